@@ -1,0 +1,48 @@
+"""The exceptions of the plant.
+
+TickerplantError
+├── RequestError      the peer asked for something it cannot have; carries code and text to answer
+├── DecodeError       a message from a recording or an upstream that cannot be understood
+├── RecordingError    a recording that cannot be read; carries file, line and byte offset
+└── ConfigError       a setting that cannot be used; carries the setting's name
+"""
+
+from __future__ import annotations
+
+
+class TickerplantError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class RequestError(TickerplantError):
+    """A question that is answered with an error: `code`, `message` and the HTTP `status`."""
+
+    def __init__(self, code: int, message: str, status: int = 400) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class DecodeError(TickerplantError):
+    """A market message that is not in a form this program knows."""
+
+
+class RecordingError(TickerplantError):
+    """A recording that cannot be read further; says in which file, line and byte."""
+
+    def __init__(self, path: str, reason: str, line: int = 0, offset_bytes: int = 0) -> None:
+        where = f"{path}, line {line}, byte {offset_bytes}" if line else path
+        super().__init__(f"{where}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.line = line
+        self.offset_bytes = offset_bytes
+
+
+class ConfigError(TickerplantError):
+    """A setting with a value that cannot be used."""
+
+    def __init__(self, setting: str, value: object, expected: str) -> None:
+        super().__init__(f"{setting}: {value!r} is not usable, expected {expected}")
+        self.setting = setting

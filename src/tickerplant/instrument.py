@@ -1,0 +1,155 @@
+"""Instruments, and the exact passage between wire text and integer units.
+
+Prices and quantities are integers everywhere inside: a price of "65280.10" on a scale of two
+decimals is 6528010 units.  The text of a number is remembered by its scale, because the same
+levels are printed again and again; a scale forgets everything when it has `REMEMBERED` entries,
+so its memory is bounded.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.venue import Venue
+
+REMEMBERED = 1 << 16
+"""Most texts, and most units, that one scale remembers."""
+
+PERPETUAL_DELIVERY_MS = 4_133_404_800_000
+"""The delivery date the exchange gives to contracts that have none."""
+
+RATE_DECIMALS = 8
+"""Mark, index and settlement prices and funding rates have eight decimals on both venues."""
+
+
+def decimal_text(units: int, decimals: int) -> str:
+    """Return `units` × 10^-`decimals` as plain fixed text, without exponent."""
+    if decimals == 0:
+        return str(units)
+    if units < 0:
+        return "-" + decimal_text(-units, decimals)
+    whole, part = divmod(units, 10**decimals)
+    return f"{whole}.{part:0{decimals}d}"
+
+
+def decimal_units(text: str, decimals: int) -> int:
+    """Return plain decimal `text` as an integer count of 10^-`decimals`.
+
+    Raises:
+        ValueError: `text` is not a plain decimal, or has significant digits beyond `decimals`.
+    """
+    whole, _, part = text.partition(".")
+    if len(part) > decimals:
+        if part[decimals:].strip("0"):
+            raise ValueError(f"{text!r} has more than {decimals} decimals")
+        part = part[:decimals]
+    return int(whole + part.ljust(decimals, "0"))
+
+
+class _Texts(dict[int, str]):
+    """Units to text, computed once."""
+
+    def __init__(self, decimals: int) -> None:
+        super().__init__()
+        self.decimals = decimals
+
+    def __missing__(self, units: int) -> str:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        text = self[units] = decimal_text(units, self.decimals)
+        return text
+
+
+class _Units(dict[str, int]):
+    """Text to units, computed once."""
+
+    def __init__(self, decimals: int) -> None:
+        super().__init__()
+        self.decimals = decimals
+
+    def __missing__(self, text: str) -> int:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        units = self[text] = decimal_units(text, self.decimals)
+        return units
+
+
+class Scale:
+    """A number of decimals, with remembered conversion: `scale.text[units]`, `scale.units[text]`."""
+
+    __slots__ = ("decimals", "text", "units")
+
+    def __init__(self, decimals: int) -> None:
+        self.decimals = decimals
+        self.text: dict[int, str] = _Texts(decimals)
+        self.units: dict[str, int] = _Units(decimals)
+
+    def __repr__(self) -> str:
+        return f"Scale({self.decimals})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scale) and other.decimals == self.decimals
+
+    def __hash__(self) -> int:
+        return hash(self.decimals)
+
+
+class Instrument(Struct, frozen=True, kw_only=True):
+    """One contract: its names, its scales and its trading rules.
+
+    Sizes and bounds are integers: prices in units of `price`, quantities in units of `quantity`.
+    """
+
+    venue: Venue
+    symbol: str
+    pair: str
+    contract_type: str
+    """`PERPETUAL`, `CURRENT_QUARTER` or `NEXT_QUARTER`."""
+    base_asset: str
+    quote_asset: str
+    margin_asset: str
+    price: Scale
+    quantity: Scale
+    tick_size: int
+    step_size: int
+    min_price: int
+    max_price: int
+    min_quantity: int
+    max_quantity: int
+    max_market_quantity: int
+    min_notional: int = 5
+    """Smallest order value in whole quote units (USDⓈ-M)."""
+    contract_size: int = 1
+    """Quote value of one contract (COIN-M); 1 on USDⓈ-M."""
+    onboard_date_ms: int = 0
+    delivery_date_ms: int = PERPETUAL_DELIVERY_MS
+    status: str = "TRADING"
+    sub_types: tuple[str, ...] = ()
+    """Kinds of underlying, such as `PoW` or `Layer-1`."""
+    funding_interval_hours: int = 8
+
+    @property
+    def perpetual(self) -> bool:
+        """Whether the contract never expires and therefore pays funding."""
+        return self.delivery_date_ms == PERPETUAL_DELIVERY_MS
+
+    @property
+    def turnover_decimals(self) -> int:
+        """Decimals of the turnover unit: price + quantity decimals, or 8 for base coin."""
+        if self.venue.inverse:
+            return RATE_DECIMALS
+        return self.price.decimals + self.quantity.decimals
+
+    def turnover(self, price: int, quantity: int) -> int:
+        """Return what `quantity` at `price` is worth, in units of `turnover_decimals`.
+
+        USDⓈ-M: quote value, exact.  COIN-M: base coin (contracts × size / price), rounded to the
+        nearest 10^-8 per trade, so that sums of trades agree whatever way they are added up.
+        """
+        if self.venue.inverse:
+            value = quantity * self.contract_size * 10 ** (RATE_DECIMALS + self.price.decimals)
+            return (2 * value + price) // (2 * price)
+        return price * quantity
+
+    def __hash__(self) -> int:
+        return hash(self.symbol)

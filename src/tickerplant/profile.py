@@ -1,0 +1,63 @@
+"""What a payload carries in each period of the protocol, as data."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.venue import Venue
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """One period of the exchange's protocol."""
+
+    name: str
+    period: str
+    pair_everywhere: bool
+    """USDⓈ-M events carry `ps` too (integration notice, 2026-06-30)."""
+    symbol_type: bool
+    """Events carry `st`, 1 for USDⓈ-M and 2 for COIN-M (2026-06-30)."""
+    mark_average: tuple[str, ...]
+    """Names of the venues whose mark price carries `ap` (USDⓈ-M since 2026-03-16)."""
+    split_routes: bool
+    """Market streams are delivered under `/market`, book streams under `/public` (2026-04-23)."""
+    unfunded_rate: str | None
+    """How a contract without funding prints its rate; None leaves it to the venue's row."""
+
+    def carries_pair(self, venue: Venue) -> bool:
+        """Whether events of `venue` have the pair beside the symbol."""
+        return venue.always_pair or self.pair_everywhere
+
+    def carries_mark_average(self, venue: Venue) -> bool:
+        """Whether mark prices of `venue` have the moving average."""
+        return venue.name in self.mark_average
+
+
+P2026Q1 = Profile(
+    name="2026q1",
+    period="January to March 2026",
+    pair_everywhere=False,
+    symbol_type=False,
+    mark_average=(),
+    split_routes=False,
+    unfunded_rate=None,
+)
+P2026Q2 = Profile(
+    name="2026q2",
+    period="2026-03-06 to 2026-06-29",
+    pair_everywhere=False,
+    symbol_type=False,
+    mark_average=("usdm",),
+    split_routes=True,
+    unfunded_rate=None,
+)
+CURRENT = Profile(
+    name="current",
+    period="from 2026-06-30",
+    pair_everywhere=True,
+    symbol_type=True,
+    mark_average=("usdm", "coinm"),
+    split_routes=True,
+    unfunded_rate="0.00000000",
+)
+
+PROFILES = {profile.name: profile for profile in (P2026Q1, P2026Q2, CURRENT)}

@@ -1,0 +1,79 @@
+"""The two venues, as rows: everything in which USDⓈ-M and COIN-M differ that is not an instrument."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Venue(Struct, frozen=True, kw_only=True):
+    """One exchange venue: its paths, ports, number rules and speeds."""
+
+    name: str
+    """Our name: `usdm` or `coinm`."""
+    title: str
+    """The exchange's name for it."""
+    default_port: int
+    rest_prefix: str
+    """First segment of every REST path."""
+    api_path: str
+    """Path of the WebSocket API."""
+    has_market_api: bool
+    """Whether the WebSocket API has market-data methods (COIN-M documents none)."""
+    symbol_type: int
+    """The `st` field of later profiles: 1 for USDⓈ-M, 2 for COIN-M."""
+    inverse: bool
+    """Quantities are contracts of a fixed quote value and turnover is in base coin."""
+    always_pair: bool
+    """Events carry the pair (`ps`) in every profile."""
+    rest_always_array: bool
+    """Ticker endpoints answer with an array even for one symbol."""
+    normal_quantity: bool
+    """Aggregate trades carry `nq`, the quantity without RPI orders (since 2025-12-31)."""
+    mini_ticker_ms: int
+    ticker_ms: int
+    all_book_ticker_ms: int
+    """Pace of `!bookTicker`; 0 is real time."""
+    unfunded_rate: str
+    """How a dated contract prints the funding rate it does not have (first profile)."""
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+USDM = Venue(
+    name="usdm",
+    title="USDⓈ-M",
+    default_port=9001,
+    rest_prefix="/fapi",
+    api_path="/ws-fapi/v1",
+    has_market_api=True,
+    symbol_type=1,
+    inverse=False,
+    always_pair=False,
+    rest_always_array=False,
+    normal_quantity=True,
+    mini_ticker_ms=2000,  # <symbol>@miniTicker page: 2 s
+    ticker_ms=2000,
+    all_book_ticker_ms=5000,
+    unfunded_rate="0.00000000",
+)
+
+COINM = Venue(
+    name="coinm",
+    title="COIN-M",
+    default_port=9002,
+    rest_prefix="/dapi",
+    api_path="/ws-dapi/v1",
+    has_market_api=False,
+    symbol_type=2,
+    inverse=True,
+    always_pair=True,
+    rest_always_array=True,
+    normal_quantity=False,
+    mini_ticker_ms=500,
+    ticker_ms=500,
+    all_book_ticker_ms=0,  # All Book Tickers page: real time
+    unfunded_rate="",
+)
+
+VENUES = (USDM, COINM)
