@@ -22,6 +22,10 @@ RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
 
 
+def _power_of_ten(exponent: int) -> int:
+    return int(10**exponent)
+
+
 def decimal_text(units: int, decimals: int) -> str:
     """Return `units` × 10^-`decimals` as plain fixed text, without exponent."""
     if decimals == 0:
@@ -147,7 +151,9 @@ class Instrument(Struct, frozen=True, kw_only=True):
         nearest 10^-8 per trade, so that sums of trades agree whatever way they are added up.
         """
         if self.venue.inverse:
-            value = quantity * self.contract_size * 10 ** (RATE_DECIMALS + self.price.decimals)
+            value = (
+                quantity * self.contract_size * _power_of_ten(RATE_DECIMALS + self.price.decimals)
+            )
             return (2 * value + price) // (2 * price)
         return price * quantity
 
