@@ -1,0 +1,1 @@
+"""What is true now: the state of each market, derived from its events."""
