@@ -1,0 +1,341 @@
+"""The recording format: lines of `<receive time> <message as received>`, read in time order.
+
+A recording is what a collector wrote while it listened: one line per message, in arrival order.
+
+    1723161255088169167 {"stream":"btcusdt@bookTicker","data":{…}}
+
+The receive time counts from the epoch in ns, µs, ms or s, told apart by its size.  A second form
+is read too, with seconds and a colon, and REST answers beside the address they were asked at:
+
+    1626916403.8469708: {"stream":…}
+    https://…/depth?symbol=BATUSDT&limit=1000 -> 1617647797.907: {"lastUpdateId":…}
+
+The message of such an answer is `<address> <body>`.  Files are plain, gzip or zstd, told apart by
+their first bytes.  Reading works on whole chunks, because a day of one symbol is millions of lines.
+
+A flaw never ends in an exception once a line was read: everything readable is read, and each kind
+of flaw is reported once per file with its line and byte.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from heapq import heapify, heappop, heapreplace
+from itertools import accumulate, islice
+from operator import lt
+from typing import BinaryIO, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from tickerplant.errors import RecordingError
+
+Line: TypeAlias = tuple[int, bytes]
+"""Receive time in nanoseconds since the epoch, and the message as it was received."""
+
+CHUNK_BYTES = 1 << 16
+"""Bytes read from a file at once; compressed text grows about tenfold."""
+
+MAX_LINE_BYTES = 16 << 20
+"""Longest line that is held; a file with a longer one is no recording from there on."""
+
+LINES_TO_JUDGE = 100
+"""A file is a recording if one of its first lines, so many, has the form of one."""
+
+EXPECTED = "lines of `<receive time> <message>`, plain, gzip or zstd"
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_UNITS_NS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
+"""A receive time below the first number counts in so many nanoseconds; above all, in one."""
+
+_PLAIN_LINE = re.compile(rb"(\d{9,19}) [\[{]")
+_COLON_LINE = re.compile(rb"(?:(https?://\S+) -> )?(\d{9,11})(?:\.(\d+))?: (?=[\[{])")
+_REMARK = re.compile(rb"configuration: |wss?://\S+ <-> ")
+
+
+class Flaw(Struct, frozen=True):
+    """Something unreadable in a file: reported once for torn ends, once for bad lines."""
+
+    path: str
+    line: int
+    """Number of the line, from 1."""
+    offset_bytes: int
+    """Where the line begins in the (decompressed) text."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}, byte {self.offset_bytes}: {self.reason}"
+
+
+class _Inflater(Protocol):
+    """What the decompressors of zlib and zstandard have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+@runtime_checkable
+class _Copyable(_Inflater, Protocol):
+    """An inflater whose state can be kept, to try a damaged chunk again in small pieces."""
+
+    def copy(self) -> _Inflater: ...
+
+
+_Parse: TypeAlias = Callable[[list[bytes]], list[Line]]
+"""Lines of text to lines of a recording; raises ValueError if one of them is not."""
+
+
+class Recording:
+    """One recorded file: iterate `batches()` for its lines, a chunk at a time.
+
+    `lines` and `skipped` count what was read and what had to be left out.  Receive times never go
+    back: where the recorder's clock stepped back, the time stands still until it catches up.
+    """
+
+    def __init__(self, path: str, report: Callable[[Flaw], None] = lambda _: None) -> None:
+        self.path = path
+        self.lines = 0
+        self.skipped = 0
+        self.size_bytes = 0
+        """Size of the file as stored, once it is open."""
+        self.position_bytes = 0
+        """How much of the file as stored has been read."""
+        self._report = report
+        self._parse: _Parse | None = None
+        self._line_number = 0
+        self._offset_bytes = 0
+        self._latest_ns = 0
+        self._torn = ""
+
+    def batches(self) -> Iterator[list[Line]]:
+        """Yield the lines in file order; no batch is empty.
+
+        Raises:
+            RecordingError: the file cannot be opened, or is no recording.
+        """
+        try:
+            with open(self.path, "rb") as file:  # noqa: PTH123 - a pure module takes no pathlib
+                self.size_bytes = file.seek(0, 2)
+                file.seek(0)
+                yield from self._batches(self._texts(file))
+        except OSError as error:
+            raise RecordingError(self.path, error.strerror or str(error)) from None
+
+    def _batches(self, texts: Iterable[bytes]) -> Iterator[list[Line]]:
+        """Cut text into lines, and end with whatever is left at a torn end."""
+        rest = b""
+        for text in texts:
+            whole, newline, after = text.rpartition(b"\n")
+            if newline:
+                if batch := self._read(rest + whole + newline):
+                    yield batch
+                rest = after
+            else:
+                rest += after
+            if len(rest) > MAX_LINE_BYTES:
+                self._torn = f"a line longer than {MAX_LINE_BYTES} bytes"
+                break
+        if rest and not self._torn:
+            self._parse = self._parse or _form_of([rest], self.path)
+            if _is_whole(rest):
+                if batch := self._read(rest):
+                    yield batch
+            else:
+                self._torn = "the last line is cut off"
+        if self._line_number == 0:
+            reason = self._torn or "nothing in it"
+            raise RecordingError(self.path, f"{reason}, expected {EXPECTED}")
+        if self._torn:
+            self._report(Flaw(self.path, self._line_number + 1, self._offset_bytes, self._torn))
+
+    def _read(self, text: bytes) -> list[Line]:
+        """Turn whole lines into a batch; the lines that are none are skipped and counted."""
+        lines = text.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        if b"\r" in text:
+            lines = [line.rstrip(b"\r") for line in lines]
+        if self._parse is None:
+            self._parse = _form_of(lines[:LINES_TO_JUDGE], self.path)
+        try:
+            batch = self._parse(lines)
+        except ValueError:
+            batch = self._read_singly(lines, self._parse)
+        self._line_number += len(lines)
+        self._offset_bytes += len(text)
+        self.lines += len(batch)
+        return self._in_time(batch)
+
+    def _read_singly(self, lines: list[bytes], parse: _Parse) -> list[Line]:
+        """Parse line by line, because some line of the batch is bad."""
+        batch: list[Line] = []
+        offset_bytes = self._offset_bytes
+        for number, line in enumerate(lines, self._line_number + 1):
+            try:
+                batch += parse([line])
+            except ValueError:
+                if not self.skipped:
+                    reason = f"{line[:40]!r} is skipped, expected `<receive time> <message>`"
+                    self._report(Flaw(self.path, number, offset_bytes, reason))
+                self.skipped += 1
+            offset_bytes += len(line) + 1
+        return batch
+
+    def _in_time(self, batch: list[Line]) -> list[Line]:
+        """Return `batch` with receive times that never go back."""
+        if not batch:
+            return batch
+        if batch[0][0] < self._latest_ns or any(map(lt, batch[1:], batch)):
+            times, raws = zip(*batch, strict=True)
+            batch = list(zip(accumulate((self._latest_ns, *times), max), (b"", *raws), strict=True))
+            del batch[0]
+        self._latest_ns = batch[-1][0]
+        return batch
+
+    def _texts(self, file: BinaryIO) -> Iterator[bytes]:
+        """Yield decompressed text up to the end or the tear, which `_torn` then names."""
+        magic = file.read(4)
+        file.seek(0)
+        chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
+        if magic.startswith(_GZIP):
+            return self._inflated(chunks, lambda: zlib.decompressobj(31), "gzip")
+        if magic.startswith(_ZSTD):
+            return self._inflated(chunks, zstandard.ZstdDecompressor().decompressobj, "zstd")
+        return self._plain(chunks)
+
+    def _plain(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.position_bytes += len(chunk)
+            yield chunk
+
+    def _inflated(
+        self, chunks: Iterable[bytes], start: Callable[[], _Inflater], kind: str
+    ) -> Iterator[bytes]:
+        """Decompress one member after the other, as `cat a.gz b.gz` makes them."""
+        inflater, begun = start(), False
+        for chunk in chunks:
+            data = chunk
+            while data:
+                spare = inflater.copy() if isinstance(inflater, _Copyable) else None
+                try:
+                    yield inflater.decompress(data)
+                except (zlib.error, zstandard.ZstdError):
+                    yield _salvage(spare, data)
+                    self._torn = f"{kind} data is damaged near byte {self.position_bytes}"
+                    return
+                begun, data = True, b""
+                if inflater.eof:
+                    data = inflater.unused_data.lstrip(b"\0")
+                    inflater, begun = start(), False
+            self.position_bytes += len(chunk)
+        if begun:
+            self._torn = f"{kind} data ends early, at byte {self.position_bytes}"
+
+
+def merge(recordings: Sequence[Recording]) -> Iterator[tuple[int, list[Line]]]:
+    """Yield runs of lines in time order, each with the index of its recording.
+
+    Lines with the same time come in the order of the recordings.  Files that follow each other
+    cost nothing: their batches pass through whole.
+
+    Raises:
+        RecordingError: one of them cannot be opened, or is no recording.
+    """
+    heads: list[_Head] = []
+    for index, recording in enumerate(recordings):
+        batches = recording.batches()
+        heads += [(lines[0][0], index, 0, lines, batches) for lines in islice(batches, 1)]
+    heapify(heads)
+    while heads:
+        _, index, start, lines, batches = heads[0]
+        end = _run_end(lines, start, index, min(heads[1:3], default=None))
+        yield index, lines[start:end] if end - start < len(lines) else lines
+        if end < len(lines):
+            heapreplace(heads, (lines[end][0], index, end, lines, batches))
+        elif following := next(batches, None):
+            heapreplace(heads, (following[0][0], index, 0, following, batches))
+        else:
+            heappop(heads)
+
+
+_Head: TypeAlias = tuple[int, int, int, list[Line], Iterator[list[Line]]]
+"""Where a merged recording stands: next time, index, position in the batch, batch, batches."""
+
+
+def _run_end(lines: list[Line], start: int, index: int, rival: _Head | None) -> int:
+    """Return how far `lines` go before the next line of `rival`."""
+    if rival is None or lines[-1][0] < rival[0]:
+        return len(lines)
+    end = start + 1
+    until = rival[0] + (index < rival[1])
+    while end < len(lines) and lines[end][0] < until:
+        end += 1
+    return end
+
+
+def _salvage(inflater: _Inflater | None, data: bytes) -> bytes:
+    """Return what can be decompressed of `data` before its damage."""
+    if inflater is None:
+        return b""
+    salvaged = []
+    try:
+        for position in range(len(data)):
+            salvaged.append(inflater.decompress(data[position : position + 1]))  # noqa: PERF401 - kept on error
+    except zlib.error:
+        pass
+    return b"".join(salvaged)
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line without a line end carries a complete JSON value all the same."""
+    value = re.search(rb"[\[{].*", line)
+    if value is None:
+        return False
+    try:
+        msgspec.json.decode(value[0], type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _form_of(lines: list[bytes], path: str) -> _Parse:
+    """Return the parser for the form of the first line that has one."""
+    for line in lines:
+        if plain := _PLAIN_LINE.match(line):
+            received = int(plain[1])
+            unit_ns = next((ns for below, ns in _UNITS_NS if received < below), 1)
+            return _parse_ns if unit_ns == 1 else partial(_parse_units, unit_ns)
+        if _COLON_LINE.match(line):
+            return _parse_colon
+    shown = lines[0][:40] if lines else b""
+    raise RecordingError(path, f"{shown!r} is no recording, expected {EXPECTED}", line=1)
+
+
+def _parse_ns(lines: list[bytes]) -> list[Line]:
+    return [(int(time), raw) for time, raw in [line.split(b" ", 1) for line in lines]]
+
+
+def _parse_units(unit_ns: int, lines: list[bytes]) -> list[Line]:
+    return [(time * unit_ns, raw) for time, raw in _parse_ns(lines)]
+
+
+def _parse_colon(lines: list[bytes]) -> list[Line]:
+    parsed = []
+    for line in lines:
+        head = _COLON_LINE.match(line)
+        if head:
+            address, seconds, fraction = head.groups(b"")
+            raw = line[head.end() :]
+            time_ns = int(seconds + fraction[:9].ljust(9, b"0"))
+            parsed.append((time_ns, address + b" " + raw if address else raw))
+        elif line and not _REMARK.match(line):
+            raise ValueError(line)
+    return parsed
