@@ -1,0 +1,100 @@
+"""Joins a snapshot of a book to the stream of its updates.
+
+This is the documented procedure for a local order book ("How to manage a local order book
+correctly"), as a state machine:
+
+    waiting ── load: a snapshot that the kept updates continue, or that is newer ──▶ live
+    live    ── offer: an update that does not continue the last one (a gap)      ──▶ waiting
+
+While waiting, updates are kept; the oldest are forgotten when there are too many, because the
+snapshot that will end the wait is newer than all of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from tickerplant.events import BookSnapshot, DepthUpdate
+
+KEPT_UPDATES = 4096
+"""Updates kept while waiting for a snapshot: over two minutes of the fastest stream."""
+
+
+class BookSync:
+    """Says which updates may be applied to the book, and whether the book is whole."""
+
+    def __init__(self, kept_updates: int = KEPT_UPDATES) -> None:
+        self.live = False
+        """Whether the book is whole: snapshot and every update since."""
+        self.reason = "no snapshot yet"
+        """Why the book is not live; empty while it is."""
+        self.gaps = 0
+        self.stale = 0
+        """Updates left out because the book was already past them."""
+        self.forgotten = 0
+        """Updates that did not fit while waiting."""
+        self._kept: deque[DepthUpdate] = deque(maxlen=kept_updates)
+        self._last_id = 0
+        self._first = False
+        """The next update is the first after the snapshot, and joins by the wider rule."""
+
+    def offer(self, update: DepthUpdate) -> list[DepthUpdate]:
+        """Take the next update; return what may be applied now: it, or nothing."""
+        if self.live and update.previous_update_id == self._last_id:
+            self._last_id = update.final_update_id
+            self._first = False
+            return [update]
+        return self._offer_oddly(update)
+
+    def load(self, snapshot: BookSnapshot) -> list[DepthUpdate]:
+        """Begin again from `snapshot`; return the kept updates to apply after it.
+
+        If the kept updates do not continue the snapshot, the book is not live and nothing is
+        returned: the snapshot is of no use.
+        """
+        kept, self._kept = self._kept, deque(maxlen=self._kept.maxlen)
+        self.live, self.reason = True, ""
+        self._last_id, self._first = snapshot.last_update_id, True
+        applicable: list[DepthUpdate] = []
+        for update in kept:
+            if self.live:
+                applicable += self.offer(update)
+            else:
+                self._keep(update)
+        if self.live:
+            return applicable
+        if not applicable:
+            self.reason = (
+                f"the snapshot {snapshot.last_update_id} is older than the updates at hand, "
+                f"which begin with U={self._kept[0].first_update_id}"
+            )
+        return []
+
+    def _offer_oddly(self, update: DepthUpdate) -> list[DepthUpdate]:
+        """Take an update that does not simply continue the last one."""
+        if not self.live:
+            self._keep(update)
+            return []
+        last_id = self._last_id
+        if update.final_update_id < last_id or (
+            update.final_update_id == last_id and not self._first
+        ):
+            self.stale += 1
+            return []
+        if self._first and update.first_update_id <= last_id:
+            self._last_id = update.final_update_id
+            self._first = False
+            return [update]
+        self.live = False
+        self.gaps += 1
+        self.reason = (
+            f"a gap after u={last_id}: the next update has "
+            f"U={update.first_update_id} pu={update.previous_update_id}"
+        )
+        self._keep(update)
+        return []
+
+    def _keep(self, update: DepthUpdate) -> None:
+        if len(self._kept) == self._kept.maxlen:
+            self.forgotten += 1
+        self._kept.append(update)

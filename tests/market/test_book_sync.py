@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.events import BookSnapshot, DepthUpdate
+from tickerplant.market.book_sync import BookSync
+
+
+def update(first: int, final: int, previous: int) -> DepthUpdate:
+    return DepthUpdate("BTCUSDT", first, final, previous, [(first, final)], [], 0)
+
+
+def snapshot(last: int) -> BookSnapshot:
+    return BookSnapshot("BTCUSDT", last, [], [], 0)
+
+
+def live_at(last: int) -> BookSync:
+    sync = BookSync()
+    sync.load(snapshot(last))
+    return sync
+
+
+def chain(count: int, *, step: int = 10) -> list[DepthUpdate]:
+    """Updates 1–10, 11–20 …, each continuing the one before."""
+    return [update(n * step + 1, (n + 1) * step, n * step) for n in range(count)]
+
+
+def test_a_book_without_a_snapshot_waits_and_says_so() -> None:
+    sync = BookSync()
+    assert sync.offer(update(1, 10, 0)) == [], "nothing may be applied before a snapshot"
+    assert not sync.live
+    assert sync.reason == "no snapshot yet"
+
+
+def test_kept_updates_after_the_snapshot_are_applied_in_order() -> None:
+    sync = BookSync()
+    updates = chain(4)
+    for each in updates:
+        sync.offer(each)
+    assert sync.load(snapshot(25)) == updates[2:], "the update with U <= L <= u comes first"
+    assert sync.live
+    assert sync.reason == ""
+
+
+def test_an_update_that_ends_at_the_snapshot_still_joins() -> None:
+    sync = live_at(20)
+    assert sync.offer(update(11, 20, 10)) == [update(11, 20, 10)], "U <= L and u >= L joins"
+    assert sync.offer(update(21, 30, 20)) == [update(21, 30, 20)]
+
+
+def test_an_update_with_pu_equal_to_the_snapshot_joins() -> None:
+    assert live_at(20).offer(update(25, 30, 20)) == [update(25, 30, 20)], "pu == L joins"
+
+
+def test_updates_older_than_the_snapshot_are_left_out_and_counted() -> None:
+    sync = live_at(20)
+    assert sync.offer(update(1, 10, 0)) == []
+    assert (sync.live, sync.stale) == (True, 1)
+
+
+def test_an_update_that_came_twice_is_left_out() -> None:
+    sync = live_at(20)
+    sync.offer(update(21, 30, 20))
+    assert sync.offer(update(21, 30, 20)) == []
+    assert (sync.live, sync.stale) == (True, 1)
+
+
+def test_a_gap_makes_the_book_wait_and_is_named() -> None:
+    sync = live_at(20)
+    sync.offer(update(21, 30, 20))
+    assert sync.offer(update(51, 60, 50)) == []
+    assert not sync.live
+    assert sync.gaps == 1
+    assert sync.reason == "a gap after u=30: the next update has U=51 pu=50"
+
+
+def test_a_snapshot_after_the_gap_heals_the_book() -> None:
+    sync = live_at(20)
+    sync.offer(update(51, 60, 50))
+    assert sync.load(snapshot(55)) == [update(51, 60, 50)]
+    assert sync.live
+
+
+def test_a_snapshot_older_than_the_kept_updates_is_of_no_use() -> None:
+    sync = BookSync()
+    sync.offer(update(51, 60, 50))
+    assert sync.load(snapshot(20)) == []
+    assert not sync.live
+    assert "20 is older" in sync.reason
+    assert sync.load(snapshot(55)) == [update(51, 60, 50)], "the update is kept for a better one"
+
+
+def test_a_gap_among_the_kept_updates_is_found_when_loading() -> None:
+    sync = BookSync()
+    for each in (update(1, 10, 0), update(11, 20, 10), update(31, 40, 30)):
+        sync.offer(each)
+    assert sync.load(snapshot(15)) == []
+    assert not sync.live
+    assert sync.reason.startswith("a gap after u=20")
+    assert sync.load(snapshot(35)) == [update(31, 40, 30)]
+
+
+def test_the_oldest_updates_are_forgotten_at_the_bound() -> None:
+    sync = BookSync(kept_updates=2)
+    updates = chain(3)
+    for each in updates:
+        sync.offer(each)
+    assert sync.forgotten == 1
+    assert sync.load(snapshot(15)) == updates[1:]
+
+
+@given(
+    cuts=st.lists(st.integers(1, 9), min_size=1, max_size=20),
+    missed=st.integers(0, 20),
+    before=st.integers(0, 20),
+    last=st.integers(0, 200),
+)
+def test_the_book_equals_applying_every_change_after_the_snapshot(
+    cuts: list[int], missed: int, before: int, last: int
+) -> None:
+    """Naive model: change number n sets level n % 7 to n."""
+    ids = [0]
+    for cut in cuts:
+        ids.append(ids[-1] + cut)
+    updates = [
+        DepthUpdate("X", a + 1, b, a, [(n % 7, n) for n in range(a + 1, b + 1)], [], 0)
+        for a, b in pairwise(ids)
+    ]
+    last = min(last, ids[-1])
+    heard = updates[min(missed, len(updates) - 1) :]
+    sync = BookSync()
+    for each in heard[:before]:
+        assert sync.offer(each) == [], "no snapshot, nothing to apply"
+    applied = sync.load(snapshot(last))
+    for each in heard[before:]:
+        applied += sync.offer(each)
+    if not sync.live:
+        assert heard[0].previous_update_id > last, "only a snapshot too old may fail"
+        return
+    book = {n % 7: n for n in range(1, last + 1)}
+    for each in applied:
+        book.update(each.bids)
+    assert book == {n % 7: n for n in range(1, ids[-1] + 1)}, "no change is lost or undone"
