@@ -1,0 +1,1 @@
+"""The conversation with clients, without sockets: text and time in, actions out."""

@@ -1,0 +1,104 @@
+"""Why the server ends a connection, as rows."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class CloseReason(Struct, frozen=True, kw_only=True):
+    """One reason: what the close frame says and what a client should make of it."""
+
+    name: str
+    """Label in logs and metrics."""
+    code: int
+    """Status code of the close frame (RFC 6455, section 7.4)."""
+    reason: str
+    """Text of the close frame, at most 123 bytes."""
+    should_reconnect: bool
+    """Whether the same client may come back at once and do the same again."""
+    doc: str
+
+
+TOO_MANY_REQUESTS = CloseReason(
+    name="too_many_requests",
+    code=1008,
+    reason="Too many requests",
+    should_reconnect=False,
+    doc="More messages, or more pings and pongs, than the connection may send.",
+)
+INVALID_REQUEST = CloseReason(
+    name="invalid_request",
+    code=1008,
+    reason="Invalid request",
+    should_reconnect=False,
+    doc="A malformed message or too many streams; the error reply goes before it.",
+)
+INVALID_ID = CloseReason(
+    name="invalid_id",
+    code=1008,
+    reason="disconnected",
+    should_reconnect=False,
+    doc="A WebSocket API request whose id is not an integer, a short word or null.",
+)
+BANNED = CloseReason(
+    name="banned",
+    code=1008,
+    reason="IP banned",
+    should_reconnect=False,
+    doc="The address went on asking after its request weight was used up.",
+)
+PONG_TIMEOUT = CloseReason(
+    name="pong_timeout",
+    code=1008,
+    reason="Pong timeout",
+    should_reconnect=True,
+    doc="No pong came within the time allowed after a ping.",
+)
+EXPIRED = CloseReason(
+    name="expired",
+    code=1001,
+    reason="Connection expired",
+    should_reconnect=True,
+    doc="The connection reached its greatest age, 24 hours unless set otherwise.",
+)
+SLOW_CONSUMER = CloseReason(
+    name="slow_consumer",
+    code=1008,
+    reason="Slow consumer: too much unread data",
+    should_reconnect=True,
+    doc="The client read more slowly than its streams flow: take fewer, or read faster.",
+)
+STALLED = CloseReason(
+    name="stalled",
+    code=1008,
+    reason="Slow consumer: stopped reading",
+    should_reconnect=True,
+    doc="The client stopped reading while a replay waited for it.",
+)
+FRAME_TOO_BIG = CloseReason(
+    name="frame_too_big",
+    code=1009,
+    reason="Message too big",
+    should_reconnect=False,
+    doc="A message longer than a client may send.",
+)
+GOING_AWAY = CloseReason(
+    name="going_away",
+    code=1001,
+    reason="Server shutdown",
+    should_reconnect=True,
+    doc="The server is stopping.",
+)
+
+CLOSE_REASONS = (
+    TOO_MANY_REQUESTS,
+    INVALID_REQUEST,
+    INVALID_ID,
+    BANNED,
+    PONG_TIMEOUT,
+    EXPIRED,
+    SLOW_CONSUMER,
+    STALLED,
+    FRAME_TOO_BIG,
+    GOING_AWAY,
+)

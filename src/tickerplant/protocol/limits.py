@@ -1,0 +1,141 @@
+"""Every number of the protocol in one row each, with its unit and where it comes from.
+
+`Limits` holds the values, `LIMIT_ROWS` what is to be known of them. A session takes its limits as
+an argument, so a shorter day is a `msgspec.structs.replace(LIMITS, lifetime_ms=5)`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError
+
+CONNECTION_PAGE = "USDⓈ-M market-stream connection page"
+API_PAGE = "WebSocket API general information page"
+MEASURED = "measured on the exchange, October 2026"
+SPOT = "spot documentation; the futures pages give no number"
+OURS = "chosen here; the exchange gives no number"
+
+
+class About(Struct, frozen=True):
+    """What is to be known of a limit beside its value."""
+
+    unit: str
+    doc: str
+    source: str
+    least: int = 1
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The numbers one server holds its clients to.
+
+    Raises:
+        ConfigError: a number is below the least that makes sense.
+    """
+
+    max_streams: Annotated[
+        int, About("streams", "Streams one connection may hold.", CONNECTION_PAGE)
+    ] = 1024
+    max_name_bytes: Annotated[
+        int, About("bytes", "Length of a stream name in SUBSCRIBE.", OURS)
+    ] = 256
+    message_rate_per_s: Annotated[
+        int,
+        About("messages/s", "Messages a stream client may send, steadily.", CONNECTION_PAGE),
+    ] = 10
+    message_burst: Annotated[
+        int, About("messages", "Messages a stream client may send at once.", MEASURED)
+    ] = 15
+    count_control_frames: Annotated[
+        bool,
+        About(
+            "switch", "Whether pings and pongs count as messages on stream connections.", SPOT, 0
+        ),
+    ] = False
+    api_control_rate_per_s: Annotated[
+        int, About("frames/s", "Pings and pongs a WebSocket API client may send.", API_PAGE)
+    ] = 5
+    ping_interval_ms: Annotated[
+        int, About("ms", "Time between the server's pings.", CONNECTION_PAGE)
+    ] = 180_000
+    pong_timeout_ms: Annotated[
+        int, About("ms", "Age of an unanswered ping that ends a connection.", CONNECTION_PAGE)
+    ] = 600_000
+    lifetime_ms: Annotated[
+        int, About("ms", "Age at which every connection ends.", CONNECTION_PAGE)
+    ] = 86_400_000
+    max_frame_bytes: Annotated[int, About("bytes", "Longest message a client may send.", OURS)] = (
+        65_536
+    )
+    max_uri_bytes: Annotated[
+        int, About("bytes", "Longest request target.", "seen by long-lived public clients")
+    ] = 8000
+    max_unsent_bytes: Annotated[
+        int, About("bytes", "Data waiting for a client that reads too slowly.", OURS)
+    ] = 8_388_608
+    close_grace_ms: Annotated[
+        int, About("ms", "Time a closing connection has to take its last bytes.", OURS)
+    ] = 2000
+    stall_timeout_ms: Annotated[
+        int, About("ms", "Time a client may hold up a replay that waits for its readers.", OURS)
+    ] = 30_000
+    request_weight_per_minute: Annotated[
+        int, About("weight/min", "Request weight of one address, REST and API together.", API_PAGE)
+    ] = 2400
+    handshake_weight: Annotated[
+        int, About("weight", "Weight of opening a WebSocket API connection.", API_PAGE, 0)
+    ] = 5
+    refusals_before_ban: Annotated[
+        int, About("requests", "Refused requests in one minute that bring a ban.", OURS)
+    ] = 60
+    first_ban_ms: Annotated[
+        int, About("ms", "Length of the first ban; each further one is twice as long.", API_PAGE)
+    ] = 120_000
+    longest_ban_ms: Annotated[
+        int,
+        About("ms", "Length no ban exceeds, and the good conduct that clears the slate.", API_PAGE),
+    ] = 259_200_000
+    connection_attempts: Annotated[
+        int,
+        About("attempts", "Connections an address may open per window; 0 is no limit.", SPOT, 0),
+    ] = 0
+    connection_window_ms: Annotated[
+        int, About("ms", "Window in which connection attempts are counted.", SPOT)
+    ] = 300_000
+    max_addresses: Annotated[
+        int, About("addresses", "Addresses whose use is remembered; the least recent goes.", OURS)
+    ] = 10_000
+
+    def __post_init__(self) -> None:
+        for row in LIMIT_ROWS:
+            value = getattr(self, row.name)
+            if value < row.least:
+                raise ConfigError(row.name, value, f"at least {row.least} {row.unit}")
+
+
+class LimitRow(Struct, frozen=True):
+    """One limit as the reference page prints it."""
+
+    name: str
+    default: int
+    unit: str
+    doc: str
+    source: str
+    least: int
+
+
+def _rows() -> tuple[LimitRow, ...]:
+    notes = get_type_hints(Limits, include_extras=True)
+    return tuple(
+        LimitRow(field.name, field.default, about.unit, about.doc, about.source, about.least)
+        for field in msgspec.structs.fields(Limits)
+        for about in notes[field.name].__metadata__
+    )
+
+
+LIMIT_ROWS = _rows()
+LIMITS = Limits()
+"""What the exchange does, where it says so."""

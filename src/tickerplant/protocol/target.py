@@ -1,0 +1,96 @@
+"""What the URL of a WebSocket handshake asks for."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
+
+from tickerplant.errors import TickerplantError
+from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.venue import Venue
+
+ROUTES = ("public", "market", "private")
+
+
+class BadTarget(TickerplantError):  # noqa: N818 - it names what is wrong, not that
+    """A URL that opens no connection: the HTTP `status` and `message` to answer with."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status} {message}")
+        self.status = status
+        self.message = message
+
+
+class StreamTarget(Struct, frozen=True):
+    """A stream connection: its route (empty if the URL has none), its envelope, its first streams."""
+
+    route: str
+    combined: bool
+    names: tuple[str, ...]
+
+
+class ApiTarget(Struct, frozen=True):
+    """A WebSocket API connection, and whether its replies show the rate limits."""
+
+    return_rate_limits: bool
+
+
+def parse_target(raw_path: str, venue: Venue, limits: Limits = LIMITS) -> StreamTarget | ApiTarget:
+    """Return what `raw_path`, the request target with its query string, asks of `venue`.
+
+    Accepts every form in use (market-stream connection page; public clients): `/ws`, `/ws/a/b`,
+    `/stream`, `/stream?streams=a/b`, each also under `/public`, `/market` and `/private`, and the
+    venue's WebSocket API. Names may be unknown, percent-encoded or raw UTF-8 and may be missing;
+    duplicates collapse; query keys that mean nothing here are ignored.
+
+    Raises:
+        BadTarget: 414 for a target over `limits.max_uri_bytes`, 404 for any other path, 400 for
+            text that is not UTF-8 or a `returnRateLimits` that is not a truth value.
+    """
+    encoded = raw_path.encode("utf-8", "surrogateescape")
+    if len(encoded) > limits.max_uri_bytes:
+        raise BadTarget(
+            414, f"The URL has {len(encoded)} bytes; at most {limits.max_uri_bytes} are allowed."
+        )
+    encoded_path, _, query = encoded.partition(b"?")
+    path = _decode(encoded_path)
+    if path.rstrip("/") == venue.api_path:
+        return ApiTarget(_truth(query, "returnRateLimits", default=True))
+    first, _, rest = path.removeprefix("/").partition("/")
+    route = first if first in ROUTES else ""
+    if route:
+        first, _, rest = rest.partition("/")
+    if first == "ws":
+        return StreamTarget(route, False, _names([rest]))
+    if first == "stream" and not rest.strip("/"):
+        return StreamTarget(route, True, _names(_values(query, "streams")))
+    raise BadTarget(
+        404,
+        f"Nothing is served at {path}; {venue.title} streams are at /ws and /stream, "
+        f"with or without /{', /'.join(ROUTES)} before them, the WebSocket API at {venue.api_path}.",
+    )
+
+
+def _decode(encoded: bytes) -> str:
+    try:
+        return unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError as error:
+        raise BadTarget(400, f"The URL is not UTF-8 at byte {error.start}.") from None
+
+
+def _values(query: bytes, key: str) -> list[str]:
+    pairs = (part.partition(b"=") for part in query.split(b"&"))
+    return [_decode(value) for name, _, value in pairs if name == key.encode()]
+
+
+def _names(lists: list[str]) -> tuple[str, ...]:
+    stripped = (name.strip() for names in lists for name in names.split("/"))
+    return tuple(dict.fromkeys(name for name in stripped if name))
+
+
+def _truth(query: bytes, key: str, *, default: bool) -> bool:
+    value = next(iter(_values(query, key)), str(default))
+    if value.lower() not in {"true", "false"}:
+        raise BadTarget(400, f"{key} is {value!r}, expected true or false.")
+    return value.lower() == "true"
