@@ -29,6 +29,8 @@ class Venue(Struct, frozen=True, kw_only=True):
     """Ticker endpoints answer with an array even for one symbol."""
     normal_quantity: bool
     """Aggregate trades carry `nq`, the quantity without RPI orders (since 2025-12-31)."""
+    routed: bool
+    """Later profiles split the stream paths of this venue into `/public` and `/market`."""
     mini_ticker_ms: int
     ticker_ms: int
     all_book_ticker_ms: int
@@ -52,6 +54,7 @@ USDM = Venue(
     always_pair=False,
     rest_always_array=False,
     normal_quantity=True,
+    routed=True,
     mini_ticker_ms=2000,  # <symbol>@miniTicker page: 2 s
     ticker_ms=2000,
     all_book_ticker_ms=5000,
@@ -70,6 +73,7 @@ COINM = Venue(
     always_pair=True,
     rest_always_array=True,
     normal_quantity=False,
+    routed=False,
     mini_ticker_ms=500,
     ticker_ms=500,
     all_book_ticker_ms=0,  # All Book Tickers page: real time

@@ -48,3 +48,37 @@ Bars: TypeAlias = NDArray[np.int64]
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+
+NO_BARS: Bars = np.empty((0, len(COLUMNS)), dtype=np.int64)
+
+
+def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
+    """Merge neighbouring rows of `bars` that share a value in `opened_ms`, one row per value.
+
+    `opened_ms` has one ascending value a row: the open time of the longer bar that the row is a
+    part of.
+    """
+    if not len(bars):
+        return bars
+    starts = np.flatnonzero(np.diff(opened_ms, prepend=opened_ms[0] - 1))
+    ends = np.append(starts[1:], len(bars)) - 1
+    merged = np.add.reduceat(bars, starts, axis=0)
+    merged[:, OPEN_TIME] = opened_ms[starts]
+    merged[:, OPEN] = bars[starts, OPEN]
+    merged[:, HIGH] = np.maximum.reduceat(bars[:, HIGH], starts)
+    merged[:, LOW] = np.minimum.reduceat(bars[:, LOW], starts)
+    merged[:, CLOSE] = bars[ends, CLOSE]
+    known = np.where(bars[:, FIRST_TRADE_ID] < 0, np.iinfo(np.int64).max, bars[:, FIRST_TRADE_ID])
+    first_ids = np.minimum.reduceat(known, starts)
+    merged[:, FIRST_TRADE_ID] = np.where(merged[:, COUNT] > 0, first_ids, -1)
+    merged[:, LAST_TRADE_ID] = np.maximum.reduceat(bars[:, LAST_TRADE_ID], starts)
+    return merged
+
+
+def empty_bars(first_open_ms: int, count: int, price: int) -> Bars:
+    """Return `count` minutes from `first_open_ms` in which nothing was traded, at `price`."""
+    bars = np.zeros((count, len(COLUMNS)), dtype=np.int64)
+    bars[:, OPEN_TIME] = first_open_ms + MINUTE_MS * np.arange(count)
+    bars[:, OPEN : CLOSE + 1] = price
+    bars[:, FIRST_TRADE_ID] = bars[:, LAST_TRADE_ID] = -1
+    return bars

@@ -1,0 +1,358 @@
+"""Who hears what: channels, audiences and their frames.
+
+A channel is one stream that somebody is subscribed to; it exists only as long as somebody is, and
+a message is built only for a channel that exists.  It is encoded once, framed once for raw and
+once for combined connections, and the same bytes go to everybody.
+
+An audience is all subscribers with exactly the same subscriptions.  Frames wait per audience, in
+the order in which they were made, until `flush` joins them and gives each member one write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from tickerplant.events import Event
+from tickerplant.frames import text_frame
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.market.timers import MESSAGE_RANK, Timers, next_on_grid
+from tickerplant.streams import resolve
+from tickerplant.streams.pattern import Args
+from tickerplant.streams.stream import Stream
+from tickerplant.venue import Venue
+
+UNKNOWN_STREAM = "unknown stream"
+UNKNOWN_SYMBOL = "unknown symbol"
+WRONG_ROUTE = "wrong route"
+
+
+class Subscriber(Protocol):
+    """A connection, as far as the hub knows it."""
+
+    def write(self, data: bytes) -> object:
+        """Take whole frames, to be sent in order."""
+        ...
+
+
+Key: TypeAlias = tuple[frozenset[str], bool]
+_ALL = ""
+_encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+
+
+class Audience:
+    """Subscribers with the same subscriptions, and the frames that wait for them."""
+
+    __slots__ = ("channels", "combined", "key", "members", "pending")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.combined = key[1]
+        self.members: dict[Subscriber, None] = {}
+        self.channels: list[Channel] = []
+        self.pending: list[bytes] = []
+
+
+class Channel:
+    """One stream that is heard: its audiences and the envelope they see it in."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.name = name
+        self.raw: list[Audience] = []
+        self.combined: list[Audience] = []
+        self.publisher: Publisher | None = None
+        """What makes the channel's messages; None when the source delivers them itself."""
+        self._put = hub.put
+        self._prefix = b'{"stream":%b,"data":' % _encode(name)
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody is subscribed."""
+        return bool(self.raw or self.combined)
+
+    def send(self, payload: bytes) -> None:
+        """Put one message before everybody who is subscribed."""
+        if self.raw:
+            self._put(self.raw, text_frame(payload))
+        if self.combined:
+            self._put(self.combined, text_frame(b"%b%b}" % (self._prefix, payload)))
+
+
+class Publisher:
+    """Makes the messages of a channel from events, at the pace of its stream."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        stream: Stream,
+        args: Args,
+        venue: Venue,
+        markets: Sequence[Market],
+        timers: Timers,
+    ) -> None:
+        self.stream = stream
+        self.topic = markets[0].symbol if "symbol" in args else _ALL
+        """The symbol whose events matter, empty for all."""
+        self._channel = channel
+        self._args = args
+        self._timers = timers
+        self._build = stream.build
+        self._pace = stream.pace(stream.period(venue, args), markets)
+        self._scheduled = False
+        if self._pace.waiting:
+            self._schedule()
+
+    def feed(self, market: Market, event: Event) -> None:
+        """Take in an event of a kind that the stream follows."""
+        pace = self._pace
+        subject = pace.feed(market, event)
+        if subject is not None:
+            message = self._build(market, subject, self._timers.now_ms, self._args)
+            if message is not None:
+                self._channel.send(_encode(message))
+        elif not self._scheduled and pace.waiting:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        due_ms = next_on_grid(self._timers.now_ms, self._pace.period_ms)
+        self._timers.at(due_ms, MESSAGE_RANK, self._due)
+        self._scheduled = True
+
+    def _due(self, now_ms: int) -> None:
+        self._scheduled = False
+        if not self._channel.heard:
+            return
+        built = [
+            self._build(market, subject, now_ms, self._args) for market, subject in self._pace.due()
+        ]
+        messages = [message for message in built if message is not None]
+        if self.stream.array:
+            if messages:
+                self._channel.send(_encode(messages))
+        else:
+            for message in messages:
+                self._channel.send(_encode(message))
+        if self._pace.waiting:
+            self._schedule()
+
+
+class Hub:
+    """The subscriptions of one venue.
+
+    Args:
+        markets: The venue's markets, to which stream names refer.
+        timers: The market clock, for streams that have a pace.
+        strict_routing: Deliver a stream only on the path that the profile gives it.
+    """
+
+    def __init__(self, markets: Markets, timers: Timers, *, strict_routing: bool = False) -> None:
+        self.markets = markets
+        self.timers = timers
+        self.strict_routing = strict_routing
+        self.verbatim: set[str] = set()
+        """Names of streams whose messages the source delivers itself."""
+        self.channels: dict[str, Channel] = {}
+        self.wake: Callable[[], object] = _nothing
+        """Called when a frame begins to wait; whoever does the input and output flushes then."""
+        self.messages_sent = 0
+        self.bytes_sent = 0
+        self.pending_bytes = 0
+        """Bytes that wait for `flush`, each shared frame counted once an audience."""
+        self.silent: Counter[str] = Counter()
+        """Subscriptions that were acknowledged and stay silent, by reason."""
+        self._audiences: dict[Key, Audience] = {}
+        self._audience_of: dict[Subscriber, Audience] = {}
+        self._waiting: list[Audience] = []
+        self._listeners: dict[type, dict[str, list[Publisher]]] = {}
+
+    # What happens
+
+    def feed(self, market: Market, event: Event) -> None:
+        """Give `event` to the channels that follow it."""
+        by_symbol = self._listeners.get(type(event))
+        if by_symbol is None:
+            return
+        for publisher in by_symbol.get(market.symbol, ()):
+            publisher.feed(market, event)
+        for publisher in by_symbol.get(_ALL, ()):
+            publisher.feed(market, event)
+
+    def pass_on(self, name: str, payload: bytes) -> None:
+        """Send a message of the source as it is to the subscribers of `name`."""
+        channel = self.channels.get(name)
+        if channel is not None:
+            channel.send(payload)
+
+    def put(self, audiences: Iterable[Audience], frame: bytes) -> None:
+        """Let `frame` wait for every member of `audiences`."""
+        for audience in audiences:
+            if not audience.pending:
+                if not self._waiting:
+                    self.wake()
+                self._waiting.append(audience)
+            audience.pending.append(frame)
+            self.pending_bytes += len(frame)
+
+    def flush(self) -> None:
+        """Write what waits, joined, once to each subscriber."""
+        waiting, self._waiting = self._waiting, []
+        self.pending_bytes = 0
+        for audience in waiting:
+            self._write(audience)
+
+    def _write(self, audience: Audience) -> None:
+        frames, audience.pending = audience.pending, []
+        if not frames:
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        members = tuple(audience.members)
+        for member in members:
+            member.write(data)
+        self.messages_sent += len(frames) * len(members)
+        self.bytes_sent += len(data) * len(members)
+
+    # Who listens
+
+    def subscribe(
+        self, subscriber: Subscriber, names: Iterable[str], route: str = "", *, combined: bool
+    ) -> dict[str, str]:
+        """Let `subscriber` hear the streams `names` from now on, besides what it hears already.
+
+        A name that is no stream of this venue is not refused (the exchange acknowledges any name
+        and stays silent).
+
+        Args:
+            subscriber: Who will hear.
+            names: Stream names.
+            route: Path prefix of the connection: empty, `public`, `market` or `private`.
+            combined: Whether messages are wrapped in the combined envelope.
+
+        Returns:
+            The names that will stay silent, each with the reason.
+        """
+        silent: dict[str, str] = {}
+        heard = set(self._names(subscriber))
+        for name in names:
+            reason = self._why_silent(name, route)
+            if reason is None:
+                heard.add(name)
+            else:
+                silent[name] = reason
+                self.silent[reason] += 1
+        self._move(subscriber, frozenset(heard), combined=combined)
+        return silent
+
+    def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        """Let `subscriber` no longer hear `names`; what already waits is still sent."""
+        audience = self._audience_of.get(subscriber)
+        if audience is not None:
+            left = audience.key[0].difference(names)
+            self._move(subscriber, left, combined=audience.combined)
+
+    def set_combined(self, subscriber: Subscriber, *, combined: bool) -> None:
+        """Wrap what `subscriber` hears from now on in the combined envelope, or stop to."""
+        self._move(subscriber, self._names(subscriber), combined=combined)
+
+    def drop(self, subscriber: Subscriber) -> None:
+        """Forget `subscriber`; nothing is written to it any more."""
+        audience = self._audience_of.pop(subscriber, None)
+        if audience is not None:
+            self._leave(subscriber, audience)
+
+    @property
+    def subscribers(self) -> int:
+        """Number of connections that hear at least one stream."""
+        return len(self._audience_of)
+
+    def _names(self, subscriber: Subscriber) -> frozenset[str]:
+        audience = self._audience_of.get(subscriber)
+        return audience.key[0] if audience is not None else frozenset()
+
+    def _why_silent(self, name: str, route: str) -> str | None:
+        resolved = resolve(self.markets.venue, name)
+        if resolved is None:
+            return None if name in self.verbatim else UNKNOWN_STREAM
+        stream, args = resolved
+        if "symbol" in args and args["symbol"].upper() not in self.markets.by_symbol:
+            return UNKNOWN_SYMBOL
+        if (
+            self.strict_routing
+            and self.markets.profile.split_routes
+            and stream.route != (route or "public")
+        ):
+            return WRONG_ROUTE
+        return None
+
+    def _move(self, subscriber: Subscriber, names: frozenset[str], *, combined: bool) -> None:
+        old = self._audience_of.get(subscriber)
+        key = (names, combined)
+        if old is not None:
+            if old.key == key:
+                return
+            self._write(old)
+        if names:
+            audience = self._audiences.get(key) or self._open_audience(key)
+            self._write(audience)
+            audience.members[subscriber] = None
+            self._audience_of[subscriber] = audience
+        else:
+            self._audience_of.pop(subscriber, None)
+        if old is not None:
+            self._leave(subscriber, old)
+
+    def _leave(self, subscriber: Subscriber, audience: Audience) -> None:
+        del audience.members[subscriber]
+        if audience.members:
+            return
+        del self._audiences[audience.key]
+        for channel in audience.channels:
+            (channel.combined if audience.combined else channel.raw).remove(audience)
+            if not channel.heard:
+                self._close_channel(channel)
+
+    def _open_audience(self, key: Key) -> Audience:
+        audience = self._audiences[key] = Audience(key)
+        for name in sorted(key[0]):
+            channel = self.channels.get(name) or self._open_channel(name)
+            audience.channels.append(channel)
+            (channel.combined if audience.combined else channel.raw).append(audience)
+        return audience
+
+    def _open_channel(self, name: str) -> Channel:
+        channel = self.channels[name] = Channel(self, name)
+        resolved = resolve(self.markets.venue, name)
+        if name in self.verbatim or resolved is None:
+            return channel
+        stream, args = resolved
+        if "symbol" in args:
+            markets = [self.markets.by_symbol[args["symbol"].upper()]]
+        else:
+            markets = list(self.markets)
+        venue = self.markets.venue
+        publisher = Publisher(channel, stream, args, venue, markets, self.timers)
+        for kind in stream.on:
+            by_topic = self._listeners.setdefault(kind, {})
+            by_topic.setdefault(publisher.topic, []).append(publisher)
+        channel.publisher = publisher
+        return channel
+
+    def _close_channel(self, channel: Channel) -> None:
+        del self.channels[channel.name]
+        publisher = channel.publisher
+        if publisher is None:
+            return
+        for kind in publisher.stream.on:
+            by_topic = self._listeners[kind]
+            by_topic[publisher.topic].remove(publisher)
+            if not by_topic[publisher.topic]:
+                del by_topic[publisher.topic]
+            if not by_topic:
+                del self._listeners[kind]
+
+
+def _nothing() -> None:
+    """Wake nobody."""

@@ -1,0 +1,65 @@
+"""Trades gathered into aggregate trades.
+
+Fills with the same price and the same taker side within 100 ms form one aggregate; another price,
+another side or the end of the 100 ms closes it (Aggregate Trade Streams page).  Insurance-fund and
+ADL prints take trade ids but never appear in an aggregate.
+"""
+
+from __future__ import annotations
+
+from tickerplant.events import AggregateTrade, Trade
+
+WINDOW_MS = 100
+
+
+class TradeAggregator:
+    """The aggregate that is open now.  `due_ms` says when it closes by itself."""
+
+    def __init__(self, symbol: str, next_id: int = 1) -> None:
+        self._symbol = symbol
+        self._next_id = next_id
+        self._first: Trade | None = None
+        self._last_trade_id = 0
+        self._quantity = 0
+        self.due_ms = 0
+        """End of the open aggregate's window; 0 when none is open."""
+
+    def add(self, trade: Trade) -> AggregateTrade | None:
+        """Take `trade` in; return the aggregate that it closed, if any."""
+        first = self._first
+        if (
+            first is not None
+            and trade.price == first.price
+            and trade.buyer_is_maker == first.buyer_is_maker
+            and trade.trade_time_ms < self.due_ms
+        ):
+            self._quantity += trade.quantity
+            self._last_trade_id = trade.trade_id
+            return None
+        closed = self.close()
+        self._first = trade
+        self._quantity = trade.quantity
+        self._last_trade_id = trade.trade_id
+        self.due_ms = trade.trade_time_ms + WINDOW_MS
+        return closed
+
+    def close(self) -> AggregateTrade | None:
+        """Close the open aggregate and return it, None when none is open."""
+        first = self._first
+        if first is None:
+            return None
+        closed = AggregateTrade(
+            symbol=self._symbol,
+            aggregate_id=self._next_id,
+            price=first.price,
+            quantity=self._quantity,
+            normal_quantity=self._quantity,
+            first_trade_id=first.trade_id,
+            last_trade_id=self._last_trade_id,
+            trade_time_ms=first.trade_time_ms,
+            buyer_is_maker=first.buyer_is_maker,
+        )
+        self._next_id += 1
+        self._first = None
+        self.due_ms = 0
+        return closed

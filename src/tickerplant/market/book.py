@@ -1,0 +1,115 @@
+"""The order book of one symbol, from absolute level quantities.
+
+Most updates are followed by another update, not by a question.  So an update is only remembered
+(two dictionary merges at C speed), and levels are put in order when somebody asks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+from tickerplant.events import BookSnapshot, DepthUpdate, Level
+
+SETTLE_AT = 4096
+"""Unsettled levels a side may hold before they are put in order without being asked."""
+
+
+class _Side:
+    """One side: quantities by price, and the prices in ascending order."""
+
+    __slots__ = ("prices", "quantities", "unsettled")
+
+    def __init__(self) -> None:
+        self.quantities: dict[int, int] = {}
+        self.prices: list[int] = []
+        self.unsettled: dict[int, int] = {}
+
+    def load(self, levels: list[Level]) -> None:
+        self.quantities = {price: quantity for price, quantity in levels if quantity}
+        self.prices = sorted(self.quantities)
+        self.unsettled.clear()
+
+    def settle(self) -> None:
+        """Bring the unsettled quantities into the ordered levels."""
+        quantities, prices = self.quantities, self.prices
+        rebuild = len(self.unsettled) * 4 > len(prices)
+        for price, quantity in self.unsettled.items():
+            if quantity:
+                if price not in quantities and not rebuild:
+                    insort(prices, price)
+                quantities[price] = quantity
+            elif quantities.pop(price, 0) and not rebuild:
+                del prices[bisect_left(prices, price)]
+        if rebuild:
+            self.prices = sorted(quantities)
+        self.unsettled.clear()
+
+
+class OrderBook:
+    """Levels of one symbol: `apply` diffs, ask for the best, the top or everything."""
+
+    def __init__(self) -> None:
+        self._bids = _Side()
+        self._asks = _Side()
+        self.last_update_id = 0
+        self.transaction_time_ms = 0
+
+    def load(self, snapshot: BookSnapshot) -> None:
+        """Replace the whole book by `snapshot`."""
+        self._bids.load(snapshot.bids)
+        self._asks.load(snapshot.asks)
+        self.last_update_id = snapshot.last_update_id
+        self.transaction_time_ms = snapshot.transaction_time_ms
+
+    def apply(self, update: DepthUpdate) -> None:
+        """Take over the absolute quantities of `update`; a quantity of 0 removes its level."""
+        bids, asks = self._bids.unsettled, self._asks.unsettled
+        bids.update(update.bids)
+        asks.update(update.asks)
+        self.last_update_id = update.final_update_id
+        self.transaction_time_ms = update.transaction_time_ms
+        if len(bids) > SETTLE_AT or len(asks) > SETTLE_AT:
+            self._settled_bids()
+            self._settled_asks()
+
+    def _settled_bids(self) -> _Side:
+        if self._bids.unsettled:
+            self._bids.settle()
+        return self._bids
+
+    def _settled_asks(self) -> _Side:
+        if self._asks.unsettled:
+            self._asks.settle()
+        return self._asks
+
+    @property
+    def best_bid(self) -> Level | None:
+        """Highest bid price and its quantity, None when there is no bid."""
+        side = self._settled_bids()
+        if not side.prices:
+            return None
+        price = side.prices[-1]
+        return price, side.quantities[price]
+
+    @property
+    def best_ask(self) -> Level | None:
+        """Lowest ask price and its quantity, None when there is no ask."""
+        side = self._settled_asks()
+        if not side.prices:
+            return None
+        price = side.prices[0]
+        return price, side.quantities[price]
+
+    def top(self, count: int) -> tuple[list[Level], list[Level]]:
+        """Return up to `count` levels of each side, best first."""
+        bids, asks = self._settled_bids(), self._settled_asks()
+        best_bids = bids.prices[: -count - 1 : -1] if count else []
+        return (
+            [(price, bids.quantities[price]) for price in best_bids],
+            [(price, asks.quantities[price]) for price in asks.prices[:count]],
+        )
+
+    @property
+    def depth(self) -> int:
+        """Number of levels on both sides together."""
+        return len(self._settled_bids().prices) + len(self._settled_asks().prices)

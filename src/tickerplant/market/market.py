@@ -1,0 +1,250 @@
+"""All that is true of one symbol now.
+
+`Market.apply` takes an event in, tells it on, and tells what follows from it: an aggregate that
+closed, a book ticker that changed, a minute that ended.  What the source of the market delivers
+itself is not derived.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from tickerplant.events import (
+    AggregateTrade,
+    BarClosed,
+    BookSnapshot,
+    BookTicker,
+    DepthUpdate,
+    Event,
+    Liquidation,
+    MarkPrice,
+    Trade,
+    WindowMoved,
+)
+from tickerplant.instrument import Instrument
+from tickerplant.market.aggregate import TradeAggregator
+from tickerplant.market.book import OrderBook
+from tickerplant.market.book_sync import BookSync
+from tickerplant.market.candles import Candles
+from tickerplant.market.minutes import Minutes
+from tickerplant.market.past import Past
+from tickerplant.market.timers import AGGREGATE_RANK, Timers
+from tickerplant.profile import Profile
+
+KEPT_TRADES = 2000
+"""Trades, and aggregate trades, that a market keeps to answer with; older ones are forgotten."""
+
+WHOLE = frozenset({Trade, DepthUpdate, BookTicker, MarkPrice, Liquidation})
+"""What a source delivers that knows the whole market."""
+
+
+class Market:
+    """The state of one symbol.
+
+    Args:
+        instrument: Its names, scales and rules.
+        profile: Decides which labels (`ps`, `st`) its messages carry.
+        timers: The market clock.
+        tell: Called with the market and each event, the given and the derived, in causal order.
+        delivered: Kinds of events that the source delivers; the others are derived if possible.
+        reserved_snapshot_ids: The source never uses the id after a change for another change, so
+            it can name a snapshot: it lies strictly between two changes, and the documented join
+            `U <= lastUpdateId <= u` succeeds whenever the snapshot is asked for.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        profile: Profile,
+        timers: Timers,
+        tell: Callable[[Market, Event], None],
+        delivered: frozenset[type] = WHOLE,
+        *,
+        reserved_snapshot_ids: bool = False,
+    ) -> None:
+        self.instrument = instrument
+        self.symbol = instrument.symbol
+        self.profile = profile
+        self.pair_label: str | UnsetType = UNSET
+        if profile.carries_pair(instrument.venue):
+            self.pair_label = instrument.pair
+        self.type_label: int | UnsetType = UNSET
+        if profile.symbol_type:
+            self.type_label = instrument.venue.symbol_type
+        self._timers = timers
+        self._tell = tell
+        self._snapshot_step = 1 if reserved_snapshot_ids else 0
+
+        self.book = OrderBook()
+        self.book_sync = BookSync()
+        self.book_ticker: BookTicker | None = None
+        self.last_price = 0
+        self.last_trade_time_ms = 0
+        """When the last trade was, 0 before the first one."""
+        self.trades: deque[Trade] = deque(maxlen=KEPT_TRADES)
+        self.aggregates: deque[AggregateTrade] = deque(maxlen=KEPT_TRADES)
+        self.mark_price: MarkPrice | None = None
+        self.minutes = Minutes(instrument, timers.now_ms)
+        self.candles = Candles(self.minutes)
+        self._aggregator = TradeAggregator(self.symbol)
+        self._aggregator_waits = False
+        self.deliver(delivered)
+
+    def deliver(self, delivered: frozenset[type]) -> None:
+        """From now on expect the kinds of events in `delivered` from the source."""
+        self._derives_book_ticker = DepthUpdate in delivered and BookTicker not in delivered
+        self._derives_aggregates = AggregateTrade not in delivered
+        self._counts_aggregates = AggregateTrade in delivered and Trade not in delivered
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Trade: self._trade,
+            AggregateTrade: self._aggregate,
+            DepthUpdate: self._depth,
+            BookSnapshot: self._snapshot,
+            BookTicker: self._quote,
+            MarkPrice: self._mark,
+            Liquidation: self._pass_on,
+        }
+
+    def apply(self, event: Event) -> None:
+        """Take `event` in, then tell it and everything that follows from it."""
+        self._handlers[type(event)](event)
+
+    def look_back(self, past: Past) -> None:
+        """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
+        self.minutes.load(past.day)
+        self.candles.load(past)
+        self._aggregator = TradeAggregator(self.symbol, past.first_aggregate_id)
+        for trade in past.trades:
+            self.minutes.roll(trade.trade_time_ms)
+            self._count(trade)
+            closed = self._aggregator.add(trade)
+            if closed is not None:
+                self.aggregates.append(closed)
+        self.minutes.roll(self._timers.now_ms)
+        if self._aggregator.due_ms:
+            self._wait_for_aggregate()
+
+    def roll(self, minute_ms: int) -> None:
+        """End the minutes before `minute_ms`; tell that bars closed and what left the window."""
+        left = self.minutes.roll(minute_ms)
+        self._tell(self, BarClosed(self.symbol, minute_ms))
+        if left:
+            self._tell(self, WindowMoved(self.symbol))
+
+    # Trades
+
+    def _count(self, trade: Trade) -> None:
+        self.trades.append(trade)
+        self.last_price = trade.price
+        self.last_trade_time_ms = trade.trade_time_ms
+        trade_id = trade.trade_id
+        self.minutes.add(trade.price, trade.quantity, not trade.buyer_is_maker, trade_id, trade_id)
+
+    def _trade(self, trade: Trade) -> None:
+        if trade.origin == "MARKET":
+            self._count(trade)
+            if self._derives_aggregates:
+                closed = self._aggregator.add(trade)
+                if closed is not None:
+                    self._tell_aggregate(closed)
+                if not self._aggregator_waits:
+                    self._wait_for_aggregate()
+        self._tell(self, trade)
+
+    def _wait_for_aggregate(self) -> None:
+        self._aggregator_waits = True
+        self._timers.at(self._aggregator.due_ms, AGGREGATE_RANK, self._aggregate_due)
+
+    def _aggregate_due(self, now_ms: int) -> None:
+        self._aggregator_waits = False
+        due_ms = self._aggregator.due_ms
+        if due_ms > now_ms:
+            self._wait_for_aggregate()
+        elif due_ms:
+            closed = self._aggregator.close()
+            if closed is not None:
+                self._tell_aggregate(closed)
+
+    def _tell_aggregate(self, closed: AggregateTrade) -> None:
+        self.aggregates.append(closed)
+        self._tell(self, closed)
+
+    def _aggregate(self, aggregate: AggregateTrade) -> None:
+        """Take in an aggregate of the source; without trades, it is all there is to count."""
+        if self._counts_aggregates:
+            self.last_price = aggregate.price
+            self.last_trade_time_ms = aggregate.trade_time_ms
+            self.minutes.add(
+                aggregate.price,
+                aggregate.quantity,
+                not aggregate.buyer_is_maker,
+                aggregate.first_trade_id,
+                aggregate.last_trade_id,
+            )
+        self._tell_aggregate(aggregate)
+
+    # The book
+
+    @property
+    def book_live(self) -> bool:
+        """Whether the whole book is known; `book_sync.reason` says why not."""
+        return self.book_sync.live
+
+    @property
+    def snapshot_id(self) -> int:
+        """The id that a snapshot of the book carries now."""
+        return self.book.last_update_id + self._snapshot_step
+
+    def _snapshot(self, snapshot: BookSnapshot) -> None:
+        updates = self.book_sync.load(snapshot)
+        if self.book_sync.live:
+            self.book.load(snapshot)
+        for update in updates:
+            self.book.apply(update)
+        if self._derives_book_ticker and self.book_sync.live:
+            self._derive_quote()
+
+    def _depth(self, update: DepthUpdate) -> None:
+        for each in self.book_sync.offer(update):
+            self.book.apply(each)
+            self._tell(self, each)
+            if self._derives_book_ticker:
+                self._derive_quote()
+
+    def _derive_quote(self) -> None:
+        bid, ask = self.book.best_bid, self.book.best_ask
+        last = self.book_ticker
+        if bid is None or ask is None:
+            return
+        if (
+            last is not None
+            and bid == (last.bid_price, last.bid_quantity)
+            and ask == (last.ask_price, last.ask_quantity)
+        ):
+            return
+        self._quote(
+            BookTicker(
+                self.symbol,
+                self.book.last_update_id,
+                *bid,
+                *ask,
+                self.book.transaction_time_ms,
+            )
+        )
+
+    def _quote(self, quote: BookTicker) -> None:
+        self.book_ticker = quote
+        self._tell(self, quote)
+
+    # The rest
+
+    def _mark(self, mark: MarkPrice) -> None:
+        self.mark_price = mark
+        self._tell(self, mark)
+
+    def _pass_on(self, event: Event) -> None:
+        self._tell(self, event)

@@ -1,0 +1,260 @@
+"""One-minute candles of a symbol and the statistics of its last 24 hours.
+
+The 24-hour window is minute-aligned on the exchange: at time C it opens at
+floor((C - 24 h) / 1 min), so it is made of whole minutes and the minute that runs now.  Minutes
+are therefore the one state from which tickers and klines are both derived.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+
+from tickerplant.instrument import Instrument
+from tickerplant.market.bars import (
+    CLOSE,
+    COLUMNS,
+    COUNT,
+    DAY_MS,
+    FIRST_TRADE_ID,
+    HIGH,
+    HOUR_MS,
+    LAST_TRADE_ID,
+    LOW,
+    MINUTE_MS,
+    NO_BARS,
+    OPEN,
+    OPEN_TIME,
+    TURNOVER,
+    VOLUME,
+    Bars,
+    combine,
+    empty_bars,
+)
+
+KEPT_MINUTES = 7 * 1440
+"""Closed minutes a market keeps one by one; older ones become parts of hours."""
+KEPT_HOURS = 400 * 24
+"""Hours that are kept of the minutes that are not; older ones are forgotten."""
+
+_NEVER = -1
+
+
+class Statistics(Struct, frozen=True):
+    """The 24 hours (and up to a minute) before now.  Integers in the instrument's units."""
+
+    open_time_ms: int
+    open: int
+    high: int
+    low: int
+    last: int
+    last_quantity: int
+    volume: int
+    turnover: int
+    count: int
+    first_trade_id: int
+    last_trade_id: int
+
+
+class Minutes:
+    """Closed minutes, the minute that runs now, and their sums over 24 hours."""
+
+    def __init__(self, instrument: Instrument, now_ms: int) -> None:
+        self._turnover = instrument.turnover
+        self._rows = np.empty((1440 + 60, len(COLUMNS)), dtype=np.int64)
+        self.hours = NO_BARS
+        """Hours (the first may be a part of one) of the minutes that are no longer kept."""
+        self._first = 0
+        self._end = 0
+        self._last_price = _NEVER
+        self._last_quantity = 0
+        self._begin(now_ms // MINUTE_MS * MINUTE_MS)
+        self._sum_window()
+
+    def _begin(self, open_time_ms: int) -> None:
+        self.open_time_ms = open_time_ms
+        self._open = self._high = self._low = self._last_price
+        self._volume = self._value = self._count = 0
+        self._buy_volume = self._buy_value = 0
+        self._first_id = self._last_id = _NEVER
+
+    def load(self, day: Bars) -> None:
+        """Begin with the closed minutes `day`; a last row of the present minute stays open."""
+        running = day[-1] if len(day) and day[-1, OPEN_TIME] == self.open_time_ms else None
+        closed = day if running is None else day[:-1]
+        self._first = self._end = 0
+        self.hours = NO_BARS
+        self._append(closed)
+        if len(closed):
+            self._last_price = int(closed[-1, CLOSE])
+            self._fill(self.open_time_ms)
+        self._begin(self.open_time_ms)
+        if running is not None:
+            (
+                _,
+                self._open,
+                self._high,
+                self._low,
+                self._last_price,
+                self._volume,
+                self._value,
+                self._count,
+                self._buy_volume,
+                self._buy_value,
+                self._first_id,
+                self._last_id,
+            ) = (int(value) for value in running)
+        self._sum_window()
+
+    def add(
+        self, price: int, quantity: int, taker_bought: bool, first_id: int, last_id: int
+    ) -> None:
+        """Count what a taker traded in the present minute: the trades `first_id` to `last_id`."""
+        value = self._turnover(price, quantity)
+        if self._count == 0:
+            self._open = self._high = self._low = price
+            self._first_id = first_id
+        elif price > self._high:
+            self._high = price
+        elif price < self._low:
+            self._low = price
+        self._count += last_id - first_id + 1
+        self._volume += quantity
+        self._value += value
+        if taker_bought:
+            self._buy_volume += quantity
+            self._buy_value += value
+        self._last_id = last_id
+        self._last_price = price
+        self._last_quantity = quantity
+
+    def roll(self, minute_ms: int) -> bool:
+        """End every minute before `minute_ms`; return whether trades left the 24-hour window.
+
+        Minutes in which nothing was traded repeat the previous close.
+        """
+        if minute_ms <= self.open_time_ms:
+            return False
+        if self._last_price != _NEVER:
+            self._append(self._running_row())
+            self._fill(minute_ms)
+        left = self._oldest_count > 0
+        self._begin(minute_ms)
+        self._sum_window()
+        return left
+
+    def _running_row(self) -> Bars:
+        return np.array(
+            [
+                [
+                    self.open_time_ms,
+                    self._open,
+                    self._high,
+                    self._low,
+                    self._last_price,
+                    self._volume,
+                    self._value,
+                    self._count,
+                    self._buy_volume,
+                    self._buy_value,
+                    self._first_id,
+                    self._last_id,
+                ]
+            ],
+            dtype=np.int64,
+        )
+
+    def _fill(self, until_ms: int) -> None:
+        """Append empty minutes up to `until_ms`, at most as many as are kept."""
+        after_ms = int(self._rows[self._end - 1, OPEN_TIME]) + MINUTE_MS
+        missing = (until_ms - after_ms) // MINUTE_MS
+        if missing > KEPT_MINUTES:
+            after_ms += (missing - KEPT_MINUTES) * MINUTE_MS
+            missing = KEPT_MINUTES
+        if missing > 0:
+            self._append(empty_bars(after_ms, missing, self._last_price))
+
+    def _append(self, bars: Bars) -> None:
+        if self._end + len(bars) > len(self._rows):
+            kept = self.closed
+            rows = np.empty((2 * (len(kept) + len(bars)), len(COLUMNS)), dtype=np.int64)
+            rows[: len(kept)] = kept
+            self._rows, self._first, self._end = rows, 0, len(kept)
+        self._rows[self._end : self._end + len(bars)] = bars
+        self._end += len(bars)
+        while self._end - self._first > KEPT_MINUTES:
+            self._fold_hour()
+
+    def _fold_hour(self) -> None:
+        """Turn the oldest minutes, up to the next full hour, into one row of `hours`."""
+        opened_ms = self._rows[self._first, OPEN_TIME] // HOUR_MS * HOUR_MS
+        end_ms = opened_ms + HOUR_MS
+        count = int((end_ms - self._rows[self._first, OPEN_TIME]) // MINUTE_MS)
+        minutes = self._rows[self._first : self._first + count]
+        hour = combine(minutes, np.full(count, opened_ms))
+        self.hours = np.concatenate([self.hours[-KEPT_HOURS:], hour])
+        self._first += count
+
+    @property
+    def closed(self) -> Bars:
+        """The closed minutes, oldest first: a view, not a copy."""
+        return self._rows[self._first : self._end]
+
+    @property
+    def running(self) -> Bars:
+        """The present minute as one row; no row before the first trade of all."""
+        return NO_BARS if self._last_price == _NEVER else self._running_row()
+
+    @property
+    def window_open_ms(self) -> int:
+        """Open time of the 24-hour window: minute-aligned."""
+        return self.open_time_ms - DAY_MS
+
+    def _sum_window(self) -> None:
+        """Sum the closed minutes of the window, once a minute."""
+        closed = self.closed
+        window = closed[-(DAY_MS // MINUTE_MS) :]
+        if len(window) and window[0, OPEN_TIME] < self.window_open_ms:
+            window = window[np.searchsorted(window[:, OPEN_TIME], self.window_open_ms) :]
+        traded = window[window[:, COUNT] > 0]
+        self._oldest_count = int(window[0, COUNT]) if len(window) == DAY_MS // MINUTE_MS else 0
+        self._window_count = int(window[:, COUNT].sum())
+        self._window_volume = int(window[:, VOLUME].sum())
+        self._window_value = int(window[:, TURNOVER].sum())
+        if len(traded):
+            self._window_open = int(traded[0, OPEN])
+            self._window_high = int(traded[:, HIGH].max())
+            self._window_low = int(traded[:, LOW].min())
+            self._window_first_id = int(traded[0, FIRST_TRADE_ID])
+            self._window_last_id = int(traded[-1, LAST_TRADE_ID])
+
+    def statistics(self) -> Statistics | None:
+        """Return the 24-hour statistics; None before the first trade of all.
+
+        In a window without trades the prices are the last price and the ids are -1.
+        """
+        if self._last_price == _NEVER:
+            return None
+        closed, running = self._window_count, self._count
+        if closed:
+            opened = self._window_open
+            high = max(self._window_high, self._high) if running else self._window_high
+            low = min(self._window_low, self._low) if running else self._window_low
+            first_id = self._window_first_id
+            last_id = self._last_id if running else self._window_last_id
+        else:
+            opened, high, low = self._open, self._high, self._low
+            first_id, last_id = self._first_id, self._last_id
+        return Statistics(
+            open_time_ms=self.window_open_ms,
+            open=opened,
+            high=high,
+            low=low,
+            last=self._last_price,
+            last_quantity=self._last_quantity,
+            volume=self._window_volume + self._volume,
+            turnover=self._window_value + self._value,
+            count=closed + running,
+            first_trade_id=first_id,
+            last_trade_id=last_id,
+        )

@@ -1,0 +1,83 @@
+"""Best bid and ask, of one symbol or of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import UNSET, UnsetType, field
+
+from tickerplant.events import BookTicker
+from tickerplant.market.market import Market
+from tickerplant.streams.pace import Each, Latest, Pace
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.payload import Payload
+from tickerplant.streams.stream import Stream, real_time
+from tickerplant.venue import Venue
+
+
+class BookTickerMessage(Payload, tag="bookTicker"):
+    """The best bid and ask after one change of price or quantity."""
+
+    update_id: int = field(name="u")
+    symbol: str = field(name="s")
+    pair: str | UnsetType = field(name="ps", default=UNSET)
+    bid_price: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask_price: str = field(name="a")
+    ask_quantity: str = field(name="A")
+    transaction_time: int = field(name="T")
+    event_time: int = field(name="E")
+    symbol_type: int | UnsetType = field(name="st", default=UNSET)
+
+
+def book_ticker(market: Market, event: BookTicker, now_ms: int, args: Args) -> BookTickerMessage:
+    """Tell the best bid and ask."""
+    del args
+    price = market.instrument.price.text
+    quantity = market.instrument.quantity.text
+    return BookTickerMessage(
+        update_id=event.update_id,
+        symbol=event.symbol,
+        pair=market.pair_label,
+        bid_price=price[event.bid_price],
+        bid_quantity=quantity[event.bid_quantity],
+        ask_price=price[event.ask_price],
+        ask_quantity=quantity[event.ask_quantity],
+        transaction_time=event.transaction_time_ms,
+        event_time=now_ms,
+        symbol_type=market.type_label,
+    )
+
+
+def _all_book_tickers_ms(venue: Venue, args: Args) -> int:
+    del args
+    return venue.all_book_ticker_ms
+
+
+def _each_or_latest(period_ms: int, markets: Iterable[Market]) -> Pace:
+    """Tell every change where the venue is in real time, the changed symbols where it is not."""
+    return Latest(period_ms, markets) if period_ms else Each(period_ms, markets)
+
+
+STREAMS = (
+    Stream(
+        pattern=Pattern("<symbol>@bookTicker"),
+        event="bookTicker",
+        on=(BookTicker,),
+        pace=Each,
+        period=real_time,
+        build=book_ticker,
+        route="public",
+        doc="Best bid and ask of a symbol, at every change of price or quantity.",
+    ),
+    Stream(
+        pattern=Pattern("!bookTicker"),
+        event="bookTicker",
+        on=(BookTicker,),
+        pace=_each_or_latest,
+        period=_all_book_tickers_ms,
+        build=book_ticker,
+        route="public",
+        doc="Best bid and ask of every symbol that changed, one message a symbol.",
+    ),
+)

@@ -1,0 +1,77 @@
+"""Mark price, index price and funding, of one symbol or of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType, field
+
+from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.market.market import Market
+from tickerplant.streams.pace import Every
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.payload import Payload
+from tickerplant.streams.stream import Stream, every_ms
+
+
+class MarkPriceMessage(Payload, tag="markPriceUpdate"):
+    """The prices that margin and funding are counted with."""
+
+    event_time: int = field(name="E")
+    symbol: str = field(name="s")
+    mark_price: str = field(name="p")
+    mark_price_average: str | UnsetType = field(name="ap", default=UNSET)
+    estimated_settle_price: str = field(name="P")
+    index_price: str = field(name="i")
+    funding_rate: str = field(name="r")
+    next_funding_time: int = field(name="T")
+    symbol_type: int | UnsetType = field(name="st", default=UNSET)
+
+
+def mark_price(market: Market, event: Any, now_ms: int, args: Args) -> MarkPriceMessage | None:
+    """Tell the mark price of the last whole second; None while there is none."""
+    del event, args
+    mark = market.mark_price
+    if mark is None:
+        return None
+    profile, venue = market.profile, market.instrument.venue
+    price = decimal_text(mark.mark_price, RATE_DECIMALS)
+    if mark.funding_rate is not None:
+        rate = decimal_text(mark.funding_rate, RATE_DECIMALS)
+    elif profile.unfunded_rate is not None:
+        rate = profile.unfunded_rate
+    else:
+        rate = venue.unfunded_rate
+    return MarkPriceMessage(
+        event_time=now_ms,
+        symbol=market.symbol,
+        mark_price=price,
+        mark_price_average=price if profile.carries_mark_average(venue) else UNSET,
+        estimated_settle_price=decimal_text(mark.estimated_settle_price, RATE_DECIMALS),
+        index_price=decimal_text(mark.index_price, RATE_DECIMALS),
+        funding_rate=rate,
+        next_funding_time=mark.next_funding_time_ms,
+        symbol_type=market.type_label,
+    )
+
+
+def _stream(name: str, milliseconds: int, doc: str, *, array: bool = False) -> Stream:
+    return Stream(
+        pattern=Pattern(name),
+        event="markPriceUpdate",
+        on=(),
+        pace=Every,
+        period=every_ms(milliseconds),
+        build=mark_price,
+        route="market",
+        array=array,
+        doc=doc,
+    )
+
+
+STREAMS = (
+    _stream("<symbol>@markPrice", 3000, "Mark price and funding rate of a symbol."),
+    _stream("<symbol>@markPrice@1s", 1000, "Mark price and funding rate, every second."),
+    _stream("!markPrice@arr", 3000, "Mark prices of all symbols.", array=True),
+    _stream("!markPrice@arr@1s", 1000, "Mark prices of all symbols, every second.", array=True),
+)

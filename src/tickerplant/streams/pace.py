@@ -1,0 +1,159 @@
+"""Paces: when a stream's message is due, and what it then is about.
+
+A pace lives in one channel and is the only place that knows about update speeds.  `feed` takes an
+event; it returns what a message should be built from now, or None.  A pace that wants to wait says
+so by `waiting`; at the next multiple of `period_ms` the channel asks `due` what to build from.
+Messages of a period carry the state at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeAlias
+
+from tickerplant.events import BarClosed, DepthUpdate, Event
+from tickerplant.market.market import Market
+
+Occasion: TypeAlias = tuple[Market, Any]
+"""A market, and what happened in it that a message is built from."""
+
+
+class Pace(Protocol):
+    """What a channel needs of its pace."""
+
+    period_ms: int
+    waiting: bool
+
+    def feed(self, market: Market, event: Any) -> Any:
+        """Take an event in; return what to build a message from now, or None."""
+        ...
+
+    def due(self) -> Iterable[Occasion]:
+        """Return what to build messages from at the end of a period, and begin a new one."""
+        ...
+
+
+class Each:
+    """A message for every event, at once."""
+
+    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
+        del markets
+        self.period_ms = period_ms
+        self.waiting = False
+
+    def feed(self, market: Market, event: Event) -> Event:
+        """Return the event itself."""
+        del market
+        return event
+
+    def due(self) -> Iterable[Occasion]:
+        """Return nothing: nothing waits."""
+        return ()
+
+
+class Latest:
+    """At most one message a period and market, of the latest event, if there was any."""
+
+    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
+        del markets
+        self.period_ms = period_ms
+        self._changed: dict[Market, Event] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something changed since the last period."""
+        return bool(self._changed)
+
+    def feed(self, market: Market, event: Event) -> None:
+        """Remember that `market` changed."""
+        self._changed[market] = event
+
+    def due(self) -> Iterable[Occasion]:
+        """Return the markets that changed, in the order in which they first did."""
+        changed, self._changed = self._changed, {}
+        return changed.items()
+
+
+class UntilClosed(Latest):
+    """As `Latest`, and at once when a bar closes: nothing of an old bar is told after its end."""
+
+    def feed(self, market: Market, event: Event) -> Event | None:  # type: ignore[override]
+        """Return a closed bar; remember anything else."""
+        if type(event) is BarClosed:
+            self._changed.pop(market, None)
+            return event
+        self._changed[market] = event
+        return None
+
+
+class Every:
+    """One message a period and market, whether or not something changed."""
+
+    waiting = True
+
+    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
+        self.period_ms = period_ms
+        self._markets = tuple(markets)
+
+    def feed(self, market: Market, event: Event) -> None:
+        """Take no notice."""
+
+    def due(self) -> Iterable[Occasion]:
+        """Return every market."""
+        return [(market, None) for market in self._markets]
+
+
+class Merge:
+    """The depth updates of a period as one, with an id chain of the channel's own.
+
+    `U` is the id after the previous message's `u`, a legal case of the exchange's ids that makes
+    the documented join with a snapshot succeed for every speed.
+    """
+
+    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
+        self.period_ms = period_ms
+        (self._market,) = markets
+        self._told_id = self._market.book.last_update_id
+        self._bids: dict[int, int] = {}
+        self._asks: dict[int, int] = {}
+        self._last: DepthUpdate | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the book changed since the last message."""
+        return self._last is not None
+
+    def feed(self, market: Market, event: DepthUpdate) -> None:
+        """Take the levels of `event` in; later quantities of a price replace earlier ones."""
+        del market
+        self._bids.update(event.bids)
+        self._asks.update(event.asks)
+        self._last = event
+
+    def due(self) -> Iterable[Occasion]:
+        """Return the merged update, its levels by ascending price."""
+        last = self._last
+        if last is None:
+            return ()
+        bids, asks = self._bids, self._asks
+        merged = DepthUpdate(
+            last.symbol,
+            self._told_id + 1,
+            last.final_update_id,
+            self._told_id,
+            sorted(bids.items()),
+            sorted(asks.items()),
+            last.transaction_time_ms,
+        )
+        self._told_id = last.final_update_id
+        self._bids, self._asks, self._last = {}, {}, None
+        return ((self._market, merged),)
+
+
+class Chain(Merge):
+    """As `Merge`, for messages that show the top of the book: the ids without the levels."""
+
+    def feed(self, market: Market, event: DepthUpdate) -> None:
+        """Remember the ids of `event`."""
+        del market
+        self._last = event

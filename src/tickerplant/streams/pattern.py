@@ -1,0 +1,59 @@
+"""Stream names that are read and written by the same pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Args: TypeAlias = Mapping[str, str]
+"""The variable parts of a stream name, as they stand in it."""
+
+_PART = re.compile(r"<(\w+)(?::([^>]+))?>")
+_FREE = r"[^@!/<>\s]+?"
+"""A symbol or pair: anything without the signs that structure a name."""
+
+
+class Pattern:
+    """A stream name with variable parts: `<symbol>@depth<levels:5|10|20>@<speed:100|500>ms`.
+
+    A part with alternatives takes one of them; a part without takes a lower-case symbol or pair.
+    `match` and `name` are each other's inverse.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.parts: dict[str, tuple[str, ...]] = {}
+        expression, end = "", 0
+        for part in _PART.finditer(text):
+            name, choices = part[1], part[2]
+            self.parts[name] = tuple(choices.split("|")) if choices else ()
+            allowed = "|".join(map(re.escape, self.parts[name])) or _FREE
+            expression += re.escape(text[end : part.start()]) + f"(?P<{name}>{allowed})"
+            end = part.end()
+        self._expression = re.compile(expression + re.escape(text[end:]))
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.text!r})"
+
+    def match(self, name: str) -> Args | None:
+        """Return the variable parts of `name`, None when it is not of this pattern.
+
+        Symbols are lower case in stream names; an upper-case one never delivers.
+        """
+        found = self._expression.fullmatch(name)
+        if found is None:
+            return None
+        args = found.groupdict()
+        for part, choices in self.parts.items():
+            if not choices and args[part] != args[part].lower():
+                return None
+        return args
+
+    def name(self, **args: str) -> str:
+        """Return the stream name with its parts filled in.
+
+        Raises:
+            KeyError: A part of the pattern is missing in `args`.
+        """
+        return _PART.sub(lambda part: args[part[1]], self.text)

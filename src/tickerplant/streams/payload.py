@@ -1,0 +1,18 @@
+"""What every stream message has in common."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+Levels: TypeAlias = list[tuple[str, str]]
+"""Price and quantity text of book levels."""
+
+
+class Payload(Struct, frozen=True, kw_only=True, tag_field="e"):
+    """One message of a stream.
+
+    Fields have readable names and stand in the order of the wire; `e` comes first.  A field that
+    is unset in a profile is left out of the message.
+    """

@@ -1,0 +1,67 @@
+"""A row of the catalogue: all that the outside may know of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from tickerplant.market.market import Market
+from tickerplant.streams.pace import Pace
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.payload import Payload
+from tickerplant.venue import Venue
+
+Route: TypeAlias = Literal["public", "market"]
+"""The traffic class that later profiles deliver a stream under (USDⓈ-M path split)."""
+
+Period: TypeAlias = Callable[[Venue, Args], int]
+Build: TypeAlias = Callable[[Market, Any, int, Args], Payload | None]
+"""Market, what its pace gives, time of sending (ms), parts of the name → message, or None when
+there is nothing to tell yet."""
+
+
+class Stream(Struct, frozen=True, kw_only=True):
+    """What may be subscribed to."""
+
+    pattern: Pattern
+    event: str
+    """The `e` of its messages."""
+    on: tuple[type, ...]
+    """Kinds of events that it follows."""
+    pace: Callable[[int, Iterable[Market]], Pace]
+    period: Period
+    """Update speed in milliseconds; 0 is real time."""
+    build: Build
+    route: Route
+    venues: tuple[str, ...] = ("usdm", "coinm")
+    array: bool = False
+    """Whether one message lists all that is due."""
+    doc: str
+
+
+def real_time(venue: Venue, args: Args) -> int:
+    """Return the speed of a stream that tells every event at once."""
+    del venue, args
+    return 0
+
+
+def every_ms(milliseconds: int) -> Period:
+    """Return the speed of a stream that has the same on both venues."""
+
+    def period(venue: Venue, args: Args) -> int:
+        del venue, args
+        return milliseconds
+
+    return period
+
+
+def named_ms(default: int) -> Period:
+    """Return the speed of a stream that may name it (`@100ms`), or has `default`."""
+
+    def period(venue: Venue, args: Args) -> int:
+        del venue
+        return int(args.get("speed", default))
+
+    return period

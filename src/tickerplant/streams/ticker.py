@@ -1,0 +1,166 @@
+"""Rolling 24-hour statistics, short and long, of one symbol or of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType, field
+
+from tickerplant.events import AggregateTrade, Trade, WindowMoved
+from tickerplant.market import figures
+from tickerplant.market.market import Market
+from tickerplant.streams.pace import Every, Latest
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.payload import Payload
+from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.venue import Venue
+
+
+class MiniTickerMessage(Payload, tag="24hrMiniTicker"):
+    """The last price and the 24-hour range and volume."""
+
+    event_time: int = field(name="E")
+    symbol: str = field(name="s")
+    pair: str | UnsetType = field(name="ps", default=UNSET)
+    close_price: str = field(name="c")
+    open_price: str = field(name="o")
+    high_price: str = field(name="h")
+    low_price: str = field(name="l")
+    volume: str = field(name="v")
+    turnover: str = field(name="q")
+    symbol_type: int | UnsetType = field(name="st", default=UNSET)
+
+
+class TickerMessage(Payload, tag="24hrTicker"):
+    """All 24-hour statistics."""
+
+    event_time: int = field(name="E")
+    symbol: str = field(name="s")
+    pair: str | UnsetType = field(name="ps", default=UNSET)
+    price_change: str = field(name="p")
+    price_change_percent: str = field(name="P")
+    weighted_average_price: str = field(name="w")
+    close_price: str = field(name="c")
+    last_quantity: str = field(name="Q")
+    open_price: str = field(name="o")
+    high_price: str = field(name="h")
+    low_price: str = field(name="l")
+    volume: str = field(name="v")
+    turnover: str = field(name="q")
+    open_time: int = field(name="O")
+    close_time: int = field(name="C")
+    first_trade_id: int = field(name="F")
+    last_trade_id: int = field(name="L")
+    trade_count: int = field(name="n")
+    symbol_type: int | UnsetType = field(name="st", default=UNSET)
+
+
+def mini_ticker(market: Market, event: Any, now_ms: int, args: Args) -> MiniTickerMessage | None:
+    """Tell the short statistics; None before the first trade."""
+    del event, args
+    day = market.minutes.statistics()
+    if day is None:
+        return None
+    instrument = market.instrument
+    price = instrument.price.text
+    return MiniTickerMessage(
+        event_time=now_ms,
+        symbol=market.symbol,
+        pair=market.pair_label,
+        close_price=price[day.last],
+        open_price=price[day.open],
+        high_price=price[day.high],
+        low_price=price[day.low],
+        volume=instrument.quantity.text[day.volume],
+        turnover=figures.ticker_turnover(instrument, day.turnover),
+        symbol_type=market.type_label,
+    )
+
+
+def ticker(market: Market, event: Any, now_ms: int, args: Args) -> TickerMessage | None:
+    """Tell all statistics; None before the first trade."""
+    del event, args
+    day = market.minutes.statistics()
+    if day is None:
+        return None
+    instrument = market.instrument
+    price, quantity = instrument.price.text, instrument.quantity.text
+    return TickerMessage(
+        event_time=now_ms,
+        symbol=market.symbol,
+        pair=market.pair_label,
+        price_change=figures.change(instrument, day),
+        price_change_percent=figures.percent(day),
+        weighted_average_price=figures.weighted_average(instrument, day),
+        close_price=price[day.last],
+        last_quantity=quantity[day.last_quantity],
+        open_price=price[day.open],
+        high_price=price[day.high],
+        low_price=price[day.low],
+        volume=quantity[day.volume],
+        turnover=figures.ticker_turnover(instrument, day.turnover),
+        open_time=day.open_time_ms,
+        close_time=now_ms,
+        first_trade_id=day.first_trade_id,
+        last_trade_id=day.last_trade_id,
+        trade_count=day.count,
+        symbol_type=market.type_label,
+    )
+
+
+def _mini_ticker_ms(venue: Venue, args: Args) -> int:
+    del args
+    return venue.mini_ticker_ms
+
+
+def _ticker_ms(venue: Venue, args: Args) -> int:
+    del args
+    return venue.ticker_ms
+
+
+_CHANGES = (Trade, AggregateTrade, WindowMoved)
+
+STREAMS = (
+    Stream(
+        pattern=Pattern("<symbol>@miniTicker"),
+        event="24hrMiniTicker",
+        on=(),
+        pace=Every,
+        period=_mini_ticker_ms,
+        build=mini_ticker,
+        route="market",
+        doc="Last price, range and volume of the rolling 24 hours.",
+    ),
+    Stream(
+        pattern=Pattern("!miniTicker@arr"),
+        event="24hrMiniTicker",
+        on=_CHANGES,
+        pace=Latest,
+        period=every_ms(1000),
+        build=mini_ticker,
+        route="market",
+        array=True,
+        doc="The mini tickers of all symbols that changed.",
+    ),
+    Stream(
+        pattern=Pattern("<symbol>@ticker"),
+        event="24hrTicker",
+        on=(),
+        pace=Every,
+        period=_ticker_ms,
+        build=ticker,
+        route="market",
+        doc="All statistics of the rolling 24 hours.",
+    ),
+    Stream(
+        pattern=Pattern("!ticker@arr"),
+        event="24hrTicker",
+        on=_CHANGES,
+        pace=Latest,
+        period=every_ms(1000),
+        build=ticker,
+        route="market",
+        array=True,
+        doc="The tickers of all symbols that changed.",
+    ),
+)
