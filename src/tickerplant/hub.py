@@ -40,6 +40,7 @@ class Subscriber(Protocol):
 
 
 Key: TypeAlias = tuple[frozenset[str], bool]
+_NOTHING: Key = (frozenset(), False)
 _ALL = ""
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
@@ -218,7 +219,7 @@ class Hub:
     # Who listens
 
     def subscribe(
-        self, subscriber: Subscriber, names: Iterable[str], route: str = "", *, combined: bool
+        self, subscriber: Subscriber, names: Iterable[str], route: str = ""
     ) -> dict[str, str]:
         """Let `subscriber` hear the streams `names` from now on, besides what it hears already.
 
@@ -229,13 +230,13 @@ class Hub:
             subscriber: Who will hear.
             names: Stream names.
             route: Path prefix of the connection: empty, `public`, `market` or `private`.
-            combined: Whether messages are wrapped in the combined envelope.
 
         Returns:
             The names that will stay silent, each with the reason.
         """
         silent: dict[str, str] = {}
-        heard = set(self._names(subscriber))
+        present, combined = self._key(subscriber)
+        heard = set(present)
         for name in names:
             reason = self._why_silent(name, route)
             if reason is None:
@@ -243,19 +244,17 @@ class Hub:
             else:
                 silent[name] = reason
                 self.silent[reason] += 1
-        self._move(subscriber, frozenset(heard), combined=combined)
+        self._move(subscriber, (frozenset(heard), combined))
         return silent
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         """Let `subscriber` no longer hear `names`; what already waits is still sent."""
-        audience = self._audience_of.get(subscriber)
-        if audience is not None:
-            left = audience.key[0].difference(names)
-            self._move(subscriber, left, combined=audience.combined)
+        present, combined = self._key(subscriber)
+        self._move(subscriber, (present.difference(names), combined))
 
-    def set_combined(self, subscriber: Subscriber, *, combined: bool) -> None:
+    def set_combined(self, subscriber: Subscriber, combined: bool) -> None:
         """Wrap what `subscriber` hears from now on in the combined envelope, or stop to."""
-        self._move(subscriber, self._names(subscriber), combined=combined)
+        self._move(subscriber, (self._key(subscriber)[0], combined))
 
     def drop(self, subscriber: Subscriber) -> None:
         """Forget `subscriber`; nothing is written to it any more."""
@@ -263,14 +262,9 @@ class Hub:
         if audience is not None:
             self._leave(subscriber, audience)
 
-    @property
-    def subscribers(self) -> int:
-        """Number of connections that hear at least one stream."""
-        return len(self._audience_of)
-
-    def _names(self, subscriber: Subscriber) -> frozenset[str]:
+    def _key(self, subscriber: Subscriber) -> Key:
         audience = self._audience_of.get(subscriber)
-        return audience.key[0] if audience is not None else frozenset()
+        return _NOTHING if audience is None else audience.key
 
     def _why_silent(self, name: str, route: str) -> str | None:
         resolved = resolve(self.markets.venue, name)
@@ -287,20 +281,17 @@ class Hub:
             return WRONG_ROUTE
         return None
 
-    def _move(self, subscriber: Subscriber, names: frozenset[str], *, combined: bool) -> None:
+    def _move(self, subscriber: Subscriber, key: Key) -> None:
+        """Make `subscriber` a member of the audience `key`; what waits for it goes out first."""
         old = self._audience_of.get(subscriber)
-        key = (names, combined)
         if old is not None:
             if old.key == key:
                 return
             self._write(old)
-        if names:
-            audience = self._audiences.get(key) or self._open_audience(key)
-            self._write(audience)
-            audience.members[subscriber] = None
-            self._audience_of[subscriber] = audience
-        else:
-            self._audience_of.pop(subscriber, None)
+        audience = self._audiences.get(key) or self._open_audience(key)
+        self._write(audience)
+        audience.members[subscriber] = None
+        self._audience_of[subscriber] = audience
         if old is not None:
             self._leave(subscriber, old)
 
