@@ -1,0 +1,71 @@
+"""The derived numbers of tickers, candles and trades, as the exchange prints them.
+
+Integer arithmetic only.  A quotient is rounded to the nearest last digit, halves away from zero;
+captured tickers of both venues agree with that in every percent change and weighted average.
+"""
+
+from __future__ import annotations
+
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.market.minutes import Statistics
+
+PERCENT_DECIMALS = 3
+
+
+def nearest(numerator: int, denominator: int) -> int:
+    """Return the integer nearest to `numerator` / `denominator` (> 0), halves away from zero."""
+    if numerator < 0:
+        return -nearest(-numerator, denominator)
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def change(instrument: Instrument, stats: Statistics) -> str:
+    """Return by how much the price changed, in price decimals."""
+    return instrument.price.text[stats.last - stats.open]
+
+
+def percent(stats: Statistics) -> str:
+    """Return the change in percent of the opening price, in three decimals."""
+    hundredths = 100 * 10**PERCENT_DECIMALS * (stats.last - stats.open)
+    return decimal_text(nearest(hundredths, stats.open), PERCENT_DECIMALS)
+
+
+def weighted_average(instrument: Instrument, stats: Statistics) -> str:
+    """Return the average price weighted by quantity; without trades the last price.
+
+    USDⓈ-M: turnover / volume in price decimals.  COIN-M: volume × contract size / turnover in
+    eight decimals, in tickers and REST answers alike.
+    """
+    scale = instrument.price
+    if not instrument.venue.inverse:
+        average = nearest(stats.turnover, stats.volume) if stats.volume else stats.last
+        return scale.text[average]
+    if not stats.turnover:
+        return decimal_text(stats.last * int(10 ** (RATE_DECIMALS - scale.decimals)), RATE_DECIMALS)
+    contracts_value = stats.volume * instrument.contract_size * int(10 ** (2 * RATE_DECIMALS))
+    return decimal_text(nearest(contracts_value, stats.turnover), RATE_DECIMALS)
+
+
+def ticker_turnover(instrument: Instrument, turnover: int) -> str:
+    """Return a 24-hour turnover: USDⓈ-M in price decimals, COIN-M base coin in eight."""
+    if instrument.venue.inverse:
+        return bar_turnover(instrument, turnover)
+    decimals = instrument.price.decimals
+    return decimal_text(nearest(turnover, int(10**instrument.quantity.decimals)), decimals)
+
+
+def bar_turnover(instrument: Instrument, turnover: int) -> str:
+    """Return a candle's turnover, exact: price + quantity decimals, or base coin in eight."""
+    return decimal_text(turnover, instrument.turnover_decimals)
+
+
+def trade_turnover(instrument: Instrument, price: int, quantity: int) -> str:
+    """Return what one trade was worth: USDⓈ-M cut off at price decimals, COIN-M in eight.
+
+    The exchange cuts here and does not round: 0.007 at 11494.06 is listed as 80.45.
+    """
+    turnover = instrument.turnover(price, quantity)
+    if instrument.venue.inverse:
+        return bar_turnover(instrument, turnover)
+    whole = turnover // int(10**instrument.quantity.decimals)
+    return decimal_text(whole, instrument.price.decimals)
