@@ -1,0 +1,102 @@
+"""The simulated exchange as a source: its events in step with the clock, or as fast as they come."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tickerplant.plant import Plant
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.sources.source import Readers, Status
+
+SLICE_S = 0.005
+"""Longest time that events are made without a turn of the event loop."""
+SLICE_BYTES = 1 << 20
+"""Bytes that may wait for the subscribers before a turn of the event loop."""
+REST_S = 0.01
+"""Longest rest of the source: what is due without an event is told within it."""
+STALLED_S = 30.0
+"""Time in which a subscriber must read something while the source waits for it."""
+
+
+def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
+    """Give every market of `plant` its past, its opening book and its first mark price."""
+    for instrument in exchange.instruments:
+        symbol = instrument.symbol
+        plant.markets[symbol].look_back(exchange.past(symbol))
+        for event in exchange.opening(symbol):
+            plant.publish(event)
+
+
+class SimulatedSource:
+    """Drives a plant with a simulated exchange.
+
+    Args:
+        exchange: Where events come from.
+        plant: Where they go.
+        speed: Market seconds per second; 0 is as fast as the machine and the subscribers go.
+        duration_ms: Market time after which it is over; None is never.
+    """
+
+    def __init__(
+        self,
+        exchange: SimulatedExchange,
+        plant: Plant,
+        *,
+        speed: float = 1.0,
+        duration_ms: int | None = None,
+    ) -> None:
+        self._exchange = exchange
+        self._plant = plant
+        self._speed = speed
+        self._start_ms = plant.now_ms
+        self._end_ms = None if duration_ms is None else plant.now_ms + duration_ms
+
+    async def run(self, readers: Readers, status: Status) -> None:
+        """Run until the market time is up, or until cancelled."""
+        status.ready(True)
+        if self._speed:
+            await self._run_in_step(status)
+        else:
+            await self._run_freely(readers)
+        if self._end_ms is not None:
+            self._plant.advance(self._end_ms)
+        status.ready(False, "the simulation is over")
+
+    async def _run_in_step(self, status: Status) -> None:
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        while not self._over():
+            wanted_ms = self._start_ms + int((clock() - began_s) * 1000 * self._speed)
+            if self._end_ms is not None:
+                wanted_ms = min(wanted_ms, self._end_ms)
+            if self._play(wanted_ms):
+                self._plant.advance(wanted_ms)
+                wait_s = (self._exchange.next_time_ms - wanted_ms) / 1000 / self._speed
+                await asyncio.sleep(min(max(wait_s, 0.001), REST_S))
+            else:
+                await asyncio.sleep(0)
+            status.lag_ms = max(0, wanted_ms - self._plant.now_ms)
+
+    async def _run_freely(self, readers: Readers) -> None:
+        while not self._over():
+            self._play(self._end_ms)
+            await asyncio.sleep(0)
+            if readers.congested:
+                await readers.wait_clear(STALLED_S)
+
+    def _over(self) -> bool:
+        return self._end_ms is not None and self._plant.now_ms >= self._end_ms
+
+    def _play(self, until_ms: int | None) -> bool:
+        """Play events up to `until_ms` for one slice; return whether all of them were played."""
+        exchange, plant = self._exchange, self._plant
+        clock = asyncio.get_running_loop().time
+        stop_s = clock() + SLICE_S
+        while until_ms is None or exchange.next_time_ms <= until_ms:
+            time_ms, events = exchange.step()
+            plant.advance(time_ms)
+            for event in events:
+                plant.publish(event)
+            if clock() > stop_s or plant.pending_bytes > SLICE_BYTES:
+                return False
+        return True
