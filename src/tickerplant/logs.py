@@ -1,0 +1,81 @@
+"""The log: one line per event of note, for people or for programs.
+
+Every line of a connection begins with the connection's id and one sign: `<` came in, `>` went
+out, `=` is the state now, `!` is wrong.  A complaint that repeats is written once per kind and
+counted after that (`Complaints`), so that a bad client cannot fill a disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from typing import Any, TextIO
+
+import structlog
+
+MAX_KINDS = 256
+"""Most kinds of complaint that are told apart; the rest are counted together as `other`."""
+
+
+def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+    """Return the line for people: time, level when it matters, text, `key=value` pairs."""
+    parts = [event.pop("timestamp")]
+    level = event.pop("level")
+    if level not in {"info", "debug"}:
+        parts.append(level.upper())
+    parts.append(str(event.pop("event")))
+    parts.extend(f"{name}={_word(value)}" for name, value in event.items())
+    return " ".join(parts)
+
+
+def _word(value: object) -> str:
+    text = str(value)
+    return repr(text) if not text or not text.isprintable() or " " in text else text
+
+
+def configure(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> None:
+    """Make every logger of the program write to `stream`, standard error by default.
+
+    Args:
+        log_format: `text` for people, `json` for programs.
+        level: The least that is written: `debug`, `info`, `warning` or `error`.
+        stream: Where to.
+    """
+    output = sys.stderr if stream is None else stream
+    least = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Any = structlog.processors.JSONRenderer() if log_format == "json" else _plain_line
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(output),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries complain about what the server answers and counts itself; only their errors count.
+    logging.basicConfig(stream=output, level=logging.ERROR, format="%(name)s: %(message)s")
+
+
+def logger() -> structlog.typing.FilteringBoundLogger:
+    """Return the program's logger."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return bound
+
+
+class Complaints:
+    """What went wrong, each kind logged at its first occurrence and counted at every one."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def add(self, kind: str, text: str, **fields: object) -> None:
+        """Count one complaint of `kind` and log it if it is the first."""
+        known = kind in self.counts or len(self.counts) < MAX_KINDS
+        name = kind if known else "other"
+        self.counts[name] += 1
+        if self.counts[name] == 1:
+            logger().warning(text, kind=name, **fields)

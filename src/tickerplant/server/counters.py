@@ -1,0 +1,23 @@
+"""What happened at one venue's port."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class PortCounters:
+    """Plain counts for the metrics; the shells add, the collector reads."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        """WebSocket connections opened."""
+        self.closed: Counter[str] = Counter()
+        """WebSocket connections that ended, by reason."""
+        self.refused: Counter[int] = Counter()
+        """Handshakes refused, by HTTP status."""
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+        """HTTP requests answered, by path, method and status; unknown paths count as `other`."""
+        self.malformed = 0
+        """HTTP requests that could not be parsed, or whose head was too long."""
+        self.weight = 0
+        """Request weight charged for HTTP requests and WebSocket API requests' handshakes."""

@@ -1,0 +1,71 @@
+"""What the connections of one venue's port share."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from tickerplant.hub import Hub
+from tickerplant.logs import Complaints
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.counters import SessionCounters
+from tickerplant.protocol.limits import Limits
+from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.server.clock import Clock
+from tickerplant.server.counters import PortCounters
+from tickerplant.server.gate import Gate
+from tickerplant.venue import Venue
+
+if TYPE_CHECKING:
+    from tickerplant.server.websocket import WebSocketConnection
+
+_connection_numbers = count(1)
+
+
+class Endpoint:
+    """One venue's port: its hub, its limits, its counters and its open connections."""
+
+    def __init__(
+        self,
+        *,
+        venue: Venue,
+        hub: Hub,
+        answerer: QueryAnswerer,
+        limits: Limits,
+        budget: Budget,
+        gate: Gate,
+        complaints: Complaints,
+        clock: Clock,
+    ) -> None:
+        self.venue = venue
+        self.hub = hub
+        self.answerer = answerer
+        self.limits = limits
+        self.budget = budget
+        self.gate = gate
+        self.complaints = complaints
+        self.clock = clock
+        self.counters = PortCounters()
+        self.session_counters = SessionCounters()
+        self.connections: dict[WebSocketConnection, None] = {}
+
+    @property
+    def subscriber_count(self) -> int:
+        """Open connections with at least one subscription."""
+        return sum(connection.subscription_count > 0 for connection in self.connections)
+
+    @property
+    def subscription_count(self) -> int:
+        """Subscriptions of all open connections."""
+        return sum(connection.subscription_count for connection in self.connections)
+
+    def new_connection_id(self) -> str:
+        """Return a name for a connection that no other has, on any venue."""
+        return f"c{next(_connection_numbers)}"
+
+    def tick(self) -> None:
+        """Let every connection whose deadline has come ping, close or expire."""
+        now_ms = self.clock()
+        for connection in tuple(self.connections):
+            if connection.next_deadline_ms <= now_ms:
+                connection.tick(now_ms)

@@ -1,0 +1,237 @@
+"""What `/metrics` prints: plain counters, read when someone asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.readiness import Readiness
+
+PREFIX = "tickerplant_"
+
+
+class PlantCollector(Collector):
+    """Reads the counters of the plant and of its ports; adds nothing to their work."""
+
+    def __init__(
+        self,
+        plant: Plant,
+        endpoints: Iterable[Endpoint],
+        budget: Budget,
+        readiness: Readiness,
+        complaints: Complaints,
+    ) -> None:
+        self._plant = plant
+        self._endpoints = tuple(endpoints)
+        self._budget = budget
+        self._readiness = readiness
+        self._complaints = complaints
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric family."""
+        yield from self._connections()
+        yield from self._deliveries()
+        yield from self._conversations()
+        yield from self._requests()
+        yield from self._source()
+
+    def _connections(self) -> Iterator[Metric]:
+        yield self._gauge(
+            "connections_open",
+            "WebSocket connections open now.",
+            {each.venue.name: len(each.connections) for each in self._endpoints},
+        )
+        yield self._count(
+            "connections_opened",
+            "WebSocket connections opened.",
+            {each.venue.name: each.counters.opened for each in self._endpoints},
+        )
+        yield self._counts(
+            "connections_closed",
+            "WebSocket connections ended, by reason.",
+            "reason",
+            {each.venue.name: each.counters.closed for each in self._endpoints},
+        )
+        yield self._counts(
+            "handshakes_refused",
+            "WebSocket handshakes refused, by HTTP status.",
+            "code",
+            {each.venue.name: each.counters.refused for each in self._endpoints},
+        )
+        yield self._count(
+            "slow_consumers",
+            "Connections closed because they did not read.",
+            {
+                each.venue.name: each.counters.closed[SLOW_CONSUMER.name]
+                + each.counters.closed[STALLED.name]
+                for each in self._endpoints
+            },
+        )
+        yield self._gauge(
+            "unsent_bytes",
+            "Bytes written to WebSocket connections that the network has not taken.",
+            {
+                each.venue.name: sum(connection.unsent_bytes for connection in each.connections)
+                for each in self._endpoints
+            },
+        )
+
+    def _deliveries(self) -> Iterator[Metric]:
+        hubs = {each.venue.name: each.hub for each in self._endpoints}
+        yield self._count(
+            "messages_sent",
+            "Stream messages sent.",
+            {name: hub.messages_sent for name, hub in hubs.items()},
+        )
+        yield self._count(
+            "sent_bytes",
+            "Bytes of stream frames sent.",
+            {name: hub.bytes_sent for name, hub in hubs.items()},
+        )
+        yield self._gauge(
+            "channels",
+            "Streams with at least one subscriber.",
+            {name: len(hub.channels) for name, hub in hubs.items()},
+        )
+        yield self._gauge(
+            "subscriptions",
+            "Stream subscriptions of open connections, silent ones included.",
+            {each.venue.name: each.subscription_count for each in self._endpoints},
+        )
+        yield self._counts(
+            "silent_subscriptions",
+            "Subscriptions on which nothing is delivered, by reason.",
+            "reason",
+            {name: hub.silent for name, hub in hubs.items()},
+        )
+
+    def _conversations(self) -> Iterator[Metric]:
+        sessions = {each.venue.name: each.session_counters for each in self._endpoints}
+        yield self._counts(
+            "control_messages",
+            "Requests on WebSocket connections, by method.",
+            "method",
+            {name: counters.methods for name, counters in sessions.items()},
+        )
+        yield self._counts(
+            "control_errors",
+            "Error replies on WebSocket connections, by code.",
+            "code",
+            {name: counters.errors for name, counters in sessions.items()},
+        )
+        yield self._count(
+            "pings_sent",
+            "Pings sent.",
+            {name: counters.pings_sent for name, counters in sessions.items()},
+        )
+        yield self._count(
+            "pongs_received",
+            "Pongs received.",
+            {name: counters.pongs_received for name, counters in sessions.items()},
+        )
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            PREFIX + "http_requests",
+            "HTTP requests answered.",
+            labels=("venue", "path", "method", "code"),
+        )
+        for each in self._endpoints:
+            for (path, method, status), number in each.counters.requests.items():
+                requests.add_metric((each.venue.name, path, method, str(status)), number)
+        yield requests
+        yield self._count(
+            "http_malformed",
+            "HTTP requests that could not be parsed.",
+            {each.venue.name: each.counters.malformed for each in self._endpoints},
+        )
+        yield self._count(
+            "http_weight",
+            "Request weight charged for HTTP requests.",
+            {each.venue.name: each.counters.weight for each in self._endpoints},
+        )
+        yield CounterMetricFamily(
+            PREFIX + "requests_refused",
+            "Requests over the weight budget, HTTP and WebSocket API.",
+            value=self._budget.refusals,
+        )
+        yield CounterMetricFamily(
+            PREFIX + "bans", "Addresses banned for going on.", value=self._budget.bans
+        )
+        complaints = CounterMetricFamily(
+            PREFIX + "complaints",
+            "What went wrong, by kind; the first is logged.",
+            labels=("kind",),
+        )
+        for kind, number in self._complaints.counts.items():
+            complaints.add_metric((kind,), number)
+        yield complaints
+
+    def _source(self) -> Iterator[Metric]:
+        readiness = self._readiness
+        events = CounterMetricFamily(
+            PREFIX + "market_events", "Events the source published, by kind.", labels=("kind",)
+        )
+        for kind, number in self._plant.published.items():
+            events.add_metric((kind.__name__,), number)
+        yield events
+        yield GaugeMetricFamily(
+            PREFIX + "source_ready", "1 while the source is flowing.", value=readiness.is_ready
+        )
+        yield GaugeMetricFamily(
+            PREFIX + "source_lag_seconds",
+            "How far the source is behind its own clock.",
+            value=readiness.lag_ms / 1_000,
+        )
+        yield GaugeMetricFamily(
+            PREFIX + "source_warnings",
+            "What is incomplete, such as symbols without a book; /readyz lists it.",
+            value=len(readiness.warnings),
+        )
+        yield GaugeMetricFamily(
+            PREFIX + "market_time_seconds",
+            "Market time, seconds since 1970.",
+            value=self._plant.now_ms / 1_000,
+        )
+
+    @staticmethod
+    def _gauge(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
+        family = GaugeMetricFamily(PREFIX + name, text, labels=("venue",))
+        for venue, value in by_venue.items():
+            family.add_metric((venue,), value)
+        return family
+
+    @staticmethod
+    def _count(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
+        family = CounterMetricFamily(PREFIX + name, text, labels=("venue",))
+        for venue, value in by_venue.items():
+            family.add_metric((venue,), value)
+        return family
+
+    @staticmethod
+    def _counts(
+        name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any, int]]
+    ) -> Metric:
+        family = CounterMetricFamily(PREFIX + name, text, labels=("venue", label))
+        for venue, numbers in by_venue.items():
+            for value, number in numbers.items():
+                family.add_metric((venue, str(value)), number)
+        return family
+
+
+def metrics_registry(collector: PlantCollector) -> CollectorRegistry:
+    """Return a registry with the plant's metrics and the library's metrics of the process."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry

@@ -1,0 +1,159 @@
+"""The HTTP side of a port: market-data queries by path, and the pages for operations.
+
+One plain ASGI callable; a path is looked up, not routed.  What a query weighs is charged to the
+client's address before it is answered, whether or not the answer is an error (REST general
+information page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant.errors import RequestError
+from tickerplant.protocol.budget import Charge
+from tickerplant.protocol.target import BadTarget, parse_target
+from tickerplant.queries import find_path
+from tickerplant.queries.query import Query
+from tickerplant.server.endpoint import Endpoint
+
+JSON = "application/json;charset=UTF-8"
+TEXT = "text/plain; charset=utf-8"
+
+TOO_MANY_REQUESTS = -1003
+BAD_PATH = -5000
+
+
+class Response(Struct, frozen=True):
+    """What is answered to one request."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Page = Callable[[], Response]
+"""Makes an operations page."""
+
+
+class _ErrorBody(Struct, frozen=True):
+    """An error as the exchange prints it."""
+
+    code: int
+    msg: str
+
+
+def error_response(
+    code: int, message: str, status: int, headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    """Return the exchange's error body with an HTTP status."""
+    return Response(msgspec.json.encode(_ErrorBody(code, message)), status, JSON, headers)
+
+
+class Rest:
+    """The ASGI application of one venue's port."""
+
+    def __init__(self, endpoint: Endpoint, pages: Mapping[str, Page]) -> None:
+        self._endpoint = endpoint
+        self._pages = pages
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        """Answer one request."""
+        path, method = scope["path"], scope["method"]
+        client = scope["client"]
+        target = scope["raw_path"].decode("ascii", "surrogateescape")
+        known, response = self.respond(
+            method, path, target, scope["query_string"], client[0] if client else "unknown"
+        )
+        verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
+        self._endpoint.counters.requests[path if known else "other", verb, response.status] += 1
+        headers = (
+            ("date", formatdate(self._endpoint.clock() / 1_000, usegmt=True)),
+            ("content-type", response.content_type),
+            ("content-length", str(len(response.body))),
+            *response.headers,
+        )
+        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": response.body})
+
+    def respond(
+        self, method: str, path: str, target: str, query_string: bytes, address: str
+    ) -> tuple[bool, Response]:
+        """Return whether the path exists, and the answer.
+
+        Args:
+            method: The HTTP method.
+            path: The path, decoded.
+            target: The path as it was sent.
+            query_string: What followed the question mark, as it was sent.
+            address: Whose budget is charged.
+        """
+        query = find_path(self._endpoint.venue, path)
+        page = self._pages.get(path)
+        if query is None and page is None:
+            return False, self._unknown(method, path, target)
+        if method not in {"GET", "HEAD"}:
+            message = f"Path {path}, Method {method} is invalid"
+            return True, error_response(BAD_PATH, message, 405, (("Allow", "GET, HEAD"),))
+        if page is not None:
+            return True, page()
+        assert query is not None  # noqa: S101  # tells the type checker
+        return True, self._query(query, query_string, address)
+
+    def _unknown(self, method: str, path: str, target: str) -> Response:
+        try:
+            parse_target(target, self._endpoint.venue, self._endpoint.limits)
+        except BadTarget as bad:
+            if bad.status != 404:
+                return Response(f"{bad.message}\n".encode(), bad.status, TEXT)
+            return error_response(BAD_PATH, f"Path {path}, Method {method} is invalid", 404)
+        text = (
+            f"{path} is a WebSocket address: connect with a WebSocket client, ws://, not http://.\n"
+        )
+        return Response(text.encode(), 400, TEXT)
+
+    def _query(self, query: Query, query_string: bytes, address: str) -> Response:
+        endpoint = self._endpoint
+        now_ms = endpoint.clock()
+        params = _parameters(query_string)
+        weight = query.weigh(params)
+        charge = endpoint.budget.charge(address, weight, now_ms)
+        endpoint.counters.weight += weight
+        used = ("X-MBX-USED-WEIGHT-1M", str(charge.used))
+        if charge.refused:
+            return self._turn_away(charge, now_ms, used)
+        try:
+            return Response(endpoint.answerer.ask(query, params), headers=(used,))
+        except RequestError as error:
+            return error_response(error.code, error.message, error.status, (used,))
+
+    def _turn_away(self, charge: Charge, now_ms: int, used: tuple[str, str]) -> Response:
+        """Answer 429, or 418 to a banned address (REST general information page)."""
+        retry = ("Retry-After", str(-(-charge.retry_after_ms // 1_000)))
+        if charge.banned_until_ms is None:
+            limit = self._endpoint.limits.request_weight_per_minute
+            message = (
+                f"Too many requests; current limit is {limit} requests per minute. "
+                "Please use the websocket for live updates to avoid polling the API."
+            )
+            status = 429
+        else:
+            message = (
+                f"Way too many requests; IP banned until {now_ms + charge.retry_after_ms}. "
+                "Please use the websocket for live updates to avoid bans."
+            )
+            status = 418
+        self._endpoint.complaints.add(f"http {status}", f"! {message}")
+        return error_response(TOO_MANY_REQUESTS, message, status, (used, retry))
+
+
+def _parameters(query_string: bytes) -> dict[str, object]:
+    """Return the parameters of a query string; a repeated one has its last value."""
+    return dict(parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))

@@ -1,0 +1,239 @@
+"""Both venues on their ports, from bind to the last close frame."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Mapping
+from itertools import chain
+
+import aiofastnet
+from msgspec import Struct
+from uvicorn.server import ServerState
+
+from tickerplant.errors import ConfigError
+from tickerplant.hub import Hub
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.closing import GOING_AWAY
+from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.server.clock import Clock, connection_clock_ms
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.gate import Gate
+from tickerplant.server.http import protocol_factory
+from tickerplant.server.metrics import PlantCollector, metrics_registry
+from tickerplant.server.operations import operations_pages
+from tickerplant.server.readiness import Readiness
+from tickerplant.server.rest import Rest
+from tickerplant.venue import VENUES, Venue
+
+BACKLOG = 2_048
+TICK_MS = 1_000
+"""How often the deadlines of connections are looked at."""
+STOP_POLL_S = 0.01
+
+
+class Totals(Struct, frozen=True):
+    """What a server has done since it started."""
+
+    messages: int
+    sent_bytes: int
+    connections: int
+
+
+class _Port(Struct, frozen=True, eq=False):
+    """One listening socket and what serves it."""
+
+    endpoint: Endpoint
+    sock: socket.socket
+    listener: asyncio.AbstractServer
+    http: ServerState
+
+
+class Server:
+    """Serves one plant; between `start` and `stop`, `urls` says where.
+
+    Time for connections comes from `clock`; market time never enters here.
+    """
+
+    def __init__(
+        self,
+        plant: Plant,
+        *,
+        host: str = "127.0.0.1",
+        ports: Mapping[str, int] | None = None,
+        limits: Limits = LIMITS,
+        budget: Budget | None = None,
+        readiness: Readiness | None = None,
+        clock: Clock = connection_clock_ms,
+        tick_ms: int = TICK_MS,
+    ) -> None:
+        """Prepare to serve `plant`.
+
+        Args:
+            plant: The market and its hubs.
+            host: Address to listen on.
+            ports: Port by venue name; 0 picks a free one, a missing venue has its default.
+            limits: The protocol's numbers.
+            budget: Request weights, shared by both venues; enforced unless another one is given.
+            readiness: What the source says of itself.
+            clock: The connection clock.
+            tick_ms: How often connections are looked at for pings, timeouts and old age.
+        """
+        self.readiness = readiness or Readiness()
+        self.complaints = Complaints()
+        self.gate = Gate(limits.max_unsent_bytes, lambda: self.subscriber_count)
+        self._plant = plant
+        self._host = host
+        self._ports_wanted = ports or {}
+        self._tick_ms = tick_ms
+        self._tick_task: asyncio.Task[None] | None = None
+        self._budget = budget or Budget(limits)
+        self._endpoints = [
+            Endpoint(
+                venue=venue,
+                hub=plant.hubs[venue.name],
+                answerer=QueryAnswerer(plant.venues[venue.name], self.complaints),
+                limits=limits,
+                budget=self._budget,
+                gate=self.gate,
+                complaints=self.complaints,
+                clock=clock,
+            )
+            for venue in VENUES
+        ]
+        collector = PlantCollector(
+            plant, self._endpoints, self._budget, self.readiness, self.complaints
+        )
+        self._pages = operations_pages(self._welcome, self.readiness, metrics_registry(collector))
+        self._ports: list[_Port] = []
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        return {port.endpoint.venue.name: _address(port.sock) for port in self._ports}
+
+    @property
+    def subscriber_count(self) -> int:
+        """Connections with at least one subscription, over both venues."""
+        return sum(endpoint.subscriber_count for endpoint in self._endpoints)
+
+    @property
+    def totals(self) -> Totals:
+        """What has been done so far."""
+        hubs = [endpoint.hub for endpoint in self._endpoints]
+        return Totals(
+            messages=sum(hub.messages_sent for hub in hubs),
+            sent_bytes=sum(hub.bytes_sent for hub in hubs),
+            connections=sum(endpoint.counters.opened for endpoint in self._endpoints),
+        )
+
+    async def start(self) -> None:
+        """Listen on the ports of both venues.
+
+        Raises:
+            ConfigError: an address or a port cannot be used; nothing is open then.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            for endpoint in self._endpoints:
+                self._ports.append(await self._open(endpoint))
+        except ConfigError:
+            await self.stop()
+            raise
+        for endpoint in self._endpoints:
+            endpoint.hub.wake = self._flush_soon(loop, endpoint.hub)
+        self._tick_task = loop.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """Close every connection with the reason, wait as long as they may take, and cut the rest."""
+        if self._tick_task is not None:
+            self._tick_task.cancel()
+            self._tick_task = None
+        for port in self._ports:
+            port.listener.close()
+        connections = list(chain.from_iterable(each.connections for each in self._endpoints))
+        for connection in connections:
+            connection.close(GOING_AWAY)
+        # Each connection cuts itself after the grace period, so this ends.
+        while any(each.connections for each in self._endpoints):  # noqa: ASYNC110  # bounded
+            await asyncio.sleep(STOP_POLL_S)
+        for port in self._ports:
+            for http in tuple(port.http.connections):
+                http.shutdown()
+        await asyncio.sleep(0)
+        self._ports.clear()
+
+    async def _open(self, endpoint: Endpoint) -> _Port:
+        venue = endpoint.venue
+        sock = _listen(venue, self._host, self._ports_wanted.get(venue.name, venue.default_port))
+        http = ServerState()
+        app = Rest(endpoint, self._pages)
+        listener = await aiofastnet.create_server(
+            asyncio.get_running_loop(),
+            protocol_factory(endpoint, app, http),
+            sock=sock,
+            backlog=BACKLOG,
+        )
+        return _Port(endpoint, sock, listener, http)
+
+    def _flush_soon(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> Callable[[], None]:
+        """Return what schedules one flush of `hub` for the end of this turn of the loop."""
+
+        def flush() -> None:
+            hub.flush()
+            if self.gate.congested:
+                self.gate.enforce()
+
+        def wake() -> None:
+            loop.call_soon(flush)
+
+        return wake
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._tick_ms / 1_000)
+            for endpoint in self._endpoints:
+                endpoint.tick()
+            self.gate.enforce()
+
+    def _welcome(self) -> str:
+        lines = ["Tickerplant, a futures market-data exchange feed", ""]
+        for port in self._ports:
+            venue, address = port.endpoint.venue, _address(port.sock)
+            lines += [
+                venue.title,
+                f"  streams        ws://{address}/ws  ws://{address}/stream",
+                f"  WebSocket API  ws://{address}{venue.api_path}",
+                f"  REST           http://{address}{venue.rest_prefix}/v1/exchangeInfo",
+            ]
+        return "\n".join([*lines, "", "/healthz  /readyz  /metrics", ""])
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(venue: Venue, host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ConfigError: the address or the port cannot be used.
+    """
+    option = f"--{venue.name}-port"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            expected = f"a free port; another program listens on {host}:{port}"
+            raise ConfigError(option, port, expected) from None
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            raise ConfigError(option, port, f"a port this user may open ({error})") from None
+        raise ConfigError("--host", host, f"an address of this machine ({error})") from None
+    sock.setblocking(False)
+    return sock

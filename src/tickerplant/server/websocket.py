@@ -1,0 +1,337 @@
+"""One WebSocket connection: the socket's side of a session.
+
+The handshake and everything inbound go through the `websockets` library's sans-I/O protocol; so do
+the session's own replies.  Market data does not: the hub writes ready-made frames straight to the
+transport (`write`), at most once per turn of the event loop.  Two rules make that safe.  No
+extension is negotiated, so a frame is the same for everyone.  And a connection leaves the hub
+before its close frame is written, so nothing can follow that frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import SEND_EOF, State
+from websockets.server import ServerProtocol
+
+from tickerplant.logs import logger
+from tickerplant.protocol.actions import (
+    Action,
+    Close,
+    Ping,
+    Send,
+    SetCombined,
+    Subscribe,
+    Unsubscribe,
+)
+from tickerplant.protocol.api_session import ApiSession
+from tickerplant.protocol.closing import FRAME_TOO_BIG, CloseReason
+from tickerplant.protocol.stream_session import StreamSession
+from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
+from tickerplant.server.endpoint import Endpoint
+
+CONGESTED_SHARE = 8
+"""A connection is congested when its unsent data passes this part of the bound."""
+
+NEVER_MS = 1 << 62
+
+_ENDINGS: dict[int, str] = {
+    CloseCode.PROTOCOL_ERROR: "protocol_error",
+    CloseCode.INVALID_DATA: "invalid_data",
+    CloseCode.MESSAGE_TOO_BIG: FRAME_TOO_BIG.name,
+    CloseCode.INTERNAL_ERROR: "internal_error",
+}
+"""Names of the endings that the library decides on, by close code."""
+
+_WIRE_LOGGER = logging.getLogger("websockets.server")
+
+
+def _discard(_data: bytes) -> None:
+    """Take the place of `write` when nothing may be sent any more."""
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """A connection from the upgrade request to the closed socket; also the hub's subscriber."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.write: Callable[[bytes], object] = _discard
+        """Takes whole frames from the hub."""
+        self.identity = endpoint.new_connection_id()
+        self._endpoint = endpoint
+        self._wire = ServerProtocol(max_size=endpoint.limits.max_frame_bytes, logger=_WIRE_LOGGER)
+        self._session: StreamSession | ApiSession | None = None
+        self._route = ""
+        self._message = bytearray()
+        self._message_opcode = Opcode.TEXT
+        self._ending = ""
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes written to the connection that the network has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def subscription_count(self) -> int:
+        """Names this connection is subscribed to, silent ones included."""
+        return len(self._session.names) if isinstance(self._session, StreamSession) else 0
+
+    @property
+    def next_deadline_ms(self) -> int:
+        """When `tick` has something to do, on the connection clock."""
+        return NEVER_MS if self._session is None else self._session.next_deadline_ms
+
+    def tick(self, now_ms: int) -> None:
+        """Do what is due at `now_ms`: ping, or close for a missing pong or old age."""
+        if self._session is not None:
+            self._perform(self._session.tick(now_ms))
+
+    def close(self, reason: CloseReason) -> None:
+        """Leave the hub at once, say why, and cut the connection if that is not read in time."""
+        if self._wire.state is not State.OPEN:
+            return
+        self._leave(reason.name)
+        self._wire.send_close(reason.code, reason.reason)
+        self._send_pending()
+        self._abort_later()
+
+    def abort(self) -> None:
+        """Cut the connection; what is unsent is lost."""
+        self._transport.abort()
+
+    # The surface of asyncio.Protocol, called by the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport; the upgrade request follows as data."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # tells the type checker
+        self._transport = transport
+        transport.set_write_buffer_limits(self._endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer everything in `data`."""
+        self._wire.receive_data(data)
+        for event in self._wire.events_received():
+            if isinstance(event, Frame):
+                self._receive(event)
+            elif isinstance(event, Request):
+                self._shake_hands(event)
+        self._send_pending()
+
+    def eof_received(self) -> None:
+        """Take the end of the client's data as its end."""
+        self._wire.receive_eof()
+        self._send_pending()
+
+    def pause_writing(self) -> None:
+        """Become congested."""
+        self._endpoint.gate.pause(self)
+
+    def resume_writing(self) -> None:
+        """Be no longer congested."""
+        self._endpoint.gate.resume(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # told by the reason
+        """Forget the connection and count why it ended."""
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        endpoint = self._endpoint
+        endpoint.gate.resume(self)
+        if self._session is None:
+            return
+        self._leave("client" if self._wire.close_rcvd else "lost")
+        del endpoint.connections[self]
+        endpoint.counters.closed[self._ending] += 1
+        logger().info(f"{self.identity} = closed", reason=self._ending)
+
+    # Handshake.
+
+    def _shake_hands(self, request: Request) -> None:
+        endpoint = self._endpoint
+        now_ms = endpoint.clock()
+        try:
+            target = parse_target(request.path, endpoint.venue, endpoint.limits)
+        except BadTarget as bad:
+            self._refuse(self._wire.reject(bad.status, bad.message + "\n"))
+            return
+        wait_ms = endpoint.budget.attempt(self._address, now_ms)
+        if wait_ms:
+            response = self._wire.reject(429, "Too many connection attempts.\n")
+            response.headers["Retry-After"] = str(-(-wait_ms // 1_000))
+            self._refuse(response)
+            return
+        response = self._wire.accept(request)
+        if response.status_code != 101:
+            self._refuse(response)
+            return
+        self._open(target, response, request.path, now_ms)
+
+    def _refuse(self, response: Response) -> None:
+        endpoint = self._endpoint
+        endpoint.counters.refused[response.status_code] += 1
+        text = (response.body or b"").decode().strip()
+        endpoint.complaints.add(
+            f"handshake {response.status_code}", f"{self.identity} ! refused", answer=text
+        )
+        self._wire.send_response(response)
+
+    def _open(
+        self, target: StreamTarget | ApiTarget, response: Response, path: str, now_ms: int
+    ) -> None:
+        endpoint = self._endpoint
+        counters = endpoint.session_counters
+        if isinstance(target, ApiTarget):
+            response.headers["x-mbx-uuid"] = str(self._wire.id)
+            self._session = ApiSession(
+                target,
+                endpoint.answerer,
+                endpoint.budget,
+                self._address,
+                endpoint.limits,
+                now_ms,
+                counters,
+            )
+        else:
+            self._session = StreamSession(target, endpoint.limits, now_ms, counters)
+            self._route = target.route
+        self._wire.send_response(response)
+        self._send_pending()
+        self.write = self._transport.write
+        endpoint.connections[self] = None
+        endpoint.counters.opened += 1
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:200]
+        logger().info(
+            f"{self.identity} = open", venue=endpoint.venue.name, path=shown, peer=self._address
+        )
+        if isinstance(target, StreamTarget):
+            endpoint.hub.set_combined(self, target.combined)
+        self._perform(self._session.open())
+
+    @property
+    def _address(self) -> str:
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else "unknown"
+
+    # Conversation.
+
+    def _receive(self, frame: Frame) -> None:
+        """Give one frame to the session; the library has answered pings and close frames."""
+        session = self._session
+        if session is None:
+            return
+        now_ms = self._endpoint.clock()
+        if frame.opcode is Opcode.PING:
+            self._perform(session.ping(bytes(frame.data), now_ms))
+        elif frame.opcode is Opcode.PONG:
+            self._perform(session.pong(bytes(frame.data), now_ms))
+        elif frame.opcode is Opcode.CLOSE:
+            self._leave("client")
+        else:
+            self._collect(frame, session, now_ms)
+
+    def _collect(self, frame: Frame, session: StreamSession | ApiSession, now_ms: int) -> None:
+        """Join the fragments of a message; the library bounds their sum."""
+        if frame.opcode is not Opcode.CONT:
+            self._message_opcode = frame.opcode
+        self._message += frame.data
+        if not frame.fin:
+            return
+        message, self._message = bytes(self._message), bytearray()
+        errors = self._endpoint.session_counters.errors
+        before = dict(errors)
+        if self._message_opcode is Opcode.BINARY:
+            self._perform(session.receive_binary(now_ms))
+        elif (text := _text_of(message)) is not None:
+            self._perform(session.receive_text(text, now_ms))
+        else:
+            self._wire.fail(CloseCode.INVALID_DATA, "text is not UTF-8")
+        for code in errors:
+            if errors[code] != before.get(code):
+                self._endpoint.complaints.add(
+                    f"reply {code}", f"{self.identity} < {message[:200]!r}", code=code
+                )
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        """Do what the session asks, in its order."""
+        hub = self._endpoint.hub
+        for action in actions:
+            if self._wire.state is not State.OPEN:
+                break
+            match action:
+                case Send(text=text):
+                    self._wire.send_text(text)
+                case Subscribe(names=names):
+                    self._subscribe(names)
+                case Unsubscribe(names=names):
+                    hub.unsubscribe(self, names)
+                case SetCombined(combined=combined):
+                    hub.set_combined(self, combined)
+                case Ping(payload=payload):
+                    self._wire.send_ping(payload)
+                case Close(reason=reason):
+                    self._endpoint.complaints.add(
+                        f"close {reason.name}", f"{self.identity} ! {reason.reason}"
+                    )
+                    self.close(reason)
+        self._send_pending()
+
+    def _subscribe(self, names: tuple[str, ...]) -> None:
+        """Hear `names`; those that stay silent are noted, not refused."""
+        silent = self._endpoint.hub.subscribe(self, names, self._route)
+        for name, reason in silent.items():
+            self._endpoint.complaints.add(
+                f"silent: {reason}", f"{self.identity} ! a subscription is silent", stream=name[:80]
+            )
+
+    def _send_pending(self) -> None:
+        """Write what the library wants sent, and end the stream when it says so."""
+        writes = self._wire.data_to_send()
+        if not writes:
+            return
+        data = b"".join(writes)
+        if data:
+            self._transport.write(data)
+        if writes[-1] == SEND_EOF:
+            self._note_end()
+            self._transport.write_eof()
+            self._abort_later()
+
+    # The end.
+
+    def _note_end(self) -> None:
+        """Leave the hub because the library ended the conversation: why is in what it sent."""
+        sent = self._wire.close_sent
+        ending = _ENDINGS.get(sent.code if sent else 0, "lost")
+        if ending != "lost" and not self._ending:
+            self._endpoint.complaints.add(
+                f"close {ending}", f"{self.identity} ! {sent.reason if sent else ending}"
+            )
+        self._leave(ending)
+
+    def _leave(self, ending: str) -> None:
+        """Take nothing more from the hub; the first ending is the one that counts."""
+        if self._ending:
+            return
+        self._ending = ending
+        self.write = _discard
+        if self._session is not None:
+            self._endpoint.hub.drop(self)
+
+    def _abort_later(self) -> None:
+        """Cut the connection after the grace period, whatever is unsent then."""
+        if self._abort_timer is None:
+            grace_s = self._endpoint.limits.close_grace_ms / 1_000
+            loop = asyncio.get_running_loop()
+            self._abort_timer = loop.call_later(grace_s, self._transport.abort)
+
+
+def _text_of(message: bytes) -> str | None:
+    """Return the text of a message, or None if it is not UTF-8."""
+    try:
+        return message.decode()
+    except UnicodeDecodeError:
+        return None
