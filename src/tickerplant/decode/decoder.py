@@ -1,0 +1,191 @@
+"""Recorded messages, in every shape collectors keep them, to payloads and events.
+
+A message is an envelope `{"stream":…,"data":…}`, a bare payload (its stream name then follows from
+the payload), a REST answer, an answer to a control message, or none of these.  The payload is
+always the exact slice of the bytes that came in, so that it can be sent again as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+from msgspec.json import Decoder as JsonDecoder
+
+from tickerplant.decode.messages import DepthAnswer, Outline
+from tickerplant.decode.readers import Instruments, Read, reader, snapshot, time_reader
+from tickerplant.errors import DecodeError
+from tickerplant.events import Event
+
+MAX_STREAMS = 1 << 16
+"""Stream names whose readers are remembered; beyond, all are forgotten and made anew."""
+
+_HEAD = b'{"stream":"'
+_NECK = b'","data":'
+_HEAD_BYTES = len(_HEAD)
+_NECK_BYTES = len(_NECK)
+
+_ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
+_ASKED_DEPTH = re.compile(rb"https?://[^?\s]*/depth\?")
+
+_NAMES = {
+    "trade": "trade",
+    "aggTrade": "aggTrade",
+    "bookTicker": "bookTicker",
+    "depthUpdate": "depth",
+    "markPriceUpdate": "markPrice",
+    "24hrTicker": "ticker",
+    "24hrMiniTicker": "miniTicker",
+    "compositeIndex": "compositeIndex",
+}
+"""Stream of a bare payload, by its event type, after the symbol and `@`."""
+
+_ARRAYS = {
+    "markPriceUpdate": "!markPrice@arr",
+    "24hrTicker": "!ticker@arr",
+    "24hrMiniTicker": "!miniTicker@arr",
+    "assetIndexUpdate": "!assetIndex@arr",
+}
+"""Stream of a bare array, by the event type of its elements."""
+
+
+class Message(Struct, frozen=True, gc=False):
+    """One recorded message: what to send again, and what it means."""
+
+    stream: str
+    """Name of the stream; empty for an answer, which nobody is subscribed to."""
+    payload: bytes
+    """The event as it was recorded, without the envelope."""
+    event_time_ms: int
+    """`E`, 0 if the message has none."""
+    events: tuple[Event, ...]
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+class Decoder:
+    """Decodes the messages of one recording.
+
+    Args:
+        instruments: Those whose events are built, by symbol; other messages are only passed on.
+        applied: Whether events are wanted of a stream, asked once per name.
+        answered_symbol: Whose book a REST answer without a symbol is; empty if that is unknown.
+    """
+
+    def __init__(
+        self,
+        instruments: Instruments,
+        applied: Callable[[str], bool] = _always,
+        answered_symbol: str = "",
+    ) -> None:
+        self.unapplied: Counter[str] = Counter()
+        """Messages passed on without an event, by what was wrong with them."""
+        self._instruments = instruments
+        self._applied = applied
+        self._answered_symbol = answered_symbol
+        self._streams: dict[bytes, tuple[str, Read]] = {}
+        self._read_time = time_reader()
+        self._outline = JsonDecoder(Outline).decode
+        self._outlines = JsonDecoder(list[Outline]).decode
+        self._answer = JsonDecoder(DepthAnswer).decode
+
+    def decode(self, raw: bytes) -> Message:
+        """Return the message in `raw`.
+
+        Raises:
+            DecodeError: it is not JSON, or nothing that a market says.
+        """
+        if raw.startswith(_HEAD) and (end := raw.find(_NECK)) > 0:
+            name = raw[_HEAD_BYTES:end]
+            payload = raw[end + _NECK_BYTES : -1]
+            try:
+                stream, read = self._streams.get(name) or self._remember(name)
+                return Message(stream, payload, *read(payload))
+            except (ValueError, KeyError):
+                pass  # another order of keys, another form, or another symbol: look closely
+        return self._decode_any(raw)
+
+    def _remember(self, name: bytes) -> tuple[str, Read]:
+        if len(self._streams) >= MAX_STREAMS:
+            self._streams.clear()
+        stream: str = msgspec.json.decode(b'"%b"' % name, type=str)
+        read = reader(stream, self._instruments) if self._applied(stream) else self._read_time
+        self._streams[name] = stream, read
+        return stream, read
+
+    def _decode_any(self, raw: bytes) -> Message:
+        """Decode a message in any shape."""
+        address, body = b"", raw
+        if raw.startswith(b"http"):
+            address, _, body = raw.partition(b" ")
+        try:
+            if body.lstrip()[:1] == b"[":
+                elements = self._outlines(body)
+                event_type = elements[0].event_type if elements else ""
+                return self._pass(_named(_ARRAYS.get(event_type, ""), event_type), body)
+            outline = self._outline(body)
+            if outline.stream and (payload := bytes(outline.data)):
+                return self._pass(outline.stream, payload)
+            if outline.last_update_id is not None:
+                return self._snapshot(address, body)
+        except msgspec.DecodeError as error:
+            raise DecodeError(f"{raw[:60]!r}: {error}") from None
+        if outline.event_type:
+            return self._pass(_stream_of(outline), body)
+        is_answer = outline.request_id is not None or bytes(outline.result) or bytes(outline.error)
+        if address or is_answer:
+            self.unapplied["answers"] += 1
+            return Message("", body, 0, ())
+        raise DecodeError(f"{raw[:60]!r}: neither a stream, an event nor an answer")
+
+    def _pass(self, stream: str, payload: bytes) -> Message:
+        """Return a message of `stream`, with its events if they can be built."""
+        name = msgspec.json.encode(stream)[1:-1]
+        _, read = self._streams.get(name) or self._remember(name)
+        try:
+            return Message(stream, payload, *read(payload))
+        except KeyError:
+            self.unapplied["unknown symbol"] += 1
+        except msgspec.DecodeError:
+            self.unapplied["unknown form"] += 1
+        except ValueError:
+            self.unapplied["more decimals than the instrument"] += 1
+        return Message(stream, payload, *self._read_time(payload))
+
+    def _snapshot(self, address: bytes, body: bytes) -> Message:
+        """Return a REST answer `depth`, as a snapshot if it is known whose book it is."""
+        answer = self._answer(body)
+        asked = _ASKED_SYMBOL.search(address) if _ASKED_DEPTH.match(address) else None
+        symbol = answer.symbol or (asked[1].decode().upper() if asked else self._answered_symbol)
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            self.unapplied["snapshot of an unknown symbol"] += 1
+            return Message("", body, answer.event_time_ms, ())
+        try:
+            return Message("", body, answer.event_time_ms, (snapshot(answer, instrument),))
+        except ValueError:
+            self.unapplied["more decimals than the instrument"] += 1
+        return Message("", body, answer.event_time_ms, ())
+
+
+def _stream_of(outline: Outline) -> str:
+    """Return the stream a bare payload belongs to.
+
+    Raises:
+        DecodeError: that cannot be told from the payload.
+    """
+    kind, symbol = _NAMES.get(outline.event_type, ""), outline.symbol
+    if outline.event_type == "kline" and outline.kline:
+        kind, symbol = f"kline_{outline.kline.interval}", outline.kline.symbol or symbol
+    return _named(f"{symbol.lower()}@{kind}" if kind and symbol else "", outline.event_type)
+
+
+def _named(stream: str, event_type: str) -> str:
+    if not stream:
+        raise DecodeError(f"a bare {event_type or 'message'} does not tell its stream")
+    return stream

@@ -1,0 +1,120 @@
+"""The exchange's messages that are understood, field by field as they stand on the wire.
+
+Fields a message had only in some years have a default, so that one declaration reads them all;
+unknown fields are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Raw, Struct, field
+
+WireLevel: TypeAlias = tuple[str, str]
+"""Price and quantity of one level, as printed."""
+
+
+class TradeMessage(Struct, gc=False):
+    """`<symbol>@trade`."""
+
+    symbol: str = field(name="s")
+    event_time_ms: int = field(name="E")
+    trade_time_ms: int = field(name="T")
+    trade_id: int = field(name="t")
+    price: str = field(name="p")
+    quantity: str = field(name="q")
+    buyer_is_maker: bool = field(name="m")
+    origin: str = field(name="X", default="MARKET")
+
+
+class AggregateTradeMessage(Struct, gc=False):
+    """`<symbol>@aggTrade`."""
+
+    symbol: str = field(name="s")
+    event_time_ms: int = field(name="E")
+    trade_time_ms: int = field(name="T")
+    aggregate_id: int = field(name="a")
+    price: str = field(name="p")
+    quantity: str = field(name="q")
+    first_trade_id: int = field(name="f")
+    last_trade_id: int = field(name="l")
+    buyer_is_maker: bool = field(name="m")
+    normal_quantity: str | None = field(name="nq", default=None)
+
+
+class BookTickerMessage(Struct, gc=False):
+    """`<symbol>@bookTicker` and `!bookTicker`."""
+
+    symbol: str = field(name="s")
+    update_id: int = field(name="u")
+    bid_price: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask_price: str = field(name="a")
+    ask_quantity: str = field(name="A")
+    transaction_time_ms: int = field(name="T", default=0)
+    event_time_ms: int = field(name="E", default=0)
+
+
+class DepthMessage(Struct, gc=False):
+    """`<symbol>@depth`, every speed."""
+
+    symbol: str = field(name="s")
+    event_time_ms: int = field(name="E")
+    transaction_time_ms: int = field(name="T")
+    first_update_id: int = field(name="U")
+    final_update_id: int = field(name="u")
+    previous_update_id: int = field(name="pu")
+    bids: list[WireLevel] = field(name="b")
+    asks: list[WireLevel] = field(name="a")
+
+
+class MarkPriceMessage(Struct, gc=False):
+    """`<symbol>@markPrice`, and the elements of `<pair>@markPrice` and `!markPrice@arr`."""
+
+    symbol: str = field(name="s")
+    event_time_ms: int = field(name="E")
+    mark_price: str = field(name="p")
+    index_price: str = field(name="i")
+    estimated_settle_price: str = field(name="P")
+    funding_rate: str = field(name="r", default="")
+    next_funding_time_ms: int = field(name="T", default=0)
+
+
+class DepthAnswer(Struct, gc=False):
+    """The REST answer `depth`; COIN-M names the symbol, USDⓈ-M does not."""
+
+    last_update_id: int = field(name="lastUpdateId")
+    bids: list[WireLevel]
+    asks: list[WireLevel]
+    symbol: str = ""
+    event_time_ms: int = field(name="E", default=0)
+    transaction_time_ms: int = field(name="T", default=0)
+
+
+class Kline(Struct, gc=False):
+    """The candle inside a `kline` message."""
+
+    symbol: str = field(name="s", default="")
+    interval: str = field(name="i", default="")
+    close: str = field(name="c", default="")
+    volume: str = field(name="v", default="")
+
+
+class Timed(Struct, gc=False):
+    """Any event: all that is read of it is its time."""
+
+    event_time_ms: int = field(name="E", default=0)
+
+
+class Outline(Struct, gc=False):
+    """Any message at all: enough of it to see what it is."""
+
+    stream: str = ""
+    data: Raw = Raw()
+    event_type: str = field(name="e", default="")
+    symbol: str = field(name="s", default="")
+    kline: Kline | None = field(name="k", default=None)
+    last_update_id: int | None = field(name="lastUpdateId", default=None)
+    request_id: int | str | None = field(name="id", default=None)
+    result: Raw = Raw()
+    error: Raw = Raw()

@@ -1,0 +1,203 @@
+"""One reader per kind of stream: payload bytes to event time and events.
+
+A reader looks its instrument up by the symbol in the payload and turns text into the instrument's
+units.  It raises `msgspec.DecodeError` for another form, `KeyError` for an unknown symbol and
+`ValueError` for a number with more decimals than the instrument has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from msgspec.json import Decoder
+
+from tickerplant.decode.messages import (
+    AggregateTradeMessage,
+    BookTickerMessage,
+    DepthAnswer,
+    DepthMessage,
+    MarkPriceMessage,
+    Timed,
+    TradeMessage,
+    WireLevel,
+)
+from tickerplant.events import (
+    AggregateTrade,
+    BookSnapshot,
+    BookTicker,
+    DepthUpdate,
+    Event,
+    Level,
+    MarkPrice,
+    Trade,
+)
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_units
+
+Instruments: TypeAlias = Mapping[str, Instrument]
+Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Event, ...]]]
+"""Event time (0 if the message has none) and the events of one payload."""
+
+
+def reader(stream: str, instruments: Instruments) -> Read:
+    """Return the reader for the payloads of `stream`; of unknown ones only the time is read."""
+    symbol, _, kind = stream.partition("@")
+    if symbol == "!bookTicker":
+        kind = "bookTicker"
+    elif symbol == "!markPrice":
+        kind = "markPrice"
+    makers = {
+        "trade": _trades,
+        "aggTrade": _aggregate_trades,
+        "bookTicker": _book_tickers,
+        "depth": _depth_updates,
+        "markPrice": _mark_prices,
+    }
+    make = makers.get(kind.partition("@")[0])
+    return make(instruments) if make else time_reader()
+
+
+def time_reader() -> Read:
+    """Return the reader of streams that are only passed on."""
+    decode = Decoder(Timed | list[Timed]).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+        message = decode(payload)
+        if isinstance(message, list):
+            return max((each.event_time_ms for each in message), default=0), ()
+        return message.event_time_ms, ()
+
+    return read
+
+
+def _trades(instruments: Instruments) -> Read:
+    decode = Decoder(TradeMessage).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+        message = decode(payload)
+        instrument = instruments[message.symbol]
+        trade = Trade(
+            instrument.symbol,
+            message.trade_id,
+            instrument.price.units[message.price],
+            instrument.quantity.units[message.quantity],
+            message.buyer_is_maker,
+            message.trade_time_ms,
+            message.origin,
+        )
+        return message.event_time_ms, (trade,)
+
+    return read
+
+
+def _aggregate_trades(instruments: Instruments) -> Read:
+    decode = Decoder(AggregateTradeMessage).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+        message = decode(payload)
+        instrument = instruments[message.symbol]
+        units = instrument.quantity.units
+        quantity = units[message.quantity]
+        normal = message.normal_quantity
+        aggregate = AggregateTrade(
+            instrument.symbol,
+            message.aggregate_id,
+            instrument.price.units[message.price],
+            quantity,
+            quantity if normal is None else units[normal],
+            message.first_trade_id,
+            message.last_trade_id,
+            message.trade_time_ms,
+            message.buyer_is_maker,
+        )
+        return message.event_time_ms, (aggregate,)
+
+    return read
+
+
+def _book_tickers(instruments: Instruments) -> Read:
+    decode = Decoder(BookTickerMessage).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+        message = decode(payload)
+        instrument = instruments[message.symbol]
+        prices, quantities = instrument.price.units, instrument.quantity.units
+        ticker = BookTicker(
+            instrument.symbol,
+            message.update_id,
+            prices[message.bid_price],
+            quantities[message.bid_quantity],
+            prices[message.ask_price],
+            quantities[message.ask_quantity],
+            message.transaction_time_ms,
+        )
+        return message.event_time_ms, (ticker,)
+
+    return read
+
+
+def _depth_updates(instruments: Instruments) -> Read:
+    decode = Decoder(DepthMessage).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+        message = decode(payload)
+        instrument = instruments[message.symbol]
+        update = DepthUpdate(
+            instrument.symbol,
+            message.first_update_id,
+            message.final_update_id,
+            message.previous_update_id,
+            _levels(instrument, message.bids),
+            _levels(instrument, message.asks),
+            message.transaction_time_ms,
+        )
+        return message.event_time_ms, (update,)
+
+    return read
+
+
+def _mark_prices(instruments: Instruments) -> Read:
+    decode = Decoder(MarkPriceMessage | list[MarkPriceMessage]).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+        found = decode(payload)
+        messages = found if isinstance(found, list) else [found]
+        time_ms = max((message.event_time_ms for message in messages), default=0)
+        known = (message for message in messages if message.symbol in instruments)
+        return time_ms, tuple(map(_mark_price, known))
+
+    return read
+
+
+def _mark_price(message: MarkPriceMessage) -> MarkPrice:
+    rate = message.funding_rate
+    unfunded = not rate or not message.next_funding_time_ms
+    return MarkPrice(
+        message.symbol,
+        decimal_units(message.mark_price, RATE_DECIMALS),
+        decimal_units(message.index_price, RATE_DECIMALS),
+        decimal_units(message.estimated_settle_price, RATE_DECIMALS),
+        None if unfunded else decimal_units(rate, RATE_DECIMALS),
+        message.next_funding_time_ms,
+        message.event_time_ms,
+    )
+
+
+def snapshot(answer: DepthAnswer, instrument: Instrument) -> BookSnapshot:
+    """Return the REST answer `depth` as an event.
+
+    Raises:
+        ValueError: a number has more decimals than the instrument.
+    """
+    return BookSnapshot(
+        instrument.symbol,
+        answer.last_update_id,
+        _levels(instrument, answer.bids),
+        _levels(instrument, answer.asks),
+        answer.transaction_time_ms,
+    )
+
+
+def _levels(instrument: Instrument, levels: list[WireLevel]) -> list[Level]:
+    prices, quantities = instrument.price.units, instrument.quantity.units
+    return [(prices[price], quantities[quantity]) for price, quantity in levels]
