@@ -58,8 +58,6 @@ class SimulatedSource:
             await self._run_in_step(status)
         else:
             await self._run_freely(readers)
-        if self._end_ms is not None:
-            self._plant.advance(self._end_ms)
         status.ready(False, "the simulation is over")
 
     async def _run_in_step(self, status: Status) -> None:
@@ -79,7 +77,8 @@ class SimulatedSource:
 
     async def _run_freely(self, readers: Readers) -> None:
         while not self._over():
-            self._play(self._end_ms)
+            if self._play(self._end_ms) and self._end_ms is not None:
+                self._plant.advance(self._end_ms)
             await asyncio.sleep(0)
             if readers.congested:
                 await readers.wait_clear(STALLED_S)

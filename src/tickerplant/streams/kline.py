@@ -51,7 +51,7 @@ class Candle(Struct, frozen=True, kw_only=True):
     ignored: str = field(name="B", default="0")
 
 
-class KlineMessage(Payload, tag="kline"):
+class KlineMessage(Payload, kw_only=True, tag="kline"):
     """A candle as it is now."""
 
     event_time: int = field(name="E")

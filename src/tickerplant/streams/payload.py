@@ -10,7 +10,7 @@ Levels: TypeAlias = list[tuple[str, str]]
 """Price and quantity text of book levels."""
 
 
-class Payload(Struct, frozen=True, kw_only=True, tag_field="e"):
+class Payload(Struct, frozen=True, tag_field="e"):
     """One message of a stream.
 
     Fields have readable names and stand in the order of the wire; `e` comes first.  A field that
