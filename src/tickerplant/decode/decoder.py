@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
-from msgspec import Struct
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.decode.messages import DepthAnswer, Outline
@@ -52,16 +52,12 @@ _ARRAYS = {
 """Stream of a bare array, by the event type of its elements."""
 
 
-class Message(Struct, frozen=True, gc=False):
-    """One recorded message: what to send again, and what it means."""
+Message: TypeAlias = tuple[str, bytes, int, tuple[Event, ...]]
+"""One recorded message: stream, payload, event time and events.
 
-    stream: str
-    """Name of the stream; empty for an answer, which nobody is subscribed to."""
-    payload: bytes
-    """The event as it was recorded, without the envelope."""
-    event_time_ms: int
-    """`E`, 0 if the message has none."""
-    events: tuple[Event, ...]
+The stream is empty for an answer, which nobody is subscribed to.  The payload is the event as it
+was recorded, without envelope.  The event time is `E`, 0 if there is none.
+"""
 
 
 def _always(_: str) -> bool:
@@ -100,20 +96,22 @@ class Decoder:
         Raises:
             DecodeError: it is not JSON, or nothing that a market says.
         """
-        if raw.startswith(_HEAD) and (end := raw.find(_NECK)) > 0:
-            name = raw[_HEAD_BYTES:end]
-            payload = raw[end + _NECK_BYTES : -1]
-            try:
-                stream, read = self._streams.get(name) or self._remember(name)
-                return Message(stream, payload, *read(payload))
-            except (ValueError, KeyError):
-                pass  # another order of keys, another form, or another symbol: look closely
+        if raw.startswith(_HEAD):
+            end = raw.find(b'"', _HEAD_BYTES)
+            if raw.startswith(_NECK, end):
+                payload = raw[end + _NECK_BYTES : -1]
+                try:
+                    stream, read = self._streams[raw[_HEAD_BYTES:end]]
+                    time_ms, events = read(payload)
+                except (KeyError, ValueError):
+                    pass  # a new stream, another form or another symbol: look closely
+                else:
+                    return stream, payload, time_ms, events
         return self._decode_any(raw)
 
-    def _remember(self, name: bytes) -> tuple[str, Read]:
+    def _remember(self, name: bytes, stream: str) -> tuple[str, Read]:
         if len(self._streams) >= MAX_STREAMS:
             self._streams.clear()
-        stream: str = msgspec.json.decode(b'"%b"' % name, type=str)
         read = reader(stream, self._instruments) if self._applied(stream) else self._read_time
         self._streams[name] = stream, read
         return stream, read
@@ -140,22 +138,22 @@ class Decoder:
         is_answer = outline.request_id is not None or bytes(outline.result) or bytes(outline.error)
         if address or is_answer:
             self.unapplied["answers"] += 1
-            return Message("", body, 0, ())
+            return "", body, 0, ()
         raise DecodeError(f"{raw[:60]!r}: neither a stream, an event nor an answer")
 
     def _pass(self, stream: str, payload: bytes) -> Message:
         """Return a message of `stream`, with its events if they can be built."""
         name = msgspec.json.encode(stream)[1:-1]
-        _, read = self._streams.get(name) or self._remember(name)
+        _, read = self._streams.get(name) or self._remember(name, stream)
         try:
-            return Message(stream, payload, *read(payload))
+            return stream, payload, *read(payload)
         except KeyError:
             self.unapplied["unknown symbol"] += 1
         except msgspec.DecodeError:
             self.unapplied["unknown form"] += 1
         except ValueError:
             self.unapplied["more decimals than the instrument"] += 1
-        return Message(stream, payload, *self._read_time(payload))
+        return stream, payload, *self._read_time(payload)
 
     def _snapshot(self, address: bytes, body: bytes) -> Message:
         """Return a REST answer `depth`, as a snapshot if it is known whose book it is."""
@@ -165,12 +163,12 @@ class Decoder:
         instrument = self._instruments.get(symbol)
         if instrument is None:
             self.unapplied["snapshot of an unknown symbol"] += 1
-            return Message("", body, answer.event_time_ms, ())
+            return "", body, answer.event_time_ms, ()
         try:
-            return Message("", body, answer.event_time_ms, (snapshot(answer, instrument),))
+            return "", body, answer.event_time_ms, (snapshot(answer, instrument),)
         except ValueError:
             self.unapplied["more decimals than the instrument"] += 1
-        return Message("", body, answer.event_time_ms, ())
+        return "", body, answer.event_time_ms, ()
 
 
 def _stream_of(outline: Outline) -> str:
