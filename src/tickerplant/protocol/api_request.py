@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from tickerplant.errors import RequestError
 from tickerplant.protocol.json_text import JsonError, decode_json, kind
@@ -48,11 +48,11 @@ def read_api_request(text: str | bytes) -> ApiRequest:
     except JsonError as error:
         return ApiRequest(None, problem=RequestError(UNKNOWN_ERROR, f"Malformed request: {error}."))
     if not isinstance(message, dict):
-        return ApiRequest(None, problem=_malformed("request", message, "an object"))
+        return ApiRequest(None, problem=_malformed("the message", message, "an object"))
     request_id = message.get("id")
     if not _is_id(request_id):
         return ApiRequest(None, problem=_bad_id())
-    method = message.get("method")
+    method = message.get("method", UNSET)
     if not isinstance(method, str):
         return ApiRequest(request_id, problem=_malformed("method", method, "a string"))
     params = message.get("params")

@@ -59,7 +59,7 @@ class Answerer(Protocol):
 class ApiSession:
     """The state of one WebSocket API connection; times are ms of the server's own clock."""
 
-    def __init__(  # noqa: PLR0917 - what a connection knows when it opens
+    def __init__(
         self,
         target: ApiTarget,
         answerer: Answerer,
@@ -146,12 +146,12 @@ class ApiSession:
             weight: int | None = SESSION_WEIGHT
         else:
             weight = self._answerer.weigh(request.method, request.params)
-        self._counters.methods["unknown" if weight is None else request.method] += 1
         if weight is None:
             raise RequestError(
                 UNSUPPORTED_OPERATION,
                 f"This operation is not supported: no method '{request.method}'.",
             )
+        self._counters.methods[request.method] += 1
         return weight
 
     def _result(self, request: ApiRequest, now_ms: int) -> Raw | SessionStatus:

@@ -69,7 +69,7 @@ def read_request(text: str | bytes, max_name_bytes: int) -> Request:
         raise _invalid(f"expected an object, got {kind(message)}")
     request_id = _request_id(message)
     method = _method(message, text, request_id)
-    params = message.get("params")
+    params = message.get("params", UNSET)
     match method:
         case "SUBSCRIBE" | "UNSUBSCRIBE":
             names = _names(params, max_name_bytes, request_id)
@@ -136,7 +136,7 @@ def _property(params: object, most: int, request_id: RequestId) -> list[object]:
 
 
 def _arguments(params: object, most: int, request_id: RequestId) -> list[object]:
-    if params is None:
+    if params is None or params is UNSET:
         return []
     if not isinstance(params, list):
         raise _invalid(f"params is {kind(params)}, expected an array", request_id)

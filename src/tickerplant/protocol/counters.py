@@ -10,7 +10,7 @@ class SessionCounters:
 
     def __init__(self) -> None:
         self.methods: Counter[str] = Counter()
-        """Requests by method; every method that does not exist counts as `unknown`."""
+        """Requests understood, by method."""
         self.errors: Counter[int] = Counter()
         """Error replies by code."""
         self.pings_sent = 0

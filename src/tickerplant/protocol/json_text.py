@@ -17,6 +17,7 @@ _KINDS = {
     "str": "a string",
     "list": "an array",
     "dict": "an object",
+    "UnsetType": "missing",
 }
 
 
@@ -49,7 +50,7 @@ def decode_json(text: str | bytes) -> object:
 
 
 def kind(value: object) -> str:
-    """Return what JSON calls a decoded value, with its article."""
+    """Return what JSON calls a decoded value, with its article; UNSET is `missing`."""
     return _KINDS[type(value).__name__]
 
 

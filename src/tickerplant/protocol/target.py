@@ -46,9 +46,9 @@ def parse_target(raw_path: str, venue: Venue, limits: Limits = LIMITS) -> Stream
 
     Raises:
         BadTarget: 414 for a target over `limits.max_uri_bytes`, 404 for any other path, 400 for
-            text that is not UTF-8 or a `returnRateLimits` that is not a truth value.
+            text that is not Unicode or a `returnRateLimits` that is not a truth value.
     """
-    encoded = raw_path.encode("utf-8", "surrogateescape")
+    encoded = _encode(raw_path)
     if len(encoded) > limits.max_uri_bytes:
         raise BadTarget(
             414, f"The URL has {len(encoded)} bytes; at most {limits.max_uri_bytes} are allowed."
@@ -70,6 +70,14 @@ def parse_target(raw_path: str, venue: Venue, limits: Limits = LIMITS) -> Stream
         f"Nothing is served at {path}; {venue.title} streams are at /ws and /stream, "
         f"with or without /{', /'.join(ROUTES)} before them, the WebSocket API at {venue.api_path}.",
     )
+
+
+def _encode(raw_path: str) -> bytes:
+    """Return the bytes of the request line; HTTP libraries escape those that are not ASCII."""
+    try:
+        return raw_path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise BadTarget(400, f"The URL is not Unicode at character {error.start}.") from None
 
 
 def _decode(encoded: bytes) -> str:

@@ -1,0 +1,213 @@
+"""Conversations as text, and the players that hold them.
+
+A script is a list of lines:
+
+    # a remark
+    ? /ws/btcusdt@trade     the client connects to a path of USDⓈ-M
+    = max_streams 2         the next connections have another limit
+    > {"method": …}         the client sends text
+    >> ping abc             the client sends another frame: ping, pong or binary
+    @ +3m                   time passes: ms, s, m or h
+    < {"result": …}         the client receives exactly this text
+    << ping 1772000180000   the client receives a ping
+    * subscribe a b         streams begin: also unsubscribe, combined true, combined false
+    ! 1008 Too many …       the connection is closed
+    15 > {…}                any line, fifteen times
+    s{1..3}@trade           s1@trade s2@trade s3@trade, in the notation of where it stands
+
+What happens is rendered in the same notation and compared line by line, so a player of another
+kind (one with a socket between, say) has only to say what it sees.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from tickerplant.errors import RequestError
+from tickerplant.protocol.actions import (
+    Action,
+    Close,
+    Ping,
+    Send,
+    SetCombined,
+    Subscribe,
+    Unsubscribe,
+)
+from tickerplant.protocol.api_session import ApiSession
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.stream_session import StreamSession
+from tickerplant.protocol.target import ApiTarget, parse_target
+from tickerplant.venue import USDM
+
+START_MS = 1_772_000_000_000
+UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+
+_REPEATED = re.compile(r"(\d+) ([?=>@<*!].*)")
+_DURATION = re.compile(r"\+(\d+)(ms|s|m|h)")
+_SERIES = re.compile(
+    r'(?P<quote>"?)(?P<head>\w*)\{(?P<first>\d+)\.\.(?P<last>\d+)\}(?P<tail>[\w@]*)"?'
+)
+
+
+class Player(Protocol):
+    """Holds one side of a conversation and says what it sees in the notation of the script."""
+
+    def limit(self, name: str, value: int) -> None: ...
+    def connect(self, path: str) -> list[str]: ...
+    def send_text(self, text: str) -> list[str]: ...
+    def send_frame(self, kind: str, payload: bytes) -> list[str]: ...
+    def wait(self, duration_ms: int) -> list[str]: ...
+
+
+class LittleExchange:
+    """Answers three questions, so that a conversation needs no market."""
+
+    def weigh(self, method: str, params: Mapping[str, object]) -> int | None:
+        return {"ping": 1, "ticker.price": 1 if "symbol" in params else 2}.get(method)
+
+    def answer(self, method: str, params: Mapping[str, object]) -> bytes:
+        if method == "ping":
+            return b"{}"
+        if params.get("symbol") not in {"BTCUSDT", None}:
+            raise RequestError(-1121, "Invalid symbol.")
+        price = b'{"symbol":"BTCUSDT","price":"65280.00","time":1772000000000}'
+        return price if "symbol" in params else b"[" + price + b"]"
+
+
+class BarePlayer:
+    """Plays against a session without a socket, one after another, on a clock of its own."""
+
+    def __init__(self) -> None:
+        self._now_ms = START_MS
+        self._limits = LIMITS
+        self._budget = Budget(LIMITS)
+        self._session: StreamSession | ApiSession | None = None
+
+    def limit(self, name: str, value: int) -> None:
+        self._limits = msgspec.structs.replace(self._limits, **{name: value})
+        self._budget = Budget(self._limits)
+
+    def connect(self, path: str) -> list[str]:
+        target = parse_target(path, USDM, self._limits)
+        if isinstance(target, ApiTarget):
+            self._session = ApiSession(
+                target, LittleExchange(), self._budget, "192.0.2.1", self._limits, self._now_ms
+            )
+        else:
+            self._session = StreamSession(target, self._limits, self._now_ms)
+        return _render(self._session.open())
+
+    def send_text(self, text: str) -> list[str]:
+        return _render(self._connected.receive_text(text, self._now_ms))
+
+    def send_frame(self, kind: str, payload: bytes) -> list[str]:
+        session = self._connected
+        match kind:
+            case "ping":
+                return _render(session.ping(payload, self._now_ms))
+            case "pong":
+                return _render(session.pong(payload, self._now_ms))
+            case "binary":
+                return _render(session.receive_binary(self._now_ms))
+            case _:
+                raise ValueError(f"no frame of kind {kind!r}")
+
+    def wait(self, duration_ms: int) -> list[str]:
+        session, end_ms, seen = self._connected, self._now_ms + duration_ms, []
+        while not session.closed and session.next_deadline_ms <= end_ms:
+            self._now_ms = session.next_deadline_ms
+            seen += _render(session.tick(self._now_ms))
+        self._now_ms = end_ms
+        return seen
+
+    @property
+    def _connected(self) -> StreamSession | ApiSession:
+        assert self._session is not None, "the script says nothing before it connects"
+        return self._session
+
+
+def hold(script: Path, player: Player) -> None:
+    """Play `script` with `player`.
+
+    Raises:
+        AssertionError: something else happened than the script says; names the line.
+    """
+    seen: deque[str] = deque()
+    place = script.name
+    for number, line in enumerate(script.read_text().splitlines(), start=1):
+        place = f"{script.name}:{number}"
+        steps = _steps(line)
+        if steps and steps[0][0] not in "<*!":
+            assert not seen, f"{place}: nothing more was expected before, but saw {seen[0]}"
+        for step in steps:
+            if step[0] not in "<*!":
+                seen.extend(_play(step, player))
+                continue
+            happened = seen.popleft() if seen else "nothing"
+            assert happened == step, f"{place}: expected {step}, but saw {happened}"
+    assert not seen, f"{place}: nothing more was expected, but saw {seen[0]}"
+
+
+def _steps(line: str) -> list[str]:
+    text = line.strip()
+    if not text or text.startswith("#"):
+        return []
+    repeated = _REPEATED.fullmatch(text)
+    count, step = (int(repeated[1]), repeated[2]) if repeated else (1, text)
+    return [_SERIES.sub(_expand, step)] * count
+
+
+def _expand(series: re.Match[str]) -> str:
+    quote = series["quote"]
+    separator = "," if quote else "/" if series.string.startswith("?") else " "
+    numbers = range(int(series["first"]), int(series["last"]) + 1)
+    return separator.join(f"{quote}{series['head']}{n}{series['tail']}{quote}" for n in numbers)
+
+
+def _play(step: str, player: Player) -> list[str]:
+    sign, _, rest = step.partition(" ")
+    match sign:
+        case "?":
+            return player.connect(rest)
+        case "=":
+            name, _, value = rest.partition(" ")
+            player.limit(name, int(value))
+            return []
+        case ">":
+            return player.send_text(rest)
+        case ">>":
+            kind, _, payload = rest.partition(" ")
+            return player.send_frame(kind, payload.encode())
+        case "@":
+            duration = _DURATION.fullmatch(rest)
+            assert duration is not None, f"{rest!r} is no duration"
+            return player.wait(int(duration[1]) * UNITS_MS[duration[2]])
+        case _:
+            raise ValueError(f"{sign!r} begins no line of a script")
+
+
+def _render(actions: list[Action]) -> list[str]:
+    return [_line(action) for action in actions]
+
+
+def _line(action: Action) -> str:
+    match action:
+        case Send(text):
+            return f"< {text.decode()}"
+        case Ping(payload):
+            return f"<< ping {payload.decode()}"
+        case Subscribe(names):
+            return f"* subscribe {' '.join(names)}"
+        case Unsubscribe(names):
+            return f"* unsubscribe {' '.join(names)}"
+        case SetCombined(combined):
+            return f"* combined {str(combined).lower()}"
+        case Close(reason):
+            return f"! {reason.code} {reason.reason}"

@@ -1,0 +1,107 @@
+import json
+from typing import Any
+
+import msgspec
+from conversation import LittleExchange
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickerplant.protocol.actions import Action, Close, Send
+from tickerplant.protocol.api_session import ApiSession
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.closing import BANNED
+from tickerplant.protocol.counters import SessionCounters
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.target import ApiTarget
+
+OPEN_MS = 1_772_000_000_000
+ADDRESS = "192.0.2.1"
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+METHODS = st.sampled_from(["ping", "ticker.price", "v1/ping", "session.status", "session.logon"])
+PARAMS = st.fixed_dictionaries({}, optional={"symbol": JSON, "returnRateLimits": JSON})
+REQUESTS = st.fixed_dictionaries(
+    {}, optional={"id": JSON, "method": METHODS | JSON, "params": PARAMS | JSON}
+)
+
+
+def _session(budget: Budget, counters: SessionCounters | None = None) -> ApiSession:
+    return ApiSession(
+        ApiTarget(return_rate_limits=True),
+        LittleExchange(),
+        budget,
+        ADDRESS,
+        LIMITS,
+        OPEN_MS,
+        counters,
+    )
+
+
+def _replies(actions: list[Action]) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(action.text) for action in actions if isinstance(action, Send)]
+
+
+@settings(max_examples=150)
+@given(st.lists(REQUESTS.map(json.dumps) | JSON.map(json.dumps) | st.text() | st.binary()))
+def test_whatever_a_client_says_is_answered_in_the_documented_order(
+    texts: list[str | bytes],
+) -> None:
+    session = _session(Budget(LIMITS))
+    session.open()
+    for text in texts:
+        was_closed = session.closed
+        replies = _replies(session.receive_text(text, OPEN_MS))
+        assert len(replies) == (not was_closed), "one reply to each message, none after the end"
+        for reply in replies:
+            outcome = "result" if reply["status"] == 200 else "error"
+            shown = ["rateLimits"] if "rateLimits" in reply else []
+            assert list(reply) == ["id", "status", outcome, *shown], "the order of the keys"
+
+
+@given(request_id=st.none() | st.integers(-(2**63), 2**63 - 1) | st.from_regex(r"\A[\w-]{1,36}\Z"))
+def test_an_id_comes_back_with_its_type_or_is_refused(request_id: int | str | None) -> None:
+    session = _session(Budget(LIMITS))
+    text = json.dumps({"id": request_id, "method": "ping"})
+    (reply,) = _replies(session.receive_text(text, OPEN_MS))
+    accepted = not isinstance(request_id, str) or request_id.isascii()
+    assert reply["id"] == (request_id if accepted else None), "the same id"
+    assert session.closed != accepted, "a bad id is the end"
+
+
+def test_the_result_is_passed_on_byte_for_byte() -> None:
+    session = _session(Budget(LIMITS))
+    (sent,) = session.receive_text('{"id":1,"method":"ticker.price"}', OPEN_MS)
+    assert isinstance(sent, Send), "one reply"
+    assert LittleExchange().answer("ticker.price", {}) in sent.text, "the answerer's own JSON"
+
+
+def test_connections_of_one_address_share_its_budget() -> None:
+    budget = Budget(LIMITS)
+    sessions = [_session(budget) for _ in range(3)]
+    for session in sessions:
+        session.open()
+    (reply,) = _replies(sessions[0].receive_text('{"id":1,"method":"ping"}', OPEN_MS))
+    assert reply["rateLimits"][0]["count"] == 16, "three handshakes of 5 and a ping"
+
+
+def test_a_banned_address_is_sent_away_at_the_door() -> None:
+    limits = msgspec.structs.replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
+    budget = Budget(limits)
+    first, second = _session(budget), _session(budget)
+    assert first.open() == [], "a refusal is not yet a ban"
+    assert second.open() == [Close(BANNED)], "the second is"
+    assert second.closed, "and the session is over"
+
+
+def test_what_happened_is_counted() -> None:
+    counters = SessionCounters()
+    session = _session(Budget(LIMITS), counters)
+    for method in ("ping", "v1/ping", "nothing", "session.status", "session.logon"):
+        session.receive_text(json.dumps({"id": 1, "method": method}), OPEN_MS)
+    assert counters.methods == {"ping": 2, "session.status": 1, "session.logon": 1}, "by method"
+    assert counters.errors == {-1020: 1, -2015: 1}, "by code"

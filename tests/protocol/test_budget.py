@@ -1,0 +1,146 @@
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.limits import LIMITS
+
+SMALL = msgspec.structs.replace(
+    LIMITS,
+    request_weight_per_minute=20,
+    refusals_before_ban=2,
+    first_ban_ms=50_000,
+    longest_ban_ms=180_000,
+)
+NOON_MS = 1_772_020_800_000
+
+
+class NaiveBudget:
+    """Keeps every request ever made by one address and counts from the beginning."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[int, int]] = []
+        self.refused_ms: list[int] = []
+        self.bans: list[tuple[int, int]] = []
+
+    def charge(self, weight: int, now_ms: int) -> tuple[int, bool, int | None]:
+        self.requests.append((now_ms, weight))
+        minute = now_ms // 60_000
+        used = sum(weight for at_ms, weight in self.requests if at_ms // 60_000 == minute)
+        banned_until_ms = self.bans[-1][1] if self.bans else 0
+        if now_ms < banned_until_ms:
+            return used, True, banned_until_ms
+        if used <= 20:
+            return used, False, None
+        self.refused_ms.append(now_ms)
+        since_ms = max(minute * 60_000, banned_until_ms)
+        if sum(at_ms >= since_ms for at_ms in self.refused_ms) <= 2:
+            return used, True, None
+        return used, True, self._ban(now_ms)
+
+    def _ban(self, now_ms: int) -> int:
+        streak = 0
+        for (_, end_ms), next_start_ms in zip(
+            reversed(self.bans),
+            [now_ms, *(start for start, _ in reversed(self.bans))],
+            strict=False,
+        ):
+            if next_start_ms - end_ms >= 180_000:
+                break
+            streak += 1
+        until_ms = now_ms + min(50_000 << streak, 180_000)
+        self.bans.append((now_ms, until_ms))
+        return until_ms
+
+
+@settings(max_examples=60)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["192.0.2.1", "192.0.2.2"]),
+            st.integers(0, 12),
+            st.sampled_from([0, 0, 1, 500, 20_000, 100_000, 300_000]),
+        ),
+        max_size=120,
+    )
+)
+def test_it_agrees_with_a_count_from_the_beginning(steps: list[tuple[str, int, int]]) -> None:
+    budget = Budget(SMALL)
+    naive: dict[str, NaiveBudget] = {}
+    now_ms = NOON_MS
+    for address, weight, pause_ms in steps:
+        now_ms += pause_ms
+        used, refused, banned_until_ms = naive.setdefault(address, NaiveBudget()).charge(
+            weight, now_ms
+        )
+        charge = budget.charge(address, weight, now_ms)
+        assert charge.used == used, "the weight of the minute, refused requests included"
+        assert charge.refused == refused, f"{used} of 20 used"
+        assert charge.banned_until_ms == banned_until_ms, "the ban that holds now"
+        assert (charge.retry_after_ms > 0) == refused, "a refused client is told when to return"
+    assert budget.bans == sum(len(each.bans) for each in naive.values()), "every ban is counted"
+
+
+def test_the_minute_is_that_of_the_clock() -> None:
+    budget = Budget(SMALL)
+    assert budget.charge("a", 20, NOON_MS + 59_000).used == 20, "the whole budget"
+    refused = budget.charge("a", 1, NOON_MS + 59_001)
+    assert refused.refused, "nothing is left of this minute"
+    assert refused.retry_after_ms == 999, "the next minute begins with the clock's"
+    assert not budget.charge("a", 20, NOON_MS + 60_000).refused, "a new minute"
+
+
+def test_bans_double_up_to_the_longest_and_are_forgiven() -> None:
+    budget = Budget(SMALL)
+    now_ms = NOON_MS
+    lengths_ms = []
+    for _ in range(5):
+        charge = budget.charge("a", 21, now_ms)
+        while charge.banned_until_ms is None:
+            charge = budget.charge("a", 21, now_ms)
+        lengths_ms.append(charge.retry_after_ms)
+        now_ms = charge.banned_until_ms
+    assert lengths_ms == [50_000, 100_000, 180_000, 180_000, 180_000], "twice as long, to a limit"
+    now_ms += 180_000
+    charges = [budget.charge("a", 21, now_ms) for _ in range(3)]
+    assert charges[-1].retry_after_ms == 50_000, "good conduct clears the slate"
+
+
+def test_a_request_during_a_ban_does_not_lengthen_it() -> None:
+    budget = Budget(SMALL)
+    until_ms = [budget.charge("a", 21, NOON_MS) for _ in range(3)][-1].banned_until_ms
+    again = [budget.charge("a", 21, NOON_MS + 1000).banned_until_ms for _ in range(10)]
+    assert set(again) == {until_ms}, "the end stays where it is"
+    assert budget.refusals == 13, "every refused request is counted"
+
+
+def test_an_unenforced_budget_counts_and_refuses_nothing() -> None:
+    budget = Budget(msgspec.structs.replace(SMALL, connection_attempts=1), enforced=False)
+    charges = [budget.charge("a", 21, NOON_MS) for _ in range(10)]
+    assert [charge.used for charge in charges] == list(range(21, 211, 21)), "weight is counted"
+    assert not any(charge.refused for charge in charges), "nothing is refused"
+    assert [budget.attempt("a", NOON_MS) for _ in range(3)] == [0, 0, 0], "nor any connection"
+    assert (budget.refusals, budget.bans) == (0, 0), "and nothing counts as refused"
+
+
+def test_connections_are_unlimited_unless_set() -> None:
+    budget = Budget(LIMITS)
+    assert {budget.attempt("a", NOON_MS) for _ in range(1000)} == {0}, "the default is no limit"
+
+
+def test_connection_attempts_are_counted_per_address_and_window() -> None:
+    limits = msgspec.structs.replace(LIMITS, connection_attempts=2, connection_window_ms=300_000)
+    budget = Budget(limits)
+    waits_ms = [budget.attempt("a", NOON_MS + 1000) for _ in range(3)]
+    assert waits_ms == [0, 0, 299_000], "the third waits for the next window"
+    assert budget.attempt("b", NOON_MS + 1000) == 0, "another address has its own count"
+    assert budget.attempt("a", NOON_MS + 300_000) == 0, "a new window"
+
+
+def test_the_least_recent_address_is_forgotten_first() -> None:
+    budget = Budget(msgspec.structs.replace(LIMITS, max_addresses=2))
+    for address in ("a", "b", "a", "c"):
+        budget.charge(address, 1, NOON_MS)
+    assert budget.forgotten == 1, "one made room for c"
+    assert budget.charge("a", 1, NOON_MS).used == 3, "a was more recent than b"
+    assert budget.charge("b", 1, NOON_MS).used == 1, "b starts anew"

@@ -1,0 +1,42 @@
+import msgspec
+import pytest
+
+from tickerplant.errors import ConfigError
+from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
+
+
+def test_every_limit_has_one_row_with_its_default() -> None:
+    defaults = {row.name: row.default for row in LIMIT_ROWS}
+    assert defaults == msgspec.structs.asdict(LIMITS), "a row for each number, in its order"
+
+
+@pytest.mark.parametrize("row", LIMIT_ROWS, ids=lambda row: row.name)
+def test_every_row_says_what_it_is_and_where_it_comes_from(row: object) -> None:
+    texts = msgspec.structs.asdict(row)  # type: ignore[arg-type]
+    assert all(texts[name] for name in ("unit", "doc", "source")), f"{texts} has an empty text"
+    assert texts["doc"].endswith("."), "a doc is a sentence"
+
+
+def test_the_documented_numbers_are_the_defaults() -> None:
+    documented = Limits(
+        max_streams=1024,
+        message_rate_per_s=10,
+        ping_interval_ms=3 * 60 * 1000,
+        pong_timeout_ms=10 * 60 * 1000,
+        lifetime_ms=24 * 60 * 60 * 1000,
+        request_weight_per_minute=2400,
+        handshake_weight=5,
+        api_control_rate_per_s=5,
+        first_ban_ms=2 * 60 * 1000,
+        longest_ban_ms=3 * 24 * 60 * 60 * 1000,
+    )
+    assert documented == LIMITS, "the exchange's pages give these numbers"
+
+
+def test_a_number_that_makes_no_sense_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="max_streams: 0 is not usable, expected at least 1"):
+        msgspec.structs.replace(LIMITS, max_streams=0)
+
+
+def test_a_limit_that_can_be_off_takes_zero() -> None:
+    assert msgspec.structs.replace(LIMITS, connection_attempts=0) == LIMITS, "0 is no limit"
