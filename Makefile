@@ -1,0 +1,68 @@
+# Tickerplant. `make help` lists the targets; Python 3.11 or newer and make are all it takes.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV     ?= uv
+ARGS   ?=
+
+INSTALLED := $(VENV)/.installed
+TOOLS     := $(VENV)/.tools
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint types unit lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Create .venv with the locked dependencies and the program
+
+run: $(INSTALLED) ## Serve a simulated market (ARGS="--seed 7" passes options)
+	@$(BIN)/tickerplant simulate $(ARGS)
+
+test: lint types unit ## Check everything: lint, format, types, tests
+
+lint: $(TOOLS) ## Check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(TOOLS) ## Check types, strictly
+	$(BIN)/mypy
+
+unit: $(TOOLS) ## Run the tests
+	$(BIN)/pytest
+
+lock: ## Pin the dependencies anew (needs uv)
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --upgrade --quiet \
+		--group build pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --upgrade --quiet --constraints requirements.lock \
+		--group build --group dev pyproject.toml --output-file requirements-dev.lock
+
+clean: ## Remove .venv and everything that was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON) here. Tickerplant needs Python 3.11 or newer:" \
+			"make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Tickerplant needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
+			"Choose another: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(INSTALLED): $(VENV)/.created requirements.lock pyproject.toml
+	@echo "Installing the locked dependencies"
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(TOOLS): $(INSTALLED) requirements-dev.lock
+	@echo "Installing the tools"
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
