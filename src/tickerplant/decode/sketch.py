@@ -17,7 +17,6 @@ from msgspec.json import Decoder as JsonDecoder
 from tickerplant.decode.messages import (
     AggregateTradeMessage,
     BookTickerMessage,
-    DepthAnswer,
     DepthMessage,
     Kline,
     TradeMessage,
@@ -113,11 +112,6 @@ class Sketches(dict[str, Sketch]):
             self._see(re.split(r"[@_\d]", kind, maxsplit=1)[0], payload)
         except msgspec.DecodeError:
             return
-
-    def see_answer(self, symbol: str, answer: DepthAnswer) -> None:
-        """Take note of the numbers in a whole book."""
-        levels = answer.bids + answer.asks
-        self[symbol].see((price for price, _ in levels), (quantity for _, quantity in levels))
 
     def _see(self, kind: str, payload: bytes) -> None:
         match kind:

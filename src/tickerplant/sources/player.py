@@ -1,0 +1,115 @@
+"""Plays the lines of one recorded file into a plant, as fast as it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tickerplant.decode.decoder import Decoder
+from tickerplant.errors import DecodeError
+from tickerplant.events import BookSnapshot, Event
+from tickerplant.plant import Plant
+from tickerplant.recording import Line
+from tickerplant.sources.scan import FileScan, Scan
+
+DEFAULT_DEPTH_MS = 250
+"""Speed of `<symbol>@depth`, which names none."""
+
+
+class FastestDepth:
+    """Chooses the streams that are applied: of several depth streams of a symbol, the fastest.
+
+    Every speed tells the whole book; applied together, their chains of ids would break each
+    other.  A stream that was not known from the beginning counts only for a symbol without one.
+    """
+
+    def __init__(self, streams: Iterable[str]) -> None:
+        self._chosen: dict[str, str] = {}
+        for stream in sorted(streams, key=_speed_ms):
+            self(stream)
+
+    def __call__(self, stream: str) -> bool:
+        """Return whether the events of `stream` are applied."""
+        symbol, _, kind = stream.partition("@")
+        if kind.partition("@")[0] != "depth":
+            return True
+        return self._chosen.setdefault(symbol, stream) == stream
+
+
+def _speed_ms(stream: str) -> int:
+    speed = stream.rpartition("@")[2].removesuffix("ms")
+    return int(speed) if speed.isdecimal() else DEFAULT_DEPTH_MS
+
+
+class Player:
+    """Plays the lines of one file.
+
+    Args:
+        plant: Where the messages go; made from the instruments that were found.
+        found: What was found in all files.
+        file: What was found in this one.
+        applied: Whether the events of a stream are wanted; its messages are sent in any case.
+        report: Takes what is incomplete; the same text may come more than once.
+    """
+
+    def __init__(
+        self,
+        plant: Plant,
+        found: Scan,
+        file: FileScan,
+        *,
+        applied: Callable[[str], bool],
+        report: Callable[[str], None],
+    ) -> None:
+        self.undecodable = 0
+        """Lines left out because they are no message."""
+        instruments = {instrument.symbol: instrument for instrument in found.instruments}
+        self.decoder = Decoder(instruments, applied, file.answered_symbol)
+        self._plant = plant
+        self._found = found
+        self._file = file
+        self._report = report
+        self._venues: dict[str, str] = {}
+
+    def play(self, lines: Sequence[Line]) -> None:
+        """Play `lines`: each moves the market's clock, is sent as it was, and is applied."""
+        decode, venues, relay = self.decoder.decode, self._venues, self._plant.relay
+        now_ms = self._plant.now_ms
+        for _, raw in lines:
+            try:
+                stream, payload, time_ms, events = decode(raw)
+            except DecodeError as error:
+                self._skip(error)
+                continue
+            if time_ms > now_ms:
+                now_ms = time_ms
+                self._plant.advance(now_ms)
+            if stream:
+                venue_name = venues.get(stream) or self._meet(stream)
+                relay(venue_name, stream, payload, events[0] if events else None)
+                if len(events) > 1:
+                    self._publish(events[1:])
+            else:
+                self._publish(events)
+
+    def _publish(self, events: Iterable[Event]) -> None:
+        """Publish events that have no message of their own."""
+        for event in events:
+            # A live book needs no snapshot; loading one would undo the updates since it was made.
+            if not (
+                isinstance(event, BookSnapshot) and self._plant.markets[event.symbol].book_live
+            ):
+                self._plant.publish(event)
+
+    def _meet(self, stream: str) -> str:
+        """Return the venue of a stream, and tell the plant of it if it is new."""
+        venue_name = self._found.stream_venue(stream, self._file)
+        self._venues[stream] = venue_name
+        hub = self._plant.hubs[venue_name]
+        if stream not in hub.verbatim:
+            self._plant.deliver_verbatim(venue_name, {*hub.verbatim, stream})
+        return venue_name
+
+    def _skip(self, error: DecodeError) -> None:
+        if not self.undecodable:
+            self._report(f"{self._file.path}: left out {error}")
+        self.undecodable += 1

@@ -1,0 +1,172 @@
+"""Recordings as a source: what was recorded is served again, in the time it took, or faster.
+
+Two clocks were recorded with every line: when the collector received it, and `E`, when the
+exchange sent it.  They are seconds apart on real machines.  The replay is paced by the receive
+time, because that is the rhythm in which the messages arrived and every line has it; the market's
+clock is `E`, because the messages that are derived must carry times in line with those that were
+recorded.  Market time moves only with messages, so the same recording gives the same bytes at
+every speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+
+import structlog
+
+from tickerplant.plant import Plant
+from tickerplant.recording import Flaw, Line, Recording, merge
+from tickerplant.sources.player import FastestDepth, Player
+from tickerplant.sources.progress import Progress
+from tickerplant.sources.scan import Scan
+from tickerplant.sources.source import Readers, Status
+
+SLICE_MESSAGES = 2_000
+"""Messages played without a turn of the event loop."""
+LONGEST_WAIT_S = 1.0
+"""The source wakes so often while a recording is quiet."""
+STALLED_S = 30.0
+"""Time in which a subscriber must read something while the source waits for it."""
+POLL_S = 0.01
+"""How often the source looks whether its first subscribers are there."""
+
+MAX_PROBLEMS = 1_000
+"""Most problems that are told; later ones are only counted where they happen."""
+
+_NS_PER_S = 1_000_000_000
+
+_received: Callable[[Line], int] = itemgetter(0)
+
+
+class RecordingSource:
+    """Plays recordings into a plant.
+
+    Args:
+        found: What `scan` found in the recordings.
+        plant: Where the messages go; made from the instruments that were found.
+        speed: Recorded seconds per second; 0 is as fast as the machine and the subscribers go.
+        wait_for: Connections that must have subscribed before the clock starts.
+    """
+
+    def __init__(self, found: Scan, plant: Plant, *, speed: float = 1.0, wait_for: int = 1) -> None:
+        self.messages = 0
+        """Lines played so far."""
+        self.problems: list[str] = []
+        """What is incomplete, each problem once."""
+        self._plant = plant
+        self._speed = speed
+        self._wait_for = wait_for
+        self._status: Status | None = None
+        self._log = structlog.get_logger()
+        self._recordings = [Recording(file.path, self._report_flaw) for file in found.files]
+        depth = FastestDepth(stream for file in found.files for stream in file.streams)
+        self._players = [
+            Player(plant, found, file, applied=depth, report=self._report) for file in found.files
+        ]
+        self._waiting_books: dict[str, str] = {}
+        for venue_name in plant.venues:
+            plant.deliver_verbatim(venue_name, found.streams(venue_name))
+
+    async def run(self, readers: Readers, status: Status) -> None:
+        """Play the recordings to their end, or until cancelled.
+
+        Raises:
+            RecordingError: a file cannot be opened, or is no recording.
+        """
+        self._status = status
+        for problem in self.problems:
+            status.warn(problem)
+        status.ready(True, f"waiting for {self._wait_for} subscribers" if self._wait_for else "")
+        while readers.subscriber_count < self._wait_for:  # noqa: ASYNC110  # a count has no event
+            await asyncio.sleep(POLL_S)
+        status.ready(True)
+        runs = _slices(merge(self._recordings))
+        with Progress(self._recordings) as progress:
+            if self._speed:
+                await self._play_in_step(runs, status, progress)
+            else:
+                await self._play_freely(runs, readers, progress)
+        self._look_at_books()
+        await readers.wait_clear(STALLED_S)
+        status.ready(False, "the recording is over")
+
+    async def _play_freely(
+        self, runs: Iterator[tuple[int, list[Line]]], readers: Readers, progress: Progress
+    ) -> None:
+        played = 0
+        for index, lines in runs:
+            self._play(index, lines)
+            played += len(lines)
+            if played >= SLICE_MESSAGES:
+                played = 0
+                await asyncio.sleep(0)  # the server flushes
+                if readers.congested:
+                    await readers.wait_clear(STALLED_S)
+                if progress.tell(self.messages):
+                    self._look_at_books()
+
+    async def _play_in_step(
+        self, runs: Iterator[tuple[int, list[Line]]], status: Status, progress: Progress
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        began_s, began_ns = clock(), -1
+        for index, lines in runs:
+            start = 0
+            while start < len(lines):
+                if began_ns < 0:
+                    began_ns = lines[0][0]
+                due_s = (lines[start][0] - began_ns) / _NS_PER_S / self._speed
+                wait_s = began_s + due_s - clock()
+                status.lag_ms = max(0, int(-wait_s * 1_000))
+                if wait_s > 0:
+                    await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
+                    if wait_s > LONGEST_WAIT_S:
+                        continue
+                elapsed_ns = int((clock() - began_s) * self._speed * _NS_PER_S)
+                end = bisect_right(lines, began_ns + elapsed_ns, lo=start + 1, key=_received)
+                self._play(index, lines[start:end])
+                start = end
+                if wait_s <= 0:
+                    await asyncio.sleep(0)
+                if progress.tell(self.messages):
+                    self._look_at_books()
+
+    def _play(self, index: int, lines: Sequence[Line]) -> None:
+        self._players[index].play(lines)
+        self.messages += len(lines)
+
+    def _look_at_books(self) -> None:
+        """Say of every recorded book that is not whole why it is not, once per reason."""
+        for symbol, market in self._plant.markets.items():
+            reason = market.book_sync.reason
+            if reason != self._waiting_books.get(symbol, ""):
+                self._waiting_books[symbol] = reason
+                if reason:
+                    self._report(f"{symbol}: book-derived streams are silent: {reason}")
+
+    def _report_flaw(self, flaw: Flaw) -> None:
+        self._report(str(flaw))
+
+    def _report(self, problem: str) -> None:
+        """Log a problem and show it on `/readyz`."""
+        if len(self.problems) >= MAX_PROBLEMS or problem in self.problems:
+            return
+        self.problems.append(problem)
+        self._log.warning(f"! {problem}")
+        if self._status is not None:
+            self._status.warn(problem)
+
+
+def _slices(
+    runs: Iterator[tuple[int, list[Line]]],
+) -> Iterator[tuple[int, list[Line]]]:
+    """Cut long runs, so that a turn of the event loop comes after each slice."""
+    for index, lines in runs:
+        if len(lines) <= SLICE_MESSAGES:
+            yield index, lines
+        else:
+            for start in range(0, len(lines), SLICE_MESSAGES):
+                yield index, lines[start : start + SLICE_MESSAGES]
