@@ -106,9 +106,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     # The surface of asyncio.Protocol, called by the transport.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take over the transport; the upgrade request follows as data."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # tells the type checker
         self._transport = transport
         transport.set_write_buffer_limits(self._endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
 
@@ -156,28 +155,19 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             target = parse_target(request.path, endpoint.venue, endpoint.limits)
         except BadTarget as bad:
-            self._refuse(self._wire.reject(bad.status, bad.message + "\n"))
+            self._wire.send_response(self._wire.reject(bad.status, bad.message + "\n"))
             return
         wait_ms = endpoint.budget.attempt(self._address, now_ms)
         if wait_ms:
             response = self._wire.reject(429, "Too many connection attempts.\n")
             response.headers["Retry-After"] = str(-(-wait_ms // 1_000))
-            self._refuse(response)
+            self._wire.send_response(response)
             return
         response = self._wire.accept(request)
         if response.status_code != 101:
-            self._refuse(response)
+            self._wire.send_response(response)
             return
         self._open(target, response, request.path, now_ms)
-
-    def _refuse(self, response: Response) -> None:
-        endpoint = self._endpoint
-        endpoint.counters.refused[response.status_code] += 1
-        text = (response.body or b"").decode().strip()
-        endpoint.complaints.add(
-            f"handshake {response.status_code}", f"{self.identity} ! refused", answer=text
-        )
-        self._wire.send_response(response)
 
     def _open(
         self, target: StreamTarget | ApiTarget, response: Response, path: str, now_ms: int
@@ -296,11 +286,25 @@ class WebSocketConnection(asyncio.Protocol):
         if data:
             self._transport.write(data)
         if writes[-1] == SEND_EOF:
-            self._note_end()
+            if self._session is None:
+                self._note_refusal(data)
+            else:
+                self._note_end()
             self._transport.write_eof()
             self._abort_later()
 
     # The end.
+
+    def _note_refusal(self, answer: bytes) -> None:
+        """Count a handshake that was not accepted, by us or by the library."""
+        status = answer[len("HTTP/1.1 ") :].partition(b" ")[0]
+        text = answer.partition(b"\r\n\r\n")[2]
+        self._endpoint.counters.refused[int(status or 0)] += 1
+        self._endpoint.complaints.add(
+            f"handshake {status.decode()}",
+            f"{self.identity} ! handshake refused",
+            answer=text.decode(errors="replace").strip()[:200],
+        )
 
     def _note_end(self) -> None:
         """Leave the hub because the library ended the conversation: why is in what it sent."""

@@ -1,0 +1,172 @@
+"""A whole server on free ports of this machine, with a clock that the test sets."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from msgspec import Struct
+from websockets.asyncio.client import ClientConnection, connect
+
+from tickerplant.events import Trade
+from tickerplant.instrument import Instrument, Scale
+from tickerplant.plant import Plant
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.server.server import Server
+from tickerplant.venue import COINM, USDM, Venue
+
+START_MS = 1_767_225_600_000
+TICK_MS = 5
+
+
+def instrument(venue: Venue, symbol: str, pair: str) -> Instrument:
+    return Instrument(
+        venue=venue,
+        symbol=symbol,
+        pair=pair,
+        contract_type="PERPETUAL",
+        base_asset="BTC",
+        quote_asset="USDT",
+        margin_asset="USDT",
+        price=Scale(2),
+        quantity=Scale(3),
+        tick_size=10,
+        step_size=1,
+        min_price=1,
+        max_price=100_000_000,
+        min_quantity=1,
+        max_quantity=1_000_000,
+        max_market_quantity=1_000_000,
+    )
+
+
+class Clock:
+    """The connection clock of a test; it moves when told."""
+
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class Answer(Struct):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Loopback:
+    """The server of a test and what it serves."""
+
+    def __init__(self, plant: Plant, server: Server, clock: Clock) -> None:
+        self.plant = plant
+        self.server = server
+        self.clock = clock
+        self._trade_id = 0
+
+    def trade(self, symbol: str = "BTCUSDT", quantity: int = 1) -> None:
+        """Let one trade happen."""
+        self._trade_id += 1
+        self.plant.publish(
+            Trade(symbol, self._trade_id, 6_528_010, quantity, False, self.plant.now_ms)
+        )
+
+    def connect(self, path: str, venue: Venue = USDM, **options: Any) -> connect:
+        """Return an asynchronous context manager of a client connection."""
+        address = self.server.urls[venue.name]
+        return connect(f"ws://{address}{path}", proxy=None, **options)
+
+    async def get(self, path: str, venue: Venue = USDM, method: str = "GET") -> Answer:
+        """Ask over HTTP."""
+        return await asyncio.to_thread(self._get, path, venue, method)
+
+    def _get(self, path: str, venue: Venue, method: str) -> Answer:
+        connection = http.client.HTTPConnection(self.server.urls[venue.name], timeout=10)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, headers, response.read())
+        finally:
+            connection.close()
+
+    def socket(self, venue: Venue = USDM, receive_bytes: int = 0) -> socket.socket:
+        """Return a connected socket that does not block; small buffers make a slow reader."""
+        host, _, port = self.server.urls[venue.name].rpartition(":")
+        sock = socket.socket()
+        if receive_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.connect((host, int(port)))
+        sock.setblocking(False)
+        return sock
+
+    async def metrics(self) -> dict[str, float]:
+        """Return the samples of `/metrics` by name with labels."""
+        text = (await self.get("/metrics")).body.decode()
+        lines = (line for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+UPGRADE = (
+    "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def shake_hands(sock: socket.socket, path: str) -> bytes:
+    """Upgrade a bare socket and return the head of the answer."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += await loop.sock_recv(sock, 4096)
+    return head
+
+
+async def until(condition: Any) -> None:
+    """Turn the event loop until `condition()` holds; the test's time limit bounds it."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def ask(client: ClientConnection, message: Any) -> Any:
+    """Send a JSON message and return the next one received."""
+    await client.send(json.dumps(message))
+    return json.loads(await client.recv())
+
+
+@asynccontextmanager
+async def loopback(
+    limits: Limits = LIMITS, *, budget: Budget | None = None, strict_routing: bool = False
+) -> AsyncIterator[Loopback]:
+    """Serve one market per venue until the block ends."""
+    plant = Plant(
+        [instrument(USDM, "BTCUSDT", "BTCUSDT"), instrument(COINM, "BTCUSD_PERP", "BTCUSD")],
+        start_ms=START_MS,
+        strict_routing=strict_routing,
+    )
+    clock = Clock()
+    server = Server(
+        plant,
+        ports={USDM.name: 0, COINM.name: 0},
+        limits=limits,
+        budget=budget,
+        clock=clock,
+        tick_ms=TICK_MS,
+    )
+    await server.start()
+    try:
+        yield Loopback(plant, server, clock)
+    finally:
+        await server.stop()

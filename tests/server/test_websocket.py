@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from loopback import START_MS, Loopback, ask, loopback, shake_hands, until
+from msgspec.structs import replace
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.frames import Frame, Opcode
+
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.venue import COINM, USDM
+
+DAY_MS = 86_400_000
+
+
+async def closed(client: ClientConnection) -> tuple[int, str]:
+    """Return the close frame that ends `client`, after whatever comes before it."""
+    with pytest.raises(ConnectionClosed) as ending:
+        while True:
+            await client.recv()
+    frame = ending.value.rcvd
+    assert frame is not None, "the server sent no close frame"
+    return frame.code, frame.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "combined", "names"),
+    [
+        ("/ws/btcusdt@trade", False, ["btcusdt@trade"]),
+        ("/ws/btcusdt@trade/btcusdt@miniTicker", False, ["btcusdt@trade", "btcusdt@miniTicker"]),
+        ("/ws", False, []),
+        ("/ws/", False, []),
+        ("/stream", True, []),
+        ("/stream?streams=", True, []),
+        ("/stream?streams=btcusdt@trade/none", True, ["btcusdt@trade", "none"]),
+        ("/stream?streams=btcusdt%40trade&timeUnit=microsecond", True, ["btcusdt@trade"]),
+        ("/market/stream?streams=btcusdt@trade", True, ["btcusdt@trade"]),
+        ("/public/ws/0", False, ["0"]),
+        ("/private/stream", True, []),
+    ],
+)
+async def test_every_form_of_url_opens(path: str, combined: bool, names: list[str]) -> None:
+    async with loopback() as house, house.connect(path) as client:
+        listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        assert listed == {"result": names, "id": 1}
+        shown = await ask(client, {"method": "GET_PROPERTY", "params": ["combined"], "id": "x"})
+        assert shown == {"result": combined, "id": "x"}
+
+
+async def test_a_symbol_in_the_url_may_be_percent_encoded_utf_8() -> None:
+    async with loopback() as house, house.connect("/ws/%E5%B8%81usdt%40trade") as client:
+        listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        assert listed["result"] == ["币usdt@trade"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 404), ("/wss", 404), ("/fapi/v1/ping", 404), ("/ws/" + "a" * 9000, 414)],
+)
+async def test_a_url_that_is_no_stream_is_refused(path: str, status: int) -> None:
+    async with loopback() as house:
+        with pytest.raises(InvalidStatus) as refused:
+            async with house.connect(path):
+                pass
+        assert refused.value.response.status_code == status
+        counted = await house.metrics()
+        assert counted[f'tickerplant_handshakes_refused_total{{code="{status}",venue="usdm"}}'] == 1
+
+
+async def test_no_extension_is_negotiated() -> None:
+    async with loopback() as house, house.connect("/ws", compression="deflate") as client:
+        assert client.protocol.extensions == []
+
+
+async def test_raw_and_combined_clients_get_the_same_trade() -> None:
+    async with (
+        loopback() as house,
+        house.connect("/ws/btcusdt@trade") as raw,
+        house.connect("/stream?streams=btcusdt@trade") as combined,
+    ):
+        house.trade()
+        message = json.loads(await raw.recv())
+        assert message["e"] == "trade"
+        assert json.loads(await combined.recv()) == {"stream": "btcusdt@trade", "data": message}
+
+
+async def test_subscribing_and_unsubscribing_over_the_socket() -> None:
+    async with loopback() as house, house.connect("/ws", COINM) as client:
+        reply = await ask(
+            client, {"method": "SUBSCRIBE", "params": ["btcusd_perp@trade"], "id": "a-b"}
+        )
+        assert reply == {"result": None, "id": "a-b"}
+        house.trade("BTCUSD_PERP")
+        assert json.loads(await client.recv())["s"] == "BTCUSD_PERP"
+        switch = {"method": "SET_PROPERTY", "params": ["combined", True], "id": 2}
+        assert await ask(client, switch) == {"result": None, "id": 2}
+        house.trade("BTCUSD_PERP")
+        assert json.loads(await client.recv())["stream"] == "btcusd_perp@trade"
+        house.trade("BTCUSD_PERP")
+        leave = {"method": "UNSUBSCRIBE", "params": ["btcusd_perp@trade"], "id": 3}
+        assert "stream" in await ask(client, leave), "what was made before the reply precedes it"
+        assert json.loads(await client.recv()) == {"result": None, "id": 3}
+        house.trade("BTCUSD_PERP")
+        listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 4})
+        assert listed == {"result": [], "id": 4}, "an unsubscribed stream went on"
+
+
+async def test_a_fragmented_message_is_one_message() -> None:
+    async with loopback() as house, house.connect("/ws") as client:
+        await client.send(['{"method":"LIST_', 'SUBSCRIPTIONS",', '"id":5}'])
+        assert json.loads(await client.recv()) == {"result": [], "id": 5}
+
+
+async def test_a_client_ping_gets_its_payload_back() -> None:
+    async with loopback() as house, house.connect("/ws") as client:
+        latency_s = await (await client.ping(b"payload"))
+        assert latency_s >= 0
+
+
+async def test_the_server_pings_with_the_time_and_any_pong_is_life() -> None:
+    async with loopback() as house:
+        sock = house.socket()
+        loop = asyncio.get_running_loop()
+        await shake_hands(sock, "/ws")
+        house.clock.now_ms += LIMITS.ping_interval_ms
+        expected = Frame(Opcode.PING, str(house.clock.now_ms).encode()).serialize(mask=False)
+        assert await loop.sock_recv(sock, 100) == expected
+        await loop.sock_sendall(sock, Frame(Opcode.PONG, b"").serialize(mask=True))
+        counters = house.server._endpoints[0].session_counters
+        await until(lambda: counters.pongs_received == 1)
+        house.clock.now_ms += LIMITS.pong_timeout_ms - 1
+        assert (await loop.sock_recv(sock, 100))[:1] == b"\x89", "expected the next ping"
+        sock.close()
+
+
+async def test_a_half_open_connection_ends_by_the_pong_timeout() -> None:
+    limits = replace(LIMITS, close_grace_ms=10)
+    async with loopback(limits) as house:
+        sock = house.socket()
+        await shake_hands(sock, "/ws/btcusdt@trade")
+        house.clock.now_ms += LIMITS.ping_interval_ms
+        counters = house.server._endpoints[0].session_counters
+        await until(lambda: counters.pings_sent == 1)
+        house.clock.now_ms += LIMITS.pong_timeout_ms
+        await until(lambda: not house.server._endpoints[0].connections)
+        sock.close()
+        counted = await house.metrics()
+        closed_by_timeout = (
+            'tickerplant_connections_closed_total{reason="pong_timeout",venue="usdm"}'
+        )
+        assert counted[closed_by_timeout] == 1
+
+
+@pytest.mark.parametrize("path", ["/ws/btcusdt@trade", "/ws-fapi/v1"])
+async def test_a_connection_ends_after_24_hours(path: str) -> None:
+    limits = replace(LIMITS, ping_interval_ms=10 * DAY_MS)
+    async with loopback(limits) as house, house.connect(path) as client:
+        house.clock.now_ms += DAY_MS - 1
+        await (await client.ping())
+        house.clock.now_ms += 1
+        assert await closed(client) == (1001, "Connection expired")
+
+
+async def test_a_malformed_message_is_answered_and_ends_only_its_own_connection() -> None:
+    async with (
+        loopback() as house,
+        house.connect("/ws") as bad,
+        house.connect("/ws/btcusdt@trade") as good,
+    ):
+        await bad.send('{"method":')
+        reply = json.loads(await bad.recv())
+        assert reply["error"]["code"] == 3, reply
+        assert await closed(bad) == (1008, "Invalid request")
+        house.trade()
+        assert json.loads(await good.recv())["e"] == "trade"
+
+
+async def test_a_binary_message_is_answered_and_ends_the_connection() -> None:
+    async with loopback() as house, house.connect("/ws") as client:
+        await client.send(b"\x00\x01")
+        assert json.loads(await client.recv())["error"]["code"] == 3
+        assert await closed(client) == (1008, "Invalid request")
+
+
+@pytest.mark.parametrize("fragments", [1, 3])
+async def test_an_oversize_message_closes_1009(fragments: int) -> None:
+    limits = replace(LIMITS, max_frame_bytes=300)
+    async with loopback(limits) as house, house.connect("/ws") as client:
+        text = "x" * 301
+        size = -(-len(text) // fragments)
+        parts = [text[start : start + size] for start in range(0, len(text), size)]
+        await client.send(parts if fragments > 1 else text)
+        code, _ = await closed(client)
+        assert code == 1009
+        await until(lambda: not house.server._endpoints[0].connections)
+        counted = await house.metrics()
+        too_big = 'tickerplant_connections_closed_total{reason="frame_too_big",venue="usdm"}'
+        assert counted[too_big] == 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x02hi", 1002),  # not masked
+        (b"\xf1\x80\x00\x00\x00\x00", 1002),  # reserved bits
+        (Frame(Opcode.CONT, b"x").serialize(mask=True), 1002),
+        (Frame(Opcode.TEXT, b"\xff\xfe").serialize(mask=True), 1007),
+    ],
+)
+async def test_a_broken_frame_closes_with_the_code_of_the_rfc(frame: bytes, code: int) -> None:
+    async with loopback() as house:
+        sock = house.socket()
+        loop = asyncio.get_running_loop()
+        await shake_hands(sock, "/ws/btcusdt@trade")
+        await loop.sock_sendall(sock, frame)
+        answer = await loop.sock_recv(sock, 4096)
+        assert answer[0] == 0x88, answer
+        assert int.from_bytes(answer[2:4]) == code, answer
+        house.trade()
+        assert await loop.sock_recv(sock, 4096) == b"", "something followed the close frame"
+        sock.close()
+
+
+async def test_a_flood_closes_1008_and_another_client_goes_on_undisturbed() -> None:
+    async with (
+        loopback() as house,
+        house.connect("/ws") as flood,
+        house.connect("/ws/btcusdt@trade") as quiet,
+    ):
+        for number in range(40):
+            await flood.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
+        replies: list[Any] = []
+        with pytest.raises(ConnectionClosedError) as ending:
+            while True:
+                replies.append(json.loads(await flood.recv()))
+        assert [reply["id"] for reply in replies] == list(range(15))
+        assert ending.value.rcvd is not None
+        assert (ending.value.rcvd.code, ending.value.rcvd.reason) == (1008, "Too many requests")
+        house.trade()
+        assert json.loads(await quiet.recv())["e"] == "trade"
+
+
+async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_returned() -> None:
+    limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=20)
+    async with loopback(limits) as house, house.connect("/ws/btcusdt@trade") as reader:
+        sock = house.socket(receive_bytes=4096)
+        await shake_hands(sock, "/ws/btcusdt@trade")
+        endpoint = house.server._endpoints[0]
+        assert len(endpoint.connections) == 2
+        slow = list(endpoint.connections)[1]
+        published, unsent = 0, [0]
+        while not endpoint.counters.closed:
+            if len(house.plant.hubs["usdm"]._audience_of) == 2:
+                for _ in range(50):
+                    house.trade()
+                published += 50
+            await asyncio.sleep(0)
+            unsent.append(slow.unsent_bytes)
+        assert endpoint.counters.closed == {"slow_consumer": 1}
+        frame_bytes = 200
+        assert max(unsent) <= limits.max_unsent_bytes + 50 * frame_bytes, "the bound was passed"
+        assert slow.unsent_bytes == 0, "its memory was not returned"
+        assert not house.server.gate.congested
+        for _ in range(published):
+            assert b'"e":"trade"' in await reader.recv(decode=False)
+        sock.close()
+        counted = await house.metrics()
+        assert counted['tickerplant_slow_consumers_total{venue="usdm"}'] == 1
+        assert counted['tickerplant_unsent_bytes{venue="usdm"}'] == 0
+
+
+async def test_a_client_that_goes_without_a_word_is_forgotten() -> None:
+    async with loopback() as house:
+        sock = house.socket()
+        await shake_hands(sock, "/ws/btcusdt@trade")
+        assert house.server.subscriber_count == 1
+        sock.close()
+        await until(lambda: not house.server._endpoints[0].connections)
+        assert house.server.subscriber_count == 0
+        house.trade()
+        counted = await house.metrics()
+        assert counted['tickerplant_connections_closed_total{reason="lost",venue="usdm"}'] == 1
+        assert counted['tickerplant_channels{venue="usdm"}'] == 0
+
+
+async def test_connection_attempts_over_the_limit_get_429() -> None:
+    limits = replace(LIMITS, connection_attempts=2)
+    async with loopback(limits) as house:
+        for _ in range(2):
+            async with house.connect("/ws"):
+                pass
+        with pytest.raises(InvalidStatus) as refused:
+            async with house.connect("/ws"):
+                pass
+        response = refused.value.response
+        wait_s = LIMITS.connection_window_ms // 1000 - START_MS // 1000 % 300
+        assert (response.status_code, response.headers["Retry-After"]) == (429, str(wait_s))
+
+
+async def test_the_api_has_a_connection_id_and_answers() -> None:
+    async with loopback() as house, house.connect("/ws-fapi/v1") as client:
+        assert client.response is not None
+        assert client.response.headers["x-mbx-uuid"]
+        reply = await ask(client, {"id": "p", "method": "ping"})
+        assert reply["status"] == 200
+        assert reply["result"] == {}
+        assert reply["rateLimits"][0]["count"] == LIMITS.handshake_weight + 1
+
+
+async def test_the_api_is_not_under_the_path_of_the_other_venue() -> None:
+    async with loopback() as house:
+        with pytest.raises(InvalidStatus):
+            async with house.connect("/ws-fapi/v1", COINM):
+                pass
+
+
+async def test_strict_routing_is_silent_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    async with loopback() as house, house.connect("/ws/nothing@trade") as client:
+        house.trade()
+        assert await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        counted = await house.metrics()
+    silent = 'tickerplant_silent_subscriptions_total{reason="unknown symbol",venue="usdm"}'
+    assert counted[silent] == 1
+    assert "silent" in capfd.readouterr().out
+
+
+async def test_stopping_says_going_away() -> None:
+    async with loopback() as house:
+        client = await house.connect("/ws/btcusdt@trade")
+        await house.server.stop()
+        assert await closed(client) == (1001, "Server shutdown")
+        assert Loopback is not None
+        assert USDM.name not in house.server.urls
