@@ -64,15 +64,16 @@ def instant_ms(text: object) -> int:
 
 
 def names(text: object) -> tuple[str, ...]:
-    """Return a comma-separated text, or a list of texts, as a tuple without blanks.
+    """Return a comma-separated text, or a list of such texts, as a tuple without blanks.
 
     Raises:
         ValueError: `text` is neither.
     """
-    parts = text.split(",") if isinstance(text, str) else text
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
         raise ValueError("names separated by commas")
-    return tuple(part.strip() for part in parts if part.strip())
+    parts = (part.strip() for each in texts for part in each.split(","))
+    return tuple(part for part in parts if part)
 
 
 def assignments(text: object) -> dict[str, int]:
@@ -216,6 +217,18 @@ class Setting(Struct, frozen=True):
     def is_flag(self) -> bool:
         """Whether it is either on or off."""
         return self.kind.__origin__ is bool
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether its option may be given several times, a part of the value each time."""
+        return self.parse in {names, assignments}
+
+    @property
+    def shown_help(self) -> str:
+        """Its help with its default."""
+        if self.default is None or self.default in ((), {}) or self.is_flag:
+            return self.help_text
+        return f"{self.help_text[:-1]} [{self.default}]."
 
     def read(self, raw: object, origin: str) -> object:
         """Return the value that `raw`, found at `origin`, stands for.

@@ -1,0 +1,143 @@
+"""The command line: `tickerplant simulate`, `replay`, `streams`, `queries`.
+
+Options come from the settings (`config.py`); what serves is put together here and nowhere else.
+Whatever the user can get wrong ends with one line on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import click
+
+from tickerplant.config import (
+    ReplaySettings,
+    ServeSettings,
+    Setting,
+    SettingsT,
+    SimulateSettings,
+    read_file,
+    resolve,
+    settings_of,
+)
+from tickerplant.errors import TickerplantError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit."""
+    try:
+        status = commands.main(arguments, prog_name="tickerplant", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except TickerplantError as error:
+        click.echo(f"tickerplant: {error}", err=True)
+        sys.exit(USAGE_ERROR)
+    sys.exit(status or 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("tickerplant"), message="%(prog)s %(version)s")
+def commands() -> None:
+    """The futures market-data exchange feed as software you can run."""
+
+
+def settings_options(kind: type[ServeSettings]) -> Callable[[Command], Command]:
+    """Return a decorator that adds an option for every setting of `kind`, and `--config`."""
+
+    def decorate(command: Command) -> Command:
+        for setting in reversed(tuple(settings_of(kind))):
+            command = _option(setting)(command)
+        return click.option("--config", metavar="FILE", help="TOML file with settings.")(command)
+
+    return decorate
+
+
+def _option(setting: Setting) -> Callable[[Command], Command]:
+    """Return the click option of a setting; values stay text until all places are known."""
+    name = f"--{setting.option}"
+    if setting.is_flag:
+        return click.option(
+            f"{name}/--no-{setting.option}", setting.field, default=None, help=setting.shown_help
+        )
+    return click.option(
+        name,
+        setting.field,
+        metavar="|".join(setting.choices) or setting.option.split("-")[-1].upper(),
+        multiple=setting.is_repeatable,
+        help=setting.shown_help,
+    )
+
+
+def _settings(
+    command: str, kind: type[SettingsT], config: str | None, flags: dict[str, object]
+) -> SettingsT:
+    given = {name: value for name, value in flags.items() if value not in {None, ()}}
+    path = config or os.environ.get("TICKERPLANT_CONFIG")
+    file = read_file(path) if path else None
+    return resolve(command, kind, given, os.environ, file)
+
+
+@commands.command()
+@settings_options(SimulateSettings)
+def simulate(config: str | None, **flags: object) -> None:
+    """Serve a simulated market, living and seeded."""
+    settings = _settings("simulate", SimulateSettings, config, flags)
+    from tickerplant import serving
+
+    serving.simulate(settings, click.echo)
+
+
+@commands.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@settings_options(ReplaySettings)
+def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
+    """Serve recordings, joined in time.
+
+    A recording is lines of `<receive ns> <raw message>`; plain, gzip or zstd.
+    """
+    settings = _settings("replay", ReplaySettings, config, flags)
+    from tickerplant import serving
+
+    serving.replay(settings, paths, click.echo)
+
+
+@commands.command()
+def streams() -> None:
+    """List the streams that can be subscribed to."""
+    from tickerplant.streams import CATALOGUE
+
+    rows = [(row.pattern.text, ", ".join(row.venues), row.route, row.doc) for row in CATALOGUE]
+    _print_table(("stream", "venues", "route", "what it tells"), rows)
+
+
+@commands.command()
+def queries() -> None:
+    """List what can be asked, over REST and over the WebSocket API."""
+    from tickerplant.queries import QUERIES
+
+    rows = [
+        (row.path or "", row.method or "", ", ".join(venue.name for venue in row.venues), row.doc)
+        for row in QUERIES
+    ]
+    _print_table(("REST path", "WS API method", "venues", "what it answers"), rows)
+
+
+def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns as wide as their widest cell."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

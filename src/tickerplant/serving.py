@@ -1,0 +1,201 @@
+"""A plant, its source and its server run together until one of them ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from tickerplant import logs
+from tickerplant.config import ReplaySettings, ServeSettings, SimulateSettings
+from tickerplant.errors import ConfigError
+from tickerplant.instrument import Instrument
+from tickerplant.plant import Plant
+from tickerplant.profile import PROFILES
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
+from tickerplant.server.clock import connection_clock_ms
+from tickerplant.server.gate import Gate
+from tickerplant.server.readiness import Readiness
+from tickerplant.server.server import Server
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.recording import RecordingSource
+from tickerplant.sources.scan import scan
+from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.venue import COINM, USDM
+
+Tell: TypeAlias = Callable[[str], object]
+"""Takes the lines for the user: the addresses when ready, the totals at the end."""
+Run: TypeAlias = Callable[[Gate, Readiness], Coroutine[None, None, None]]
+"""Drives the plant until the source is over."""
+
+
+def simulate(settings: SimulateSettings, tell: Tell) -> None:
+    """Serve a simulated market until interrupted, or until its time is up.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
+    traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
+    exchange = SimulatedExchange(
+        traded, seed=settings.seed, start_ms=start_ms, intensity=settings.intensity
+    )
+    plant = _plant(settings, traded, start_ms, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    source = SimulatedSource(
+        exchange, plant, speed=settings.speed, duration_ms=settings.duration_ms
+    )
+    _run(settings, plant, source.run, tell, stay=False)
+
+
+def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
+    """Serve recordings until interrupted, or until they are over and that is the wish.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        RecordingError: a file cannot be read, or is no recording.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    found = scan(paths)
+    plant = _plant(settings, found.instruments, found.start_ms)
+    source = RecordingSource(found, plant, speed=settings.speed, wait_for=settings.wait_for)
+    _run(settings, plant, source.run, tell, stay=not settings.exit_at_end)
+
+
+def limits_of(changes: Mapping[str, int]) -> Limits:
+    """Return the protocol's limits with some of the numbers changed.
+
+    Raises:
+        ConfigError: there is no such limit, or a number cannot be used.
+    """
+    known = [row.name for row in LIMIT_ROWS]
+    for name in changes:
+        if name not in known:
+            raise ConfigError("--limit", name, f"one of {', '.join(known)}")
+    numbers = msgspec.structs.asdict(LIMITS) | dict(changes)
+    return msgspec.convert(numbers, Limits, strict=False)
+
+
+def _plant(
+    settings: ServeSettings,
+    traded: Iterable[Instrument],
+    start_ms: int,
+    *,
+    reserved_snapshot_ids: bool = False,
+) -> Plant:
+    return Plant(
+        traded,
+        start_ms=start_ms,
+        profile=PROFILES[settings.profile],
+        strict_routing=settings.routing == "strict",
+        reserved_snapshot_ids=reserved_snapshot_ids,
+    )
+
+
+def _run(settings: ServeSettings, plant: Plant, run: Run, tell: Tell, *, stay: bool) -> None:
+    """Serve `plant` in an event loop of its own."""
+    limits = limits_of(settings.limits)
+    asyncio.run(serve(settings, limits, plant, run, tell, stay=stay))
+
+
+async def serve(
+    settings: ServeSettings,
+    limits: Limits,
+    plant: Plant,
+    run: Run,
+    tell: Tell,
+    *,
+    stay: bool,
+) -> None:
+    """Serve `plant`, driven by `run`, until interrupted or, unless `stay`, until `run` is over.
+
+    Args:
+        settings: Where to listen, and whether request weights are enforced.
+        limits: The protocol's numbers.
+        plant: What is served.
+        run: The source.
+        tell: Takes the lines for the user.
+        stay: Keep serving the last state when the source is over.
+
+    Raises:
+        ConfigError: an address or a port cannot be used.
+        TickerplantError: the source failed.
+    """
+    started_s = time.monotonic()
+    server = Server(
+        plant,
+        host=settings.host,
+        ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
+        limits=limits,
+        budget=Budget(limits, enforced=settings.weights),
+    )
+    await server.start()
+    try:
+        tell(_ready_text(server, plant))
+        # What exists now stays; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        interrupted = _interruption()
+        source = asyncio.create_task(run(server.gate, server.readiness))
+        await asyncio.wait({source, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        if source.done():
+            source.result()
+            if stay:
+                await interrupted
+        source.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await source
+    finally:
+        await server.stop()
+        tell(_totals_text(server, plant, time.monotonic() - started_s))
+
+
+def _interruption() -> asyncio.Future[None]:
+    """Return a future that is done at the first Ctrl-C or SIGTERM."""
+    loop = asyncio.get_running_loop()
+    interrupted: asyncio.Future[None] = loop.create_future()
+
+    def interrupt() -> None:
+        if not interrupted.done():
+            interrupted.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    return interrupted
+
+
+def _ready_text(server: Server, plant: Plant) -> str:
+    """Return the addresses, one per line, and what to paste."""
+    lines = []
+    for venue in (USDM, COINM):
+        address = server.urls[venue.name]
+        lines.append(f"{venue.title:8} ws://{address}  http://{address}")
+    venue = USDM if len(plant.venues[USDM.name]) else COINM
+    symbol = next(iter(plant.venues[venue.name].by_symbol), "")
+    address = server.urls[venue.name]
+    if symbol:
+        lines += [
+            "Try:",
+            f"  curl 'http://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
+            f"  python -m websockets ws://{address}/ws/{symbol.lower()}@miniTicker",
+        ]
+    return "\n".join(lines)
+
+
+def _totals_text(server: Server, plant: Plant, seconds: float) -> str:
+    """Return the last line: what was done in how long."""
+    totals = server.totals
+    return (
+        f"Served {totals.messages:,} messages, {totals.sent_bytes:,} bytes, to "
+        f"{totals.connections:,} connections from {plant.published.total():,} events "
+        f"in {seconds:.1f} s."
+    )
