@@ -128,11 +128,12 @@ class Minutes:
         self._last_price = price
         self._last_quantity = quantity
 
-    def roll(self, minute_ms: int) -> bool:
-        """End every minute before `minute_ms`; return whether trades left the 24-hour window.
+    def roll(self, now_ms: int) -> bool:
+        """End the minutes before the one of `now_ms`; return whether trades left the window.
 
         Minutes in which nothing was traded repeat the previous close.
         """
+        minute_ms = now_ms // MINUTE_MS * MINUTE_MS
         if minute_ms <= self.open_time_ms:
             return False
         if self._last_price != _NEVER:
