@@ -131,10 +131,10 @@ class Decoder:
                 return self._pass(outline.stream, payload)
             if outline.last_update_id is not None:
                 return self._snapshot(address, body)
-        except msgspec.DecodeError as error:
+            if outline.event_type:
+                return self._pass(_stream_of(outline), body)
+        except ValueError as error:  # no JSON, or no UTF-8
             raise DecodeError(f"{raw[:60]!r}: {error}") from None
-        if outline.event_type:
-            return self._pass(_stream_of(outline), body)
         is_answer = outline.request_id is not None or bytes(outline.result) or bytes(outline.error)
         if address or is_answer:
             self.unapplied["answers"] += 1
@@ -149,7 +149,7 @@ class Decoder:
             return stream, payload, *read(payload)
         except KeyError:
             self.unapplied["unknown symbol"] += 1
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             self.unapplied["unknown form"] += 1
         except ValueError:
             self.unapplied["more decimals than the instrument"] += 1

@@ -21,7 +21,7 @@ from tickerplant.decode.messages import (
     Kline,
     TradeMessage,
 )
-from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, decimal_units
+from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale
 from tickerplant.venue import COINM, USDM, Venue
 
 _SYMBOL = re.compile(r"(?P<pair>\w+?)(?:_(?P<series>PERP|\d{6}))?")
@@ -63,10 +63,10 @@ class Sketch:
         series = name["series"] if name else None
         venue = venue_of(self.symbol)
         base, quote = _assets(pair)
-        price_decimals, tick_size, highest = _grid(self._prices)
-        quantity_decimals, step_size, _ = _grid(self._quantities)
+        price, tick_size, highest = _grid(self._prices)
+        quantity, step_size, _ = _grid(self._quantities)
         contract_type, delivery_ms = _contract(series, time_ms)
-        largest = _LARGEST_ORDER * int(10**quantity_decimals)
+        largest = _LARGEST_ORDER * int(10**quantity.decimals)
         return Instrument(
             venue=venue,
             symbol=self.symbol,
@@ -75,8 +75,8 @@ class Sketch:
             base_asset=base,
             quote_asset=quote,
             margin_asset=base if venue.inverse else quote,
-            price=Scale(price_decimals),
-            quantity=Scale(quantity_decimals),
+            price=price,
+            quantity=quantity,
             tick_size=tick_size,
             step_size=step_size,
             min_price=tick_size,
@@ -146,12 +146,12 @@ def _assets(pair: str) -> tuple[str, str]:
     return pair.removesuffix(quote), quote
 
 
-def _grid(texts: Iterable[str]) -> tuple[int, int, int]:
-    """Return the decimals of `texts`, their common step and the largest, both in units."""
+def _grid(texts: Iterable[str]) -> tuple[Scale, int, int]:
+    """Return the scale of `texts`, which then remembers them, their common step and the largest."""
     texts = list(texts)
-    decimals = max(len(text.partition(".")[2]) for text in texts)
-    units = [decimal_units(text, decimals) for text in texts]
-    return decimals, gcd(*units) or 1, max(units)
+    scale = Scale(max(len(text.partition(".")[2]) for text in texts))
+    units = [scale.units[text] for text in texts]
+    return scale, gcd(*units) or 1, max(units)
 
 
 def _contract(series: str | None, time_ms: int) -> tuple[str, int]:

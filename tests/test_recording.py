@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import gzip
+import random
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickerplant.errors import RecordingError
+from tickerplant.recording import Flaw, Line, Recording, merge
+
+START_NS = 1_723_161_255_030_314_667
+
+
+def written(path: Path, text: bytes) -> str:
+    path.write_bytes(text)
+    return str(path)
+
+
+def lines_of(path: str, flaws: list[Flaw] | None = None) -> list[Line]:
+    report = (lambda _: None) if flaws is None else flaws.append
+    return list(chain.from_iterable(Recording(path, report).batches()))
+
+
+def text_of(lines: list[Line]) -> bytes:
+    return b"".join(b"%d %b\n" % line for line in lines)
+
+
+def messages(count: int) -> list[Line]:
+    """Lines that do not compress to nothing."""
+    noise = random.Random(1)
+    return [
+        (START_NS + n * 1_000, b'{"n":%d,"noise":"%b"}' % (n, noise.randbytes(40).hex().encode()))
+        for n in range(count)
+    ]
+
+
+compressions = pytest.mark.parametrize(
+    "compress", [bytes, gzip.compress, zstandard.ZstdCompressor().compress]
+)
+
+
+@compressions
+def test_what_was_written_is_read_whatever_the_compression(
+    compress: type[bytes], tmp_path: Path
+) -> None:
+    lines = messages(5_000)
+    flaws: list[Flaw] = []
+    path = written(tmp_path / "r", compress(text_of(lines)))
+    assert lines_of(path, flaws) == lines, "every line, in order, byte for byte"
+    assert flaws == []
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(START_NS, START_NS + 10**9),
+            st.binary(min_size=1).filter(lambda raw: not {*b"\n\r"} & {*raw}),
+        ),
+        min_size=1,
+    )
+)
+@settings(max_examples=50)
+def test_any_messages_in_order_of_time_make_a_round_trip(lines: list[Line]) -> None:
+    lines = [(START_NS, b"{}"), *sorted(lines, key=lambda line: line[0])]
+    recording = Recording("memory")
+    read = chain.from_iterable(recording._batches([text_of(lines)]))
+    assert list(read) == lines
+
+
+@given(st.lists(st.integers(1, 400)), st.integers(1, 60))
+@settings(max_examples=50)
+def test_lines_are_the_same_wherever_the_text_is_cut(cuts: list[int], count: int) -> None:
+    text = text_of(messages(count))
+    chunks, start = [], 0
+    for cut in cuts:
+        chunks.append(text[start : start + cut])
+        start += cut
+    chunks.append(text[start:])
+    read = chain.from_iterable(Recording("memory")._batches(chunks))
+    assert list(read) == messages(count)
+
+
+@pytest.mark.parametrize("unit_ns", [1, 10**3, 10**6, 10**9])
+def test_receive_times_are_nanoseconds_whatever_their_unit(unit_ns: int, tmp_path: Path) -> None:
+    path = written(tmp_path / "r", b"%d {}\n" % (START_NS // unit_ns))
+    assert lines_of(path) == [(START_NS // unit_ns * unit_ns, b"{}")]
+
+
+def test_the_form_with_colons_and_rest_answers_is_read(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "r",
+        b'configuration: {"x":1}\n'
+        b"wss://fstream.binance.com/stream?streams=a@trade <-> 1617647796.7\n"
+        b'https://fapi/depth?symbol=A -> 1617647797.25: {"lastUpdateId":1}\n'
+        b'1617647797.5: {"stream":"a@trade"}\n',
+    )
+    flaws: list[Flaw] = []
+    assert lines_of(path, flaws) == [
+        (1_617_647_797_250_000_000, b'https://fapi/depth?symbol=A {"lastUpdateId":1}'),
+        (1_617_647_797_500_000_000, b'{"stream":"a@trade"}'),
+    ]
+    assert flaws == [], "remarks of the collector are no flaws"
+
+
+def test_line_ends_of_windows_are_no_part_of_a_message(tmp_path: Path) -> None:
+    path = written(tmp_path / "r", text_of(messages(3)).replace(b"\n", b"\r\n"))
+    assert lines_of(path) == messages(3)
+
+
+def test_several_compressed_parts_in_one_file_are_one_recording(tmp_path: Path) -> None:
+    lines = messages(400)
+    for compress in (gzip.compress, zstandard.ZstdCompressor().compress):
+        parts = compress(text_of(lines[:150])) + compress(text_of(lines[150:]))
+        assert lines_of(written(tmp_path / "r", parts)) == lines
+
+
+def test_a_last_line_without_line_end_is_read_if_it_is_whole(tmp_path: Path) -> None:
+    flaws: list[Flaw] = []
+    path = written(tmp_path / "r", text_of(messages(3))[:-1])
+    assert lines_of(path, flaws) == messages(3)
+    assert flaws == []
+
+
+def test_a_last_line_that_is_cut_is_reported_and_left_out(tmp_path: Path) -> None:
+    flaws: list[Flaw] = []
+    path = written(tmp_path / "r", text_of(messages(3))[:-5])
+    assert lines_of(path, flaws) == messages(2)
+    offset_bytes = len(text_of(messages(2)))
+    assert flaws == [Flaw(path, 3, offset_bytes, "the last line is cut off")]
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 9, 1_000, 50_000])
+def test_a_torn_gzip_is_read_to_the_tear_and_reported_once(cut_bytes: int, tmp_path: Path) -> None:
+    lines = messages(4_000)
+    flaws: list[Flaw] = []
+    path = written(tmp_path / "r", gzip.compress(text_of(lines))[:-cut_bytes])
+    read = lines_of(path, flaws)
+    assert read == lines[: len(read)], "what is read is what was written"
+    assert len(read) > len(lines) * 0.6 - 1, "everything before the tear is read"
+    assert len(flaws) == 1
+    assert flaws[0].line == len(read) + 1
+    assert flaws[0].offset_bytes == len(text_of(read))
+    assert "gzip data ends early" in flaws[0].reason
+
+
+def test_damaged_gzip_is_read_to_the_damage(tmp_path: Path) -> None:
+    lines = messages(4_000)
+    stored = bytearray(gzip.compress(text_of(lines)))
+    at = len(stored) // 2
+    stored[at : at + 100] = bytes(100)
+    flaws: list[Flaw] = []
+    read = lines_of(written(tmp_path / "r", bytes(stored)), flaws)
+    assert len(read) > len(lines) * 0.4, "what comes before the damage is read"
+    assert read[: len(lines) // 3] == lines[: len(lines) // 3]
+    assert "damaged" in flaws[-1].reason
+    assert len(flaws) <= 2, "each kind of flaw is reported once: bad lines, the end"
+
+
+def test_a_torn_zstd_is_read_by_its_whole_blocks(tmp_path: Path) -> None:
+    lines = messages(10_000)
+    stored = zstandard.ZstdCompressor().compress(text_of(lines))
+    flaws: list[Flaw] = []
+    read = lines_of(written(tmp_path / "r", stored[:-1_000]), flaws)
+    assert read == lines[: len(read)]
+    assert len(read) > 5_000
+    assert [flaw.line for flaw in flaws] == [len(read) + 1]
+
+
+def test_bad_lines_are_skipped_counted_and_the_first_is_reported(tmp_path: Path) -> None:
+    good = text_of(messages(2)).splitlines(keepends=True)
+    path = written(tmp_path / "r", good[0] + b"garbage\n" + b"\n" + good[1])
+    flaws: list[Flaw] = []
+    recording = Recording(path, flaws.append)
+    assert list(chain.from_iterable(recording.batches())) == messages(2)
+    assert recording.skipped == 2
+    assert [(flaw.line, flaw.offset_bytes) for flaw in flaws] == [(2, len(good[0]))]
+    assert "b'garbage'" in flaws[0].reason
+
+
+def test_receive_times_never_go_back(tmp_path: Path) -> None:
+    times = [START_NS + 5, START_NS + 3, START_NS + 9]
+    path = written(tmp_path / "r", b"".join(b"%d {}\n" % time for time in times))
+    assert [time - START_NS for time, _ in lines_of(path)] == [5, 5, 9]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "nothing in it"),
+        (b"hello\nworld\n", "b'hello' is no recording"),
+        (b'{"e":"trade"}\n', "is no recording"),
+        (b"\x1f\x8bnonsense", "expected lines of"),
+        (gzip.compress(text_of(messages(1)))[:12], "ends early"),
+    ],
+)
+def test_a_file_that_is_no_recording_is_refused_with_reasons(
+    content: bytes, complaint: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "r", content)
+    with pytest.raises(RecordingError) as refused:
+        lines_of(path)
+    assert complaint in str(refused.value)
+    assert path in str(refused.value), "the complaint names the file"
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="No such file"):
+        lines_of(str(tmp_path / "missing"))
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, 30), min_size=1, max_size=40),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_recordings_are_merged_by_time_and_ties_keep_their_order(
+    tmp_path_factory: pytest.TempPathFactory, offsets: list[list[int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("merge")
+    files = [
+        [(START_NS + offset, b"{%d:%d}" % (f, n)) for n, offset in enumerate(sorted(each))]
+        for f, each in enumerate(offsets)
+    ]
+    recordings = [
+        Recording(written(folder / str(n), text_of(lines))) for n, lines in enumerate(files)
+    ]
+    merged = [(index, line) for index, lines in merge(recordings) for line in lines]
+    naive = sorted(
+        ((index, line) for index, lines in enumerate(files) for line in lines),
+        key=lambda each: each[1][0],
+    )
+    assert merged == naive
+
+
+def test_files_that_follow_each_other_pass_through_in_order(tmp_path: Path) -> None:
+    lines = messages(3_000)
+    later = Recording(written(tmp_path / "later", text_of(lines[1_000:])))
+    earlier = Recording(written(tmp_path / "earlier", text_of(lines[:1_000])))
+    runs = list(merge([later, earlier]))
+    assert [line for _, run in runs for line in run] == lines
+    assert [index for index, _ in runs] == sorted((index for index, _ in runs), reverse=True)
