@@ -1,0 +1,146 @@
+"""The coins of the simulated exchange, as rows, and further coins made up for a full exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from math import floor, log10
+from random import Random
+
+from msgspec import Struct
+
+BORN_MS = 1_569_398_400_000
+"""When the first contracts were listed (2019-09-25)."""
+DAY_MS = 86_400_000
+
+
+class Coin(Struct, frozen=True):
+    """A coin and the rules and temper of its main contract, `<name>USDT` perpetual."""
+
+    name: str
+    price: float
+    """USD at the start of a simulation."""
+    tick: str
+    price_decimals: int
+    """Decimals prices are printed with; never fewer than the tick has."""
+    step: str
+    daily_volatility: float
+    """Standard deviation of the logarithm of a day's return."""
+    beta: float
+    """Correlation with the factor that moves every coin."""
+    orders_per_s: float
+    """Taker orders on an ordinary day."""
+    order_usd: float
+    """Typical taker order."""
+    touch_usd: float
+    """Typical quantity at the best price."""
+    min_notional: int = 5
+    sub_type: str = "Layer-1"
+    listed_days: int = 0
+    """Days between the listing of the first contracts and of this one."""
+
+    @property
+    def onboard_date_ms(self) -> int:
+        """When the perpetual contract was listed."""
+        return BORN_MS + self.listed_days * DAY_MS
+
+
+COINS = (
+    Coin("BTC", 65_280.1, "0.10", 2, "0.001", 0.022, 0.86, 13.0, 1500, 170_000, 100, "PoW"),
+    Coin("ETH", 3_342.18, "0.01", 2, "0.001", 0.028, 0.86, 10.0, 620, 80_000, 20),
+    Coin("SOL", 152.47, "0.0100", 4, "0.01", 0.038, 0.82, 4.2, 420, 60_000, 5, "Layer-1", 355),
+    Coin("XRP", 0.5864, "0.0001", 4, "0.1", 0.036, 0.74, 2.6, 380, 160_000, 5, "Payment", 103),
+    Coin("BNB", 588.31, "0.010", 3, "0.01", 0.026, 0.78, 2.0, 360, 18_000, 5, "Layer-1", 138),
+    Coin("DOGE", 0.12184, "0.000010", 6, "1", 0.042, 0.78, 2.2, 260, 42_000, 5, "Meme", 289),
+    Coin("ADA", 0.4412, "0.00010", 5, "1", 0.036, 0.78, 1.3, 220, 60_000, 5, "Layer-1", 128),
+    Coin("AVAX", 27.415, "0.0010", 4, "1", 0.042, 0.80, 1.2, 240, 12_000, 5, "Layer-1", 364),
+    Coin("LINK", 13.926, "0.001", 3, "0.01", 0.040, 0.80, 1.2, 230, 11_000, 20, "Oracle", 114),
+    Coin("TRX", 0.12836, "0.00001", 5, "1", 0.024, 0.55, 0.9, 210, 24_000, 5, "Layer-1", 113),
+    Coin("DOT", 6.118, "0.001", 3, "0.1", 0.038, 0.80, 0.9, 190, 22_000, 5, "Layer-1", 330),
+    Coin("LTC", 72.34, "0.01", 2, "0.001", 0.034, 0.76, 0.9, 240, 21_000, 20, "Payment", 106),
+    Coin("BCH", 372.56, "0.01", 2, "0.001", 0.040, 0.74, 0.9, 260, 9_000, 20, "Payment", 84),
+    Coin("UNI", 7.856, "0.0010", 4, "1", 0.046, 0.72, 0.8, 200, 12_000, 5, "DeFi", 357),
+    Coin("NEAR", 5.436, "0.0010", 4, "1", 0.050, 0.78, 0.9, 200, 14_000, 5, "Layer-1", 384),
+    Coin("SUI", 0.9184, "0.000100", 6, "0.1", 0.054, 0.74, 1.2, 220, 15_000, 5, "Layer-1", 1317),
+    Coin("APT", 6.7345, "0.00100", 5, "0.1", 0.048, 0.76, 0.8, 180, 9_000, 5, "Layer-1", 1119),
+    Coin("FIL", 4.215, "0.001", 3, "0.1", 0.044, 0.78, 0.8, 180, 14_000, 5, "Storage", 386),
+    Coin("ATOM", 6.204, "0.001", 3, "0.01", 0.038, 0.78, 0.7, 170, 13_000, 5, "Layer-1", 137),
+    Coin("ETC", 22.814, "0.001", 3, "0.01", 0.040, 0.76, 0.8, 200, 8_000, 20, "PoW", 113),
+    Coin("AAVE", 94.37, "0.010", 3, "0.1", 0.046, 0.76, 0.8, 220, 9_000, 5, "DeFi", 385),
+    Coin("ARB", 0.7123, "0.000100", 6, "0.1", 0.048, 0.80, 0.9, 180, 15_000, 5, "Layer-2", 1275),
+    Coin("OP", 1.6938, "0.0001000", 7, "0.1", 0.050, 0.80, 0.8, 180, 11_000, 5, "Layer-2", 980),
+    Coin(
+        "1000PEPE", 0.0113942, "0.0000010", 7, "1", 0.062, 0.72, 1.6, 240, 18_000, 5, "Meme", 1318
+    ),
+)
+"""In the order of listing: the first rows are the busiest coins."""
+
+BY_NAME = {coin.name: coin for coin in COINS}
+
+_SYLLABLES = (
+    "ze",
+    "ra",
+    "nor",
+    "lu",
+    "mi",
+    "tek",
+    "sol",
+    "va",
+    "qui",
+    "dex",
+    "fi",
+    "ko",
+    "pla",
+    "ur",
+)
+_SUB_TYPES = ("Layer-1", "Layer-2", "DeFi", "Meme", "Gaming", "AI", "RWA", "Infrastructure")
+
+
+def invented_coins() -> Iterator[Coin]:
+    """Yield further coins without end: always the same ones, busiest first."""
+    for number in count():
+        yield _invented(_name(number), number)
+
+
+def _name(number: int) -> str:
+    """Name the coin `number`; no two numbers share a name."""
+    size = len(_SYLLABLES)
+    length = 2 if number < size**2 // 2 else 3
+    digits = number * 2_053 + 97  # coprime to the number of syllables: a permutation
+    letters = []
+    for place in range(length):
+        digits, digit = divmod(digits, size)
+        letters.append(_SYLLABLES[(digit + 5 * place) % size])
+    suffix = str(number) if number >= size**3 // 2 else ""
+    return "".join(letters).upper() + suffix
+
+
+def invented(name: str) -> Coin:
+    """Return a coin of middling fortune with the given name: always the same for that name."""
+    return _invented(name, 60)
+
+
+def _invented(name: str, rank: int) -> Coin:
+    random = Random(f"coin {name}")
+    price = 10 ** random.uniform(-2.6, 2.4)
+    tick_decimals = 3 - floor(log10(price)) + (random.random() < 0.4)
+    tick_decimals = min(max(tick_decimals, 2), 7)
+    step_decimals = min(max(floor(log10(price)) + 1, 0), 3)
+    volatility = random.uniform(0.04, 0.075)
+    orders_per_s = max(1.2 * (1 + rank / 20) ** -0.9, 0.03) * random.uniform(0.6, 1.4)
+    tick_bp = 10**-tick_decimals / price * 1e4
+    return Coin(
+        name,
+        round(price, tick_decimals),
+        f"{10**-tick_decimals:.{tick_decimals}f}",
+        min(tick_decimals + (random.random() < 0.3), 7),
+        f"{10**-step_decimals:.{step_decimals}f}",
+        volatility,
+        random.uniform(0.55, 0.82),
+        orders_per_s,
+        random.uniform(60, 200),
+        random.uniform(1_500, 6_000) * (1 + tick_bp),
+        5,
+        random.choice(_SUB_TYPES),
+        400 + int(random.random() * 1_500),
+    )

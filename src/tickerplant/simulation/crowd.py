@@ -1,0 +1,170 @@
+"""The crowd of one pit: its takers and makers, and how they answer each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp
+from random import Random
+
+from tickerplant.events import Level
+from tickerplant.simulation.ladder import SWEEP_SPREAD, LadderMakers
+from tickerplant.simulation.leverage import Leverage
+from tickerplant.simulation.pit import Pit
+from tickerplant.simulation.sizes import Sizes
+from tickerplant.simulation.takers import Takers
+from tickerplant.simulation.temper import Temper
+from tickerplant.simulation.touch import TouchMakers
+from tickerplant.simulation.value import Valuation
+
+ANSWERS = ((0.35, 0.6), (0.40, 6.0), (0.17, 60.0), (0.08, 500.0))
+"""How makers answer: share of the answers, and their mean delay in milliseconds."""
+TRAIN = 9.0
+"""Mean number of changes of best quantities in one train."""
+IDLE_TRAIN = 3.0
+FOLLOWED = 0.9
+"""Chance that an emptied best price is followed by the other side instead of refilled."""
+LOOK = 0.3
+"""Chance that an order makes those who follow this contract look at it."""
+
+
+SLOWEST = 1e-6
+"""Least rate of what happens without a cause, per millisecond."""
+
+
+class Crowd:
+    """Everybody who trades one contract."""
+
+    def __init__(
+        self,
+        random: Random,
+        pit: Pit,
+        temper: Temper,
+        valuation: Valuation,
+        activity: Callable[[], float],
+        intensity: float,
+    ) -> None:
+        self.pit = pit
+        self.valuation = valuation
+        self._random = random.random
+        self._exponential = random.expovariate
+        self._activity = activity
+        style = temper.style
+        sizes = Sizes(random, pit.instrument, temper)
+        price = valuation.price()
+        impact = style.impact * temper.volatility_bp / 1e4
+        self.takers = Takers(
+            random, pit, sizes, valuation, impact, temper.orders_per_s, activity, intensity
+        )
+        self.touch = TouchMakers(random, pit, sizes, temper, valuation)
+        self.ladder = LadderMakers(random, pit, sizes, style, int(price))
+        self.leverage = Leverage(random, pit, sizes, price)
+        self.takers.traded = self._traded
+        self.touch.stale = self._stale
+        self.touch.moved = self._moved
+        self.followers: list[Callable[[], None]] = []
+        """Called after the best prices moved."""
+
+        answers = 1 - style.idle_share
+        per_sweep = style.sweep_levels * exp(SWEEP_SPREAD**2 / 2)
+        self._overtaken = temper.overtaken
+        self._trains = style.trains_per_order
+        self._hop_trains = style.trains_per_hop
+        self._sweeps = style.levels_per_order / per_sweep
+        self._hop_sweeps = style.levels_per_hop / per_sweep
+        idle = 2 * temper.orders_per_s * intensity / 1000 * style.idle_share / answers
+        self._idle_trains = max(idle * self._trains * TRAIN / IDLE_TRAIN, SLOWEST)
+        self._idle_sweeps = max(idle * self._sweeps, SLOWEST)
+
+    def open(self) -> tuple[list[Level], list[Level]]:
+        """Fill the pit's book around the worth and let the day begin; return the book."""
+        tick, touch = self.pit.instrument.tick_size, self.touch
+        worth = self.valuation.price()
+        bid = int(worth) // tick * tick
+        ask = bid + tick
+        bids = [(bid, touch.first_wish()), *self.ladder.opening(bid, True)]
+        asks = [(ask, touch.first_wish()), *self.ladder.opening(ask, False)]
+        self.pit.open(bids, asks, bid)
+        self.takers.start()
+        self._plan_quote()
+        self._plan_sweep()
+        return bids, asks
+
+    # What happens without a cause
+
+    def _idle_quote(self, changes: int) -> None:
+        self.touch.quote(changes)
+        self._plan_quote()
+
+    def _plan_quote(self) -> None:
+        rate = self._idle_trains * self._activity()
+        self.pit.after(1 + int(self._exponential(rate)), self._idle_quote, self._train(IDLE_TRAIN))
+
+    def _idle_sweep(self, _: int) -> None:
+        self.ladder.sweep()
+        self._plan_sweep()
+
+    def _plan_sweep(self) -> None:
+        rate = self._idle_sweeps * self._activity()
+        self.pit.after(1 + int(self._exponential(rate)), self._idle_sweep)
+
+    # How they answer
+
+    def hear(self, surprise: float) -> None:
+        """React to news; `surprise` is in units of its usual size, already in the worth."""
+        self.takers.hear(surprise)
+        self.look()
+
+    def look(self) -> None:
+        """Let the touch makers compare their quotes with the worth soon."""
+        if abs(self.touch.distance()) > self.touch.hop:
+            self.touch.react(int(self._exponential(1 / 3)))
+
+    def _stale(self, up: bool) -> None:
+        """Let a taker be faster than the makers, or not."""
+        if self._random() < self._overtaken:
+            self.takers.send(up)
+
+    def _traded(self, buy: bool, quantity: int, price: int) -> None:
+        engine = self.pit.engine
+        self.leverage.opened(buy, quantity, price)
+        if not engine.bids.keys or not engine.asks.keys:
+            return
+        tick = self.pit.instrument.tick_size
+        spread = -engine.asks.keys[-1] - engine.bids.keys[-1]
+        if spread > tick:
+            distance = self.touch.distance()
+            if (distance < 0) == buy and self._random() < FOLLOWED:
+                self.valuation.push((-distance + (tick if buy else -tick) / 2) / price)
+            self.touch.react(0 if self._random() < 0.5 else 1 + int(self._exponential(1 / 6)))
+        else:
+            self.look()
+        self._answer(self._trains, self._sweeps)
+        if self._random() < LOOK:
+            self._tell()
+
+    def _moved(self) -> None:
+        self._answer(self._hop_trains, self._hop_sweeps)
+        self._tell()
+
+    def _tell(self) -> None:
+        for follower in self.followers:
+            follower()
+
+    def _answer(self, trains: float, sweeps: float) -> None:
+        """Requote: about `trains` trains of best quantities and `sweeps` sweeps."""
+        random, after = self._random, self.pit.after
+        for _ in range(int(trains + random())):
+            after(self._delay_ms(), self.touch.quote, self._train(TRAIN))
+        for _ in range(int(sweeps + random())):
+            after(self._delay_ms(), self.ladder.sweep)
+
+    def _train(self, mean: float) -> int:
+        return 1 + int(self._exponential(1 / mean))
+
+    def _delay_ms(self) -> int:
+        number = self._random()
+        for share, mean_ms in ANSWERS:
+            if number < share:
+                return int(self._exponential(1 / mean_ms))
+            number -= share
+        return 0

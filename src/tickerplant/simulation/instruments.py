@@ -1,0 +1,221 @@
+"""The contracts of the simulated exchange, with rules like the exchange's.
+
+The rules of the listed coins (tick, lot, precision, smallest notional, contract size) are those of
+the exchange's own `exchangeInfo`; see `coins` for the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from tickerplant.errors import ConfigError
+from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, decimal_units
+from tickerplant.simulation.coins import BY_NAME, COINS, Coin, invented_coins
+from tickerplant.simulation.quarters import deliveries_ms, delivery_code
+from tickerplant.venue import COINM, USDM
+
+DATED_USDM = ("BTC", "ETH")
+PERPETUAL_COINM = ("BTC", "ETH", "BNB")
+DATED_COINM = (("BTC", "CURRENT_QUARTER"), ("BTC", "NEXT_QUARTER"), ("ETH", "CURRENT_QUARTER"))
+CONTRACT_USD = {"BTC": 100}
+"""USD per COIN-M contract; 10 where a coin is not named."""
+BOUNDS = (1 / 100, 60)
+"""Lowest and highest price allowed, as multiples of the price at the start."""
+LARGEST_ORDER_USD = 50_000_000
+MARKET_ORDER_SHARE = 8
+"""The largest market order is this part of the largest order."""
+LISTED_BEFORE_START_MS = 86_400_000 * 30
+"""A contract is never younger than this, or it would have no past to show."""
+
+
+def instruments(
+    start_ms: int,
+    symbols: Sequence[str] | None = None,
+    symbol_count: int | None = None,
+) -> tuple[Instrument, ...]:
+    """Return the contracts that are listed at `start_ms`.
+
+    Args:
+        start_ms: When the simulation begins; decides which quarterly contracts exist.
+        symbols: Take these only, by name.
+        symbol_count: Take this many; beyond the standard ones, coins are made up.
+
+    Raises:
+        ConfigError: A symbol is not listed, or the count is not positive.
+    """
+    if symbol_count is not None and symbol_count < 1:
+        raise ConfigError("symbol_count", symbol_count, "at least 1")
+    listed = _standard(start_ms)
+    if symbol_count is not None and symbol_count > len(listed):
+        known = {each.base_asset for each in listed}
+        more = (coin for coin in invented_coins() if coin.name not in known)
+        listed += [
+            _perpetual_usdm(coin, start_ms) for coin in islice(more, symbol_count - len(listed))
+        ]
+    if symbols is None:
+        return tuple(listed[:symbol_count])
+    by_symbol = {each.symbol: each for each in listed}
+    chosen = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
+    for symbol in chosen:
+        if symbol not in by_symbol:
+            raise ConfigError("symbols", symbol, "some of " + ", ".join(by_symbol))
+    return tuple(by_symbol[symbol] for symbol in chosen)[:symbol_count]
+
+
+def _standard(start_ms: int) -> list[Instrument]:
+    return [
+        *(_perpetual_usdm(coin, start_ms) for coin in COINS),
+        *_dated_usdm(start_ms),
+        *(_perpetual_coinm(BY_NAME[name], start_ms) for name in PERPETUAL_COINM),
+        *_dated_coinm(start_ms),
+    ]
+
+
+def _perpetual_usdm(coin: Coin, start_ms: int) -> Instrument:
+    return _usdm(
+        coin,
+        symbol=f"{coin.name}USDT",
+        contract_type="PERPETUAL",
+        onboard_date_ms=min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS),
+        delivery_date_ms=PERPETUAL_DELIVERY_MS,
+        price_decimals=coin.price_decimals,
+        min_notional=coin.min_notional,
+        sub_types=(coin.sub_type,),
+    )
+
+
+def _dated_usdm(start_ms: int) -> Iterator[Instrument]:
+    listed_ms, _, delivery_date_ms, _ = deliveries_ms(start_ms)
+    for name in DATED_USDM:
+        coin = BY_NAME[name]
+        yield _usdm(
+            coin,
+            symbol=f"{name}USDT_{delivery_code(delivery_date_ms)}",
+            contract_type="CURRENT_QUARTER",
+            onboard_date_ms=listed_ms,
+            delivery_date_ms=delivery_date_ms,
+            price_decimals=_decimals(coin.tick),
+            min_notional=5,
+            sub_types=(),
+        )
+
+
+def _usdm(
+    coin: Coin,
+    *,
+    symbol: str,
+    contract_type: str,
+    onboard_date_ms: int,
+    delivery_date_ms: int,
+    price_decimals: int,
+    min_notional: int,
+    sub_types: tuple[str, ...],
+) -> Instrument:
+    price, quantity = Scale(price_decimals), Scale(_decimals(coin.step))
+    tick, lowest, highest = _price_rules(coin, price)
+    step = decimal_units(coin.step, quantity.decimals)
+    largest = _round_units(LARGEST_ORDER_USD / coin.price * 10**quantity.decimals)
+    return Instrument(
+        venue=USDM,
+        symbol=symbol,
+        pair=f"{coin.name}USDT",
+        contract_type=contract_type,
+        base_asset=coin.name,
+        quote_asset="USDT",
+        margin_asset="USDT",
+        price=price,
+        quantity=quantity,
+        step_size=step,
+        min_quantity=step,
+        max_quantity=largest,
+        max_market_quantity=largest // MARKET_ORDER_SHARE,
+        min_notional=min_notional,
+        onboard_date_ms=onboard_date_ms,
+        delivery_date_ms=delivery_date_ms,
+        sub_types=sub_types,
+        tick_size=tick,
+        min_price=lowest,
+        max_price=highest,
+    )
+
+
+def _perpetual_coinm(coin: Coin, start_ms: int) -> Instrument:
+    return _coinm(
+        coin,
+        symbol=f"{coin.name}USD_PERP",
+        contract_type="PERPETUAL",
+        onboard_date_ms=min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS),
+        delivery_date_ms=PERPETUAL_DELIVERY_MS,
+        sub_types=(coin.sub_type,),
+    )
+
+
+def _dated_coinm(start_ms: int) -> Iterator[Instrument]:
+    earlier_ms, listed_ms, current_ms, next_ms = deliveries_ms(start_ms)
+    for name, contract_type in DATED_COINM:
+        current = contract_type == "CURRENT_QUARTER"
+        yield _coinm(
+            BY_NAME[name],
+            symbol=f"{name}USD_{delivery_code(current_ms if current else next_ms)}",
+            contract_type=contract_type,
+            onboard_date_ms=earlier_ms if current else listed_ms,
+            delivery_date_ms=current_ms if current else next_ms,
+            sub_types=(),
+        )
+
+
+def _coinm(
+    coin: Coin,
+    *,
+    symbol: str,
+    contract_type: str,
+    onboard_date_ms: int,
+    delivery_date_ms: int,
+    sub_types: tuple[str, ...],
+) -> Instrument:
+    price = Scale(_decimals(coin.tick))
+    tick, lowest, highest = _price_rules(coin, price)
+    contract_size = CONTRACT_USD.get(coin.name, 10)
+    largest = _round_units(LARGEST_ORDER_USD / contract_size)
+    return Instrument(
+        venue=COINM,
+        symbol=symbol,
+        pair=f"{coin.name}USD",
+        contract_type=contract_type,
+        base_asset=coin.name,
+        quote_asset="USD",
+        margin_asset=coin.name,
+        price=price,
+        quantity=Scale(0),
+        step_size=1,
+        min_quantity=1,
+        max_quantity=largest,
+        max_market_quantity=largest // MARKET_ORDER_SHARE,
+        contract_size=contract_size,
+        onboard_date_ms=onboard_date_ms,
+        delivery_date_ms=delivery_date_ms,
+        sub_types=sub_types,
+        tick_size=tick,
+        min_price=lowest,
+        max_price=highest,
+    )
+
+
+def _decimals(text: str) -> int:
+    """Decimals that `text` needs: trailing zeros are not needed."""
+    return len(text.partition(".")[2].rstrip("0"))
+
+
+def _price_rules(coin: Coin, scale: Scale) -> tuple[int, int, int]:
+    """Return tick, lowest and highest price in units of `scale`."""
+    tick = decimal_units(coin.tick, scale.decimals)
+    ticks = coin.price * 10**scale.decimals / tick
+    lowest, highest = (round(ticks * bound) * tick for bound in BOUNDS)
+    return tick, max(lowest, tick), highest
+
+
+def _round_units(units: float) -> int:
+    """Round down to two significant digits."""
+    power = int(10 ** max(len(str(int(units))) - 2, 0))
+    return int(units) // power * power

@@ -1,0 +1,201 @@
+"""Ladder makers: orders at many levels, requoted in sweeps of many levels at once.
+
+A maker who visits a price finds an order of his or finds none.  An order is withdrawn or sized
+anew; an empty price gets an order with the chance that keeps the share of occupied prices where
+the style of the venue wants it: that share falls with the distance, because far away makers quote
+only round prices.  Where the book stands does not matter, so the ladder needs no bookkeeping and
+heals whatever moves of the price leave behind.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import pairwise
+from math import exp
+from random import Random
+
+import numpy as np
+from msgspec import Struct
+
+from tickerplant.events import Level
+from tickerplant.simulation.pit import Pit
+from tickerplant.simulation.sizes import DRAWS, Sizes
+from tickerplant.simulation.temper import Style
+
+GRIDS = ((10.0, 10), (50.0, 100), (400.0, 500))
+"""From which distance on makers quote only multiples of how many ticks."""
+GRID_LEVELS = 150
+"""A grid is left out where it would leave fewer prices than this in its range."""
+FAR_OCCUPANCY = 0.8
+STRAY = 0.3
+"""Part of the visits far away that look at whatever order is nearest, on the grid or not."""
+GROWTH_BP = 4.0
+"""Distance at which the quantity of a level has doubled."""
+GROWTH_LIMIT = 8.0
+SWEEP_SPREAD = 1.05
+LARGEST_SWEEP = 600
+ZONES_PER_RANGE = 5
+VISITS = 2048
+
+
+class Zone(Struct, frozen=True):
+    """Distances from the best price that makers treat alike."""
+
+    low: int
+    width: int
+    """Distances are from `low` up to less than `low + width`, in price units."""
+    grid: int
+    add: float
+    """Chance to place an order at an empty price."""
+    drop: float
+    """Chance to withdraw an order."""
+    scale: float
+    """Quantity relative to a level near the best price."""
+
+    @property
+    def occupancy(self) -> float:
+        """Share of the prices that have orders once makers have visited often enough."""
+        return self.add / (self.add + self.drop)
+
+    @property
+    def hits(self) -> float:
+        """Share of the visits that change something."""
+        return self.occupancy + (1 - self.occupancy) * self.add
+
+
+class LadderMakers:
+    """All makers of one contract who quote behind the best prices."""
+
+    def __init__(self, random: Random, pit: Pit, sizes: Sizes, style: Style, price: int) -> None:
+        self._random = random.random
+        self._gauss = random.gauss
+        self._pit = pit
+        self._sizes = sizes.ladder
+        self._style = style
+        self._tick = pit.instrument.tick_size
+        self._wall = 100 * self._tick
+        self._lowest = pit.instrument.min_price
+        self._highest = pit.instrument.max_price
+        self._per_bp = price / 1e4
+        self._generator = np.random.default_rng(random.getrandbits(64))
+        self._zones = [
+            zone for low, high, _ in style.distance_shares for zone in self._split(low, high)
+        ]
+        self._visits, self._visits_per_change = self._schedule()
+
+    def _split(self, low_bp: float, high_bp: float) -> list[Zone]:
+        """Return the zones of a range of distances."""
+        edges = np.geomspace(max(low_bp, high_bp / 8), high_bp, ZONES_PER_RANGE + 1).tolist()
+        edges[0] = low_bp
+        return [self._zone(low, high) for low, high in pairwise(edges)]
+
+    def _zone(self, low_bp: float, high_bp: float) -> Zone:
+        middle_bp = (low_bp + high_bp) / 2
+        grid = self._grid(middle_bp)
+        occupancy = self._occupancy(middle_bp, grid)
+        drop = self._style.drop_share
+        low = max(int(low_bp * self._per_bp), self._tick)
+        return Zone(
+            low,
+            max(int(high_bp * self._per_bp) - low, 1),
+            grid,
+            min(occupancy * drop / (1 - occupancy), 1.0),
+            drop,
+            min(1 + middle_bp / GROWTH_BP, GROWTH_LIMIT),
+        )
+
+    def _schedule(self) -> tuple[list[Zone], float]:
+        """Return zones to visit, each as often as its share of changes asks for."""
+        shares = np.repeat(
+            [share / ZONES_PER_RANGE for _, _, share in self._style.distance_shares],
+            ZONES_PER_RANGE,
+        )
+        weights = shares / np.array([zone.hits for zone in self._zones])
+        ends = np.round(np.cumsum(weights) / weights.sum() * VISITS).astype(int).tolist()
+        visits: list[Zone] = []
+        for zone, end in zip(self._zones, ends, strict=True):
+            visits += [zone] * (end - len(visits))
+        return visits, float(weights.sum() / shares.sum())
+
+    def _grid(self, distance_bp: float) -> int:
+        """Return the distance of the prices that makers quote there."""
+        for limit_bp, ticks in reversed(GRIDS):
+            grid = ticks * self._tick
+            if distance_bp > limit_bp and distance_bp * self._per_bp >= GRID_LEVELS * grid:
+                return grid
+        return self._tick
+
+    def _occupancy(self, distance_bp: float, grid: int) -> float:
+        """Share of the prices at a distance that have orders."""
+        if grid > self._tick:
+            return FAR_OCCUPANCY
+        near = self._style.near_levels / max(10 * self._per_bp / self._tick, 1)
+        if distance_bp < 1:
+            near *= self._style.near_thinning
+        elif distance_bp > 10:
+            near *= 0.5
+        return min(near, 0.9)
+
+    def opening(self, best: int, buy: bool) -> list[Level]:
+        """Return the levels of a side behind the best price, best first."""
+        generator = self._generator
+        found: dict[int, float] = {}
+        for zone in self._zones:
+            near, far = zone.low // zone.grid, (zone.low + zone.width) // zone.grid
+            whole = best // zone.grid
+            numbers = np.arange(whole - far, whole - near) if buy else np.arange(near, far) + whole
+            kept = numbers[generator.random(len(numbers)) < zone.occupancy]
+            found.update(dict.fromkeys((kept * zone.grid).tolist(), zone.scale))
+        inside = {
+            price: scale
+            for price, scale in found.items()
+            if (price < best if buy else price > best) and self._lowest <= price <= self._highest
+        }
+        draws = generator.integers(0, DRAWS, len(inside)).tolist()
+        rows = [
+            (price, self._quantity(price, scale, draw))
+            for (price, scale), draw in zip(inside.items(), draws, strict=True)
+        ]
+        return sorted(rows, reverse=buy)
+
+    def _quantity(self, price: int, scale: float, draw: int) -> int:
+        """Return a quantity that is a multiple of the step."""
+        if price % self._wall == 0:
+            scale *= self._style.round_wall
+        return self._sizes[draw] * int(scale)
+
+    def sweep(self, _: int = 0) -> None:
+        """Requote many levels of both sides, as many as makers usually do."""
+        levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
+        visits = min(levels, LARGEST_SWEEP) * self._visits_per_change
+        random, zones, visit = self._random, self._visits, self._visit
+        for _ in range(int(visits + random())):
+            number = int(random() * (2 * VISITS))
+            visit(number & 1 == 0, zones[number >> 1])
+
+    def _visit(self, buy: bool, zone: Zone) -> None:
+        engine, random = self._pit.engine, self._random
+        side = engine.bids if buy else engine.asks
+        keys = side.keys
+        if not keys:
+            return
+        best, grid = keys[-1], zone.grid
+        key = (best - zone.low - int(random() * zone.width)) // grid * grid
+        if grid > self._tick and random() < STRAY:
+            key = keys[min(bisect_left(keys, key), len(keys) - 1)]
+        queue = side.levels.get(key)
+        price = key if buy else -key
+        if queue is None:
+            if random() < zone.add and self._lowest <= price <= self._highest:
+                draw = int(random() * DRAWS)
+                engine.post(buy, price, self._quantity(price, zone.scale, draw))
+        elif key != best:
+            if key % grid or random() < zone.drop:
+                engine.withdraw(buy, price, queue.total)
+                return
+            draw = int(random() * DRAWS)
+            more = self._quantity(price, zone.scale, draw) - queue.total
+            if more > 0:
+                engine.post(buy, price, more)
+            elif more < 0:
+                engine.withdraw(buy, price, -more)

@@ -1,0 +1,81 @@
+"""Mark price and funding of one contract, by the exchange's formulas.
+
+Perpetual: the median of price 1 (index with the funding still to come), price 2 (index plus the
+average basis of the last 30 seconds) and the contract's last price.  Dated: price 2.
+Funding: average premium since the last funding time, plus the interest rate moved towards it by at
+most 0.05 %, per 8 hours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from tickerplant.events import MarkPrice
+from tickerplant.instrument import RATE_DECIMALS, Instrument
+
+BASIS_SAMPLES = 30
+HOUR_MS = 3_600_000
+INTEREST_RATE = 0.0001
+"""Per eight hours."""
+CLAMP = 0.0005
+FUNDING_CAP = 0.02
+FIRST_FUNDING_RATE = 0.0001
+_ONE = 10**RATE_DECIMALS
+
+
+def funding_rate(average_premium: float, interval_hours: int) -> float:
+    """Return the rate per interval for an average premium."""
+    step = min(max(INTEREST_RATE - average_premium, -CLAMP), CLAMP)
+    rate = (average_premium + step) / (8 / interval_hours)
+    return min(max(rate, -FUNDING_CAP), FUNDING_CAP)
+
+
+class Mark:
+    """What the mark price of one contract is made from; prices are plain numbers in quote units."""
+
+    def __init__(self, instrument: Instrument, now_ms: int) -> None:
+        self._instrument = instrument
+        self._unit = 10**instrument.price.decimals
+        self._basis: deque[float] = deque(maxlen=BASIS_SAMPLES)
+        self._interval_ms = instrument.funding_interval_hours * HOUR_MS
+        self._next_funding_ms = (now_ms // self._interval_ms + 1) * self._interval_ms
+        self._last_rate = FIRST_FUNDING_RATE
+        # The interval that is running began before the simulation: as if at an even premium.
+        self._premium_count = max((now_ms - (self._next_funding_ms - self._interval_ms)) // 1000, 0)
+        self._premium_sum = 0.0
+
+    def at(self, now_ms: int, index: float, bid: int, ask: int, last: int) -> MarkPrice:
+        """Return the mark price of the second `now_ms` and remember what it is averaged from."""
+        bid_price, ask_price = bid / self._unit, ask / self._unit
+        self._basis.append((bid_price + ask_price) / 2 - index)
+        price_2 = index + sum(self._basis) / len(self._basis)
+        if not self._instrument.perpetual:
+            return self._event(now_ms, price_2, index, None, 0)
+        if now_ms >= self._next_funding_ms:
+            self._last_rate = self._rate()
+            self._next_funding_ms += self._interval_ms
+            self._premium_sum, self._premium_count = 0.0, 0
+        premium = max(bid_price - index, 0.0) - max(index - ask_price, 0.0)
+        self._premium_sum += premium / index
+        self._premium_count += 1
+        left = (self._next_funding_ms - now_ms) / self._interval_ms
+        price_1 = index * (1 + self._last_rate * left)
+        mark = sorted((price_1, price_2, last / self._unit))[1]
+        return self._event(now_ms, mark, index, round(self._rate() * _ONE), self._next_funding_ms)
+
+    def _rate(self) -> float:
+        average = self._premium_sum / max(self._premium_count, 1)
+        return funding_rate(average, self._instrument.funding_interval_hours)
+
+    def _event(
+        self, now_ms: int, mark: float, index: float, rate: int | None, funding_ms: int
+    ) -> MarkPrice:
+        return MarkPrice(
+            symbol=self._instrument.symbol,
+            mark_price=round(mark * _ONE),
+            index_price=round(index * _ONE),
+            estimated_settle_price=round(index * _ONE),
+            funding_rate=rate,
+            next_funding_time_ms=funding_ms,
+            time_ms=now_ms,
+        )

@@ -1,0 +1,95 @@
+"""The pit: where one contract is traded, and the tape on which it is written down."""
+
+from __future__ import annotations
+
+from tickerplant.events import BookTicker, DepthUpdate, Event, Level, Trade
+from tickerplant.instrument import Instrument
+from tickerplant.simulation.agenda import Action, Agenda
+from tickerplant.simulation.matching import Fill, MatchingEngine
+
+
+class Pit:
+    """One contract's matching engine, whose changes become events.
+
+    Args:
+        instrument: What is traded.
+        agenda: The exchange's clockwork.
+        tape: Where events are written, in causal order; shared by all pits.
+        update_id: Id before the first change of a level.
+        trade_id: Id of the first trade.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        agenda: Agenda,
+        tape: list[Event],
+        update_id: int,
+        trade_id: int,
+    ) -> None:
+        self.instrument = instrument
+        self.symbol = instrument.symbol
+        self.engine = MatchingEngine(update_id)
+        self.last_price = 0
+        """Price of the last trade."""
+        self._agenda = agenda
+        self._tape = tape
+        self._trade_id = trade_id
+        self._flushed_id = update_id
+        self._best: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def open(self, bids: list[Level], asks: list[Level], last_price: int) -> None:
+        """Fill the book, best levels first, without telling."""
+        engine = self.engine
+        for price, quantity in bids:
+            engine.post(True, price, quantity)
+        for price, quantity in asks:
+            engine.post(False, price, quantity)
+        engine.changes()
+        self.last_price = last_price
+        self._flushed_id = engine.update_id
+        self._best = (*bids[0], *asks[0])
+
+    @property
+    def now_ms(self) -> int:
+        """The exchange's time."""
+        return self._agenda.now_ms
+
+    def after(self, delay_ms: int, action: Action, argument: int = 0) -> None:
+        """Let `action(argument)` happen here, `delay_ms` from now; never after delivery."""
+        if self._agenda.now_ms + delay_ms < self.instrument.delivery_date_ms:
+            self._agenda.after(delay_ms, self, action, argument)
+
+    def take(self, buy: bool, quantity: int, price: int) -> list[Fill]:
+        """Send an order that trades at `price` or better now or not at all; write the trades."""
+        fills = self.engine.immediate(buy, quantity, price)
+        now_ms, symbol, trade_id = self._agenda.now_ms, self.symbol, self._trade_id
+        for _, fill_price, fill_quantity in fills:
+            self._tape.append(Trade(symbol, trade_id, fill_price, fill_quantity, not buy, now_ms))
+            trade_id += 1
+        if fills:
+            self._trade_id = trade_id
+            self.last_price = fills[-1][1]
+        return fills
+
+    def write(self, event: Event) -> None:
+        """Write an event that is neither a trade nor a change of the book."""
+        self._tape.append(event)
+
+    def flush(self) -> None:
+        """Write the levels that changed, and the best prices if they did."""
+        engine = self.engine
+        bids, asks = engine.changes()
+        if not bids and not asks:
+            return
+        before, now_id, now_ms = self._flushed_id, engine.update_id, self._agenda.now_ms
+        self._flushed_id = now_id
+        self._tape.append(DepthUpdate(self.symbol, before + 1, now_id, before, bids, asks, now_ms))
+        bid_keys, ask_keys = engine.bids.keys, engine.asks.keys
+        if not bid_keys or not ask_keys:
+            return
+        bid, ask = bid_keys[-1], ask_keys[-1]
+        best = (bid, engine.bids.levels[bid].total, -ask, engine.asks.levels[ask].total)
+        if best != self._best:
+            self._best = best
+            self._tape.append(BookTicker(self.symbol, now_id, *best, now_ms))

@@ -1,0 +1,31 @@
+"""The calendar of contracts that expire: the last Friday of each quarter, 08:00 UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+DELIVERY_HOUR = 8
+_FRIDAY = 4
+
+
+def delivery_ms(year: int, quarter: int) -> int:
+    """Return when the contracts of a quarter (1 to 4) are delivered, in milliseconds."""
+    month = 3 * quarter
+    after = datetime(year + month // 12, month % 12 + 1, 1, DELIVERY_HOUR, tzinfo=UTC)
+    day = after - timedelta(days=1)
+    day -= timedelta(days=(day.weekday() - _FRIDAY) % 7)
+    return int(day.timestamp()) * 1000
+
+
+def deliveries_ms(now_ms: int) -> tuple[int, int, int, int]:
+    """Return four deliveries that follow each other: two up to `now_ms` and two after it."""
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    start = now.year * 4 + (now.month - 1) // 3
+    dates = [delivery_ms(index // 4, index % 4 + 1) for index in range(start - 3, start + 4)]
+    first = next(at for at, date in enumerate(dates) if date > now_ms)
+    return dates[first - 2], dates[first - 1], dates[first], dates[first + 1]
+
+
+def delivery_code(date_ms: int) -> str:
+    """Return the `YYMMDD` that ends the symbol of a contract delivered at `date_ms`."""
+    return datetime.fromtimestamp(date_ms / 1000, UTC).strftime("%y%m%d")

@@ -1,0 +1,85 @@
+"""Order sizes: dust, habits and whales.
+
+A tenth to a quarter of all orders have the smallest usual size, as many again one of a few
+habitual sizes; the rest is lognormal with a Pareto tail of index near one, so that one order in a
+hundred makes a third of the volume.
+"""
+
+from __future__ import annotations
+
+from math import log10
+from random import Random
+
+import numpy as np
+
+from tickerplant.instrument import Instrument
+from tickerplant.simulation.temper import Temper, usd_quantity
+
+DRAWS = 4096
+SMALLEST_SHARE = 0.15
+HABIT_SHARE = 0.28
+HABITS_USD = (0.25, 0.4, 0.8, 1.0, 1.6, 2.0, 4.0, 8.0, 16.0, 40.0)
+"""Habitual sizes relative to the typical order."""
+SPREAD = 1.75
+"""Standard deviation of the logarithm of other orders."""
+TAIL_SHARE = 0.12
+TAIL_INDEX = 1.05
+TAIL_START = 9.0
+LARGEST_USD = 4_000_000
+ROUND_SHARE = 0.16
+"""Part of the larger orders that is rounded to ten lots."""
+LADDER_SPREAD = 2.1
+
+
+class Sizes:
+    """Quantities drawn beforehand, in units and multiples of the step."""
+
+    def __init__(self, random: Random, instrument: Instrument, temper: Temper) -> None:
+        generator = np.random.default_rng(random.getrandbits(64))
+        self._random = random.random
+        step = instrument.step_size
+        unit = usd_quantity(instrument, temper.price, 1.0) / step  # steps per USD
+        smallest = max(instrument.min_quantity / step, 1.0)
+        if not instrument.venue.inverse:
+            smallest = max(smallest, instrument.min_notional * unit * 1.15)
+        self.smallest = int(np.ceil(smallest)) * step
+        """The smallest order anybody sends."""
+
+        typical = temper.order_usd * unit
+        habits = [max(_two_digits(typical * each), smallest) for each in HABITS_USD]
+        kind = generator.random(DRAWS)
+        sizes = typical * np.exp(generator.normal(0.25, SPREAD, DRAWS))
+        tail = generator.random(DRAWS) < TAIL_SHARE
+        sizes[tail] = typical * TAIL_START * generator.pareto(TAIL_INDEX, int(tail.sum())) + (
+            typical * TAIL_START
+        )
+        tens = generator.random(DRAWS) < ROUND_SHARE
+        sizes = np.where(tens & (sizes > 20), np.round(sizes / 10) * 10, sizes)
+        sizes = np.where(
+            kind < SMALLEST_SHARE + HABIT_SHARE, generator.choice(habits, DRAWS), sizes
+        )
+        sizes = np.where(kind < SMALLEST_SHARE, smallest, sizes)
+        largest = min(LARGEST_USD * unit, instrument.max_market_quantity / step)
+        sizes = np.clip(np.ceil(sizes), np.ceil(smallest), largest)
+        self._orders: list[int] = (sizes.astype(np.int64) * step).tolist()
+
+        median = temper.touch_usd * unit * temper.style.ladder_share
+        ladder = median * np.exp(np.clip(generator.normal(0, LADDER_SPREAD, DRAWS), -4, 5.5))
+        ladder = np.maximum(np.ceil(ladder), np.ceil(smallest / 4))
+        self.ladder: list[int] = (ladder.astype(np.int64) * step).tolist()
+        """Quantities of levels away from the best."""
+
+        self.touch = max(temper.touch_usd * unit, 4 * smallest) * step
+        """Usual quantity at the best price."""
+        self.median = float(np.median(sizes)) * step
+        """Median taker order."""
+
+    def order(self) -> int:
+        """Draw the size of an order."""
+        return self._orders[int(self._random() * DRAWS)]
+
+
+def _two_digits(quantity: float) -> int:
+    """Round a positive quantity to one or two significant digits, at least one."""
+    power = int(10 ** max(int(log10(max(quantity, 1.0))), 0))
+    return max(round(quantity / power) * power, 1)

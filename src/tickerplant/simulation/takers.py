@@ -1,0 +1,160 @@
+"""Takers: orders that arrive in clusters, remember their side and move the price.
+
+Arrivals are a self-exciting (Hawkes) process with three exponential kernels, generated as what it
+is, a cluster process: each order has children, milliseconds, tenths of a second and seconds later,
+and on average three orders in four are somebody's child.  Children mostly keep their parent's
+side.  Orders without a parent are pieces of a few metaorders with power-law lengths, which gives
+signs a memory over tens of orders, or react to news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from tickerplant.simulation.pit import Pit
+from tickerplant.simulation.sizes import Sizes
+from tickerplant.simulation.value import Valuation
+
+KERNELS = ((0.18, 4.0, 0.86), (0.29, 90.0, 0.78), (0.22, 4000.0, 0.66))
+"""Mean children, mean delay in ms, chance to keep the sign."""
+CHILDREN = sum(children for children, _, _ in KERNELS)
+NEWS_SHARE = 0.5
+"""Part of the parentless orders that react to news."""
+METAORDERS = 4
+METAORDER_TAIL = 1.5
+SHORTEST_METAORDER = 3
+LONGEST_METAORDER = 2000
+OPPORTUNIST_SHARE = 0.2
+"""Part of the parentless orders that trade the way the best quantities lean."""
+WHOLE_QUEUE_SHARE = 0.13
+"""Part of the orders that is sized to take the whole best quantity, if that is thin."""
+THIN = 0.8
+"""How thin, relative to the usual best quantity."""
+SLACK_BP = 3.0
+"""How far beyond the best price an order trades."""
+REPEAT_SHARE = 0.3
+"""Part of the children that repeat the size of their parent."""
+IMPACT_EXPONENT = 0.33
+IMPACT_LIMIT = 6.0
+EXPECTATION = 0.12
+"""Weight of the last sign in what makers expect of the next."""
+FORESEEN = 0.55
+"""Part of the expected impact that makers have allowed for."""
+
+
+class Takers:
+    """The takers of one contract."""
+
+    def __init__(
+        self,
+        random: Random,
+        pit: Pit,
+        sizes: Sizes,
+        valuation: Valuation,
+        impact: float,
+        orders_per_s: float,
+        activity: Callable[[], float],
+        intensity: float,
+    ) -> None:
+        self._random = random.random
+        self._exponential = random.expovariate
+        self._pit = pit
+        self._sizes = sizes
+        self._valuation = valuation
+        self._activity = activity
+        self._rate_per_ms = orders_per_s * (1 - CHILDREN) * intensity / 1000
+        self._impact = impact / (max(intensity, 1e-9) ** 0.5)
+        self._slack = SLACK_BP / 1e4
+        self._tick = pit.instrument.tick_size
+        self._expected = 0.0
+        self._metaorders = [self._metaorder() for _ in range(METAORDERS)]
+        self.traded: Callable[[bool, int, int], None] = lambda *_: None
+        """Called after each order with side, quantity and price, the book not yet settled."""
+
+    def start(self) -> None:
+        """Let parentless orders arrive from now on."""
+        self._plan()
+
+    def _plan(self) -> None:
+        rate = self._rate_per_ms * (1 - NEWS_SHARE) * self._activity()
+        self._pit.after(1 + int(self._exponential(rate)), self._arrive)
+
+    def _arrive(self, _: int) -> None:
+        self.order(self._sign())
+        self._plan()
+
+    def hear(self, surprise: float) -> None:
+        """Send orders the way the news points; `surprise` in units of its usual size."""
+        per_news = self._rate_per_ms * NEWS_SHARE * 450 * self._activity()
+        mean = per_news * min(abs(surprise), 6.0)
+        sign = 1 if surprise > 0 else -1
+        number = int(mean + self._random())
+        for _ in range(number):
+            side = sign if self._random() < 0.85 else -sign
+            self._pit.after(int(self._exponential(1 / 60)), self.order, side)
+
+    def _sign(self) -> int:
+        if self._random() < OPPORTUNIST_SHARE:
+            engine = self._pit.engine
+            bid, ask = engine.bids.best, engine.asks.best
+            if bid is None or ask is None:
+                return 1
+            lean = (bid[1] - ask[1]) / (bid[1] + ask[1])
+            return 1 if self._random() < 0.5 + 0.45 * lean else -1
+        at = int(METAORDERS * self._random() ** 2)
+        sign, left = self._metaorders[at]
+        self._metaorders[at] = (sign, left - 1) if left > 1 else self._metaorder()
+        return sign
+
+    def _metaorder(self) -> tuple[int, int]:
+        length = (1 - self._random()) ** (-1 / METAORDER_TAIL)
+        return (1 if self._random() < 0.5 else -1), min(
+            int(SHORTEST_METAORDER * length), LONGEST_METAORDER
+        )
+
+    def order(self, sized: int) -> None:
+        """Send one order and let it have its children.
+
+        Args:
+            sized: Positive to buy, negative to sell; its amount is the quantity, 1 to choose one.
+        """
+        buy = sized > 0
+        self._breed(buy, self.send(buy, abs(sized)))
+
+    def send(self, buy: bool, quantity: int = 1) -> int:
+        """Send one order and return its quantity; chooses one if it is 1."""
+        engine = self._pit.engine
+        side = engine.asks if buy else engine.bids
+        best = side.best
+        if quantity == 1:
+            quantity = self._sizes.order()
+        if best is None:
+            return quantity
+        price, total = best
+        if self._random() < WHOLE_QUEUE_SHARE and total < THIN * self._sizes.touch:
+            quantity = max(total, self._sizes.smallest)
+        self._trade(buy, quantity, price)
+        return quantity
+
+    def _trade(self, buy: bool, quantity: int, price: int) -> None:
+        sign = 1 if buy else -1
+        slack = max(int(price * self._slack), self._tick) // self._tick * self._tick
+        fills = self._pit.take(buy, quantity, price + sign * slack)
+        if not fills:
+            return
+        weight = min((quantity / self._sizes.median) ** IMPACT_EXPONENT, IMPACT_LIMIT)
+        self._valuation.push(self._impact * (sign * weight - FORESEEN * self._expected))
+        self._expected += EXPECTATION * (sign * weight - self._expected)
+        self._pit.flush()
+        self.traded(buy, quantity, fills[-1][1])
+
+    def _breed(self, buy: bool, quantity: int) -> None:
+        random, after = self._random, self._pit.after
+        for mean, delay_ms, keep in KERNELS:
+            again = mean / (1 + mean)
+            while random() < again:
+                child = 1 if (random() < keep) == buy else -1
+                if random() < REPEAT_SHARE:
+                    child *= quantity
+                after(int(self._exponential(1 / delay_ms)), self.order, child)

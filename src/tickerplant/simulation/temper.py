@@ -1,0 +1,186 @@
+"""How a contract behaves: who trades it, how often, and what its book looks like."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from msgspec import Struct
+
+from tickerplant.instrument import Instrument
+from tickerplant.simulation.coins import BY_NAME, COINS, invented
+
+COINM_ORDERS = 0.17
+"""Orders of a COIN-M perpetual per order of the coin's main contract."""
+COINM_TOUCH = 0.6
+COINM_ORDER_USD = 0.9
+DATED_ORDERS = 0.035
+DATED_TOUCH = 0.2
+DAY_S = 86_400
+BUSIEST = COINS[0]
+HOP_EXPONENT = 0.25
+OVERTAKING_SHARE = 0.2
+BASIS_PER_YEAR = 0.06
+"""What dated contracts cost above the index, per year to their delivery."""
+
+
+class Style(Struct, frozen=True, kw_only=True):
+    """The habits of the makers of one venue."""
+
+    near_levels: int
+    """Levels that a side keeps within ten basis points, if there are ticks enough."""
+    near_thinning: float
+    """Share of them kept in the first basis point."""
+    distance_shares: tuple[tuple[float, float, float], ...]
+    """Ranges of distances from the best price in basis points, and their shares of the changes."""
+    drop_share: float
+    """Chance that a maker who visits his order withdraws it instead of sizing it anew."""
+    round_wall: float
+    """Quantity at prices that are multiples of a hundred ticks, relative to others."""
+    ladder_share: float
+    """Median quantity of a level near the best, relative to the best level's usual quantity."""
+    hop_bp: float
+    """Distance of the worth from the mid that moves the best prices of the busiest contract."""
+    impact: float
+    """Move of the worth by a typical order, relative to a second's volatility."""
+    overtaken: float
+    """Chance that a taker is there before makers withdraw a stale quote."""
+    trains_per_order: float
+    """Trains of changes of best quantities that answer an order, and a move."""
+    trains_per_hop: float
+    levels_per_order: float
+    """Levels behind the best that are requoted in answer to an order, and to a move."""
+    levels_per_hop: float
+    sweep_levels: float
+    """Median of levels that one maker requotes at once."""
+    idle_share: float
+    """Part of the quoting that answers nothing that happened."""
+    touch_share: float
+    """Best quantity of a side just after a move, relative to the usual."""
+
+
+LEADER = Style(
+    near_levels=320,
+    near_thinning=0.55,
+    distance_shares=(
+        (0.0, 0.25, 0.06),
+        (0.25, 1.0, 0.09),
+        (1.0, 2.0, 0.10),
+        (2.0, 5.0, 0.22),
+        (5.0, 10.0, 0.16),
+        (10.0, 20.0, 0.13),
+        (20.0, 50.0, 0.10),
+        (50.0, 200.0, 0.08),
+        (200.0, 900.0, 0.06),
+    ),
+    drop_share=0.17,
+    round_wall=9.0,
+    ladder_share=0.006,
+    hop_bp=0.22,
+    impact=0.07,
+    overtaken=0.6,
+    trains_per_order=0.9,
+    trains_per_hop=0.5,
+    levels_per_order=35.0,
+    levels_per_hop=30.0,
+    sweep_levels=12.0,
+    idle_share=0.2,
+    touch_share=0.2,
+)
+FOLLOWER = Style(
+    near_levels=140,
+    near_thinning=0.6,
+    distance_shares=(
+        (0.0, 0.25, 0.07),
+        (0.25, 1.0, 0.12),
+        (1.0, 2.0, 0.12),
+        (2.0, 5.0, 0.24),
+        (5.0, 10.0, 0.17),
+        (10.0, 20.0, 0.11),
+        (20.0, 50.0, 0.07),
+        (50.0, 200.0, 0.06),
+        (200.0, 900.0, 0.04),
+    ),
+    drop_share=0.55,
+    round_wall=1.0,
+    ladder_share=0.012,
+    hop_bp=0.25,
+    impact=0.25,
+    overtaken=0.15,
+    trains_per_order=1.2,
+    trains_per_hop=0.8,
+    levels_per_order=60.0,
+    levels_per_hop=50.0,
+    sweep_levels=6.0,
+    idle_share=0.3,
+    touch_share=0.25,
+)
+
+
+class Temper(Struct, frozen=True, kw_only=True):
+    """One contract's share of the market."""
+
+    style: Style
+    leads: bool
+    """Its price is made here; other contracts of the coin follow it."""
+    price: float
+    """USD at the start."""
+    daily_volatility: float
+    beta: float
+    orders_per_s: float
+    order_usd: float
+    touch_usd: float
+
+    @property
+    def volatility_bp(self) -> float:
+        """Standard deviation of one second's return, in basis points."""
+        return self.daily_volatility / sqrt(DAY_S) * 1e4
+
+    @property
+    def hop_bp(self) -> float:
+        """Distance of the worth from the mid that moves the best prices.
+
+        Thinly traded and restless contracts move in larger steps.
+        """
+        busy = self.orders_per_s / BUSIEST.orders_per_s
+        restless = self.daily_volatility / BUSIEST.daily_volatility
+        return self.style.hop_bp * max(restless * float(busy**-HOP_EXPONENT), 1.0)
+
+    @property
+    def overtaken(self) -> float:
+        """Chance that a taker is there before makers withdraw a stale quote.
+
+        Bounded so that such takers stay a part of all takers where few trade.
+        """
+        moves_per_s = (self.volatility_bp / self.hop_bp) ** 2 / 4
+        return min(self.style.overtaken, OVERTAKING_SHARE * self.orders_per_s / moves_per_s)
+
+
+def temper(instrument: Instrument) -> Temper:
+    """Return the temper of a contract; coins that have no row get one made up from their name."""
+    coin = BY_NAME.get(instrument.base_asset) or invented(instrument.base_asset)
+    orders, touch_usd, order_usd = coin.orders_per_s, coin.touch_usd, coin.order_usd
+    if instrument.venue.inverse:
+        orders *= COINM_ORDERS
+        touch_usd *= COINM_TOUCH
+        order_usd *= COINM_ORDER_USD
+    if not instrument.perpetual:
+        orders *= DATED_ORDERS if not instrument.venue.inverse else DATED_ORDERS / COINM_ORDERS
+        touch_usd *= DATED_TOUCH
+    leads = instrument.perpetual and not instrument.venue.inverse
+    return Temper(
+        style=LEADER if leads else FOLLOWER,
+        leads=leads,
+        price=coin.price,
+        daily_volatility=coin.daily_volatility,
+        beta=coin.beta,
+        orders_per_s=orders,
+        order_usd=order_usd,
+        touch_usd=touch_usd,
+    )
+
+
+def usd_quantity(instrument: Instrument, price_usd: float, usd: float) -> float:
+    """Return what `usd` buys, in quantity units (not rounded to steps)."""
+    if instrument.venue.inverse:
+        return usd / instrument.contract_size
+    return usd / price_usd * float(10**instrument.quantity.decimals)

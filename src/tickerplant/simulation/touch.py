@@ -1,0 +1,217 @@
+"""Touch makers: they keep a spread of one tick around what the contract is worth.
+
+Theory of operation.  The best prices rest while the worth is near them; meanwhile makers add and
+withdraw a few per cent of the best quantities, more on the side the worth leans away from.  When
+the worth has left by more than a hop, the makers on the side in its way flee: they withdraw up to
+a new best price.  Then, at once or some milliseconds later, the other side follows and closes the
+spread; one time in ten the hole is filled again instead, where the worth says so.  A long way is
+gone in several hops, milliseconds apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp, log
+from random import Random
+
+from tickerplant.simulation.matching import Side
+from tickerplant.simulation.pit import Pit
+from tickerplant.simulation.sizes import Sizes
+from tickerplant.simulation.temper import Temper
+from tickerplant.simulation.value import Valuation
+
+SMALLEST_HOP_TICKS = 0.62
+"""A worth this far from the mid moves the best prices even where ticks are large."""
+AT_ONCE = 0.62
+"""Chance that the spread is closed in the millisecond it opened."""
+CLOSE_MS = 4.5
+CHASE_MS = 9.0
+"""Mean time to the next hop while the worth is still away."""
+LEAN = 1.1
+"""How strongly best quantities lean: exponent per hop that the worth is off the mid."""
+TARGET_SPREAD = 0.55
+"""Standard deviation of the logarithm of what makers want to hold at the best price."""
+TARGET_MEMORY = 0.985
+SAME_MS = 0.5
+"""Chance that a change of a train shares the millisecond of the one before."""
+TRAIN_MS = 2.0
+CHANGE = 0.022
+"""Median change of a best quantity, relative to what is wanted."""
+CHANGE_SPREAD = 0.75
+SMALL_ORDER_SHARE = 0.55
+"""Part of the additions that has the size of a taker order."""
+KEPT_BEHIND = 0.85
+"""Chance that a left best price keeps a small quantity instead of being given up."""
+
+
+class TouchMakers:
+    """The makers of one contract who quote the best prices."""
+
+    def __init__(
+        self, random: Random, pit: Pit, sizes: Sizes, temper: Temper, valuation: Valuation
+    ) -> None:
+        self._random = random.random
+        self._gauss = random.gauss
+        self._exponential = random.expovariate
+        self._pit = pit
+        self._sizes = sizes
+        self._touch_share = temper.style.touch_share
+        self._valuation = valuation
+        self._tick = pit.instrument.tick_size
+        self._step = pit.instrument.step_size
+        self._wanted = [0.0, 0.0]
+        self._settle_ms = 0
+        price = valuation.price()
+        self.hop = max(temper.hop_bp * price / 1e4, SMALLEST_HOP_TICKS * self._tick)
+        """Distance of the worth from the mid, in price units, that moves the best prices."""
+        self.stale: Callable[[bool], None] = lambda _: None
+        """Called with the direction of the worth before the makers flee."""
+        self.moved: Callable[[], None] = lambda: None
+        """Called after the best prices moved."""
+
+    def wish(self, buy: bool) -> float:
+        """Return the best quantity the makers of a side want now."""
+        noise = self._wanted[buy]
+        noise = noise * TARGET_MEMORY + self._gauss(0, TARGET_SPREAD * 0.17)
+        self._wanted[buy] = noise
+        lean = LEAN * self.distance() / self.hop
+        lean = min(max(lean, -1.6), 1.6)
+        return self._sizes.touch * exp(noise + (lean if buy else -lean))
+
+    def first_wish(self) -> int:
+        """Return a best quantity to open with."""
+        return self._whole(self._sizes.touch * exp(self._gauss(0, TARGET_SPREAD / 2)))
+
+    def distance(self) -> float:
+        """Return how far the worth is above the mid, in price units."""
+        engine = self._pit.engine
+        mid = (engine.bids.keys[-1] - engine.asks.keys[-1]) / 2
+        return self._valuation.price() - mid
+
+    # Quantities at the best prices
+
+    def quote(self, changes: int) -> None:
+        """Change best quantities, each change written on its own, some milliseconds apart."""
+        random = self._random
+        while changes > 0:
+            self._change(random() < 0.5)
+            self._pit.flush()
+            changes -= 1
+            if random() > SAME_MS:
+                if changes:
+                    delay_ms = 1 + int(self._exponential(1 / TRAIN_MS))
+                    self._pit.after(delay_ms, self.quote, changes)
+                return
+
+    def _change(self, buy: bool) -> None:
+        engine = self._pit.engine
+        side = engine.bids if buy else engine.asks
+        if not side.keys:
+            return
+        key = side.keys[-1]
+        total = side.levels[key].total
+        wish = self.wish(buy)
+        part = CHANGE * exp(self._gauss(0, CHANGE_SPREAD))
+        ratio = total / wish
+        if self._random() < 0.54 - 0.35 * min(max(log(ratio), -1.2), 1.2):
+            if ratio < 0.4:
+                part *= 3
+            quantity = part * wish
+            if self._random() < SMALL_ORDER_SHARE:
+                quantity = min(self._sizes.order(), wish * 0.15)
+            engine.post(buy, key * side.sign, self._round(quantity))
+        elif total > 2 * self._step:
+            quantity = min(self._whole(part * max(total, wish)), total - self._step)
+            engine.withdraw(buy, key * side.sign, quantity)
+
+    def _round(self, quantity: float) -> int:
+        """Round to a step and to one significant digit, as people do."""
+        steps = max(int(quantity / self._step), 1)
+        power = int(10 ** (len(str(steps)) - 1))
+        return (steps + power // 2) // power * power * self._step
+
+    def _whole(self, quantity: float) -> int:
+        """Round up to the step."""
+        return (int(quantity / self._step) + 1) * self._step
+
+    # The best prices themselves
+
+    def react(self, delay_ms: int) -> None:
+        """Look at the prices again in a while, unless that is planned already."""
+        due_ms = self._pit.now_ms + delay_ms
+        if not self._pit.now_ms <= self._settle_ms <= due_ms:
+            self._settle_ms = due_ms
+            self._pit.after(delay_ms, self.settle)
+
+    def settle(self, _: int = 0) -> None:
+        """Bring the best prices to the worth, one hop at most."""
+        self._settle_ms = 0
+        engine = self._pit.engine
+        bids, asks = engine.bids, engine.asks
+        if not bids.keys or not asks.keys:
+            return
+        bid, ask = bids.keys[-1], -asks.keys[-1]
+        distance = self.distance()
+        if abs(distance) > self.hop and ask - bid <= 2 * self.hop + self._tick:
+            self.stale(distance > 0)
+            if not bids.keys or not asks.keys:
+                return
+            distance = self.distance()
+            self._flee(distance > 0, abs(distance))
+            if self._random() >= AT_ONCE:
+                self.react(1 + int(self._exponential(1 / CLOSE_MS)))
+                return
+        self._close()
+        if abs(self.distance()) > self.hop:
+            self.react(1 + int(self._exponential(1 / CHASE_MS)))
+
+    def _flee(self, up: bool, distance: float) -> None:
+        """Withdraw the quotes in the way of the worth and quote further away."""
+        tick, engine = self._tick, self._pit.engine
+        side = engine.asks if up else engine.bids
+        hop = min(distance, self.hop * (0.5 + self._exponential(0.9)))
+        best = side.keys[-1]
+        target = best - max(int(hop / tick + 0.5), 1) * tick
+        keys, levels = side.keys, side.levels
+        while keys and keys[-1] > target:
+            key = keys[-1]
+            engine.withdraw(not up, key * side.sign, levels[key].total)
+        if not keys or keys[-1] < target - 2 * tick:
+            self._join(side, target)
+        self._pit.flush()
+
+    def _close(self) -> None:
+        """Close the spread: the side the worth leans to follows."""
+        tick, engine = self._tick, self._pit.engine
+        bids, asks = engine.bids, engine.asks
+        bid, ask = bids.keys[-1], -asks.keys[-1]
+        if ask - bid <= tick:
+            return
+        if self._valuation.price() > (bid + ask) / 2:
+            side, key = bids, ask - tick
+        else:
+            side, key = asks, -(bid + tick)
+        self._leave(side)
+        self._join(side, key)
+        self._pit.flush()
+        self.moved()
+
+    def _join(self, side: Side, key: int) -> None:
+        """Quote a new best price with a first part of the quantity wanted, small orders first."""
+        engine, buy = self._pit.engine, side.sign > 0
+        wish = self.wish(buy) * self._touch_share * (0.4 + self._random())
+        price = key * side.sign
+        for _ in range(2):
+            engine.post(buy, price, min(self._sizes.order(), self._whole(wish)))
+        engine.post(buy, price, self._whole(wish))
+
+    def _leave(self, side: Side) -> None:
+        """Reduce what stays behind at a price that is no longer going to be the best."""
+        engine, buy = self._pit.engine, side.sign > 0
+        key = side.keys[-1]
+        total = side.levels[key].total
+        keep = self._sizes.ladder[int(self._random() * len(self._sizes.ladder))]
+        if self._random() > KEPT_BEHIND:
+            keep = 0
+        if total > keep:
+            engine.withdraw(buy, key * side.sign, total - keep)
