@@ -1,0 +1,54 @@
+"""What can be asked: one row serves the WebSocket API and REST from the same state."""
+
+from __future__ import annotations
+
+from tickerplant.queries import (
+    book_ticker,
+    day,
+    depth,
+    exchange_info,
+    general,
+    klines,
+    mark_price,
+    price,
+    trades,
+)
+from tickerplant.queries.query import Query
+from tickerplant.venue import Venue
+
+__all__ = ["QUERIES", "Query", "find_method", "find_path"]
+
+QUERIES: tuple[Query, ...] = (
+    *general.QUERIES,
+    *exchange_info.QUERIES,
+    *depth.QUERIES,
+    *trades.QUERIES,
+    *klines.QUERIES,
+    *mark_price.QUERIES,
+    *price.QUERIES,
+    *book_ticker.QUERIES,
+    *day.QUERIES,
+)
+
+_BY_METHOD = {
+    (venue.name, query.method): query
+    for query in QUERIES
+    if query.method is not None
+    for venue in query.venues
+}
+_BY_PATH = {
+    (venue.name, venue.rest_prefix + query.path): query
+    for query in QUERIES
+    if query.path is not None
+    for venue in query.venues
+}
+
+
+def find_method(venue: Venue, method: str) -> Query | None:
+    """Return what `method` asks in the WebSocket API of `venue`, None if it has no such method."""
+    return _BY_METHOD.get((venue.name, method))
+
+
+def find_path(venue: Venue, path: str) -> Query | None:
+    """Return what the REST `path` (`/fapi/v1/depth`) asks of `venue`, None if it has no such path."""
+    return _BY_PATH.get((venue.name, path))

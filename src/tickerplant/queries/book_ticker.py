@@ -1,0 +1,104 @@
+"""The best bid and ask."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
+from tickerplant.queries.query import Query
+from tickerplant.queries.selection import rows
+from tickerplant.queries.weight import BySymbol
+from tickerplant.venue import COINM, USDM
+
+
+class BestPrices(Struct, frozen=True, rename="camel"):
+    """The best bid and ask, and the matching engine's time of it."""
+
+    last_update_id: int | UnsetType
+    symbol: str
+    pair: str | UnsetType
+    bid_price: str
+    bid_qty: str
+    ask_price: str
+    ask_qty: str
+    time: int
+
+
+def best_prices(
+    markets: Markets, market: Market | None, pair: str | None = None
+) -> BestPrices | list[BestPrices]:
+    """Return the best prices of one market, of a pair's, or of all that have a book.
+
+    Raises:
+        RequestError: a symbol and a pair are named, or the best prices of the one market are not
+            known.
+    """
+    return rows(markets, market, pair, _best_prices)
+
+
+def best_prices_without_id(
+    markets: Markets, market: Market | None
+) -> BestPrices | list[BestPrices]:
+    """Return the same without update ids, as USDⓈ-M REST documents it."""
+    return rows(markets, market, None, _best_prices_without_id)
+
+
+def _best_prices(market: Market) -> BestPrices:
+    best = market.book_ticker
+    if best is None:
+        reason = "the book has no two sides" if market.book_live else market.book_sync.reason
+        raise refusal.unknown_yet(f"The best price of {market.symbol}", reason)
+    # A source may deliver best prices without a book; those of a book that broke off are old.
+    if not market.book_live and best.update_id <= market.book.last_update_id:
+        raise refusal.unknown_yet(f"The best price of {market.symbol}", market.book_sync.reason)
+    instrument = market.instrument
+    prices, quantities = instrument.price.text, instrument.quantity.text
+    return BestPrices(
+        last_update_id=best.update_id,
+        symbol=market.symbol,
+        pair=instrument.pair if instrument.venue.always_pair else UNSET,
+        bid_price=prices[best.bid_price],
+        bid_qty=quantities[best.bid_quantity],
+        ask_price=prices[best.ask_price],
+        ask_qty=quantities[best.ask_quantity],
+        time=best.transaction_time_ms,
+    )
+
+
+def _best_prices_without_id(market: Market) -> BestPrices:
+    return structs.replace(_best_prices(market), last_update_id=UNSET)
+
+
+# WebSocket API page "Symbol Order Book Ticker": weight 2 for one symbol, 5 for all.
+_WEIGHT = BySymbol(one=2, every=5)
+_DOC = "The best bid and ask, without RPI orders."
+
+QUERIES = (
+    Query(
+        method="ticker.book",
+        venues=(USDM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL,),
+        respond=best_prices,
+        doc=_DOC,
+    ),
+    Query(
+        path="/v1/ticker/bookTicker",
+        venues=(USDM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL,),
+        respond=best_prices_without_id,
+        doc=_DOC,
+    ),
+    Query(
+        path="/v1/ticker/bookTicker",
+        venues=(COINM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL, ANY_PAIR),
+        respond=best_prices,
+        doc=_DOC,
+    ),
+)

@@ -1,0 +1,108 @@
+"""Statistics of the last 24 hours."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec import UNSET, Struct, UnsetType
+
+from tickerplant.market import figures
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
+from tickerplant.queries.query import Query
+from tickerplant.queries.selection import rows
+from tickerplant.queries.weight import BySymbol
+from tickerplant.venue import COINM, USDM
+
+
+class Day(Struct, frozen=True, rename="camel"):
+    """How the price moved and what was traded in 24 hours and up to a minute."""
+
+    symbol: str
+    pair: str | UnsetType
+    price_change: str
+    price_change_percent: str
+    weighted_avg_price: str
+    last_price: str
+    last_qty: str
+    open_price: str
+    high_price: str
+    low_price: str
+    volume: str
+    quote_volume: str | UnsetType
+    base_volume: str | UnsetType
+    open_time: int
+    close_time: int
+    first_id: int
+    last_id: int
+    count: int
+
+
+def day(markets: Markets, market: Market | None, pair: str | None = None) -> Day | list[Day]:
+    """Return the statistics of one market, of a pair's, or of all that have traded.
+
+    Raises:
+        RequestError: a symbol and a pair are named, or the one market has not traded yet.
+    """
+    return rows(markets, market, pair, partial(_day, markets.now_ms), _is_trading)
+
+
+def _is_trading(market: Market) -> bool:
+    """Production lists only contracts that trade among several."""
+    return market.instrument.status == "TRADING"
+
+
+def _day(now_ms: int, market: Market) -> Day:
+    stats = market.minutes.statistics()
+    if stats is None:
+        raise refusal.unknown_yet(f"The last 24 hours of {market.symbol}", "no trade yet")
+    instrument = market.instrument
+    inverse = instrument.venue.inverse
+    prices, quantities = instrument.price.text, instrument.quantity.text
+    turnover = figures.ticker_turnover(instrument, stats.turnover)
+    return Day(
+        symbol=market.symbol,
+        pair=instrument.pair if instrument.venue.always_pair else UNSET,
+        price_change=figures.change(instrument, stats),
+        price_change_percent=figures.percent(stats),
+        weighted_avg_price=figures.weighted_average(instrument, stats),
+        last_price=prices[stats.last],
+        last_qty=quantities[stats.last_quantity],
+        open_price=prices[stats.open],
+        high_price=prices[stats.high],
+        low_price=prices[stats.low],
+        volume=quantities[stats.volume],
+        quote_volume=UNSET if inverse else turnover,
+        base_volume=turnover if inverse else UNSET,
+        open_time=stats.open_time_ms,
+        close_time=now_ms,
+        first_id=stats.first_trade_id,
+        last_id=stats.last_trade_id,
+        count=stats.count,
+    )
+
+
+# REST pages "24hr Ticker Price Change Statistics": weight 1 for one symbol, 40 for all.
+_WEIGHT = BySymbol(one=1, every=40)
+_DOC = "How the price moved and what was traded in the last 24 hours."
+
+QUERIES = (
+    Query(
+        path="/v1/ticker/24hr",
+        venues=(USDM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL,),
+        respond=day,
+        doc=_DOC,
+    ),
+    Query(
+        path="/v1/ticker/24hr",
+        venues=(COINM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL, ANY_PAIR),
+        respond=day,
+        doc=_DOC,
+    ),
+)

@@ -1,0 +1,254 @@
+"""What is traded here, and by which rules."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from tickerplant.instrument import Instrument, Scale
+from tickerplant.market.markets import Markets
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+
+class Rule(Struct, frozen=True, rename="camel"):
+    """One of the exchange's own limits."""
+
+    rate_limit_type: str
+    interval: str
+    interval_num: int
+    limit: int
+
+
+# REST general information pages, and the `rateLimits` production lists.
+REQUEST_WEIGHT = Rule("REQUEST_WEIGHT", "MINUTE", 1, 2400)
+ORDERS_PER_MINUTE = Rule("ORDERS", "MINUTE", 1, 1200)
+ORDERS_PER_TEN_SECONDS = Rule("ORDERS", "SECOND", 10, 300)
+
+
+class Asset(Struct, frozen=True, rename="camel"):
+    """Something that margin is kept in (USDⓈ-M)."""
+
+    asset: str
+    margin_available: bool = True
+    auto_asset_exchange: str = "-10000"
+
+
+class PriceFilter(Struct, frozen=True, rename="camel", tag_field="filterType", tag="PRICE_FILTER"):
+    """Which prices an order may have."""
+
+    min_price: str
+    max_price: str
+    tick_size: str
+
+
+class LotSize(Struct, frozen=True, rename="camel", tag_field="filterType", tag="LOT_SIZE"):
+    """Which quantities a limit order may have."""
+
+    min_qty: str
+    max_qty: str
+    step_size: str
+
+
+class MarketLotSize(
+    Struct, frozen=True, rename="camel", tag_field="filterType", tag="MARKET_LOT_SIZE"
+):
+    """Which quantities a market order may have."""
+
+    min_qty: str
+    max_qty: str
+    step_size: str
+
+
+class MaxNumOrders(Struct, frozen=True, tag_field="filterType", tag="MAX_NUM_ORDERS"):
+    """How many orders an account may have open."""
+
+    limit: int = 200
+
+
+class MaxNumAlgoOrders(Struct, frozen=True, tag_field="filterType", tag="MAX_NUM_ALGO_ORDERS"):
+    """How many conditional orders an account may have open (COIN-M)."""
+
+    limit: int = 20
+
+
+class MinNotional(Struct, frozen=True, tag_field="filterType", tag="MIN_NOTIONAL"):
+    """How much an order must be worth (USDⓈ-M)."""
+
+    notional: str
+
+
+class PercentPrice(
+    Struct, frozen=True, rename="camel", tag_field="filterType", tag="PERCENT_PRICE"
+):
+    """How far from the mark price an order may be."""
+
+    multiplier_up: str = "1.0500"
+    multiplier_down: str = "0.9500"
+    multiplier_decimal: str = "4"
+
+
+class PositionRiskControl(
+    Struct, frozen=True, rename="camel", tag_field="filterType", tag="POSITION_RISK_CONTROL"
+):
+    """Which side of a position is closed to new orders (USDⓈ-M)."""
+
+    position_control_side: str = "NONE"
+
+
+class Contract(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One symbol and its rules; what has a default is the same for every symbol."""
+
+    symbol: str
+    pair: str
+    contract_type: str
+    delivery_date: int
+    onboard_date: int
+    status: str | UnsetType
+    contract_status: str | UnsetType
+    maint_margin_percent: str = "2.5000"
+    required_margin_percent: str = "5.0000"
+    base_asset: str
+    quote_asset: str
+    margin_asset: str
+    price_precision: int
+    quantity_precision: int
+    base_asset_precision: int = 8
+    quote_precision: int = 8
+    underlying_type: str = "COIN"
+    underlying_sub_type: tuple[str, ...]
+    trigger_protect: str = "0.0500"
+    liquidation_fee: str
+    market_take_bound: str = "0.05"
+    max_move_order_limit: int = 10000
+    contract_size: int | UnsetType
+    equal_qty_precision: int | UnsetType
+    filters: list[Struct]
+    order_types: tuple[str, ...] = (
+        "LIMIT",
+        "MARKET",
+        "STOP",
+        "STOP_MARKET",
+        "TAKE_PROFIT",
+        "TAKE_PROFIT_MARKET",
+        "TRAILING_STOP_MARKET",
+    )
+    time_in_force: tuple[str, ...]
+    permission_sets: tuple[str, ...]
+
+
+class ExchangeInfo(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The exchange, its limits and its symbols."""
+
+    timezone: str = "UTC"
+    server_time: int
+    futures_type: str | UnsetType = UNSET
+    rate_limits: tuple[Rule, ...]
+    exchange_filters: tuple[()] = ()
+    assets: tuple[Asset, ...] | UnsetType = UNSET
+    symbols: Raw
+
+
+def exchange_info(markets: Markets) -> ExchangeInfo:
+    """Return the rules of USDⓈ-M and all its symbols."""
+    instruments = tuple(market.instrument for market in markets)
+    margins = dict.fromkeys(instrument.margin_asset for instrument in instruments)
+    return ExchangeInfo(
+        server_time=markets.now_ms,
+        futures_type="U_MARGINED",
+        rate_limits=(REQUEST_WEIGHT, ORDERS_PER_MINUTE, ORDERS_PER_TEN_SECONDS),
+        assets=tuple(Asset(asset) for asset in margins),
+        symbols=_symbols(instruments),
+    )
+
+
+def coin_exchange_info(markets: Markets) -> ExchangeInfo:
+    """Return the rules of COIN-M and all its symbols."""
+    return ExchangeInfo(
+        server_time=markets.now_ms,
+        rate_limits=(REQUEST_WEIGHT, ORDERS_PER_MINUTE),
+        symbols=_symbols(tuple(market.instrument for market in markets)),
+    )
+
+
+@lru_cache(maxsize=8)
+def _symbols(instruments: tuple[Instrument, ...]) -> Raw:
+    """Return the symbols as JSON, made once for the same instruments."""
+    return Raw(msgspec.json.encode([_contract(instrument) for instrument in instruments]))
+
+
+def _contract(instrument: Instrument) -> Contract:
+    inverse = instrument.venue.inverse
+    return Contract(
+        symbol=instrument.symbol,
+        pair=instrument.pair,
+        contract_type=instrument.contract_type,
+        delivery_date=instrument.delivery_date_ms,
+        onboard_date=instrument.onboard_date_ms,
+        status=UNSET if inverse else instrument.status,
+        contract_status=instrument.status if inverse else UNSET,
+        base_asset=instrument.base_asset,
+        quote_asset=instrument.quote_asset,
+        margin_asset=instrument.margin_asset,
+        price_precision=instrument.price.decimals,
+        quantity_precision=instrument.quantity.decimals,
+        underlying_sub_type=instrument.sub_types,
+        liquidation_fee="0.015000" if inverse else "0.012500",
+        contract_size=instrument.contract_size if inverse else UNSET,
+        equal_qty_precision=4 if inverse else UNSET,
+        filters=_filters(instrument),
+        time_in_force=("GTC", "IOC", "FOK", "GTX") + (() if inverse else ("GTD",)),
+        permission_sets=("GRID",) if inverse else ("GRID", "COPY"),
+    )
+
+
+def _filters(instrument: Instrument) -> list[Struct]:
+    """Return the filters; clients find the tick size in the first one."""
+    price, quantity = instrument.price, instrument.quantity
+    least, step = _bound(quantity, instrument.min_quantity), quantity.text[instrument.step_size]
+    filters: list[Struct] = [
+        PriceFilter(
+            min_price=_bound(price, instrument.min_price),
+            max_price=_bound(price, instrument.max_price),
+            tick_size=price.text[instrument.tick_size],
+        ),
+        LotSize(min_qty=least, max_qty=_bound(quantity, instrument.max_quantity), step_size=step),
+        MarketLotSize(
+            min_qty=least,
+            max_qty=_bound(quantity, instrument.max_market_quantity),
+            step_size=step,
+        ),
+        MaxNumOrders(),
+    ]
+    if instrument.venue.inverse:
+        return [*filters, MaxNumAlgoOrders(), PercentPrice()]
+    notional = MinNotional(str(instrument.min_notional))
+    return [*filters, notional, PercentPrice(), PositionRiskControl()]
+
+
+def _bound(scale: Scale, units: int) -> str:
+    """Return a bound as the exchange prints it: whole numbers without decimals."""
+    text = scale.text[units]
+    whole, _, part = text.partition(".")
+    return text if part.strip("0") else whole
+
+
+QUERIES = (
+    Query(
+        path="/v1/exchangeInfo",
+        venues=(USDM,),
+        weight=Flat(1),
+        respond=exchange_info,
+        doc="The symbols, their scales and their rules.",
+    ),
+    Query(
+        path="/v1/exchangeInfo",
+        venues=(COINM,),
+        weight=Flat(1),
+        respond=coin_exchange_info,
+        doc="The symbols, their scales and their rules.",
+    ),
+)

@@ -1,0 +1,84 @@
+"""Mark price, index price and funding."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
+from tickerplant.queries.query import Query
+from tickerplant.queries.selection import rows
+from tickerplant.queries.weight import BySymbol, Flat
+from tickerplant.venue import COINM, USDM
+
+INTEREST_RATE = "0.00010000"
+"""0.01 % per 8 hours, on every contract that pays funding."""
+NO_RATE = ""
+"""The rates of a contract that never pays funding, in captured answers."""
+
+
+class PremiumIndex(Struct, frozen=True, rename="camel"):
+    """What a contract should be worth, and what holding it costs."""
+
+    symbol: str
+    pair: str | UnsetType
+    mark_price: str
+    index_price: str
+    estimated_settle_price: str
+    last_funding_rate: str
+    interest_rate: str
+    next_funding_time: int
+    time: int
+
+
+def premium_index(
+    markets: Markets, market: Market | None, pair: str | None = None
+) -> PremiumIndex | list[PremiumIndex]:
+    """Return the mark price of one market, of a pair's, or of all that have one.
+
+    Raises:
+        RequestError: a symbol and a pair are named, or the one market has no mark price yet.
+    """
+    return rows(markets, market, pair, _premium_index)
+
+
+def _premium_index(market: Market) -> PremiumIndex:
+    mark = market.mark_price
+    if mark is None:
+        raise refusal.unknown_yet(f"The mark price of {market.symbol}", "none was published")
+    rate = mark.funding_rate
+    instrument = market.instrument
+    return PremiumIndex(
+        symbol=market.symbol,
+        pair=instrument.pair if instrument.venue.always_pair else UNSET,
+        mark_price=decimal_text(mark.mark_price, RATE_DECIMALS),
+        index_price=decimal_text(mark.index_price, RATE_DECIMALS),
+        estimated_settle_price=decimal_text(mark.estimated_settle_price, RATE_DECIMALS),
+        last_funding_rate=NO_RATE if rate is None else decimal_text(rate, RATE_DECIMALS),
+        interest_rate=NO_RATE if rate is None else INTEREST_RATE,
+        next_funding_time=mark.next_funding_time_ms,
+        time=mark.time_ms,
+    )
+
+
+QUERIES = (
+    Query(
+        path="/v1/premiumIndex",
+        venues=(USDM,),
+        weight=BySymbol(one=1, every=10),
+        params=(ANY_SYMBOL,),
+        respond=premium_index,
+        doc="Mark price, index price and predicted funding.",
+    ),
+    Query(
+        path="/v1/premiumIndex",
+        venues=(COINM,),
+        weight=Flat(10),
+        params=(ANY_SYMBOL, ANY_PAIR),
+        respond=premium_index,
+        doc="Mark price, index price and predicted funding.",
+    ),
+)

@@ -1,0 +1,149 @@
+"""What a question may carry: names, how a value is read, and what stands in for a missing one.
+
+REST sends every value as text, the WebSocket API as JSON; both are read alike, so an integer may
+also come as "5".  Symbols and pairs may be written in lower case, as production allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tickerplant.market.interval import INTERVALS
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+
+Reader: TypeAlias = Callable[[Markets, str, object], object]
+"""Takes the markets, the name of a parameter and its raw value; returns what the value means.
+
+Raises `RequestError` for a value that means nothing.
+"""
+
+INTEGER = "^[0-9]{1,20}$"
+SYMBOL = r"^[\w.-]{1,40}$"
+LARGEST = 2**62
+"""Enough for times in nanoseconds, with room to add to them in 64 bits."""
+
+_INTEGER = re.compile(INTEGER, re.ASCII)
+_SYMBOL = re.compile(SYMBOL)
+
+
+class Param(Struct, frozen=True):
+    """One parameter of a question."""
+
+    name: str
+    """As it is called on the wire."""
+    argument: str
+    """As the answering function calls what has been read from it."""
+    read: Reader
+    doc: str
+    required: bool = False
+    default: object = None
+
+    def value(self, markets: Markets, raw: Mapping[str, object]) -> object:
+        """Return what `raw` says for this parameter, or the default.
+
+        Raises:
+            RequestError: it is missing and required, empty, or cannot be read.
+        """
+        sent = raw.get(self.name)
+        if sent is not None and sent != "":
+            return self.read(markets, self.name, sent)
+        if self.required:
+            raise refusal.not_sent(self.name)
+        if sent is not None:
+            raise refusal.empty(self.name)
+        return self.default
+
+
+def text(name: str, value: object) -> str:
+    """Return `value` if it is text.
+
+    Raises:
+        RequestError: -1130, it is something else.
+    """
+    if not isinstance(value, str):
+        raise refusal.not_valid(name)
+    return value
+
+
+def number(_markets: Markets, name: str, value: object) -> int:
+    """Return `value` as an integer from 0 to `LARGEST`.
+
+    Raises:
+        RequestError: -1100 for other text, -1130 for other types and larger numbers.
+    """
+    if isinstance(value, str):
+        if not _INTEGER.fullmatch(value):
+            raise refusal.illegal_characters(name, INTEGER)
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+        raise refusal.not_valid(name)
+    return value
+
+
+def count(most: int) -> Reader:
+    """Return a reader of integers from 1 to `most`."""
+
+    def read(markets: Markets, name: str, value: object) -> int:
+        wanted = number(markets, name, value)
+        if not 1 <= wanted <= most:
+            raise refusal.not_valid(name)
+        return wanted
+
+    return read
+
+
+def _word(name: str, value: object) -> str:
+    """Return a symbol or pair in upper case."""
+    word = text(name, value)
+    if not _SYMBOL.fullmatch(word):
+        raise refusal.illegal_characters(name, SYMBOL)
+    return word.upper()
+
+
+def market(markets: Markets, name: str, value: object) -> Market:
+    """Return the market whose symbol `value` is.
+
+    Raises:
+        RequestError: -1121, the venue has no such symbol.
+    """
+    found = markets.by_symbol.get(_word(name, value))
+    if found is None:
+        raise refusal.invalid_symbol()
+    return found
+
+
+def pair(markets: Markets, name: str, value: object) -> str:
+    """Return `value` if it is the pair of at least one market.
+
+    Raises:
+        RequestError: -4087, the venue has no such pair.
+    """
+    wanted = _word(name, value)
+    if not any(each.instrument.pair == wanted for each in markets):
+        raise refusal.invalid_pair()
+    return wanted
+
+
+def interval(_markets: Markets, name: str, value: object) -> str:
+    """Return `value` if it is the name of a candle length.
+
+    Raises:
+        RequestError: -1120, there is no such length.
+    """
+    wanted = text(name, value)
+    if wanted not in INTERVALS:
+        raise refusal.invalid_interval()
+    return wanted
+
+
+ONE_SYMBOL = Param("symbol", "market", market, "The symbol.", required=True)
+ANY_SYMBOL = Param("symbol", "market", market, "The symbol; every symbol if left out.")
+ANY_PAIR = Param("pair", "pair", pair, "The symbols of this pair; not together with `symbol`.")
+START_TIME = Param("startTime", "start_ms", number, "First millisecond of the window.")
+END_TIME = Param("endTime", "end_ms", number, "Last millisecond of the window.")

@@ -1,0 +1,79 @@
+"""The last traded price."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
+from tickerplant.queries.query import Query
+from tickerplant.queries.selection import rows
+from tickerplant.queries.weight import BySymbol
+from tickerplant.venue import COINM, USDM
+
+
+class LastPrice(Struct, frozen=True):
+    """A price and when it was traded."""
+
+    symbol: str
+    pair: str | UnsetType = field(name="ps")
+    price: str
+    time: int
+
+
+def last_price(
+    markets: Markets, market: Market | None, pair: str | None = None
+) -> LastPrice | list[LastPrice]:
+    """Return the last price of one market, of a pair's, or of all that have traded.
+
+    Raises:
+        RequestError: a symbol and a pair are named, or the one market has not traded yet.
+    """
+    return rows(markets, market, pair, _last_price)
+
+
+def _last_price(market: Market) -> LastPrice:
+    if not market.last_trade_time_ms:
+        raise refusal.unknown_yet(f"The last price of {market.symbol}", "no trade yet")
+    instrument = market.instrument
+    return LastPrice(
+        symbol=market.symbol,
+        pair=instrument.pair if instrument.venue.always_pair else UNSET,
+        price=instrument.price.text[market.last_price],
+        time=market.last_trade_time_ms,
+    )
+
+
+# WebSocket API page "Symbol Price Ticker": weight 1 for one symbol, 2 for all.
+_WEIGHT = BySymbol(one=1, every=2)
+_DOC = "The last traded price."
+
+QUERIES = (
+    Query(
+        method="ticker.price",
+        path="/v1/ticker/price",
+        venues=(USDM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL,),
+        respond=last_price,
+        doc=_DOC,
+    ),
+    Query(
+        path="/v2/ticker/price",
+        venues=(USDM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL,),
+        respond=last_price,
+        doc=_DOC,
+    ),
+    Query(
+        path="/v1/ticker/price",
+        venues=(COINM,),
+        weight=_WEIGHT,
+        params=(ANY_SYMBOL, ANY_PAIR),
+        respond=last_price,
+        doc=_DOC,
+    ),
+)

@@ -1,0 +1,41 @@
+"""What a question is: a row that serves the WebSocket API and REST from the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from tickerplant.market.markets import Markets
+from tickerplant.queries.param import Param
+from tickerplant.queries.weight import Weight
+from tickerplant.venue import Venue
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """One thing that can be asked, and what it weighs."""
+
+    method: str | None = None
+    """Its name in the WebSocket API, None if it cannot be asked there."""
+    path: str | None = None
+    """Its path after the venue's REST prefix, None if REST does not have it."""
+    venues: tuple[Venue, ...]
+    weight: Weight
+    params: tuple[Param, ...] = ()
+    """What it may carry; anything else (keys, signatures, timestamps) is not looked at."""
+    respond: Callable[..., object]
+    """Takes the markets and every parameter's value by its argument name."""
+    doc: str
+
+    def weigh(self, raw: Mapping[str, object]) -> int:
+        """Return the request weight of asking with `raw`; raises nothing."""
+        return self.weight.of(raw)
+
+    def answer(self, markets: Markets, raw: Mapping[str, object]) -> object:
+        """Return the answer as `msgspec.json` can encode it, keys in wire order.
+
+        Raises:
+            RequestError: the question is refused, with the exchange's code and text.
+        """
+        values = {param.argument: param.value(markets, raw) for param in self.params}
+        return self.respond(markets, **values)

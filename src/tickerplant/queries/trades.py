@@ -1,0 +1,153 @@
+"""The trades that have been, one by one and in aggregates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from tickerplant.events import AggregateTrade, Trade
+from tickerplant.instrument import Instrument
+from tickerplant.market import figures
+from tickerplant.market.bars import DAY_MS
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.param import END_TIME, ONE_SYMBOL, START_TIME, Param, count, number
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+MOST = 1000
+DEFAULT_LIMIT = 500
+SEARCHED_DAYS = 2
+
+
+class PastTrade(Struct, frozen=True, rename="camel"):
+    """One trade."""
+
+    id: int
+    price: str
+    qty: str
+    quote_qty: str | UnsetType
+    base_qty: str | UnsetType
+    time: int
+    is_buyer_maker: bool
+    is_rpi_trade: bool | UnsetType = field(name="isRPITrade")
+
+
+class PastAggregate(Struct, frozen=True):
+    """The trades of one taker side at one price within 100 ms."""
+
+    aggregate_id: int = field(name="a")
+    price: str = field(name="p")
+    quantity: str = field(name="q")
+    normal_quantity: str | UnsetType = field(name="nq")
+    first_trade_id: int = field(name="f")
+    last_trade_id: int = field(name="l")
+    trade_time_ms: int = field(name="T")
+    buyer_is_maker: bool = field(name="m")
+
+
+def trades(_markets: Markets, market: Market, limit: int) -> list[PastTrade]:
+    """Return the last `limit` trades, oldest first."""
+    kept = market.trades
+    return [
+        _trade(market.instrument, trade) for trade in islice(kept, max(0, len(kept) - limit), None)
+    ]
+
+
+def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
+    inverse = instrument.venue.inverse
+    turnover = figures.trade_turnover(instrument, trade.price, trade.quantity)
+    return PastTrade(
+        id=trade.trade_id,
+        price=instrument.price.text[trade.price],
+        qty=instrument.quantity.text[trade.quantity],
+        quote_qty=UNSET if inverse else turnover,
+        base_qty=turnover if inverse else UNSET,
+        time=trade.trade_time_ms,
+        is_buyer_maker=trade.buyer_is_maker,
+        is_rpi_trade=UNSET if inverse else False,
+    )
+
+
+def aggregate_trades(
+    markets: Markets,
+    market: Market,
+    from_id: int | None,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[PastAggregate]:
+    """Return up to `limit` closed aggregates, oldest first.
+
+    With an id or a start the first ones from there on, otherwise the latest ones.
+
+    Raises:
+        RequestError: -1128 for an id together with times, -1023 for a window that ends before it
+            begins, -4166 for a start more than two days ago.
+    """
+    timed = start_ms is not None or end_ms is not None
+    if from_id is not None and timed:
+        raise refusal.invalid_combination()
+    if start_ms is not None and end_ms is not None and start_ms > end_ms:
+        raise refusal.start_after_end()
+    if start_ms is not None and start_ms < markets.now_ms - SEARCHED_DAYS * DAY_MS:
+        raise refusal.too_long_ago(SEARCHED_DAYS)
+    kept: Iterable[AggregateTrade] = market.aggregates
+    if from_id is not None:
+        kept = (each for each in kept if each.aggregate_id >= from_id)
+    if start_ms is not None:
+        kept = (each for each in kept if each.trade_time_ms >= start_ms)
+    if end_ms is not None:
+        kept = (each for each in kept if each.trade_time_ms <= end_ms)
+    found = list(kept)
+    from_the_front = from_id is not None or start_ms is not None
+    chosen = found[:limit] if from_the_front else found[-limit:]
+    # REST has listed `nq` since 2026-06-09: in the period whose events carry the symbol type.
+    normal = markets.venue.normal_quantity and markets.profile.symbol_type
+    return [_aggregate(market.instrument, each, normal=normal) for each in chosen]
+
+
+def _aggregate(instrument: Instrument, aggregate: AggregateTrade, *, normal: bool) -> PastAggregate:
+    quantities = instrument.quantity.text
+    return PastAggregate(
+        aggregate_id=aggregate.aggregate_id,
+        price=instrument.price.text[aggregate.price],
+        quantity=quantities[aggregate.quantity],
+        normal_quantity=quantities[aggregate.normal_quantity] if normal else UNSET,
+        first_trade_id=aggregate.first_trade_id,
+        last_trade_id=aggregate.last_trade_id,
+        trade_time_ms=aggregate.trade_time_ms,
+        buyer_is_maker=aggregate.buyer_is_maker,
+    )
+
+
+_LIMIT = Param("limit", "limit", count(MOST), f"How many, at most {MOST}.", default=DEFAULT_LIMIT)
+
+QUERIES = (
+    Query(
+        path="/v1/trades",
+        venues=(USDM, COINM),
+        weight=Flat(5),
+        params=(ONE_SYMBOL, _LIMIT),
+        respond=trades,
+        doc="The latest trades on the book.",
+    ),
+    Query(
+        path="/v1/aggTrades",
+        venues=(USDM, COINM),
+        weight=Flat(20),
+        params=(
+            ONE_SYMBOL,
+            Param("fromId", "from_id", number, "First aggregate id; not together with times."),
+            START_TIME,
+            END_TIME,
+            _LIMIT,
+        ),
+        respond=aggregate_trades,
+        doc="Closed aggregate trades of the last two days, as far as they are kept.",
+    ),
+)

@@ -1,0 +1,373 @@
+"""What can be asked where, what it weighs, and how it is refused."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+import pytest
+from asked_markets import (
+    LINEAR,
+    SECOND,
+    by_method,
+    by_path,
+    call,
+    coin_markets,
+    get,
+    linear_markets,
+    markets_of,
+    open_market,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.errors import RequestError
+from tickerplant.queries import QUERIES, find_method, find_path
+from tickerplant.venue import COINM, USDM, VENUES
+
+BOTH = [
+    "ping",
+    "time",
+    "exchangeInfo",
+    "depth",
+    "trades",
+    "aggTrades",
+    "klines",
+    "premiumIndex",
+    "ticker/price",
+    "ticker/bookTicker",
+    "ticker/24hr",
+]
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
+values = (
+    st.sampled_from(
+        ["BTCUSDT", "btcusdt", "BTCUSD", "BTCUSD_PERP", "5", "1500", "1m", "1M", 5, 1, 2**62, -1]
+    )
+    | scalars
+    | st.lists(scalars, max_size=2)
+)
+names = st.sampled_from(
+    ["symbol", "pair", "limit", "interval", "startTime", "endTime", "fromId", "recvWindow"]
+)
+questions = st.dictionaries(names, values, max_size=5)
+
+
+@pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
+@pytest.mark.parametrize("name", BOTH)
+def test_both_venues_have_every_path_under_their_prefix(venue: object, name: str) -> None:
+    for each, other in ((USDM, COINM), (COINM, USDM)):
+        if each is venue:
+            assert find_path(each, f"{each.rest_prefix}/v1/{name}") is not None
+            assert find_path(each, f"{other.rest_prefix}/v1/{name}") is None, "another venue's"
+
+
+def test_the_second_version_of_the_price_exists_on_one_venue_only() -> None:
+    assert find_path(USDM, "/fapi/v2/ticker/price") is not None
+    assert find_path(COINM, "/dapi/v2/ticker/price") is None
+
+
+@pytest.mark.parametrize("path", ["", "/", "/fapi", "/fapi/v1", "/fapi/v1/nothing", "/v1/ping"])
+def test_other_paths_ask_nothing(path: str) -> None:
+    assert find_path(USDM, path) is None
+
+
+def test_only_one_venue_has_market_methods() -> None:
+    methods = {query.method for query in QUERIES if query.method}
+    assert methods == {"depth", "ticker.price", "ticker.book", "ping", "time"}
+    for method in methods:
+        assert find_method(USDM, method) is not None
+        assert find_method(COINM, method) is None, "COIN-M documents no market methods"
+    assert find_method(USDM, "exchangeInfo") is None
+
+
+def test_no_two_rows_answer_the_same_question() -> None:
+    asked = [
+        (venue.name, key)
+        for query in QUERIES
+        for venue in query.venues
+        for key in (query.method, query.path)
+        if key is not None
+    ]
+    assert len(asked) == len(set(asked)), "one row for each method and path of a venue"
+
+
+def test_every_row_and_parameter_is_explained() -> None:
+    for query in QUERIES:
+        assert query.doc.endswith("."), f"{query.path or query.method} has a sentence"
+        for param in query.params:
+            assert param.doc.endswith("."), f"{param.name} has a sentence"
+
+
+@pytest.mark.parametrize(
+    ("method", "raw", "weight"),
+    [
+        ("ping", {}, 1),
+        ("time", {}, 1),
+        ("ticker.price", {"symbol": "BTCUSDT"}, 1),
+        ("ticker.price", {}, 2),
+        ("ticker.book", {"symbol": "BTCUSDT"}, 2),
+        ("ticker.book", {}, 5),
+        ("depth", {"symbol": "BTCUSDT", "limit": 5}, 2),
+        ("depth", {"symbol": "BTCUSDT", "limit": "50"}, 2),
+        ("depth", {"symbol": "BTCUSDT", "limit": 100}, 5),
+        ("depth", {"symbol": "BTCUSDT", "limit": 500}, 10),
+        ("depth", {"symbol": "BTCUSDT"}, 10),
+        ("depth", {"symbol": "BTCUSDT", "limit": 1000}, 20),
+        ("depth", {"symbol": "BTCUSDT", "limit": 7}, 2),
+        ("depth", {"symbol": "BTCUSDT", "limit": "many"}, 10),
+    ],
+)
+def test_methods_weigh_what_is_documented(method: str, raw: dict[str, object], weight: int) -> None:
+    assert by_method(method).weigh(raw) == weight
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "linear", "coin"),
+    [
+        ("/v1/ping", {}, 1, 1),
+        ("/v1/time", {}, 1, 1),
+        ("/v1/exchangeInfo", {}, 1, 1),
+        ("/v1/trades", {}, 5, 5),
+        ("/v1/aggTrades", {}, 20, 20),
+        ("/v1/klines", {"limit": "1"}, 1, 1),
+        ("/v1/klines", {"limit": "100"}, 1, 1),
+        ("/v1/klines", {"limit": "101"}, 2, 2),
+        ("/v1/klines", {"limit": "500"}, 2, 2),
+        ("/v1/klines", {"limit": "501"}, 5, 5),
+        ("/v1/klines", {"limit": "1000"}, 5, 5),
+        ("/v1/klines", {"limit": "1001"}, 10, 10),
+        ("/v1/klines", {"limit": "99999"}, 10, 10),
+        ("/v1/premiumIndex", {"symbol": "X"}, 1, 10),
+        ("/v1/premiumIndex", {}, 10, 10),
+        ("/v1/ticker/price", {"symbol": "X"}, 1, 1),
+        ("/v1/ticker/price", {}, 2, 2),
+        ("/v1/ticker/bookTicker", {"symbol": "X"}, 2, 2),
+        ("/v1/ticker/bookTicker", {}, 5, 5),
+        ("/v1/ticker/24hr", {"symbol": "X"}, 1, 1),
+        ("/v1/ticker/24hr", {}, 40, 40),
+    ],
+)
+def test_paths_weigh_what_is_documented(
+    path: str, raw: dict[str, object], linear: int, coin: int
+) -> None:
+    assert by_path(USDM, path).weigh(raw) == linear
+    assert by_path(COINM, path).weigh(raw) == coin
+
+
+def test_candles_without_a_limit_weigh_what_production_charges() -> None:
+    assert by_path(USDM, "/v1/klines").weigh({}) == 5, "measured, not the band of 500"
+
+
+@given(raw=questions)
+def test_any_question_has_a_weight_and_an_answer_or_a_refusal(raw: dict[str, object]) -> None:
+    for markets in (linear_markets(), coin_markets()):
+        for query in QUERIES:
+            if markets.venue not in query.venues:
+                continue
+            assert 1 <= query.weigh(raw) <= 40, "every question costs, none more than the dearest"
+            with suppress(RequestError):
+                encoded = msgspec.json.encode(query.answer(markets, raw))
+                assert encoded[:1] in {b"{", b"["}, "an object or an array"
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "code", "message"),
+    [
+        (
+            "/v1/depth",
+            {},
+            -1102,
+            "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
+        ),
+        (
+            "/v1/depth",
+            {"symbol": ""},
+            -1102,
+            "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
+        ),
+        (
+            "/v1/depth",
+            {"symbol": None},
+            -1102,
+            "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
+        ),
+        ("/v1/depth", {"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
+        ("/v1/depth", {"symbol": "BTCUSDT", "limit": "7"}, -4021, "7 is not valid depth limit"),
+        ("/v1/depth", {"symbol": "BTCUSDT", "limit": 7}, -4021, "7 is not valid depth limit"),
+        (
+            "/v1/depth",
+            {"symbol": "BTCUSDT", "limit": "five"},
+            -1100,
+            "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.",
+        ),
+        (
+            "/v1/depth",
+            {"symbol": "BTCUSDT", "limit": 5.0},
+            -1130,
+            "Data sent for parameter 'limit' is not valid.",
+        ),
+        (
+            "/v1/depth",
+            {"symbol": "BTCUSDT", "limit": True},
+            -1130,
+            "Data sent for parameter 'limit' is not valid.",
+        ),
+        (
+            "/v1/depth",
+            {"symbol": ["BTCUSDT"]},
+            -1130,
+            "Data sent for parameter 'symbol' is not valid.",
+        ),
+        (
+            "/v1/depth",
+            {"symbol": '["BTCUSDT"]'},
+            -1100,
+            r"Illegal characters found in parameter 'symbol'; legal range is '^[\w.-]{1,40}$'.",
+        ),
+        ("/v1/ticker/price", {"symbol": ""}, -1105, "Parameter 'symbol' was empty."),
+        ("/v1/ticker/price", {"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
+        (
+            "/v1/trades",
+            {"symbol": "BTCUSDT", "limit": "1001"},
+            -1130,
+            "Data sent for parameter 'limit' is not valid.",
+        ),
+        (
+            "/v1/trades",
+            {"symbol": "BTCUSDT", "limit": "0"},
+            -1130,
+            "Data sent for parameter 'limit' is not valid.",
+        ),
+        (
+            "/v1/klines",
+            {"symbol": "BTCUSDT"},
+            -1102,
+            "Mandatory parameter 'interval' was not sent, was empty/null, or malformed.",
+        ),
+        ("/v1/klines", {"symbol": "BTCUSDT", "interval": "1s"}, -1120, "Invalid interval."),
+        (
+            "/v1/klines",
+            {"symbol": "BTCUSDT", "interval": "1m", "limit": "1501"},
+            -1130,
+            "Data sent for parameter 'limit' is not valid.",
+        ),
+        (
+            "/v1/klines",
+            {"symbol": "BTCUSDT", "interval": "1m", "startTime": "2", "endTime": "1"},
+            -1023,
+            "Start time is greater than end time.",
+        ),
+        (
+            "/v1/aggTrades",
+            {"symbol": "BTCUSDT", "startTime": "2", "endTime": "1"},
+            -1023,
+            "Start time is greater than end time.",
+        ),
+        (
+            "/v1/aggTrades",
+            {"symbol": "BTCUSDT", "fromId": "1", "endTime": "1"},
+            -1128,
+            "Combination of optional parameters invalid.",
+        ),
+        (
+            "/v1/aggTrades",
+            {"symbol": "BTCUSDT", "startTime": "1"},
+            -4166,
+            "Search window is restricted to recent 2 days only.",
+        ),
+    ],
+)
+def test_refusals_have_the_exchange_s_codes_and_texts(
+    path: str, raw: dict[str, object], code: int, message: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        get(linear_markets(), path, **raw)
+    assert (refused.value.code, refused.value.message) == (code, message)
+    assert refused.value.status == 400, "a question at fault is answered with HTTP 400"
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "code", "message"),
+    [
+        (
+            "/v1/ticker/price",
+            {"symbol": "BTCUSD_PERP", "pair": "BTCUSD"},
+            -1128,
+            "Combination of optional parameters invalid.",
+        ),
+        ("/v1/ticker/24hr", {"pair": "DOGEUSD"}, -4087, "Invalid pair."),
+        (
+            "/v1/klines",
+            {"symbol": "BTCUSD_PERP", "interval": "1d", "startTime": "0", "endTime": "17280000001"},
+            -4088,
+            "Maximum time interval is 200 days.",
+        ),
+    ],
+)
+def test_coin_refusals_have_the_exchange_s_codes_and_texts(
+    path: str, raw: dict[str, object], code: int, message: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        get(coin_markets(), path, **raw)
+    assert (refused.value.code, refused.value.message) == (code, message)
+
+
+def test_parameters_that_are_not_asked_for_do_no_harm() -> None:
+    extra: dict[str, object] = {
+        "apiKey": "k",
+        "timestamp": 1,
+        "signature": "s",
+        "recvWindow": 5000,
+        "returnRateLimits": False,
+    }
+    markets = linear_markets()
+    assert call(markets, "ticker.price", symbol="BTCUSDT", **extra) == call(
+        markets, "ticker.price", symbol="BTCUSDT"
+    )
+
+
+def test_symbols_may_be_lower_case_and_are_answered_in_upper_case() -> None:
+    markets = linear_markets()
+    assert get(markets, "/v1/ticker/price", symbol="btcusdt") == get(
+        markets, "/v1/ticker/price", symbol="BTCUSDT"
+    )
+
+
+@pytest.mark.parametrize("limit", ["5", 5])
+def test_integers_may_be_text(limit: object) -> None:
+    markets = linear_markets()
+    assert call(markets, "depth", symbol="BTCUSDT", limit=limit) == get(
+        markets, "/v1/depth", symbol="BTCUSDT", limit="5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/v1/depth", "The book of ETHUSDT is not known: no snapshot yet."),
+        ("/v1/ticker/bookTicker", "The best price of ETHUSDT is not known: no snapshot yet."),
+        ("/v1/ticker/price", "The last price of ETHUSDT is not known: no trade yet."),
+        ("/v1/ticker/24hr", "The last 24 hours of ETHUSDT is not known: no trade yet."),
+        ("/v1/premiumIndex", "The mark price of ETHUSDT is not known: none was published."),
+    ],
+)
+def test_a_market_that_cannot_say_yet_says_why_and_is_left_out_of_lists(
+    path: str, what: str
+) -> None:
+    markets = markets_of(LINEAR, SECOND)
+    open_market(markets.by_symbol["BTCUSDT"])
+    with pytest.raises(RequestError) as refused:
+        get(markets, path, symbol="ETHUSDT")
+    assert refused.value.message == what
+    assert (refused.value.code, refused.value.status) == (-1000, 503), "ask again later"
+    if path != "/v1/depth":
+        rows = get(markets, path)
+        assert isinstance(rows, list)
+        assert [row["symbol"] for row in rows] == ["BTCUSDT"], "only what is known is listed"
+
+
+def test_a_market_that_has_seen_nothing_has_no_trades_and_no_candles() -> None:
+    markets = markets_of(LINEAR)
+    for path in ("/v1/trades", "/v1/aggTrades", "/v1/klines"):
+        assert get(markets, path, symbol="BTCUSDT", interval="1h") == []
