@@ -34,6 +34,10 @@ class FastestDepth:
             return True
         return self._chosen.setdefault(symbol, stream) == stream
 
+    def __contains__(self, symbol: str) -> bool:
+        """Return whether there is a depth stream of `symbol`."""
+        return symbol.lower() in self._chosen
+
 
 def _speed_ms(stream: str) -> int:
     speed = stream.rpartition("@")[2].removesuffix("ms")

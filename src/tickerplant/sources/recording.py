@@ -35,6 +35,8 @@ POLL_S = 0.01
 
 MAX_PROBLEMS = 1_000
 """Most problems that are told; later ones are only counted where they happen."""
+SHOWN_SYMBOLS = 5
+"""Symbols that a problem of many names."""
 
 _NS_PER_S = 1_000_000_000
 
@@ -62,9 +64,10 @@ class RecordingSource:
         self._status: Status | None = None
         self._log = structlog.get_logger()
         self._recordings = [Recording(file.path, self._report_flaw) for file in found.files]
-        depth = FastestDepth(stream for file in found.files for stream in file.streams)
+        self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
         self._players = [
-            Player(plant, found, file, applied=depth, report=self._report) for file in found.files
+            Player(plant, found, file, applied=self._depth, report=self._report)
+            for file in found.files
         ]
         self._waiting_books: dict[str, str] = {}
         for venue_name in plant.venues:
@@ -77,8 +80,7 @@ class RecordingSource:
             RecordingError: a file cannot be opened, or is no recording.
         """
         self._status = status
-        for problem in self.problems:
-            status.warn(problem)
+        self._look_for_depth()
         status.ready(True, f"waiting for {self._wait_for} subscribers" if self._wait_for else "")
         while readers.subscriber_count < self._wait_for:  # noqa: ASYNC110  # a count has no event
             await asyncio.sleep(POLL_S)
@@ -138,9 +140,19 @@ class RecordingSource:
         self._players[index].play(lines)
         self.messages += len(lines)
 
+    def _look_for_depth(self) -> None:
+        """Say which symbols have no book because none was recorded."""
+        without = [symbol for symbol in self._plant.markets if symbol not in self._depth]
+        if without:
+            more = f" and {len(without) - SHOWN_SYMBOLS} more" * (len(without) > SHOWN_SYMBOLS)
+            shown = ", ".join(without[:SHOWN_SYMBOLS]) + more
+            self._report(f"{shown}: book-derived streams are silent: no depth was recorded")
+
     def _look_at_books(self) -> None:
         """Say of every recorded book that is not whole why it is not, once per reason."""
         for symbol, market in self._plant.markets.items():
+            if symbol not in self._depth:
+                continue
             reason = market.book_sync.reason
             if reason != self._waiting_books.get(symbol, ""):
                 self._waiting_books[symbol] = reason

@@ -1,0 +1,135 @@
+"""What real captures of the exchange say, when they are at hand beside the repository."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from tickerplant.decode.decoder import Decoder
+from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Event, Trade
+from tickerplant.market.book import OrderBook
+from tickerplant.market.book_sync import BookSync
+from tickerplant.plant import Plant
+from tickerplant.recording import Flaw, Recording, merge
+from tickerplant.sources.player import FastestDepth, Player
+from tickerplant.sources.scan import scan
+
+BESIDE = Path(__file__).parents[2].parent
+
+CAPTURES = [
+    ("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",), 629),
+    ("ws-usdm-2024-08-hftbacktest", ("ethusdt_20240808.gz",), 551),
+    ("ws-coinm-2024-08-hftbacktest", ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz"), 1_885),
+    ("ws-usdm-2023-04-hftbacktest", ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz"), 1_565),
+    ("ws-usdm-2024-07-hftbacktest", ("ethusdt_20240718.gz", "ethusdt_20240719.gz"), 834),
+    (
+        "ws-coinm-2021-07-22-cryptofeed",
+        ("BINANCE_DELIVERY.http.0.0.gz", "BINANCE_DELIVERY.ws.1.0.gz"),
+        212,
+    ),
+    ("ws-usdm-2021-04-05-cryptofeed", ("BINANCE_FUTURES-1125a2.0.gz",), 215),
+]
+
+
+def capture(folder: str, names: tuple[str, ...]) -> list[str]:
+    found = [next(BESIDE.glob(f"*/data/{folder}/{name}"), None) for name in names]
+    if None in found:
+        pytest.skip("the captures are not beside the repository")
+    return [str(path) for path in found]
+
+
+class Rebuilt:
+    """Books rebuilt by the documented procedure, and what they should be."""
+
+    def __init__(self) -> None:
+        self.books: defaultdict[str, OrderBook] = defaultdict(OrderBook)
+        self.syncs: defaultdict[str, BookSync] = defaultdict(BookSync)
+        self.tops: dict[tuple[str, int], object] = {}
+        """Best bid and ask by symbol and update id."""
+        self.tickers: dict[tuple[str, int], object] = {}
+        self.trade_ids: defaultdict[str, list[int]] = defaultdict(list)
+
+    def take(self, event: Event) -> None:
+        symbol = event.symbol
+        match event:
+            case BookTicker():
+                bid = (event.bid_price, event.bid_quantity)
+                ask = (event.ask_price, event.ask_quantity)
+                self.tickers[symbol, event.update_id] = bid, ask
+            case Trade():
+                self.trade_ids[symbol].append(event.trade_id)
+            case BookSnapshot():
+                updates = self.syncs[symbol].load(event)
+                if self.syncs[symbol].live:
+                    self.books[symbol].load(event)
+                self._apply(symbol, updates)
+            case DepthUpdate():
+                self._apply(symbol, self.syncs[symbol].offer(event))
+
+    def _apply(self, symbol: str, updates: list[DepthUpdate]) -> None:
+        book = self.books[symbol]
+        for update in updates:
+            book.apply(update)
+            self.tops[symbol, update.final_update_id] = book.best_bid, book.best_ask
+
+
+@pytest.mark.parametrize(("folder", "names", "compared"), CAPTURES)
+def test_the_rebuilt_book_equals_the_recorded_book_ticker(
+    folder: str, names: tuple[str, ...], compared: int
+) -> None:
+    found = scan(capture(folder, names))
+    instruments = {instrument.symbol: instrument for instrument in found.instruments}
+    decoders = [Decoder(instruments, answered_symbol=file.answered_symbol) for file in found.files]
+    flaws: list[Flaw] = []
+    rebuilt = Rebuilt()
+    for index, lines in merge([Recording(file.path, flaws.append) for file in found.files]):
+        for _, raw in lines:
+            for event in decoders[index].decode(raw)[3]:
+                rebuilt.take(event)
+
+    assert flaws == []
+    assert all(not decoder.unapplied for decoder in decoders), "every message was understood"
+    assert all(sync.live and not sync.gaps for sync in rebuilt.syncs.values()), "no chain breaks"
+    assert rebuilt.syncs.keys() == instruments.keys(), "every symbol has a book"
+    for ids in rebuilt.trade_ids.values():
+        assert ids == list(range(ids[0], ids[0] + len(ids))), "no trade is missing"
+    both = rebuilt.tops.keys() & rebuilt.tickers.keys()
+    assert len(both) == compared
+    wrong = [key for key in both if rebuilt.tops[key] != rebuilt.tickers[key]]
+    assert wrong == [], "the top of the book is the book ticker with the same update id"
+
+
+def test_every_recorded_payload_is_sent_as_it_was() -> None:
+    (path,) = capture("ws-usdm-2022-08-collect-binancefutures", ("btcusdt_20220811.dat.gz",))
+    found = scan([path])
+    plant = Plant(found.instruments, start_ms=found.start_ms)
+    streams = found.streams("usdm")
+    plant.deliver_verbatim("usdm", streams)
+    sent: list[bytes] = []
+
+    class Listener:
+        def write(self, data: bytes) -> None:
+            sent.append(data)
+
+    hub = plant.hubs["usdm"]
+    listener = Listener()
+    hub.subscribe(listener, streams)
+    hub.set_combined(listener, combined=True)
+    problems: list[str] = []
+    player = Player(
+        plant, found, found.files[0], applied=FastestDepth(streams), report=problems.append
+    )
+    expected = []
+    for _, raw in chain.from_iterable(Recording(path).batches()):
+        player.play([(0, raw)])
+        hub.flush()
+        if raw.startswith(b'{"stream"'):
+            expected.append(raw)
+    assert problems == []
+    assert len(sent) == len(expected) == 1_532
+    assert all(frame.endswith(raw) for frame, raw in zip(sent, expected, strict=True)), (
+        "the whole envelope is what was recorded"
+    )

@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tickerplant.frames import text_frame
+from tickerplant.plant import Plant
+from tickerplant.server.gate import Gate
+from tickerplant.server.readiness import Readiness
+from tickerplant.sources.recording import RecordingSource
+from tickerplant.sources.scan import scan
+
+START_MS = 1_723_161_256_000
+NS = 1_000_000
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Lets the time that nobody has anything to do pass at once."""
+
+    now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now_s += timeout or 0.0
+        return super().select(0)
+
+
+def jumping_loop() -> asyncio.AbstractEventLoop:
+    selector = JumpingSelector()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now_s  # type: ignore[method-assign]
+    return loop
+
+
+def run_jumping(main: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=jumping_loop) as runner:
+        runner.run(main)
+
+
+class Listener:
+    """A subscriber that keeps when it got what."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.times_s: list[float] = []
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+        self.times_s.append(asyncio.get_running_loop().time())
+
+
+class Replay:
+    """A plant, a source of the recordings at `paths`, and one listener per venue."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        names: Mapping[str, Sequence[str]],
+        *,
+        speed: float = 0,
+        wait_for: int = 1,
+    ) -> None:
+        found = scan([str(path) for path in paths])
+        self.plant = Plant(found.instruments, start_ms=found.start_ms)
+        self.source = RecordingSource(found, self.plant, speed=speed, wait_for=wait_for)
+        self.readiness = Readiness()
+        self.listeners = {venue: Listener() for venue in names}
+        for venue, listener in self.listeners.items():
+            self.plant.hubs[venue].subscribe(listener, names[venue])
+
+    def run(self, subscribers: int = 1) -> None:
+        run_jumping(self._run(subscribers))
+
+    async def _run(self, subscribers: int) -> None:
+        loop = asyncio.get_running_loop()
+        for hub in self.plant.hubs.values():
+            hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
+        await self.source.run(Gate(1 << 30, lambda: subscribers), self.readiness)
+
+
+def trade(n: int, price: str = "100.00", symbol: str = "BTCUSDT", at_ms: int = 0) -> bytes:
+    time_ms = START_MS + (at_ms or n)
+    return (
+        f'{{"e":"trade","E":{time_ms},"T":{time_ms},"s":"{symbol}","t":{n},"p":"{price}",'
+        f'"q":"1.000","X":"MARKET","m":false}}'
+    ).encode()
+
+
+def depth(u: int, pu: int, *, bid: str = "99.00", quantity: str = "2.000") -> bytes:
+    return (
+        f'{{"e":"depthUpdate","E":{START_MS + u},"T":{START_MS + u},"s":"BTCUSDT","U":{pu + 1},'
+        f'"u":{u},"pu":{pu},"b":[["{bid}","{quantity}"]],"a":[["101.00","3.000"]]}}'
+    ).encode()
+
+
+SNAPSHOT = (
+    b'{"lastUpdateId":15,"E":%d,"T":%d,"bids":[["98.00","1.000"]],"asks":[["101.00","1.000"]]}'
+    % (START_MS + 20, START_MS + 19)
+)
+
+
+def recorded(path: Path, lines: Sequence[tuple[int, str, bytes]]) -> Path:
+    """Write lines of receive time in ms after the start, stream and payload."""
+    path.write_bytes(
+        b"".join(
+            b"%d %b\n"
+            % (
+                (START_MS + at_ms) * NS,
+                b'{"stream":"%b","data":%b}' % (stream.encode(), payload) if stream else payload,
+            )
+            for at_ms, stream, payload in lines
+        )
+    )
+    return path
+
+
+def test_recorded_messages_are_sent_byte_for_byte_in_order(tmp_path: Path) -> None:
+    payloads = [trade(n).replace(b'"m"', b' "new":[1, 2],"m"') for n in range(1, 6_000)]
+    path = recorded(tmp_path / "r", [(n, "btcusdt@trade", each) for n, each in enumerate(payloads)])
+    replay = Replay([path], {"usdm": ["btcusdt@trade"]})
+    replay.run()
+    assert replay.listeners["usdm"].data == b"".join(map(text_frame, payloads))
+    assert replay.source.messages == len(payloads)
+    assert replay.plant.markets["BTCUSDT"].last_price == 10000
+    assert replay.plant.now_ms == START_MS + len(payloads), "market time is E of the messages"
+
+
+def test_files_are_joined_in_time_and_venues_kept_apart(tmp_path: Path) -> None:
+    usdm = [trade(n) for n in (1, 3)]
+    coinm = [trade(n, "100.0", "BTCUSD_PERP").replace(b"1.000", b"7") for n in (2, 4)]
+    paths = [
+        recorded(tmp_path / "a", [(1, "btcusdt@trade", usdm[0]), (3, "btcusdt@trade", usdm[1])]),
+        recorded(
+            tmp_path / "b",
+            [(2, "btcusd_perp@trade", coinm[0]), (4, "btcusd_perp@trade", coinm[1])],
+        ),
+    ]
+    names = {"usdm": ["btcusdt@trade"], "coinm": ["btcusd_perp@trade"]}
+    replay = Replay(paths, names)
+    replay.run()
+    assert replay.listeners["usdm"].data == b"".join(map(text_frame, usdm))
+    assert replay.listeners["coinm"].data == b"".join(map(text_frame, coinm))
+
+
+def test_what_was_not_recorded_is_derived(tmp_path: Path) -> None:
+    lines = [
+        (0, "btcusdt@trade", trade(1)),
+        (10, "btcusdt@depth", depth(10, 5)),
+        (20, "", SNAPSHOT),
+        (25, "btcusdt@depth", depth(20, 10)),
+        (2_100, "btcusdt@trade", trade(2, "100.50", at_ms=2_100)),
+        (4_100, "btcusdt@trade", trade(3, "100.75", at_ms=4_100)),
+    ]
+    names = ["btcusdt@bookTicker", "btcusdt@miniTicker"]
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
+    replay.run()
+    data = replay.listeners["usdm"].data
+    assert b'"e":"bookTicker","u":20' in data
+    assert b'"b":"99.00","B":"2.000","a":"101.00","A":"3.000"' in data
+    assert b'"e":"24hrMiniTicker"' in data
+    assert b'"c":"100.50"' in data
+    assert replay.readiness.warnings == [], "nothing is missing here"
+
+
+def test_without_a_snapshot_book_streams_are_silent_and_that_is_said(tmp_path: Path) -> None:
+    lines = [(n, "btcusdt@depth", depth(n, n - 1)) for n in range(1, 50)]
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@bookTicker"]})
+    replay.run()
+    assert replay.listeners["usdm"].data == b""
+    problem = "BTCUSDT: book-derived streams are silent: no snapshot yet"
+    assert replay.source.problems == [problem]
+    assert replay.readiness.warnings == [problem]
+
+
+def test_a_second_snapshot_does_not_undo_a_live_book(tmp_path: Path) -> None:
+    lines = [
+        (10, "btcusdt@depth", depth(10, 5)),
+        (20, "", SNAPSHOT),
+        (25, "btcusdt@depth", depth(20, 10)),
+        (26, "", SNAPSHOT),
+        (30, "btcusdt@depth", depth(30, 20, bid="99.50")),
+    ]
+    replay = Replay([recorded(tmp_path / "r", lines)], {})
+    replay.run()
+    market = replay.plant.markets["BTCUSDT"]
+    assert market.book_live
+    assert market.book.best_bid == (9950, 2000)
+
+
+def test_of_several_depth_speeds_only_the_fastest_is_applied(tmp_path: Path) -> None:
+    lines = [
+        (10, "btcusdt@depth@500ms", depth(10, 3)),
+        (11, "btcusdt@depth@100ms", depth(10, 8)),
+        (20, "", SNAPSHOT),
+        (21, "btcusdt@depth@100ms", depth(20, 10, bid="99.50")),
+        (22, "btcusdt@depth@500ms", depth(20, 10, quantity="9.000")),
+    ]
+    names = ["btcusdt@depth@500ms"]
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
+    replay.run()
+    sent = b"".join(text_frame(lines[n][2]) for n in (0, 4))
+    assert replay.listeners["usdm"].data == sent, "every speed is sent as it was recorded"
+    market = replay.plant.markets["BTCUSDT"]
+    assert market.book_live
+    assert market.book.best_bid == (9950, 2000)
+
+
+def test_a_stream_that_begins_late_is_still_sent_as_recorded(tmp_path: Path) -> None:
+    late = trade(30_000).replace(b'"m"', b' "m"')
+    lines = [(n, "btcusdt@depth", depth(n, n - 1)) for n in range(1, 20_002)]
+    lines.append((30_000, "btcusdt@trade", late))
+    names = ["btcusdt@forceOrder", "btcusdt@trade"]
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
+    replay.run()
+    assert "btcusdt@trade" in replay.plant.hubs["usdm"].verbatim
+    assert text_frame(late) in replay.listeners["usdm"].data
+
+
+def test_bad_lines_are_left_out_and_the_first_is_told(tmp_path: Path) -> None:
+    path = recorded(
+        tmp_path / "r", [(1, "btcusdt@trade", trade(1)), (3, "btcusdt@trade", trade(2))]
+    )
+    good = path.read_bytes().splitlines(keepends=True)
+    noise = b'1723161256002000000 {"half":\nnot a line\n'
+    path.write_bytes(good[0] + noise + noise + good[1])
+    replay = Replay([path], {"usdm": ["btcusdt@trade"]})
+    replay.run()
+    assert replay.listeners["usdm"].data == text_frame(trade(1)) + text_frame(trade(2))
+    depth, line, message = replay.source.problems
+    assert depth == "BTCUSDT: book-derived streams are silent: no depth was recorded"
+    assert "line 3, byte" in line
+    assert "left out" in message
+    assert replay.readiness.warnings == replay.source.problems
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(1.0, 4.0), (10.0, 0.4)])
+def test_the_pace_is_that_of_the_receive_times(
+    speed: float, seconds: float, tmp_path: Path
+) -> None:
+    lines = [(at, "btcusdt@trade", trade(at + 1)) for at in (0, 1_000, 1_500, 4_000)]
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@trade"]}, speed=speed)
+    replay.run()
+    times_s = replay.listeners["usdm"].times_s
+    expected = [share * seconds for share in (0, 0.25, 0.375, 1.0)]
+    assert [each - times_s[0] for each in times_s] == pytest.approx(expected, abs=0.005)
+
+
+def test_every_speed_sends_the_same_bytes(tmp_path: Path) -> None:
+    lines = [
+        (n * 37, "btcusdt@trade", trade(n, f"{100 + n % 7}.00", at_ms=n * 37))
+        for n in range(1, 300)
+    ]
+    path = recorded(tmp_path / "r", lines)
+    names = {
+        "usdm": ["btcusdt@trade", "btcusdt@miniTicker", "btcusdt@kline_1m", "btcusdt@aggTrade"]
+    }
+    data = []
+    for speed in (0.0, 1.0, 7.0):
+        replay = Replay([path], names, speed=speed)
+        replay.run()
+        data.append(replay.listeners["usdm"].data)
+    assert data[0] == data[1] == data[2]
+    assert b"24hrMiniTicker" in data[0]
+
+
+def test_the_clock_waits_for_its_subscribers(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "r", [(1, "btcusdt@trade", trade(1))])
+    replay = Replay([path], {}, wait_for=2)
+
+    async def run() -> None:
+        present = [1]
+        gate = Gate(1 << 30, lambda: present[0])
+        running = asyncio.create_task(replay.source.run(gate, replay.readiness))
+        await asyncio.sleep(5)
+        assert replay.source.messages == 0, "one subscriber is not enough"
+        assert replay.readiness.is_ready, "who waits to subscribe must see that it may"
+        assert "2 subscribers" in replay.readiness.reason
+        present[0] = 2
+        await running
+
+    run_jumping(run())
+    assert replay.source.messages == 1
+    assert not replay.readiness.is_ready
+    assert replay.readiness.reason == "the recording is over"
+
+
+def test_a_replay_without_pace_waits_for_a_subscriber_that_cannot_follow(tmp_path: Path) -> None:
+    lines = [(n, "btcusdt@trade", trade(n)) for n in range(1, 9_001)]
+    replay = Replay([recorded(tmp_path / "r", lines)], {})
+
+    class Slow:
+        unsent_bytes = 1
+
+        def close(self, reason: object) -> None:
+            raise AssertionError(f"closed: {reason}")
+
+    async def run() -> None:
+        gate = Gate(1 << 30, lambda: 1)
+        slow = Slow()
+        gate.pause(slow)
+        running = asyncio.create_task(replay.source.run(gate, replay.readiness))
+        await asyncio.sleep(5)
+        assert 0 < replay.source.messages < 9_000, "one slice, then the source waits"
+        gate.resume(slow)
+        await running
+
+    run_jumping(run())
+    assert replay.source.messages == 9_000
+
+
+def test_the_scan_finds_instruments_streams_and_the_start(tmp_path: Path) -> None:
+    path = recorded(
+        tmp_path / "r",
+        [
+            (5, "btcusdt@trade", trade(7)),
+            (6, "!forceOrder@arr", b'{"e":"forceOrder","E":1}'),
+            (7, "", SNAPSHOT),
+        ],
+    )
+    found = scan([str(path)])
+    assert [instrument.symbol for instrument in found.instruments] == ["BTCUSDT"]
+    assert found.streams("usdm") == {"btcusdt@trade", "!forceOrder@arr"}
+    assert found.streams("coinm") == frozenset()
+    assert found.start_ms == START_MS + 7
+    assert found.files[0].answered_symbol == "BTCUSDT"
+    assert found.files[0].has_snapshot
+    assert msgspec.json.decode(SNAPSHOT)["lastUpdateId"] == 15
