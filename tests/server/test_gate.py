@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+
+from loopback import Loopback, loopback, shake_hands, until
+from msgspec.structs import replace
+
+from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED, CloseReason
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.gate import Gate
+
+BOUND_BYTES = 1_000
+
+
+class Reader:
+    """A connection with as many unsent bytes as the test says."""
+
+    def __init__(self, unsent_bytes: int) -> None:
+        self.unsent_bytes = unsent_bytes
+        self.closed: list[str] = []
+
+    def close(self, reason: CloseReason) -> None:
+        self.closed.append(reason.name)
+
+
+async def test_only_readers_over_the_bound_are_closed() -> None:
+    gate = Gate(BOUND_BYTES, lambda: 0)
+    at_bound, over = Reader(BOUND_BYTES), Reader(BOUND_BYTES + 1)
+    gate.pause(at_bound)
+    gate.pause(over)
+    gate.enforce()
+    assert (at_bound.closed, over.closed) == ([], [SLOW_CONSUMER.name])
+    assert gate.congested
+    gate.resume(at_bound)
+    assert not gate.congested
+
+
+async def test_waiting_ends_when_the_last_reader_has_caught_up() -> None:
+    gate = Gate(BOUND_BYTES, lambda: 0)
+    readers = [Reader(10), Reader(20)]
+    for reader in readers:
+        gate.pause(reader)
+    waiting = asyncio.create_task(gate.wait_clear(10))
+    await asyncio.sleep(0)
+    gate.resume(readers[0])
+    await asyncio.sleep(0)
+    assert not waiting.done(), "one reader is still congested"
+    gate.resume(readers[1])
+    await waiting
+
+
+async def test_waiting_gives_the_event_loop_a_turn_even_if_nobody_is_congested() -> None:
+    gate = Gate(BOUND_BYTES, lambda: 0)
+    turned: list[bool] = []
+    asyncio.get_running_loop().call_soon(turned.append, True)
+    await gate.wait_clear(10)
+    assert turned == [True]
+
+
+async def test_a_reader_that_takes_nothing_is_closed_and_one_that_reads_slowly_is_not() -> None:
+    gate = Gate(BOUND_BYTES, lambda: 0)
+    stuck, slow = Reader(100), Reader(100)
+    gate.pause(stuck)
+    gate.pause(slow)
+    waiting = asyncio.create_task(gate.wait_clear(0.2))
+    while not stuck.closed:
+        slow.unsent_bytes -= 1
+        await asyncio.sleep(0.01)
+    assert stuck.closed == [STALLED.name]
+    assert slow.closed == []
+    gate.resume(slow)
+    await waiting
+
+
+MORE_THAN_THE_KERNEL_HOLDS = 100_000
+"""So many trades do not fit into the buffers of a socket that nobody reads."""
+
+
+async def publish(house: Loopback, patience_s: float) -> None:
+    """Publish trades as a replay does: a slice, a turn, and a wait while anybody is congested."""
+    for _ in range(MORE_THAN_THE_KERNEL_HOLDS // 100):
+        for _ in range(100):
+            house.trade()
+        await house.server.gate.wait_clear(patience_s)
+
+
+async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
+    limits = replace(LIMITS, max_unsent_bytes=100_000)
+    async with loopback(limits) as house:
+        with house.socket(receive_bytes=4096) as sock:
+            await shake_hands(sock, "/ws/btcusdt@trade")
+            publishing = asyncio.create_task(publish(house, 10))
+            await until(lambda: house.server.gate.congested)
+            loop = asyncio.get_running_loop()
+            received, tail = 0, b""
+            while b'"t":%d,' % MORE_THAN_THE_KERNEL_HOLDS not in tail:
+                chunk = tail[-200:] + await loop.sock_recv(sock, 1 << 18)
+                received += chunk.count(b'"e":"trade"') - tail[-200:].count(b'"e":"trade"')
+                tail = chunk
+            await publishing
+        assert received == MORE_THAN_THE_KERNEL_HOLDS
+
+
+async def test_a_source_that_waits_drops_who_stops_reading() -> None:
+    limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=10)
+    async with loopback(limits) as house:
+        with house.socket(receive_bytes=4096) as sock:
+            await shake_hands(sock, "/ws/btcusdt@trade")
+            await publish(house, 0.1)
+            await until(lambda: not house.server._endpoints[0].connections)
+        assert house.server._endpoints[0].counters.closed == {STALLED.name: 1}

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from loopback import Loopback, loopback
+from msgspec.structs import replace
+
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.http import MAX_HEAD_BYTES
+from tickerplant.venue import COINM, USDM
+
+
+async def raw(house: Loopback, request: bytes) -> bytes:
+    """Send bytes to the USDⓈ-M port and return all that comes back until it closes."""
+    host, _, port = house.server.urls[USDM.name].rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_an_answer_carries_the_headers_that_clients_read() -> None:
+    async with loopback() as house:
+        answer = await house.get("/fapi/v1/ping")
+        assert (answer.status, answer.json) == (200, {})
+        assert answer.headers["content-type"] == "application/json;charset=UTF-8"
+        assert answer.headers["x-mbx-used-weight-1m"] == "1"
+        assert answer.headers["date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
+
+
+async def test_weight_adds_up_over_both_venues_and_starts_anew_with_the_minute() -> None:
+    async with loopback() as house:
+        await house.get("/fapi/v1/ping")
+        answer = await house.get("/dapi/v1/ping", COINM)
+        assert answer.headers["x-mbx-used-weight-1m"] == "2"
+        house.clock.now_ms += 60_000
+        assert (await house.get("/fapi/v1/ping")).headers["x-mbx-used-weight-1m"] == "1"
+
+
+async def test_an_answer_is_as_of_market_time() -> None:
+    async with loopback() as house:
+        house.plant.advance(house.plant.now_ms + 5_000)
+        answer = await house.get("/fapi/v1/time")
+        assert answer.json == {"serverTime": house.plant.now_ms}
+
+
+async def test_a_wrong_parameter_is_answered_with_the_exchanges_error() -> None:
+    async with loopback() as house:
+        answer = await house.get("/fapi/v1/depth?symbol=NONESUCH")
+        assert (answer.status, answer.json) == (400, {"code": -1121, "msg": "Invalid symbol."})
+        assert answer.headers["content-type"].startswith("application/json")
+        assert int(answer.headers["x-mbx-used-weight-1m"]) > 0, "a refused request costs weight too"
+
+
+@pytest.mark.parametrize("path", ["/fapi/v1/nothing", "/dapi/v1/ping", "/fapi", "/favicon.ico"])
+async def test_an_unknown_path_is_404_with_code_5000(path: str) -> None:
+    async with loopback() as house:
+        answer = await house.get(path)
+        assert answer.status == 404
+        assert answer.json == {"code": -5000, "msg": f"Path {path}, Method GET is invalid"}
+
+
+@pytest.mark.parametrize("path", ["/ws", "/ws/btcusdt@trade", "/stream?streams=a", "/ws-fapi/v1"])
+async def test_http_to_a_websocket_path_is_400_and_says_why(path: str) -> None:
+    async with loopback() as house:
+        answer = await house.get(path)
+        assert answer.status == 400
+        assert b"WebSocket" in answer.body
+
+
+async def test_another_method_is_405_and_names_the_allowed_ones() -> None:
+    async with loopback() as house:
+        answer = await house.get("/fapi/v1/ping", method="POST")
+        assert answer.status == 405
+        assert answer.headers["allow"] == "GET, HEAD"
+        assert answer.json["code"] == -5000
+
+
+async def test_head_has_the_headers_and_no_body() -> None:
+    async with loopback() as house:
+        answer = await house.get("/fapi/v1/ping", method="HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["content-length"] == "2"
+
+
+async def test_over_the_budget_429_and_then_418_each_with_retry_after() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=2, refusals_before_ban=1)
+    async with loopback(limits) as house:
+        house.clock.now_ms += 15_000
+        statuses = []
+        for _ in range(4):
+            answer = await house.get("/fapi/v1/ping")
+            statuses.append(answer.status)
+            if answer.status == 429:
+                assert answer.headers["retry-after"] == "45"
+                assert answer.json["code"] == -1003
+        assert statuses == [200, 200, 429, 418]
+        assert answer.headers["retry-after"] == str(LIMITS.first_ban_ms // 1000)
+        assert f"IP banned until {house.clock.now_ms + LIMITS.first_ban_ms}" in answer.json["msg"]
+
+
+async def test_a_budget_that_is_not_enforced_counts_and_refuses_nothing() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=1)
+    async with loopback(limits, budget=Budget(limits, enforced=False)) as house:
+        for used in ("1", "2", "3"):
+            answer = await house.get("/fapi/v1/ping")
+            assert (answer.status, answer.headers["x-mbx-used-weight-1m"]) == (200, used)
+
+
+async def test_two_requests_on_one_connection() -> None:
+    async with loopback() as house:
+        request = b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\n"
+        answer = await raw(house, request + b"\r\n" + request + b"Connection: close\r\n\r\n")
+        assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET /" + b"a" * (MAX_HEAD_BYTES - 4),
+        b"GET / HTTP/1.1\r\nx: " + b"y" * (MAX_HEAD_BYTES - 18),
+    ],
+)
+async def test_what_is_no_request_is_400_and_counted(request_bytes: bytes) -> None:
+    async with loopback() as house:
+        answer = await raw(house, request_bytes)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert (await house.metrics())['tickerplant_http_malformed_total{venue="usdm"}'] == 1
+
+
+async def test_an_upgrade_to_something_else_is_answered_as_plain_http() -> None:
+    async with loopback() as house:
+        request = b"GET /fapi/v1/ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\n"
+        answer = await raw(house, request + b"Upgrade: h2c\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 OK"), answer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        (
+            b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ),
+    ],
+)
+async def test_a_handshake_without_a_proper_key_is_400(head: bytes) -> None:
+    async with loopback() as house:
+        answer = await raw(house, head)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        counted = await house.metrics()
+        assert counted['tickerplant_handshakes_refused_total{code="400",venue="usdm"}'] == 1

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+from loopback import START_MS, loopback
+
+from tickerplant.errors import ConfigError
+from tickerplant.frames import text_frame
+from tickerplant.plant import Plant
+from tickerplant.server.server import Server
+
+
+def a_server(host: str = "127.0.0.1", usdm: int = 0, coinm: int = 0) -> Server:
+    plant = Plant([], start_ms=START_MS)
+    return Server(plant, host=host, ports={"usdm": usdm, "coinm": coinm})
+
+
+async def test_a_port_in_use_is_named_and_nothing_stays_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = a_server(coinm=port)
+        with pytest.raises(ConfigError, match=f"--coinm-port: {port} .* listens on 127.0.0.1"):
+            await server.start()
+        assert server.urls == {}
+
+
+async def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--host: '192\.0\.2\.1'"):
+        await a_server(host="192.0.2.1").start()
+
+
+async def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--host: 'no address'"):
+        await a_server(host="no address").start()
+
+
+async def test_the_same_port_can_be_opened_again_at_once() -> None:
+    async with loopback() as house, house.connect("/ws"):
+        port = int(house.server.urls["usdm"].rpartition(":")[2])
+        await house.server.stop()
+        again = a_server(usdm=port)
+        await again.start()
+        assert again.urls["usdm"] == f"127.0.0.1:{port}"
+        await again.stop()
+
+
+async def test_totals_count_deliveries_to_every_connection() -> None:
+    async with (
+        loopback() as house,
+        house.connect("/ws/btcusdt@trade") as first,
+        house.connect("/ws/btcusdt@trade") as second,
+    ):
+        house.trade()
+        size = len(text_frame(await first.recv(decode=False)))
+        await second.recv()
+        totals = house.server.totals
+        assert (totals.messages, totals.sent_bytes, totals.connections) == (2, 2 * size, 2)
