@@ -8,6 +8,8 @@ so its memory is bounded.
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from tickerplant.venue import Venue
@@ -20,6 +22,8 @@ PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 
 RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
+
+_PLAIN_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 def _power_of_ten(exponent: int) -> int:
@@ -42,6 +46,8 @@ def decimal_units(text: str, decimals: int) -> int:
     Raises:
         ValueError: `text` is not a plain decimal, or has significant digits beyond `decimals`.
     """
+    if _PLAIN_DECIMAL.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a plain decimal")
     whole, _, part = text.partition(".")
     if len(part) > decimals:
         if part[decimals:].strip("0"):

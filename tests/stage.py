@@ -1,0 +1,196 @@
+"""Instruments of both venues, a plant that trades them and somebody who listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import structs
+from websockets.client import ClientProtocol
+from websockets.frames import Frame
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Level, MarkPrice, Trade
+from tickerplant.instrument import Instrument, Scale
+from tickerplant.plant import Plant
+from tickerplant.profile import P2026Q1, Profile
+from tickerplant.venue import COINM, USDM
+
+START_MS = 1_772_000_100_000
+"""2026-02-25 06:15:00 UTC."""
+
+BTCUSDT = Instrument(
+    venue=USDM,
+    symbol="BTCUSDT",
+    pair="BTCUSDT",
+    contract_type="PERPETUAL",
+    base_asset="BTC",
+    quote_asset="USDT",
+    margin_asset="USDT",
+    price=Scale(2),
+    quantity=Scale(3),
+    tick_size=10,
+    step_size=1,
+    min_price=10,
+    max_price=10**9,
+    min_quantity=1,
+    max_quantity=10**9,
+    max_market_quantity=10**9,
+)
+ETHUSDT = structs.replace(BTCUSDT, symbol="ETHUSDT", pair="ETHUSDT", base_asset="ETH")
+BTCUSDT_260626 = structs.replace(
+    BTCUSDT,
+    symbol="BTCUSDT_260626",
+    contract_type="CURRENT_QUARTER",
+    delivery_date_ms=1_782_460_800_000,
+)
+BTCUSD_PERP = Instrument(
+    venue=COINM,
+    symbol="BTCUSD_PERP",
+    pair="BTCUSD",
+    contract_type="PERPETUAL",
+    base_asset="BTC",
+    quote_asset="USD",
+    margin_asset="BTC",
+    price=Scale(1),
+    quantity=Scale(0),
+    tick_size=1,
+    step_size=1,
+    min_price=1,
+    max_price=10**8,
+    min_quantity=1,
+    max_quantity=10**9,
+    max_market_quantity=10**9,
+    contract_size=100,
+)
+BTCUSD_260626 = structs.replace(
+    BTCUSD_PERP,
+    symbol="BTCUSD_260626",
+    contract_type="CURRENT_QUARTER",
+    delivery_date_ms=1_782_460_800_000,
+)
+INSTRUMENTS = (BTCUSDT, ETHUSDT, BTCUSDT_260626, BTCUSD_PERP, BTCUSD_260626)
+
+
+def open_plant(
+    instruments: Iterable[Instrument] = INSTRUMENTS,
+    *,
+    start_ms: int = START_MS,
+    profile: Profile = P2026Q1,
+    strict_routing: bool = False,
+) -> Plant:
+    """A plant whose snapshots have ids of their own."""
+    return Plant(
+        instruments,
+        start_ms=start_ms,
+        profile=profile,
+        strict_routing=strict_routing,
+        reserved_snapshot_ids=True,
+    )
+
+
+def frames(data: bytes) -> list[Frame]:
+    """What a client understands of the bytes that a server sent."""
+    client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=None)
+    client.receive_data(data)
+    assert client.parser_exc is None, f"not valid frames: {client.parser_exc}"
+    return [event for event in client.events_received() if isinstance(event, Frame)]
+
+
+class Listener:
+    """A subscriber that keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def texts(self) -> list[bytes]:
+        """The payloads of all frames, in order."""
+        return [bytes(frame.data) for frame in frames(b"".join(self.writes))]
+
+    def messages(self) -> list[Any]:
+        return [json.loads(text) for text in self.texts()]
+
+    def take(self) -> list[Any]:
+        """The messages since the last time."""
+        messages = self.messages()
+        self.writes.clear()
+        return messages
+
+
+def listen(plant: Plant, names: str | Sequence[str], venue: str = "usdm") -> Listener:
+    """Somebody who is subscribed to `names`."""
+    listener = Listener()
+    plant.hubs[venue].subscribe(listener, [names] if isinstance(names, str) else names)
+    return listener
+
+
+def hear(plant: Plant, listener: Listener) -> list[Any]:
+    """What `listener` was sent since the last time, flushed."""
+    for hub in plant.hubs.values():
+        hub.flush()
+    return listener.take()
+
+
+def trade(
+    trade_id: int,
+    time_ms: int,
+    price: int = 6_528_000,
+    quantity: int = 5,
+    *,
+    sold: bool = False,
+    symbol: str = "BTCUSDT",
+    origin: str = "MARKET",
+) -> Trade:
+    return Trade(symbol, trade_id, price, quantity, sold, time_ms, origin)
+
+
+def snapshot(
+    last_id: int,
+    bids: list[Level],
+    asks: list[Level],
+    time_ms: int = START_MS,
+    symbol: str = "BTCUSDT",
+) -> BookSnapshot:
+    return BookSnapshot(symbol, last_id, bids, asks, time_ms)
+
+
+def update(
+    previous_id: int,
+    final_id: int,
+    bids: list[Level],
+    asks: list[Level],
+    time_ms: int = START_MS,
+    symbol: str = "BTCUSDT",
+) -> DepthUpdate:
+    """The changes `previous_id` < id <= `final_id`."""
+    return DepthUpdate(symbol, previous_id + 1, final_id, previous_id, bids, asks, time_ms)
+
+
+def quote(
+    update_id: int,
+    bid: Level = (6_527_990, 4215),
+    ask: Level = (6_528_000, 3763),
+    time_ms: int = START_MS,
+    symbol: str = "BTCUSDT",
+) -> BookTicker:
+    return BookTicker(symbol, update_id, *bid, *ask, time_ms)
+
+
+def mark(
+    time_ms: int = START_MS, symbol: str = "BTCUSDT", funding_rate: int | None = 8125
+) -> MarkPrice:
+    funded = funding_rate is not None
+    return MarkPrice(
+        symbol=symbol,
+        mark_price=6_527_540_000_000,
+        index_price=6_529_012_345_678,
+        estimated_settle_price=6_530_198_765_432,
+        funding_rate=funding_rate,
+        next_funding_time_ms=1_772_006_400_000 if funded else 0,
+        time_ms=time_ms,
+    )

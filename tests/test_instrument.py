@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import BTCUSD_PERP, BTCUSDT, BTCUSDT_260626
+
+from tickerplant.instrument import REMEMBERED, Scale, decimal_text, decimal_units
+
+UNITS = st.integers(min_value=-(10**18), max_value=10**18)
+DECIMALS = st.integers(min_value=0, max_value=8)
+
+
+@given(UNITS, DECIMALS)
+def test_text_and_units_are_each_others_inverse(units: int, decimals: int) -> None:
+    text = decimal_text(units, decimals)
+    assert decimal_units(text, decimals) == units, f"{text!r} must be {units} units again"
+    assert Decimal(text) == Decimal(units).scaleb(-decimals), f"{text!r} must have the value"
+    assert len(text.partition(".")[2]) == decimals, "all decimals are written, zeros included"
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "text"),
+    [
+        (0, 0, "0"),
+        (0, 3, "0.000"),
+        (5, 3, "0.005"),
+        (6_528_010, 2, "65280.10"),
+        (-1200, 8, "-0.00001200"),
+        (-7, 0, "-7"),
+    ],
+)
+def test_numbers_are_written_as_on_the_wire(units: int, decimals: int, text: str) -> None:
+    assert decimal_text(units, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "units"), [("1.5", 150), ("1.500", 150), ("1", 100), ("007.10", 710), ("-0.01", -1)]
+)
+def test_a_text_may_have_fewer_decimals_or_zeros_more(text: str, units: int) -> None:
+    assert decimal_units(text, 2) == units
+
+
+def test_a_digit_beyond_the_scale_is_refused_and_named() -> None:
+    with pytest.raises(ValueError, match=r"'1\.005' has more than 2 decimals"):
+        decimal_units("1.005", 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "-",
+        "-.",
+        "1e5",
+        "1E-2",
+        " 1.5",
+        "1.5 ",
+        "1_000",
+        "1._5",
+        "+1",
+        "--1",
+        "1.2.3",
+        "1.-5",
+        "٣.5",
+        "NaN",
+        "Infinity",
+        "0x10",
+        "1,5",
+        "abc",
+        "1\n",
+        "1\n.5",
+    ],
+)
+@pytest.mark.parametrize("decimals", [0, 2, 8])
+def test_what_is_no_plain_decimal_is_refused_and_named(text: str, decimals: int) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is held to the text below
+        decimal_units(text, decimals)
+    assert repr(text) in str(caught.value), f"the error must name {text!r}, says {caught.value}"
+
+
+@given(st.text(max_size=12), DECIMALS)
+def test_any_text_is_a_number_of_the_scale_or_a_value_error(text: str, decimals: int) -> None:
+    try:
+        units = decimal_units(text, decimals)
+    except ValueError:
+        return
+    assert Decimal(units).scaleb(-decimals) == Decimal(text), f"{text!r} was read as {units} units"
+
+
+def test_a_scale_remembers_what_it_converted() -> None:
+    scale = Scale(2)
+    assert scale.text[12345] is scale.text[12345], "the text must be made once"
+    assert scale.units["123.45"] == 12345
+    assert "123.45" in scale.units
+
+
+def test_the_memory_of_a_scale_is_bounded_and_forgetting_changes_no_value() -> None:
+    scale = Scale(1)
+    for units in range(REMEMBERED + 10):
+        assert scale.text[units] == f"{units // 10}.{units % 10}"
+        assert scale.units[f"{units}"] == units * 10
+    assert len(scale.text) <= REMEMBERED, "a scale must forget when it remembers too much"
+    assert len(scale.units) <= REMEMBERED
+    assert scale.text[0] == "0.0"
+
+
+def test_a_refused_text_is_not_remembered() -> None:
+    scale = Scale(1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="decimal"):
+            scale.units["0.55"]
+    assert "0.55" not in scale.units
+
+
+def test_scales_of_the_same_decimals_are_the_same() -> None:
+    assert Scale(3) == Scale(3)
+    assert hash(Scale(3)) == hash(Scale(3))
+    assert Scale(3) != Scale(2)
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_linear_turnover_is_exactly_price_times_quantity(price: int, quantity: int) -> None:
+    exact = Fraction(price, 10**2) * Fraction(quantity, 10**3)
+    units = BTCUSDT.turnover(price, quantity)
+    assert Fraction(units, 10**BTCUSDT.turnover_decimals) == exact
+
+
+@given(st.integers(1, 10**8), st.integers(1, 10**6))
+def test_inverse_turnover_is_the_nearest_unit_of_base_coin(price: int, contracts: int) -> None:
+    exact = Fraction(contracts * 100) / Fraction(price, 10)
+    units = BTCUSD_PERP.turnover(price, contracts)
+    assert abs(Fraction(units, 10**8) - exact) <= Fraction(1, 2 * 10**8), (
+        f"{contracts} contracts at {price} units are {exact} coins, not {units} units"
+    )
+
+
+def test_only_a_contract_without_delivery_is_perpetual() -> None:
+    assert BTCUSDT.perpetual
+    assert not BTCUSDT_260626.perpetual
