@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from stage import BTCUSD_260626, BTCUSD_PERP, BTCUSDT, BTCUSDT_260626
+
+from tickerplant.instrument import Instrument
+
+settings.register_profile(
+    "house", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("house"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "house")
+
+
+@pytest.fixture(scope="session")
+def linear() -> Instrument:
+    """A USDⓈ-M perpetual: prices of two decimals, quantities of three."""
+    return BTCUSDT
+
+
+@pytest.fixture(scope="session")
+def linear_dated() -> Instrument:
+    """A USDⓈ-M contract that expires."""
+    return BTCUSDT_260626
+
+
+@pytest.fixture(scope="session")
+def inverse() -> Instrument:
+    """A COIN-M perpetual of 100 USD a contract."""
+    return BTCUSD_PERP
+
+
+@pytest.fixture(scope="session")
+def inverse_dated() -> Instrument:
+    """A COIN-M contract that expires."""
+    return BTCUSD_260626

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import snapshot, update
+
+from tickerplant.events import Level
+from tickerplant.market.book import SETTLE_AT, OrderBook
+
+LEVELS = st.lists(
+    st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=8, unique_by=lambda level: level[0]
+)
+QUESTIONS = st.sampled_from(["nothing", "best", "top", "depth"])
+STEPS = st.lists(st.tuples(st.sampled_from(["apply", "apply", "apply", "load"]), LEVELS, LEVELS,
+                           QUESTIONS, st.integers(0, 12)), max_size=25)  # fmt: skip
+
+
+class NaiveBook:
+    """Two dictionaries, sorted whenever somebody asks."""
+
+    def __init__(self) -> None:
+        self.bids: dict[int, int] = {}
+        self.asks: dict[int, int] = {}
+
+    def load(self, bids: list[Level], asks: list[Level]) -> None:
+        self.bids, self.asks = {}, {}
+        self.apply(bids, asks)
+
+    def apply(self, bids: list[Level], asks: list[Level]) -> None:
+        for side, levels in ((self.bids, bids), (self.asks, asks)):
+            for price, quantity in levels:
+                side[price] = quantity
+                if not quantity:
+                    del side[price]
+
+    def top(self, count: int) -> tuple[list[Level], list[Level]]:
+        return (
+            sorted(self.bids.items(), reverse=True)[:count],
+            sorted(self.asks.items())[:count],
+        )
+
+
+def whole(book: OrderBook) -> tuple[list[Level], list[Level]]:
+    return book.top(1 << 30)
+
+
+@given(STEPS)
+def test_a_book_is_what_two_dictionaries_say_whenever_it_is_asked(
+    steps: list[tuple[str, list[Level], list[Level], str, int]],
+) -> None:
+    book, naive = OrderBook(), NaiveBook()
+    for number, (act, bids, asks, question, count) in enumerate(steps):
+        if act == "load":
+            book.load(snapshot(number, bids, asks, time_ms=number))
+            naive.load(bids, asks)
+        else:
+            book.apply(update(number - 1, number, bids, asks, time_ms=number))
+            naive.apply(bids, asks)
+        assert (book.last_update_id, book.transaction_time_ms) == (number, number)
+        best_bids, best_asks = naive.top(1)
+        if question == "best":
+            assert book.best_bid == (best_bids[0] if best_bids else None)
+            assert book.best_ask == (best_asks[0] if best_asks else None)
+        elif question == "top":
+            assert book.top(count) == naive.top(count), f"the best {count} levels of each side"
+        elif question == "depth":
+            assert book.depth == len(naive.bids) + len(naive.asks)
+    assert whole(book) == naive.top(1 << 30)
+
+
+def test_an_empty_book_has_no_best_and_no_levels() -> None:
+    book = OrderBook()
+    assert (book.best_bid, book.best_ask, book.top(5), book.depth) == (None, None, ([], []), 0)
+
+
+def test_removing_a_level_that_is_not_there_is_normal() -> None:
+    book = OrderBook()
+    book.apply(update(0, 1, [(100, 0)], [(101, 0)]))
+    assert whole(book) == ([], [])
+
+
+def test_the_later_of_two_quantities_of_one_update_holds() -> None:
+    book = OrderBook()
+    book.apply(update(0, 1, [(100, 5), (100, 7)], [(101, 5), (101, 0)]))
+    assert whole(book) == ([(100, 7)], [])
+
+
+def test_no_levels_of_an_old_book_survive_a_load() -> None:
+    book = OrderBook()
+    book.apply(update(0, 1, [(100, 5)], [(101, 5)]))
+    book.load(snapshot(9, [(90, 1), (80, 0)], []))
+    assert whole(book) == ([(90, 1)], []), "unsettled levels of before must be gone too"
+
+
+def test_unasked_updates_are_settled_before_they_are_too_many() -> None:
+    book, naive = OrderBook(), NaiveBook()
+    for number in range(3 * SETTLE_AT):
+        bids = [(number * 7919 % 100_003 + 1, number % 5)]
+        book.apply(update(number, number + 1, bids, []))
+        naive.apply([], [])
+        naive.bids.update(bids)
+        assert len(book._bids.unsettled) <= SETTLE_AT, "what waits must stay bounded"
+    expected = sorted(((p, q) for p, q in naive.bids.items() if q), reverse=True)
+    assert whole(book) == (expected, [])
+
+
+def test_few_changes_of_a_deep_book_keep_its_order() -> None:
+    levels = [(price, 1) for price in range(0, 2000, 2)]
+    book = OrderBook()
+    book.load(snapshot(1, levels, levels))
+    book.apply(update(1, 2, [(7, 3), (8, 0), (10, 9)], [(1999, 1), (0, 0)]))
+    bids = {**dict(levels), 7: 3, 10: 9}
+    asks = {**dict(levels), 1999: 1}
+    del bids[8], asks[0]
+    assert whole(book) == (sorted(bids.items(), reverse=True), sorted(asks.items()))

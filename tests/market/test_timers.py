@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.market.timers import (
+    AGGREGATE_RANK,
+    MESSAGE_RANK,
+    MINUTE_RANK,
+    Timers,
+    next_on_grid,
+)
+
+
+@given(st.integers(0, 10**13), st.integers(1, 10**5))
+def test_the_next_point_of_a_grid_is_the_first_one_after_now(now_ms: int, period_ms: int) -> None:
+    due_ms = next_on_grid(now_ms, period_ms)
+    assert due_ms % period_ms == 0
+    assert now_ms < due_ms <= now_ms + period_ms
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), max_size=30),
+    st.lists(st.integers(0, 25), max_size=10),
+)
+def test_what_is_due_fires_once_by_time_then_rank_then_order(
+    entries: list[tuple[int, int]], steps: list[int]
+) -> None:
+    timers = Timers(0)
+    fired: list[tuple[int, int, int]] = []
+    clock: list[int] = []
+    for number, (due_ms, rank) in enumerate(entries):
+
+        def fire(at_ms: int, rank: int = rank, number: int = number) -> None:
+            fired.append((at_ms, rank, number))
+            clock.append(timers.now_ms)
+
+        timers.at(due_ms, rank, fire)
+    for now_ms in steps:
+        timers.advance(now_ms)
+    now_ms = max(steps, default=0)
+    due = [(at_ms, rank, n) for n, (at_ms, rank) in enumerate(entries) if at_ms <= now_ms]
+    assert fired == (sorted(due) if steps else [])
+    assert clock == [at_ms for at_ms, _, _ in fired], "the clock shows the due time meanwhile"
+    assert timers.now_ms == now_ms
+    assert len(timers) == len(entries) - len(fired)
+
+
+def test_the_clock_never_runs_backwards() -> None:
+    timers = Timers(100)
+    timers.advance(50)
+    assert timers.now_ms == 100
+
+
+def test_what_is_overdue_fires_with_its_own_time_and_leaves_the_clock() -> None:
+    timers = Timers(100)
+    seen: list[tuple[int, int]] = []
+    timers.at(70, MESSAGE_RANK, lambda due_ms: seen.append((due_ms, timers.now_ms)))
+    timers.advance(100)
+    assert seen == [(70, 100)]
+
+
+def test_a_callback_may_set_what_is_due_in_the_same_step() -> None:
+    timers = Timers(0)
+    fired: list[int] = []
+
+    def again(due_ms: int) -> None:
+        fired.append(due_ms)
+        timers.at(due_ms + 10, MESSAGE_RANK, again)
+
+    timers.at(10, MESSAGE_RANK, again)
+    timers.advance(45)
+    assert fired == [10, 20, 30, 40]
+    assert len(timers) == 1
+
+
+def test_minutes_end_before_aggregates_close_before_messages_are_sent() -> None:
+    timers = Timers(0)
+    fired: list[str] = []
+    timers.at(60, MESSAGE_RANK, lambda _: fired.append("message"))
+    timers.at(60, AGGREGATE_RANK, lambda _: fired.append("aggregate"))
+    timers.at(60, MINUTE_RANK, lambda _: fired.append("minute"))
+    timers.advance(60)
+    assert fired == ["minute", "aggregate", "message"]
