@@ -1,4 +1,4 @@
-"""The printed numbers of tickers, candles and trades, against exact fractions and captured ones."""
+"""The printed numbers of tickers, candles and trades, against exact fractions."""
 
 from __future__ import annotations
 
@@ -7,50 +7,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
+from stage import BTCUSD_PERP, BTCUSDT
 
-from tickerplant.instrument import Instrument, Scale
 from tickerplant.market import figures
 from tickerplant.market.minutes import Statistics
-from tickerplant.venue import COINM, USDM
-
-LINEAR = Instrument(
-    venue=USDM,
-    symbol="BTCUSDT",
-    pair="BTCUSDT",
-    contract_type="PERPETUAL",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    price=Scale(2),
-    quantity=Scale(3),
-    tick_size=10,
-    step_size=1,
-    min_price=10,
-    max_price=10**9,
-    min_quantity=1,
-    max_quantity=10**9,
-    max_market_quantity=10**9,
-)
-INVERSE = Instrument(
-    venue=COINM,
-    symbol="BTCUSD_PERP",
-    pair="BTCUSD",
-    contract_type="PERPETUAL",
-    base_asset="BTC",
-    quote_asset="USD",
-    margin_asset="BTC",
-    price=Scale(1),
-    quantity=Scale(0),
-    tick_size=1,
-    step_size=1,
-    min_price=1,
-    max_price=10**8,
-    min_quantity=1,
-    max_quantity=10**9,
-    max_market_quantity=10**9,
-    contract_size=100,
-)
 
 
 def statistics(
@@ -90,7 +50,7 @@ def test_the_change_and_the_percentage_belong_to_the_same_two_prices(
     opened: int, last: int
 ) -> None:
     stats = statistics(opened, last)
-    assert Fraction(figures.change(LINEAR, stats)) == Fraction(last - opened, 100)
+    assert Fraction(figures.change(BTCUSDT, stats)) == Fraction(last - opened, 100)
     exact = Fraction(100 * (last - opened), opened)
     printed = figures.percent(stats)
     assert abs(Fraction(printed) - exact) <= Fraction(1, 2000), "rounded to three decimals"
@@ -100,71 +60,67 @@ def test_the_change_and_the_percentage_belong_to_the_same_two_prices(
 @pytest.mark.parametrize(
     ("opened", "last", "printed"),
     [
-        # opening price, last price and percent as captured from the exchange
-        (4718422, 4702859, "-0.330"),
-        (115404, 115711, "0.266"),
-        (471356, 470102, "-0.266"),
-        (323931, 321550, "-0.735"),
+        (3, 2, "-33.333"),
+        (3, 4, "33.333"),
+        (3, 5, "66.667"),
+        (200_000, 200_001, "0.001"),
+        (200_000, 199_999, "-0.001"),
+        (1, 1, "0.000"),
     ],
 )
-def test_percentages_are_those_the_exchange_printed(opened: int, last: int, printed: str) -> None:
+def test_percentages_are_rounded_to_the_nearest_thousandth(
+    opened: int, last: int, printed: str
+) -> None:
     assert figures.percent(statistics(opened, last)) == printed
 
 
 def test_the_average_of_a_linear_contract_is_turnover_by_volume_in_price_decimals() -> None:
-    stats = statistics(volume=471_823_103, turnover=2_217_512_935_720_000)
-    assert figures.weighted_average(LINEAR, stats) == "46998.82", "22175129357.20 / 471823.103"
+    stats = statistics(volume=3_000, turnover=2 * 6_500_000_000 + 7_000_000_000)
+    assert figures.weighted_average(BTCUSDT, stats) == "66666.67", "200000.00 / 3.000"
 
 
-@pytest.mark.parametrize(
-    ("volume", "turnover", "printed"),
-    [
-        # contracts of 10 USD, base coin and average as captured from the exchange
-        (6_340_191, 279_362_479_939_942, "22.69521305"),
-        (2_413_277, 59_003_812_001_920, "40.90035742"),
-        (7_890_163, 467_424_574_946_146, "16.88007739"),
-    ],
-)
-def test_the_average_of_an_inverse_contract_is_the_one_the_exchange_printed(
-    volume: int, turnover: int, printed: str
-) -> None:
-    instrument = structs.replace(INVERSE, contract_size=10)
-    stats = statistics(volume=volume, turnover=turnover)
-    assert figures.weighted_average(instrument, stats) == printed
+def test_the_average_of_an_inverse_contract_is_volume_by_turnover_in_eight_decimals() -> None:
+    stats = statistics(volume=2_000, turnover=300_000_000)
+    assert figures.weighted_average(BTCUSD_PERP, stats) == "66666.66666667", "200000 / 3.00000000"
 
 
 @given(last=prices)
 def test_without_trades_the_average_is_the_last_price(last: int) -> None:
     stats = statistics(last, last)
-    assert Fraction(figures.weighted_average(LINEAR, stats)) == Fraction(last, 100)
-    assert Fraction(figures.weighted_average(INVERSE, stats)) == Fraction(last, 10)
+    assert Fraction(figures.weighted_average(BTCUSDT, stats)) == Fraction(last, 100)
+    assert Fraction(figures.weighted_average(BTCUSD_PERP, stats)) == Fraction(last, 10)
 
 
 @given(price=prices, quantity=volumes)
 def test_turnover_is_exact_in_candles_and_rounded_in_tickers(price: int, quantity: int) -> None:
-    turnover = LINEAR.turnover(price, quantity)
+    turnover = BTCUSDT.turnover(price, quantity)
     exact = Fraction(price * quantity, 10**5)
-    assert Fraction(figures.bar_turnover(LINEAR, turnover)) == exact
-    in_ticker = figures.ticker_turnover(LINEAR, turnover)
+    assert Fraction(figures.bar_turnover(BTCUSDT, turnover)) == exact
+    in_ticker = figures.ticker_turnover(BTCUSDT, turnover)
     assert abs(Fraction(in_ticker) - exact) <= Fraction(1, 200), "rounded to price decimals"
     assert len(in_ticker.partition(".")[2]) == 2, "always the price's decimals"
 
 
 def test_base_coin_turnover_has_eight_decimals_everywhere() -> None:
-    turnover = INVERSE.turnover(652901, 180)
+    turnover = BTCUSD_PERP.turnover(652901, 180)
     for printed in (
-        figures.bar_turnover(INVERSE, turnover),
-        figures.ticker_turnover(INVERSE, turnover),
-        figures.trade_turnover(INVERSE, 652901, 180),
+        figures.bar_turnover(BTCUSD_PERP, turnover),
+        figures.ticker_turnover(BTCUSD_PERP, turnover),
+        figures.trade_turnover(BTCUSD_PERP, 652901, 180),
     ):
         assert printed == "0.27569264", "18000 / 65290.1"
 
 
 @pytest.mark.parametrize(
     ("price", "quantity", "printed"),
-    [(1149406, 7, "80.45"), (1149406, 2, "22.98"), (3011470, 2, "60.22"), (3011000, 2, "60.22")],
+    [
+        (1_000_990, 1, "10.00"),
+        (1_000_998, 999, "9999.97"),
+        (1_000_000, 1, "10.00"),
+        (99, 10, "0.00"),
+    ],
 )
-def test_the_value_of_a_linear_trade_is_cut_off_as_the_exchange_does(
+def test_the_value_of_a_linear_trade_is_cut_off_and_not_rounded(
     price: int, quantity: int, printed: str
 ) -> None:
-    assert figures.trade_turnover(LINEAR, price, quantity) == printed
+    assert figures.trade_turnover(BTCUSDT, price, quantity) == printed

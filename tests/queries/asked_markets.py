@@ -5,108 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import structs
+from stage import BTCUSD_260626, BTCUSD_PERP, BTCUSDT, mark, open_plant, quote, snapshot, trade
 
-from tickerplant.events import BookSnapshot, BookTicker, Event, MarkPrice, Trade
-from tickerplant.instrument import Instrument, Scale
+from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
-from tickerplant.market.timers import Timers
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.queries import Query, find_method, find_path
-from tickerplant.venue import COINM, USDM, Venue
+from tickerplant.venue import USDM, Venue
 
 START_MS = 1_767_600_000_000
 """A Monday, 2026-01-05 08:00 UTC."""
-DATED_MS = 1_774_598_400_000
 
-LINEAR = Instrument(
-    venue=USDM,
-    symbol="BTCUSDT",
-    pair="BTCUSDT",
-    contract_type="PERPETUAL",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    price=Scale(2),
-    quantity=Scale(3),
-    tick_size=10,
-    step_size=1,
+LINEAR = structs.replace(
+    BTCUSDT,
     min_price=55680,
-    max_price=452976400,
-    min_quantity=1,
+    max_price=452_976_400,
     max_quantity=1_000_000,
     max_market_quantity=120_000,
     sub_types=("PoW",),
 )
-SECOND = msgspec.structs.replace(LINEAR, symbol="ETHUSDT", pair="ETHUSDT", base_asset="ETH")
-INVERSE = Instrument(
-    venue=COINM,
-    symbol="BTCUSD_PERP",
-    pair="BTCUSD",
-    contract_type="PERPETUAL",
-    base_asset="BTC",
-    quote_asset="USD",
-    margin_asset="BTC",
-    price=Scale(1),
-    quantity=Scale(0),
-    tick_size=1,
-    step_size=1,
-    min_price=10000,
-    max_price=45209580,
-    min_quantity=1,
-    max_quantity=1_000_000,
-    max_market_quantity=60_000,
-    contract_size=100,
-    sub_types=("PoW",),
-)
-DATED = msgspec.structs.replace(
-    INVERSE,
-    symbol="BTCUSD_260327",
-    contract_type="CURRENT_QUARTER",
-    delivery_date_ms=DATED_MS,
-)
-OTHER_PAIR = msgspec.structs.replace(
+SECOND = structs.replace(LINEAR, symbol="ETHUSDT", pair="ETHUSDT", base_asset="ETH")
+INVERSE = structs.replace(BTCUSD_PERP, sub_types=("PoW",))
+OTHER_PAIR = structs.replace(
     INVERSE, symbol="ETHUSD_PERP", pair="ETHUSD", base_asset="ETH", contract_size=10
 )
 
 
-def markets_of(
-    *instruments: Instrument, profile: Profile = P2026Q1, start_ms: int = START_MS
-) -> Markets:
-    """Return markets of `instruments` in which nothing has happened."""
-    timers = Timers(start_ms)
-    markets = Markets(instruments[0].venue, profile, timers)
-
-    def tell(_market: Market, _event: Event) -> None:
-        pass
-
-    for instrument in instruments:
-        markets.by_symbol[instrument.symbol] = Market(
-            instrument, profile, timers, tell, reserved_snapshot_ids=True
-        )
-    return markets
+def markets_of(*instruments: Instrument, profile: Profile = P2026Q1) -> Markets:
+    """Return markets of `instruments`, of one venue, in which nothing has happened."""
+    plant = open_plant(instruments, start_ms=START_MS, profile=profile)
+    return plant.venues[instruments[0].venue.name]
 
 
-def open_market(market: Market, now_ms: int = START_MS) -> None:
+def open_market(market: Market) -> None:
     """Give `market` a book, a best price, two trades, a closed aggregate and a mark price."""
-    instrument = market.instrument
-    symbol = instrument.symbol
-    bids, asks = [(6527990, 4215), (6527980, 200)], [(6528000, 3763), (6528010, 2)]
-    funded = instrument.perpetual
+    symbol = market.symbol
+    bids, asks = [(6_527_990, 4215), (6_527_980, 200)], [(6_528_000, 3763), (6_528_010, 2)]
     for event in (
-        BookSnapshot(symbol, 1000, bids, asks, now_ms - 3),
-        BookTicker(symbol, 1000, *bids[0], *asks[0], now_ms - 3),
-        Trade(symbol, 1, 6528000, 25, False, now_ms),
-        Trade(symbol, 2, 6527990, 7, True, now_ms + 1),
-        MarkPrice(
-            symbol=symbol,
-            mark_price=6527540000000,
-            index_price=6529012345678,
-            estimated_settle_price=6530198765432,
-            funding_rate=-8125 if funded else None,
-            next_funding_time_ms=now_ms + 1 if funded else 0,
-            time_ms=now_ms,
-        ),
+        snapshot(1000, bids, asks, START_MS - 3, symbol),
+        quote(1000, bids[0], asks[0], START_MS - 3, symbol),
+        trade(1, START_MS, 6_528_000, 25, symbol=symbol),
+        trade(2, START_MS + 1, 6_527_990, 7, sold=True, symbol=symbol),
+        mark(START_MS, symbol, -8125 if market.instrument.perpetual else None),
     ):
         market.apply(event)
 
@@ -118,7 +60,7 @@ def linear_markets(profile: Profile = P2026Q1) -> Markets:
 
 def coin_markets(profile: Profile = P2026Q1) -> Markets:
     """Return COIN-M with three open markets of two pairs."""
-    return opened(markets_of(INVERSE, DATED, OTHER_PAIR, profile=profile))
+    return opened(markets_of(INVERSE, BTCUSD_260626, OTHER_PAIR, profile=profile))
 
 
 def opened(markets: Markets) -> Markets:

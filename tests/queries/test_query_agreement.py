@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from asked_markets import INVERSE, LINEAR, START_MS, get, markets_of
+from asked_markets import INVERSE, LINEAR, START_MS, get
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from stage import open_plant
 
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
@@ -17,7 +18,6 @@ from tickerplant.market.bars import DAY_MS, MINUTE_MS
 from tickerplant.market.interval import next_open_time, open_time
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
-from tickerplant.market.timers import MINUTE_RANK
 
 gaps_ms = st.integers(0, 200) | st.integers(0, 3 * MINUTE_MS) | st.integers(0, 40 * MINUTE_MS)
 fills = st.tuples(gaps_ms, st.integers(1, 2000), st.integers(1, 500), st.booleans())
@@ -30,23 +30,15 @@ limits = st.integers(1, 1500)
 
 
 def traded(instrument: Instrument, tape: list[tuple[int, int, int, bool]]) -> Markets:
-    """Return a market in which `tape` was traded, its minutes ended as time went by."""
-    markets = markets_of(instrument)
-    market = markets.by_symbol[instrument.symbol]
-    timers = market._timers
-
-    def end_minute(minute_ms: int) -> None:
-        market.roll(minute_ms)
-        timers.at(minute_ms + MINUTE_MS, MINUTE_RANK, end_minute)
-
-    timers.at(START_MS + MINUTE_MS, MINUTE_RANK, end_minute)
+    """Return a market in which `tape` was traded."""
+    plant = open_plant([instrument], start_ms=START_MS)
     now_ms = START_MS
     for number, (gap_ms, price, quantity, sold) in enumerate(tape, start=1):
         now_ms += gap_ms
-        timers.advance(now_ms)
-        market.apply(Trade(market.symbol, number, price, quantity, sold, now_ms))
-    timers.advance(now_ms + 150)
-    return markets
+        plant.advance(now_ms)
+        plant.publish(Trade(instrument.symbol, number, price, quantity, sold, now_ms))
+    plant.advance(now_ms + 150)
+    return plant.venues[instrument.venue.name]
 
 
 def only(markets: Markets) -> Market:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from asked_markets import (
-    DATED_MS,
     LINEAR,
     SECOND,
     START_MS,
@@ -96,7 +95,7 @@ def test_without_a_symbol_every_market_is_listed(path: str) -> None:
 )
 def test_a_pair_selects_its_contracts(path: str) -> None:
     rows: Any = get(coin_markets(), path, pair="btcusd")
-    assert [row["symbol"] for row in rows] == ["BTCUSD_PERP", "BTCUSD_260327"]
+    assert [row["symbol"] for row in rows] == ["BTCUSD_PERP", "BTCUSD_260626"]
 
 
 def test_depth_is_the_same_by_both_transports_and_between_two_changes() -> None:
@@ -279,7 +278,7 @@ def test_the_funding_of_a_contract_that_has_none_is_blank() -> None:
     assert perpetual["markPrice"] == "65275.40000000"
     assert perpetual["lastFundingRate"] == "-0.00008125"
     assert perpetual["interestRate"] == "0.00010000"
-    assert perpetual["nextFundingTime"] == START_MS + 1
+    assert perpetual["nextFundingTime"] == 1_772_006_400_000
     assert (dated["lastFundingRate"], dated["interestRate"]) == ("", "")
     assert dated["nextFundingTime"] == 0
 
@@ -352,7 +351,7 @@ def test_the_rules_of_a_coin_contract() -> None:
     assert list(perpetual) == COIN_CONTRACT
     assert (perpetual["contractSize"], other["contractSize"]) == (100, 10)
     assert perpetual["deliveryDate"] == 4_133_404_800_000, "a perpetual is never delivered"
-    assert (dated["contractType"], dated["deliveryDate"]) == ("CURRENT_QUARTER", DATED_MS)
+    assert (dated["contractType"], dated["deliveryDate"]) == ("CURRENT_QUARTER", 1_782_460_800_000)
     assert [each["filterType"] for each in perpetual["filters"]] == words(
         "PRICE_FILTER LOT_SIZE MARKET_LOT_SIZE MAX_NUM_ORDERS MAX_NUM_ALGO_ORDERS PERCENT_PRICE"
     )
