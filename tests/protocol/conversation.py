@@ -123,7 +123,9 @@ class BarePlayer:
         session, end_ms, seen = self._connected, self._now_ms + duration_ms, []
         while not session.closed and session.next_deadline_ms <= end_ms:
             self._now_ms = session.next_deadline_ms
-            seen += _render(session.tick(self._now_ms))
+            done = _render(session.tick(self._now_ms))
+            assert done, f"nothing happened at the deadline {self._now_ms}"
+            seen += done
         self._now_ms = end_ms
         return seen
 
