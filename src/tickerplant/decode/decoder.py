@@ -25,7 +25,7 @@ MAX_STREAMS = 1 << 16
 
 _HEAD = b'{"stream":"'
 _NECK = b'","data":'
-_HEAD_BYTES = len(_HEAD)
+_NAME_AT = len(_HEAD)
 _NECK_BYTES = len(_NECK)
 
 _ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
@@ -85,6 +85,7 @@ class Decoder:
         self._applied = applied
         self._answered_symbol = answered_symbol
         self._streams: dict[bytes, tuple[str, Read]] = {}
+        """Stream and reader by the usual envelope up to the payload."""
         self._read_time = time_reader()
         self._outline = JsonDecoder(Outline).decode
         self._outlines = JsonDecoder(list[Outline]).decode
@@ -96,25 +97,27 @@ class Decoder:
         Raises:
             DecodeError: it is not JSON, or nothing that a market says.
         """
-        if raw.startswith(_HEAD):
-            end = raw.find(b'"', _HEAD_BYTES)
-            if raw.startswith(_NECK, end):
-                payload = raw[end + _NECK_BYTES : -1]
-                try:
-                    stream, read = self._streams[raw[_HEAD_BYTES:end]]
-                    time_ms, events = read(payload)
-                except (KeyError, ValueError):
-                    pass  # a new stream, another form or another symbol: look closely
-                else:
-                    return stream, payload, time_ms, events
+        start = raw.find(b'"', _NAME_AT) + _NECK_BYTES
+        payload = raw[start:-1]
+        try:
+            stream, read = self._streams[raw[:start]]
+            time_ms, events = read(payload)
+        except (KeyError, ValueError):
+            pass  # a new stream, another form or another symbol: look closely
+        else:
+            return stream, payload, time_ms, events
         return self._decode_any(raw)
 
-    def _remember(self, name: bytes, stream: str) -> tuple[str, Read]:
+    def _reader(self, stream: str) -> Read:
+        envelope = _HEAD + msgspec.json.encode(stream)[1:-1] + _NECK
+        known = self._streams.get(envelope)
+        if known is not None:
+            return known[1]
         if len(self._streams) >= MAX_STREAMS:
             self._streams.clear()
         read = reader(stream, self._instruments) if self._applied(stream) else self._read_time
-        self._streams[name] = stream, read
-        return stream, read
+        self._streams[envelope] = stream, read
+        return read
 
     def _decode_any(self, raw: bytes) -> Message:
         """Decode a message in any shape."""
@@ -143,8 +146,7 @@ class Decoder:
 
     def _pass(self, stream: str, payload: bytes) -> Message:
         """Return a message of `stream`, with its events if they can be built."""
-        name = msgspec.json.encode(stream)[1:-1]
-        _, read = self._streams.get(name) or self._remember(name, stream)
+        read = self._reader(stream)
         try:
             return stream, payload, *read(payload)
         except KeyError:
