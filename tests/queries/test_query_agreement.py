@@ -6,9 +6,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from asked_markets import INVERSE, LINEAR, START_MS, get
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import open_plant
 
@@ -79,11 +78,8 @@ def test_the_day_is_what_was_traded_in_its_window(tape: list[tuple[int, int, int
         assert abs(Fraction(row["priceChangePercent"]) - percent) <= Fraction(1, 2000)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a candle that begins with an empty minute opens at the previous close"
-)
 @given(tape=tapes, interval=intervals)
-@settings(max_examples=25, deadline=None, phases=[Phase.generate])
+@settings(max_examples=25, deadline=None)
 def test_every_candle_is_what_was_traded_in_it(
     tape: list[tuple[int, int, int, bool]], interval: str
 ) -> None:

@@ -35,6 +35,7 @@ _BY_METHOD = {
     for query in QUERIES
     if query.method is not None
     for venue in query.venues
+    if venue.has_market_api
 }
 _BY_PATH = {
     (venue.name, venue.rest_prefix + query.path): query

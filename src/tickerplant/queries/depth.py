@@ -69,36 +69,24 @@ def _texts(instrument: Instrument, levels: list[Level]) -> list[tuple[str, str]]
     return [(prices[price], quantities[quantity]) for price, quantity in levels]
 
 
-_PARAMS = (
-    ONE_SYMBOL,
-    Param(
-        "limit",
-        "limit",
-        read_limit,
-        f"Levels of each side: one of {', '.join(map(str, LIMITS))}.",
-        default=DEFAULT_LIMIT,
-    ),
-)
-# Order Book pages: weight 2 for 5, 10, 20, 50; 5 for 100; 10 for 500; 20 for 1000.
-_WEIGHT = ByLimit(((50, 2), (100, 5), (500, 10), (1000, 20)), unlimited=10)
-_DOC = "The order book, without RPI orders."
-
 QUERIES = (
     Query(
         method="depth",
         path="/v1/depth",
-        venues=(USDM,),
-        weight=_WEIGHT,
-        params=_PARAMS,
+        venues=(USDM, COINM),
+        # Order Book pages: weight 2 for 5, 10, 20, 50; 5 for 100; 10 for 500; 20 for 1000.
+        weight=ByLimit(((50, 2), (100, 5), (500, 10), (1000, 20)), unlimited=10),
+        params=(
+            ONE_SYMBOL,
+            Param(
+                "limit",
+                "limit",
+                read_limit,
+                f"Levels of each side: one of {', '.join(map(str, LIMITS))}.",
+                default=DEFAULT_LIMIT,
+            ),
+        ),
         respond=depth,
-        doc=_DOC,
-    ),
-    Query(
-        path="/v1/depth",
-        venues=(COINM,),
-        weight=_WEIGHT,
-        params=_PARAMS,
-        respond=depth,
-        doc=_DOC,
+        doc="The order book, without RPI orders.",
     ),
 )

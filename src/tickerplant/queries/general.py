@@ -30,16 +30,10 @@ def time(markets: Markets) -> Time:
     return Time(markets.now_ms)
 
 
-# REST pages "Test Connectivity" and "Check Server Time"; the WebSocket API answers both unasked.
+# REST pages "Test Connectivity" and "Check Server Time"; the WebSocket API answers both as well.
 QUERIES = (
     Query(
         method="ping",
-        venues=(USDM,),
-        weight=Flat(1),
-        respond=ping,
-        doc="Test that the server answers.",
-    ),
-    Query(
         path="/v1/ping",
         venues=(USDM, COINM),
         weight=Flat(1),
@@ -48,12 +42,6 @@ QUERIES = (
     ),
     Query(
         method="time",
-        venues=(USDM,),
-        weight=Flat(1),
-        respond=time,
-        doc="The market clock.",
-    ),
-    Query(
         path="/v1/time",
         venues=(USDM, COINM),
         weight=Flat(1),

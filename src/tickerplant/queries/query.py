@@ -16,7 +16,7 @@ class Query(Struct, frozen=True, kw_only=True):
     """One thing that can be asked, and what it weighs."""
 
     method: str | None = None
-    """Its name in the WebSocket API, None if it cannot be asked there."""
+    """Its name in the WebSocket API, where the venue has one for market data; None: not there."""
     path: str | None = None
     """Its path after the venue's REST prefix, None if REST does not have it."""
     venues: tuple[Venue, ...]
