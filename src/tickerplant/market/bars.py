@@ -55,12 +55,22 @@ NO_BARS: Bars = np.empty((0, len(COLUMNS)), dtype=np.int64)
 def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
     """Merge neighbouring rows of `bars` that share a value in `opened_ms`, one row per value.
 
-    `opened_ms` has one ascending value a row: the open time of the longer bar that the row is a
-    part of.
+    A longer bar opens with its first trade, so a row without trades counts only where its
+    neighbours have none either.
+
+    Args:
+        bars: Rows in the order of time.
+        opened_ms: One ascending value a row: the open time of the longer bar that it is a part of.
     """
     if not len(bars):
         return bars
     starts = np.flatnonzero(np.diff(opened_ms, prepend=opened_ms[0] - 1))
+    traded = bars[:, COUNT] > 0
+    if not traded.all():
+        lengths = np.diff(starts, append=len(bars))
+        telling = traded | np.repeat(~np.logical_or.reduceat(traded, starts), lengths)
+        bars, opened_ms = bars[telling], opened_ms[telling]
+        starts = np.flatnonzero(np.diff(opened_ms, prepend=opened_ms[0] - 1))
     ends = np.append(starts[1:], len(bars)) - 1
     merged = np.add.reduceat(bars, starts, axis=0)
     merged[:, OPEN_TIME] = opened_ms[starts]
@@ -68,10 +78,8 @@ def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
     merged[:, HIGH] = np.maximum.reduceat(bars[:, HIGH], starts)
     merged[:, LOW] = np.minimum.reduceat(bars[:, LOW], starts)
     merged[:, CLOSE] = bars[ends, CLOSE]
-    known = np.where(bars[:, FIRST_TRADE_ID] < 0, np.iinfo(np.int64).max, bars[:, FIRST_TRADE_ID])
-    first_ids = np.minimum.reduceat(known, starts)
-    merged[:, FIRST_TRADE_ID] = np.where(merged[:, COUNT] > 0, first_ids, -1)
-    merged[:, LAST_TRADE_ID] = np.maximum.reduceat(bars[:, LAST_TRADE_ID], starts)
+    merged[:, FIRST_TRADE_ID] = bars[starts, FIRST_TRADE_ID]
+    merged[:, LAST_TRADE_ID] = bars[ends, LAST_TRADE_ID]
     return merged
 
 
