@@ -139,10 +139,10 @@ class Minutes:
         if self._last_price != _NEVER:
             self._append(self._running_row())
             self._fill(minute_ms)
-        left = self._oldest_count > 0
+        before = self._window_count + self._count
         self._begin(minute_ms)
         self._sum_window()
-        return left
+        return self._window_count < before
 
     def _running_row(self) -> Bars:
         return np.array(
@@ -189,10 +189,8 @@ class Minutes:
     def _fold_hour(self) -> None:
         """Turn the oldest minutes, up to the next full hour, into one row of `hours`."""
         opened_ms = self._rows[self._first, OPEN_TIME] // HOUR_MS * HOUR_MS
-        end_ms = opened_ms + HOUR_MS
-        count = int((end_ms - self._rows[self._first, OPEN_TIME]) // MINUTE_MS)
-        minutes = self._rows[self._first : self._first + count]
-        hour = combine(minutes, np.full(count, opened_ms))
+        count = int(np.searchsorted(self.closed[:, OPEN_TIME], opened_ms + HOUR_MS))
+        hour = combine(self.closed[:count], np.full(count, opened_ms))
         self.hours = np.concatenate([self.hours[-KEPT_HOURS:], hour])
         self._first += count
 
@@ -218,7 +216,6 @@ class Minutes:
         if len(window) and window[0, OPEN_TIME] < self.window_open_ms:
             window = window[np.searchsorted(window[:, OPEN_TIME], self.window_open_ms) :]
         traded = window[window[:, COUNT] > 0]
-        self._oldest_count = int(window[0, COUNT]) if len(window) == DAY_MS // MINUTE_MS else 0
         self._window_count = int(window[:, COUNT].sum())
         self._window_volume = int(window[:, VOLUME].sum())
         self._window_value = int(window[:, TURNOVER].sum())
