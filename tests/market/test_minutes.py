@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+from stage import BTCUSD_PERP, BTCUSDT, START_MS, trade
+from tape import NaiveBar, naive_bar, naive_minutes, tapes
+
+from tickerplant.events import Trade
+from tickerplant.instrument import Instrument
+from tickerplant.market.bars import (
+    COUNT,
+    DAY_MS,
+    FIRST_TRADE_ID,
+    HOUR_MS,
+    MINUTE_MS,
+    NO_BARS,
+    OPEN_TIME,
+    combine,
+)
+from tickerplant.market.interval import open_times
+from tickerplant.market.minutes import KEPT_MINUTES, Minutes, Statistics
+
+
+def play(minutes: Minutes, tape: list[Trade]) -> None:
+    """Roll and add as a market does."""
+    for each in tape:
+        minutes.roll(each.trade_time_ms // MINUTE_MS * MINUTE_MS)
+        add(minutes, each)
+
+
+def add(minutes: Minutes, each: Trade) -> None:
+    minutes.add(each.price, each.quantity, not each.buyer_is_maker, each.trade_id, each.trade_id)
+
+
+def naive_day(instrument: Instrument, tape: list[Trade], now_ms: int) -> Statistics | None:
+    """The statistics from all trades: the documented window, minute-aligned."""
+    if not tape:
+        return None
+    open_time_ms = (now_ms - DAY_MS) // MINUTE_MS * MINUTE_MS
+    inside = [each for each in tape if each.trade_time_ms >= open_time_ms]
+    last, quantity = tape[-1].price, tape[-1].quantity
+    if not inside:
+        return Statistics(open_time_ms, last, last, last, last, quantity, 0, 0, 0, -1, -1)
+    prices = [each.price for each in inside]
+    return Statistics(
+        open_time_ms,
+        prices[0],
+        max(prices),
+        min(prices),
+        last,
+        quantity,
+        sum(each.quantity for each in inside),
+        sum(instrument.turnover(each.price, each.quantity) for each in inside),
+        len(inside),
+        inside[0].trade_id,
+        inside[-1].trade_id,
+    )
+
+
+@pytest.mark.parametrize("instrument", [BTCUSDT, BTCUSD_PERP], ids=lambda each: each.symbol)
+@given(tapes(), st.lists(st.integers(0, 3 * DAY_MS), max_size=4))
+def test_statistics_equal_a_recount_of_all_trades_at_any_moment(
+    instrument: Instrument, tape: list[Trade], looks: list[int]
+) -> None:
+    minutes = Minutes(instrument, START_MS)
+    moments = sorted({*(START_MS + each for each in looks), *(t.trade_time_ms for t in tape)})
+    done: list[Trade] = []
+    for now_ms in moments:
+        minutes.roll(now_ms // MINUTE_MS * MINUTE_MS)
+        for each in tape[len(done) :]:
+            if each.trade_time_ms > now_ms:
+                break
+            add(minutes, each)
+            done.append(each)
+        assert minutes.statistics() == naive_day(instrument, done, now_ms)
+
+
+@given(tapes())
+def test_closed_minutes_equal_a_recount_and_have_no_holes(tape: list[Trade]) -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    play(minutes, tape)
+    if not tape:
+        assert len(minutes.closed) == len(minutes.running) == 0, "nothing before the first trade"
+        return
+    end_ms = tape[-1].trade_time_ms // MINUTE_MS * MINUTE_MS
+    rows = [*minutes.closed.tolist(), *minutes.running.tolist()]
+    expected = naive_minutes(BTCUSDT, tape, end_ms + MINUTE_MS)
+    assert [NaiveBar(*row) for row in rows] == expected
+
+
+@pytest.mark.parametrize("ahead", [1, 59, 1439, 1440, 1441, 1442, 3000])
+def test_one_long_roll_is_the_same_as_many_short_ones(ahead: int) -> None:
+    jumped, stepped = Minutes(BTCUSDT, START_MS), Minutes(BTCUSDT, START_MS)
+    for minutes in (jumped, stepped):
+        add(minutes, trade(1, START_MS, 100, 7))
+        minutes.roll(START_MS + MINUTE_MS)
+        add(minutes, trade(2, START_MS + MINUTE_MS, 90, 5))
+    until_ms = START_MS + ahead * MINUTE_MS
+    left = [stepped.roll(now_ms) for now_ms in range(START_MS + MINUTE_MS, until_ms + 1, MINUTE_MS)]
+    assert jumped.roll(until_ms) == any(left), "something left the window, or nothing did"
+    assert jumped.statistics() == stepped.statistics()
+    assert jumped.closed.tolist() == stepped.closed.tolist()
+
+
+def test_the_window_drops_a_minute_when_it_is_a_day_and_a_minute_old() -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    add(minutes, trade(1, START_MS, 100, 7))
+    minutes.roll(START_MS + MINUTE_MS)
+    add(minutes, trade(2, START_MS + MINUTE_MS, 90, 5))
+    assert not minutes.roll(START_MS + DAY_MS), "24 h after its begin the minute still counts"
+    day = minutes.statistics()
+    assert day is not None
+    assert (day.open_time_ms, day.count, day.high) == (START_MS, 2, 100)
+    assert minutes.roll(START_MS + DAY_MS + MINUTE_MS), "then its trades leave, and that is told"
+    day = minutes.statistics()
+    assert day is not None
+    assert (day.count, day.open, day.high, day.first_trade_id) == (1, 90, 90, 2)
+    assert minutes.roll(START_MS + DAY_MS + 2 * MINUTE_MS)
+    assert not minutes.roll(START_MS + DAY_MS + 3 * MINUTE_MS), "nothing is left that could leave"
+    assert minutes.statistics() == Statistics(
+        START_MS + 3 * MINUTE_MS, 90, 90, 90, 90, 5, 0, 0, 0, -1, -1
+    )
+
+
+def test_rolling_backwards_or_nowhere_changes_nothing() -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    add(minutes, trade(1, START_MS))
+    before = minutes.statistics()
+    assert not minutes.roll(START_MS)
+    assert not minutes.roll(START_MS - MINUTE_MS)
+    assert minutes.statistics() == before
+    assert len(minutes.closed) == 0
+
+
+def test_an_aggregate_counts_as_many_trades_as_it_has() -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    minutes.add(100, 9, True, 5, 8)
+    row = minutes.running[0].tolist()
+    assert NaiveBar(*row).trades == 4
+    assert NaiveBar(*row)[-2:] == (5, 8)
+
+
+def test_old_minutes_become_hours_without_losing_a_trade() -> None:
+    start_ms = START_MS + 25 * MINUTE_MS
+    minutes = Minutes(BTCUSDT, start_ms)
+    total = KEPT_MINUTES + 3 * 60 + 7
+    tape = [
+        trade(n, start_ms + n * MINUTE_MS, 100 + n % 13, 1 + n % 5, sold=n % 3 == 0)
+        for n in range(total)
+        if n % 4
+    ]
+    play(minutes, tape)
+    assert KEPT_MINUTES - 60 < len(minutes.closed) <= KEPT_MINUTES, "whole hours are folded"
+    assert minutes.closed[0, OPEN_TIME] % HOUR_MS == 0
+    assert (np.diff(minutes.hours[:, OPEN_TIME]) == HOUR_MS).all(), "no hour is missing"
+    assert minutes.hours[-1, OPEN_TIME] + HOUR_MS == minutes.closed[0, OPEN_TIME]
+    for hour in minutes.hours.tolist():
+        inside = [t for t in tape if t.trade_time_ms // HOUR_MS * HOUR_MS == hour[OPEN_TIME]]
+        assert NaiveBar(*hour) == naive_bar(BTCUSDT, inside, hour[OPEN_TIME], 0)
+
+
+def test_a_pause_longer_than_what_is_kept_leaves_every_row_in_its_own_hour() -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    add(minutes, trade(1, START_MS, 100, 7))
+    minutes.roll(START_MS + 100 * MINUTE_MS)
+    add(minutes, trade(2, START_MS + 100 * MINUTE_MS, 90, 5))
+    later_ms = START_MS + (3 * KEPT_MINUTES + 200) * MINUTE_MS
+    minutes.roll(later_ms)
+    assert (np.diff(minutes.closed[:, OPEN_TIME]) == MINUTE_MS).all()
+    assert minutes.closed[-1, OPEN_TIME] == later_ms - MINUTE_MS
+    traded = minutes.hours[minutes.hours[:, COUNT] > 0]
+    opened = [at // HOUR_MS * HOUR_MS for at in (START_MS, START_MS + 100 * MINUTE_MS)]
+    assert traded[:, OPEN_TIME].tolist() == opened
+    assert (np.diff(minutes.hours[:, OPEN_TIME]) > 0).all(), "hours ascend, none is there twice"
+
+
+@given(tapes(), st.integers(0, 40))
+def test_a_loaded_day_continues_as_if_it_had_been_lived(tape: list[Trade], cut: int) -> None:
+    lived = Minutes(BTCUSDT, START_MS)
+    before, after = tape[:cut], tape[cut:]
+    play(lived, before)
+    now_ms = before[-1].trade_time_ms if before else START_MS
+    loaded = Minutes(BTCUSDT, now_ms)
+    loaded.load(np.concatenate([lived.closed, lived.running]))
+    play(lived, after)
+    play(loaded, after)
+    expected = lived.statistics()
+    if expected is not None and not after:
+        expected = structs.replace(expected, last_quantity=0)  # bars do not tell it
+    assert loaded.statistics() == expected
+    assert loaded.closed.tolist() == lived.closed.tolist()
+    assert loaded.running.tolist() == lived.running.tolist()
+
+
+def test_a_loaded_day_that_ended_earlier_is_filled_up_to_now() -> None:
+    day = Minutes(BTCUSDT, START_MS)
+    add(day, trade(1, START_MS, 100, 7))
+    day.roll(START_MS + MINUTE_MS)
+    minutes = Minutes(BTCUSDT, START_MS + 5 * MINUTE_MS)
+    minutes.load(day.closed)
+    assert (np.diff(minutes.closed[:, OPEN_TIME]) == MINUTE_MS).all()
+    assert minutes.closed[:, COUNT].tolist() == [1, 0, 0, 0, 0]
+
+
+@given(tapes(), st.sampled_from(["3m", "1h", "4h", "1d", "1w", "1M"]))
+def test_combined_minutes_are_the_longer_bar_of_the_same_trades(
+    tape: list[Trade], interval: str
+) -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    play(minutes, tape)
+    bars = np.concatenate([minutes.closed, minutes.running])
+    opened_ms = open_times(interval, bars[:, OPEN_TIME])
+    longer = combine(bars, opened_ms)
+    assert longer[:, OPEN_TIME].tolist() == sorted(set(opened_ms.tolist()))
+    last = 0
+    for row in longer.tolist():
+        inside = [
+            each
+            for each in tape
+            if open_times(interval, np.array([each.trade_time_ms]))[0] == row[OPEN_TIME]
+        ]
+        assert NaiveBar(*row) == naive_bar(BTCUSDT, inside, row[OPEN_TIME], last)
+        last = NaiveBar(*row).close
+
+
+def test_nothing_combined_is_nothing() -> None:
+    assert len(combine(NO_BARS, NO_BARS[:, OPEN_TIME])) == 0
+
+
+def test_a_bar_of_empty_bars_has_no_trade_ids() -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    add(minutes, trade(1, START_MS, 100, 7))
+    minutes.roll(START_MS + 11 * MINUTE_MS)
+    (bar,) = combine(minutes.closed[1:], np.zeros(10, dtype=np.int64))
+    assert bar[FIRST_TRADE_ID:].tolist() == [-1, -1]
