@@ -237,6 +237,18 @@ def test_bad_lines_are_left_out_and_the_first_is_told(tmp_path: Path) -> None:
     assert replay.readiness.warnings == replay.source.problems
 
 
+def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:
+    payloads = [trade(1), *(trade(n, symbol="NEWUSDT") for n in (20_000, 20_001))]
+    first = [(1, "btcusdt@trade", payloads[0])] * 20_000
+    late = [(n, "newusdt@trade", payload) for n, payload in enumerate(payloads[1:], 2)]
+    replay = Replay([recorded(tmp_path / "r", first + late)], {})
+    replay.run()
+    told = [problem for problem in replay.source.problems if "not applied" in problem]
+    assert len(told) == 1, "one kind, one line"
+    assert told[0].endswith("sent on but not applied: unknown symbol")
+    assert replay.source.messages == 20_002
+
+
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 4.0), (10.0, 0.4)])
 def test_the_pace_is_that_of_the_receive_times(
     speed: float, seconds: float, tmp_path: Path

@@ -23,6 +23,9 @@ from tickerplant.events import Event
 MAX_STREAMS = 1 << 16
 """Stream names whose readers are remembered; beyond, all are forgotten and made anew."""
 
+ANSWERS = "answers"
+"""Kind of the messages that answer the collector itself; nothing is missing without them."""
+
 _HEAD = b'{"stream":"'
 _NECK = b'","data":'
 _NAME_AT = len(_HEAD)
@@ -140,7 +143,7 @@ class Decoder:
             raise DecodeError(f"{raw[:60]!r}: {error}") from None
         is_answer = outline.request_id is not None or bytes(outline.result) or bytes(outline.error)
         if address or is_answer:
-            self.unapplied["answers"] += 1
+            self.unapplied[ANSWERS] += 1
             return "", body, 0, ()
         raise DecodeError(f"{raw[:60]!r}: neither a stream, an event nor an answer")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tickerplant.decode.decoder import Decoder
+from tickerplant.decode.decoder import ANSWERS, Decoder
 from tickerplant.errors import DecodeError
 from tickerplant.events import BookSnapshot, Event
 from tickerplant.plant import Plant
@@ -94,6 +94,12 @@ class Player:
                     self._publish(events[1:])
             else:
                 self._publish(events)
+
+    def report_unapplied(self) -> None:
+        """Report every kind of message that was sent on but could not be applied."""
+        for kind in self.decoder.unapplied:
+            if kind != ANSWERS:
+                self._report(f"{self._file.path}: sent on but not applied: {kind}")
 
     def _publish(self, events: Iterable[Event]) -> None:
         """Publish events that have no message of their own."""

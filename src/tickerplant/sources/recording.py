@@ -91,9 +91,16 @@ class RecordingSource:
                 await self._play_in_step(runs, status, progress)
             else:
                 await self._play_freely(runs, readers, progress)
-        self._look_at_books()
+        self._look_around()
         await readers.wait_clear(STALLED_S)
         status.ready(False, "the recording is over")
+        self._log.info(
+            "= the recording is over",
+            messages=self.messages,
+            skipped_lines=sum(recording.skipped for recording in self._recordings),
+            undecodable=sum(player.undecodable for player in self._players),
+            unapplied=sum(player.decoder.unapplied.total() for player in self._players),
+        )
 
     async def _play_freely(
         self, runs: Iterator[tuple[int, list[Line]]], readers: Readers, progress: Progress
@@ -108,7 +115,7 @@ class RecordingSource:
                 if readers.congested:
                     await readers.wait_clear(STALLED_S)
                 if progress.tell(self.messages):
-                    self._look_at_books()
+                    self._look_around()
 
     async def _play_in_step(
         self, runs: Iterator[tuple[int, list[Line]]], status: Status, progress: Progress
@@ -134,7 +141,7 @@ class RecordingSource:
                 if wait_s <= 0:
                     await asyncio.sleep(0)
                 if progress.tell(self.messages):
-                    self._look_at_books()
+                    self._look_around()
 
     def _play(self, index: int, lines: Sequence[Line]) -> None:
         self._players[index].play(lines)
@@ -148,8 +155,10 @@ class RecordingSource:
             shown = ", ".join(without[:SHOWN_SYMBOLS]) + more
             self._report(f"{shown}: book-derived streams are silent: no depth was recorded")
 
-    def _look_at_books(self) -> None:
-        """Say of every recorded book that is not whole why it is not, once per reason."""
+    def _look_around(self) -> None:
+        """Say what was not applied, and of every book that is not whole why it is not."""
+        for player in self._players:
+            player.report_unapplied()
         for symbol, market in self._plant.markets.items():
             if symbol not in self._depth:
                 continue
