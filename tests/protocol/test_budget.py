@@ -114,6 +114,14 @@ def test_a_request_during_a_ban_does_not_lengthen_it() -> None:
     assert budget.refusals == 13, "every refused request is counted"
 
 
+def test_refusals_before_a_ban_do_not_count_after_it() -> None:
+    budget = Budget(SMALL)
+    assert [budget.charge("a", 21, NOON_MS) for _ in range(3)][-1].banned_until_ms, "the third bans"
+    after = budget.charge("a", 1, NOON_MS + 50_000)
+    assert after.refused, "the minute's budget is still used up"
+    assert after.banned_until_ms is None, "the first refusal after a ban brings no other"
+
+
 def test_an_unenforced_budget_counts_and_refuses_nothing() -> None:
     budget = Budget(msgspec.structs.replace(SMALL, connection_attempts=1), enforced=False)
     charges = [budget.charge("a", 21, NOON_MS) for _ in range(10)]

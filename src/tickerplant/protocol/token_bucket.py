@@ -18,9 +18,9 @@ class TokenBucket:
 
     def take(self, now_ms: int) -> bool:
         """Remove one token and return True, or return False if there is none."""
-        elapsed_ms = max(0, now_ms - self._filled_ms)
-        self._level = min(self._full, self._level + elapsed_ms * self._rate_per_s)
-        self._filled_ms += elapsed_ms
+        gained = (now_ms - self._filled_ms) * self._rate_per_s
+        self._level = min(self._full, self._level + gained)
+        self._filled_ms = now_ms
         if self._level < 1000:
             return False
         self._level -= 1000
