@@ -15,6 +15,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from math import inf
 from typing import Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
 
 import msgspec
@@ -27,6 +28,11 @@ from tickerplant.venue import COINM, USDM
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_NAMES = "at least one name, several separated by commas"
+_ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
+_EARLIEST_MS = 1_262_304_000_000
+_LATEST_MS = 4_102_444_800_000
+_LONGEST_MS = 36_525 * 86_400_000
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -37,10 +43,10 @@ def duration_ms(text: object) -> int:
         ValueError: `text` is not a duration.
     """
     match = _DURATION.fullmatch(str(text).strip())
-    if match is None:
-        raise ValueError("a duration such as 90s, 15m, 2h or 1d")
-    number, unit = match.groups()
-    return round(float(number) * _UNIT_MS[unit or "s"])
+    milliseconds = float(match[1]) * _UNIT_MS[match[2] or "s"] if match else inf
+    if milliseconds > _LONGEST_MS:
+        raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at most a century")
+    return round(milliseconds)
 
 
 def instant_ms(text: object) -> int:
@@ -50,30 +56,37 @@ def instant_ms(text: object) -> int:
         ValueError: `text` is neither.
     """
     plain = str(text).strip()
-    if plain.isdecimal() and len(plain) > len("20260101"):
-        return int(plain)
     try:
-        moment = datetime.fromisoformat(plain)
-    except ValueError:
+        if plain.isdecimal() and len(plain) > len("20260101"):
+            milliseconds = int(plain)
+        else:
+            moment = datetime.fromisoformat(plain)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            milliseconds = round(moment.timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        milliseconds = -1
+    if not _EARLIEST_MS <= milliseconds < _LATEST_MS:
         raise ValueError(
-            "an ISO date such as 2026-01-31T12:00:00 (UTC), or milliseconds since 1970"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1_000)
+            "an ISO date such as 2026-01-31T12:00:00 (UTC), or milliseconds since 1970, "
+            "between 2010 and 2100"
+        )
+    return milliseconds
 
 
 def names(text: object) -> tuple[str, ...]:
     """Return a comma-separated text, or a list of such texts, as a tuple without blanks.
 
     Raises:
-        ValueError: `text` is neither.
+        ValueError: `text` is neither, or has no name.
     """
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
-        raise ValueError("names separated by commas")
+        raise ValueError(_NAMES)
     parts = (part.strip() for each in texts for part in each.split(","))
-    return tuple(part for part in parts if part)
+    if not (named := tuple(part for part in parts if part)):
+        raise ValueError(_NAMES)
+    return named
 
 
 def assignments(text: object) -> dict[str, int]:
@@ -89,7 +102,7 @@ def assignments(text: object) -> dict[str, int]:
     try:
         return {name.strip(): int(value) for name, value in pairs}
     except ValueError:
-        raise ValueError("NAME=NUMBER, separated by commas") from None
+        raise ValueError(_ASSIGNMENTS) from None
 
 
 Parser = Callable[[object], object]

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tickerplant.cli import main
+from tickerplant.config import COMMANDS, settings_of
+
+TIMEOUT_S = 30
+FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
+SMALL = ("simulate", *FREE_PORTS, "--symbols", "BTCUSDT,BTCUSD_PERP")
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Run the program in this process; return its status and what it printed."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    output = capsys.readouterr()
+    return int(end.value.code or 0), output.out, output.err
+
+
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the program as a user does."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("TICKERPLANT_")
+    }
+    command = [sys.executable, "-m", "tickerplant", *arguments]
+    with subprocess.Popen(  # noqa: S603  # our own program
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run("--version", capsys=capsys)
+    assert status == 0
+    assert re.fullmatch(r"tickerplant \d+\.\d+\.\d+\n", out)
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_help_lists_every_setting(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(command, "--help", capsys=capsys)
+    assert status == 0
+    for setting in settings_of(COMMANDS[command]):
+        assert f"--{setting.option} " in out
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("streams", "<symbol>@miniTicker"), ("queries", "ticker.book")],
+)
+def test_the_reference_tables_are_printed(
+    command: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = run(command, capsys=capsys)
+    assert status == 0
+    assert expected in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("simulate", "--usdm-port", "x"), "--usdm-port: 'x' is not usable"),
+        (("simulate", "--bogus"), "No such option '--bogus'"),
+        (("nonsense",), "No such command 'nonsense'"),
+        (("replay",), "Missing argument 'PATH...'"),
+        (("replay", "no/such/file.gz"), "no/such/file.gz"),
+        (("simulate", "--config", "no.toml"), "--config: 'no.toml'"),
+        ((*SMALL, "--limit", "sped=1"), "--limit: 'sped' is not usable, expected one of"),
+        ((*SMALL, "--limit", "max_streams=0"), "max_streams: 0 is not usable"),
+        (("simulate", "--symbols", "NONESUCH"), "NONESUCH"),
+        (("simulate", "--symbols", ""), "--symbols: "),
+        (("simulate", "--limit", ""), "--limit: "),
+    ],
+)
+def test_what_the_user_gets_wrong_ends_with_a_line_and_status_2(
+    arguments: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(*arguments, capsys=capsys)
+    assert status == 2, err
+    assert expected in err
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, _, err = run(*SMALL, "--usdm-port", port, capsys=capsys)
+    assert status == 2
+    assert f"--usdm-port: {port} is not usable, expected a free port" in err
+
+
+def test_what_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are notes\n" * 10, encoding="utf-8")
+    status, _, err = run("replay", str(path), *FREE_PORTS, capsys=capsys)
+    assert status == 2
+    assert str(path) in err
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_simulation_prints_its_addresses_answers_and_ends_cleanly(sign: signal.Signals) -> None:
+    with started(*SMALL, "--log-format", "json") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        addresses = re.findall(r"http://(127\.0\.0\.1:\d+)$", "".join(lines[:2]), re.MULTILINE)
+        assert len(addresses) == 2, lines
+        assert "curl" in lines[3]
+        assert f"ws://{addresses[0]}/ws/btcusdt@miniTicker" in lines[4]
+        asked = http.client.HTTPConnection(addresses[0], timeout=TIMEOUT_S)
+        asked.request("GET", "/fapi/v1/ticker/bookTicker?symbol=BTCUSDT")
+        assert float(json.loads(asked.getresponse().read())["bidPrice"]) > 0
+        asked.close()
+        process.send_signal(sign)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    assert re.fullmatch(
+        r"Served 0 messages, 0 bytes, to 0 connections from [\d,]+ events in [\d.]+ s\.\n", out
+    )
+    assert "Traceback" not in err
+
+
+def test_a_simulation_ends_when_its_time_is_up() -> None:
+    with started(*SMALL, "--start", "2026-01-01", "--duration", "2s", "--speed", "0") as process:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1].startswith("Served 0 messages")
+
+
+def test_a_replay_can_leave_at_its_end(tmp_path: Path) -> None:
+    trade = {"e": "trade", "E": 1767225600001, "T": 1767225600000, "s": "BTCUSDT", "t": 1}
+    trade |= {"p": "65280.10", "q": "0.001", "X": "MARKET", "m": True}
+    line = json.dumps({"stream": "btcusdt@trade", "data": trade}, separators=(",", ":"))
+    path = tmp_path / "trades.txt"
+    path.write_text(f"1767225600002000000 {line}\n", encoding="utf-8")
+    options = (*FREE_PORTS, "--speed", "0", "--wait-for", "0", "--exit-at-end")
+    with started("replay", str(path), *options) as process:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    assert " from 1 events in " in out.splitlines()[-1]

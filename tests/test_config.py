@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.config import (
+    COMMANDS,
+    ReplaySettings,
+    SimulateSettings,
+    duration_ms,
+    instant_ms,
+    read_file,
+    resolve,
+    settings_of,
+)
+from tickerplant.errors import ConfigError
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_every_setting_has_help_that_is_one_sentence_and_names_that_derive_from_it() -> None:
+    for kind in COMMANDS.values():
+        for setting in settings_of(kind):
+            assert setting.help_text.endswith("."), setting.option
+            assert setting.environment == "TICKERPLANT_" + setting.option.replace("-", "_").upper()
+            assert setting.key == setting.option.replace("-", "_")
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path: Path) -> None:
+    file = read_file(write(tmp_path / "a.toml", "usdm_port = 1\ncoinm_port = 2\nspeed = 3\n"))
+    environment = {"TICKERPLANT_COINM_PORT": "4", "TICKERPLANT_SPEED": "5"}
+    settings = resolve("simulate", SimulateSettings, {"speed": "6"}, environment, file)
+    assert (settings.usdm_port, settings.coinm_port, settings.speed) == (1, 4, 6.0)
+    assert settings.host == "127.0.0.1"
+
+
+def test_a_table_of_the_command_beats_the_top_of_the_file_and_is_for_it_alone(
+    tmp_path: Path,
+) -> None:
+    file = read_file(write(tmp_path / "a.toml", "speed = 2\nseed = 7\n[replay]\nspeed = 0\n"))
+    assert resolve("replay", ReplaySettings, {}, {}, file).speed == 0.0
+    simulated = resolve("simulate", SimulateSettings, {}, {}, file)
+    assert (simulated.speed, simulated.seed) == (2.0, 7)
+
+
+def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
+    text = (
+        'start = "2026-01-31"\nduration = "90s"\nsymbols = ["BTCUSDT", "ETHUSDT"]\n'
+        "weights = false\nintensity = 0.5\n[limit]\nlifetime_ms = 5\n"
+    )
+    settings = resolve(
+        "simulate", SimulateSettings, {}, {}, read_file(write(tmp_path / "a.toml", text))
+    )
+    assert settings.start_ms == 1_769_817_600_000
+    assert settings.duration_ms == 90_000
+    assert settings.symbols == ("BTCUSDT", "ETHUSDT")
+    assert settings.weights is False
+    assert settings.limits == {"lifetime_ms": 5}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("usdm_port", "x", "--usdm-port: 'x' is not usable, expected a whole number"),
+        ("usdm_port", "65536", "expected a whole number <= 65535"),
+        ("speed", "-1", "--speed: '-1' is not usable, expected a number >= 0"),
+        ("speed", "fast", "expected a number"),
+        ("seed", "-1", "expected a whole number >= 0"),
+        ("intensity", "0", "expected a number > 0"),
+        ("symbol_count", "0", "expected a whole number >= 1"),
+        ("routing", "loose", "--routing: 'loose' is not usable, expected one of lenient, strict"),
+        ("log_format", "xml", "expected one of text, json"),
+        ("weights", "perhaps", "expected true or false"),
+        ("start_ms", "soon", "--start: 'soon' is not usable, expected an ISO date"),
+        ("start_ms", "1999-12-31", "between 2010 and 2100"),
+        ("start_ms", "9" * 400, "between 2010 and 2100"),
+        ("duration_ms", "9" * 400 + "d", "at most a century"),
+        (
+            "duration_ms",
+            "1 week",
+            "--duration: '1 week' is not usable, expected a duration such as",
+        ),
+        ("limits", "lifetime_ms", "--limit: 'lifetime_ms' is not usable, expected NAME=NUMBER"),
+        ("profile", "2019", "profile: '2019' is not usable, expected one of 2026q1"),
+    ],
+)
+def test_a_bad_value_says_which_where_and_what_was_expected(
+    field: str, value: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        resolve("simulate", SimulateSettings, {field: value}, {})
+    assert message in str(error.value)
+
+
+def test_a_bad_value_of_the_environment_is_named_as_such() -> None:
+    with pytest.raises(ConfigError, match="TICKERPLANT_SPEED: 'x'"):
+        resolve("simulate", SimulateSettings, {}, {"TICKERPLANT_SPEED": "x"})
+
+
+def test_a_bad_value_of_the_file_is_named_as_such(tmp_path: Path) -> None:
+    file = read_file(write(tmp_path / "a.toml", '[replay]\nwait_for = "x"\n'))
+    with pytest.raises(ConfigError, match=r"wait_for in \[replay\] of the file: 'x'"):
+        resolve("replay", ReplaySettings, {}, {}, file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sped = 1", "'sped' is not usable, expected a setting: "),
+        ("[replay]\nseed = 1", r"[replay] in "),
+        ("[relay]\nspeed = 1", "'relay' is not usable"),
+        ("speed = ", "expected a TOML file"),
+    ],
+)
+def test_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_file(write(tmp_path / "a.toml", text))
+    assert message in str(error.value)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"--config: 'none\.toml' is not usable"):
+        read_file("none.toml")
+
+
+@given(st.integers(min_value=0, max_value=10**4), st.sampled_from(["ms", "s", "m", "h", "d", ""]))
+def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None:
+    seconds = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}[unit]
+    assert duration_ms(f"{number}{unit}") == round(number * seconds * 1_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-01", "2026-01-01T00:00", "2026-01-01T00:00:00Z", "2026-01-01T02:00:00+02:00"],
+)
+def test_an_instant_is_utc_unless_it_says_otherwise(text: str) -> None:
+    assert instant_ms(text) == 1_767_225_600_000
+    assert instant_ms("1767225600000") == instant_ms(text)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_an_instant_and_a_duration_or_is_refused_with_words(text: str) -> None:
+    for parse in (instant_ms, duration_ms):
+        try:
+            refusal = "such as" if parse(text) >= 0 else ""
+        except ValueError as error:
+            refusal = str(error)
+        assert "such as" in refusal, "the refusal does not say what was expected"

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from tickerplant import logs
+
+
+@pytest.fixture
+def written() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration() -> object:
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers.clear()
+
+
+def test_a_line_for_people_has_time_text_and_fields(written: io.StringIO) -> None:
+    logs.configure("text", "info", written)
+    logs.logger().info("c1 = open", path="/ws", note="two words")
+    time, _, rest = written.getvalue().partition(" ")
+    assert time.endswith("Z")
+    assert rest == "c1 = open path=/ws note='two words'\n"
+
+
+def test_a_line_for_programs_is_one_json_object(written: io.StringIO) -> None:
+    logs.configure("json", "info", written)
+    logs.logger().warning("c1 ! bad", code=3)
+    line = json.loads(written.getvalue())
+    assert {key: line[key] for key in ("event", "level", "code")} == {
+        "event": "c1 ! bad",
+        "level": "warning",
+        "code": 3,
+    }
+
+
+def test_what_is_below_the_level_is_not_written(written: io.StringIO) -> None:
+    logs.configure("text", "warning", written)
+    logs.logger().info("c1 = open")
+    assert written.getvalue() == ""
+
+
+def test_a_control_character_of_a_client_does_not_reach_the_terminal(
+    written: io.StringIO,
+) -> None:
+    logs.configure("text", "info", written)
+    logs.logger().info("c1 = open", path="/ws/\x1b[2J\nc2 = forged")
+    assert "\x1b" not in written.getvalue()
+    assert written.getvalue().count("\n") == 1
+
+
+def test_a_complaint_is_logged_once_a_kind_and_counted_every_time(written: io.StringIO) -> None:
+    logs.configure("text", "info", written)
+    complaints = logs.Complaints()
+    for number in range(3):
+        complaints.add("flood", f"c{number} ! flood")
+    complaints.add("other thing", "c9 ! other thing")
+    assert complaints.counts == {"flood": 3, "other thing": 1}
+    assert written.getvalue().count("\n") == 2
+    assert "c0 ! flood" in written.getvalue()
+
+
+def test_kinds_beyond_the_bound_are_counted_together() -> None:
+    complaints = logs.Complaints()
+    for number in range(logs.MAX_KINDS + 5):
+        complaints.add(f"kind {number}", "!")
+    assert len(complaints.counts) == logs.MAX_KINDS + 1
+    assert complaints.counts["other"] == 5
