@@ -17,7 +17,9 @@ from asked_markets import (
     opened,
 )
 from msgspec import structs
+from stage import snapshot
 
+from tickerplant.errors import RequestError
 from tickerplant.events import BookTicker, DepthUpdate, Trade
 from tickerplant.market.markets import Markets
 from tickerplant.profile import CURRENT
@@ -152,6 +154,18 @@ def test_the_book_ticker_method_has_the_id_of_the_change() -> None:
     assert call(markets, "ticker.book") == [row, row | {"symbol": "ETHUSDT"}]
     del row["lastUpdateId"]
     assert get(markets, "/v1/ticker/bookTicker", symbol="BTCUSDT") == row
+
+
+def test_a_book_that_has_just_opened_has_best_prices() -> None:
+    markets = markets_of(LINEAR)
+    market = markets.by_symbol["BTCUSDT"]
+    market.apply(snapshot(1000, [(6_527_990, 4215)], [], START_MS))
+    with pytest.raises(RequestError, match="a side of the book is empty"):
+        call(markets, "ticker.book", symbol="BTCUSDT")
+    market.apply(snapshot(1002, [(6_527_990, 4215)], [(6_528_000, 3763)], START_MS))
+    answer: Any = call(markets, "ticker.book", symbol="BTCUSDT")
+    assert (answer["lastUpdateId"], answer["time"]) == (1002, START_MS)
+    assert (answer["bidPrice"], answer["askQty"]) == ("65279.90", "3.763")
 
 
 def test_a_best_price_that_is_newer_than_a_broken_book_is_known() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from tickerplant.events import BookTicker
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
@@ -46,14 +47,28 @@ def best_prices_without_id(
     return rows(markets, market, None, _best_prices_without_id)
 
 
+def _last_quote(market: Market) -> BookTicker:
+    """Return the last book ticker, or what it would be if the book has not changed since it opened.
+
+    A source may deliver book tickers without a book; those of a book that broke off are old.
+
+    Raises:
+        RequestError: neither is known.
+    """
+    quote, book = market.book_ticker, market.book
+    if quote is not None and (market.book_live or quote.update_id > book.last_update_id):
+        return quote
+    what = f"The best price of {market.symbol}"
+    if not market.book_live:
+        raise refusal.unknown_yet(what, market.book_sync.reason)
+    bid, ask = book.best_bid, book.best_ask
+    if bid is None or ask is None:
+        raise refusal.unknown_yet(what, "a side of the book is empty")
+    return BookTicker(market.symbol, book.last_update_id, *bid, *ask, book.transaction_time_ms)
+
+
 def _best_prices(market: Market) -> BestPrices:
-    best = market.book_ticker
-    if best is None:
-        reason = "the book has no two sides" if market.book_live else market.book_sync.reason
-        raise refusal.unknown_yet(f"The best price of {market.symbol}", reason)
-    # A source may deliver best prices without a book; those of a book that broke off are old.
-    if not market.book_live and best.update_id <= market.book.last_update_id:
-        raise refusal.unknown_yet(f"The best price of {market.symbol}", market.book_sync.reason)
+    best = _last_quote(market)
     instrument = market.instrument
     prices, quantities = instrument.price.text, instrument.quantity.text
     return BestPrices(

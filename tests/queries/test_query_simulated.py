@@ -1,0 +1,105 @@
+"""A simulated market answers fully from the first second, and its answers agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from asked_markets import START_MS, get
+
+from tickerplant.market.interval import INTERVALS
+from tickerplant.market.markets import Markets
+from tickerplant.plant import Plant
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import open_market
+
+SYMBOLS = ("BTCUSDT", "BTCUSD_PERP")
+OPENED_MS = START_MS + 55_456
+"""In the middle of a minute that ends while the market is played."""
+PLAYED_MS = 7_000
+CHECKED = 30
+"""Candles of an interval that are made again from minutes, the latest ones."""
+
+
+@pytest.fixture
+def exchange() -> SimulatedExchange:
+    return SimulatedExchange(instruments(OPENED_MS, SYMBOLS), seed=5, start_ms=OPENED_MS)
+
+
+@pytest.fixture
+def plant(exchange: SimulatedExchange) -> Plant:
+    opened = Plant(exchange.instruments, start_ms=OPENED_MS, reserved_snapshot_ids=True)
+    open_market(opened, exchange)
+    return opened
+
+
+def moments(plant: Plant, exchange: SimulatedExchange) -> Iterator[Markets]:
+    """Yield the markets of both venues at the opening and after some seconds of trading."""
+    yield from plant.venues.values()
+    end_ms = OPENED_MS + PLAYED_MS
+    while exchange.next_time_ms <= end_ms:
+        time_ms, events = exchange.step()
+        plant.advance(time_ms)
+        for event in events:
+            plant.publish(event)
+    plant.advance(end_ms)
+    yield from plant.venues.values()
+
+
+def test_every_answer_is_full_and_agrees_with_the_others(
+    plant: Plant, exchange: SimulatedExchange
+) -> None:
+    for markets in moments(plant, exchange):
+        symbol = next(iter(markets.by_symbol))
+        day = only(get(markets, "/v1/ticker/24hr", symbol=symbol))
+        minutes = candles(markets, symbol, "1m")
+        window = [row for row in minutes if row[0] >= day["openTime"]]
+        traded = [row for row in window if row[8]]
+        assert len(window) == 24 * 60 + 1, "every minute of the window"
+        assert sum(row[8] for row in window) == day["count"]
+        assert sum(Fraction(row[5]) for row in window) == Fraction(day["volume"])
+        assert Fraction(traded[0][1]) == Fraction(day["openPrice"])
+        assert max(Fraction(row[2]) for row in traded) == Fraction(day["highPrice"])
+        assert min(Fraction(row[3]) for row in traded) == Fraction(day["lowPrice"])
+        price = only(get(markets, "/v1/ticker/price", symbol=symbol))
+        assert price["price"] == day["lastPrice"] == minutes[-1][4]
+        best = only(get(markets, "/v1/ticker/bookTicker", symbol=symbol))
+        depth: Any = get(markets, "/v1/depth", symbol=symbol, limit=5)
+        assert depth["bids"][0] == [best["bidPrice"], best["bidQty"]]
+        assert depth["asks"][0] == [best["askPrice"], best["askQty"]]
+        trades: Any = get(markets, "/v1/trades", symbol=symbol)
+        assert trades[-1]["id"] == day["lastId"]
+        assert only(get(markets, "/v1/premiumIndex", symbol=symbol))["interestRate"]
+
+
+def test_candles_of_every_interval_are_made_of_the_minutes(
+    plant: Plant, exchange: SimulatedExchange
+) -> None:
+    for markets in moments(plant, exchange):
+        symbol = next(iter(markets.by_symbol))
+        minutes = candles(markets, symbol, "1m")
+        for interval in INTERVALS:
+            rows = candles(markets, symbol, interval)
+            assert rows, f"there are {interval} candles"
+            for row in rows[-CHECKED:]:
+                parts = [each for each in minutes if row[0] <= each[0] <= row[6]]
+                if row[0] < minutes[0][0] or not parts:
+                    continue
+                assert sum(each[8] for each in parts) == row[8], "trades"
+                assert sum(Fraction(each[5]) for each in parts) == Fraction(row[5]), "volume"
+                assert sum(Fraction(each[7]) for each in parts) == Fraction(row[7]), "turnover"
+                assert parts[-1][4] == row[4], "close"
+
+
+def candles(markets: Markets, symbol: str, interval: str) -> list[Any]:
+    """Return as many candles as can be asked for at once."""
+    rows: Any = get(markets, "/v1/klines", symbol=symbol, interval=interval, limit=1500)
+    return list(rows)
+
+
+def only(answer: Any) -> Any:
+    """Return the row of an object, or of an array of one."""
+    return answer[0] if isinstance(answer, list) else answer
