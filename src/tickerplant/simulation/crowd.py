@@ -18,11 +18,16 @@ from tickerplant.simulation.value import Valuation
 
 ANSWERS = ((0.35, 0.6), (0.40, 6.0), (0.17, 60.0), (0.08, 500.0))
 """How makers answer: share of the answers, and their mean delay in milliseconds."""
-TRAIN = 9.0
+TRAIN = 12.0
 """Mean number of changes of best quantities in one train."""
-IDLE_TRAIN = 3.0
+SLOW_SHARE = 0.4
+SLOW_TRAIN = 7.0
+"""Part of the trains that is slow, and their mean number of changes."""
+IDLE_TRAIN = 4.0
 FOLLOWED = 0.9
 """Chance that an emptied best price is followed by the other side instead of refilled."""
+GLANCE_TRAINS = 0.12
+"""Trains of quotes that answer a look at the leading contract."""
 LOOK = 0.3
 """Chance that an order makes those who follow this contract look at it."""
 
@@ -97,7 +102,7 @@ class Crowd:
 
     def _plan_quote(self) -> None:
         rate = self._idle_trains * self._activity()
-        self.pit.after(1 + int(self._exponential(rate)), self._idle_quote, self._train(IDLE_TRAIN))
+        self.pit.after(1 + int(self._exponential(rate)), self._idle_quote, -self._train(IDLE_TRAIN))
 
     def _idle_sweep(self, _: int) -> None:
         self.ladder.sweep()
@@ -118,6 +123,11 @@ class Crowd:
         """Let the touch makers compare their quotes with the worth soon."""
         if abs(self.touch.distance()) > self.touch.hop:
             self.touch.react(int(self._exponential(1 / 3)))
+
+    def glance(self) -> None:
+        """React to a look at the leading contract, already in the worth."""
+        self.look()
+        self._answer(GLANCE_TRAINS, 0.0)
 
     def _stale(self, up: bool) -> None:
         """Let a taker be faster than the makers, or not."""
@@ -154,7 +164,9 @@ class Crowd:
         """Requote: about `trains` trains of best quantities and `sweeps` sweeps."""
         random, after = self._random, self.pit.after
         for _ in range(int(trains + random())):
-            after(self._delay_ms(), self.touch.quote, self._train(TRAIN))
+            slow = random() < SLOW_SHARE
+            train = -self._train(SLOW_TRAIN) if slow else self._train(TRAIN)
+            after(self._delay_ms(), self.touch.quote, train)
         for _ in range(int(sweeps + random())):
             after(self._delay_ms(), self.ladder.sweep)
 

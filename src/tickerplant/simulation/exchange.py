@@ -228,7 +228,7 @@ class SimulatedExchange:
         units = 10**instrument.price.decimals
         basis = basis_to_delivery(instrument, self._agenda.now_ms)
         valuation.look(desk.value.price * units, basis)
-        listing.crowd.look()
+        listing.crowd.glance()
 
     def _second(self, _: int) -> None:
         """Let a whole second strike: activities change, mark prices are told."""
@@ -258,7 +258,7 @@ class SimulatedExchange:
         )
 
 
-NEWS_VOLATILITY = 0.8
+NEWS_VOLATILITY = 0.9
 """Part of a coin's volatility that comes with news; trading makes the rest."""
 
 

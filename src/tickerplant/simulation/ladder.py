@@ -13,9 +13,11 @@ from bisect import bisect_left
 from itertools import pairwise
 from math import exp
 from random import Random
+from typing import TypeAlias
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from tickerplant.events import Level
 from tickerplant.simulation.pit import Pit
@@ -63,6 +65,10 @@ class Zone(Struct, frozen=True):
         return self.occupancy + (1 - self.occupancy) * self.add
 
 
+Visit: TypeAlias = tuple[int, int, int, float, float, float]
+"""The fields of a zone, in their order."""
+
+
 class LadderMakers:
     """All makers of one contract who quote behind the best prices."""
 
@@ -73,6 +79,7 @@ class LadderMakers:
         self._sizes = sizes.ladder
         self._style = style
         self._tick = pit.instrument.tick_size
+        self._step = pit.instrument.step_size
         self._wall = 100 * self._tick
         self._lowest = pit.instrument.min_price
         self._highest = pit.instrument.max_price
@@ -101,10 +108,14 @@ class LadderMakers:
             grid,
             min(occupancy * drop / (1 - occupancy), 1.0),
             drop,
-            min(1 + middle_bp / GROWTH_BP, GROWTH_LIMIT),
+            self._scale(middle_bp),
         )
 
-    def _schedule(self) -> tuple[list[Zone], float]:
+    def _scale(self, distance_bp: float) -> float:
+        near = self._style.near_quantity if distance_bp < 1 else 1.0
+        return near * min(1 + distance_bp / GROWTH_BP, GROWTH_LIMIT)
+
+    def _schedule(self) -> tuple[list[Visit], float]:
         """Return zones to visit, each as often as its share of changes asks for."""
         shares = np.repeat(
             [share / ZONES_PER_RANGE for _, _, share in self._style.distance_shares],
@@ -112,9 +123,9 @@ class LadderMakers:
         )
         weights = shares / np.array([zone.hits for zone in self._zones])
         ends = np.round(np.cumsum(weights) / weights.sum() * VISITS).astype(int).tolist()
-        visits: list[Zone] = []
+        visits: list[Visit] = []
         for zone, end in zip(self._zones, ends, strict=True):
-            visits += [zone] * (end - len(visits))
+            visits += [astuple(zone)] * (end - len(visits))
         return visits, float(weights.sum() / shares.sum())
 
     def _grid(self, distance_bp: float) -> int:
@@ -162,40 +173,39 @@ class LadderMakers:
         """Return a quantity that is a multiple of the step."""
         if price % self._wall == 0:
             scale *= self._style.round_wall
-        return self._sizes[draw] * int(scale)
+        return max(int(self._sizes[draw] * scale), 1) * self._step
 
     def sweep(self, _: int = 0) -> None:
         """Requote many levels of both sides, as many as makers usually do."""
         levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
         visits = min(levels, LARGEST_SWEEP) * self._visits_per_change
-        random, zones, visit = self._random, self._visits, self._visit
+        random, zones = self._random, self._visits
+        engine, quantity = self._pit.engine, self._quantity
+        bids, asks, tick = engine.bids, engine.asks, self._tick
+        lowest, highest = self._lowest, self._highest
+        if not bids.keys or not asks.keys:
+            return
         for _ in range(int(visits + random())):
             number = int(random() * (2 * VISITS))
-            visit(number & 1 == 0, zones[number >> 1])
-
-    def _visit(self, buy: bool, zone: Zone) -> None:
-        engine, random = self._pit.engine, self._random
-        side = engine.bids if buy else engine.asks
-        keys = side.keys
-        if not keys:
-            return
-        best, grid = keys[-1], zone.grid
-        key = (best - zone.low - int(random() * zone.width)) // grid * grid
-        if grid > self._tick and random() < STRAY:
-            key = keys[min(bisect_left(keys, key), len(keys) - 1)]
-        queue = side.levels.get(key)
-        price = key if buy else -key
-        if queue is None:
-            if random() < zone.add and self._lowest <= price <= self._highest:
-                draw = int(random() * DRAWS)
-                engine.post(buy, price, self._quantity(price, zone.scale, draw))
-        elif key != best:
-            if key % grid or random() < zone.drop:
+            low, width, grid, add, drop, scale = zones[number >> 1]
+            buy = number & 1 == 0
+            side = bids if buy else asks
+            keys = side.keys
+            key = (keys[-1] - low - int(random() * width)) // grid * grid
+            if grid > tick and random() < STRAY:
+                key = keys[min(bisect_left(keys, key), len(keys) - 1)]
+            price = key if buy else -key
+            queue = side.levels.get(key)
+            if queue is None:
+                if random() < add and lowest <= price <= highest:
+                    engine.post(buy, price, quantity(price, scale, int(random() * DRAWS)))
+            elif key == keys[-1]:
+                continue  # the best price is not theirs
+            elif key % grid or random() < drop:
                 engine.withdraw(buy, price, queue.total)
-                return
-            draw = int(random() * DRAWS)
-            more = self._quantity(price, zone.scale, draw) - queue.total
-            if more > 0:
-                engine.post(buy, price, more)
-            elif more < 0:
-                engine.withdraw(buy, price, -more)
+            else:
+                more = quantity(price, scale, int(random() * DRAWS)) - queue.total
+                if more > 0:
+                    engine.post(buy, price, more)
+                elif more < 0:
+                    engine.withdraw(buy, price, -more)

@@ -76,12 +76,9 @@ class Side:
         levels, sign, changed = self.levels, self.sign, self.changed
         if not changed:
             return []
-        rows = [
-            (key * sign, queue.total if (queue := levels.get(key)) else 0)
-            for key in sorted(changed, reverse=True)
-        ]
+        keys = sorted(changed, reverse=True) if len(changed) > 1 else tuple(changed)
         changed.clear()
-        return rows
+        return [(key * sign, levels[key].total if key in levels else 0) for key in keys]
 
     def top(self, limit: int) -> list[LevelChange]:
         """Return at most `limit` levels, best first."""
@@ -117,9 +114,10 @@ class MatchingEngine:
         Returns:
             The id of the resting remainder, 0 if nothing is left, and the fills.
         """
+        side = self.bids if buy else self.asks
         fills = self.immediate(buy, quantity, price)
         left = quantity - sum(fill[2] for fill in fills)
-        return (self._rest(buy, price, left) if left else 0), fills
+        return (self._rest(side, price * side.sign, left) if left else 0), fills
 
     def market(self, buy: bool, quantity: int) -> list[Fill]:
         """Trade up to `quantity` at any price; what the book cannot fill is dropped."""
@@ -152,10 +150,13 @@ class MatchingEngine:
             Its id, or 0 if it was refused because it would have traded.
         """
         self.operations += 1
-        other = self.asks.keys if buy else self.bids.keys
-        if other and (price if buy else -price) + other[-1] >= 0:
+        if buy:
+            side, key, other = self.bids, price, self.asks.keys
+        else:
+            side, key, other = self.asks, -price, self.bids.keys
+        if other and key + other[-1] >= 0:
             return 0
-        return self._rest(buy, price, quantity)
+        return self._rest(side, key, quantity)
 
     def cancel(self, order_id: int) -> int:
         """Remove an order and return what was left of it; 0 if it is not resting."""
@@ -190,8 +191,8 @@ class MatchingEngine:
         queue = side.levels.get(key)
         if queue is None:
             return 0
-        left = quantity = min(quantity, queue.total)
-        orders = queue.orders
+        quantity = min(quantity, queue.total)
+        left, orders = quantity, queue.orders
         while left:
             order_id, size = orders.popitem()
             if size > left:
@@ -210,11 +211,7 @@ class MatchingEngine:
         """Return the bids and asks that changed since the last call, with their totals now."""
         return self.bids.take_changes(), self.asks.take_changes()
 
-    def _rest(self, buy: bool, price: int, quantity: int) -> int:
-        if buy:
-            side, key = self.bids, price
-        else:
-            side, key = self.asks, -price
+    def _rest(self, side: Side, key: int, quantity: int) -> int:
         self.last_order_id = order_id = self.last_order_id + 1
         queue = side.levels.get(key)
         if queue is None:

@@ -79,9 +79,9 @@ class Pit:
     def flush(self) -> None:
         """Write the levels that changed, and the best prices if they did."""
         engine = self.engine
-        bids, asks = engine.changes()
-        if not bids and not asks:
+        if not engine.bids.changed and not engine.asks.changed:
             return
+        bids, asks = engine.changes()
         before, now_id, now_ms = self._flushed_id, engine.update_id, self._agenda.now_ms
         self._flushed_id = now_id
         self._tape.append(DepthUpdate(self.symbol, before + 1, now_id, before, bids, asks, now_ms))

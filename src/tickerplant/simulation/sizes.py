@@ -16,15 +16,15 @@ from tickerplant.instrument import Instrument
 from tickerplant.simulation.temper import Temper, usd_quantity
 
 DRAWS = 4096
-SMALLEST_SHARE = 0.15
-HABIT_SHARE = 0.28
+SMALLEST_SHARE = 0.17
+HABIT_SHARE = 0.34
 HABITS_USD = (0.25, 0.4, 0.8, 1.0, 1.6, 2.0, 4.0, 8.0, 16.0, 40.0)
 """Habitual sizes relative to the typical order."""
 SPREAD = 1.75
 """Standard deviation of the logarithm of other orders."""
-TAIL_SHARE = 0.12
-TAIL_INDEX = 1.05
-TAIL_START = 9.0
+TAIL_SHARE = 0.1
+TAIL_INDEX = 0.95
+TAIL_START = 8.0
 LARGEST_USD = 4_000_000
 ROUND_SHARE = 0.16
 """Part of the larger orders that is rounded to ten lots."""
@@ -66,8 +66,8 @@ class Sizes:
         median = temper.touch_usd * unit * temper.style.ladder_share
         ladder = median * np.exp(np.clip(generator.normal(0, LADDER_SPREAD, DRAWS), -4, 5.5))
         ladder = np.maximum(np.ceil(ladder), np.ceil(smallest / 4))
-        self.ladder: list[int] = (ladder.astype(np.int64) * step).tolist()
-        """Quantities of levels away from the best."""
+        self.ladder: list[int] = ladder.astype(np.int64).tolist()
+        """Quantities of levels away from the best, in steps."""
 
         self.touch = max(temper.touch_usd * unit, 4 * smallest) * step
         """Usual quantity at the best price."""

@@ -16,26 +16,28 @@ from tickerplant.simulation.pit import Pit
 from tickerplant.simulation.sizes import Sizes
 from tickerplant.simulation.value import Valuation
 
-KERNELS = ((0.18, 4.0, 0.86), (0.29, 90.0, 0.78), (0.22, 4000.0, 0.66))
+KERNELS = ((0.18, 4.0, 0.88), (0.29, 90.0, 0.80), (0.22, 4000.0, 0.72))
 """Mean children, mean delay in ms, chance to keep the sign."""
 CHILDREN = sum(children for children, _, _ in KERNELS)
-NEWS_SHARE = 0.5
+NEWS_SHARE = 0.6
 """Part of the parentless orders that react to news."""
-METAORDERS = 4
+NEWS_SPAN_MS = 2400
+"""Orders that a usual piece of news attracts: those of this time."""
+METAORDERS = 2
 METAORDER_TAIL = 1.5
-SHORTEST_METAORDER = 3
+SHORTEST_METAORDER = 5
 LONGEST_METAORDER = 2000
-OPPORTUNIST_SHARE = 0.2
+OPPORTUNIST_SHARE = 0.12
 """Part of the parentless orders that trade the way the best quantities lean."""
-WHOLE_QUEUE_SHARE = 0.13
+WHOLE_QUEUE_SHARE = 0.1
 """Part of the orders that is sized to take the whole best quantity, if that is thin."""
-THIN = 0.8
+THIN = 0.35
 """How thin, relative to the usual best quantity."""
-SLACK_BP = 3.0
+SLACK_BP = 6.0
 """How far beyond the best price an order trades."""
-REPEAT_SHARE = 0.3
+REPEAT_SHARE = 0.42
 """Part of the children that repeat the size of their parent."""
-IMPACT_EXPONENT = 0.33
+IMPACT_EXPONENT = 0.42
 IMPACT_LIMIT = 6.0
 EXPECTATION = 0.12
 """Weight of the last sign in what makers expect of the next."""
@@ -86,7 +88,7 @@ class Takers:
 
     def hear(self, surprise: float) -> None:
         """Send orders the way the news points; `surprise` in units of its usual size."""
-        per_news = self._rate_per_ms * NEWS_SHARE * 450 * self._activity()
+        per_news = self._rate_per_ms * NEWS_SHARE * NEWS_SPAN_MS * self._activity()
         mean = per_news * min(abs(surprise), 6.0)
         sign = 1 if surprise > 0 else -1
         number = int(mean + self._random())

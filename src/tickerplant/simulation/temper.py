@@ -36,6 +36,8 @@ class Style(Struct, frozen=True, kw_only=True):
     """Chance that a maker who visits his order withdraws it instead of sizing it anew."""
     round_wall: float
     """Quantity at prices that are multiples of a hundred ticks, relative to others."""
+    near_quantity: float
+    """Quantity of levels in the first basis point, relative to the next ones."""
     ladder_share: float
     """Median quantity of a level near the best, relative to the best level's usual quantity."""
     hop_bp: float
@@ -74,17 +76,18 @@ LEADER = Style(
     ),
     drop_share=0.17,
     round_wall=9.0,
+    near_quantity=0.9,
     ladder_share=0.006,
-    hop_bp=0.22,
-    impact=0.07,
+    hop_bp=0.13,
+    impact=0.045,
     overtaken=0.6,
-    trains_per_order=0.9,
+    trains_per_order=0.55,
     trains_per_hop=0.5,
-    levels_per_order=35.0,
+    levels_per_order=42.0,
     levels_per_hop=30.0,
     sweep_levels=12.0,
-    idle_share=0.2,
-    touch_share=0.2,
+    idle_share=0.22,
+    touch_share=0.1,
 )
 FOLLOWER = Style(
     near_levels=140,
@@ -102,17 +105,18 @@ FOLLOWER = Style(
     ),
     drop_share=0.55,
     round_wall=1.0,
+    near_quantity=0.4,
     ladder_share=0.012,
-    hop_bp=0.25,
-    impact=0.25,
+    hop_bp=0.16,
+    impact=0.16,
     overtaken=0.15,
-    trains_per_order=1.2,
-    trains_per_hop=0.8,
-    levels_per_order=60.0,
-    levels_per_hop=50.0,
-    sweep_levels=6.0,
-    idle_share=0.3,
-    touch_share=0.25,
+    trains_per_order=0.7,
+    trains_per_hop=0.5,
+    levels_per_order=90.0,
+    levels_per_hop=70.0,
+    sweep_levels=9.0,
+    idle_share=0.22,
+    touch_share=0.12,
 )
 
 

@@ -11,7 +11,7 @@ gone in several hops, milliseconds apart.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, log
+from math import exp
 from random import Random
 
 from tickerplant.simulation.matching import Side
@@ -25,21 +25,29 @@ SMALLEST_HOP_TICKS = 0.62
 AT_ONCE = 0.62
 """Chance that the spread is closed in the millisecond it opened."""
 CLOSE_MS = 4.5
-CHASE_MS = 9.0
+CHASE_MS = 4.5
 """Mean time to the next hop while the worth is still away."""
-LEAN = 1.1
+LEAN = 1.6
 """How strongly best quantities lean: exponent per hop that the worth is off the mid."""
 TARGET_SPREAD = 0.55
 """Standard deviation of the logarithm of what makers want to hold at the best price."""
 TARGET_MEMORY = 0.985
-SAME_MS = 0.5
+SAME_MS = 0.55
 """Chance that a change of a train shares the millisecond of the one before."""
 TRAIN_MS = 2.0
+SLOW_SAME_MS = 0.1
+SLOW_MS = 28.0
+DRAWS = 512
 CHANGE = 0.022
 """Median change of a best quantity, relative to what is wanted."""
 CHANGE_SPREAD = 0.75
+ADDING = 0.54
+"""Share of additions among the changes of a quantity that is as wanted."""
 SMALL_ORDER_SHARE = 0.55
 """Part of the additions that has the size of a taker order."""
+ROUND_SHARE = 0.15
+JOIN_SPREAD = 0.9
+"""Standard deviation of the logarithm of what a new best price opens with."""
 KEPT_BEHIND = 0.85
 """Chance that a left best price keeps a small quantity instead of being given up."""
 
@@ -59,6 +67,7 @@ class TouchMakers:
         self._valuation = valuation
         self._tick = pit.instrument.tick_size
         self._step = pit.instrument.step_size
+        self._parts = [CHANGE * exp(random.gauss(0, CHANGE_SPREAD)) for _ in range(DRAWS)]
         self._wanted = [0.0, 0.0]
         self._settle_ms = 0
         price = valuation.price()
@@ -91,44 +100,54 @@ class TouchMakers:
     # Quantities at the best prices
 
     def quote(self, changes: int) -> None:
-        """Change best quantities, each change written on its own, some milliseconds apart."""
+        """Change a best quantity several times, each change written on its own.
+
+        Some changes share a millisecond and a side, the rest follows some milliseconds later, or
+        some tens of milliseconds if `changes` is negative: then it counts the changes of a slow
+        train.
+        """
+        slow, changes = changes < 0, abs(changes)
         random = self._random
-        while changes > 0:
-            self._change(random() < 0.5)
+        engine = self._pit.engine
+        buy = random() < 0.5
+        side = engine.bids if buy else engine.asks
+        if not changes or not side.keys:
+            return
+        price, wish = side.keys[-1] * side.sign, self.wish(buy)
+        while True:
+            self._change(buy, price, side.quantity(price), wish)
             self._pit.flush()
             changes -= 1
-            if random() > SAME_MS:
-                if changes:
-                    delay_ms = 1 + int(self._exponential(1 / TRAIN_MS))
-                    self._pit.after(delay_ms, self.quote, changes)
+            if changes <= 0:
+                return
+            if random() > (SLOW_SAME_MS if slow else SAME_MS):
+                delay_ms = 1 + int(self._exponential(1 / (SLOW_MS if slow else TRAIN_MS)))
+                self._pit.after(delay_ms, self.quote, -changes if slow else changes)
                 return
 
-    def _change(self, buy: bool) -> None:
-        engine = self._pit.engine
-        side = engine.bids if buy else engine.asks
-        if not side.keys:
-            return
-        key = side.keys[-1]
-        total = side.levels[key].total
-        wish = self.wish(buy)
-        part = CHANGE * exp(self._gauss(0, CHANGE_SPREAD))
-        ratio = total / wish
-        if self._random() < 0.54 - 0.35 * min(max(log(ratio), -1.2), 1.2):
-            if ratio < 0.4:
-                part *= 3
-            quantity = part * wish
-            if self._random() < SMALL_ORDER_SHARE:
+    def _change(self, buy: bool, price: int, total: int, wish: float) -> None:
+        """Add to a best quantity or withdraw from it, to bring it nearer to `wish`."""
+        random, step = self._random, self._step
+        part = self._parts[int(random() * DRAWS)]
+        surplus = (total - wish) / (total + wish)
+        if random() < ADDING - 0.7 * surplus:
+            quantity = part * wish * (3 if surplus < -0.4 else 1)
+            if random() < SMALL_ORDER_SHARE:
                 quantity = min(self._sizes.order(), wish * 0.15)
-            engine.post(buy, key * side.sign, self._round(quantity))
-        elif total > 2 * self._step:
-            quantity = min(self._whole(part * max(total, wish)), total - self._step)
-            engine.withdraw(buy, key * side.sign, quantity)
+            if random() < ROUND_SHARE:
+                quantity = self._round(quantity)
+            self._pit.engine.post(buy, price, self._whole(quantity))
+        elif total > 2 * step:
+            if surplus > 0.4:
+                part *= 3
+            quantity = min(self._whole(part * max(total, wish)), total - step)
+            self._pit.engine.withdraw(buy, price, quantity)
 
-    def _round(self, quantity: float) -> int:
-        """Round to a step and to one significant digit, as people do."""
+    def _round(self, quantity: float) -> float:
+        """Round to one significant digit, as people do."""
         steps = max(int(quantity / self._step), 1)
         power = int(10 ** (len(str(steps)) - 1))
-        return (steps + power // 2) // power * power * self._step
+        return (steps + power // 2) // power * power * self._step - self._step / 2
 
     def _whole(self, quantity: float) -> int:
         """Round up to the step."""
@@ -169,7 +188,7 @@ class TouchMakers:
         """Withdraw the quotes in the way of the worth and quote further away."""
         tick, engine = self._tick, self._pit.engine
         side = engine.asks if up else engine.bids
-        hop = min(distance, self.hop * (0.5 + self._exponential(0.9)))
+        hop = min(distance, self.hop * (0.3 + self._exponential(1.6)))
         best = side.keys[-1]
         target = best - max(int(hop / tick + 0.5), 1) * tick
         keys, levels = side.keys, side.levels
@@ -199,7 +218,7 @@ class TouchMakers:
     def _join(self, side: Side, key: int) -> None:
         """Quote a new best price with a first part of the quantity wanted, small orders first."""
         engine, buy = self._pit.engine, side.sign > 0
-        wish = self.wish(buy) * self._touch_share * (0.4 + self._random())
+        wish = self.wish(buy) * self._touch_share * exp(self._gauss(0, JOIN_SPREAD))
         price = key * side.sign
         for _ in range(2):
             engine.post(buy, price, min(self._sizes.order(), self._whole(wish)))
@@ -210,7 +229,7 @@ class TouchMakers:
         engine, buy = self._pit.engine, side.sign > 0
         key = side.keys[-1]
         total = side.levels[key].total
-        keep = self._sizes.ladder[int(self._random() * len(self._sizes.ladder))]
+        keep = self._sizes.ladder[int(self._random() * len(self._sizes.ladder))] * self._step
         if self._random() > KEPT_BEHIND:
             keep = 0
         if total > keep:

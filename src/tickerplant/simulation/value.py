@@ -11,8 +11,8 @@ from math import exp, sqrt
 from random import Random
 from typing import Protocol
 
-FACTOR_RATE_PER_S = 0.9
-OWN_RATE_PER_S = 0.8
+FACTOR_RATE_PER_S = 0.75
+OWN_RATE_PER_S = 0.65
 TAIL = 1.1
 """Standard deviation of the logarithm of the scale of a piece of news."""
 LARGEST_SIGMA = 9.0
