@@ -34,6 +34,8 @@ from tickerplant.simulation.value import (
 ACTIVITY_SPREAD = 0.42
 ACTIVITY_MEMORY_S = 150.0
 OWN_ACTIVITY_SPREAD = 0.25
+NEWS_VOLATILITY = 0.9
+"""Part of a coin's volatility that comes with news; trading makes the rest."""
 FOLLOW_MS = (9, 26)
 """Delay of a look at the leader: least, and least plus most."""
 YEAR_MS = 365 * 86_400_000
@@ -53,9 +55,10 @@ class Listing:
 class CoinDesk:
     """One coin: its value, its news, and the contracts on it."""
 
-    def __init__(self, value: CoinValue, random: Random) -> None:
+    def __init__(self, value: CoinValue, random: Random, delays: Random) -> None:
         self.value = value
-        self.random = random
+        self.delays = delays
+        """What the delays of those who follow are drawn from."""
         self.news = News(random, OWN_RATE_PER_S)
         self.activity = Activity(random, OWN_ACTIVITY_SPREAD, ACTIVITY_MEMORY_S)
         self.leader: Listing | None = None
@@ -112,7 +115,8 @@ class SimulatedExchange:
         desk = self._coins.get(instrument.base_asset)
         if desk is None:
             value = CoinValue(traits.price, traits.daily_volatility, traits.beta)
-            desk = CoinDesk(value, Random(f"{self._seed} coin {instrument.base_asset}"))
+            name = f"{self._seed} coin {instrument.base_asset}"
+            desk = CoinDesk(value, Random(name), Random(f"{name} delays"))
             self._coins[instrument.base_asset] = desk
         units = float(10**instrument.price.decimals)
         valuation: Valuation
@@ -208,17 +212,16 @@ class SimulatedExchange:
         surprise = size * volatility / desk.value.volatility
         leader = desk.leader
         if leader is not None:
-            code = round(surprise * 1000)
-            leader.pit.after(0, partial(_hear, leader.crowd), code)
+            leader.pit.after(0, partial(_hear, leader.crowd, surprise))
         for listing, _ in desk.followers:
-            delay_ms = least_delay(desk.random)
-            listing.pit.after(delay_ms, partial(_hear, listing.crowd), code)
+            delay_ms = _follow_ms(desk.delays)
+            listing.pit.after(delay_ms, partial(_hear, listing.crowd, surprise))
         self._lead(desk)
 
     def _lead(self, desk: CoinDesk) -> None:
         """Let the followers of a coin look at its price, each after its own delay."""
         for listing, valuation in desk.followers:
-            delay_ms = least_delay(desk.random)
+            delay_ms = _follow_ms(desk.delays)
             listing.pit.after(delay_ms, partial(self._look, desk, listing, valuation))
 
     def _look(
@@ -258,18 +261,14 @@ class SimulatedExchange:
         )
 
 
-NEWS_VOLATILITY = 0.9
-"""Part of a coin's volatility that comes with news; trading makes the rest."""
-
-
-def least_delay(random: Random) -> int:
+def _follow_ms(random: Random) -> int:
     """Draw the delay of a look at the leader."""
     least, most = FOLLOW_MS
     return least + int(random.random() * most)
 
 
-def _hear(crowd: Crowd, thousandths: int) -> None:
-    crowd.hear(thousandths / 1000)
+def _hear(crowd: Crowd, surprise: float, _: int) -> None:
+    crowd.hear(surprise)
 
 
 def basis_to_delivery(instrument: Instrument, now_ms: int) -> float:

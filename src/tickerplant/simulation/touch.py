@@ -27,6 +27,8 @@ AT_ONCE = 0.62
 CLOSE_MS = 4.5
 CHASE_MS = 4.5
 """Mean time to the next hop while the worth is still away."""
+FAR_HOP = 0.08
+"""Part of the way to the worth that a hop makes at least, when that is far away."""
 LEAN = 1.6
 """How strongly best quantities lean: exponent per hop that the worth is off the mid."""
 TARGET_SPREAD = 0.55
@@ -188,7 +190,7 @@ class TouchMakers:
         """Withdraw the quotes in the way of the worth and quote further away."""
         tick, engine = self._tick, self._pit.engine
         side = engine.asks if up else engine.bids
-        hop = min(distance, self.hop * (0.3 + self._exponential(1.6)))
+        hop = min(distance, self.hop * (0.3 + self._exponential(1.6)) + FAR_HOP * distance)
         best = side.keys[-1]
         target = best - max(int(hop / tick + 0.5), 1) * tick
         keys, levels = side.keys, side.levels

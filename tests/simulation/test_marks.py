@@ -1,0 +1,74 @@
+"""Mark prices and funding rates against the formulas, computed again by hand."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.marks import Mark, funding_rate
+
+START_MS = 1_780_000_000_000
+HOUR_MS = 3_600_000
+FUNDING_MS = 8 * HOUR_MS
+PERPETUAL, DATED = instruments(START_MS, ["BTCUSDT", "BTCUSDT_260626"])
+
+
+@pytest.mark.parametrize(
+    ("premium", "expected"),
+    [(0.0, 0.0001), (0.0004, 0.0001), (0.002, 0.0015), (-0.002, -0.0015), (0.5, 0.02)],
+)
+def test_the_funding_rate_is_the_premium_moved_towards_the_interest(
+    premium: float, expected: float
+) -> None:
+    assert funding_rate(premium, 8) == pytest.approx(expected)
+    assert funding_rate(premium, 4) == pytest.approx(
+        min(funding_rate(min(premium, 0.01), 8) / 2, 0.02) if premium < 0.01 else 0.02
+    )
+
+
+SECONDS = st.lists(
+    st.tuples(st.integers(6_400_000, 6_600_000), st.integers(-3000, 3000), st.integers(-900, 900)),
+    min_size=1,
+    max_size=80,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SECONDS)
+def test_the_mark_is_the_median_of_its_three_prices(rows: list[tuple[int, int, int]]) -> None:
+    mark = Mark(PERPETUAL, START_MS)
+    basis: list[float] = []
+    for second, (bid, premium, last_off) in enumerate(rows, 1):
+        now_ms = START_MS + 1000 * second
+        index = (bid + premium) / 100
+        event = mark.at(now_ms, index, bid, bid + 10, bid + last_off)
+        basis.append((2 * bid + 10) / 200 - index)
+        left = (event.next_funding_time_ms - now_ms) / FUNDING_MS
+        price_1 = index * (1 + 0.0001 * left)
+        price_2 = index + sum(basis[-30:]) / len(basis[-30:])
+        expected = median([price_1, price_2, (bid + last_off) / 100])
+        assert event.mark_price / 1e8 == pytest.approx(expected, abs=2e-8)
+        assert event.index_price == round(index * 1e8)
+
+
+def test_a_dated_contract_has_no_funding_and_is_marked_by_its_basis() -> None:
+    mark = Mark(DATED, START_MS)
+    event = mark.at(START_MS + 1000, 65_000.0, 655_000, 655_001, 600_000)
+    assert (event.funding_rate, event.next_funding_time_ms) == (None, 0)
+    assert event.mark_price / 1e8 == pytest.approx(65_500.05), "index plus the average basis"
+
+
+def test_funding_times_are_at_0_8_and_16_hours_and_the_rate_then_counts() -> None:
+    midnight = START_MS // 86_400_000 * 86_400_000
+    mark = Mark(PERPETUAL, midnight + FUNDING_MS - 1500)
+    before = mark.at(midnight + FUNDING_MS - 1000, 65_000.0, 6_700_000, 6_700_010, 6_700_000)
+    after = mark.at(midnight + FUNDING_MS, 65_000.0, 6_500_000, 6_500_010, 6_500_000)
+    assert before.next_funding_time_ms == midnight + FUNDING_MS
+    assert after.next_funding_time_ms == midnight + 2 * FUNDING_MS
+    assert before.funding_rate is not None
+    assert after.funding_rate is not None
+    assert after.funding_rate == 10_000, "the average of the new interval begins anew: 0.01 %"

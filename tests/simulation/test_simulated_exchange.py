@@ -1,0 +1,288 @@
+"""What the simulated exchange tells: one market, one truth, the same every time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import pytest
+
+from tickerplant.errors import ConfigError
+from tickerplant.events import (
+    BookSnapshot,
+    BookTicker,
+    DepthUpdate,
+    Event,
+    Liquidation,
+    MarkPrice,
+    Trade,
+)
+from tickerplant.instrument import Instrument
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+
+START_MS = 1_780_000_000_250
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "DOGEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "ETHUSD_260626")
+
+
+def make(
+    seed: int = 3, symbols: tuple[str, ...] = SYMBOLS, intensity: float = 1.0
+) -> SimulatedExchange:
+    return SimulatedExchange(instruments(START_MS, symbols), seed, START_MS, intensity)
+
+
+def run(exchange: SimulatedExchange, seconds: float) -> list[Event]:
+    events: list[Event] = []
+    while exchange.next_time_ms < START_MS + seconds * 1000:
+        now_ms, batch = exchange.step()
+        for event in batch:
+            assert time_of(event) == now_ms, "an event carries the time of its batch"
+        events += batch
+    return events
+
+
+def time_of(event: Event) -> int:
+    if isinstance(event, Trade | Liquidation):
+        return event.trade_time_ms
+    if isinstance(event, MarkPrice):
+        return event.time_ms
+    assert isinstance(event, DepthUpdate | BookTicker), f"{event} is not told by an exchange"
+    return event.transaction_time_ms
+
+
+@pytest.fixture(scope="module")
+def exchange() -> SimulatedExchange:
+    return make()
+
+
+@pytest.fixture(scope="module")
+def openings(exchange: SimulatedExchange) -> dict[str, tuple[BookSnapshot, MarkPrice]]:
+    return {symbol: exchange.opening(symbol) for symbol in SYMBOLS}
+
+
+@pytest.fixture(scope="module")
+def events(
+    exchange: SimulatedExchange, openings: dict[str, tuple[BookSnapshot, MarkPrice]]
+) -> list[Event]:
+    assert openings, "openings are taken before the first step"
+    return run(exchange, 20)
+
+
+class Book:
+    def __init__(self, snapshot: BookSnapshot) -> None:
+        self.bids, self.asks = dict(snapshot.bids), dict(snapshot.asks)
+        self.update_id = snapshot.last_update_id
+
+    def apply(self, update: DepthUpdate) -> None:
+        assert update.previous_update_id == self.update_id, "an update is missing"
+        assert update.first_update_id == update.previous_update_id + 1
+        assert update.final_update_id > update.previous_update_id
+        assert update.final_update_id % 2 == 0, "odd ids are reserved for snapshots"
+        self.update_id = update.final_update_id
+        for side, rows in ((self.bids, update.bids), (self.asks, update.asks)):
+            for price, quantity in rows:
+                if quantity:
+                    side[price] = quantity
+                else:
+                    side.pop(price, None)
+
+
+def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
+    events: list[Event], openings: dict[str, tuple[BookSnapshot, MarkPrice]]
+) -> None:
+    books = {symbol: Book(snapshot) for symbol, (snapshot, _) in openings.items()}
+    tops: dict[str, tuple[int, int, int, int]] = {}
+    checked = 0
+    for event in events:
+        if isinstance(event, DepthUpdate):
+            books[event.symbol].apply(event)
+        elif isinstance(event, BookTicker):
+            book = books[event.symbol]
+            bid, ask = max(book.bids), min(book.asks)
+            assert event.update_id == book.update_id, "the ticker is about the update before it"
+            top = (event.bid_price, event.bid_quantity, event.ask_price, event.ask_quantity)
+            assert top == (bid, book.bids[bid], ask, book.asks[ask])
+            assert bid < ask, f"{event.symbol} crossed"
+            assert tops.get(event.symbol) != top, "a ticker tells a change"
+            tops[event.symbol] = top
+            checked += 1
+    assert checked > 1000, "the market is alive"
+
+
+def test_the_rebuilt_book_is_the_engines(
+    exchange: SimulatedExchange,
+    events: list[Event],
+    openings: dict[str, tuple[BookSnapshot, MarkPrice]],
+) -> None:
+    books = {symbol: Book(snapshot) for symbol, (snapshot, _) in openings.items()}
+    for event in events:
+        if isinstance(event, DepthUpdate):
+            books[event.symbol].apply(event)
+    for symbol, book in books.items():
+        engine = exchange._listings[symbol].pit.engine
+        assert book.bids == dict(engine.bids.top(10**6)), f"{symbol} bids"
+        assert book.asks == dict(engine.asks.top(10**6)), f"{symbol} asks"
+
+
+def test_trades_carry_on_from_the_past_without_a_hole(
+    exchange: SimulatedExchange, events: list[Event]
+) -> None:
+    last = {symbol: exchange.past(symbol).trades[-1].trade_id for symbol in SYMBOLS}
+    seen: Counter[str] = Counter()
+    for event in events:
+        if isinstance(event, Trade):
+            assert event.trade_id == last[event.symbol] + 1
+            last[event.symbol] += 1
+            seen[event.symbol] += 1
+    assert seen["BTCUSDT"] > 100, "the busiest contract trades all the time"
+
+
+def test_trades_come_before_the_changes_they_make(events: list[Event]) -> None:
+    """The traded volume at the best prices is gone from the book in the update that follows."""
+    pending: Counter[str] = Counter()
+    for event in events:
+        if isinstance(event, Trade):
+            pending[event.symbol] += 1
+        elif isinstance(event, DepthUpdate):
+            pending[event.symbol] = 0
+        elif isinstance(event, BookTicker):
+            assert not pending[event.symbol], "a ticker came between a trade and its update"
+
+
+def test_every_event_obeys_the_rules_of_its_instrument(
+    exchange: SimulatedExchange, events: list[Event]
+) -> None:
+    rules: dict[str, Instrument] = {each.symbol: each for each in exchange.instruments}
+
+    def check(symbol: str, price: int, quantity: int) -> None:
+        rule = rules[symbol]
+        assert price % rule.tick_size == 0, f"{symbol} price {price} is between ticks"
+        assert rule.min_price <= price <= rule.max_price, f"{symbol} price {price}"
+        assert quantity % rule.step_size == 0, f"{symbol} quantity {quantity}"
+        assert quantity >= 0
+
+    for event in events:
+        if isinstance(event, DepthUpdate):
+            for price, quantity in (*event.bids, *event.asks):
+                check(event.symbol, price, quantity)
+        elif isinstance(event, Trade):
+            check(event.symbol, event.price, event.quantity)
+            assert event.quantity > 0
+
+
+def test_mark_prices_strike_with_every_whole_second_for_every_symbol(events: list[Event]) -> None:
+    marks = [event for event in events if isinstance(event, MarkPrice)]
+    expected = {
+        (symbol, START_MS // 1000 * 1000 + 1000 * second)
+        for symbol in SYMBOLS
+        for second in range(1, 21)
+    }
+    assert Counter((mark.symbol, mark.time_ms) for mark in marks) == Counter(expected)
+
+
+def test_books_open_full_and_apart(
+    openings: dict[str, tuple[BookSnapshot, MarkPrice]],
+) -> None:
+    for symbol, (snapshot, mark) in openings.items():
+        assert snapshot.bids[0][0] < snapshot.asks[0][0], f"{symbol} opens crossed"
+        assert snapshot.bids == sorted(snapshot.bids, reverse=True), "best bids first"
+        assert snapshot.asks == sorted(snapshot.asks), "best asks first"
+        assert min(len(snapshot.bids), len(snapshot.asks)) >= 300, f"{symbol} opens thin"
+        assert mark.symbol == symbol
+    assert len(openings["BTCUSDT"][0].bids) >= 1000
+
+
+def encoded(events: list[Event]) -> list[bytes]:
+    return [type(event).__name__.encode() + msgspec.json.encode(event) for event in events]
+
+
+def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
+    assert encoded(run(make(), 20)) == encoded(events)
+
+
+def test_looking_at_the_past_and_the_opening_changes_nothing(events: list[Event]) -> None:
+    other = make()
+    for symbol in SYMBOLS:
+        other.past(symbol).minutes()
+        other.opening(symbol)
+    first = run(other, 5)
+    for symbol in SYMBOLS:
+        other.past(symbol).hours()
+    assert encoded(first + run(other, 20)) == encoded(events), "they are read, not drawn"
+
+
+def test_another_seed_gives_another_market(events: list[Event]) -> None:
+    assert encoded(run(make(seed=4), 2)) != encoded(events[:100])
+
+
+@pytest.mark.parametrize("alone", ["BTCUSDT", "ETHUSDT"])
+def test_a_leading_contract_does_the_same_whoever_else_is_listed(
+    events: list[Event], alone: str
+) -> None:
+    lonely = encoded(run(make(symbols=(alone,)), 20))
+    assert lonely == encoded([event for event in events if event.symbol == alone])
+
+
+def test_a_follower_without_its_leader_still_trades() -> None:
+    seen = Counter(type(event) for event in run(make(symbols=("BTCUSD_PERP",)), 20))
+    assert seen[Trade] > 0
+    assert seen[BookTicker] > 50, "its makers look at the coin's value instead"
+
+
+def test_coin_margined_prices_follow_the_leading_contract(exchange: SimulatedExchange) -> None:
+    run(exchange, 20)
+    leader = exchange._listings["BTCUSDT"].pit.engine.bids.best
+    follower = exchange._listings["BTCUSD_PERP"].pit.engine.bids.best
+    assert leader is not None
+    assert follower is not None
+    assert follower[0] * 10 == pytest.approx(leader[0], rel=5e-4), "within five basis points"
+
+
+def test_intensity_multiplies_the_orders() -> None:
+    calm = make(symbols=("BTCUSDT",))
+    wild = make(symbols=("BTCUSDT",), intensity=8)
+    before = calm.order_count
+    assert wild.order_count == before, "both open with the same book"
+    run(calm, 10)
+    run(wild, 10)
+    ratio = (wild.order_count - before) / (calm.order_count - before)
+    assert 3 < ratio < 20, f"eight times the intensity made {ratio} times the orders"
+
+
+@pytest.mark.parametrize(("move", "side"), [(-0.04, "SELL"), (0.04, "BUY")])
+def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) -> None:
+    exchange = make(symbols=("BTCUSDT",))
+    assert not [each for each in run(exchange, 3) if isinstance(each, Liquidation)]
+    exchange._coins["BTC"].value.move(move)
+    events = run(exchange, 25)
+    forced = [event for event in events if isinstance(event, Liquidation)]
+    assert len(forced) > 5, f"a move of {move:.0%} reaches many positions"
+    assert {event.side for event in forced} == {side}
+    for event in forced:
+        trades = [
+            each
+            for each in events
+            if isinstance(each, Trade) and each.trade_time_ms == event.trade_time_ms
+        ]
+        taken = sum(each.quantity for each in trades if each.buyer_is_maker == (side == "SELL"))
+        assert taken >= event.filled_quantity, "forced orders are trades in the book"
+        assert (event.status == "FILLED") == (event.filled_quantity == event.quantity)
+
+
+def test_a_dated_contract_stops_at_its_delivery() -> None:
+    delivery_ms = 1_782_460_800_000
+    start_ms = delivery_ms - 5_000
+    listed = instruments(start_ms, ["BTCUSDT", "BTCUSD_260626"])
+    exchange = SimulatedExchange(listed, 1, start_ms)
+    late: list[Event] = []
+    while exchange.next_time_ms < delivery_ms + 5_000:
+        now_ms, batch = exchange.step()
+        late += batch if now_ms >= delivery_ms else []
+    assert {event.symbol for event in late} == {"BTCUSDT"}
+
+
+def test_settings_that_cannot_be_used_are_named() -> None:
+    with pytest.raises(ConfigError, match="intensity"):
+        make(intensity=0)
+    with pytest.raises(ConfigError, match="symbols"):
+        SimulatedExchange((), 1, START_MS)

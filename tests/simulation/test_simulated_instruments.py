@@ -1,0 +1,118 @@
+"""The contracts of the simulated exchange."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickerplant.errors import ConfigError
+from tickerplant.simulation.coins import invented_coins
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.quarters import deliveries_ms, delivery_code, delivery_ms
+from tickerplant.venue import COINM, USDM
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def test_the_standard_exchange_has_both_venues_and_dated_contracts() -> None:
+    listed = instruments(at("2026-02-10"))
+    perpetual = [each for each in listed if each.venue == USDM and each.perpetual]
+    dated = [each.symbol for each in listed if each.venue == USDM and not each.perpetual]
+    coin = [each.symbol for each in listed if each.venue == COINM]
+    assert len(perpetual) == 24, "24 USDⓈ-M perpetuals"
+    assert dated == ["BTCUSDT_260327", "ETHUSDT_260327"]
+    assert coin == [
+        "BTCUSD_PERP",
+        "ETHUSD_PERP",
+        "BNBUSD_PERP",
+        "BTCUSD_260327",
+        "BTCUSD_260626",
+        "ETHUSD_260327",
+    ]
+
+
+def test_rules_are_the_exchanges() -> None:
+    rows = {each.symbol: each for each in instruments(at("2026-02-10"))}
+    btc, coin, dated = rows["BTCUSDT"], rows["BTCUSD_PERP"], rows["BTCUSDT_260327"]
+    assert (btc.price.text[btc.tick_size], btc.quantity.text[btc.step_size]) == ("0.10", "0.001")
+    assert btc.min_notional == 100
+    assert (coin.price.text[coin.tick_size], coin.contract_size) == ("0.1", 100)
+    assert rows["ETHUSD_PERP"].contract_size == 10
+    assert dated.price.decimals == 1
+    assert dated.delivery_date_ms == at("2026-03-27T08:00:00")
+
+
+@pytest.mark.parametrize(
+    ("now", "current", "following"),
+    [
+        ("2026-03-27T07:59:59", "260327", "260626"),
+        ("2026-03-27T08:00:00", "260626", "260925"),
+        ("2026-03-31T23:59:59", "260626", "260925"),
+        ("2026-12-25T08:00:00", "270326", "270625"),
+        ("2027-01-01T00:00:00", "270326", "270625"),
+        ("2025-06-01T00:00:00", "250627", "250926"),
+    ],
+)
+def test_quarters_roll_at_their_delivery(now: str, current: str, following: str) -> None:
+    symbols = [each.symbol for each in instruments(at(now))]
+    assert f"BTCUSD_{current}" in symbols, f"the current quarter at {now}"
+    assert f"BTCUSD_{following}" in symbols, f"the next quarter at {now}"
+
+
+@given(st.integers(2019, 2060), st.integers(1, 4))
+def test_a_delivery_is_the_last_friday_of_its_quarter(year: int, quarter: int) -> None:
+    day = datetime.fromtimestamp(delivery_ms(year, quarter) / 1000, UTC)
+    assert (day.weekday(), day.hour, day.month) == (4, 8, 3 * quarter), f"{day} is not it"
+    last = datetime(year + quarter // 4, 3 * quarter % 12 + 1, 1, tzinfo=UTC)
+    assert (last - day).days < 7, f"{day} is not the last Friday of its month"
+
+
+@given(st.integers(1_570_000_000_000, 2_800_000_000_000))
+def test_two_deliveries_are_past_and_two_ahead(now_ms: int) -> None:
+    dates = deliveries_ms(now_ms)
+    assert dates[1] <= now_ms < dates[2], "the present lies between the second and the third"
+    assert sorted({delivery_code(date) for date in dates}) == [delivery_code(d) for d in dates]
+
+
+def test_symbols_are_chosen_by_name_in_the_order_asked_for() -> None:
+    chosen = instruments(at("2026-02-10"), symbols=["ethusdt", "BTCUSD_PERP", "ETHUSDT"])
+    assert [each.symbol for each in chosen] == ["ETHUSDT", "BTCUSD_PERP"]
+
+
+def test_an_unknown_symbol_is_named() -> None:
+    with pytest.raises(ConfigError, match="NOSUCH"):
+        instruments(at("2026-02-10"), symbols=["BTCUSDT", "NOSUCH"])
+
+
+def test_a_count_below_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="symbol_count"):
+        instruments(at("2026-02-10"), symbol_count=0)
+
+
+def test_a_full_exchange_has_as_many_different_contracts_as_asked_for() -> None:
+    listed = instruments(at("2026-02-10"), symbol_count=500)
+    assert len({each.symbol for each in listed}) == 500
+    assert len({each.tick_size for each in listed}) > 3, "ticks vary"
+    assert [each.symbol for each in listed] == [
+        each.symbol for each in instruments(at("2026-02-10"), symbol_count=500)
+    ]
+
+
+def test_made_up_coins_never_share_a_name() -> None:
+    names = [coin.name for coin in islice(invented_coins(), 2500)]
+    assert len(set(names)) == len(names)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1_570_000_000_000, 2_800_000_000_000))
+def test_rules_fit_together_at_any_start(start_ms: int) -> None:
+    for each in instruments(start_ms, symbol_count=60):
+        assert each.min_price % each.tick_size == 0 == each.max_price % each.tick_size
+        assert each.step_size <= each.min_quantity < each.max_market_quantity < each.max_quantity
+        assert each.onboard_date_ms < start_ms < each.delivery_date_ms, each.symbol

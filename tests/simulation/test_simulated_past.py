@@ -1,0 +1,144 @@
+"""The past of simulated contracts: everything agrees with everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tickerplant.market.bars import (
+    CLOSE,
+    COUNT,
+    DAY_MS,
+    FIRST_TRADE_ID,
+    HIGH,
+    HOUR_MS,
+    LAST_TRADE_ID,
+    LOW,
+    MINUTE_MS,
+    OPEN,
+    OPEN_TIME,
+    TAKER_BUY_TURNOVER,
+    TAKER_BUY_VOLUME,
+    TURNOVER,
+    VOLUME,
+    Bars,
+)
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.history import SimulatedPast
+from tickerplant.simulation.instruments import instruments
+
+START_MS = 1_780_000_012_345
+SYMBOLS = ("BTCUSDT", "APTUSDT", "1000PEPEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925")
+EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
+LENGTHS = {"days": DAY_MS, "hours": HOUR_MS, "minutes": MINUTE_MS}
+
+
+@pytest.fixture(params=SYMBOLS)
+def past(request: pytest.FixtureRequest) -> SimulatedPast:
+    return EXCHANGE.past(request.param)
+
+
+def tiers(past: SimulatedPast) -> dict[str, Bars]:
+    return {"days": past.days(), "hours": past.hours(), "minutes": past.minutes()}
+
+
+def test_bars_have_no_holes_and_start_on_their_boundaries(past: SimulatedPast) -> None:
+    for name, bars in tiers(past).items():
+        assert (bars[:, OPEN_TIME] % LENGTHS[name] == 0).all(), f"{name} are not aligned"
+        assert (np.diff(bars[:, OPEN_TIME]) == LENGTHS[name]).all(), f"{name} have a hole"
+
+
+def test_each_tier_begins_where_the_longer_one_ends(past: SimulatedPast) -> None:
+    days, hours, minutes = tiers(past).values()
+    if len(days):  # none if the contract was listed not long ago
+        assert days[-1, OPEN_TIME] + DAY_MS == hours[0, OPEN_TIME]
+    assert hours[-1, OPEN_TIME] + HOUR_MS == minutes[0, OPEN_TIME]
+    assert minutes[-1, OPEN_TIME] + MINUTE_MS <= past.trades[0].trade_time_ms
+
+
+def test_prices_are_continuous_up_to_the_last_trades(past: SimulatedPast) -> None:
+    opens = np.concatenate([bars[:, OPEN] for bars in tiers(past).values()])
+    closes = np.concatenate([bars[:, CLOSE] for bars in tiers(past).values()])
+    jumps = np.flatnonzero(opens[1:] != closes[:-1])
+    assert len(jumps) <= 2, "only where tiers meet after a bar without trades may prices jump"
+    assert (np.abs(opens[1:] / closes[:-1] - 1) < 0.02).all()
+
+
+def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedPast) -> None:
+    tick = past._instrument.tick_size
+    for bars in tiers(past).values():
+        assert (bars[:, LOW] <= np.minimum(bars[:, OPEN], bars[:, CLOSE])).all()
+        assert (bars[:, HIGH] >= np.maximum(bars[:, OPEN], bars[:, CLOSE])).all()
+        assert (bars[:, LOW : CLOSE + 1] % tick == 0).all()
+        assert (bars[:, LOW] > 0).all()
+
+
+def test_the_average_price_lies_between_low_and_high(past: SimulatedPast) -> None:
+    instrument = past._instrument
+    for bars in tiers(past).values():
+        traded = bars[bars[:, COUNT] > 0]
+        volume, turnover = traded[:, VOLUME].astype(float), traded[:, TURNOVER].astype(float)
+        if instrument.venue.inverse:
+            scale = instrument.contract_size * 10.0 ** (8 + instrument.price.decimals)
+            average = volume * scale / turnover
+        else:
+            average = turnover / volume
+        assert (average >= traded[:, LOW] * (1 - 1e-6)).all()
+        assert (average <= traded[:, HIGH] * (1 + 1e-6)).all()
+
+
+def test_takers_bought_no_more_than_was_traded(past: SimulatedPast) -> None:
+    for bars in tiers(past).values():
+        assert (bars[:, TAKER_BUY_VOLUME] <= bars[:, VOLUME]).all()
+        assert (bars[:, TAKER_BUY_TURNOVER] <= bars[:, TURNOVER]).all()
+        assert (bars[:, VOLUME] % past._instrument.step_size == 0).all()
+
+
+def test_trade_ids_count_on_through_all_tiers_into_the_trades(past: SimulatedPast) -> None:
+    bars = np.concatenate(list(tiers(past).values()))
+    traded, quiet = bars[bars[:, COUNT] > 0], bars[bars[:, COUNT] == 0]
+    ids = traded[:, [FIRST_TRADE_ID, LAST_TRADE_ID]]
+    assert (ids[:, 1] - ids[:, 0] + 1 == traded[:, COUNT]).all()
+    assert (ids[1:, 0] == ids[:-1, 1] + 1).all(), "ids have a hole"
+    assert ids[0, 0] > 0
+    assert ids[-1, 1] + 1 == past.trades[0].trade_id
+    assert (quiet[:, FIRST_TRADE_ID : LAST_TRADE_ID + 1] == -1).all()
+    assert (quiet[:, VOLUME : TURNOVER + 1] == 0).all()
+    assert 0 < past.first_aggregate_id <= past.trades[0].trade_id
+
+
+def test_a_day_covers_24_hours_before_the_start_and_ends_the_minutes(past: SimulatedPast) -> None:
+    day = past.day
+    assert day[0, OPEN_TIME] <= START_MS - DAY_MS < day[1, OPEN_TIME]
+    assert (day == past.minutes()[-len(day) :]).all()
+
+
+def test_the_last_trades_lead_to_the_opening_price(past: SimulatedPast) -> None:
+    trades = past.trades
+    times = [trade.trade_time_ms for trade in trades]
+    assert times == sorted(times)
+    assert times[-1] < START_MS
+    assert [trade.trade_id for trade in trades] == list(
+        range(trades[0].trade_id, trades[0].trade_id + len(trades))
+    )
+    snapshot, _ = EXCHANGE.opening(trades[0].symbol)
+    assert trades[-1].price == snapshot.bids[0][0], "the last price is the best bid"
+
+
+def test_there_are_hundreds_of_bars_of_each_length() -> None:
+    past = EXCHANGE.past("BTCUSDT")
+    assert len(past.minutes()) > 10_000
+    assert len(past.hours()) > 1_500
+    assert len(past.days()) > 1_500
+
+
+def test_the_contracts_of_a_coin_have_the_same_past() -> None:
+    spot, inverse = (EXCHANGE.past(symbol).days() for symbol in ("BTCUSDT", "BTCUSD_PERP"))
+    difference = spot[:, CLOSE] / inverse[:, CLOSE] / 10 - 1
+    assert (np.abs(difference) < 0.02).all(), "they move together"
+
+
+def test_the_past_is_the_same_each_time(past: SimulatedPast) -> None:
+    again = EXCHANGE.past(past._instrument.symbol)
+    assert again.trades == past.trades
+    assert (again.minutes() == past.minutes()).all()
