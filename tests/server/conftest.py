@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "protocol"))  # for `conversation`
 
 TEST_TIMEOUT_S = 20.0
 

@@ -125,13 +125,14 @@ UPGRADE = (
 
 
 async def shake_hands(sock: socket.socket, path: str) -> bytes:
-    """Upgrade a bare socket and return the head of the answer."""
+    """Upgrade a bare socket; return what follows the answer's head at once."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
     head = b""
     while b"\r\n\r\n" not in head:
         head += await loop.sock_recv(sock, 4096)
-    return head
+    assert head.startswith(b"HTTP/1.1 101 "), head
+    return head.partition(b"\r\n\r\n")[2]
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -77,6 +77,11 @@ class WebSocketConnection(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     @property
+    def is_open(self) -> bool:
+        """Whether messages may still go both ways."""
+        return self._wire.state is State.OPEN
+
+    @property
     def subscription_count(self) -> int:
         """Names this connection is subscribed to, silent ones included."""
         return len(self._session.names) if isinstance(self._session, StreamSession) else 0
@@ -84,7 +89,9 @@ class WebSocketConnection(asyncio.Protocol):
     @property
     def next_deadline_ms(self) -> int:
         """When `tick` has something to do, on the connection clock."""
-        return NEVER_MS if self._session is None else self._session.next_deadline_ms
+        if self._session is None or not self.is_open:
+            return NEVER_MS
+        return self._session.next_deadline_ms
 
     def tick(self, now_ms: int) -> None:
         """Do what is due at `now_ms`: ping, or close for a missing pong or old age."""
@@ -93,7 +100,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def close(self, reason: CloseReason) -> None:
         """Leave the hub at once, say why, and cut the connection if that is not read in time."""
-        if self._wire.state is not State.OPEN:
+        if not self.is_open:
             return
         self._leave(reason.name)
         self._wire.send_close(reason.code, reason.reason)
@@ -249,7 +256,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Do what the session asks, in its order."""
         hub = self._endpoint.hub
         for action in actions:
-            if self._wire.state is not State.OPEN:
+            if not self.is_open:
                 break
             match action:
                 case Send(text=text):

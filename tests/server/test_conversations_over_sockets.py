@@ -1,0 +1,174 @@
+"""The scripted conversations again, with the real server and a socket between.
+
+What the hub is asked to do (lines that begin with `*`) cannot be seen from outside; everything
+else has to be exactly what the bare sessions say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from pathlib import Path
+from typing import cast
+
+import pytest
+from conversation import _DURATION, START_MS, UNITS_MS, LittleExchange, _steps
+from loopback import Loopback, loopback, shake_hands, until
+from msgspec.structs import replace
+from websockets.client import ClientProtocol
+from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from tickerplant.protocol.budget import Budget
+from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.server.websocket import NEVER_MS
+
+SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
+ALLOWED_LATE_S = 5.0
+
+
+class SocketPlayer:
+    """The client's side: it says what the script says and nothing by itself, not even a pong."""
+
+    def __init__(self, house: Loopback) -> None:
+        self._house = house
+        self._endpoint = house.server._endpoints[0]
+        self._endpoint.answerer = cast("QueryAnswerer", LittleExchange())
+        self._loop = asyncio.get_running_loop()
+        self._seen: deque[str] = deque()
+        self._arrived = asyncio.Event()
+        self._pongs = 0
+        self._listening: asyncio.Task[None] | None = None
+        house.clock.now_ms = START_MS
+
+    def limit(self, name: str, value: int) -> None:
+        self._endpoint.limits = replace(self._endpoint.limits, **{name: value})
+        self._endpoint.budget = Budget(self._endpoint.limits)
+
+    async def connect(self, path: str) -> None:
+        await self.disconnect()
+        self._socket = self._house.socket()
+        first = await shake_hands(self._socket, path)
+        self._client = ClientProtocol(parse_uri("ws://test/"), state=State.OPEN)
+        self._listening = asyncio.create_task(self._listen(first))
+
+    async def disconnect(self) -> None:
+        """Leave; whatever was said before and not expected is an error."""
+        if self._listening is None:
+            return
+        await self._send(Frame(Opcode.CLOSE, Close(1000, "").serialize()))
+        await self._listening
+        self._listening = None
+        self._socket.close()
+        await until(lambda: not self._endpoint.connections)
+        said = [line for line in self._seen if line != "! 1000 "]
+        assert not said, f"nothing more was expected, but saw {said[0]}"
+        self._seen.clear()
+
+    async def say(self, text: str) -> None:
+        await self._send(Frame(Opcode.TEXT, text.encode()))
+
+    async def send_frame(self, kind: str, payload: bytes) -> None:
+        """Send a frame; those that get no reply of the session have arrived on return."""
+        counters, pongs = self._endpoint.session_counters, self._pongs
+        received = counters.pongs_received
+        opcode = {"ping": Opcode.PING, "pong": Opcode.PONG, "binary": Opcode.BINARY}[kind]
+        await self._send(Frame(opcode, payload))
+        if kind == "ping":
+            await until(lambda: self._pongs > pongs)
+        elif kind == "pong":
+            await until(lambda: counters.pongs_received > received)
+
+    def wait(self, duration_ms: int) -> None:
+        """Let time pass as it does: no deadline is passed over."""
+        clock = self._house.clock
+        end_ms = clock.now_ms + duration_ms
+        while (deadline_ms := self._next_deadline_ms()) <= end_ms:
+            clock.now_ms = deadline_ms
+            self._endpoint.tick()
+        clock.now_ms = end_ms
+
+    def _next_deadline_ms(self) -> int:
+        return min((each.next_deadline_ms for each in self._endpoint.connections), default=NEVER_MS)
+
+    async def next_line(self) -> str:
+        """Return the next thing that is seen."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ALLOWED_LATE_S):
+                while not self._seen:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        return self._seen.popleft() if self._seen else "nothing"
+
+    async def _send(self, frame: Frame) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._loop.sock_sendall(self._socket, frame.serialize(mask=True))
+
+    async def _listen(self, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self._client.receive_data(data)
+                self._client.data_to_send()
+                for frame in self._client.events_received():
+                    assert isinstance(frame, Frame)
+                    self._see(frame)
+                    self._arrived.set()
+                    if frame.opcode is Opcode.CLOSE:
+                        await self._send(frame)
+                data = await self._loop.sock_recv(self._socket, 1 << 16)
+                if not data:
+                    return
+
+    def _see(self, frame: Frame) -> None:
+        match frame.opcode:
+            case Opcode.TEXT:
+                self._seen.append(f"< {bytes(frame.data).decode()}")
+            case Opcode.PING:
+                self._seen.append(f"<< ping {bytes(frame.data).decode()}")
+            case Opcode.PONG:
+                self._pongs += 1
+            case Opcode.CLOSE:
+                close = Close.parse(bytes(frame.data))
+                self._seen.append(f"! {close.code} {close.reason}")
+
+
+async def play(step: str, player: SocketPlayer) -> None:
+    """Do what one line of a script says, or compare what is seen with it."""
+    sign, _, rest = step.partition(" ")
+    match sign:
+        case "?":
+            await player.connect(rest)
+        case "=":
+            name, _, value = rest.partition(" ")
+            player.limit(name, int(value))
+        case ">":
+            await player.say(rest)
+        case ">>":
+            kind, _, payload = rest.partition(" ")
+            await player.send_frame(kind, payload.encode())
+        case "@":
+            duration = _DURATION.fullmatch(rest)
+            assert duration is not None
+            player.wait(int(duration[1]) * UNITS_MS[duration[2]])
+        case "*":
+            pass
+        case _:
+            happened = await player.next_line()
+            assert happened == step, f"expected {step}, but saw {happened}"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_the_conversation_goes_as_written_over_a_socket(script: Path) -> None:
+    lines = script.read_text(encoding="utf-8").splitlines()
+    asyncio.run(hold([step for line in lines for step in _steps(line)]))
+
+
+async def hold(steps: list[str]) -> None:
+    """Play a whole script."""
+    async with loopback() as house:
+        player = SocketPlayer(house)
+        for step in steps:
+            await play(step, player)
+        await player.disconnect()
