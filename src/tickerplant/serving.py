@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -131,6 +132,7 @@ async def serve(
         TickerplantError: the source failed.
     """
     started_s = time.monotonic()
+    _allow_many_connections()
     server = Server(
         plant,
         host=settings.host,
@@ -157,6 +159,12 @@ async def serve(
     finally:
         await server.stop()
         tell(_totals_text(server, plant, time.monotonic() - started_s))
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit on open files as far as the system lets this user."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _interruption() -> asyncio.Future[None]:

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
+from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
 
@@ -275,6 +276,21 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
         counted = await house.metrics()
         assert counted['tickerplant_slow_consumers_total{venue="usdm"}'] == 1
         assert counted['tickerplant_unsent_bytes{venue="usdm"}'] == 0
+
+
+async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> None:
+    limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=20)
+    async with loopback(limits, budget=Budget(limits, enforced=False)) as house:
+        with house.socket(receive_bytes=4096) as sock:
+            await shake_hands(sock, "/ws-fapi/v1")
+            question = b'{"id":1,"method":"nothing","params":{}}'
+            questions = Frame(Opcode.TEXT, question).serialize(mask=True) * 5_000
+            loop = asyncio.get_running_loop()
+            with contextlib.suppress(ConnectionError):
+                while not house.server._endpoints[0].counters.closed:
+                    await loop.sock_sendall(sock, questions)
+            await until(lambda: not house.server._endpoints[0].connections)
+        assert house.server._endpoints[0].counters.closed == {"slow_consumer": 1}
 
 
 async def test_a_client_that_goes_without_a_word_is_forgotten() -> None:

@@ -16,8 +16,10 @@ from tickerplant.server.websocket import WebSocketConnection
 
 MAX_HEAD_BYTES = 65_536
 """Longest request line and headers together."""
-FIRST_REQUEST_TIMEOUT_S = 30
-"""How long a connection may be open without a byte of a request."""
+HEAD_TIMEOUT_S = 30
+"""How long a connection may take to send the head of a request."""
+KEEP_ALIVE_S = 60
+"""How long a connection stays open after an answer, and how long it may take to read it."""
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -28,13 +30,17 @@ class HttpConnection(HttpToolsProtocol):
         self._endpoint = endpoint
         self._head_bytes = 0
         self._in_head = True
+        self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the transport and wait for a request, not for ever."""
         super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            FIRST_REQUEST_TIMEOUT_S, self.timeout_keep_alive_handler
-        )
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_head()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`, unless the head of the request has become too long."""
@@ -45,8 +51,14 @@ class HttpConnection(HttpToolsProtocol):
                 return
         super().data_received(data)
 
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._await_head()
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """End the head and answer the request."""
+        self._end_head()
         self._in_head = False
         super().on_headers_complete()
 
@@ -55,6 +67,21 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, and cut one that does not read its answer."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    def _await_head(self) -> None:
+        self._end_head()
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP request, and count it."""
@@ -77,6 +104,7 @@ def protocol_factory(
         ws=upgrade,  # type: ignore[arg-type]  # called like the class it stands for
         interface="asgi3",
         lifespan="off",
+        timeout_keep_alive=KEEP_ALIVE_S,
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -29,7 +29,7 @@ from tickerplant.protocol.actions import (
     Unsubscribe,
 )
 from tickerplant.protocol.api_session import ApiSession
-from tickerplant.protocol.closing import FRAME_TOO_BIG, CloseReason
+from tickerplant.protocol.closing import FRAME_TOO_BIG, SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
 from tickerplant.server.endpoint import Endpoint
@@ -292,6 +292,8 @@ class WebSocketConnection(asyncio.Protocol):
         data = b"".join(writes)
         if data:
             self._transport.write(data)
+            if self.unsent_bytes > self._endpoint.limits.max_unsent_bytes:
+                self.close(SLOW_CONSUMER)  # asks more than it reads
         if writes[-1] == SEND_EOF:
             if self._session is None:
                 self._note_refusal(data)
