@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stage import BTCUSDT, START_MS, trade
+from tape import naive_bar, tapes
+
+from tickerplant.events import Trade
+from tickerplant.market.bars import (
+    CLOSE,
+    COUNT,
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    NO_BARS,
+    OPEN_TIME,
+    VOLUME,
+    Bars,
+    combine,
+)
+from tickerplant.market.candles import Candles, close_time
+from tickerplant.market.interval import INTERVALS, LENGTHS_MS, next_open_time, open_time
+from tickerplant.market.minutes import KEPT_MINUTES, Minutes
+
+EVERYTHING = 1 << 30
+
+
+def difference(rows: list[list[int]], expected: list[list[int]]) -> str | None:
+    """The first row that differs; whole lists would take minutes to print."""
+    for number, (row, wanted) in enumerate(zip(rows, expected, strict=False)):
+        if row != wanted:
+            return f"row {number} is {row}, expected {wanted}"
+    return None if len(rows) == len(expected) else f"{len(rows)} rows, expected {len(expected)}"
+
+
+class History:
+    """A past of bars: days, then hours, then minutes, then the trades of the present minute."""
+
+    def __init__(self, now_ms: int, trades: Sequence[Trade] = ()) -> None:
+        self.trades = trades
+        self.first_aggregate_id = 77
+        end_ms = now_ms // MINUTE_MS * MINUTE_MS
+        self._minutes_ms = (end_ms // DAY_MS - 3) * DAY_MS
+        self._hours_ms = self._minutes_ms - 3 * DAY_MS
+        self._days_ms = self._hours_ms - 45 * DAY_MS
+        self._all = self._lived(self._days_ms, end_ms)
+
+    @staticmethod
+    def _lived(start_ms: int, end_ms: int) -> Bars:
+        """Minutes with a trade each, except every fifth one."""
+        count = (end_ms - start_ms) // MINUTE_MS
+        n = np.arange(count)
+        price = 100 + n * 7919 % 23
+        volume = 1 + n % 4
+        columns = [
+            *(start_ms + n * MINUTE_MS, price, price, price, price),
+            *(volume, price * volume, np.ones_like(n), volume, price * volume, n, n),
+        ]
+        bars = np.stack(columns, axis=1).astype(np.int64)
+        empty = n % 5 == 4
+        bars[empty, 1:5] = bars[np.flatnonzero(empty) - 1, CLOSE][:, None]
+        bars[empty, 5:10] = 0
+        bars[empty, 10:] = -1
+        return bars
+
+    def _longer(self, from_ms: int, to_ms: int, length_ms: int) -> Bars:
+        opened = self._all[:, OPEN_TIME]
+        bars = self._all[(opened >= from_ms) & (opened < to_ms)]
+        return combine(bars, bars[:, OPEN_TIME] // length_ms * length_ms)
+
+    @property
+    def day(self) -> Bars:
+        return self._all[-1440 - 7 :]
+
+    def minutes(self) -> Bars:
+        return self._longer(self._minutes_ms, 1 << 62, MINUTE_MS)
+
+    def hours(self) -> Bars:
+        return self._longer(self._hours_ms, self._minutes_ms, HOUR_MS)
+
+    def days(self) -> Bars:
+        return self._longer(self._days_ms, self._hours_ms, DAY_MS)
+
+    def reaches(self, interval: str) -> Bars:
+        """The minutes that candles of `interval` can know: the longer they are, the further."""
+        length_ms = LENGTHS_MS[interval] or DAY_MS
+        tier_ms = self._days_ms if length_ms >= DAY_MS else self._hours_ms
+        from_ms = tier_ms if length_ms >= HOUR_MS else self._minutes_ms
+        return self._all[self._all[:, OPEN_TIME] >= from_ms]
+
+
+def longer(interval: str, bars: Bars) -> list[list[int]]:
+    """Candles of `interval`, one by one from `bars`."""
+    opened = np.array([open_time(interval, int(ms)) for ms in bars[:, OPEN_TIME]], dtype=np.int64)
+    rows: list[list[int]] = combine(bars, opened).tolist()
+    return rows
+
+
+def naive_candle(interval: str, tape: list[Trade], time_ms: int) -> list[int]:
+    """The candle of `interval` that contains `time_ms`, straight from the trades."""
+    opened_ms = open_time(interval, time_ms)
+    next_ms = next_open_time(interval, opened_ms)
+    inside = [each for each in tape if opened_ms <= each.trade_time_ms < next_ms]
+    before = [each for each in tape if each.trade_time_ms < opened_ms]
+    close = before[-1].price if before else 0
+    return list(naive_bar(BTCUSDT, inside, opened_ms, close))
+
+
+def add(minutes: Minutes, each: Trade) -> None:
+    minutes.roll(each.trade_time_ms // MINUTE_MS * MINUTE_MS)
+    minutes.add(each.price, each.quantity, not each.buyer_is_maker, each.trade_id, each.trade_id)
+
+
+@given(tapes(), st.sampled_from(INTERVALS))
+def test_candles_of_every_interval_equal_a_recount_of_the_trades(
+    tape: list[Trade], interval: str
+) -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    candles = Candles(minutes)
+    assert candles.running(interval) is None, "there is no candle before the first trade"
+    for number, each in enumerate(tape):
+        add(minutes, each)
+        running = naive_candle(interval, tape[: number + 1], each.trade_time_ms)
+        assert candles.running(interval) == running
+    rows = candles.rows(interval, None, None, EVERYTHING).tolist()
+    opened = [row[OPEN_TIME] for row in rows]
+    assert [next_open_time(interval, ms) for ms in opened[:-1]] == opened[1:], "no hole"
+    for row in [*rows[:2], *rows[-2:], *(row for row in rows if row[COUNT])]:
+        assert row == naive_candle(interval, tape, row[OPEN_TIME])
+
+
+@given(tapes(), st.sampled_from(INTERVALS))
+@settings(max_examples=30)
+def test_a_candle_ends_once_on_its_boundary_and_equals_its_trades(
+    tape: list[Trade], interval: str
+) -> None:
+    if not tape:
+        return
+    minutes = Minutes(BTCUSDT, START_MS)
+    candles = Candles(minutes)
+    boundaries = {
+        next_open_time(interval, open_time(interval, each.trade_time_ms)) for each in tape
+    }
+    done: list[Trade] = []
+    for boundary_ms in sorted({*boundaries, *(ms + MINUTE_MS for ms in boundaries)}):
+        while len(done) < len(tape) and tape[len(done)].trade_time_ms < boundary_ms:
+            add(minutes, tape[len(done)])
+            done.append(tape[len(done)])
+        minutes.roll(boundary_ms)
+        ended = candles.ended(interval, boundary_ms)
+        if open_time(interval, boundary_ms) == boundary_ms:
+            assert ended == naive_candle(interval, done, boundary_ms - 1)
+        else:
+            assert ended is None, "no candle of this interval ends here"
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_a_past_continues_without_a_seam(interval: str) -> None:
+    now_ms = START_MS + 7 * HOUR_MS + 12_345
+    history = History(now_ms)
+    minutes = Minutes(BTCUSDT, now_ms)
+    candles = Candles(minutes)
+    minutes.load(history.day)
+    candles.load(history)
+    lived = history.reaches(interval)
+    for step in range(4):
+        expected = longer(interval, np.concatenate([lived, minutes.running]))
+        rows = candles.rows(interval, None, None, EVERYTHING).tolist()
+        assert difference(rows, expected) is None, f"{interval}, {step} minutes after the past"
+        assert candles.running(interval) == expected[-1]
+        add(minutes, trade(10**6 + step, now_ms + step * MINUTE_MS, 300 - step, 2))
+        minutes.roll((now_ms // MINUTE_MS + step + 1) * MINUTE_MS)
+        lived = np.concatenate([lived, minutes.closed[-1:]])
+
+
+@pytest.mark.parametrize("interval", [each for each in INTERVALS if each[-1] != "m"])
+def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval: str) -> None:
+    now_ms = START_MS + 7 * HOUR_MS + 12_345
+    history = History(now_ms)
+    minutes = Minutes(BTCUSDT, now_ms)
+    candles = Candles(minutes)
+    minutes.load(history.day)
+    candles.load(history)
+    before = candles.rows(interval, None, None, EVERYTHING)
+    minute_ms = now_ms // MINUTE_MS * MINUTE_MS
+    for _ in range(KEPT_MINUTES // 1440 + 1):
+        minute_ms += DAY_MS
+        minutes.roll(minute_ms)
+    assert len(minutes.hours), "the day of the past has become hours"
+    after = candles.rows(interval, None, None, EVERYTHING)
+    kept = len(before) - 1
+    assert after[:kept].tolist() == before[:kept].tolist(), "what had ended stays as it was"
+    assert after[:, VOLUME].sum() == before[:, VOLUME].sum(), "nothing is lost or counted twice"
+    assert after[:, COUNT].sum() == before[:, COUNT].sum()
+    opened = after[:, OPEN_TIME].tolist()
+    assert [next_open_time(interval, ms) for ms in opened[:-1]] == opened[1:], "no hole"
+    assert candles.running(interval) == after[-1].tolist()
+
+
+@given(
+    st.sampled_from(INTERVALS),
+    st.none() | st.integers(-3, 70),
+    st.none() | st.integers(-3, 70),
+    st.integers(1, 9),
+)
+def test_rows_are_selected_by_their_open_time(
+    interval: str, start: int | None, end: int | None, limit: int
+) -> None:
+    minutes = Minutes(BTCUSDT, START_MS)
+    candles = Candles(minutes)
+    for number in range(60):
+        add(minutes, trade(number, START_MS + number * MINUTE_MS, 100 + number % 9))
+    everything = candles.rows(interval, None, None, EVERYTHING).tolist()
+    start_ms = None if start is None else START_MS + start * MINUTE_MS
+    end_ms = None if end is None else START_MS + end * MINUTE_MS
+    inside = [
+        row
+        for row in everything
+        if (start_ms is None or row[OPEN_TIME] >= start_ms)
+        and (end_ms is None or row[OPEN_TIME] <= end_ms)
+    ]
+    expected = inside[-limit:] if start is None else inside[:limit]
+    assert candles.rows(interval, start_ms, end_ms, limit).tolist() == expected
+
+
+def test_there_are_no_rows_before_the_first_trade() -> None:
+    candles = Candles(Minutes(BTCUSDT, START_MS))
+    assert candles.rows("1h", None, None, 10).tolist() == NO_BARS.tolist()
+    assert candles.ended("1m", START_MS) is None
+
+
+def test_a_candle_closes_one_millisecond_before_the_next_one_opens() -> None:
+    assert close_time("1m", START_MS) == START_MS + 59_999
+    february = open_time("1M", START_MS)
+    assert close_time("1M", february) == february + 28 * DAY_MS - 1
