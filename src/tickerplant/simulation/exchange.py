@@ -31,7 +31,7 @@ from tickerplant.simulation.value import (
     Valuation,
 )
 
-ACTIVITY_SPREAD = 0.42
+ACTIVITY_SPREAD = 0.34
 ACTIVITY_MEMORY_S = 150.0
 OWN_ACTIVITY_SPREAD = 0.25
 NEWS_VOLATILITY = 0.9

@@ -17,14 +17,14 @@ from tickerplant.simulation.temper import Temper, usd_quantity
 
 DRAWS = 4096
 SMALLEST_SHARE = 0.17
-HABIT_SHARE = 0.34
-HABITS_USD = (0.25, 0.4, 0.8, 1.0, 1.6, 2.0, 4.0, 8.0, 16.0, 40.0)
-"""Habitual sizes relative to the typical order."""
+HABIT_SHARE = 0.36
+HABITS_USD = (1.0, 0.4, 2.0, 0.8, 0.25, 4.0, 1.6, 0.5, 8.0, 3.0)
+"""Habitual sizes relative to the typical order, the commonest first."""
 SPREAD = 1.75
 """Standard deviation of the logarithm of other orders."""
-TAIL_SHARE = 0.1
+TAIL_SHARE = 0.15
 TAIL_INDEX = 0.95
-TAIL_START = 8.0
+TAIL_START = 9.0
 LARGEST_USD = 4_000_000
 ROUND_SHARE = 0.16
 """Part of the larger orders that is rounded to ten lots."""
@@ -47,6 +47,8 @@ class Sizes:
 
         typical = temper.order_usd * unit
         habits = [max(_two_digits(typical * each), smallest) for each in HABITS_USD]
+        weights = 1 / np.arange(2, len(habits) + 2)
+        habitual = generator.choice(habits, DRAWS, p=weights / weights.sum())
         kind = generator.random(DRAWS)
         sizes = typical * np.exp(generator.normal(0.25, SPREAD, DRAWS))
         tail = generator.random(DRAWS) < TAIL_SHARE
@@ -55,9 +57,7 @@ class Sizes:
         )
         tens = generator.random(DRAWS) < ROUND_SHARE
         sizes = np.where(tens & (sizes > 20), np.round(sizes / 10) * 10, sizes)
-        sizes = np.where(
-            kind < SMALLEST_SHARE + HABIT_SHARE, generator.choice(habits, DRAWS), sizes
-        )
+        sizes = np.where(kind < SMALLEST_SHARE + HABIT_SHARE, habitual, sizes)
         sizes = np.where(kind < SMALLEST_SHARE, smallest, sizes)
         largest = min(LARGEST_USD * unit, instrument.max_market_quantity / step)
         sizes = np.clip(np.ceil(sizes), np.ceil(smallest), largest)
@@ -65,7 +65,7 @@ class Sizes:
 
         median = temper.touch_usd * unit * temper.style.ladder_share
         ladder = median * np.exp(np.clip(generator.normal(0, LADDER_SPREAD, DRAWS), -4, 5.5))
-        ladder = np.maximum(np.ceil(ladder), np.ceil(smallest / 4))
+        ladder = np.maximum(np.ceil(ladder), np.ceil(smallest))
         self.ladder: list[int] = ladder.astype(np.int64).tolist()
         """Quantities of levels away from the best, in steps."""
 

@@ -16,12 +16,12 @@ from tickerplant.simulation.pit import Pit
 from tickerplant.simulation.sizes import Sizes
 from tickerplant.simulation.value import Valuation
 
-KERNELS = ((0.18, 4.0, 0.88), (0.29, 90.0, 0.80), (0.22, 4000.0, 0.72))
+KERNELS = ((0.18, 4.0, 0.90), (0.29, 90.0, 0.82), (0.22, 4000.0, 0.78))
 """Mean children, mean delay in ms, chance to keep the sign."""
 CHILDREN = sum(children for children, _, _ in KERNELS)
-NEWS_SHARE = 0.6
+NEWS_SHARE = 0.55
 """Part of the parentless orders that react to news."""
-NEWS_SPAN_MS = 2400
+NEWS_SPAN_MS = 2600
 """Orders that a usual piece of news attracts: those of this time."""
 METAORDERS = 2
 METAORDER_TAIL = 1.5
@@ -88,7 +88,7 @@ class Takers:
 
     def hear(self, surprise: float) -> None:
         """Send orders the way the news points; `surprise` in units of its usual size."""
-        per_news = self._rate_per_ms * NEWS_SHARE * NEWS_SPAN_MS * self._activity()
+        per_news = self._rate_per_ms * NEWS_SHARE * NEWS_SPAN_MS
         mean = per_news * min(abs(surprise), 6.0)
         sign = 1 if surprise > 0 else -1
         number = int(mean + self._random())

@@ -80,7 +80,7 @@ LEADER = Style(
     ladder_share=0.006,
     hop_bp=0.13,
     impact=0.045,
-    overtaken=0.6,
+    overtaken=0.68,
     trains_per_order=0.55,
     trains_per_hop=0.5,
     levels_per_order=42.0,
@@ -108,13 +108,13 @@ FOLLOWER = Style(
     near_quantity=0.4,
     ladder_share=0.012,
     hop_bp=0.16,
-    impact=0.16,
-    overtaken=0.15,
+    impact=0.2,
+    overtaken=0.1,
     trains_per_order=0.7,
     trains_per_hop=0.5,
     levels_per_order=90.0,
     levels_per_hop=70.0,
-    sweep_levels=9.0,
+    sweep_levels=4.0,
     idle_share=0.22,
     touch_share=0.12,
 )
@@ -155,7 +155,7 @@ class Temper(Struct, frozen=True, kw_only=True):
 
         Bounded so that such takers stay a part of all takers where few trade.
         """
-        moves_per_s = (self.volatility_bp / self.hop_bp) ** 2 / 4
+        moves_per_s = (self.volatility_bp / self.hop_bp) ** 2 / 16
         return min(self.style.overtaken, OVERTAKING_SHARE * self.orders_per_s / moves_per_s)
 
 

@@ -45,7 +45,7 @@ CHANGE = 0.022
 CHANGE_SPREAD = 0.75
 ADDING = 0.54
 """Share of additions among the changes of a quantity that is as wanted."""
-SMALL_ORDER_SHARE = 0.55
+SMALL_ORDER_SHARE = 0.68
 """Part of the additions that has the size of a taker order."""
 ROUND_SHARE = 0.15
 JOIN_SPREAD = 0.9

@@ -13,9 +13,9 @@ from typing import Protocol
 
 FACTOR_RATE_PER_S = 0.75
 OWN_RATE_PER_S = 0.65
-TAIL = 1.1
+TAIL = 0.95
 """Standard deviation of the logarithm of the scale of a piece of news."""
-LARGEST_SIGMA = 9.0
+LARGEST_SIGMA = 7.0
 """No single piece of news is larger than this many of its standard deviations."""
 DAY_S = 86_400
 PREMIUM = 0.00012
