@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ParamSpec
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,6 +22,9 @@ from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM, Venue
 
+P = ParamSpec("P")
+
+TEST_TIMEOUT_S = 20.0
 START_MS = 1_767_225_600_000
 TICK_MS = 5
 
@@ -44,6 +48,20 @@ def instrument(venue: Venue, symbol: str, pair: str) -> Instrument:
         max_quantity=1_000_000,
         max_market_quantity=1_000_000,
     )
+
+
+def looped(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """Run a test that is a coroutine in an event loop of its own, for a limited time."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def limited() -> None:
+            async with asyncio.timeout(TEST_TIMEOUT_S):
+                await test(*args, **kwargs)
+
+        asyncio.run(limited())
+
+    return run
 
 
 class Clock:

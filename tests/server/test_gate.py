@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from loopback import Loopback, loopback, shake_hands, until
+from loopback import Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 
 from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED, CloseReason
@@ -23,6 +23,7 @@ class Reader:
         self.closed.append(reason.name)
 
 
+@looped
 async def test_only_readers_over_the_bound_are_closed() -> None:
     gate = Gate(BOUND_BYTES, lambda: 0)
     at_bound, over = Reader(BOUND_BYTES), Reader(BOUND_BYTES + 1)
@@ -35,6 +36,7 @@ async def test_only_readers_over_the_bound_are_closed() -> None:
     assert not gate.congested
 
 
+@looped
 async def test_waiting_ends_when_the_last_reader_has_caught_up() -> None:
     gate = Gate(BOUND_BYTES, lambda: 0)
     readers = [Reader(10), Reader(20)]
@@ -49,6 +51,7 @@ async def test_waiting_ends_when_the_last_reader_has_caught_up() -> None:
     await waiting
 
 
+@looped
 async def test_waiting_gives_the_event_loop_a_turn_even_if_nobody_is_congested() -> None:
     gate = Gate(BOUND_BYTES, lambda: 0)
     turned: list[bool] = []
@@ -57,6 +60,7 @@ async def test_waiting_gives_the_event_loop_a_turn_even_if_nobody_is_congested()
     assert turned == [True]
 
 
+@looped
 async def test_a_reader_that_takes_nothing_is_closed_and_one_that_reads_slowly_is_not() -> None:
     gate = Gate(BOUND_BYTES, lambda: 0)
     stuck, slow = Reader(100), Reader(100)
@@ -84,6 +88,7 @@ async def publish(house: Loopback, patience_s: float) -> None:
         await house.server.gate.wait_clear(patience_s)
 
 
+@looped
 async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000)
     async with loopback(limits) as house:
@@ -101,6 +106,7 @@ async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
         assert received == MORE_THAN_THE_KERNEL_HOLDS
 
 
+@looped
 async def test_a_source_that_waits_drops_who_stops_reading() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=10)
     async with loopback(limits) as house:

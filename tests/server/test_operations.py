@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
-from loopback import loopback
+from loopback import loopback, looped
 
 from tickerplant.venue import COINM, VENUES
 
 
+@looped
 async def test_the_first_page_tells_the_addresses_of_both_venues() -> None:
     async with loopback() as house:
         text = (await house.get("/")).body.decode()
@@ -14,12 +15,14 @@ async def test_the_first_page_tells_the_addresses_of_both_venues() -> None:
             assert f"ws://{house.server.urls[venue.name]}{venue.api_path}" in text
 
 
+@looped
 async def test_healthz_is_alive_on_both_ports() -> None:
     async with loopback() as house:
         for venue in VENUES:
             assert (await house.get("/healthz", venue)).status == 200
 
 
+@looped
 async def test_readyz_follows_the_source_and_lists_what_is_incomplete() -> None:
     async with loopback() as house:
         answer = await house.get("/readyz")
@@ -36,6 +39,7 @@ async def test_readyz_follows_the_source_and_lists_what_is_incomplete() -> None:
         assert (answer.status, answer.json["reason"]) == (503, "the recording is over")
 
 
+@looped
 async def test_metrics_count_what_clients_and_the_market_do() -> None:
     async with loopback() as house:
         async with house.connect("/stream?streams=btcusdt@trade/none") as client:

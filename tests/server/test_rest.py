@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import cast
 
 import pytest
-from loopback import Loopback, loopback
+from loopback import Loopback, loopback, looped, until
 from msgspec.structs import replace
 
 from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.server import http
 from tickerplant.server.http import MAX_HEAD_BYTES
+from tickerplant.server.rest import Page, Response
 from tickerplant.venue import COINM, USDM
 
 
@@ -22,6 +26,7 @@ async def raw(house: Loopback, request: bytes) -> bytes:
     return answer
 
 
+@looped
 async def test_an_answer_carries_the_headers_that_clients_read() -> None:
     async with loopback() as house:
         answer = await house.get("/fapi/v1/ping")
@@ -31,6 +36,7 @@ async def test_an_answer_carries_the_headers_that_clients_read() -> None:
         assert answer.headers["date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
+@looped
 async def test_weight_adds_up_over_both_venues_and_starts_anew_with_the_minute() -> None:
     async with loopback() as house:
         await house.get("/fapi/v1/ping")
@@ -40,6 +46,7 @@ async def test_weight_adds_up_over_both_venues_and_starts_anew_with_the_minute()
         assert (await house.get("/fapi/v1/ping")).headers["x-mbx-used-weight-1m"] == "1"
 
 
+@looped
 async def test_an_answer_is_as_of_market_time() -> None:
     async with loopback() as house:
         house.plant.advance(house.plant.now_ms + 5_000)
@@ -47,6 +54,7 @@ async def test_an_answer_is_as_of_market_time() -> None:
         assert answer.json == {"serverTime": house.plant.now_ms}
 
 
+@looped
 async def test_a_wrong_parameter_is_answered_with_the_exchanges_error() -> None:
     async with loopback() as house:
         answer = await house.get("/fapi/v1/depth?symbol=NONESUCH")
@@ -56,6 +64,7 @@ async def test_a_wrong_parameter_is_answered_with_the_exchanges_error() -> None:
 
 
 @pytest.mark.parametrize("path", ["/fapi/v1/nothing", "/dapi/v1/ping", "/fapi", "/favicon.ico"])
+@looped
 async def test_an_unknown_path_is_404_with_code_5000(path: str) -> None:
     async with loopback() as house:
         answer = await house.get(path)
@@ -64,6 +73,7 @@ async def test_an_unknown_path_is_404_with_code_5000(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/ws", "/ws/btcusdt@trade", "/stream?streams=a", "/ws-fapi/v1"])
+@looped
 async def test_http_to_a_websocket_path_is_400_and_says_why(path: str) -> None:
     async with loopback() as house:
         answer = await house.get(path)
@@ -71,6 +81,7 @@ async def test_http_to_a_websocket_path_is_400_and_says_why(path: str) -> None:
         assert b"WebSocket" in answer.body
 
 
+@looped
 async def test_another_method_is_405_and_names_the_allowed_ones() -> None:
     async with loopback() as house:
         answer = await house.get("/fapi/v1/ping", method="POST")
@@ -79,6 +90,7 @@ async def test_another_method_is_405_and_names_the_allowed_ones() -> None:
         assert answer.json["code"] == -5000
 
 
+@looped
 async def test_head_has_the_headers_and_no_body() -> None:
     async with loopback() as house:
         answer = await house.get("/fapi/v1/ping", method="HEAD")
@@ -86,6 +98,7 @@ async def test_head_has_the_headers_and_no_body() -> None:
         assert answer.headers["content-length"] == "2"
 
 
+@looped
 async def test_over_the_budget_429_and_then_418_each_with_retry_after() -> None:
     limits = replace(LIMITS, request_weight_per_minute=2, refusals_before_ban=1)
     async with loopback(limits) as house:
@@ -102,6 +115,7 @@ async def test_over_the_budget_429_and_then_418_each_with_retry_after() -> None:
         assert f"IP banned until {house.clock.now_ms + LIMITS.first_ban_ms}" in answer.json["msg"]
 
 
+@looped
 async def test_a_budget_that_is_not_enforced_counts_and_refuses_nothing() -> None:
     limits = replace(LIMITS, request_weight_per_minute=1)
     async with loopback(limits, budget=Budget(limits, enforced=False)) as house:
@@ -110,6 +124,7 @@ async def test_a_budget_that_is_not_enforced_counts_and_refuses_nothing() -> Non
             assert (answer.status, answer.headers["x-mbx-used-weight-1m"]) == (200, used)
 
 
+@looped
 async def test_two_requests_on_one_connection() -> None:
     async with loopback() as house:
         request = b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\n"
@@ -126,6 +141,7 @@ async def test_two_requests_on_one_connection() -> None:
         b"GET / HTTP/1.1\r\nx: " + b"y" * (MAX_HEAD_BYTES - 18),
     ],
 )
+@looped
 async def test_what_is_no_request_is_400_and_counted(request_bytes: bytes) -> None:
     async with loopback() as house:
         answer = await raw(house, request_bytes)
@@ -133,6 +149,7 @@ async def test_what_is_no_request_is_400_and_counted(request_bytes: bytes) -> No
         assert (await house.metrics())['tickerplant_http_malformed_total{venue="usdm"}'] == 1
 
 
+@looped
 async def test_an_upgrade_to_something_else_is_answered_as_plain_http() -> None:
     async with loopback() as house:
         request = b"GET /fapi/v1/ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\n"
@@ -150,9 +167,41 @@ async def test_an_upgrade_to_something_else_is_answered_as_plain_http() -> None:
         ),
     ],
 )
+@looped
 async def test_a_handshake_without_a_proper_key_is_400(head: bytes) -> None:
     async with loopback() as house:
         answer = await raw(house, head)
         assert answer.startswith(b"HTTP/1.1 400 "), answer
         counted = await house.metrics()
         assert counted['tickerplant_handshakes_refused_total{code="400",venue="usdm"}'] == 1
+
+
+@looped
+async def test_a_request_that_never_ends_its_head_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEAD_TIMEOUT_S", 0.05)
+    async with loopback() as house:
+        assert await raw(house, b"") == b"", "silence was answered"
+        with contextlib.suppress(ConnectionResetError):
+            assert await raw(house, b"GET /healthz HTTP/1.1\r\nHost: ") == b""
+
+
+@looped
+async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.1)
+    async with loopback() as house:
+        size = 20_000_000
+        pages = cast("dict[str, Page]", house.server._pages)
+        pages["/big"] = lambda: Response(b"x" * size)
+        with house.socket(receive_bytes=4096) as sock:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+            open_connections = house.server._ports[0].http.connections
+            await until(lambda: open_connections)
+            await until(lambda: not open_connections)
+            received = 0
+            with contextlib.suppress(ConnectionError):
+                while data := await loop.sock_recv(sock, 1 << 20):
+                    received += len(data)
+        assert received < size

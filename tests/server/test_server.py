@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from loopback import START_MS, loopback
+from loopback import START_MS, loopback, looped
 
 from tickerplant.errors import ConfigError
 from tickerplant.frames import text_frame
@@ -16,6 +16,7 @@ def a_server(host: str = "127.0.0.1", usdm: int = 0, coinm: int = 0) -> Server:
     return Server(plant, host=host, ports={"usdm": usdm, "coinm": coinm})
 
 
+@looped
 async def test_a_port_in_use_is_named_and_nothing_stays_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -25,16 +26,19 @@ async def test_a_port_in_use_is_named_and_nothing_stays_open() -> None:
         assert server.urls == {}
 
 
+@looped
 async def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"--host: '192\.0\.2\.1'"):
         await a_server(host="192.0.2.1").start()
 
 
+@looped
 async def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="--host: 'no address'"):
         await a_server(host="no address").start()
 
 
+@looped
 async def test_the_same_port_can_be_opened_again_at_once() -> None:
     async with loopback() as house, house.connect("/ws"):
         port = int(house.server.urls["usdm"].rpartition(":")[2])
@@ -45,6 +49,7 @@ async def test_the_same_port_can_be_opened_again_at_once() -> None:
         await again.stop()
 
 
+@looped
 async def test_totals_count_deliveries_to_every_connection() -> None:
     async with (
         loopback() as house,

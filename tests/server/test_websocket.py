@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from loopback import START_MS, ask, loopback, shake_hands, until
+from loopback import START_MS, ask, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -52,6 +52,7 @@ async def closed(client: ClientConnection) -> tuple[int, str]:
         ("/private/stream", True, []),
     ],
 )
+@looped
 async def test_every_form_of_url_opens(path: str, combined: bool, names: list[str]) -> None:
     async with loopback() as house, house.connect(path) as client:
         listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
@@ -60,6 +61,7 @@ async def test_every_form_of_url_opens(path: str, combined: bool, names: list[st
         assert shown == {"result": combined, "id": "x"}
 
 
+@looped
 async def test_a_symbol_in_the_url_may_be_percent_encoded_utf_8() -> None:
     async with loopback() as house, house.connect("/ws/%E5%B8%81usdt%40trade") as client:
         listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
@@ -70,6 +72,7 @@ async def test_a_symbol_in_the_url_may_be_percent_encoded_utf_8() -> None:
     ("path", "status"),
     [("/", 404), ("/wss", 404), ("/fapi/v1/ping", 404), ("/ws/" + "a" * 9000, 414)],
 )
+@looped
 async def test_a_url_that_is_no_stream_is_refused(path: str, status: int) -> None:
     async with loopback() as house:
         with pytest.raises(InvalidStatus) as refused:
@@ -80,11 +83,13 @@ async def test_a_url_that_is_no_stream_is_refused(path: str, status: int) -> Non
         assert counted[f'tickerplant_handshakes_refused_total{{code="{status}",venue="usdm"}}'] == 1
 
 
+@looped
 async def test_no_extension_is_negotiated() -> None:
     async with loopback() as house, house.connect("/ws", compression="deflate") as client:
         assert client.protocol.extensions == []
 
 
+@looped
 async def test_raw_and_combined_clients_get_the_same_trade() -> None:
     async with (
         loopback() as house,
@@ -97,6 +102,7 @@ async def test_raw_and_combined_clients_get_the_same_trade() -> None:
         assert json.loads(await combined.recv()) == {"stream": "btcusdt@trade", "data": message}
 
 
+@looped
 async def test_subscribing_and_unsubscribing_over_the_socket() -> None:
     async with loopback() as house, house.connect("/ws", COINM) as client:
         reply = await ask(
@@ -118,18 +124,21 @@ async def test_subscribing_and_unsubscribing_over_the_socket() -> None:
         assert listed == {"result": [], "id": 4}, "an unsubscribed stream went on"
 
 
+@looped
 async def test_a_fragmented_message_is_one_message() -> None:
     async with loopback() as house, house.connect("/ws") as client:
         await client.send(['{"method":"LIST_', 'SUBSCRIPTIONS",', '"id":5}'])
         assert json.loads(await client.recv()) == {"result": [], "id": 5}
 
 
+@looped
 async def test_a_client_ping_gets_its_payload_back() -> None:
     async with loopback() as house, house.connect("/ws") as client:
         latency_s = await (await client.ping(b"payload"))
         assert latency_s >= 0
 
 
+@looped
 async def test_the_server_pings_with_the_time_and_any_pong_is_life() -> None:
     async with loopback() as house:
         sock = house.socket()
@@ -146,6 +155,7 @@ async def test_the_server_pings_with_the_time_and_any_pong_is_life() -> None:
         sock.close()
 
 
+@looped
 async def test_a_half_open_connection_ends_by_the_pong_timeout() -> None:
     limits = replace(LIMITS, close_grace_ms=10)
     async with loopback(limits) as house:
@@ -165,6 +175,7 @@ async def test_a_half_open_connection_ends_by_the_pong_timeout() -> None:
 
 
 @pytest.mark.parametrize("path", ["/ws/btcusdt@trade", "/ws-fapi/v1"])
+@looped
 async def test_a_connection_ends_after_24_hours(path: str) -> None:
     limits = replace(LIMITS, ping_interval_ms=10 * DAY_MS)
     async with loopback(limits) as house, house.connect(path) as client:
@@ -174,6 +185,7 @@ async def test_a_connection_ends_after_24_hours(path: str) -> None:
         assert await closed(client) == (1001, "Connection expired")
 
 
+@looped
 async def test_a_malformed_message_is_answered_and_ends_only_its_own_connection() -> None:
     async with (
         loopback() as house,
@@ -188,6 +200,7 @@ async def test_a_malformed_message_is_answered_and_ends_only_its_own_connection(
         assert json.loads(await good.recv())["e"] == "trade"
 
 
+@looped
 async def test_a_binary_message_is_answered_and_ends_the_connection() -> None:
     async with loopback() as house, house.connect("/ws") as client:
         await client.send(b"\x00\x01")
@@ -196,6 +209,7 @@ async def test_a_binary_message_is_answered_and_ends_the_connection() -> None:
 
 
 @pytest.mark.parametrize("fragments", [1, 3])
+@looped
 async def test_an_oversize_message_closes_1009(fragments: int) -> None:
     limits = replace(LIMITS, max_frame_bytes=300)
     async with loopback(limits) as house, house.connect("/ws") as client:
@@ -220,6 +234,7 @@ async def test_an_oversize_message_closes_1009(fragments: int) -> None:
         (Frame(Opcode.TEXT, b"\xff\xfe").serialize(mask=True), 1007),
     ],
 )
+@looped
 async def test_a_broken_frame_closes_with_the_code_of_the_rfc(frame: bytes, code: int) -> None:
     async with loopback() as house:
         sock = house.socket()
@@ -234,6 +249,7 @@ async def test_a_broken_frame_closes_with_the_code_of_the_rfc(frame: bytes, code
         sock.close()
 
 
+@looped
 async def test_a_flood_closes_1008_and_another_client_goes_on_undisturbed() -> None:
     async with (
         loopback() as house,
@@ -249,6 +265,7 @@ async def test_a_flood_closes_1008_and_another_client_goes_on_undisturbed() -> N
         assert json.loads(await quiet.recv())["e"] == "trade"
 
 
+@looped
 async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_returned() -> None:
     limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=20)
     async with loopback(limits) as house, house.connect("/ws/btcusdt@trade") as reader:
@@ -278,6 +295,7 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
         assert counted['tickerplant_unsent_bytes{venue="usdm"}'] == 0
 
 
+@looped
 async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=20)
     async with loopback(limits, budget=Budget(limits, enforced=False)) as house:
@@ -293,6 +311,7 @@ async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> No
         assert house.server._endpoints[0].counters.closed == {"slow_consumer": 1}
 
 
+@looped
 async def test_a_client_that_goes_without_a_word_is_forgotten() -> None:
     async with loopback() as house:
         sock = house.socket()
@@ -307,6 +326,7 @@ async def test_a_client_that_goes_without_a_word_is_forgotten() -> None:
         assert counted['tickerplant_channels{venue="usdm"}'] == 0
 
 
+@looped
 async def test_connection_attempts_over_the_limit_get_429() -> None:
     limits = replace(LIMITS, connection_attempts=2)
     async with loopback(limits) as house:
@@ -321,6 +341,7 @@ async def test_connection_attempts_over_the_limit_get_429() -> None:
         assert (response.status_code, response.headers["Retry-After"]) == (429, str(wait_s))
 
 
+@looped
 async def test_the_api_has_a_connection_id_and_answers() -> None:
     async with loopback() as house, house.connect("/ws-fapi/v1") as client:
         assert client.response is not None
@@ -331,6 +352,7 @@ async def test_the_api_has_a_connection_id_and_answers() -> None:
         assert reply["rateLimits"][0]["count"] == LIMITS.handshake_weight + 1
 
 
+@looped
 async def test_the_api_is_not_under_the_path_of_the_other_venue() -> None:
     async with loopback() as house:
         with pytest.raises(InvalidStatus):
@@ -338,6 +360,7 @@ async def test_the_api_is_not_under_the_path_of_the_other_venue() -> None:
                 pass
 
 
+@looped
 async def test_a_silent_subscription_is_acknowledged_counted_and_complained_of_once() -> None:
     async with loopback() as house, house.connect("/ws") as client:
         for number, name in enumerate(["nothing@trade", "nobody@trade"]):
@@ -349,6 +372,7 @@ async def test_a_silent_subscription_is_acknowledged_counted_and_complained_of_o
     assert counted['tickerplant_complaints_total{kind="silent: unknown symbol"}'] == 2
 
 
+@looped
 async def test_stopping_says_going_away() -> None:
     async with loopback() as house:
         client = await house.connect("/ws/btcusdt@trade")

@@ -15,7 +15,7 @@ from tickerplant.server.rest import Rest
 from tickerplant.server.websocket import WebSocketConnection
 
 MAX_HEAD_BYTES = 65_536
-"""Longest request line and headers together."""
+"""Longest request line and headers together; also of pipelined requests that come at once."""
 HEAD_TIMEOUT_S = 30
 """How long a connection may take to send the head of a request."""
 KEEP_ALIVE_S = 60
