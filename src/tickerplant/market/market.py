@@ -113,6 +113,12 @@ class Market:
         """Take `event` in, then tell it and everything that follows from it."""
         self._handlers[type(event)](event)
 
+    def counts(self, event: Event) -> bool:
+        """Whether `event` is one that candles and statistics are made from."""
+        if isinstance(event, Trade):
+            return event.origin == "MARKET"
+        return self._counts_aggregates or not isinstance(event, AggregateTrade)
+
     def look_back(self, past: Past) -> None:
         """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
         self.minutes.load(past.day)

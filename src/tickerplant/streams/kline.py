@@ -62,14 +62,14 @@ class KlineMessage(Payload, kw_only=True, tag="kline"):
 def kline(
     market: Market, event: Trade | AggregateTrade | BarClosed, now_ms: int, args: Args
 ) -> KlineMessage | None:
-    """Tell the candle that runs, or the one that just ended; None if none did."""
+    """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
     interval = args["interval"]
     closed = type(event) is BarClosed
     if closed:
         row = market.candles.ended(interval, event.open_time_ms)
     else:
         row = market.candles.running(interval)
-    if row is None:
+    if row is None or not (closed or row[COUNT]):
         return None
     instrument = market.instrument
     price, quantity = instrument.price.text, instrument.quantity.text

@@ -74,15 +74,23 @@ class Latest:
         return changed.items()
 
 
-class UntilClosed(Latest):
-    """As `Latest`, and at once when a bar closes: nothing of an old bar is told after its end."""
+class Traded(Latest):
+    """As `Latest`, of what was counted in candles and statistics."""
+
+    def feed(self, market: Market, event: Event) -> None:
+        """Remember that `market` changed, unless `event` tells what was counted before."""
+        if market.counts(event):
+            super().feed(market, event)
+
+
+class UntilClosed(Traded):
+    """As `Traded`, and at once when a bar closes."""
 
     def feed(self, market: Market, event: Event) -> Event | None:  # type: ignore[override]
         """Return a closed bar; remember anything else."""
         if type(event) is BarClosed:
-            self._changed.pop(market, None)
             return event
-        self._changed[market] = event
+        super().feed(market, event)
         return None
 
 

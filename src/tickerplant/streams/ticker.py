@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, field
 from tickerplant.events import AggregateTrade, Trade, WindowMoved
 from tickerplant.market import figures
 from tickerplant.market.market import Market
-from tickerplant.streams.pace import Every, Latest
+from tickerplant.streams.pace import Every, Traded
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
@@ -135,7 +135,7 @@ STREAMS = (
         pattern=Pattern("!miniTicker@arr"),
         event="24hrMiniTicker",
         on=_CHANGES,
-        pace=Latest,
+        pace=Traded,
         period=every_ms(1000),
         build=mini_ticker,
         route="market",
@@ -156,7 +156,7 @@ STREAMS = (
         pattern=Pattern("!ticker@arr"),
         event="24hrTicker",
         on=_CHANGES,
-        pace=Latest,
+        pace=Traded,
         period=every_ms(1000),
         build=ticker,
         route="market",
