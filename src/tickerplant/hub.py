@@ -275,6 +275,7 @@ class Hub:
             return UNKNOWN_SYMBOL
         if (
             self.strict_routing
+            and self.markets.venue.routed
             and self.markets.profile.split_routes
             and stream.route != (route or "public")
         ):
