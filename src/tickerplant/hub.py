@@ -201,7 +201,6 @@ class Hub:
     def flush(self) -> None:
         """Write what waits, joined, once to each subscriber."""
         waiting, self._waiting = self._waiting, []
-        self.pending_bytes = 0
         for audience in waiting:
             self._write(audience)
 
@@ -210,6 +209,7 @@ class Hub:
         if not frames:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.pending_bytes -= len(data)
         members = tuple(audience.members)
         for member in members:
             member.write(data)
