@@ -39,14 +39,15 @@ class Pattern:
     def match(self, name: str) -> Args | None:
         """Return the variable parts of `name`, None when it is not of this pattern.
 
-        Symbols are lower case in stream names; an upper-case one never delivers.
+        Symbols are lower case in stream names; an upper-case one never delivers, nor does a
+        letter that only becomes one of the symbol by being made upper case (`ſ`, `ı`).
         """
         found = self._expression.fullmatch(name)
         if found is None:
             return None
         args = found.groupdict()
         for part, choices in self.parts.items():
-            if not choices and args[part] != args[part].lower():
+            if not choices and args[part] != args[part].upper().lower():
                 return None
         return args
 
