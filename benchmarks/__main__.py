@@ -1,0 +1,47 @@
+"""The command line: `python -m benchmarks [fanout] [simulation] [replay] [latency]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import click
+import msgspec
+
+from benchmarks import fanout, simulation
+from benchmarks.machine import description, processes
+from benchmarks.table import Table
+
+BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
+    "fanout": fanout.run,
+    "simulation": simulation.run,
+}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.option("--quick", is_flag=True, help="Fewer and shorter repetitions: a look, no figure.")
+@click.option("--json", "json_path", metavar="FILE", help="Write the results here too.")
+def main(names: tuple[str, ...], *, quick: bool, json_path: str | None) -> None:
+    """Measure the plant on this machine, all of it or the benchmarks NAMES."""
+    click.echo(f"{description()}\n")
+    tables: list[Table] = []
+    for name in names or tuple(BENCHMARKS):
+        for table in _in_own_process(partial(BENCHMARKS[name], quick=quick)):
+            tables.append(table)
+            click.echo(table.text() + "\n")
+    if json_path:
+        results = {"machine": description(), "tables": tables}
+        Path(json_path).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+
+
+def _in_own_process(run: Callable[[], list[Table]]) -> list[Table]:
+    """Return what `run` finds in a process that has done nothing before."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=processes()) as pool:
+        return pool.submit(run).result()
+
+
+if __name__ == "__main__":
+    main()

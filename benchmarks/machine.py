@@ -1,0 +1,77 @@
+"""The machine that is measured on: what it is, its cores, its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import platform
+import socket
+import sys
+from asyncio.trsock import TransportSocket
+from multiprocessing.context import SpawnContext
+
+SERVER_CORE = 0
+"""Position of the core, among those we may use, on which the measured process runs."""
+RECEIVER_CORE = -1
+
+CONGESTION_CONTROL = b"reno"
+"""The one that every system has."""
+
+FILES_PER_SUBSCRIBER = 4
+"""Sockets that a subscriber costs a process, over all contenders, with some to spare."""
+
+
+def processes() -> SpawnContext:
+    """Return how processes are started: fresh, so that none inherits another's state."""
+    return multiprocessing.get_context("spawn")
+
+
+def cores() -> list[int]:
+    """Return the cores that this process may use; empty where that cannot be told."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def pin(position: int, pid: int = 0) -> None:
+    """Let a process (this one by default) run on one of our cores only, where that is possible."""
+    if usable := cores():
+        os.sched_setaffinity(pid, {usable[position]})
+
+
+def allow_files(subscribers: int) -> None:
+    """Let this process open enough sockets for so many subscribers.
+
+    Raises:
+        SystemExit: the system forbids it.
+    """
+    try:
+        import resource  # noqa: PLC0415  # there is none on Windows
+    except ImportError:
+        return
+    wanted = subscribers * FILES_PER_SUBSCRIBER + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        sys.exit(f"benchmarks: {wanted} open files needed, {hard} allowed (ulimit -n)")
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def unpace(listener: socket.socket | TransportSocket) -> None:
+    """Let the connections of a listening socket send at once, where the system's default paces them.
+
+    Pacing (BBR's) leaves frames in the kernel, which then joins them: what a `send()` costs would
+    depend on how far behind the loopback is, and no longer on who calls it.
+    """
+    if hasattr(socket, "TCP_CONGESTION"):
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION_CONTROL)
+
+
+def description() -> str:
+    """Return what a figure depends on, in one line, without the name of the machine."""
+    count = len(cores()) or os.cpu_count() or 1
+    plural = "core" if count == 1 else "cores"
+    return (
+        f"{count} {plural} ({platform.machine()}), {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )

@@ -1,0 +1,63 @@
+"""The program itself, started as a user would and stopped again."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Self
+from urllib.request import urlopen
+
+from benchmarks.machine import SERVER_CORE, pin
+
+ADDRESS = re.compile(r"ws://127\.0\.0\.1:(\d+)")
+CPU_SECONDS = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
+STOP_S = 10.0
+
+
+class Program:
+    """A `tickerplant` process with its USDⓈ-M port, free ones being chosen; a context.
+
+    Raises:
+        RuntimeError: it ended before it served; what it said is the message.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "tickerplant", *arguments]
+        command += ["--usdm-port=0", "--coinm-port=0", "--log-level=warning"]
+        self.began_s = time.monotonic()
+        """When it was started, on the monotonic clock."""
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own program
+        pin(SERVER_CORE, self._process.pid)
+        self.port = self._read_port()
+
+    def _read_port(self) -> int:
+        assert self._process.stdout is not None
+        said = ""
+        for line in self._process.stdout:
+            said += line
+            if address := ADDRESS.search(line):
+                return int(address[1])
+        self._process.wait()
+        raise RuntimeError(said or f"tickerplant ended with status {self._process.returncode}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.communicate(timeout=STOP_S)
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU time it says it has used; None where the system does not tell it."""
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics") as page:  # loopback
+            found = CPU_SECONDS.search(page.read().decode())
+        return float(found[1]) if found else None

@@ -1,0 +1,275 @@
+"""The contenders: whatever sends the same bookTicker to many subscribers in one process.
+
+`PlantSender` is the real plant behind the real server.  `BareSender` is the limit it is held
+against: a plain loop of `socket.send()` of frames that were made beforehand.  `BroadcastSender` is
+the server one would write first: `json.dumps` and the `broadcast` of the `websockets` library.
+
+All of them have the same discipline: a subscriber that falls behind stops the sender until it has
+caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from itertools import cycle, islice
+from typing import Protocol
+
+import msgspec
+from websockets.asyncio.server import Server as WebSocketServer
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+from benchmarks.machine import unpace
+from tickerplant.events import BookTicker
+from tickerplant.plant import Plant
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.server import BACKLOG, Server
+from tickerplant.server.websocket import CONGESTED_SHARE
+from tickerplant.simulation.instruments import instruments
+from tickerplant.venue import COINM, USDM
+
+SYMBOL = "BTCUSDT"
+STREAM = "btcusdt@bookTicker"
+PATH = f"/stream?streams={STREAM}"
+START_MS = 1_772_323_200_000
+"""2026-03-01 00:00 UTC; any moment would do."""
+UNSENT_BYTES = 1 << 16
+"""Unsent data that makes a subscriber one that has fallen behind."""
+POLL_S = 0.001
+PATIENCE_S = 30.0
+"""Longest time a subscriber may be behind; a receiver that reads nothing for so long is broken."""
+VARIETY = 500
+"""Different book tickers that are sent in turn; their messages are of one size."""
+
+
+class Sender(Protocol):
+    """A contender: `open`, wait until subscribers are `ready`, then `send` and `turn`, `close`."""
+
+    name: str
+    port: int
+
+    async def open(self) -> None:
+        """Begin to listen on `port`."""
+        ...
+
+    async def ready(self, subscribers: int) -> None:
+        """Return when so many are subscribed."""
+        ...
+
+    def send(self, count: int) -> None:
+        """Send the next `count` messages to everybody, at the latest in the turn that follows."""
+        ...
+
+    async def turn(self) -> None:
+        """Let the event loop turn, if there is one, and subscribers catch up that are behind."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+def book_tickers() -> list[BookTicker]:
+    """Return book tickers whose messages are equally long."""
+    return [
+        BookTicker(
+            SYMBOL, 4_000_000_000_000 + 2 * n, 652_801, 1_000 + n, 652_802, 2_000 + n, START_MS
+        )
+        for n in range(VARIETY)
+    ]
+
+
+def new_plant() -> Plant:
+    """Return a plant with one market."""
+    return Plant(instruments(START_MS, [SYMBOL]), start_ms=START_MS)
+
+
+class _Collector:
+    """A subscriber that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+
+def frames() -> list[bytes]:
+    """Return the frames that a plant makes of `book_tickers`."""
+    plant, collector = new_plant(), _Collector()
+    hub = plant.hubs[USDM.name]
+    hub.set_combined(collector, True)
+    hub.subscribe(collector, [STREAM])
+    for ticker in book_tickers():
+        plant.publish(ticker)
+        hub.flush()
+    assert len(collector.writes) == VARIETY, "a message is missing"
+    assert len({len(frame) for frame in collector.writes}) == 1, "frames differ in size"
+    return collector.writes
+
+
+class PlantSender:
+    """Events through the plant, its hub and its server."""
+
+    def __init__(self) -> None:
+        self.name = "tickerplant"
+        self.port = 0
+        self._plant = new_plant()
+        limits = msgspec.structs.replace(LIMITS, max_unsent_bytes=CONGESTED_SHARE * UNSENT_BYTES)
+        self._server = Server(self._plant, ports={USDM.name: 0, COINM.name: 0}, limits=limits)
+        self._tickers = cycle(book_tickers())
+        self._now_ms = START_MS
+
+    async def open(self) -> None:
+        await self._server.start()
+        for port in self._server._ports:  # noqa: SLF001  # nothing else wants the listening sockets
+            unpace(port.sock)
+        self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
+
+    async def ready(self, subscribers: int) -> None:
+        while self._server.subscriber_count < subscribers:  # noqa: ASYNC110  # soon, or a timeout
+            await asyncio.sleep(POLL_S)
+
+    def send(self, count: int) -> None:
+        self._now_ms += 1
+        self._plant.advance(self._now_ms)
+        publish = self._plant.publish
+        for ticker in islice(self._tickers, count):
+            publish(ticker)
+
+    async def turn(self) -> None:
+        await asyncio.sleep(0)
+        if self._server.gate.congested:
+            await self._server.gate.wait_clear(PATIENCE_S)
+
+    async def close(self) -> None:
+        await self._server.stop()
+
+
+class BareSender:
+    """A loop over the sockets with one `send()` of ready-made bytes each, and nothing else.
+
+    Args:
+        name: What the table calls it.
+        joined: Send the messages of a turn in one piece; if not, each by itself.
+    """
+
+    def __init__(self, name: str, *, joined: bool = True) -> None:
+        self.name = name
+        self._joined = joined
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        self.port = int(self._listener.getsockname()[1])
+        self._sockets: list[socket.socket] = []
+        self._frames = cycle(frames())
+        self._pieces: dict[int, cycle[bytes]] = {}
+
+    async def open(self) -> None:
+        unpace(self._listener)
+
+    async def ready(self, subscribers: int) -> None:
+        while len(self._sockets) < subscribers:
+            self._sockets.append(await asyncio.to_thread(self._accept))
+
+    def _accept(self) -> socket.socket:
+        sock, _ = self._listener.accept()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while not sock.recv(4096).endswith(b"\r\n\r\n"):
+            pass
+        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        sock.setblocking(False)
+        return sock
+
+    def send(self, count: int) -> None:
+        if not self._joined:
+            for frame in islice(self._frames, count):
+                self._send(frame)
+            return
+        if count not in self._pieces:
+            ready_made = [b"".join(islice(self._frames, count)) for _ in range(VARIETY)]
+            self._pieces[count] = cycle(ready_made)
+        self._send(next(self._pieces[count]))
+
+    def _send(self, data: bytes) -> None:
+        size = len(data)
+        for sock in self._sockets:
+            try:
+                sent = sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent < size:
+                _send_rest(sock, data[sent:])
+
+    async def turn(self) -> None:
+        """There is no loop to turn, and nobody is ever behind."""
+
+    async def close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        self._listener.close()
+
+
+def _send_rest(sock: socket.socket, rest: bytes) -> None:
+    """Send what a full socket did not take, as soon as it does."""
+    sock.settimeout(PATIENCE_S)
+    sock.sendall(rest)
+    sock.setblocking(False)
+
+
+class BroadcastSender:
+    """`json.dumps` once an event, and the broadcast of the `websockets` library."""
+
+    def __init__(self) -> None:
+        self.name = "websockets broadcast"
+        self.port = 0
+        self._server: WebSocketServer
+        self._connections: set[ServerConnection] = set()
+        self._behind: set[ServerConnection] = set()
+        self._messages = cycle([json.loads(frame[frame.index(b"{") :]) for frame in frames()])
+
+    async def open(self) -> None:
+        behind = self._behind
+
+        class Connection(ServerConnection):
+            def pause_writing(self) -> None:
+                super().pause_writing()
+                behind.add(self)
+
+            def resume_writing(self) -> None:
+                super().resume_writing()
+                behind.discard(self)
+
+        self._server = await serve(
+            self._serve,
+            "127.0.0.1",
+            0,
+            compression=None,
+            ping_interval=None,
+            write_limit=UNSENT_BYTES,
+            create_connection=Connection,
+            backlog=BACKLOG,
+        )
+        (listener,) = self._server.sockets
+        unpace(listener)
+        self.port = int(listener.getsockname()[1])
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        self._connections.add(connection)
+        await connection.wait_closed()
+
+    async def ready(self, subscribers: int) -> None:
+        while len(self._connections) < subscribers:  # noqa: ASYNC110  # soon, or a timeout
+            await asyncio.sleep(POLL_S)
+
+    def send(self, count: int) -> None:
+        for message in islice(self._messages, count):
+            broadcast(self._connections, json.dumps(message, separators=(",", ":")))
+
+    async def turn(self) -> None:
+        await asyncio.sleep(0)
+        while self._behind:  # noqa: ASYNC110  # soon, or a timeout
+            await asyncio.sleep(POLL_S)
+
+    async def close(self) -> None:
+        self._server.close()
+        await self._server.wait_closed()
