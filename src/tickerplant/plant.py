@@ -117,9 +117,10 @@ class Plant:
             if resolved is None:
                 continue
             stream, args = resolved
-            symbol = args.get("symbol", "").upper()
-            if symbol in kinds and stream.event in _KINDS:
-                kinds[symbol].add(_KINDS[stream.event])
+            if stream.event in _KINDS:
+                symbols = [args["symbol"].upper()] if "symbol" in args else list(kinds)
+                for symbol in kinds.keys() & symbols:
+                    kinds[symbol].add(_KINDS[stream.event])
         for symbol, delivered in kinds.items():
             markets.by_symbol[symbol].deliver(frozenset(delivered))
 

@@ -46,6 +46,7 @@ def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage
     """Tell one trade."""
     del args
     instrument = market.instrument
+    labelled = not instrument.venue.inverse  # a COIN-M capture of 2026-09 has no `st` here
     return TradeMessage(
         event_time=now_ms,
         trade_time=event.trade_time_ms,
@@ -55,7 +56,7 @@ def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage
         quantity=instrument.quantity.text[event.quantity],
         origin=event.origin,
         buyer_is_maker=event.buyer_is_maker,
-        symbol_type=market.type_label,
+        symbol_type=market.type_label if labelled else UNSET,
     )
 
 
