@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks import fanout, simulation
+from benchmarks import fanout, replay, simulation
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
 
 BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "fanout": fanout.run,
     "simulation": simulation.run,
+    "replay": replay.run,
 }
 
 
@@ -24,12 +25,23 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--quick", is_flag=True, help="Fewer and shorter repetitions: a look, no figure.")
 @click.option("--json", "json_path", metavar="FILE", help="Write the results here too.")
-def main(names: tuple[str, ...], *, quick: bool, json_path: str | None) -> None:
+@click.option(
+    "--capture",
+    "captures",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Replay this recording (gzip) and not one made here; may be repeated.",
+)
+def main(
+    names: tuple[str, ...], *, quick: bool, json_path: str | None, captures: tuple[str, ...]
+) -> None:
     """Measure the plant on this machine, all of it or the benchmarks NAMES."""
     click.echo(f"{description()}\n")
+    benchmarks = BENCHMARKS | {"replay": partial(replay.run, captures=captures)}
     tables: list[Table] = []
     for name in names or tuple(BENCHMARKS):
-        for table in _in_own_process(partial(BENCHMARKS[name], quick=quick)):
+        for table in _in_own_process(partial(benchmarks[name], quick=quick)):
             tables.append(table)
             click.echo(table.text() + "\n")
     if json_path:

@@ -1,0 +1,106 @@
+"""Recordings to replay: what is in one, and how to make one of the simulated market."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from benchmarks.frames import text_spans
+from tickerplant.plant import Plant
+from tickerplant.queries import find_path
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import open_market
+from tickerplant.venue import USDM
+
+START_MS = 1_772_323_200_000
+SYMBOL = "BTCUSDT"
+STREAMS = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@0ms")
+SNAPSHOT_AFTER = 50
+"""Messages before the depth answer: it comes while the streams run, as a collector gets it."""
+COMPRESSION = 1
+
+_HEAD = b'{"stream":"'
+
+
+class Contents(Struct, frozen=True):
+    """What is in a recording."""
+
+    streams: tuple[str, ...]
+    messages: int
+    """Messages of streams; answers are not counted."""
+
+
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield receive time and message of every line, by the plainest way to read them."""
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            received_ns, _, raw = line.partition(b" ")
+            yield int(received_ns), raw
+
+
+def contents(path: Path) -> Contents:
+    """Return what is in a recording of combined messages."""
+    streams: dict[bytes, None] = {}
+    messages = 0
+    for _, raw in lines(path):
+        if raw.startswith(_HEAD):
+            streams[raw[len(_HEAD) : raw.index(b'"', len(_HEAD))]] = None
+            messages += 1
+    return Contents(tuple(name.decode() for name in streams), messages)
+
+
+class _Recorder:
+    """A subscriber that writes down what it is sent."""
+
+    def __init__(self, plant: Plant, file: gzip.GzipFile) -> None:
+        self.messages = 0
+        self._plant = plant
+        self._file = file
+        self._line_ns = 0
+
+    def write(self, data: bytes) -> None:
+        spans, _ = text_spans(data)
+        self.messages += len(spans)
+        for begin, end in spans:
+            self.note(data[begin:end])
+
+    def note(self, raw: bytes) -> None:
+        """Write a line; no two have the same time."""
+        self._line_ns = max(self._line_ns + 100, self._plant.now_ms * 1_000_000)
+        self._file.write(b"%d %b\n" % (self._line_ns, raw))
+
+
+def record(path: Path, messages: int) -> None:
+    """Record at least so many messages of the simulated BTCUSDT."""
+    traded = instruments(START_MS, [SYMBOL])
+    exchange = SimulatedExchange(traded, seed=1, start_ms=START_MS)
+    plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    hub = plant.hubs[USDM.name]
+    with gzip.open(path, "wb", compresslevel=COMPRESSION) as file:
+        recorder = _Recorder(plant, file)
+        hub.set_combined(recorder, True)
+        hub.subscribe(recorder, STREAMS)
+        answered = False
+        while recorder.messages < messages:
+            time_ms, events = exchange.step()
+            plant.advance(time_ms)
+            for event in events:
+                plant.publish(event)
+            hub.flush()
+            if not answered and recorder.messages >= SNAPSHOT_AFTER:
+                recorder.note(_depth_answer(plant))
+                answered = True
+
+
+def _depth_answer(plant: Plant) -> bytes:
+    """Return what REST answers when it is asked for the whole book."""
+    query = find_path(USDM, USDM.rest_prefix + "/v1/depth")
+    assert query is not None, "there is no REST depth"
+    asked = {"symbol": SYMBOL, "limit": "1000"}
+    return msgspec.json.encode(query.answer(plant.venues[USDM.name], asked))
