@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams.pattern import Pattern
+from tickerplant.streams.stream import Stream
+from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+SYMBOLS = st.from_regex(r"[a-z0-9一-龥]{2,12}(_perp|_260626)?", fullmatch=True)
+ROWS = pytest.mark.parametrize("stream", CATALOGUE, ids=lambda row: row.pattern.text)
+
+
+def names(stream: Stream) -> list[str]:
+    """A name of the stream for every choice its pattern leaves."""
+    parts = stream.pattern.parts
+    chosen = itertools.product(
+        *(choices or ("btcusdt", "ethusd_perp") for choices in parts.values())
+    )
+    return [stream.pattern.name(**dict(zip(parts, args, strict=True))) for args in chosen]
+
+
+@ROWS
+@given(data=st.data())
+def test_a_name_is_read_back_to_the_parts_it_was_made_of(
+    stream: Stream, data: st.DataObject
+) -> None:
+    args = {
+        part: data.draw(st.sampled_from(choices) if choices else SYMBOLS)
+        for part, choices in stream.pattern.parts.items()
+    }
+    name = stream.pattern.name(**args)
+    assert stream.pattern.match(name) == args
+    for venue in (venue for venue in VENUES if venue.name in stream.venues):
+        assert resolve(venue, name) == (stream, args), f"{name} must be found on {venue.name}"
+
+
+@ROWS
+def test_no_two_rows_match_the_same_name(stream: Stream) -> None:
+    for name in names(stream):
+        rows = [row.pattern.text for row in CATALOGUE if row.pattern.match(name) is not None]
+        assert rows == [stream.pattern.text], f"{name} belongs to one row"
+
+
+@ROWS
+def test_upper_case_symbols_and_changed_letters_never_match(stream: Stream) -> None:
+    for name in names(stream):
+        symbol, sign, kind = name.partition("@")
+        wrong = {name.upper(), symbol.upper() + sign + kind, f"{name} ", f" {name}", f"{name}\n"}
+        for each in wrong - {name}:
+            assert resolve(USDM, each) is None, f"{each!r} is no stream"
+
+
+@given(
+    st.text() | st.sampled_from([n for row in CATALOGUE for n in names(row)]), st.text(max_size=3)
+)
+def test_any_text_is_a_stream_or_none(text: str, tail: str) -> None:
+    for venue in VENUES:
+        for name in (text, text + tail, tail + text):
+            found = resolve(venue, name)
+            if found is not None:
+                stream, args = found
+                assert stream.pattern.name(**args) == name, "what is found reads as it was written"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "btcusdt",
+        "@trade",
+        "btcusdt@",
+        "BTCUSDT@trade",
+        "btcu\u017fdt@trade",
+        "b\u0131tusdt@trade",
+        "btcusdt@Trade",
+        "btcusdt@depth7",
+        "btcusdt@depth5@250ms",
+        "btcusdt@depth5@0ms",
+        "btcusdt@depth@250ms",
+        "btcusdt@depth@",
+        "btcusdt@kline_1s",
+        "btcusdt@kline_1H",
+        "btcusdt@kline_",
+        "btcusdt@markPrice@3s",
+        "btcusdt/ethusdt@trade",
+        "!bookticker",
+        "!bookTicker@arr",
+        "bookTicker",
+        "btc usdt@trade",
+        "btcusdt@trade@trade",
+    ],
+)
+def test_a_name_that_the_exchange_does_not_know_is_unknown(name: str) -> None:
+    assert resolve(USDM, name) is None
+    assert resolve(COINM, name) is None
+
+
+@pytest.mark.parametrize("interval", ["1m", "1M"])
+def test_the_minute_and_the_month_are_told_apart(interval: str) -> None:
+    found = resolve(USDM, f"btcusdt@kline_{interval}")
+    assert found is not None
+    assert found[1]["interval"] == interval
+
+
+def test_a_missing_part_is_named() -> None:
+    with pytest.raises(KeyError, match="speed"):
+        Pattern("<symbol>@depth@<speed:100|500>ms").name(symbol="btcusdt")
+
+
+@pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
+def test_every_stream_of_the_reference_is_there(venue: Venue) -> None:
+    symbol = "btcusdt" if venue is USDM else "btcusd_perp"
+    expected = [
+        *(
+            f"{symbol}@{tail}"
+            for tail in ("aggTrade", "trade", "bookTicker", "miniTicker", "ticker")
+        ),
+        *(f"{symbol}@depth{tail}" for tail in ("", "@0ms", "@100ms", "@500ms")),
+        *(
+            f"{symbol}@depth{levels}{tail}"
+            for levels in (5, 10, 20)
+            for tail in ("", "@100ms", "@500ms")
+        ),
+        *(f"{symbol}@markPrice{tail}" for tail in ("", "@1s")),
+        *(f"{symbol}@kline_{interval}" for interval in ("1m", "3d", "1w", "1M")),
+        *("!bookTicker", "!miniTicker@arr", "!ticker@arr", "!markPrice@arr", "!markPrice@arr@1s"),
+    ]
+    assert [name for name in expected if resolve(venue, name) is None] == []
