@@ -87,6 +87,13 @@ class NaiveEngine:
         self.orders = [order for order in self.orders if order.quantity]
         return taken
 
+    def resize(self, buy: bool, price: int, quantity: int) -> None:
+        more = quantity - dict(self.levels(buy)).get(price, 0)
+        if more > 0:
+            self.post(buy, price, more)
+        else:
+            self.withdraw(buy, price, -more)
+
     def levels(self, buy: bool) -> list[tuple[int, int]]:
         totals: dict[int, int] = {}
         for order in self.side(buy):
@@ -105,6 +112,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("cut"), st.booleans(), st.integers(1, 30), QUANTITIES),
     st.tuples(st.just("withdraw"), st.booleans(), PRICES, QUANTITIES),
 )
+RESIZING = st.tuples(st.just("resize"), st.booleans(), PRICES, st.integers(0, 20))
 Operation = tuple[str, bool, int, int]
 
 
@@ -123,7 +131,7 @@ def apply(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(OPERATIONS, max_size=60))
+@given(st.lists(OPERATIONS | RESIZING, max_size=60))
 def test_the_engine_does_what_the_naive_model_does(operations: list[Operation]) -> None:
     engine, naive = MatchingEngine(), NaiveEngine()
     for operation in operations:

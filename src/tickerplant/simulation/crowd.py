@@ -24,6 +24,8 @@ SLOW_SHARE = 0.4
 SLOW_TRAIN = 7.0
 """Part of the trains that is slow, and their mean number of changes."""
 IDLE_TRAIN = 4.0
+LEARNT_HOPS = 4.0
+"""Farthest that makers follow an emptied best price, in hops."""
 FOLLOWED = 0.9
 """Chance that an emptied best price is followed by the other side instead of refilled."""
 GLANCE_TRAINS = 0.12
@@ -73,9 +75,10 @@ class Crowd:
         per_sweep = style.sweep_levels * exp(SWEEP_SPREAD**2 / 2)
         self._overtaken = temper.overtaken
         self._trains = style.trains_per_order
-        self._hop_trains = style.trains_per_hop
+        self._hop_trains = style.trains_per_hop * temper.attention
         self._sweeps = style.levels_per_order / per_sweep
-        self._hop_sweeps = style.levels_per_hop / per_sweep
+        self._hop_sweeps = style.levels_per_hop / per_sweep * temper.attention
+        self._glance_trains = GLANCE_TRAINS * temper.attention
         idle = 2 * temper.orders_per_s * intensity / 1000 * style.idle_share / answers
         self._idle_trains = max(idle * self._trains * TRAIN / IDLE_TRAIN, SLOWEST)
         self._idle_sweeps = max(idle * self._sweeps, SLOWEST)
@@ -127,7 +130,7 @@ class Crowd:
     def glance(self) -> None:
         """React to a look at the leading contract, already in the worth."""
         self.look()
-        self._answer(GLANCE_TRAINS, 0.0)
+        self._answer(self._glance_trains, 0.0)
 
     def _stale(self, up: bool) -> None:
         """Let a taker be faster than the makers, or not."""
@@ -144,7 +147,8 @@ class Crowd:
         if spread > tick:
             distance = self.touch.distance()
             if (distance < 0) == buy and self._random() < FOLLOWED:
-                self.valuation.push((-distance + (tick if buy else -tick) / 2) / price)
+                learnt = min(abs(distance) + tick / 2, LEARNT_HOPS * self.touch.hop)
+                self.valuation.push((learnt if buy else -learnt) / price)
             self.touch.react(0 if self._random() < 0.5 else 1 + int(self._exponential(1 / 6)))
         else:
             self.look()

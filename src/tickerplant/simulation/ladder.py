@@ -1,9 +1,9 @@
 """Ladder makers: orders at many levels, requoted in sweeps of many levels at once.
 
-A maker who visits a price finds an order of his or finds none.  An order is withdrawn or sized
-anew; an empty price gets an order with the chance that keeps the share of occupied prices where
-the style of the venue wants it: that share falls with the distance, because far away makers quote
-only round prices.  Where the book stands does not matter, so the ladder needs no bookkeeping and
+A maker visits a price.  If it is empty he places an order there, or else turns to the next order
+nearer to the best price; an order is withdrawn or sized anew.  The chance to place is the one that
+keeps the share of occupied prices where the style of the venue wants it: that share falls with the
+distance, because far away makers quote only round prices.  Where the book stands does not matter, so the ladder needs no bookkeeping and
 heals whatever moves of the price leave behind.
 """
 
@@ -57,12 +57,7 @@ class Zone(Struct, frozen=True):
     @property
     def occupancy(self) -> float:
         """Share of the prices that have orders once makers have visited often enough."""
-        return self.add / (self.add + self.drop)
-
-    @property
-    def hits(self) -> float:
-        """Share of the visits that change something."""
-        return self.occupancy + (1 - self.occupancy) * self.add
+        return 1 - self.drop / (1 + self.drop) / self.add
 
 
 Visit: TypeAlias = tuple[int, int, int, float, float, float]
@@ -88,7 +83,7 @@ class LadderMakers:
         self._zones = [
             zone for low, high, _ in style.distance_shares for zone in self._split(low, high)
         ]
-        self._visits, self._visits_per_change = self._schedule()
+        self._visits = self._schedule()
 
     def _split(self, low_bp: float, high_bp: float) -> list[Zone]:
         """Return the zones of a range of distances."""
@@ -106,7 +101,7 @@ class LadderMakers:
             low,
             max(int(high_bp * self._per_bp) - low, 1),
             grid,
-            min(occupancy * drop / (1 - occupancy), 1.0),
+            min(drop / (1 + drop) / (1 - occupancy), 1.0),
             drop,
             self._scale(middle_bp),
         )
@@ -115,18 +110,14 @@ class LadderMakers:
         near = self._style.near_quantity if distance_bp < 1 else 1.0
         return near * min(1 + distance_bp / GROWTH_BP, GROWTH_LIMIT)
 
-    def _schedule(self) -> tuple[list[Visit], float]:
-        """Return zones to visit, each as often as its share of changes asks for."""
-        shares = np.repeat(
-            [share / ZONES_PER_RANGE for _, _, share in self._style.distance_shares],
-            ZONES_PER_RANGE,
-        )
-        weights = shares / np.array([zone.hits for zone in self._zones])
-        ends = np.round(np.cumsum(weights) / weights.sum() * VISITS).astype(int).tolist()
+    def _schedule(self) -> list[Visit]:
+        """Return zones to visit, each as often as its share of the changes."""
+        shares = np.repeat([share for _, _, share in self._style.distance_shares], ZONES_PER_RANGE)
+        ends = np.round(np.cumsum(shares) / shares.sum() * VISITS).astype(int).tolist()
         visits: list[Visit] = []
         for zone, end in zip(self._zones, ends, strict=True):
             visits += [astuple(zone)] * (end - len(visits))
-        return visits, float(weights.sum() / shares.sum())
+        return visits
 
     def _grid(self, distance_bp: float) -> int:
         """Return the distance of the prices that makers quote there."""
@@ -178,14 +169,13 @@ class LadderMakers:
     def sweep(self, _: int = 0) -> None:
         """Requote many levels of both sides, as many as makers usually do."""
         levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
-        visits = min(levels, LARGEST_SWEEP) * self._visits_per_change
         random, zones = self._random, self._visits
         engine, quantity = self._pit.engine, self._quantity
         bids, asks, tick = engine.bids, engine.asks, self._tick
         lowest, highest = self._lowest, self._highest
         if not bids.keys or not asks.keys:
             return
-        for _ in range(int(visits + random())):
+        for _ in range(int(min(levels, LARGEST_SWEEP) + random())):
             number = int(random() * (2 * VISITS))
             low, width, grid, add, drop, scale = zones[number >> 1]
             buy = number & 1 == 0
@@ -197,15 +187,17 @@ class LadderMakers:
             price = key if buy else -key
             queue = side.levels.get(key)
             if queue is None:
-                if random() < add and lowest <= price <= highest:
-                    engine.post(buy, price, quantity(price, scale, int(random() * DRAWS)))
-            elif key == keys[-1]:
+                if random() < add:
+                    if lowest <= price <= highest:
+                        engine.post(buy, price, quantity(price, scale, int(random() * DRAWS)))
+                    continue
+                key = keys[bisect_left(keys, key, 0, len(keys) - 1)]
+                if key > keys[-1] - low:
+                    continue  # nobody quotes in this zone
+                queue, price = side.levels[key], key if buy else -key
+            if key == keys[-1]:
                 continue  # the best price is not theirs
-            elif key % grid or random() < drop:
+            if key % grid or random() < drop:
                 engine.withdraw(buy, price, queue.total)
             else:
-                more = quantity(price, scale, int(random() * DRAWS)) - queue.total
-                if more > 0:
-                    engine.post(buy, price, more)
-                elif more < 0:
-                    engine.withdraw(buy, price, -more)
+                engine.resize(buy, price, quantity(price, scale, int(random() * DRAWS)))

@@ -207,6 +207,17 @@ class MatchingEngine:
             side.remove(key)
         return quantity
 
+    def resize(self, buy: bool, price: int, quantity: int) -> None:
+        """Bring the total at a price to `quantity`: post what is missing, withdraw what is too much.
+
+        Nothing happens where an order of that price would trade.
+        """
+        more = quantity - (self.bids if buy else self.asks).quantity(price)
+        if more > 0:
+            self.post(buy, price, more)
+        elif more < 0:
+            self.withdraw(buy, price, -more)
+
     def changes(self) -> tuple[list[LevelChange], list[LevelChange]]:
         """Return the bids and asks that changed since the last call, with their totals now."""
         return self.bids.take_changes(), self.asks.take_changes()

@@ -15,6 +15,7 @@ COINM_TOUCH = 0.6
 COINM_ORDER_USD = 0.9
 DATED_ORDERS = 0.035
 DATED_TOUCH = 0.2
+DATED_ATTENTION = 0.35
 DAY_S = 86_400
 BUSIEST = COINS[0]
 HOP_EXPONENT = 0.25
@@ -133,6 +134,8 @@ class Temper(Struct, frozen=True, kw_only=True):
     orders_per_s: float
     order_usd: float
     touch_usd: float
+    attention: float
+    """How much its makers requote, relative to those of perpetual contracts."""
 
     @property
     def volatility_bp(self) -> float:
@@ -180,6 +183,7 @@ def temper(instrument: Instrument) -> Temper:
         orders_per_s=orders,
         order_usd=order_usd,
         touch_usd=touch_usd,
+        attention=1.0 if instrument.perpetual else DATED_ATTENTION,
     )
 
 
