@@ -45,7 +45,7 @@ class Agenda:
         entries = self._entries
         self.now_ms = now_ms = entries[0][0]
         visited: dict[Place, None] = {}
-        while entries[0][0] == now_ms:
+        while entries and entries[0][0] == now_ms:
             _, _, place, action, argument = heappop(entries)
             action(argument)
             visited[place] = None

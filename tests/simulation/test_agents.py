@@ -1,0 +1,157 @@
+"""The agents, each on its own: what is planned, what is resting, what is drawn."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tickerplant.events import Event, Liquidation, Trade
+from tickerplant.instrument import Instrument
+from tickerplant.simulation.agenda import Agenda
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.ladder import LadderMakers
+from tickerplant.simulation.leverage import Leverage
+from tickerplant.simulation.pit import Pit
+from tickerplant.simulation.sizes import Sizes
+from tickerplant.simulation.temper import temper
+from tickerplant.simulation.value import CoinValue, FollowingValuation, LeadingValuation, News
+
+START_MS = 1_780_000_000_000
+BTC, PERP = instruments(START_MS, ["BTCUSDT", "BTCUSD_PERP"])
+
+
+class Noted:
+    """A place that notes what happens at it."""
+
+    def __init__(self) -> None:
+        self.notes: list[int] = []
+        self.flushed = 0
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+
+def test_actions_happen_in_order_of_time_then_of_entry() -> None:
+    agenda, place = Agenda(100), Noted()
+    for delay_ms, number in ((5, 1), (2, 2), (5, 3), (0, 4)):
+        agenda.after(delay_ms, place, place.notes.append, number)
+    times = []
+    for _ in range(3):
+        agenda.step()
+        times.append(agenda.now_ms)
+        if len(times) == 3:
+            break
+        agenda.after(1000, place, place.notes.append, 9)
+    assert (times, place.notes) == ([100, 102, 105], [4, 2, 1, 3])
+    assert place.flushed == 3, "a place is flushed once per millisecond"
+
+
+def test_what_is_entered_for_now_happens_in_the_same_step() -> None:
+    agenda, place = Agenda(0), Noted()
+    agenda.after(10, place, lambda _: agenda.after(0, place, place.notes.append, 7))
+    agenda.after(11, place, place.notes.append, 8)
+    agenda.step()
+    assert (agenda.now_ms, place.notes) == (10, [7])
+
+
+@pytest.mark.parametrize("instrument", [BTC, PERP], ids=lambda each: each.symbol)
+def test_order_sizes_are_small_habits_with_a_heavy_tail(instrument: Instrument) -> None:
+    sizes = Sizes(Random(1), instrument, temper(instrument))
+    drawn = sorted(sizes.order() for _ in range(20_000))
+    assert drawn[0] == sizes.smallest >= instrument.min_quantity
+    assert all(size % instrument.step_size == 0 for size in drawn)
+    assert sum(drawn[-200:]) > 0.2 * sum(drawn), "one order in a hundred makes the volume"
+    if not instrument.venue.inverse:
+        notional = sizes.smallest * 65_000 / 10**instrument.quantity.decimals
+        assert notional >= instrument.min_notional
+
+
+def make_pit() -> tuple[Pit, Sizes, list[Event], Agenda]:
+    tape: list[Event] = []
+    agenda = Agenda(START_MS)
+    pit = Pit(BTC, agenda, tape, 0, 1)
+    return pit, Sizes(Random(2), BTC, temper(BTC)), tape, agenda
+
+
+def test_the_ladder_keeps_its_size_however_long_it_is_swept() -> None:
+    pit, sizes, _, _ = make_pit()
+    price = 6_528_000
+    ladder = LadderMakers(Random(3), pit, sizes, temper(BTC).style, price)
+    pit.open(
+        [(price, 1000), *ladder.opening(price, True)],
+        [(price + 10, 1000), *ladder.opening(price + 10, False)],
+        price,
+    )
+    opened = [len(side.keys) for side in (pit.engine.bids, pit.engine.asks)]
+    for _ in range(6000):
+        ladder.sweep()
+    for before, side in zip(opened, (pit.engine.bids, pit.engine.asks), strict=True):
+        assert 0.6 * before < len(side.keys) < 1.6 * before, "occupancy is stationary"
+    assert pit.engine.bids.best == (price, 1000), "the best price is not the ladder makers'"
+
+
+def test_positions_are_liquidated_when_the_mark_reaches_them_nearest_first() -> None:
+    pit, sizes, tape, agenda = make_pit()
+    pit.open([(6_500_000, 10**7)], [(6_500_010, 10**7)], 6_500_000)
+    leverage = Leverage(Random(4), pit, sizes, 6_500_000.0)
+    count = len(leverage._longs)
+    nearest = leverage._longs[-1][0]
+    leverage.mark(nearest + 1)
+    assert len(leverage._longs) == count, "the mark has not reached any"
+    leverage.mark(nearest - 1)
+    assert len(leverage._longs) < count
+    while agenda._entries:
+        agenda.step()
+    forced = [event for event in tape if isinstance(event, Liquidation)]
+    assert forced
+    assert forced[0].side == "SELL", "longs are sold"
+    trades = [event for event in tape if isinstance(event, Trade)]
+    assert sum(trade.quantity for trade in trades) == sum(each.filled_quantity for each in forced)
+
+
+def test_positions_are_bounded() -> None:
+    pit, sizes, _, _ = make_pit()
+    leverage = Leverage(Random(5), pit, sizes, 6_500_000.0)
+    for _ in range(10_000):
+        leverage.opened(True, 1000, 6_500_000)
+    assert len(leverage._longs) <= 256
+
+
+def test_news_has_the_volatility_it_should() -> None:
+    news = News(Random(6), 2.0)
+    sizes = [news.size() for _ in range(50_000)]
+    variance = 2.0 * sum(size * size for size in sizes) / len(sizes)
+    assert 0.7 < variance < 1.1, "a second's variance is one, less what the cut tail had"
+    gaps = [news.gap_ms(3.0) for _ in range(20_000)]
+    assert sum(gaps) / len(gaps) == pytest.approx(1000 / 6, rel=0.05), "busy: three times as often"
+
+
+def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
+    coin = CoinValue(100.0, 0.02, 0.8)
+    leader, follower = LeadingValuation(coin, 10.0), FollowingValuation(1000.0, 0.01)
+    leader.push(0.1)
+    assert leader.price() == pytest.approx(1105.17, abs=0.01)
+    assert coin.index < coin.price, "the index lacks the premium"
+    follower.push(0.1)
+    assert coin.price == pytest.approx(110.517, abs=0.001)
+    before = follower.price()
+    follower.look(1000.0, 0.01)
+    assert 1010 < follower.price() < before, "its own trades are forgotten little by little"
+
+
+def test_an_exchange_stays_whole_for_minutes() -> None:
+    exchange = SimulatedExchange(instruments(START_MS, ["ETHUSDT", "ETHUSD_PERP"]), 7, START_MS)
+    opened = {
+        symbol: len(exchange.opening(symbol)[0].bids) for symbol in ("ETHUSDT", "ETHUSD_PERP")
+    }
+    while exchange.next_time_ms < START_MS + 120_000:
+        exchange.step()
+    for symbol, before in opened.items():
+        engine = exchange._listings[symbol].pit.engine
+        bid, ask = engine.bids.best, engine.asks.best
+        assert bid is not None
+        assert ask is not None
+        assert ask[0] - bid[0] < 200, f"{symbol} has a wide spread: {ask[0] - bid[0]}"
+        assert before / 2 < len(engine.bids.keys) < 2 * before, f"{symbol} lost its ladder"
