@@ -1,0 +1,177 @@
+"""The house: who may import whom, what stays pure, and that every family is on its list."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
+LAYERS = (
+    {"errors"},
+    {"venue"},
+    {"instrument", "events", "profile", "frames"},
+    {"printed"},
+    {"market", "simulation", "recording", "decode"},
+    {"streams", "queries"},
+    {"protocol"},
+    {"hub"},
+    {"plant"},
+    {"server", "sources", "logs"},
+    {"config"},
+    {"serving"},
+    {"cli"},
+    {"__main__"},
+)
+SIDEWAYS = {
+    ("simulation", "market"): "a simulated past is made of bars",
+    ("server", "logs"): "one log, named once",
+}
+"""Imports between rooms of one layer that are meant, each with its reason."""
+IMPURE = {
+    *("asyncio", "socket", "time", "os", "threading", "secrets", "uvicorn", "websockets"),
+    *("aiofastnet", "prometheus_client", "structlog", "logging", "click", "random"),
+}
+CLOCKS = {"now", "utcnow", "today"}
+LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+
+
+class Import(NamedTuple):
+    """`importer` needs `module`, at a line of a file."""
+
+    importer: str
+    module: str
+    names: tuple[str, ...]
+    where: str
+    at_top: bool
+
+
+def name_of(path: Path) -> str:
+    """The module's name without the package's; empty for the package itself."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {name_of(path): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
+FILES = {name_of(path): str(path.relative_to(SOURCE.parent)) for path in SOURCE.rglob("*.py")}
+
+
+def imports() -> Iterator[Import]:
+    for importer, tree in MODULES.items():
+        top = set(tree.body)
+        for node in ast.walk(tree):
+            where = f"{FILES[importer]}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield Import(importer, alias.name, (), where, node in top)
+            elif isinstance(node, ast.ImportFrom):
+                names = tuple(alias.name for alias in node.names)
+                assert node.level == 0, f"{where}: a relative import; write it in full"
+                yield Import(importer, node.module or "", names, where, node in top)
+
+
+def own_targets(each: Import) -> list[str]:
+    """The modules of ours that an import needs, without the package's name."""
+    package, _, module = each.module.partition(".")
+    if package != "tickerplant":
+        return []
+    targets = (f"{module}.{name}".lstrip(".") for name in each.names)
+    return [target if target in MODULES else module for target in targets] or [module]
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+IMPORTS = list(imports())
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room(module) for module in MODULES if module}
+    assert rooms - LAYER_OF.keys() == set(), "a room without a layer: give it one in LAYERS"
+    assert LAYER_OF.keys() - rooms == set(), "a layer names a room that is not there"
+
+
+def test_no_import_points_downstream_or_sideways() -> None:
+    wrong = []
+    for each in IMPORTS:
+        for target in own_targets(each):
+            here, there = room(each.importer), room(target)
+            if here in ("", there) or (here, there) in SIDEWAYS:
+                continue
+            if LAYER_OF[there] >= LAYER_OF[here]:
+                way = "sideways" if LAYER_OF[there] == LAYER_OF[here] else "downstream"
+                wrong.append(f"{each.where}: {here} imports {target}, which lies {way}")
+    assert wrong == []
+
+
+def test_every_exception_is_used() -> None:
+    used = {(room(each.importer), room(target)) for each in IMPORTS for target in own_targets(each)}
+    assert {pair for pair in SIDEWAYS if pair not in used} == set(), "an exception nobody needs"
+
+
+def test_no_module_needs_itself() -> None:
+    needs: dict[str, set[str]] = {module: set() for module in MODULES}
+    for each in IMPORTS:
+        if each.at_top:
+            needs[each.importer].update(set(own_targets(each)) - {each.importer})
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other in a circle: {' ← '.join(error.args[1])}")
+
+
+def pure(module: str) -> bool:
+    """From the errors to the plant nothing does input or output, or knows a clock of its own."""
+    return bool(module) and LAYER_OF[room(module)] <= LAYER_OF["plant"]
+
+
+def test_the_pure_part_imports_no_clock_no_socket_and_no_chance() -> None:
+    wrong = [
+        f"{each.where}: {each.importer} is pure and imports {each.module}"
+        for each in IMPORTS
+        if pure(each.importer)
+        and each.module.partition(".")[0] in IMPURE
+        and (each.module, each.names) != ("random", ("Random",))
+    ]
+    assert wrong == []
+
+
+def test_the_pure_part_asks_no_clock_and_draws_only_from_a_seed() -> None:
+    wrong = []
+    for module in filter(pure, MODULES):
+        for node in ast.walk(MODULES[module]):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            where = f"{FILES[module]}:{node.lineno}"
+            if isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
+                wrong.append(f"{where}: {called}() asks the wall clock; take the time as argument")
+            if called.rpartition(".")[2] in ("Random", "default_rng") and not node.args:
+                wrong.append(f"{where}: {called}() has no seed")
+    assert wrong == []
+
+
+def rows_missing(package: str, table: str, catalogue: str) -> list[str]:
+    """The rows of `package` that are not in its `catalogue`, wherever they are defined."""
+    listed = {id(row) for row in getattr(import_module(f"tickerplant.{package}"), catalogue)}
+    members = [module for module in MODULES if module.startswith(f"{package}.")]
+    return [
+        f"{FILES[module]}: a row of {table} is not in the list of {package}/__init__.py"
+        for module in members
+        for row in getattr(import_module(f"tickerplant.{module}"), table, ())
+        if id(row) not in listed
+    ]
+
+
+def test_every_stream_is_in_the_catalogue() -> None:
+    assert rows_missing("streams", "STREAMS", "CATALOGUE") == []
+
+
+def test_every_query_is_in_the_list() -> None:
+    assert rows_missing("queries", "QUERIES", "QUERIES") == []
