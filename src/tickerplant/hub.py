@@ -125,7 +125,7 @@ class Publisher:
 
     def _due(self, now_ms: int) -> None:
         self._scheduled = False
-        if not self._channel.heard:
+        if self._channel.publisher is not self:
             return
         built = [
             self._build(market, subject, now_ms, self._args) for market, subject in self._pace.due()
@@ -174,13 +174,18 @@ class Hub:
 
     def feed(self, market: Market, event: Event) -> None:
         """Give `event` to the channels that follow it."""
-        by_symbol = self._listeners.get(type(event))
-        if by_symbol is None:
+        by_topic = self._listeners.get(type(event))
+        if by_topic is None:
             return
-        for publisher in by_symbol.get(market.symbol, ()):
+        for publisher in by_topic.get(market.symbol, ()):
             publisher.feed(market, event)
-        for publisher in by_symbol.get(_ALL, ()):
+        for publisher in by_topic.get(_ALL, ()):
             publisher.feed(market, event)
+
+    def listens(self, kind: type, symbol: str) -> bool:
+        """Whether a channel follows events of `kind` of `symbol`."""
+        by_topic = self._listeners.get(kind)
+        return by_topic is not None and (symbol in by_topic or _ALL in by_topic)
 
     def pass_on(self, name: str, payload: bytes) -> None:
         """Send a message of the source as it is to the subscribers of `name`."""
@@ -215,6 +220,13 @@ class Hub:
             member.write(data)
         self.messages_sent += len(frames) * len(members)
         self.bytes_sent += len(data) * len(members)
+
+    def deliver(self, name: str) -> None:
+        """Expect the messages of the stream `name` from the source; make none any more."""
+        self.verbatim.add(name)
+        channel = self.channels.get(name)
+        if channel is not None:
+            self._silence(channel)
 
     # Who listens
 
@@ -326,15 +338,19 @@ class Hub:
             markets = list(self.markets)
         venue = self.markets.venue
         publisher = Publisher(channel, stream, args, venue, markets, self.timers)
+        channel.publisher = publisher
         for kind in stream.on:
             by_topic = self._listeners.setdefault(kind, {})
             by_topic.setdefault(publisher.topic, []).append(publisher)
-        channel.publisher = publisher
         return channel
 
     def _close_channel(self, channel: Channel) -> None:
         del self.channels[channel.name]
-        publisher = channel.publisher
+        self._silence(channel)
+
+    def _silence(self, channel: Channel) -> None:
+        """Take the publisher from `channel`."""
+        publisher, channel.publisher = channel.publisher, None
         if publisher is None:
             return
         for kind in publisher.stream.on:

@@ -46,9 +46,11 @@ def decimal_units(text: str, decimals: int) -> int:
     Raises:
         ValueError: `text` is not a plain decimal, or has significant digits beyond `decimals`.
     """
+    whole, _, part = text.partition(".")
+    if whole and len(part) == decimals > 0 and text.isascii() and (whole + part).isdecimal():
+        return int(whole + part)  # the usual form
     if _PLAIN_DECIMAL.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a plain decimal")
-    whole, _, part = text.partition(".")
     if len(part) > decimals:
         if part[decimals:].strip("0"):
             raise ValueError(f"{text!r} has more than {decimals} decimals")

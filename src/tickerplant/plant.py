@@ -17,6 +17,7 @@ from tickerplant.market.bars import MINUTE_MS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import MINUTE_RANK, Timers, next_on_grid
+from tickerplant.printed import Printed
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.streams import resolve
 from tickerplant.venue import VENUES
@@ -69,6 +70,7 @@ class Plant:
                 profile,
                 self.timers,
                 self.hubs[venue_name].feed,
+                self.hubs[venue_name].listens,
                 reserved_snapshot_ids=reserved_snapshot_ids,
             )
             self.markets[instrument.symbol] = market
@@ -85,12 +87,14 @@ class Plant:
         """Bytes that wait for the next flush, see `Hub.pending_bytes`."""
         return sum(hub.pending_bytes for hub in self.hubs.values())
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event | Printed) -> None:
         """Apply one event to its market and tell it, with what it causes, to who listens."""
         self.published[type(event)] += 1
         self.markets[event.symbol].apply(event)
 
-    def relay(self, venue_name: str, stream: str, payload: bytes, event: Event | None) -> None:
+    def relay(
+        self, venue_name: str, stream: str, payload: bytes, event: Event | Printed | None
+    ) -> None:
         """Send a recorded message on as it was, and apply the event that it tells of.
 
         Args:
@@ -112,7 +116,7 @@ class Plant:
         markets, hub = self.venues[venue_name], self.hubs[venue_name]
         kinds: dict[str, set[type]] = {market.symbol: set() for market in markets}
         for name in names:
-            hub.verbatim.add(name)
+            hub.deliver(name)
             resolved = resolve(markets.venue, name)
             if resolved is None:
                 continue

@@ -142,5 +142,6 @@ def test_the_book_equals_applying_every_change_after_the_snapshot(
         return
     book = {n % 7: n for n in range(1, last + 1)}
     for each in applied:
+        assert isinstance(each, DepthUpdate)
         book.update(each.bids)
     assert book == {n % 7: n for n in range(1, ids[-1] + 1)}, "no change is lost or undone"

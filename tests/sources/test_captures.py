@@ -11,8 +11,9 @@ import pytest
 from tickerplant.decode.decoder import Decoder
 from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Event, Trade
 from tickerplant.market.book import OrderBook
-from tickerplant.market.book_sync import BookSync
+from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.plant import Plant
+from tickerplant.printed import PrintedDepth, PrintedQuote
 from tickerplant.recording import Flaw, Recording, merge
 from tickerplant.sources.player import FastestDepth, Player
 from tickerplant.sources.scan import scan
@@ -69,9 +70,10 @@ class Rebuilt:
             case DepthUpdate():
                 self._apply(symbol, self.syncs[symbol].offer(event))
 
-    def _apply(self, symbol: str, updates: list[DepthUpdate]) -> None:
+    def _apply(self, symbol: str, updates: list[Update]) -> None:
         book = self.books[symbol]
         for update in updates:
+            assert isinstance(update, DepthUpdate)
             book.apply(update)
             self.tops[symbol, update.final_update_id] = book.best_bid, book.best_ask
 
@@ -87,8 +89,11 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     rebuilt = Rebuilt()
     for index, lines in merge([Recording(file.path, flaws.append) for file in found.files]):
         for _, raw in lines:
-            for event in decoders[index].decode(raw)[3]:
-                rebuilt.take(event)
+            for said in decoders[index].decode(raw)[3]:
+                if isinstance(said, PrintedQuote | PrintedDepth):
+                    rebuilt.take(said.event(instruments[said.symbol]))
+                else:
+                    rebuilt.take(said)
 
     assert flaws == []
     assert all(not decoder.unapplied for decoder in decoders), "every message was understood"

@@ -16,9 +16,8 @@ import msgspec
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.decode.messages import DepthAnswer, Outline
-from tickerplant.decode.readers import Instruments, Read, reader, snapshot, time_reader
+from tickerplant.decode.readers import Happening, Instruments, Read, reader, snapshot, time_reader
 from tickerplant.errors import DecodeError
-from tickerplant.events import Event
 
 MAX_STREAMS = 1 << 16
 """Stream names whose readers are remembered; beyond, all are forgotten and made anew."""
@@ -55,7 +54,7 @@ _ARRAYS = {
 """Stream of a bare array, by the event type of its elements."""
 
 
-Message: TypeAlias = tuple[str, bytes, int, tuple[Event, ...]]
+Message: TypeAlias = tuple[str, bytes, int, tuple[Happening, ...]]
 """One recorded message: stream, payload, event time and events.
 
 The stream is empty for an answer, which nobody is subscribed to.  The payload is the event as it

@@ -6,12 +6,9 @@ unknown fields are passed over.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from msgspec import Raw, Struct, field
 
-WireLevel: TypeAlias = tuple[str, str]
-"""Price and quantity of one level, as printed."""
+from tickerplant.printed import PrintedLevel
 
 
 class TradeMessage(Struct, gc=False):
@@ -42,32 +39,6 @@ class AggregateTradeMessage(Struct, gc=False):
     normal_quantity: str | None = field(name="nq", default=None)
 
 
-class BookTickerMessage(Struct, gc=False):
-    """`<symbol>@bookTicker` and `!bookTicker`."""
-
-    symbol: str = field(name="s")
-    update_id: int = field(name="u")
-    bid_price: str = field(name="b")
-    bid_quantity: str = field(name="B")
-    ask_price: str = field(name="a")
-    ask_quantity: str = field(name="A")
-    transaction_time_ms: int = field(name="T", default=0)
-    event_time_ms: int = field(name="E", default=0)
-
-
-class DepthMessage(Struct, gc=False):
-    """`<symbol>@depth`, every speed."""
-
-    symbol: str = field(name="s")
-    event_time_ms: int = field(name="E")
-    transaction_time_ms: int = field(name="T")
-    first_update_id: int = field(name="U")
-    final_update_id: int = field(name="u")
-    previous_update_id: int = field(name="pu")
-    bids: list[WireLevel] = field(name="b")
-    asks: list[WireLevel] = field(name="a")
-
-
 class MarkPriceMessage(Struct, gc=False):
     """`<symbol>@markPrice`, and the elements of `<pair>@markPrice` and `!markPrice@arr`."""
 
@@ -84,8 +55,8 @@ class DepthAnswer(Struct, gc=False):
     """The REST answer `depth`; COIN-M names the symbol, USDⓈ-M does not."""
 
     last_update_id: int = field(name="lastUpdateId")
-    bids: list[WireLevel]
-    asks: list[WireLevel]
+    bids: list[PrintedLevel]
+    asks: list[PrintedLevel]
     symbol: str = ""
     event_time_ms: int = field(name="E", default=0)
     transaction_time_ms: int = field(name="T", default=0)

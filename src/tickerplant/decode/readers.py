@@ -14,28 +14,24 @@ from msgspec.json import Decoder
 
 from tickerplant.decode.messages import (
     AggregateTradeMessage,
-    BookTickerMessage,
     DepthAnswer,
-    DepthMessage,
     MarkPriceMessage,
     Timed,
     TradeMessage,
-    WireLevel,
 )
 from tickerplant.events import (
     AggregateTrade,
     BookSnapshot,
-    BookTicker,
-    DepthUpdate,
     Event,
-    Level,
     MarkPrice,
     Trade,
 )
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_units
+from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, level_units
 
 Instruments: TypeAlias = Mapping[str, Instrument]
-Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Event, ...]]]
+Happening: TypeAlias = Event | Printed
+Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Happening, ...]]]
 """Event time (0 if the message has none) and the events of one payload."""
 
 
@@ -49,8 +45,8 @@ def reader(stream: str, instruments: Instruments) -> Read:
     makers = {
         "trade": _trades,
         "aggTrade": _aggregate_trades,
-        "bookTicker": _book_tickers,
-        "depth": _depth_updates,
+        "bookTicker": _printed(PrintedQuote),
+        "depth": _printed(PrintedDepth),
         "markPrice": _mark_prices,
     }
     make = makers.get(kind.partition("@")[0])
@@ -61,7 +57,7 @@ def time_reader() -> Read:
     """Return the reader of streams that are only passed on."""
     decode = Decoder(Timed | list[Timed]).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
         if isinstance(message, list):
             return max((each.event_time_ms for each in message), default=0), ()
@@ -73,7 +69,7 @@ def time_reader() -> Read:
 def _trades(instruments: Instruments) -> Read:
     decode = Decoder(TradeMessage).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
         instrument = instruments[message.symbol]
         trade = Trade(
@@ -93,7 +89,7 @@ def _trades(instruments: Instruments) -> Read:
 def _aggregate_trades(instruments: Instruments) -> Read:
     decode = Decoder(AggregateTradeMessage).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
         instrument = instruments[message.symbol]
         units = instrument.quantity.units
@@ -115,51 +111,27 @@ def _aggregate_trades(instruments: Instruments) -> Read:
     return read
 
 
-def _book_tickers(instruments: Instruments) -> Read:
-    decode = Decoder(BookTickerMessage).decode
+def _printed(kind: type[Printed]) -> Callable[[Instruments], Read]:
+    """Return what makes readers of a kind of events that stay as they were printed."""
 
-    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
-        message = decode(payload)
-        instrument = instruments[message.symbol]
-        prices, quantities = instrument.price.units, instrument.quantity.units
-        ticker = BookTicker(
-            instrument.symbol,
-            message.update_id,
-            prices[message.bid_price],
-            quantities[message.bid_quantity],
-            prices[message.ask_price],
-            quantities[message.ask_quantity],
-            message.transaction_time_ms,
-        )
-        return message.event_time_ms, (ticker,)
+    def make(instruments: Instruments) -> Read:
+        decode: Callable[[bytes], Printed] = Decoder(kind).decode
 
-    return read
+        def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+            printed = decode(payload)
+            if printed.symbol not in instruments:
+                raise KeyError(printed.symbol)
+            return printed.event_time_ms, (printed,)
 
+        return read
 
-def _depth_updates(instruments: Instruments) -> Read:
-    decode = Decoder(DepthMessage).decode
-
-    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
-        message = decode(payload)
-        instrument = instruments[message.symbol]
-        update = DepthUpdate(
-            instrument.symbol,
-            message.first_update_id,
-            message.final_update_id,
-            message.previous_update_id,
-            _levels(instrument, message.bids),
-            _levels(instrument, message.asks),
-            message.transaction_time_ms,
-        )
-        return message.event_time_ms, (update,)
-
-    return read
+    return make
 
 
 def _mark_prices(instruments: Instruments) -> Read:
     decode = Decoder(MarkPriceMessage | list[MarkPriceMessage]).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Event, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         found = decode(payload)
         messages = found if isinstance(found, list) else [found]
         time_ms = max((message.event_time_ms for message in messages), default=0)
@@ -192,12 +164,7 @@ def snapshot(answer: DepthAnswer, instrument: Instrument) -> BookSnapshot:
     return BookSnapshot(
         instrument.symbol,
         answer.last_update_id,
-        _levels(instrument, answer.bids),
-        _levels(instrument, answer.asks),
+        level_units(instrument, answer.bids),
+        level_units(instrument, answer.asks),
         answer.transaction_time_ms,
     )
-
-
-def _levels(instrument: Instrument, levels: list[WireLevel]) -> list[Level]:
-    prices, quantities = instrument.price.units, instrument.quantity.units
-    return [(prices[price], quantities[quantity]) for price, quantity in levels]

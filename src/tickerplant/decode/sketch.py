@@ -16,12 +16,11 @@ from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.decode.messages import (
     AggregateTradeMessage,
-    BookTickerMessage,
-    DepthMessage,
     Kline,
     TradeMessage,
 )
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale
+from tickerplant.printed import PrintedDepth, PrintedQuote
 from tickerplant.venue import COINM, USDM, Venue
 
 _SYMBOL = re.compile(r"(?P<pair>\w+?)(?:_(?P<series>PERP|\d{6}))?")
@@ -96,8 +95,8 @@ class Sketches(dict[str, Sketch]):
         super().__init__()
         self._trade = JsonDecoder(TradeMessage).decode
         self._aggregate = JsonDecoder(AggregateTradeMessage).decode
-        self._book_ticker = JsonDecoder(BookTickerMessage).decode
-        self._depth = JsonDecoder(DepthMessage).decode
+        self._book_ticker = JsonDecoder(PrintedQuote).decode
+        self._depth = JsonDecoder(PrintedDepth).decode
         self._kline = JsonDecoder(dict[str, msgspec.Raw]).decode
 
     def __missing__(self, symbol: str) -> Sketch:

@@ -1,7 +1,8 @@
 """The order book of one symbol, from absolute level quantities.
 
 Most updates are followed by another update, not by a question.  So an update is only remembered
-(two dictionary merges at C speed), and levels are put in order when somebody asks.
+(two dictionary merges at C speed), and levels are put in order when somebody asks.  Updates of a
+recording are remembered as they were printed, and turned into units then.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 
 from tickerplant.events import BookSnapshot, DepthUpdate, Level
+from tickerplant.instrument import Instrument
+from tickerplant.printed import PrintedDepth
 
 SETTLE_AT = 4096
 """Unsettled levels a side may hold before they are put in order without being asked."""
@@ -17,17 +20,31 @@ SETTLE_AT = 4096
 class _Side:
     """One side: quantities by price, and the prices in ascending order."""
 
-    __slots__ = ("prices", "quantities", "unsettled")
+    __slots__ = ("prices", "printed", "quantities", "unsettled")
 
     def __init__(self) -> None:
         self.quantities: dict[int, int] = {}
         self.prices: list[int] = []
         self.unsettled: dict[int, int] = {}
+        self.printed: dict[str, str] = {}
 
     def load(self, levels: list[Level]) -> None:
         self.quantities = {price: quantity for price, quantity in levels if quantity}
         self.prices = sorted(self.quantities)
         self.unsettled.clear()
+        self.printed.clear()
+
+    def read(self, instrument: Instrument) -> int:
+        """Turn what was printed into units; return how many levels could not be read."""
+        prices, quantities = instrument.price.units, instrument.quantity.units
+        unreadable = 0
+        for price, quantity in self.printed.items():
+            try:
+                self.unsettled[prices[price]] = quantities[quantity]
+            except ValueError:
+                unreadable += 1
+        self.printed.clear()
+        return unreadable
 
     def settle(self) -> None:
         """Bring the unsettled quantities into the ordered levels."""
@@ -51,8 +68,11 @@ class OrderBook:
     def __init__(self) -> None:
         self._bids = _Side()
         self._asks = _Side()
+        self._printed_for: Instrument | None = None
         self.last_update_id = 0
         self.transaction_time_ms = 0
+        self.unreadable = 0
+        """Printed levels left out because they are not in the instrument's units."""
 
     def load(self, snapshot: BookSnapshot) -> None:
         """Replace the whole book by `snapshot`."""
@@ -63,23 +83,46 @@ class OrderBook:
 
     def apply(self, update: DepthUpdate) -> None:
         """Take over the absolute quantities of `update`; a quantity of 0 removes its level."""
+        if self._printed_for is not None:
+            self._read_printed()
         bids, asks = self._bids.unsettled, self._asks.unsettled
         bids.update(update.bids)
         asks.update(update.asks)
         self.last_update_id = update.final_update_id
         self.transaction_time_ms = update.transaction_time_ms
         if len(bids) > SETTLE_AT or len(asks) > SETTLE_AT:
-            self._settled_bids()
-            self._settled_asks()
+            self._settle()
 
-    def _settled_bids(self) -> _Side:
+    def apply_printed(self, update: PrintedDepth, instrument: Instrument) -> None:
+        """Take over `update` as `apply` does; its text is read when somebody asks for levels."""
+        bids, asks = self._bids.printed, self._asks.printed
+        bids.update(update.bids)
+        asks.update(update.asks)
+        self._printed_for = instrument
+        self.last_update_id = update.final_update_id
+        self.transaction_time_ms = update.transaction_time_ms
+        if len(bids) > SETTLE_AT or len(asks) > SETTLE_AT:
+            self._settle()
+
+    def _read_printed(self) -> None:
+        if self._printed_for is not None:
+            self.unreadable += self._bids.read(self._printed_for)
+            self.unreadable += self._asks.read(self._printed_for)
+            self._printed_for = None
+
+    def _settle(self) -> None:
+        self._read_printed()
         if self._bids.unsettled:
             self._bids.settle()
+        if self._asks.unsettled:
+            self._asks.settle()
+
+    def _settled_bids(self) -> _Side:
+        self._settle()
         return self._bids
 
     def _settled_asks(self) -> _Side:
-        if self._asks.unsettled:
-            self._asks.settle()
+        self._settle()
         return self._asks
 
     @property

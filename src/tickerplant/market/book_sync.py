@@ -13,8 +13,12 @@ snapshot that will end the wait is newer than all of them.
 from __future__ import annotations
 
 from collections import deque
+from typing import TypeAlias
 
 from tickerplant.events import BookSnapshot, DepthUpdate
+from tickerplant.printed import PrintedDepth
+
+Update: TypeAlias = DepthUpdate | PrintedDepth
 
 KEPT_UPDATES = 4096
 """Updates kept while waiting for a snapshot: over two minutes of the fastest stream."""
@@ -33,12 +37,12 @@ class BookSync:
         """Updates left out because the book was already past them."""
         self.forgotten = 0
         """Updates that did not fit while waiting."""
-        self._kept: deque[DepthUpdate] = deque(maxlen=kept_updates)
+        self._kept: deque[Update] = deque(maxlen=kept_updates)
         self._last_id = 0
         self._first = False
         """The next update is the first after the snapshot, and joins by the wider rule."""
 
-    def offer(self, update: DepthUpdate) -> list[DepthUpdate]:
+    def offer(self, update: Update) -> list[Update]:
         """Take the next update; return what may be applied now: it, or nothing."""
         if self.live and update.previous_update_id == self._last_id:
             self._last_id = update.final_update_id
@@ -46,7 +50,7 @@ class BookSync:
             return [update]
         return self._offer_oddly(update)
 
-    def load(self, snapshot: BookSnapshot) -> list[DepthUpdate]:
+    def load(self, snapshot: BookSnapshot) -> list[Update]:
         """Begin again from `snapshot`; return the kept updates to apply after it.
 
         If the kept updates do not continue the snapshot, the book is not live and nothing is
@@ -55,7 +59,7 @@ class BookSync:
         kept, self._kept = self._kept, deque(maxlen=self._kept.maxlen)
         self.live, self.reason = True, ""
         self._last_id, self._first = snapshot.last_update_id, True
-        applicable: list[DepthUpdate] = []
+        applicable: list[Update] = []
         for update in kept:
             if self.live:
                 applicable += self.offer(update)
@@ -70,7 +74,7 @@ class BookSync:
             )
         return []
 
-    def _offer_oddly(self, update: DepthUpdate) -> list[DepthUpdate]:
+    def _offer_oddly(self, update: Update) -> list[Update]:
         """Take an update that does not simply continue the last one."""
         if not self.live:
             self._keep(update)
@@ -94,7 +98,7 @@ class BookSync:
         self._keep(update)
         return []
 
-    def _keep(self, update: DepthUpdate) -> None:
+    def _keep(self, update: Update) -> None:
         if len(self._kept) == self._kept.maxlen:
             self.forgotten += 1
         self._kept.append(update)

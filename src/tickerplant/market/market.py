@@ -28,11 +28,12 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument
 from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.book import OrderBook
-from tickerplant.market.book_sync import BookSync
+from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.market.candles import Candles
 from tickerplant.market.minutes import Minutes
 from tickerplant.market.past import Past
 from tickerplant.market.timers import AGGREGATE_RANK, Timers
+from tickerplant.printed import Printed, PrintedDepth, PrintedQuote
 from tickerplant.profile import Profile
 
 KEPT_TRADES = 2000
@@ -50,6 +51,8 @@ class Market:
         profile: Decides which labels (`ps`, `st`) its messages carry.
         timers: The market clock.
         tell: Called with the market and each event, the given and the derived, in causal order.
+        heard: Whether anybody follows a kind of events of this symbol.  What was printed is
+            converted and told only then.
         delivered: Kinds of events that the source delivers; the others are derived if possible.
         reserved_snapshot_ids: The source never uses the id after a change for another change, so
             it can name a snapshot: it lies strictly between two changes, and the documented join
@@ -62,6 +65,7 @@ class Market:
         profile: Profile,
         timers: Timers,
         tell: Callable[[Market, Event], None],
+        heard: Callable[[type, str], bool],
         delivered: frozenset[type] = WHOLE,
         *,
         reserved_snapshot_ids: bool = False,
@@ -77,11 +81,15 @@ class Market:
             self.type_label = instrument.venue.symbol_type
         self._timers = timers
         self._tell = tell
+        self._heard = heard
         self._snapshot_step = 1 if reserved_snapshot_ids else 0
 
         self.book = OrderBook()
         self.book_sync = BookSync()
-        self.book_ticker: BookTicker | None = None
+        self.unreadable = 0
+        """Printed quotes left out because they are not in the instrument's units."""
+        self._quote: BookTicker | None = None
+        self._printed_quote: PrintedQuote | None = None
         self.last_price = 0
         self.last_trade_time_ms = 0
         """When the last trade was, 0 before the first one."""
@@ -104,12 +112,14 @@ class Market:
             AggregateTrade: self._aggregate,
             DepthUpdate: self._depth,
             BookSnapshot: self._snapshot,
-            BookTicker: self._quote,
+            BookTicker: self._set_quote,
+            PrintedDepth: self._depth,
+            PrintedQuote: self._print_quote,
             MarkPrice: self._mark,
             Liquidation: self._pass_on,
         }
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event | Printed) -> None:
         """Take `event` in, then tell it and everything that follows from it."""
         self._handlers[type(event)](event)
 
@@ -206,24 +216,43 @@ class Market:
         return self.book.last_update_id + self._snapshot_step
 
     def _snapshot(self, snapshot: BookSnapshot) -> None:
+        if self.book_live and snapshot.last_update_id <= self.book.last_update_id:
+            return  # it would undo the updates since it was made
         updates = self.book_sync.load(snapshot)
         if self.book_sync.live:
             self.book.load(snapshot)
         for update in updates:
-            self.book.apply(update)
+            self._apply(update)
         if self._derives_book_ticker and self.book_sync.live:
             self._derive_quote()
 
-    def _depth(self, update: DepthUpdate) -> None:
+    def _depth(self, update: Update) -> None:
         for each in self.book_sync.offer(update):
-            self.book.apply(each)
-            self._tell(self, each)
-            if self._derives_book_ticker:
-                self._derive_quote()
+            self._apply(each)
+
+    def _apply(self, update: Update) -> None:
+        """Bring an update that continues the book into it, and tell it to whoever follows."""
+        if isinstance(update, PrintedDepth):
+            self._apply_printed(update)
+            return
+        self.book.apply(update)
+        self._tell(self, update)
+        if self._derives_book_ticker:
+            self._derive_quote()
+
+    def _apply_printed(self, printed: PrintedDepth) -> None:
+        if self._derives_book_ticker or self._heard(DepthUpdate, self.symbol):
+            try:
+                self._apply(printed.event(self.instrument))
+            except ValueError:
+                pass  # the book takes the levels that can be read, and counts the others
+            else:
+                return
+        self.book.apply_printed(printed, self.instrument)
 
     def _derive_quote(self) -> None:
         bid, ask = self.book.best_bid, self.book.best_ask
-        last = self.book_ticker
+        last = self._quote
         if bid is None or ask is None:
             return
         if (
@@ -232,7 +261,7 @@ class Market:
             and ask == (last.ask_price, last.ask_quantity)
         ):
             return
-        self._quote(
+        self._set_quote(
             BookTicker(
                 self.symbol,
                 self.book.last_update_id,
@@ -242,9 +271,31 @@ class Market:
             )
         )
 
-    def _quote(self, quote: BookTicker) -> None:
-        self.book_ticker = quote
+    @property
+    def book_ticker(self) -> BookTicker | None:
+        """The best bid and ask as last told; None before the first time."""
+        printed = self._printed_quote
+        if printed is not None:
+            self._printed_quote = None
+            try:
+                self._quote = printed.event(self.instrument)
+            except ValueError:
+                self.unreadable += 1
+        return self._quote
+
+    def _set_quote(self, quote: BookTicker) -> None:
+        self._quote = quote
+        self._printed_quote = None
         self._tell(self, quote)
+
+    def _print_quote(self, printed: PrintedQuote) -> None:
+        if not self._heard(BookTicker, self.symbol):
+            self._printed_quote = printed
+            return
+        try:
+            self._set_quote(printed.event(self.instrument))
+        except ValueError:
+            self.unreadable += 1
 
     # The rest
 

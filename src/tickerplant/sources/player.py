@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from tickerplant.decode.decoder import ANSWERS, Decoder
+from tickerplant.decode.readers import Happening
 from tickerplant.errors import DecodeError
-from tickerplant.events import BookSnapshot, Event
 from tickerplant.plant import Plant
 from tickerplant.recording import Line
 from tickerplant.sources.scan import FileScan, Scan
@@ -101,14 +101,10 @@ class Player:
             if kind != ANSWERS:
                 self._report(f"{self._file.path}: sent on but not applied: {kind}")
 
-    def _publish(self, events: Iterable[Event]) -> None:
+    def _publish(self, events: Iterable[Happening]) -> None:
         """Publish events that have no message of their own."""
         for event in events:
-            # A live book needs no snapshot; loading one would undo the updates since it was made.
-            if not (
-                isinstance(event, BookSnapshot) and self._plant.markets[event.symbol].book_live
-            ):
-                self._plant.publish(event)
+            self._plant.publish(event)
 
     def _meet(self, stream: str) -> str:
         """Return the venue of a stream, and tell the plant of it if it is new."""

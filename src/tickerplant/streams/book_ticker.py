@@ -15,7 +15,7 @@ from tickerplant.streams.stream import Stream, real_time
 from tickerplant.venue import Venue
 
 
-class BookTickerMessage(Payload, kw_only=True, tag="bookTicker"):
+class BookTickerMessage(Payload, frozen=True, kw_only=True, tag="bookTicker"):
     """The best bid and ask after one change of price or quantity."""
 
     update_id: int = field(name="u")

@@ -13,7 +13,7 @@ from tickerplant.streams.payload import Levels, Payload
 from tickerplant.streams.stream import Stream, named_ms, real_time
 
 
-class DepthMessage(Payload, kw_only=True, tag="depthUpdate"):
+class DepthMessage(Payload, frozen=True, kw_only=True, tag="depthUpdate"):
     """Levels of the book with absolute quantities; in a diff, quantity 0 removes a level."""
 
     event_time: int = field(name="E")

@@ -51,7 +51,7 @@ class Candle(Struct, frozen=True, kw_only=True):
     ignored: str = field(name="B", default="0")
 
 
-class KlineMessage(Payload, kw_only=True, tag="kline"):
+class KlineMessage(Payload, frozen=True, kw_only=True, tag="kline"):
     """A candle as it is now."""
 
     event_time: int = field(name="E")
@@ -64,8 +64,8 @@ def kline(
 ) -> KlineMessage | None:
     """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
     interval = args["interval"]
-    closed = type(event) is BarClosed
-    if closed:
+    closed = isinstance(event, BarClosed)
+    if isinstance(event, BarClosed):
         row = market.candles.ended(interval, event.open_time_ms)
     else:
         row = market.candles.running(interval)

@@ -14,7 +14,7 @@ from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
 
 
-class MarkPriceMessage(Payload, kw_only=True, tag="markPriceUpdate"):
+class MarkPriceMessage(Payload, frozen=True, kw_only=True, tag="markPriceUpdate"):
     """The prices that margin and funding are counted with."""
 
     event_time: int = field(name="E")

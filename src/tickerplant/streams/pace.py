@@ -22,7 +22,11 @@ class Pace(Protocol):
     """What a channel needs of its pace."""
 
     period_ms: int
-    waiting: bool
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be told at the end of the period."""
+        ...
 
     def feed(self, market: Market, event: Any) -> Any:
         """Take an event in; return what to build a message from now, or None."""
@@ -36,10 +40,11 @@ class Pace(Protocol):
 class Each:
     """A message for every event, at once."""
 
+    waiting = False
+
     def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
         del markets
         self.period_ms = period_ms
-        self.waiting = False
 
     def feed(self, market: Market, event: Event) -> Event:
         """Return the event itself."""
@@ -121,7 +126,7 @@ class Merge:
     def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
         self.period_ms = period_ms
         (self._market,) = markets
-        self._told_id = self._market.book.last_update_id
+        self._told_id = self._seen_id = self._market.book.last_update_id
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}
         self._last: DepthUpdate | None = None
@@ -134,8 +139,16 @@ class Merge:
     def feed(self, market: Market, event: DepthUpdate) -> None:
         """Take the levels of `event` in; later quantities of a price replace earlier ones."""
         del market
+        self._follow(event)
         self._bids.update(event.bids)
         self._asks.update(event.asks)
+
+    def _follow(self, event: DepthUpdate) -> None:
+        """Keep the chain of ids, or break it visibly where the source's own chain is broken."""
+        if event.previous_update_id != self._seen_id:
+            self._told_id = event.previous_update_id
+            self._bids, self._asks = {}, {}
+        self._seen_id = event.final_update_id
         self._last = event
 
     def due(self) -> Iterable[Occasion]:
@@ -164,4 +177,4 @@ class Chain(Merge):
     def feed(self, market: Market, event: DepthUpdate) -> None:
         """Remember the ids of `event`."""
         del market
-        self._last = event
+        self._follow(event)

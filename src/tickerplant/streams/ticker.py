@@ -16,7 +16,7 @@ from tickerplant.streams.stream import Stream, every_ms
 from tickerplant.venue import Venue
 
 
-class MiniTickerMessage(Payload, kw_only=True, tag="24hrMiniTicker"):
+class MiniTickerMessage(Payload, frozen=True, kw_only=True, tag="24hrMiniTicker"):
     """The last price and the 24-hour range and volume."""
 
     event_time: int = field(name="E")
@@ -31,7 +31,7 @@ class MiniTickerMessage(Payload, kw_only=True, tag="24hrMiniTicker"):
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
 
 
-class TickerMessage(Payload, kw_only=True, tag="24hrTicker"):
+class TickerMessage(Payload, frozen=True, kw_only=True, tag="24hrTicker"):
     """All 24-hour statistics."""
 
     event_time: int = field(name="E")

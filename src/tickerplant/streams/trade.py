@@ -12,7 +12,7 @@ from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms, real_time
 
 
-class TradeMessage(Payload, kw_only=True, tag="trade"):
+class TradeMessage(Payload, frozen=True, kw_only=True, tag="trade"):
     """One trade (undocumented by the exchange, widely used)."""
 
     event_time: int = field(name="E")
@@ -26,7 +26,7 @@ class TradeMessage(Payload, kw_only=True, tag="trade"):
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
 
 
-class AggregateTradeMessage(Payload, kw_only=True, tag="aggTrade"):
+class AggregateTradeMessage(Payload, frozen=True, kw_only=True, tag="aggTrade"):
     """The fills of one taker side at one price within 100 ms."""
 
     event_time: int = field(name="E")

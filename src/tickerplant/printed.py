@@ -1,0 +1,91 @@
+"""Events as a recording prints them: text, until somebody needs numbers.
+
+Most of what a recording says is soon replaced by what it says next: a quote by the next quote, the
+quantity of a level by its next quantity.  Turning all of it into integers would be the larger part
+of a replay.  So quotes and depth updates enter a market as they were printed, and are converted
+when they are asked for, or when somebody is subscribed to what follows from them.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct, field
+
+from tickerplant.events import BookTicker, DepthUpdate, Level
+from tickerplant.instrument import Instrument
+
+PrintedLevel: TypeAlias = tuple[str, str]
+"""Price and quantity of one level."""
+
+
+class PrintedQuote(Struct, frozen=True, gc=False):
+    """`<symbol>@bookTicker` and `!bookTicker`."""
+
+    symbol: str = field(name="s")
+    update_id: int = field(name="u")
+    bid_price: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask_price: str = field(name="a")
+    ask_quantity: str = field(name="A")
+    transaction_time_ms: int = field(name="T", default=0)
+    event_time_ms: int = field(name="E", default=0)
+
+    def event(self, instrument: Instrument) -> BookTicker:
+        """Return the quote in the units of `instrument`.
+
+        Raises:
+            ValueError: A number is no plain decimal, or has more decimals than the instrument.
+        """
+        prices, quantities = instrument.price.units, instrument.quantity.units
+        return BookTicker(
+            self.symbol,
+            self.update_id,
+            prices[self.bid_price],
+            quantities[self.bid_quantity],
+            prices[self.ask_price],
+            quantities[self.ask_quantity],
+            self.transaction_time_ms,
+        )
+
+
+class PrintedDepth(Struct, frozen=True, gc=False):
+    """`<symbol>@depth`, every speed."""
+
+    symbol: str = field(name="s")
+    event_time_ms: int = field(name="E")
+    transaction_time_ms: int = field(name="T")
+    first_update_id: int = field(name="U")
+    final_update_id: int = field(name="u")
+    previous_update_id: int = field(name="pu")
+    bids: list[PrintedLevel] = field(name="b")
+    asks: list[PrintedLevel] = field(name="a")
+
+    def event(self, instrument: Instrument) -> DepthUpdate:
+        """Return the update in the units of `instrument`.
+
+        Raises:
+            ValueError: A number is no plain decimal, or has more decimals than the instrument.
+        """
+        return DepthUpdate(
+            self.symbol,
+            self.first_update_id,
+            self.final_update_id,
+            self.previous_update_id,
+            level_units(instrument, self.bids),
+            level_units(instrument, self.asks),
+            self.transaction_time_ms,
+        )
+
+
+Printed: TypeAlias = PrintedQuote | PrintedDepth
+
+
+def level_units(instrument: Instrument, levels: list[PrintedLevel]) -> list[Level]:
+    """Return `levels` in the units of `instrument`.
+
+    Raises:
+        ValueError: A number is no plain decimal, or has more decimals than the instrument.
+    """
+    prices, quantities = instrument.price.units, instrument.quantity.units
+    return [(prices[price], quantities[quantity]) for price, quantity in levels]
