@@ -107,7 +107,7 @@ def test_no_import_points_downstream_or_sideways() -> None:
             if LAYER_OF[there] >= LAYER_OF[here]:
                 way = "sideways" if LAYER_OF[there] == LAYER_OF[here] else "downstream"
                 wrong.append(f"{each.where}: {here} imports {target}, which lies {way}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_exception_is_used() -> None:
@@ -139,7 +139,7 @@ def test_the_pure_part_imports_no_clock_no_socket_and_no_chance() -> None:
         and each.module.partition(".")[0] in IMPURE
         and (each.module, each.names) != ("random", ("Random",))
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_pure_part_asks_no_clock_and_draws_only_from_a_seed() -> None:
@@ -154,7 +154,7 @@ def test_the_pure_part_asks_no_clock_and_draws_only_from_a_seed() -> None:
                 wrong.append(f"{where}: {called}() asks the wall clock; take the time as argument")
             if called.rpartition(".")[2] in ("Random", "default_rng") and not node.args:
                 wrong.append(f"{where}: {called}() has no seed")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def rows_missing(package: str, table: str, catalogue: str) -> list[str]:
