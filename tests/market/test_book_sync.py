@@ -141,7 +141,7 @@ def test_the_book_equals_applying_every_change_after_the_snapshot(
         assert heard[0].previous_update_id > last, "only a snapshot too old may fail"
         return
     book = {n % 7: n for n in range(1, last + 1)}
-    for each in applied:
-        assert isinstance(each, DepthUpdate)
-        book.update(each.bids)
+    for update in applied:
+        assert isinstance(update, DepthUpdate)
+        book.update(update.bids)
     assert book == {n % 7: n for n in range(1, ids[-1] + 1)}, "no change is lost or undone"
