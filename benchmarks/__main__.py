@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks import fanout, replay, simulation
+from benchmarks import fanout, latency, replay, simulation
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
 
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "fanout": fanout.run,
     "simulation": simulation.run,
     "replay": replay.run,
+    "latency": latency.run,
 }
 
 

@@ -7,9 +7,10 @@ import gc
 import time
 from collections.abc import Sequence
 
+from benchmarks.bout import Bout
 from benchmarks.machine import SERVER_CORE, allow_files, pin
 from benchmarks.receiver import Receiver
-from benchmarks.senders import PATH, BareSender, BroadcastSender, PlantSender, Sender, frames
+from benchmarks.senders import BareSender, BroadcastSender, PlantSender
 from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant import logs
 
@@ -53,14 +54,14 @@ async def _measure(repetitions: int, seconds: float) -> Table:
             gc.freeze()  # as the program does when it is ready
             for per_turn in PER_TURN:
                 for bout in bouts:
-                    await bout.run(per_turn, WARM_UP_S)
+                    await _cpu_us(bout, per_turn, WARM_UP_S)
                 runs = [
-                    [await bout.run(per_turn, seconds) for bout in bouts]
+                    [await _cpu_us(bout, per_turn, seconds) for bout in bouts]
                     for _ in range(repetitions)
                 ]
                 rows.append((subscribers, per_turn, *_cells(per_turn, runs)))
-            for sender in senders:
-                await sender.close()
+            for bout in bouts:
+                await bout.close()
         gc.unfreeze()
     return Table(
         title="fanout: server CPU per delivered bookTicker message, µs",
@@ -91,38 +92,19 @@ def _cells(per_turn: int, runs: Sequence[Sequence[float]]) -> tuple[Cell, ...]:
     )
 
 
-class Bout:
-    """One contender before its subscribers."""
-
-    def __init__(self, sender: Sender, receiver: Receiver, subscribers: int) -> None:
-        self._sender = sender
-        self._receiver = receiver
-        self._subscribers = subscribers
-        self._frame_bytes = len(frames()[0])
-        self._sent_bytes = 0
-
-    async def open(self) -> None:
-        """Listen, and wait until everybody has subscribed."""
-        sender = self._sender
-        await sender.open()
-        connected = self._receiver.connect(sender.name, sender.port, PATH, self._subscribers)
-        await asyncio.gather(sender.ready(self._subscribers), connected)
-
-    async def run(self, per_turn: int, seconds: float) -> float:
-        """Send for about so long; return the CPU time per message received, in µs."""
-        sender, receiver = self._sender, self._receiver
-        turns = BATCH_BYTES // (per_turn * self._frame_bytes)
-        batch_bytes = turns * per_turn * self._frame_bytes * self._subscribers
-        cpu_ns = messages = 0
-        until_s = time.perf_counter() + seconds
-        while time.perf_counter() < until_s:
-            self._sent_bytes += batch_bytes
-            receiver.expect(sender.name, self._sent_bytes)
-            began_ns = time.process_time_ns()
-            for _ in range(turns):
-                sender.send(per_turn)
-                await sender.turn()
-            await receiver.received()
-            cpu_ns += time.process_time_ns() - began_ns
-            messages += turns * per_turn * self._subscribers
-        return cpu_ns / messages / 1_000
+async def _cpu_us(bout: Bout, per_turn: int, seconds: float) -> float:
+    """Send for about so long; return the CPU time per message received, in µs."""
+    sender = bout.sender
+    turns = BATCH_BYTES // (per_turn * bout.frame_bytes)
+    cpu_ns = batches = 0
+    until_s = time.perf_counter() + seconds
+    while time.perf_counter() < until_s:
+        bout.expect(turns * per_turn)
+        began_ns = time.process_time_ns()
+        for _ in range(turns):
+            sender.send(per_turn)
+            await sender.turn()
+        await bout.received()
+        cpu_ns += time.process_time_ns() - began_ns
+        batches += 1
+    return cpu_ns / (batches * turns * per_turn * bout.subscribers) / 1_000
