@@ -75,12 +75,12 @@ class Channel:
         """Whether anybody is subscribed."""
         return bool(self.raw or self.combined)
 
-    def send(self, payload: bytes) -> None:
-        """Put one message before everybody who is subscribed."""
+    def send(self, payload: bytes, combined: bytes = b"") -> None:
+        """Put one message before everybody who is subscribed; `combined` is it in its envelope."""
         if self.raw:
             self._put(self.raw, text_frame(payload))
         if self.combined:
-            self._put(self.combined, text_frame(b"%b%b}" % (self._prefix, payload)))
+            self._put(self.combined, text_frame(combined or b"%b%b}" % (self._prefix, payload)))
 
 
 class Publisher:
@@ -187,11 +187,17 @@ class Hub:
         by_topic = self._listeners.get(kind)
         return by_topic is not None and (symbol in by_topic or _ALL in by_topic)
 
-    def pass_on(self, name: str, payload: bytes) -> None:
-        """Send a message of the source as it is to the subscribers of `name`."""
+    def pass_on(self, name: str, payload: bytes, combined: bytes = b"") -> None:
+        """Send a message of the source as it is to the subscribers of `name`.
+
+        Args:
+            name: The stream.
+            payload: The message as the source has it, without envelope.
+            combined: The same in its envelope, if the source has that too.
+        """
         channel = self.channels.get(name)
         if channel is not None:
-            channel.send(payload)
+            channel.send(payload, combined)
 
     def put(self, audiences: Iterable[Audience], frame: bytes) -> None:
         """Let `frame` wait for every member of `audiences`."""

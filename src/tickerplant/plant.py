@@ -1,7 +1,7 @@
 """The spine: events and time come in here, and go to the markets and on to the hubs.
 
-Read this first.  A source calls `advance` and `publish` (or `relay`, for messages that were
-recorded), always by plain function calls; nothing on the way from here to a subscriber's frame
+Read this first.  A source calls `advance` and `publish`, and hands messages that were recorded to
+`Hub.pass_on`, always by plain function calls; nothing on the way from here to a subscriber's frame
 waits for anything.
 """
 
@@ -91,21 +91,6 @@ class Plant:
         """Apply one event to its market and tell it, with what it causes, to who listens."""
         self.published[type(event)] += 1
         self.markets[event.symbol].apply(event)
-
-    def relay(
-        self, venue_name: str, stream: str, payload: bytes, event: Event | Printed | None
-    ) -> None:
-        """Send a recorded message on as it was, and apply the event that it tells of.
-
-        Args:
-            venue_name: Whose stream it is.
-            stream: Name of the stream.
-            payload: The message as it was recorded, without envelope.
-            event: What it says, None when it changes nothing that is kept here.
-        """
-        self.hubs[venue_name].pass_on(stream, payload)
-        if event is not None:
-            self.publish(event)
 
     def advance(self, now_ms: int) -> None:
         """Let market time reach `now_ms`: whatever is due by then happens, in order."""

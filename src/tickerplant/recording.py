@@ -37,8 +37,9 @@ from tickerplant.errors import RecordingError
 Line: TypeAlias = tuple[int, bytes]
 """Receive time in nanoseconds since the epoch, and the message as it was received."""
 
-CHUNK_BYTES = 1 << 16
-"""Bytes read from a file at once; compressed text grows about tenfold."""
+CHUNK_BYTES = 1 << 14
+"""Bytes read from a file at once.  Compressed text grows about tenfold, and the lines of a chunk
+should still be in the processor's cache when they are played."""
 
 MAX_LINE_BYTES = 16 << 20
 """Longest line that is held; a file with a longer one is no recording from there on."""

@@ -25,9 +25,10 @@ MAX_STREAMS = 1 << 16
 ANSWERS = "answers"
 """Kind of the messages that answer the collector itself; nothing is missing without them."""
 
-_HEAD = b'{"stream":"'
+ENVELOPE = b'{"stream":"'
+"""How a message in the usual envelope begins."""
 _NECK = b'","data":'
-_NAME_AT = len(_HEAD)
+_NAME_AT = len(ENVELOPE)
 _NECK_BYTES = len(_NECK)
 
 _ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
@@ -111,7 +112,7 @@ class Decoder:
         return self._decode_any(raw)
 
     def _reader(self, stream: str) -> Read:
-        envelope = _HEAD + msgspec.json.encode(stream)[1:-1] + _NECK
+        envelope = ENVELOPE + msgspec.json.encode(stream)[1:-1] + _NECK
         known = self._streams.get(envelope)
         if known is not None:
             return known[1]

@@ -16,6 +16,9 @@ from tickerplant.printed import PrintedDepth
 SETTLE_AT = 4096
 """Unsettled levels a side may hold before they are put in order without being asked."""
 
+READ_AT = 16_384
+"""Printed levels a side may hold before they are read without being asked."""
+
 
 class _Side:
     """One side: quantities by price, and the prices in ascending order."""
@@ -101,7 +104,7 @@ class OrderBook:
         self._printed_for = instrument
         self.last_update_id = update.final_update_id
         self.transaction_time_ms = update.transaction_time_ms
-        if len(bids) > SETTLE_AT or len(asks) > SETTLE_AT:
+        if len(bids) > READ_AT or len(asks) > READ_AT:
             self._settle()
 
     def _read_printed(self) -> None:

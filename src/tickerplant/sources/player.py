@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tickerplant.decode.decoder import ANSWERS, Decoder
-from tickerplant.decode.readers import Happening
+from tickerplant.decode.decoder import ANSWERS, ENVELOPE, Decoder
 from tickerplant.errors import DecodeError
+from tickerplant.hub import Hub
 from tickerplant.plant import Plant
 from tickerplant.recording import Line
 from tickerplant.sources.scan import FileScan, Scan
@@ -72,11 +72,11 @@ class Player:
         self._found = found
         self._file = file
         self._report = report
-        self._venues: dict[str, str] = {}
+        self._hubs: dict[str, Hub] = {}
 
     def play(self, lines: Sequence[Line]) -> None:
         """Play `lines`: each moves the market's clock, is sent as it was, and is applied."""
-        decode, venues, relay = self.decoder.decode, self._venues, self._plant.relay
+        decode, publish, hubs = self.decoder.decode, self._plant.publish, self._hubs
         now_ms = self._plant.now_ms
         for _, raw in lines:
             try:
@@ -88,12 +88,10 @@ class Player:
                 now_ms = time_ms
                 self._plant.advance(now_ms)
             if stream:
-                venue_name = venues.get(stream) or self._meet(stream)
-                relay(venue_name, stream, payload, events[0] if events else None)
-                if len(events) > 1:
-                    self._publish(events[1:])
-            else:
-                self._publish(events)
+                hub = hubs.get(stream) or self._meet(stream)
+                hub.pass_on(stream, payload, raw if raw.startswith(ENVELOPE) else b"")
+            for event in events:
+                publish(event)
 
     def report_unapplied(self) -> None:
         """Report every kind of message that was sent on but could not be applied."""
@@ -101,19 +99,13 @@ class Player:
             if kind != ANSWERS:
                 self._report(f"{self._file.path}: sent on but not applied: {kind}")
 
-    def _publish(self, events: Iterable[Happening]) -> None:
-        """Publish events that have no message of their own."""
-        for event in events:
-            self._plant.publish(event)
-
-    def _meet(self, stream: str) -> str:
-        """Return the venue of a stream, and tell the plant of it if it is new."""
+    def _meet(self, stream: str) -> Hub:
+        """Return the hub of a stream, and tell the plant of the stream if it is new."""
         venue_name = self._found.stream_venue(stream, self._file)
-        self._venues[stream] = venue_name
-        hub = self._plant.hubs[venue_name]
+        hub = self._hubs[stream] = self._plant.hubs[venue_name]
         if stream not in hub.verbatim:
             self._plant.deliver_verbatim(venue_name, {*hub.verbatim, stream})
-        return venue_name
+        return hub
 
     def _skip(self, error: DecodeError) -> None:
         if not self.undecodable:
