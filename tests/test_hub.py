@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import (
+    BTCUSDT,
+    INSTRUMENTS,
+    START_MS,
+    Listener,
+    hear,
+    listen,
+    open_plant,
+    quote,
+    snapshot,
+    trade,
+    update,
+)
+
+from tickerplant import streams
+from tickerplant.events import Event
+from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE, Hub
+from tickerplant.plant import Plant
+from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
+from tickerplant.streams.stream import Stream
+
+QUOTES = "btcusdt@bookTicker"
+TRADES = "btcusdt@trade"
+
+
+def usdm(plant: Plant) -> Hub:
+    return plant.hubs["usdm"]
+
+
+def relay(plant: Plant, name: str, payload: bytes, event: Event | None) -> None:
+    """A message of a recording passed on, and then what it tells of, as a source does."""
+    usdm(plant).pass_on(name, payload)
+    if event is not None:
+        plant.publish(event)
+
+
+def ids(messages: list[Any]) -> list[int]:
+    return [message.get("data", message)["u"] for message in messages]
+
+
+def test_a_raw_message_is_the_object_and_a_combined_one_names_its_stream() -> None:
+    plant = open_plant()
+    raw, combined = listen(plant, QUOTES), listen(plant, QUOTES)
+    usdm(plant).set_combined(combined, True)
+    plant.publish(quote(5))
+    (bare,) = hear(plant, raw)
+    (wrapped,) = hear(plant, combined)
+    assert wrapped == {"stream": QUOTES, "data": bare}
+    assert list(wrapped) == ["stream", "data"], "in this order"
+
+
+@pytest.mark.parametrize("name", [QUOTES, "btcusdt@depth@100ms", "!bookTicker", "!ticker@arr"])
+def test_the_envelope_echoes_the_name_exactly_as_subscribed(name: str) -> None:
+    plant = open_plant()
+    listener = listen(plant, name)
+    usdm(plant).set_combined(listener, True)
+    plant.publish(snapshot(1, [], []))
+    plant.publish(update(1, 2, [(1, 1)], []))
+    plant.publish(quote(5))
+    plant.publish(trade(1, START_MS))
+    plant.advance(START_MS + 5000)
+    assert {message["stream"] for message in hear(plant, listener)} == {name}
+
+
+def test_a_second_subscription_to_the_same_stream_changes_nothing() -> None:
+    plant = open_plant()
+    listener = listen(plant, [QUOTES, QUOTES])
+    usdm(plant).subscribe(listener, [QUOTES])
+    plant.publish(quote(5))
+    assert ids(hear(plant, listener)) == [5]
+
+
+def test_what_waits_at_an_unsubscribe_is_sent_and_nothing_after() -> None:
+    plant = open_plant()
+    listener = listen(plant, [QUOTES, TRADES])
+    plant.publish(quote(5))
+    usdm(plant).unsubscribe(listener, [QUOTES, "never@heard"])
+    plant.publish(quote(6))
+    plant.publish(trade(1, START_MS))
+    assert [message["e"] for message in hear(plant, listener)] == ["bookTicker", "trade"]
+
+
+def test_who_joins_later_hears_only_what_happens_later() -> None:
+    plant = open_plant()
+    first = listen(plant, QUOTES)
+    plant.publish(quote(5))
+    second = listen(plant, QUOTES)
+    plant.publish(quote(6))
+    usdm(plant).flush()
+    assert (ids(first.take()), ids(second.take())) == ([5, 6], [6])
+
+
+def test_a_dropped_subscriber_is_sent_nothing_not_even_what_waits() -> None:
+    plant = open_plant()
+    listener, other = listen(plant, QUOTES), listen(plant, QUOTES)
+    plant.publish(quote(5))
+    usdm(plant).drop(listener)
+    usdm(plant).drop(listener)
+    plant.publish(quote(6))
+    usdm(plant).flush()
+    assert listener.writes == []
+    assert ids(other.take()) == [5, 6], "the others are not disturbed"
+    assert usdm(plant).pending_bytes == 0
+
+
+def test_changing_the_envelope_concerns_later_events_only() -> None:
+    plant = open_plant()
+    listener = listen(plant, QUOTES)
+    for update_id, combined in enumerate((True, False, True)):
+        plant.publish(quote(update_id))
+        usdm(plant).set_combined(listener, combined)
+    plant.publish(quote(3))
+    messages = hear(plant, listener)
+    assert ids(messages) == [0, 1, 2, 3]
+    assert ["stream" in message for message in messages] == [False, True, False, True]
+
+
+def test_a_flush_is_one_write_a_subscriber() -> None:
+    plant = open_plant()
+    listeners = [listen(plant, [QUOTES, TRADES]) for _ in range(3)]
+    for number in range(10):
+        plant.publish(quote(number))
+        plant.publish(trade(number, START_MS))
+    usdm(plant).flush()
+    assert [len(listener.writes) for listener in listeners] == [1, 1, 1]
+    assert [len(listener.texts()) for listener in listeners] == [20, 20, 20]
+    usdm(plant).flush()
+    assert [len(listener.writes) for listener in listeners] == [1, 1, 1], "nothing waits, no write"
+
+
+def test_equal_subscribers_share_the_very_same_bytes() -> None:
+    plant = open_plant()
+    listeners = [listen(plant, [QUOTES, TRADES]) for _ in range(4)]
+    for count in (1, 5):
+        for number in range(count):
+            plant.publish(quote(number))
+        usdm(plant).flush()
+        assert len({id(listener.writes[-1]) for listener in listeners}) == 1
+
+
+def test_the_hub_wakes_once_for_all_that_waits_and_again_after_the_flush() -> None:
+    plant = open_plant()
+    woken: list[int] = []
+    usdm(plant).wake = lambda: woken.append(1)
+    listen(plant, QUOTES)
+    listen(plant, TRADES)
+    for number in range(3):
+        plant.publish(quote(number))
+        plant.publish(trade(number, START_MS))
+    assert len(woken) == 1
+    usdm(plant).flush()
+    plant.publish(quote(9))
+    assert len(woken) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("btcusdt@nonsense", UNKNOWN_STREAM),
+        ("BTCUSDT@trade", UNKNOWN_STREAM),
+        ("", UNKNOWN_STREAM),
+        ("xyzusdt@trade", UNKNOWN_SYMBOL),
+        ("btcusd_perp@trade", UNKNOWN_SYMBOL),
+    ],
+)
+def test_an_unknown_name_is_silent_with_a_reason_and_counted(name: str, reason: str) -> None:
+    plant = open_plant()
+    hub = usdm(plant)
+    assert hub.subscribe(Listener(), [name, QUOTES]) == {name: reason}
+    assert hub.silent == {reason: 1}
+    assert set(hub.channels) == {QUOTES}, "no channel for what will never speak"
+
+
+@pytest.mark.parametrize(
+    ("profile", "venue", "name", "route", "silent"),
+    [
+        (CURRENT, "usdm", "btcusdt@aggTrade", "", True),
+        (CURRENT, "usdm", "btcusdt@aggTrade", "public", True),
+        (CURRENT, "usdm", "btcusdt@aggTrade", "market", False),
+        (CURRENT, "usdm", "btcusdt@aggTrade", "private", True),
+        (P2026Q2, "usdm", "btcusdt@depth", "", False),
+        (P2026Q2, "usdm", "btcusdt@depth", "public", False),
+        (P2026Q2, "usdm", "btcusdt@depth", "market", True),
+        (P2026Q1, "usdm", "btcusdt@aggTrade", "", False),
+        (P2026Q1, "usdm", "btcusdt@aggTrade", "public", False),
+        (CURRENT, "coinm", "btcusd_perp@aggTrade", "", False),
+        (CURRENT, "coinm", "btcusd_perp@depth", "", False),
+    ],
+)
+def test_strict_routing_follows_the_profile_on_the_venue_that_has_routes(
+    profile: Any, venue: str, name: str, route: str, silent: bool
+) -> None:
+    plant = open_plant(profile=profile, strict_routing=True)
+    answer = plant.hubs[venue].subscribe(Listener(), [name], route)
+    assert answer == ({name: WRONG_ROUTE} if silent else {})
+
+
+def test_without_strict_routing_every_route_delivers_everything() -> None:
+    plant = open_plant(profile=CURRENT)
+    for route in ("", "public", "market", "private"):
+        assert usdm(plant).subscribe(Listener(), ["btcusdt@aggTrade", QUOTES], route) == {}
+
+
+class Counting:
+    """Counts how often messages of a kind are built."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.built: list[str] = []
+        rows = tuple(
+            msgspec.structs.replace(row, build=self._counting(row)) for row in streams.CATALOGUE
+        )
+        monkeypatch.setattr(streams, "CATALOGUE", rows)
+
+    def _counting(self, row: Stream) -> Any:
+        def build(*args: Any) -> Any:
+            self.built.append(row.pattern.text)
+            return row.build(*args)
+
+        return build
+
+
+def everything_happens(plant: Plant, number: int) -> None:
+    plant.publish(trade(number, plant.now_ms))
+    plant.publish(quote(number))
+    plant.publish(update(2 * number, 2 * number + 2, [(100, number + 1)], [], plant.now_ms))
+    plant.advance(plant.now_ms + 1000)
+
+
+def test_nothing_is_built_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    counting = Counting(monkeypatch)
+    plant = open_plant()
+    plant.publish(snapshot(0, [], []))
+    everything_happens(plant, 0)
+    assert counting.built == [], "nobody has ever listened"
+    listener = listen(plant, [TRADES, QUOTES, "btcusdt@depth5", "!ticker@arr", "btcusdt@kline_1m"])
+    everything_happens(plant, 1)
+    assert set(counting.built) > {"<symbol>@trade", "!ticker@arr"}
+    usdm(plant).unsubscribe(listener, list(usdm(plant).channels))
+    counting.built.clear()
+    everything_happens(plant, 2)
+    assert counting.built == [], "nobody listens any more"
+    assert usdm(plant).channels == {}
+    assert not usdm(plant)._listeners
+
+
+def test_a_message_is_built_once_for_all_its_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
+    counting = Counting(monkeypatch)
+    plant = open_plant()
+    for number in range(5):
+        listener = listen(plant, [QUOTES] if number % 2 else [QUOTES, TRADES])
+        usdm(plant).set_combined(listener, number > 2)
+    plant.publish(quote(1))
+    assert counting.built == ["<symbol>@bookTicker"]
+
+
+def test_a_channel_that_closes_and_opens_again_in_one_period_speaks_once() -> None:
+    plant = open_plant()
+    listener = listen(plant, "btcusdt@markPrice@1s")
+    listener_of_depth = listen(plant, "btcusdt@depth")
+    plant.publish(snapshot(0, [], []))
+    for number in range(5):
+        plant.publish(update(2 * number, 2 * number + 2, [(100, number)], []))
+        usdm(plant).unsubscribe(listener_of_depth, ["btcusdt@depth"])
+        usdm(plant).subscribe(listener_of_depth, ["btcusdt@depth"])
+        usdm(plant).unsubscribe(listener, ["btcusdt@markPrice@1s"])
+        usdm(plant).subscribe(listener, ["btcusdt@markPrice@1s"])
+    plant.publish(update(10, 12, [(100, 9)], []))
+    plant.advance(START_MS + 900)
+    (message,) = hear(plant, listener_of_depth)
+    assert (message["pu"], message["u"], len(message["b"])) == (10, 12, 1)
+
+
+# Recorded messages
+
+
+def test_a_recorded_message_goes_out_as_the_very_bytes_it_was() -> None:
+    plant = open_plant()
+    plant.deliver_verbatim("usdm", [TRADES, "btcusdt@forceOrder"])
+    raw, combined = listen(plant, [TRADES, "btcusdt@forceOrder"]), listen(plant, TRADES)
+    usdm(plant).set_combined(combined, True)
+    payload = b'{ "e":"trade" ,"odd":1.50, "s":"BTCUSDT"}'
+    relay(plant, TRADES, payload, trade(1, START_MS))
+    relay(plant, "btcusdt@forceOrder", b'{"e":"forceOrder"}', None)
+    usdm(plant).flush()
+    assert raw.texts() == [payload, b'{"e":"forceOrder"}'], "and none of our own beside it"
+    assert combined.texts() == [b'{"stream":"btcusdt@trade","data":' + payload + b"}"]
+    assert plant.markets["BTCUSDT"].last_price == 6_528_000, "and what it tells of has happened"
+
+
+def test_a_recorded_envelope_goes_out_as_it_was_to_combined_listeners_only() -> None:
+    plant = open_plant()
+    plant.deliver_verbatim("usdm", [TRADES])
+    raw, combined = listen(plant, TRADES), listen(plant, TRADES)
+    usdm(plant).set_combined(combined, True)
+    envelope = b'{"stream":"btcusdt@trade", "data":{"e":"trade"}}'
+    usdm(plant).pass_on(TRADES, b'{"e":"trade"}', envelope)
+    usdm(plant).flush()
+    assert (raw.texts(), combined.texts()) == ([b'{"e":"trade"}'], [envelope])
+
+
+def test_what_the_source_does_not_deliver_is_derived_beside_it() -> None:
+    plant = open_plant()
+    plant.deliver_verbatim("usdm", ["btcusdt@depth@100ms"])
+    quotes, tops = listen(plant, QUOTES), listen(plant, "btcusdt@depth5@100ms")
+    plant.publish(snapshot(10, [(100, 1)], [(200, 1)]))
+    relay(plant, "btcusdt@depth@100ms", b"{}", update(10, 12, [(101, 5)], []))
+    plant.advance(START_MS + 100)
+    assert ids(hear(plant, quotes)) == [10, 12]
+    assert ids(hear(plant, tops)) == [12]
+
+
+@pytest.mark.parametrize("name", [QUOTES, "!bookTicker"])
+def test_recorded_quotes_are_not_doubled_by_derived_ones(name: str) -> None:
+    plant = open_plant([BTCUSDT])
+    plant.deliver_verbatim("usdm", ["btcusdt@depth@100ms", name])
+    listener = listen(plant, [each for each in (QUOTES, "!bookTicker") if each != name])
+    plant.publish(snapshot(10, [(100, 1)], [(200, 1)]))
+    relay(plant, "btcusdt@depth@100ms", b"{}", update(10, 12, [(101, 5)], []))
+    relay(plant, name, b"{}", quote(12))
+    plant.advance(START_MS + 5000)
+    assert ids(hear(plant, listener)) == [12]
+
+
+def test_a_stream_that_begins_to_be_recorded_is_no_longer_made() -> None:
+    plant = open_plant()
+    listener = listen(plant, TRADES)
+    plant.deliver_verbatim("usdm", [TRADES])
+    relay(plant, TRADES, b'{"recorded":true}', trade(1, START_MS))
+    assert hear(plant, listener) == [{"recorded": True}]
+
+
+# All at once
+
+NAMES = [QUOTES, TRADES, "ethusdt@bookTicker", "!bookTicker", "btcusdt@depth", "btcusdt@kline_1m"]
+ACTS = st.lists(
+    st.tuples(
+        st.sampled_from(["subscribe", "unsubscribe", "combined", "drop", "happen", "flush"]),
+        st.integers(0, 2),
+        st.lists(st.sampled_from(NAMES), max_size=3),
+        st.booleans(),
+    ),
+    max_size=30,
+)
+
+
+@given(ACTS)
+def test_each_subscriber_hears_exactly_what_it_is_subscribed_to(
+    acts: list[tuple[str, int, list[str], bool]],
+) -> None:
+    plant = open_plant()
+    hub = usdm(plant)
+    plant.publish(snapshot(0, [], []))
+    listeners = [Listener() for _ in range(3)]
+    wanted: list[set[str]] = [set(), set(), set()]
+    combined = [False] * 3
+    expected: list[list[tuple[str, int, bool]]] = [[], [], []]
+    for number, (act, who, names, flag) in enumerate(acts):
+        if act == "subscribe":
+            hub.subscribe(listeners[who], names)
+            wanted[who] |= set(names)
+        elif act == "unsubscribe":
+            hub.unsubscribe(listeners[who], names)
+            wanted[who] -= set(names)
+        elif act == "combined":
+            hub.set_combined(listeners[who], flag)
+            combined[who] = flag
+        elif act == "drop":
+            hub.flush()
+            hub.drop(listeners[who])
+            wanted[who], combined[who] = set(), False
+        elif act == "happen":
+            plant.publish(quote(number))
+            for heard, names_of, wrapped in zip(expected, wanted, combined, strict=True):
+                if QUOTES in names_of:
+                    heard.append((QUOTES, number, wrapped))
+        else:
+            hub.flush()
+        assert set(hub.channels) == set().union(*wanted), "a channel lives while it is heard"
+    hub.flush()
+    for listener, heard in zip(listeners, expected, strict=True):
+        told = [
+            (QUOTES, message.get("data", message)["u"], "stream" in message)
+            for message in listener.messages()
+        ]
+        assert told == heard
+    assert hub.pending_bytes == 0
+    assert hub.messages_sent == sum(len(listener.texts()) for listener in listeners)
+    assert hub.bytes_sent == sum(len(b"".join(listener.writes)) for listener in listeners)
+
+
+def test_every_stream_speaks_valid_json_in_valid_frames() -> None:
+    plant = open_plant(INSTRUMENTS, profile=CURRENT)
+    names = [
+        row.pattern.name(**{part: (choices or ("btcusdt",))[0] for part, choices in row.pattern.parts.items()})
+        for row in streams.CATALOGUE
+    ]  # fmt: skip
+    listener = listen(plant, names)
+    usdm(plant).set_combined(listener, True)
+    levels = [(price, 5) for price in range(100, 2100)]
+    plant.publish(snapshot(0, [], []))
+    plant.publish(update(0, 2, levels, []))
+    everything_happens(plant, 1)
+    plant.advance(START_MS + 6000)
+    usdm(plant).flush()
+    heard = {json.loads(text)["stream"] for text in listener.texts()}
+    silent = {name for name in names if "markPrice" in name}
+    assert heard == set(names) - silent, "everything but the mark prices has happened"
+    assert max(len(text) for text in listener.texts()) > 1 << 15, "with a long frame among them"
