@@ -27,6 +27,7 @@ from tickerplant.events import (
 )
 from tickerplant.instrument import Instrument
 from tickerplant.market.aggregate import TradeAggregator
+from tickerplant.market.bars import CLOSE
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.market.candles import Candles
@@ -133,6 +134,8 @@ class Market:
         """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
         self.minutes.load(past.day)
         self.candles.load(past)
+        if len(past.day):
+            self.last_price = int(past.day[-1, CLOSE])
         self._aggregator = TradeAggregator(self.symbol, past.first_aggregate_id)
         for trade in past.trades:
             self.minutes.roll(trade.trade_time_ms)
