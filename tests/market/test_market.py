@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from stage import (
+    BTCUSD_260626,
+    BTCUSD_PERP,
+    BTCUSDT,
+    START_MS,
+    mark,
+    quote,
+    snapshot,
+    trade,
+    update,
+)
+from tape import tapes
+
+from tickerplant.events import (
+    AggregateTrade,
+    BarClosed,
+    BookTicker,
+    DepthUpdate,
+    Event,
+    Liquidation,
+    Trade,
+    WindowMoved,
+)
+from tickerplant.instrument import Instrument
+from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bars
+from tickerplant.market.market import KEPT_TRADES, WHOLE, Market
+from tickerplant.market.timers import Timers
+from tickerplant.printed import PrintedDepth, PrintedQuote
+from tickerplant.profile import CURRENT, P2026Q1
+
+
+class Scene:
+    """A market, its clock, and what it told."""
+
+    def __init__(
+        self,
+        instrument: Instrument = BTCUSDT,
+        delivered: frozenset[type] = WHOLE,
+        *,
+        start_ms: int = START_MS,
+        heard: bool = True,
+        reserved: bool = False,
+    ) -> None:
+        self.timers = Timers(start_ms)
+        self.told: list[Event] = []
+        self.market = Market(
+            instrument,
+            P2026Q1,
+            self.timers,
+            lambda _, event: self.told.append(event),
+            lambda _kind, _symbol: heard,
+            delivered,
+            reserved_snapshot_ids=reserved,
+        )
+
+    def play(self, tape: list[Trade]) -> None:
+        """Trades at their times; the minutes roll and the clock advances as in a plant."""
+        for each in tape:
+            self.go_to(each.trade_time_ms)
+            self.market.apply(each)
+
+    def go_to(self, now_ms: int) -> None:
+        minute_ms = now_ms // MINUTE_MS * MINUTE_MS
+        if minute_ms > self.market.minutes.open_time_ms:
+            self.timers.advance(minute_ms - 1)
+            self.market.roll(minute_ms)
+        self.timers.advance(now_ms)
+
+    def of(self, kind: type) -> list[Event]:
+        return [event for event in self.told if type(event) is kind]
+
+
+class Past:
+    """What a market that lived through `tape` would look back on."""
+
+    def __init__(self, tape: list[Trade], now_ms: int) -> None:
+        minute_ms = now_ms // MINUTE_MS * MINUTE_MS
+        closed = [each for each in tape if each.trade_time_ms < minute_ms]
+        lived = Scene(start_ms=START_MS)
+        lived.play(closed)
+        lived.go_to(minute_ms)
+        aggregates = [each for each in lived.of(AggregateTrade) if isinstance(each, AggregateTrade)]
+        self.day = lived.market.minutes.closed
+        self.trades = [each for each in tape if each.trade_time_ms >= minute_ms]
+        self.first_aggregate_id = len(aggregates) + 1
+        self.splits_an_aggregate = lived.market._aggregator.due_ms > 0
+
+    def minutes(self) -> Bars:
+        return self.day
+
+    def hours(self) -> Bars:
+        return NO_BARS
+
+    def days(self) -> Bars:
+        return NO_BARS
+
+
+def test_what_is_given_is_told_and_then_what_follows_from_it() -> None:
+    scene = Scene()
+    first, second = trade(1, START_MS, 100), trade(2, START_MS, 101)
+    scene.market.apply(first)
+    scene.market.apply(second)
+    assert [type(event) for event in scene.told] == [Trade, AggregateTrade, Trade]
+    scene.timers.advance(START_MS + 100)
+    assert [type(event) for event in scene.told[3:]] == [AggregateTrade]
+
+
+def test_every_kind_of_event_is_passed_on() -> None:
+    scene = Scene()
+    liquidation = Liquidation("BTCUSDT", "SELL", 1, 2, 3, "FILLED", 1, 1, START_MS)
+    events: list[Event] = [quote(1), mark(), liquidation]
+    for event in events:
+        scene.market.apply(event)
+    assert scene.told == events
+    assert scene.market.book_ticker == events[0]
+    assert scene.market.mark_price == events[1]
+
+
+def test_an_update_before_the_snapshot_is_kept_and_told_with_it() -> None:
+    scene = Scene()
+    scene.market.apply(update(10, 12, [(100, 1)], []))
+    assert (scene.told, scene.market.book_live) == ([], False), "the book is not known yet"
+    assert scene.market.book_sync.reason == "no snapshot yet"
+    scene.market.apply(snapshot(11, [(90, 1)], [(200, 1)]))
+    assert scene.market.book_live
+    assert scene.market.book.top(5) == ([(100, 1), (90, 1)], [(200, 1)])
+
+
+def test_a_snapshot_of_a_book_that_is_live_is_of_no_use() -> None:
+    scene = Scene()
+    scene.market.apply(snapshot(10, [(90, 1)], [(200, 1)]))
+    scene.market.apply(update(10, 12, [(100, 1)], []))
+    scene.market.apply(snapshot(10, [(90, 1)], [(200, 1)]))
+    assert scene.market.book.last_update_id == 12, "it would undo the updates since it was made"
+    assert scene.market.book.best_bid == (100, 1)
+
+
+@pytest.mark.parametrize(("reserved", "expected"), [(True, 13), (False, 12)])
+def test_a_snapshot_has_an_id_of_its_own_where_the_source_leaves_one(
+    reserved: bool, expected: int
+) -> None:
+    scene = Scene(reserved=reserved)
+    scene.market.apply(snapshot(10, [], []))
+    scene.market.apply(update(10, 12, [(100, 1)], []))
+    assert scene.market.snapshot_id == expected
+
+
+def test_a_quote_is_derived_only_where_the_source_has_none() -> None:
+    for delivered, quotes in ((WHOLE, 0), (frozenset({DepthUpdate}), 2)):
+        scene = Scene(delivered=delivered)
+        scene.market.apply(snapshot(10, [(90, 1)], [(200, 1)]))
+        scene.market.apply(update(10, 12, [(100, 1)], []))
+        scene.market.apply(update(12, 14, [(80, 1)], []))
+        assert len(scene.of(BookTicker)) == quotes, "one a change of the best, none beside those"
+
+
+def test_a_book_with_an_empty_side_has_no_quote() -> None:
+    scene = Scene(delivered=frozenset({DepthUpdate}))
+    scene.market.apply(snapshot(10, [(90, 1)], []))
+    assert scene.market.book_ticker is None
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_printed_events_are_the_events_they_print_heard_or_not(heard: bool) -> None:
+    scene = Scene(heard=heard)
+    scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
+    printed = PrintedDepth("BTCUSDT", 0, 5, 11, 12, 10, [("1.00", "0.007")], [("200.00", "0.000")])
+    scene.market.apply(printed)
+    scene.market.apply(PrintedQuote("BTCUSDT", 12, "1.00", "0.007", "3.00", "0.001", 5))
+    assert scene.market.book.top(5) == ([(100, 7), (90, 1)], [])
+    assert scene.market.book_ticker == quote(12, (100, 7), (300, 1), 5)
+    assert [type(event) for event in scene.told] == ([DepthUpdate, BookTicker] if heard else [])
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(heard: bool) -> None:
+    scene = Scene(heard=heard)
+    scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
+    levels = [("1.00", "0.007"), ("abc", "1"), ("2.001", "1")]
+    scene.market.apply(PrintedDepth("BTCUSDT", 0, 5, 11, 12, 10, levels, []))
+    scene.market.apply(PrintedQuote("BTCUSDT", 12, "?", "0.007", "3.00", "0.001", 5))
+    assert scene.market.book.top(5) == ([(100, 7), (90, 1)], [(20_000, 1)])
+    assert scene.market.book_ticker is None
+    assert (scene.market.book.unreadable, scene.market.unreadable) == (2, 1)
+
+
+def test_aggregates_of_the_source_are_told_and_none_is_derived() -> None:
+    scene = Scene(delivered=frozenset({Trade, AggregateTrade}))
+    scene.market.apply(trade(1, START_MS, 100, 7))
+    aggregate = AggregateTrade("BTCUSDT", 5, 100, 7, 7, 1, 1, START_MS, False)
+    scene.market.apply(aggregate)
+    scene.timers.advance(START_MS + 1000)
+    assert scene.of(AggregateTrade) == [aggregate]
+    day = scene.market.minutes.statistics()
+    assert day is not None
+    assert (day.count, day.volume) == (1, 7), "what was traded is counted once"
+
+
+@pytest.mark.parametrize(
+    ("event", "trades", "aggregates"),
+    [
+        (trade(1, START_MS), True, True),
+        (trade(1, START_MS, origin="ADL"), False, False),
+        (AggregateTrade("BTCUSDT", 5, 100, 7, 7, 1, 1, START_MS, False), False, True),
+        (WindowMoved("BTCUSDT"), True, True),
+    ],
+)
+def test_a_market_says_what_its_statistics_are_made_of(
+    event: Event, trades: bool, aggregates: bool
+) -> None:
+    assert Scene().market.counts(event) == trades
+    assert Scene(delivered=frozenset({AggregateTrade})).market.counts(event) == aggregates
+
+
+def test_the_end_of_a_minute_is_told_before_what_left_the_window() -> None:
+    scene = Scene()
+    scene.market.apply(trade(1, START_MS))
+    scene.timers.advance(START_MS + 100)
+    scene.told.clear()
+    scene.market.roll(START_MS + DAY_MS)
+    scene.market.roll(START_MS + DAY_MS + MINUTE_MS)
+    assert scene.told == [
+        BarClosed("BTCUSDT", START_MS + DAY_MS),
+        BarClosed("BTCUSDT", START_MS + DAY_MS + MINUTE_MS),
+        WindowMoved("BTCUSDT"),
+    ]
+
+
+def test_old_trades_are_forgotten() -> None:
+    scene = Scene()
+    for number in range(KEPT_TRADES + 5):
+        scene.market.apply(trade(number, START_MS, 100 + number % 2))
+    assert [each.trade_id for each in (scene.market.trades[0], scene.market.trades[-1])] == [
+        5,
+        KEPT_TRADES + 4,
+    ]
+    assert len(scene.market.aggregates) == KEPT_TRADES
+
+
+@given(tapes(max_size=25), st.integers(0, 25), st.integers(0, 200))
+def test_a_market_that_looks_back_goes_on_as_if_it_had_lived(
+    tape: list[Trade], cut: int, pause_ms: int
+) -> None:
+    before, after = tape[:cut], tape[cut:]
+    now_ms = before[-1].trade_time_ms if before else START_MS
+    if after:
+        pause_ms = min(pause_ms, after[0].trade_time_ms - now_ms)
+    now_ms += pause_ms
+    lived, opened = Scene(), Scene(start_ms=now_ms)
+    lived.play(before)
+    lived.go_to(now_ms)
+    past = Past(before, now_ms)
+    assume(not past.splits_an_aggregate)
+    opened.market.look_back(past)
+    assert opened.told == [], "the past is not told"
+    known, first_id = len(lived.told), past.first_aggregate_id
+    lived.play(after)
+    opened.play(after)
+    end_ms = (after[-1].trade_time_ms if after else now_ms) + 100
+    lived.go_to(end_ms)
+    opened.go_to(end_ms)
+    assert opened.of(Trade) == [event for event in lived.told[known:] if type(event) is Trade]
+    aggregates = [each for each in lived.market.aggregates if each.aggregate_id >= first_id]
+    assert list(opened.market.aggregates) == aggregates, "aggregates go on with the same ids"
+    for name in ("closed", "running"):
+        one, other = (getattr(scene.market.minutes, name) for scene in (lived, opened))
+        assert np.array_equal(one, other)
+    assert opened.market.candles.running("1d") == lived.market.candles.running("1d")
+    assert opened.market.candles.rows("1h", None, None, 9).tolist() == (
+        lived.market.candles.rows("1h", None, None, 9).tolist()
+    )
+    if opened.market.trades:
+        assert opened.market.minutes.statistics() == lived.market.minutes.statistics()
+        assert opened.market.last_price == lived.market.last_price
+
+
+def test_a_past_without_recent_trades_still_knows_the_last_price() -> None:
+    past = Past([trade(1, START_MS, 123)], START_MS + 5 * MINUTE_MS)
+    scene = Scene(start_ms=START_MS + 5 * MINUTE_MS)
+    scene.market.look_back(past)
+    assert scene.market.last_price == 123
+
+
+@pytest.mark.parametrize(
+    ("instrument", "first", "current"),
+    [
+        (BTCUSDT, (False, False), ("BTCUSDT", 1)),
+        (BTCUSD_PERP, ("BTCUSD", False), ("BTCUSD", 2)),
+        (BTCUSD_260626, ("BTCUSD", False), ("BTCUSD", 2)),
+    ],
+    ids=lambda each: getattr(each, "symbol", ""),
+)
+def test_the_labels_of_messages_are_those_of_the_profile(
+    instrument: Instrument, first: tuple[object, object], current: tuple[object, object]
+) -> None:
+    for profile, expected in ((P2026Q1, first), (CURRENT, current)):
+        market = Market(
+            instrument, profile, Timers(START_MS), lambda _, __: None, lambda _, __: True
+        )
+        labels = (market.pair_label, market.type_label)
+        assert (
+            tuple(label if isinstance(label, str | int) else False for label in labels) == expected
+        )
