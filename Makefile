@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS     := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types unit bench lock clean
+.PHONY: help setup run test lint types unit bench docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ unit: $(TOOLS) ## Run the tests
 
 bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(INSTALLED) ## Write the reference pages anew from the tables of the program
+	$(BIN)/python docs/reference/generate.py
 
 lock: ## Pin the dependencies anew (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \

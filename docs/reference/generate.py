@@ -1,0 +1,428 @@
+"""Writes the reference pages from the tables of the program; with `--check`, compares only.
+
+Every page is a function that returns its text.  Nothing here is known twice: names, numbers and
+sentences come from the rows that the program itself runs by.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from tickerplant import cli
+from tickerplant.config import COMMANDS, Setting, settings_of
+from tickerplant.errors import RequestError
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.profile import PROFILES, Profile
+from tickerplant.protocol import api_request
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.closing import CLOSE_REASONS
+from tickerplant.protocol.control import ControlError, read_request
+from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
+from tickerplant.queries import QUERIES, refusal
+from tickerplant.queries.param import Param
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import ByLimit, BySymbol, Flat, Weight
+from tickerplant.server import rest
+from tickerplant.server.metrics import PlantCollector
+from tickerplant.server.readiness import Readiness
+from tickerplant.streams import CATALOGUE
+from tickerplant.streams.stream import Stream
+from tickerplant.venue import VENUES, Venue
+
+FOLDER = Path(__file__).parent
+NOTICE = "<!-- Written by `make docs` from the tables of the program; change those instead. -->"
+HELP_COLUMNS = 78
+"""What is printed on a terminal of 80."""
+STALE = 1
+
+ODD_MESSAGES = (
+    '{"method": "SUBSCRIBE", "params": ["btcusdt@trade"',
+    "[]",
+    '{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": -1}',
+    '{"params": ["btcusdt@trade"], "id": 1}',
+    '{"method": "subscribe", "params": ["btcusdt@trade"], "id": 1}',
+    '{"method": "SUBSCRIBE", "params": "btcusdt@trade", "id": 1}',
+    '{"method": "SUBSCRIBE", "params": [7], "id": 1}',
+    '{"method": "LIST_SUBSCRIPTIONS", "params": ["btcusdt@trade"], "id": 1}',
+    '{"method": "GET_PROPERTY", "params": [], "id": 1}',
+    '{"method": "GET_PROPERTY", "params": ["joined"], "id": 1}',
+    '{"method": "SET_PROPERTY", "params": ["combined", "yes"], "id": 1}',
+)
+"""Messages with one fault each, for the page to show what is answered."""
+
+ODD_REQUESTS = (
+    '{"id": 1, "method": "ticker.book"',
+    '"ticker.book"',
+    '{"id": 1}',
+    '{"id": 1, "method": "ticker.book", "params": []}',
+    '{"id": [], "method": "ticker.book"}',
+    '{"id": 1, "method": "ticker.book", "params": {"returnRateLimits": 1}}',
+)
+"""WebSocket API requests with one fault each."""
+
+Cells = Sequence[str]
+
+
+def streams_page() -> str:
+    """Return the page of everything that can be subscribed to."""
+    return page(
+        "Streams",
+        "What can be subscribed to; `tickerplant streams` prints the same.",
+        "Symbols are lower case in stream names.\n"
+        "A part in angle brackets with alternatives takes one of them.\n"
+        "Any other name is acknowledged and stays silent, as on the exchange.",
+        *(
+            f"## `{stream.pattern.text}`\n\n{stream.doc}\n\n{table(('', ''), _about(stream))}"
+            for stream in CATALOGUE
+        ),
+    )
+
+
+def _about(stream: Stream) -> Iterable[Cells]:
+    yield "event", f"`{stream.event}`" + (", in an array" if stream.array else "")
+    for venue in VENUES:
+        if venue.name in stream.venues:
+            yield f"speed on {venue.title}", _speeds(stream, venue)
+    yield "path of later profiles", f"`/{stream.route}`"
+
+
+def _speeds(stream: Stream, venue: Venue) -> str:
+    chosen = stream.pattern.parts.get("speed", ())
+    periods = [stream.period(venue, {"speed": speed}) for speed in chosen]
+    return ", ".join(
+        f"{period} ms" if period else "real time"
+        for period in periods or [stream.period(venue, {})]
+    )
+
+
+def queries_page() -> str:
+    """Return the page of everything that can be asked."""
+    return page(
+        "Queries",
+        "What can be asked, over REST and over the WebSocket API; "
+        "`tickerplant queries` prints the same.",
+        "A parameter that is not listed is not looked at.\n"
+        "The weight is charged to the address of the client, for both venues together.",
+        *(_query(query) for query in QUERIES),
+    )
+
+
+def _query(query: Query) -> str:
+    ways = [
+        f"REST `{venue.rest_prefix}{query.path}`"
+        for venue in query.venues
+        if query.path is not None
+    ] + [
+        f"WebSocket API `{query.method}` ({venue.title})"
+        for venue in query.venues
+        if query.method is not None and venue.has_market_api
+    ]
+    where = "" if len(query.venues) > 1 else f" on {query.venues[0].title}"
+    parts = [
+        f"## `{query.method or query.path}`{where}",
+        query.doc,
+        "\n".join(f"- {way}" for way in ways),
+    ]
+    parts.append(f"Weight: {weight_text(query.weight)}.")
+    if query.params:
+        parts.append(table(("parameter", "what it is", "default"), map(_param, query.params)))
+    return "\n\n".join(parts)
+
+
+def _param(param: Param) -> Cells:
+    default = "" if param.default is None else str(param.default)
+    return f"`{param.name}`", param.doc, "required" if param.required else default
+
+
+def weight_text(weight: Weight) -> str:
+    """Return the rule by which a question weighs, in words."""
+    match weight:
+        case Flat():
+            return str(weight.weight)
+        case BySymbol():
+            return f"{weight.one} with `symbol`, {weight.every} without"
+        case ByLimit():
+            bands = ", ".join(f"{of} for `limit` up to {top}" for top, of in weight.bands)
+            return f"{bands}; {weight.unlimited} without"
+        case _:
+            raise TypeError(f"there are no words for {weight!r}")
+
+
+def limits_page() -> str:
+    """Return the page of the protocol's numbers."""
+    return page(
+        "Limits",
+        "The numbers that the server holds its clients to.",
+        "Each can be set: `--limit lifetime_ms=60000`, see [settings](settings.md).",
+        table(
+            ("name", "default", "unit", "least", "what it limits", "source"),
+            (
+                (
+                    f"`{row.name}`",
+                    f"{int(row.default)}",
+                    row.unit,
+                    f"{row.least}",
+                    row.doc,
+                    row.source,
+                )
+                for row in LIMIT_ROWS
+            ),
+        ),
+    )
+
+
+def closing_page() -> str:
+    """Return the page of why connections end."""
+    return page(
+        "Close reasons",
+        "Why the server ends a WebSocket connection.",
+        "The name is the `reason` label of `tickerplant_connections_closed_total` and of the log.\n"
+        "Five more names stand there for ends that no rule of the exchange decides: "
+        "`client` closed properly, `lost` went without a word, and `protocol_error` (1002), "
+        "`invalid_data` (1007) and `internal_error` (1011) are those of WebSocket itself.",
+        table(
+            ("name", "code", "text of the close frame", "come back at once", "when"),
+            (
+                (
+                    f"`{row.name}`",
+                    f"{row.code}",
+                    row.reason,
+                    "yes" if row.should_reconnect else "no",
+                    row.doc,
+                )
+                for row in CLOSE_REASONS
+            ),
+        ),
+    )
+
+
+def errors_page() -> str:
+    """Return the page of error codes."""
+    return page(
+        "Errors",
+        "What the server answers when it cannot do what it is asked.",
+        "## On stream connections",
+        'The reply is `{"error":{"code":…,"msg":…},"id":…}`.\n'
+        "Codes 2, 3 and 4 end the connection after the reply.\n"
+        f"Code 4 is more than {LIMITS.max_streams} streams.",
+        table(("code", "message with a fault", "answer"), map(_control_error, ODD_MESSAGES)),
+        "## In requests to the WebSocket API",
+        "What is answered before a request is looked at as a question.",
+        table(("code", "status", "request with a fault", "answer"), map(_api_error, ODD_REQUESTS)),
+        "## In questions, over REST and over the WebSocket API",
+        'REST answers `{"code":…,"msg":…}` with the HTTP status; '
+        "the WebSocket API has the same under `error`.",
+        table(("code", "status", "when", "answer"), refusals()),
+        "## At the door",
+        "What depends on who asks and where, not on the question.",
+        table(("code", "status", "when"), DOOR),
+    )
+
+
+DOOR: Sequence[Cells] = (
+    (f"{rest.TOO_MANY_REQUESTS}", "429", "The address has used up its request weight."),
+    (f"{rest.TOO_MANY_REQUESTS}", "418", "The address went on after that and is banned."),
+    (f"{rest.BAD_PATH}", "404", "Nothing is served at this path."),
+    (f"{rest.BAD_PATH}", "405", "Something is, but only for GET and HEAD."),
+    ("", "400", "HTTP was spoken to a WebSocket address, or the URL is not Unicode."),
+    ("", "414", f"The URL is longer than {LIMITS.max_uri_bytes} bytes."),
+    (f"{api_request.UNSUPPORTED_OPERATION}", "400", "The WebSocket API has no such method."),
+    (f"{api_request.REJECTED_KEY}", "401", "`session.logon`: this server has no accounts."),
+)
+
+
+def _control_error(text: str) -> Cells:
+    try:
+        read_request(text, LIMITS.max_name_bytes)
+    except ControlError as error:
+        return f"{error.code}", f"`{text}`", error.message
+    raise ValueError(f"{text} has no fault")
+
+
+def _api_error(text: str) -> Cells:
+    problem = api_request.read_api_request(text).problem
+    if problem is None:
+        raise ValueError(f"{text} has no fault")
+    return f"{problem.code}", f"{problem.status}", f"`{text}`", problem.message
+
+
+def refusals() -> Iterable[Cells]:
+    """Yield a row for each error that a question can be answered with."""
+    for error, when in sorted(_refusals(), key=lambda found: -found[0].code):
+        yield f"{error.code}", f"{error.status}", when, f"`{error.message}`"
+
+
+def _refusals() -> Iterable[tuple[RequestError, str]]:
+    for _, refuse in inspect.getmembers(refusal, inspect.isfunction):
+        blanks = {name: f"<{name}>" for name in inspect.signature(refuse).parameters}
+        yield refuse(**blanks), inspect.getdoc(refuse) or ""
+
+
+def settings_page() -> str:
+    """Return the page of settings."""
+    parts = []
+    for command, kind in COMMANDS.items():
+        rows = (_setting_row(setting) for setting in settings_of(kind))
+        head = ("option", "environment", "key", "default", "what it does")
+        parts.append(f"## `tickerplant {command}`\n\n{table(head, rows)}")
+    return page(
+        "Settings",
+        "Options beat the environment, which beats the file named by `--config` "
+        "(or `TICKERPLANT_CONFIG`), which beats the defaults.",
+        "In the file, TOML, a key at the top holds for every command that has the setting; "
+        "a key in a table named after the command, such as `[replay]`, wins.",
+        *parts,
+    )
+
+
+def _setting_row(setting: Setting) -> Cells:
+    nothing = setting.default is None or setting.default in ((), {})
+    values = f" One of {', '.join(setting.choices)}." if setting.choices else ""
+    return (
+        f"`--{setting.option}`",
+        f"`{setting.environment}`",
+        f"`{setting.key}`",
+        ""
+        if nothing
+        else str(setting.default).lower()
+        if setting.is_flag
+        else f"{setting.default}",
+        setting.help_text + values,
+    )
+
+
+def cli_page() -> str:
+    """Return the page of commands: what `--help` prints."""
+    root = cli.commands.make_context(
+        "tickerplant", [], resilient_parsing=True, terminal_width=HELP_COLUMNS
+    )
+    parts = [f"```text\n{root.get_help()}\n```"]
+    for name, command in cli.commands.commands.items():
+        context = command.make_context(name, [], parent=root, resilient_parsing=True)
+        parts.append(f"## `tickerplant {name}`\n\n```text\n{context.get_help()}\n```")
+    return page(
+        "Command line",
+        "What a user gets wrong ends with one line on standard error and exit status 2.",
+        *parts,
+    )
+
+
+def metrics_page() -> str:
+    """Return the page of metrics."""
+    collector = PlantCollector(Plant((), start_ms=0), (), Budget(LIMITS), Readiness(), Complaints())
+    return page(
+        "Metrics",
+        "What `/metrics` prints, on either port for both venues, in the Prometheus text format.",
+        "The Prometheus library's own `process_…` and `python_info` come with them.",
+        table(("name", "type", "labels", "what it counts"), map(_metric, collector.collect())),
+    )
+
+
+def _metric(family: Metric) -> Cells:
+    name = family.name + ("_total" if family.type == "counter" else "")
+    # The library shows the labels of a family only by its samples, and here are none.
+    labels = ", ".join(f"`{label}`" for label in family._labelnames)  # type: ignore[attr-defined]  # noqa: SLF001
+    return f"`{name}`", family.type, labels, family.documentation
+
+
+def profiles_page() -> str:
+    """Return the page of the periods of the protocol."""
+    profiles = tuple(PROFILES.values())
+    rows = [(text, *(show(profile) for profile in profiles)) for text, show in PROFILE_ROWS]
+    return page(
+        "Profiles",
+        "The exchange changes its messages now and then; a profile is one period of them.",
+        "`--profile` chooses one.\n"
+        "In every profile a client may connect to paths with and without `/public` and `/market`.\n"
+        "Whether a stream is silent on the wrong one is chosen by `--routing`.",
+        table(("", *(f"`{profile.name}`" for profile in profiles)), rows),
+    )
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+PROFILE_ROWS: Sequence[tuple[str, Callable[[Profile], str]]] = (
+    ("period", lambda profile: profile.period),
+    ("USDⓈ-M events carry the pair, `ps`", lambda profile: _yes(profile.pair_everywhere)),
+    ("events carry the kind of symbol, `st`", lambda profile: _yes(profile.symbol_type)),
+    (
+        "mark prices carry the moving average, `ap`",
+        lambda profile: (
+            ", ".join(venue.title for venue in VENUES if profile.carries_mark_average(venue))
+            or "no"
+        ),
+    ),
+    ("streams are split over `/public` and `/market`", lambda profile: _yes(profile.split_routes)),
+    (
+        "funding rate of a contract without funding",
+        lambda profile: ", ".join(
+            f'{venue.title} `"{profile.unfunded_rate or venue.unfunded_rate}"`' for venue in VENUES
+        ),
+    ),
+)
+
+
+def page(title: str, *parts: str) -> str:
+    """Return a page with its heading."""
+    return "\n\n".join((f"# {title}", NOTICE, *parts)) + "\n"
+
+
+def table(head: Cells, rows: Iterable[Cells]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Return text that does not end its cell; outside of code, `<` would begin a tag."""
+    parts = text.replace("\n", " ").replace("|", "\\|").split("`")
+    return "`".join(
+        part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts)
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "streams.md": streams_page,
+    "queries.md": queries_page,
+    "limits.md": limits_page,
+    "closing.md": closing_page,
+    "errors.md": errors_page,
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+    "metrics.md": metrics_page,
+    "profiles.md": profiles_page,
+}
+
+
+def stale_pages() -> list[str]:
+    """Return the names of the pages that are not what they would be written as."""
+    return [
+        name
+        for name, make in PAGES.items()
+        if not (FOLDER / name).is_file() or (FOLDER / name).read_text(encoding="utf-8") != make()
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or with `--check` say which are stale; return the exit status."""
+    stale = stale_pages()
+    if arguments == ["--check"]:
+        for name in stale:
+            sys.stderr.write(f"docs/reference/{name} is stale: make docs\n")
+        return STALE if stale else 0
+    for name in stale:
+        (FOLDER / name).write_text(PAGES[name](), encoding="utf-8")
+        sys.stdout.write(f"docs/reference/{name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
