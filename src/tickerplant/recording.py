@@ -26,10 +26,11 @@ from functools import partial
 from heapq import heapify, heappop, heapreplace
 from itertools import accumulate, islice
 from operator import lt
-from typing import BinaryIO, Protocol, TypeAlias, runtime_checkable
+from typing import BinaryIO, Protocol, TypeAlias, cast
 
 import msgspec
 import zstandard
+from isal import isal_zlib
 from msgspec import Struct
 
 from tickerplant.errors import RecordingError
@@ -41,6 +42,9 @@ CHUNK_BYTES = 1 << 14
 """Bytes read from a file at once.  Compressed text grows about tenfold, and the lines of a chunk
 should still be in the processor's cache when they are played."""
 
+SALVAGE_BYTES = 64
+"""Bytes read at once of a damaged gzip file, up to the chunk with the damage."""
+
 MAX_LINE_BYTES = 16 << 20
 """Longest line that is held; a file with a longer one is no recording from there on."""
 
@@ -48,6 +52,8 @@ LINES_TO_JUDGE = 100
 """A file is a recording if one of its first lines, so many, has the form of one."""
 
 EXPECTED = "lines of `<receive time> <message>`, plain, gzip or zstd"
+
+_IsalError = cast("type[Exception]", isal_zlib.error)  # its stub says an instance
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -74,20 +80,13 @@ class Flaw(Struct, frozen=True):
 
 
 class _Inflater(Protocol):
-    """What the decompressors of zlib and zstandard have in common."""
+    """What the decompressors of isal, zlib and zstandard have in common."""
 
     @property
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, /) -> bytes: ...
-
-
-@runtime_checkable
-class _Copyable(_Inflater, Protocol):
-    """An inflater whose state can be kept, to try a damaged chunk again in small pieces."""
-
-    def copy(self) -> _Inflater: ...
 
 
 _Parse: TypeAlias = Callable[[list[bytes]], list[Line]]
@@ -207,7 +206,7 @@ class Recording:
         file.seek(0)
         chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
         if magic.startswith(_GZIP):
-            return self._inflated(chunks, lambda: zlib.decompressobj(31), "gzip")
+            return self._inflated(chunks, lambda: isal_zlib.decompressobj(31), "gzip")
         if magic.startswith(_ZSTD):
             return self._inflated(chunks, zstandard.ZstdDecompressor().decompressobj, "zstd")
         return self._plain(chunks)
@@ -222,16 +221,19 @@ class Recording:
     ) -> Iterator[bytes]:
         """Decompress one member after the other, as `cat a.gz b.gz` makes them."""
         inflater, begun = start(), False
+        yielded_bytes = 0
         for chunk in chunks:
             data = chunk
             while data:
-                spare = inflater.copy() if isinstance(inflater, _Copyable) else None
                 try:
-                    yield inflater.decompress(data)
-                except (zlib.error, zstandard.ZstdError):
-                    yield _salvage(spare, data)
+                    text = inflater.decompress(data)
+                except (_IsalError, zstandard.ZstdError):
                     self._torn = f"{kind} data is damaged near byte {self.position_bytes}"
+                    if kind == "gzip":
+                        yield self._salvaged(yielded_bytes)
                     return
+                yield text
+                yielded_bytes += len(text)
                 begun, data = True, b""
                 if inflater.eof:
                     data = inflater.unused_data.lstrip(b"\0")
@@ -239,6 +241,27 @@ class Recording:
             self.position_bytes += len(chunk)
         if begun:
             self._torn = f"{kind} data ends early, at byte {self.position_bytes}"
+
+    def _salvaged(self, known_bytes: int) -> bytes:
+        """Return what stands between the text known so far and the damage of a gzip file.
+
+        The fast decompressor loses a whole chunk to its damage, so the file is read once more, and
+        byte by byte from where the text is new.
+        """
+        inflater = zlib.decompressobj(31)
+        salvaged = bytearray()
+        with open(self.path, "rb") as file:  # noqa: PTH123 - a pure module takes no pathlib
+            try:
+                while data := file.read(1 if known_bytes <= 0 else SALVAGE_BYTES):
+                    while data:
+                        text = inflater.decompress(data)
+                        salvaged += text[max(known_bytes, 0) :]
+                        known_bytes -= len(text)
+                        data = inflater.unused_data.lstrip(b"\0") if inflater.eof else b""
+                        inflater = zlib.decompressobj(31) if inflater.eof else inflater
+            except zlib.error:
+                pass
+        return bytes(salvaged)
 
 
 def merge(recordings: Sequence[Recording]) -> Iterator[tuple[int, list[Line]]]:
@@ -280,19 +303,6 @@ def _run_end(lines: list[Line], start: int, index: int, rival: _Head | None) -> 
     while end < len(lines) and lines[end][0] < until:
         end += 1
     return end
-
-
-def _salvage(inflater: _Inflater | None, data: bytes) -> bytes:
-    """Return what can be decompressed of `data` before its damage."""
-    if inflater is None:
-        return b""
-    salvaged = []
-    try:
-        for position in range(len(data)):
-            salvaged.append(inflater.decompress(data[position : position + 1]))  # noqa: PERF401 - kept on error
-    except zlib.error:
-        pass
-    return b"".join(salvaged)
 
 
 def _is_whole(line: bytes) -> bool:
