@@ -49,15 +49,15 @@ class TradeAggregator:
         if first is None:
             return None
         closed = AggregateTrade(
-            symbol=self._symbol,
-            aggregate_id=self._next_id,
-            price=first.price,
-            quantity=self._quantity,
-            normal_quantity=self._quantity,
-            first_trade_id=first.trade_id,
-            last_trade_id=self._last_trade_id,
-            trade_time_ms=first.trade_time_ms,
-            buyer_is_maker=first.buyer_is_maker,
+            self._symbol,
+            self._next_id,
+            first.price,
+            self._quantity,
+            self._quantity,
+            first.trade_id,
+            self._last_trade_id,
+            first.trade_time_ms,
+            first.buyer_is_maker,
         )
         self._next_id += 1
         self._first = None
