@@ -141,7 +141,7 @@ class PlantSender:
     async def turn(self) -> None:
         await asyncio.sleep(0)
         if self._server.gate.congested:
-            await self._server.gate.wait_clear(PATIENCE_S)
+            await self._server.gate.wait_clear()
 
     async def close(self) -> None:
         await self._server.stop()

@@ -27,9 +27,9 @@ from tickerplant.sources.simulated import SimulatedSource, open_market
 
 START_MS = 1_772_323_200_000
 """2026-03-01 00:00 UTC; any moment would do."""
-MARKET_MS = 60_000
+MARKET_MS = 40_000
 """Market time of one repetition."""
-REPETITIONS = 5
+REPETITIONS = 3
 STARTS = 3
 SETTLE_S = 2.0
 LIVING_S = 10.0
@@ -122,7 +122,7 @@ def _whole() -> float:
     exchange, plant = _market()
     open_market(plant, exchange)
     source = SimulatedSource(exchange, plant, speed=0, duration_ms=MARKET_MS)
-    gate = Gate(LIMITS.max_unsent_bytes, lambda: 0)
+    gate = Gate(LIMITS, lambda: 0)
     return _cpu_s(lambda: asyncio.run(source.run(gate, Readiness())))
 
 

@@ -32,6 +32,10 @@ from tickerplant.sources.scan import scan
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.venue import COINM, USDM
 
+YOUNG_OBJECTS = 50_000
+"""New objects before the collector looks at them.  Nearly all are events and frames, which have no
+cycles and are gone by then."""
+
 Tell: TypeAlias = Callable[[str], object]
 """Takes the lines for the user: the addresses when ready, the totals at the end."""
 Run: TypeAlias = Callable[[Gate, Readiness], Coroutine[None, None, None]]
@@ -146,6 +150,7 @@ async def serve(
         # What exists now stays; the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
         interrupted = _interruption()
         source = asyncio.create_task(run(server.gate, server.readiness))
         await asyncio.wait({source, interrupted}, return_when=asyncio.FIRST_COMPLETED)

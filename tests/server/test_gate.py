@@ -10,6 +10,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.gate import Gate
 
 BOUND_BYTES = 1_000
+BOUNDS = replace(LIMITS, max_unsent_bytes=BOUND_BYTES)
 
 
 class Reader:
@@ -25,7 +26,7 @@ class Reader:
 
 @looped
 async def test_only_readers_over_the_bound_are_closed() -> None:
-    gate = Gate(BOUND_BYTES, lambda: 0)
+    gate = Gate(BOUNDS, lambda: 0)
     at_bound, over = Reader(BOUND_BYTES), Reader(BOUND_BYTES + 1)
     gate.pause(at_bound)
     gate.pause(over)
@@ -38,11 +39,11 @@ async def test_only_readers_over_the_bound_are_closed() -> None:
 
 @looped
 async def test_waiting_ends_when_the_last_reader_has_caught_up() -> None:
-    gate = Gate(BOUND_BYTES, lambda: 0)
+    gate = Gate(BOUNDS, lambda: 0)
     readers = [Reader(10), Reader(20)]
     for reader in readers:
         gate.pause(reader)
-    waiting = asyncio.create_task(gate.wait_clear(10))
+    waiting = asyncio.create_task(gate.wait_clear())
     await asyncio.sleep(0)
     gate.resume(readers[0])
     await asyncio.sleep(0)
@@ -53,20 +54,20 @@ async def test_waiting_ends_when_the_last_reader_has_caught_up() -> None:
 
 @looped
 async def test_waiting_gives_the_event_loop_a_turn_even_if_nobody_is_congested() -> None:
-    gate = Gate(BOUND_BYTES, lambda: 0)
+    gate = Gate(BOUNDS, lambda: 0)
     turned: list[bool] = []
     asyncio.get_running_loop().call_soon(turned.append, True)
-    await gate.wait_clear(10)
+    await gate.wait_clear()
     assert turned == [True]
 
 
 @looped
 async def test_a_reader_that_takes_nothing_is_closed_and_one_that_reads_slowly_is_not() -> None:
-    gate = Gate(BOUND_BYTES, lambda: 0)
+    gate = Gate(replace(BOUNDS, stall_timeout_ms=200), lambda: 0)
     stuck, slow = Reader(100), Reader(100)
     gate.pause(stuck)
     gate.pause(slow)
-    waiting = asyncio.create_task(gate.wait_clear(0.2))
+    waiting = asyncio.create_task(gate.wait_clear())
     while not stuck.closed:
         slow.unsent_bytes -= 1
         await asyncio.sleep(0.01)
@@ -80,12 +81,12 @@ MORE_THAN_THE_KERNEL_HOLDS = 100_000
 """So many trades do not fit into the buffers of a socket that nobody reads."""
 
 
-async def publish(house: Loopback, patience_s: float) -> None:
+async def publish(house: Loopback) -> None:
     """Publish trades as a replay does: a slice, a turn, and a wait while anybody is congested."""
     for _ in range(MORE_THAN_THE_KERNEL_HOLDS // 100):
         for _ in range(100):
             house.trade()
-        await house.server.gate.wait_clear(patience_s)
+        await house.server.gate.wait_clear()
 
 
 @looped
@@ -94,7 +95,7 @@ async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
     async with loopback(limits) as house:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
-            publishing = asyncio.create_task(publish(house, 10))
+            publishing = asyncio.create_task(publish(house))
             await until(lambda: house.server.gate.congested)
             loop = asyncio.get_running_loop()
             received, tail = 0, b""
@@ -108,10 +109,10 @@ async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
 
 @looped
 async def test_a_source_that_waits_drops_who_stops_reading() -> None:
-    limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=10)
+    limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=10, stall_timeout_ms=100)
     async with loopback(limits) as house:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
-            await publish(house, 0.1)
+            await publish(house)
             await until(lambda: not house.server._endpoints[0].connections)
         assert house.server._endpoints[0].counters.closed == {STALLED.name: 1}

@@ -10,6 +10,7 @@ import pytest
 
 from tickerplant.frames import text_frame
 from tickerplant.plant import Plant
+from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
 from tickerplant.sources.recording import RecordingSource
@@ -79,7 +80,7 @@ class Replay:
         loop = asyncio.get_running_loop()
         for hub in self.plant.hubs.values():
             hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
-        await self.source.run(Gate(1 << 30, lambda: subscribers), self.readiness)
+        await self.source.run(Gate(LIMITS, lambda: subscribers), self.readiness)
 
 
 def trade(n: int, price: str = "100.00", symbol: str = "BTCUSDT", at_ms: int = 0) -> bytes:
@@ -285,7 +286,7 @@ def test_the_clock_waits_for_its_subscribers(tmp_path: Path) -> None:
 
     async def run() -> None:
         present = [1]
-        gate = Gate(1 << 30, lambda: present[0])
+        gate = Gate(LIMITS, lambda: present[0])
         running = asyncio.create_task(replay.source.run(gate, replay.readiness))
         await asyncio.sleep(5)
         assert replay.source.messages == 0, "one subscriber is not enough"
@@ -311,7 +312,7 @@ def test_a_replay_without_pace_waits_for_a_subscriber_that_cannot_follow(tmp_pat
             raise AssertionError(f"closed: {reason}")
 
     async def run() -> None:
-        gate = Gate(1 << 30, lambda: 1)
+        gate = Gate(LIMITS, lambda: 1)
         slow = Slow()
         gate.pause(slow)
         running = asyncio.create_task(replay.source.run(gate, replay.readiness))

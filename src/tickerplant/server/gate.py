@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED, CloseReason
+from tickerplant.protocol.limits import Limits
 
 CHECKS_PER_TIMEOUT = 20
 """How often progress is looked at while a source waits."""
@@ -34,8 +35,9 @@ class Gate:
     (a replay as fast as it goes) awaits `wait_clear` and so keeps its readers below that bound.
     """
 
-    def __init__(self, max_unsent_bytes: int, count_subscribers: Callable[[], int]) -> None:
-        self._max_unsent_bytes = max_unsent_bytes
+    def __init__(self, limits: Limits, count_subscribers: Callable[[], int]) -> None:
+        self._max_unsent_bytes = limits.max_unsent_bytes
+        self._stall_timeout_s = limits.stall_timeout_ms / 1_000
         self._count_subscribers = count_subscribers
         self._congested: dict[Reader, None] = {}
         self._clear = asyncio.Event()
@@ -69,11 +71,13 @@ class Gate:
                 reader.close(SLOW_CONSUMER)
                 self.resume(reader)
 
-    async def wait_clear(self, timeout_s: float) -> None:
+    async def wait_clear(self) -> None:
         """Hand control to the event loop; return when no connection is congested.
 
-        Meanwhile a connection from which nothing is read for `timeout_s` is closed as stalled.
+        Meanwhile a connection that reads nothing for `limits.stall_timeout_ms` is closed as
+        stalled.
         """
+        timeout_s = self._stall_timeout_s
         await asyncio.sleep(0)
         now_s = asyncio.get_running_loop().time
         progress: dict[Reader, tuple[int, float]] = {}

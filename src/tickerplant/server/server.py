@@ -85,7 +85,7 @@ class Server:
         """
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
-        self.gate = Gate(limits.max_unsent_bytes, lambda: self.subscriber_count)
+        self.gate = Gate(limits, lambda: self.subscriber_count)
         self._plant = plant
         self._host = host
         self._ports_wanted = ports or {}

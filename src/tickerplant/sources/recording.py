@@ -28,8 +28,6 @@ SLICE_MESSAGES = 2_000
 """Messages played without a turn of the event loop."""
 LONGEST_WAIT_S = 1.0
 """The source wakes so often while a recording is quiet."""
-STALLED_S = 30.0
-"""Time in which a subscriber must read something while the source waits for it."""
 POLL_S = 0.01
 """How often the source looks whether its first subscribers are there."""
 
@@ -92,7 +90,7 @@ class RecordingSource:
             else:
                 await self._play_freely(runs, readers, progress)
         self._look_around()
-        await readers.wait_clear(STALLED_S)
+        await readers.wait_clear()
         status.ready(False, "the recording is over")
         self._log.info(
             "= the recording is over",
@@ -113,7 +111,7 @@ class RecordingSource:
                 played = 0
                 await asyncio.sleep(0)  # the server flushes
                 if readers.congested:
-                    await readers.wait_clear(STALLED_S)
+                    await readers.wait_clear()
                 if progress.tell(self.messages):
                     self._look_around()
 

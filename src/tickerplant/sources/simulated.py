@@ -14,8 +14,6 @@ SLICE_BYTES = 1 << 20
 """Bytes that may wait for the subscribers before a turn of the event loop."""
 REST_S = 0.01
 """Longest rest of the source: what is due without an event is told within it."""
-STALLED_S = 30.0
-"""Time in which a subscriber must read something while the source waits for it."""
 
 
 def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
@@ -81,7 +79,7 @@ class SimulatedSource:
                 self._plant.advance(self._end_ms)
             await asyncio.sleep(0)
             if readers.congested:
-                await readers.wait_clear(STALLED_S)
+                await readers.wait_clear()
 
     def _over(self) -> bool:
         return self._end_ms is not None and self._plant.now_ms >= self._end_ms

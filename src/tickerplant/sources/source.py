@@ -21,8 +21,8 @@ class Readers(Protocol):
         """Connections with at least one subscription."""
         ...
 
-    async def wait_clear(self, timeout_s: float) -> None:
-        """Return when nobody is congested; who takes nothing for `timeout_s` is closed."""
+    async def wait_clear(self) -> None:
+        """Return when nobody is congested; who takes nothing for too long is closed."""
         ...
 
 
