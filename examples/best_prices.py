@@ -22,7 +22,8 @@ def main() -> None:
     options = parser.parse_args()
 
     names = "/".join(f"{symbol.lower()}@bookTicker" for symbol in options.symbols)
-    with connect(f"{options.streams}/stream?streams={names}") as socket:
+    # Messages still flow in when this program leaves; the library need not wait for their end.
+    with connect(f"{options.streams}/stream?streams={names}", close_timeout=1) as socket:
         for _ in range(options.messages):
             best = json.loads(socket.recv())["data"]
             print(

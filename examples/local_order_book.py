@@ -122,7 +122,8 @@ def main() -> None:
     options = parser.parse_args()
 
     name = options.symbol.lower()
-    with connect(f"{options.streams}/stream?streams={name}@depth@0ms/{name}@bookTicker") as socket:
+    address = f"{options.streams}/stream?streams={name}@depth@0ms/{name}@bookTicker"
+    with connect(address, close_timeout=1) as socket:
         differing = compare(socket, options.rest, options.symbol.upper(), options.compare)
     print(f"{options.symbol}: {options.compare} best prices compared, {differing} differ")
     sys.exit(1 if differing else 0)

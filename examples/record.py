@@ -43,7 +43,7 @@ def main() -> None:
     address = f"{options.streams}/stream?streams={'/'.join(options.names)}"
     symbols = {name.partition("@")[0].upper() for name in options.names if "@depth" in name}
     messages = 0
-    with opened(options.path) as file, connect(address) as socket:
+    with opened(options.path) as file, connect(address, close_timeout=1) as socket:
         write(file, socket.recv(decode=False))
         for symbol in sorted(symbols):
             depth = f"{options.rest}/fapi/v1/depth?symbol={symbol}&limit=1000"

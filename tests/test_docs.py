@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import tickerplant
+from tickerplant.config import COMMANDS, settings_of
+from tickerplant.profile import PROFILES
+from tickerplant.protocol.closing import CLOSE_REASONS
+from tickerplant.protocol.limits import LIMIT_ROWS
+from tickerplant.queries import QUERIES
+from tickerplant.streams import CATALOGUE
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+EXAMPLES = ROOT / "examples"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TIMEOUT_S = 30
+USDM, COINM = "127.0.0.1:9001", "127.0.0.1:9002"
+"""The addresses in the pages; a test puts those of its own server in their place."""
+
+CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A complete program in a page; one that needs further packages begins with "```python needs="."""
+SHELL = re.compile(r"^```(?:bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND_LINE = re.compile(r"tickerplant (\w+)([^|&>#\n]*)")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+PAGES_WITH_CODE = [page for page in PAGES if CODE.search(page.read_text(encoding="utf-8"))]
+
+Addresses = dict[str, str]
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[Addresses]:
+    """Start the program on free ports; yield the addresses that stand for those in the pages."""
+    command = [sys.executable, "-m", "tickerplant", *arguments]
+    with subprocess.Popen(  # noqa: S603  # our own program
+        [*command, "--usdm-port", "0", "--coinm-port", "0", "--log-level", "error"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            usdm, coinm = (
+                process.stdout.readline().rpartition("//")[2].strip() for _ in ("usdm", "coinm")
+            )
+            yield {USDM: usdm, COINM: coinm}
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Addresses]:
+    """A small simulated market, faster than life."""
+    symbols = "BTCUSDT,ETHUSDT,BTCUSD_PERP"
+    with serving("simulate", "--seed", "7", "--speed", "5", "--symbols", symbols) as addresses:
+        yield addresses
+
+
+def run(program: Sequence[str], folder: Path) -> str:
+    """Run a Python program to its end; return what it printed."""
+    ended = subprocess.run(  # noqa: S603  # a program of this repository
+        [sys.executable, *program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{program[0]} failed:\n{ended.stdout}{ended.stderr}"
+    return ended.stdout
+
+
+def run_example(name: str, folder: Path, *arguments: str) -> str:
+    """Run one of the examples."""
+    return run([str(EXAMPLES / name), *arguments], folder)
+
+
+def reference(name: str) -> str:
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+def test_the_reference_is_what_the_tables_say(tmp_path: Path) -> None:
+    run([str(REFERENCE / "generate.py"), "--check"], tmp_path)
+
+
+def test_every_stream_is_in_the_reference() -> None:
+    page = reference("streams.md")
+    missing = [row.pattern.text for row in CATALOGUE if f"`{row.pattern.text}`" not in page]
+    assert not missing
+
+
+def test_every_query_is_in_the_reference() -> None:
+    page = reference("queries.md")
+    paths = [
+        f"`{venue.rest_prefix}{row.path}`" for row in QUERIES if row.path for venue in row.venues
+    ]
+    methods = [f"WebSocket API `{row.method}`" for row in QUERIES if row.method]
+    assert not [name for name in (*paths, *methods) if name not in page]
+
+
+def test_every_limit_close_reason_and_profile_is_in_the_reference() -> None:
+    limits, closing, profiles = map(reference, ("limits.md", "closing.md", "profiles.md"))
+    assert not [row.name for row in LIMIT_ROWS if f"| `{row.name}` |" not in limits]
+    assert not [
+        row.name for row in CLOSE_REASONS if f"| `{row.name}` | {row.code} |" not in closing
+    ]
+    assert not [name for name in PROFILES if f"`{name}`" not in profiles]
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_setting_is_in_the_reference(command: str) -> None:
+    section = (
+        reference("settings.md").partition(f"## `tickerplant {command}`")[2].partition("## ")[0]
+    )
+    for setting in settings_of(COMMANDS[command]):
+        assert f"| `--{setting.option}` | `{setting.environment}` |" in section
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    links = LINK.findall(page.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_command_lines_in_pages_have_options_that_exist(page: Path) -> None:
+    for block in SHELL.findall(page.read_text(encoding="utf-8")):
+        for command, rest in COMMAND_LINE.findall(block.replace("\\\n", " ")):
+            assert command in {*COMMANDS, "streams", "queries"}, f"no command {command}"
+            known = {"help", "config"}
+            for setting in settings_of(COMMANDS[command]) if command in COMMANDS else ():
+                known |= {setting.option, f"no-{setting.option}"}
+            assert set(re.findall(r"--([\w-]+)", rest)) <= known, f"in {command}{rest}"
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_programs_of_a_page_run(page: Path, market: Addresses, tmp_path: Path) -> None:
+    for program in CODE.findall(page.read_text(encoding="utf-8")):
+        here = program.replace(USDM, market[USDM]).replace(COINM, market[COINM])
+        (tmp_path / "program.py").write_text(here, encoding="utf-8")
+        assert run(["program.py"], tmp_path), f"expected output of the program\n{program}"
+
+
+def test_best_prices_are_printed(market: Addresses, tmp_path: Path) -> None:
+    options = ("--streams", f"ws://{market[USDM]}", "--messages", "7")
+    printed = run_example("best_prices.py", tmp_path, "BTCUSDT", "ethusdt", *options)
+    assert len(printed.splitlines()) == 7
+    assert {line.split()[0] for line in printed.splitlines()} <= {"BTCUSDT", "ETHUSDT"}
+
+
+def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_path: Path) -> None:
+    printed = run_example(
+        "local_order_book.py",
+        tmp_path,
+        *("BTCUSDT", "--compare", "200"),
+        *("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}"),
+    )
+    assert printed == "BTCUSDT: 200 best prices compared, 0 differ\n"
+
+
+@pytest.mark.parametrize(("arguments", "count"), [(("btcusdt",), 1), ((), 2)])
+def test_the_api_tells_best_prices(
+    arguments: tuple[str, ...], count: int, market: Addresses, tmp_path: Path
+) -> None:
+    api = f"ws://{market[USDM]}/ws-fapi/v1"
+    printed = run_example("ask_book.py", tmp_path, *arguments, "--api", api).splitlines()
+    assert len(printed) == count + 1, printed
+    assert printed[0].startswith("BTCUSDT")
+    assert re.fullmatch(r"weight used this minute: \d+ of 2400", printed[-1])
+
+
+def test_what_was_recorded_can_be_replayed(market: Addresses, tmp_path: Path) -> None:
+    names = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@0ms")
+    where = ("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}")
+    printed = run_example("record.py", tmp_path, "market.gz", *names, *where, "--seconds", "0.5")
+    messages = int(re.findall(r"(\d+) messages", printed)[0])
+    options = ("--speed", "0", "--wait-for", "0", "--exit-at-end", "--usdm-port", "0")
+    replayed = run(
+        ["-m", "tickerplant", "replay", "market.gz", *options, "--coinm-port", "0"], tmp_path
+    )
+    events = int(re.findall(r"from ([\d,]+) events", replayed)[0].replace(",", ""))
+    assert events >= messages > 0, "expected each recorded message, and the snapshot, as an event"
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    latest = re.findall(r"^## \[?(\d+\.\d+\.\d+)", changes, re.MULTILINE)[0]
+    assert tickerplant.__version__ == project["version"] == latest
