@@ -31,6 +31,7 @@ LAYERS = (
 SIDEWAYS = {
     ("simulation", "market"): "a simulated past is made of bars",
     ("server", "logs"): "one log, named once",
+    ("sources", "logs"): "one log, named once",
 }
 """Imports between rooms of one layer that are meant, each with its reason."""
 IMPURE = {

@@ -29,11 +29,15 @@ async def test_readyz_follows_the_source_and_lists_what_is_incomplete() -> None:
         assert answer.status == 503
         assert answer.json == {"ready": False, "reason": "starting", "warnings": []}
         house.server.readiness.ready(True)
-        house.server.readiness.warn("BTCUSDT: no snapshot to start a book from")
-        house.server.readiness.warn("BTCUSDT: no snapshot to start a book from")
+        assert house.server.readiness.warn("BTCUSDT", "BTCUSDT: no snapshot yet")
+        assert house.server.readiness.warn("BTCUSDT", "BTCUSDT: a gap after u=7"), "it replaces"
+        assert not house.server.readiness.warn("BTCUSDT", "BTCUSDT: a gap after u=7"), "no news"
         answer = await house.get("/readyz", COINM)
         assert answer.status == 200
-        assert answer.json["warnings"] == ["BTCUSDT: no snapshot to start a book from"]
+        assert answer.json["warnings"] == ["BTCUSDT: a gap after u=7"]
+        assert house.server.readiness.clear("BTCUSDT")
+        answer = await house.get("/readyz")
+        assert answer.json["warnings"] == []
         house.server.readiness.ready(False, "the recording is over")
         answer = await house.get("/readyz")
         assert (answer.status, answer.json["reason"]) == (503, "the recording is over")

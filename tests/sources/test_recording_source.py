@@ -173,8 +173,39 @@ def test_without_a_snapshot_book_streams_are_silent_and_that_is_said(tmp_path: P
     replay.run()
     assert replay.listeners["usdm"].data == b""
     problem = "BTCUSDT: book-derived streams are silent: no snapshot yet"
-    assert replay.source.problems == [problem]
     assert replay.readiness.warnings == [problem]
+
+
+def test_a_book_that_is_whole_again_is_warned_of_no_longer(tmp_path: Path) -> None:
+    fresh = SNAPSHOT.replace(b'"lastUpdateId":15', b'"lastUpdateId":45')
+    lines = [
+        (10, "btcusdt@depth", depth(10, 5)),
+        (20, "", SNAPSHOT),
+        (25, "btcusdt@depth", depth(20, 10)),
+        (30, "btcusdt@depth", depth(40, 30)),
+        (60_000, "btcusdt@trade", trade(1)),
+        (60_001, "", fresh),
+        (60_002, "btcusdt@depth", depth(50, 40)),
+        (120_000, "btcusdt@trade", trade(2)),
+    ]
+    replay = Replay([recorded(tmp_path / "r", lines)], {}, speed=1)
+    market = replay.plant.markets["BTCUSDT"]
+    said: list[tuple[bool, list[str]]] = []
+
+    async def run() -> None:
+        running = asyncio.create_task(replay.source.run(Gate(LIMITS, lambda: 1), replay.readiness))
+        for _ in range(2):
+            await asyncio.sleep(58)
+            replay.source.look_around()
+            said.append((market.book_live, replay.readiness.warnings))
+        await running
+
+    run_jumping(run())
+    reason = "a gap after u=20: the next update has U=31 pu=30"
+    warning = f"BTCUSDT: book-derived streams are silent: {reason}"
+    assert said == [(False, [warning]), (True, [])]
+    assert market.book_sync.gaps == 1
+    assert replay.readiness.warnings == [], "the end finds nothing missing either"
 
 
 def test_a_second_snapshot_does_not_undo_a_live_book(tmp_path: Path) -> None:
@@ -231,11 +262,11 @@ def test_bad_lines_are_left_out_and_the_first_is_told(tmp_path: Path) -> None:
     replay = Replay([path], {"usdm": ["btcusdt@trade"]})
     replay.run()
     assert replay.listeners["usdm"].data == text_frame(trade(1)) + text_frame(trade(2))
-    depth, line, message = replay.source.problems
+    depth, line, message = replay.readiness.warnings
     assert depth == "BTCUSDT: book-derived streams are silent: no depth was recorded"
     assert "line 3, byte" in line
     assert "left out" in message
-    assert replay.readiness.warnings == replay.source.problems
+    assert replay.readiness.left_out() == {"no line of a recording": 2, "no message": 2}
 
 
 def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:
@@ -244,7 +275,7 @@ def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:
     late = [(n, "newusdt@trade", payload) for n, payload in enumerate(payloads[1:], 2)]
     replay = Replay([recorded(tmp_path / "r", first + late)], {})
     replay.run()
-    told = [problem for problem in replay.source.problems if "not applied" in problem]
+    told = [text for text in replay.readiness.warnings if "not applied" in text]
     assert len(told) == 1, "one kind, one line"
     assert told[0].endswith("sent on but not applied: unknown symbol")
     assert replay.source.messages == 20_002

@@ -1,9 +1,11 @@
-"""Whether the source is flowing, as the source tells it."""
+"""How the source is doing, as it tells it itself."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 MAX_WARNINGS = 1_000
-"""Most warnings that are kept; later ones are dropped, the first are the telling ones."""
+"""Most warnings that are listed at once; more are counted, the first are the telling ones."""
 
 
 class Readiness:
@@ -13,17 +15,38 @@ class Readiness:
         self.is_ready = False
         self.reason = "starting"
         """Why it is not ready, or what it is doing; one line."""
-        self.warnings: list[str] = []
-        """What is incomplete while ready, such as a symbol without a book."""
         self.lag_ms = 0
         """How far the source is behind its own clock."""
+        self.left_out: Callable[[], Mapping[str, int]] = dict
+        """Counts what the source could not use so far, by reason; asked for the metrics."""
+        self.unlisted = 0
+        """Times a warning found the list full."""
+        self._warnings: dict[str, str] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is incomplete now while ready, such as a symbol without a book."""
+        return list(self._warnings.values())
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Say whether the source is flowing, and why not."""
         self.is_ready = is_ready
         self.reason = reason
 
-    def warn(self, text: str) -> None:
-        """Add a warning; the same text once."""
-        if text not in self.warnings and len(self.warnings) < MAX_WARNINGS:
-            self.warnings.append(text)
+    def warn(self, subject: str, text: str) -> bool:
+        """List `text` until `subject` has another warning or is cleared.
+
+        Returns:
+            Whether that is new, and listed.
+        """
+        if self._warnings.get(subject) == text:
+            return False
+        if subject not in self._warnings and len(self._warnings) >= MAX_WARNINGS:
+            self.unlisted += 1
+            return False
+        self._warnings[subject] = text
+        return True
+
+    def clear(self, subject: str) -> bool:
+        """Withdraw the warning about `subject`; return whether there was one."""
+        return self._warnings.pop(subject, None) is not None

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import structlog
-
+from tickerplant.logs import logger
 from tickerplant.recording import Recording
 
 TERMINAL_EVERY_S = 0.5
@@ -52,7 +51,7 @@ class Progress:
             sys.stderr.write(f"{_CLEAR_LINE}replay {share}  {messages:,} messages  {rate:,.0f}/s")
             sys.stderr.flush()
         else:
-            structlog.get_logger().info(
+            logger().info(
                 "= replay", share=f"{self._share():.1%}", messages=messages, per_second=round(rate)
             )
         return True

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
-import structlog
-
+from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.recording import Flaw, Line, Recording, merge
 from tickerplant.sources.player import FastestDepth, Player
@@ -31,10 +31,11 @@ LONGEST_WAIT_S = 1.0
 POLL_S = 0.01
 """How often the source looks whether its first subscribers are there."""
 
-MAX_PROBLEMS = 1_000
-"""Most problems that are told; later ones are only counted where they happen."""
 SHOWN_SYMBOLS = 5
-"""Symbols that a problem of many names."""
+"""Symbols that a warning about many names."""
+
+SKIPPED = "no line of a recording"
+UNDECODABLE = "no message"
 
 _NS_PER_S = 1_000_000_000
 
@@ -54,20 +55,17 @@ class RecordingSource:
     def __init__(self, found: Scan, plant: Plant, *, speed: float = 1.0, wait_for: int = 1) -> None:
         self.messages = 0
         """Lines played so far."""
-        self.problems: list[str] = []
-        """What is incomplete, each problem once."""
         self._plant = plant
         self._speed = speed
         self._wait_for = wait_for
-        self._status: Status | None = None
-        self._log = structlog.get_logger()
-        self._recordings = [Recording(file.path, self._report_flaw) for file in found.files]
+        self._status: Status
+        self._log = logger()
+        self._recordings = [Recording(file.path, self._warn_of_flaw) for file in found.files]
         self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
         self._players = [
-            Player(plant, found, file, applied=self._depth, report=self._report)
+            Player(plant, found, file, applied=self._depth, report=self._warn)
             for file in found.files
         ]
-        self._waiting_books: dict[str, str] = {}
         for venue_name in plant.venues:
             plant.deliver_verbatim(venue_name, found.streams(venue_name))
 
@@ -78,6 +76,7 @@ class RecordingSource:
             RecordingError: a file cannot be opened, or is no recording.
         """
         self._status = status
+        status.left_out = self.left_out
         self._look_for_depth()
         status.ready(True, f"waiting for {self._wait_for} subscribers" if self._wait_for else "")
         while readers.subscriber_count < self._wait_for:  # noqa: ASYNC110  # a count has no event
@@ -89,16 +88,26 @@ class RecordingSource:
                 await self._play_in_step(runs, status, progress)
             else:
                 await self._play_freely(runs, readers, progress)
-        self._look_around()
+        self.look_around()
         await readers.wait_clear()
         status.ready(False, "the recording is over")
         self._log.info(
             "= the recording is over",
             messages=self.messages,
-            skipped_lines=sum(recording.skipped for recording in self._recordings),
-            undecodable=sum(player.undecodable for player in self._players),
-            unapplied=sum(player.decoder.unapplied.total() for player in self._players),
+            left_out=self.left_out().total(),
         )
+
+    def left_out(self) -> Counter[str]:
+        """Count the lines and messages of which no market heard, by what was wrong with them."""
+        counts = Counter(
+            {
+                SKIPPED: sum(recording.skipped for recording in self._recordings),
+                UNDECODABLE: sum(player.undecodable for player in self._players),
+            }
+        )
+        for player in self._players:
+            counts += player.decoder.unapplied
+        return counts
 
     async def _play_freely(
         self, runs: Iterator[tuple[int, list[Line]]], readers: Readers, progress: Progress
@@ -113,7 +122,7 @@ class RecordingSource:
                 if readers.congested:
                     await readers.wait_clear()
                 if progress.tell(self.messages):
-                    self._look_around()
+                    self.look_around()
 
     async def _play_in_step(
         self, runs: Iterator[tuple[int, list[Line]]], status: Status, progress: Progress
@@ -139,7 +148,7 @@ class RecordingSource:
                 if wait_s <= 0:
                     await asyncio.sleep(0)
                 if progress.tell(self.messages):
-                    self._look_around()
+                    self.look_around()
 
     def _play(self, index: int, lines: Sequence[Line]) -> None:
         self._players[index].play(lines)
@@ -151,32 +160,28 @@ class RecordingSource:
         if without:
             more = f" and {len(without) - SHOWN_SYMBOLS} more" * (len(without) > SHOWN_SYMBOLS)
             shown = ", ".join(without[:SHOWN_SYMBOLS]) + more
-            self._report(f"{shown}: book-derived streams are silent: no depth was recorded")
+            self._warn(f"{shown}: book-derived streams are silent: no depth was recorded")
 
-    def _look_around(self) -> None:
-        """Say what was not applied, and of every book that is not whole why it is not."""
+    def look_around(self) -> None:
+        """Say what was not applied, and which books are not whole, and why, or are again."""
         for player in self._players:
             player.report_unapplied()
         for symbol, market in self._plant.markets.items():
             if symbol not in self._depth:
                 continue
-            reason = market.book_sync.reason
-            if reason != self._waiting_books.get(symbol, ""):
-                self._waiting_books[symbol] = reason
-                if reason:
-                    self._report(f"{symbol}: book-derived streams are silent: {reason}")
+            if not market.book_live:
+                reason = market.book_sync.reason
+                self._warn(f"{symbol}: book-derived streams are silent: {reason}", symbol)
+            elif self._status.clear(symbol):
+                self._log.info(f"= {symbol}: the book is whole again")
 
-    def _report_flaw(self, flaw: Flaw) -> None:
-        self._report(str(flaw))
+    def _warn_of_flaw(self, flaw: Flaw) -> None:
+        self._warn(str(flaw))
 
-    def _report(self, problem: str) -> None:
-        """Log a problem and show it on `/readyz`."""
-        if len(self.problems) >= MAX_PROBLEMS or problem in self.problems:
-            return
-        self.problems.append(problem)
-        self._log.warning(f"! {problem}")
-        if self._status is not None:
-            self._status.warn(problem)
+    def _warn(self, text: str, subject: str = "") -> None:
+        """Show a warning on `/readyz` and log it; without a subject it stands to the end."""
+        if self._status.warn(subject or text, text):
+            self._log.warning(f"! {text}")
 
 
 def _slices(

@@ -5,6 +5,7 @@ A source drives a plant: it gives it events and time until it is over or cancell
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
@@ -30,11 +31,17 @@ class Status(Protocol):
     """Where a source says how it is doing."""
 
     lag_ms: int
+    left_out: Callable[[], Mapping[str, int]]
+    """Counts what could not be used so far, by reason; a source that leaves out puts its own."""
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Say whether the source is flowing, and why not."""
         ...
 
-    def warn(self, text: str) -> None:
-        """Say what is incomplete while it flows."""
+    def warn(self, subject: str, text: str) -> bool:
+        """Say what is incomplete of `subject` while it flows; return whether that is new."""
+        ...
+
+    def clear(self, subject: str) -> bool:
+        """Say that `subject` is complete again; return whether it was not."""
         ...

@@ -1,0 +1,1 @@
+"""Where a market comes from: what drives a plant with events and time."""

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from tickerplant.server.readiness import MAX_WARNINGS, Readiness
+
+
+def test_warnings_beyond_the_bound_are_counted_and_find_room_when_others_are_withdrawn() -> None:
+    readiness = Readiness()
+    for number in range(MAX_WARNINGS):
+        assert readiness.warn(str(number), f"symbol {number}"), "there is room"
+    assert not readiness.warn("late", "one too many")
+    assert readiness.unlisted == 1
+    assert readiness.warn("0", "another reason"), "a listed subject may change its text"
+    assert readiness.clear("7")
+    assert not readiness.clear("7"), "it is clear already"
+    assert readiness.warn("late", "now there is room")
+    assert len(readiness.warnings) == MAX_WARNINGS
+    assert readiness.warnings[0] == "another reason"
+    assert readiness.warnings[-1] == "now there is room"
