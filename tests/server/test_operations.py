@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 
-from loopback import loopback, looped
+from loopback import START_MS, loopback, looped
 
+from tickerplant.events import BookSnapshot
+from tickerplant.printed import PrintedDepth, PrintedQuote
 from tickerplant.venue import COINM, VENUES
 
 
@@ -73,7 +75,43 @@ async def test_metrics_count_what_clients_and_the_market_do() -> None:
         "tickerplant_requests_refused_total": 0,
         "tickerplant_bans_total": 0,
         'tickerplant_complaints_total{kind="reply 2"}': 1,
+        "tickerplant_addresses_forgotten_total": 0,
     }
     assert {name: counted.get(name) for name in expected} == expected
     assert counted[f"tickerplant_sent_bytes_total{{{usdm}}}"] > 100
     assert "process_cpu_seconds_total" in counted
+
+
+def depth(first_id: int, price: str = "65280.00") -> PrintedDepth:
+    """A recorded update that continues the one before it, with one bid."""
+    levels = [(price, "1.000")]
+    return PrintedDepth("BTCUSDT", START_MS, START_MS, first_id, first_id, first_id - 1, levels, [])
+
+
+@looped
+async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
+    async with loopback() as house:
+        publish = house.plant.publish
+        publish(BookSnapshot("BTCUSDT", 10, [(6_528_000, 1)], [(6_528_010, 1)], START_MS))
+        publish(BookSnapshot("BTCUSD_PERP", 10, [(6_528_000, 1)], [(6_528_010, 1)], START_MS))
+        for update in (depth(11), depth(11), depth(12, "65280.001"), depth(20), depth(21)):
+            publish(update)
+        market = house.plant.markets["BTCUSDT"]
+        best = market.book.best_bid
+        publish(PrintedQuote("BTCUSDT", 30, "1.001", "1.000", "2.00", "1.000"))
+        quote = market.book_ticker
+        house.server.readiness.left_out = lambda: {"no message": 3}
+        counted = await house.metrics()
+    assert (best, quote) == ((6_528_000, 1_000), None)
+    expected = {
+        'books_live{venue="usdm"}': 0,
+        'books_live{venue="coinm"}': 1,
+        'book_gaps_total{venue="usdm"}': 1,
+        'depth_updates_stale_total{venue="usdm"}': 1,
+        'depth_updates_forgotten_total{venue="usdm"}': 0,
+        'levels_unreadable_total{venue="usdm"}': 1,
+        'quotes_unreadable_total{venue="usdm"}': 1,
+        'source_left_out_total{reason="no message"}': 3,
+        "source_warnings_unlisted_total": 0,
+    }
+    assert {name: counted.get(f"tickerplant_{name}") for name in expected} == expected

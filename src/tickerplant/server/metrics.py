@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tickerplant.logs import Complaints
+from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED
@@ -43,6 +44,7 @@ class PlantCollector(Collector):
         yield from self._conversations()
         yield from self._requests()
         yield from self._source()
+        yield from self._markets()
 
     def _connections(self) -> Iterator[Metric]:
         yield self._gauge(
@@ -167,6 +169,11 @@ class PlantCollector(Collector):
         yield CounterMetricFamily(
             PREFIX + "bans", "Addresses banned for going on.", value=self._budget.bans
         )
+        yield CounterMetricFamily(
+            PREFIX + "addresses_forgotten",
+            "Addresses whose request weight was forgotten to make room for others.",
+            value=self._budget.forgotten,
+        )
         complaints = CounterMetricFamily(
             PREFIX + "complaints",
             "What went wrong, by kind; the first is logged.",
@@ -197,11 +204,58 @@ class PlantCollector(Collector):
             "What is incomplete, such as symbols without a book; /readyz lists it.",
             value=len(readiness.warnings),
         )
+        yield CounterMetricFamily(
+            PREFIX + "source_warnings_unlisted",
+            "Warnings that found the list full.",
+            value=readiness.unlisted,
+        )
+        left_out = CounterMetricFamily(
+            PREFIX + "source_left_out",
+            "Lines and messages of the source of which no market heard, by what was wrong.",
+            labels=("reason",),
+        )
+        for reason, number in readiness.left_out().items():
+            left_out.add_metric((reason,), number)
+        yield left_out
         yield GaugeMetricFamily(
             PREFIX + "market_time_seconds",
             "Market time, seconds since 1970.",
             value=self._plant.now_ms / 1_000,
         )
+
+    def _markets(self) -> Iterator[Metric]:
+        yield self._gauge(
+            "books_live", "Books that are whole.", self._sums(lambda market: market.book_live)
+        )
+        yield self._count(
+            "book_gaps",
+            "Gaps in the update ids of books; each makes a book wait for a snapshot.",
+            self._sums(lambda market: market.book_sync.gaps),
+        )
+        yield self._count(
+            "depth_updates_stale",
+            "Depth updates left out because the book was already past them.",
+            self._sums(lambda market: market.book_sync.stale),
+        )
+        yield self._count(
+            "depth_updates_forgotten",
+            "Depth updates that did not fit while a book waited for its snapshot.",
+            self._sums(lambda market: market.book_sync.forgotten),
+        )
+        yield self._count(
+            "quotes_unreadable",
+            "Recorded quotes left out because their numbers are not in the instrument's units.",
+            self._sums(lambda market: market.unreadable),
+        )
+        yield self._count(
+            "levels_unreadable",
+            "Recorded levels left out because their numbers are not in the instrument's units.",
+            self._sums(lambda market: market.book.unreadable),
+        )
+
+    def _sums(self, number: Callable[[Market], int]) -> dict[str, float]:
+        """Return `number` of all markets of each venue, summed."""
+        return {name: sum(map(number, markets)) for name, markets in self._plant.venues.items()}
 
     @staticmethod
     def _gauge(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
