@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import urllib.error
 import urllib.request
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ Best: TypeAlias = tuple[str, str, str, str]
 """Bid price, bid quantity, ask price, ask quantity, as printed."""
 
 KEPT_TICKERS = 10_000
+SERVICE_UNAVAILABLE = 503
 
 
 class GapError(Exception):
@@ -47,7 +49,8 @@ class OrderBook:
         if not self._joined:
             if update["u"] < self.last_id:
                 return False
-            if update["U"] > self.last_id:
+            # On a quiet book a snapshot may fall exactly between two updates.
+            if update["U"] > self.last_id != update["pu"]:
                 raise GapError(f"the snapshot {self.last_id} is older than {update['U']}")
             self._joined = True
         elif update["pu"] != self.last_id:
@@ -70,46 +73,61 @@ def _change(side: dict[float, tuple[str, str]], levels: list[list[str]]) -> None
             side.pop(float(price), None)
 
 
-def snapshot(rest: str, symbol: str) -> dict[str, Any]:
-    """Return the book of `symbol` as REST tells it now."""
+def snapshot(rest: str, symbol: str) -> dict[str, Any] | None:
+    """Return the book of `symbol` as REST tells it now, None while it is not known (503)."""
     address = f"{rest}/fapi/v1/depth?symbol={symbol}&limit=1000"
-    with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310  # the user's address
-        found: dict[str, Any] = json.load(answer)
-        return found
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310  # the user's
+            taken: dict[str, Any] = json.load(answer)
+            return taken
+    except urllib.error.HTTPError as refused:
+        if refused.code == SERVICE_UNAVAILABLE:
+            return None
+        raise
 
 
-def compare(socket: ClientConnection, rest: str, symbol: str, wanted: int) -> int:
-    """Follow the streams until `wanted` best prices were compared; return how many differed."""
+class Comparison:
+    """What both streams said, by update id, and how often they said the same."""
+
+    def __init__(self) -> None:
+        self.told: dict[int, Best] = {}
+        self.kept: dict[int, Best] = {}
+        self.compared = 0
+        self.differing = 0
+
+    def add(self, side: dict[int, Best], update_id: int, best: Best) -> None:
+        """Note what one side says of `update_id`, and compare when both have spoken."""
+        side[update_id] = best
+        if len(side) > KEPT_TICKERS:
+            del side[next(iter(side))]
+        if update_id in self.told and update_id in self.kept:
+            self.compared += 1
+            if self.told[update_id] != self.kept[update_id]:
+                self.differing += 1
+                print(f"{update_id}: told {self.told[update_id]}, kept {self.kept[update_id]}")
+
+
+def compare(socket: ClientConnection, rest: str, symbol: str, wanted: int) -> Comparison:
+    """Follow the streams until `wanted` best prices were compared."""
+    comparison = Comparison()
     book: OrderBook | None = None
-    told: dict[int, Best] = {}
-    seen: dict[int, Best] = {}
-    compared = differing = 0
-    while compared < wanted:
+    while comparison.compared < wanted:
         message = json.loads(socket.recv())["data"]
         if message["e"] == "bookTicker":
-            update_id = message["u"]
-            told[update_id] = (message["b"], message["B"], message["a"], message["A"])
-        else:
-            # The first update has arrived, so whatever comes after the snapshot will be seen.
-            book = book or OrderBook(snapshot(rest, symbol))
-            try:
-                if not book.apply(message):
-                    continue
-            except GapError as gap:
-                print(f"{gap}: taking the book anew")
-                book = None
-                continue
-            update_id = message["u"]
-            seen[update_id] = book.best()
-        if update_id in told and update_id in seen:
-            compared += 1
-            if told[update_id] != seen[update_id]:
-                differing += 1
-                print(f"{update_id}: told {told[update_id]}, kept {seen[update_id]}")
-        for kept in (told, seen):
-            if len(kept) > KEPT_TICKERS:
-                del kept[next(iter(kept))]
-    return differing
+            best = (message["b"], message["B"], message["a"], message["A"])
+            comparison.add(comparison.told, message["u"], best)
+            continue
+        if book is None:
+            # An update has arrived, so whatever comes after the snapshot will be seen.
+            taken = snapshot(rest, symbol)
+            book = OrderBook(taken) if taken else None
+        try:
+            if book and book.apply(message):
+                comparison.add(comparison.kept, book.last_id, book.best())
+        except GapError as gap:
+            print(f"{gap}: taking the book anew")
+            book = None
+    return comparison
 
 
 def main() -> None:
@@ -124,9 +142,9 @@ def main() -> None:
     name = options.symbol.lower()
     address = f"{options.streams}/stream?streams={name}@depth@0ms/{name}@bookTicker"
     with connect(address, close_timeout=1) as socket:
-        differing = compare(socket, options.rest, options.symbol.upper(), options.compare)
-    print(f"{options.symbol}: {options.compare} best prices compared, {differing} differ")
-    sys.exit(1 if differing else 0)
+        found = compare(socket, options.rest, options.symbol.upper(), options.compare)
+    print(f"{options.symbol}: {found.compared} best prices compared, {found.differing} differ")
+    sys.exit(1 if found.differing else 0)
 
 
 if __name__ == "__main__":
