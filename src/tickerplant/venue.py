@@ -27,8 +27,11 @@ class Venue(Struct, frozen=True, kw_only=True):
     """Events carry the pair (`ps`) in every profile."""
     rest_always_array: bool
     """Ticker endpoints answer with an array even for one symbol."""
-    normal_quantity: bool
-    """Aggregate trades carry `nq`, the quantity without RPI orders (since 2025-12-31)."""
+    has_rpi: bool
+    """There are orders of retail price improvement: aggregate trades carry `nq`, the quantity
+    without them (since 2025-12-31), and REST trades say whether they are one."""
+    typed_trades: bool
+    """Single trades carry `st` in profiles that have it (a COIN-M capture of 2026-09 does not)."""
     routed: bool
     """Later profiles split the stream paths of this venue into `/public` and `/market`."""
     mini_ticker_ms: int
@@ -53,7 +56,8 @@ USDM = Venue(
     inverse=False,
     always_pair=False,
     rest_always_array=False,
-    normal_quantity=True,
+    has_rpi=True,
+    typed_trades=True,
     routed=True,
     mini_ticker_ms=2000,  # <symbol>@miniTicker page: 2 s
     ticker_ms=2000,
@@ -72,7 +76,8 @@ COINM = Venue(
     inverse=True,
     always_pair=True,
     rest_always_array=True,
-    normal_quantity=False,
+    has_rpi=False,
+    typed_trades=False,
     routed=False,
     mini_ticker_ms=500,
     ticker_ms=500,

@@ -101,7 +101,7 @@ def test_turnover_is_exact_in_candles_and_rounded_in_tickers(price: int, quantit
     assert len(in_ticker.partition(".")[2]) == 2, "always the price's decimals"
 
 
-def test_base_coin_turnover_has_eight_decimals_everywhere() -> None:
+def test_base_coin_turnover_has_eight_decimals_unless_a_ticker_wants_fewer() -> None:
     turnover = BTCUSD_PERP.turnover(652901, 180)
     for printed in (
         figures.bar_turnover(BTCUSD_PERP, turnover),
@@ -109,6 +109,7 @@ def test_base_coin_turnover_has_eight_decimals_everywhere() -> None:
         figures.trade_turnover(BTCUSD_PERP, 652901, 180),
     ):
         assert printed == "0.27569264", "18000 / 65290.1"
+    assert figures.ticker_turnover(BTCUSD_PERP, turnover, 1) == "0.3", "rounded, as later tickers"
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,8 @@ def test_numbers_have_the_decimals_of_their_instrument() -> None:
     assert [inverse[key] for key in "wcQvq"] == [
         *("652801.16981970", "652800.0", "5", "5", "0.00076593")
     ]
+    later = rows("coinm", "btcusd_perp@ticker", CURRENT)[0]
+    assert (later["w"], later["q"]) == ("652801.16981970", "0.0"), "a tenth of a coin since 2026-06"
     candle = rows("usdm", "btcusdt@kline_1m", P2026Q1)[0]["k"]
     assert [candle[key] for key in "vqVQnxfLB"] == [
         *("0.005", "326.40000", "0.000", "0.00000", 1, False, 7, 7, "0")

@@ -46,12 +46,13 @@ def weighted_average(instrument: Instrument, stats: Statistics) -> str:
     return decimal_text(nearest(contracts_value, stats.turnover), RATE_DECIMALS)
 
 
-def ticker_turnover(instrument: Instrument, turnover: int) -> str:
-    """Return a 24-hour turnover: USDⓈ-M in price decimals, COIN-M base coin in eight."""
-    if instrument.venue.inverse:
-        return bar_turnover(instrument, turnover)
-    decimals = instrument.price.decimals
-    return decimal_text(nearest(turnover, int(10**instrument.quantity.decimals)), decimals)
+def ticker_turnover(
+    instrument: Instrument, turnover: int, base_decimals: int = RATE_DECIMALS
+) -> str:
+    """Return a 24-hour turnover: USDⓈ-M in price decimals, COIN-M base coin in `base_decimals`."""
+    decimals = base_decimals if instrument.venue.inverse else instrument.price.decimals
+    last_digit = int(10 ** (instrument.turnover_decimals - decimals))
+    return decimal_text(nearest(turnover, last_digit), decimals)
 
 
 def bar_turnover(instrument: Instrument, turnover: int) -> str:

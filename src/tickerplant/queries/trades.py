@@ -69,7 +69,7 @@ def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
         base_qty=turnover if inverse else UNSET,
         time=trade.trade_time_ms,
         is_buyer_maker=trade.buyer_is_maker,
-        is_rpi_trade=UNSET if inverse else False,
+        is_rpi_trade=False if instrument.venue.has_rpi else UNSET,
     )
 
 
@@ -106,8 +106,7 @@ def aggregate_trades(
     found = list(kept)
     from_the_front = from_id is not None or start_ms is not None
     chosen = found[:limit] if from_the_front else found[-limit:]
-    # REST has listed `nq` since 2026-06-09: in the period whose events carry the symbol type.
-    normal = markets.venue.normal_quantity and markets.profile.symbol_type
+    normal = markets.profile.carries_rest_normal_quantity(markets.venue)
     return [_aggregate(market.instrument, each, normal=normal) for each in chosen]
 
 

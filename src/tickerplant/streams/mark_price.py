@@ -38,10 +38,8 @@ def mark_price(market: Market, event: Any, now_ms: int, args: Args) -> MarkPrice
     price = decimal_text(mark.mark_price, RATE_DECIMALS)
     if mark.funding_rate is not None:
         rate = decimal_text(mark.funding_rate, RATE_DECIMALS)
-    elif profile.unfunded_rate is not None:
-        rate = profile.unfunded_rate
     else:
-        rate = venue.unfunded_rate
+        rate = profile.rate_without_funding(venue)
     return MarkPriceMessage(
         event_time=now_ms,
         symbol=market.symbol,

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType, field
 from tickerplant.events import AggregateTrade, Trade, WindowMoved
 from tickerplant.market import figures
 from tickerplant.market.market import Market
+from tickerplant.market.minutes import Statistics
 from tickerplant.streams.pace import Every, Traded
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
@@ -55,6 +56,11 @@ class TickerMessage(Payload, frozen=True, kw_only=True, tag="24hrTicker"):
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
 
 
+def _turnover(market: Market, day: Statistics) -> str:
+    decimals = market.profile.base_turnover_decimals
+    return figures.ticker_turnover(market.instrument, day.turnover, decimals)
+
+
 def mini_ticker(market: Market, event: Any, now_ms: int, args: Args) -> MiniTickerMessage | None:
     """Tell the short statistics; None before the first trade."""
     del event, args
@@ -72,7 +78,7 @@ def mini_ticker(market: Market, event: Any, now_ms: int, args: Args) -> MiniTick
         high_price=price[day.high],
         low_price=price[day.low],
         volume=instrument.quantity.text[day.volume],
-        turnover=figures.ticker_turnover(instrument, day.turnover),
+        turnover=_turnover(market, day),
         symbol_type=market.type_label,
     )
 
@@ -98,7 +104,7 @@ def ticker(market: Market, event: Any, now_ms: int, args: Args) -> TickerMessage
         high_price=price[day.high],
         low_price=price[day.low],
         volume=quantity[day.volume],
-        turnover=figures.ticker_turnover(instrument, day.turnover),
+        turnover=_turnover(market, day),
         open_time=day.open_time_ms,
         close_time=now_ms,
         first_trade_id=day.first_trade_id,

@@ -46,7 +46,6 @@ def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage
     """Tell one trade."""
     del args
     instrument = market.instrument
-    labelled = not instrument.venue.inverse  # a COIN-M capture of 2026-09 has no `st` here
     return TradeMessage(
         event_time=now_ms,
         trade_time=event.trade_time_ms,
@@ -56,7 +55,7 @@ def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage
         quantity=instrument.quantity.text[event.quantity],
         origin=event.origin,
         buyer_is_maker=event.buyer_is_maker,
-        symbol_type=market.type_label if labelled else UNSET,
+        symbol_type=market.type_label if instrument.venue.typed_trades else UNSET,
     )
 
 
@@ -67,7 +66,7 @@ def aggregate_trade(
     del args
     instrument = market.instrument
     normal_quantity: str | UnsetType = UNSET
-    if instrument.venue.normal_quantity:
+    if instrument.venue.has_rpi:
         normal_quantity = instrument.quantity.text[event.normal_quantity]
     return AggregateTradeMessage(
         event_time=now_ms,
