@@ -296,6 +296,19 @@ def test_a_recorded_message_goes_out_as_the_very_bytes_it_was() -> None:
     assert plant.markets["BTCUSDT"].last_price == 6_528_000, "and what it tells of has happened"
 
 
+def test_a_recorded_stream_of_no_symbol_that_is_known_is_sent_all_the_same() -> None:
+    plant = open_plant()
+    name = "btcusd@markPrice"  # of a pair, whose contracts are the symbols
+    early = Listener()
+    assert plant.hubs["coinm"].subscribe(early, [name]) == {name: UNKNOWN_SYMBOL}
+    plant.deliver_verbatim("coinm", [name])
+    listener = Listener()
+    assert plant.hubs["coinm"].subscribe(listener, [name]) == {}, "the source delivers it"
+    plant.hubs["coinm"].pass_on(name, b"[{}]")
+    plant.hubs["coinm"].flush()
+    assert listener.texts() == [b"[{}]"]
+
+
 def test_a_recorded_envelope_goes_out_as_it_was_to_combined_listeners_only() -> None:
     plant = open_plant()
     plant.deliver_verbatim("usdm", [TRADES])

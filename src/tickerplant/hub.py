@@ -35,7 +35,10 @@ class Subscriber(Protocol):
     """A connection, as far as the hub knows it."""
 
     def write(self, data: bytes) -> object:
-        """Take whole frames, to be sent in order."""
+        """Take whole frames, to be sent in order; never raises, even if nothing can be sent.
+
+        Everybody is written to in one go, so one that raised would cost the others their data.
+        """
         ...
 
 
@@ -289,16 +292,14 @@ class Hub:
         if resolved is None:
             return None if name in self.verbatim else UNKNOWN_STREAM
         stream, args = resolved
-        if "symbol" in args and args["symbol"].upper() not in self.markets.by_symbol:
-            return UNKNOWN_SYMBOL
         if (
-            self.strict_routing
-            and self.markets.venue.routed
-            and self.markets.profile.split_routes
-            and stream.route != (route or "public")
+            name not in self.verbatim
+            and "symbol" in args
+            and args["symbol"].upper() not in self.markets.by_symbol
         ):
-            return WRONG_ROUTE
-        return None
+            return UNKNOWN_SYMBOL
+        split = self.strict_routing and self.markets.profile.splits_routes(self.markets.venue)
+        return WRONG_ROUTE if split and stream.route != (route or "public") else None
 
     def _move(self, subscriber: Subscriber, key: Key) -> None:
         """Make `subscriber` a member of the audience `key`; what waits for it goes out first."""
