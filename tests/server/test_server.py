@@ -61,3 +61,11 @@ async def test_totals_count_deliveries_to_every_connection() -> None:
         await second.recv()
         totals = house.server.totals
         assert (totals.messages, totals.sent_bytes, totals.connections) == (2, 2 * size, 2)
+
+
+@looped
+async def test_small_messages_do_not_wait_for_each_other() -> None:
+    async with loopback() as house, house.connect("/ws/btcusdt@trade"):
+        (connection,) = house.server._endpoints[0].connections
+        sock = connection._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "TCP_NODELAY is on"

@@ -16,8 +16,17 @@ import msgspec
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.decode.messages import DepthAnswer, Outline
-from tickerplant.decode.readers import Happening, Instruments, Read, reader, snapshot, time_reader
+from tickerplant.decode.readers import (
+    Happening,
+    Instruments,
+    Read,
+    printed_kind,
+    reader,
+    snapshot,
+    time_reader,
+)
 from tickerplant.errors import DecodeError
+from tickerplant.printed import Printed
 
 MAX_STREAMS = 1 << 16
 """Stream names whose readers are remembered; beyond, all are forgotten and made anew."""
@@ -87,8 +96,11 @@ class Decoder:
         self._instruments = instruments
         self._applied = applied
         self._answered_symbol = answered_symbol
+        self._printing: dict[bytes, tuple[str, Callable[[bytes], Printed]]] = {}
+        """Stream and reader of messages that stay as they were printed, by the usual envelope up to
+        the payload."""
         self._streams: dict[bytes, tuple[str, Read]] = {}
-        """Stream and reader by the usual envelope up to the payload."""
+        """Stream and reader of the others."""
         self._read_time = time_reader()
         self._outline = JsonDecoder(Outline).decode
         self._outlines = JsonDecoder(list[Outline]).decode
@@ -101,9 +113,14 @@ class Decoder:
             DecodeError: it is not JSON, or nothing that a market says.
         """
         start = raw.find(b'"', _NAME_AT) + _NECK_BYTES
-        payload = raw[start:-1]
+        payload, envelope = raw[start:-1], raw[:start]
         try:
-            stream, read = self._streams[raw[:start]]
+            if envelope in self._printing:
+                stream, read_printed = self._printing[envelope]
+                printed = read_printed(payload)
+                if printed.symbol in self._instruments:
+                    return stream, payload, printed.event_time_ms, (printed,)
+            stream, read = self._streams[envelope]
             time_ms, events = read(payload)
         except (KeyError, ValueError):
             pass  # a new stream, another form or another symbol: look closely
@@ -118,7 +135,12 @@ class Decoder:
             return known[1]
         if len(self._streams) >= MAX_STREAMS:
             self._streams.clear()
-        read = reader(stream, self._instruments) if self._applied(stream) else self._read_time
+            self._printing.clear()
+        read = self._read_time
+        if self._applied(stream):
+            read = reader(stream, self._instruments)
+            if kind := printed_kind(stream):
+                self._printing[envelope] = stream, JsonDecoder(kind).decode
         self._streams[envelope] = stream, read
         return read
 

@@ -37,11 +37,6 @@ Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Happening, ...]]]
 
 def reader(stream: str, instruments: Instruments) -> Read:
     """Return the reader for the payloads of `stream`; of unknown ones only the time is read."""
-    symbol, _, kind = stream.partition("@")
-    if symbol == "!bookTicker":
-        kind = "bookTicker"
-    elif symbol == "!markPrice":
-        kind = "markPrice"
     makers = {
         "trade": _trades,
         "aggTrade": _aggregate_trades,
@@ -49,8 +44,20 @@ def reader(stream: str, instruments: Instruments) -> Read:
         "depth": _printed(PrintedDepth),
         "markPrice": _mark_prices,
     }
-    make = makers.get(kind.partition("@")[0])
+    make = makers.get(_kind(stream))
     return make(instruments) if make else time_reader()
+
+
+def printed_kind(stream: str) -> type[Printed] | None:
+    """Return what a message of `stream` is, if it stays as it was printed."""
+    kinds: dict[str, type[Printed]] = {"bookTicker": PrintedQuote, "depth": PrintedDepth}
+    return kinds.get(_kind(stream))
+
+
+def _kind(stream: str) -> str:
+    """Return `trade` of `btcusdt@trade`, `depth` of `btcusdt@depth@0ms`, `bookTicker` of `!bookTicker`."""
+    topic, _, rest = stream.partition("@")
+    return topic[1:] if topic.startswith("!") else rest.partition("@")[0]
 
 
 def time_reader() -> Read:

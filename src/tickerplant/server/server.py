@@ -235,5 +235,7 @@ def _listen(venue: Venue, host: str, port: int) -> socket.socket:
         if error.errno in {errno.EACCES, errno.EPERM}:
             raise ConfigError(option, port, f"a port this user may open ({error})") from None
         raise ConfigError("--host", host, f"an address of this machine ({error})") from None
+    # Accepted connections inherit it; without it, small messages wait for each other.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setblocking(False)
     return sock
