@@ -1,6 +1,6 @@
 """The command line: `tickerplant simulate`, `replay`, `streams`, `queries`.
 
-Options come from the settings (`config.py`); what serves is put together here and nowhere else.
+Options come from the settings (`config.py`); what serves is put together in `serving.py`.
 Whatever the user can get wrong ends with one line on standard error and exit status 2.
 """
 

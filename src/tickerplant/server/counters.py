@@ -20,4 +20,4 @@ class PortCounters:
         self.malformed = 0
         """HTTP requests that could not be parsed, or whose head was too long."""
         self.weight = 0
-        """Request weight charged for HTTP requests and WebSocket API requests' handshakes."""
+        """Request weight charged for HTTP requests."""
