@@ -89,3 +89,9 @@ def level_units(instrument: Instrument, levels: list[PrintedLevel]) -> list[Leve
     """
     prices, quantities = instrument.price.units, instrument.quantity.units
     return [(prices[price], quantities[quantity]) for price, quantity in levels]
+
+
+def level_texts(instrument: Instrument, levels: list[Level]) -> list[PrintedLevel]:
+    """Return `levels` of `instrument` as they are printed."""
+    prices, quantities = instrument.price.text, instrument.quantity.text
+    return [(prices[price], quantities[quantity]) for price, quantity in levels]

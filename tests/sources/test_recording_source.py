@@ -371,5 +371,5 @@ def test_the_scan_finds_instruments_streams_and_the_start(tmp_path: Path) -> Non
     assert found.streams("coinm") == frozenset()
     assert found.start_ms == START_MS + 7
     assert found.files[0].answered_symbol == "BTCUSDT"
-    assert found.files[0].has_snapshot
+    assert found.files[0].first_ms == found.start_ms
     assert msgspec.json.decode(SNAPSHOT)["lastUpdateId"] == 15

@@ -101,13 +101,6 @@ class Market:
         self.candles = Candles(self.minutes)
         self._aggregator = TradeAggregator(self.symbol)
         self._aggregator_waits = False
-        self.deliver(delivered)
-
-    def deliver(self, delivered: frozenset[type]) -> None:
-        """From now on expect the kinds of events in `delivered` from the source."""
-        self._derives_book_ticker = DepthUpdate in delivered and BookTicker not in delivered
-        self._derives_aggregates = AggregateTrade not in delivered
-        self._counts_aggregates = AggregateTrade in delivered and Trade not in delivered
         self._handlers: dict[type, Callable[[Any], None]] = {
             Trade: self._trade,
             AggregateTrade: self._aggregate,
@@ -119,6 +112,13 @@ class Market:
             MarkPrice: self._mark,
             Liquidation: self._pass_on,
         }
+        self.deliver(delivered)
+
+    def deliver(self, delivered: frozenset[type]) -> None:
+        """From now on expect the kinds of events in `delivered` from the source."""
+        self._derives_book_ticker = DepthUpdate in delivered and BookTicker not in delivered
+        self._derives_aggregates = AggregateTrade not in delivered
+        self._counts_aggregates = AggregateTrade in delivered and Trade not in delivered
 
     def apply(self, event: Event | Printed) -> None:
         """Take `event` in, then tell it and everything that follows from it."""

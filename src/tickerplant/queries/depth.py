@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.events import Level
-from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
+from tickerplant.printed import PrintedLevel, level_texts
 from tickerplant.queries import refusal
 from tickerplant.queries.param import ONE_SYMBOL, Param, number
 from tickerplant.queries.query import Query
@@ -26,8 +25,8 @@ class Depth(Struct, frozen=True):
     pair: str | UnsetType
     now_ms: int = field(name="E")
     transaction_time_ms: int = field(name="T")
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
+    bids: list[PrintedLevel]
+    asks: list[PrintedLevel]
 
 
 def read_limit(markets: Markets, name: str, value: object) -> int:
@@ -59,14 +58,9 @@ def depth(markets: Markets, market: Market, limit: int) -> Depth:
         pair=instrument.pair if labelled else UNSET,
         now_ms=markets.now_ms,
         transaction_time_ms=market.book.transaction_time_ms,
-        bids=_texts(instrument, bids),
-        asks=_texts(instrument, asks),
+        bids=level_texts(instrument, bids),
+        asks=level_texts(instrument, asks),
     )
-
-
-def _texts(instrument: Instrument, levels: list[Level]) -> list[tuple[str, str]]:
-    prices, quantities = instrument.price.text, instrument.quantity.text
-    return [(prices[price], quantities[quantity]) for price, quantity in levels]
 
 
 QUERIES = (

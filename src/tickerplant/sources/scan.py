@@ -33,8 +33,8 @@ class FileScan(Struct, frozen=True):
     streams: frozenset[str]
     answered_symbol: str
     """Whose book a REST answer without a symbol must be: the file's only symbol, or empty."""
-    has_snapshot: bool
-    """Whether a REST answer `depth` is among the lines."""
+    first_ms: int
+    """Market time of its first message, 0 if there is none."""
 
 
 class Scan(Struct, frozen=True):
@@ -68,9 +68,8 @@ def scan(paths: Sequence[str], lines: int = SCANNED_LINES) -> Scan:
         RecordingError: a file cannot be read, is no recording, or none tells of a market.
     """
     sketches = Sketches()
-    starts_ms: list[int] = []
-    files = tuple(_scan_file(path, lines, sketches, starts_ms) for path in paths)
-    start_ms = min(starts_ms, default=0)
+    files = tuple(_scan_file(path, lines, sketches) for path in paths)
+    start_ms = min((file.first_ms for file in files if file.first_ms), default=0)
     drawn = (sketch.instrument(start_ms) for sketch in sketches.values())
     instruments = tuple(instrument for instrument in drawn if instrument is not None)
     if not any(file.streams for file in files):
@@ -78,10 +77,9 @@ def scan(paths: Sequence[str], lines: int = SCANNED_LINES) -> Scan:
     return Scan(files, instruments, start_ms)
 
 
-def _scan_file(path: str, lines: int, sketches: Sketches, starts_ms: list[int]) -> FileScan:
+def _scan_file(path: str, lines: int, sketches: Sketches) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
     streams: Counter[str] = Counter()
-    has_snapshot = False
     first_ms = 0
     batches = Recording(path).batches()
     for received_ns, raw in islice(chain.from_iterable(batches), lines):
@@ -93,9 +91,6 @@ def _scan_file(path: str, lines: int, sketches: Sketches, starts_ms: list[int]) 
         if stream:
             streams[stream] += 1
             sketches.see(stream, payload)
-        has_snapshot = has_snapshot or b'"lastUpdateId"' in payload[:40]
-    if first_ms:
-        starts_ms.append(first_ms)
     symbols = {stream.partition("@")[0].upper() for stream in streams} & sketches.keys()
     venues = Counter(venue_of(symbol).name for symbol in symbols)
     return FileScan(
@@ -103,5 +98,5 @@ def _scan_file(path: str, lines: int, sketches: Sketches, starts_ms: list[int]) 
         venue=venues.most_common(1)[0][0] if venues else USDM.name,
         streams=frozenset(streams),
         answered_symbol=symbols.pop() if len(symbols) == 1 else "",
-        has_snapshot=has_snapshot,
+        first_ms=first_ms,
     )

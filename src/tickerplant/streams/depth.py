@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import DepthUpdate, Level
-from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
+from tickerplant.printed import PrintedLevel, level_texts
 from tickerplant.streams.pace import Chain, Each, Merge
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Levels, Payload
+from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, named_ms, real_time
 
 
@@ -23,15 +23,9 @@ class DepthMessage(Payload, frozen=True, kw_only=True, tag="depthUpdate"):
     first_update_id: int = field(name="U")
     final_update_id: int = field(name="u")
     previous_update_id: int = field(name="pu")
-    bids: Levels = field(name="b")
-    asks: Levels = field(name="a")
+    bids: list[PrintedLevel] = field(name="b")
+    asks: list[PrintedLevel] = field(name="a")
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
-
-
-def level_texts(instrument: Instrument, levels: list[Level]) -> Levels:
-    """Return `levels` as the wire writes them."""
-    price_text, quantity_text = instrument.price.text, instrument.quantity.text
-    return [(price_text[price], quantity_text[quantity]) for price, quantity in levels]
 
 
 def _message(

@@ -64,8 +64,7 @@ def kline(
 ) -> KlineMessage | None:
     """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
     interval = args["interval"]
-    closed = isinstance(event, BarClosed)
-    if isinstance(event, BarClosed):
+    if closed := isinstance(event, BarClosed):
         row = market.candles.ended(interval, event.open_time_ms)
     else:
         row = market.candles.running(interval)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from msgspec import Struct
-
-Levels: TypeAlias = list[tuple[str, str]]
-"""Price and quantity text of book levels."""
 
 
 class Payload(Struct, frozen=True, tag_field="e"):
