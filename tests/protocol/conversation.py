@@ -75,7 +75,7 @@ class LittleExchange:
     def answer(self, method: str, params: Mapping[str, object]) -> bytes:
         if method == "ping":
             return b"{}"
-        if params.get("symbol") not in {"BTCUSDT", None}:
+        if params.get("symbol") not in ("BTCUSDT", None):
             raise RequestError(-1121, "Invalid symbol.")
         price = b'{"symbol":"BTCUSDT","price":"65280.00","time":1772000000000}'
         return price if "symbol" in params else b"[" + price + b"]"
