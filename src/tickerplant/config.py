@@ -158,6 +158,9 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
             raise ConfigError("profile", self.profile, f"one of {', '.join(PROFILES)}")
 
 
+_WAIT_FOR = "Start the clock when this many connections have subscribed."
+
+
 class SimulateSettings(ServeSettings, frozen=True, kw_only=True):
     """Serve the simulated market."""
 
@@ -173,6 +176,7 @@ class SimulateSettings(ServeSettings, frozen=True, kw_only=True):
         SymbolCount | None, _setting("This many symbols, up to a full exchange.")
     ] = None
     intensity: Annotated[Intensity, _setting("Factor on the order flow.")] = 1.0
+    wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 0
     duration_ms: Annotated[
         int | None,
         _setting("Stop after this much market time, such as 10m [never].", duration_ms, "duration"),
@@ -182,9 +186,7 @@ class SimulateSettings(ServeSettings, frozen=True, kw_only=True):
 class ReplaySettings(ServeSettings, frozen=True, kw_only=True):
     """Serve a recording."""
 
-    wait_for: Annotated[
-        Count, _setting("Start the clock when this many connections have subscribed.")
-    ] = 1
+    wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 1
     exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
 
 

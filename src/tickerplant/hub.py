@@ -11,8 +11,8 @@ the order in which they were made, until `flush` joins them and gives each membe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -20,11 +20,9 @@ from tickerplant.events import Event
 from tickerplant.frames import text_frame
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
-from tickerplant.market.timers import MESSAGE_RANK, Timers, next_on_grid
+from tickerplant.market.timers import Timers
 from tickerplant.streams import resolve
-from tickerplant.streams.pattern import Args
-from tickerplant.streams.stream import Stream
-from tickerplant.venue import Venue
+from tickerplant.streams.publisher import ALL, Publisher
 
 UNKNOWN_STREAM = "unknown stream"
 UNKNOWN_SYMBOL = "unknown symbol"
@@ -44,8 +42,6 @@ class Subscriber(Protocol):
 
 Key: TypeAlias = tuple[frozenset[str], bool]
 _NOTHING: Key = (frozenset(), False)
-_ALL = ""
-_encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class Audience:
@@ -71,7 +67,7 @@ class Channel:
         self.publisher: Publisher | None = None
         """What makes the channel's messages; None when the source delivers them itself."""
         self._put = hub.put
-        self._prefix = b'{"stream":%b,"data":' % _encode(name)
+        self._prefix = b'{"stream":%b,"data":' % msgspec.json.encode(name)
 
     @property
     def heard(self) -> bool:
@@ -84,64 +80,6 @@ class Channel:
             self._put(self.raw, text_frame(payload))
         if self.combined:
             self._put(self.combined, text_frame(combined or b"%b%b}" % (self._prefix, payload)))
-
-
-class Publisher:
-    """Makes the messages of a channel from events, at the pace of its stream."""
-
-    def __init__(
-        self,
-        channel: Channel,
-        stream: Stream,
-        args: Args,
-        venue: Venue,
-        markets: Sequence[Market],
-        timers: Timers,
-    ) -> None:
-        self.stream = stream
-        self.topic = markets[0].symbol if "symbol" in args else _ALL
-        """The symbol whose events matter, empty for all."""
-        self._channel = channel
-        self._args = args
-        self._timers = timers
-        self._build = stream.build
-        self._pace = stream.pace(stream.period(venue, args), markets)
-        self._scheduled = False
-        if self._pace.waiting:
-            self._schedule()
-
-    def feed(self, market: Market, event: Event) -> None:
-        """Take in an event of a kind that the stream follows."""
-        pace = self._pace
-        subject = pace.feed(market, event)
-        if subject is not None:
-            message = self._build(market, subject, self._timers.now_ms, self._args)
-            if message is not None:
-                self._channel.send(_encode(message))
-        elif not self._scheduled and pace.waiting:
-            self._schedule()
-
-    def _schedule(self) -> None:
-        due_ms = next_on_grid(self._timers.now_ms, self._pace.period_ms)
-        self._timers.at(due_ms, MESSAGE_RANK, self._due)
-        self._scheduled = True
-
-    def _due(self, now_ms: int) -> None:
-        self._scheduled = False
-        if self._channel.publisher is not self:
-            return
-        built = [
-            self._build(market, subject, now_ms, self._args) for market, subject in self._pace.due()
-        ]
-        messages = [message for message in built if message is not None]
-        if self.stream.array:
-            if messages:
-                self._channel.send(_encode(messages))
-        else:
-            for message in messages:
-                self._channel.send(_encode(message))
-        if self._pace.waiting:
-            self._schedule()
 
 
 class Hub:
@@ -182,13 +120,13 @@ class Hub:
             return
         for publisher in by_topic.get(market.symbol, ()):
             publisher.feed(market, event)
-        for publisher in by_topic.get(_ALL, ()):
+        for publisher in by_topic.get(ALL, ()):
             publisher.feed(market, event)
 
     def listens(self, kind: type, symbol: str) -> bool:
         """Whether a channel follows events of `kind` of `symbol`."""
         by_topic = self._listeners.get(kind)
-        return by_topic is not None and (symbol in by_topic or _ALL in by_topic)
+        return by_topic is not None and (symbol in by_topic or ALL in by_topic)
 
     def pass_on(self, name: str, payload: bytes, combined: bytes = b"") -> None:
         """Send a message of the source as it is to the subscribers of `name`.
@@ -344,7 +282,7 @@ class Hub:
         else:
             markets = list(self.markets)
         venue = self.markets.venue
-        publisher = Publisher(channel, stream, args, venue, markets, self.timers)
+        publisher = Publisher(stream, args, venue, markets, self.timers, channel.send)
         channel.publisher = publisher
         for kind in stream.on:
             by_topic = self._listeners.setdefault(kind, {})
@@ -360,6 +298,7 @@ class Hub:
         publisher, channel.publisher = channel.publisher, None
         if publisher is None:
             return
+        publisher.stop()
         for kind in publisher.stream.on:
             by_topic = self._listeners[kind]
             by_topic[publisher.topic].remove(publisher)

@@ -7,7 +7,7 @@ waits for anything.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from tickerplant.events import AggregateTrade, BookTicker, DepthUpdate, Event, MarkPrice, Trade
@@ -59,6 +59,7 @@ class Plant:
         self.markets: dict[str, Market] = {}
         self.published: Counter[type] = Counter()
         """Events published so far, by kind."""
+        self._delivered: defaultdict[str, set[type]] = defaultdict(set)
         for venue in VENUES:
             markets = Markets(venue, profile, self.timers)
             self.venues[venue.name] = markets
@@ -97,21 +98,26 @@ class Plant:
         self.timers.advance(now_ms)
 
     def deliver_verbatim(self, venue_name: str, names: Iterable[str]) -> None:
-        """Expect the messages of the streams `names` from the source; derive only the others."""
+        """Expect the messages of `names`, and of what was named before, from the source.
+
+        Only the other streams are derived from now on.
+        """
         markets, hub = self.venues[venue_name], self.hubs[venue_name]
-        kinds: dict[str, set[type]] = {market.symbol: set() for market in markets}
-        for name in names:
+        for name in set(names) - hub.verbatim:
             hub.deliver(name)
-            resolved = resolve(markets.venue, name)
-            if resolved is None:
-                continue
-            stream, args = resolved
-            if stream.event in _KINDS:
-                symbols = [args["symbol"].upper()] if "symbol" in args else list(kinds)
-                for symbol in kinds.keys() & symbols:
-                    kinds[symbol].add(_KINDS[stream.event])
-        for symbol, delivered in kinds.items():
-            markets.by_symbol[symbol].deliver(frozenset(delivered))
+            self._expect(markets, name)
+        for market in markets:
+            market.deliver(frozenset(self._delivered[market.symbol]))
+
+    def _expect(self, markets: Markets, name: str) -> None:
+        """Note whose events, and of which kind, come with the stream `name`."""
+        resolved = resolve(markets.venue, name)
+        if resolved is None:
+            return
+        stream, args = resolved
+        if kind := _KINDS.get(stream.event):
+            for symbol in [args["symbol"].upper()] if "symbol" in args else markets.by_symbol:
+                self._delivered[symbol].add(kind)
 
     def _end_minute(self, minute_ms: int) -> None:
         for market in self.markets.values():

@@ -49,6 +49,8 @@ def simulate(settings: SimulateSettings, tell: Tell) -> None:
         ConfigError: a setting cannot be used.
     """
     logs.configure(settings.log_format, settings.log_level)
+    # A market that begins now keeps up with the wall clock, however long it takes to make.
+    opened_s = time.monotonic() if settings.start_ms is None and not settings.wait_for else None
     start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
     traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
     exchange = SimulatedExchange(
@@ -57,7 +59,12 @@ def simulate(settings: SimulateSettings, tell: Tell) -> None:
     plant = _plant(settings, traded, start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
     source = SimulatedSource(
-        exchange, plant, speed=settings.speed, duration_ms=settings.duration_ms
+        exchange,
+        plant,
+        speed=settings.speed,
+        duration_ms=settings.duration_ms,
+        wait_for=settings.wait_for,
+        opened_s=opened_s,
     )
     _run(settings, plant, source.run, tell, stay=False)
 

@@ -290,6 +290,9 @@ class WebSocketConnection(asyncio.Protocol):
         if not writes:
             return
         data = b"".join(writes)
+        if self._session is None and not data:
+            # The library hangs up on an upgrade with a body without a word.
+            data = self._wire.reject(400, "An upgrade request has no body.\n").serialize()
         if data:
             self._transport.write(data)
             if self.unsent_bytes > self._endpoint.limits.max_unsent_bytes:

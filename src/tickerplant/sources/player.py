@@ -74,6 +74,15 @@ class Player:
         self._report = report
         self._hubs: dict[str, Hub] = {}
 
+    def open_books(self) -> None:
+        """Load the snapshots that were recorded soon after the beginning, before it is played.
+
+        Updates from before a snapshot are then passed over until they reach it.
+        """
+        for raw in self._file.answers:
+            for event in self.decoder.decode(raw)[3]:
+                self._plant.publish(event)
+
     def play(self, lines: Sequence[Line]) -> None:
         """Play `lines`: each moves the market's clock, is sent as it was, and is applied."""
         decode, publish, hubs = self.decoder.decode, self._plant.publish, self._hubs

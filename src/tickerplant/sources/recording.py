@@ -22,14 +22,12 @@ from tickerplant.recording import Flaw, Line, Recording, merge
 from tickerplant.sources.player import FastestDepth, Player
 from tickerplant.sources.progress import Progress
 from tickerplant.sources.scan import Scan
-from tickerplant.sources.source import Readers, Status
+from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 
 SLICE_MESSAGES = 2_000
 """Messages played without a turn of the event loop."""
 LONGEST_WAIT_S = 1.0
 """The source wakes so often while a recording is quiet."""
-POLL_S = 0.01
-"""How often the source looks whether its first subscribers are there."""
 
 SHOWN_SYMBOLS = 5
 """Symbols that a warning about many names."""
@@ -78,10 +76,9 @@ class RecordingSource:
         self._status = status
         status.left_out = self.left_out
         self._look_for_depth()
-        status.ready(True, f"waiting for {self._wait_for} subscribers" if self._wait_for else "")
-        while readers.subscriber_count < self._wait_for:  # noqa: ASYNC110  # a count has no event
-            await asyncio.sleep(POLL_S)
-        status.ready(True)
+        for player in self._players:
+            player.open_books()
+        await wait_for_subscribers(self._wait_for, readers, status)
         runs = _slices(merge(self._recordings))
         with Progress(self._recordings) as progress:
             if self._speed:

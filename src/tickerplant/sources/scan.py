@@ -21,6 +21,13 @@ from tickerplant.venue import USDM
 SCANNED_LINES = 20_000
 """Lines of each file that are looked at."""
 
+OPENING_NS = 10_000_000_000
+"""A book may open with a snapshot that was recorded so soon after the first line.
+
+Collectors ask for a snapshot when the stream runs already.  Who follows the documented procedure
+asks for one at once, and can join to one that is a little ahead of the updates it has.
+"""
+
 _NS_PER_MS = 1_000_000
 
 
@@ -35,6 +42,8 @@ class FileScan(Struct, frozen=True):
     """Whose book a REST answer without a symbol must be: the file's only symbol, or empty."""
     first_ms: int
     """Market time of its first message, 0 if there is none."""
+    answers: tuple[bytes, ...]
+    """The REST answers `depth` among its first lines, see `OPENING_NS`."""
 
 
 class Scan(Struct, frozen=True):
@@ -80,7 +89,8 @@ def scan(paths: Sequence[str], lines: int = SCANNED_LINES) -> Scan:
 def _scan_file(path: str, lines: int, sketches: Sketches) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
     streams: Counter[str] = Counter()
-    first_ms = 0
+    answers: list[bytes] = []
+    first_ms = first_ns = 0
     batches = Recording(path).batches()
     for received_ns, raw in islice(chain.from_iterable(batches), lines):
         try:
@@ -88,6 +98,9 @@ def _scan_file(path: str, lines: int, sketches: Sketches) -> FileScan:
         except DecodeError:
             continue  # reported when it is played
         first_ms = first_ms or time_ms or received_ns // _NS_PER_MS
+        first_ns = first_ns or received_ns
+        if not stream and b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
+            answers.append(raw)
         if stream:
             streams[stream] += 1
             sketches.see(stream, payload)
@@ -99,4 +112,5 @@ def _scan_file(path: str, lines: int, sketches: Sketches) -> FileScan:
         streams=frozenset(streams),
         answered_symbol=symbols.pop() if len(symbols) == 1 else "",
         first_ms=first_ms,
+        answers=tuple(answers),
     )

@@ -6,7 +6,7 @@ import asyncio
 
 from tickerplant.plant import Plant
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.sources.source import Readers, Status
+from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 
 SLICE_S = 0.005
 """Longest time that events are made without a turn of the event loop."""
@@ -33,6 +33,9 @@ class SimulatedSource:
         plant: Where they go.
         speed: Market seconds per second; 0 is as fast as the machine and the subscribers go.
         duration_ms: Market time after which it is over; None is never.
+        wait_for: Connections that must have subscribed before the clock starts.
+        opened_s: When the market opened, on the clock of the event loop: what was missed since is
+            made up for.  None: it opens when it runs.
     """
 
     def __init__(
@@ -42,16 +45,20 @@ class SimulatedSource:
         *,
         speed: float = 1.0,
         duration_ms: int | None = None,
+        wait_for: int = 0,
+        opened_s: float | None = None,
     ) -> None:
         self._exchange = exchange
         self._plant = plant
         self._speed = speed
+        self._wait_for = wait_for
+        self._opened_s = opened_s
         self._start_ms = plant.now_ms
         self._end_ms = None if duration_ms is None else plant.now_ms + duration_ms
 
     async def run(self, readers: Readers, status: Status) -> None:
         """Run until the market time is up, or until cancelled."""
-        status.ready(True)
+        await wait_for_subscribers(self._wait_for, readers, status)
         if self._speed:
             await self._run_in_step(status)
         else:
@@ -60,7 +67,7 @@ class SimulatedSource:
 
     async def _run_in_step(self, status: Status) -> None:
         clock = asyncio.get_running_loop().time
-        began_s = clock()
+        began_s = clock() if self._opened_s is None else self._opened_s
         while not self._over():
             wanted_ms = self._start_ms + int((clock() - began_s) * 1000 * self._speed)
             if self._end_ms is not None:
@@ -82,7 +89,10 @@ class SimulatedSource:
                 await readers.wait_clear()
 
     def _over(self) -> bool:
-        return self._end_ms is not None and self._plant.now_ms >= self._end_ms
+        end_ms = self._end_ms
+        if end_ms is None:
+            return False
+        return self._plant.now_ms >= end_ms and self._exchange.next_time_ms > end_ms
 
     def _play(self, until_ms: int | None) -> bool:
         """Play events up to `until_ms` for one slice; return whether all of them were played."""

@@ -5,6 +5,7 @@ A source drives a plant: it gives it events and time until it is over or cancell
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -45,3 +46,17 @@ class Status(Protocol):
     def clear(self, subject: str) -> bool:
         """Say that `subject` is complete again; return whether it was not."""
         ...
+
+
+POLL_S = 0.01
+"""How often a source looks whether its first subscribers are there."""
+
+
+async def wait_for_subscribers(count: int, readers: Readers, status: Status) -> None:
+    """Return when `count` connections have subscribed; the source is ready meanwhile."""
+    if readers.subscriber_count < count:
+        noun = "subscriber" if count == 1 else "subscribers"
+        status.ready(True, f"waiting for {count} {noun}")
+    while readers.subscriber_count < count:  # noqa: ASYNC110  # a count has no event
+        await asyncio.sleep(POLL_S)
+    status.ready(True)
