@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
+from jumping_loop import run_jumping
 
 from tickerplant.frames import text_frame
 from tickerplant.plant import Plant
@@ -18,28 +18,6 @@ from tickerplant.sources.scan import scan
 
 START_MS = 1_723_161_256_000
 NS = 1_000_000
-
-
-class JumpingSelector(selectors.DefaultSelector):
-    """Lets the time that nobody has anything to do pass at once."""
-
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now_s += timeout or 0.0
-        return super().select(0)
-
-
-def jumping_loop() -> asyncio.AbstractEventLoop:
-    selector = JumpingSelector()
-    loop = asyncio.SelectorEventLoop(selector)
-    loop.time = lambda: selector.now_s  # type: ignore[method-assign]
-    return loop
-
-
-def run_jumping(main: Coroutine[None, None, None]) -> None:
-    with asyncio.Runner(loop_factory=jumping_loop) as runner:
-        runner.run(main)
 
 
 class Listener:
@@ -174,6 +152,39 @@ def test_without_a_snapshot_book_streams_are_silent_and_that_is_said(tmp_path: P
     assert replay.listeners["usdm"].data == b""
     problem = "BTCUSDT: book-derived streams are silent: no snapshot yet"
     assert replay.readiness.warnings == [problem]
+
+
+def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Path) -> None:
+    lines = [
+        (1, "btcusdt@depth@0ms", depth(10, 5)),
+        (2, "btcusdt@depth@0ms", depth(20, 10, quantity="5.000")),
+        (3, "", SNAPSHOT),
+    ]
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@depth"]})
+    market = replay.plant.markets["BTCUSDT"]
+    heard: list[tuple[int, bool]] = []
+    replay.plant.hubs["usdm"].wake = lambda: None
+
+    async def ask_before_it_plays() -> None:
+        running = asyncio.create_task(replay.source.run(Gate(LIMITS, lambda: 0), replay.readiness))
+        await asyncio.sleep(0.1)
+        heard.append((market.snapshot_id, market.book_live))
+        running.cancel()
+
+    run_jumping(ask_before_it_plays())
+    assert heard == [(15, True)], "a snapshot can be had from the first moment"
+
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@depth"]})
+    replay.run()
+    market = replay.plant.markets["BTCUSDT"]
+    assert market.book.last_update_id == 20
+    assert market.book.best_bid == (9900, 5000), "the update that spans the snapshot is applied"
+    assert market.book_sync.stale == 1, "the one before it is passed over"
+
+
+def test_a_snapshot_much_later_opens_no_book_early(tmp_path: Path) -> None:
+    lines = [(1, "btcusdt@depth@0ms", depth(10, 5)), (20_000, "", SNAPSHOT)]
+    assert scan([str(recorded(tmp_path / "r", lines))]).files[0].answers == ()
 
 
 def test_a_book_that_is_whole_again_is_warned_of_no_longer(tmp_path: Path) -> None:

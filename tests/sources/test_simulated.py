@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from jumping_loop import run_jumping
+
+from tickerplant.plant import Plant
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.gate import Gate
+from tickerplant.server.readiness import Readiness
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import SimulatedSource, open_market
+
+START_MS = 1_767_225_595_000
+STREAMS = {
+    "usdm": [
+        *("btcusdt@trade", "btcusdt@aggTrade", "btcusdt@bookTicker", "btcusdt@depth@100ms"),
+        *("btcusdt@depth5@500ms", "btcusdt@kline_1m", "btcusdt@markPrice@1s", "!ticker@arr"),
+    ],
+    "coinm": ["!bookTicker", "btcusd_perp@miniTicker", "btcusd_perp@depth"],
+}
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+
+class Simulation:
+    """A simulated market of two symbols with one listener a venue."""
+
+    def __init__(self, *, speed: float, duration_ms: int = 7_000, wait_for: int = 0) -> None:
+        traded = instruments(START_MS, ("BTCUSDT", "BTCUSD_PERP"))
+        exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS)
+        self.plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
+        open_market(self.plant, exchange)
+        self.source = SimulatedSource(
+            exchange, self.plant, speed=speed, duration_ms=duration_ms, wait_for=wait_for
+        )
+        self.readiness = Readiness()
+        self.subscribers = 0
+        self.listeners = {venue: Listener() for venue in STREAMS}
+        for venue, names in STREAMS.items():
+            self.plant.hubs[venue].subscribe(self.listeners[venue], names)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for hub in self.plant.hubs.values():
+            hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
+        await self.source.run(Gate(LIMITS, lambda: self.subscribers), self.readiness)
+        await asyncio.sleep(0.1)
+
+
+def heard(speed: float) -> dict[str, bytes]:
+    simulation = Simulation(speed=speed)
+    run_jumping(simulation.run())
+    assert simulation.plant.now_ms == START_MS + 7_000, "it ends when its time is up"
+    return {venue: bytes(each.data) for venue, each in simulation.listeners.items()}
+
+
+@pytest.mark.parametrize("speed", [1.0, 3.3, 250.0])
+def test_the_same_seed_and_start_give_the_same_bytes_at_any_speed(speed: float) -> None:
+    at_once = heard(0)
+    assert all(len(data) > 10_000 for data in at_once.values()), "both venues say something"
+    assert heard(speed) == at_once
+
+
+def test_the_clock_waits_for_its_subscribers() -> None:
+    simulation = Simulation(speed=1.0, wait_for=2, duration_ms=1_000)
+
+    async def subscribe_late() -> None:
+        running = asyncio.create_task(simulation.run())
+        await asyncio.sleep(5)
+        assert simulation.plant.now_ms == START_MS
+        assert simulation.readiness.reason == "waiting for 2 subscribers"
+        simulation.subscribers = 2
+        await running
+
+    run_jumping(subscribe_late())
+    assert simulation.plant.now_ms == START_MS + 1_000
+
+
+def test_what_was_missed_since_the_market_opened_is_made_up_for() -> None:
+    traded = instruments(START_MS, ("BTCUSDT",))
+    exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS)
+    plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+
+    async def run_late() -> None:
+        now_s = asyncio.get_running_loop().time()
+        source = SimulatedSource(exchange, plant, opened_s=now_s - 2)
+        running = asyncio.create_task(source.run(Gate(LIMITS, lambda: 0), Readiness()))
+        await asyncio.sleep(1)
+        running.cancel()
+
+    run_jumping(run_late())
+    assert START_MS + 2_900 <= plant.now_ms <= START_MS + 3_100
