@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from loopback import START_MS, ask, loopback, looped, shake_hands, until
+from loopback import START_MS, UPGRADE, ask, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -81,6 +81,21 @@ async def test_a_url_that_is_no_stream_is_refused(path: str, status: int) -> Non
         assert refused.value.response.status_code == status
         counted = await house.metrics()
         assert counted[f'tickerplant_handshakes_refused_total{{code="{status}",venue="usdm"}}'] == 1
+
+
+@looped
+async def test_an_upgrade_with_a_body_is_refused_with_a_word() -> None:
+    request = UPGRADE.format(path="/ws").replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\n{}")
+    async with loopback() as house:
+        sock = house.socket()
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(sock, request.encode())
+        answer = await loop.sock_recv(sock, 4096)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert answer.endswith(b"\r\n\r\nAn upgrade request has no body.\n"), answer
+        sock.close()
+        metrics = await house.metrics()
+    assert metrics['tickerplant_handshakes_refused_total{code="400",venue="usdm"}'] == 1
 
 
 @looped
