@@ -20,7 +20,7 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol import api_request
-from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.budget import TOO_MANY_REQUESTS, Budget
 from tickerplant.protocol.closing import CLOSE_REASONS
 from tickerplant.protocol.control import ControlError, read_request
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
@@ -226,8 +226,8 @@ def errors_page() -> str:
 
 
 DOOR: Sequence[Cells] = (
-    (f"{rest.TOO_MANY_REQUESTS}", "429", "The address has used up its request weight."),
-    (f"{rest.TOO_MANY_REQUESTS}", "418", "The address went on after that and is banned."),
+    (f"{TOO_MANY_REQUESTS}", "429", "The address has used up its request weight."),
+    (f"{TOO_MANY_REQUESTS}", "418", "The address went on after that and is banned."),
     (f"{rest.BAD_PATH}", "404", "Nothing is served at this path."),
     (f"{rest.BAD_PATH}", "405", "Something is, but only for GET and HEAD."),
     ("", "400", "HTTP was spoken to a WebSocket address, or the URL is not Unicode."),

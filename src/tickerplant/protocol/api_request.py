@@ -13,7 +13,6 @@ from tickerplant.protocol.json_text import JsonError, decode_json, kind
 ApiId: TypeAlias = int | str | None
 
 UNKNOWN_ERROR = -1000
-TOO_MANY_REQUESTS = -1003
 UNSUPPORTED_OPERATION = -1020
 BAD_PARAMETER = -1130
 BAD_ID = -1135

@@ -20,7 +20,6 @@ from tickerplant.protocol.api_reply import ApiError, ApiReply, RateLimit, Retry,
 from tickerplant.protocol.api_request import (
     BAD_ID,
     REJECTED_KEY,
-    TOO_MANY_REQUESTS,
     UNSUPPORTED_OPERATION,
     ApiRequest,
     read_api_request,
@@ -171,29 +170,13 @@ class ApiSession:
 
     def _turn_away(self, request: ApiRequest, charge: Charge, now_ms: int) -> list[Action]:
         """Answer 429, or 418 and goodbye."""
-        until_ms = now_ms + charge.retry_after_ms
-        if charge.banned_until_ms is None:
-            status, message = (
-                429,
-                (
-                    f"Too many requests; current limit is {self._limits.request_weight_per_minute} "
-                    "requests per minute. Please use the websocket for live updates to avoid polling "
-                    "the API."
-                ),
-            )
-        else:
-            status, message = (
-                418,
-                (
-                    f"Way too many requests; IP banned until {until_ms}. "
-                    "Please use the websocket for live updates to avoid bans."
-                ),
-            )
-        error = ApiError(
-            TOO_MANY_REQUESTS, message, Retry(server_time=now_ms, retry_after=until_ms)
-        )
+        refusal = self._budget.refusal(charge)
+        retry = Retry(server_time=now_ms, retry_after=now_ms + charge.retry_after_ms)
+        error = ApiError(refusal.code, refusal.message, retry)
         self._counters.errors[error.code] += 1
-        reply = self._send(request, charge, ApiReply(id=request.id, status=status, error=error))
+        reply = self._send(
+            request, charge, ApiReply(id=request.id, status=refusal.status, error=error)
+        )
         return [reply] if charge.banned_until_ms is None else [reply, *self._close(closing.BANNED)]
 
     def _refuse(self, request: ApiRequest, charge: Charge, problem: RequestError) -> list[Action]:

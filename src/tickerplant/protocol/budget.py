@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from tickerplant.errors import RequestError
 from tickerplant.protocol.limits import LIMITS, Limits
 
 MINUTE_MS = 60_000
+TOO_MANY_REQUESTS = -1003
 
 
 class Charge(Struct, frozen=True):
@@ -74,6 +76,24 @@ class Budget:
             until_ms = account.banned_until_ms
             return Charge(account.used, True, until_ms, until_ms - now_ms)
         return Charge(account.used, True, None, (minute + 1) * MINUTE_MS - now_ms)
+
+    def refusal(self, charge: Charge) -> RequestError:
+        """Return what a refused request is answered: 429, or 418 for a banned address.
+
+        The texts are those of the error-code pages, code -1003.
+        """
+        if charge.banned_until_ms is None:
+            limit = self._limits.request_weight_per_minute
+            message = (
+                f"Too many requests; current limit is {limit} requests per minute. "
+                "Please use the websocket for live updates to avoid polling the API."
+            )
+            return RequestError(TOO_MANY_REQUESTS, message, 429)
+        message = (
+            f"Way too many requests; IP banned until {charge.banned_until_ms}. "
+            "Please use the websocket for live updates to avoid bans."
+        )
+        return RequestError(TOO_MANY_REQUESTS, message, 418)
 
     def attempt(self, address: str, now_ms: int) -> int:
         """Count a connection attempt; return 0, or how many milliseconds to wait if it is refused."""

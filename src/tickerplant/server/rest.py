@@ -25,7 +25,6 @@ from tickerplant.server.endpoint import Endpoint
 JSON = "application/json;charset=UTF-8"
 TEXT = "text/plain; charset=utf-8"
 
-TOO_MANY_REQUESTS = -1003
 BAD_PATH = -5000
 
 
@@ -121,37 +120,24 @@ class Rest:
 
     def _query(self, query: Query, query_string: bytes, address: str) -> Response:
         endpoint = self._endpoint
-        now_ms = endpoint.clock()
         params = _parameters(query_string)
         weight = query.weigh(params)
-        charge = endpoint.budget.charge(address, weight, now_ms)
+        charge = endpoint.budget.charge(address, weight, endpoint.clock())
         endpoint.counters.weight += weight
         used = ("X-MBX-USED-WEIGHT-1M", str(charge.used))
         if charge.refused:
-            return self._turn_away(charge, now_ms, used)
+            return self._turn_away(charge, used)
         try:
             return Response(endpoint.answerer.ask(query, params), headers=(used,))
         except RequestError as error:
             return error_response(error.code, error.message, error.status, (used,))
 
-    def _turn_away(self, charge: Charge, now_ms: int, used: tuple[str, str]) -> Response:
-        """Answer 429, or 418 to a banned address (REST general information page)."""
+    def _turn_away(self, charge: Charge, used: tuple[str, str]) -> Response:
+        """Say how long to wait (REST general information page)."""
+        refusal = self._endpoint.budget.refusal(charge)
+        self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
         retry = ("Retry-After", str(-(-charge.retry_after_ms // 1_000)))
-        if charge.banned_until_ms is None:
-            limit = self._endpoint.limits.request_weight_per_minute
-            message = (
-                f"Too many requests; current limit is {limit} requests per minute. "
-                "Please use the websocket for live updates to avoid polling the API."
-            )
-            status = 429
-        else:
-            message = (
-                f"Way too many requests; IP banned until {now_ms + charge.retry_after_ms}. "
-                "Please use the websocket for live updates to avoid bans."
-            )
-            status = 418
-        self._endpoint.complaints.add(f"http {status}", f"! {message}")
-        return error_response(TOO_MANY_REQUESTS, message, status, (used, retry))
+        return error_response(refusal.code, refusal.message, refusal.status, (used, retry))
 
 
 def _parameters(query_string: bytes) -> dict[str, object]:
