@@ -3,8 +3,6 @@
 Run `python examples/ask_book.py BTCUSDT`; without a symbol it asks for all.
 """
 
-# ruff: noqa: T201  # a program for people prints
-
 from __future__ import annotations
 
 import argparse

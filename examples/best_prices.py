@@ -3,8 +3,6 @@
 Run `python examples/best_prices.py btcusdt ethusdt`.
 """
 
-# ruff: noqa: T201  # a program for people prints
-
 from __future__ import annotations
 
 import argparse

@@ -7,8 +7,6 @@ number what they tell with the same update ids, so after the update `u` the best
 book must be those of the book ticker with the same `u`.
 """
 
-# ruff: noqa: T201  # a program for people prints
-
 from __future__ import annotations
 
 import argparse

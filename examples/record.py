@@ -6,8 +6,6 @@ One line per message: when it was received, in nanoseconds, and the message as i
 book of every symbol with a depth stream is asked for once, so that a replay can rebuild it.
 """
 
-# ruff: noqa: T201  # a program for people prints
-
 from __future__ import annotations
 
 import argparse

@@ -121,7 +121,7 @@ def _query(query: Query) -> str:
     ] + [
         f"WebSocket API `{query.method}` ({venue.title})"
         for venue in query.venues
-        if query.method is not None and venue.has_market_api
+        if query.has_method(venue)
     ]
     where = "" if len(query.venues) > 1 else f" on {query.venues[0].title}"
     parts = [

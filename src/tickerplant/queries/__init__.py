@@ -30,12 +30,11 @@ QUERIES: tuple[Query, ...] = (
     *day.QUERIES,
 )
 
-_BY_METHOD = {
+_BY_METHOD: dict[tuple[str, str | None], Query] = {
     (venue.name, query.method): query
     for query in QUERIES
-    if query.method is not None
     for venue in query.venues
-    if venue.has_market_api
+    if query.has_method(venue)
 }
 _BY_PATH = {
     (venue.name, venue.rest_prefix + query.path): query

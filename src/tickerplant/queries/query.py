@@ -20,12 +20,19 @@ class Query(Struct, frozen=True, kw_only=True):
     path: str | None = None
     """Its path after the venue's REST prefix, None if REST does not have it."""
     venues: tuple[Venue, ...]
+    of_market: bool = True
+    """Whether it asks of the market, and not of the server."""
     weight: Weight
     params: tuple[Param, ...] = ()
     """What it may carry; anything else (keys, signatures, timestamps) is not looked at."""
     respond: Callable[..., object]
     """Takes the markets and every parameter's value by its argument name."""
     doc: str
+
+    def has_method(self, venue: Venue) -> bool:
+        """Whether the WebSocket API of `venue` has it: not every venue's tells of the market."""
+        has_answer = venue.has_market_api or not self.of_market
+        return self.method is not None and venue in self.venues and has_answer
 
     def weigh(self, raw: Mapping[str, object]) -> int:
         """Return the request weight of asking with `raw`; raises nothing."""
