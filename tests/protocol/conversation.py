@@ -201,7 +201,7 @@ def _render(actions: list[Action]) -> list[str]:
 
 def _line(action: Action) -> str:
     match action:
-        case Send(text):
+        case Send(text=text):
             return f"< {text.decode()}"
         case Ping(payload):
             return f"<< ping {payload.decode()}"

@@ -13,6 +13,8 @@ class Send(Struct, frozen=True):
     """Send one text message."""
 
     text: bytes
+    error_code: int | None = None
+    """Code of the error it answers with, None if it does not."""
 
 
 class Subscribe(Struct, frozen=True):

@@ -192,7 +192,7 @@ class ApiSession:
             limit = self._limits.request_weight_per_minute
             rate_limits = (RateLimit(limit=limit, count=charge.used),)
             reply = msgspec.structs.replace(reply, rate_limits=rate_limits)
-        return Send(msgspec.json.encode(reply))
+        return Send(msgspec.json.encode(reply), reply.error.code if reply.error else None)
 
     def _control_frame(self, now_ms: int) -> list[Action]:
         if self.closed or self._control_frames.take(now_ms):

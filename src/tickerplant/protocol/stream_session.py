@@ -160,7 +160,7 @@ class StreamSession:
     def _refuse(self, refusal: ControlError) -> list[Action]:
         self._counters.errors[refusal.code] += 1
         reply = _ErrorReply(_Error(refusal.code, refusal.message), refusal.id)
-        actions: list[Action] = [Send(msgspec.json.encode(reply))]
+        actions: list[Action] = [Send(msgspec.json.encode(reply), refusal.code)]
         return actions + self._close(closing.INVALID_REQUEST) if refusal.is_final else actions
 
     def _close(self, reason: CloseReason) -> list[Action]:

@@ -238,29 +238,26 @@ class WebSocketConnection(asyncio.Protocol):
         if not frame.fin:
             return
         message, self._message = bytes(self._message), bytearray()
-        errors = self._endpoint.session_counters.errors
-        before = dict(errors)
         if self._message_opcode is Opcode.BINARY:
-            self._perform(session.receive_binary(now_ms))
+            self._perform(session.receive_binary(now_ms), message)
         elif (text := _text_of(message)) is not None:
-            self._perform(session.receive_text(text, now_ms))
+            self._perform(session.receive_text(text, now_ms), message)
         else:
             self._wire.fail(CloseCode.INVALID_DATA, "text is not UTF-8")
-        for code in errors:
-            if errors[code] != before.get(code):
-                self._endpoint.complaints.add(
-                    f"reply {code}", f"{self.identity} < {message[:200]!r}", code=code
-                )
 
-    def _perform(self, actions: Iterable[Action]) -> None:
-        """Do what the session asks, in its order."""
+    def _perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
+        """Do what the session asks, in its order, in answer to `message` if there was one."""
         hub = self._endpoint.hub
         for action in actions:
             if not self.is_open:
                 break
             match action:
-                case Send(text=text):
+                case Send(text=text, error_code=code):
                     self._wire.send_text(text)
+                    if code is not None:
+                        self._endpoint.complaints.add(
+                            f"reply {code}", f"{self.identity} < {message[:200]!r}", code=code
+                        )
                 case Subscribe(names=names):
                     self._subscribe(names)
                 case Unsubscribe(names=names):
