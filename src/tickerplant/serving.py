@@ -7,8 +7,10 @@ import contextlib
 import gc
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
@@ -206,9 +208,16 @@ def _ready_text(server: Server, plant: Plant) -> str:
         lines += [
             "Try:",
             f"  curl 'http://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
-            f"  python -m websockets ws://{address}/ws/{symbol.lower()}@miniTicker",
+            f"  {_python()} -m websockets ws://{address}/ws/{symbol.lower()}@miniTicker",
         ]
     return "\n".join(lines)
+
+
+def _python() -> str:
+    """Return how to call the Python that runs this, which has what the example needs."""
+    python = Path(sys.executable)
+    here = Path.cwd()
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
 def _totals_text(server: Server, plant: Plant, seconds: float) -> str:
