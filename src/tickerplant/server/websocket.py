@@ -59,7 +59,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.write: Callable[[bytes], object] = _discard
-        """Takes whole frames from the hub."""
+        """Takes whole frames from the hub.  Never raises: a transport takes data even when its
+        peer is gone, only not after its end, and by then this is `_discard`."""
         self.identity = endpoint.new_connection_id()
         self._endpoint = endpoint
         self._wire = ServerProtocol(max_size=endpoint.limits.max_frame_bytes, logger=_WIRE_LOGGER)
