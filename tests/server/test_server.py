@@ -76,13 +76,16 @@ async def test_small_messages_do_not_wait_for_each_other() -> None:
 
 @looped
 async def test_a_client_that_vanishes_costs_the_others_nothing() -> None:
-    async with loopback() as house, house.connect("/ws/btcusdt@trade") as vanishing:
-        async with house.connect("/ws/btcusdt@trade") as staying:
-            sock = vanishing.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            vanishing.transport.abort()
-            for _ in range(20):  # the server learns of it while it writes
-                house.trade()
-                await asyncio.sleep(0)
-            ids = [json.loads(await staying.recv())["t"] for _ in range(20)]
+    async with (
+        loopback() as house,
+        house.connect("/ws/btcusdt@trade") as vanishing,
+        house.connect("/ws/btcusdt@trade") as staying,
+    ):
+        sock = vanishing.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        vanishing.transport.abort()
+        for _ in range(20):  # the server learns of it while it writes
+            house.trade()
+            await asyncio.sleep(0)
+        ids = [json.loads(await staying.recv())["t"] for _ in range(20)]
     assert ids == list(range(1, 21)), "every trade, in order"
