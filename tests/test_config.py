@@ -71,6 +71,7 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
         ("usdm_port", "65536", "expected a whole number <= 65535"),
         ("speed", "-1", "--speed: '-1' is not usable, expected a number >= 0"),
         ("speed", "fast", "expected a number"),
+        ("speed", "inf", "--speed: 'inf' is not usable, expected a number <= 1000000"),
         ("seed", "-1", "expected a whole number >= 0"),
         ("intensity", "0", "expected a number > 0"),
         ("symbol_count", "0", "expected a whole number >= 1"),
@@ -87,6 +88,8 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
             "--duration: '1 week' is not usable, expected a duration such as",
         ),
         ("limits", "lifetime_ms", "--limit: 'lifetime_ms' is not usable, expected NAME=NUMBER"),
+        ("limits", ("a=1", "b=x"), "--limit: 'a=1,b=x' is not usable, expected NAME=NUMBER"),
+        ("symbols", ("",), "--symbols: '' is not usable, expected at least one name"),
         ("profile", "2019", "profile: '2019' is not usable, expected one of 2026q1"),
     ],
 )

@@ -109,7 +109,7 @@ Parser = Callable[[object], object]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Count = Annotated[int, Meta(ge=0)]
-Speed = Annotated[float, Meta(ge=0)]
+Speed = Annotated[float, Meta(ge=0, le=1_000_000)]
 Intensity = Annotated[float, Meta(gt=0, le=1_000)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 
@@ -254,12 +254,14 @@ class Setting(Struct, frozen=True):
         try:
             value = raw if self.parse is None else self.parse(raw)
             return msgspec.convert(value, self.kind, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(origin, raw, self._expected(error)) from None
         except ValueError as error:
-            raise ConfigError(origin, raw, str(error)) from None
+            known = isinstance(error, msgspec.ValidationError)
+            expected = self._expected(error) if known else str(error)
+            # An option that may be repeated arrives as a tuple; it is shown as it was typed.
+            shown = ",".join(raw) if isinstance(raw, tuple) else raw
+            raise ConfigError(origin, shown, expected) from None
 
-    def _expected(self, error: msgspec.ValidationError) -> str:
+    def _expected(self, error: ValueError) -> str:
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         text = str(error).replace("`", "").removeprefix("Expected ").partition(", got")[0]
