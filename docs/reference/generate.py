@@ -20,7 +20,7 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol import api_request
-from tickerplant.protocol.budget import TOO_MANY_REQUESTS, Budget
+from tickerplant.protocol.budget import TOO_MANY_REQUESTS
 from tickerplant.protocol.closing import CLOSE_REASONS
 from tickerplant.protocol.control import ControlError, read_request
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
@@ -315,7 +315,7 @@ def cli_page() -> str:
 
 def metrics_page() -> str:
     """Return the page of metrics."""
-    collector = PlantCollector(Plant((), start_ms=0), (), Budget(LIMITS), Readiness(), Complaints())
+    collector = PlantCollector(Plant((), start_ms=0), (), Readiness(), Complaints())
     return page(
         "Metrics",
         "What `/metrics` prints, on either port for both venues, in the Prometheus text format.",
@@ -361,6 +361,7 @@ PROFILE_ROWS: Sequence[tuple[str, Callable[[Profile], str]]] = (
         ),
     ),
     ("streams are split over `/public` and `/market`", lambda profile: _yes(profile.split_routes)),
+    ("both venues share one budget of request weight", lambda p: _yes(p.shared_budget)),
     (
         "funding rate of a contract without funding",
         lambda profile: ", ".join(

@@ -24,6 +24,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Market streams are delivered under `/market`, book streams under `/public` (2026-04-23)."""
     base_turnover_decimals: int
     """Decimals of the 24-hour turnover in ticker events of COIN-M (one since 2026-06)."""
+    shared_budget: bool
+    """Both venues charge one budget of request weight (integration notice, 2026-06-30)."""
     unfunded_rate: str | None
     """How a contract without funding prints its rate; None leaves it to the venue's row."""
 
@@ -57,6 +59,7 @@ P2026Q1 = Profile(
     mark_average=(),
     split_routes=False,
     base_turnover_decimals=8,
+    shared_budget=False,
     unfunded_rate=None,
 )
 P2026Q2 = Profile(
@@ -68,6 +71,7 @@ P2026Q2 = Profile(
     mark_average=("usdm",),
     split_routes=True,
     base_turnover_decimals=8,
+    shared_budget=False,
     unfunded_rate=None,
 )
 CURRENT = Profile(
@@ -79,6 +83,7 @@ CURRENT = Profile(
     mark_average=("usdm", "coinm"),
     split_routes=True,
     base_turnover_decimals=1,
+    shared_budget=True,
     unfunded_rate="0.00000000",
 )
 

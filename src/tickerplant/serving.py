@@ -21,7 +21,6 @@ from tickerplant.errors import ConfigError
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.server.clock import connection_clock_ms
 from tickerplant.server.gate import Gate
@@ -151,7 +150,7 @@ async def serve(
         host=settings.host,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         limits=limits,
-        budget=Budget(limits, enforced=settings.weights),
+        enforce_weights=settings.weights,
     )
     await server.start()
     try:

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.plant import Plant
-from tickerplant.protocol.budget import Budget
+from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM, Venue
@@ -167,20 +167,25 @@ async def ask(client: ClientConnection, message: Any) -> Any:
 
 @asynccontextmanager
 async def loopback(
-    limits: Limits = LIMITS, *, budget: Budget | None = None, strict_routing: bool = False
+    limits: Limits = LIMITS,
+    *,
+    enforce_weights: bool = True,
+    strict_routing: bool = False,
+    profile: Profile = P2026Q1,
 ) -> AsyncIterator[Loopback]:
     """Serve one market per venue until the block ends."""
     plant = Plant(
         [instrument(USDM, "BTCUSDT", "BTCUSDT"), instrument(COINM, "BTCUSD_PERP", "BTCUSD")],
         start_ms=START_MS,
         strict_routing=strict_routing,
+        profile=profile,
     )
     clock = Clock()
     server = Server(
         plant,
         ports={USDM.name: 0, COINM.name: 0},
         limits=limits,
-        budget=budget,
+        enforce_weights=enforce_weights,
         clock=clock,
         tick_ms=TICK_MS,
     )

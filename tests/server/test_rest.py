@@ -8,7 +8,7 @@ import pytest
 from loopback import Loopback, loopback, looped, until
 from msgspec.structs import replace
 
-from tickerplant.protocol.budget import Budget
+from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import http
 from tickerplant.server.http import MAX_HEAD_BYTES
@@ -37,10 +37,10 @@ async def test_an_answer_carries_the_headers_that_clients_read() -> None:
 
 
 @looped
-async def test_weight_adds_up_over_both_venues_and_starts_anew_with_the_minute() -> None:
+async def test_weight_adds_up_and_starts_anew_with_the_minute() -> None:
     async with loopback() as house:
         await house.get("/fapi/v1/ping")
-        answer = await house.get("/dapi/v1/ping", COINM)
+        answer = await house.get("/fapi/v1/ping")
         assert answer.headers["x-mbx-used-weight-1m"] == "2"
         house.clock.now_ms += 60_000
         assert (await house.get("/fapi/v1/ping")).headers["x-mbx-used-weight-1m"] == "1"
@@ -116,9 +116,20 @@ async def test_over_the_budget_429_and_then_418_each_with_retry_after() -> None:
 
 
 @looped
+@pytest.mark.parametrize(("profile", "used"), [(P2026Q1, 1), (CURRENT, 2)])
+async def test_venues_share_a_budget_since_they_were_integrated(
+    profile: Profile, used: int
+) -> None:
+    async with loopback(profile=profile) as house:
+        await house.get("/fapi/v1/ping")
+        answer = await house.get("/dapi/v1/ping", COINM)
+    assert answer.headers["x-mbx-used-weight-1m"] == str(used)
+
+
+@looped
 async def test_a_budget_that_is_not_enforced_counts_and_refuses_nothing() -> None:
     limits = replace(LIMITS, request_weight_per_minute=1)
-    async with loopback(limits, budget=Budget(limits, enforced=False)) as house:
+    async with loopback(limits, enforce_weights=False) as house:
         for used in ("1", "2", "3"):
             answer = await house.get("/fapi/v1/ping")
             assert (answer.status, answer.headers["x-mbx-used-weight-1m"]) == (200, used)

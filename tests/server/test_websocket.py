@@ -12,7 +12,6 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
 
@@ -313,7 +312,7 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
 @looped
 async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=20)
-    async with loopback(limits, budget=Budget(limits, enforced=False)) as house:
+    async with loopback(limits, enforce_weights=False) as house:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws-fapi/v1")
             question = b'{"id":1,"method":"nothing","params":{}}'

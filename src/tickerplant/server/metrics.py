@@ -12,7 +12,6 @@ from prometheus_client.registry import Collector
 from tickerplant.logs import Complaints
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
-from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.readiness import Readiness
@@ -27,13 +26,12 @@ class PlantCollector(Collector):
         self,
         plant: Plant,
         endpoints: Iterable[Endpoint],
-        budget: Budget,
         readiness: Readiness,
         complaints: Complaints,
     ) -> None:
         self._plant = plant
         self._endpoints = tuple(endpoints)
-        self._budget = budget
+        self._budgets = {endpoint.budget for endpoint in self._endpoints}
         self._readiness = readiness
         self._complaints = complaints
 
@@ -164,15 +162,17 @@ class PlantCollector(Collector):
         yield CounterMetricFamily(
             PREFIX + "requests_refused",
             "Requests over the weight budget, HTTP and WebSocket API.",
-            value=self._budget.refusals,
+            value=sum(budget.refusals for budget in self._budgets),
         )
         yield CounterMetricFamily(
-            PREFIX + "bans", "Addresses banned for going on.", value=self._budget.bans
+            PREFIX + "bans",
+            "Addresses banned for going on.",
+            value=sum(budget.bans for budget in self._budgets),
         )
         yield CounterMetricFamily(
             PREFIX + "addresses_forgotten",
             "Addresses whose request weight was forgotten to make room for others.",
-            value=self._budget.forgotten,
+            value=sum(budget.forgotten for budget in self._budgets),
         )
         complaints = CounterMetricFamily(
             PREFIX + "complaints",

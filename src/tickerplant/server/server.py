@@ -66,7 +66,7 @@ class Server:
         host: str = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
         limits: Limits = LIMITS,
-        budget: Budget | None = None,
+        enforce_weights: bool = True,
         readiness: Readiness | None = None,
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
@@ -78,7 +78,7 @@ class Server:
             host: Address to listen on.
             ports: Port by venue name; 0 picks a free one, a missing venue has its default.
             limits: The protocol's numbers.
-            budget: Request weights, shared by both venues; enforced unless another one is given.
+            enforce_weights: Refuse requests over the weight budget, instead of only counting.
             readiness: What the source says of itself.
             clock: The connection clock.
             tick_ms: How often connections are looked at for pings, timeouts and old age.
@@ -91,23 +91,23 @@ class Server:
         self._ports_wanted = ports or {}
         self._tick_ms = tick_ms
         self._tick_task: asyncio.Task[None] | None = None
-        self._budget = budget or Budget(limits)
+        budgets = {venue: Budget(limits, enforced=enforce_weights) for venue in VENUES}
+        if plant.profile.shared_budget:
+            budgets = dict.fromkeys(VENUES, budgets[VENUES[0]])
         self._endpoints = [
             Endpoint(
                 venue=venue,
                 hub=plant.hubs[venue.name],
                 answerer=QueryAnswerer(plant.venues[venue.name], self.complaints),
                 limits=limits,
-                budget=self._budget,
+                budget=budgets[venue],
                 gate=self.gate,
                 complaints=self.complaints,
                 clock=clock,
             )
             for venue in VENUES
         ]
-        collector = PlantCollector(
-            plant, self._endpoints, self._budget, self.readiness, self.complaints
-        )
+        collector = PlantCollector(plant, self._endpoints, self.readiness, self.complaints)
         self._pages = operations_pages(self._welcome, self.readiness, metrics_registry(collector))
         self._ports: list[_Port] = []
 
