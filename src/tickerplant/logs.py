@@ -8,11 +8,15 @@ counted after that (`Complaints`), so that a bad client cannot fill a disk.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections import Counter
 from typing import Any, TextIO
 
 import structlog
+
+_HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
+"""How a line begins: the connection it is about, and what kind of line it is."""
 
 MAX_KINDS = 256
 """Most kinds of complaint that are told apart; the rest are counted together as `other`."""
@@ -27,6 +31,17 @@ def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict
     parts.append(str(event.pop("event")))
     parts.extend(f"{name}={_word(value)}" for name, value in event.items())
     return " ".join(parts)
+
+
+def _name_connection(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Put connection and sign into fields of their own, for programs."""
+    head = _HEAD.match(str(event["event"]))
+    if head:
+        event["event"] = event["event"][head.end() :]
+        event.update({name: text for name, text in head.groupdict().items() if text})
+    return event
 
 
 def _word(value: object) -> str:
@@ -44,13 +59,15 @@ def configure(log_format: str = "text", level: str = "info", stream: TextIO | No
     """
     output = sys.stderr if stream is None else stream
     least = logging.getLevelNamesMapping()[level.upper()]
-    renderer: Any = structlog.processors.JSONRenderer() if log_format == "json" else _plain_line
+    renderers: list[Any] = [_plain_line]
+    if log_format == "json":
+        renderers = [_name_connection, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(output),
