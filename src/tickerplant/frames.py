@@ -6,11 +6,23 @@ _SHORT = 126
 _MEDIUM = 1 << 16
 
 
+class _Headers(dict[int, bytes]):
+    """The header of a final text frame by the size of its payload (RFC 6455, section 5.2).
+
+    Sizes below 64 KiB are remembered; there are no more of them than that.
+    """
+
+    def __missing__(self, size: int) -> bytes:
+        if size >= _MEDIUM:
+            return b"\x81\x7f" + size.to_bytes(8)
+        header = b"\x81%c" % size if size < _SHORT else b"\x81\x7e" + size.to_bytes(2)
+        self[size] = header
+        return header
+
+
+_headers = _Headers()
+
+
 def text_frame(payload: bytes) -> bytes:
-    """Return `payload` as one final text frame (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size < _SHORT:
-        return b"\x81%c%b" % (size, payload)
-    if size < _MEDIUM:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2), payload)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8), payload)
+    """Return `payload` as one final text frame."""
+    return _headers[len(payload)] + payload

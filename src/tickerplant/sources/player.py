@@ -86,6 +86,7 @@ class Player:
     def play(self, lines: Sequence[Line]) -> None:
         """Play `lines`: each moves the market's clock, is sent as it was, and is applied."""
         decode, publish, hubs = self.decoder.decode, self._plant.publish, self._hubs
+        advance = self._plant.advance
         now_ms = self._plant.now_ms
         for _, raw in lines:
             try:
@@ -95,7 +96,7 @@ class Player:
                 continue
             if time_ms > now_ms:
                 now_ms = time_ms
-                self._plant.advance(now_ms)
+                advance(now_ms)
             if stream:
                 hub = hubs.get(stream) or self._meet(stream)
                 hub.pass_on(stream, payload, raw if raw.startswith(ENVELOPE) else b"")
