@@ -7,10 +7,14 @@ import struct
 
 import pytest
 from loopback import START_MS, loopback, looped
+from msgspec.structs import replace
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedOK
 
 from tickerplant.errors import ConfigError
 from tickerplant.frames import text_frame
 from tickerplant.plant import Plant
+from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.server import Server
 
 
@@ -50,6 +54,21 @@ async def test_the_same_port_can_be_opened_again_at_once() -> None:
         await again.start()
         assert again.urls["usdm"] == f"127.0.0.1:{port}"
         await again.stop()
+
+
+@looped
+async def test_a_short_life_ends_on_time_by_the_clock_of_the_wall() -> None:
+    plant = Plant([], start_ms=START_MS)
+    server = Server(plant, ports={"usdm": 0, "coinm": 0}, limits=replace(LIMITS, lifetime_ms=50))
+    await server.start()
+    try:
+        async with connect(f"ws://{server.urls['usdm']}/ws", proxy=None) as client:
+            # Without a watch that fits the limit it takes the second of the usual one.
+            async with asyncio.timeout(0.8):
+                with pytest.raises(ConnectionClosedOK, match="Connection expired"):
+                    await client.recv()
+    finally:
+        await server.stop()
 
 
 @looped

@@ -81,7 +81,8 @@ class Server:
             enforce_weights: Refuse requests over the weight budget, instead of only counting.
             readiness: What the source says of itself.
             clock: The connection clock.
-            tick_ms: How often connections are looked at for pings, timeouts and old age.
+            tick_ms: How often connections are looked at for pings, timeouts and old age; more often
+                where a limit is shorter than ten times that.
         """
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
@@ -89,7 +90,8 @@ class Server:
         self._plant = plant
         self._host = host
         self._ports_wanted = ports or {}
-        self._tick_ms = tick_ms
+        shortest_ms = min(limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
+        self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
         budgets = {venue: Budget(limits, enforced=enforce_weights) for venue in VENUES}
         if plant.profile.shared_budget:
