@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
     {"errors"},
     {"venue"},
-    {"instrument", "events", "profile", "frames"},
+    {"instrument", "events", "profile", "frames", "quarters"},
     {"printed"},
     {"market", "simulation", "recording", "decode"},
     {"streams", "queries"},

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 DELIVERY_HOUR = 8
 _FRIDAY = 4
+_CODE = "%y%m%d"
 
 
 def delivery_ms(year: int, quarter: int) -> int:
@@ -28,4 +29,14 @@ def deliveries_ms(now_ms: int) -> tuple[int, int, int, int]:
 
 def delivery_code(date_ms: int) -> str:
     """Return the `YYMMDD` that ends the symbol of a contract delivered at `date_ms`."""
-    return datetime.fromtimestamp(date_ms / 1000, UTC).strftime("%y%m%d")
+    return datetime.fromtimestamp(date_ms / 1000, UTC).strftime(_CODE)
+
+
+def coded_delivery_ms(code: str) -> int:
+    """Return when a contract is delivered whose symbol ends in the `YYMMDD` of `code`.
+
+    Raises:
+        ValueError: `code` is no date.
+    """
+    delivery = datetime.strptime(code, _CODE).replace(hour=DELIVERY_HOUR, tzinfo=UTC)
+    return int(delivery.timestamp()) * 1000

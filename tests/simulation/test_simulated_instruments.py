@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tickerplant.errors import ConfigError
 from tickerplant.simulation.coins import invented_coins
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.quarters import deliveries_ms, delivery_code, delivery_ms
 from tickerplant.venue import COINM, USDM
 
 
@@ -63,21 +62,6 @@ def test_quarters_roll_at_their_delivery(now: str, current: str, following: str)
     symbols = [each.symbol for each in instruments(at(now))]
     assert f"BTCUSD_{current}" in symbols, f"the current quarter at {now}"
     assert f"BTCUSD_{following}" in symbols, f"the next quarter at {now}"
-
-
-@given(st.integers(2019, 2060), st.integers(1, 4))
-def test_a_delivery_is_the_last_friday_of_its_quarter(year: int, quarter: int) -> None:
-    day = datetime.fromtimestamp(delivery_ms(year, quarter) / 1000, UTC)
-    assert (day.weekday(), day.hour, day.month) == (4, 8, 3 * quarter), f"{day} is not it"
-    last = datetime(year + quarter // 4, 3 * quarter % 12 + 1, 1, tzinfo=UTC)
-    assert (last - day).days < 7, f"{day} is not the last Friday of its month"
-
-
-@given(st.integers(1_570_000_000_000, 2_800_000_000_000))
-def test_two_deliveries_are_past_and_two_ahead(now_ms: int) -> None:
-    dates = deliveries_ms(now_ms)
-    assert dates[1] <= now_ms < dates[2], "the present lies between the second and the third"
-    assert sorted({delivery_code(date) for date in dates}) == [delivery_code(d) for d in dates]
 
 
 def test_symbols_are_chosen_by_name_in_the_order_asked_for() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
 from math import gcd
 
 import msgspec
@@ -21,6 +20,7 @@ from tickerplant.decode.messages import (
 )
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale
 from tickerplant.printed import PrintedDepth, PrintedQuote
+from tickerplant.quarters import coded_delivery_ms, deliveries_ms
 from tickerplant.venue import COINM, USDM, Venue
 
 _SYMBOL = re.compile(r"(?P<pair>\w+?)(?:_(?P<series>PERP|\d{6}))?")
@@ -157,20 +157,6 @@ def _contract(series: str | None, time_ms: int) -> tuple[str, int]:
     """Return contract type and delivery time of the series after the underscore."""
     if series is None or series == "PERP":
         return "PERPETUAL", PERPETUAL_DELIVERY_MS
-    delivery = datetime.strptime(series, "%y%m%d").replace(hour=8, tzinfo=UTC)
-    now = datetime.fromtimestamp(time_ms / 1000, UTC)
-    current = delivery <= _quarter_delivery(now)
-    return "CURRENT_QUARTER" if current else "NEXT_QUARTER", int(delivery.timestamp() * 1000)
-
-
-def _quarter_delivery(now: datetime) -> datetime:
-    """Return the first delivery after `now`: 08:00 UTC of the last Friday of a quarter."""
-    year, quarter_end = now.year, (now.month + 2) // 3 * 3
-    while True:
-        year, next_month = (year + 1, 1) if quarter_end == 12 else (year, quarter_end + 1)
-        last = date(year, next_month, 1) - timedelta(days=1)
-        friday = last - timedelta(days=(last.weekday() - 4) % 7)
-        delivery = datetime(friday.year, friday.month, friday.day, 8, tzinfo=UTC)
-        if delivery > now:
-            return delivery
-        quarter_end = (next_month + 2) // 3 * 3
+    delivery_ms = coded_delivery_ms(series)
+    _, _, current_ms, _ = deliveries_ms(time_ms)
+    return "CURRENT_QUARTER" if delivery_ms <= current_ms else "NEXT_QUARTER", delivery_ms

@@ -11,8 +11,8 @@ from itertools import islice
 
 from tickerplant.errors import ConfigError
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, decimal_units
+from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.coins import BY_NAME, COINS, Coin, invented_coins
-from tickerplant.simulation.quarters import deliveries_ms, delivery_code
 from tickerplant.venue import COINM, USDM
 
 DATED_USDM = ("BTC", "ETH")
