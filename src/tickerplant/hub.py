@@ -102,8 +102,6 @@ class Hub:
         """Called when a frame begins to wait; whoever does the input and output flushes then."""
         self.messages_sent = 0
         self.bytes_sent = 0
-        self.pending_bytes = 0
-        """Bytes that wait for `flush`, each shared frame counted once an audience."""
         self.silent: Counter[str] = Counter()
         """Subscriptions that were acknowledged and stay silent, by reason."""
         self._audiences: dict[Key, Audience] = {}
@@ -148,7 +146,6 @@ class Hub:
                     self.wake()
                 self._waiting.append(audience)
             audience.pending.append(frame)
-            self.pending_bytes += len(frame)
 
     def flush(self) -> None:
         """Write what waits, joined, once to each subscriber."""
@@ -161,7 +158,6 @@ class Hub:
         if not frames:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        self.pending_bytes -= len(data)
         members = tuple(audience.members)
         for member in members:
             member.write(data)

@@ -83,11 +83,6 @@ class Plant:
         """Market time, milliseconds since the epoch."""
         return self.timers.now_ms
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes that wait for the next flush, see `Hub.pending_bytes`."""
-        return sum(hub.pending_bytes for hub in self.hubs.values())
-
     def publish(self, event: Event | Printed) -> None:
         """Apply one event to its market and tell it, with what it causes, to who listens."""
         self.published[type(event)] += 1
