@@ -27,5 +27,5 @@ def test_two_deliveries_are_past_and_two_ahead(now_ms: int) -> None:
 
 @pytest.mark.parametrize("code", ["", "PERP", "261332"])
 def test_a_code_that_is_no_date_is_refused(code: str) -> None:
-    with pytest.raises(ValueError, match="format|remains"):
+    with pytest.raises(ValueError, match=r"format|remains"):
         coded_delivery_ms(code)

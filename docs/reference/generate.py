@@ -87,7 +87,7 @@ def streams_page() -> str:
 def _about(stream: Stream) -> Iterable[Cells]:
     yield "event", f"`{stream.event}`" + (", in an array" if stream.array else "")
     for venue in VENUES:
-        if venue.name in stream.venues:
+        if venue in stream.venues:
             yield f"speed on {venue.title}", _speeds(stream, venue)
     yield "path of later profiles", f"`/{stream.route}`"
 

@@ -118,7 +118,10 @@ def streams() -> None:
     """List the streams that can be subscribed to."""
     from tickerplant.streams import CATALOGUE
 
-    rows = [(row.pattern.text, ", ".join(row.venues), row.route, row.doc) for row in CATALOGUE]
+    rows = [
+        (row.pattern.text, ", ".join(venue.name for venue in row.venues), row.route, row.doc)
+        for row in CATALOGUE
+    ]
     _print_table(("stream", "venues", "route", "what it tells"), rows)
 
 

@@ -35,7 +35,7 @@ def test_a_name_is_read_back_to_the_parts_it_was_made_of(
     }
     name = stream.pattern.name(**args)
     assert stream.pattern.match(name) == args
-    for venue in (venue for venue in VENUES if venue.name in stream.venues):
+    for venue in stream.venues:
         assert resolve(venue, name) == (stream, args), f"{name} must be found on {venue.name}"
 
 

@@ -41,11 +41,7 @@ class Answerer(Protocol):
     """Knows the methods of a venue, what they weigh and what they answer."""
 
     def weigh(self, method: str, params: Mapping[str, object]) -> int | None:
-        """Return the request weight, or None if there is no such method.
-
-        Raises:
-            RequestError: the parameters leave no weight to tell.
-        """
+        """Return the request weight, whatever the parameters, or None if there is no such method."""
 
     def answer(self, method: str, params: Mapping[str, object]) -> bytes:
         """Return the result as JSON.

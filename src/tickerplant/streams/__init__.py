@@ -21,7 +21,7 @@ CATALOGUE: tuple[Stream, ...] = (
 def resolve(venue: Venue, name: str) -> tuple[Stream, Args] | None:
     """Return the row that `name` belongs to on `venue` and its variable parts, None if unknown."""
     for stream in CATALOGUE:
-        if venue.name in stream.venues:
+        if venue in stream.venues:
             args = stream.pattern.match(name)
             if args is not None:
                 return stream, args

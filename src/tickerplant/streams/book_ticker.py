@@ -12,7 +12,6 @@ from tickerplant.streams.pace import Each, Latest, Pace
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, real_time
-from tickerplant.venue import Venue
 
 
 class BookTickerMessage(Payload, frozen=True, kw_only=True, tag="bookTicker"):
@@ -49,11 +48,6 @@ def book_ticker(market: Market, event: BookTicker, now_ms: int, args: Args) -> B
     )
 
 
-def _all_book_tickers_ms(venue: Venue, args: Args) -> int:
-    del args
-    return venue.all_book_ticker_ms
-
-
 def _each_or_latest(period_ms: int, markets: Iterable[Market]) -> Pace:
     """Tell every change where the venue is in real time, the changed symbols where it is not."""
     return Latest(period_ms, markets) if period_ms else Each(period_ms, markets)
@@ -75,7 +69,7 @@ STREAMS = (
         event="bookTicker",
         on=(BookTicker,),
         pace=_each_or_latest,
-        period=_all_book_tickers_ms,
+        period=lambda venue, _: venue.all_book_ticker_ms,
         build=book_ticker,
         route="public",
         doc="Best bid and ask of every symbol that changed, one message a symbol.",

@@ -11,7 +11,7 @@ from tickerplant.market.market import Market
 from tickerplant.streams.pace import Pace
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
-from tickerplant.venue import Venue
+from tickerplant.venue import VENUES, Venue
 
 Route: TypeAlias = Literal["public", "market"]
 """The traffic class that later profiles deliver a stream under (USDⓈ-M path split)."""
@@ -35,7 +35,7 @@ class Stream(Struct, frozen=True, kw_only=True):
     """Update speed in milliseconds; 0 is real time."""
     build: Build
     route: Route
-    venues: tuple[str, ...] = ("usdm", "coinm")
+    venues: tuple[Venue, ...] = VENUES
     array: bool = False
     """Whether one message lists all that is due."""
     doc: str

@@ -14,7 +14,6 @@ from tickerplant.streams.pace import Every, Traded
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
-from tickerplant.venue import Venue
 
 
 class MiniTickerMessage(Payload, frozen=True, kw_only=True, tag="24hrMiniTicker"):
@@ -114,16 +113,6 @@ def ticker(market: Market, event: Any, now_ms: int, args: Args) -> TickerMessage
     )
 
 
-def _mini_ticker_ms(venue: Venue, args: Args) -> int:
-    del args
-    return venue.mini_ticker_ms
-
-
-def _ticker_ms(venue: Venue, args: Args) -> int:
-    del args
-    return venue.ticker_ms
-
-
 _CHANGES = (Trade, AggregateTrade, WindowMoved)
 
 STREAMS = (
@@ -132,7 +121,7 @@ STREAMS = (
         event="24hrMiniTicker",
         on=(),
         pace=Every,
-        period=_mini_ticker_ms,
+        period=lambda venue, _: venue.mini_ticker_ms,
         build=mini_ticker,
         route="market",
         doc="Last price, range and volume of the rolling 24 hours.",
@@ -153,7 +142,7 @@ STREAMS = (
         event="24hrTicker",
         on=(),
         pace=Every,
-        period=_ticker_ms,
+        period=lambda venue, _: venue.ticker_ms,
         build=ticker,
         route="market",
         doc="All statistics of the rolling 24 hours.",
