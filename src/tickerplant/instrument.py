@@ -26,6 +26,11 @@ RATE_DECIMALS = 8
 _PLAIN_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
+def coin_contract_size(base_asset: str) -> int:
+    """Return the quote value of one COIN-M contract: 100 USD of BTC, 10 USD of any other coin."""
+    return 100 if base_asset == "BTC" else 10
+
+
 def _power_of_ten(exponent: int) -> int:
     return int(10**exponent)
 

@@ -18,17 +18,13 @@ from tickerplant.decode.messages import (
     Kline,
     TradeMessage,
 )
-from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale
+from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, coin_contract_size
 from tickerplant.printed import PrintedDepth, PrintedQuote
 from tickerplant.quarters import coded_delivery_ms, deliveries_ms
 from tickerplant.venue import COINM, USDM, Venue
 
 _SYMBOL = re.compile(r"(?P<pair>\w+?)(?:_(?P<series>PERP|\d{6}))?")
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD1", "USD", "BTC", "ETH", "BNB")
-
-_LARGE_CONTRACTS = {"BTCUSD": 100}
-_CONTRACT_SIZE = 10
-"""Dollars of one COIN-M contract, except for the large ones."""
 
 _PRICE_HEADROOM = 20
 """A price may be so many times the highest one seen."""
@@ -83,7 +79,7 @@ class Sketch:
             min_quantity=step_size,
             max_quantity=largest,
             max_market_quantity=largest,
-            contract_size=_LARGE_CONTRACTS.get(pair, _CONTRACT_SIZE) if venue.inverse else 1,
+            contract_size=coin_contract_size(base) if venue.inverse else 1,
             delivery_date_ms=delivery_ms,
         )
 

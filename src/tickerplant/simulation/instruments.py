@@ -10,7 +10,13 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from tickerplant.errors import ConfigError
-from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, decimal_units
+from tickerplant.instrument import (
+    PERPETUAL_DELIVERY_MS,
+    Instrument,
+    Scale,
+    coin_contract_size,
+    decimal_units,
+)
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.coins import BY_NAME, COINS, Coin, invented_coins
 from tickerplant.venue import COINM, USDM
@@ -18,8 +24,6 @@ from tickerplant.venue import COINM, USDM
 DATED_USDM = ("BTC", "ETH")
 PERPETUAL_COINM = ("BTC", "ETH", "BNB")
 DATED_COINM = (("BTC", "CURRENT_QUARTER"), ("BTC", "NEXT_QUARTER"), ("ETH", "CURRENT_QUARTER"))
-CONTRACT_USD = {"BTC": 100}
-"""USD per COIN-M contract; 10 where a coin is not named."""
 BOUNDS = (1 / 100, 60)
 """Lowest and highest price allowed, as multiples of the price at the start."""
 LARGEST_ORDER_USD = 50_000_000
@@ -176,7 +180,7 @@ def _coinm(
 ) -> Instrument:
     price = Scale(_decimals(coin.tick))
     tick, lowest, highest = _price_rules(coin, price)
-    contract_size = CONTRACT_USD.get(coin.name, 10)
+    contract_size = coin_contract_size(coin.name)
     largest = _round_units(LARGEST_ORDER_USD / contract_size)
     return Instrument(
         venue=COINM,
