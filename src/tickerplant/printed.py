@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, field
 
-from tickerplant.events import BookTicker, DepthUpdate, Level
+from tickerplant.events import BookTicker, DepthUpdate, Level, Trade
 from tickerplant.instrument import Instrument
 
 PrintedLevel: TypeAlias = tuple[str, str]
@@ -78,7 +78,36 @@ class PrintedDepth(Struct, frozen=True, gc=False):
         )
 
 
-Printed: TypeAlias = PrintedQuote | PrintedDepth
+class PrintedTrade(Struct, frozen=True, gc=False):
+    """`<symbol>@trade`."""
+
+    symbol: str = field(name="s")
+    event_time_ms: int = field(name="E")
+    trade_time_ms: int = field(name="T")
+    trade_id: int = field(name="t")
+    price: str = field(name="p")
+    quantity: str = field(name="q")
+    buyer_is_maker: bool = field(name="m")
+    origin: str = field(name="X", default="MARKET")
+
+    def event(self, instrument: Instrument) -> Trade:
+        """Return the trade in the units of `instrument`.
+
+        Raises:
+            ValueError: A number is no plain decimal, or has more decimals than the instrument.
+        """
+        return Trade(
+            self.symbol,
+            self.trade_id,
+            instrument.price.units[self.price],
+            instrument.quantity.units[self.quantity],
+            self.buyer_is_maker,
+            self.trade_time_ms,
+            self.origin,
+        )
+
+
+Printed: TypeAlias = PrintedQuote | PrintedDepth | PrintedTrade
 
 
 def level_units(instrument: Instrument, levels: list[PrintedLevel]) -> list[Level]:

@@ -19,7 +19,7 @@ from tickerplant.events import (
     Trade,
 )
 from tickerplant.instrument import Instrument, Scale, decimal_text
-from tickerplant.printed import PrintedDepth, PrintedQuote
+from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 
 TRADE = (
     b'{"e":"trade","E":1723161256322,"T":1723161256321,"s":"BTCUSDT","t":5266583935,'
@@ -69,7 +69,7 @@ BOTH = drawn(("btcusdt@bookTicker", TICKER), ("btcusd_perp@bookTicker", COINM_TI
 
 def in_units(said: object, instruments: dict[str, Instrument]) -> object:
     """Return what was said as an event in units, whether it came so or as it was printed."""
-    if isinstance(said, PrintedQuote | PrintedDepth):
+    if isinstance(said, PrintedQuote | PrintedDepth | PrintedTrade):
         return said.event(instruments[said.symbol])
     return said
 
@@ -175,7 +175,7 @@ def test_fields_of_other_years_are_passed_over_or_made_up_for() -> None:
     ("stream", "payload", "why"),
     [
         ("ethusdt@trade", TRADE.replace(b"BTC", b"ETH"), "unknown symbol"),
-        ("btcusdt@trade", TRADE.replace(b"61800.30", b"61800.305"), "more decimals"),
+        ("btcusdt@aggTrade", AGGREGATE.replace(b"84551.00", b"84551.005"), "more decimals"),
         ("btcusdt@trade", b'{"e":"trade","E":7}', "unknown form"),
     ],
 )

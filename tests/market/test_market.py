@@ -31,7 +31,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bars
 from tickerplant.market.market import KEPT_TRADES, WHOLE, Market
 from tickerplant.market.timers import Timers
-from tickerplant.printed import PrintedDepth, PrintedQuote
+from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import CURRENT, P2026Q1
 
 
@@ -187,7 +187,9 @@ def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(heard: boo
     scene.market.apply(PrintedQuote("BTCUSDT", 12, "?", "0.007", "3.00", "0.001", 5))
     assert scene.market.book.top(5) == ([(100, 7), (90, 1)], [(20_000, 1)])
     assert scene.market.book_ticker is None
-    assert (scene.market.book.unreadable, scene.market.unreadable) == (2, 1)
+    scene.market.apply(PrintedTrade("BTCUSDT", 5, 5, 1, "1.005", "0.001", buyer_is_maker=False))
+    assert not scene.market.trades
+    assert (scene.market.book.unreadable, scene.market.unreadable) == (2, 2)
 
 
 def test_aggregates_of_the_source_are_told_and_none_is_derived() -> None:

@@ -13,7 +13,7 @@ from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Event, Tra
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.plant import Plant
-from tickerplant.printed import PrintedDepth, PrintedQuote
+from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.recording import Flaw, Recording, merge
 from tickerplant.sources.player import FastestDepth, Player
 from tickerplant.sources.scan import scan
@@ -90,7 +90,7 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     for index, lines in merge([Recording(file.path, flaws.append) for file in found.files]):
         for _, raw in lines:
             for said in decoders[index].decode(raw)[3]:
-                if isinstance(said, PrintedQuote | PrintedDepth):
+                if isinstance(said, PrintedQuote | PrintedDepth | PrintedTrade):
                     rebuilt.take(said.event(instruments[said.symbol]))
                 else:
                     rebuilt.take(said)

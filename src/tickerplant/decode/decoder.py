@@ -20,13 +20,11 @@ from tickerplant.decode.readers import (
     Happening,
     Instruments,
     Read,
-    printed_kind,
     reader,
     snapshot,
     time_reader,
 )
 from tickerplant.errors import DecodeError
-from tickerplant.printed import Printed
 
 MAX_STREAMS = 1 << 16
 """Stream names whose readers are remembered; beyond, all are forgotten and made anew."""
@@ -76,6 +74,16 @@ def _always(_: str) -> bool:
     return True
 
 
+def payload_start(raw: bytes) -> int:
+    """Return where the payload begins, if `raw` is in the usual envelope."""
+    return raw.find(b'"', _NAME_AT) + _NECK_BYTES
+
+
+def envelope_of(stream: str) -> bytes:
+    """Return the usual envelope of a message of `stream`, up to the payload."""
+    return ENVELOPE + msgspec.json.encode(stream)[1:-1] + _NECK
+
+
 class Decoder:
     """Decodes the messages of one recording.
 
@@ -96,11 +104,8 @@ class Decoder:
         self._instruments = instruments
         self._applied = applied
         self._answered_symbol = answered_symbol
-        self._printing: dict[bytes, tuple[str, Callable[[bytes], Printed]]] = {}
-        """Stream and reader of messages that stay as they were printed, by the usual envelope up to
-        the payload."""
         self._streams: dict[bytes, tuple[str, Read]] = {}
-        """Stream and reader of the others."""
+        """Stream and reader by the usual envelope up to the payload."""
         self._read_time = time_reader()
         self._outline = JsonDecoder(Outline).decode
         self._outlines = JsonDecoder(list[Outline]).decode
@@ -112,15 +117,10 @@ class Decoder:
         Raises:
             DecodeError: it is not JSON, or nothing that a market says.
         """
-        start = raw.find(b'"', _NAME_AT) + _NECK_BYTES
-        payload, envelope = raw[start:-1], raw[:start]
+        start = payload_start(raw)
+        payload = raw[start:-1]
         try:
-            if envelope in self._printing:
-                stream, read_printed = self._printing[envelope]
-                printed = read_printed(payload)
-                if printed.symbol in self._instruments:
-                    return stream, payload, printed.event_time_ms, (printed,)
-            stream, read = self._streams[envelope]
+            stream, read = self._streams[raw[:start]]
             time_ms, events = read(payload)
         except (KeyError, ValueError):
             pass  # a new stream, another form or another symbol: look closely
@@ -129,18 +129,13 @@ class Decoder:
         return self._decode_any(raw)
 
     def _reader(self, stream: str) -> Read:
-        envelope = ENVELOPE + msgspec.json.encode(stream)[1:-1] + _NECK
+        envelope = envelope_of(stream)
         known = self._streams.get(envelope)
         if known is not None:
             return known[1]
         if len(self._streams) >= MAX_STREAMS:
             self._streams.clear()
-            self._printing.clear()
-        read = self._read_time
-        if self._applied(stream):
-            read = reader(stream, self._instruments)
-            if kind := printed_kind(stream):
-                self._printing[envelope] = stream, JsonDecoder(kind).decode
+        read = reader(stream, self._instruments) if self._applied(stream) else self._read_time
         self._streams[envelope] = stream, read
         return read
 

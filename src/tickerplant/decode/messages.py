@@ -11,19 +11,6 @@ from msgspec import Raw, Struct, field
 from tickerplant.printed import PrintedLevel
 
 
-class TradeMessage(Struct, gc=False):
-    """`<symbol>@trade`."""
-
-    symbol: str = field(name="s")
-    event_time_ms: int = field(name="E")
-    trade_time_ms: int = field(name="T")
-    trade_id: int = field(name="t")
-    price: str = field(name="p")
-    quantity: str = field(name="q")
-    buyer_is_maker: bool = field(name="m")
-    origin: str = field(name="X", default="MARKET")
-
-
 class AggregateTradeMessage(Struct, gc=False):
     """`<symbol>@aggTrade`."""
 

@@ -17,17 +17,15 @@ from tickerplant.decode.messages import (
     DepthAnswer,
     MarkPriceMessage,
     Timed,
-    TradeMessage,
 )
 from tickerplant.events import (
     AggregateTrade,
     BookSnapshot,
     Event,
     MarkPrice,
-    Trade,
 )
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_units
-from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, level_units
+from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade, level_units
 
 Instruments: TypeAlias = Mapping[str, Instrument]
 Happening: TypeAlias = Event | Printed
@@ -38,7 +36,7 @@ Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Happening, ...]]]
 def reader(stream: str, instruments: Instruments) -> Read:
     """Return the reader for the payloads of `stream`; of unknown ones only the time is read."""
     makers = {
-        "trade": _trades,
+        "trade": _printed(PrintedTrade),
         "aggTrade": _aggregate_trades,
         "bookTicker": _printed(PrintedQuote),
         "depth": _printed(PrintedDepth),
@@ -48,10 +46,12 @@ def reader(stream: str, instruments: Instruments) -> Read:
     return make(instruments) if make else time_reader()
 
 
-def printed_kind(stream: str) -> type[Printed] | None:
-    """Return what a message of `stream` is, if it stays as it was printed."""
-    kinds: dict[str, type[Printed]] = {"bookTicker": PrintedQuote, "depth": PrintedDepth}
-    return kinds.get(_kind(stream))
+PRINTED: Mapping[str, type[Printed]] = {
+    "trade": PrintedTrade,
+    "bookTicker": PrintedQuote,
+    "depth": PrintedDepth,
+}
+"""What messages of a stream of one symbol are that stay as they were printed."""
 
 
 def _kind(stream: str) -> str:
@@ -69,26 +69,6 @@ def time_reader() -> Read:
         if isinstance(message, list):
             return max((each.event_time_ms for each in message), default=0), ()
         return message.event_time_ms, ()
-
-    return read
-
-
-def _trades(instruments: Instruments) -> Read:
-    decode = Decoder(TradeMessage).decode
-
-    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
-        message = decode(payload)
-        instrument = instruments[message.symbol]
-        trade = Trade(
-            instrument.symbol,
-            message.trade_id,
-            instrument.price.units[message.price],
-            instrument.quantity.units[message.quantity],
-            message.buyer_is_maker,
-            message.trade_time_ms,
-            message.origin,
-        )
-        return message.event_time_ms, (trade,)
 
     return read
 

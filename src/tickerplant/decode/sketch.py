@@ -16,10 +16,9 @@ from msgspec.json import Decoder as JsonDecoder
 from tickerplant.decode.messages import (
     AggregateTradeMessage,
     Kline,
-    TradeMessage,
 )
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, coin_contract_size
-from tickerplant.printed import PrintedDepth, PrintedQuote
+from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.quarters import coded_delivery_ms, deliveries_ms
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -89,7 +88,7 @@ class Sketches(dict[str, Sketch]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._trade = JsonDecoder(TradeMessage).decode
+        self._trade = JsonDecoder(PrintedTrade).decode
         self._aggregate = JsonDecoder(AggregateTradeMessage).decode
         self._book_ticker = JsonDecoder(PrintedQuote).decode
         self._depth = JsonDecoder(PrintedDepth).decode

@@ -34,7 +34,7 @@ from tickerplant.market.candles import Candles
 from tickerplant.market.minutes import Minutes
 from tickerplant.market.past import Past
 from tickerplant.market.timers import AGGREGATE_RANK, Timers
-from tickerplant.printed import Printed, PrintedDepth, PrintedQuote
+from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import Profile
 
 KEPT_TRADES = 2000
@@ -88,7 +88,7 @@ class Market:
         self.book = OrderBook()
         self.book_sync = BookSync()
         self.unreadable = 0
-        """Printed quotes left out because they are not in the instrument's units."""
+        """Printed quotes and trades left out because they are not in the instrument's units."""
         self._quote: BookTicker | None = None
         self._printed_quote: PrintedQuote | None = None
         self.last_price = 0
@@ -109,6 +109,7 @@ class Market:
             BookTicker: self._set_quote,
             PrintedDepth: self._depth,
             PrintedQuote: self._print_quote,
+            PrintedTrade: self._print_trade,
             MarkPrice: self._mark,
             Liquidation: self._pass_on,
         }
@@ -123,6 +124,10 @@ class Market:
     def apply(self, event: Event | Printed) -> None:
         """Take `event` in, then tell it and everything that follows from it."""
         self._handlers[type(event)](event)
+
+    def applier(self, kind: type[Printed]) -> Callable[[Any], None]:
+        """Return what `apply` does with events of `kind`, for who has many of one kind."""
+        return self._handlers[kind]
 
     def counts(self, event: Event) -> bool:
         """Whether `event` is one that candles and statistics are made from."""
@@ -173,6 +178,14 @@ class Market:
                 if not self._aggregator_waits:
                     self._wait_for_aggregate()
         self._tell(self, trade)
+
+    def _print_trade(self, printed: PrintedTrade) -> None:
+        try:
+            trade = printed.event(self.instrument)
+        except ValueError:
+            self.unreadable += 1
+        else:
+            self._trade(trade)
 
     def _wait_for_aggregate(self) -> None:
         self._aggregator_waits = True

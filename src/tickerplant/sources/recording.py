@@ -164,6 +164,8 @@ class RecordingSource:
         for player in self._players:
             player.report_unapplied()
         for symbol, market in self._plant.markets.items():
+            if market.unreadable or market.book.unreadable:
+                self._warn(f"{symbol}: some numbers are not in the units of its first messages")
             if symbol not in self._depth:
                 continue
             if not market.book_live:
