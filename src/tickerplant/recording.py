@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from heapq import heapify, heappop, heapreplace
-from itertools import accumulate, islice
+from itertools import accumulate, islice, repeat
 from operator import lt
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
@@ -331,7 +331,8 @@ def _form_of(lines: list[bytes], path: str) -> _Parse:
 
 
 def _parse_ns(lines: list[bytes]) -> list[Line]:
-    return [(int(time), raw) for time, raw in [line.split(b" ", 1) for line in lines]]
+    cut = map(bytes.partition, lines, repeat(b" "))
+    return [(int(time), raw) for time, _, raw in cut]
 
 
 def _parse_units(unit_ns: int, lines: list[bytes]) -> list[Line]:

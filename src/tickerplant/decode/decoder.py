@@ -35,8 +35,9 @@ ANSWERS = "answers"
 ENVELOPE = b'{"stream":"'
 """How a message in the usual envelope begins."""
 _NECK = b'","data":'
-_NAME_AT = len(ENVELOPE)
-_NECK_BYTES = len(_NECK)
+NAME_AT = len(ENVELOPE)
+NECK_BYTES = len(_NECK)
+"""The payload in the usual envelope begins so many bytes after the quote that ends the name."""
 
 _ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
 _ASKED_DEPTH = re.compile(rb"https?://[^?\s]*/depth\?")
@@ -72,11 +73,6 @@ was recorded, without envelope.  The event time is `E`, 0 if there is none.
 
 def _always(_: str) -> bool:
     return True
-
-
-def payload_start(raw: bytes) -> int:
-    """Return where the payload begins, if `raw` is in the usual envelope."""
-    return raw.find(b'"', _NAME_AT) + _NECK_BYTES
 
 
 def envelope_of(stream: str) -> bytes:
@@ -117,7 +113,7 @@ class Decoder:
         Raises:
             DecodeError: it is not JSON, or nothing that a market says.
         """
-        start = payload_start(raw)
+        start = raw.find(b'"', NAME_AT) + NECK_BYTES
         payload = raw[start:-1]
         try:
             stream, read = self._streams[raw[:start]]

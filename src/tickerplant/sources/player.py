@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.json import Decoder as JsonDecoder
 
-from tickerplant.decode.decoder import ANSWERS, Decoder, envelope_of, payload_start
+from tickerplant.decode.decoder import ANSWERS, NAME_AT, NECK_BYTES, Decoder, envelope_of
 from tickerplant.decode.readers import PRINTED
 from tickerplant.errors import DecodeError
 from tickerplant.hub import Hub
@@ -108,9 +108,9 @@ class Player:
 
     def play(self, lines: Sequence[Line]) -> None:
         """Play `lines`: each moves the market's clock, is sent as it was, and is applied."""
-        lanes, advance, timers = self._lanes, self._plant.advance, self._plant.timers
+        lanes, timers = self._lanes, self._plant.timers
         for _, raw in lines:
-            start = payload_start(raw)
+            start = raw.find(b'"', NAME_AT) + NECK_BYTES
             lane = lanes.get(raw[:start])
             if lane is None:
                 self._play_any(raw)
@@ -125,7 +125,7 @@ class Player:
                 self._play_any(raw)
                 continue
             if printed.event_time_ms > timers.now_ms:
-                advance(printed.event_time_ms)
+                timers.advance(printed.event_time_ms)
             lane.pass_on(lane.stream, payload, raw)
             lane.apply(printed)
             lane.played += 1
