@@ -46,8 +46,8 @@ class Side:
         self.keys: list[int] = []
         """Keys in use; the best is the last."""
         self.levels: dict[int, Queue] = {}
-        self.changed: set[int] = set()
-        """Keys whose total changed since `MatchingEngine.changes` was last asked."""
+        self.changed: dict[int, int] = {}
+        """Totals of the keys that changed since `MatchingEngine.changes` was last asked."""
 
     def quantity(self, price: int) -> int:
         """Return the total resting at `price`."""
@@ -73,12 +73,13 @@ class Side:
 
     def take_changes(self) -> list[LevelChange]:
         """Return changed levels with their totals, best first, and forget that they changed."""
-        levels, sign, changed = self.levels, self.sign, self.changed
+        sign, changed = self.sign, self.changed
         if not changed:
             return []
-        keys = sorted(changed, reverse=True) if len(changed) > 1 else tuple(changed)
-        changed.clear()
-        return [(key * sign, levels[key].total if key in levels else 0) for key in keys]
+        self.changed = {}
+        if len(changed) == 1:
+            return [(key * sign, total) for key, total in changed.items()]
+        return [(key * sign, total) for key, total in sorted(changed.items(), reverse=True)]
 
     def top(self, limit: int) -> list[LevelChange]:
         """Return at most `limit` levels, best first."""
@@ -138,7 +139,7 @@ class MatchingEngine:
             traded = self._fill(queue, key * side.sign, quantity, fills)
             quantity -= traded
             self.update_id += UPDATE_STEP
-            side.changed.add(key)
+            side.changed[key] = queue.total
             if not queue.total:
                 side.remove(key)
         return fills
@@ -202,7 +203,7 @@ class MatchingEngine:
             left -= size
         queue.total -= quantity
         self.update_id += UPDATE_STEP
-        side.changed.add(key)
+        side.changed[key] = queue.total
         if not queue.total:
             side.remove(key)
         return quantity
@@ -212,7 +213,9 @@ class MatchingEngine:
 
         Nothing happens where an order of that price would trade.
         """
-        more = quantity - (self.bids if buy else self.asks).quantity(price)
+        side, key = (self.bids, price) if buy else (self.asks, -price)
+        queue = side.levels.get(key)
+        more = quantity - queue.total if queue else quantity
         if more > 0:
             self.post(buy, price, more)
         elif more < 0:
@@ -236,7 +239,7 @@ class MatchingEngine:
         queue.total += quantity
         self.orders[order_id] = key
         self.update_id += UPDATE_STEP
-        side.changed.add(key)
+        side.changed[key] = queue.total
         return order_id
 
     def _fill(self, queue: Queue, price: int, quantity: int, fills: list[Fill]) -> int:
@@ -269,7 +272,7 @@ class MatchingEngine:
             queue.orders[order_id] = size - quantity
         queue.total -= quantity
         self.update_id += UPDATE_STEP
-        side.changed.add(key)
+        side.changed[key] = queue.total
         if not queue.total:
             side.remove(key)
         return quantity
