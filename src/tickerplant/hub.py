@@ -79,7 +79,8 @@ class Channel:
         if self.raw:
             self._put(self.raw, text_frame(payload))
         if self.combined:
-            self._put(self.combined, text_frame(combined or b"%b%b}" % (self._prefix, payload)))
+            frame = text_frame(combined or b"%b%b}" % (self._prefix, payload))
+            self._put(self.combined, frame)
 
 
 class Hub:

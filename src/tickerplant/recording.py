@@ -111,7 +111,8 @@ class Recording:
         self._report = report
         self._parse: _Parse | None = None
         self._line_number = 0
-        self._offset_bytes = 0
+        self.text_bytes = 0
+        """How much (decompressed) text has been read."""
         self._latest_ns = 0
         self._torn = ""
 
@@ -154,7 +155,7 @@ class Recording:
             reason = self._torn or "nothing in it"
             raise RecordingError(self.path, f"{reason}, expected {EXPECTED}")
         if self._torn:
-            self._report(Flaw(self.path, self._line_number + 1, self._offset_bytes, self._torn))
+            self._report(Flaw(self.path, self._line_number + 1, self.text_bytes, self._torn))
 
     def _read(self, text: bytes) -> list[Line]:
         """Turn whole lines into a batch; the lines that are none are skipped and counted."""
@@ -170,14 +171,14 @@ class Recording:
         except ValueError:
             batch = self._read_singly(lines, self._parse)
         self._line_number += len(lines)
-        self._offset_bytes += len(text)
+        self.text_bytes += len(text)
         self.lines += len(batch)
         return self._in_time(batch)
 
     def _read_singly(self, lines: list[bytes], parse: _Parse) -> list[Line]:
         """Parse line by line, because some line of the batch is bad."""
         batch: list[Line] = []
-        offset_bytes = self._offset_bytes
+        offset_bytes = self.text_bytes
         for number, line in enumerate(lines, self._line_number + 1):
             try:
                 batch += parse([line])

@@ -52,14 +52,14 @@ def _speed_ms(stream: str) -> int:
 class _Lane:
     """The way of a stream's usual messages: nothing about them is looked up a second time."""
 
-    __slots__ = ("apply", "kind", "pass_on", "played", "read", "stream", "symbol")
+    __slots__ = ("apply", "channels", "kind", "played", "read", "stream", "symbol")
 
     def __init__(self, stream: str, kind: type[Printed], market: Market, hub: Hub) -> None:
         self.stream = stream
         self.kind = kind
         self.symbol = market.symbol
         self.read: Callable[[bytes], Printed] = JsonDecoder(kind).decode
-        self.pass_on = hub.pass_on
+        self.channels = hub.channels
         self.apply = market.applier(kind)
         self.played = 0
 
@@ -126,7 +126,9 @@ class Player:
                 continue
             if printed.event_time_ms > timers.now_ms:
                 timers.advance(printed.event_time_ms)
-            lane.pass_on(lane.stream, payload, raw)
+            channel = lane.channels.get(lane.stream)
+            if channel is not None:
+                channel.send(payload, raw)
             lane.apply(printed)
             lane.played += 1
         for lane in lanes.values():

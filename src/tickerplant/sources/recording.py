@@ -25,7 +25,9 @@ from tickerplant.sources.scan import Scan
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 
 SLICE_MESSAGES = 2_000
-"""Messages played without a turn of the event loop."""
+"""Most messages played without a turn of the event loop."""
+SLICE_BYTES = 1 << 19
+"""Text played without a turn, more or less: far less than a subscriber may leave unread."""
 LONGEST_WAIT_S = 1.0
 """The source wakes so often while a recording is quiet."""
 
@@ -109,12 +111,13 @@ class RecordingSource:
     async def _play_freely(
         self, runs: Iterator[tuple[int, list[Line]]], readers: Readers, progress: Progress
     ) -> None:
-        played = 0
+        played, turned_bytes = 0, 0
         for index, lines in runs:
             self._play(index, lines)
             played += len(lines)
-            if played >= SLICE_MESSAGES:
-                played = 0
+            text_bytes = sum(recording.text_bytes for recording in self._recordings)
+            if played >= SLICE_MESSAGES or text_bytes - turned_bytes >= SLICE_BYTES:
+                played, turned_bytes = 0, text_bytes
                 await asyncio.sleep(0)  # the server flushes
                 if readers.congested:
                     await readers.wait_clear()
