@@ -21,7 +21,7 @@ from tickerplant.simulation.sizes import Sizes
 from tickerplant.simulation.temper import Temper, usd_quantity
 
 MINUTE_DAYS = 7
-HOUR_DAYS = 90
+HOUR_DAYS = 250
 LAST_TRADES = 1000
 LONGEST_TAIL_MS = 15 * MINUTE_MS
 TRADES_PER_ORDER = 3.6
