@@ -72,7 +72,7 @@ def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
         bars, opened_ms = bars[telling], opened_ms[telling]
         starts = np.flatnonzero(np.diff(opened_ms, prepend=opened_ms[0] - 1))
     ends = np.append(starts[1:], len(bars)) - 1
-    merged = np.add.reduceat(bars, starts, axis=0)
+    merged: Bars = np.add.reduceat(bars, starts, axis=0)
     merged[:, OPEN_TIME] = opened_ms[starts]
     merged[:, OPEN] = bars[starts, OPEN]
     merged[:, HIGH] = np.maximum.reduceat(bars[:, HIGH], starts)

@@ -221,8 +221,8 @@ class Minutes:
         self._window_value = int(window[:, TURNOVER].sum())
         if len(traded):
             self._window_open = int(traded[0, OPEN])
-            self._window_high = int(traded[:, HIGH].max())
-            self._window_low = int(traded[:, LOW].min())
+            self._window_high = int(np.max(traded[:, HIGH]))
+            self._window_low = int(np.min(traded[:, LOW]))
             self._window_first_id = int(traded[0, FIRST_TRADE_ID])
             self._window_last_id = int(traded[-1, LAST_TRADE_ID])
 
