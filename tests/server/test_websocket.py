@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 from typing import Any
 
 import pytest
+import structlog
 from loopback import START_MS, UPGRADE, ask, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
+from tickerplant import logs
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
 
@@ -393,3 +396,18 @@ async def test_stopping_says_going_away() -> None:
         await house.server.stop()
         assert await closed(client) == (1001, "Server shutdown")
         assert house.server.urls == {}
+
+
+@looped
+async def test_keys_and_signatures_of_a_request_do_not_reach_the_log() -> None:
+    written = io.StringIO()
+    logs.configure("text", "info", written)
+    try:
+        async with loopback() as house, house.connect("/ws-fapi/v1") as client:
+            request = {"id": 1, "method": "session.logon", "params": {"apiKey": "OPENSESAME"}}
+            await client.send(json.dumps(request))
+            await client.recv()
+    finally:
+        structlog.reset_defaults()
+    assert "reply -2015" in written.getvalue(), "the complaint is logged"
+    assert "OPENSESAME" not in written.getvalue()

@@ -257,7 +257,7 @@ class WebSocketConnection(asyncio.Protocol):
                     self._wire.send_text(text)
                     if code is not None:
                         self._endpoint.complaints.add(
-                            f"reply {code}", f"{self.identity} < {message[:200]!r}", code=code
+                            f"reply {code}", f"{self.identity} < {self._shown(message)}", code=code
                         )
                 case Subscribe(names=names):
                     self._subscribe(names)
@@ -273,6 +273,12 @@ class WebSocketConnection(asyncio.Protocol):
                     )
                     self.close(reason)
         self._send_pending()
+
+    def _shown(self, message: bytes) -> str:
+        """Return what may be logged of a message: API requests can carry keys and signatures."""
+        if isinstance(self._session, ApiSession):
+            return f"a request of {len(message)} bytes"
+        return repr(message[:200])
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
         """Hear `names`; those that stay silent are noted, not refused."""
