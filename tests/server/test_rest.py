@@ -116,6 +116,14 @@ async def test_over_the_budget_429_and_then_418_each_with_retry_after() -> None:
 
 
 @looped
+async def test_clients_are_told_the_budget_that_is_kept() -> None:
+    async with loopback(replace(LIMITS, request_weight_per_minute=77)) as house:
+        for path, venue in (("/fapi/v1/exchangeInfo", USDM), ("/dapi/v1/exchangeInfo", COINM)):
+            rules = (await house.get(path, venue)).json["rateLimits"]
+            assert rules[0]["limit"] == 77
+
+
+@looped
 @pytest.mark.parametrize(("profile", "used"), [(P2026Q1, 1), (CURRENT, 2)])
 async def test_venues_share_a_budget_since_they_were_integrated(
     profile: Profile, used: int

@@ -9,6 +9,9 @@ from tickerplant.market.timers import Timers
 from tickerplant.profile import Profile
 from tickerplant.venue import Venue
 
+REQUEST_WEIGHT_PER_MINUTE = 2400
+"""The exchange's budget of request weight; the limits table takes its default from here."""
+
 
 class Markets:
     """Every market of `venue`, by symbol, in the order of their instruments."""
@@ -17,6 +20,8 @@ class Markets:
         self.venue = venue
         self.profile = profile
         self.by_symbol: dict[str, Market] = {}
+        self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE
+        """What one address may ask for, as clients are told; who serves under other limits says so."""
         self._timers = timers
 
     @property

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.market.markets import REQUEST_WEIGHT_PER_MINUTE
 
 CONNECTION_PAGE = "USDⓈ-M market-stream connection page"
 API_PAGE = "WebSocket API general information page"
@@ -84,7 +85,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 30_000
     request_weight_per_minute: Annotated[
         int, About("weight/min", "Request weight of one address, REST and API together.", API_PAGE)
-    ] = 2400
+    ] = REQUEST_WEIGHT_PER_MINUTE
     handshake_weight: Annotated[
         int, About("weight", "Weight of opening a WebSocket API connection.", API_PAGE, 0)
     ] = 5

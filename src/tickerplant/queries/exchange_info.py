@@ -24,7 +24,6 @@ class Rule(Struct, frozen=True, rename="camel"):
 
 
 # REST general information pages, and the `rateLimits` production lists.
-REQUEST_WEIGHT = Rule("REQUEST_WEIGHT", "MINUTE", 1, 2400)
 ORDERS_PER_MINUTE = Rule("ORDERS", "MINUTE", 1, 1200)
 ORDERS_PER_TEN_SECONDS = Rule("ORDERS", "SECOND", 10, 300)
 
@@ -159,7 +158,7 @@ def exchange_info(markets: Markets) -> ExchangeInfo:
     return ExchangeInfo(
         server_time=markets.now_ms,
         futures_type="U_MARGINED",
-        rate_limits=(REQUEST_WEIGHT, ORDERS_PER_MINUTE, ORDERS_PER_TEN_SECONDS),
+        rate_limits=(_weight(markets), ORDERS_PER_MINUTE, ORDERS_PER_TEN_SECONDS),
         assets=tuple(Asset(asset) for asset in margins),
         symbols=_symbols(instruments),
     )
@@ -169,9 +168,13 @@ def coin_exchange_info(markets: Markets) -> ExchangeInfo:
     """Return the rules of COIN-M and all its symbols."""
     return ExchangeInfo(
         server_time=markets.now_ms,
-        rate_limits=(REQUEST_WEIGHT, ORDERS_PER_MINUTE),
+        rate_limits=(_weight(markets), ORDERS_PER_MINUTE),
         symbols=_symbols(tuple(market.instrument for market in markets)),
     )
+
+
+def _weight(markets: Markets) -> Rule:
+    return Rule("REQUEST_WEIGHT", "MINUTE", 1, markets.request_weight_per_minute)
 
 
 @lru_cache(maxsize=8)

@@ -96,6 +96,8 @@ class Server:
         budgets = {venue: Budget(limits, enforced=enforce_weights) for venue in VENUES}
         if plant.profile.shared_budget:
             budgets = dict.fromkeys(VENUES, budgets[VENUES[0]])
+        for markets in plant.venues.values():
+            markets.request_weight_per_minute = limits.request_weight_per_minute
         self._endpoints = [
             Endpoint(
                 venue=venue,
