@@ -15,7 +15,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
     {"errors"},
     {"venue"},
-    {"instrument", "events", "profile", "frames", "quarters"},
+    {"instrument", "profile", "frames", "quarters"},
+    {"events"},
     {"printed"},
     {"market", "simulation", "recording", "decode"},
     {"streams", "queries"},

@@ -165,6 +165,15 @@ class Hub:
         self.messages_sent += len(frames) * len(members)
         self.bytes_sent += len(data) * len(members)
 
+    def relist(self) -> None:
+        """Follow other contracts where a name means another one since contracts have changed."""
+        for channel in self.channels.values():
+            publisher = channel.publisher
+            if publisher is not None:
+                self._unlisten(publisher)
+                publisher.follow()
+                self._listen(publisher)
+
     def deliver(self, name: str) -> None:
         """Expect the messages of the stream `name` from the source; make none any more."""
         self.verbatim.add(name)
@@ -227,11 +236,7 @@ class Hub:
         if resolved is None:
             return None if name in self.verbatim else UNKNOWN_STREAM
         stream, args = resolved
-        if (
-            name not in self.verbatim
-            and "symbol" in args
-            and args["symbol"].upper() not in self.markets.by_symbol
-        ):
+        if name not in self.verbatim and not stream.about(self.markets, args):
             return UNKNOWN_SYMBOL
         split = self.strict_routing and self.markets.profile.splits_routes(self.markets.venue)
         return WRONG_ROUTE if split and stream.route != (route or "public") else None
@@ -273,18 +278,23 @@ class Hub:
         resolved = resolve(self.markets.venue, name)
         if name in self.verbatim or resolved is None:
             return channel
-        stream, args = resolved
-        if "symbol" in args:
-            markets = [self.markets.by_symbol[args["symbol"].upper()]]
-        else:
-            markets = list(self.markets)
-        venue = self.markets.venue
-        publisher = Publisher(stream, args, venue, markets, self.timers, channel.send)
-        channel.publisher = publisher
-        for kind in stream.on:
+        channel.publisher = Publisher(*resolved, self.markets, self.timers, channel.send)
+        self._listen(channel.publisher)
+        return channel
+
+    def _listen(self, publisher: Publisher) -> None:
+        for kind in publisher.stream.on:
             by_topic = self._listeners.setdefault(kind, {})
             by_topic.setdefault(publisher.topic, []).append(publisher)
-        return channel
+
+    def _unlisten(self, publisher: Publisher) -> None:
+        for kind in publisher.stream.on:
+            by_topic = self._listeners[kind]
+            by_topic[publisher.topic].remove(publisher)
+            if not by_topic[publisher.topic]:
+                del by_topic[publisher.topic]
+            if not by_topic:
+                del self._listeners[kind]
 
     def _close_channel(self, channel: Channel) -> None:
         del self.channels[channel.name]
@@ -296,13 +306,7 @@ class Hub:
         if publisher is None:
             return
         publisher.stop()
-        for kind in publisher.stream.on:
-            by_topic = self._listeners[kind]
-            by_topic[publisher.topic].remove(publisher)
-            if not by_topic[publisher.topic]:
-                del by_topic[publisher.topic]
-            if not by_topic:
-                del self._listeners[kind]
+        self._unlisten(publisher)
 
 
 def _nothing() -> None:

@@ -20,6 +20,8 @@ REMEMBERED = 1 << 16
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 """The delivery date the exchange gives to contracts that have none."""
 
+TRADIFI_PERPETUAL = "TRADIFI_PERPETUAL"
+
 RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
 
@@ -121,7 +123,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
     symbol: str
     pair: str
     contract_type: str
-    """`PERPETUAL`, `CURRENT_QUARTER` or `NEXT_QUARTER`."""
+    """`PERPETUAL`, `TRADIFI_PERPETUAL`, `CURRENT_QUARTER` or `NEXT_QUARTER`."""
     base_asset: str
     quote_asset: str
     margin_asset: str
@@ -141,14 +143,24 @@ class Instrument(Struct, frozen=True, kw_only=True):
     onboard_date_ms: int = 0
     delivery_date_ms: int = PERPETUAL_DELIVERY_MS
     status: str = "TRADING"
+    """`PENDING_TRADING`, `TRADING`, `SETTLING`, `DELIVERING`, `DELIVERED`, `CLOSE`."""
+    underlying_type: str = "COIN"
+    """`COIN`, `INDEX`, `EQUITY`, `COMMODITY`."""
     sub_types: tuple[str, ...] = ()
     """Kinds of underlying, such as `PoW` or `Layer-1`."""
     funding_interval_hours: int = 8
+    funding_cap: int = 2_000_000
+    """Largest amount of a funding rate, in integers of 10^-8."""
 
     @property
     def perpetual(self) -> bool:
         """Whether the contract never expires and therefore pays funding."""
         return self.delivery_date_ms == PERPETUAL_DELIVERY_MS
+
+    @property
+    def tradfi(self) -> bool:
+        """Whether what is traded has trading sessions: shares, metals and the like."""
+        return self.contract_type == TRADIFI_PERPETUAL
 
     @property
     def turnover_decimals(self) -> int:

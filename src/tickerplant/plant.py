@@ -8,9 +8,21 @@ waits for anything.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from tickerplant.events import AggregateTrade, BookTicker, DepthUpdate, Event, MarkPrice, Trade
+from tickerplant.events import (
+    AggregateTrade,
+    AssetIndex,
+    BookTicker,
+    ContractChanged,
+    Delivered,
+    DepthUpdate,
+    Event,
+    InsuranceFund,
+    MarkPrice,
+    Trade,
+)
 from tickerplant.hub import Hub
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import MINUTE_MS
@@ -20,8 +32,10 @@ from tickerplant.market.timers import MINUTE_RANK, Timers, next_on_grid
 from tickerplant.printed import Printed
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.streams import resolve
-from tickerplant.venue import VENUES
+from tickerplant.venue import USDM, VENUES
 
+GONE = frozenset({"DELIVERED", "CLOSE"})
+"""The status of contracts that are listed no longer."""
 _KINDS = {
     "trade": Trade,
     "aggTrade": AggregateTrade,
@@ -60,22 +74,24 @@ class Plant:
         self.published: Counter[type] = Counter()
         """Events published so far, by kind."""
         self._delivered: defaultdict[str, set[type]] = defaultdict(set)
+        self._reserved_snapshot_ids = reserved_snapshot_ids
         for venue in VENUES:
             markets = Markets(venue, profile, self.timers)
             self.venues[venue.name] = markets
             self.hubs[venue.name] = Hub(markets, self.timers, strict_routing=strict_routing)
+        if profile.merged_universe:
+            for markets in self.venues.values():
+                others = (each for each in self.venues.values() if each is not markets)
+                markets.others = tuple(others)
+        self._of_venue: dict[type, Callable[[Any], None]] = {
+            ContractChanged: self._change_contract,
+            Delivered: self._add_delivery,
+            AssetIndex: self.venues[USDM.name].set_asset_index,
+            InsuranceFund: self.venues[USDM.name].set_insurance_fund,
+        }
+        """Who takes the events that are not about one listed contract alone."""
         for instrument in instruments:
-            venue_name = instrument.venue.name
-            market = Market(
-                instrument,
-                profile,
-                self.timers,
-                self.hubs[venue_name].feed,
-                self.hubs[venue_name].listens,
-                reserved_snapshot_ids=reserved_snapshot_ids,
-            )
-            self.markets[instrument.symbol] = market
-            self.venues[venue_name].by_symbol[instrument.symbol] = market
+            self._list(instrument)
         self.timers.at(next_on_grid(start_ms, MINUTE_MS), MINUTE_RANK, self._end_minute)
 
     @property
@@ -85,8 +101,13 @@ class Plant:
 
     def publish(self, event: Event | Printed) -> None:
         """Apply one event to its market and tell it, with what it causes, to who listens."""
-        self.published[type(event)] += 1
-        self.markets[event.symbol].apply(event)
+        kind = type(event)
+        self.published[kind] += 1
+        take = self._of_venue.get(kind)
+        if take is None:
+            self.markets[event.symbol].apply(event)
+        else:
+            take(event)
 
     def advance(self, now_ms: int) -> None:
         """Let market time reach `now_ms`: whatever is due by then happens, in order."""
@@ -114,7 +135,58 @@ class Plant:
             for symbol in [args["symbol"].upper()] if "symbol" in args else markets.by_symbol:
                 self._delivered[symbol].add(kind)
 
+    def _list(self, instrument: Instrument) -> Market:
+        """Open the market of a contract."""
+        markets = self.venues[instrument.venue.name]
+        hubs = [self.hubs[instrument.venue.name]]
+        hubs += [self.hubs[each.venue.name] for each in markets.others]
+        market = Market(
+            instrument,
+            self.profile,
+            self.timers,
+            hubs[0].feed if len(hubs) == 1 else _feed_all(hubs),
+            hubs[0].listens if len(hubs) == 1 else _any_listens(hubs),
+            reserved_snapshot_ids=self._reserved_snapshot_ids,
+        )
+        self.markets[instrument.symbol] = market
+        markets.by_symbol[instrument.symbol] = market
+        return market
+
+    def _change_contract(self, change: ContractChanged) -> None:
+        """Tell the change; open the market of a new contract, close that of one that is gone."""
+        symbol = change.symbol
+        market = self.markets.get(symbol) or self._list(change.instrument)
+        market.apply(change)
+        if change.instrument.status in GONE:
+            del self.markets[symbol]
+            del self.venues[change.instrument.venue.name].by_symbol[symbol]
+        for hub in self.hubs.values():
+            hub.relist()
+
+    def _add_delivery(self, delivered: Delivered) -> None:
+        venue = self.markets[delivered.symbol].instrument.venue
+        self.venues[venue.name].add_delivery(delivered)
+
     def _end_minute(self, minute_ms: int) -> None:
         for market in self.markets.values():
             market.roll(minute_ms)
         self.timers.at(minute_ms + MINUTE_MS, MINUTE_RANK, self._end_minute)
+
+
+def _feed_all(hubs: Sequence[Hub]) -> Callable[[Market, Event], None]:
+    """Return what tells an event to every one of `hubs`."""
+
+    def tell(market: Market, event: Event) -> None:
+        for hub in hubs:
+            hub.feed(market, event)
+
+    return tell
+
+
+def _any_listens(hubs: Sequence[Hub]) -> Callable[[type, str], bool]:
+    """Return what tells whether any of `hubs` follows a kind of events of a symbol."""
+
+    def listens(kind: type, symbol: str) -> bool:
+        return any(hub.listens(kind, symbol) for hub in hubs)
+
+    return listens

@@ -28,6 +28,27 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Both venues charge one budget of request weight (integration notice, 2026-06-30)."""
     unfunded_rate: str | None
     """How a contract without funding prints its rate; None leaves it to the venue's row."""
+    merged_universe: bool
+    """All-market streams list the contracts of both venues on both hosts, and mark prices and
+    candles of either venue may be had on the other's host (integration notice, 2026-06-30)."""
+    tradfi_apart: bool
+    """`!markPrice@arr` tells contracts with trading sessions in a frame of their own (documented
+    by 2026-05)."""
+    largest_liquidation: tuple[str, ...]
+    """Names of the venues that tell the largest liquidation of a second, and not the latest
+    (USDⓈ-M since 2026-04-14)."""
+    settlement_asset_indices: bool
+    """The settlement assets of COIN-M have asset indices too (2026-06-30)."""
+    session_markets: tuple[str, ...]
+    """The markets whose trading sessions are told."""
+    funding_rate_type: bool
+    """Past funding rates say of what type they are, on both venues with the mark price
+    (2026-07-28)."""
+    funding_info_complete: bool
+    """`fundingInfo` lists every contract that pays funding, with the time of the last change, and
+    not only those with a cap, floor or interval of their own."""
+    weighted_constituents: bool
+    """COIN-M tells price and weight of the constituents of an index (2026-06-30)."""
 
     def carries_pair(self, venue: Venue) -> bool:
         """Whether events of `venue` have the pair beside the symbol."""
@@ -45,6 +66,14 @@ class Profile(Struct, frozen=True, kw_only=True):
         """Whether a stream of `venue` is delivered on one of its paths only."""
         return venue.routed and self.split_routes
 
+    def tells_largest_liquidation(self, venue: Venue) -> bool:
+        """Whether the largest liquidation of a second is told, and not the latest."""
+        return venue.name in self.largest_liquidation
+
+    def weighs_constituents(self, venue: Venue) -> bool:
+        """Whether the constituents of an index have a price and a weight."""
+        return self.weighted_constituents or not venue.inverse
+
     def rate_without_funding(self, venue: Venue) -> str:
         """Return what mark prices of `venue` print where a contract pays no funding."""
         return venue.unfunded_rate if self.unfunded_rate is None else self.unfunded_rate
@@ -61,6 +90,14 @@ P2026Q1 = Profile(
     base_turnover_decimals=8,
     shared_budget=False,
     unfunded_rate=None,
+    merged_universe=False,
+    tradfi_apart=False,
+    largest_liquidation=(),
+    settlement_asset_indices=False,
+    session_markets=("EQUITY", "COMMODITY"),
+    funding_rate_type=False,
+    funding_info_complete=False,
+    weighted_constituents=False,
 )
 P2026Q2 = Profile(
     name="2026q2",
@@ -73,6 +110,14 @@ P2026Q2 = Profile(
     base_turnover_decimals=8,
     shared_budget=False,
     unfunded_rate=None,
+    merged_universe=False,
+    tradfi_apart=True,
+    largest_liquidation=("usdm",),
+    settlement_asset_indices=False,
+    session_markets=("EQUITY", "COMMODITY"),
+    funding_rate_type=False,
+    funding_info_complete=False,
+    weighted_constituents=False,
 )
 CURRENT = Profile(
     name="current",
@@ -85,6 +130,14 @@ CURRENT = Profile(
     base_turnover_decimals=1,
     shared_budget=True,
     unfunded_rate="0.00000000",
+    merged_universe=True,
+    tradfi_apart=True,
+    largest_liquidation=("usdm",),
+    settlement_asset_indices=True,
+    session_markets=("EQUITY", "COMMODITY", "KR_EQUITY", "HK_EQUITY", "CN_EQUITY"),
+    funding_rate_type=True,
+    funding_info_complete=True,
+    weighted_constituents=True,
 )
 
 PROFILES = {profile.name: profile for profile in (P2026Q1, P2026Q2, CURRENT)}

@@ -119,7 +119,7 @@ def add(minutes: Minutes, each: Trade) -> None:
 def test_candles_of_every_interval_equal_a_recount_of_the_trades(
     tape: list[Trade], interval: str
 ) -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     assert candles.running(interval) is None, "there is no candle before the first trade"
     for number, each in enumerate(tape):
@@ -140,7 +140,7 @@ def test_a_candle_ends_once_on_its_boundary_and_equals_its_trades(
 ) -> None:
     if not tape:
         return
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     boundaries = {
         next_open_time(interval, open_time(interval, each.trade_time_ms)) for each in tape
@@ -162,10 +162,10 @@ def test_a_candle_ends_once_on_its_boundary_and_equals_its_trades(
 def test_a_past_continues_without_a_seam(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
     history = History(now_ms)
-    minutes = Minutes(BTCUSDT, now_ms)
+    minutes = Minutes(BTCUSDT.turnover, now_ms)
     candles = Candles(minutes)
     minutes.load(history.day)
-    candles.load(history)
+    candles.load(history, int(history.day[0, OPEN_TIME]) if len(history.day) else 0)
     lived = history.reaches(interval)
     for step in range(4):
         expected = longer(interval, np.concatenate([lived, minutes.running]))
@@ -181,10 +181,10 @@ def test_a_past_continues_without_a_seam(interval: str) -> None:
 def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
     history = History(now_ms)
-    minutes = Minutes(BTCUSDT, now_ms)
+    minutes = Minutes(BTCUSDT.turnover, now_ms)
     candles = Candles(minutes)
     minutes.load(history.day)
-    candles.load(history)
+    candles.load(history, int(history.day[0, OPEN_TIME]) if len(history.day) else 0)
     before = candles.rows(interval, None, None, EVERYTHING)
     minute_ms = now_ms // MINUTE_MS * MINUTE_MS
     for _ in range(KEPT_MINUTES // 1440 + 1):
@@ -210,7 +210,7 @@ def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval
 def test_rows_are_selected_by_their_open_time(
     interval: str, start: int | None, end: int | None, limit: int
 ) -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     for number in range(60):
         add(minutes, trade(number, START_MS + number * MINUTE_MS, 100 + number % 9))
@@ -228,7 +228,7 @@ def test_rows_are_selected_by_their_open_time(
 
 
 def test_there_are_no_rows_before_the_first_trade() -> None:
-    candles = Candles(Minutes(BTCUSDT, START_MS))
+    candles = Candles(Minutes(BTCUSDT.turnover, START_MS))
     assert candles.rows("1h", None, None, 10).tolist() == NO_BARS.tolist()
     assert candles.ended("1m", START_MS) is None
 

@@ -23,13 +23,16 @@ from tickerplant.events import (
     BookTicker,
     DepthUpdate,
     Event,
+    FundingPaid,
     Liquidation,
+    Positioning,
     Trade,
     WindowMoved,
 )
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bars
-from tickerplant.market.market import KEPT_TRADES, WHOLE, Market
+from tickerplant.market.market import WHOLE, Market
+from tickerplant.market.tape import KEPT_AGGREGATES, KEPT_TRADES
 from tickerplant.market.timers import Timers
 from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import CURRENT, P2026Q1
@@ -99,6 +102,18 @@ class Past:
 
     def days(self) -> Bars:
         return NO_BARS
+
+    @property
+    def marks(self) -> Past:
+        return self
+
+    indices = premiums = marks
+
+    def fundings(self) -> list[FundingPaid]:
+        return []
+
+    def positions(self) -> list[Positioning]:
+        return []
 
 
 def test_what_is_given_is_told_and_then_what_follows_from_it() -> None:
@@ -238,11 +253,11 @@ def test_old_trades_are_forgotten() -> None:
     scene = Scene()
     for number in range(KEPT_TRADES + 5):
         scene.market.apply(trade(number, START_MS, 100 + number % 2))
-    assert [each.trade_id for each in (scene.market.trades[0], scene.market.trades[-1])] == [
+    assert [each.trade_id for each in scene.market.trades][:: KEPT_TRADES - 1] == [
         5,
         KEPT_TRADES + 4,
     ]
-    assert len(scene.market.aggregates) == KEPT_TRADES
+    assert len(scene.market.aggregates) == KEPT_AGGREGATES
 
 
 @given(tapes(max_size=25), st.integers(0, 25), st.integers(0, 200))

@@ -67,7 +67,7 @@ def naive_day(instrument: Instrument, tape: list[Trade], now_ms: int) -> Statist
 def test_statistics_equal_a_recount_of_all_trades_at_any_moment(
     instrument: Instrument, tape: list[Trade], looks: list[int]
 ) -> None:
-    minutes = Minutes(instrument, START_MS)
+    minutes = Minutes(instrument.turnover, START_MS)
     moments = sorted({*(START_MS + each for each in looks), *(t.trade_time_ms for t in tape)})
     done: list[Trade] = []
     for now_ms in moments:
@@ -82,7 +82,7 @@ def test_statistics_equal_a_recount_of_all_trades_at_any_moment(
 
 @given(tapes())
 def test_closed_minutes_equal_a_recount_and_have_no_holes(tape: list[Trade]) -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     play(minutes, tape)
     if not tape:
         assert len(minutes.closed) == len(minutes.running) == 0, "nothing before the first trade"
@@ -98,7 +98,7 @@ def test_closed_minutes_equal_a_recount_and_have_no_holes(tape: list[Trade]) -> 
 
 @pytest.mark.parametrize("ahead", [1, 59, 1439, 1440, 1441, 1442, 3000])
 def test_one_long_roll_is_the_same_as_many_short_ones(ahead: int) -> None:
-    jumped, stepped = Minutes(BTCUSDT, START_MS), Minutes(BTCUSDT, START_MS)
+    jumped, stepped = Minutes(BTCUSDT.turnover, START_MS), Minutes(BTCUSDT.turnover, START_MS)
     for minutes in (jumped, stepped):
         add(minutes, trade(1, START_MS, 100, 7))
         minutes.roll(START_MS + MINUTE_MS)
@@ -111,7 +111,7 @@ def test_one_long_roll_is_the_same_as_many_short_ones(ahead: int) -> None:
 
 
 def test_the_window_drops_a_minute_when_it_is_a_day_and_a_minute_old() -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
     minutes.roll(START_MS + MINUTE_MS)
     add(minutes, trade(2, START_MS + MINUTE_MS, 90, 5))
@@ -131,7 +131,7 @@ def test_the_window_drops_a_minute_when_it_is_a_day_and_a_minute_old() -> None:
 
 
 def test_rolling_backwards_or_nowhere_changes_nothing() -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS))
     before = minutes.statistics()
     assert not minutes.roll(START_MS)
@@ -141,7 +141,7 @@ def test_rolling_backwards_or_nowhere_changes_nothing() -> None:
 
 
 def test_an_aggregate_counts_as_many_trades_as_it_has() -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     minutes.add(100, 9, True, 5, 8)
     row = minutes.running[0].tolist()
     assert NaiveBar(*row).trades == 4
@@ -150,7 +150,7 @@ def test_an_aggregate_counts_as_many_trades_as_it_has() -> None:
 
 def test_old_minutes_become_hours_without_losing_a_trade() -> None:
     start_ms = START_MS + 25 * MINUTE_MS
-    minutes = Minutes(BTCUSDT, start_ms)
+    minutes = Minutes(BTCUSDT.turnover, start_ms)
     total = KEPT_MINUTES + 3 * 60 + 7
     tape = [
         trade(n, start_ms + n * MINUTE_MS, 100 + n % 13, 1 + n % 5, sold=n % 3 == 0)
@@ -168,7 +168,7 @@ def test_old_minutes_become_hours_without_losing_a_trade() -> None:
 
 
 def test_a_pause_longer_than_what_is_kept_leaves_every_row_in_its_own_hour() -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
     minutes.roll(START_MS + 100 * MINUTE_MS)
     add(minutes, trade(2, START_MS + 100 * MINUTE_MS, 90, 5))
@@ -184,11 +184,11 @@ def test_a_pause_longer_than_what_is_kept_leaves_every_row_in_its_own_hour() -> 
 
 @given(tapes(), st.integers(0, 40))
 def test_a_loaded_day_continues_as_if_it_had_been_lived(tape: list[Trade], cut: int) -> None:
-    lived = Minutes(BTCUSDT, START_MS)
+    lived = Minutes(BTCUSDT.turnover, START_MS)
     before, after = tape[:cut], tape[cut:]
     play(lived, before)
     now_ms = before[-1].trade_time_ms if before else START_MS
-    loaded = Minutes(BTCUSDT, now_ms)
+    loaded = Minutes(BTCUSDT.turnover, now_ms)
     loaded.load(np.concatenate([lived.closed, lived.running]))
     play(lived, after)
     play(loaded, after)
@@ -201,10 +201,10 @@ def test_a_loaded_day_continues_as_if_it_had_been_lived(tape: list[Trade], cut: 
 
 
 def test_a_loaded_day_that_ended_earlier_is_filled_up_to_now() -> None:
-    day = Minutes(BTCUSDT, START_MS)
+    day = Minutes(BTCUSDT.turnover, START_MS)
     add(day, trade(1, START_MS, 100, 7))
     day.roll(START_MS + MINUTE_MS)
-    minutes = Minutes(BTCUSDT, START_MS + 5 * MINUTE_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS + 5 * MINUTE_MS)
     minutes.load(day.closed)
     assert (np.diff(minutes.closed[:, OPEN_TIME]) == MINUTE_MS).all()
     assert minutes.closed[:, COUNT].tolist() == [1, 0, 0, 0, 0]
@@ -214,7 +214,7 @@ def test_a_loaded_day_that_ended_earlier_is_filled_up_to_now() -> None:
 def test_combined_minutes_are_the_longer_bar_of_the_same_trades(
     tape: list[Trade], interval: str
 ) -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     play(minutes, tape)
     assume(not len(minutes.hours))  # every minute is still kept
     bars = np.concatenate([minutes.closed, minutes.running])
@@ -236,7 +236,7 @@ def test_nothing_combined_is_nothing() -> None:
 
 
 def test_a_bar_of_empty_bars_has_no_trade_ids() -> None:
-    minutes = Minutes(BTCUSDT, START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
     minutes.roll(START_MS + 11 * MINUTE_MS)
     (bar,) = combine(minutes.closed[1:], np.zeros(10, dtype=np.int64))

@@ -165,7 +165,8 @@ def test_streams_of_all_symbols_carry_the_same_objects(
 ) -> None:
     expected = KEYS[ALL[name]][column(venue, profile)]
     heard = rows(venue, name, profile)
-    symbols = {each.symbol for each in INSTRUMENTS if each.venue.name == venue}
+    merged = profile.merged_universe
+    symbols = {each.symbol for each in INSTRUMENTS if merged or each.venue.name == venue}
     assert {row["s"] for row in heard} == symbols
     assert {" ".join(row) for row in heard} == {expected}
 

@@ -21,6 +21,7 @@ class TradeAggregator:
         self._first: Trade | None = None
         self._last_trade_id = 0
         self._quantity = 0
+        self._retail_quantity = 0
         self.due_ms = 0
         """End of the open aggregate's window; 0 when none is open."""
 
@@ -34,11 +35,14 @@ class TradeAggregator:
             and trade.trade_time_ms < self.due_ms
         ):
             self._quantity += trade.quantity
+            if trade.retail:
+                self._retail_quantity += trade.quantity
             self._last_trade_id = trade.trade_id
             return None
         closed = self.close()
         self._first = trade
         self._quantity = trade.quantity
+        self._retail_quantity = trade.quantity if trade.retail else 0
         self._last_trade_id = trade.trade_id
         self.due_ms = trade.trade_time_ms + WINDOW_MS
         return closed
@@ -53,7 +57,7 @@ class TradeAggregator:
             self._next_id,
             first.price,
             self._quantity,
-            self._quantity,
+            self._quantity - self._retail_quantity,
             first.trade_id,
             self._last_trade_id,
             first.trade_time_ms,

@@ -7,7 +7,7 @@ import numpy as np
 from tickerplant.market.bars import DAY_MS, HOUR_MS, NO_BARS, OPEN_TIME, Bars, combine
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time, open_times
 from tickerplant.market.minutes import Minutes
-from tickerplant.market.past import Past
+from tickerplant.market.past import PastBars
 
 
 class Candles:
@@ -15,16 +15,16 @@ class Candles:
 
     def __init__(self, minutes: Minutes) -> None:
         self._minutes = minutes
-        self._past: Past | None = None
+        self._past: PastBars | None = None
         self._live_from_ms = 0
         self._older: dict[str, Bars] = {}
         self._closed: dict[str, Bars] = {}
         self._closed_until_ms = 0
 
-    def load(self, past: Past) -> None:
-        """Look back on `past`, whose day the minutes have loaded already."""
+    def load(self, past: PastBars, live_from_ms: int) -> None:
+        """Look back on `past` as far as it lies before `live_from_ms`, where the minutes begin."""
         self._past = past
-        self._live_from_ms = int(past.day[0, OPEN_TIME]) if len(past.day) else 0
+        self._live_from_ms = live_from_ms
         self._older.clear()
         self._closed.clear()
 

@@ -18,30 +18,42 @@ from tickerplant.events import (
     BarClosed,
     BookSnapshot,
     BookTicker,
+    Bracket,
+    CompositeIndex,
+    ContractChanged,
     DepthUpdate,
     Event,
+    FundingPaid,
+    IndexBasket,
     Liquidation,
     MarkPrice,
+    Positioning,
+    RetailUpdate,
     Trade,
     WindowMoved,
 )
-from tickerplant.instrument import Instrument
+from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.aggregate import TradeAggregator
-from tickerplant.market.bars import CLOSE
+from tickerplant.market.bars import CLOSE, OPEN_TIME
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.market.candles import Candles
+from tickerplant.market.figures import nearest
 from tickerplant.market.minutes import Minutes
 from tickerplant.market.past import Past
+from tickerplant.market.positions import Positions
+from tickerplant.market.price_bars import PriceBars
+from tickerplant.market.retail import RetailBook
+from tickerplant.market.tape import AggregateTape, TradeTape
 from tickerplant.market.timers import AGGREGATE_RANK, Timers
 from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import Profile
 
-KEPT_TRADES = 2000
-"""Trades, and aggregate trades, that a market keeps to answer with; older ones are forgotten."""
+KEPT_FUNDINGS = 1000
+"""Funding times of this run that a market keeps; older ones are forgotten."""
 
-WHOLE = frozenset({Trade, DepthUpdate, BookTicker, MarkPrice, Liquidation})
-"""What a source delivers that knows the whole market."""
+WHOLE = frozenset({Trade, DepthUpdate, BookTicker, MarkPrice})
+"""What a source delivers, of what could else be derived, if it knows the whole market."""
 
 
 class Market:
@@ -94,11 +106,22 @@ class Market:
         self.last_price = 0
         self.last_trade_time_ms = 0
         """When the last trade was, 0 before the first one."""
-        self.trades: deque[Trade] = deque(maxlen=KEPT_TRADES)
-        self.aggregates: deque[AggregateTrade] = deque(maxlen=KEPT_TRADES)
-        self.mark_price: MarkPrice | None = None
-        self.minutes = Minutes(instrument, timers.now_ms)
+        self.trades = TradeTape()
+        self.aggregates = AggregateTape()
+        self.minutes = Minutes(instrument.turnover, timers.now_ms)
         self.candles = Candles(self.minutes)
+
+        self.mark_price: MarkPrice | None = None
+        self.marks = PriceBars(timers.now_ms)
+        self.indices = PriceBars(timers.now_ms)
+        self.premiums = PriceBars(timers.now_ms)
+        self.retail = RetailBook()
+        self.brackets: tuple[Bracket, ...] = ()
+        self.basket: IndexBasket | None = None
+        self.composite: CompositeIndex | None = None
+        self.positions = Positions()
+        self._past: Past | None = None
+        self._fundings: deque[FundingPaid] = deque(maxlen=KEPT_FUNDINGS)
         self._aggregator = TradeAggregator(self.symbol)
         self._aggregator_waits = False
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -111,7 +134,13 @@ class Market:
             PrintedQuote: self._print_quote,
             PrintedTrade: self._print_trade,
             MarkPrice: self._mark,
+            RetailUpdate: self._retail,
             Liquidation: self._pass_on,
+            FundingPaid: self._funding,
+            Positioning: self._positioning,
+            IndexBasket: self._basket,
+            CompositeIndex: self._composite,
+            ContractChanged: self._change,
         }
         self.deliver(delivered)
 
@@ -137,8 +166,13 @@ class Market:
 
     def look_back(self, past: Past) -> None:
         """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
+        self._past = past
         self.minutes.load(past.day)
-        self.candles.load(past)
+        self.candles.load(past, int(past.day[0, OPEN_TIME]) if len(past.day) else 0)
+        self.marks.look_back(past.marks)
+        self.indices.look_back(past.indices)
+        self.premiums.look_back(past.premiums)
+        self.positions.look_back(past.positions)
         if len(past.day):
             self.last_price = int(past.day[-1, CLOSE])
         self._aggregator = TradeAggregator(self.symbol, past.first_aggregate_id)
@@ -155,6 +189,8 @@ class Market:
     def roll(self, minute_ms: int) -> None:
         """End the minutes before `minute_ms`; tell that bars closed and what left the window."""
         left = self.minutes.roll(minute_ms)
+        for bars in (self.marks, self.indices, self.premiums):
+            bars.roll(minute_ms)
         self._tell(self, BarClosed(self.symbol, minute_ms))
         if left:
             self._tell(self, WindowMoved(self.symbol))
@@ -313,11 +349,61 @@ class Market:
         except ValueError:
             self.unreadable += 1
 
-    # The rest
+    # Prices that are not traded
 
     def _mark(self, mark: MarkPrice) -> None:
         self.mark_price = mark
+        self.marks.add(mark.mark_price, mark.time_ms)
+        self.indices.add(mark.index_price, mark.time_ms)
+        premium = self._premium(mark.index_price)
+        if premium is not None:
+            self.premiums.add(premium, mark.time_ms)
         self._tell(self, mark)
+
+    def _premium(self, index: int) -> int | None:
+        """Return by how much the best prices are off the index, relative to it; 10^-8.
+
+        Premium index: (max(0, bid - index) - max(0, index - ask)) / index.
+        """
+        quote = self.book_ticker
+        if quote is None or not index:
+            return None
+        unit = int(10 ** (RATE_DECIMALS - self.instrument.price.decimals))
+        off = max(0, quote.bid_price * unit - index) - max(0, index - quote.ask_price * unit)
+        return nearest(off * int(10**RATE_DECIMALS), index)
+
+    @property
+    def fundings(self) -> list[FundingPaid]:
+        """What was paid at the funding times so far, oldest first."""
+        before = self._past.fundings() if self._past is not None else ()
+        return [*before, *self._fundings]
+
+    def _funding(self, funding: FundingPaid) -> None:
+        self._fundings.append(funding)
+        self._tell(self, funding)
+
+    # The rest
+
+    def _retail(self, update: RetailUpdate) -> None:
+        self.retail.apply(update)
+        self._tell(self, update)
+
+    def _positioning(self, positioning: Positioning) -> None:
+        self.positions.add(positioning)
+        self._tell(self, positioning)
+
+    def _basket(self, basket: IndexBasket) -> None:
+        self.basket = basket
+        self._tell(self, basket)
+
+    def _composite(self, composite: CompositeIndex) -> None:
+        self.composite = composite
+        self._tell(self, composite)
+
+    def _change(self, change: ContractChanged) -> None:
+        self.instrument = change.instrument
+        self.brackets = change.brackets or self.brackets
+        self._tell(self, change)
 
     def _pass_on(self, event: Event) -> None:
         self._tell(self, event)

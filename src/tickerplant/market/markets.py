@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tickerplant.events import AssetIndex, Delivered, InsuranceFund
 from tickerplant.market.market import Market
 from tickerplant.market.timers import Timers
 from tickerplant.profile import Profile
@@ -11,15 +12,25 @@ from tickerplant.venue import Venue
 
 REQUEST_WEIGHT_PER_MINUTE = 2400
 """The exchange's budget of request weight; the limits table takes its default from here."""
+KEPT_DELIVERIES = 100
+"""Settlements of a pair that are remembered; the oldest is forgotten."""
 
 
 class Markets:
-    """Every market of `venue`, by symbol, in the order of their instruments."""
+    """Every market of `venue`, by symbol, in the order of their listing."""
 
     def __init__(self, venue: Venue, profile: Profile, timers: Timers) -> None:
         self.venue = venue
         self.profile = profile
         self.by_symbol: dict[str, Market] = {}
+        self.others: tuple[Markets, ...] = ()
+        """The other venues whose markets are listed here too (merged universe)."""
+        self.asset_indices: dict[str, AssetIndex] = {}
+        """The latest index of each margin asset, by symbol."""
+        self.insurance_funds: dict[str, InsuranceFund] = {}
+        """The insurance funds, each by its first contract."""
+        self.deliveries: dict[str, list[Delivered]] = {}
+        """Settlements by pair, oldest first."""
         self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE
         """What one address may ask for, as clients are told; who serves under other limits says so."""
         self._timers = timers
@@ -28,6 +39,46 @@ class Markets:
     def now_ms(self) -> int:
         """The market clock, milliseconds since the epoch."""
         return self._timers.now_ms
+
+    @property
+    def universe(self) -> list[Market]:
+        """The markets of the venue, and those of the others that are listed here."""
+        return [market for markets in (self, *self.others) for market in markets]
+
+    def anywhere(self, symbol: str) -> Market | None:
+        """Return the market of `symbol` in the universe, None if it has none."""
+        for markets in (self, *self.others):
+            market = markets.by_symbol.get(symbol)
+            if market is not None:
+                return market
+        return None
+
+    def of_pair(self, pair: str) -> list[Market]:
+        """Return the markets of `pair`, the perpetual one last; none if there is no such pair."""
+        found = [market for market in self if market.instrument.pair == pair]
+        return sorted(found, key=lambda market: market.instrument.delivery_date_ms)
+
+    def contract(self, pair: str, contract_type: str) -> Market | None:
+        """Return the market that is now the contract of that type on `pair`, None if there is none."""
+        for market in self:
+            instrument = market.instrument
+            if instrument.pair == pair and instrument.contract_type == contract_type:
+                return market
+        return None
+
+    def set_asset_index(self, index: AssetIndex) -> None:
+        """Take over what a margin asset counts for now."""
+        self.asset_indices[index.symbol] = index
+
+    def set_insurance_fund(self, fund: InsuranceFund) -> None:
+        """Take over what is in an insurance fund now."""
+        self.insurance_funds[fund.symbol] = fund
+
+    def add_delivery(self, delivered: Delivered) -> None:
+        """Remember the settlement of a contract."""
+        settled = self.deliveries.setdefault(delivered.pair, [])
+        settled.append(delivered)
+        del settled[:-KEPT_DELIVERIES]
 
     def __iter__(self) -> Iterator[Market]:
         return iter(self.by_symbol.values())

@@ -7,10 +7,11 @@ are therefore the one state from which tickers and klines are both derived.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from msgspec import Struct
 
-from tickerplant.instrument import Instrument
 from tickerplant.market.bars import (
     CLOSE,
     COLUMNS,
@@ -37,7 +38,9 @@ KEPT_MINUTES = 7 * 1440
 KEPT_HOURS = 400 * 24
 """Hours that are kept of the minutes that are not; older ones are forgotten."""
 
-_NEVER = -1
+_NEVER = -(1 << 62)
+"""No price: a premium may be any small number, also below 0."""
+_NO_ID = -1
 
 
 class Statistics(Struct, frozen=True):
@@ -57,10 +60,15 @@ class Statistics(Struct, frozen=True):
 
 
 class Minutes:
-    """Closed minutes, the minute that runs now, and their sums over 24 hours."""
+    """Closed minutes, the minute that runs now, and their sums over 24 hours.
 
-    def __init__(self, instrument: Instrument, now_ms: int) -> None:
-        self._turnover = instrument.turnover
+    Args:
+        turnover: What a quantity at a price is worth, in turnover units.
+        now_ms: Market time.
+    """
+
+    def __init__(self, turnover: Callable[[int, int], int], now_ms: int) -> None:
+        self._turnover = turnover
         self._rows = np.empty((1440 + 60, len(COLUMNS)), dtype=np.int64)
         self.hours = NO_BARS
         """Hours (the first may be a part of one) of the minutes that are no longer kept."""
@@ -76,7 +84,7 @@ class Minutes:
         self._open = self._high = self._low = self._last_price
         self._volume = self._value = self._count = 0
         self._buy_volume = self._buy_value = 0
-        self._first_id = self._last_id = _NEVER
+        self._first_id = self._last_id = _NO_ID
 
     def load(self, day: Bars) -> None:
         """Begin with the closed minutes `day`; a last row of the present minute stays open."""

@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tickerplant.events import Trade
+from tickerplant.events import FundingPaid, Positioning, Trade
 from tickerplant.market.bars import Bars
 
 
-class Past(Protocol):
-    """Bars and trades from before the first event, all agreeing with each other.
+class PastBars(Protocol):
+    """Bars of one price from before the first event.
 
-    Rows are oldest first and without holes inside one kind.  `minutes()` ends with the rows of
-    `day`; `hours()` ends where `minutes()` begins and `days()` where `hours()` begins, each
-    boundary on a boundary of the longer bar.
+    Rows are oldest first and without holes inside one kind.  `hours()` ends where `minutes()`
+    begins and `days()` where `hours()` begins, each boundary on a boundary of the longer bar.
+    """
+
+    def minutes(self) -> Bars:
+        """Return the minutes of the last days."""
+        ...
+
+    def hours(self) -> Bars:
+        """Return the hours before the first minute."""
+        ...
+
+    def days(self) -> Bars:
+        """Return the days before the first hour."""
+        ...
+
+
+class Past(PastBars, Protocol):
+    """What a market has been before the first event, all agreeing with each other.
+
+    `minutes()` ends with the rows of `day`.
     """
 
     @property
@@ -32,14 +50,25 @@ class Past(Protocol):
         """Id of the aggregate that the first of `trades` opens."""
         ...
 
-    def minutes(self) -> Bars:
-        """Return the minutes of the last days."""
+    @property
+    def marks(self) -> PastBars:
+        """Bars of the mark price, in integers of 10^-8; they end before the present minute."""
         ...
 
-    def hours(self) -> Bars:
-        """Return the hours before the first minute."""
+    @property
+    def indices(self) -> PastBars:
+        """Bars of the index price, likewise."""
         ...
 
-    def days(self) -> Bars:
-        """Return the days before the first hour."""
+    @property
+    def premiums(self) -> PastBars:
+        """Bars of the premium index, likewise."""
+        ...
+
+    def fundings(self) -> Sequence[FundingPaid]:
+        """Return what was paid at every funding time since the listing, oldest first."""
+        ...
+
+    def positions(self) -> Sequence[Positioning]:
+        """Return who held what, every five minutes of the last month, oldest first."""
         ...

@@ -117,7 +117,7 @@ class Contract(Struct, frozen=True, kw_only=True, rename="camel"):
     quantity_precision: int
     base_asset_precision: int = 8
     quote_precision: int = 8
-    underlying_type: str = "COIN"
+    underlying_type: str
     underlying_sub_type: tuple[str, ...]
     trigger_protect: str = "0.0500"
     liquidation_fee: str
@@ -198,6 +198,7 @@ def _contract(instrument: Instrument) -> Contract:
         margin_asset=instrument.margin_asset,
         price_precision=instrument.price.decimals,
         quantity_precision=instrument.quantity.decimals,
+        underlying_type=instrument.underlying_type,
         underlying_sub_type=instrument.sub_types,
         liquidation_fee="0.015000" if inverse else "0.012500",
         contract_size=instrument.contract_size if inverse else UNSET,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
-
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade
@@ -52,10 +49,7 @@ class PastAggregate(Struct, frozen=True):
 
 def trades(_markets: Markets, market: Market, limit: int) -> list[PastTrade]:
     """Return the last `limit` trades, oldest first."""
-    kept = market.trades
-    return [
-        _trade(market.instrument, trade) for trade in islice(kept, max(0, len(kept) - limit), None)
-    ]
+    return [_trade(market.instrument, trade) for trade in market.trades.latest(limit)]
 
 
 def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
@@ -69,7 +63,7 @@ def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
         base_qty=turnover if inverse else UNSET,
         time=trade.trade_time_ms,
         is_buyer_maker=trade.buyer_is_maker,
-        is_rpi_trade=False if instrument.venue.has_rpi else UNSET,
+        is_rpi_trade=trade.retail if instrument.venue.has_rpi else UNSET,
     )
 
 
@@ -96,16 +90,10 @@ def aggregate_trades(
         raise refusal.start_after_end()
     if start_ms is not None and start_ms < markets.now_ms - SEARCHED_DAYS * DAY_MS:
         raise refusal.too_long_ago(SEARCHED_DAYS)
-    kept: Iterable[AggregateTrade] = market.aggregates
     if from_id is not None:
-        kept = (each for each in kept if each.aggregate_id >= from_id)
-    if start_ms is not None:
-        kept = (each for each in kept if each.trade_time_ms >= start_ms)
-    if end_ms is not None:
-        kept = (each for each in kept if each.trade_time_ms <= end_ms)
-    found = list(kept)
-    from_the_front = from_id is not None or start_ms is not None
-    chosen = found[:limit] if from_the_front else found[-limit:]
+        chosen = market.aggregates.from_id(from_id, limit)
+    else:
+        chosen = market.aggregates.between(start_ms, end_ms, limit)
     normal = markets.profile.carries_rest_normal_quantity(markets.venue)
     return [_aggregate(market.instrument, each, normal=normal) for each in chosen]
 

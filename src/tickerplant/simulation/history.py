@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from tickerplant.events import Trade
+from tickerplant.events import FundingPaid, Positioning, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import COLUMNS, DAY_MS, HOUR_MS, MINUTE_MS, Bars
 from tickerplant.simulation.sizes import Sizes
@@ -123,6 +123,21 @@ class SimulatedPast:
     def first_aggregate_id(self) -> int:
         """Id of the aggregate that the first of `trades` opens."""
         return int(self.trades[0].trade_id / TRADES_PER_AGGREGATE)
+
+    @property
+    def marks(self) -> SimulatedPast:
+        """Bars of the mark price."""
+        return self
+
+    indices = premiums = marks
+
+    def fundings(self) -> tuple[FundingPaid, ...]:
+        """Return what was paid at every funding time since the listing."""
+        return ()
+
+    def positions(self) -> tuple[Positioning, ...]:
+        """Return who held what, every five minutes of the last month."""
+        return ()
 
     # How it is made
 

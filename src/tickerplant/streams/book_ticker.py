@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import BookTicker
 from tickerplant.market.market import Market
-from tickerplant.streams.pace import Each, Latest, Pace
+from tickerplant.streams.about import every_symbol, one_symbol
+from tickerplant.streams.pace import Each, Latest, Pace, Subjects
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, real_time
@@ -48,14 +47,15 @@ def book_ticker(market: Market, event: BookTicker, now_ms: int, args: Args) -> B
     )
 
 
-def _each_or_latest(period_ms: int, markets: Iterable[Market]) -> Pace:
+def _each_or_latest(period_ms: int, subjects: Subjects) -> Pace:
     """Tell every change where the venue is in real time, the changed symbols where it is not."""
-    return Latest(period_ms, markets) if period_ms else Each(period_ms, markets)
+    return Latest(period_ms, subjects) if period_ms else Each(period_ms, subjects)
 
 
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@bookTicker"),
+        about=one_symbol,
         event="bookTicker",
         on=(BookTicker,),
         pace=Each,
@@ -66,6 +66,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("!bookTicker"),
+        about=every_symbol,
         event="bookTicker",
         on=(BookTicker,),
         pace=_each_or_latest,

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType, field
 from tickerplant.events import DepthUpdate, Level
 from tickerplant.market.market import Market
 from tickerplant.printed import PrintedLevel, level_texts
+from tickerplant.streams.about import one_symbol
 from tickerplant.streams.pace import Chain, Each, Merge
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
@@ -60,6 +61,7 @@ def partial(market: Market, update: DepthUpdate, now_ms: int, args: Args) -> Dep
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@depth"),
+        about=one_symbol,
         event="depthUpdate",
         on=(DepthUpdate,),
         pace=Merge,
@@ -70,6 +72,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@depth@<speed:100|500>ms"),
+        about=one_symbol,
         event="depthUpdate",
         on=(DepthUpdate,),
         pace=Merge,
@@ -80,6 +83,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@depth@0ms"),
+        about=one_symbol,
         event="depthUpdate",
         on=(DepthUpdate,),
         pace=Each,
@@ -90,6 +94,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@depth<levels:5|10|20>"),
+        about=one_symbol,
         event="depthUpdate",
         on=(DepthUpdate,),
         pace=Chain,
@@ -100,6 +105,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@depth<levels:5|10|20>@<speed:100|500>ms"),
+        about=one_symbol,
         event="depthUpdate",
         on=(DepthUpdate,),
         pace=Chain,

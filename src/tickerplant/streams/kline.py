@@ -23,6 +23,7 @@ from tickerplant.market.bars import (
 from tickerplant.market.candles import close_time
 from tickerplant.market.interval import INTERVALS
 from tickerplant.market.market import Market
+from tickerplant.streams.about import one_symbol_anywhere
 from tickerplant.streams.pace import UntilClosed
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
@@ -99,6 +100,7 @@ def kline(
 STREAMS = (
     Stream(
         pattern=Pattern(f"<symbol>@kline_<interval:{'|'.join(INTERVALS)}>"),
+        about=one_symbol_anywhere,
         event="kline",
         on=(Trade, AggregateTrade, BarClosed),
         pace=UntilClosed,

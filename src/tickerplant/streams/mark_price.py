@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType, field
 
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.market.market import Market
+from tickerplant.streams.about import every_symbol, one_symbol_anywhere
 from tickerplant.streams.pace import Every
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
@@ -53,16 +54,23 @@ def mark_price(market: Market, event: Any, now_ms: int, args: Args) -> MarkPrice
     )
 
 
+def _apart(market: Market) -> bool:
+    """Contracts with trading sessions come in a frame of their own where the profile says so."""
+    return market.instrument.tradfi and market.profile.tradfi_apart
+
+
 def _stream(name: str, milliseconds: int, doc: str, *, array: bool = False) -> Stream:
     return Stream(
         pattern=Pattern(name),
         event="markPriceUpdate",
+        about=every_symbol if array else one_symbol_anywhere,
         on=(),
         pace=Every,
         period=every_ms(milliseconds),
         build=mark_price,
         route="market",
         array=array,
+        apart=_apart if array else None,
         doc=doc,
     )
 

@@ -8,14 +8,16 @@ Messages of a period carry the state at its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from tickerplant.events import BarClosed, DepthUpdate, Event
 from tickerplant.market.market import Market
 
-Occasion: TypeAlias = tuple[Market, Any]
-"""A market, and what happened in it that a message is built from."""
+Occasion: TypeAlias = tuple[Any, Any]
+"""A subject, and what happened to it that a message is built from."""
+Subjects: TypeAlias = Callable[[], Sequence[Any]]
+"""Whom the channel is about now: markets come and go."""
 
 
 class Pace(Protocol):
@@ -42,8 +44,8 @@ class Each:
 
     waiting = False
 
-    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
-        del markets
+    def __init__(self, period_ms: int, subjects: Subjects) -> None:
+        del subjects
         self.period_ms = period_ms
 
     def feed(self, market: Market, event: Event) -> Event:
@@ -59,8 +61,8 @@ class Each:
 class Latest:
     """At most one message a period and market, of the latest event, if there was any."""
 
-    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
-        del markets
+    def __init__(self, period_ms: int, subjects: Subjects) -> None:
+        del subjects
         self.period_ms = period_ms
         self._changed: dict[Market, Event] = {}
 
@@ -100,20 +102,20 @@ class UntilClosed(Traded):
 
 
 class Every:
-    """One message a period and market, whether or not something changed."""
+    """One message a period and subject, whether or not something changed."""
 
     waiting = True
 
-    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
+    def __init__(self, period_ms: int, subjects: Subjects) -> None:
         self.period_ms = period_ms
-        self._markets = tuple(markets)
+        self._subjects = subjects
 
     def feed(self, market: Market, event: Event) -> None:
         """Take no notice."""
 
     def due(self) -> Iterable[Occasion]:
-        """Return every market."""
-        return [(market, None) for market in self._markets]
+        """Return every subject there is now."""
+        return [(subject, None) for subject in self._subjects()]
 
 
 class Merge:
@@ -123,9 +125,9 @@ class Merge:
     the documented join with a snapshot succeed for every speed.
     """
 
-    def __init__(self, period_ms: int, markets: Iterable[Market]) -> None:
+    def __init__(self, period_ms: int, subjects: Subjects) -> None:
         self.period_ms = period_ms
-        (self._market,) = markets
+        (self._market,) = subjects()
         self._told_id = self._seen_id = self._market.book.last_update_id
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}

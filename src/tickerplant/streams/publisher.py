@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from tickerplant.events import Event
 from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
 from tickerplant.market.timers import MESSAGE_RANK, Timers, next_on_grid
 from tickerplant.streams.pattern import Args
 from tickerplant.streams.stream import Stream
-from tickerplant.venue import Venue
 
 ALL = ""
 """The topic of a stream that follows every symbol."""
@@ -26,8 +28,7 @@ class Publisher:
     Args:
         stream: The row of the catalogue.
         args: The variable parts of the stream's name.
-        venue: Where it is subscribed to.
-        markets: What it is about: the market of its symbol, or all.
+        markets: Those of the venue where it is subscribed to.
         timers: The market clock.
         send: Takes each message, encoded.
     """
@@ -36,23 +37,30 @@ class Publisher:
         self,
         stream: Stream,
         args: Args,
-        venue: Venue,
-        markets: Sequence[Market],
+        markets: Markets,
         timers: Timers,
         send: Callable[[bytes], object],
     ) -> None:
         self.stream = stream
-        self.topic = markets[0].symbol if "symbol" in args else ALL
+        self.topic = ALL
         """The symbol whose events matter."""
+        self._subjects = partial(stream.about, markets, args)
         self._args = args
         self._timers = timers
         self._send = send
         self._build = stream.build
-        self._pace = stream.pace(stream.period(venue, args), markets)
+        self._pace = stream.pace(stream.period(markets.venue, args), self._subjects)
+        self.follow()
         self._scheduled = False
         self._stopped = False
         if self._pace.waiting:
             self._schedule()
+
+    def follow(self) -> None:
+        """Find out again whose events matter: a name may mean another contract after a delivery."""
+        if self.stream.on and not self.stream.of_all:
+            subjects = self._subjects()
+            self.topic = subjects[0].symbol if subjects else self.topic
 
     def feed(self, market: Market, event: Event) -> None:
         """Take in an event of a kind that the stream follows."""
@@ -64,6 +72,10 @@ class Publisher:
                 self._send(_encode(message))
         elif not self._scheduled and pace.waiting:
             self._schedule()
+
+    def _send_array(self, messages: list[Struct]) -> None:
+        if messages:
+            self._send(_encode(messages))
 
     def stop(self) -> None:
         """Send nothing any more, not even what is due."""
@@ -78,14 +90,18 @@ class Publisher:
         self._scheduled = False
         if self._stopped:
             return
-        built = (
-            self._build(market, subject, now_ms, self._args) for market, subject in self._pace.due()
-        )
-        messages = [message for message in built if message is not None]
+        built = [
+            (subject, message)
+            for subject, what in self._pace.due()
+            if (message := self._build(subject, what, now_ms, self._args)) is not None
+        ]
         if not self.stream.array:
-            for message in messages:
+            for _, message in built:
                 self._send(_encode(message))
-        elif messages:
-            self._send(_encode(messages))
+        elif (apart := self.stream.apart) is None:
+            self._send_array([message for _, message in built])
+        else:
+            self._send_array([message for subject, message in built if not apart(subject)])
+            self._send_array([message for subject, message in built if apart(subject)])
         if self._pace.waiting:
             self._schedule()

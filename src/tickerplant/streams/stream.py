@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.market.market import Market
-from tickerplant.streams.pace import Pace
+from tickerplant.streams.about import Find
+from tickerplant.streams.pace import Pace, Subjects
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
 from tickerplant.venue import VENUES, Venue
 
 Route: TypeAlias = Literal["public", "market"]
 """The traffic class that later profiles deliver a stream under (USDⓈ-M path split)."""
 
 Period: TypeAlias = Callable[[Venue, Args], int]
-Build: TypeAlias = Callable[[Market, Any, int, Args], Payload | None]
-"""Market, what its pace gives, time of sending (ms), parts of the name → message, or None when
-there is nothing to tell yet."""
+Build: TypeAlias = Callable[[Any, Any, int, Args], Struct | None]
+"""Subject, what its pace gives, time of sending (ms), parts of the name → message, or None when
+there is nothing to tell yet.  The subject is one of those that `about` finds."""
 
 
 class Stream(Struct, frozen=True, kw_only=True):
@@ -30,7 +29,9 @@ class Stream(Struct, frozen=True, kw_only=True):
     """The `e` of its messages."""
     on: tuple[type, ...]
     """Kinds of events that it follows."""
-    pace: Callable[[int, Iterable[Market]], Pace]
+    about: Find
+    """Whom it is about."""
+    pace: Callable[[int, Subjects], Pace]
     period: Period
     """Update speed in milliseconds; 0 is real time."""
     build: Build
@@ -38,7 +39,14 @@ class Stream(Struct, frozen=True, kw_only=True):
     venues: tuple[Venue, ...] = VENUES
     array: bool = False
     """Whether one message lists all that is due."""
+    apart: Callable[[Any], bool] | None = None
+    """Which subjects are listed in a second message of the same period."""
     doc: str
+
+    @property
+    def of_all(self) -> bool:
+        """Whether it follows every symbol; the exchange marks such names with `!`."""
+        return self.pattern.text.startswith("!")
 
 
 def real_time(venue: Venue, args: Args) -> int:

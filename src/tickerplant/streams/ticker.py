@@ -10,6 +10,7 @@ from tickerplant.events import AggregateTrade, Trade, WindowMoved
 from tickerplant.market import figures
 from tickerplant.market.market import Market
 from tickerplant.market.minutes import Statistics
+from tickerplant.streams.about import every_symbol, one_symbol
 from tickerplant.streams.pace import Every, Traded
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
@@ -118,6 +119,7 @@ _CHANGES = (Trade, AggregateTrade, WindowMoved)
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@miniTicker"),
+        about=one_symbol,
         event="24hrMiniTicker",
         on=(),
         pace=Every,
@@ -128,6 +130,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("!miniTicker@arr"),
+        about=every_symbol,
         event="24hrMiniTicker",
         on=_CHANGES,
         pace=Traded,
@@ -139,6 +142,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@ticker"),
+        about=one_symbol,
         event="24hrTicker",
         on=(),
         pace=Every,
@@ -149,6 +153,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("!ticker@arr"),
+        about=every_symbol,
         event="24hrTicker",
         on=_CHANGES,
         pace=Traded,

@@ -6,6 +6,7 @@ from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.market.market import Market
+from tickerplant.streams.about import one_symbol
 from tickerplant.streams.pace import Each
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
@@ -86,6 +87,7 @@ def aggregate_trade(
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@aggTrade"),
+        about=one_symbol,
         event="aggTrade",
         on=(AggregateTrade,),
         pace=Each,
@@ -96,6 +98,7 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@trade"),
+        about=one_symbol,
         event="trade",
         on=(Trade,),
         pace=Each,
