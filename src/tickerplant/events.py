@@ -14,6 +14,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from tickerplant.instrument import Instrument
+from tickerplant.venue import Venue
 
 Level: TypeAlias = tuple[int, int]
 """Price and quantity of one price level; quantity 0 removes it."""
@@ -224,6 +225,7 @@ class ContractChanged(Struct, frozen=True):
 class Delivered(Struct, frozen=True, gc=False):
     """A dated contract was settled."""
 
+    venue: Venue
     symbol: str
     pair: str
     price: int

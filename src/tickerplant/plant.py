@@ -164,8 +164,7 @@ class Plant:
             hub.relist()
 
     def _add_delivery(self, delivered: Delivered) -> None:
-        venue = self.markets[delivered.symbol].instrument.venue
-        self.venues[venue.name].add_delivery(delivered)
+        self.venues[delivered.venue.name].add_delivery(delivered)
 
     def _end_minute(self, minute_ms: int) -> None:
         for market in self.markets.values():

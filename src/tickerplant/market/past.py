@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tickerplant.events import FundingPaid, Positioning, Trade
+from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
 from tickerplant.market.bars import Bars
 
 
@@ -67,6 +67,10 @@ class Past(PastBars, Protocol):
 
     def fundings(self) -> Sequence[FundingPaid]:
         """Return what was paid at every funding time since the listing, oldest first."""
+        ...
+
+    def deliveries(self) -> Sequence[Delivered]:
+        """Return the settlements of the pair's dated contracts since the listing, oldest first."""
         ...
 
     def positions(self) -> Sequence[Positioning]:

@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from tickerplant.events import FundingPaid, Positioning, Trade
+from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import COLUMNS, DAY_MS, HOUR_MS, MINUTE_MS, Bars
 from tickerplant.simulation.sizes import Sizes
@@ -133,6 +133,10 @@ class SimulatedPast:
 
     def fundings(self) -> tuple[FundingPaid, ...]:
         """Return what was paid at every funding time since the listing."""
+        return ()
+
+    def deliveries(self) -> tuple[Delivered, ...]:
+        """Return the settlements of the pair's dated contracts since the listing."""
         return ()
 
     def positions(self) -> tuple[Positioning, ...]:
