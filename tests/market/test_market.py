@@ -21,6 +21,7 @@ from tickerplant.events import (
     AggregateTrade,
     BarClosed,
     BookTicker,
+    Delivered,
     DepthUpdate,
     Event,
     FundingPaid,
@@ -110,6 +111,9 @@ class Past:
     indices = premiums = marks
 
     def fundings(self) -> list[FundingPaid]:
+        return []
+
+    def deliveries(self) -> list[Delivered]:
         return []
 
     def positions(self) -> list[Positioning]:

@@ -21,6 +21,7 @@ from tickerplant.events import (
     Bracket,
     CompositeIndex,
     ContractChanged,
+    Delivered,
     DepthUpdate,
     Event,
     FundingPaid,
@@ -377,6 +378,11 @@ class Market:
         """What was paid at the funding times so far, oldest first."""
         before = self._past.fundings() if self._past is not None else ()
         return [*before, *self._fundings]
+
+    @property
+    def past_deliveries(self) -> list[Delivered]:
+        """The settlements of the pair's dated contracts from before the first event."""
+        return list(self._past.deliveries()) if self._past is not None else []
 
     def _funding(self, funding: FundingPaid) -> None:
         self._fundings.append(funding)

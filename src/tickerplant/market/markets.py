@@ -74,6 +74,12 @@ class Markets:
         """Take over what is in an insurance fund now."""
         self.insurance_funds[fund.symbol] = fund
 
+    def settlements(self, pair: str) -> list[Delivered]:
+        """Return the settlements of the dated contracts of `pair`, oldest first."""
+        listed = self.of_pair(pair)
+        before = listed[-1].past_deliveries if listed else []
+        return [*before, *self.deliveries.get(pair, ())]
+
     def add_delivery(self, delivered: Delivered) -> None:
         """Remember the settlement of a contract."""
         settled = self.deliveries.setdefault(delivered.pair, [])
