@@ -12,9 +12,13 @@ from tickerplant.decode.sketch import Sketches
 from tickerplant.errors import DecodeError
 from tickerplant.events import (
     AggregateTrade,
+    AssetIndex,
     BookSnapshot,
     BookTicker,
+    CompositeIndex,
+    CompositePart,
     DepthUpdate,
+    Liquidation,
     MarkPrice,
     Trade,
 )
@@ -45,6 +49,21 @@ MARK = (
     b'{"e":"markPriceUpdate","E":1680652701000,"s":"BTCUSDT","p":"28144.50000000",'
     b'"P":"28132.64213171","i":"28155.21900000","r":"-0.00003271","T":1680652800000}'
 )
+FORCED = (
+    b'{"e":"forceOrder","E":1723161257300,"o":{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC",'
+    b'"q":"0.014","p":"61500.00","ap":"61799.95","X":"FILLED","l":"0.009","z":"0.014",'
+    b'"T":1723161256321}}'
+)
+COMPOSITE = (
+    b'{"e":"compositeIndex","E":1723161256000,"s":"BTCUSDT","p":"812.40512345","C":"baseAsset",'
+    b'"c":[{"b":"AAVE","q":"USDT","w":"0.58000001","W":"0.25000000","i":"270.50000000"}]}'
+)
+ASSET = (
+    b'{"e":"assetIndexUpdate","E":1723161256000,"s":"ADAUSD","i":"0.50000000","b":"0.10000000",'
+    b'"a":"0.20000000","B":"0.45000000","A":"0.60000000","q":"0.05000000","g":"0.06000000",'
+    b'"Q":"0.47500000","G":"0.53000000"}'
+)
+TICKER_24H = b'{"e":"24hrTicker","E":1723161256314,"s":"BTCUSDT","o":"61800.30"}'
 KLINE = (
     b'{"e":"kline","E":1790526539075,"s":"BTCUSDT","k":{"t":1,"T":2,"s":"BTCUSDT","i":"1m",'
     b'"f":1,"L":2,"o":"1.00","c":"84551.00","h":"1.00","l":"1.00","v":"35.420","n":2,"x":false,'
@@ -125,6 +144,41 @@ def wrapped(stream: str, payload: bytes) -> bytes:
                 1680652701000,
             ),
         ),
+        (
+            "!forceOrder@arr",
+            FORCED,
+            1723161257300,
+            Liquidation("BTCUSDT", "SELL", 14, 6150000, 6179995, "FILLED", 9, 14, 1723161256321),
+        ),
+        (
+            "btcusdt@compositeIndex",
+            COMPOSITE,
+            1723161256000,
+            CompositeIndex(
+                "BTCUSDT",
+                81240512345,
+                (CompositePart("AAVE", "USDT", 58000001, 25000000, 27050000000),),
+                1723161256000,
+            ),
+        ),
+        (
+            "adausd@assetIndex",
+            ASSET,
+            1723161256000,
+            AssetIndex(
+                "ADAUSD",
+                50000000,
+                10000000,
+                20000000,
+                45000000,
+                60000000,
+                5000000,
+                6000000,
+                47500000,
+                53000000,
+                1723161256000,
+            ),
+        ),
     ],
 )
 def test_a_message_is_its_stream_its_exact_payload_and_its_event(
@@ -147,6 +201,11 @@ def test_a_message_is_its_stream_its_exact_payload_and_its_event(
         (DEPTH, "btcusdt@depth"),
         (MARK, "btcusdt@markPrice"),
         (KLINE, "btcusdt@kline_1m"),
+        (TICKER_24H, "btcusdt@ticker"),
+        (FORCED, "btcusdt@forceOrder"),
+        (COMPOSITE, "btcusdt@compositeIndex"),
+        (ASSET, "adausd@assetIndex"),
+        (b"[%b]" % ASSET, "!assetIndex@arr"),
         (b"[%b]" % MARK, "!markPrice@arr"),
     ],
 )

@@ -51,6 +51,8 @@ _NAMES = {
     "24hrTicker": "ticker",
     "24hrMiniTicker": "miniTicker",
     "compositeIndex": "compositeIndex",
+    "forceOrder": "forceOrder",
+    "assetIndexUpdate": "assetIndex",
 }
 """Stream of a bare payload, by its event type, after the symbol and `@`."""
 
@@ -198,6 +200,8 @@ def _stream_of(outline: Outline) -> str:
     kind, symbol = _NAMES.get(outline.event_type, ""), outline.symbol
     if outline.event_type == "kline" and outline.kline:
         kind, symbol = f"kline_{outline.kline.interval}", outline.kline.symbol or symbol
+    if outline.event_type == "forceOrder":
+        symbol = msgspec.json.decode(outline.order or b"{}", type=Outline).symbol
     return _named(f"{symbol.lower()}@{kind}" if kind and symbol else "", outline.event_type)
 
 

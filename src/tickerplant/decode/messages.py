@@ -38,6 +38,62 @@ class MarkPriceMessage(Struct, gc=False):
     next_funding_time_ms: int = field(name="T", default=0)
 
 
+class ForcedOrder(Struct, gc=False):
+    """The order inside a `forceOrder` message."""
+
+    symbol: str = field(name="s")
+    side: str = field(name="S")
+    quantity: str = field(name="q")
+    price: str = field(name="p")
+    average_price: str = field(name="ap")
+    status: str = field(name="X")
+    last_filled_quantity: str = field(name="l")
+    filled_quantity: str = field(name="z")
+    trade_time_ms: int = field(name="T")
+
+
+class LiquidationMessage(Struct, gc=False):
+    """`<symbol>@forceOrder` and `!forceOrder@arr`."""
+
+    event_time_ms: int = field(name="E")
+    order: ForcedOrder = field(name="o")
+
+
+class CompositePartMessage(Struct, gc=False):
+    """One asset inside a `compositeIndex` message."""
+
+    base_asset: str = field(name="b")
+    quote_asset: str = field(name="q")
+    weight_in_quantity: str = field(name="w")
+    weight_in_percentage: str = field(name="W")
+    index_price: str = field(name="i")
+
+
+class CompositeIndexMessage(Struct):
+    """`<symbol>@compositeIndex`."""
+
+    event_time_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    price: str = field(name="p")
+    parts: list[CompositePartMessage] = field(name="c")
+
+
+class AssetIndexMessage(Struct, gc=False):
+    """`<assetSymbol>@assetIndex`, and the elements of `!assetIndex@arr`."""
+
+    event_time_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    index: str = field(name="i")
+    bid_buffer: str = field(name="b")
+    ask_buffer: str = field(name="a")
+    bid_rate: str = field(name="B")
+    ask_rate: str = field(name="A")
+    auto_exchange_bid_buffer: str = field(name="q")
+    auto_exchange_ask_buffer: str = field(name="g")
+    auto_exchange_bid_rate: str = field(name="Q")
+    auto_exchange_ask_rate: str = field(name="G")
+
+
 class DepthAnswer(Struct, gc=False):
     """The REST answer `depth`; COIN-M names the symbol, USDⓈ-M does not."""
 
@@ -72,6 +128,8 @@ class Outline(Struct, gc=False):
     event_type: str = field(name="e", default="")
     symbol: str = field(name="s", default="")
     kline: Kline | None = field(name="k", default=None)
+    order: Raw = field(name="o", default=Raw())
+    """The order of a `forceOrder` message; a price in others."""
     last_update_id: int | None = field(name="lastUpdateId", default=None)
     request_id: int | str | None = field(name="id", default=None)
     result: Raw = Raw()

@@ -14,14 +14,21 @@ from msgspec.json import Decoder
 
 from tickerplant.decode.messages import (
     AggregateTradeMessage,
+    AssetIndexMessage,
+    CompositeIndexMessage,
     DepthAnswer,
+    LiquidationMessage,
     MarkPriceMessage,
     Timed,
 )
 from tickerplant.events import (
     AggregateTrade,
+    AssetIndex,
     BookSnapshot,
+    CompositeIndex,
+    CompositePart,
     Event,
+    Liquidation,
     MarkPrice,
 )
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_units
@@ -41,6 +48,9 @@ def reader(stream: str, instruments: Instruments) -> Read:
         "bookTicker": _printed(PrintedQuote),
         "depth": _printed(PrintedDepth),
         "markPrice": _mark_prices,
+        "forceOrder": _liquidations,
+        "compositeIndex": _composite_indices,
+        "assetIndex": _asset_indices,
     }
     make = makers.get(_kind(stream))
     return make(instruments) if make else time_reader()
@@ -133,13 +143,92 @@ def _mark_price(message: MarkPriceMessage) -> MarkPrice:
     unfunded = not rate or not message.next_funding_time_ms
     return MarkPrice(
         message.symbol,
-        decimal_units(message.mark_price, RATE_DECIMALS),
-        decimal_units(message.index_price, RATE_DECIMALS),
-        decimal_units(message.estimated_settle_price, RATE_DECIMALS),
-        None if unfunded else decimal_units(rate, RATE_DECIMALS),
+        _rate(message.mark_price),
+        _rate(message.index_price),
+        _rate(message.estimated_settle_price),
+        None if unfunded else _rate(rate),
         message.next_funding_time_ms,
         message.event_time_ms,
     )
+
+
+def _liquidations(instruments: Instruments) -> Read:
+    decode = Decoder(LiquidationMessage).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+        message = decode(payload)
+        order = message.order
+        instrument = instruments[order.symbol]
+        prices, quantities = instrument.price.units, instrument.quantity.units
+        liquidation = Liquidation(
+            order.symbol,
+            order.side,
+            quantities[order.quantity],
+            prices[order.price],
+            prices[order.average_price],
+            order.status,
+            quantities[order.last_filled_quantity],
+            quantities[order.filled_quantity],
+            order.trade_time_ms,
+        )
+        return message.event_time_ms, (liquidation,)
+
+    return read
+
+
+def _composite_indices(instruments: Instruments) -> Read:
+    decode = Decoder(CompositeIndexMessage).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+        message = decode(payload)
+        parts = tuple(
+            CompositePart(
+                part.base_asset,
+                part.quote_asset,
+                _rate(part.weight_in_quantity),
+                _rate(part.weight_in_percentage),
+                _rate(part.index_price),
+            )
+            for part in message.parts
+        )
+        symbol = instruments[message.symbol].symbol
+        composite = CompositeIndex(symbol, _rate(message.price), parts, message.event_time_ms)
+        return message.event_time_ms, (composite,)
+
+    return read
+
+
+def _asset_indices(instruments: Instruments) -> Read:
+    del instruments  # assets are no contracts
+    decode = Decoder(AssetIndexMessage | list[AssetIndexMessage]).decode
+
+    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+        found = decode(payload)
+        messages = found if isinstance(found, list) else [found]
+        time_ms = max((message.event_time_ms for message in messages), default=0)
+        return time_ms, tuple(map(_asset_index, messages))
+
+    return read
+
+
+def _asset_index(message: AssetIndexMessage) -> AssetIndex:
+    return AssetIndex(
+        message.symbol,
+        _rate(message.index),
+        _rate(message.bid_buffer),
+        _rate(message.ask_buffer),
+        _rate(message.bid_rate),
+        _rate(message.ask_rate),
+        _rate(message.auto_exchange_bid_buffer),
+        _rate(message.auto_exchange_ask_buffer),
+        _rate(message.auto_exchange_bid_rate),
+        _rate(message.auto_exchange_ask_rate),
+        message.event_time_ms,
+    )
+
+
+def _rate(text: str) -> int:
+    return decimal_units(text, RATE_DECIMALS)
 
 
 def snapshot(answer: DepthAnswer, instrument: Instrument) -> BookSnapshot:
