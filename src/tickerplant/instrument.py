@@ -43,8 +43,10 @@ def decimal_text(units: int, decimals: int) -> str:
         return str(units)
     if units < 0:
         return "-" + decimal_text(-units, decimals)
-    whole, part = divmod(units, 10**decimals)
-    return f"{whole}.{part:0{decimals}d}"
+    digits = str(units)
+    if len(digits) <= decimals:
+        digits = digits.zfill(decimals + 1)
+    return f"{digits[:-decimals]}.{digits[-decimals:]}"
 
 
 def decimal_units(text: str, decimals: int) -> int:

@@ -10,6 +10,9 @@ from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
 from tickerplant.market.minutes import Statistics
 
 PERCENT_DECIMALS = 3
+_HUNDRED_PERCENT = 100 * 10**PERCENT_DECIMALS
+_POWERS_OF_TEN = tuple(int(10**exponent) for exponent in range(40))
+"""More than any two scales together have."""
 
 
 def nearest(numerator: int, denominator: int) -> int:
@@ -21,13 +24,13 @@ def nearest(numerator: int, denominator: int) -> int:
 
 def change(instrument: Instrument, stats: Statistics) -> str:
     """Return by how much the price changed, in price decimals."""
-    return instrument.price.text[stats.last - stats.open]
+    return decimal_text(stats.last - stats.open, instrument.price.decimals)
 
 
 def percent(stats: Statistics) -> str:
     """Return the change in percent of the opening price, in three decimals."""
-    hundredths = 100 * 10**PERCENT_DECIMALS * (stats.last - stats.open)
-    return decimal_text(nearest(hundredths, stats.open), PERCENT_DECIMALS)
+    thousandths = nearest(_HUNDRED_PERCENT * (stats.last - stats.open), stats.open)
+    return decimal_text(thousandths, PERCENT_DECIMALS)
 
 
 def weighted_average(instrument: Instrument, stats: Statistics) -> str:
@@ -39,10 +42,10 @@ def weighted_average(instrument: Instrument, stats: Statistics) -> str:
     scale = instrument.price
     if not instrument.venue.inverse:
         average = nearest(stats.turnover, stats.volume) if stats.volume else stats.last
-        return scale.text[average]
+        return decimal_text(average, scale.decimals)
     if not stats.turnover:
-        return decimal_text(stats.last * int(10 ** (RATE_DECIMALS - scale.decimals)), RATE_DECIMALS)
-    contracts_value = stats.volume * instrument.contract_size * int(10 ** (2 * RATE_DECIMALS))
+        return decimal_text(stats.last * _POWERS_OF_TEN[RATE_DECIMALS - scale.decimals], RATE_DECIMALS)
+    contracts_value = stats.volume * instrument.contract_size * _POWERS_OF_TEN[2 * RATE_DECIMALS]
     return decimal_text(nearest(contracts_value, stats.turnover), RATE_DECIMALS)
 
 
@@ -51,8 +54,13 @@ def ticker_turnover(
 ) -> str:
     """Return a 24-hour turnover: USDⓈ-M in price decimals, COIN-M base coin in `base_decimals`."""
     decimals = base_decimals if instrument.venue.inverse else instrument.price.decimals
-    last_digit = int(10 ** (instrument.turnover_decimals - decimals))
+    last_digit = _POWERS_OF_TEN[instrument.turnover_decimals - decimals]
     return decimal_text(nearest(turnover, last_digit), decimals)
+
+
+def volume(instrument: Instrument, stats: Statistics) -> str:
+    """Return the volume; hardly two are alike, so the scale need not remember it."""
+    return decimal_text(stats.volume, instrument.quantity.decimals)
 
 
 def bar_turnover(instrument: Instrument, turnover: int) -> str:
@@ -68,5 +76,5 @@ def trade_turnover(instrument: Instrument, price: int, quantity: int) -> str:
     turnover = instrument.turnover(price, quantity)
     if instrument.venue.inverse:
         return bar_turnover(instrument, turnover)
-    whole = turnover // int(10**instrument.quantity.decimals)
+    whole = turnover // _POWERS_OF_TEN[instrument.quantity.decimals]
     return decimal_text(whole, instrument.price.decimals)

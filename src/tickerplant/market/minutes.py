@@ -43,7 +43,7 @@ _NEVER = -(1 << 62)
 _NO_ID = -1
 
 
-class Statistics(Struct, frozen=True):
+class Statistics(Struct, frozen=True, gc=False):
     """The 24 hours (and up to a minute) before now.  Integers in the instrument's units."""
 
     open_time_ms: int
@@ -252,15 +252,15 @@ class Minutes:
             opened, high, low = self._open, self._high, self._low
             first_id, last_id = self._first_id, self._last_id
         return Statistics(
-            open_time_ms=self.window_open_ms,
-            open=opened,
-            high=high,
-            low=low,
-            last=self._last_price,
-            last_quantity=self._last_quantity,
-            volume=self._window_volume + self._volume,
-            turnover=self._window_value + self._value,
-            count=closed + running,
-            first_trade_id=first_id,
-            last_trade_id=last_id,
+            self.window_open_ms,
+            opened,
+            high,
+            low,
+            self._last_price,
+            self._last_quantity,
+            self._window_volume + self._volume,
+            self._window_value + self._value,
+            closed + running,
+            first_id,
+            last_id,
         )

@@ -73,7 +73,7 @@ def _day(now_ms: int, market: Market) -> Day:
         open_price=prices[stats.open],
         high_price=prices[stats.high],
         low_price=prices[stats.low],
-        volume=quantities[stats.volume],
+        volume=figures.volume(instrument, stats),
         quote_volume=UNSET if inverse else turnover,
         base_volume=turnover if inverse else UNSET,
         open_time=stats.open_time_ms,
