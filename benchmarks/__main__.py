@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [fanout] [simulation] [replay] [latency]`."""
+"""The command line: `python -m benchmarks [fanout] [simulation] [catalogue] [replay] [latency]`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks import fanout, latency, replay, simulation
+from benchmarks import catalogue, fanout, latency, replay, simulation
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
 
 BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "fanout": fanout.run,
     "simulation": simulation.run,
+    "catalogue": catalogue.run,
     "replay": replay.run,
     "latency": latency.run,
 }
