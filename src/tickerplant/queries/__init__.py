@@ -36,8 +36,8 @@ _BY_METHOD: dict[tuple[str, str | None], Query] = {
     for venue in query.venues
     if query.has_method(venue)
 }
-_BY_PATH = {
-    (venue.name, venue.rest_prefix + query.path): query
+_BY_PATH: dict[tuple[str, str | None], Query] = {
+    (venue.name, query.path_on(venue)): query
     for query in QUERIES
     if query.path is not None
     for venue in query.venues

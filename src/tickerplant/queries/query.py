@@ -19,15 +19,28 @@ class Query(Struct, frozen=True, kw_only=True):
     """Its name in the WebSocket API, where the venue has one for market data; None: not there."""
     path: str | None = None
     """Its path after the venue's REST prefix, None if REST does not have it."""
+    absolute: bool = False
+    """Whether `path` is the whole path: the statistics have no prefix of a venue."""
     venues: tuple[Venue, ...]
     of_market: bool = True
     """Whether it asks of the market, and not of the server."""
     weight: Weight
+    allowance: str | None = None
+    """The budget of requests by which it is counted beside its weight, by the name of its limit:
+    `funding` or `statistics`."""
+    keyed: bool = False
+    """Whether REST answers only who sends an API key; which one is not looked at."""
     params: tuple[Param, ...] = ()
     """What it may carry; anything else (keys, signatures, timestamps) is not looked at."""
     respond: Callable[..., object]
     """Takes the markets and every parameter's value by its argument name."""
     doc: str
+
+    def path_on(self, venue: Venue) -> str | None:
+        """Return its whole REST path on `venue`, None if REST does not have it there."""
+        if self.path is None or venue not in self.venues:
+            return None
+        return self.path if self.absolute else venue.rest_prefix + self.path
 
     def has_method(self, venue: Venue) -> bool:
         """Whether the WebSocket API of `venue` has it: not every venue's tells of the market."""
