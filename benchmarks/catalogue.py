@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from benchmarks.machine import RECEIVER_CORE, SERVER_CORE, pin
 from benchmarks.program import Program
 from benchmarks.receiver import shake_hands
-from benchmarks.table import Table, median_ratio, spread
+from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant.events import BookTicker, Event, MarkPrice, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
@@ -59,7 +59,7 @@ class _Ear:
 
 def _frames(count: int) -> Table:
     pin(SERVER_CORE)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name, target_ms in ARRAYS:
         ours, plain, size = _measure(name, count)
         figures = spread(ours), spread(plain), median_ratio(ours, plain)

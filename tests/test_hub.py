@@ -7,8 +7,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from stage import (
     BTCUSDT,
+    ETHUSDT,
     INSTRUMENTS,
     START_MS,
     Listener,
@@ -22,7 +24,7 @@ from stage import (
 )
 
 from tickerplant import streams
-from tickerplant.events import Event
+from tickerplant.events import ContractChanged, Event
 from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE, Hub
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
@@ -176,7 +178,36 @@ def test_an_unknown_name_is_silent_with_a_reason_and_counted(name: str, reason: 
     hub = usdm(plant)
     assert hub.subscribe(Listener(), [name, QUOTES]) == {name: reason}
     assert hub.silent == {reason: 1}
-    assert set(hub.channels) == {QUOTES}, "no channel for what will never speak"
+    speaking = {each for each, channel in hub.channels.items() if channel.publisher}
+    assert speaking == {QUOTES}
+    if reason == UNKNOWN_STREAM:
+        assert set(hub.channels) == {QUOTES}, "no channel for what will never speak"
+
+
+def test_a_symbol_that_is_listed_later_is_heard_from_then_on() -> None:
+    plant = open_plant([BTCUSDT])
+    early, late = listen(plant, "ethusdt@trade"), listen(plant, TRADES)
+    plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
+    plant.publish(trade(7, START_MS, symbol="ETHUSDT"))
+    usdm(plant).flush()
+    assert [message["t"] for message in early.messages()] == [7]
+    assert late.messages() == [], "who listens to another symbol hears nothing of it"
+
+
+def test_a_symbol_that_is_gone_is_heard_no_more_and_again_when_it_is_back() -> None:
+    plant = open_plant([BTCUSDT, ETHUSDT])
+    listener = listen(plant, "ethusdt@miniTicker")
+    plant.publish(trade(7, START_MS, symbol="ETHUSDT"))
+    closed = structs.replace(ETHUSDT, status="CLOSE")
+    plant.publish(ContractChanged("ETHUSDT", closed, (), START_MS))
+    plant.advance(START_MS + 10_000)
+    usdm(plant).flush()
+    assert listener.take() == [], "nothing is told of a contract that is closed"
+    plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), plant.now_ms))
+    plant.publish(trade(8, plant.now_ms, symbol="ETHUSDT"))
+    plant.advance(plant.now_ms + 2_000)
+    usdm(plant).flush()
+    assert [message["s"] for message in listener.take()] == ["ETHUSDT"]
 
 
 @pytest.mark.parametrize(

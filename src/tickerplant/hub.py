@@ -166,13 +166,12 @@ class Hub:
         self.bytes_sent += len(data) * len(members)
 
     def relist(self) -> None:
-        """Follow other contracts where a name means another one since contracts have changed."""
+        """Follow the contracts that names mean since contracts have changed."""
         for channel in self.channels.values():
-            publisher = channel.publisher
-            if publisher is not None:
-                self._unlisten(publisher)
-                publisher.follow()
-                self._listen(publisher)
+            if channel.publisher is not None and not channel.publisher.is_current:
+                self._silence(channel)
+            if channel.publisher is None:
+                self._voice(channel)
 
     def deliver(self, name: str) -> None:
         """Expect the messages of the stream `name` from the source; make none any more."""
@@ -189,7 +188,7 @@ class Hub:
         """Let `subscriber` hear the streams `names` from now on, besides what it hears already.
 
         A name that is no stream of this venue is not refused (the exchange acknowledges any name
-        and stays silent).
+        and stays silent); one of a symbol that is not listed is heard once it is.
 
         Args:
             subscriber: Who will hear.
@@ -204,9 +203,9 @@ class Hub:
         heard = set(present)
         for name in names:
             reason = self._why_silent(name, route)
-            if reason is None:
+            if reason in {None, UNKNOWN_SYMBOL}:
                 heard.add(name)
-            else:
+            if reason is not None:
                 silent[name] = reason
                 self.silent[reason] += 1
         self._move(subscriber, (frozenset(heard), combined))
@@ -275,26 +274,22 @@ class Hub:
 
     def _open_channel(self, name: str) -> Channel:
         channel = self.channels[name] = Channel(self, name)
-        resolved = resolve(self.markets.venue, name)
-        if name in self.verbatim or resolved is None:
-            return channel
-        channel.publisher = Publisher(*resolved, self.markets, self.timers, channel.send)
-        self._listen(channel.publisher)
+        self._voice(channel)
         return channel
 
-    def _listen(self, publisher: Publisher) -> None:
-        for kind in publisher.stream.on:
+    def _voice(self, channel: Channel) -> None:
+        """Give `channel` a publisher, if its messages are made here and it is about anything yet."""
+        resolved = resolve(self.markets.venue, channel.name)
+        if channel.name in self.verbatim or resolved is None:
+            return
+        stream, args = resolved
+        if not stream.about(self.markets, args):
+            return
+        publisher = Publisher(stream, args, self.markets, self.timers, channel.send)
+        channel.publisher = publisher
+        for kind in stream.on:
             by_topic = self._listeners.setdefault(kind, {})
             by_topic.setdefault(publisher.topic, []).append(publisher)
-
-    def _unlisten(self, publisher: Publisher) -> None:
-        for kind in publisher.stream.on:
-            by_topic = self._listeners[kind]
-            by_topic[publisher.topic].remove(publisher)
-            if not by_topic[publisher.topic]:
-                del by_topic[publisher.topic]
-            if not by_topic:
-                del self._listeners[kind]
 
     def _close_channel(self, channel: Channel) -> None:
         del self.channels[channel.name]
@@ -306,7 +301,13 @@ class Hub:
         if publisher is None:
             return
         publisher.stop()
-        self._unlisten(publisher)
+        for kind in publisher.stream.on:
+            by_topic = self._listeners[kind]
+            by_topic[publisher.topic].remove(publisher)
+            if not by_topic[publisher.topic]:
+                del by_topic[publisher.topic]
+            if not by_topic:
+                del self._listeners[kind]
 
 
 def _nothing() -> None:

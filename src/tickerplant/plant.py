@@ -86,7 +86,7 @@ class Plant:
         self._of_venue: dict[type, Callable[[Any], None]] = {
             ContractChanged: self._change_contract,
             Delivered: self._add_delivery,
-            AssetIndex: self.venues[USDM.name].set_asset_index,
+            AssetIndex: self._set_asset_index,
             InsuranceFund: self.venues[USDM.name].set_insurance_fund,
         }
         """Who takes the events that are not about one listed contract alone."""
@@ -160,6 +160,16 @@ class Plant:
         if change.instrument.status in GONE:
             del self.markets[symbol]
             del self.venues[change.instrument.venue.name].by_symbol[symbol]
+        self._relist()
+
+    def _set_asset_index(self, index: AssetIndex) -> None:
+        markets = self.venues[USDM.name]
+        known = index.symbol in markets.asset_indices
+        markets.set_asset_index(index)
+        if not known:
+            self._relist()
+
+    def _relist(self) -> None:
         for hub in self.hubs.values():
             hub.relist()
 

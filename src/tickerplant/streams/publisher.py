@@ -42,25 +42,30 @@ class Publisher:
         send: Callable[[bytes], object],
     ) -> None:
         self.stream = stream
-        self.topic = ALL
-        """The symbol whose events matter."""
         self._subjects = partial(stream.about, markets, args)
+        self._subject = self._followed()
+        self.topic = ALL if self._subject is None else self._subject.symbol
+        """The symbol whose events matter."""
         self._args = args
         self._timers = timers
         self._send = send
         self._build = stream.build
         self._pace = stream.pace(stream.period(markets.venue, args), self._subjects)
-        self.follow()
         self._scheduled = False
         self._stopped = False
         if self._pace.waiting:
             self._schedule()
 
-    def follow(self) -> None:
-        """Find out again whose events matter: a name may mean another contract after a delivery."""
-        if self.stream.on and not self.stream.of_all:
-            subjects = self._subjects()
-            self.topic = subjects[0].symbol if subjects else self.topic
+    @property
+    def is_current(self) -> bool:
+        """Whether the name still means the same: after a delivery it may be another contract."""
+        return self._followed() is self._subject
+
+    def _followed(self) -> Market | None:
+        """Return the one market whose events are followed; None if it is not one."""
+        if not self.stream.on or self.stream.of_all:
+            return None
+        return next(iter(self._subjects()), None)
 
     def feed(self, market: Market, event: Event) -> None:
         """Take in an event of a kind that the stream follows."""
