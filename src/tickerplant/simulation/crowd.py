@@ -6,7 +6,8 @@ from collections.abc import Callable
 from math import exp
 from random import Random
 
-from tickerplant.events import Level
+from tickerplant.events import Level, RetailUpdate
+from tickerplant.simulation.improvers import Improvers
 from tickerplant.simulation.ladder import SWEEP_SPREAD, LadderMakers
 from tickerplant.simulation.leverage import Leverage
 from tickerplant.simulation.pit import Pit
@@ -65,6 +66,11 @@ class Crowd:
         self.touch = TouchMakers(random, pit, sizes, temper, valuation)
         self.ladder = LadderMakers(random, pit, sizes, style, int(price))
         self.leverage = Leverage(random, pit, sizes, price)
+        self.improvers: Improvers | None = None
+        if pit.retail is not None:
+            own = Random(random.getrandbits(64))
+            self.improvers = Improvers(own, pit, pit.retail, sizes)
+        self._retail_opening: RetailUpdate | None = None
         self.takers.traded = self._traded
         self.touch.stale = self._stale
         self.touch.moved = self._moved
@@ -91,11 +97,20 @@ class Crowd:
         ask = bid + tick
         bids = [(bid, touch.first_wish()), *self.ladder.opening(bid, True)]
         asks = [(ask, touch.first_wish()), *self.ladder.opening(ask, False)]
+        if self.improvers is not None:
+            self._retail_opening = self.improvers.open(bid, ask)
         self.pit.open(bids, asks, bid)
         self.takers.start()
         self._plan_quote()
         self._plan_sweep()
         return bids, asks
+
+    def retail_opening(self) -> RetailUpdate | None:
+        """Return the RPI orders the contract opened with; None where there are none.
+
+        Their ids are below the one of the opening book.
+        """
+        return self._retail_opening
 
     # What happens without a cause
 
@@ -157,6 +172,8 @@ class Crowd:
             self._tell()
 
     def _moved(self) -> None:
+        if self.improvers is not None:
+            self.improvers.react()
         self._answer(self._hop_trains, self._hop_sweeps)
         self._tell()
 

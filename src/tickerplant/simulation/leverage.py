@@ -25,6 +25,12 @@ LATEST_MS = 900
 """Forced orders reach the book within this time of the mark price that caused them."""
 SLIPPAGE = 0.004
 """Distance from the mark price to the limit of a forced order: the position's bankruptcy."""
+LATE_SHARE = 0.05
+"""Part of the forced orders that reach the book when the mark price has passed the bankruptcy."""
+LATE_DISTANCE = 0.006
+"""Mean distance from the bankruptcy of such a position to the mark price."""
+DELEVERAGING_SHARE = 0.1
+"""Part of what the book cannot fill that falls to opposite positions, not to the insurance fund."""
 
 
 class Leverage:
@@ -73,26 +79,36 @@ class Leverage:
         self._pit.after(delay_ms, self._send, size if buy else -size)
 
     def _send(self, signed_size: int) -> None:
-        """Send a forced order (positive buys) and report what it filled."""
+        """Send a forced order (positive buys), let the rest be taken over, and report it."""
         buy, quantity = signed_size > 0, abs(signed_size)
         pit = self._pit
-        tick = pit.instrument.tick_size
-        limit = self._mark * (1 + SLIPPAGE if buy else 1 - SLIPPAGE)
-        price = max(int(limit / tick) * tick, tick)
-        fills = pit.take(buy, quantity, price)
-        filled = sum(size for _, _, size in fills)
-        average = sum(each * size for _, each, size in fills) / filled if filled else 0.0
+        price = self._limit(buy)
+        fills = [fill[1:] for fill in pit.take(buy, quantity, price)]
+        rest = quantity - sum(size for _, size in fills)
+        if rest:
+            origin = "ADL" if self._random.random() < DELEVERAGING_SHARE else "INSURANCE_FUND"
+            pit.take_over(buy, rest, price, origin)
+            fills.append((price, rest))
         pit.write(
             Liquidation(
                 symbol=pit.symbol,
                 side="BUY" if buy else "SELL",
                 quantity=quantity,
                 price=price,
-                average_price=round(average),
-                status="FILLED" if filled == quantity else "EXPIRED",
-                last_filled_quantity=fills[-1][2] if fills else 0,
-                filled_quantity=filled,
+                average_price=round(sum(each * size for each, size in fills) / quantity),
+                status="FILLED",
+                last_filled_quantity=fills[-1][1],
+                filled_quantity=quantity,
                 trade_time_ms=pit.now_ms,
             )
         )
         pit.flush()
+
+    def _limit(self, buy: bool) -> int:
+        """Return the price of bankruptcy of a position that is closed now."""
+        margin = SLIPPAGE
+        if self._random.random() < LATE_SHARE:
+            margin = -self._random.expovariate(1 / LATE_DISTANCE)
+        tick = self._pit.instrument.tick_size
+        limit = self._mark * (1 + margin if buy else 1 - margin)
+        return max(int(limit / tick) * tick, tick)

@@ -127,6 +127,10 @@ class MatchingEngine:
     def immediate(self, buy: bool, quantity: int, price: int | None) -> list[Fill]:
         """Trade up to `quantity` at `price` or better now; the remainder is dropped."""
         self.operations += 1
+        return self.part(buy, quantity, price)
+
+    def part(self, buy: bool, quantity: int, price: int | None) -> list[Fill]:
+        """Trade as `immediate` does, for a part of an order that is counted already."""
         side = self.asks if buy else self.bids
         worst = None if price is None else price * side.sign
         keys, levels = side.keys, side.levels

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tickerplant.events import BookTicker, DepthUpdate, Event, Level, Trade
+from tickerplant.events import BookTicker, DepthUpdate, Event, Level, RetailUpdate, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.agenda import Action, Agenda
-from tickerplant.simulation.matching import Fill, MatchingEngine
+from tickerplant.simulation.matching import UPDATE_STEP, Fill, MatchingEngine
+from tickerplant.simulation.retail import RETAIL_ORDER_ID, RetailOrders
 
 
 class Pit:
@@ -30,8 +31,12 @@ class Pit:
         self.instrument = instrument
         self.symbol = instrument.symbol
         self.engine = MatchingEngine(update_id)
+        self.retail: RetailOrders | None = None
+        """The RPI orders, where there are any: on the perpetual contracts of a venue that has them."""
+        if instrument.venue.has_rpi and instrument.perpetual:
+            self.retail = RetailOrders()
         self.last_price = 0
-        """Price of the last trade."""
+        """Price of the last trade on the book."""
         self._agenda = agenda
         self._tape = tape
         self._trade_id = trade_id
@@ -62,15 +67,41 @@ class Pit:
 
     def take(self, buy: bool, quantity: int, price: int) -> list[Fill]:
         """Send an order that trades at `price` or better now or not at all; write the trades."""
-        fills = self.engine.immediate(buy, quantity, price)
+        return self._write_trades(buy, self.engine.immediate(buy, quantity, price))
+
+    def take_retail(self, buy: bool, quantity: int, price: int) -> list[Fill]:
+        """Do what `take` does for a retail taker, with whom RPI orders trade too."""
+        if self.retail is None:
+            return self.take(buy, quantity, price)
+        fills = self.retail.immediate(self.engine, buy, quantity, price)
+        return self._write_trades(buy, fills)
+
+    def _write_trades(self, buy: bool, fills: list[Fill]) -> list[Fill]:
         now_ms, symbol, trade_id = self._agenda.now_ms, self.symbol, self._trade_id
-        for _, fill_price, fill_quantity in fills:
-            self._tape.append(Trade(symbol, trade_id, fill_price, fill_quantity, not buy, now_ms))
+        for order_id, price, quantity in fills:
+            retail = order_id == RETAIL_ORDER_ID
+            self._tape.append(
+                Trade(symbol, trade_id, price, quantity, not buy, now_ms, retail=retail)
+            )
             trade_id += 1
         if fills:
             self._trade_id = trade_id
             self.last_price = fills[-1][1]
         return fills
+
+    def take_over(self, buy: bool, quantity: int, price: int, origin: str) -> None:
+        """Write a trade off the book: what a forced order could not trade there.
+
+        Args:
+            buy: The side of the forced order.
+            quantity: What was left of it.
+            price: The price of bankruptcy of its position.
+            origin: Who took it over: `INSURANCE_FUND` or `ADL`.
+        """
+        now_ms = self._agenda.now_ms
+        trade = Trade(self.symbol, self._trade_id, price, quantity, not buy, now_ms, origin)
+        self._tape.append(trade)
+        self._trade_id += 1
 
     def write(self, event: Event) -> None:
         """Write an event that is neither a trade nor a change of the book."""
@@ -93,3 +124,18 @@ class Pit:
         if best != self._best:
             self._best = best
             self._tape.append(BookTicker(self.symbol, now_id, *best, now_ms))
+
+    def flush_retail(self) -> None:
+        """Write the prices whose RPI quantities changed; the book has been flushed.
+
+        The changes take their ids here, after those of the book that have been told.
+        """
+        if self.retail is None:
+            return
+        bids, asks = self.retail.changes()
+        if bids or asks:
+            engine = self.engine
+            engine.update_id += UPDATE_STEP * (len(bids) + len(asks))
+            self._tape.append(
+                RetailUpdate(self.symbol, engine.update_id, bids, asks, self._agenda.now_ms)
+            )

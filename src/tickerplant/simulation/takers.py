@@ -37,6 +37,10 @@ SLACK_BP = 6.0
 """How far beyond the best price an order trades."""
 REPEAT_SHARE = 0.42
 """Part of the children that repeat the size of their parent."""
+RETAIL_SHARE = 0.35
+"""Part of the small orders that is retail, where RPI orders wait for it: a quarter of all orders."""
+RETAIL_ORDERS = 5.0
+"""No retail order is larger than this many typical orders."""
 IMPACT_EXPONENT = 0.42
 IMPACT_LIMIT = 6.0
 EXPECTATION = 0.12
@@ -69,6 +73,8 @@ class Takers:
         self._impact = impact / (max(intensity, 1e-9) ** 0.5)
         self._slack = SLACK_BP / 1e4
         self._tick = pit.instrument.tick_size
+        self._retail = 0.0 if pit.retail is None else sizes.median * RETAIL_ORDERS
+        """Largest quantity of a retail order."""
         self._expected = 0.0
         self._metaorders = [self._metaorder() for _ in range(METAORDERS)]
         self.traded: Callable[[bool, int, int], None] = lambda *_: None
@@ -122,10 +128,14 @@ class Takers:
             sized: Positive to buy, negative to sell; its amount is the quantity, 1 to choose one.
         """
         buy = sized > 0
-        self._breed(buy, self.send(buy, abs(sized)))
+        retail = self._retail > 0 and self._random() < RETAIL_SHARE
+        self._breed(buy, self.send(buy, abs(sized), retail=retail))
 
-    def send(self, buy: bool, quantity: int = 1) -> int:
-        """Send one order and return its quantity; chooses one if it is 1."""
+    def send(self, buy: bool, quantity: int = 1, *, retail: bool = False) -> int:
+        """Send one order and return its quantity; chooses one if it is 1.
+
+        A small order is the order of a retail taker if `retail` is true.
+        """
         engine = self._pit.engine
         side = engine.asks if buy else engine.bids
         best = side.best
@@ -136,19 +146,22 @@ class Takers:
         price, total = best
         if self._random() < WHOLE_QUEUE_SHARE and total < THIN * self._sizes.touch:
             quantity = max(total, self._sizes.smallest)
-        self._trade(buy, quantity, price)
+        self._trade(buy, quantity, price, retail and quantity <= self._retail)
         return quantity
 
-    def _trade(self, buy: bool, quantity: int, price: int) -> None:
+    def _trade(self, buy: bool, quantity: int, price: int, retail: bool) -> None:
         sign = 1 if buy else -1
         slack = max(int(price * self._slack), self._tick) // self._tick * self._tick
-        fills = self._pit.take(buy, quantity, price + sign * slack)
+        take = self._pit.take_retail if retail else self._pit.take
+        fills = take(buy, quantity, price + sign * slack)
         if not fills:
             return
         weight = min((quantity / self._sizes.median) ** IMPACT_EXPONENT, IMPACT_LIMIT)
         self._valuation.push(self._impact * (sign * weight - FORESEEN * self._expected))
         self._expected += EXPECTATION * (sign * weight - self._expected)
         self._pit.flush()
+        if retail:
+            self._pit.flush_retail()
         self.traded(buy, quantity, fills[-1][1])
 
     def _breed(self, buy: bool, quantity: int) -> None:

@@ -1,0 +1,114 @@
+"""RPI makers: small orders at and near the best prices, for retail takers only.
+
+They look at the best prices some tenths of a second after these moved, so their orders are often
+a little behind: the book moves through them, and until the next look retail takers who want to
+trade that way get a better price than the book has.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from tickerplant.events import RetailUpdate
+from tickerplant.simulation.matching import UPDATE_STEP
+from tickerplant.simulation.pit import Pit
+from tickerplant.simulation.retail import RetailOrders, RetailSide
+from tickerplant.simulation.sizes import Sizes
+
+LEVELS = 6
+"""Most prices of a side that have RPI orders; one more at a better price and the last is given up."""
+REACH_BP = 2.5
+"""Orders farther behind the best price are withdrawn."""
+REACH_TICKS = 12
+"""The same where ticks are large."""
+SPACING = 0.2
+"""Mean distance behind the best price, relative to the farthest."""
+LEAST_MS = 90
+LOOK_MS = 260.0
+"""A look follows a move of the best prices after the least time and a mean of this on top."""
+DEEPER = 0.5
+"""Chance of a look that an order is placed behind the best price, where there are too few."""
+IMPROVING = 0.6
+"""Chance to quote a tick better than the book, where its spread has room."""
+TYPICAL_ORDERS = 1.5
+"""Mean quantity of a price, in median taker orders."""
+
+
+class Improvers:
+    """The RPI makers of one contract."""
+
+    def __init__(self, random: Random, pit: Pit, orders: RetailOrders, sizes: Sizes) -> None:
+        self._random = random.random
+        self._exponential = random.expovariate
+        self._pit = pit
+        self._orders = orders
+        self._smallest = sizes.smallest
+        self._mean = sizes.median * TYPICAL_ORDERS
+        self._tick = pit.instrument.tick_size
+        self._step = pit.instrument.step_size
+        self._lowest = pit.instrument.min_price
+        self._highest = pit.instrument.max_price
+        self._planned = False
+
+    def open(self, bid: int, ask: int) -> RetailUpdate:
+        """Quote around the best prices the book is going to open with; return the RPI orders."""
+        orders, engine = self._orders, self._pit.engine
+        for _ in range(3 * LEVELS):
+            self._requote(orders.bids, bid, -ask)
+            self._requote(orders.asks, -ask, bid)
+        bids, asks = orders.changes()
+        bids, asks = ([row for row in rows if row[1]] for rows in (bids, asks))
+        engine.update_id += UPDATE_STEP * (len(bids) + len(asks))
+        return RetailUpdate(self._pit.symbol, engine.update_id, bids, asks, self._pit.now_ms)
+
+    def react(self) -> None:
+        """Look at the best prices in a while, unless that is planned already."""
+        if not self._planned:
+            self._planned = True
+            self._pit.after(LEAST_MS + int(self._exponential(1 / LOOK_MS)), self.look)
+
+    def look(self, _: int = 0) -> None:
+        """Bring the orders of both sides to the best prices of the book."""
+        self._planned = False
+        engine, orders = self._pit.engine, self._orders
+        bids, asks = engine.bids.keys, engine.asks.keys
+        if not bids or not asks:
+            return
+        self._requote(orders.bids, bids[-1], asks[-1])
+        self._requote(orders.asks, asks[-1], bids[-1])
+        self._pit.flush()
+        self._pit.flush_retail()
+
+    def _requote(self, side: RetailSide, best: int, opposite: int) -> None:
+        """Withdraw what crosses the book or is far behind; quote at the best price or better.
+
+        Args:
+            side: Whose orders.
+            best: Key of the side's best price in the book.
+            opposite: Key of the other side's; an order at `-opposite` would trade.
+        """
+        quantities = side.quantities
+        reach = max(int(abs(best) * REACH_BP / 1e4), REACH_TICKS * self._tick)
+        for key in [key for key in quantities if key + opposite >= 0 or key < best - reach]:
+            self._put(side, key, 0)
+        if max(quantities, default=best - reach) < best:
+            improved = best + self._tick
+            better = improved + opposite < 0 and self._random() < IMPROVING
+            self._add(side, improved if better else best)
+        if len(quantities) < LEVELS and self._random() < DEEPER:
+            behind = min(int(self._exponential(1 / (reach * SPACING))), reach)
+            self._add(side, best - behind // self._tick * self._tick)
+
+    def _add(self, side: RetailSide, key: int) -> None:
+        """Rest a further quantity at `key`; give the last price up if there are too many."""
+        if not self._lowest <= key * side.sign <= self._highest:
+            return
+        quantities = side.quantities
+        drawn = self._smallest + int(self._exponential(1 / self._mean))
+        self._put(side, key, quantities.get(key, 0) + drawn // self._step * self._step)
+        if len(quantities) > LEVELS:
+            self._put(side, min(quantities), 0)
+
+    def _put(self, side: RetailSide, key: int, quantity: int) -> None:
+        self._pit.engine.operations += 1
+        side.put(key, quantity)

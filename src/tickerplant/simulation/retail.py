@@ -1,0 +1,96 @@
+"""The orders of retail price improvement (RPI) of one symbol, which stand beside its book.
+
+They trade with retail takers only, and have the lowest priority at their price: ordinary orders
+come first there, RPI orders at a better price come before them.  The book never counts them, so
+it may move through them; they stay where they are, crossed, until their makers look.  There are a
+handful of prices a side: plain dictionaries, sorted when somebody trades.
+
+Prices are kept as keys that grow towards the better price, as in the matching engine.
+"""
+
+from __future__ import annotations
+
+from tickerplant.events import Level
+from tickerplant.simulation.matching import Fill, MatchingEngine
+
+RETAIL_ORDER_ID = 0
+"""What fills have for the id of an RPI order; no order of the book has it."""
+
+
+class RetailSide:
+    """The RPI quantities of one side by key."""
+
+    __slots__ = ("_changed", "quantities", "sign")
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        """Key of a price: +1 for bids, -1 for asks."""
+        self.quantities: dict[int, int] = {}
+        self._changed: set[int] = set()
+
+    def put(self, key: int, quantity: int) -> None:
+        """Let `quantity` rest at `key`, whatever was there; 0 removes it."""
+        if quantity:
+            self.quantities[key] = quantity
+        else:
+            del self.quantities[key]
+        self._changed.add(key)
+
+    def reached(self, worst: int) -> list[int]:
+        """Return the keys at `worst` or better, best first."""
+        return sorted((key for key in self.quantities if key >= worst), reverse=True)
+
+    def levels(self) -> list[Level]:
+        """Return prices and quantities, best first."""
+        return self._told(self.quantities)
+
+    def take_changes(self) -> list[Level]:
+        """Return changed prices with their quantities, best first, and forget that they changed."""
+        changed, self._changed = self._changed, set()
+        return self._told(changed)
+
+    def _told(self, keys: dict[int, int] | set[int]) -> list[Level]:
+        sign, quantities = self.sign, self.quantities
+        return [(key * sign, quantities.get(key, 0)) for key in sorted(keys, reverse=True)]
+
+
+class RetailOrders:
+    """Both sides of the RPI orders of one symbol."""
+
+    __slots__ = ("asks", "bids")
+
+    def __init__(self) -> None:
+        self.bids = RetailSide(1)
+        self.asks = RetailSide(-1)
+
+    def immediate(self, engine: MatchingEngine, buy: bool, quantity: int, price: int) -> list[Fill]:
+        """Trade up to `quantity` at `price` or better with the book and with RPI orders.
+
+        The best price is first; at one price the book is.  The remainder is dropped.
+
+        Returns:
+            The fills; those of RPI orders have `RETAIL_ORDER_ID`.
+        """
+        engine.operations += 1
+        side = self.asks if buy else self.bids
+        sign = side.sign
+        fills: list[Fill] = []
+        left = quantity
+        for key in side.reached(price * sign):
+            booked = engine.part(buy, left, key * sign)
+            fills += booked
+            left -= sum(fill[2] for fill in booked)
+            if not left:
+                return fills
+            resting = side.quantities[key]
+            traded = min(left, resting)
+            side.put(key, resting - traded)
+            fills.append((RETAIL_ORDER_ID, key * sign, traded))
+            left -= traded
+            if not left:
+                return fills
+        return fills + engine.part(buy, left, price)
+
+    def changes(self) -> tuple[list[Level], list[Level]]:
+        """Return the bids and asks that changed since the last call, with their quantities now."""
+        return self.bids.take_changes(), self.asks.take_changes()
