@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -109,6 +110,48 @@ def test_positions_are_liquidated_when_the_mark_reaches_them_nearest_first() -> 
     assert forced[0].side == "SELL", "longs are sold"
     trades = [event for event in tape if isinstance(event, Trade)]
     assert sum(trade.quantity for trade in trades) == sum(each.filled_quantity for each in forced)
+
+
+@pytest.mark.parametrize("buy", [False, True], ids=["long", "short"])
+def test_what_the_book_cannot_fill_within_the_limit_is_taken_over(buy: bool) -> None:
+    pit, sizes, tape, agenda = make_pit()
+    bid, ask = 6_500_000, 6_500_010
+    behind = 6_600_000 if buy else 6_400_000  # beyond any limit
+    bids, asks = [(bid, 3)], [(ask, 3)]
+    (asks if buy else bids).append((behind, 10**6))
+    pit.open(bids, asks, bid)
+    leverage = Leverage(Random(1), pit, sizes, 6_500_000.0)
+    leverage._longs, leverage._shorts = [], []
+    (leverage._shorts if buy else leverage._longs).append((-6_490_000.0 if buy else 6_510_000.0, 9))
+    leverage.mark(6_500_000.0)
+    agenda.step()
+    booked, over = (event for event in tape if isinstance(event, Trade))
+    forced = next(event for event in tape if isinstance(event, Liquidation))
+    assert (booked.origin, booked.quantity, booked.price) == ("MARKET", 3, ask if buy else bid)
+    assert (over.quantity, over.price) == (6, forced.price)
+    assert over.origin in ("INSURANCE_FUND", "ADL")
+    assert over.trade_id == booked.trade_id + 1
+    assert over.buyer_is_maker is not buy
+    assert forced.status == "FILLED"
+    assert forced.quantity == forced.filled_quantity == 9
+    assert forced.last_filled_quantity == 6
+    assert forced.average_price == round((3 * booked.price + 6 * over.price) / 9)
+    assert pit.last_price == booked.price, "a trade off the book is no price of the market"
+
+
+def test_most_forced_orders_are_filled_by_the_book_and_few_fall_to_opposite_positions() -> None:
+    pit, sizes, tape, agenda = make_pit()
+    pit.open([(6_500_000, 10**9)], [(6_500_010, 10**9)], 6_500_000)
+    leverage = Leverage(Random(4), pit, sizes, 6_500_000.0)
+    leverage._longs, leverage._shorts = [(6_500_000.0, 5)] * 1000, [(-6_500_000.0, 5)] * 1000
+    leverage.mark(6_500_000.0)
+    while agenda._entries:
+        agenda.step()
+    origins = Counter(event.origin for event in tape if isinstance(event, Trade))
+    assert sum(origins.values()) == 2000
+    assert origins["MARKET"] > 1800
+    assert 20 < origins["INSURANCE_FUND"] < 150, "the market had passed their bankruptcy"
+    assert 0 < origins["ADL"] < origins["INSURANCE_FUND"] / 3
 
 
 def test_positions_are_bounded() -> None:
