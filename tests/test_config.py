@@ -52,7 +52,8 @@ def test_a_table_of_the_command_beats_the_top_of_the_file_and_is_for_it_alone(
 def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
     text = (
         'start = "2026-01-31"\nduration = "90s"\nsymbols = ["BTCUSDT", "ETHUSDT"]\n'
-        "weights = false\nintensity = 0.5\n[limit]\nlifetime_ms = 5\n"
+        'limits = "off"\n'
+        "intensity = 0.5\n[limit]\nlifetime_ms = 5\n"
     )
     settings = resolve(
         "simulate", SimulateSettings, {}, {}, read_file(write(tmp_path / "a.toml", text))
@@ -60,8 +61,8 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
     assert settings.start_ms == 1_769_817_600_000
     assert settings.duration_ms == 90_000
     assert settings.symbols == ("BTCUSDT", "ETHUSDT")
-    assert settings.weights is False
-    assert settings.limits == {"lifetime_ms": 5}
+    assert settings.limits == "off"
+    assert settings.limit_numbers == {"lifetime_ms": 5}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
         ("symbol_count", "0", "expected a whole number >= 1"),
         ("routing", "loose", "--routing: 'loose' is not usable, expected one of lenient, strict"),
         ("log_format", "xml", "expected one of text, json"),
-        ("weights", "perhaps", "expected true or false"),
+        ("limits", "perhaps", "--limits: 'perhaps' is not usable, expected one of exchange, off"),
         ("start_ms", "soon", "--start: 'soon' is not usable, expected an ISO date"),
         ("start_ms", "1999-12-31", "between 2010 and 2100"),
         ("start_ms", "9" * 400, "between 2010 and 2100"),
@@ -87,8 +88,12 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
             "1 week",
             "--duration: '1 week' is not usable, expected a duration such as",
         ),
-        ("limits", "lifetime_ms", "--limit: 'lifetime_ms' is not usable, expected NAME=NUMBER"),
-        ("limits", ("a=1", "b=x"), "--limit: 'a=1,b=x' is not usable, expected NAME=NUMBER"),
+        (
+            "limit_numbers",
+            "lifetime_ms",
+            "--limit: 'lifetime_ms' is not usable, expected NAME=NUMBER",
+        ),
+        ("limit_numbers", ("a=1", "b=x"), "--limit: 'a=1,b=x' is not usable, expected NAME=NUMBER"),
         ("symbols", ("",), "--symbols: '' is not usable, expected at least one name"),
         ("profile", "2019", "profile: '2019' is not usable, expected one of 2026q1"),
     ],

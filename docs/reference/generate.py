@@ -6,11 +6,14 @@ sentences come from the rows that the program itself runs by.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
+from msgspec import Struct, structs
 from prometheus_client.core import Metric
 
 from tickerplant import cli
@@ -24,12 +27,15 @@ from tickerplant.protocol.budget import TOO_MANY_REQUESTS
 from tickerplant.protocol.closing import CLOSE_REASONS
 from tickerplant.protocol.control import ControlError, read_request
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
+from tickerplant.protocol.session_methods import REJECTED_KEY
+from tickerplant.protocol.usage import USE_ROWS, AddressUse, LimitsPage, Use
 from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import ByLimit, BySymbol, Flat, Weight
 from tickerplant.server import rest
 from tickerplant.server.metrics import PlantCollector
+from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.readiness import Readiness
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
@@ -226,14 +232,19 @@ def errors_page() -> str:
 
 
 DOOR: Sequence[Cells] = (
-    (f"{TOO_MANY_REQUESTS}", "429", "The address has used up its request weight."),
+    (
+        f"{TOO_MANY_REQUESTS}",
+        "429",
+        "The address has used up its request weight, or an allowance of questions.",
+    ),
     (f"{TOO_MANY_REQUESTS}", "418", "The address went on after that and is banned."),
     (f"{rest.BAD_PATH}", "404", "Nothing is served at this path."),
     (f"{rest.BAD_PATH}", "405", "Something is, but only for GET and HEAD."),
     ("", "400", "HTTP was spoken to a WebSocket address, or the URL is not Unicode."),
     ("", "414", f"The URL is longer than {LIMITS.max_uri_bytes} bytes."),
     (f"{api_request.UNSUPPORTED_OPERATION}", "400", "The WebSocket API has no such method."),
-    (f"{api_request.REJECTED_KEY}", "401", "`session.logon`: this server has no accounts."),
+    (f"{REJECTED_KEY}", "401", "`session.logon`: this server has no accounts."),
+    (f"{rest.BAD_KEY}", "401", "REST wants an API key, any key, in `X-MBX-APIKEY`."),
 )
 
 
@@ -333,42 +344,99 @@ def _metric(family: Metric) -> Cells:
 
 def profiles_page() -> str:
     """Return the page of the periods of the protocol."""
-    profiles = tuple(PROFILES.values())
-    rows = [(text, *(show(profile) for profile in profiles)) for text, show in PROFILE_ROWS]
     return page(
         "Profiles",
         "The exchange changes its messages now and then; a profile is one period of them.",
         "`--profile` chooses one.\n"
         "In every profile a client may connect to paths with and without `/public` and `/market`.\n"
         "Whether a stream is silent on the wrong one is chosen by `--routing`.",
-        table(("", *(f"`{profile.name}`" for profile in profiles)), rows),
+        table(("", *(f"`{name}`" for name in PROFILES)), _profile_rows()),
     )
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _profile_rows() -> Iterable[Cells]:
+    profiles = tuple(PROFILES.values())
+    docs = {"period": "period"} | field_docs(Profile)
+    for name, doc in docs.items():
+        yield doc.rstrip("."), *(_profile_value(getattr(profile, name)) for profile in profiles)
 
 
-PROFILE_ROWS: Sequence[tuple[str, Callable[[Profile], str]]] = (
-    ("period", lambda profile: profile.period),
-    ("USDⓈ-M events carry the pair, `ps`", lambda profile: _yes(profile.pair_everywhere)),
-    ("events carry the kind of symbol, `st`", lambda profile: _yes(profile.symbol_type)),
-    (
-        "mark prices carry the moving average, `ap`",
-        lambda profile: (
-            ", ".join(venue.title for venue in VENUES if profile.carries_mark_average(venue))
-            or "no"
+def _profile_value(value: object) -> str:
+    """Return a value of a profile in words."""
+    titles = {venue.name: venue.title for venue in VENUES}
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "the venue's own"
+        case tuple():
+            return ", ".join(titles.get(part, part) for part in value) or "none"
+        case _:
+            return str(value)
+
+
+def operations_page() -> str:
+    """Return the page of what the ports answer beside the protocol."""
+    about = (
+        "How near each client came to each limit, JSON; "
+        "each port tells of its own venue's budget, "
+        "or of the one that both venues share in profiles that say so.\n"
+        f"The latest {LIMITS.max_addresses:,} addresses are remembered.\n"
+        "The page costs no request weight."
+    )
+    return page(
+        "Operations",
+        "What both ports answer to those who run the server; [Watch it](../how-to/watch-it.md).",
+        table(
+            ("path", "answer"),
+            (
+                ("`/`", "The addresses, text."),
+                ("`/healthz`", "200 while the process serves."),
+                (
+                    "`/readyz`",
+                    "200 while the source flows, else 503; the reason and warnings, JSON.",
+                ),
+                ("`/metrics`", "[The metrics](metrics.md), Prometheus text."),
+                (f"`{LIMITS_PATH}`", "How near clients came to the limits, JSON."),
+            ),
         ),
-    ),
-    ("streams are split over `/public` and `/market`", lambda profile: _yes(profile.split_routes)),
-    ("both venues share one budget of request weight", lambda p: _yes(p.shared_budget)),
-    (
-        "funding rate of a contract without funding",
-        lambda profile: ", ".join(
-            f'{venue.title} `"{profile.unfunded_rate or venue.unfunded_rate}"`' for venue in VENUES
+        f"## `{LIMITS_PATH}`",
+        about,
+        table(("key", "what it is"), _fields(LimitsPage)),
+        "Each address has",
+        table(("key", "what it is"), _fields(AddressUse)),
+        "Each limit has",
+        table(("key", "what it is"), _fields(Use)),
+        "These are the limits:",
+        table(
+            ("key", "`limit` is", "`highest` is the highest of"),
+            (
+                (f"`{row.name}`", f"[`{row.field}`](limits.md)" if row.field else "none", row.doc)
+                for row in USE_ROWS
+            ),
         ),
-    ),
-)
+    )
+
+
+def _fields(kind: type[Struct]) -> Iterable[Cells]:
+    docs = field_docs(kind)
+    for field in structs.fields(kind):
+        yield f"`{field.encode_name}`", docs[field.name]
+
+
+def field_docs(kind: type[Struct]) -> dict[str, str]:
+    """Return the sentences under the fields of a Struct, by field, in its order."""
+    (definition,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101  # tells the type checker
+    docs = {}
+    for field, doc in pairwise(definition.body):
+        match field, doc:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                docs[name] = " ".join(text.split())
+    return docs
 
 
 def page(title: str, *parts: str) -> str:
@@ -400,6 +468,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "metrics.md": metrics_page,
     "profiles.md": profiles_page,
+    "operations.md": operations_page,
 }
 
 

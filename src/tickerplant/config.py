@@ -139,10 +139,11 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
         _setting("Deliver every stream on every path, or be silent where the exchange is."),
     ] = "lenient"
     speed: Annotated[Speed, _setting("Market seconds per second; 0 is as fast as it goes.")] = 1.0
-    weights: Annotated[
-        bool, _setting("Refuse requests over the weight budget, as the exchange does.")
-    ] = True
     limits: Annotated[
+        Literal["exchange", "off"],
+        _setting("Refuse what goes beyond a limit, as the exchange does, or only count it."),
+    ] = "exchange"
+    limit_numbers: Annotated[
         dict[str, int],
         _setting("Other numbers for the protocol's limits, as NAME=NUMBER.", assignments, "limit"),
     ] = {}

@@ -25,7 +25,7 @@ from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.server.clock import connection_clock_ms
 from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
-from tickerplant.server.server import Server
+from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.recording import RecordingSource
@@ -84,8 +84,12 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
     _run(settings, plant, source.run, tell, stay=not settings.exit_at_end)
 
 
-def limits_of(changes: Mapping[str, int]) -> Limits:
+def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:
     """Return the protocol's limits with some of the numbers changed.
+
+    Args:
+        changes: The numbers, by the name of the limit.
+        enforced: Whether who goes beyond a limit of the exchange is refused, or only counted.
 
     Raises:
         ConfigError: there is no such limit, or a number cannot be used.
@@ -94,7 +98,7 @@ def limits_of(changes: Mapping[str, int]) -> Limits:
     for name in changes:
         if name not in known:
             raise ConfigError("--limit", name, f"one of {', '.join(known)}")
-    numbers = msgspec.structs.asdict(LIMITS) | dict(changes)
+    numbers = msgspec.structs.asdict(LIMITS) | dict(changes) | {"enforced": enforced}
     return msgspec.convert(numbers, Limits, strict=False)
 
 
@@ -116,7 +120,7 @@ def _plant(
 
 def _run(settings: ServeSettings, plant: Plant, run: Run, tell: Tell, *, stay: bool) -> None:
     """Serve `plant` in an event loop of its own."""
-    limits = limits_of(settings.limits)
+    limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
     asyncio.run(serve(settings, limits, plant, run, tell, stay=stay))
 
 
@@ -132,8 +136,8 @@ async def serve(
     """Serve `plant`, driven by `run`, until interrupted or, unless `stay`, until `run` is over.
 
     Args:
-        settings: Where to listen, and whether request weights are enforced.
-        limits: The protocol's numbers.
+        settings: Where to listen.
+        limits: The protocol's numbers, and whether they are enforced.
         plant: What is served.
         run: The source.
         tell: Takes the lines for the user.
@@ -150,7 +154,6 @@ async def serve(
         host=settings.host,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         limits=limits,
-        enforce_weights=settings.weights,
     )
     await server.start()
     try:
@@ -209,6 +212,8 @@ def _ready_text(server: Server, plant: Plant) -> str:
             f"  curl 'http://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
             f"  {_python()} -m websockets ws://{address}/ws/{symbol.lower()}@miniTicker",
         ]
+    if not server.limits.enforced:
+        lines.append(LIMITS_OFF)
     return "\n".join(lines)
 
 

@@ -3,12 +3,13 @@
 A script is a list of lines:
 
     # a remark
-    ? /ws/btcusdt@trade     the client connects to a path of USDⓈ-M
-    = max_streams 2         the next connections have another limit
+    ? /ws/btcusdt@trade     the client connects to a path of USDⓈ-M, or to /ws-dapi/v1 of COIN-M
+    $ /fapi/v1/ping         the client asks over REST, of the venue whose path it is
+    = max_streams 2         the next connections have another limit; enforced 0 is none
     > {"method": …}         the client sends text
     >> ping abc             the client sends another frame: ping, pong or binary
     @ +3m                   time passes: ms, s, m or h
-    < {"result": …}         the client receives exactly this text
+    < {"result": …}         the client receives exactly this text, after a status if over REST
     << ping 1772000180000   the client receives a ping
     * subscribe a b         streams begin: also unsubscribe, combined true, combined false
     ! 1008 Too many …       the connection is closed
@@ -23,13 +24,15 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from stage import BTCUSD_PERP, BTCUSDT
 
-from tickerplant.errors import RequestError
+from tickerplant.events import Trade
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
 from tickerplant.protocol.actions import (
     Action,
     Close,
@@ -41,15 +44,20 @@ from tickerplant.protocol.actions import (
 )
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.budget import Budget
-from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, parse_target
-from tickerplant.venue import USDM
+from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.gate import Gate
+from tickerplant.server.rest import Rest
+from tickerplant.venue import COINM, USDM, VENUES, Venue
 
+ADDRESS = "192.0.2.1"
 START_MS = 1_772_000_000_000
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
-_REPEATED = re.compile(r"(\d+) ([?=>@<*!].*)")
+_REPEATED = re.compile(r"(\d+) ([?$=>@<*!].*)")
 _DURATION = re.compile(r"\+(\d+)(ms|s|m|h)")
 _SERIES = re.compile(
     r'(?P<quote>"?)(?P<head>\w*)\{(?P<first>\d+)\.\.(?P<last>\d+)\}(?P<tail>[\w@]*)"?'
@@ -61,24 +69,23 @@ class Player(Protocol):
 
     def limit(self, name: str, value: int) -> None: ...
     def connect(self, path: str) -> list[str]: ...
+    def ask(self, path: str) -> list[str]: ...
     def send_text(self, text: str) -> list[str]: ...
     def send_frame(self, kind: str, payload: bytes) -> list[str]: ...
     def wait(self, duration_ms: int) -> list[str]: ...
 
 
-class LittleExchange:
-    """Answers three questions, so that a conversation needs no market."""
+def little_exchange(venue: Venue) -> QueryAnswerer:
+    """Return what answers from a market of one contract a venue, with a trade each and no book."""
+    plant = Plant((BTCUSDT, BTCUSD_PERP), start_ms=START_MS)
+    plant.publish(Trade("BTCUSDT", 1, 6_528_000, 1_000, False, START_MS))
+    plant.publish(Trade("BTCUSD_PERP", 1, 652_800, 1, False, START_MS))
+    return QueryAnswerer(plant.venues[venue.name], Complaints())
 
-    def weigh(self, method: str, params: Mapping[str, object]) -> int | None:
-        return {"ping": 1, "ticker.price": 1 if "symbol" in params else 2}.get(method)
 
-    def answer(self, method: str, params: Mapping[str, object]) -> bytes:
-        if method == "ping":
-            return b"{}"
-        if params.get("symbol") not in ("BTCUSDT", None):
-            raise RequestError(-1121, "Invalid symbol.")
-        price = b'{"symbol":"BTCUSDT","price":"65280.00","time":1772000000000}'
-        return price if "symbol" in params else b"[" + price + b"]"
+def venue_of(path: str) -> Venue:
+    """Return the venue that a path belongs to; stream paths are taken as those of USDⓈ-M."""
+    return COINM if path.startswith((COINM.api_path, COINM.rest_prefix)) else USDM
 
 
 class BarePlayer:
@@ -86,44 +93,67 @@ class BarePlayer:
 
     def __init__(self) -> None:
         self._now_ms = START_MS
-        self._limits = LIMITS
-        self._budget = Budget(LIMITS)
+        self._answerers = {venue: little_exchange(venue) for venue in VENUES}
         self._session: StreamSession | ApiSession | None = None
+        self._set(LIMITS)
+
+    def _set(self, limits: Limits) -> None:
+        self._limits = limits
+        self._budget = Budget(limits)
 
     def limit(self, name: str, value: int) -> None:
-        self._limits = msgspec.structs.replace(self._limits, **{name: value})
-        self._budget = Budget(self._limits)
+        self._set(msgspec.structs.replace(self._limits, **{name: value}))
 
     def connect(self, path: str) -> list[str]:
-        target = parse_target(path, USDM, self._limits)
+        venue = venue_of(path)
+        target = parse_target(path, venue, self._limits)
         if isinstance(target, ApiTarget):
+            answerer = self._answerers[venue]
             self._session = ApiSession(
-                target, LittleExchange(), self._budget, "192.0.2.1", self._limits, self._now_ms
+                target, answerer, self._budget, ADDRESS, self._limits, self._now_ms
             )
         else:
             self._session = StreamSession(target, self._limits, self._now_ms)
         return _render(self._session.open())
 
+    def ask(self, path: str) -> list[str]:
+        venue = venue_of(path)
+        markets = Plant((), start_ms=START_MS)
+        endpoint = Endpoint(
+            venue=venue,
+            hub=markets.hubs[venue.name],
+            answerer=self._answerers[venue],
+            limits=self._limits,
+            budget=self._budget,
+            gate=Gate(self._limits, lambda: 0),
+            complaints=Complaints(),
+            clock=lambda: self._now_ms,
+        )
+        bare, _, query = path.partition("?")
+        _, response = Rest(endpoint, {}).respond("GET", bare, bare, query.encode(), {}, ADDRESS)
+        return [f"< {response.status} {response.body.decode()}"]
+
     def send_text(self, text: str) -> list[str]:
         return _render(self._connected.receive_text(text, self._now_ms))
 
     def send_frame(self, kind: str, payload: bytes) -> list[str]:
+        del payload  # a socket gives it back, a session does not look at it
         session = self._connected
         match kind:
             case "ping":
-                return _render(session.ping(payload, self._now_ms))
+                return _render(session.keepalive.ping(self._now_ms))
             case "pong":
-                return _render(session.pong(payload, self._now_ms))
+                return _render(session.keepalive.pong(self._now_ms))
             case "binary":
                 return _render(session.receive_binary(self._now_ms))
             case _:
                 raise ValueError(f"no frame of kind {kind!r}")
 
     def wait(self, duration_ms: int) -> list[str]:
-        session, end_ms, seen = self._connected, self._now_ms + duration_ms, []
-        while not session.closed and session.next_deadline_ms <= end_ms:
-            self._now_ms = session.next_deadline_ms
-            done = _render(session.tick(self._now_ms))
+        keepalive, end_ms, seen = self._connected.keepalive, self._now_ms + duration_ms, []
+        while not keepalive.closed and keepalive.next_deadline_ms <= end_ms:
+            self._now_ms = keepalive.next_deadline_ms
+            done = _render(keepalive.tick(self._now_ms))
             assert done, f"nothing happened at the deadline {self._now_ms}"
             seen += done
         self._now_ms = end_ms
@@ -178,6 +208,8 @@ def _play(step: str, player: Player) -> list[str]:
     match sign:
         case "?":
             return player.connect(rest)
+        case "$":
+            return player.ask(rest)
         case "=":
             name, _, value = rest.partition(" ")
             player.limit(name, int(value))

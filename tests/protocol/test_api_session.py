@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import msgspec
-from conversation import LittleExchange
+from conversation import little_exchange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +13,7 @@ from tickerplant.protocol.closing import BANNED
 from tickerplant.protocol.counters import SessionCounters
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.target import ApiTarget
+from tickerplant.venue import USDM
 
 OPEN_MS = 1_772_000_000_000
 ADDRESS = "192.0.2.1"
@@ -33,7 +34,7 @@ REQUESTS = st.fixed_dictionaries(
 def _session(budget: Budget, counters: SessionCounters | None = None) -> ApiSession:
     return ApiSession(
         ApiTarget(return_rate_limits=True),
-        LittleExchange(),
+        little_exchange(USDM),
         budget,
         ADDRESS,
         LIMITS,
@@ -54,7 +55,7 @@ def test_whatever_a_client_says_is_answered_in_the_documented_order(
     session = _session(Budget(LIMITS))
     session.open()
     for text in texts:
-        was_closed = session.closed
+        was_closed = session.keepalive.closed
         replies = _replies(session.receive_text(text, OPEN_MS))
         assert len(replies) == (not was_closed), "one reply to each message, none after the end"
         for reply in replies:
@@ -70,14 +71,16 @@ def test_an_id_comes_back_with_its_type_or_is_refused(request_id: int | str | No
     (reply,) = _replies(session.receive_text(text, OPEN_MS))
     accepted = not isinstance(request_id, str) or request_id.isascii()
     assert reply["id"] == (request_id if accepted else None), "the same id"
-    assert session.closed != accepted, "a bad id is the end"
+    assert session.keepalive.closed != accepted, "a bad id is the end"
 
 
 def test_the_result_is_passed_on_byte_for_byte() -> None:
     session = _session(Budget(LIMITS))
     (sent,) = session.receive_text('{"id":1,"method":"ticker.price"}', OPEN_MS)
     assert isinstance(sent, Send), "one reply"
-    assert LittleExchange().answer("ticker.price", {}) in sent.text, "the answerer's own JSON"
+    assert b'[{"symbol":"BTCUSDT","price":"65280.00","time":1772000000000}]' in sent.text, (
+        "the answerer's own JSON"
+    )
 
 
 def test_connections_of_one_address_share_its_budget() -> None:
@@ -95,7 +98,7 @@ def test_a_banned_address_is_sent_away_at_the_door() -> None:
     first, second = _session(budget), _session(budget)
     assert first.open() == [], "a refusal is not yet a ban"
     assert second.open() == [Close(BANNED)], "the second is"
-    assert second.closed, "and the session is over"
+    assert second.keepalive.closed, "and the session is over"
 
 
 def test_what_happened_is_counted() -> None:
@@ -104,4 +107,4 @@ def test_what_happened_is_counted() -> None:
     for method in ("ping", "v1/ping", "nothing", "session.status", "session.logon"):
         session.receive_text(json.dumps({"id": 1, "method": method}), OPEN_MS)
     assert counters.methods == {"ping": 2, "session.status": 1, "session.logon": 1}, "by method"
-    assert counters.errors == {-1020: 1, -2015: 1}, "by code"
+    assert counters.errors == {-1020: 1, -1102: 1}, "by code"

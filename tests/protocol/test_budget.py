@@ -30,7 +30,7 @@ class NaiveBudget:
         banned_until_ms = self.bans[-1][1] if self.bans else 0
         if now_ms < banned_until_ms:
             return used, True, banned_until_ms
-        if used <= 20:
+        if used <= 20 or not weight:
             return used, False, None
         self.refused_ms.append(now_ms)
         since_ms = max(minute * 60_000, banned_until_ms)
@@ -123,7 +123,7 @@ def test_refusals_before_a_ban_do_not_count_after_it() -> None:
 
 
 def test_an_unenforced_budget_counts_and_refuses_nothing() -> None:
-    budget = Budget(msgspec.structs.replace(SMALL, connection_attempts=1), enforced=False)
+    budget = Budget(msgspec.structs.replace(SMALL, connection_attempts=1, enforced=False))
     charges = [budget.charge("a", 21, NOON_MS) for _ in range(10)]
     assert [charge.used for charge in charges] == list(range(21, 211, 21)), "weight is counted"
     assert not any(charge.refused for charge in charges), "nothing is refused"
@@ -152,3 +152,40 @@ def test_the_least_recent_address_is_forgotten_first() -> None:
     assert budget.forgotten == 1, "one made room for c"
     assert budget.charge("a", 1, NOON_MS).used == 3, "a was more recent than b"
     assert budget.charge("b", 1, NOON_MS).used == 1, "b starts anew"
+
+
+def test_an_allowance_of_questions_is_kept_per_window_beside_the_weight() -> None:
+    limits = msgspec.structs.replace(LIMITS, funding_requests=2, allowance_window_ms=300_000)
+    budget = Budget(limits)
+    charges = [budget.charge("a", 0, NOON_MS + 1000, "funding") for _ in range(3)]
+    assert [charge.refused for charge in charges] == [False, False, True], "two in five minutes"
+    assert charges[-1].retry_after_ms == 299_000, "the next window begins with the clock's"
+    assert "current limit is 2 requests per 5 minutes." in budget.refusal(charges[-1]).message
+    assert charges[-1].used == 0, "they weigh nothing"
+    assert not budget.charge("a", 0, NOON_MS, "statistics").refused, "another kind is counted apart"
+    assert not budget.charge("a", 1, NOON_MS).refused, "and so is weight"
+    assert not budget.charge("b", 0, NOON_MS, "funding").refused, "another address has its own"
+    assert not budget.charge("a", 0, NOON_MS + 300_000, "funding").refused, "a new window"
+
+
+def test_who_goes_on_after_an_allowance_is_used_up_is_banned() -> None:
+    budget = Budget(msgspec.structs.replace(SMALL, statistics_requests=1))
+    charges = [budget.charge("a", 0, NOON_MS, "statistics") for _ in range(4)]
+    assert charges[-1].banned_until_ms == NOON_MS + SMALL.first_ban_ms, "the third refusal bans"
+    assert budget.charge("a", 0, NOON_MS).refused, "a banned address is refused whatever it asks"
+
+
+def test_what_weighs_nothing_is_not_refused_for_its_weight() -> None:
+    budget = Budget(SMALL)
+    assert budget.charge("a", 21, NOON_MS).refused, "the budget is used up"
+    assert not budget.charge("a", 0, NOON_MS).refused, "a question of weight 0 needs none of it"
+
+
+def test_what_is_exceeded_is_counted_for_all_addresses_though_nothing_is_refused() -> None:
+    limits = msgspec.structs.replace(SMALL, connection_attempts=1, enforced=False)
+    budget = Budget(limits)
+    for address in ("a", "b"):
+        budget.charge(address, 21, NOON_MS)
+        budget.attempt(address, NOON_MS)
+        budget.attempt(address, NOON_MS)
+    assert budget.exceeded == {"requestWeight": 2, "connectionAttempts": 2}

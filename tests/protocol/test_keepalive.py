@@ -2,7 +2,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.protocol.actions import Ping
+from tickerplant.protocol.actions import Close, Ping
 from tickerplant.protocol.closing import EXPIRED, PONG_TIMEOUT
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.limits import LIMITS
@@ -17,23 +17,23 @@ def test_a_connection_ends_by_its_age_or_by_an_old_unanswered_ping(answers: list
     for now_ms in range(501):
         due = keepalive.next_deadline_ms <= now_ms
         done = keepalive.tick(now_ms)
-        assert due == (done is not None), f"the deadline is when something happens, at {now_ms}"
+        assert due == (bool(done)), f"the deadline is when something happens, at {now_ms}"
         if now_ms == 500:
-            assert done == EXPIRED, "age comes first"
+            assert done == [Close(EXPIRED)], "age comes first"
         elif oldest is not None and now_ms - oldest == 35:
-            assert done == PONG_TIMEOUT, f"the ping of {oldest} is too old"
+            assert done == [Close(PONG_TIMEOUT)], f"the ping of {oldest} is too old"
             return
         elif now_ms and now_ms % 10 == 0:
-            assert done == Ping(b"%d" % now_ms), "pings keep to their interval"
+            assert done == [Ping(b"%d" % now_ms)], "pings keep to their interval"
             oldest = now_ms if oldest is None else oldest
             if answers[now_ms // 10]:
-                keepalive.pong()
+                keepalive.pong(now_ms)
                 oldest = None
         else:
-            assert done is None, f"nothing is due at {now_ms}"
+            assert done == [], f"nothing is due at {now_ms}"
 
 
 def test_a_late_tick_pings_once_and_returns_to_the_grid() -> None:
     keepalive = Keepalive(SMALL, 0)
-    assert keepalive.tick(34) == Ping(b"34"), "three pings are due, one is sent"
+    assert keepalive.tick(34) == [Ping(b"34")], "three pings are due, one is sent"
     assert keepalive.next_deadline_ms == 40, "the next is at the next multiple"

@@ -7,7 +7,9 @@ from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 
 def test_every_limit_has_one_row_with_its_default() -> None:
     defaults = {row.name: row.default for row in LIMIT_ROWS}
-    assert defaults == msgspec.structs.asdict(LIMITS), "a row for each number, in its order"
+    numbers = msgspec.structs.asdict(LIMITS)
+    assert numbers.pop("enforced") is True, "what is enforced is a setting of its own"
+    assert defaults == numbers, "a row for each number, in its order"
 
 
 @pytest.mark.parametrize("row", LIMIT_ROWS, ids=lambda row: row.name)
@@ -26,6 +28,10 @@ def test_the_documented_numbers_are_the_defaults() -> None:
         lifetime_ms=24 * 60 * 60 * 1000,
         request_weight_per_minute=2400,
         handshake_weight=5,
+        session_weight=2,
+        funding_requests=500,
+        statistics_requests=1000,
+        allowance_window_ms=5 * 60 * 1000,
         api_control_rate_per_s=5,
         first_ban_ms=2 * 60 * 1000,
         longest_ban_ms=3 * 24 * 60 * 60 * 1000,

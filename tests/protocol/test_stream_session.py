@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from tickerplant.protocol.actions import Close, Send, SetCombined, Subscribe, Unsubscribe
+from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.control import METHODS
 from tickerplant.protocol.counters import SessionCounters
 from tickerplant.protocol.limits import LIMITS
@@ -69,7 +70,7 @@ def test_whatever_a_client_says_is_answered_in_the_documented_shape(
 ) -> None:
     session = StreamSession(EMPTY, PATIENT, OPEN_MS)
     for text in texts:
-        was_closed = session.closed
+        was_closed = session.keepalive.closed
         actions = session.receive_text(text, OPEN_MS)
         sent = [msgspec.json.decode(action.text) for action in actions if isinstance(action, Send)]
         assert len(sent) == (not was_closed), "one reply to each message, none after the end"
@@ -78,7 +79,7 @@ def test_whatever_a_client_says_is_answered_in_the_documented_shape(
             assert keys in [["result"], ["error"]], "a result or an error"
             assert next(iter(reply)) != "id", "the id comes last"
         closes = any(isinstance(action, Close) for action in actions)
-        assert closes == (session.closed and not was_closed), "it closes once"
+        assert closes == (session.keepalive.closed and not was_closed), "it closes once"
         if closes:
             assert isinstance(actions[-1], Close), "and nothing follows"
             assert sent[0]["error"]["code"] in {2, 3, 4}, "only these codes end a connection"
@@ -99,8 +100,8 @@ def test_what_happened_is_counted_for_all_sessions_together() -> None:
     for session in sessions:
         session.receive_text('{"method":"LIST_SUBSCRIPTIONS","id":1}', OPEN_MS)
         session.receive_text('{"method":"GET_PROPERTY","params":["x"],"id":1}', OPEN_MS)
-        session.tick(session.next_deadline_ms)
-        session.pong(b"", OPEN_MS)
+        session.keepalive.tick(session.keepalive.next_deadline_ms)
+        session.keepalive.pong(OPEN_MS)
     sessions[0].receive_text("nonsense", OPEN_MS)
     assert counters.methods == {"LIST_SUBSCRIPTIONS": 2}, "understood requests by method"
     assert counters.errors == {0: 2, 3: 1}, "error replies by code"
@@ -114,8 +115,30 @@ def test_a_closed_session_is_silent_about_everything() -> None:
     said = (
         session.receive_text('{"method":"LIST_SUBSCRIPTIONS","id":1}', late_ms)
         + session.receive_binary(late_ms)
-        + session.ping(b"", late_ms)
-        + session.pong(b"", late_ms)
-        + session.tick(late_ms)
+        + session.keepalive.ping(late_ms)
+        + session.keepalive.pong(late_ms)
+        + session.keepalive.tick(late_ms)
     )
     assert said == [], "nothing comes after a close"
+
+
+def test_limits_that_are_off_count_and_close_nothing() -> None:
+    limits = msgspec.structs.replace(LIMITS, max_streams=2, message_burst=1, enforced=False)
+    budget = Budget(limits)
+    session = StreamSession(EMPTY, limits, OPEN_MS, account=budget.enter("192.0.2.1"))
+    for name in "abcd":
+        text = json.dumps({"method": "SUBSCRIBE", "params": [name], "id": 1})
+        assert Send(b'{"result":null,"id":1}') in session.receive_text(text, OPEN_MS), "accepted"
+    assert not session.keepalive.closed, "nothing ends it"
+    assert budget.exceeded == {"messages": 3, "streams": 2}, "but what was too much is counted"
+
+
+def test_a_connection_is_bounded_even_when_limits_are_off() -> None:
+    limits = msgspec.structs.replace(
+        LIMITS, max_streams=2, unenforced_streams=3, max_name_bytes=9, enforced=False
+    )
+    session = StreamSession(EMPTY, limits, OPEN_MS)
+    text = json.dumps({"method": "SUBSCRIBE", "params": list("abcd"), "id": 1})
+    refused = session.receive_text(text, OPEN_MS)
+    assert refused[0] == Send(b'{"error":{"code":4,"msg":"Too many subscriptions"},"id":1}', 4)
+    assert session.keepalive.closed, "it ends as it would with limits"

@@ -105,14 +105,16 @@ class Loopback:
         address = self.server.urls[venue.name]
         return connect(f"ws://{address}{path}", proxy=None, **options)
 
-    async def get(self, path: str, venue: Venue = USDM, method: str = "GET") -> Answer:
+    async def get(
+        self, path: str, venue: Venue = USDM, method: str = "GET", **headers: str
+    ) -> Answer:
         """Ask over HTTP."""
-        return await asyncio.to_thread(self._get, path, venue, method)
+        return await asyncio.to_thread(self._get, path, venue, method, headers)
 
-    def _get(self, path: str, venue: Venue, method: str) -> Answer:
+    def _get(self, path: str, venue: Venue, method: str, sent: Mapping[str, str]) -> Answer:
         connection = http.client.HTTPConnection(self.server.urls[venue.name], timeout=10)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers=dict(sent))
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read())
@@ -169,7 +171,6 @@ async def ask(client: ClientConnection, message: Any) -> Any:
 async def loopback(
     limits: Limits = LIMITS,
     *,
-    enforce_weights: bool = True,
     strict_routing: bool = False,
     profile: Profile = P2026Q1,
 ) -> AsyncIterator[Loopback]:
@@ -185,7 +186,6 @@ async def loopback(
         plant,
         ports={USDM.name: 0, COINM.name: 0},
         limits=limits,
-        enforce_weights=enforce_weights,
         clock=clock,
         tick_ms=TICK_MS,
     )

@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 from collections import deque
 from pathlib import Path
-from typing import cast
 
 import pytest
-from conversation import _DURATION, START_MS, UNITS_MS, LittleExchange, _steps
+from conversation import _DURATION, START_MS, UNITS_MS, _steps, little_exchange, venue_of
 from loopback import Loopback, loopback, shake_hands, until
 from msgspec.structs import replace
 from websockets.client import ClientProtocol
@@ -22,7 +21,6 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from tickerplant.protocol.budget import Budget
-from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.websocket import NEVER_MS
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
@@ -34,8 +32,10 @@ class SocketPlayer:
 
     def __init__(self, house: Loopback) -> None:
         self._house = house
-        self._endpoint = house.server._endpoints[0]
-        self._endpoint.answerer = cast("QueryAnswerer", LittleExchange())
+        self._endpoints = house.server._endpoints
+        for endpoint in self._endpoints:
+            endpoint.answerer = little_exchange(endpoint.venue)
+        self._endpoint = self._endpoints[0]
         self._loop = asyncio.get_running_loop()
         self._seen: deque[str] = deque()
         self._arrived = asyncio.Event()
@@ -44,12 +44,16 @@ class SocketPlayer:
         house.clock.now_ms = START_MS
 
     def limit(self, name: str, value: int) -> None:
-        self._endpoint.limits = replace(self._endpoint.limits, **{name: value})
-        self._endpoint.budget = Budget(self._endpoint.limits)
+        limits = replace(self._endpoint.limits, **{name: value})
+        budget = Budget(limits)
+        for endpoint in self._endpoints:
+            endpoint.limits, endpoint.budget = limits, budget
 
     async def connect(self, path: str) -> None:
         await self.disconnect()
-        self._socket = self._house.socket()
+        venue = venue_of(path)
+        self._endpoint = next(each for each in self._endpoints if each.venue is venue)
+        self._socket = self._house.socket(venue)
         first = await shake_hands(self._socket, path)
         self._client = ClientProtocol(parse_uri("ws://test/"), state=State.OPEN)
         self._listening = asyncio.create_task(self._listen(first))
@@ -66,6 +70,10 @@ class SocketPlayer:
         said = [line for line in self._seen if line != "! 1000 "]
         assert not said, f"nothing more was expected, but saw {said[0]}"
         self._seen.clear()
+
+    async def ask(self, path: str) -> None:
+        answer = await self._house.get(path, venue_of(path))
+        self._seen.append(f"< {answer.status} {answer.body.decode()}")
 
     async def say(self, text: str) -> None:
         await self._send(Frame(Opcode.TEXT, text.encode()))
@@ -140,6 +148,8 @@ async def play(step: str, player: SocketPlayer) -> None:
     match sign:
         case "?":
             await player.connect(rest)
+        case "$":
+            await player.ask(rest)
         case "=":
             name, _, value = rest.partition(" ")
             player.limit(name, int(value))

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import json
 
-from loopback import START_MS, loopback, looped
+from loopback import START_MS, loopback, looped, until
+from msgspec.structs import replace
 
 from tickerplant.events import BookSnapshot
 from tickerplant.printed import PrintedDepth, PrintedQuote
+from tickerplant.profile import CURRENT
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.operations import LIMITS_PATH
+from tickerplant.server.server import LIMITS_OFF
 from tickerplant.venue import COINM, VENUES
 
 
@@ -115,3 +120,47 @@ async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
         "source_warnings_unlisted_total": 0,
     }
     assert {name: counted.get(f"tickerplant_{name}") for name in expected} == expected
+
+
+@looped
+async def test_the_page_of_limits_tells_what_the_clients_of_its_port_did() -> None:
+    async with loopback(replace(LIMITS, connection_attempts=9)) as house:
+        async with house.connect("/ws/a/b/c") as client:
+            await house.get("/fapi/v1/ticker/bookTicker")
+            page = (await house.get(LIMITS_PATH)).json
+            await client.close()
+        await until(lambda: not house.server._endpoints[0].connections)
+        after = (await house.get(LIMITS_PATH)).json
+        other = (await house.get(LIMITS_PATH, COINM)).json
+    assert (page["venue"], page["enforced"], page["sharedBudget"]) == ("usdm", True, False)
+    limits = page["addresses"]["127.0.0.1"]["limits"]
+    assert limits["requestWeight"]["used"] == 5
+    assert limits["connectionAttempts"]["used"] == 1
+    assert limits["streams"]["highest"] == 3
+    assert limits["connections"]["used"] == 1
+    assert after["addresses"]["127.0.0.1"]["limits"]["connections"]["used"] == 0
+    assert (other["venue"], other["addresses"]) == ("coinm", {})
+
+
+@looped
+async def test_a_budget_that_both_venues_share_is_told_on_both_ports() -> None:
+    async with loopback(profile=CURRENT) as house:
+        await house.get("/fapi/v1/ping")
+        pages = [(await house.get(LIMITS_PATH, venue)).json for venue in VENUES]
+    assert [page["sharedBudget"] for page in pages] == [True, True]
+    assert pages[0]["addresses"] == pages[1]["addresses"]
+
+
+@looped
+async def test_limits_that_are_off_are_said_to_be_and_counted_in_the_metrics() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=1, enforced=False)
+    async with loopback(limits) as house:
+        statuses = [(await house.get("/fapi/v1/ping")).status for _ in range(3)]
+        page = (await house.get(LIMITS_PATH)).json
+        counted = await house.metrics()
+        welcome = (await house.get("/")).body.decode()
+    assert statuses == [200, 200, 200]
+    assert page["enforced"] is False
+    assert counted['tickerplant_limits_exceeded_total{limit="requestWeight"}'] == 2
+    assert counted["tickerplant_requests_refused_total"] == 0
+    assert LIMITS_OFF in welcome

@@ -136,11 +136,22 @@ async def test_venues_share_a_budget_since_they_were_integrated(
 
 @looped
 async def test_a_budget_that_is_not_enforced_counts_and_refuses_nothing() -> None:
-    limits = replace(LIMITS, request_weight_per_minute=1)
-    async with loopback(limits, enforce_weights=False) as house:
+    limits = replace(LIMITS, request_weight_per_minute=1, enforced=False)
+    async with loopback(limits) as house:
         for used in ("1", "2", "3"):
             answer = await house.get("/fapi/v1/ping")
             assert (answer.status, answer.headers["x-mbx-used-weight-1m"]) == (200, used)
+
+
+@looped
+async def test_a_question_that_wants_a_key_takes_any_key() -> None:
+    async with loopback() as house:
+        path = "/fapi/v1/historicalTrades?symbol=BTCUSDT"
+        for refused in (await house.get(path), await house.get(path, **{"X-MBX-APIKEY": ""})):
+            body = {"code": -2014, "msg": "API-key format invalid."}
+            assert (refused.status, refused.json) == (401, body)
+        answer = await house.get(path, **{"X-MBX-APIKEY": "any"})
+        assert answer.status == 200
 
 
 @looped

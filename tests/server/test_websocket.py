@@ -314,8 +314,8 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
 
 @looped
 async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> None:
-    limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=20)
-    async with loopback(limits, enforce_weights=False) as house:
+    limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=20, enforced=False)
+    async with loopback(limits) as house:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws-fapi/v1")
             question = b'{"id":1,"method":"nothing","params":{}}'
@@ -409,5 +409,5 @@ async def test_keys_and_signatures_of_a_request_do_not_reach_the_log() -> None:
             await client.recv()
     finally:
         structlog.reset_defaults()
-    assert "reply -2015" in written.getvalue(), "the complaint is logged"
+    assert "reply -1102" in written.getvalue(), "the complaint is logged"
     assert "OPENSESAME" not in written.getvalue()

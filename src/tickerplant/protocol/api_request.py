@@ -16,12 +16,9 @@ UNKNOWN_ERROR = -1000
 UNSUPPORTED_OPERATION = -1020
 BAD_PARAMETER = -1130
 BAD_ID = -1135
-REJECTED_KEY = -2015
 
 VERSION_PREFIX = "v1/"
 """What may stand before a method; the methods of other versions are other methods."""
-SIGNING_PARAMS = frozenset({"apiKey", "signature", "timestamp", "recvWindow"})
-"""Sent by clients that sign every request; public methods take no notice."""
 RETURN_RATE_LIMITS = "returnRateLimits"
 
 _WORD = re.compile(r"[a-zA-Z0-9_-]{1,36}")
@@ -34,7 +31,8 @@ class ApiRequest(Struct, frozen=True):
     method: str = ""
     """Without its version."""
     params: dict[str, object] = {}
-    """Without those that belong to the protocol."""
+    """Without `returnRateLimits`. Clients that sign send more than a method asks for: what it does
+    not ask for is not looked at, where the exchange knows codes -1101, -1103 and -1104."""
     return_rate_limits: bool | None = None
     """What the request says about its reply; None leaves it to the connection."""
     problem: RequestError | None = None
@@ -67,8 +65,7 @@ def _request(request_id: ApiId, method: str, params: dict[str, object]) -> ApiRe
             BAD_PARAMETER, f"Data sent for parameter '{RETURN_RATE_LIMITS}' is not valid."
         )
         return ApiRequest(request_id, problem=problem)
-    wanted = {name: value for name, value in params.items() if name not in SIGNING_PARAMS}
-    return ApiRequest(request_id, method, wanted, return_rate_limits)
+    return ApiRequest(request_id, method, params, return_rate_limits)
 
 
 def _is_id(value: object) -> bool:

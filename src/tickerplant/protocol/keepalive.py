@@ -1,4 +1,4 @@
-"""Pings, the pong timeout and the end of a connection's life.
+"""The life of one connection: pings, pongs, their number, the pong timeout, age and end.
 
 The server pings at a fixed interval from the opening. A connection ends when its oldest ping
 without a later pong reaches the timeout, or when it reaches its lifetime. Any pong is a sign of
@@ -8,20 +8,39 @@ unpaired pongs, and a public client answers with an empty payload.
 
 from __future__ import annotations
 
-from tickerplant.protocol.actions import Ping
-from tickerplant.protocol.closing import EXPIRED, PONG_TIMEOUT, CloseReason
+from tickerplant.protocol.actions import Action, Close, Ping
+from tickerplant.protocol.closing import EXPIRED, PONG_TIMEOUT, TOO_MANY_REQUESTS, CloseReason
+from tickerplant.protocol.counters import SessionCounters
 from tickerplant.protocol.limits import Limits
+from tickerplant.protocol.throttle import Throttle
 
 
 class Keepalive:
-    """The clockwork of one connection; times are milliseconds of the server's own clock."""
+    """The clockwork of one connection; times are milliseconds of the server's own clock.
 
-    def __init__(self, limits: Limits, now_ms: int) -> None:
+    Args:
+        limits: The intervals.
+        now_ms: When the connection opened.
+        counters: Count pings and pongs.
+        throttle: How many pings and pongs the client may send; None if they are not counted.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        now_ms: int,
+        counters: SessionCounters | None = None,
+        throttle: Throttle | None = None,
+    ) -> None:
+        self.closed = False
+        """Whether the session is over; it answers nothing more then."""
         self._interval_ms = limits.ping_interval_ms
         self._timeout_ms = limits.pong_timeout_ms
         self._expires_ms = now_ms + limits.lifetime_ms
         self._next_ping_ms = now_ms + limits.ping_interval_ms
         self._unanswered_ms: int | None = None
+        self._counters = counters or SessionCounters()
+        self._throttle = throttle
 
     @property
     def next_deadline_ms(self) -> int:
@@ -31,20 +50,39 @@ class Keepalive:
             return deadline_ms
         return min(deadline_ms, self._unanswered_ms + self._timeout_ms)
 
-    def pong(self) -> None:
-        """Take every ping so far as answered."""
-        self._unanswered_ms = None
+    def close(self, reason: CloseReason) -> list[Action]:
+        """End the session."""
+        self.closed = True
+        return [Close(reason)]
 
-    def tick(self, now_ms: int) -> Ping | CloseReason | None:
-        """Return the ping that is due, the reason to close, or None; missed pings are skipped."""
+    def ping(self, now_ms: int) -> list[Action]:
+        """Count a client's ping; the shell answers it."""
+        return self._control_frame(now_ms)
+
+    def pong(self, now_ms: int) -> list[Action]:
+        """Take a pong as a sign of life: every ping so far is answered."""
+        self._counters.pongs_received += 1
+        self._unanswered_ms = None
+        return self._control_frame(now_ms)
+
+    def tick(self, now_ms: int) -> list[Action]:
+        """Return the ping or the close that is due; pings that were missed are skipped."""
+        if self.closed:
+            return []
         if now_ms >= self._expires_ms:
-            return EXPIRED
+            return self.close(EXPIRED)
         if self._unanswered_ms is not None and now_ms >= self._unanswered_ms + self._timeout_ms:
-            return PONG_TIMEOUT
+            return self.close(PONG_TIMEOUT)
         if now_ms < self._next_ping_ms:
-            return None
+            return []
         missed = (now_ms - self._next_ping_ms) // self._interval_ms
         self._next_ping_ms += (missed + 1) * self._interval_ms
         if self._unanswered_ms is None:
             self._unanswered_ms = now_ms
-        return Ping(b"%d" % now_ms)
+        self._counters.pings_sent += 1
+        return [Ping(b"%d" % now_ms)]
+
+    def _control_frame(self, now_ms: int) -> list[Action]:
+        if self.closed or self._throttle is None or self._throttle.admits(now_ms):
+            return []
+        return self.close(TOO_MANY_REQUESTS)

@@ -16,6 +16,7 @@ from tickerplant.market.markets import REQUEST_WEIGHT_PER_MINUTE
 
 CONNECTION_PAGE = "USDⓈ-M market-stream connection page"
 API_PAGE = "WebSocket API general information page"
+REST_PAGE = "REST pages of the endpoints, USDⓈ-M"
 MEASURED = "measured on the exchange, October 2026"
 SPOT = "spot documentation; the futures pages give no number"
 OURS = "chosen here; the exchange gives no number"
@@ -37,9 +38,15 @@ class Limits(Struct, frozen=True, kw_only=True):
         ConfigError: a number is below the least that makes sense.
     """
 
+    enforced: bool = True
+    """Whether a client beyond a limit of the exchange is refused; if not, it is counted.  The bounds
+    that protect the server, and the life of a connection, hold either way."""
     max_streams: Annotated[
         int, About("streams", "Streams one connection may hold.", CONNECTION_PAGE)
     ] = 1024
+    unenforced_streams: Annotated[
+        int, About("streams", "Streams one connection may hold with `--limits off`.", OURS)
+    ] = 65_536
     max_name_bytes: Annotated[
         int, About("bytes", "Length of a stream name in SUBSCRIBE.", OURS)
     ] = 256
@@ -89,6 +96,23 @@ class Limits(Struct, frozen=True, kw_only=True):
     handshake_weight: Annotated[
         int, About("weight", "Weight of opening a WebSocket API connection.", API_PAGE, 0)
     ] = 5
+    session_weight: Annotated[
+        int, About("weight", "Weight of `session.logon`, `.status` and `.logout`.", API_PAGE, 0)
+    ] = 2
+    problem_weight: Annotated[
+        int, About("weight", "Weight of a request that cannot be understood.", OURS, 0)
+    ] = 1
+    funding_requests: Annotated[
+        int,
+        About("requests", "Questions about funding an address may ask per window.", REST_PAGE),
+    ] = 500
+    statistics_requests: Annotated[
+        int,
+        About("requests", "Questions about statistics an address may ask per window.", REST_PAGE),
+    ] = 1000
+    allowance_window_ms: Annotated[
+        int, About("ms", "Window of the questions about funding and statistics.", REST_PAGE)
+    ] = 300_000
     refusals_before_ban: Annotated[
         int, About("requests", "Refused requests in one minute that bring a ban.", OURS)
     ] = 60
@@ -109,6 +133,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_addresses: Annotated[
         int, About("addresses", "Addresses whose use is remembered; the least recent goes.", OURS)
     ] = 10_000
+
+    def allowance(self, name: str) -> int:
+        """Return how many questions of a kind may be asked per window: `funding`, `statistics`."""
+        return int(getattr(self, f"{name}_requests"))
 
     def __post_init__(self) -> None:
         for row in LIMIT_ROWS:
@@ -133,7 +161,7 @@ def _rows() -> tuple[LimitRow, ...]:
     return tuple(
         LimitRow(field.name, field.default, about.unit, about.doc, about.source, about.least)
         for field in msgspec.structs.fields(Limits)
-        for about in notes[field.name].__metadata__
+        for about in getattr(notes[field.name], "__metadata__", ())
     )
 
 

@@ -1,7 +1,7 @@
 """One stream client's side of the conversation.
 
 A session is told what the client says and what time it is, and returns what is to be done. It holds
-the subscribed names in order, the envelope mode, the message allowance and the keepalive, and never
+the subscribed names in order, the envelope mode, the message rate and the keepalive, and never
 sees a socket. After it has returned a `Close` it returns nothing more.
 """
 
@@ -11,16 +11,14 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.protocol import closing
+from tickerplant.protocol.account import MESSAGES, STREAMS, Account
 from tickerplant.protocol.actions import (
     Action,
-    Close,
-    Ping,
     Send,
     SetCombined,
     Subscribe,
     Unsubscribe,
 )
-from tickerplant.protocol.closing import CloseReason
 from tickerplant.protocol.control import (
     TOO_MANY_SUBSCRIPTIONS,
     ControlError,
@@ -32,6 +30,7 @@ from tickerplant.protocol.counters import SessionCounters
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.target import StreamTarget
+from tickerplant.protocol.throttle import Throttle
 from tickerplant.protocol.token_bucket import TokenBucket
 
 
@@ -59,21 +58,29 @@ class StreamSession:
         limits: Limits,
         now_ms: int,
         counters: SessionCounters | None = None,
+        account: Account | None = None,
     ) -> None:
+        """Begin a session.
+
+        Args:
+            target: What the URL asks for.
+            limits: The protocol's numbers.
+            now_ms: The time.
+            counters: Count what happens.
+            account: What the client's address uses.
+        """
         self.names: dict[str, None] = {}
         """The subscribed names, in the order of their subscription."""
         self.combined = target.combined
-        self.closed = False
         self._target = target
         self._limits = limits
         self._counters = counters or SessionCounters()
-        self._keepalive = Keepalive(limits, now_ms)
-        self._allowance = TokenBucket(limits.message_rate_per_s, limits.message_burst, now_ms)
-
-    @property
-    def next_deadline_ms(self) -> int:
-        """When `tick` next has something to do."""
-        return self._keepalive.next_deadline_ms
+        self._account = account or Account()
+        bucket = TokenBucket(limits.message_rate_per_s, limits.message_burst, now_ms)
+        self._messages = Throttle(bucket, self._account, MESSAGES, enforced=limits.enforced)
+        counted = self._messages if limits.count_control_frames else None
+        self.keepalive = Keepalive(limits, now_ms, self._counters, counted)
+        """Takes pings, pongs and time; the session is over when it is closed."""
 
     def open(self) -> list[Action]:
         """Subscribe the names of the URL; too many are refused like too many in a message."""
@@ -84,10 +91,10 @@ class StreamSession:
 
     def receive_text(self, text: str | bytes, now_ms: int) -> list[Action]:
         """Answer a message; one beyond the allowance closes the connection without a reply."""
-        if self.closed:
+        if self.keepalive.closed:
             return []
-        if not self._allowance.take(now_ms):
-            return self._close(closing.TOO_MANY_REQUESTS)
+        if not self._messages.admits(now_ms):
+            return self.keepalive.close(closing.TOO_MANY_REQUESTS)
         try:
             request = read_request(text, self._limits.max_name_bytes)
             self._counters.methods[request.method] += 1
@@ -98,29 +105,6 @@ class StreamSession:
     def receive_binary(self, now_ms: int) -> list[Action]:
         """Refuse a binary message as text that is not JSON."""
         return self.receive_text(b"", now_ms)
-
-    def ping(self, payload: bytes, now_ms: int) -> list[Action]:  # noqa: ARG002 - the shell echoes it
-        """Take note of a client's ping, which the shell answers."""
-        return self._control_frame(now_ms)
-
-    def pong(self, payload: bytes, now_ms: int) -> list[Action]:  # noqa: ARG002 - any pong is life
-        """Take a pong, asked for or not, as a sign of life."""
-        self._counters.pongs_received += 1
-        self._keepalive.pong()
-        return self._control_frame(now_ms)
-
-    def tick(self, now_ms: int) -> list[Action]:
-        """Return the ping or the close that is due at `now_ms`."""
-        if self.closed:
-            return []
-        match self._keepalive.tick(now_ms):
-            case Ping() as ping:
-                self._counters.pings_sent += 1
-                return [ping]
-            case CloseReason() as reason:
-                return self._close(reason)
-            case _:
-                return []
 
     def _answer(self, request: Request) -> list[Action]:
         match request.method:
@@ -139,11 +123,20 @@ class StreamSession:
     def _subscribe(self, names: tuple[str, ...], request_id: RequestId | UnsetType) -> list[Action]:
         """Acknowledge before subscribing, so that the reply precedes the first event it causes."""
         new = tuple(name for name in names if name not in self.names)
-        if len(self.names) + len(new) > self._limits.max_streams:
+        if not self._has_room(len(new)):
             raise ControlError(TOO_MANY_SUBSCRIPTIONS, "Too many subscriptions", request_id)
         self.names.update(dict.fromkeys(new))
         acknowledgement = [] if request_id is UNSET else [_reply(None, request_id)]
         return [*acknowledgement, *([Subscribe(new)] if new else [])]
+
+    def _has_room(self, count: int) -> bool:
+        """Count `count` streams more; return whether the connection may hold them."""
+        limits = self._limits
+        held = self._account.tallies[STREAMS].reach(len(self.names) + count)
+        if held <= limits.max_streams:
+            return True
+        self._account.exceed(STREAMS)
+        return not limits.enforced and held <= limits.unenforced_streams
 
     def _unsubscribe(self, names: tuple[str, ...], request_id: RequestId) -> list[Action]:
         """Unsubscribe before acknowledging, so that nothing follows the reply."""
@@ -152,20 +145,13 @@ class StreamSession:
             del self.names[name]
         return [*([Unsubscribe(known)] if known else []), _reply(None, request_id)]
 
-    def _control_frame(self, now_ms: int) -> list[Action]:
-        if self.closed or not self._limits.count_control_frames or self._allowance.take(now_ms):
-            return []
-        return self._close(closing.TOO_MANY_REQUESTS)
-
     def _refuse(self, refusal: ControlError) -> list[Action]:
         self._counters.errors[refusal.code] += 1
         reply = _ErrorReply(_Error(refusal.code, refusal.message), refusal.id)
         actions: list[Action] = [Send(msgspec.json.encode(reply), refusal.code)]
-        return actions + self._close(closing.INVALID_REQUEST) if refusal.is_final else actions
-
-    def _close(self, reason: CloseReason) -> list[Action]:
-        self.closed = True
-        return [Close(reason)]
+        return (
+            actions + self.keepalive.close(closing.INVALID_REQUEST) if refusal.is_final else actions
+        )
 
 
 def _reply(result: bool | list[str] | None, request_id: RequestId) -> Send:

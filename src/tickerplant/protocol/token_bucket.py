@@ -16,6 +16,11 @@ class TokenBucket:
         self._level = self._full
         self._filled_ms = now_ms
 
+    @property
+    def used(self) -> int:
+        """Tokens that are missing, a part of one as a whole; as of the last `take`."""
+        return -((self._level - self._full) // 1000)
+
     def take(self, now_ms: int) -> bool:
         """Remove one token and return True, or return False if there is none."""
         gained = (now_ms - self._filled_ms) * self._rate_per_s

@@ -9,11 +9,9 @@ import msgspec
 from tickerplant.errors import RequestError
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
+from tickerplant.protocol.api_request import UNKNOWN_ERROR
 from tickerplant.queries import find_method
 from tickerplant.queries.query import Query
-
-UNKNOWN_ERROR = -1000
-UNKNOWN_METHOD = -1020
 
 
 class QueryAnswerer:
@@ -24,21 +22,9 @@ class QueryAnswerer:
         self._complaints = complaints
         self._encode = msgspec.json.Encoder().encode
 
-    def weigh(self, method: str, params: Mapping[str, object]) -> int | None:
-        """Return the request weight, or None if the venue has no such method."""
-        query = find_method(self._markets.venue, method)
-        return None if query is None else query.weigh(params)
-
-    def answer(self, method: str, params: Mapping[str, object]) -> bytes:
-        """Return the result of a WebSocket API method as JSON.
-
-        Raises:
-            RequestError: the question is answered with an error.
-        """
-        query = find_method(self._markets.venue, method)
-        if query is None:
-            raise RequestError(UNKNOWN_METHOD, f"This operation is not supported: {method}.")
-        return self.ask(query, params)
+    def find(self, method: str) -> Query | None:
+        """Return what a WebSocket API method asks, or None if the venue has no such method."""
+        return find_method(self._markets.venue, method)
 
     def ask(self, query: Query, params: Mapping[str, object]) -> bytes:
         """Return the answer to `query` as JSON.

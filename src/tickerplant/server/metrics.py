@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -161,9 +162,17 @@ class PlantCollector(Collector):
         )
         yield CounterMetricFamily(
             PREFIX + "requests_refused",
-            "Requests over the weight budget, HTTP and WebSocket API.",
+            "Requests refused with 429 or 418, HTTP and WebSocket API.",
             value=sum(budget.refusals for budget in self._budgets),
         )
+        exceeded = CounterMetricFamily(
+            PREFIX + "limits_exceeded",
+            "Times a client wanted more than a limit gives, refused or only counted, by limit.",
+            labels=("limit",),
+        )
+        for name, number in sum((budget.exceeded for budget in self._budgets), Counter()).items():
+            exceeded.add_metric((name,), number)
+        yield exceeded
         yield CounterMetricFamily(
             PREFIX + "bans",
             "Addresses banned for going on.",
@@ -171,7 +180,7 @@ class PlantCollector(Collector):
         )
         yield CounterMetricFamily(
             PREFIX + "addresses_forgotten",
-            "Addresses whose request weight was forgotten to make room for others.",
+            "Addresses whose use of the limits was forgotten to make room for others.",
             value=sum(budget.forgotten for budget in self._budgets),
         )
         complaints = CounterMetricFamily(

@@ -1,4 +1,7 @@
-"""The pages for those who run the server: what this is, is it alive, is it ready, how much."""
+"""The pages for those who run the server: what this is, is it alive, is it ready, how much.
+
+Both ports answer the same, but for the page of limits, which is that of the port's budget.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from tickerplant.protocol.usage import limits_page
+from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import TEXT, Page, Response
+
+LIMITS_PATH = "/plant/v1/limits"
 
 
 def operations_pages(
@@ -37,3 +44,15 @@ def operations_pages(
         "/readyz": readyz,
         "/metrics": lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST),
     }
+
+
+def limits_pages(endpoint: Endpoint, *, shared_budget: bool) -> Mapping[str, Page]:
+    """Return the page of how near clients came to the limits of one port, by its path."""
+
+    def limits() -> Response:
+        page = limits_page(
+            endpoint.budget, endpoint.venue.name, endpoint.clock(), shared_budget=shared_budget
+        )
+        return Response(msgspec.json.encode(page))
+
+    return {LIMITS_PATH: limits}

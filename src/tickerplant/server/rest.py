@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -26,6 +26,14 @@ JSON = "application/json;charset=UTF-8"
 TEXT = "text/plain; charset=utf-8"
 
 BAD_PATH = -5000
+BAD_KEY = -2014
+
+KEY_HEADER = b"x-mbx-apikey"
+NOT_TOLD = frozenset({"funding"})
+"""Allowances whose questions are answered without the used weight (measured on the exchange)."""
+
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Response(Struct, frozen=True):
@@ -34,7 +42,7 @@ class Response(Struct, frozen=True):
     body: bytes
     status: int = 200
     content_type: str = JSON
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
 
 
 Page = Callable[[], Response]
@@ -48,9 +56,7 @@ class _ErrorBody(Struct, frozen=True):
     msg: str
 
 
-def error_response(
-    code: int, message: str, status: int, headers: tuple[tuple[str, str], ...] = ()
-) -> Response:
+def error_response(code: int, message: str, status: int, headers: Headers = ()) -> Response:
     """Return the exchange's error body with an HTTP status."""
     return Response(msgspec.json.encode(_ErrorBody(code, message)), status, JSON, headers)
 
@@ -67,23 +73,31 @@ class Rest:
         path, method = scope["path"], scope["method"]
         client = scope["client"]
         target = scope["raw_path"].decode("ascii", "surrogateescape")
+        address = client[0] if client else "unknown"
+        headers = dict(scope["headers"])
         known, response = self.respond(
-            method, path, target, scope["query_string"], client[0] if client else "unknown"
+            method, path, target, scope["query_string"], headers, address
         )
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         self._endpoint.counters.requests[path if known else "other", verb, response.status] += 1
-        headers = (
+        answered = (
             ("date", formatdate(self._endpoint.clock() / 1_000, usegmt=True)),
             ("content-type", response.content_type),
             ("content-length", str(len(response.body))),
             *response.headers,
         )
-        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in answered]
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
         await send({"type": "http.response.body", "body": response.body})
 
     def respond(
-        self, method: str, path: str, target: str, query_string: bytes, address: str
+        self,
+        method: str,
+        path: str,
+        target: str,
+        query_string: bytes,
+        headers: Mapping[bytes, bytes],
+        address: str,
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the answer.
 
@@ -92,6 +106,7 @@ class Rest:
             path: The path, decoded.
             target: The path as it was sent.
             query_string: What followed the question mark, as it was sent.
+            headers: What came with the request, names in lower case.
             address: Whose budget is charged.
         """
         query = find_path(self._endpoint.venue, path)
@@ -104,7 +119,7 @@ class Rest:
         if page is not None:
             return True, page()
         assert query is not None  # noqa: S101  # tells the type checker
-        return True, self._query(query, query_string, address)
+        return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
 
     def _unknown(self, method: str, path: str, target: str) -> Response:
         try:
@@ -118,26 +133,29 @@ class Rest:
         )
         return Response(text.encode(), 400, TEXT)
 
-    def _query(self, query: Query, query_string: bytes, address: str) -> Response:
+    def _query(self, query: Query, query_string: bytes, has_key: bool, address: str) -> Response:
         endpoint = self._endpoint
         params = _parameters(query_string)
         weight = query.weigh(params)
-        charge = endpoint.budget.charge(address, weight, endpoint.clock())
+        charge = endpoint.budget.charge(address, weight, endpoint.clock(), query.allowance)
         endpoint.counters.weight += weight
-        used = ("X-MBX-USED-WEIGHT-1M", str(charge.used))
+        is_told = query.allowance not in NOT_TOLD
+        used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),) if is_told else ()
         if charge.refused:
             return self._turn_away(charge, used)
+        if query.keyed and not has_key:
+            return error_response(BAD_KEY, "API-key format invalid.", 401, used)
         try:
-            return Response(endpoint.answerer.ask(query, params), headers=(used,))
+            return Response(endpoint.answerer.ask(query, params), headers=used)
         except RequestError as error:
-            return error_response(error.code, error.message, error.status, (used,))
+            return error_response(error.code, error.message, error.status, used)
 
-    def _turn_away(self, charge: Charge, used: tuple[str, str]) -> Response:
+    def _turn_away(self, charge: Charge, used: Headers) -> Response:
         """Say how long to wait (REST general information page)."""
         refusal = self._endpoint.budget.refusal(charge)
         self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
         retry = ("Retry-After", str(-(-charge.retry_after_ms // 1_000)))
-        return error_response(refusal.code, refusal.message, refusal.status, (used, retry))
+        return error_response(refusal.code, refusal.message, refusal.status, (*used, retry))
 
 
 def _parameters(query_string: bytes) -> dict[str, object]:

@@ -25,7 +25,7 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.gate import Gate
 from tickerplant.server.http import protocol_factory
 from tickerplant.server.metrics import PlantCollector, metrics_registry
-from tickerplant.server.operations import operations_pages
+from tickerplant.server.operations import LIMITS_PATH, limits_pages, operations_pages
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Rest
 from tickerplant.venue import VENUES, Venue
@@ -34,6 +34,7 @@ BACKLOG = 2_048
 TICK_MS = 1_000
 """How often the deadlines of connections are looked at."""
 STOP_POLL_S = 0.01
+LIMITS_OFF = "Limits are off: what goes beyond one is counted, and nothing is refused for it."
 
 
 class Totals(Struct, frozen=True):
@@ -66,7 +67,6 @@ class Server:
         host: str = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
         limits: Limits = LIMITS,
-        enforce_weights: bool = True,
         readiness: Readiness | None = None,
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
@@ -77,13 +77,13 @@ class Server:
             plant: The market and its hubs.
             host: Address to listen on.
             ports: Port by venue name; 0 picks a free one, a missing venue has its default.
-            limits: The protocol's numbers.
-            enforce_weights: Refuse requests over the weight budget, instead of only counting.
+            limits: The protocol's numbers, and whether they are enforced.
             readiness: What the source says of itself.
             clock: The connection clock.
             tick_ms: How often connections are looked at for pings, timeouts and old age; more often
                 where a limit is shorter than ten times that.
         """
+        self.limits = limits
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
         self.gate = Gate(limits, lambda: self.subscriber_count)
@@ -93,7 +93,7 @@ class Server:
         shortest_ms = min(limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
-        budgets = {venue: Budget(limits, enforced=enforce_weights) for venue in VENUES}
+        budgets = {venue: Budget(limits) for venue in VENUES}
         if plant.profile.shared_budget:
             budgets = dict.fromkeys(VENUES, budgets[VENUES[0]])
         for markets in plant.venues.values():
@@ -175,7 +175,8 @@ class Server:
         venue = endpoint.venue
         sock = _listen(venue, self._host, self._ports_wanted.get(venue.name, venue.default_port))
         http = ServerState()
-        app = Rest(endpoint, self._pages)
+        shared = self._plant.profile.shared_budget
+        app = Rest(endpoint, {**self._pages, **limits_pages(endpoint, shared_budget=shared)})
         listener = await aiofastnet.create_server(
             asyncio.get_running_loop(),
             protocol_factory(endpoint, app, http),
@@ -214,7 +215,9 @@ class Server:
                 f"  WebSocket API  ws://{address}{venue.api_path}",
                 f"  REST           http://{address}{venue.rest_prefix}/v1/exchangeInfo",
             ]
-        return "\n".join([*lines, "", "/healthz  /readyz  /metrics", ""])
+        if not self.limits.enforced:
+            lines += ["", LIMITS_OFF]
+        return "\n".join([*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}", ""])
 
 
 def _address(sock: socket.socket) -> str:

@@ -19,6 +19,7 @@ from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
 from tickerplant.logs import logger
+from tickerplant.protocol.account import Account
 from tickerplant.protocol.actions import (
     Action,
     Close,
@@ -71,6 +72,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._ending = ""
         self._abort_timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
+        self._account: Account
 
     @property
     def unsent_bytes(self) -> int:
@@ -92,12 +94,12 @@ class WebSocketConnection(asyncio.Protocol):
         """When `tick` has something to do, on the connection clock."""
         if self._session is None or not self.is_open:
             return NEVER_MS
-        return self._session.next_deadline_ms
+        return self._session.keepalive.next_deadline_ms
 
     def tick(self, now_ms: int) -> None:
         """Do what is due at `now_ms`: ping, or close for a missing pong or old age."""
         if self._session is not None:
-            self._perform(self._session.tick(now_ms))
+            self._perform(self._session.keepalive.tick(now_ms))
 
     def close(self, reason: CloseReason) -> None:
         """Leave the hub at once, say why, and cut the connection if that is not read in time."""
@@ -152,6 +154,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._leave("client" if self._wire.close_rcvd else "lost")
         del endpoint.connections[self]
+        endpoint.budget.leave(self._account)
         endpoint.counters.closed[self._ending] += 1
         logger().info(f"{self.identity} = closed", reason=self._ending)
 
@@ -182,6 +185,7 @@ class WebSocketConnection(asyncio.Protocol):
     ) -> None:
         endpoint = self._endpoint
         counters = endpoint.session_counters
+        self._account = endpoint.budget.enter(self._address)
         if isinstance(target, ApiTarget):
             response.headers["x-mbx-uuid"] = str(self._wire.id)
             self._session = ApiSession(
@@ -194,7 +198,7 @@ class WebSocketConnection(asyncio.Protocol):
                 counters,
             )
         else:
-            self._session = StreamSession(target, endpoint.limits, now_ms, counters)
+            self._session = StreamSession(target, endpoint.limits, now_ms, counters, self._account)
             self._route = target.route
         self._wire.send_response(response)
         self._send_pending()
@@ -223,9 +227,9 @@ class WebSocketConnection(asyncio.Protocol):
             return
         now_ms = self._endpoint.clock()
         if frame.opcode is Opcode.PING:
-            self._perform(session.ping(bytes(frame.data), now_ms))
+            self._perform(session.keepalive.ping(now_ms))
         elif frame.opcode is Opcode.PONG:
-            self._perform(session.pong(bytes(frame.data), now_ms))
+            self._perform(session.keepalive.pong(now_ms))
         elif frame.opcode is Opcode.CLOSE:
             self._leave("client")
         else:

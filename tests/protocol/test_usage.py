@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.protocol.stream_session import StreamSession
+from tickerplant.protocol.target import StreamTarget
+from tickerplant.protocol.usage import USE_ROWS, limits_page
+
+NOON_MS = 1_772_020_800_000
+EMPTY = StreamTarget("", combined=False, names=())
+
+
+def told(budget: Budget, now_ms: int = NOON_MS) -> Any:
+    """The page as a client reads it."""
+    page = limits_page(budget, "usdm", now_ms, shared_budget=False)
+    return msgspec.json.decode(msgspec.json.encode(page))
+
+
+def session(budget: Budget, limits: Limits, address: str = "a") -> StreamSession:
+    return StreamSession(EMPTY, limits, NOON_MS, account=budget.enter(address))
+
+
+def test_weight_is_told_with_the_highest_minute_and_starts_anew() -> None:
+    budget = Budget(msgspec.structs.replace(LIMITS, request_weight_per_minute=10))
+    for weight in (4, 5, 3):
+        budget.charge("a", weight, NOON_MS)
+    budget.charge("a", 2, NOON_MS + 60_000)
+    weight = told(budget, NOON_MS + 60_000)["addresses"]["a"]["limits"]["requestWeight"]
+    assert weight == {"limit": 10, "windowMs": 60_000, "used": 2, "highest": 12, "exceeded": 1}
+    assert told(budget, NOON_MS + 120_000)["addresses"]["a"]["limits"]["requestWeight"]["used"] == 0
+
+
+def test_refusals_and_bans_are_told_until_they_end() -> None:
+    limits = msgspec.structs.replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
+    budget = Budget(limits)
+    for _ in range(4):
+        budget.charge("a", 1, NOON_MS)
+    until_ms = NOON_MS + limits.first_ban_ms
+    address = told(budget)["addresses"]["a"]
+    assert (address["bannedUntil"], address["refused"]) == (until_ms, {"429": 1, "418": 2})
+    assert told(budget, until_ms)["addresses"]["a"]["bannedUntil"] is None
+
+
+def test_what_each_connection_did_is_told_by_its_highest() -> None:
+    budget = Budget(LIMITS)
+    first, second = session(budget, LIMITS), session(budget, LIMITS)
+    for count, each in ((3, first), (2, second)):
+        for number in range(count):
+            text = json.dumps({"method": "SUBSCRIBE", "params": [f"s{number}"], "id": 1})
+            each.receive_text(text, NOON_MS)
+    limits = told(budget)["addresses"]["a"]["limits"]
+    assert limits["streams"] == {"limit": 1024, "highest": 3, "exceeded": 0}
+    assert limits["messages"] == {"limit": 15, "highest": 3, "exceeded": 0}
+    assert limits["connections"] == {"limit": None, "used": 2, "highest": 2, "exceeded": 0}
+
+
+def test_every_limit_of_the_page_has_a_row_and_a_number_that_exists() -> None:
+    budget = Budget(LIMITS)
+    budget.charge("a", 1, NOON_MS)
+    page = told(budget)
+    assert list(page["addresses"]["a"]["limits"]) == [row.name for row in USE_ROWS]
+    numbers = msgspec.structs.asdict(LIMITS)
+    assert {row.field for row in USE_ROWS if row.field} <= numbers.keys()
+
+
+def test_the_latest_address_comes_first_and_the_oldest_is_forgotten() -> None:
+    budget = Budget(msgspec.structs.replace(LIMITS, max_addresses=2))
+    for address in "abc":
+        budget.charge(address, 1, NOON_MS)
+    page = told(budget)
+    assert (list(page["addresses"]), page["forgotten"]) == (["c", "b"], 1)
