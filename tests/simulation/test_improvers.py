@@ -223,7 +223,7 @@ def stand(spread_ticks: int = 1) -> tuple[Pit, Improvers, list[Event], Agenda]:
     pit = Pit(instrument, agenda, tape, 0, 1)
     assert pit.retail is not None
     sizes = Sizes(Random(2), instrument, temper(instrument))
-    improvers = Improvers(Random(5), pit, pit.retail, sizes)
+    improvers = Improvers(Random(5), pit, pit.retail, sizes, 85.0)
     ask = 6_500_000 + spread_ticks * instrument.tick_size
     improvers.open(6_500_000, ask)
     pit.open([(6_500_000, 100), (6_499_000, 100)], [(ask, 100), (6_501_000, 100)], 6_500_000)

@@ -69,7 +69,7 @@ class Crowd:
         self.improvers: Improvers | None = None
         if pit.retail is not None:
             own = Random(random.getrandbits(64))
-            self.improvers = Improvers(own, pit, pit.retail, sizes)
+            self.improvers = Improvers(own, pit, pit.retail, sizes, self.touch.hop)
         self._retail_opening: RetailUpdate | None = None
         self.takers.traded = self._traded
         self.touch.stale = self._stale
@@ -168,6 +168,8 @@ class Crowd:
         else:
             self.look()
         self._answer(self._trains, self._sweeps)
+        if self.improvers is not None:
+            self.improvers.react()
         if self._random() < LOOK:
             self._tell()
 

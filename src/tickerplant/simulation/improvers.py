@@ -1,7 +1,7 @@
 """RPI makers: small orders at and near the best prices, for retail takers only.
 
-They look at the best prices some tenths of a second after these moved, so their orders are often
-a little behind: the book moves through them, and until the next look retail takers who want to
+They look at the best prices some tenths of a second after something happened, so their orders are
+often a little behind: the book moves through them, and until the next look retail takers who want to
 trade that way get a better price than the book has.
 """
 
@@ -17,17 +17,17 @@ from tickerplant.simulation.sizes import Sizes
 
 LEVELS = 6
 """Most prices of a side that have RPI orders; one more at a better price and the last is given up."""
-REACH_BP = 2.5
-"""Orders farther behind the best price are withdrawn."""
+REACH_HOPS = 18.0
+"""Orders farther behind the best price than so many moves of it are withdrawn."""
 REACH_TICKS = 12
 """The same where ticks are large."""
 SPACING = 0.2
 """Mean distance behind the best price, relative to the farthest."""
 LEAST_MS = 90
 LOOK_MS = 260.0
-"""A look follows a move of the best prices after the least time and a mean of this on top."""
+"""A look follows a trade or a move of the best prices: the least time later, and a mean of this."""
 DEEPER = 0.5
-"""Chance of a look that an order is placed behind the best price, where there are too few."""
+"""Chance that a further order is placed behind the best price, where there are too few."""
 IMPROVING = 0.6
 """Chance to quote a tick better than the book, where its spread has room."""
 TYPICAL_ORDERS = 1.5
@@ -35,9 +35,19 @@ TYPICAL_ORDERS = 1.5
 
 
 class Improvers:
-    """The RPI makers of one contract."""
+    """The RPI makers of one contract.
 
-    def __init__(self, random: Random, pit: Pit, orders: RetailOrders, sizes: Sizes) -> None:
+    Args:
+        random: What they do is drawn from it.
+        pit: Where they trade.
+        orders: Their orders there.
+        sizes: What takers usually trade.
+        hop: Distance that the best prices usually move, in price units.
+    """
+
+    def __init__(
+        self, random: Random, pit: Pit, orders: RetailOrders, sizes: Sizes, hop: float
+    ) -> None:
         self._random = random.random
         self._exponential = random.expovariate
         self._pit = pit
@@ -46,6 +56,7 @@ class Improvers:
         self._mean = sizes.median * TYPICAL_ORDERS
         self._tick = pit.instrument.tick_size
         self._step = pit.instrument.step_size
+        self._reach = max(int(hop * REACH_HOPS), REACH_TICKS * self._tick)
         self._lowest = pit.instrument.min_price
         self._highest = pit.instrument.max_price
         self._planned = False
@@ -88,14 +99,14 @@ class Improvers:
             opposite: Key of the other side's; an order at `-opposite` would trade.
         """
         quantities = side.quantities
-        reach = max(int(abs(best) * REACH_BP / 1e4), REACH_TICKS * self._tick)
+        reach = self._reach
         for key in [key for key in quantities if key + opposite >= 0 or key < best - reach]:
             self._put(side, key, 0)
         if max(quantities, default=best - reach) < best:
             improved = best + self._tick
             better = improved + opposite < 0 and self._random() < IMPROVING
             self._add(side, improved if better else best)
-        if len(quantities) < LEVELS and self._random() < DEEPER:
+        while len(quantities) < LEVELS and self._random() < DEEPER:
             behind = min(int(self._exponential(1 / (reach * SPACING))), reach)
             self._add(side, best - behind // self._tick * self._tick)
 

@@ -37,7 +37,7 @@ SLACK_BP = 6.0
 """How far beyond the best price an order trades."""
 REPEAT_SHARE = 0.42
 """Part of the children that repeat the size of their parent."""
-RETAIL_SHARE = 0.35
+RETAIL_SHARE = 0.4
 """Part of the small orders that is retail, where RPI orders wait for it: a quarter of all orders."""
 RETAIL_ORDERS = 5.0
 """No retail order is larger than this many typical orders."""
