@@ -119,7 +119,7 @@ def test_depth_is_the_same_by_both_transports_and_between_two_changes() -> None:
 
 def test_coin_depth_names_its_symbol_and_pair() -> None:
     answer: Any = get(coin_markets(), "/v1/depth", symbol="BTCUSD_PERP", limit="5")
-    assert list(answer) == words("lastUpdateId symbol pair E T bids asks")
+    assert list(answer) == words("symbol pair lastUpdateId E T bids asks"), "as on the wire"
     assert (answer["symbol"], answer["pair"]) == ("BTCUSD_PERP", "BTCUSD")
     assert answer["bids"][0] == ["652799.0", "4215"]
 

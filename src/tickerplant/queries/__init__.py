@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from tickerplant.queries import (
+    asset_index,
+    basis,
     book_ticker,
     day,
+    delivery_price,
     depth,
     exchange_info,
+    funding,
     general,
+    index_info,
     klines,
+    long_short,
     mark_price,
+    open_interest,
     price,
+    price_klines,
+    risk,
+    taker_volume,
     trades,
+    trading_schedule,
 )
 from tickerplant.queries.query import Query
 from tickerplant.venue import Venue
@@ -24,10 +35,21 @@ QUERIES: tuple[Query, ...] = (
     *depth.QUERIES,
     *trades.QUERIES,
     *klines.QUERIES,
+    *price_klines.QUERIES,
     *mark_price.QUERIES,
+    *funding.QUERIES,
     *price.QUERIES,
     *book_ticker.QUERIES,
     *day.QUERIES,
+    *open_interest.QUERIES,
+    *long_short.QUERIES,
+    *taker_volume.QUERIES,
+    *basis.QUERIES,
+    *delivery_price.QUERIES,
+    *index_info.QUERIES,
+    *asset_index.QUERIES,
+    *risk.QUERIES,
+    *trading_schedule.QUERIES,
 )
 
 _BY_METHOD: dict[tuple[str, str | None], Query] = {

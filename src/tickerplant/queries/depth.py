@@ -1,44 +1,49 @@
-"""The order book as it is now."""
+"""The order book as it is now, without and with the orders of retail price improvement (RPI)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+
 from msgspec import UNSET, Struct, UnsetType, field
 
+from tickerplant.events import Level
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.printed import PrintedLevel, level_texts
 from tickerplant.queries import refusal
-from tickerplant.queries.param import ONE_SYMBOL, Param, number
+from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
 from tickerplant.queries.query import Query
-from tickerplant.queries.weight import ByLimit
+from tickerplant.queries.weight import ByLimit, Flat
 from tickerplant.venue import COINM, USDM
 
 LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 DEFAULT_LIMIT = 500
+RETAIL_LIMIT = 1000
+"""The one number of levels that the book with RPI orders is told with."""
 
 
 class Depth(Struct, frozen=True):
     """The best levels of both sides, best first."""
 
-    last_update_id: int = field(name="lastUpdateId")
     symbol: str | UnsetType
     pair: str | UnsetType
+    last_update_id: int = field(name="lastUpdateId")
     now_ms: int = field(name="E")
     transaction_time_ms: int = field(name="T")
     bids: list[PrintedLevel]
     asks: list[PrintedLevel]
 
 
-def read_limit(markets: Markets, name: str, value: object) -> int:
-    """Return a number of levels that the exchange offers.
+def levels(offered: Collection[int]) -> Reader:
+    """Return a reader of a number of levels, refused with -4021 if the exchange does not offer it."""
 
-    Raises:
-        RequestError: -4021, it does not offer that number.
-    """
-    limit = number(markets, name, value)
-    if limit not in LIMITS:
-        raise refusal.invalid_depth_limit(limit)
-    return limit
+    def read(markets: Markets, name: str, value: object) -> int:
+        limit = number(markets, name, value)
+        if limit not in offered:
+            raise refusal.invalid_depth_limit(limit)
+        return limit
+
+    return read
 
 
 def depth(markets: Markets, market: Market, limit: int) -> Depth:
@@ -47,17 +52,61 @@ def depth(markets: Markets, market: Market, limit: int) -> Depth:
     Raises:
         RequestError: the book is not whole yet.
     """
+    _check_book(market)
+    bids, asks = market.book.top(limit)
+    return _depth(markets, market, market.snapshot_id, market.book.transaction_time_ms, bids, asks)
+
+
+def retail_depth(markets: Markets, market: Market, limit: int) -> Depth:
+    """Return the book of `market` with the RPI orders that do not cross it (RPI Order Book page).
+
+    Raises:
+        RequestError: the book is not whole yet.
+    """
+    _check_book(market)
+    book, retail = market.book, market.retail
+    bids, asks = book.top(limit)
+    retail_bids, retail_asks = retail.shown(book)
+    # A change of RPI orders takes ids like one of the book, and is followed by a free one too.
+    step = market.snapshot_id - book.last_update_id
+    return _depth(
+        markets,
+        market,
+        max(market.snapshot_id, retail.last_update_id + step),
+        max(book.transaction_time_ms, retail.transaction_time_ms),
+        sorted(_together(bids, retail_bids), reverse=True)[:limit],
+        sorted(_together(asks, retail_asks))[:limit],
+    )
+
+
+def _check_book(market: Market) -> None:
     if not market.book_live:
         raise refusal.unknown_yet(f"The book of {market.symbol}", market.book_sync.reason)
+
+
+def _together(side: Iterable[Level], retail: Mapping[int, int]) -> Iterable[Level]:
+    quantities = dict(side)
+    for price, quantity in retail.items():
+        quantities[price] = quantities.get(price, 0) + quantity
+    return quantities.items()
+
+
+def _depth(
+    markets: Markets,
+    market: Market,
+    update_id: int,
+    time_ms: int,
+    bids: list[Level],
+    asks: list[Level],
+) -> Depth:
     instrument = market.instrument
     labelled = markets.venue.always_pair
-    bids, asks = market.book.top(limit)
     return Depth(
-        last_update_id=market.snapshot_id,
         symbol=market.symbol if labelled else UNSET,
         pair=instrument.pair if labelled else UNSET,
+        last_update_id=update_id,
         now_ms=markets.now_ms,
-        transaction_time_ms=market.book.transaction_time_ms,
+        transaction_time_ms=time_ms,
         bids=level_texts(instrument, bids),
         asks=level_texts(instrument, asks),
     )
@@ -75,12 +124,29 @@ QUERIES = (
             Param(
                 "limit",
                 "limit",
-                read_limit,
+                levels(LIMITS),
                 f"Levels of each side: one of {', '.join(map(str, LIMITS))}.",
                 default=DEFAULT_LIMIT,
             ),
         ),
         respond=depth,
         doc="The order book, without RPI orders.",
+    ),
+    Query(
+        path="/v1/rpiDepth",
+        venues=(USDM,),
+        weight=Flat(20),
+        params=(
+            ONE_SYMBOL,
+            Param(
+                "limit",
+                "limit",
+                levels({RETAIL_LIMIT}),
+                f"Levels of each side: {RETAIL_LIMIT} only.",
+                default=RETAIL_LIMIT,
+            ),
+        ),
+        respond=retail_depth,
+        doc="The order book with RPI orders; those that cross it are not shown.",
     ),
 )

@@ -1,23 +1,27 @@
-"""Candles of every interval."""
+"""Candles of what is traded, of every interval."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
 from tickerplant.market.bars import DAY_MS
-from tickerplant.market.candles import close_time
+from tickerplant.market.candles import Candles, close_time
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.param import (
+    CONTRACT_TYPE,
     END_TIME,
-    ONE_SYMBOL,
     START_TIME,
     Param,
+    check_window,
+    contracts_anywhere,
     count,
     interval,
+    market_anywhere,
 )
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import ByLimit
@@ -41,32 +45,59 @@ def klines(
     end_ms: int | None,
     limit: int,
 ) -> list[Kline]:
-    """Return up to `limit` candles, oldest first, the open one included.
-
-    USDⓈ-M: with a start the first ones from the start on, otherwise the latest ones.
+    """Return up to `limit` candles of a market, oldest first, the open one included.
 
     Raises:
-        RequestError: -1023, the window ends before it begins.
+        RequestError: as of `candle_rows`.
     """
-    _check(start_ms, end_ms)
-    rows = market.candles.rows(interval, start_ms, end_ms, limit)
-    return _klines(market.instrument, interval, rows.tolist())
+    instrument = market.instrument
+    rows = candle_rows(instrument, market.candles, interval, start_ms, end_ms, limit)
+    return [_kline(instrument, interval, row) for row in rows]
 
 
-def coin_klines(
-    _markets: Markets,
-    market: Market,
+def continuous_klines(
+    markets: Markets,
+    contracts: Sequence[Market],
+    contract_type: str,
     interval: str,
     start_ms: int | None,
     end_ms: int | None,
     limit: int,
 ) -> list[Kline]:
-    """Return the latest `limit` candles of the window, oldest first, the open one included.
+    """Return the candles of the contract that is now of that type on a pair; none if none is.
 
     Raises:
-        RequestError: -1023, the window ends before it begins; -4088, it is over 200 days wide.
+        RequestError: as of `candle_rows`.
     """
-    _check(start_ms, end_ms)
+    check_window(start_ms, end_ms)
+    for market in contracts:
+        if market.instrument.contract_type == contract_type:
+            return klines(markets, market, interval, start_ms, end_ms, limit)
+    return []
+
+
+def candle_rows(
+    instrument: Instrument,
+    candles: Candles,
+    interval: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[list[int]]:
+    """Return up to `limit` of the candles that open in a window, by the rule of the market's venue.
+
+    USDⓈ-M: with a start the first ones from the start on, otherwise the latest ones.  COIN-M: the
+    latest ones of at most 200 days; an end that is missing lies that far from the other (Kline
+    Candlestick Data page).
+
+    Raises:
+        RequestError: -1023, the window ends before it begins; -4088, it is over 200 days wide
+            (COIN-M).
+    """
+    check_window(start_ms, end_ms)
+    if not instrument.venue.inverse:
+        rows: list[list[int]] = candles.rows(interval, start_ms, end_ms, limit).tolist()
+        return rows
     width_ms = COIN_WINDOW_DAYS * DAY_MS
     if start_ms is None:
         start_ms = None if end_ms is None else end_ms - width_ms
@@ -74,19 +105,8 @@ def coin_klines(
         end_ms = start_ms + width_ms
     elif end_ms - start_ms > width_ms:
         raise refusal.interval_too_long(COIN_WINDOW_DAYS)
-    rows = market.candles.rows(interval, None, end_ms, limit).tolist()
-    if start_ms is not None:
-        rows = [row for row in rows if row[0] >= start_ms]
-    return _klines(market.instrument, interval, rows)
-
-
-def _check(start_ms: int | None, end_ms: int | None) -> None:
-    if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise refusal.start_after_end()
-
-
-def _klines(instrument: Instrument, interval: str, rows: list[list[int]]) -> list[Kline]:
-    return [_kline(instrument, interval, row) for row in rows]
+    rows = candles.rows(interval, None, end_ms, limit).tolist()
+    return [row for row in rows if start_ms is None or row[0] >= start_ms]
 
 
 def _kline(instrument: Instrument, interval: str, row: list[int]) -> Kline:
@@ -108,8 +128,21 @@ def _kline(instrument: Instrument, interval: str, row: list[int]) -> Kline:
     )
 
 
-_PARAMS = (
-    ONE_SYMBOL,
+SYMBOL = Param(
+    "symbol",
+    "market",
+    market_anywhere,
+    "The symbol; in the merged universe of either venue.",
+    required=True,
+)
+PAIR = Param(
+    "pair",
+    "contracts",
+    contracts_anywhere,
+    "The pair; in the merged universe of either venue.",
+    required=True,
+)
+CANDLE_PARAMS = (
     Param("interval", "interval", interval, "Length of a candle, `1m` to `1M`.", required=True),
     START_TIME,
     END_TIME,
@@ -117,23 +150,27 @@ _PARAMS = (
 )
 # Kline pages: weights 1, 2, 5, 10; that a full hundred or half thousand is still in the lower
 # band, and that no limit weighs 5, is measured on production.
-_WEIGHT = ByLimit(((100, 1), (500, 2), (1000, 5), (MOST, 10)), unlimited=5)
+WEIGHT = ByLimit(((100, 1), (500, 2), (1000, 5), (MOST, 10)), unlimited=5)
+WINDOW_DOC = (
+    "USDⓈ-M: with `startTime` the first from there on, otherwise the latest; "
+    f"COIN-M: the latest of a window of at most {COIN_WINDOW_DAYS} days."
+)
 
 QUERIES = (
     Query(
         path="/v1/klines",
-        venues=(USDM,),
-        weight=_WEIGHT,
-        params=_PARAMS,
+        venues=(USDM, COINM),
+        weight=WEIGHT,
+        params=(SYMBOL, *CANDLE_PARAMS),
         respond=klines,
-        doc="Candles; with `startTime` the first from there on, otherwise the latest.",
+        doc=f"Candles of a symbol. {WINDOW_DOC}",
     ),
     Query(
-        path="/v1/klines",
-        venues=(COINM,),
-        weight=_WEIGHT,
-        params=_PARAMS,
-        respond=coin_klines,
-        doc="The latest candles of a window of at most 200 days.",
+        path="/v1/continuousKlines",
+        venues=(USDM, COINM),
+        weight=WEIGHT,
+        params=(PAIR, CONTRACT_TYPE, *CANDLE_PARAMS),
+        respond=continuous_klines,
+        doc=f"Candles of the contract that is now of a type on a pair. {WINDOW_DOC}",
     ),
 )

@@ -7,11 +7,12 @@ also come as "5".  Symbols and pairs may be written in lower case, as production
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.errors import RequestError
 from tickerplant.market.interval import INTERVALS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
@@ -98,12 +99,16 @@ def count(most: int) -> Reader:
     return read
 
 
-def _word(name: str, value: object) -> str:
-    """Return a symbol or pair in upper case."""
-    word = text(name, value)
-    if not _SYMBOL.fullmatch(word):
+def word(name: str, value: object) -> str:
+    """Return a symbol or pair in upper case.
+
+    Raises:
+        RequestError: -1100 for characters that no symbol has, -1130 for what is not text.
+    """
+    spelled = text(name, value)
+    if not _SYMBOL.fullmatch(spelled):
         raise refusal.illegal_characters(name, SYMBOL)
-    return word.upper()
+    return spelled.upper()
 
 
 def market(markets: Markets, name: str, value: object) -> Market:
@@ -112,7 +117,19 @@ def market(markets: Markets, name: str, value: object) -> Market:
     Raises:
         RequestError: -1121, the venue has no such symbol.
     """
-    found = markets.by_symbol.get(_word(name, value))
+    found = markets.by_symbol.get(word(name, value))
+    if found is None:
+        raise refusal.invalid_symbol()
+    return found
+
+
+def market_anywhere(markets: Markets, name: str, value: object) -> Market:
+    """Return the market whose symbol `value` is, of whatever venue is listed here.
+
+    Raises:
+        RequestError: -1121, no venue that is listed here has such a symbol.
+    """
+    found = markets.anywhere(word(name, value))
     if found is None:
         raise refusal.invalid_symbol()
     return found
@@ -122,12 +139,51 @@ def pair(markets: Markets, name: str, value: object) -> str:
     """Return `value` if it is the pair of at least one market.
 
     Raises:
-        RequestError: -4087, the venue has no such pair.
+        RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), the venue has no such pair.
     """
-    wanted = _word(name, value)
-    if not any(each.instrument.pair == wanted for each in markets):
-        raise refusal.invalid_pair()
+    wanted = word(name, value)
+    if not markets.of_pair(wanted):
+        raise _unknown_pair(markets)
     return wanted
+
+
+def contracts(markets: Markets, name: str, value: object) -> list[Market]:
+    """Return the markets of the pair `value`, the perpetual last.
+
+    Raises:
+        RequestError: as of `pair`.
+    """
+    return markets.of_pair(pair(markets, name, value))
+
+
+def contracts_anywhere(markets: Markets, name: str, value: object) -> list[Market]:
+    """Return the markets of the pair `value`, the perpetual last, of whatever venue is listed here.
+
+    Raises:
+        RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), no venue that is listed here has the pair.
+    """
+    wanted = word(name, value)
+    for listed in (markets, *markets.others):
+        found = listed.of_pair(wanted)
+        if found:
+            return found
+    raise _unknown_pair(markets)
+
+
+def _unknown_pair(markets: Markets) -> RequestError:
+    return refusal.invalid_coin_pair() if markets.venue.inverse else refusal.invalid_pair()
+
+
+def one_of(words: Collection[str]) -> Reader:
+    """Return a reader of `words`, refused with -1130 for any other."""
+
+    def read(_markets: Markets, name: str, value: object) -> str:
+        wanted = text(name, value)
+        if wanted not in words:
+            raise refusal.not_valid(name)
+        return wanted
+
+    return read
 
 
 def interval(_markets: Markets, name: str, value: object) -> str:
@@ -142,8 +198,27 @@ def interval(_markets: Markets, name: str, value: object) -> str:
     return wanted
 
 
+CONTRACT_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER")
+
 ONE_SYMBOL = Param("symbol", "market", market, "The symbol.", required=True)
 ANY_SYMBOL = Param("symbol", "market", market, "The symbol; every symbol if left out.")
 ANY_PAIR = Param("pair", "pair", pair, "The symbols of this pair; not together with `symbol`.")
 START_TIME = Param("startTime", "start_ms", number, "First millisecond of the window.")
 END_TIME = Param("endTime", "end_ms", number, "Last millisecond of the window.")
+CONTRACT_TYPE = Param(
+    "contractType",
+    "contract_type",
+    one_of(CONTRACT_TYPES),
+    f"Which contract of the pair: one of {', '.join(CONTRACT_TYPES)}.",
+    required=True,
+)
+
+
+def check_window(start_ms: int | None, end_ms: int | None) -> None:
+    """Let a window pass that is open at an end or does not end before it begins.
+
+    Raises:
+        RequestError: -1023, the window ends before it begins.
+    """
+    if start_ms is not None and end_ms is not None and start_ms > end_ms:
+        raise refusal.start_after_end()

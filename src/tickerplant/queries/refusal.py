@@ -59,12 +59,17 @@ def not_valid(name: str) -> RequestError:
     return RequestError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
+def invalid_statistic(name: str) -> RequestError:
+    """The same of the statistics under `/futures/data`, in the words that production sends."""
+    return RequestError(-1130, f"parameter '{name}' is invalid.")
+
+
 def invalid_depth_limit(limit: int) -> RequestError:
     """A number of levels that is not one of those that may be asked for."""
     return RequestError(-4021, f"{limit} is not valid depth limit")
 
 
-def invalid_pair() -> RequestError:
+def invalid_coin_pair() -> RequestError:
     """A pair the venue does not list (COIN-M)."""
     return RequestError(-4087, "Invalid pair.")
 
@@ -72,6 +77,11 @@ def invalid_pair() -> RequestError:
 def interval_too_long(days: int) -> RequestError:
     """A window that is too wide (COIN-M candles)."""
     return RequestError(-4088, f"Maximum time interval is {days} days.")
+
+
+def invalid_pair() -> RequestError:
+    """A pair the venue does not list (USDⓈ-M)."""
+    return RequestError(-4144, "Invalid pair.")
 
 
 def too_long_ago(days: int) -> RequestError:

@@ -11,13 +11,23 @@ from tickerplant.market.bars import DAY_MS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
-from tickerplant.queries.param import END_TIME, ONE_SYMBOL, START_TIME, Param, count, number
+from tickerplant.queries.param import (
+    END_TIME,
+    ONE_SYMBOL,
+    START_TIME,
+    Param,
+    check_window,
+    count,
+    number,
+)
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
 
 MOST = 1000
 DEFAULT_LIMIT = 500
+MOST_HISTORICAL = 500
+DEFAULT_HISTORICAL_LIMIT = 100
 SEARCHED_DAYS = 2
 
 
@@ -50,6 +60,15 @@ class PastAggregate(Struct, frozen=True):
 def trades(_markets: Markets, market: Market, limit: int) -> list[PastTrade]:
     """Return the last `limit` trades, oldest first."""
     return [_trade(market.instrument, trade) for trade in market.trades.latest(limit)]
+
+
+def historical_trades(
+    _markets: Markets, market: Market, from_id: int | None, limit: int
+) -> list[PastTrade]:
+    """Return `limit` trades, oldest first: from an id on, or the last ones."""
+    tape = market.trades
+    chosen = tape.latest(limit) if from_id is None else tape.from_id(from_id, limit)
+    return [_trade(market.instrument, trade) for trade in chosen]
 
 
 def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
@@ -86,8 +105,7 @@ def aggregate_trades(
     timed = start_ms is not None or end_ms is not None
     if from_id is not None and timed:
         raise refusal.invalid_combination()
-    if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise refusal.start_after_end()
+    check_window(start_ms, end_ms)
     if start_ms is not None and start_ms < markets.now_ms - SEARCHED_DAYS * DAY_MS:
         raise refusal.too_long_ago(SEARCHED_DAYS)
     if from_id is not None:
@@ -122,6 +140,25 @@ QUERIES = (
         params=(ONE_SYMBOL, _LIMIT),
         respond=trades,
         doc="The latest trades on the book.",
+    ),
+    Query(
+        path="/v1/historicalTrades",
+        venues=(USDM, COINM),
+        weight=Flat(20),
+        keyed=True,
+        params=(
+            ONE_SYMBOL,
+            Param("fromId", "from_id", number, "First trade id; the latest trades if left out."),
+            Param(
+                "limit",
+                "limit",
+                count(MOST_HISTORICAL),
+                f"How many, at most {MOST_HISTORICAL}.",
+                default=DEFAULT_HISTORICAL_LIMIT,
+            ),
+        ),
+        respond=historical_trades,
+        doc="Trades on the book from an id on, as far as they are kept; needs an API key.",
     ),
     Query(
         path="/v1/aggTrades",

@@ -1,0 +1,116 @@
+"""By how much futures were dearer than their index."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.market.bars import CLOSE, DAY_MS, OPEN_TIME
+from tickerplant.market.figures import nearest
+from tickerplant.market.markets import Markets
+from tickerplant.queries.contract_choice import ONE_PAIR
+from tickerplant.queries.param import CONTRACT_TYPE
+from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+RATE_DIGITS = 4
+"""Decimals of the rates."""
+DAYS_OF_YEAR = 365
+NO_RATE = ""
+"""What a perpetual contract has for a rate until its delivery."""
+
+
+class Basis(Struct, frozen=True, rename="camel"):
+    """The last prices of a period, and their difference."""
+
+    index_price: str
+    contract_type: str
+    basis_rate: str
+    futures_price: str
+    annualized_basis_rate: str
+    basis: str
+    pair: str
+    timestamp: int
+
+
+def basis(
+    markets: Markets,
+    pair: str,
+    contract_type: str,
+    length: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[Basis]:
+    """Return the basis at the end of each period that is over, oldest first.
+
+    It is that of the contract that is now of the type; there are no rows if none is, or where
+    its index price was not told.
+
+    Raises:
+        RequestError: as of `periods`.
+    """
+    wanted = periods(markets, length, start_ms, end_ms, limit)
+    market = markets.contract(pair, contract_type)
+    if market is None:
+        return []
+    futures = wanted.closed(market.candles)[:, (OPEN_TIME, CLOSE)].tolist()
+    index = dict(wanted.closed(market.indices.candles)[:, (OPEN_TIME, CLOSE)].tolist())
+    instrument = market.instrument
+    return [
+        _row(instrument, opened_ms, price, index[opened_ms])
+        for opened_ms, price in futures
+        if opened_ms in index
+    ]
+
+
+def _row(instrument: Instrument, opened_ms: int, price: int, index: int) -> Basis:
+    unit = int(10 ** (RATE_DECIMALS - instrument.price.decimals))
+    difference = price * unit - index
+    rate = nearest(difference * int(10**RATE_DIGITS), index)
+    return Basis(
+        index_price=decimal_text(index, RATE_DECIMALS),
+        contract_type=instrument.contract_type,
+        basis_rate=decimal_text(rate, RATE_DIGITS),
+        futures_price=instrument.price.text[price],
+        annualized_basis_rate=_annual(instrument, opened_ms, rate),
+        basis=decimal_text(difference, RATE_DECIMALS),
+        pair=instrument.pair,
+        timestamp=opened_ms,
+    )
+
+
+def _annual(instrument: Instrument, opened_ms: int, rate: int) -> str:
+    """Return the rate of a year that gives the printed `rate` until the delivery (Basis page)."""
+    left_ms = instrument.delivery_date_ms - opened_ms
+    if instrument.perpetual or left_ms <= 0:
+        return NO_RATE
+    return decimal_text(nearest(rate * DAYS_OF_YEAR * DAY_MS, left_ms), RATE_DIGITS)
+
+
+_DOC = "By how much a contract was dearer than its index at the end of each period that is over."
+_PARAMS = (ONE_PAIR, CONTRACT_TYPE, *PERIOD_PARAMS)
+
+QUERIES = (
+    Query(
+        path="/futures/data/basis",
+        absolute=True,
+        venues=(USDM,),
+        weight=Flat(0),
+        allowance=ALLOWANCE,
+        params=_PARAMS,
+        respond=basis,
+        doc=_DOC,
+    ),
+    Query(
+        path="/futures/data/basis",
+        absolute=True,
+        venues=(COINM,),
+        weight=Flat(1),
+        params=_PARAMS,
+        respond=basis,
+        doc=_DOC,
+    ),
+)

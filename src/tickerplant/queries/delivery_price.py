@@ -1,0 +1,42 @@
+"""At which prices the dated contracts of a pair were settled."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.instrument import RATE_DECIMALS
+from tickerplant.market.markets import Markets
+from tickerplant.queries.contract_choice import ONE_PAIR
+from tickerplant.queries.period import ALLOWANCE
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import USDM
+
+
+class DeliveryPrice(Struct, frozen=True, rename="camel"):
+    """A settlement; its price is a JSON number."""
+
+    delivery_time: int
+    delivery_price: float
+
+
+def delivery_prices(markets: Markets, pair: str) -> list[DeliveryPrice]:
+    """Return the settlements of a pair, latest first (Quarterly Contract Settlement Price page)."""
+    return [
+        DeliveryPrice(settled.time_ms, settled.price / 10**RATE_DECIMALS)
+        for settled in reversed(markets.settlements(pair))
+    ]
+
+
+QUERIES = (
+    Query(
+        path="/futures/data/delivery-price",
+        absolute=True,
+        venues=(USDM,),
+        weight=Flat(0),
+        allowance=ALLOWANCE,
+        params=(ONE_PAIR,),
+        respond=delivery_prices,
+        doc="At which prices the dated contracts of a pair were settled, latest first.",
+    ),
+)

@@ -1,0 +1,202 @@
+"""What longs paid to shorts, and between which bounds."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
+
+from msgspec import UNSET, Struct, UnsetType
+
+from tickerplant.events import FundingPaid
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries.param import (
+    ANY_SYMBOL,
+    END_TIME,
+    ONE_SYMBOL,
+    START_TIME,
+    Param,
+    check_window,
+    count,
+)
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+MOST = 1000
+DEFAULT_LIMIT = 100
+LATEST = 200
+"""Rows of USDⓈ-M where neither times nor a limit are named (Funding Rate History page)."""
+ALLOWANCE = "funding"
+"""What USDⓈ-M counts both questions by instead of a weight: 500 requests in 5 minutes."""
+REGULAR = "Regular"
+USUAL_INTERVAL_HOURS = 8
+USUAL_CAP = 2_000_000
+"""2 %, in integers of 10^-8."""
+USUAL_CAP_DECIMALS = 5
+"""Decimals of a cap that was never adjusted, in captured answers."""
+
+_time_ms = attrgetter("time_ms")
+
+
+class FundingRate(Struct, frozen=True, rename="camel"):
+    """One funding time of USDⓈ-M."""
+
+    symbol: str
+    funding_rate: str
+    funding_time: int
+    mark_price: str
+
+
+class LateFundingRate(Struct, frozen=True, rename="camel"):
+    """One funding time of COIN-M; in later profiles of either venue, with price and type."""
+
+    symbol: str
+    funding_time: int
+    funding_rate: str
+    mark_price: str | UnsetType = UNSET
+    rate_type: str | UnsetType = UNSET
+
+
+class FundingInfo(Struct, frozen=True, rename="camel"):
+    """The bounds of a contract's funding rate, and how often it is paid."""
+
+    symbol: str
+    adjusted_funding_rate_cap: str
+    adjusted_funding_rate_floor: str
+    funding_interval_hours: int
+    disclaimer: bool
+    """In captured answers: whether the bounds are the usual ones."""
+    update_time: int | UnsetType | None
+
+
+def funding_rates(
+    markets: Markets,
+    market: Market | None,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int | None,
+) -> list[FundingRate | LateFundingRate]:
+    """Return up to `limit` funding times of a market, or of all, oldest first.
+
+    With a start the first ones from there on, otherwise the latest ones.
+
+    Raises:
+        RequestError: -1023, the window ends before it begins.
+    """
+    check_window(start_ms, end_ms)
+    if limit is None:
+        timed = start_ms is not None or end_ms is not None
+        limit = DEFAULT_LIMIT if timed or markets.venue.inverse else LATEST
+    asked = markets if market is None else (market,)
+    paid = [row for each in asked for row in _paid(each, start_ms, end_ms, limit)]
+    paid.sort(key=_time_ms)
+    chosen = paid[-limit:] if start_ms is None else paid[:limit]
+    return [_rate(markets, row) for row in chosen]
+
+
+def _paid(
+    market: Market, start_ms: int | None, end_ms: int | None, limit: int
+) -> list[FundingPaid]:
+    """Return those of one market's funding times that can be among the ones that are chosen."""
+    rows = market.fundings
+    last = len(rows) if end_ms is None else bisect_right(rows, end_ms, key=_time_ms)
+    if start_ms is None:
+        return rows[max(last - limit, 0) : last]
+    first = bisect_left(rows, start_ms, key=_time_ms)
+    return rows[first : min(first + limit, last)]
+
+
+def _rate(markets: Markets, paid: FundingPaid) -> FundingRate | LateFundingRate:
+    rate = decimal_text(paid.rate, RATE_DECIMALS)
+    mark = decimal_text(paid.mark_price, RATE_DECIMALS)
+    if markets.profile.funding_rate_type:
+        return LateFundingRate(paid.symbol, paid.time_ms, rate, mark, REGULAR)
+    if markets.venue.inverse:
+        return LateFundingRate(paid.symbol, paid.time_ms, rate)
+    return FundingRate(paid.symbol, rate, paid.time_ms, mark)
+
+
+def funding_info(markets: Markets) -> list[FundingInfo]:
+    """Return the contracts whose funding is not the usual; in later profiles, all that pay it."""
+    complete = markets.profile.funding_info_complete
+    return [
+        _info(market.instrument, complete=complete)
+        for market in (markets.universe if complete else markets)
+        if market.instrument.perpetual and (complete or not _usual(market.instrument))
+    ]
+
+
+def _usual(instrument: Instrument) -> bool:
+    interval, cap = instrument.funding_interval_hours, instrument.funding_cap
+    return interval == USUAL_INTERVAL_HOURS and cap == USUAL_CAP
+
+
+def _info(instrument: Instrument, *, complete: bool) -> FundingInfo:
+    usual = _usual(instrument)
+    cap, decimals = instrument.funding_cap, RATE_DECIMALS
+    if usual:
+        decimals = USUAL_CAP_DECIMALS
+        cap //= int(10 ** (RATE_DECIMALS - USUAL_CAP_DECIMALS))
+    updated_ms = None if usual else instrument.onboard_date_ms
+    return FundingInfo(
+        symbol=instrument.symbol,
+        adjusted_funding_rate_cap=decimal_text(cap, decimals),
+        adjusted_funding_rate_floor=decimal_text(-cap, decimals),
+        funding_interval_hours=instrument.funding_interval_hours,
+        disclaimer=usual,
+        update_time=updated_ms if complete else UNSET,
+    )
+
+
+_WINDOW = (
+    START_TIME,
+    END_TIME,
+    Param(
+        "limit",
+        "limit",
+        count(MOST),
+        f"How many, at most {MOST}; {DEFAULT_LIMIT} if left out, of USDⓈ-M {LATEST} without times.",
+    ),
+)
+_DOC = "What was paid at past funding times; with `startTime` the first from there on."
+_INFO_DOC = (
+    "Bounds and interval of funding, of the contracts where they are not the usual; "
+    "in later profiles of all that pay funding."
+)
+
+QUERIES = (
+    Query(
+        path="/v1/fundingRate",
+        venues=(USDM,),
+        weight=Flat(0),
+        allowance=ALLOWANCE,
+        params=(ANY_SYMBOL, *_WINDOW),
+        respond=funding_rates,
+        doc=_DOC,
+    ),
+    Query(
+        path="/v1/fundingRate",
+        venues=(COINM,),
+        weight=Flat(1),
+        params=(ONE_SYMBOL, *_WINDOW),
+        respond=funding_rates,
+        doc=_DOC,
+    ),
+    Query(
+        path="/v1/fundingInfo",
+        venues=(USDM,),
+        weight=Flat(0),
+        allowance=ALLOWANCE,
+        respond=funding_info,
+        doc=_INFO_DOC,
+    ),
+    Query(
+        path="/v1/fundingInfo",
+        venues=(COINM,),
+        weight=Flat(1),
+        respond=funding_info,
+        doc=_INFO_DOC,
+    ),
+)

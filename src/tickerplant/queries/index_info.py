@@ -1,0 +1,156 @@
+"""What the indices that contracts follow are made of: spot markets, or several assets."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+from tickerplant.events import IndexConstituent
+from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.param import ANY_SYMBOL, ONE_SYMBOL, Param, contracts
+from tickerplant.queries.query import Query
+from tickerplant.queries.selection import rows
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+COMPOSITE = "INDEX"
+"""Type of the underlying of a contract on a composite index."""
+
+
+class Constituent(Struct, frozen=True):
+    """One spot market."""
+
+    exchange: str
+    symbol: str
+    price: str | UnsetType
+    weight: str | UnsetType
+
+
+class Constituents(Struct, frozen=True):
+    """The spot markets of an index."""
+
+    symbol: str
+    time: int
+    constituents: list[Constituent]
+
+
+class IndexPart(Struct, frozen=True, rename="camel"):
+    """One asset of a composite index."""
+
+    base_asset: str
+    quote_asset: str
+    weight_in_quantity: str
+    weight_in_percentage: str
+
+
+class IndexInfo(Struct, frozen=True, rename="camel"):
+    """The assets of a composite index."""
+
+    symbol: str
+    time: int
+    component: str
+    base_asset_list: list[IndexPart]
+
+
+def constituents(markets: Markets, market: Market) -> Constituents:
+    """Return the spot markets of a symbol's index.
+
+    Raises:
+        RequestError: the source of the market does not tell.
+    """
+    return _constituents(markets, market, market.symbol)
+
+
+def coin_constituents(markets: Markets, contracts: list[Market]) -> Constituents:
+    """Return the spot markets of a pair's index, as its contract that lives longest knows them.
+
+    Raises:
+        RequestError: the source of the market does not tell.
+    """
+    market = contracts[-1]
+    return _constituents(markets, market, market.instrument.pair)
+
+
+def _constituents(markets: Markets, market: Market, name: str) -> Constituents:
+    basket = market.basket
+    if basket is None:
+        raise refusal.unknown_yet(f"What the index of {name} is made of", "the source has not told")
+    weighs = markets.profile.weighs_constituents(markets.venue)
+    return Constituents(
+        symbol=name,
+        time=basket.time_ms,
+        constituents=[_constituent(each, weighs=weighs) for each in basket.constituents],
+    )
+
+
+def _constituent(spot: IndexConstituent, *, weighs: bool) -> Constituent:
+    return Constituent(
+        exchange=spot.exchange,
+        symbol=spot.symbol,
+        price=decimal_text(spot.price, RATE_DECIMALS) if weighs else UNSET,
+        weight=decimal_text(spot.weight, RATE_DECIMALS) if weighs else UNSET,
+    )
+
+
+def index_info(markets: Markets, market: Market | None) -> IndexInfo | list[IndexInfo]:
+    """Return the assets of one composite index, or of all.
+
+    Raises:
+        RequestError: -1121, the symbol is not one of a composite index; or the source of the
+            market does not tell.
+    """
+    return rows(markets, market, None, _index_info)
+
+
+def _index_info(market: Market) -> IndexInfo:
+    if market.instrument.underlying_type != COMPOSITE:
+        raise refusal.invalid_symbol()
+    index = market.composite
+    if index is None:
+        raise refusal.unknown_yet(
+            f"What the index of {market.symbol} is made of", "the source has not told"
+        )
+    return IndexInfo(
+        symbol=market.symbol,
+        time=index.time_ms,
+        component="baseAsset",
+        base_asset_list=[
+            IndexPart(
+                part.base_asset,
+                part.quote_asset,
+                decimal_text(part.weight_in_quantity, RATE_DECIMALS),
+                decimal_text(part.weight_in_percentage, RATE_DECIMALS),
+            )
+            for part in index.parts
+        ],
+    )
+
+
+QUERIES = (
+    Query(
+        path="/v1/constituents",
+        venues=(USDM,),
+        weight=Flat(2),
+        params=(ONE_SYMBOL,),
+        respond=constituents,
+        doc="The spot markets that the index price of a symbol is made of.",
+    ),
+    Query(
+        path="/v1/constituents",
+        venues=(COINM,),
+        weight=Flat(1),
+        params=(Param("symbol", "contracts", contracts, "The pair.", required=True),),
+        respond=coin_constituents,
+        doc="The spot markets that the index price of a pair is made of.",
+    ),
+    Query(
+        path="/v1/indexInfo",
+        venues=(USDM,),
+        weight=Flat(1),
+        params=(ANY_SYMBOL,),
+        respond=index_info,
+        doc="The assets that a composite index is made of.",
+    ),
+)

@@ -1,0 +1,161 @@
+"""How many are long and how many short: of all accounts, and of the largest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import UNSET, Struct, UnsetType
+
+from tickerplant.events import Positioning
+from tickerplant.instrument import decimal_text
+from tickerplant.market.figures import nearest
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries.contract_choice import ONE_PAIR
+from tickerplant.queries.holders import holders_now
+from tickerplant.queries.param import ONE_SYMBOL
+from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+SHARE_DECIMALS = 4
+_WHOLE = int(10**SHARE_DECIMALS)
+
+Share = Callable[[Positioning], int]
+"""Takes a positioning; returns which share is long, in integers of 10^-4."""
+
+
+class LongShort(Struct, frozen=True, rename="camel"):
+    """Which share is long, which is short, and the one divided by the other."""
+
+    symbol: str | UnsetType
+    pair: str | UnsetType
+    long_short_ratio: str
+    long_account: str | UnsetType
+    short_account: str | UnsetType
+    long_position: str | UnsetType
+    short_position: str | UnsetType
+    timestamp: int
+
+
+def _of_symbol(share: Share) -> Callable[..., list[LongShort]]:
+    """Return what answers with the shares of a symbol."""
+
+    def respond(
+        markets: Markets,
+        market: Market,
+        length: str,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+    ) -> list[LongShort]:
+        wanted = periods(markets, length, start_ms, end_ms, limit)
+        holders_now(market)
+        rows = market.positions.rows(wanted.length_ms, start_ms, end_ms, limit)
+        return [_row(market, share(row), row.time_ms, wanted.length_ms) for row in rows]
+
+    return respond
+
+
+def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
+    """Return what answers with the shares of a pair: of its contract that lives longest."""
+    respond = _of_symbol(share)
+
+    def respond_of_pair(markets: Markets, pair: str, **wanted: object) -> list[LongShort]:
+        rows = respond(markets, markets.of_pair(pair)[-1], **wanted)
+        return [_positions(row) for row in rows] if positions else rows
+
+    return respond_of_pair
+
+
+def _row(market: Market, long: int, time_ms: int, length_ms: int) -> LongShort:
+    instrument, short = market.instrument, _WHOLE - long
+    inverse = instrument.venue.inverse
+    return LongShort(
+        symbol=UNSET if inverse else market.symbol,
+        pair=instrument.pair if inverse else UNSET,
+        # Where nobody is short, as if the smallest share that can be told were.
+        long_short_ratio=_text(nearest(long * _WHOLE, max(short, 1))),
+        long_account=_text(long),
+        short_account=_text(short),
+        long_position=UNSET,
+        short_position=UNSET,
+        timestamp=time_ms // length_ms * length_ms,
+    )
+
+
+def _positions(row: LongShort) -> LongShort:
+    """Return a row with the names that COIN-M has for shares of positions."""
+    return LongShort(
+        symbol=row.symbol,
+        pair=row.pair,
+        long_short_ratio=row.long_short_ratio,
+        long_account=UNSET,
+        short_account=UNSET,
+        long_position=row.long_account,
+        short_position=row.short_account,
+        timestamp=row.timestamp,
+    )
+
+
+def _text(share: int) -> str:
+    return decimal_text(share, SHARE_DECIMALS)
+
+
+def _all_accounts(row: Positioning) -> int:
+    return row.long_accounts
+
+
+def _top_accounts(row: Positioning) -> int:
+    return row.top_long_accounts
+
+
+def _top_positions(row: Positioning) -> int:
+    return row.top_long_positions
+
+
+def _queries(name: str, share: Share, doc: str, *, positions: bool = False) -> tuple[Query, Query]:
+    """Return the row of each venue."""
+    path = f"/futures/data/{name}"
+    return (
+        Query(
+            path=path,
+            absolute=True,
+            venues=(USDM,),
+            weight=Flat(0),
+            allowance=ALLOWANCE,
+            params=(ONE_SYMBOL, *PERIOD_PARAMS),
+            respond=_of_symbol(share),
+            doc=doc,
+        ),
+        Query(
+            path=path,
+            absolute=True,
+            venues=(COINM,),
+            weight=Flat(1),
+            params=(ONE_PAIR, *PERIOD_PARAMS),
+            respond=_of_pair(share, positions=positions),
+            doc=doc,
+        ),
+    )
+
+
+QUERIES = (
+    *_queries(
+        "globalLongShortAccountRatio",
+        _all_accounts,
+        "Which share of the accounts with a position is long.",
+    ),
+    *_queries(
+        "topLongShortAccountRatio",
+        _top_accounts,
+        "Which share of the largest accounts with a position is long.",
+    ),
+    *_queries(
+        "topLongShortPositionRatio",
+        _top_positions,
+        "Which share of the positions of the largest accounts is long.",
+        positions=True,
+    ),
+)

@@ -1,0 +1,195 @@
+"""How many contracts are open, now and in the last month."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.market.bars import OPEN, OPEN_TIME
+from tickerplant.market.figures import nearest
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.contract_choice import CHOICE_PARAMS, contracts_of
+from tickerplant.queries.holders import holders_now
+from tickerplant.queries.param import ONE_SYMBOL
+from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, Periods, periods
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+UNKNOWN_SUPPLY = "0.00000000"
+"""How many coins there are is nothing that happens in a market, so nobody tells."""
+
+
+class OpenInterest(Struct, frozen=True, rename="camel"):
+    """The open contracts of one symbol, counted on one side; COIN-M in contracts."""
+
+    symbol: str
+    pair: str | UnsetType
+    open_interest: str
+    contract_type: str | UnsetType
+    time: int
+
+
+class PastOpenInterest(Struct, frozen=True, rename="camel"):
+    """The open contracts at the beginning of a period, and what they were worth."""
+
+    symbol: str | UnsetType
+    pair: str | UnsetType
+    contract_type: str | UnsetType
+    sum_open_interest: str
+    sum_open_interest_value: str
+    circulating_supply: str | UnsetType = field(name="CMCCirculatingSupply")
+    timestamp: int
+
+
+def open_interest(_markets: Markets, market: Market) -> OpenInterest:
+    """Return the present open interest of a market.
+
+    Raises:
+        RequestError: the source of the market does not tell.
+    """
+    present = holders_now(market)
+    instrument = market.instrument
+    labelled = instrument.venue.always_pair
+    return OpenInterest(
+        symbol=market.symbol,
+        pair=instrument.pair if labelled else UNSET,
+        open_interest=instrument.quantity.text[present.open_interest],
+        contract_type=instrument.contract_type if labelled else UNSET,
+        time=present.time_ms,
+    )
+
+
+def past_open_interest(
+    markets: Markets,
+    market: Market,
+    length: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[PastOpenInterest]:
+    """Return the open interest of a market at the beginning of each period, in base units and USD.
+
+    Raises:
+        RequestError: as of `periods`, or the source of the market does not tell.
+    """
+    wanted = periods(markets, length, start_ms, end_ms, limit)
+    found = _open(wanted, [market])
+    decimals = market.instrument.quantity.decimals
+    return [
+        PastOpenInterest(
+            symbol=market.symbol,
+            pair=UNSET,
+            contract_type=UNSET,
+            sum_open_interest=_eight_decimals(found[time_ms][0], decimals),
+            sum_open_interest_value=decimal_text(found[time_ms][1], RATE_DECIMALS),
+            circulating_supply=UNKNOWN_SUPPLY,
+            timestamp=time_ms,
+        )
+        for time_ms in wanted.chosen(sorted(found))
+    ]
+
+
+def past_coin_open_interest(
+    markets: Markets,
+    pair: str,
+    contract_type: str,
+    length: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[PastOpenInterest]:
+    """Return the open interest of contracts of a pair, in contracts and in base coin.
+
+    Raises:
+        RequestError: as of `periods`, or the source of the markets does not tell.
+    """
+    wanted = periods(markets, length, start_ms, end_ms, limit)
+    found = _open(wanted, contracts_of(markets, pair, contract_type))
+    return [
+        PastOpenInterest(
+            symbol=UNSET,
+            pair=pair,
+            contract_type=contract_type,
+            sum_open_interest=str(found[time_ms][0]),
+            sum_open_interest_value=decimal_text(found[time_ms][1], RATE_DECIMALS),
+            circulating_supply=UNSET,
+            timestamp=time_ms,
+        )
+        for time_ms in wanted.chosen(sorted(found))
+    ]
+
+
+def _open(wanted: Periods, contracts: Sequence[Market]) -> dict[int, tuple[int, int]]:
+    """Return open interest and its value (integers of 10^-8) by the beginning of the period."""
+    sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for market in contracts:
+        holders_now(market)
+        marks = _marks(wanted, market)
+        rows = market.positions.rows(wanted.length_ms, wanted.start_ms, wanted.end_ms, wanted.limit)
+        for row in rows:
+            time_ms = row.time_ms // wanted.length_ms * wanted.length_ms
+            mark = marks.get(time_ms) or _present_mark(market)
+            quantity, value = sums[time_ms]
+            worth = _worth(market.instrument, row.open_interest, mark)
+            sums[time_ms] = quantity + row.open_interest, value + worth
+    return sums
+
+
+def _marks(wanted: Periods, market: Market) -> dict[int, int]:
+    """Return the mark price at the beginning of each period, where it was told."""
+    bars = market.marks.candles.rows(wanted.length, wanted.start_ms, wanted.end_ms, wanted.limit)
+    return dict(bars[:, (OPEN_TIME, OPEN)].tolist())
+
+
+def _present_mark(market: Market) -> int:
+    if market.mark_price is None:
+        raise refusal.unknown_yet(f"The mark price of {market.symbol}", "none was published")
+    return market.mark_price.mark_price
+
+
+def _worth(instrument: Instrument, quantity: int, mark: int) -> int:
+    """Return the value of `quantity` at the price `mark`, both prices integers of 10^-8."""
+    if instrument.venue.inverse:
+        return nearest(quantity * instrument.contract_size * int(10 ** (2 * RATE_DECIMALS)), mark)
+    return nearest(quantity * mark, int(10**instrument.quantity.decimals))
+
+
+def _eight_decimals(quantity: int, decimals: int) -> str:
+    return decimal_text(quantity * int(10 ** (RATE_DECIMALS - decimals)), RATE_DECIMALS)
+
+
+QUERIES = (
+    Query(
+        path="/v1/openInterest",
+        venues=(USDM, COINM),
+        weight=Flat(1),
+        params=(ONE_SYMBOL,),
+        respond=open_interest,
+        doc="The present open interest of a symbol.",
+    ),
+    Query(
+        path="/futures/data/openInterestHist",
+        absolute=True,
+        venues=(USDM,),
+        weight=Flat(0),
+        allowance=ALLOWANCE,
+        params=(ONE_SYMBOL, *PERIOD_PARAMS),
+        respond=past_open_interest,
+        doc="The open interest at the beginning of each period, and what it was worth.",
+    ),
+    Query(
+        path="/futures/data/openInterestHist",
+        absolute=True,
+        venues=(COINM,),
+        weight=Flat(1),
+        params=(*CHOICE_PARAMS, *PERIOD_PARAMS),
+        respond=past_coin_open_interest,
+        doc="The open interest at the beginning of each period, and what it was worth.",
+    ),
+)

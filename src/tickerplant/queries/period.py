@@ -1,0 +1,92 @@
+"""The periods of the statistics under `/futures/data`: which are asked for, and which there are.
+
+A row of statistics is about one period and bears the time at which it begins (Basis page).  Only
+the last 30 days can be asked for; an older time is refused, as production does.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.market.bars import DAY_MS, OPEN_TIME, Bars
+from tickerplant.market.candles import Candles
+from tickerplant.market.interval import LENGTHS_MS, open_time
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.param import END_TIME, START_TIME, Param, check_window, number, text
+
+PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
+MOST = 500
+DEFAULT_LIMIT = 30
+SEARCHED_DAYS = 30
+"""Whole days before today that can be asked for."""
+ALLOWANCE = "statistics"
+"""What USDⓈ-M counts them by instead of a weight: 1000 requests in 5 minutes."""
+
+
+class Periods(Struct, frozen=True):
+    """Periods of one length; times in milliseconds."""
+
+    length: str
+    start_ms: int | None
+    end_ms: int | None
+    limit: int
+    earliest_ms: int
+    latest_ms: int
+    """When the period that runs now began."""
+
+    @property
+    def length_ms(self) -> int:
+        """How long one of them is."""
+        return LENGTHS_MS[self.length]
+
+    def chosen(self, times_ms: list[int]) -> list[int]:
+        """Return up to `limit` of ascending times: with a start the first, otherwise the last."""
+        return times_ms[-self.limit :] if self.start_ms is None else times_ms[: self.limit]
+
+    def closed(self, candles: Candles) -> Bars:
+        """Return the candles of the periods that are over, oldest first, up to `limit`."""
+        last_ms = self.latest_ms - 1
+        end_ms = last_ms if self.end_ms is None else min(self.end_ms, last_ms)
+        bars = candles.rows(self.length, self.start_ms, end_ms, self.limit)
+        return bars[bars[:, OPEN_TIME] >= self.earliest_ms]
+
+
+def periods(
+    markets: Markets, length: str, start_ms: int | None, end_ms: int | None, limit: int
+) -> Periods:
+    """Return the periods that are asked for.
+
+    Raises:
+        RequestError: -1023, the window ends before it begins; -1130, it begins or ends before what
+            can be asked for.
+    """
+    check_window(start_ms, end_ms)
+    earliest_ms = (markets.now_ms // DAY_MS - SEARCHED_DAYS) * DAY_MS
+    for name, time_ms in ((START_TIME.name, start_ms), (END_TIME.name, end_ms)):
+        if time_ms is not None and time_ms < earliest_ms:
+            raise refusal.invalid_statistic(name)
+    latest_ms = open_time(length, markets.now_ms)
+    return Periods(length, start_ms, end_ms, limit, earliest_ms, latest_ms)
+
+
+def _read_period(_markets: Markets, name: str, value: object) -> str:
+    length = text(name, value)
+    if length not in PERIODS:
+        raise refusal.invalid_statistic(name)
+    return length
+
+
+def _read_limit(markets: Markets, name: str, value: object) -> int:
+    limit = number(markets, name, value)
+    if not 1 <= limit <= MOST:
+        raise refusal.invalid_statistic(name)
+    return limit
+
+
+PERIOD_PARAMS = (
+    Param("period", "length", _read_period, f"One of {', '.join(PERIODS)}.", required=True),
+    START_TIME,
+    END_TIME,
+    Param("limit", "limit", _read_limit, f"How many, at most {MOST}.", default=DEFAULT_LIMIT),
+)

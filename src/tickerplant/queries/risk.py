@@ -1,0 +1,101 @@
+"""What stands between a liquidation that fails and the other traders."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.events import InsuranceFund
+from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries import refusal
+from tickerplant.queries.holders import holders_now
+from tickerplant.queries.param import ANY_SYMBOL
+from tickerplant.queries.query import Query
+from tickerplant.queries.selection import rows
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import USDM
+
+
+class FundAsset(Struct, frozen=True, rename="camel"):
+    """What a fund has of one asset."""
+
+    asset: str
+    margin_balance: str
+    """Without trailing zeros, as in documented answers."""
+    update_time: int
+
+
+class Fund(Struct, frozen=True):
+    """The contracts that share an insurance fund, and what is in it."""
+
+    symbols: tuple[str, ...]
+    assets: list[FundAsset]
+
+
+class AdlRisk(Struct, frozen=True, rename="camel"):
+    """How near a contract is to automatic deleveraging."""
+
+    symbol: str
+    adl_risk: str
+    update_time: int
+
+
+def insurance_balance(markets: Markets, market: Market | None) -> Fund | list[Fund]:
+    """Return the insurance fund of one contract, or all of them.
+
+    Raises:
+        RequestError: no fund of the contract is known.
+    """
+    funds = markets.insurance_funds.values()
+    if market is None:
+        return [_fund(fund) for fund in funds]
+    for fund in funds:
+        if market.symbol in fund.symbols:
+            return _fund(fund)
+    raise refusal.unknown_yet(f"The insurance fund of {market.symbol}", "the source has not told")
+
+
+def _fund(fund: InsuranceFund) -> Fund:
+    return Fund(
+        fund.symbols,
+        [FundAsset(asset, _plain(amount), fund.time_ms) for asset, amount in fund.balances],
+    )
+
+
+def _plain(amount: int) -> str:
+    return decimal_text(amount, RATE_DECIMALS).rstrip("0").rstrip(".")
+
+
+def adl_risk(markets: Markets, market: Market | None) -> AdlRisk | list[AdlRisk]:
+    """Return the risk of automatic deleveraging of one contract, or of all that are known.
+
+    Raises:
+        RequestError: the source of the market does not tell.
+    """
+    return rows(markets, market, None, _adl_risk)
+
+
+def _adl_risk(market: Market) -> AdlRisk:
+    present = holders_now(market)
+    return AdlRisk(market.symbol, present.adl_risk, present.time_ms)
+
+
+QUERIES = (
+    Query(
+        path="/v1/insuranceBalance",
+        venues=(USDM,),
+        weight=Flat(1),
+        params=(ANY_SYMBOL,),
+        respond=insurance_balance,
+        doc="What is in the insurance funds, and which contracts share one.",
+    ),
+    Query(
+        path="/v1/symbolAdlRisk",
+        venues=(USDM,),
+        weight=Flat(1),
+        params=(ANY_SYMBOL,),
+        respond=adl_risk,
+        doc="The risk of automatic deleveraging: `low`, `medium` or `high`.",
+    ),
+)

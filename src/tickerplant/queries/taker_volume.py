@@ -1,0 +1,152 @@
+"""What takers bought and sold in each period."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from msgspec import Struct
+
+from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.market.bars import (
+    OPEN_TIME,
+    TAKER_BUY_TURNOVER,
+    TAKER_BUY_VOLUME,
+    TURNOVER,
+    VOLUME,
+)
+from tickerplant.market.figures import nearest
+from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
+from tickerplant.queries.contract_choice import CHOICE_PARAMS, contracts_of
+from tickerplant.queries.param import ONE_SYMBOL
+from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import COINM, USDM
+
+DECIMALS = 4
+"""Of every figure but whole contracts."""
+
+
+class TakerVolume(Struct, frozen=True, rename="camel"):
+    """Volumes in base units, and the one divided by the other (USDⓈ-M)."""
+
+    buy_sell_ratio: str
+    buy_vol: str
+    sell_vol: str
+    timestamp: int
+
+
+class CoinTakerVolume(Struct, frozen=True, rename="camel"):
+    """Volumes in contracts, and what they were worth in base coin (COIN-M)."""
+
+    pair: str
+    contract_type: str
+    taker_buy_vol: str
+    taker_sell_vol: str
+    taker_buy_vol_value: str
+    taker_sell_vol_value: str
+    timestamp: int
+
+
+def taker_volume(
+    markets: Markets,
+    market: Market,
+    length: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[TakerVolume]:
+    """Return what takers of a market bought and sold in the periods that are over, oldest first.
+
+    Raises:
+        RequestError: as of `periods`.
+    """
+    bars = periods(markets, length, start_ms, end_ms, limit).closed(market.candles)
+    decimals = market.instrument.quantity.decimals
+    return [
+        TakerVolume(
+            # Where nothing was sold, as if the smallest quantity were.
+            buy_sell_ratio=_rounded(bought * 10**DECIMALS, max(volume - bought, 1)),
+            buy_vol=_rounded(bought * 10**DECIMALS, 10**decimals),
+            sell_vol=_rounded((volume - bought) * 10**DECIMALS, 10**decimals),
+            timestamp=opened_ms,
+        )
+        for opened_ms, volume, bought in bars[:, (OPEN_TIME, VOLUME, TAKER_BUY_VOLUME)].tolist()
+    ]
+
+
+def coin_taker_volume(
+    markets: Markets,
+    pair: str,
+    contract_type: str,
+    length: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[CoinTakerVolume]:
+    """Return what takers of contracts of a pair bought and sold, oldest first.
+
+    Raises:
+        RequestError: as of `periods`.
+    """
+    wanted = periods(markets, length, start_ms, end_ms, limit)
+    sums: defaultdict[int, tuple[int, ...]] = defaultdict(lambda: (0, 0, 0, 0))
+    columns = (OPEN_TIME, VOLUME, TURNOVER, TAKER_BUY_VOLUME, TAKER_BUY_TURNOVER)
+    for market in contracts_of(markets, pair, contract_type):
+        for opened_ms, *figures in wanted.closed(market.candles)[:, columns].tolist():
+            added = zip(sums[opened_ms], figures, strict=True)
+            sums[opened_ms] = tuple(before + more for before, more in added)
+    return [
+        _coin_row(pair, contract_type, opened_ms, *sums[opened_ms])
+        for opened_ms in wanted.chosen(sorted(sums))
+    ]
+
+
+def _coin_row(
+    pair: str,
+    contract_type: str,
+    opened_ms: int,
+    volume: int,
+    turnover: int,
+    bought: int,
+    bought_value: int,
+) -> CoinTakerVolume:
+    unit = 10 ** (RATE_DECIMALS - DECIMALS)
+    return CoinTakerVolume(
+        pair=pair,
+        contract_type=contract_type,
+        taker_buy_vol=str(bought),
+        taker_sell_vol=str(volume - bought),
+        taker_buy_vol_value=_rounded(bought_value, unit),
+        taker_sell_vol_value=_rounded(turnover - bought_value, unit),
+        timestamp=opened_ms,
+    )
+
+
+def _rounded(numerator: int, denominator: int) -> str:
+    """Return a quotient in units of the last decimal as text."""
+    return decimal_text(nearest(numerator, denominator), DECIMALS)
+
+
+QUERIES = (
+    Query(
+        path="/futures/data/takerlongshortRatio",
+        absolute=True,
+        venues=(USDM,),
+        weight=Flat(0),
+        allowance=ALLOWANCE,
+        params=(ONE_SYMBOL, *PERIOD_PARAMS),
+        respond=taker_volume,
+        doc="What takers bought and sold in each period that is over.",
+    ),
+    Query(
+        path="/futures/data/takerBuySellVol",
+        absolute=True,
+        venues=(COINM,),
+        weight=Flat(1),
+        params=(*CHOICE_PARAMS, *PERIOD_PARAMS),
+        respond=coin_taker_volume,
+        doc="What takers bought and sold in each period that is over.",
+    ),
+)

@@ -1,0 +1,57 @@
+"""When the markets behind TradFi contracts are open."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.market.markets import Markets
+from tickerplant.market.sessions import week
+from tickerplant.queries.query import Query
+from tickerplant.queries.weight import Flat
+from tickerplant.venue import USDM
+
+
+class SessionRow(Struct, frozen=True, rename="camel"):
+    """One session."""
+
+    start_time: int
+    end_time: int
+    type: str
+
+
+class MarketSchedule(Struct, frozen=True):
+    """The sessions of one market, without a gap."""
+
+    sessions: list[SessionRow]
+
+
+class TradingSchedule(Struct, frozen=True, rename="camel"):
+    """The week of each market."""
+
+    update_time: int
+    market_schedules: dict[str, MarketSchedule]
+
+
+def trading_schedule(markets: Markets) -> TradingSchedule:
+    """Return the sessions of a week from the day before now on, of the markets of the profile."""
+    now_ms = markets.now_ms
+    return TradingSchedule(
+        now_ms,
+        {
+            name: MarketSchedule(
+                [SessionRow(each.start_ms, each.end_ms, each.kind) for each in week(name, now_ms)]
+            )
+            for name in markets.profile.session_markets
+        },
+    )
+
+
+QUERIES = (
+    Query(
+        path="/v1/tradingSchedule",
+        venues=(USDM,),
+        weight=Flat(5),
+        respond=trading_schedule,
+        doc="A week of trading sessions of the markets behind TradFi contracts.",
+    ),
+)

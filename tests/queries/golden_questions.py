@@ -1,0 +1,123 @@
+"""A question for every golden answer, by its name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tickerplant.queries import QUERIES, Query
+from tickerplant.venue import COINM, USDM, Venue
+
+Raw = dict[str, object]
+
+
+class Question(NamedTuple):
+    """What is asked of a venue.  `way` is a REST path after the prefix, or a method."""
+
+    venue: Venue
+    name: str
+    way: str
+    raw: Raw
+
+    @property
+    def query(self) -> Query:
+        """The row that answers."""
+        for query in QUERIES:
+            if self.venue in query.venues and self.way in {query.path, query.method}:
+                return query
+        raise LookupError(f"{self.venue.name} answers nothing at {self.way}")
+
+
+_PERIOD: Raw = {"period": "5m"}
+_ONE: dict[Venue, Raw] = {USDM: {"symbol": "BTCUSDT"}, COINM: {"symbol": "BTCUSD_PERP"}}
+_PAIR: dict[Venue, Raw] = {USDM: {"pair": "BTCUSDT"}, COINM: {"pair": "BTCUSD"}}
+_MINUTE: Raw = {"interval": "1m"}
+_ALL: Raw = {}
+
+
+def _both(venue: Venue) -> list[Question]:
+    """Return what both venues are asked alike."""
+    one, pair = _ONE[venue], _PAIR[venue]
+    holders = one if venue is USDM else pair
+    contract = pair | {"contractType": "PERPETUAL"}
+    dated = pair | {"contractType": "CURRENT_QUARTER"}
+    rows: list[tuple[str, str, Raw]] = [
+        ("ping", "/v1/ping", _ALL),
+        ("time", "/v1/time", _ALL),
+        ("exchangeInfo", "/v1/exchangeInfo", _ALL),
+        ("depth", "/v1/depth", one),
+        ("trades", "/v1/trades", one),
+        ("historicalTrades", "/v1/historicalTrades", one),
+        ("aggTrades", "/v1/aggTrades", one),
+        ("klines", "/v1/klines", one | _MINUTE),
+        ("continuousKlines", "/v1/continuousKlines", contract | _MINUTE),
+        ("indexPriceKlines", "/v1/indexPriceKlines", pair | _MINUTE),
+        ("markPriceKlines", "/v1/markPriceKlines", one | _MINUTE),
+        ("premiumIndexKlines", "/v1/premiumIndexKlines", one | _MINUTE),
+        ("premiumIndex", "/v1/premiumIndex", one),
+        ("fundingRate", "/v1/fundingRate", one),
+        ("fundingInfo", "/v1/fundingInfo", _ALL),
+        ("ticker.price", "/v1/ticker/price", one),
+        ("ticker.bookTicker", "/v1/ticker/bookTicker", one),
+        ("ticker.24hr", "/v1/ticker/24hr", one),
+        ("openInterest", "/v1/openInterest", one),
+        ("constituents", "/v1/constituents", one if venue is USDM else {"symbol": "BTCUSD"}),
+        ("basis", "/futures/data/basis", (contract if venue is USDM else dated) | _PERIOD),
+    ]
+    rows += [
+        (name, f"/futures/data/{name}", holders | _PERIOD)
+        for name in (
+            "globalLongShortAccountRatio",
+            "topLongShortAccountRatio",
+            "topLongShortPositionRatio",
+        )
+    ]
+    past = (one if venue is USDM else contract) | _PERIOD
+    rows.append(("openInterestHist", "/futures/data/openInterestHist", past))
+    return [Question(venue, f"rest.{name}", way, raw) for name, way, raw in rows]
+
+
+def _linear() -> list[Question]:
+    """Return what only USDⓈ-M is asked."""
+    one, pair = _ONE[USDM], _PAIR[USDM]
+    rows: list[tuple[str, str, Raw]] = [
+        ("rpiDepth", "/v1/rpiDepth", one),
+        ("v2.ticker.price", "/v2/ticker/price", one),
+        ("premiumIndex.all", "/v1/premiumIndex", _ALL),
+        ("ticker.price.all", "/v1/ticker/price", _ALL),
+        ("ticker.bookTicker.all", "/v1/ticker/bookTicker", _ALL),
+        ("ticker.24hr.all", "/v1/ticker/24hr", _ALL),
+        ("takerlongshortRatio", "/futures/data/takerlongshortRatio", one | _PERIOD),
+        ("delivery-price", "/futures/data/delivery-price", pair),
+        ("indexInfo", "/v1/indexInfo", _ALL),
+        ("assetIndex", "/v1/assetIndex", {"symbol": "ADAUSD"}),
+        ("assetIndex.all", "/v1/assetIndex", _ALL),
+        ("insuranceBalance", "/v1/insuranceBalance", one),
+        ("insuranceBalance.all", "/v1/insuranceBalance", _ALL),
+        ("symbolAdlRisk", "/v1/symbolAdlRisk", one),
+        ("symbolAdlRisk.all", "/v1/symbolAdlRisk", _ALL),
+        ("tradingSchedule", "/v1/tradingSchedule", _ALL),
+    ]
+    methods: list[tuple[str, str, Raw]] = [
+        ("depth", "depth", one),
+        ("ticker.price", "ticker.price", one),
+        ("ticker.price.no_rate_limits", "ticker.price", one | {"returnRateLimits": False}),
+        ("ticker.price.all", "ticker.price", _ALL),
+        ("ticker.book", "ticker.book", one),
+        ("ticker.book.all", "ticker.book", _ALL),
+        ("ping", "ping", _ALL),
+        ("time", "time", _ALL),
+    ]
+    return [
+        *(Question(USDM, f"rest.{name}", way, raw) for name, way, raw in rows),
+        *(Question(USDM, f"wsapi.{name}.response", way, raw) for name, way, raw in methods),
+    ]
+
+
+def _coin() -> list[Question]:
+    """Return what only COIN-M is asked."""
+    raw = _PAIR[COINM] | {"contractType": "PERPETUAL"} | _PERIOD
+    return [Question(COINM, "rest.takerBuySellVol", "/futures/data/takerBuySellVol", raw)]
+
+
+QUESTIONS = (*_both(USDM), *_both(COINM), *_linear(), *_coin())
+BY_NAME = {(question.venue.name, question.name): question for question in QUESTIONS}

@@ -1,0 +1,203 @@
+"""Our answers beside documented example answers, and beside our own of before.
+
+An answer is alike when it has the same keys in the same order, the same JSON types, and as many
+decimals in every number that is text.  Our own goldens are whole answers of markets in which
+everything was told; `WRITE_GOLDENS=1` writes them anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from golden_questions import BY_NAME, QUESTIONS, Question
+from told_markets import told_plant
+
+from tickerplant.errors import RequestError
+from tickerplant.market.markets import Markets
+from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+from tickerplant.queries import find_method
+from tickerplant.venue import USDM
+
+EXAMPLES = Path(__file__).parents[2].parent / "shared" / "protocol" / "examples"
+GOLDENS = Path(__file__).parents[1] / "goldens" / "queries"
+WRITES = "WRITE_GOLDENS" in os.environ
+
+ELSEWHERE = {
+    "rest.error.unknown_path_testnet": "who knows no path asks nothing; the server answers",
+    "wsapi.session.status.request": "a session is a conversation",
+    "wsapi.session.status.response": "a session is a conversation",
+    "wsapi.error.rate_limited": "budgets are kept by conversations",
+    "wsapi.error.banned": "budgets are kept by conversations",
+    "wsapi.error.session_revoked": "a session is a conversation",
+}
+"""Example answers that no question has, each with the reason."""
+
+OTHER_DECIMALS = {
+    ("rest.ticker.24hr", "weightedAvgPrice"): "COIN-M captures have eight, the documented row one",
+    ("rest.basis", "futuresPrice"): "price decimals; the documented row has one",
+    ("rest.fundingInfo", "adjustedFundingRateCap"): "five where usual, eight where adjusted",
+    ("rest.fundingInfo", "adjustedFundingRateFloor"): "five where usual, eight where adjusted",
+    ("rest.insuranceBalance", "marginBalance"): "trailing zeros are cut",
+    ("rest.exchangeInfo", "minPrice"): "whole bounds have no decimals",
+    ("rest.exchangeInfo", "maxPrice"): "whole bounds have no decimals",
+    ("rest.exchangeInfo", "autoAssetExchange"): "differs from asset to asset",
+}
+"""Keys whose decimals differ, each with the reason."""
+
+OF_REQUESTS = frozenset({"id", "method", "params"})
+DECIMAL = re.compile(r"-?[0-9]+(?:\.([0-9]+))?")
+
+
+def manifest() -> list[dict[str, Any]]:
+    """Return the rows about REST and the WebSocket API, none where there are no examples."""
+    path = EXAMPLES / "manifest.json"
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = msgspec.json.decode(path.read_bytes())["files"]
+    return [row for row in rows if row["kind"] in {"rest", "ws-api"}]
+
+
+EXAMPLE_ROWS = manifest()
+needs_examples = pytest.mark.skipif(
+    not EXAMPLE_ROWS, reason="the example answers are not beside the repository"
+)
+
+
+def named(file: str) -> tuple[str, str]:
+    """Return the venue and the name of an example."""
+    venue, _, name = file.removesuffix(".json").partition("/")
+    return venue, name.removesuffix(".current")
+
+
+def example(row: dict[str, Any]) -> Any:
+    return msgspec.json.decode((EXAMPLES / row["file"]).read_bytes())
+
+
+@lru_cache(maxsize=len(PROFILES))
+def told(profile: Profile) -> dict[str, Markets]:
+    return told_plant(profile).venues
+
+
+def answer(question: Question, profile: Profile) -> bytes:
+    markets = told(profile)[question.venue.name]
+    return msgspec.json.encode(question.query.answer(markets, question.raw))
+
+
+def shape(value: Any, name: str, key: str = "", order: list[str] | None = None) -> Any:
+    """Return what `value` is made of; a list of objects or of lists is like its first."""
+    match value:
+        case dict():
+            keys = order or list(value)
+            return [(each, shape(value[each], name, each)) for each in keys]
+        case [first, *_] if isinstance(first, dict | list):
+            return ["a list of", shape(first, name, key, order)]
+        case list():
+            return ["a list of", *(shape(part, name, key) for part in value)]
+        case str() if (decimal := DECIMAL.fullmatch(value)) and (name, key) not in OTHER_DECIMALS:
+            return f"text with {len(decimal[1] or '')} decimals"
+        case _:
+            return type(value).__name__
+
+
+@needs_examples
+@pytest.mark.parametrize(
+    "row",
+    [
+        row
+        for row in EXAMPLE_ROWS
+        if named(row["file"]) in BY_NAME and not row["file"].endswith(".request.json")
+    ],
+    ids=lambda row: row["file"],
+)
+def test_an_answer_is_like_the_example(row: dict[str, Any]) -> None:
+    question = BY_NAME[named(row["file"])]
+    profile = PROFILES[row.get("profile", P2026Q1.name)]
+    theirs, ours = example(row), msgspec.json.decode(answer(question, profile))
+    if row["kind"] == "ws-api":
+        theirs = theirs["result"]
+    if row["file"].endswith("fundingInfo.current.json"):
+        ours = [each for each in ours if each["updateTime"]]  # the example begins with such a row
+    name = question.name.removesuffix(".all").removeprefix("v2.")
+    assert shape(ours, name) == shape(theirs, name, order=row.get("wire_order"))
+
+
+@needs_examples
+@pytest.mark.parametrize("name", ["invalid_symbol", "missing_param", "bad_depth_limit"])
+def test_a_refusal_is_that_of_the_example(name: str) -> None:
+    raw: dict[str, dict[str, object]] = {
+        "invalid_symbol": {"symbol": "NOPEUSDT"},
+        "missing_param": {},
+        "bad_depth_limit": {"symbol": "BTCUSDT", "limit": 7},
+    }
+    rows = [row for row in EXAMPLE_ROWS if named(row["file"])[1].endswith(f"error.{name}")]
+    assert rows, "there is an example"
+    for row in rows:
+        venue, kind = named(row["file"])[0], row["kind"]
+        with pytest.raises(RequestError) as refused:
+            BY_NAME[venue, "rest.depth"].query.answer(told(P2026Q1)[venue], raw[name])
+        theirs = example(row) if kind == "rest" else example(row)["error"]
+        assert {"code": refused.value.code, "msg": refused.value.message} == theirs
+        assert refused.value.status == (
+            row.get("http_status") if kind == "rest" else example(row)["status"]
+        )
+
+
+@needs_examples
+def test_requests_name_methods_and_parameters_that_there_are() -> None:
+    for row in EXAMPLE_ROWS:
+        if row["file"].endswith(".request.json") and named(row["file"])[1] not in ELSEWHERE:
+            request = example(row)
+            assert set(request) <= OF_REQUESTS
+            query = find_method(USDM, request["method"])
+            assert query is not None, f"there is {request['method']}"
+            of_query = {param.name for param in query.params}
+            assert set(request.get("params", ())) <= of_query | {"returnRateLimits"}
+
+
+@needs_examples
+def test_every_example_is_asked_for_or_answered_elsewhere() -> None:
+    left = {
+        row["file"]
+        for row in EXAMPLE_ROWS
+        if named(row["file"]) not in BY_NAME
+        and named(row["file"])[1] not in ELSEWHERE
+        and not row["file"].endswith(".request.json")
+        and ".error." not in row["file"]
+    }
+    assert not left
+    names = {named(row["file"])[1] for row in EXAMPLE_ROWS}
+    assert set(ELSEWHERE) <= names, "no reason without an example"
+
+
+def golden_path(question: Question, profile: Profile) -> Path:
+    return GOLDENS / question.venue.name / profile.name / f"{question.name}.json"
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda each: f"{each.venue.name}-{each.name}")
+def test_an_answer_is_our_golden_one(question: Question, profile: Profile) -> None:
+    """A later profile has a golden of its own only where it differs from the first."""
+    text = msgspec.json.format(answer(question, profile), indent=1).decode() + "\n"
+    first, own = golden_path(question, P2026Q1), golden_path(question, profile)
+    if WRITES:
+        own.unlink(missing_ok=True)
+        if profile is P2026Q1 or text != first.read_text(encoding="utf-8"):
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text(text, encoding="utf-8")
+    golden = own if own.exists() else first
+    assert text == golden.read_text(encoding="utf-8"), f"as {golden} says"
+
+
+def test_every_golden_answers_a_question() -> None:
+    paths = {
+        golden_path(question, profile) for question in QUESTIONS for profile in PROFILES.values()
+    }
+    assert set(GOLDENS.rglob("*.json")) <= paths, "a golden that nobody asks for"
+    later = GOLDENS / USDM.name / CURRENT.name
+    assert (later / "rest.fundingRate.json").exists(), "profiles differ"
