@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,10 +13,26 @@ from websockets.frames import Frame
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Level, MarkPrice, Trade
-from tickerplant.instrument import Instrument, Scale
+from tickerplant.events import (
+    AssetIndex,
+    BookSnapshot,
+    BookTicker,
+    Bracket,
+    CompositeIndex,
+    CompositePart,
+    ContractChanged,
+    DepthUpdate,
+    Level,
+    Liquidation,
+    MarkPrice,
+    RetailUpdate,
+    Trade,
+)
+from tickerplant.instrument import TRADIFI_PERPETUAL, Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
+from tickerplant.streams import find
+from tickerplant.streams.stream import Stream
 from tickerplant.venue import COINM, USDM
 
 START_MS = 1_772_000_100_000
@@ -71,7 +88,30 @@ BTCUSD_260626 = structs.replace(
     contract_type="CURRENT_QUARTER",
     delivery_date_ms=1_782_460_800_000,
 )
+BTCUSD_260925 = structs.replace(
+    BTCUSD_PERP,
+    symbol="BTCUSD_260925",
+    contract_type="NEXT_QUARTER",
+    delivery_date_ms=1_790_323_200_000,
+)
+DEFIUSDT = structs.replace(
+    BTCUSDT, symbol="DEFIUSDT", pair="DEFIUSDT", base_asset="DEFI", underlying_type="INDEX"
+)
+TSLAUSDT = structs.replace(
+    BTCUSDT,
+    symbol="TSLAUSDT",
+    pair="TSLAUSDT",
+    base_asset="TSLA",
+    contract_type=TRADIFI_PERPETUAL,
+    underlying_type="EQUITY",
+)
 INSTRUMENTS = (BTCUSDT, ETHUSDT, BTCUSDT_260626, BTCUSD_PERP, BTCUSD_260626)
+WORLD = (*INSTRUMENTS, BTCUSD_260925, DEFIUSDT, TSLAUSDT)
+"""Contracts of every kind."""
+BRACKETS = (
+    Bracket(1, 0, 5000, 0.01, 0, 21, 50),
+    Bracket(2, 5000, 25_000, 0.025, 75.5, 11, 20),
+)
 
 
 def open_plant(
@@ -194,3 +234,93 @@ def mark(
         next_funding_time_ms=1_772_006_400_000 if funded else 0,
         time_ms=time_ms,
     )
+
+
+def liquidation(
+    time_ms: int = START_MS,
+    symbol: str = "BTCUSDT",
+    quantity: int = 14,
+    side: str = "SELL",
+) -> Liquidation:
+    return Liquidation(
+        symbol=symbol,
+        side=side,
+        quantity=quantity,
+        price=6_480_120,
+        average_price=6_499_035,
+        status="FILLED",
+        last_filled_quantity=quantity,
+        filled_quantity=quantity,
+        trade_time_ms=time_ms,
+    )
+
+
+def retail(
+    update_id: int,
+    bids: list[Level],
+    asks: list[Level],
+    time_ms: int = START_MS,
+    symbol: str = "BTCUSDT",
+) -> RetailUpdate:
+    return RetailUpdate(symbol, update_id, bids, asks, time_ms)
+
+
+def composite(time_ms: int = START_MS, symbol: str = "DEFIUSDT") -> CompositeIndex:
+    parts = (
+        CompositePart("AAVE", "USDT", 58_012_345, 21_000_000, 27_140_000_000),
+        CompositePart("UNI", "USDT", 1_250_000_000, 79_000_000, 987_000_000),
+    )
+    return CompositeIndex(symbol, 81_240_512_345, parts, time_ms)
+
+
+def asset_index(symbol: str = "ADAUSD", time_ms: int = START_MS) -> AssetIndex:
+    return AssetIndex(
+        symbol=symbol,
+        index=51_234_000,
+        bid_buffer=10_000_000,
+        ask_buffer=10_000_001,
+        bid_rate=46_110_600,
+        ask_rate=56_357_400,
+        auto_exchange_bid_buffer=5_000_000,
+        auto_exchange_ask_buffer=5_000_001,
+        auto_exchange_bid_rate=48_672_300,
+        auto_exchange_ask_rate=53_795_700,
+        time_ms=time_ms,
+    )
+
+
+def happen(plant: Plant) -> None:
+    """Something of every kind in every market and of every index, at once."""
+    now_ms = plant.now_ms
+    for symbol in ("ADAUSD", "BTCUSD"):
+        plant.publish(asset_index(symbol, now_ms))
+    for number, market in enumerate(list(plant.markets.values())):
+        symbol, instrument = market.symbol, market.instrument
+        plant.publish(snapshot(100, [(6_527_990, 7)], [(6_528_000, 8)], now_ms, symbol))
+        plant.publish(update(100, 102, [(6_527_990, 9)], [(6_528_010, 3)], now_ms, symbol))
+        plant.publish(quote(102, time_ms=now_ms, symbol=symbol))
+        plant.publish(trade(7 + number, now_ms, symbol=symbol, sold=True))
+        plant.publish(mark(now_ms, symbol, 8125 if instrument.perpetual else None))
+        plant.publish(liquidation(now_ms, symbol))
+        if instrument.venue.has_rpi:
+            plant.publish(retail(104, [(6_527_980, 2)], [(6_528_000, 4)], now_ms, symbol))
+        if instrument.underlying_type == "INDEX":
+            plant.publish(composite(now_ms, symbol))
+        plant.publish(ContractChanged(symbol, instrument, BRACKETS if number else (), now_ms))
+
+
+def name_of(plant: Plant, stream: Stream, venue: str) -> str | None:
+    """A name of `stream` that is about something on `venue` now, None if there is none."""
+    markets = plant.venues[venue]
+    free = {
+        "symbol": [each.symbol.lower() for each in markets.universe],
+        "pair": [each.instrument.pair.lower() for each in markets.universe],
+        "assetSymbol": [symbol.lower() for symbol in markets.asset_indices],
+    }
+    parts = stream.pattern.parts
+    for chosen in itertools.product(*(choices or free[part] for part, choices in parts.items())):
+        args = dict(zip(parts, chosen, strict=True))
+        name = stream.pattern.name(**args)
+        if find(markets, name) == (stream, args) and stream.about(markets, args):
+            return name
+    return None

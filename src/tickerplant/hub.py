@@ -21,7 +21,7 @@ from tickerplant.frames import text_frame
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
-from tickerplant.streams import resolve
+from tickerplant.streams import find
 from tickerplant.streams.publisher import ALL, Publisher
 
 UNKNOWN_STREAM = "unknown stream"
@@ -231,7 +231,7 @@ class Hub:
         return _NOTHING if audience is None else audience.key
 
     def _why_silent(self, name: str, route: str) -> str | None:
-        resolved = resolve(self.markets.venue, name)
+        resolved = find(self.markets, name)
         if resolved is None:
             return None if name in self.verbatim else UNKNOWN_STREAM
         stream, args = resolved
@@ -279,7 +279,7 @@ class Hub:
 
     def _voice(self, channel: Channel) -> None:
         """Give `channel` a publisher, if its messages are made here and it is about anything yet."""
-        resolved = resolve(self.markets.venue, channel.name)
+        resolved = find(self.markets, channel.name)
         if channel.name in self.verbatim or resolved is None:
             return
         stream, args = resolved

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stage import WORLD, open_plant
 
-from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.profile import PROFILES, Profile
+from tickerplant.streams import CATALOGUE, find, resolve
 from tickerplant.streams.pattern import Pattern
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import COINM, USDM, VENUES, Venue
@@ -15,12 +18,13 @@ SYMBOLS = st.from_regex(r"[a-z0-9一-龥]{2,12}(_perp|_260626)?", fullmatch=True
 ROWS = pytest.mark.parametrize("stream", CATALOGUE, ids=lambda row: row.pattern.text)
 
 
-def names(stream: Stream) -> list[str]:
+WORLD_SYMBOLS = [each.symbol.lower() for each in WORLD]
+
+
+def names(stream: Stream, free: Sequence[str] = ("btcusdt", "ethusd_perp")) -> list[str]:
     """A name of the stream for every choice its pattern leaves."""
     parts = stream.pattern.parts
-    chosen = itertools.product(
-        *(choices or ("btcusdt", "ethusd_perp") for choices in parts.values())
-    )
+    chosen = itertools.product(*(choices or free for choices in parts.values()))
     return [stream.pattern.name(**dict(zip(parts, args, strict=True))) for args in chosen]
 
 
@@ -36,14 +40,34 @@ def test_a_name_is_read_back_to_the_parts_it_was_made_of(
     name = stream.pattern.name(**args)
     assert stream.pattern.match(name) == args
     for venue in stream.venues:
-        assert resolve(venue, name) == (stream, args), f"{name} must be found on {venue.name}"
+        found = resolve(venue, name)
+        assert found is not None, f"{name} must be found on {venue.name}"
+        assert found == (stream, args) or found[0].build is stream.build, (
+            "a pair looks like a symbol"
+        )
 
 
-@ROWS
-def test_no_two_rows_match_the_same_name(stream: Stream) -> None:
-    for name in names(stream):
-        rows = [row.pattern.text for row in CATALOGUE if row.pattern.match(name) is not None]
-        assert rows == [stream.pattern.text], f"{name} belongs to one row"
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda each: each.name)
+@pytest.mark.parametrize("venue", VENUES, ids=lambda each: each.name)
+def test_no_name_is_about_something_in_two_rows(venue: Venue, profile: Profile) -> None:
+    markets = open_plant(WORLD, profile=profile).venues[venue.name]
+    free = [*WORLD_SYMBOLS, *{each.pair.lower() for each in WORLD}]
+    for stream in CATALOGUE:
+        for name in names(stream, free):
+            rows = [
+                row
+                for row in CATALOGUE
+                if venue in row.venues
+                and (args := row.pattern.match(name)) is not None
+                and row.about(markets, args)
+            ]
+            assert len(rows) <= 1, f"{name} means one thing"
+            found = find(markets, name)
+            if rows:
+                assert found is not None
+                assert found[0] is rows[0]
+            else:
+                assert found == resolve(venue, name), "what means nothing here is as it is read"
 
 
 @ROWS
@@ -114,7 +138,24 @@ def test_a_missing_part_is_named() -> None:
 
 @pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
 def test_every_stream_of_the_reference_is_there(venue: Venue) -> None:
-    symbol = "btcusdt" if venue is USDM else "btcusd_perp"
+    symbol, pair = ("btcusdt", "btcusdt") if venue is USDM else ("btcusd_perp", "btcusd")
+    own = (
+        [
+            *("btcusdt@rpiDepth@500ms", "btcusdt@indexPrice", "defiusdt@compositeIndex"),
+            *("!assetIndex@arr", "adausd@assetIndex", "tradingSession"),
+            "tslausdt_tradifi_perpetual@continuousKline_1m",
+        ]
+        if venue is USDM
+        else [
+            *(
+                "btcusd@markPrice",
+                "btcusd@markPrice@1s",
+                "btcusd@indexPrice",
+                "btcusd@indexPrice@1s",
+            ),
+            *("btcusd@indexPriceKline_1m", "btcusd_perp@markPriceKline_1M"),
+        ]
+    )
     expected = [
         *(
             f"{symbol}@{tail}"
@@ -129,5 +170,12 @@ def test_every_stream_of_the_reference_is_there(venue: Venue) -> None:
         *(f"{symbol}@markPrice{tail}" for tail in ("", "@1s")),
         *(f"{symbol}@kline_{interval}" for interval in ("1m", "3d", "1w", "1M")),
         *("!bookTicker", "!miniTicker@arr", "!ticker@arr", "!markPrice@arr", "!markPrice@arr@1s"),
+        *(f"{symbol}@forceOrder", "!forceOrder@arr", "!contractInfo"),
+        *(
+            f"{pair}_{kind}@continuousKline_{interval}"
+            for kind in ("perpetual", "current_quarter", "next_quarter")
+            for interval in ("1m", "1M")
+        ),
+        *own,
     ]
     assert [name for name in expected if resolve(venue, name) is None] == []

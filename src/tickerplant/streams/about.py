@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from tickerplant.events import AssetIndex
+from tickerplant.market.asset_indices import told_indices
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.streams.pattern import Args
@@ -30,3 +32,59 @@ def every_symbol(markets: Markets, args: Args) -> Sequence[Market]:
     """Return all markets that are listed here."""
     del args
     return markets.universe
+
+
+def one_pair(markets: Markets, args: Args) -> Sequence[Market]:
+    """Return the market that stands for the pair: of its contracts, the last to be delivered."""
+    return markets.of_pair(args["pair"].upper())[-1:]
+
+
+def one_pair_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
+    """Return the market that stands for the pair, of whatever venue is listed here."""
+    return pair_anywhere(markets, args)[-1:]
+
+
+def pair_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
+    """Return the contracts of the pair, of whatever venue is listed here, the perpetual one last."""
+    pair = args["pair"].upper()
+    return [market for each in (markets, *markets.others) for market in each.of_pair(pair)]
+
+
+def one_contract_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
+    """Return the market that is now the contract of a type on a pair, of whatever venue."""
+    pair, contract_type = args["pair"].upper(), args["contractType"].upper()
+    found = (each.contract(pair, contract_type) for each in (markets, *markets.others))
+    return [market for market in found if market is not None]
+
+
+def inverse(find: Find) -> Find:
+    """Return what finds, of the markets that `find` finds, those of COIN-M."""
+
+    def found(markets: Markets, args: Args) -> Sequence[Market]:
+        return [market for market in find(markets, args) if market.instrument.venue.inverse]
+
+    return found
+
+
+def one_composite(markets: Markets, args: Args) -> Sequence[Market]:
+    """Return the market of the symbol, if it is a contract on an index of several assets."""
+    found = one_symbol(markets, args)
+    return [market for market in found if market.instrument.underlying_type == "INDEX"]
+
+
+def every_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
+    """Return the indices of all margin assets that the profile tells."""
+    del args
+    return told_indices(markets)
+
+
+def one_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
+    """Return the index of one margin asset; its symbol is the asset with `usd`."""
+    symbol = args["assetSymbol"].upper()
+    return [index for index in told_indices(markets) if index.symbol == symbol]
+
+
+def session_markets(markets: Markets, args: Args) -> Sequence[str]:
+    """Return the names of the markets whose trading sessions the profile tells."""
+    del args
+    return markets.profile.session_markets

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.events import AggregateTrade, BarClosed, Trade
+from tickerplant.events import AggregateTrade, BarClosed, Event, Trade
 from tickerplant.market import figures
 from tickerplant.market.bars import (
     CLOSE,
@@ -20,7 +20,7 @@ from tickerplant.market.bars import (
     TURNOVER,
     VOLUME,
 )
-from tickerplant.market.candles import close_time
+from tickerplant.market.candles import Candles, close_time
 from tickerplant.market.interval import INTERVALS
 from tickerplant.market.market import Market
 from tickerplant.streams.about import one_symbol_anywhere
@@ -29,13 +29,16 @@ from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
 
+ANY_INTERVAL = f"<interval:{'|'.join(INTERVALS)}>"
+"""The part of a stream name that takes every interval."""
+
 
 class Candle(Struct, frozen=True, kw_only=True):
     """One candle, open or closed."""
 
     open_time: int = field(name="t")
     close_time: int = field(name="T")
-    symbol: str = field(name="s")
+    symbol: str | UnsetType = field(name="s", default=UNSET)
     interval: str = field(name="i")
     first_trade_id: int = field(name="f")
     last_trade_id: int = field(name="L")
@@ -60,46 +63,57 @@ class KlineMessage(Payload, frozen=True, kw_only=True, tag="kline"):
     candle: Candle = field(name="k")
 
 
-def kline(
-    market: Market, event: Trade | AggregateTrade | BarClosed, now_ms: int, args: Args
-) -> KlineMessage | None:
-    """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
-    interval = args["interval"]
-    if closed := isinstance(event, BarClosed):
-        row = market.candles.ended(interval, event.open_time_ms)
-    else:
-        row = market.candles.running(interval)
-    if row is None or not (closed or row[COUNT]):
+def told_row(candles: Candles, event: Event, interval: str) -> list[int] | None:
+    """Return the candle that `event` gives a reason to tell, with the columns of `bars`.
+
+    That is the one that just ended, or the one that runs, if anything is in it.
+    """
+    if isinstance(event, BarClosed):
+        return candles.ended(interval, event.open_time_ms)
+    row = candles.running(interval)
+    return row if row is not None and row[COUNT] else None
+
+
+def candle(
+    market: Market, event: Event, interval: str, symbol: str | UnsetType = UNSET
+) -> Candle | None:
+    """Return the candle of the trades of `market` that `event` gives a reason to tell."""
+    row = told_row(market.candles, event, interval)
+    if row is None:
         return None
     instrument = market.instrument
     price, quantity = instrument.price.text, instrument.quantity.text
-    return KlineMessage(
-        event_time=now_ms,
-        symbol=market.symbol,
-        candle=Candle(
-            open_time=row[OPEN_TIME],
-            close_time=close_time(interval, row[OPEN_TIME]),
-            symbol=market.symbol,
-            interval=interval,
-            first_trade_id=row[FIRST_TRADE_ID],
-            last_trade_id=row[LAST_TRADE_ID],
-            open_price=price[row[OPEN]],
-            close_price=price[row[CLOSE]],
-            high_price=price[row[HIGH]],
-            low_price=price[row[LOW]],
-            volume=quantity[row[VOLUME]],
-            trade_count=row[COUNT],
-            closed=closed,
-            turnover=figures.bar_turnover(instrument, row[TURNOVER]),
-            taker_buy_volume=quantity[row[TAKER_BUY_VOLUME]],
-            taker_buy_turnover=figures.bar_turnover(instrument, row[TAKER_BUY_TURNOVER]),
-        ),
+    return Candle(
+        open_time=row[OPEN_TIME],
+        close_time=close_time(interval, row[OPEN_TIME]),
+        symbol=symbol,
+        interval=interval,
+        first_trade_id=row[FIRST_TRADE_ID],
+        last_trade_id=row[LAST_TRADE_ID],
+        open_price=price[row[OPEN]],
+        close_price=price[row[CLOSE]],
+        high_price=price[row[HIGH]],
+        low_price=price[row[LOW]],
+        volume=quantity[row[VOLUME]],
+        trade_count=row[COUNT],
+        closed=isinstance(event, BarClosed),
+        turnover=figures.bar_turnover(instrument, row[TURNOVER]),
+        taker_buy_volume=quantity[row[TAKER_BUY_VOLUME]],
+        taker_buy_turnover=figures.bar_turnover(instrument, row[TAKER_BUY_TURNOVER]),
     )
+
+
+def kline(market: Market, event: Event, now_ms: int, args: Args) -> KlineMessage | None:
+    """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
+    told = candle(market, event, args["interval"], market.symbol)
+    if told is None:
+        return None
+    return KlineMessage(event_time=now_ms, symbol=market.symbol, candle=told)
 
 
 STREAMS = (
     Stream(
-        pattern=Pattern(f"<symbol>@kline_<interval:{'|'.join(INTERVALS)}>"),
+        pattern=Pattern(f"<symbol>@kline_{ANY_INTERVAL}"),
         about=one_symbol_anywhere,
         event="kline",
         on=(Trade, AggregateTrade, BarClosed),

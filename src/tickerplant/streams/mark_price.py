@@ -1,4 +1,4 @@
-"""Mark price, index price and funding, of one symbol or of all."""
+"""Mark price, index price and funding, of one symbol, of a pair or of all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from msgspec import UNSET, UnsetType, field
 
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.market.market import Market
-from tickerplant.streams.about import every_symbol, one_symbol_anywhere
+from tickerplant.streams.about import (
+    Find,
+    every_symbol,
+    inverse,
+    one_symbol_anywhere,
+    pair_anywhere,
+)
 from tickerplant.streams.pace import Every
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
@@ -59,25 +65,33 @@ def _apart(market: Market) -> bool:
     return market.instrument.tradfi and market.profile.tradfi_apart
 
 
-def _stream(name: str, milliseconds: int, doc: str, *, array: bool = False) -> Stream:
+def _stream(name: str, milliseconds: int, doc: str, about: Find, *, array: bool = False) -> Stream:
     return Stream(
         pattern=Pattern(name),
         event="markPriceUpdate",
-        about=every_symbol if array else one_symbol_anywhere,
+        about=about,
         on=(),
         pace=Every,
         period=every_ms(milliseconds),
         build=mark_price,
         route="market",
         array=array,
-        apart=_apart if array else None,
+        apart=_apart if about is every_symbol else None,
         doc=doc,
     )
 
 
+_ONE = "Mark price and funding rate of a symbol"
+_PAIR = "Mark prices of the contracts of a COIN-M pair, the perpetual one last"
+_ALL = "Mark prices of all symbols"
+
 STREAMS = (
-    _stream("<symbol>@markPrice", 3000, "Mark price and funding rate of a symbol."),
-    _stream("<symbol>@markPrice@1s", 1000, "Mark price and funding rate, every second."),
-    _stream("!markPrice@arr", 3000, "Mark prices of all symbols.", array=True),
-    _stream("!markPrice@arr@1s", 1000, "Mark prices of all symbols, every second.", array=True),
+    _stream("<symbol>@markPrice", 3000, f"{_ONE}.", one_symbol_anywhere),
+    _stream("<symbol>@markPrice@1s", 1000, f"{_ONE}, every second.", one_symbol_anywhere),
+    _stream("<pair>@markPrice", 3000, f"{_PAIR}.", inverse(pair_anywhere), array=True),
+    _stream(
+        "<pair>@markPrice@1s", 1000, f"{_PAIR}, every second.", inverse(pair_anywhere), array=True
+    ),
+    _stream("!markPrice@arr", 3000, f"{_ALL}.", every_symbol, array=True),
+    _stream("!markPrice@arr@1s", 1000, f"{_ALL}, every second.", every_symbol, array=True),
 )

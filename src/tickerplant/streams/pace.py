@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from tickerplant.events import BarClosed, DepthUpdate, Event
+from tickerplant.events import BarClosed, DepthUpdate, Event, Liquidation
 from tickerplant.market.market import Market
 
 Occasion: TypeAlias = tuple[Any, Any]
@@ -79,6 +79,22 @@ class Latest:
         """Return the markets that changed, in the order in which they first did."""
         changed, self._changed = self._changed, {}
         return changed.items()
+
+
+class Forced(Latest):
+    """As `Latest`, of liquidations: in some profiles the largest one of the period instead.
+
+    Liquidation Order Streams page: at most one a symbol within 1000 ms, the latest; since
+    2026-04-14 the largest on USDⓈ-M.
+    """
+
+    def feed(self, market: Market, event: Liquidation) -> None:  # type: ignore[override]
+        """Remember the latest or the largest liquidation of `market`."""
+        earlier = self._changed.get(market)
+        largest = market.profile.tells_largest_liquidation(market.instrument.venue)
+        if largest and isinstance(earlier, Liquidation) and event.quantity <= earlier.quantity:
+            return
+        super().feed(market, event)
 
 
 class Traded(Latest):

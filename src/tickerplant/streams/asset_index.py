@@ -1,0 +1,79 @@
+"""What margin assets count for in multi-assets mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import field
+
+from tickerplant.events import AssetIndex
+from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.streams.about import every_asset_index, one_asset_index
+from tickerplant.streams.pace import Every
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.payload import Payload
+from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.venue import USDM
+
+
+class AssetIndexMessage(Payload, frozen=True, kw_only=True, tag="assetIndexUpdate"):
+    """The index of an asset in USD, and the rates it is counted and exchanged at."""
+
+    event_time: int = field(name="E")
+    symbol: str = field(name="s")
+    index: str = field(name="i")
+    bid_buffer: str = field(name="b")
+    ask_buffer: str = field(name="a")
+    bid_rate: str = field(name="B")
+    ask_rate: str = field(name="A")
+    auto_exchange_bid_buffer: str = field(name="q")
+    auto_exchange_ask_buffer: str = field(name="g")
+    auto_exchange_bid_rate: str = field(name="Q")
+    auto_exchange_ask_rate: str = field(name="G")
+
+
+def asset_index(index: AssetIndex, event: Any, now_ms: int, args: Args) -> AssetIndexMessage:
+    """Tell the index of one asset."""
+    del event, args
+    return AssetIndexMessage(
+        event_time=now_ms,
+        symbol=index.symbol,
+        index=decimal_text(index.index, RATE_DECIMALS),
+        bid_buffer=decimal_text(index.bid_buffer, RATE_DECIMALS),
+        ask_buffer=decimal_text(index.ask_buffer, RATE_DECIMALS),
+        bid_rate=decimal_text(index.bid_rate, RATE_DECIMALS),
+        ask_rate=decimal_text(index.ask_rate, RATE_DECIMALS),
+        auto_exchange_bid_buffer=decimal_text(index.auto_exchange_bid_buffer, RATE_DECIMALS),
+        auto_exchange_ask_buffer=decimal_text(index.auto_exchange_ask_buffer, RATE_DECIMALS),
+        auto_exchange_bid_rate=decimal_text(index.auto_exchange_bid_rate, RATE_DECIMALS),
+        auto_exchange_ask_rate=decimal_text(index.auto_exchange_ask_rate, RATE_DECIMALS),
+    )
+
+
+STREAMS = (
+    Stream(
+        pattern=Pattern("!assetIndex@arr"),
+        about=every_asset_index,
+        event="assetIndexUpdate",
+        on=(),
+        pace=Every,
+        period=every_ms(1000),
+        build=asset_index,
+        route="market",
+        venues=(USDM,),
+        array=True,
+        doc="What every margin asset counts for in multi-assets mode.",
+    ),
+    Stream(
+        pattern=Pattern("<assetSymbol>@assetIndex"),
+        about=one_asset_index,
+        event="assetIndexUpdate",
+        on=(),
+        pace=Every,
+        period=every_ms(1000),
+        build=asset_index,
+        route="market",
+        venues=(USDM,),
+        doc="What one margin asset counts for in multi-assets mode.",
+    ),
+)

@@ -1,0 +1,103 @@
+"""Liquidations: the forced orders of one symbol or of all."""
+
+from __future__ import annotations
+
+from msgspec import Struct, UnsetType, field
+
+from tickerplant.events import Liquidation
+from tickerplant.market.market import Market
+from tickerplant.streams.about import every_symbol, one_symbol
+from tickerplant.streams.pace import Forced
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.payload import Payload
+from tickerplant.streams.stream import Stream, every_ms
+
+
+class ForcedOrder(Struct, frozen=True, kw_only=True):
+    """A forced order: COIN-M has the pair beside the symbol."""
+
+    symbol: str = field(name="s")
+    pair: str | UnsetType = field(name="ps")
+    symbol_type: int | UnsetType = field(name="st")
+    side: str = field(name="S")
+    order_type: str = field(name="o", default="LIMIT")
+    time_in_force: str = field(name="f", default="IOC")
+    quantity: str = field(name="q")
+    price: str = field(name="p")
+    average_price: str = field(name="ap")
+    status: str = field(name="X")
+    last_filled_quantity: str = field(name="l")
+    filled_quantity: str = field(name="z")
+    trade_time: int = field(name="T")
+
+
+class LabelledOrder(Struct, frozen=True, kw_only=True):
+    """The same in the order of both venues since their integration: the labels come last."""
+
+    symbol: str = field(name="s")
+    side: str = field(name="S")
+    order_type: str = field(name="o", default="LIMIT")
+    time_in_force: str = field(name="f", default="IOC")
+    quantity: str = field(name="q")
+    price: str = field(name="p")
+    average_price: str = field(name="ap")
+    status: str = field(name="X")
+    last_filled_quantity: str = field(name="l")
+    filled_quantity: str = field(name="z")
+    trade_time: int = field(name="T")
+    pair: str | UnsetType = field(name="ps")
+    symbol_type: int | UnsetType = field(name="st")
+
+
+class ForceOrderMessage(Payload, frozen=True, kw_only=True, tag="forceOrder"):
+    """One forced order, even in the stream of all."""
+
+    event_time: int = field(name="E")
+    order: ForcedOrder | LabelledOrder = field(name="o")
+
+
+def force_order(market: Market, event: Liquidation, now_ms: int, args: Args) -> ForceOrderMessage:
+    """Tell one forced order."""
+    del args
+    price, quantity = market.instrument.price.text, market.instrument.quantity.text
+    shape = LabelledOrder if market.profile.symbol_type else ForcedOrder
+    order = shape(
+        symbol=event.symbol,
+        pair=market.pair_label,
+        symbol_type=market.type_label,
+        side=event.side,
+        quantity=quantity[event.quantity],
+        price=price[event.price],
+        average_price=price[event.average_price],
+        status=event.status,
+        last_filled_quantity=quantity[event.last_filled_quantity],
+        filled_quantity=quantity[event.filled_quantity],
+        trade_time=event.trade_time_ms,
+    )
+    return ForceOrderMessage(event_time=now_ms, order=order)
+
+
+STREAMS = (
+    Stream(
+        pattern=Pattern("<symbol>@forceOrder"),
+        about=one_symbol,
+        event="forceOrder",
+        on=(Liquidation,),
+        pace=Forced,
+        period=every_ms(1000),
+        build=force_order,
+        route="market",
+        doc="The latest liquidation of a second, the largest one in later profiles of USDⓈ-M.",
+    ),
+    Stream(
+        pattern=Pattern("!forceOrder@arr"),
+        about=every_symbol,
+        event="forceOrder",
+        on=(Liquidation,),
+        pace=Forced,
+        period=every_ms(1000),
+        build=force_order,
+        route="market",
+        doc="Liquidations of all symbols, one a symbol and second, each in a message of its own.",
+    ),
+)

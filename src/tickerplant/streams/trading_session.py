@@ -1,0 +1,62 @@
+"""The trading sessions of the markets behind TradFi contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from tickerplant.market.sessions import session
+from tickerplant.streams.about import session_markets
+from tickerplant.streams.pace import Every
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.venue import USDM
+
+_EVENTS = {
+    "EQUITY": "EquityUpdate",
+    "COMMODITY": "CommodityUpdate",
+    "KR_EQUITY": "KR_EquityUpdate",
+    "HK_EQUITY": "HK_EquityUpdate",
+    "CN_EQUITY": "CN_EquityUpdate",
+}
+"""The `e` of each market's messages."""
+
+
+class TradingSessionMessage(Struct, frozen=True, kw_only=True):
+    """The session that one market is in; its event names the market."""
+
+    event: str = field(name="e")
+    event_time: int = field(name="E")
+    start_time: int = field(name="t")
+    end_time: int = field(name="T")
+    kind: str = field(name="S")
+
+
+def trading_session(market: str, event: Any, now_ms: int, args: Args) -> TradingSessionMessage:
+    """Tell the session of a market now."""
+    del event, args
+    now = session(market, now_ms)
+    return TradingSessionMessage(
+        event=_EVENTS[market],
+        event_time=now_ms,
+        start_time=now.start_ms,
+        end_time=now.end_ms,
+        kind=now.kind,
+    )
+
+
+STREAMS = (
+    Stream(
+        pattern=Pattern("tradingSession"),
+        about=session_markets,
+        event="EquityUpdate, CommodityUpdate, …",
+        on=(),
+        pace=Every,
+        period=every_ms(1000),
+        build=trading_session,
+        route="market",
+        venues=(USDM,),
+        doc="The trading sessions of shares and commodities, one message a market.",
+    ),
+)
