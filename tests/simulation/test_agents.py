@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
-from tickerplant.events import Event, Liquidation, Trade
+from tickerplant.events import BookSnapshot, DepthUpdate, Event, Liquidation, Trade
 from tickerplant.instrument import Instrument
+from tickerplant.market.book import OrderBook
 from tickerplant.simulation.agenda import Agenda
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -185,16 +186,22 @@ def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
 
 
 def test_an_exchange_stays_whole_for_minutes() -> None:
-    exchange = SimulatedExchange(instruments(START_MS, ["ETHUSDT", "ETHUSD_PERP"]), 7, START_MS)
-    opened = {
-        symbol: len(exchange.opening(symbol)[0].bids) for symbol in ("ETHUSDT", "ETHUSD_PERP")
-    }
+    symbols = ("ETHUSDT", "ETHUSD_PERP")
+    exchange = SimulatedExchange(instruments(START_MS, symbols), 7, START_MS)
+    books, opened = {}, {}
+    for symbol in symbols:
+        snapshots = [e for e in exchange.opening(symbol) if isinstance(e, BookSnapshot)]
+        books[symbol] = OrderBook()
+        books[symbol].load(snapshots[0])
+        opened[symbol] = len(snapshots[0].bids)
     while exchange.next_time_ms < START_MS + 120_000:
-        exchange.step()
-    for symbol, before in opened.items():
-        engine = exchange._listings[symbol].pit.engine
-        bid, ask = engine.bids.best, engine.asks.best
+        for event in exchange.step()[1]:
+            if isinstance(event, DepthUpdate):
+                books[event.symbol].apply(event)
+    for symbol, book in books.items():
+        bid, ask = book.best_bid, book.best_ask
         assert bid is not None
         assert ask is not None
         assert ask[0] - bid[0] < 200, f"{symbol} has a wide spread: {ask[0] - bid[0]}"
-        assert before / 2 < len(engine.bids.keys) < 2 * before, f"{symbol} lost its ladder"
+        bids, _ = book.top(10**6)
+        assert opened[symbol] / 2 < len(bids) < 2 * opened[symbol], f"{symbol} lost its ladder"

@@ -6,211 +6,227 @@ from random import Random
 
 import msgspec
 import pytest
+from msgspec import Struct
 
-from tickerplant.events import (
-    BookSnapshot,
-    BookTicker,
-    DepthUpdate,
-    Event,
-    RetailUpdate,
-    Trade,
-)
+from tickerplant.events import BookSnapshot, DepthUpdate, Event, RetailUpdate, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.book import OrderBook
 from tickerplant.market.retail import RetailBook
 from tickerplant.simulation.agenda import Agenda
-from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.crowd import Crowd
 from tickerplant.simulation.improvers import LEVELS, Improvers
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.pit import Pit
 from tickerplant.simulation.sizes import Sizes
 from tickerplant.simulation.temper import temper
+from tickerplant.simulation.value import CoinValue, LeadingValuation, News
 
 START_MS = 1_780_000_000_000
 SYMBOLS = ("BTCUSDT", "DOGEUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
 SEEDS = (3, 4)
 
 
-def opened(seed: int) -> tuple[SimulatedExchange, dict[str, list[Event]]]:
-    """Return an exchange and the books and RPI orders its contracts open with."""
-    exchange = SimulatedExchange(instruments(START_MS, SYMBOLS), seed, START_MS)
-    openings: dict[str, list[Event]] = {}
-    for symbol, listing in exchange._listings.items():
-        snapshot = next(e for e in exchange.opening(symbol) if isinstance(e, BookSnapshot))
-        retail = listing.crowd.retail_opening()
-        openings[symbol] = [snapshot] if retail is None else [snapshot, retail]
-    return exchange, openings
+class Traded(Struct):
+    """One contract, a minute of it, and how it opened."""
+
+    pit: Pit
+    retail: RetailUpdate | None
+    book: BookSnapshot
+    events: list[Event]
+
+    def kept(self) -> Kept:
+        return Kept(self.book, self.retail)
 
 
-def minute(exchange: SimulatedExchange) -> list[Event]:
-    events: list[Event] = []
-    while exchange.next_time_ms < START_MS + 60_000:
-        events += exchange.step()[1]
-    return events
+def trade(symbol: str, seed: int) -> Traded:
+    """Let a crowd trade one contract, with news of its coin, for a minute."""
+    instrument = instruments(START_MS, [symbol])[0]
+    tape: list[Event] = []
+    agenda, traits = Agenda(START_MS), temper(instrument)
+    pit = Pit(instrument, agenda, tape, 1000, 1)
+    value = CoinValue(traits.price, traits.daily_volatility, traits.beta)
+    valuation = LeadingValuation(value, 10.0**instrument.price.decimals)
+    crowd = Crowd(Random(f"{seed} {symbol}"), pit, traits, valuation, lambda: 1.0, 1.0)
+    news = News(Random(f"{seed} news"), 1.4)
+
+    def surprise(_: int) -> None:
+        size = news.size()
+        value.move(size * value.volatility)
+        crowd.hear(size)
+        pit.after(news.gap_ms(1.0), surprise)
+
+    bids, asks = crowd.open()
+    book = BookSnapshot(symbol, pit.engine.update_id, bids, asks, START_MS)
+    pit.after(1, surprise)
+    while agenda.next_time_ms < START_MS + 60_000:
+        agenda.step()
+    return Traded(pit, crowd.retail_opening(), book, tape)
 
 
 @pytest.fixture(scope="module")
-def traded() -> list[tuple[SimulatedExchange, dict[str, list[Event]], list[Event]]]:
-    made = [opened(seed) for seed in SEEDS]
-    return [(exchange, openings, minute(exchange)) for exchange, openings in made]
+def traded() -> list[Traded]:
+    return [trade(symbol, seed) for seed in SEEDS for symbol in SYMBOLS]
+
+
+@pytest.fixture(scope="module")
+def improved(traded: list[Traded]) -> list[Traded]:
+    return [each for each in traded if each.pit.retail is not None]
 
 
 class Kept:
     """What a listener keeps of one contract."""
 
-    def __init__(self, opening: list[Event]) -> None:
+    def __init__(self, book: BookSnapshot, retail: RetailUpdate | None) -> None:
         self.book, self.retail = OrderBook(), RetailBook()
-        self.id = 0
-        for event in opening:
-            if isinstance(event, BookSnapshot):
-                self.book.load(event)
-                self.id = event.last_update_id
-            elif isinstance(event, RetailUpdate):
-                self.retail.apply(event)
+        self.book.load(book)
+        self.last_id = book.last_update_id
+        if retail is not None:
+            self.retail.apply(retail)
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: DepthUpdate | RetailUpdate) -> None:
         if isinstance(event, DepthUpdate):
-            assert event.previous_update_id == self.book.last_update_id
-            assert event.final_update_id > self.id, "ids rise over both kinds of change"
-            self.id = event.final_update_id
+            assert event.previous_update_id == self.book.last_update_id, "the chain is whole"
+            update_id = event.final_update_id
             self.book.apply(event)
-        elif isinstance(event, RetailUpdate):
-            assert event.update_id > self.id, "ids rise over both kinds of change"
-            assert event.update_id % 2 == 0, "odd ids are reserved for snapshots"
-            self.id = event.update_id
+        else:
+            update_id = event.update_id
             self.retail.apply(event)
+        assert update_id > self.last_id, "ids rise over both kinds of change"
+        assert update_id % 2 == 0, "odd ids are reserved for snapshots"
+        self.last_id = update_id
 
 
-Traded = list[tuple[SimulatedExchange, dict[str, list[Event]], list[Event]]]
-
-
-def test_both_books_kept_from_events_are_the_pits(traded: Traded) -> None:
-    for exchange, openings, events in traded:
-        kept = {symbol: Kept(opening) for symbol, opening in openings.items()}
-        for event in events:
+def test_both_books_kept_from_events_are_the_pits(traded: list[Traded]) -> None:
+    for each in traded:
+        kept, pit = each.kept(), each.pit
+        for event in each.events:
             if isinstance(event, DepthUpdate | RetailUpdate):
-                kept[event.symbol].apply(event)
-        for symbol, each in kept.items():
-            pit = exchange._listings[symbol].pit
-            assert each.book.top(10**6) == (pit.engine.bids.top(10**6), pit.engine.asks.top(10**6))
-            if pit.retail is not None:
-                assert each.retail.bids == dict(pit.retail.bids.levels())
-                assert each.retail.asks == dict(pit.retail.asks.levels())
-                assert 0 < len(each.retail.bids) <= LEVELS
-                assert min(*each.retail.bids.values(), *each.retail.asks.values()) > 0
+                kept.apply(event)
+        assert kept.book.top(10**6) == (pit.engine.bids.top(10**6), pit.engine.asks.top(10**6))
+        if pit.retail is not None:
+            assert kept.retail.bids == dict(pit.retail.bids.levels())
+            assert kept.retail.asks == dict(pit.retail.asks.levels())
 
 
-def test_a_retail_trade_is_at_or_better_than_the_book_it_leaves(traded: Traded) -> None:
-    """The book has lost by then what it had at better prices, in the same order."""
-    for _, openings, events in traded:
-        kept = {symbol: Kept(opening) for symbol, opening in openings.items()}
-        waiting: dict[str, Trade] = {}
-        checked = inside = 0
-        for event in events:
+def test_rpi_orders_are_few_and_obey_the_rules_of_the_contract(improved: list[Traded]) -> None:
+    for each in improved:
+        kept, rules = each.kept(), each.pit.instrument
+        for event in each.events:
+            if isinstance(event, RetailUpdate):
+                kept.apply(event)
+                for side in (kept.retail.bids, kept.retail.asks):
+                    assert len(side) <= LEVELS
+                for price, quantity in (*event.bids, *event.asks):
+                    assert price % rules.tick_size == quantity % rules.step_size == 0
+                    assert rules.min_price <= price <= rules.max_price
+                    assert quantity >= 0
+
+
+def test_a_retail_trade_is_at_or_better_than_the_book_it_leaves(improved: list[Traded]) -> None:
+    """The book has lost by then what it had at better prices, to the same order."""
+    checked = inside = 0
+    for each in improved:
+        kept, waiting = each.kept(), None
+        for event in each.events:
             if isinstance(event, Trade) and event.retail:
-                waiting[event.symbol] = event
+                waiting = event
             elif isinstance(event, DepthUpdate | RetailUpdate):
-                kept[event.symbol].apply(event)
-            if isinstance(event, RetailUpdate) and event.symbol in waiting:
-                trade, book = waiting.pop(event.symbol), kept[event.symbol].book
-                bid, ask = book.best_bid, book.best_ask
+                kept.apply(event)
+            if isinstance(event, RetailUpdate) and waiting is not None:
+                bid, ask = kept.book.best_bid, kept.book.best_ask
                 assert bid is not None
                 assert ask is not None
-                if trade.buyer_is_maker:
-                    assert trade.price >= bid[0]
-                    inside += trade.price > bid[0]
-                else:
-                    assert trade.price <= ask[0]
-                    inside += trade.price < ask[0]
+                gain = waiting.price - bid[0] if waiting.buyer_is_maker else ask[0] - waiting.price
+                assert gain >= 0
                 checked += 1
-        assert checked > 10
-        assert inside, "some got a better price than the book had"
+                inside += gain > 0
+                waiting = None
+    assert checked > 50
+    assert inside, "some got a better price than the book had"
 
 
-def test_the_order_that_met_rpi_orders_is_followed_by_what_is_left_of_them(traded: Traded) -> None:
-    for _, _, events in traded:
-        open_since: dict[str, int] = {}
-        for event in events:
-            if isinstance(event, Trade) and event.retail:
-                open_since[event.symbol] = event.trade_time_ms
-            elif isinstance(event, RetailUpdate):
-                open_since.pop(event.symbol, None)
-            elif isinstance(event, BookTicker | DepthUpdate) and event.symbol in open_since:
-                assert event.transaction_time_ms == open_since[event.symbol]
-        assert not open_since
+def test_what_is_left_of_rpi_orders_is_told_in_the_millisecond_of_the_trade(
+    improved: list[Traded],
+) -> None:
+    for each in improved:
+        traded_ms = None
+        for event in each.events:
+            if isinstance(event, RetailUpdate):
+                assert traded_ms in (None, event.transaction_time_ms)
+                traded_ms = None
+            elif isinstance(event, Trade):
+                assert traded_ms in (None, event.trade_time_ms)
+                traded_ms = event.trade_time_ms if event.retail else traded_ms
+        assert traded_ms is None
 
 
-def test_in_a_minute_a_part_of_what_is_traded_is_traded_with_rpi_orders(traded: Traded) -> None:
-    for _, _, events in traded:
-        trades = [each for each in events if isinstance(each, Trade) and each.symbol == "BTCUSDT"]
-        volume = sum(each.quantity for each in trades)
-        retail = sum(each.quantity for each in trades if each.retail)
-        assert 0.0005 < retail / volume < 0.2
-        assert 0.002 < sum(each.retail for each in trades) / len(trades) < 0.2
+def test_in_a_minute_a_part_of_what_is_traded_is_traded_with_rpi_orders(
+    improved: list[Traded],
+) -> None:
+    for each in improved:
+        trades = [event for event in each.events if isinstance(event, Trade)]
+        volume = sum(trade.quantity for trade in trades)
+        retail = [trade.quantity for trade in trades if trade.retail]
+        assert 0.0005 < sum(retail) / volume < 0.2
+        assert 0.002 < len(retail) / len(trades) < 0.2
 
 
-def test_the_book_moves_through_rpi_orders_which_are_then_hidden(traded: Traded) -> None:
-    _, openings, events = traded[0]
-    kept = Kept(openings["BTCUSDT"])
+def test_the_book_moves_through_rpi_orders_until_their_makers_look(improved: list[Traded]) -> None:
+    kept = improved[0].kept()
     crossed = looks = met_ms = 0
-    for event in events:
-        if event.symbol != "BTCUSDT":
-            continue
+    for event in improved[0].events:
         if isinstance(event, Trade) and event.retail:
             met_ms = event.trade_time_ms
-        elif isinstance(event, DepthUpdate | RetailUpdate):
+        elif isinstance(event, DepthUpdate):
             kept.apply(event)
-            if isinstance(event, RetailUpdate):
-                if event.transaction_time_ms == met_ms:
-                    continue  # a taker's, not a look
+            crossed += kept.retail.shown(kept.book) != (kept.retail.bids, kept.retail.asks)
+        elif isinstance(event, RetailUpdate):
+            kept.apply(event)
+            if event.transaction_time_ms != met_ms:  # a look, and not a taker
                 looks += 1
                 assert kept.retail.shown(kept.book) == (kept.retail.bids, kept.retail.asks)
                 assert kept.retail.bids
                 assert kept.retail.asks
-            elif kept.retail.shown(kept.book) != (kept.retail.bids, kept.retail.asks):
-                crossed += 1
     assert looks > 30
     assert crossed > 30
 
 
-def test_rpi_orders_are_a_small_part_of_what_is_told(traded: Traded) -> None:
-    for _, _, events in traded:
-        levels = {DepthUpdate: 0, RetailUpdate: 0}
-        for event in events:
+def test_rpi_orders_are_a_small_part_of_what_is_told(improved: list[Traded]) -> None:
+    levels = {DepthUpdate: 0, RetailUpdate: 0}
+    for each in improved:
+        for event in each.events:
             if isinstance(event, DepthUpdate | RetailUpdate):
                 levels[type(event)] += len(event.bids) + len(event.asks)
-        assert 0.001 < levels[RetailUpdate] / levels[DepthUpdate] < 0.05
+    assert 0.001 < levels[RetailUpdate] / levels[DepthUpdate] < 0.05
 
 
 def test_only_perpetual_contracts_of_the_venue_that_has_them_have_rpi_orders(
-    traded: Traded,
+    traded: list[Traded],
 ) -> None:
-    for exchange, openings, events in traded:
-        told = {each.symbol for each in events if isinstance(each, RetailUpdate)}
-        assert told == {"BTCUSDT", "DOGEUSDT"}
-        assert {each.symbol for each in events if isinstance(each, Trade) and each.retail} <= told
-        assert {symbol for symbol, opening in openings.items() if len(opening) == 2} == told
-        assert exchange._listings["BTCUSD_PERP"].crowd.retail_opening() is None
+    for each in traded:
+        has = each.pit.symbol in ("BTCUSDT", "DOGEUSDT")
+        assert (each.retail is not None) is has
+        assert any(isinstance(event, RetailUpdate) for event in each.events) is has
+        assert any(isinstance(event, Trade) and event.retail for event in each.events) is has
 
 
-def test_the_opening_orders_have_ids_before_the_opening_book(traded: Traded) -> None:
-    for _, openings, _ in traded:
-        snapshot, retail = openings["BTCUSDT"]
-        assert isinstance(snapshot, BookSnapshot)
-        assert isinstance(retail, RetailUpdate)
-        assert 0 < retail.update_id < snapshot.last_update_id
+def test_the_opening_orders_have_ids_before_the_opening_book(improved: list[Traded]) -> None:
+    for each in improved:
+        book, retail = each.book, each.retail
+        assert retail is not None
+        assert 1000 < retail.update_id < book.last_update_id
         assert retail.bids
         assert retail.asks
-        assert retail.bids[0][0] <= snapshot.bids[0][0] < snapshot.asks[0][0] <= retail.asks[0][0]
+        assert retail.bids[0][0] <= book.bids[0][0] < book.asks[0][0] <= retail.asks[0][0]
 
 
-def test_the_same_seed_gives_the_same_rpi_orders(traded: Traded) -> None:
-    def told(events: list[Event]) -> list[bytes]:
-        return [msgspec.json.encode(each) for each in events if isinstance(each, RetailUpdate)]
+def test_the_same_seed_gives_the_same_rpi_orders(traded: list[Traded]) -> None:
+    def told(each: Traded) -> list[bytes]:
+        return [msgspec.json.encode(e) for e in each.events if isinstance(e, RetailUpdate)]
 
-    again = minute(opened(SEEDS[0])[0])
-    assert told(again) == told(traded[0][2])
-    assert told(traded[1][2]) != told(again)
+    again = trade(SYMBOLS[0], SEEDS[0])
+    assert told(again) == told(traded[0])
+    assert told(again) != told(traded[len(SYMBOLS)]), "another seed, other orders"
 
 
 # One pit
