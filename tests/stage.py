@@ -110,7 +110,7 @@ WORLD = (*INSTRUMENTS, BTCUSD_260925, DEFIUSDT, TSLAUSDT)
 """Contracts of every kind."""
 BRACKETS = (
     Bracket(1, 0, 5000, 0.01, 0, 21, 50),
-    Bracket(2, 5000, 25_000, 0.025, 75.5, 11, 20),
+    Bracket(2, 5000, 25_000, 0.025, 75, 11, 20),
 )
 
 

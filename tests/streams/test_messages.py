@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +22,6 @@ from stage import (
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
 
-EXAMPLES = Path(__file__).parents[3] / "shared" / "protocol" / "examples"
 CANDLE = "t T s i f L o c h l v n x q V Q B"
 KEYS = {
     # name: usdm 2026q1 / usdm current / coinm 2026q1 / coinm current
@@ -230,62 +227,3 @@ def test_numbers_have_the_decimals_of_their_instrument() -> None:
         *("0.005", "326.40000", "0.000", "0.00000", 1, False, 7, 7, "0")
     ]
     assert (candle["t"], candle["T"]) == (START_MS, START_MS + 59_999)
-
-
-# Against the examples of the reference, where they are at hand
-
-
-def shape(value: Any) -> Any:
-    """The JSON type of `value`, of one row of what may have many."""
-    if isinstance(value, dict):
-        return {key: shape(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return type(value).__name__
-
-
-def manifest() -> list[dict[str, Any]]:
-    path = EXAMPLES / "manifest.json"
-    entries: list[dict[str, Any]] = json.loads(path.read_text())["files"] if path.exists() else []
-    return entries
-
-
-def examples() -> list[Any]:
-    return [
-        pytest.param(entry, id=entry["file"])
-        for entry in manifest()
-        if entry["kind"] == "stream" and entry["stream"].split(" | ")[0] in known_names()
-    ]
-
-
-def known_names() -> set[str]:
-    symbols = ("btcusdt", "btcusd_perp", "btcusd_260626")
-    kinds = [*KEYS, *SAME, "depth5@100ms"]
-    return {*ALL, *(f"{symbol}@{kind}" for symbol in symbols for kind in kinds)}
-
-
-def wire_order(entry: dict[str, Any]) -> list[str] | None:
-    """The order that was captured, if the example has the documented one; of an example of all
-    symbols, that of the same object of one symbol.
-    """
-    single = entry["file"].replace(".arr.", ".").replace(".all.", ".")
-    orders = {each["file"]: each.get("wire_order") for each in manifest()}
-    order: list[str] | None = entry.get("wire_order") or orders.get(single)
-    return order
-
-
-@pytest.mark.skipif(not EXAMPLES.exists(), reason="the protocol examples are not at hand")
-@pytest.mark.parametrize("entry", examples())
-def test_messages_have_the_keys_and_types_of_the_examples(entry: dict[str, Any]) -> None:
-    venue = entry["file"].partition("/")[0]
-    example = json.loads((EXAMPLES / entry["file"]).read_text())
-    for profile in entry["profile"].split(","):
-        for name in entry["stream"].split(" | "):
-            replaced = EXAMPLES / venue / "current" / Path(entry["file"]).name
-            if profile == "current" and "/current/" not in entry["file"] and replaced.exists():
-                continue
-            heard = rows(venue, name, {"2026q1": P2026Q1, "current": CURRENT}[profile])
-            wanted = example[0] if isinstance(example, list) else example
-            order = wire_order(entry) or list(wanted)
-            assert list(heard[0]) == order, f"{name} of {venue}, {profile}"
-            assert shape(heard[0]) == shape(wanted)
