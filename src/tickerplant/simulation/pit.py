@@ -36,7 +36,7 @@ class Pit:
         if instrument.venue.has_rpi and instrument.perpetual:
             self.retail = RetailOrders()
         self.last_price = 0
-        """Price of the last trade on the book."""
+        """Price of the last trade, those off the book left out."""
         self._agenda = agenda
         self._tape = tape
         self._trade_id = trade_id
