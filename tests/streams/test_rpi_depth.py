@@ -1,0 +1,185 @@
+"""The book with its RPI orders, rebuilt from a snapshot and the changes after it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import pytest
+from coverage_of import covers
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, retail, snapshot, update
+
+from tickerplant.events import Level
+from tickerplant.plant import Plant
+
+Book: TypeAlias = tuple[dict[int, int], dict[int, int]]
+NAME = "btcusdt@rpiDepth@500ms"
+FIRST_ID = 1000
+
+
+class Change(NamedTuple):
+    """A change of the book or of the RPI orders, `gap_ms` after the one before."""
+
+    gap_ms: int
+    of_book: bool
+    bids: list[Level]
+    asks: list[Level]
+
+
+def levels(first: int, last: int) -> st.SearchStrategy[list[Level]]:
+    level = st.tuples(st.integers(first, last), st.integers(0, 3))
+    return st.lists(level, max_size=4, unique_by=lambda each: each[0])
+
+
+CHANGES = st.lists(
+    st.one_of(
+        st.builds(
+            Change,
+            st.sampled_from([0, 1, 130, 499, 700]),
+            st.just(True),
+            levels(90, 100),
+            levels(101, 112),
+        ),
+        st.builds(
+            Change,
+            st.sampled_from([0, 1, 130, 499, 700]),
+            st.just(False),
+            levels(92, 108),
+            levels(94, 110),
+        ),
+    ),
+    max_size=25,
+)
+
+
+class Exchange:
+    """A plant with one book, whose changes take every other id."""
+
+    def __init__(self) -> None:
+        self.plant = open_plant([BTCUSDT])
+        self.plant.publish(snapshot(FIRST_ID, [(98, 5), (99, 6)], [(102, 7), (103, 8)]))
+        self.last_id = self.book_id = FIRST_ID
+
+    def change(self, change: Change) -> None:
+        self.plant.advance(self.plant.now_ms + change.gap_ms)
+        self.last_id += 2
+        now_ms = self.plant.now_ms
+        if change.of_book:
+            event = update(self.book_id, self.last_id, change.bids, change.asks, now_ms)
+            self.plant.publish(event)
+            self.book_id = self.last_id
+        else:
+            self.plant.publish(retail(self.last_id, change.bids, change.asks, now_ms))
+
+
+def shown(plant: Plant) -> tuple[int, Book]:
+    """What a snapshot with RPI orders says now, counted level by level, and its id."""
+    market = plant.markets["BTCUSDT"]
+    bids, asks = (dict(side) for side in market.book.top(market.book.depth))
+    best_bid, best_ask = max(bids, default=0), min(asks, default=1 << 60)
+    for price, quantity in market.retail.bids.items():
+        if price < best_ask:
+            bids[price] = bids.get(price, 0) + quantity
+    for price, quantity in market.retail.asks.items():
+        if price > best_bid:
+            asks[price] = asks.get(price, 0) + quantity
+    step = market.snapshot_id - market.book.last_update_id
+    return max(market.snapshot_id, market.retail.last_update_id + step), (bids, asks)
+
+
+def follow(messages: list[Any], last_id: int, book: Book) -> Book:
+    """The documented procedure for a local book, from a snapshot with `lastUpdateId` = `last_id`."""
+    price_units, quantity_units = BTCUSDT.price.units, BTCUSDT.quantity.units
+    joined = None
+    for message in messages:
+        if message["u"] < last_id:
+            continue
+        if joined is None:
+            assert message["U"] <= last_id <= message["u"], "the first event must span the snapshot"
+        else:
+            assert message["pu"] == joined, "then each event must continue the one before"
+        joined = message["u"]
+        for side, changed in zip(book, (message["b"], message["a"]), strict=True):
+            for price, quantity in changed:
+                side[price_units[price]] = quantity_units[quantity]
+                if not quantity_units[quantity]:
+                    del side[price_units[price]]
+    return book
+
+
+@covers("<symbol>@rpiDepth@500ms")
+@given(
+    changes=CHANGES, heard_before=st.booleans(), joins=st.integers(0, 25), waits=st.integers(0, 25)
+)
+def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
+    changes: list[Change], heard_before: bool, joins: int, waits: int
+) -> None:
+    exchange = Exchange()
+    plant = exchange.plant
+    others = listen(plant, NAME) if heard_before else Listener()
+    client = Listener()
+    taken: tuple[int, Book] | None = None
+    joins = min(joins, len(changes))
+    asked = min(joins + waits, len(changes))
+    for number in range(len(changes) + 1):
+        if number == joins:
+            plant.hubs["usdm"].subscribe(client, [NAME])
+        if number == asked:
+            taken = shown(plant)
+        if number < len(changes):
+            exchange.change(changes[number])
+    plant.advance(plant.now_ms + 1000)
+    assert taken is not None
+    messages = hear(plant, client)
+    assert follow(messages, *taken) == shown(plant)[1]
+    if heard_before:
+        assert others.messages()[len(others.messages()) - len(messages) :] == messages
+    assert all(message["b"] or message["a"] for message in messages), (
+        "nothing is told that nobody can see"
+    )
+
+
+def test_an_rpi_order_is_told_with_the_book_and_hidden_when_it_crosses() -> None:
+    exchange = Exchange()
+    plant = exchange.plant
+    listener = listen(plant, NAME)
+    exchange.change(Change(1, False, [(99, 4), (101, 2)], []))
+    plant.advance(START_MS + 500)
+    (first,) = hear(plant, listener)
+    assert (first["b"], first["a"]) == ([["0.99", "0.010"], ["1.01", "0.002"]], [])
+    assert (first["E"], first["T"], first["u"]) == (START_MS + 500, START_MS + 1, FIRST_ID + 2)
+    exchange.change(Change(100, True, [], [(101, 1)]))
+    plant.advance(START_MS + 1000)
+    (second,) = hear(plant, listener)
+    assert (second["b"], second["a"]) == ([["1.01", "0.000"]], [["1.01", "0.001"]])
+    assert (second["pu"], second["U"]) == (first["u"], first["u"] + 1)
+
+
+def test_what_cannot_be_seen_is_not_told() -> None:
+    exchange = Exchange()
+    plant = exchange.plant
+    listener = listen(plant, NAME)
+    exchange.change(Change(1, False, [(105, 4)], [(97, 2)]))
+    plant.advance(START_MS + 5000)
+    assert hear(plant, listener) == []
+
+
+@pytest.mark.parametrize("between", [0, 600], ids=["in one period", "in the next period"])
+def test_a_book_that_begins_anew_breaks_the_chain_visibly(between: int) -> None:
+    exchange = Exchange()
+    plant = exchange.plant
+    listener = listen(plant, NAME)
+    exchange.change(Change(1, True, [(99, 9)], []))
+    plant.advance(START_MS + 500)
+    (before,) = hear(plant, listener)
+    plant.publish(update(2000, 2002, [(99, 1)], [], plant.now_ms))
+    plant.publish(snapshot(2003, [(90, 1)], [(104, 1)], plant.now_ms))
+    plant.publish(retail(2005, [(91, 5)], [], plant.now_ms))
+    plant.advance(plant.now_ms + between)
+    taken = shown(plant)
+    plant.publish(update(2003, 2007, [(91, 2)], [], plant.now_ms))
+    plant.advance(plant.now_ms + 1000)
+    after = hear(plant, listener)
+    assert after[0]["pu"] > before["u"], "a client must see that it has to begin again"
+    assert follow(after, *taken) == shown(plant)[1]
