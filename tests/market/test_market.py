@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec import structs
 from stage import (
     BTCUSD_260626,
     BTCUSD_PERP,
@@ -33,7 +34,8 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bars
 from tickerplant.market.market import WHOLE, Market
-from tickerplant.market.tape import KEPT_AGGREGATES, KEPT_TRADES
+from tickerplant.market.ring import CHUNK_ROWS, Rows
+from tickerplant.market.tape import AGGREGATE_ROW, KEPT_AGGREGATES, KEPT_TRADES, TRADE_ROW
 from tickerplant.market.timers import Timers
 from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import CURRENT, P2026Q1
@@ -90,10 +92,23 @@ class Past:
         lived.play(closed)
         lived.go_to(minute_ms)
         aggregates = [each for each in lived.of(AggregateTrade) if isinstance(each, AggregateTrade)]
+        self._closed, self._aggregates = closed, aggregates
         self.day = lived.market.minutes.closed
         self.trades = [each for each in tape if each.trade_time_ms >= minute_ms]
+        self.last_trade = tape[-1] if tape else None
         self.first_aggregate_id = len(aggregates) + 1
         self.splits_an_aggregate = lived.market._aggregator.due_ms > 0
+
+    def older_trades(self) -> Rows:
+        rows = [
+            (t.trade_id, t.price, t.quantity, t.trade_time_ms, t.buyer_is_maker, t.retail)
+            for t in self._closed
+        ]
+        return np.array(rows, dtype=TRADE_ROW)
+
+    def older_aggregates(self) -> Rows:
+        rows = [structs.astuple(each)[1:] for each in self._aggregates]
+        return np.array(rows, dtype=AGGREGATE_ROW)
 
     def minutes(self) -> Bars:
         return self.day
@@ -255,13 +270,13 @@ def test_the_end_of_a_minute_is_told_before_what_left_the_window() -> None:
 
 def test_old_trades_are_forgotten() -> None:
     scene = Scene()
-    for number in range(KEPT_TRADES + 5):
+    total = KEPT_TRADES + 3 * CHUNK_ROWS
+    for number in range(total):
         scene.market.apply(trade(number, START_MS, 100 + number % 2))
-    assert [each.trade_id for each in scene.market.trades][:: KEPT_TRADES - 1] == [
-        5,
-        KEPT_TRADES + 4,
-    ]
-    assert len(scene.market.aggregates) == KEPT_AGGREGATES
+    kept = [each.trade_id for each in scene.market.trades]
+    assert KEPT_TRADES <= len(kept) < KEPT_TRADES + 2 * CHUNK_ROWS, "as many as are promised"
+    assert kept == list(range(total - len(kept), total)), "the latest ones"
+    assert KEPT_AGGREGATES <= len(scene.market.aggregates) < KEPT_AGGREGATES + 2 * CHUNK_ROWS
 
 
 @given(tapes(max_size=25), st.integers(0, 25), st.integers(0, 200))
@@ -280,15 +295,15 @@ def test_a_market_that_looks_back_goes_on_as_if_it_had_lived(
     assume(not past.splits_an_aggregate)
     opened.market.look_back(past)
     assert opened.told == [], "the past is not told"
-    known, first_id = len(lived.told), past.first_aggregate_id
+    known = len(lived.told)
     lived.play(after)
     opened.play(after)
     end_ms = (after[-1].trade_time_ms if after else now_ms) + 100
     lived.go_to(end_ms)
     opened.go_to(end_ms)
     assert opened.of(Trade) == [event for event in lived.told[known:] if type(event) is Trade]
-    aggregates = [each for each in lived.market.aggregates if each.aggregate_id >= first_id]
-    assert list(opened.market.aggregates) == aggregates, "aggregates go on with the same ids"
+    assert list(opened.market.aggregates) == list(lived.market.aggregates), "with the same ids"
+    assert list(opened.market.trades) == list(lived.market.trades)
     for name in ("closed", "running"):
         one, other = (getattr(scene.market.minutes, name) for scene in (lived, opened))
         assert np.array_equal(one, other)

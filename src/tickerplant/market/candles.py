@@ -2,87 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tickerplant.market.bars import DAY_MS, HOUR_MS, NO_BARS, OPEN_TIME, Bars, combine
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time, open_times
-from tickerplant.market.minutes import Minutes
 from tickerplant.market.past import PastBars
+
+
+class LiveMinutes(Protocol):
+    """The minutes that candles are made of, each tier where the one before ends."""
+
+    open_time_ms: int
+
+    @property
+    def hours(self) -> Bars:
+        """The hours of the minutes that are no longer kept."""
+        ...
+
+    @property
+    def closed(self) -> Bars:
+        """The closed minutes."""
+        ...
+
+    @property
+    def running(self) -> Bars:
+        """The present minute as one row, or no row."""
+        ...
 
 
 class Candles:
     """Rows of any interval over a market's live minutes and its past."""
 
-    def __init__(self, minutes: Minutes) -> None:
+    def __init__(self, minutes: LiveMinutes) -> None:
         self._minutes = minutes
         self._past: PastBars | None = None
         self._live_from_ms = 0
-        self._older: dict[str, Bars] = {}
-        self._closed: dict[str, Bars] = {}
-        self._closed_until_ms = 0
+        self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
+        """What lies before the kept minutes in the candle of an interval that is open now."""
+        self._before: dict[str, Bars] = {}
+        """The candle of an interval that is open now, up to the present minute."""
+        self._before_ms = 0
 
     def load(self, past: PastBars, live_from_ms: int) -> None:
         """Look back on `past` as far as it lies before `live_from_ms`, where the minutes begin."""
         self._past = past
         self._live_from_ms = live_from_ms
-        self._older.clear()
-        self._closed.clear()
+        self._earlier_parts.clear()
+        self._before.clear()
 
-    def _past_bars(self, interval: str) -> Bars:
-        """Candles of `interval` made from what lies before the minutes, computed once."""
-        if self._past is None:
-            return NO_BARS
-        if interval not in self._older:
-            minutes = self._past.minutes()
-            tiers = [minutes[minutes[:, OPEN_TIME] < self._live_from_ms]]
-            if _made_of(interval, HOUR_MS):
-                tiers.insert(0, self._past.hours())
-            if _made_of(interval, DAY_MS):
-                tiers.insert(0, self._past.days())
-            self._older[interval] = _candles(interval, *tiers)
-        return self._older[interval]
+    def _tiers(self, interval: str) -> Iterator[Bars]:
+        """Yield what candles of `interval` are made of, the latest first; made when asked for."""
+        minutes, past = self._minutes, self._past
+        yield minutes.running
+        yield minutes.closed
+        hourly = _made_of(interval, HOUR_MS)
+        if hourly:
+            yield minutes.hours
+        if past is None or not (hourly or not len(minutes.hours)):
+            return
+        yield self._not_live(past.minutes)
+        if hourly:
+            yield self._not_live(past.hours)
+        if _made_of(interval, DAY_MS):
+            yield self._not_live(past.days)
 
-    def _closed_candles(self, interval: str) -> Bars:
-        """Candles over everything before the present minute; the last one may be open still.
-
-        Made at most once a minute for each interval.
-        """
-        minutes = self._minutes
-        if self._closed_until_ms != minutes.open_time_ms:
-            self._closed_until_ms = minutes.open_time_ms
-            self._closed.clear()
-        if interval not in self._closed:
-            if _made_of(interval, HOUR_MS):
-                tiers = [self._past_bars(interval), minutes.hours, minutes.closed]
-            elif len(minutes.hours):
-                tiers = [minutes.closed]
-            else:
-                tiers = [self._past_bars(interval), minutes.closed]
-            self._closed[interval] = _candles(interval, *tiers)
-        return self._closed[interval]
+    def _not_live(self, tier: Callable[[], Bars]) -> Bars:
+        bars = tier()
+        return bars[: np.searchsorted(bars[:, OPEN_TIME], self._live_from_ms)]
 
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
         """Return up to `limit` candles that open in [`start_ms`, `end_ms`], oldest first.
 
         With a start the first ones from the start on, otherwise the latest ones.  The candle that
-        is open now counts.
+        is open now counts.  The past is only made as far as it is needed.
         """
-        closed = self._closed_candles(interval)
-        tail = _candles(interval, closed[-1:], self._minutes.running)
-        bars = np.concatenate([closed[:-1], tail])
-        if start_ms is not None:
-            bars = bars[np.searchsorted(bars[:, OPEN_TIME], start_ms) :]
         if end_ms is not None:
-            bars = bars[: np.searchsorted(bars[:, OPEN_TIME], end_ms, side="right")]
-        return bars[-limit:] if start_ms is None else bars[:limit]
+            end_ms = min(end_ms, self._minutes.open_time_ms)  # nothing is later
+            end_ms = next_open_time(interval, open_time(interval, end_ms))
+        bars = NO_BARS
+        for tier in self._tiers(interval):
+            bars = np.concatenate([_until(tier, end_ms), bars])
+            if start_ms is None:
+                enough = len(bars) > limit and len(_starts(_opened(interval, bars))) > limit
+            else:
+                enough = len(tier) > 0 and bool(tier[0, OPEN_TIME] <= start_ms)
+            if enough:
+                break
+        opened = _opened(interval, bars)
+        if start_ms is not None:
+            first = int(np.searchsorted(opened, start_ms))
+            bars, opened = bars[first:], opened[first:]
+        starts = np.append(_starts(opened), len(bars))
+        if start_ms is None:
+            bars = bars[starts[max(len(starts) - 1 - limit, 0)] :]
+        else:
+            bars = bars[: starts[min(limit, len(starts) - 1)]]
+        return _candles(interval, bars)
 
-    def _between(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
-        """The one candle of `interval` over the closed minutes in [`opened_ms`, `end_ms`)."""
+    def _whole(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
+        """The one candle of `interval` over what is closed in [`opened_ms`, `end_ms`)."""
         closed = self._minutes.closed
-        if not len(closed) or closed[0, OPEN_TIME] > opened_ms:
-            closed = self._closed_candles(interval)
         first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
-        return _candles(interval, closed[first:last])
+        if first or (len(closed) and closed[0, OPEN_TIME] == opened_ms):
+            return _candles(interval, closed[first:last])
+        return _candles(interval, self._earlier(interval, opened_ms), closed[:last])
+
+    def _earlier(self, interval: str, opened_ms: int) -> Bars:
+        """What lies before the kept minutes in the candle that opened at `opened_ms`."""
+        closed = self._minutes.closed
+        end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._live_from_ms
+        known = self._earlier_parts.get(interval)
+        if known is not None and known[:2] == (opened_ms, end_ms):
+            return known[2]
+        bars = NO_BARS
+        for tier in islice(self._tiers(interval), 2, None):
+            bars = np.concatenate([tier[np.searchsorted(tier[:, OPEN_TIME], opened_ms) :], bars])
+            if len(tier) and tier[0, OPEN_TIME] <= opened_ms:
+                break
+        earlier = _candles(interval, bars)
+        self._earlier_parts[interval] = (opened_ms, end_ms, earlier)
+        return earlier
 
     def running(self, interval: str) -> list[int] | None:
         """Return the candle of `interval` that is open now, None before the first trade."""
@@ -90,7 +134,13 @@ class Candles:
         if not len(now):
             return None
         minute_ms = self._minutes.open_time_ms
-        before = self._between(interval, open_time(interval, minute_ms), minute_ms)
+        if self._before_ms != minute_ms:
+            self._before_ms = minute_ms
+            self._before.clear()
+        before = self._before.get(interval)
+        if before is None:
+            before = self._whole(interval, open_time(interval, minute_ms), minute_ms)
+            self._before[interval] = before
         row: list[int] = _candles(interval, before, now)[0].tolist()
         return row
 
@@ -98,8 +148,7 @@ class Candles:
         """Return the candle of `interval` that ended exactly at `boundary_ms`, if one did."""
         if open_time(interval, boundary_ms) != boundary_ms:
             return None
-        opened_ms = open_time(interval, boundary_ms - 1)
-        candle = self._between(interval, opened_ms, boundary_ms)
+        candle = self._whole(interval, open_time(interval, boundary_ms - 1), boundary_ms)
         if not len(candle):
             return None
         row: list[int] = candle[0].tolist()
@@ -116,6 +165,19 @@ def _made_of(interval: str, length_ms: int) -> bool:
     return LENGTHS_MS[interval] % length_ms == 0
 
 
+def _until(bars: Bars, end_ms: int | None) -> Bars:
+    return bars if end_ms is None else bars[: np.searchsorted(bars[:, OPEN_TIME], end_ms)]
+
+
+def _starts(opened_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where another candle begins among the open times of what candles are made of."""
+    return np.flatnonzero(np.diff(opened_ms, prepend=opened_ms[:1] - 1))
+
+
+def _opened(interval: str, bars: Bars) -> NDArray[np.int64]:
+    return open_times(interval, bars[:, OPEN_TIME])
+
+
 def _candles(interval: str, *tiers: Bars) -> Bars:
     bars = np.concatenate(tiers)
-    return combine(bars, open_times(interval, bars[:, OPEN_TIME]))
+    return combine(bars, _opened(interval, bars))

@@ -35,7 +35,7 @@ from tickerplant.events import (
 )
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.aggregate import TradeAggregator
-from tickerplant.market.bars import CLOSE, OPEN_TIME
+from tickerplant.market.bars import OPEN_TIME
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.market.candles import Candles
@@ -52,6 +52,8 @@ from tickerplant.profile import Profile
 
 KEPT_FUNDINGS = 1000
 """Funding times of this run that a market keeps; older ones are forgotten."""
+
+_ONE = 10**RATE_DECIMALS
 
 WHOLE = frozenset({Trade, DepthUpdate, BookTicker, MarkPrice})
 """What a source delivers, of what could else be derived, if it knows the whole market."""
@@ -96,6 +98,9 @@ class Market:
         self._timers = timers
         self._tell = tell
         self._heard = heard
+        finer = RATE_DECIMALS - instrument.price.decimals
+        self._price_unit = int(10 ** max(finer, 0))
+        self._index_unit = int(10 ** max(-finer, 0))
         self._snapshot_step = 1 if reserved_snapshot_ids else 0
 
         self.book = OrderBook()
@@ -168,22 +173,25 @@ class Market:
     def look_back(self, past: Past) -> None:
         """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
         self._past = past
-        self.minutes.load(past.day)
-        self.candles.load(past, int(past.day[0, OPEN_TIME]) if len(past.day) else 0)
+        last = past.last_trade
+        day = past.day
+        self.minutes.load(day, last.quantity if last is not None else 0)
+        self.candles.load(past, int(day[0, OPEN_TIME]) if len(day) else self._timers.now_ms)
         self.marks.look_back(past.marks)
         self.indices.look_back(past.indices)
         self.premiums.look_back(past.premiums)
         self.positions.look_back(past.positions)
-        if len(past.day):
-            self.last_price = int(past.day[-1, CLOSE])
+        self.trades.look_back(self.symbol, past.older_trades)
+        self.aggregates.look_back(self.symbol, past.older_aggregates)
+        if last is not None:
+            self.last_price = last.price
+            self.last_trade_time_ms = last.trade_time_ms
         self._aggregator = TradeAggregator(self.symbol, past.first_aggregate_id)
         for trade in past.trades:
-            self.minutes.roll(trade.trade_time_ms)
             self._count(trade)
             closed = self._aggregator.add(trade)
             if closed is not None:
                 self.aggregates.append(closed)
-        self.minutes.roll(self._timers.now_ms)
         if self._aggregator.due_ms:
             self._wait_for_aggregate()
 
@@ -369,9 +377,11 @@ class Market:
         quote = self.book_ticker
         if quote is None or not index:
             return None
-        unit = int(10 ** (RATE_DECIMALS - self.instrument.price.decimals))
-        off = max(0, quote.bid_price * unit - index) - max(0, index - quote.ask_price * unit)
-        return nearest(off * int(10**RATE_DECIMALS), index)
+        index *= self._index_unit
+        bid, ask = quote.bid_price * self._price_unit, quote.ask_price * self._price_unit
+        if bid <= index <= ask:
+            return 0
+        return nearest((bid - index if bid > index else ask - index) * _ONE, index)
 
     @property
     def fundings(self) -> list[FundingPaid]:

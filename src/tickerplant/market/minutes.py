@@ -14,12 +14,10 @@ from msgspec import Struct
 
 from tickerplant.market.bars import (
     CLOSE,
-    COLUMNS,
     COUNT,
     DAY_MS,
     FIRST_TRADE_ID,
     HIGH,
-    HOUR_MS,
     LAST_TRADE_ID,
     LOW,
     MINUTE_MS,
@@ -29,14 +27,11 @@ from tickerplant.market.bars import (
     TURNOVER,
     VOLUME,
     Bars,
-    combine,
-    empty_bars,
 )
+from tickerplant.market.closed_minutes import ClosedMinutes
 
 KEPT_MINUTES = 7 * 1440
 """Closed minutes a market keeps one by one; older ones become parts of hours."""
-KEPT_HOURS = 400 * 24
-"""Hours that are kept of the minutes that are not; older ones are forgotten."""
 
 _NEVER = -(1 << 62)
 """No price: a premium may be any small number, also below 0."""
@@ -69,11 +64,7 @@ class Minutes:
 
     def __init__(self, turnover: Callable[[int, int], int], now_ms: int) -> None:
         self._turnover = turnover
-        self._rows = np.empty((1440 + 60, len(COLUMNS)), dtype=np.int64)
-        self.hours = NO_BARS
-        """Hours (the first may be a part of one) of the minutes that are no longer kept."""
-        self._first = 0
-        self._end = 0
+        self._closed = ClosedMinutes(KEPT_MINUTES)
         self._last_price = _NEVER
         self._last_quantity = 0
         self._begin(now_ms // MINUTE_MS * MINUTE_MS)
@@ -86,16 +77,21 @@ class Minutes:
         self._buy_volume = self._buy_value = 0
         self._first_id = self._last_id = _NO_ID
 
-    def load(self, day: Bars) -> None:
-        """Begin with the closed minutes `day`; a last row of the present minute stays open."""
+    def load(self, day: Bars, last_quantity: int = 0) -> None:
+        """Begin with the closed minutes `day`; a last row of the present minute stays open.
+
+        Args:
+            day: Minutes without a hole.
+            last_quantity: Quantity of the last trade in them.
+        """
         running = day[-1] if len(day) and day[-1, OPEN_TIME] == self.open_time_ms else None
         closed = day if running is None else day[:-1]
-        self._first = self._end = 0
-        self.hours = NO_BARS
-        self._append(closed)
+        self._last_quantity = last_quantity
+        self._closed.clear()
+        self._closed.append(closed)
         if len(closed):
             self._last_price = int(closed[-1, CLOSE])
-            self._fill(self.open_time_ms)
+            self._closed.fill(self.open_time_ms, self._last_price)
         self._begin(self.open_time_ms)
         if running is not None:
             (
@@ -145,8 +141,8 @@ class Minutes:
         if minute_ms <= self.open_time_ms:
             return False
         if self._last_price != _NEVER:
-            self._append(self._running_row())
-            self._fill(minute_ms)
+            self._closed.append(self._running_row())
+            self._closed.fill(minute_ms, self._last_price)
         before = self._window_count + self._count
         self._begin(minute_ms)
         self._sum_window()
@@ -173,39 +169,15 @@ class Minutes:
             dtype=np.int64,
         )
 
-    def _fill(self, until_ms: int) -> None:
-        """Append empty minutes up to `until_ms`, at most as many as are kept."""
-        after_ms = int(self._rows[self._end - 1, OPEN_TIME]) + MINUTE_MS
-        missing = (until_ms - after_ms) // MINUTE_MS
-        if missing > KEPT_MINUTES:
-            after_ms += (missing - KEPT_MINUTES) * MINUTE_MS
-            missing = KEPT_MINUTES
-        if missing > 0:
-            self._append(empty_bars(after_ms, missing, self._last_price))
-
-    def _append(self, bars: Bars) -> None:
-        if self._end + len(bars) > len(self._rows):
-            kept = self.closed
-            rows = np.empty((2 * (len(kept) + len(bars)), len(COLUMNS)), dtype=np.int64)
-            rows[: len(kept)] = kept
-            self._rows, self._first, self._end = rows, 0, len(kept)
-        self._rows[self._end : self._end + len(bars)] = bars
-        self._end += len(bars)
-        while self._end - self._first > KEPT_MINUTES:
-            self._fold_hour()
-
-    def _fold_hour(self) -> None:
-        """Turn the oldest minutes, up to the next full hour, into one row of `hours`."""
-        opened_ms = self._rows[self._first, OPEN_TIME] // HOUR_MS * HOUR_MS
-        count = int(np.searchsorted(self.closed[:, OPEN_TIME], opened_ms + HOUR_MS))
-        hour = combine(self.closed[:count], np.full(count, opened_ms))
-        self.hours = np.concatenate([self.hours[-KEPT_HOURS:], hour])
-        self._first += count
-
     @property
     def closed(self) -> Bars:
         """The closed minutes, oldest first: a view, not a copy."""
-        return self._rows[self._first : self._end]
+        return self._closed.rows
+
+    @property
+    def hours(self) -> Bars:
+        """Hours (the first may be a part of one) of the minutes that are no longer kept."""
+        return self._closed.hours
 
     @property
     def running(self) -> Bars:

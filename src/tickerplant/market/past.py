@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
 from tickerplant.market.bars import Bars
+from tickerplant.market.ring import Rows
 
 
 class PastBars(Protocol):
@@ -42,7 +43,20 @@ class Past(PastBars, Protocol):
 
     @property
     def trades(self) -> Sequence[Trade]:
-        """The last trades before the start, not contained in any bar."""
+        """The last trades before the start, not contained in any bar, all in the present minute."""
+        ...
+
+    @property
+    def last_trade(self) -> Trade | None:
+        """The last trade before the start, None if there was none."""
+        ...
+
+    def older_trades(self) -> Rows:
+        """Return the trades before `trades` that are known one by one: rows as in `TRADE_ROW`."""
+        ...
+
+    def older_aggregates(self) -> Rows:
+        """Return the aggregates of `older_trades`: rows as in `AGGREGATE_ROW`."""
         ...
 
     @property

@@ -10,7 +10,8 @@ from tickerplant.market.bars import DAY_MS, MINUTE_MS
 
 GRID_MS = 5 * MINUTE_MS
 KEPT_DAYS = 30
-_KEPT_ROWS = KEPT_DAYS * DAY_MS // GRID_MS
+KEPT_ROWS = KEPT_DAYS * DAY_MS // GRID_MS
+"""Rows that are kept since the start; older ones are forgotten."""
 
 
 class Positions:
@@ -19,7 +20,7 @@ class Positions:
     def __init__(self) -> None:
         self.latest: Positioning | None = None
         self._past: Callable[[], Sequence[Positioning]] = tuple
-        self._rows: deque[Positioning] = deque(maxlen=_KEPT_ROWS)
+        self._rows: deque[Positioning] = deque(maxlen=KEPT_ROWS)
 
     def look_back(self, past: Callable[[], Sequence[Positioning]]) -> None:
         """Begin with what `past` returns when somebody asks for it."""

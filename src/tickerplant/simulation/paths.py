@@ -1,0 +1,127 @@
+"""The way a coin's value took before the start.
+
+Everything is drawn backwards from the present, so the way ends where the simulation begins, and it
+is drawn once for a coin: all its contracts, its index and its marks follow the same way.  It is
+kept in tiers without overlap, each where the one before ends: days, hours, the minutes of a week
+and the minutes of the last day.  A tier is made when somebody asks and made again if it was
+forgotten meanwhile: it is always the same.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS
+from tickerplant.simulation.coins import BORN_MS
+
+WEEK_DAYS = 7
+"""Days before the present that are known minute by minute."""
+HOUR_DAYS = 250
+"""Days before the present that are known hour by hour."""
+REVERSION_PER_DAY = 0.002
+"""Values do not wander off without end: the part of the distance they come back in a day."""
+RESTLESSNESS = 0.5
+"""Standard deviation of the logarithm of how restless a bar is."""
+REACH = 0.6
+"""How far a bar reaches beyond its open and close, relative to its usual return."""
+KEPT_STRETCHES = 64
+"""Tiers that are remembered, of all coins, at most 280 kB each; the longest unused is forgotten."""
+
+Floats = NDArray[np.float64]
+
+DAY, WEEK, HOURS, DAYS = "day", "week", "hours", "days"
+TIERS = (DAYS, HOURS, WEEK, DAY)
+"""Oldest first."""
+LENGTHS_MS = {DAYS: DAY_MS, HOURS: HOUR_MS, WEEK: MINUTE_MS, DAY: MINUTE_MS}
+_LATER = {DAYS: HOURS, HOURS: WEEK, WEEK: DAY}
+
+
+class Way(Struct, frozen=True):
+    """The way of one coin, named by everything that decides it."""
+
+    seed: int
+    coin: str
+    daily_volatility: float
+    start_ms: int
+
+    @property
+    def present_ms(self) -> int:
+        """Open time of the minute in which the simulation begins."""
+        return self.start_ms // MINUTE_MS * MINUTE_MS
+
+    def span(self, tier: str) -> tuple[int, int]:
+        """Return where `tier` begins and ends, in milliseconds since the epoch."""
+        present_ms = self.present_ms
+        day_ms = present_ms - DAY_MS
+        week_ms = (present_ms - WEEK_DAYS * DAY_MS) // HOUR_MS * HOUR_MS
+        hours_ms = (present_ms - HOUR_DAYS * DAY_MS) // DAY_MS * DAY_MS
+        if tier == DAY:
+            return day_ms, present_ms
+        if tier == WEEK:
+            return week_ms, day_ms
+        if tier == HOURS:
+            return hours_ms, week_ms
+        return min(BORN_MS // DAY_MS * DAY_MS, hours_ms), hours_ms
+
+
+class Stretch(Struct, frozen=True):
+    """One tier of a way.  Values are logarithms relative to the value at the start."""
+
+    edges: Floats
+    """Values at the open of every bar and at the close of the last."""
+    highs: Floats
+    lows: Floats
+    restless: Floats
+    """How restless each bar is; 1 on average."""
+
+
+@lru_cache(maxsize=KEPT_STRETCHES)
+def stretch(way: Way, tier: str) -> Stretch:
+    """Return the `tier` of `way`, oldest bar first."""
+    start_ms, end_ms = way.span(tier)
+    length_ms = LENGTHS_MS[tier]
+    count = (end_ms - start_ms) // length_ms
+    random = Random(f"{way.seed} past {way.coin} {tier}")
+    # Row 0 is the latest bar, so a longer tier only adds older bars.
+    draws = np.random.default_rng(random.getrandbits(64)).standard_normal((count, 4))
+    restless = np.exp(RESTLESSNESS * draws[:, 1] - RESTLESSNESS**2 / 2)
+    sigma = way.daily_volatility * (length_ms / DAY_MS) ** 0.5 * restless
+    edges = _end(way, tier) + _backwards(draws[:, 0] * sigma, length_ms)
+    reach = np.abs(draws[:, 2:]) * (REACH * sigma)[:, None]
+    highs = np.maximum(edges[:-1], edges[1:]) + reach[:, 0]
+    lows = np.minimum(edges[:-1], edges[1:]) - reach[:, 1]
+    return Stretch(edges[::-1], highs[::-1], lows[::-1], restless[::-1])
+
+
+def _backwards(returns: Floats, length_ms: int) -> Floats:
+    """Return how far from the latest edge each edge is, latest first: an autoregression."""
+    keep = 1 - REVERSION_PER_DAY * length_ms / DAY_MS
+    weights = keep ** np.arange(len(returns))
+    return np.concatenate([[0.0], np.cumsum(returns / weights) * weights])
+
+
+@lru_cache(maxsize=KEPT_STRETCHES * len(TIERS))
+def _end(way: Way, tier: str) -> float:
+    """Return the value where `tier` ends."""
+    if tier != DAY:
+        return float(stretch(way, _LATER[tier]).edges[0])
+    # The minute that runs at the start began a little elsewhere.
+    sigma = way.daily_volatility * ((way.start_ms - way.present_ms) / DAY_MS) ** 0.5
+    return Random(f"{way.seed} past {way.coin}").gauss(0, 1) * sigma
+
+
+def value_at(way: Way, time_ms: int) -> float:
+    """Return the value at `time_ms` before the start; between edges it is interpolated."""
+    for tier in TIERS:
+        start_ms, end_ms = way.span(tier)
+        if time_ms < end_ms:
+            place = max(time_ms - start_ms, 0) / LENGTHS_MS[tier]
+            edges = stretch(way, tier).edges
+            return float(np.interp(place, np.arange(len(edges)), edges))
+    left = (way.start_ms - time_ms) / max(way.start_ms - way.present_ms, 1)
+    return _end(way, DAY) * min(max(left, 0.0), 1.0)

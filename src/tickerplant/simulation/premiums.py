@@ -1,0 +1,57 @@
+"""By how much a contract was dearer than its index before the start."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from tickerplant.instrument import Instrument
+from tickerplant.simulation.paths import Floats
+from tickerplant.simulation.temper import BASIS_PER_YEAR
+from tickerplant.simulation.value import PREMIUM
+from tickerplant.simulation.waves import wave
+
+YEAR_MS = 365 * 86_400_000
+SPREAD = 0.0004
+"""Standard deviation of the premium of a perpetual contract over the months."""
+SETTLING_MS = 6 * 3_600_000
+"""Towards the start the premium comes to what it usually is, within about this time."""
+GAP_MS = 30 * 60_000
+"""What the opening price is off the formula arises within about this time."""
+MARKED = 0.8
+"""Part of the premium's ups and downs that the mark price follows."""
+
+
+class Premium(Struct, frozen=True):
+    """The logarithm of a contract's price over its index, at any time before the start."""
+
+    instrument: Instrument
+    seed: int
+    start_ms: int
+    gap: float = 0.0
+    """What the opening price is off the formula."""
+
+    def at(self, times_ms: NDArray[np.int64]) -> Floats:
+        """Return the premium at many times."""
+        left_ms = np.maximum(self.start_ms - times_ms, 0)
+        return (
+            self._lasting(times_ms) + self._wobble(times_ms) + self.gap * np.exp(-left_ms / GAP_MS)
+        )
+
+    def of_mark(self, times_ms: NDArray[np.int64]) -> Floats:
+        """Return the same for the mark price: it is smoother than what is traded."""
+        return self._lasting(times_ms) + MARKED * self._wobble(times_ms)
+
+    def _lasting(self, times_ms: NDArray[np.int64]) -> Floats:
+        if self.instrument.perpetual:
+            return np.full(len(times_ms), PREMIUM)
+        left_ms = np.maximum(self.instrument.delivery_date_ms - times_ms, 0)
+        basis: Floats = BASIS_PER_YEAR * left_ms / YEAR_MS + PREMIUM
+        return basis
+
+    def _wobble(self, times_ms: NDArray[np.int64]) -> Floats:
+        left_ms = np.maximum(self.start_ms - times_ms, 0)
+        settled = 1 - np.exp(-left_ms / SETTLING_MS)
+        wobble: Floats = SPREAD * wave(f"{self.seed} premium {self.instrument.symbol}").at(times_ms)
+        return wobble * settled

@@ -1,0 +1,226 @@
+"""The last trades before the start, one by one, and the minutes and aggregates they make.
+
+They come as takers send them: a taker's fills have one time, one side and one price.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.market.aggregate import WINDOW_MS
+from tickerplant.market.bars import (
+    CLOSE,
+    COUNT,
+    FIRST_TRADE_ID,
+    HIGH,
+    LAST_TRADE_ID,
+    LOW,
+    MINUTE_MS,
+    OPEN,
+    TAKER_BUY_TURNOVER,
+    TAKER_BUY_VOLUME,
+    TURNOVER,
+    VOLUME,
+    Bars,
+    empty_bars,
+)
+from tickerplant.market.ring import Rows
+from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW
+from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
+from tickerplant.simulation.paths import DAY, Floats, stretch
+from tickerplant.simulation.temper import usd_quantity
+from tickerplant.simulation.traded import (
+    LEAST_TICKS,
+    VOLUME_SPREAD,
+    carry_over_quiet,
+    trade_counts,
+)
+from tickerplant.simulation.volumes import ORDER_MEAN, Ints
+
+TRADES_PER_FILLING = 2.4
+"""Trades that a taker's order makes at one price."""
+SIZE_SPREAD = 1.6
+"""Standard deviation of the logarithm of a trade's size."""
+KEPT_RECENT = 8
+"""Contracts whose last trades are remembered, usually below 4 MB each."""
+
+
+@lru_cache(maxsize=KEPT_RECENT)
+def recent_trades(origin: Origin, next_id: int) -> Rows:
+    """Return the trades since `origin.recent_ms`, at least one; the last one has the id before `next_id`.
+
+    Rows are as in `TRADE_ROW`.
+    """
+    random = Random(f"{origin.name} trades")
+    generator = np.random.default_rng(random.getrandbits(64))
+    times_ms, fillings = _times(generator, origin)
+    sold = (generator.random(fillings[-1] + 1) < 0.5)[fillings]
+    sold[fillings == fillings[-1]] = True  # the last price is the best bid
+    rows = np.empty(len(times_ms), TRADE_ROW)
+    rows["trade_id"] = np.arange(next_id - len(rows), next_id)
+    rows["price"] = _prices(generator, origin, times_ms, fillings, sold)
+    rows["quantity"] = _quantities(generator, origin, len(rows))
+    rows["trade_time_ms"] = times_ms
+    rows["buyer_is_maker"] = sold
+    rows["retail"] = False
+    return rows
+
+
+def _edges(origin: Origin) -> tuple[Ints, Floats, Floats]:
+    """Return the edges of the last minutes, the coin's values there, and how restless it is between.
+
+    The last edge is the start.
+    """
+    day = stretch(origin.way, DAY)
+    minutes = (origin.way.present_ms - origin.recent_ms) // MINUTE_MS
+    opened_ms = origin.recent_ms + np.arange(minutes + 1) * MINUTE_MS
+    times_ms = np.append(opened_ms, origin.start_ms)
+    values = np.append(day.edges[len(day.edges) - 1 - minutes :], 0.0)
+    return times_ms, values, np.append(day.restless[len(day.restless) - minutes :], 1.0)
+
+
+def _times(generator: np.random.Generator, origin: Origin) -> tuple[Ints, Ints]:
+    """Draw the times of all trades, and the number of the filling that each belongs to."""
+    edges_ms, _, restless = _edges(origin)
+    lengths_ms = np.diff(edges_ms)
+    usual = origin.trades_per_ms * MINUTE_MS / TRADES_PER_FILLING
+    part = lengths_ms / MINUTE_MS
+    counts = trade_counts(generator, usual, restless * part, VOLUME_SPREAD)
+    if not counts.any():
+        counts[0] = 1
+    bar = np.repeat(np.arange(len(counts)), counts)
+    offsets_ms = (generator.random(len(bar)) * lengths_ms[bar]).astype(np.int64)
+    filled_ms = np.sort(edges_ms[bar] + offsets_ms)
+    # No aggregate goes on into the present minute, whose trades are counted one by one.
+    present_ms = edges_ms[-2]
+    late = (filled_ms > present_ms - WINDOW_MS) & (filled_ms < present_ms)
+    filled_ms[late] = present_ms - WINDOW_MS
+    sizes = generator.geometric(1 / TRADES_PER_FILLING, len(filled_ms))
+    fillings = np.repeat(np.arange(len(filled_ms)), sizes)
+    return filled_ms[fillings], fillings
+
+
+def _prices(
+    generator: np.random.Generator,
+    origin: Origin,
+    times_ms: Ints,
+    fillings: Ints,
+    sold: NDArray[np.bool_],
+) -> Ints:
+    """Draw prices along the coin's way, those who buy at the tick above, who sell at the one below."""
+    edges_ms, values, _ = _edges(origin)
+    values += origin.premium.at(edges_ms)
+    per_filling = (
+        origin.temper.daily_volatility
+        * (1 / origin.trades_per_ms * TRADES_PER_FILLING / 86_400_000) ** 0.5
+    )
+    steps = np.cumsum(generator.normal(0, per_filling, fillings[-1] + 1))[fillings]
+    # What the steps add up to between two edges is taken back, so that the values there hold.
+    at_edges = np.interp(edges_ms, times_ms, steps)
+    steps -= np.interp(times_ms, edges_ms, at_edges)
+    prices = origin.index_units * np.exp(np.interp(times_ms, edges_ms, values) + steps)
+    tick = origin.instrument.tick_size
+    ticks = np.where(sold, np.floor(prices / tick), np.ceil(prices / tick))
+    units: Ints = np.maximum(ticks, LEAST_TICKS).astype(np.int64) * tick
+    units[fillings == fillings[-1]] = origin.last_price
+    return units
+
+
+def _quantities(generator: np.random.Generator, origin: Origin, count: int) -> Ints:
+    instrument, temper = origin.instrument, origin.temper
+    usd = temper.order_usd * ORDER_MEAN / TRADES_PER_ORDER
+    typical = usd_quantity(instrument, temper.price, usd) / instrument.step_size
+    sizes = typical * np.exp(generator.normal(-(SIZE_SPREAD**2) / 2, SIZE_SPREAD, count))
+    least, most = instrument.min_quantity, instrument.max_market_quantity
+    steps = np.floor(sizes).astype(np.int64) * instrument.step_size
+    return np.clip(steps, max(least, instrument.step_size), max(most, least))
+
+
+def recent_minutes(origin: Origin, trades: Rows) -> Bars:
+    """Return the minutes of `trades` that closed before the start.
+
+    Args:
+        origin: What decides the past.
+        trades: The trades since `origin.recent_ms`.
+    """
+    count = (origin.way.present_ms - origin.recent_ms) // MINUTE_MS
+    closed = trades[trades["trade_time_ms"] < origin.way.present_ms]
+    bars = empty_bars(origin.recent_ms, count, 0)
+    if not len(closed):
+        bars[:, OPEN : CLOSE + 1] = trades["price"][0]
+        return bars
+    numbers = (closed["trade_time_ms"] - origin.recent_ms) // MINUTE_MS
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    minutes = numbers[starts]
+    ends = np.append(starts[1:], len(closed)) - 1
+    prices, quantities = closed["price"], closed["quantity"]
+    values = worth(origin.instrument, prices, quantities)
+    bought = ~closed["buyer_is_maker"]
+    bars[:, OPEN : CLOSE + 1] = prices[0]  # before the first trade
+    bars[minutes, OPEN] = prices[starts]
+    bars[minutes, HIGH] = np.maximum.reduceat(prices, starts)
+    bars[minutes, LOW] = np.minimum.reduceat(prices, starts)
+    bars[minutes, CLOSE] = prices[ends]
+    bars[minutes, VOLUME] = np.add.reduceat(quantities, starts)
+    bars[minutes, TURNOVER] = np.add.reduceat(values, starts)
+    bars[minutes, COUNT] = ends - starts + 1
+    bars[minutes, TAKER_BUY_VOLUME] = np.add.reduceat(quantities * bought, starts)
+    bars[minutes, TAKER_BUY_TURNOVER] = np.add.reduceat(values * bought, starts)
+    bars[minutes, FIRST_TRADE_ID] = closed["trade_id"][starts]
+    bars[minutes, LAST_TRADE_ID] = closed["trade_id"][ends]
+    return carry_over_quiet(bars)
+
+
+def worth(instrument: Instrument, prices: Ints, quantities: Ints) -> Ints:
+    """Return the turnovers of many trades, each as `instrument.turnover` says."""
+    if not instrument.venue.inverse:
+        return prices * quantities
+    scale = instrument.contract_size * int(10 ** (RATE_DECIMALS + instrument.price.decimals))
+    if 2 * scale * int(quantities.max(initial=0)) + int(prices.max(initial=0)) < 1 << 63:
+        return (2 * scale * quantities + prices) // (2 * prices)
+    pairs = zip(prices.tolist(), quantities.tolist(), strict=True)
+    return np.array([instrument.turnover(*pair) for pair in pairs], dtype=np.int64)
+
+
+def aggregates(trades: Rows, next_id: int) -> Rows:
+    """Return the aggregates of `trades`; the last one has the id before `next_id`.
+
+    Rows are as in `AGGREGATE_ROW`.  They are what `TradeAggregator` makes of the trades.
+    """
+    starts = _aggregate_starts(trades)
+    ends = np.append(starts[1:], len(trades)) - 1
+    rows = np.empty(len(starts), AGGREGATE_ROW)
+    rows["aggregate_id"] = np.arange(next_id - len(rows), next_id)
+    for field in ("price", "trade_time_ms", "buyer_is_maker"):
+        rows[field] = trades[field][starts]
+    if len(starts):
+        rows["quantity"] = np.add.reduceat(trades["quantity"], starts)
+        normal = trades["quantity"] * ~trades["retail"]
+        rows["normal_quantity"] = np.add.reduceat(normal, starts)
+    rows["first_trade_id"] = trades["trade_id"][starts]
+    rows["last_trade_id"] = trades["trade_id"][ends]
+    return rows
+
+
+def _aggregate_starts(trades: Rows) -> Ints:
+    """Return the numbers of the trades that open an aggregate."""
+    if not len(trades):
+        return np.empty(0, dtype=np.int64)
+    times_ms = trades["trade_time_ms"]
+    other = np.diff(trades["price"]) != 0
+    other |= np.diff(trades["buyer_is_maker"])
+    starts = np.concatenate([[0], np.flatnonzero(other) + 1])
+    ends = np.append(starts[1:], len(trades))
+    found = [starts]
+    # Within a run of one price and side the next aggregate opens when the window of one is over.
+    while len(starts):
+        starts = np.searchsorted(times_ms, times_ms[starts] + WINDOW_MS)
+        inside = starts < ends
+        starts, ends = starts[inside], ends[inside]
+        found.append(starts)
+    return np.sort(np.concatenate(found))

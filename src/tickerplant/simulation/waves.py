@@ -1,0 +1,54 @@
+"""Slow ups and downs that are known at every moment: sums of sine waves.
+
+What is drawn step by step is known only where it was drawn.  A wave is known everywhere, in any
+order and at any resolution, so that bars of all lengths, funding rates and positions agree.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import pi
+from random import Random
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from tickerplant.simulation.paths import Floats
+
+WAVES = 9
+SHORTEST_MS = 5 * 3_600_000
+LONGEST_MS = 40 * 86_400_000
+KEPT_WAVES = 1024
+"""Waves that are remembered, below 1 kB each."""
+
+
+class Wave(Struct, frozen=True):
+    """A slow noise whose standard deviation over a long time is 1 and which is rarely beyond 3."""
+
+    speeds: tuple[float, ...]
+    """Radians per millisecond."""
+    phases: tuple[float, ...]
+    heights: tuple[float, ...]
+
+    def at(self, times_ms: NDArray[np.int64]) -> Floats:
+        """Return the values at many times."""
+        total = np.zeros(len(times_ms))
+        for speed, phase, height in zip(self.speeds, self.phases, self.heights, strict=True):
+            total += height * np.sin(speed * times_ms + phase)
+        return total
+
+
+@lru_cache(maxsize=KEPT_WAVES)
+def wave(name: str) -> Wave:
+    """Return the wave of that name: always the same one."""
+    random = Random(name)
+    ratio = (LONGEST_MS / SHORTEST_MS) ** (1 / (WAVES - 1))
+    periods = [SHORTEST_MS * ratio**n * random.uniform(0.85, 1.18) for n in range(WAVES)]
+    heights = [random.uniform(0.6, 1.4) for _ in periods]
+    scale = (2 / sum(height * height for height in heights)) ** 0.5
+    return Wave(
+        tuple(2 * pi / period for period in periods),
+        tuple(random.uniform(0, 2 * pi) for _ in periods),
+        tuple(height * scale for height in heights),
+    )

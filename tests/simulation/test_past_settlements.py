@@ -1,0 +1,103 @@
+"""Fundings, deliveries and positions of before the start."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from tickerplant.instrument import RATE_DECIMALS
+from tickerplant.market.bars import CLOSE, DAY_MS, HIGH, HOUR_MS, LOW, OPEN_TIME
+from tickerplant.market.positions import GRID_MS, KEPT_ROWS
+from tickerplant.quarters import delivery_code
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.marks import funding_rate
+
+START_MS = 1_780_000_012_345
+SYMBOLS = ("BTCUSDT", "SUIUSDT", "XRPUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
+EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
+def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -> None:
+    past = EXCHANGE.past(symbol)
+    instrument = past._origin.instrument
+    interval_ms = instrument.funding_interval_hours * HOUR_MS
+    times = [each.time_ms for each in past.fundings()]
+    first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
+    assert times == list(range(first_ms, START_MS + 1, interval_ms))
+    assert all(abs(each.rate) <= instrument.funding_cap for each in past.fundings())
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
+def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> None:
+    past = EXCHANGE.past(symbol)
+    hours = past._origin.instrument.funding_interval_hours
+    one = 10**RATE_DECIMALS
+    premiums = {row[OPEN_TIME]: row for row in past.premiums.hours().tolist()}
+    marks = {row[OPEN_TIME]: row for row in past.marks.hours().tolist()}
+    checked = 0
+    for paid in past.fundings():
+        before = [premiums.get(paid.time_ms - n * HOUR_MS) for n in range(hours, 0, -1)]
+        inside = [row for row in before if row is not None]
+        if len(inside) < hours or paid.time_ms not in marks:
+            continue
+        average = sum(row[CLOSE] for row in inside) / len(inside) / one
+        assert paid.rate / one == pytest.approx(funding_rate(average, hours), abs=2e-4)
+        assert paid.mark_price == pytest.approx(marks[paid.time_ms][1], abs=2)
+        checked += 1
+    assert checked > 500
+    assert len({paid.rate for paid in past.fundings()}) > 20, "rates differ"
+
+
+def test_funding_marks_of_years_ago_lie_in_the_days_of_the_mark_price() -> None:
+    past = EXCHANGE.past("XRPUSDT")
+    days = {row[OPEN_TIME]: row for row in past.marks.days().tolist()}
+    old = [paid for paid in past.fundings() if paid.time_ms // DAY_MS * DAY_MS in days]
+    assert len(old) > 3000
+    for paid in old:
+        day = days[paid.time_ms // DAY_MS * DAY_MS]
+        assert day[LOW] * 0.997 <= paid.mark_price <= day[HIGH] * 1.003
+
+
+def test_dated_contracts_never_paid_funding() -> None:
+    assert EXCHANGE.past("BTCUSDT_260626").fundings() == ()
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSD_PERP"])
+def test_a_pair_with_dated_contracts_was_settled_every_quarter(symbol: str) -> None:
+    past = EXCHANGE.past(symbol)
+    settled = past.deliveries()
+    times = [each.time_ms for each in settled]
+    assert len(settled) > 20
+    assert times == sorted(times)
+    assert all(80 * DAY_MS < after - before < 100 * DAY_MS for before, after in pairwise(times))
+    assert 0 < START_MS - times[-1] < 100 * DAY_MS
+    pair = past._origin.instrument.pair
+    assert {each.pair for each in settled} == {pair}
+    assert settled[-1].symbol == f"{pair}_{delivery_code(times[-1])}"
+    hours = {row[OPEN_TIME]: row for row in past.indices.hours().tolist()}
+    assert settled[-1].price == pytest.approx(hours[times[-1]][1], abs=2), "at the index of then"
+
+
+def test_a_pair_without_dated_contracts_was_never_settled() -> None:
+    assert EXCHANGE.past("XRPUSDT").deliveries() == ()
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_positions_are_known_every_five_minutes_of_a_month(symbol: str) -> None:
+    past = EXCHANGE.past(symbol)
+    rows = past.positions()
+    times = [row.time_ms for row in rows]
+    assert times == list(range(times[0], START_MS, GRID_MS))
+    assert len(rows) <= KEPT_ROWS
+    assert times[0] >= past._origin.instrument.onboard_date_ms
+    days = past.hours()[-7 * 24 :, 5].sum() / 7
+    for row in rows[::500]:
+        assert 0.2 * days < row.open_interest < 1.5 * days, "comparable to what is traded in a day"
+        assert row.open_interest % past._origin.instrument.step_size == 0
+        shares = (row.long_accounts, row.top_long_accounts, row.top_long_positions)
+        assert all(1000 <= share <= 9000 for share in shares)
+        assert row.adl_risk in {"low", "medium", "high"}
+    assert len({row.open_interest for row in rows}) > len(rows) // 3, "it changes"
