@@ -71,8 +71,9 @@ def opened(markets: Markets) -> Markets:
 
 
 def by_path(venue: Venue, path: str) -> Query:
-    """Return the query of the REST `path` after the prefix."""
-    query = find_path(venue, venue.rest_prefix + path)
+    """Return the query of the REST `path`: after the prefix, or the whole one of statistics."""
+    whole = path if path.startswith("/futures/") else venue.rest_prefix + path
+    query = find_path(venue, whole)
     assert query is not None, f"{venue.name} has {path}"
     return query
 

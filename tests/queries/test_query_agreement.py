@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from asked_markets import INVERSE, LINEAR, START_MS, get
+from covered import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import open_plant
@@ -50,6 +51,7 @@ def worth(instrument: Instrument, trades: list[Trade]) -> Fraction:
     return Fraction(total, 10**instrument.turnover_decimals)
 
 
+@covers("/v1/ticker/24hr")
 @given(tape=tapes)
 @settings(max_examples=25, deadline=None)
 def test_the_day_is_what_was_traded_in_its_window(tape: list[tuple[int, int, int, bool]]) -> None:
@@ -78,6 +80,7 @@ def test_the_day_is_what_was_traded_in_its_window(tape: list[tuple[int, int, int
         assert abs(Fraction(row["priceChangePercent"]) - percent) <= Fraction(1, 2000)
 
 
+@covers("/v1/klines")
 @given(tape=tapes, interval=intervals)
 @settings(max_examples=25, deadline=None)
 def test_every_candle_is_what_was_traded_in_it(
@@ -142,6 +145,7 @@ def test_a_window_of_candles_is_cut_from_all_of_them(
         assert [row[0] for row in rows] == expected
 
 
+@covers("/v1/trades", "/v1/aggTrades")
 @given(tape=tapes)
 @settings(max_examples=25, deadline=None)
 def test_aggregates_cover_the_trades_exactly(tape: list[tuple[int, int, int, bool]]) -> None:
@@ -159,6 +163,7 @@ def test_aggregates_cover_the_trades_exactly(tape: list[tuple[int, int, int, boo
         assert each["T"] == fills[0]["time"]
 
 
+@covers("/v1/ticker/price")
 @given(tape=tapes)
 @settings(max_examples=20, deadline=None)
 def test_the_price_is_the_one_of_the_last_trade(tape: list[tuple[int, int, int, bool]]) -> None:

@@ -1,0 +1,150 @@
+"""The catalogue of questions is whole: each row has a golden answer, a line in the docs, a test."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from golden_questions import QUESTIONS
+
+from tickerplant.queries import QUERIES, Query, find_method, find_path
+from tickerplant.venue import VENUES
+
+TESTS = Path(__file__).parent
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "queries.md"
+
+PUBLIC = (
+    *("ping", "time", "exchangeInfo", "depth", "trades", "historicalTrades", "aggTrades"),
+    *("klines", "continuousKlines", "indexPriceKlines", "markPriceKlines", "premiumIndexKlines"),
+    *("premiumIndex", "fundingRate", "fundingInfo", "openInterest", "constituents"),
+    *("ticker/24hr", "ticker/price", "ticker/bookTicker"),
+)
+"""The public market-data endpoints of version 1, as the REST pages of both venues list them."""
+STATISTICS = (
+    *("openInterestHist", "globalLongShortAccountRatio", "topLongShortAccountRatio"),
+    *("topLongShortPositionRatio", "basis"),
+)
+OF_ONE_VENUE = {
+    "usdm": {
+        *("/fapi/v1/rpiDepth", "/fapi/v1/indexInfo", "/fapi/v1/assetIndex"),
+        *("/fapi/v1/insuranceBalance", "/fapi/v1/symbolAdlRisk", "/fapi/v1/tradingSchedule"),
+        *("/fapi/v2/ticker/price", "/futures/data/takerlongshortRatio"),
+        "/futures/data/delivery-price",
+    },
+    "coinm": {"/futures/data/takerBuySellVol"},
+}
+METHODS = {"depth", "ticker.price", "ticker.book", "ping", "time"}
+
+
+def ways(query: Query) -> list[str]:
+    """Return the path and the method of a row, whichever it has."""
+    return [way for way in (query.path, query.method) if way is not None]
+
+
+def name(query: Query) -> str:
+    """Return what a row is called in the list of tests."""
+    return f"{ways(query)[0]} of {'+'.join(venue.name for venue in query.venues)}"
+
+
+def covered() -> Iterator[str]:
+    """Yield what tests say they are about, by their decorators."""
+    for file in TESTS.glob("test_*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        constants = constants_of(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                for decorator in node.decorator_list:
+                    if is_covers(decorator):
+                        assert isinstance(decorator, ast.Call)
+                        for argument in decorator.args:
+                            yield from named(argument, constants)
+
+
+def is_covers(decorator: ast.expr) -> bool:
+    return (
+        isinstance(decorator, ast.Call)
+        and isinstance(decorator.func, ast.Name)
+        and decorator.func.id == "covers"
+    )
+
+
+def constants_of(tree: ast.Module) -> dict[str, ast.expr]:
+    """Return what the names of a module are bound to, pair by pair."""
+    found: dict[str, ast.expr] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            (target,) = node.targets
+            if isinstance(target, ast.Name):
+                found[target.id] = node.value
+            elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                for name, value in zip(target.elts, node.value.elts, strict=True):
+                    if isinstance(name, ast.Name):
+                        found[name.id] = value
+    return found
+
+
+def named(argument: ast.expr, constants: dict[str, ast.expr]) -> Iterator[str]:
+    """Yield the paths that an argument of `covers` stands for."""
+    match argument:
+        case ast.Constant(value=str(way)):
+            yield way
+        case ast.Name(id=name):
+            yield from named(constants[name], constants)
+        case ast.Starred(value=value):
+            yield from named(value, constants)
+        case ast.Tuple(elts=parts):
+            for part in parts:
+                yield from named(part, constants)
+        case _:
+            raise TypeError(f"covers {ast.unparse(argument)}: write a path or the name of one")
+
+
+COVERED = frozenset(covered())
+
+
+def test_every_public_endpoint_of_the_exchange_is_answered_and_no_other() -> None:
+    for venue in VENUES:
+        expected = OF_ONE_VENUE[venue.name].copy()
+        expected |= {f"{venue.rest_prefix}/v1/{endpoint}" for endpoint in PUBLIC}
+        expected |= {f"/futures/data/{endpoint}" for endpoint in STATISTICS}
+        assert {query.path_on(venue) for query in QUERIES} - {None} == expected
+        assert all(find_path(venue, path) for path in expected)
+        about_markets = METHODS if venue.has_market_api else {"ping", "time"}
+        assert {method for method in METHODS if find_method(venue, method)} == about_markets
+    assert {query.method for query in QUERIES} - {None} == METHODS
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=name)
+def test_every_row_has_a_golden_answer_for_each_way_to_ask(query: Query) -> None:
+    for venue in query.venues:
+        asked = {
+            question.way
+            for question in QUESTIONS
+            if question.venue is venue and question.query is query
+        }
+        wanted = {query.path} if query.path else set()
+        if query.method and venue.has_market_api:
+            wanted.add(query.method)
+        assert wanted == asked, f"golden_questions.py asks {venue.name} for it"
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=name)
+def test_every_row_has_a_line_in_the_reference(query: Query) -> None:
+    page = REFERENCE.read_text(encoding="utf-8")
+    for venue in query.venues:
+        path = query.path_on(venue)
+        assert path is None or f"- REST `{path}`\n" in page, "`make docs` writes it"
+        if query.has_method(venue):
+            assert f"- WebSocket API `{query.method}` ({venue.title})\n" in page
+    assert query.doc in page
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=name)
+def test_every_row_has_a_test_that_says_so(query: Query) -> None:
+    assert [way for way in ways(query) if way not in COVERED] == [], "a test with @covers"
+
+
+def test_tests_are_about_rows_that_there_are() -> None:
+    assert frozenset(way for query in QUERIES for way in ways(query)) >= COVERED

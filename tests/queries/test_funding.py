@@ -1,0 +1,154 @@
+"""What was paid for holding contracts: in order, paged, and between which bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from asked_markets import INVERSE, LINEAR, SECOND, START_MS, by_path, get, markets_of
+from covered import covers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+from stage import BTCUSDT_260626
+from told_markets import ADJUSTED, told_markets
+
+from tickerplant.errors import RequestError
+from tickerplant.events import FundingPaid
+from tickerplant.market.bars import HOUR_MS
+from tickerplant.market.markets import Markets
+from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
+from tickerplant.venue import COINM, USDM
+
+RATE = "/v1/fundingRate"
+INFO = "/v1/fundingInfo"
+Paid = tuple[str, int]
+"""Of which symbol, and how many hours after the start."""
+
+paid_times = st.lists(
+    st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(0, 300)),
+    max_size=60,
+    unique=True,
+)
+
+
+def paid(tape: Sequence[Paid]) -> Markets:
+    markets = markets_of(LINEAR, SECOND)
+    for symbol, hours in sorted(tape, key=lambda each: each[1]):
+        event = FundingPaid(symbol, hours - 100, hours * 10**8, START_MS + hours * HOUR_MS)
+        markets.by_symbol[symbol].apply(event)
+    return markets
+
+
+def hours_of(rows: Any) -> list[Paid]:
+    return [(row["symbol"], (row["fundingTime"] - START_MS) // HOUR_MS) for row in rows]
+
+
+@covers(RATE)
+@given(
+    tape=paid_times,
+    symbol=st.sampled_from([None, "BTCUSDT", "ETHUSDT"]),
+    start=st.none() | st.integers(0, 300),
+    length=st.none() | st.integers(0, 300),
+    limit=st.none() | st.integers(1, 70),
+)
+@settings(max_examples=50)
+def test_a_window_of_fundings_is_cut_from_all_of_them(
+    tape: list[Paid], symbol: str | None, start: int | None, length: int | None, limit: int | None
+) -> None:
+    markets = paid(tape)
+    end = None if length is None else (start or 0) + length
+    every = hours_of(get(markets, RATE, limit=1000))
+    assert sorted(every) == sorted(tape)
+    assert [hours for _, hours in every] == sorted(hours for _, hours in tape), "oldest first"
+    inside = [
+        each
+        for each in every
+        if symbol in {None, each[0]}
+        and (start is None or each[1] >= start)
+        and (end is None or each[1] <= end)
+    ]
+    asked: dict[str, object] = {
+        "symbol": symbol,
+        "startTime": None if start is None else START_MS + start * HOUR_MS,
+        "endTime": None if end is None else START_MS + end * HOUR_MS,
+        "limit": limit,
+    }
+    wanted = limit or 100
+    expected = inside[-wanted:] if start is None else inside[:wanted]
+    assert hours_of(get(markets, RATE, **asked)) == expected
+
+
+@covers(RATE)
+def test_pages_by_time_are_all_the_fundings() -> None:
+    markets = paid([("BTCUSDT", hours) for hours in range(0, 300, 8)])
+    seen: list[Any] = []
+    start_ms = START_MS
+    while True:
+        page: Any = get(markets, RATE, symbol="BTCUSDT", startTime=start_ms, limit=5)
+        if not page:
+            break
+        seen += page
+        start_ms = page[-1]["fundingTime"] + 1
+    assert seen == get(markets, RATE, symbol="BTCUSDT", limit=1000)
+
+
+@covers(RATE)
+def test_without_times_and_limit_linear_contracts_list_two_hundred() -> None:
+    linear = paid([("BTCUSDT", hours) for hours in range(250)])
+    assert len(hours_of(get(linear, RATE, symbol="BTCUSDT"))) == 200
+    assert len(hours_of(get(linear, RATE))) == 200
+    assert len(hours_of(get(linear, RATE, symbol="BTCUSDT", startTime=START_MS))) == 100
+    coin = markets_of(INVERSE)
+    for hours in range(250):
+        event = FundingPaid("BTCUSD_PERP", 1, 1, START_MS + hours * HOUR_MS)
+        coin.by_symbol["BTCUSD_PERP"].apply(event)
+    assert len(hours_of(get(coin, RATE, symbol="BTCUSD_PERP"))) == 100
+
+
+@covers(RATE)
+def test_coin_contracts_are_asked_for_by_symbol() -> None:
+    with pytest.raises(RequestError, match="Mandatory parameter 'symbol'") as refused:
+        get(told_markets(COINM), RATE)
+    assert refused.value.code == -1102
+
+
+@covers(RATE, INFO)
+def test_linear_questions_about_funding_have_an_allowance_and_no_weight() -> None:
+    for path in (RATE, INFO):
+        assert by_path(USDM, path).weigh({}) == 0
+        assert by_path(USDM, path).allowance == "funding"
+        assert by_path(COINM, path).weigh({}) == 1
+        assert by_path(COINM, path).allowance is None
+
+
+@covers(INFO)
+def test_early_profiles_list_the_contracts_whose_funding_is_not_usual() -> None:
+    for profile in (P2026Q1, P2026Q2):
+        assert get(told_markets(USDM, profile), INFO) == [
+            {
+                "symbol": "ETHUSDT",
+                "adjustedFundingRateCap": "0.02500000",
+                "adjustedFundingRateFloor": "-0.02500000",
+                "fundingIntervalHours": 4,
+                "disclaimer": False,
+            }
+        ]
+    slower = markets_of(structs.replace(LINEAR, funding_interval_hours=1), SECOND)
+    rows: Any = get(slower, INFO)
+    assert [row["symbol"] for row in rows] == ["BTCUSDT"], "an interval of its own is enough"
+
+
+@covers(INFO)
+def test_the_later_profile_lists_every_contract_that_pays_funding_of_both_venues() -> None:
+    for venue in (USDM, COINM):
+        rows: Any = get(told_markets(venue, CURRENT), INFO)
+        listed = {row["symbol"]: row for row in rows}
+        assert set(listed) == {"BTCUSDT", "ETHUSDT", "DEFIUSDT", "BTCUSD_PERP", "ETHUSD_PERP"}
+        assert BTCUSDT_260626.symbol not in listed, "dated contracts pay none"
+        usual, adjusted = listed["BTCUSDT"], listed["ETHUSD_PERP"]
+        assert (usual["adjustedFundingRateCap"], usual["disclaimer"]) == ("0.02000", True)
+        assert usual["updateTime"] is None, "never adjusted"
+        assert (adjusted["fundingIntervalHours"], adjusted["disclaimer"]) == (4, False)
+        assert adjusted["updateTime"] == ADJUSTED.onboard_date_ms

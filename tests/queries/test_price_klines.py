@@ -1,0 +1,164 @@
+"""Candles of prices that are told are made of what was told, and are cut like any others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from asked_markets import INVERSE, LINEAR, START_MS, get
+from covered import covers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+from stage import BTCUSD_260626, BTCUSDT_260626, mark, open_plant, quote, trade
+from told_markets import told_plant
+
+from tickerplant.errors import RequestError
+from tickerplant.instrument import Instrument
+from tickerplant.market.bars import DAY_MS, MINUTE_MS
+from tickerplant.market.interval import next_open_time, open_time
+from tickerplant.market.markets import Markets
+from tickerplant.plant import Plant
+from tickerplant.profile import CURRENT, P2026Q1
+from tickerplant.venue import COINM, USDM
+
+ONE = 10**8
+MARKS = "/v1/markPriceKlines"
+INDICES = "/v1/indexPriceKlines"
+PREMIUMS = "/v1/premiumIndexKlines"
+CONTINUOUS = "/v1/continuousKlines"
+
+gaps_s = st.integers(1, 5) | st.integers(1, 2000)
+tellings = st.lists(
+    st.tuples(gaps_s, st.integers(6 * 10**12, 7 * 10**12), st.integers(6 * 10**12, 7 * 10**12)),
+    min_size=1,
+    max_size=12,
+)
+intervals = st.sampled_from(["1m", "5m", "1h", "1d", "1w", "1M"])
+Told = tuple[int, int, int]
+"""When a price was told, the mark and the index price."""
+
+
+def told(instrument: Instrument, tape: Sequence[Told]) -> tuple[Markets, list[Told]]:
+    """Return a market in which the prices of `tape` were told, and when."""
+    plant = open_plant([instrument], start_ms=START_MS)
+    plant.publish(quote(1, symbol=instrument.symbol))
+    now_ms, points = START_MS, []
+    for gap_s, mark_price, index_price in tape:
+        now_ms += gap_s * 1000
+        plant.advance(now_ms)
+        event = mark(now_ms, instrument.symbol)
+        plant.publish(structs.replace(event, mark_price=mark_price, index_price=index_price))
+        points.append((now_ms, mark_price, index_price))
+    return plant.venues[instrument.venue.name], points
+
+
+def premium(instrument: Instrument, index: int) -> Fraction:
+    """Return by how much the quoted prices are off the index, relative to it."""
+    unit = 10 ** (8 - instrument.price.decimals)
+    bid, ask = 6_527_990 * unit, 6_528_000 * unit
+    return Fraction(max(0, bid - index) - max(0, index - ask), index)
+
+
+@covers(MARKS, INDICES, PREMIUMS)
+@given(tape=tellings, interval=intervals)
+@settings(max_examples=25)
+def test_every_candle_is_what_was_told_in_it(tape: Sequence[Told], interval: str) -> None:
+    for instrument in (LINEAR, INVERSE):
+        markets, points = told(instrument, tape)
+        symbol, pair = {"symbol": instrument.symbol}, {"pair": instrument.pair}
+        for path, whose, value in (
+            (MARKS, symbol, lambda point: Fraction(point[1], ONE)),
+            (INDICES, pair, lambda point: Fraction(point[2], ONE)),
+            (PREMIUMS, symbol, lambda point: premium(instrument, point[2])),  # noqa: B023 - called now
+        ):
+            rows: Any = get(markets, path, **whose, interval=interval, limit=1500)
+            assert rows[-1][0] == open_time(interval, markets.now_ms)
+            before = value(points[0])
+            for row in rows:
+                inside = [value(each) for each in points if row[0] <= each[0] <= row[6]]
+                seen = inside or [before]
+                expected = (seen[0], max(seen), min(seen), seen[-1])
+                off = [abs(Fraction(text) - exact) for text, exact in zip(row[1:5], expected)]  # noqa: B905 - both have four
+                assert max(off) <= Fraction(1, 2 * ONE), "to the eighth decimal"
+                assert row[6] == next_open_time(interval, row[0]) - 1
+                assert row[8] == len(inside), "data points, in the place of trades"
+                assert {row[5], *row[7:8], *row[9:]} == {"0"}, "nothing was traded"
+                before = seen[-1]
+
+
+@covers(MARKS, INDICES, PREMIUMS)
+def test_a_window_is_cut_by_the_rule_of_the_venue() -> None:
+    for instrument, from_the_front in ((LINEAR, True), (INVERSE, False)):
+        markets, _ = told(instrument, [(60, 65 * 10**11 + n, 65 * 10**11 - n) for n in range(20)])
+        for path in (MARKS, INDICES, PREMIUMS):
+            whose = {"pair": instrument.pair} if path == INDICES else {"symbol": instrument.symbol}
+            window = whose | {"interval": "1m", "startTime": START_MS + 3 * MINUTE_MS}
+            every: Any = get(markets, path, **window)
+            assert every[0][0] == START_MS + 3 * MINUTE_MS
+            some: Any = get(markets, path, **window, limit=4)
+            assert some == (every[:4] if from_the_front else every[-4:])
+            last: Any = get(markets, path, **whose, interval="1m", limit=4)
+            assert last == every[-4:]
+
+
+@covers(CONTINUOUS)
+def test_the_candles_of_a_type_are_those_of_its_contract() -> None:
+    dated = structs.replace(LINEAR, symbol="BTCUSDT_260925", contract_type="NEXT_QUARTER")
+    plant = open_plant([LINEAR, BTCUSDT_260626, dated, BTCUSD_260626], start_ms=START_MS)
+    for number, symbol in enumerate(plant.markets):
+        plant.publish(trade(1, START_MS, 6_528_000 + 10 * number, symbol=symbol))
+    markets = plant.venues["usdm"]
+    for symbol, contract_type in (
+        ("BTCUSDT", "PERPETUAL"),
+        ("BTCUSDT_260626", "CURRENT_QUARTER"),
+        ("BTCUSDT_260925", "NEXT_QUARTER"),
+    ):
+        asked = {"pair": "BTCUSDT", "contractType": contract_type, "interval": "1h"}
+        rows: Any = get(markets, CONTINUOUS, **asked)
+        assert rows == get(markets, "/v1/klines", symbol=symbol, interval="1h")
+        assert rows, "something was traded"
+    none = {"pair": "BTCUSDT", "contractType": "TRADIFI_PERPETUAL", "interval": "1h"}
+    assert get(markets, CONTINUOUS, **none) == []
+
+
+@pytest.mark.parametrize("path", ["/v1/klines", MARKS, PREMIUMS, INDICES, CONTINUOUS])
+def test_in_the_merged_universe_either_venue_is_asked_on_either_host(path: str) -> None:
+    asked = {
+        USDM.name: {"symbol": "BTCUSDT", "pair": "BTCUSDT"},
+        COINM.name: {"symbol": "BTCUSD_PERP", "pair": "BTCUSD"},
+    }
+    rest: dict[str, object] = {"interval": "1m", "contractType": "PERPETUAL"}
+
+    def answer(plant: Plant, host: str, whose: str) -> object:
+        return get(plant.venues[host], path, **asked[whose], **rest)
+
+    merged, apart = told_plant(CURRENT), told_plant(P2026Q1)
+    for home, away in ((USDM.name, COINM.name), (COINM.name, USDM.name)):
+        assert answer(merged, home, home), "there are candles"
+        assert answer(merged, away, home) == answer(merged, home, home)
+        with pytest.raises(RequestError) as refused:
+            answer(apart, away, home)
+        of_pairs = {USDM.name: -4144, COINM.name: -4087}
+        expected = of_pairs[away] if path in {INDICES, CONTINUOUS} else -1121
+        assert refused.value.code == expected, "not listed on this host"
+
+
+def test_in_the_merged_universe_the_rule_of_the_windows_is_the_market_s_own() -> None:
+    plant = told_plant(CURRENT)
+    wide: dict[str, object] = {
+        "interval": "1d",
+        "startTime": START_MS - 201 * DAY_MS,
+        "endTime": START_MS,
+    }
+    for host in plant.venues.values():
+        assert get(host, "/v1/klines", symbol="BTCUSDT", **wide)
+        for path, whose in (
+            ("/v1/klines", {"symbol": "BTCUSD_PERP"}),
+            (INDICES, {"pair": "BTCUSD"}),
+        ):
+            with pytest.raises(RequestError, match="Maximum time interval is 200 days") as refused:
+                get(host, path, **whose, **wide)
+            assert refused.value.code == -4088
