@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+from coverage_of import covers
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import START_MS, hear, listen, open_plant
+
+from tickerplant.market.bars import DAY_MS
+from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+
+EVENTS = [
+    "EquityUpdate",
+    "CommodityUpdate",
+    "KR_EquityUpdate",
+    "HK_EquityUpdate",
+    "CN_EquityUpdate",
+]
+
+
+@covers("tradingSession")
+@given(st.integers(0, 400 * DAY_MS), st.sampled_from(list(PROFILES.values())))
+def test_every_market_is_told_each_second_with_the_session_it_is_in(
+    after_ms: int, profile: Profile
+) -> None:
+    plant = open_plant([], start_ms=START_MS + after_ms, profile=profile)
+    listener = listen(plant, "tradingSession")
+    plant.advance(plant.now_ms + 3000)
+    messages = hear(plant, listener)
+    events = EVENTS if profile is CURRENT else EVENTS[:2]
+    assert [message["e"] for message in messages] == events * 3
+    for message in messages:
+        assert " ".join(message) == "e E t T S"
+        assert message["t"] <= message["E"] < message["T"]
+        assert message["E"] % 1000 == 0
+
+
+def test_a_session_ends_where_the_next_begins() -> None:
+    plant = open_plant([], start_ms=START_MS // DAY_MS * DAY_MS + 9 * 3_600_000 - 2000)
+    listener = listen(plant, "tradingSession")
+    plant.advance(plant.now_ms + 2000)
+    told = [each for each in hear(plant, listener) if each["e"] == "EquityUpdate"]
+    assert [each["S"] for each in told] == ["OVERNIGHT", "PRE_MARKET"]
+    assert told[0]["T"] == told[1]["t"] == told[1]["E"]
+
+
+@pytest.mark.parametrize("venue", ["usdm", "coinm"])
+def test_sessions_are_told_on_usdm(venue: str) -> None:
+    plant = open_plant([], profile=P2026Q1)
+    listener = listen(plant, "tradingSession", venue)
+    plant.advance(START_MS + 1000)
+    assert bool(hear(plant, listener)) == (venue == "usdm")
