@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from asked_markets import INVERSE, LINEAR, START_MS, get
@@ -38,11 +38,20 @@ tellings = st.lists(
 )
 intervals = st.sampled_from(["1m", "5m", "1h", "1d", "1w", "1M"])
 Told = tuple[int, int, int]
-"""When a price was told, the mark and the index price."""
+"""Seconds since the last time, the mark and the index price."""
 
 
-def told(instrument: Instrument, tape: Sequence[Told]) -> tuple[Markets, list[Told]]:
-    """Return a market in which the prices of `tape` were told, and when."""
+class Point(NamedTuple):
+    """What was told at a moment."""
+
+    time_ms: int
+    mark_price: Fraction
+    index_price: Fraction
+    premium: Fraction
+
+
+def told(instrument: Instrument, tape: Sequence[Told]) -> tuple[Markets, list[Point]]:
+    """Return a market in which the prices of `tape` were told, and what was told when."""
     plant = open_plant([instrument], start_ms=START_MS)
     plant.publish(quote(1, symbol=instrument.symbol))
     now_ms, points = START_MS, []
@@ -51,7 +60,8 @@ def told(instrument: Instrument, tape: Sequence[Told]) -> tuple[Markets, list[To
         plant.advance(now_ms)
         event = mark(now_ms, instrument.symbol)
         plant.publish(structs.replace(event, mark_price=mark_price, index_price=index_price))
-        points.append((now_ms, mark_price, index_price))
+        prices = (Fraction(mark_price, ONE), Fraction(index_price, ONE))
+        points.append(Point(now_ms, *prices, premium(instrument, index_price)))
     return plant.venues[instrument.venue.name], points
 
 
@@ -69,20 +79,22 @@ def test_every_candle_is_what_was_told_in_it(tape: Sequence[Told], interval: str
     for instrument in (LINEAR, INVERSE):
         markets, points = told(instrument, tape)
         symbol, pair = {"symbol": instrument.symbol}, {"pair": instrument.pair}
-        for path, whose, value in (
-            (MARKS, symbol, lambda point: Fraction(point[1], ONE)),
-            (INDICES, pair, lambda point: Fraction(point[2], ONE)),
-            (PREMIUMS, symbol, lambda point: premium(instrument, point[2])),  # noqa: B023 - called now
-        ):
+        of_price = {
+            MARKS: ("mark_price", symbol),
+            INDICES: ("index_price", pair),
+            PREMIUMS: ("premium", symbol),
+        }
+        for path, (price, whose) in of_price.items():
+            prices = [(point.time_ms, getattr(point, price)) for point in points]
             rows: Any = get(markets, path, **whose, interval=interval, limit=1500)
             assert rows[-1][0] == open_time(interval, markets.now_ms)
-            before = value(points[0])
+            before = prices[0][1]
             for row in rows:
-                inside = [value(each) for each in points if row[0] <= each[0] <= row[6]]
+                inside = [value for time_ms, value in prices if row[0] <= time_ms <= row[6]]
                 seen = inside or [before]
                 expected = (seen[0], max(seen), min(seen), seen[-1])
-                off = [abs(Fraction(text) - exact) for text, exact in zip(row[1:5], expected)]  # noqa: B905 - both have four
-                assert max(off) <= Fraction(1, 2 * ONE), "to the eighth decimal"
+                for text, exact in zip(row[1:5], expected, strict=True):
+                    assert abs(Fraction(text) - exact) <= Fraction(1, 2 * ONE)
                 assert row[6] == next_open_time(interval, row[0]) - 1
                 assert row[8] == len(inside), "data points, in the place of trades"
                 assert {row[5], *row[7:8], *row[9:]} == {"0"}, "nothing was traded"

@@ -9,6 +9,7 @@ import pytest
 from asked_markets import (
     LINEAR,
     SECOND,
+    START_MS,
     by_method,
     by_path,
     call,
@@ -20,65 +21,74 @@ from asked_markets import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from told_markets import told_markets
 
 from tickerplant.errors import RequestError
-from tickerplant.queries import QUERIES, find_method, find_path
-from tickerplant.venue import COINM, USDM
+from tickerplant.profile import CURRENT, P2026Q1
+from tickerplant.queries import QUERIES, Query, find_path
+from tickerplant.venue import COINM, USDM, VENUES
 
-BOTH = [
-    "ping",
-    "time",
-    "exchangeInfo",
-    "depth",
-    "trades",
-    "aggTrades",
-    "klines",
-    "premiumIndex",
-    "ticker/price",
-    "ticker/bookTicker",
-    "ticker/24hr",
+CANDLES = [
+    "/v1/klines",
+    "/v1/continuousKlines",
+    "/v1/indexPriceKlines",
+    "/v1/markPriceKlines",
+    "/v1/premiumIndexKlines",
 ]
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
 values = (
     st.sampled_from(
-        ["BTCUSDT", "btcusdt", "BTCUSD", "BTCUSD_PERP", "5", "1500", "1m", "1M", 5, 1, 2**62, -1]
+        [
+            "BTCUSDT",
+            "btcusdt",
+            "BTCUSD",
+            "BTCUSD_PERP",
+            "5",
+            "1500",
+            "1m",
+            "1M",
+            "5m",
+            "ALL",
+            "PERPETUAL",
+            5,
+            1,
+            2**62,
+            -1,
+            START_MS,
+        ]
     )
     | scalars
     | st.lists(scalars, max_size=2)
 )
 names = st.sampled_from(
-    ["symbol", "pair", "limit", "interval", "startTime", "endTime", "fromId", "recvWindow"]
+    [
+        *("symbol", "pair", "contractType", "limit", "interval", "period"),
+        *("startTime", "endTime", "fromId", "recvWindow"),
+    ]
 )
-questions = st.dictionaries(names, values, max_size=5)
+questions = st.dictionaries(names, values, max_size=6)
+MARKETS = (
+    linear_markets(),
+    coin_markets(),
+    *(told_markets(venue, profile) for venue in VENUES for profile in (P2026Q1, CURRENT)),
+)
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_both_venues_have_every_path_under_their_own_prefix(name: str) -> None:
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.path or query.method)
+def test_a_path_is_known_on_its_venues_only(query: Query) -> None:
     for venue, other in ((USDM, COINM), (COINM, USDM)):
-        assert find_path(venue, f"{venue.rest_prefix}/v1/{name}") is not None
-        assert find_path(venue, f"{other.rest_prefix}/v1/{name}") is None, "another venue's"
-
-
-def test_the_second_version_of_the_price_exists_on_one_venue_only() -> None:
-    assert find_path(USDM, "/fapi/v2/ticker/price") is not None
-    assert find_path(COINM, "/dapi/v2/ticker/price") is None
+        path = query.path_on(venue)
+        if path is not None:
+            assert find_path(venue, path) is query
+            assert path.startswith((venue.rest_prefix, "/futures/data/"))
+            if not query.absolute:
+                assert find_path(other, path) is None, "under another venue's prefix"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/fapi", "/fapi/v1", "/fapi/v1/nothing", "/v1/ping"])
 def test_other_paths_ask_nothing(path: str) -> None:
     assert find_path(USDM, path) is None
-
-
-def test_only_one_venue_has_market_methods() -> None:
-    methods = {query.method for query in QUERIES if query.method}
-    assert methods == {"depth", "ticker.price", "ticker.book", "ping", "time"}
-    for method in methods:
-        assert find_method(USDM, method) is not None
-        about_the_server = method in {"ping", "time"}
-        known = find_method(COINM, method) is not None
-        assert known == about_the_server, "COIN-M documents no market methods"
-    assert find_method(USDM, "exchangeInfo") is None
 
 
 def test_no_two_rows_answer_the_same_question() -> None:
@@ -128,40 +138,73 @@ def test_methods_weigh_what_is_documented(method: str, raw: dict[str, object], w
         ("/v1/ping", {}, 1, 1),
         ("/v1/time", {}, 1, 1),
         ("/v1/exchangeInfo", {}, 1, 1),
+        ("/v1/depth", {"limit": "5"}, 2, 2),
+        ("/v1/depth", {"limit": "1000"}, 20, 20),
+        ("/v1/rpiDepth", {}, 20, None),
         ("/v1/trades", {}, 5, 5),
+        ("/v1/historicalTrades", {}, 20, 20),
         ("/v1/aggTrades", {}, 20, 20),
-        ("/v1/klines", {"limit": "1"}, 1, 1),
-        ("/v1/klines", {"limit": "100"}, 1, 1),
-        ("/v1/klines", {"limit": "101"}, 2, 2),
-        ("/v1/klines", {"limit": "500"}, 2, 2),
-        ("/v1/klines", {"limit": "501"}, 5, 5),
-        ("/v1/klines", {"limit": "1000"}, 5, 5),
-        ("/v1/klines", {"limit": "1001"}, 10, 10),
-        ("/v1/klines", {"limit": "99999"}, 10, 10),
         ("/v1/premiumIndex", {"symbol": "X"}, 1, 10),
         ("/v1/premiumIndex", {}, 10, 10),
+        ("/v1/fundingRate", {}, 0, 1),
+        ("/v1/fundingInfo", {}, 0, 1),
         ("/v1/ticker/price", {"symbol": "X"}, 1, 1),
         ("/v1/ticker/price", {}, 2, 2),
+        ("/v2/ticker/price", {"symbol": "X"}, 1, None),
+        ("/v2/ticker/price", {}, 2, None),
         ("/v1/ticker/bookTicker", {"symbol": "X"}, 2, 2),
         ("/v1/ticker/bookTicker", {}, 5, 5),
         ("/v1/ticker/24hr", {"symbol": "X"}, 1, 1),
         ("/v1/ticker/24hr", {}, 40, 40),
+        ("/v1/openInterest", {}, 1, 1),
+        ("/v1/constituents", {}, 2, 1),
+        ("/v1/indexInfo", {}, 1, None),
+        ("/v1/assetIndex", {"symbol": "X"}, 1, None),
+        ("/v1/assetIndex", {}, 10, None),
+        ("/v1/insuranceBalance", {}, 1, None),
+        ("/v1/symbolAdlRisk", {}, 1, None),
+        ("/v1/tradingSchedule", {}, 5, None),
+        ("/futures/data/openInterestHist", {}, 0, 1),
+        ("/futures/data/globalLongShortAccountRatio", {}, 0, 1),
+        ("/futures/data/topLongShortAccountRatio", {}, 0, 1),
+        ("/futures/data/topLongShortPositionRatio", {}, 0, 1),
+        ("/futures/data/takerlongshortRatio", {}, 0, None),
+        ("/futures/data/takerBuySellVol", {}, None, 1),
+        ("/futures/data/basis", {}, 0, 1),
+        ("/futures/data/delivery-price", {}, 0, None),
     ],
 )
 def test_paths_weigh_what_is_documented(
-    path: str, raw: dict[str, object], linear: int, coin: int
+    path: str, raw: dict[str, object], linear: int | None, coin: int | None
 ) -> None:
-    assert by_path(USDM, path).weigh(raw) == linear
-    assert by_path(COINM, path).weigh(raw) == coin
+    for venue, weight in ((USDM, linear), (COINM, coin)):
+        if weight is not None:
+            query = by_path(venue, path)
+            assert query.weigh(raw) == weight
+            assert (query.allowance is None) == (weight > 0), "what weighs nothing is counted"
 
 
-def test_candles_without_a_limit_weigh_what_production_charges() -> None:
-    assert by_path(USDM, "/v1/klines").weigh({}) == 5, "measured, not the band of 500"
+@pytest.mark.parametrize(
+    ("limit", "weight"),
+    [
+        *(("1", 1), ("100", 1), ("101", 2), ("500", 2), ("501", 5), ("1000", 5)),
+        *(("1001", 10), ("1500", 10), ("99999", 10)),
+    ],
+)
+@pytest.mark.parametrize("path", CANDLES)
+def test_candles_weigh_by_their_number(path: str, limit: str, weight: int) -> None:
+    for venue in (USDM, COINM):
+        assert by_path(venue, path).weigh({"limit": limit}) == weight
+
+
+@pytest.mark.parametrize("path", CANDLES)
+def test_candles_without_a_limit_weigh_what_production_charges(path: str) -> None:
+    assert by_path(USDM, path).weigh({}) == 5, "measured, not the band of 500"
 
 
 @given(raw=questions)
 def test_any_question_has_a_weight_and_an_answer_or_a_refusal(raw: dict[str, object]) -> None:
-    for markets in (linear_markets(), coin_markets()):
+    for markets in MARKETS:
         for query in QUERIES:
             if markets.venue not in query.venues:
                 continue

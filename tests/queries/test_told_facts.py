@@ -6,10 +6,10 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from asked_markets import by_path, coin_markets, get, linear_markets
+from asked_markets import START_MS, by_path, coin_markets, get, linear_markets
 from covered import covers
 from stage import open_plant
-from told_markets import INSTRUMENTS, START_MS, told_markets
+from told_markets import INSTRUMENTS, told_markets
 
 from tickerplant.errors import RequestError
 from tickerplant.events import Delivered, InsuranceFund
