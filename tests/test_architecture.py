@@ -23,7 +23,7 @@ LAYERS = (
     {"protocol"},
     {"hub"},
     {"plant"},
-    {"server", "sources", "logs"},
+    {"explain", "server", "sources", "logs"},
     {"config"},
     {"serving"},
     {"cli"},

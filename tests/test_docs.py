@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tickerplant
+from tickerplant.cli import commands
 from tickerplant.config import COMMANDS, settings_of
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.closing import CLOSE_REASONS
@@ -98,9 +99,7 @@ def test_every_stream_is_in_the_reference() -> None:
 
 def test_every_query_is_in_the_reference() -> None:
     page = reference("queries.md")
-    paths = [
-        f"`{venue.rest_prefix}{row.path}`" for row in QUERIES if row.path for venue in row.venues
-    ]
+    paths = [f"`{path}`" for row in QUERIES for venue in row.venues if (path := row.path_on(venue))]
     methods = [f"WebSocket API `{row.method}`" for row in QUERIES if row.method]
     assert not [name for name in (*paths, *methods) if name not in page]
 
@@ -133,10 +132,12 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
 def test_command_lines_in_pages_have_options_that_exist(page: Path) -> None:
     for block in SHELL.findall(page.read_text(encoding="utf-8")):
         for command, rest in COMMAND_LINE.findall(block.replace("\\\n", " ")):
-            assert command in {*COMMANDS, "streams", "queries"}, f"no command {command}"
-            known = {"help", "config"}
-            for setting in settings_of(COMMANDS[command]) if command in COMMANDS else ():
-                known |= {setting.option, f"no-{setting.option}"}
+            assert command in commands.commands, f"no command {command}"
+            known = {"help"}
+            for option in commands.commands[command].params:
+                known |= {
+                    name.removeprefix("--") for name in (*option.opts, *option.secondary_opts)
+                }
             assert set(re.findall(r"--([\w-]+)", rest)) <= known, f"in {command}{rest}"
 
 

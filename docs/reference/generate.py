@@ -19,6 +19,7 @@ from prometheus_client.core import Metric
 from tickerplant import cli
 from tickerplant.config import COMMANDS, Setting, settings_of
 from tickerplant.errors import RequestError
+from tickerplant.explain.words import allowance_text, speeds_text, ways, weight_text
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
@@ -32,14 +33,13 @@ from tickerplant.protocol.usage import USE_ROWS, AddressUse, LimitsPage, Use
 from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
-from tickerplant.queries.weight import ByLimit, BySymbol, Flat, Weight
 from tickerplant.server import rest
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.readiness import Readiness
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
-from tickerplant.venue import VENUES, Venue
+from tickerplant.venue import VENUES
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by `make docs` from the tables of the program; change those instead. -->"
@@ -94,17 +94,8 @@ def _about(stream: Stream) -> Iterable[Cells]:
     yield "event", f"`{stream.event}`" + (", in an array" if stream.array else "")
     for venue in VENUES:
         if venue in stream.venues:
-            yield f"speed on {venue.title}", _speeds(stream, venue)
+            yield f"speed on {venue.title}", speeds_text(stream, venue)
     yield "path of later profiles", f"`/{stream.route}`"
-
-
-def _speeds(stream: Stream, venue: Venue) -> str:
-    chosen = stream.pattern.parts.get("speed", ())
-    periods = [stream.period(venue, {"speed": speed}) for speed in chosen]
-    return ", ".join(
-        f"{period} ms" if period else "real time"
-        for period in periods or [stream.period(venue, {})]
-    )
 
 
 def queries_page() -> str:
@@ -120,22 +111,22 @@ def queries_page() -> str:
 
 
 def _query(query: Query) -> str:
-    ways = [
-        f"REST `{venue.rest_prefix}{query.path}`"
-        for venue in query.venues
-        if query.path is not None
-    ] + [
-        f"WebSocket API `{query.method}` ({venue.title})"
-        for venue in query.venues
-        if query.has_method(venue)
+    places = [(ways(query, venue), venue) for venue in query.venues]
+    listed = [f"REST `{path}`" for (path, _), _ in places if path]
+    listed += [
+        f"WebSocket API `{method}` ({venue.title})" for (_, method), venue in places if method
     ]
     where = "" if len(query.venues) > 1 else f" on {query.venues[0].title}"
     parts = [
         f"## `{query.method or query.path}`{where}",
         query.doc,
-        "\n".join(f"- {way}" for way in ways),
+        "\n".join(f"- {place}" for place in listed),
     ]
     parts.append(f"Weight: {weight_text(query.weight)}.")
+    if allowance := allowance_text(query):
+        parts.append(f"Allowance: {allowance}.")
+    if query.keyed:
+        parts.append("REST wants an API key in `X-MBX-APIKEY`; any will do.")
     if query.params:
         parts.append(table(("parameter", "what it is", "default"), map(_param, query.params)))
     return "\n\n".join(parts)
@@ -144,20 +135,6 @@ def _query(query: Query) -> str:
 def _param(param: Param) -> Cells:
     default = "" if param.default is None else str(param.default)
     return f"`{param.name}`", param.doc, "required" if param.required else default
-
-
-def weight_text(weight: Weight) -> str:
-    """Return the rule by which a question weighs, in words."""
-    match weight:
-        case Flat():
-            return str(weight.weight)
-        case BySymbol():
-            return f"{weight.one} with `symbol`, {weight.every} without"
-        case ByLimit():
-            bands = ", ".join(f"{of} for `limit` up to {top}" for top, of in weight.bands)
-            return f"{bands}; {weight.unlimited} without"
-        case _:
-            raise TypeError(f"there are no words for {weight!r}")
 
 
 def limits_page() -> str:
@@ -370,9 +347,9 @@ def _profile_value(value: object) -> str:
         case None:
             return "the venue's own"
         case tuple():
-            return ", ".join(titles.get(part, part) for part in value) or "none"
+            return ", ".join(f"{titles.get(part, part)}" for part in value) or "none"
         case _:
-            return str(value)
+            return f"{value}"
 
 
 def operations_page() -> str:

@@ -1,4 +1,4 @@
-"""The command line: `tickerplant simulate`, `replay`, `streams`, `queries`.
+"""The command line: `tickerplant simulate`, `replay`, `streams`, `queries`, `explain`.
 
 Options come from the settings (`config.py`); what serves is put together in `serving.py`.
 Whatever the user can get wrong ends with one line on standard error and exit status 2.
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from tickerplant.config import (
+    ENVIRONMENT_PREFIX,
     ReplaySettings,
     ServeSettings,
     Setting,
@@ -26,6 +27,8 @@ from tickerplant.config import (
     settings_of,
 )
 from tickerplant.errors import TickerplantError
+from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.venue import VENUES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -116,31 +119,94 @@ def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
 @commands.command()
 def streams() -> None:
     """List the streams that can be subscribed to."""
+    from tickerplant.explain.words import short_name, speeds_text
     from tickerplant.streams import CATALOGUE
+    from tickerplant.venue import VENUES
 
     rows = [
-        (row.pattern.text, ", ".join(venue.name for venue in row.venues), row.route, row.doc)
+        (
+            short_name(row.pattern),
+            *(speeds_text(row, venue) for venue in VENUES),
+            row.route,
+            row.event,
+            row.doc,
+        )
         for row in CATALOGUE
     ]
-    _print_table(("stream", "venues", "route", "what it tells"), rows)
+    titles = (f"speed on {venue.title}" for venue in VENUES)
+    _print_table(("stream", *titles, "route", "event", "what it tells"), rows)
 
 
 @commands.command()
 def queries() -> None:
     """List what can be asked, over REST and over the WebSocket API."""
+    from tickerplant.explain.words import ways, weight_range
     from tickerplant.queries import QUERIES
 
     rows = [
-        (row.path or "", row.method or "", ", ".join(venue.name for venue in row.venues), row.doc)
+        (
+            *ways(row, venue),
+            venue.title,
+            weight_range(row.weight),
+            row.allowance or "",
+            "yes" if row.keyed else "",
+            row.doc,
+        )
         for row in QUERIES
+        for venue in row.venues
     ]
-    _print_table(("REST path", "WS API method", "venues", "what it answers"), rows)
+    head = ("REST path", "WS API method", "venue", "weight", "allowance", "key", "what it answers")
+    _print_table(head, rows)
+
+
+@commands.command()
+@click.argument("given", metavar="URL-OR-STREAM...", nargs=-1, required=True)
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default=P2026Q1.name,
+    envvar=f"{ENVIRONMENT_PREFIX}PROFILE",
+    help=f"Period of the protocol [{P2026Q1.name}].",
+)
+@click.option(
+    "--routing",
+    type=click.Choice(["lenient", "strict"]),
+    default="lenient",
+    envvar=f"{ENVIRONMENT_PREFIX}ROUTING",
+    help="Whether a stream on the wrong path is delivered or silent [lenient].",
+)
+@click.option(
+    "--venue",
+    type=click.Choice([venue.name for venue in VENUES]),
+    help="Whose they are [told by host, path, port or form].",
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def explain(
+    given: tuple[str, ...], profile: str, routing: str, venue: str | None, as_json: bool
+) -> None:
+    """Tell what URLs, streams and questions would do, without a market.
+
+    A URL or path of a WebSocket connection: what each of its streams carries, how fast, on which
+    route, and what stays silent and why.  Stream names: the same, and the connections they need.
+    A REST URL or path, or a method of the WebSocket API: what it weighs and takes.
+    """
+    import msgspec
+
+    from tickerplant.explain.explanation import explain as explained
+    from tickerplant.explain.text import lines_of
+
+    chosen = next((each for each in VENUES if each.name == venue), None)
+    found = explained(given, PROFILES[profile], strict=routing == "strict", venue=chosen)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    for line in lines_of(found):
+        click.echo(line)
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows in columns as wide as their widest cell."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    from tickerplant.explain.text import columns
+
+    for line in columns([head, *rows]):
+        click.echo(line)

@@ -106,10 +106,14 @@ class Loopback:
         return connect(f"ws://{address}{path}", proxy=None, **options)
 
     async def get(
-        self, path: str, venue: Venue = USDM, method: str = "GET", **headers: str
+        self,
+        path: str,
+        venue: Venue = USDM,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask over HTTP."""
-        return await asyncio.to_thread(self._get, path, venue, method, headers)
+        return await asyncio.to_thread(self._get, path, venue, method, headers or {})
 
     def _get(self, path: str, venue: Venue, method: str, sent: Mapping[str, str]) -> Answer:
         connection = http.client.HTTPConnection(self.server.urls[venue.name], timeout=10)

@@ -1,0 +1,1 @@
+"""What a URL, a stream or a question would do, told without a market: for `tickerplant explain`."""

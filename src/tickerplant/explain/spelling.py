@@ -1,0 +1,90 @@
+"""Why a name is no stream of a venue, and which name was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from itertools import product
+
+from tickerplant.explain.words import period_text
+from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams.pattern import Pattern
+from tickerplant.venue import VENUES, Venue
+
+_CHOICES = re.compile(r":[^>]+>")
+_FREE = "x"
+"""Stands for a symbol or pair in the names that are compared."""
+_ALIKE = 0.75
+
+
+def why_unknown(venue: Venue, name: str) -> str:
+    """Return what is wrong with a stream name that `venue` does not know, in one line."""
+    meant = _other_case(venue, name)
+    if meant:
+        return f"names are case-sensitive, with symbols in lower case: {meant}"
+    wrong_part = next(_wrong_parts(venue, name), "")
+    if wrong_part:
+        return wrong_part
+    others = [other for other in VENUES if other is not venue and resolve(other, name)]
+    if others:
+        return f"a stream of {others[0].title}, not of {venue.title}"
+    meant = _like(venue, name)
+    return f"no stream has this name; like it is {meant}" if meant else "no stream has this name"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the symbol of a name, empty without one, and the rest."""
+    head, sign, tail = name.partition("@")
+    return (head, sign + tail) if sign and not head.startswith("!") else ("", name)
+
+
+def _tails(venue: Venue) -> dict[str, str]:
+    """Return what follows the symbol in each name of the catalogue, by itself in lower case."""
+    tails: dict[str, str] = {}
+    for stream in CATALOGUE:
+        if venue in stream.venues:
+            parts = stream.pattern.parts
+            for chosen in product(*(choices or (_FREE,) for choices in parts.values())):
+                name = stream.pattern.name(**dict(zip(parts, chosen, strict=True)))
+                tail = _split(name)[1]
+                tails.setdefault(tail.lower(), tail)
+    return tails
+
+
+def _other_case(venue: Venue, name: str) -> str:
+    """Return the stream that `name` is with letters of another case, empty if none."""
+    head, tail = _split(name)
+    for meant in (head.lower() + tail, head.lower() + _tails(venue).get(tail.lower(), "")):
+        if resolve(venue, meant):
+            return meant
+    return ""
+
+
+def _wrong_parts(venue: Venue, name: str) -> Iterator[str]:
+    """Yield what is wrong where a part of a name is none of those it can be."""
+    for stream in CATALOGUE:
+        if venue not in stream.venues:
+            continue
+        found = Pattern(_CHOICES.sub(">", stream.pattern.text)).match(name)
+        for part, choices in stream.pattern.parts.items() if found else ():
+            if found and choices and found[part] not in choices:
+                text = f"its {part} is one of {', '.join(choices)}, not {found[part]}"
+                yield text + _without_speed(venue, name) if part == "speed" else text
+
+
+def _without_speed(venue: Venue, name: str) -> str:
+    """Return how fast a stream is whose name has no speed, after its speeds."""
+    bare = name.rpartition("@")[0]
+    known = resolve(venue, bare)
+    if known is None:
+        return ""
+    stream, args = known
+    return f"; the one of {period_text(stream.period(venue, args))} is {bare}"
+
+
+def _like(venue: Venue, name: str) -> str:
+    head, tail = _split(name)
+    tails = _tails(venue)
+    close = get_close_matches(tail.lower(), tails, n=1, cutoff=_ALIKE)
+    return head.lower() + tails[close[0]] if close else ""

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.errors import TickerplantError
+from tickerplant.explain.explanation import explain
+from tickerplant.explain.spelling import why_unknown
+from tickerplant.explain.stream_note import note_stream
+from tickerplant.explain.subject import read_subject
+from tickerplant.explain.text import lines_of
+from tickerplant.explain.words import weight_range, weight_text
+from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.session_methods import SESSION_METHODS
+from tickerplant.protocol.target import BadTarget, StreamTarget, parse_target
+from tickerplant.queries import QUERIES
+from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams.stream import Stream
+from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+
+def names_of(row: Stream) -> list[str]:
+    """Examples of a row: with a USDⓈ-M symbol, a COIN-M symbol, a COIN-M pair."""
+    parts = row.pattern.parts.items()
+    return [
+        row.pattern.name(**{part: choices[0] if choices else symbol for part, choices in parts})
+        for symbol in ("btcusdt", "btcusd_perp", "btcusd")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "venue"),
+    [
+        ("wss://fstream.binance.com/ws", USDM),
+        ("wss://dstream.binance.com/ws", COINM),
+        ("wss://ws-dapi.binance.com/ws-dapi/v1", COINM),
+        ("wss://testnet.binancefuture.com/ws-dapi/v1", COINM),
+        ("https://dapi.binance.com/dapi/v1/ping", COINM),
+        ("http://127.0.0.1:9002/ws", COINM),
+        ("http://127.0.0.1:9001/stream", USDM),
+        ("/dapi/v1/ping", COINM),
+        ("/ws/btcusdt@trade", USDM),
+        ("btcusd_perp@depth", COINM),
+        ("btcusd_260626@depth", COINM),
+        ("btcusd@indexPriceKline_1m", COINM),
+        ("btcusdt@depth", USDM),
+        ("adausd@assetIndex", USDM),
+        ("ticker.book", USDM),
+    ],
+)
+def test_a_subject_is_of_the_venue_that_its_host_path_port_or_form_tells(
+    text: str, venue: Venue
+) -> None:
+    assert read_subject(text).venue is venue
+
+
+def test_who_names_a_venue_is_believed() -> None:
+    assert read_subject("wss://fstream.binance.com/ws", COINM).venue is COINM
+    assert read_subject("btcusdt@depth", COINM).venue is COINM
+
+
+@pytest.mark.parametrize("text", ["ftp://a/ws", "wss://", "wss://[::1/ws", "ws://a:99999/ws"])
+def test_what_is_no_url_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(TickerplantError) as refused:
+        read_subject(text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
+def test_every_row_of_the_catalogue_is_explained_where_it_is_told(
+    row: Stream, profile: Profile
+) -> None:
+    notes = [note_stream(name, venue, profile) for name in names_of(row) for venue in VENUES]
+    assert any(note.exists for note in notes), "it is told somewhere"
+    for note in notes:
+        assert note.exists == (note.silent is None)
+        assert bool(note.carries) == (note.speed_ms is not None)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
+def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
+    row: Stream, profile: Profile
+) -> None:
+    routes = ("public", "market", "private")
+    for name in names_of(row):
+        for venue in VENUES:
+            if not note_stream(name, venue, profile).exists:
+                continue
+            notes = [note_stream(name, venue, profile, route=each, strict=True) for each in routes]
+            heard = {each for each, note in zip(routes, notes, strict=True) if note.silent is None}
+            known = resolve(venue, name)
+            assert known is not None
+            assert heard == ({known[0].route} if profile.splits_routes(venue) else set(routes))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("BTCUSDT@trade", "symbols in lower case: btcusdt@trade"),
+        ("btcusdt@aggtrade", "symbols in lower case: btcusdt@aggTrade"),
+        ("!miniticker@arr", "symbols in lower case: !miniTicker@arr"),
+        ("btcusdt@depth@250ms", "its speed is one of 100, 500, not 250; the one of 250 ms is"),
+        ("btcusdt@depth7", "its levels is one of 5, 10, 20, not 7"),
+        ("btcusdt@kline_2m", "its interval is one of 1m, 3m,"),
+        ("btcusdt@minitiker", "like it is btcusdt@miniTicker"),
+        ("hello", "no stream has this name"),
+        ("", "no stream has this name"),
+    ],
+)
+def test_a_name_that_is_no_stream_is_told_what_is_wrong_with_it(name: str, expected: str) -> None:
+    assert expected in why_unknown(USDM, name)
+
+
+def test_a_stream_of_the_other_venue_is_told_to_be() -> None:
+    assert why_unknown(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_explained_or_refused_in_one_line(text: str) -> None:
+    try:
+        lines = list(lines_of(explain([text], CURRENT)))
+    except TickerplantError as error:
+        lines = [str(error)]
+    assert lines
+
+
+def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> None:
+    silent = note_stream("btcusd_perp@aggTrade", USDM, P2026Q1).silent
+    assert silent == "unknown symbol: it has the form of one of COIN-M"
+    assert note_stream("btcusd_perp@aggTrade", USDM, CURRENT).silent == silent, "trades never are"
+    assert note_stream("btcusd_perp@markPrice", USDM, CURRENT).silent is None
+
+
+def test_the_wrong_route_is_silent_if_strict_and_remarked_on_if_lenient() -> None:
+    url = "wss://fstream.binance.com/public/ws/btcusdt@aggTrade"
+    (strict,) = explain([url], P2026Q2, strict=True).addresses
+    assert strict.streams[0].silent == "wrong route: delivered under /market only"
+    (lenient,) = explain([url], P2026Q2).addresses
+    assert lenient.streams[0].silent is None
+    assert lenient.streams[0].remark == "on the exchange delivered under /market only"
+    (before,) = explain([url], P2026Q1, strict=True).addresses
+    assert (before.streams[0].silent, before.streams[0].remark) == (None, None)
+
+
+@given(
+    counts=st.tuples(st.integers(0, 1100), st.integers(0, 1100), st.integers(0, 1100)),
+    profile=st.sampled_from([P2026Q1, CURRENT]),
+)
+def test_connections_hold_every_stream_once_within_the_limits(
+    counts: tuple[int, int, int], profile: Profile
+) -> None:
+    depths, trades, inverse = counts
+    names = [f"s{n}usdt@depth" for n in range(depths)]
+    names += [f"s{n}usdt@aggTrade" for n in range(trades)]
+    names += [f"s{n}usd_perp@depth" for n in range(inverse)]
+    found = explain([*names, *names], profile).connections
+    assert sum(each.streams for each in found) == len(names)
+    assert all(0 < each.streams <= LIMITS.max_streams for each in found)
+    whole = [depths, trades] if profile.split_routes else [depths + trades]
+    assert len(found) == sum(-(-count // LIMITS.max_streams) for count in (*whole, inverse))
+    for each in found:
+        path = each.url.partition("127.0.0.1")[2].partition("/")
+        target = parse_target("/" + path[2], COINM if each.venue == "coinm" else USDM)
+        assert isinstance(target, StreamTarget)
+        assert target.route == each.route
+        assert len(target.names) == (each.streams if each.names_fit else 0)
+
+
+def test_too_many_streams_in_a_url_are_remarked_on() -> None:
+    url = "/stream?streams=" + "/".join(f"s{n}" for n in range(1025))
+    (address,) = explain([url], P2026Q1).addresses
+    assert "code 4" in address.remarks[0]
+
+
+def test_a_question_is_told_what_it_weighs_and_what_would_be_refused() -> None:
+    url = "https://fapi.binance.com/fapi/v1/klines?symbol=BTCUSDT&limit=2000&foo=1"
+    (question,) = explain([url], P2026Q1).questions
+    assert (question.path, question.weight) == ("/fapi/v1/klines", 10)
+    assert question.remarks == [
+        "refused: -1102 Mandatory parameter 'interval' was not sent, was empty/null, or malformed.",
+        "refused: -1130 Data sent for parameter 'limit' is not valid.",
+        "foo is not looked at",
+    ]
+    given_values = {param.name: param.given for param in question.params}
+    assert given_values["symbol"] == "BTCUSDT"
+    (asked,) = explain(["/dapi/v1/historicalTrades"], P2026Q1).questions
+    assert asked.keyed
+    (funding,) = explain(["/fapi/v1/fundingRate"], P2026Q1).questions
+    assert funding.allowance == "500 questions about funding per 5 minutes"
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.method or query.path)
+def test_every_question_is_explained_on_its_venues(query: object) -> None:
+    assert isinstance(query, type(QUERIES[0]))
+    assert weight_text(query.weight)
+    assert weight_range(query.weight)
+    for venue in query.venues:
+        path = query.path_on(venue)
+        asked = [path] if path else []
+        asked += [query.method] if query.method and query.has_method(venue) else []
+        for question in explain(asked, CURRENT, venue=venue).questions:
+            assert question.asks == query.doc
+            assert msgspec.json.encode(question)
+
+
+@pytest.mark.parametrize("method", sorted(SESSION_METHODS))
+def test_session_methods_are_explained(method: str) -> None:
+    (question,) = explain([f"v1/{method}"], P2026Q1).questions
+    assert (question.method, question.weight) == (method, LIMITS.session_weight)
+
+
+def test_the_websocket_api_is_told_by_its_methods() -> None:
+    (usdm,) = explain(["wss://ws-fapi.binance.com/ws-fapi/v1"], P2026Q1).addresses
+    (coinm,) = explain(["wss://ws-dapi.binance.com/ws-dapi/v1"], P2026Q1).addresses
+    assert "ticker.book" in usdm.methods
+    assert coinm.methods == ["ping", "time"]
+
+
+def test_a_path_of_nothing_is_refused() -> None:
+    with pytest.raises(BadTarget, match="Nothing is served at /fapi/v1/nothing"):
+        explain(["https://fapi.binance.com/fapi/v1/nothing"], P2026Q1)
