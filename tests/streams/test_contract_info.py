@@ -7,6 +7,7 @@ from msgspec import structs
 from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT, START_MS, hear, listen, open_plant
 
 from tickerplant.events import Bracket, ContractChanged
+from tickerplant.instrument import Instrument
 
 CONTRACTS = (BTCUSDT, ETHUSDT, BTCUSD_PERP)
 STATUSES = ("PENDING_TRADING", "TRADING", "SETTLING", "CLOSE")
@@ -32,7 +33,7 @@ BRACKETS = st.lists(
     )
 )
 def test_every_change_of_the_venue_is_told_at_once_and_in_order(
-    steps: list[tuple[structs.Struct, str, tuple[Bracket, ...]]],
+    steps: list[tuple[Instrument, str, tuple[Bracket, ...]]],
 ) -> None:
     plant = open_plant(CONTRACTS)
     listeners = {venue: listen(plant, "!contractInfo", venue) for venue in plant.hubs}

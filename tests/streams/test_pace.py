@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
+from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, snapshot, update
@@ -150,6 +151,7 @@ def snapshot_of(plant: Plant) -> tuple[int, Book]:
     return market.snapshot_id, (dict(bids), dict(asks))
 
 
+@covers("<symbol>@depth", "<symbol>@depth@<speed:100|500>ms", "<symbol>@depth@0ms")
 @given(CHANGES)
 def test_every_speed_tells_the_same_book_in_a_gapless_chain(changes: list[Change]) -> None:
     market = Market()
@@ -172,6 +174,7 @@ def test_every_speed_tells_the_same_book_in_a_gapless_chain(changes: list[Change
         assert (final_id, book) == (market.last_id, market.after[market.last_id])
 
 
+@covers("<symbol>@depth<levels:5|10|20>", "<symbol>@depth<levels:5|10|20>@<speed:100|500>ms")
 @given(CHANGES)
 def test_partial_depth_is_the_top_of_the_book_at_its_id(changes: list[Change]) -> None:
     market = Market()
@@ -190,6 +193,7 @@ def test_partial_depth_is_the_top_of_the_book_at_its_id(changes: list[Change]) -
             last_id = message["u"]
 
 
+@covers("<symbol>@bookTicker")
 @given(CHANGES)
 def test_a_derived_book_ticker_is_the_top_of_the_book_at_every_change_of_it(
     changes: list[Change],

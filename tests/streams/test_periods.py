@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import (
@@ -115,6 +116,7 @@ def test_each_interval_closes_on_its_own_boundaries(interval: str) -> None:
     assert sum(each["n"] for each in closed) == 1
 
 
+@covers("<symbol>@kline_<interval:1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M>")
 @given(st.lists(st.tuples(st.integers(0, 40_000), st.integers(90, 110)), max_size=30))
 def test_the_last_word_on_every_candle_is_the_closed_one_and_it_is_complete(
     steps: list[tuple[int, int]],
@@ -289,6 +291,7 @@ def test_an_aggregate_is_told_when_its_100_ms_are_over_or_another_begins() -> No
     assert [each["T"] - START_MS for each in messages] == [0, 60, 400]
 
 
+@covers("<symbol>@trade", "<symbol>@aggTrade")
 @given(
     st.lists(st.tuples(st.sampled_from([0, 1, 50, 99, 100, 400]), st.integers(1, 2)), max_size=30)
 )

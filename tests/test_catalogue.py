@@ -1,0 +1,49 @@
+"""A row of the catalogue is a promise: it has an example, a doc line and a property test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from coverage_of import covered
+from stage import WORLD, asset_index, name_of, open_plant
+
+from tickerplant.profile import PROFILES
+from tickerplant.streams import CATALOGUE
+from tickerplant.streams.stream import Stream
+
+ROOT = Path(__file__).parents[1]
+GOLDENS = ROOT / "tests" / "goldens" / "streams"
+ROWS = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
+
+
+@ROWS
+def test_a_stream_has_an_example_in_every_profile_of_a_venue_that_has_it(row: Stream) -> None:
+    wanted = set()
+    for profile in PROFILES.values():
+        plant = open_plant(WORLD, profile=profile)
+        plant.publish(asset_index())
+        for venue in row.venues:
+            name = name_of(plant, row, venue.name)
+            if name is not None:
+                wanted.add(GOLDENS / venue.name / profile.name / f"{name}.json")
+    assert len(wanted) >= len(PROFILES), "some venue has it in every profile"
+    assert [str(path.relative_to(ROOT)) for path in sorted(wanted) if not path.exists()] == []
+
+
+@ROWS
+def test_a_stream_says_what_it_tells_and_the_reference_says_it_too(row: Stream) -> None:
+    assert row.doc[0].isupper()
+    assert row.doc.endswith(".")
+    page = (ROOT / "docs" / "reference" / "streams.md").read_text(encoding="utf-8")
+    assert f"## `{row.pattern.text}`\n\n{row.doc}\n" in page, "write it anew by `make docs`"
+
+
+@ROWS
+def test_a_stream_has_a_property_test(row: Stream) -> None:
+    assert covered().get(row.pattern.text), "mark the test by `covers`"
+
+
+def test_property_tests_cover_rows_that_exist() -> None:
+    streams = {name for name in covered() if "@" in name or name.startswith("!")}
+    assert streams <= {row.pattern.text for row in CATALOGUE}
