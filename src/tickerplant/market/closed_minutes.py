@@ -18,7 +18,7 @@ from tickerplant.market.bars import (
 KEPT_HOURS = 400 * 24
 """Hours that are kept of the minutes that are not; older ones are forgotten."""
 ROOM = 64
-"""Rows that are taken into use at once at least; later a quarter of what there is."""
+"""Rows that are taken into use at once at least; later an eighth of what there is."""
 
 
 class ClosedMinutes:
@@ -51,7 +51,7 @@ class ClosedMinutes:
         if self._end + len(bars) > len(self._rows):
             kept = self.rows
             needed = len(kept) + len(bars)
-            room = np.empty((needed + max(ROOM, needed // 4), len(COLUMNS)), dtype=np.int64)
+            room = np.empty((needed + max(ROOM, needed // 8), len(COLUMNS)), dtype=np.int64)
             room[: len(kept)] = kept
             self._rows, self._first, self._end = room, 0, len(kept)
         self._rows[self._end : self._end + len(bars)] = bars

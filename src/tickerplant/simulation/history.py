@@ -17,7 +17,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.bars import Bars
 from tickerplant.market.ring import Rows
 from tickerplant.market.tape import trades
-from tickerplant.simulation.holdings import positions
+from tickerplant.simulation.held import positions
 from tickerplant.simulation.instruments import DATED_COINM, DATED_USDM
 from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
 from tickerplant.simulation.paths import DAY, DAYS, HOURS, WEEK

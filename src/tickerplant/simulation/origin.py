@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import log
 
-import numpy as np
 from msgspec import Struct
 
 from tickerplant.instrument import Instrument
@@ -51,10 +50,8 @@ class Origin(Struct, frozen=True):
     @property
     def premium(self) -> Premium:
         """Its premium over the index, which leads to the opening price."""
-        premium = Premium(self.instrument, self.seed, self.start_ms)
-        usual = float(premium.at(np.array([self.start_ms]))[0])
-        gap = log(self.last_price / self.index_units) - usual
-        return Premium(self.instrument, self.seed, self.start_ms, gap)
+        dearer = log(self.last_price / self.index_units)
+        return Premium(self.instrument, self.seed, self.start_ms, dearer)
 
     @property
     def trades_per_ms(self) -> float:

@@ -29,19 +29,18 @@ class Premium(Struct, frozen=True):
     instrument: Instrument
     seed: int
     start_ms: int
-    gap: float = 0.0
-    """What the opening price is off the formula."""
+    opening: float
+    """The premium of the opening price."""
 
     def at(self, times_ms: NDArray[np.int64]) -> Floats:
-        """Return the premium at many times."""
+        """Return the premium at many times, which rise."""
         left_ms = np.maximum(self.start_ms - times_ms, 0)
-        return (
-            self._lasting(times_ms) + self._wobble(times_ms) + self.gap * np.exp(-left_ms / GAP_MS)
-        )
+        gap = self.opening - float(self._lasting(np.array([self.start_ms]))[0])
+        return self.of_mark(times_ms, 1.0) + gap * np.exp(-left_ms / GAP_MS)
 
-    def of_mark(self, times_ms: NDArray[np.int64]) -> Floats:
-        """Return the same for the mark price: it is smoother than what is traded."""
-        return self._lasting(times_ms) + MARKED * self._wobble(times_ms)
+    def of_mark(self, times_ms: NDArray[np.int64], followed: float = MARKED) -> Floats:
+        """Return the same for the mark price: it follows only a part of the ups and downs."""
+        return self._lasting(times_ms) + followed * self._wobble(times_ms)
 
     def _lasting(self, times_ms: NDArray[np.int64]) -> Floats:
         if self.instrument.perpetual:

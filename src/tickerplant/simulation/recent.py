@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from random import Random
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +59,13 @@ def recent_trades(origin: Origin, next_id: int) -> Rows:
     """
     random = Random(f"{origin.name} trades")
     generator = np.random.default_rng(random.getrandbits(64))
-    times_ms, fillings = _times(generator, origin)
+    edges = _edges(origin)
+    times_ms, fillings = _times(generator, origin, edges)
     sold = (generator.random(fillings[-1] + 1) < 0.5)[fillings]
     sold[fillings == fillings[-1]] = True  # the last price is the best bid
     rows = np.empty(len(times_ms), TRADE_ROW)
     rows["trade_id"] = np.arange(next_id - len(rows), next_id)
-    rows["price"] = _prices(generator, origin, times_ms, fillings, sold)
+    rows["price"] = _prices(generator, origin, edges, times_ms, fillings, sold)
     rows["quantity"] = _quantities(generator, origin, len(rows))
     rows["trade_time_ms"] = times_ms
     rows["buyer_is_maker"] = sold
@@ -71,7 +73,10 @@ def recent_trades(origin: Origin, next_id: int) -> Rows:
     return rows
 
 
-def _edges(origin: Origin) -> tuple[Ints, Floats, Floats]:
+_Edges: TypeAlias = tuple[Ints, Floats, Floats]
+
+
+def _edges(origin: Origin) -> _Edges:
     """Return the edges of the last minutes, the coin's values there, and how restless it is between.
 
     The last edge is the start.
@@ -84,9 +89,9 @@ def _edges(origin: Origin) -> tuple[Ints, Floats, Floats]:
     return times_ms, values, np.append(day.restless[len(day.restless) - minutes :], 1.0)
 
 
-def _times(generator: np.random.Generator, origin: Origin) -> tuple[Ints, Ints]:
+def _times(generator: np.random.Generator, origin: Origin, edges: _Edges) -> tuple[Ints, Ints]:
     """Draw the times of all trades, and the number of the filling that each belongs to."""
-    edges_ms, _, restless = _edges(origin)
+    edges_ms, _, restless = edges
     lengths_ms = np.diff(edges_ms)
     usual = origin.trades_per_ms * MINUTE_MS / TRADES_PER_FILLING
     part = lengths_ms / MINUTE_MS
@@ -108,13 +113,14 @@ def _times(generator: np.random.Generator, origin: Origin) -> tuple[Ints, Ints]:
 def _prices(
     generator: np.random.Generator,
     origin: Origin,
+    edges: _Edges,
     times_ms: Ints,
     fillings: Ints,
     sold: NDArray[np.bool_],
 ) -> Ints:
     """Draw prices along the coin's way, those who buy at the tick above, who sell at the one below."""
-    edges_ms, values, _ = _edges(origin)
-    values += origin.premium.at(edges_ms)
+    edges_ms, values, _ = edges
+    values = values + origin.premium.at(edges_ms)
     per_filling = (
         origin.temper.daily_volatility
         * (1 / origin.trades_per_ms * TRADES_PER_FILLING / 86_400_000) ** 0.5

@@ -32,7 +32,7 @@ def fundings(origin: Origin) -> tuple[FundingPaid, ...]:
     interval_ms = hours * HOUR_MS
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
     times_ms = np.arange(first_ms, origin.start_ms + 1, interval_ms, dtype=np.int64)
-    offsets_ms = (np.arange(SAMPLES) + 0.5) / SAMPLES * interval_ms
+    offsets_ms = (np.arange(SAMPLES, 0, -1) - 0.5) / SAMPLES * interval_ms
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(origin.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
     cap = instrument.funding_cap

@@ -19,6 +19,10 @@ from tickerplant.simulation.paths import Floats
 WAVES = 9
 SHORTEST_MS = 5 * 3_600_000
 LONGEST_MS = 40 * 86_400_000
+GRID_MS = 10 * 60_000
+"""A wave hardly bends in this time."""
+FEW = 8
+"""Times that it is not worth to interpolate between."""
 KEPT_WAVES = 1024
 """Waves that are remembered, below 1 kB each."""
 
@@ -32,10 +36,20 @@ class Wave(Struct, frozen=True):
     heights: tuple[float, ...]
 
     def at(self, times_ms: NDArray[np.int64]) -> Floats:
-        """Return the values at many times."""
-        total = np.zeros(len(times_ms))
-        for speed, phase, height in zip(self.speeds, self.phases, self.heights, strict=True):
-            total += height * np.sin(speed * times_ms + phase)
+        """Return the values at many times, which rise.
+
+        Many close times are interpolated between moments that are close to each other.
+        """
+        if len(times_ms) <= FEW or times_ms[-1] - times_ms[0] > len(times_ms) * GRID_MS // FEW:
+            return self._exactly(times_ms)
+        first, last = int(times_ms[0]) // GRID_MS, int(times_ms[-1]) // GRID_MS + 2
+        grid_ms = np.arange(first, last) * GRID_MS
+        return np.interp(times_ms, grid_ms, self._exactly(grid_ms))
+
+    def _exactly(self, times_ms: NDArray[np.int64]) -> Floats:
+        angles = np.multiply.outer(np.array(self.speeds), times_ms)
+        angles += np.array(self.phases)[:, None]
+        total: Floats = np.array(self.heights) @ np.sin(angles)
         return total
 
 
