@@ -156,6 +156,18 @@ async def test_a_question_that_wants_a_key_takes_any_key() -> None:
 
 
 @looped
+async def test_questions_about_funding_share_an_allowance_and_tell_no_weight() -> None:
+    async with loopback(replace(LIMITS, funding_requests=2)) as house:
+        paths = ("/fapi/v1/fundingRate?symbol=BTCUSDT", "/fapi/v1/fundingInfo", "/fapi/v1/ping")
+        answers = [await house.get(path) for path in (*paths, *paths)]
+    assert [each.status for each in answers] == [200, 200, 200, 429, 429, 200]
+    told = ["x-mbx-used-weight-1m" in each.headers for each in answers]
+    assert told == [False, False, True, False, False, True]
+    assert answers[3].headers["retry-after"] == "300"
+    assert "2 requests per 5 minutes" in answers[3].json["msg"]
+
+
+@looped
 async def test_two_requests_on_one_connection() -> None:
     async with loopback() as house:
         request = b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\n"
