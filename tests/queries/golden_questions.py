@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import msgspec
+
+from tickerplant.profile import P2026Q1, Profile
 from tickerplant.queries import QUERIES, Query
 from tickerplant.venue import COINM, USDM, Venue
+
+GOLDENS = Path(__file__).parents[1] / "goldens" / "queries"
 
 Raw = dict[str, object]
 
@@ -121,3 +127,15 @@ def _coin() -> list[Question]:
 
 QUESTIONS = (*_both(USDM), *_both(COINM), *_linear(), *_coin())
 BY_NAME = {(question.venue.name, question.name): question for question in QUESTIONS}
+
+
+def golden_path(question: Question, profile: Profile) -> Path:
+    """Return where the answer in a profile is, if it differs from that in the first."""
+    return GOLDENS / question.venue.name / profile.name / f"{question.name}.json"
+
+
+def golden_answer(question: Question, profile: Profile) -> Any:
+    """Return the golden answer in a profile."""
+    own = golden_path(question, profile)
+    path = own if own.exists() else golden_path(question, P2026Q1)
+    return msgspec.json.decode(path.read_bytes())

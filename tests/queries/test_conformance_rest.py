@@ -1,21 +1,20 @@
 """Our answers beside documented example answers, and beside our own of before.
 
-An answer is alike when it has the same keys in the same order, the same JSON types, and as many
-decimals in every number that is text.  Our own goldens are whole answers of markets in which
+Our own goldens are whole answers of markets in which
 everything was told; `WRITE_GOLDENS=1` writes them anew.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from golden_questions import BY_NAME, QUESTIONS, Question
+from alike import shape
+from golden_questions import BY_NAME, GOLDENS, QUESTIONS, Question, golden_path
 from told_markets import told_plant
 
 from tickerplant.errors import RequestError
@@ -25,7 +24,6 @@ from tickerplant.queries import find_method
 from tickerplant.venue import USDM
 
 EXAMPLES = Path(__file__).parents[2].parent / "shared" / "protocol" / "examples"
-GOLDENS = Path(__file__).parents[1] / "goldens" / "queries"
 WRITES = "WRITE_GOLDENS" in os.environ
 
 ELSEWHERE = {
@@ -38,20 +36,7 @@ ELSEWHERE = {
 }
 """Example answers that no question has, each with the reason."""
 
-OTHER_DECIMALS = {
-    ("rest.ticker.24hr", "weightedAvgPrice"): "COIN-M captures have eight, the documented row one",
-    ("rest.basis", "futuresPrice"): "price decimals; the documented row has one",
-    ("rest.fundingInfo", "adjustedFundingRateCap"): "five where usual, eight where adjusted",
-    ("rest.fundingInfo", "adjustedFundingRateFloor"): "five where usual, eight where adjusted",
-    ("rest.insuranceBalance", "marginBalance"): "trailing zeros are cut",
-    ("rest.exchangeInfo", "minPrice"): "whole bounds have no decimals",
-    ("rest.exchangeInfo", "maxPrice"): "whole bounds have no decimals",
-    ("rest.exchangeInfo", "autoAssetExchange"): "differs from asset to asset",
-}
-"""Keys whose decimals differ, each with the reason."""
-
 OF_REQUESTS = frozenset({"id", "method", "params"})
-DECIMAL = re.compile(r"-?[0-9]+(?:\.([0-9]+))?")
 
 
 def manifest() -> list[dict[str, Any]]:
@@ -89,22 +74,6 @@ def answer(question: Question, profile: Profile) -> bytes:
     return msgspec.json.encode(question.query.answer(markets, question.raw))
 
 
-def shape(value: Any, name: str, key: str = "", order: list[str] | None = None) -> Any:
-    """Return what `value` is made of; a list of objects or of lists is like its first."""
-    match value:
-        case dict():
-            keys = order or list(value)
-            return [(each, shape(value[each], name, each)) for each in keys]
-        case [first, *_] if isinstance(first, dict | list):
-            return ["a list of", shape(first, name, key, order)]
-        case list():
-            return ["a list of", *(shape(part, name, key) for part in value)]
-        case str() if (decimal := DECIMAL.fullmatch(value)) and (name, key) not in OTHER_DECIMALS:
-            return f"text with {len(decimal[1] or '')} decimals"
-        case _:
-            return type(value).__name__
-
-
 @needs_examples
 @pytest.mark.parametrize(
     "row",
@@ -123,8 +92,7 @@ def test_an_answer_is_like_the_example(row: dict[str, Any]) -> None:
         theirs = theirs["result"]
     if row["file"].endswith("fundingInfo.current.json"):
         ours = [each for each in ours if each["updateTime"]]  # the example begins with such a row
-    name = question.name.removesuffix(".all").removeprefix("v2.")
-    assert shape(ours, name) == shape(theirs, name, order=row.get("wire_order"))
+    assert shape(ours, question.name) == shape(theirs, question.name, row.get("wire_order"))
 
 
 @needs_examples
@@ -173,10 +141,6 @@ def test_every_example_is_asked_for_or_answered_elsewhere() -> None:
     assert not left
     names = {named(row["file"])[1] for row in EXAMPLE_ROWS}
     assert set(ELSEWHERE) <= names, "no reason without an example"
-
-
-def golden_path(question: Question, profile: Profile) -> Path:
-    return GOLDENS / question.venue.name / profile.name / f"{question.name}.json"
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -22,7 +23,7 @@ from tickerplant.venue import COINM, USDM
 SHARE_DECIMALS = 4
 _WHOLE = int(10**SHARE_DECIMALS)
 
-Share = Callable[[Positioning], int]
+Share: TypeAlias = Callable[[Positioning], int]
 """Takes a positioning; returns which share is long, in integers of 10^-4."""
 
 
