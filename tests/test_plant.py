@@ -1,68 +1,96 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import (
+    BRACKETS,
+    BTCUSD_PERP,
     BTCUSDT,
+    DEFIUSDT,
     START_MS,
     Listener,
+    asset_index,
+    composite,
     hear,
+    liquidation,
     listen,
     mark,
+    name_of,
     open_plant,
     quote,
+    retail,
     snapshot,
     trade,
     update,
 )
 
-from tickerplant.events import BarClosed, Event, Trade
+from tickerplant.events import BarClosed, ContractChanged, Event, Trade
 from tickerplant.market.bars import DAY_MS, MINUTE_MS
 from tickerplant.profile import CURRENT
 from tickerplant.streams import CATALOGUE
 
 GAPS_MS = st.sampled_from([0, 0, 1, 99, 100, 250, 999, 3000, 59_999, 61_000])
+KINDS = (
+    *("trade", "quote", "depth", "retail", "mark", "pair mark", "liquidation"),
+    *("composite", "asset", "contract"),
+)
 EVENTS = st.lists(
-    st.tuples(GAPS_MS, st.sampled_from(["trade", "quote", "depth", "mark"]), st.integers(1, 9)),
+    st.tuples(GAPS_MS, st.sampled_from(KINDS), st.integers(1, 9)),
     max_size=25,
 )
-NAMES = [
-    row.pattern.name(
-        **{
-            part: choices[0] if choices else "btcusdt"
-            for part, choices in row.pattern.parts.items()
-        }
-    )
-    for row in CATALOGUE
-]
+LISTED = (BTCUSDT, DEFIUSDT, BTCUSD_PERP)
+
+
+def spoken_names() -> list[str]:
+    """Every stream that may be had on USDⓈ-M since the integration."""
+    plant = open_plant(LISTED, profile=CURRENT)
+    plant.publish(asset_index())
+    names = [name_of(plant, row, "usdm") for row in CATALOGUE]
+    return [name for name in names if name is not None]
+
+
+NAMES = spoken_names()
 
 
 def script(steps: Sequence[tuple[int, str, int]]) -> list[tuple[int, Event]]:
     """Events and their times, made of `steps`."""
     times = accumulate(gap_ms for gap_ms, _, _ in steps)
     events: list[tuple[int, Event]] = [(START_MS, snapshot(0, [(100, 1)], [(200, 1)]))]
-    last_id = 0
+    last_id = book_id = 0
     for number, ((_, kind, size), after_ms) in enumerate(zip(steps, times, strict=True)):
         time_ms = START_MS + after_ms
-        if kind == "trade":
-            events.append((time_ms, trade(number, time_ms, 100 + size, size, sold=size > 5)))
-        elif kind == "quote":
-            events.append((time_ms, quote(number, (90, size), (110, 1), time_ms)))
-        elif kind == "mark":
-            events.append((time_ms, mark(time_ms)))
-        else:
-            change = update(last_id, last_id + 2 * size, [(100 + size, size % 3)], [], time_ms)
+        last_id += 2 * size
+        if kind == "depth":
+            change = update(book_id, last_id, [(100 + size, size % 3)], [], time_ms)
             events.append((time_ms, change))
-            last_id += 2 * size
+            book_id = last_id
+        else:
+            events.append((time_ms, happening(kind, number, size, last_id, time_ms)))
     return events
+
+
+def happening(kind: str, number: int, size: int, last_id: int, time_ms: int) -> Event:
+    """An event of any kind but a change of the book."""
+    made: dict[str, Callable[[], Event]] = {
+        "trade": lambda: trade(number, time_ms, 100 + size, size, sold=size > 5),
+        "quote": lambda: quote(number, (90, size), (110, 1), time_ms),
+        "retail": lambda: retail(last_id, [(97 + size, size)], [(198 + size, size % 3)], time_ms),
+        "mark": lambda: mark(time_ms),
+        "pair mark": lambda: mark(time_ms, "BTCUSD_PERP"),
+        "liquidation": lambda: liquidation(time_ms, quantity=size),
+        "composite": lambda: composite(time_ms),
+        "asset": lambda: asset_index(("ADAUSD", "XRPUSD")[size % 2], time_ms),
+        "contract": lambda: ContractChanged("BTCUSDT", BTCUSDT, BRACKETS[: size % 3], time_ms),
+    }
+    return made[kind]()
 
 
 def heard(events: Sequence[tuple[int, Event]], stops: Sequence[int] = ()) -> list[bytes]:
     """The bytes that one subscriber of everything is sent, with stops of the clock between."""
-    plant = open_plant([BTCUSDT], profile=CURRENT)
+    plant = open_plant(LISTED, profile=CURRENT)
     listener = listen(plant, NAMES)
     plant.hubs["usdm"].set_combined(listener, True)
     end_ms = events[-1][0] + 7000
@@ -94,7 +122,7 @@ def test_time_in_many_small_steps_gives_the_same_bytes_as_in_few_large_ones(
 def test_events_are_stamped_with_the_time_at_which_they_are_told(
     steps: list[tuple[int, str, int]],
 ) -> None:
-    plant = open_plant([BTCUSDT])
+    plant = open_plant(LISTED, profile=CURRENT)
     listener = listen(plant, NAMES)
     for time_ms, event in script(steps):
         plant.advance(time_ms)
