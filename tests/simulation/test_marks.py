@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickerplant.events import FundingPaid
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.marks import Mark, funding_rate
 
@@ -59,6 +60,7 @@ def test_a_dated_contract_has_no_funding_and_is_marked_by_its_basis() -> None:
     mark = Mark(DATED, START_MS)
     event = mark.at(START_MS + 1000, 65_000.0, 655_000, 655_001, 600_000)
     assert (event.funding_rate, event.next_funding_time_ms) == (None, 0)
+    assert mark.paid is None
     assert event.mark_price / 1e8 == pytest.approx(65_500.05), "index plus the average basis"
 
 
@@ -72,3 +74,49 @@ def test_funding_times_are_at_0_8_and_16_hours_and_the_rate_then_counts() -> Non
     assert before.funding_rate is not None
     assert after.funding_rate is not None
     assert after.funding_rate == 10_000, "the average of the new interval begins anew: 0.01 %"
+
+
+def test_what_was_due_is_paid_at_the_funding_time_and_only_then() -> None:
+    midnight = START_MS // 86_400_000 * 86_400_000
+    mark = Mark(PERPETUAL, midnight + FUNDING_MS - 1500)
+    before = mark.at(midnight + FUNDING_MS - 1000, 65_000.0, 6_700_000, 6_700_010, 6_700_000)
+    assert mark.paid is None
+    struck = mark.at(midnight + FUNDING_MS, 65_000.0, 6_500_000, 6_500_010, 6_500_000)
+    assert mark.paid == FundingPaid(
+        symbol="BTCUSDT",
+        rate=before.funding_rate or 0,
+        mark_price=struck.mark_price,
+        time_ms=midnight + FUNDING_MS,
+    ), "the rate that was told last"
+    mark.at(midnight + FUNDING_MS + 1000, 65_000.0, 6_500_000, 6_500_010, 6_500_000)
+    assert mark.paid is None
+
+
+@pytest.mark.parametrize(("symbol", "interval_hours", "cap"), [("1000PEPEUSDT", 4, 3_000_000)])
+def test_a_contract_is_funded_at_its_own_times_up_to_its_own_cap(
+    symbol: str, interval_hours: int, cap: int
+) -> None:
+    (contract,) = instruments(START_MS, [symbol])
+    now_ms = START_MS // (interval_hours * HOUR_MS) * interval_hours * HOUR_MS
+    event = Mark(contract, now_ms).at(now_ms, 0.01, 150_000, 150_001, 150_000)
+    assert event.next_funding_time_ms == now_ms + interval_hours * HOUR_MS
+    assert event.funding_rate == cap, "half above the index is far beyond the cap"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(6_000_000, 7_000_000), min_size=1, max_size=90))
+def test_the_estimated_settlement_tends_to_the_average_of_the_last_hour(cents: list[int]) -> None:
+    delivery_ms = DATED.delivery_date_ms
+    mark = Mark(DATED, delivery_ms - 1000 * len(cents) - 500)
+    indices = [each / 100 for each in cents]
+    for left_s, index in zip(range(len(indices), 0, -1), indices, strict=True):
+        event = mark.at(delivery_ms - 1000 * left_s, index, 655_000, 655_001, 655_000)
+        done = indices[: len(indices) - left_s + 1]
+        expected = (sum(done) + index * (left_s - 1)) / len(indices)
+        assert event.estimated_settle_price / 1e8 == pytest.approx(expected, abs=2e-8)
+    assert event.estimated_settle_price == mark.settlement, "at last it is the settlement"
+
+
+def test_long_before_its_delivery_the_estimated_settlement_is_the_index() -> None:
+    event = Mark(DATED, START_MS).at(START_MS, 65_000.25, 655_000, 655_001, 655_000)
+    assert event.estimated_settle_price == event.index_price == 65_000_25 * 10**6

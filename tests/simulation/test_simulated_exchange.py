@@ -9,12 +9,17 @@ import pytest
 
 from tickerplant.errors import ConfigError
 from tickerplant.events import (
+    AssetIndex,
     BookSnapshot,
     BookTicker,
+    ContractChanged,
     DepthUpdate,
     Event,
+    IndexBasket,
     Liquidation,
     MarkPrice,
+    Positioning,
+    RetailUpdate,
     Trade,
 )
 from tickerplant.instrument import Instrument
@@ -44,9 +49,9 @@ def run(exchange: SimulatedExchange, seconds: float) -> list[Event]:
 def time_of(event: Event) -> int:
     if isinstance(event, Trade | Liquidation):
         return event.trade_time_ms
-    if isinstance(event, MarkPrice):
+    if isinstance(event, MarkPrice | Positioning | IndexBasket | AssetIndex):
         return event.time_ms
-    assert isinstance(event, DepthUpdate | BookTicker), f"{event} is not told by an exchange"
+    assert isinstance(event, DepthUpdate | BookTicker | RetailUpdate), f"why is {event} told?"
     return event.transaction_time_ms
 
 
@@ -57,7 +62,7 @@ def exchange() -> SimulatedExchange:
 
 @pytest.fixture(scope="module")
 def openings(exchange: SimulatedExchange) -> dict[str, tuple[BookSnapshot, MarkPrice]]:
-    return {symbol: exchange.opening(symbol) for symbol in SYMBOLS}
+    return {symbol: exchange.opening(symbol)[:2] for symbol in SYMBOLS}
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +185,25 @@ def test_mark_prices_strike_with_every_whole_second_for_every_symbol(events: lis
     assert Counter((mark.symbol, mark.time_ms) for mark in marks) == Counter(expected)
 
 
+def test_everything_that_is_known_of_a_contract_is_told_when_it_opens() -> None:
+    exchange = make()
+    for symbol in SYMBOLS:
+        events: tuple[Event, ...] = exchange.opening(symbol)
+        kinds = [type(event) for event in events]
+        expected = [BookSnapshot, MarkPrice, Positioning, IndexBasket, ContractChanged]
+        assert kinds[: len(expected)] == expected
+        (changed,) = (event for event in events if isinstance(event, ContractChanged))
+        assert changed.brackets, f"{symbol} opens with its brackets"
+        assert {event.symbol for event in events} == {symbol}
+
+
+def test_openings_are_let_go_when_trading_has_begun() -> None:
+    exchange = make(symbols=("BTCUSDT",))
+    run(exchange, 2)
+    with pytest.raises(KeyError):
+        exchange.opening("BTCUSDT")
+
+
 def test_books_open_full_and_apart(
     openings: dict[str, tuple[BookSnapshot, MarkPrice]],
 ) -> None:
@@ -219,7 +243,8 @@ def test_another_seed_gives_another_market(events: list[Event]) -> None:
 def test_a_leading_contract_does_the_same_whoever_else_is_listed(
     events: list[Event], alone: str
 ) -> None:
-    lonely = encoded(run(make(symbols=(alone,)), 20))
+    others = run(make(symbols=(alone,)), 20)
+    lonely = encoded([event for event in others if event.symbol == alone])
     assert lonely == encoded([event for event in events if event.symbol == alone])
 
 
@@ -253,7 +278,7 @@ def test_intensity_multiplies_the_orders() -> None:
 def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) -> None:
     exchange = make(symbols=("BTCUSDT",))
     assert not [each for each in run(exchange, 3) if isinstance(each, Liquidation)]
-    exchange._coins["BTC"].value.move(move)
+    exchange._floor.news.desks["BTC"].value.move(move)
     events = run(exchange, 25)
     forced = [event for event in events if isinstance(event, Liquidation)]
     assert len(forced) > 5, f"a move of {move:.0%} reaches many positions"
@@ -267,18 +292,6 @@ def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) ->
         taken = sum(each.quantity for each in trades if each.buyer_is_maker == (side == "SELL"))
         assert taken >= event.filled_quantity, "forced orders are trades in the book"
         assert (event.status == "FILLED") == (event.filled_quantity == event.quantity)
-
-
-def test_a_dated_contract_stops_at_its_delivery() -> None:
-    delivery_ms = 1_782_460_800_000
-    start_ms = delivery_ms - 5_000
-    listed = instruments(start_ms, ["BTCUSDT", "BTCUSD_260626"])
-    exchange = SimulatedExchange(listed, 1, start_ms)
-    late: list[Event] = []
-    while exchange.next_time_ms < delivery_ms + 5_000:
-        now_ms, batch = exchange.step()
-        late += batch if now_ms >= delivery_ms else []
-    assert {event.symbol for event in late} == {"BTCUSDT"}
 
 
 def test_settings_that_cannot_be_used_are_named() -> None:

@@ -22,9 +22,13 @@ def at(text: str) -> int:
 def test_the_standard_exchange_has_both_venues_and_dated_contracts() -> None:
     listed = instruments(at("2026-02-10"))
     perpetual = [each for each in listed if each.venue == USDM and each.perpetual]
+    tradfi = [each.symbol for each in perpetual if each.tradfi]
+    indices = [each.symbol for each in perpetual if each.underlying_type == "INDEX"]
     dated = [each.symbol for each in listed if each.venue == USDM and not each.perpetual]
     coin = [each.symbol for each in listed if each.venue == COINM]
-    assert len(perpetual) == 24, "24 USDⓈ-M perpetuals"
+    assert len(perpetual) == 28, "24 USDⓈ-M perpetuals on coins, three TradFi ones, an index"
+    assert tradfi == ["XAUUSDT", "TSLAUSDT", "NVDAUSDT"]
+    assert indices == ["DEFIUSDT"]
     assert dated == ["BTCUSDT_260327", "ETHUSDT_260327"]
     assert coin == [
         "BTCUSD_PERP",
@@ -34,6 +38,26 @@ def test_the_standard_exchange_has_both_venues_and_dated_contracts() -> None:
         "BTCUSD_260626",
         "ETHUSD_260327",
     ]
+
+
+def test_some_contracts_pay_funding_at_times_and_with_caps_of_their_own() -> None:
+    rows = {each.symbol: each for each in instruments(at("2026-02-10"))}
+    own = {
+        symbol: (each.funding_interval_hours, each.funding_cap)
+        for symbol, each in rows.items()
+        if (each.funding_interval_hours, each.funding_cap) != (8, 2_000_000)
+    }
+    assert own["XAUUSDT"] == own["SUIUSDT"] == (4, 2_000_000)
+    assert own["1000PEPEUSDT"] == (4, 3_000_000)
+    assert "BTCUSDT" not in own
+
+
+def test_shares_and_metals_have_contracts_of_their_own_type() -> None:
+    rows = {each.symbol: each for each in instruments(at("2026-02-10"))}
+    gold, share = rows["XAUUSDT"], rows["TSLAUSDT"]
+    assert (gold.contract_type, gold.underlying_type) == ("TRADIFI_PERPETUAL", "COMMODITY")
+    assert (share.contract_type, share.underlying_type) == ("TRADIFI_PERPETUAL", "EQUITY")
+    assert rows["BTCUSDT"].underlying_type == rows["BTCUSD_PERP"].underlying_type == "COIN"
 
 
 def test_rules_are_the_exchanges() -> None:

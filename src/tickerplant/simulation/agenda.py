@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Protocol, TypeAlias
 
 Action: TypeAlias = Callable[[int], None]
@@ -34,6 +34,11 @@ class Agenda:
         self._entered += 1
         entry = (self.now_ms + delay_ms, self._entered, place, action, argument)
         heappush(self._entries, entry)
+
+    def leave(self, place: Place) -> None:
+        """Let nothing of what was planned at `place` happen."""
+        self._entries[:] = [entry for entry in self._entries if entry[2] is not place]
+        heapify(self._entries)
 
     @property
     def next_time_ms(self) -> int:

@@ -15,7 +15,7 @@ DAY_MS = 86_400_000
 
 
 class Coin(Struct, frozen=True):
-    """A coin and the rules and temper of its main contract, `<name>USDT` perpetual."""
+    """A coin, or what is traded like one, and its main contract, `<name>USDT` perpetual."""
 
     name: str
     price: float
@@ -27,7 +27,7 @@ class Coin(Struct, frozen=True):
     daily_volatility: float
     """Standard deviation of the logarithm of a day's return."""
     beta: float
-    """Correlation with the factor that moves every coin."""
+    """Correlation with the factor that moves everything of its kind."""
     orders_per_s: float
     """Taker orders on an ordinary day."""
     order_usd: float
@@ -38,6 +38,11 @@ class Coin(Struct, frozen=True):
     sub_type: str = "Layer-1"
     listed_days: int = 0
     """Days between the listing of the first contracts and of this one."""
+    underlying_type: str = "COIN"
+    """What it is; things of one kind are moved by the same news."""
+    funding_interval_hours: int = 8
+    funding_cap: int = 2_000_000
+    """Largest amount of a funding rate of the contract, in integers of 10^-8."""
 
     @property
     def onboard_date_ms(self) -> int:
@@ -61,8 +66,14 @@ COINS = (
     Coin("BCH", 372.56, "0.01", 2, "0.001", 0.040, 0.74, 0.9, 260, 9_000, 20, "Payment", 84),
     Coin("UNI", 7.856, "0.0010", 4, "1", 0.046, 0.72, 0.8, 200, 12_000, 5, "DeFi", 357),
     Coin("NEAR", 5.436, "0.0010", 4, "1", 0.050, 0.78, 0.9, 200, 14_000, 5, "Layer-1", 384),
-    Coin("SUI", 0.9184, "0.000100", 6, "0.1", 0.054, 0.74, 1.2, 220, 15_000, 5, "Layer-1", 1317),
-    Coin("APT", 6.7345, "0.00100", 5, "0.1", 0.048, 0.76, 0.8, 180, 9_000, 5, "Layer-1", 1119),
+    Coin(
+        *("SUI", 0.9184, "0.000100", 6, "0.1", 0.054, 0.74, 1.2, 220, 15_000, 5, "Layer-1", 1317),
+        funding_interval_hours=4,
+    ),
+    Coin(
+        *("APT", 6.7345, "0.00100", 5, "0.1", 0.048, 0.76, 0.8, 180, 9_000, 5, "Layer-1", 1119),
+        funding_interval_hours=4,
+    ),
     Coin("FIL", 4.215, "0.001", 3, "0.1", 0.044, 0.78, 0.8, 180, 14_000, 5, "Storage", 386),
     Coin("ATOM", 6.204, "0.001", 3, "0.01", 0.038, 0.78, 0.7, 170, 13_000, 5, "Layer-1", 137),
     Coin("ETC", 22.814, "0.001", 3, "0.01", 0.040, 0.76, 0.8, 200, 8_000, 20, "PoW", 113),
@@ -70,12 +81,46 @@ COINS = (
     Coin("ARB", 0.7123, "0.000100", 6, "0.1", 0.048, 0.80, 0.9, 180, 15_000, 5, "Layer-2", 1275),
     Coin("OP", 1.6938, "0.0001000", 7, "0.1", 0.050, 0.80, 0.8, 180, 11_000, 5, "Layer-2", 980),
     Coin(
-        "1000PEPE", 0.0113942, "0.0000010", 7, "1", 0.062, 0.72, 1.6, 240, 18_000, 5, "Meme", 1318
+        *("1000PEPE", 0.0113942, "0.0000010", 7, "1", 0.062, 0.72, 1.6, 240, 18_000, 5, "Meme"),
+        listed_days=1318,
+        funding_interval_hours=4,
+        funding_cap=3_000_000,
     ),
 )
 """In the order of listing: the first rows are the busiest coins."""
 
-BY_NAME = {coin.name: coin for coin in COINS}
+TRADFI = (
+    Coin(
+        *("XAU", 4_312.55, "0.01", 2, "0.001", 0.011, 0.5, 0.9, 420, 60_000, 5, "TradFi", 2_267),
+        underlying_type="COMMODITY",
+        funding_interval_hours=4,
+    ),
+    Coin(
+        *("TSLA", 402.35, "0.01", 2, "0.01", 0.032, 0.6, 0.6, 260, 14_000, 5, "TradFi", 2_316),
+        underlying_type="EQUITY",
+    ),
+    Coin(
+        *("NVDA", 184.72, "0.01", 2, "0.01", 0.026, 0.7, 0.5, 260, 14_000, 5, "TradFi", 2_330),
+        underlying_type="EQUITY",
+    ),
+)
+"""Metals and shares, which have perpetual contracts with trading sessions."""
+
+INDEX = Coin(
+    *("DEFI", 812.4, "0.1", 1, "0.001", 0.036, 0.95, 0.4, 160, 5_000, 5, "Index", 340),
+    underlying_type="INDEX",
+)
+"""A composite index, which is traded like a coin."""
+INDEX_SHARES = (("AAVE", 0.26), ("LINK", 0.24), ("UNI", 0.22), ("AVAX", 0.18), ("NEAR", 0.10))
+"""The coins in it, and what part of it they are at the start of a simulation."""
+
+BY_NAME = {coin.name: coin for coin in (*COINS, *TRADFI, INDEX)}
+
+
+def coin_named(name: str) -> Coin:
+    """Return the coin called `name`: its row, or one made up from the name."""
+    return BY_NAME.get(name) or invented(name)
+
 
 _SYLLABLES = (
     "ze",

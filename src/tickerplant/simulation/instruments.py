@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from msgspec import structs
+
 from tickerplant.errors import ConfigError
 from tickerplant.instrument import (
     PERPETUAL_DELIVERY_MS,
+    TRADIFI_PERPETUAL,
     Instrument,
     Scale,
     coin_contract_size,
     decimal_units,
 )
 from tickerplant.quarters import deliveries_ms, delivery_code
-from tickerplant.simulation.coins import BY_NAME, COINS, Coin, invented_coins
+from tickerplant.simulation.coins import BY_NAME, COINS, INDEX, TRADFI, Coin, invented_coins
 from tickerplant.venue import COINM, USDM
 
 DATED_USDM = ("BTC", "ETH")
@@ -73,20 +76,47 @@ def _standard(start_ms: int) -> list[Instrument]:
         *_dated_usdm(start_ms),
         *(_perpetual_coinm(BY_NAME[name], start_ms) for name in PERPETUAL_COINM),
         *_dated_coinm(start_ms),
+        *(_perpetual_usdm(coin, start_ms) for coin in (INDEX, *TRADFI)),
     ]
 
 
-def _perpetual_usdm(coin: Coin, start_ms: int) -> Instrument:
-    return _usdm(
+def new_perpetual(coin: Coin, onboard_date_ms: int) -> Instrument:
+    """Return the perpetual contract of a coin that is going to be listed at `onboard_date_ms`."""
+    tradfi = coin in TRADFI
+    contract = _usdm(
         coin,
         symbol=f"{coin.name}USDT",
-        contract_type="PERPETUAL",
-        onboard_date_ms=min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS),
+        contract_type=TRADIFI_PERPETUAL if tradfi else "PERPETUAL",
+        onboard_date_ms=onboard_date_ms,
         delivery_date_ms=PERPETUAL_DELIVERY_MS,
         price_decimals=coin.price_decimals,
         min_notional=coin.min_notional,
         sub_types=(coin.sub_type,),
     )
+    return structs.replace(
+        contract,
+        underlying_type=coin.underlying_type,
+        funding_interval_hours=coin.funding_interval_hours,
+        funding_cap=coin.funding_cap,
+    )
+
+
+def new_dated(
+    before: Instrument, contract_type: str, onboard_date_ms: int, delivery_date_ms: int
+) -> Instrument:
+    """Return the dated contract that follows the contract `before` of the same pair."""
+    return structs.replace(
+        before,
+        symbol=f"{before.pair}_{delivery_code(delivery_date_ms)}",
+        contract_type=contract_type,
+        onboard_date_ms=onboard_date_ms,
+        delivery_date_ms=delivery_date_ms,
+        status="TRADING",
+    )
+
+
+def _perpetual_usdm(coin: Coin, start_ms: int) -> Instrument:
+    return new_perpetual(coin, min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS))
 
 
 def _dated_usdm(start_ms: int) -> Iterator[Instrument]:

@@ -3,31 +3,33 @@
 Perpetual: the median of price 1 (index with the funding still to come), price 2 (index plus the
 average basis of the last 30 seconds) and the contract's last price.  Dated: price 2.
 Funding: average premium since the last funding time, plus the interest rate moved towards it by at
-most 0.05 %, per 8 hours.
+most 0.05 %, per 8 hours.  Settlement: the average index of the last hour before a delivery.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from tickerplant.events import MarkPrice
+from tickerplant.events import FundingPaid, MarkPrice
 from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.market.figures import nearest
 
 BASIS_SAMPLES = 30
 HOUR_MS = 3_600_000
 INTEREST_RATE = 0.0001
 """Per eight hours."""
 CLAMP = 0.0005
-FUNDING_CAP = 0.02
 FIRST_FUNDING_RATE = 0.0001
+SETTLEMENT_MS = HOUR_MS
+"""Dated contracts are settled at the average index of this time before their delivery."""
 _ONE = 10**RATE_DECIMALS
 
 
-def funding_rate(average_premium: float, interval_hours: int) -> float:
-    """Return the rate per interval for an average premium."""
+def funding_rate(average_premium: float, interval_hours: int, cap: float = 0.02) -> float:
+    """Return the rate per interval for an average premium; its amount is at most `cap`."""
     step = min(max(INTEREST_RATE - average_premium, -CLAMP), CLAMP)
     rate = (average_premium + step) / (8 / interval_hours)
-    return min(max(rate, -FUNDING_CAP), FUNDING_CAP)
+    return min(max(rate, -cap), cap)
 
 
 class Mark:
@@ -39,10 +41,19 @@ class Mark:
         self._basis: deque[float] = deque(maxlen=BASIS_SAMPLES)
         self._interval_ms = instrument.funding_interval_hours * HOUR_MS
         self._next_funding_ms = (now_ms // self._interval_ms + 1) * self._interval_ms
+        self._cap = instrument.funding_cap / _ONE
         self._last_rate = FIRST_FUNDING_RATE
         # The interval that is running began before the simulation: as if at an even premium.
         self._premium_count = max((now_ms - (self._next_funding_ms - self._interval_ms)) // 1000, 0)
         self._premium_sum = 0.0
+        self._settle_sum, self._settle_count = 0, 0
+        self.paid: FundingPaid | None = None
+        """What was paid at the second told last, if that was a funding time."""
+
+    @property
+    def settlement(self) -> int:
+        """Average index of the last hour, as far as it was told, in integers of 10^-8."""
+        return nearest(self._settle_sum, max(self._settle_count, 1))
 
     def at(self, now_ms: int, index: float, bid: int, ask: int, last: int) -> MarkPrice:
         """Return the mark price of the second `now_ms` and remember what it is averaged from."""
@@ -50,8 +61,9 @@ class Mark:
         self._basis.append((bid_price + ask_price) / 2 - index)
         price_2 = index + sum(self._basis) / len(self._basis)
         if not self._instrument.perpetual:
-            return self._event(now_ms, price_2, index, None, 0)
-        if now_ms >= self._next_funding_ms:
+            return self._dated(now_ms, price_2, index)
+        funded = now_ms >= self._next_funding_ms
+        if funded:
             self._last_rate = self._rate()
             self._next_funding_ms += self._interval_ms
             self._premium_sum, self._premium_count = 0.0, 0
@@ -60,22 +72,44 @@ class Mark:
         self._premium_count += 1
         left = (self._next_funding_ms - now_ms) / self._interval_ms
         price_1 = index * (1 + self._last_rate * left)
-        mark = sorted((price_1, price_2, last / self._unit))[1]
-        return self._event(now_ms, mark, index, round(self._rate() * _ONE), self._next_funding_ms)
+        mark = round(sorted((price_1, price_2, last / self._unit))[1] * _ONE)
+        self.paid = None
+        if funded:
+            rate = round(self._last_rate * _ONE)
+            self.paid = FundingPaid(self._instrument.symbol, rate, mark, now_ms)
+        return MarkPrice(
+            symbol=self._instrument.symbol,
+            mark_price=mark,
+            index_price=round(index * _ONE),
+            estimated_settle_price=round(index * _ONE),
+            funding_rate=round(self._rate() * _ONE),
+            next_funding_time_ms=self._next_funding_ms,
+            time_ms=now_ms,
+        )
 
     def _rate(self) -> float:
         average = self._premium_sum / max(self._premium_count, 1)
-        return funding_rate(average, self._instrument.funding_interval_hours)
+        return funding_rate(average, self._instrument.funding_interval_hours, self._cap)
 
-    def _event(
-        self, now_ms: int, mark: float, index: float, rate: int | None, funding_ms: int
-    ) -> MarkPrice:
+    def _dated(self, now_ms: int, mark: float, index: float) -> MarkPrice:
+        """Return the mark price of a dated contract.
+
+        In the last hour the estimated settlement is what the average will be if the index stays.
+        """
+        index_price = estimate = round(index * _ONE)
+        left_ms = self._instrument.delivery_date_ms - now_ms
+        if left_ms <= SETTLEMENT_MS:
+            self._settle_sum += index_price
+            self._settle_count += 1
+            to_come = max(left_ms // 1000 - 1, 0)
+            whole = self._settle_sum + to_come * index_price
+            estimate = nearest(whole, self._settle_count + to_come)
         return MarkPrice(
             symbol=self._instrument.symbol,
             mark_price=round(mark * _ONE),
-            index_price=round(index * _ONE),
-            estimated_settle_price=round(index * _ONE),
-            funding_rate=rate,
-            next_funding_time_ms=funding_ms,
+            index_price=index_price,
+            estimated_settle_price=estimate,
+            funding_rate=None,
+            next_funding_time_ms=0,
             time_ms=now_ms,
         )

@@ -15,12 +15,14 @@ REST_S = 0.01
 
 
 def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
-    """Give every market of `plant` its past, its opening book and its first mark price."""
+    """Give every market of `plant` its past and all that is told when it opens."""
     for instrument in exchange.instruments:
         symbol = instrument.symbol
         plant.markets[symbol].look_back(exchange.past(symbol))
         for event in exchange.opening(symbol):
             plant.publish(event)
+    for event in exchange.opening_of_venues():
+        plant.publish(event)
 
 
 class SimulatedSource:

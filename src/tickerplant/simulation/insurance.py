@@ -1,0 +1,63 @@
+"""The insurance funds of USDⓈ-M: what forced orders leave over, and what they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tickerplant.events import InsuranceFund, Liquidation
+from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.simulation.coins import COINS
+from tickerplant.venue import USDM
+
+MAJOR = frozenset(coin.name for coin in COINS[:6])
+"""The coins whose contracts share the largest fund."""
+FUNDS = ("major", "other", "tradfi")
+_ONE = int(10**RATE_DECIMALS)
+FIRST_BALANCES = {
+    "major": (("USDT", 793_930_579 * _ONE), ("USDC", 41_206_318 * _ONE)),
+    "other": (("USDT", 322_417_905 * _ONE),),
+    "tradfi": (("USDT", 18_650_244 * _ONE),),
+}
+INTERVAL_MS = 300_000
+"""Balances are told once in this time."""
+
+
+class InsuranceFunds:
+    """The funds and what is in them."""
+
+    def __init__(self) -> None:
+        self._balances = {fund: dict(first) for fund, first in FIRST_BALANCES.items()}
+
+    def take_in(self, forced: Liquidation, instrument: Instrument) -> None:
+        """Let a fund have what a forced order got better than its price, that of bankruptcy."""
+        if instrument.venue is not USDM:
+            return
+        better = forced.average_price - forced.price
+        if forced.side == "BUY":
+            better = -better
+        scale = instrument.price.decimals + instrument.quantity.decimals
+        gain = max(better, 0) * forced.filled_quantity * _ONE // int(10**scale)
+        self._balances[_fund(instrument)]["USDT"] += gain
+
+    def at(self, listed: Iterable[Instrument], now_ms: int) -> list[InsuranceFund]:
+        """Return the funds that any of the contracts has."""
+        sharing: dict[str, list[str]] = {}
+        for instrument in listed:
+            if instrument.venue is USDM:
+                sharing.setdefault(_fund(instrument), []).append(instrument.symbol)
+        return [
+            InsuranceFund(
+                symbol=sharing[fund][0],
+                symbols=tuple(sharing[fund]),
+                balances=tuple(self._balances[fund].items()),
+                time_ms=now_ms,
+            )
+            for fund in FUNDS
+            if fund in sharing
+        ]
+
+
+def _fund(instrument: Instrument) -> str:
+    if instrument.tradfi:
+        return "tradfi"
+    return "major" if instrument.base_asset in MAJOR else "other"

@@ -1,0 +1,181 @@
+"""The calendar of contracts: deliveries, listings, delistings, and changes of their brackets.
+
+Dated contracts are delivered at the end of their quarter, and others take their place.  If wanted,
+perpetual contracts of new coins are listed now and then, and the oldest of them delisted.  All of
+it happens at whole seconds, after the mark prices of that second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from random import Random
+from typing import Protocol, TypeAlias
+
+from msgspec import structs
+
+from tickerplant.instrument import Instrument
+from tickerplant.market.bars import HOUR_MS, MINUTE_MS
+from tickerplant.quarters import deliveries_ms
+from tickerplant.simulation.coins import Coin, invented_coins
+from tickerplant.simulation.instruments import new_dated, new_perpetual
+
+SETTLING_MS = 10_000
+"""Time from the delivery of a contract to its settlement."""
+BRACKETS_MS = 2 * MINUTE_MS
+"""Some contract's brackets change once in this time."""
+BRACKET_SCALES = (0.5, 0.8, 1.0, 1.25, 2.0)
+"""What the notionals of brackets are multiplied by."""
+ANNOUNCED_MS = 5 * MINUTE_MS
+"""Time from an announcement, of a listing or a delisting, to the event."""
+FIRST_LISTING_MS = 10 * MINUTE_MS
+"""The first new contract starts trading about so long after the start."""
+LISTING_MS = 2 * HOUR_MS
+"""A further contract is listed once in this time."""
+LISTED_AT_MOST = 3
+"""New contracts that are listed at a time; one more, and the oldest is delisted."""
+CLOSING_MS = 2 * MINUTE_MS
+"""Time from the end of trading of a delisted contract to its end."""
+QUARTERS = ("CURRENT_QUARTER", "NEXT_QUARTER")
+DELIVERING = " DELIVERING"
+"""What follows the type of a contract between its delivery and its settlement."""
+
+Planned: TypeAlias = Callable[[int], None]
+
+
+class Floor(Protocol):
+    """Where contracts are listed, traded and settled."""
+
+    @property
+    def traded(self) -> Sequence[Instrument]:
+        """The contracts that are traded now."""
+        ...
+
+    def plan(self, time_ms: int, action: Planned) -> None:
+        """Let `action(time_ms)` happen at a whole second."""
+        ...
+
+    def announce(self, instrument: Instrument) -> None:
+        """Tell that a contract is going to be listed."""
+        ...
+
+    def open(self, instrument: Instrument) -> None:
+        """Tell that a contract is traded from now on, and with which book it opens."""
+        ...
+
+    def change(self, instrument: Instrument) -> None:
+        """Tell that a contract that is traded has changed."""
+        ...
+
+    def change_brackets(self, symbol: str, scale: float) -> None:
+        """Change the brackets of a contract that is traded."""
+        ...
+
+    def stop(self, instrument: Instrument) -> int:
+        """End the trading of a contract, tell how it is now, and return its settlement price."""
+        ...
+
+    def deliver(self, instrument: Instrument, price: int) -> None:
+        """Tell the settlement price of a contract that was stopped, and that it is delivered."""
+        ...
+
+    def close(self, instrument: Instrument) -> None:
+        """Tell that a contract that was stopped is gone."""
+        ...
+
+
+class Calendar:
+    """What becomes of the contracts of an exchange.
+
+    Args:
+        floor: Where it happens.
+        seed: Decides whose brackets change.
+        start_ms: When it begins.
+        listings: Whether new coins are listed.
+    """
+
+    def __init__(self, floor: Floor, seed: int, start_ms: int, *, listings: bool) -> None:
+        self._floor = floor
+        self._random = Random(f"{seed} brackets")
+        self._scales: dict[str, float] = {}
+        self._coins = _new_coins({each.base_asset for each in floor.traded})
+        self._listed: list[Instrument] = []
+        floor.plan(deliveries_ms(start_ms)[2], self._quarter)
+        floor.plan(_next_minute(start_ms + BRACKETS_MS // 2), self._rebracket)
+        if listings:
+            first_ms = _next_minute(start_ms + FIRST_LISTING_MS - ANNOUNCED_MS)
+            floor.plan(first_ms, self._announce)
+
+    # The end of a quarter
+
+    def _quarter(self, now_ms: int) -> None:
+        """Deliver what is due, and let the later contracts of each pair move up."""
+        _, _, current_ms, next_ms = deliveries_ms(now_ms)
+        dated = [each for each in self._floor.traded if each.contract_type in QUARTERS]
+        due = [each for each in dated if each.delivery_date_ms == now_ms]
+        later = [each for each in dated if each.contract_type == QUARTERS[1] and each not in due]
+        for instrument in due:
+            self._deliver(instrument, now_ms)
+        for instrument in later:
+            self._floor.change(structs.replace(instrument, contract_type=QUARTERS[0]))
+        waiting = {each.pair for each in later}
+        for instrument in due:
+            following = instrument.pair in waiting
+            delivery_ms = next_ms if following else current_ms
+            contract = new_dated(instrument, QUARTERS[following], now_ms, delivery_ms)
+            self._floor.open(contract)
+        self._floor.plan(current_ms, self._quarter)
+
+    def _deliver(self, instrument: Instrument, now_ms: int) -> None:
+        stopped = structs.replace(
+            instrument,
+            status="DELIVERING",
+            contract_type=instrument.contract_type + DELIVERING,
+        )
+        price = self._floor.stop(stopped)
+        delivered = structs.replace(stopped, status="DELIVERED")
+        self._floor.plan(now_ms + SETTLING_MS, lambda _: self._floor.deliver(delivered, price))
+
+    # Brackets
+
+    def _rebracket(self, now_ms: int) -> None:
+        """Change the brackets of one contract."""
+        symbol = self._random.choice(self._floor.traded).symbol
+        before = self._scales.get(symbol, 1.0)
+        scale = self._random.choice([each for each in BRACKET_SCALES if each != before])
+        self._scales[symbol] = scale
+        self._floor.change_brackets(symbol, scale)
+        self._floor.plan(now_ms + BRACKETS_MS, self._rebracket)
+
+    # New coins
+
+    def _announce(self, now_ms: int) -> None:
+        """Announce the contract of a new coin, and the end of the oldest one."""
+        onboard_ms = now_ms + ANNOUNCED_MS
+        instrument = new_perpetual(next(self._coins), onboard_ms)
+        self._floor.announce(structs.replace(instrument, status="PENDING_TRADING"))
+        self._floor.plan(onboard_ms, partial(self._open, instrument))
+        if len(self._listed) == LISTED_AT_MOST:
+            oldest = structs.replace(self._listed.pop(0), delivery_date_ms=onboard_ms)
+            self._floor.change(oldest)
+            self._floor.plan(onboard_ms, partial(self._delist, oldest))
+        self._floor.plan(now_ms + LISTING_MS, self._announce)
+
+    def _open(self, instrument: Instrument, _: int) -> None:
+        self._listed.append(instrument)
+        self._floor.open(instrument)
+
+    def _delist(self, instrument: Instrument, now_ms: int) -> None:
+        settling = structs.replace(instrument, status="SETTLING")
+        self._floor.stop(settling)
+        self._scales.pop(instrument.symbol, None)
+        closed = structs.replace(settling, status="CLOSE")
+        self._floor.plan(now_ms + CLOSING_MS, lambda _: self._floor.close(closed))
+
+
+def _new_coins(known: set[str]) -> Iterator[Coin]:
+    return (coin for coin in invented_coins() if coin.name not in known)
+
+
+def _next_minute(time_ms: int) -> int:
+    return -(-time_ms // MINUTE_MS) * MINUTE_MS

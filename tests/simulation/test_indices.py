@@ -1,0 +1,104 @@
+"""Composite indices, and those of margin assets."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickerplant.events import CompositeIndex, MarkPrice
+from tickerplant.simulation.coins import BY_NAME
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.indices import (
+    COIN_BUFFERS,
+    AssetIndices,
+    Composite,
+    asset_index,
+    index_weights,
+)
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.value import CoinValue
+
+START_MS = 1_780_000_000_250
+ONE = 10**8
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(1e-4, 1e5), min_size=5, max_size=5))
+def test_a_composite_index_is_the_sum_of_its_parts(prices: list[float]) -> None:
+    parts = [
+        (name, weight, CoinValue(price, 0.04, 0.8))
+        for (name, weight), price in zip(index_weights(), prices, strict=True)
+    ]
+    told = Composite("DEFIUSDT", parts).at(START_MS)
+    worths = [part.weight_in_quantity * part.index_price for part in told.parts]
+    assert abs(told.price * ONE - sum(worths)) <= ONE // 2, "to the nearest 10^-8"
+    assert sum(part.weight_in_percentage for part in told.parts) == ONE
+    for part, worth in zip(told.parts, worths, strict=True):
+        assert part.weight_in_percentage == pytest.approx(worth * ONE / sum(worths), abs=3)
+
+
+def test_the_contract_on_a_composite_index_is_marked_by_it_and_follows_it() -> None:
+    listed = instruments(START_MS, ["DEFIUSDT", "UNIUSDT"])
+    exchange = SimulatedExchange(listed, 5, START_MS)
+    composites: dict[int, int] = {}
+    marks: dict[int, MarkPrice] = {}
+    while exchange.next_time_ms < START_MS + 60_000:
+        for event in exchange.step()[1]:
+            if isinstance(event, CompositeIndex):
+                composites[event.time_ms] = event.price
+            elif isinstance(event, MarkPrice) and event.symbol == "DEFIUSDT":
+                assert event.time_ms in composites, "the index is told first"
+                marks[event.time_ms] = event
+    assert len(marks) == 60
+    assert {time_ms: mark.index_price for time_ms, mark in marks.items()} == composites
+    assert len(set(composites.values())) > 30, "coins that are not listed move it too"
+    for mark in marks.values():
+        assert mark.mark_price == pytest.approx(mark.index_price, rel=3e-3)
+
+
+def test_a_move_of_the_parts_takes_the_contract_along() -> None:
+    exchange = SimulatedExchange(instruments(START_MS, ["DEFIUSDT"]), 5, START_MS)
+    desks = exchange._floor.news.desks
+    before = desks["DEFI"].value.price
+    for name, _ in index_weights():
+        desks[name].value.move(0.05)
+    while exchange.next_time_ms < START_MS + 20_000:
+        exchange.step()
+    best = exchange._listings["DEFIUSDT"].pit.engine.bids.best
+    assert best is not None
+    assert best[0] / 10 == pytest.approx(before * 1.051, rel=0.01)
+
+
+@settings(max_examples=100)
+@given(st.integers(1, 10**13), st.integers(0, ONE // 2), st.integers(0, ONE // 4))
+def test_rates_of_an_asset_are_its_index_less_and_plus_the_buffers(
+    index: int, buffer: int, automatic: int
+) -> None:
+    told = asset_index("ADA", index, buffer, automatic, START_MS)
+    assert told.symbol == "ADAUSD"
+    for rate, factor in (
+        (told.bid_rate, ONE - told.bid_buffer),
+        (told.ask_rate, ONE + told.ask_buffer),
+        (told.auto_exchange_bid_rate, ONE - told.auto_exchange_bid_buffer),
+        (told.auto_exchange_ask_rate, ONE + told.auto_exchange_ask_buffer),
+    ):
+        assert abs(rate * ONE - index * factor) <= ONE // 2
+
+
+def test_the_rates_of_a_stable_asset_round_as_the_exchange_rounds_them() -> None:
+    told = asset_index("USDT", 99_990_000, 10_000, 5_000, START_MS)
+    assert (told.bid_rate, told.ask_rate) == (99_980_001, 99_999_999)
+    assert (told.auto_exchange_bid_rate, told.auto_exchange_ask_rate) == (99_985_000, 99_995_000)
+
+
+def test_margin_assets_are_coins_and_stable_ones() -> None:
+    values = {name: CoinValue(BY_NAME[name].price, 0.03, 0.8) for name, _, _ in COIN_BUFFERS}
+    indices = AssetIndices(values, Random(1))
+    for second in range(100):
+        rows = {row.symbol: row for row in indices.at(1000 * second)}
+        assert rows["BTCUSD"].index == round(values["BTC"].index * ONE)
+        for name in ("USDTUSD", "USDCUSD"):
+            assert abs(rows[name].index - ONE) < 100_000, "within a tenth of a per cent"

@@ -1,0 +1,62 @@
+"""The insurance funds."""
+
+from __future__ import annotations
+
+from tickerplant.events import InsuranceFund, Liquidation
+from tickerplant.plant import Plant
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.insurance import InsuranceFunds
+from tickerplant.sources.simulated import open_market
+
+START_MS = 1_780_000_000_250
+LISTED = {each.symbol: each for each in instruments(START_MS)}
+
+
+def forced(symbol: str, side: str, quantity: int, price: int, average: int) -> Liquidation:
+    return Liquidation(
+        symbol, side, quantity, price, average, "FILLED", quantity, quantity, START_MS
+    )
+
+
+def balances(funds: InsuranceFunds) -> dict[str, int]:
+    """Each fund's USDT, by its first contract."""
+    return {each.symbol: dict(each.balances)["USDT"] for each in funds.at(LISTED.values(), 0)}
+
+
+def test_every_contract_of_usdm_has_one_fund() -> None:
+    told = InsuranceFunds().at(LISTED.values(), START_MS)
+    assert [fund.symbol for fund in told] == ["BTCUSDT", "ADAUSDT", "XAUUSDT"]
+    shared = [symbol for fund in told for symbol in fund.symbols]
+    assert len(shared) == len(set(shared))
+    assert set(shared) == {symbol for symbol in LISTED if "USDT" in symbol}
+    assert all(fund.symbol == fund.symbols[0] for fund in told)
+
+
+def test_a_fund_has_what_a_forced_order_got_better_than_bankruptcy() -> None:
+    funds = InsuranceFunds()
+    before = balances(funds)
+    # 0.005 BTC sold 12.30 USDT better, 0.010 bought 1.00 better.
+    funds.take_in(forced("BTCUSDT", "SELL", 5, 6_500_000, 6_501_230), LISTED["BTCUSDT"])
+    funds.take_in(forced("BTCUSDT", "BUY", 10, 6_500_000, 6_499_900), LISTED["BTCUSDT"])
+    funds.take_in(forced("TSLAUSDT", "SELL", 100, 40_000, 40_000), LISTED["TSLAUSDT"])
+    funds.take_in(forced("BTCUSD_PERP", "SELL", 5, 650_000, 650_900), LISTED["BTCUSD_PERP"])
+    after = balances(funds)
+    gained = {symbol: after[symbol] - before[symbol] for symbol in after}
+    assert gained == {"BTCUSDT": 7_150_000, "ADAUSDT": 0, "XAUUSDT": 0}, "0.0715 USDT"
+
+
+def test_funds_are_told_every_five_minutes_and_grow_with_forced_orders() -> None:
+    start_ms = START_MS // 300_000 * 300_000 + 300_000 - 30_000
+    listed = instruments(start_ms, ["BTCUSDT", "BTCUSD_PERP"])
+    exchange = SimulatedExchange(listed, 3, start_ms)
+    plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    (before,) = plant.venues["usdm"].insurance_funds.values()
+    exchange._floor.news.desks["BTC"].value.move(-0.04)
+    told = []
+    while exchange.next_time_ms < start_ms + 40_000:
+        told += [event for event in exchange.step()[1] if isinstance(event, InsuranceFund)]
+    (after,) = told
+    assert (after.symbols, after.time_ms) == (("BTCUSDT",), start_ms + 30_000)
+    assert dict(after.balances)["USDT"] > dict(before.balances)["USDT"]

@@ -1,0 +1,357 @@
+"""Contracts come and go: the end of a quarter, new coins, changed brackets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from msgspec import structs
+
+from tickerplant.events import (
+    BookSnapshot,
+    ContractChanged,
+    Delivered,
+    DepthUpdate,
+    Event,
+    FundingPaid,
+    MarkPrice,
+    Trade,
+)
+from tickerplant.instrument import Instrument
+from tickerplant.market.market import Market
+from tickerplant.plant import Plant
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.listings import Calendar, Planned
+from tickerplant.sources.simulated import open_market
+
+DELIVERY_MS = 1_782_460_800_000
+"""2026-06-26 08:00 UTC."""
+HOUR_MS = 3_600_000
+QUARTERS = ("BTCUSDT_260626", "BTCUSD_260626", "BTCUSD_260925")
+
+
+def batches(
+    exchange: SimulatedExchange, plant: Plant, until_ms: int
+) -> Iterator[tuple[int, list[Event]]]:
+    """Play the exchange on the plant; yield what was told, after the plant has heard it."""
+    while exchange.next_time_ms <= until_ms:
+        now_ms, events = exchange.step()
+        plant.advance(now_ms)
+        for event in events:
+            plant.publish(event)
+        yield now_ms, events
+
+
+def play(exchange: SimulatedExchange, plant: Plant, until_ms: int) -> list[Event]:
+    return [event for _, events in batches(exchange, plant, until_ms) for event in events]
+
+
+def opened(
+    symbols: tuple[str, ...],
+    start_ms: int,
+    *,
+    listings: bool = False,
+    intensity: float = 1.0,
+) -> tuple[SimulatedExchange, Plant]:
+    listed = instruments(start_ms, symbols)
+    exchange = SimulatedExchange(listed, 7, start_ms, intensity, listings=listings)
+    plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    return exchange, plant
+
+
+def of_type(plant: Plant, venue: str, pair: str, contract_type: str) -> str | None:
+    market = plant.venues[venue].contract(pair, contract_type)
+    return None if market is None else market.symbol
+
+
+def changes(events: list[Event], symbol: str) -> list[tuple[str, str]]:
+    return [
+        (event.instrument.status, event.instrument.contract_type)
+        for event in events
+        if isinstance(event, ContractChanged) and event.symbol == symbol and not event.brackets
+    ]
+
+
+@pytest.fixture(scope="module")
+def rolled() -> tuple[Plant, list[Event], SimulatedExchange]:
+    """Two minutes around the end of a quarter."""
+    exchange, plant = opened(QUARTERS, DELIVERY_MS - 45_000)
+    events = play(exchange, plant, DELIVERY_MS + 75_000)
+    return plant, events, exchange
+
+
+def test_a_delivered_contract_is_told_step_by_step_and_then_no_more(
+    rolled: tuple[Plant, list[Event], SimulatedExchange],
+) -> None:
+    _, events, _ = rolled
+    for symbol in QUARTERS[:2]:
+        own = [event for event in events if event.symbol == symbol]
+        first = next(at for at, event in enumerate(own) if isinstance(event, ContractChanged))
+        assert any(isinstance(event, DepthUpdate) for event in own[:first]), "it was traded"
+        assert [type(event) for event in own[first:]] == [
+            ContractChanged,
+            Delivered,
+            ContractChanged,
+        ]
+        assert changes(own, symbol) == [
+            ("DELIVERING", "CURRENT_QUARTER DELIVERING"),
+            ("DELIVERED", "CURRENT_QUARTER DELIVERING"),
+        ]
+
+
+def test_a_contract_is_settled_at_the_average_index_which_its_estimate_tended_to(
+    rolled: tuple[Plant, list[Event], SimulatedExchange],
+) -> None:
+    plant, events, _ = rolled
+    for symbol, venue, pair in (
+        ("BTCUSDT_260626", "usdm", "BTCUSDT"),
+        ("BTCUSD_260626", "coinm", "BTCUSD"),
+    ):
+        marks = [each for each in events if isinstance(each, MarkPrice) and each.symbol == symbol]
+        (delivered,) = plant.venues[venue].deliveries[pair]
+        assert (delivered.symbol, delivered.pair) == (symbol, pair)
+        assert marks[-1].time_ms == DELIVERY_MS - 1000
+        assert delivered.price == marks[-1].estimated_settle_price
+        indices = [mark.index_price for mark in marks]
+        assert delivered.price == pytest.approx(sum(indices) / len(indices), rel=1e-5)
+
+
+def test_the_market_moves_to_the_next_contracts(
+    rolled: tuple[Plant, list[Event], SimulatedExchange],
+) -> None:
+    plant, events, _ = rolled
+    assert set(plant.markets) == {
+        *("BTCUSDT_260925", "BTCUSD_260925", "BTCUSD_261225"),
+    }
+    assert of_type(plant, "coinm", "BTCUSD", "CURRENT_QUARTER") == "BTCUSD_260925"
+    assert of_type(plant, "coinm", "BTCUSD", "NEXT_QUARTER") == "BTCUSD_261225"
+    assert of_type(plant, "usdm", "BTCUSDT", "CURRENT_QUARTER") == "BTCUSDT_260925"
+    assert changes(events, "BTCUSD_260925") == [("TRADING", "CURRENT_QUARTER")], "it moved up"
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT_260925", "BTCUSD_261225"])
+def test_a_new_contract_is_told_before_its_book_and_is_traded(
+    rolled: tuple[Plant, list[Event], SimulatedExchange], symbol: str
+) -> None:
+    plant, events, exchange = rolled
+    own = [event for event in events if event.symbol == symbol]
+    assert [type(event) for event in own[:3]] == [ContractChanged, BookSnapshot, MarkPrice]
+    changed = own[0]
+    assert isinstance(changed, ContractChanged)
+    assert changed.time_ms == DELIVERY_MS == changed.instrument.onboard_date_ms
+    assert changed.instrument.delivery_date_ms > DELIVERY_MS
+    assert changed.brackets
+    assert sum(isinstance(event, DepthUpdate) for event in own) > 100, "makers quote"
+    trades = [event.trade_id for event in own if isinstance(event, Trade)]
+    assert trades == list(range(1, len(trades) + 1)), "its trades are numbered from one"
+    book = plant.markets[symbol].book
+    engine = exchange._listings[symbol].pit.engine
+    assert book.best_bid == engine.bids.best
+
+
+def test_the_same_seed_rolls_the_same_way(
+    rolled: tuple[Plant, list[Event], SimulatedExchange],
+) -> None:
+    exchange, plant = opened(QUARTERS, DELIVERY_MS - 45_000)
+    again = play(exchange, plant, DELIVERY_MS + 20_000)
+    assert again == rolled[1][: len(again)]
+
+
+def test_quarters_roll_without_the_other_contracts_of_the_pair() -> None:
+    """Only the later quarter is listed: it moves up when the earlier one ends elsewhere."""
+    exchange, plant = opened(("BTCUSD_260925",), DELIVERY_MS - 5_000, intensity=0.01)
+    assert of_type(plant, "coinm", "BTCUSD", "NEXT_QUARTER") == "BTCUSD_260925"
+    play(exchange, plant, DELIVERY_MS + 1_000)
+    assert of_type(plant, "coinm", "BTCUSD", "CURRENT_QUARTER") == "BTCUSD_260925"
+    assert len(plant.markets) == 1
+
+
+def test_funding_is_paid_every_eight_hours_or_four() -> None:
+    start_ms = DELIVERY_MS + 4 * HOUR_MS - 3_000
+    exchange, plant = opened(("BTCUSDT", "SUIUSDT", "BTCUSD_PERP"), start_ms)
+    events = play(exchange, plant, start_ms + 6_000)
+    paid = [event for event in events if isinstance(event, FundingPaid)]
+    assert [each.symbol for each in paid] == ["SUIUSDT"], "twelve o'clock is no eighth hour"
+    exchange, plant = opened(("BTCUSDT", "SUIUSDT", "BTCUSD_PERP"), DELIVERY_MS - 3_000)
+    events = play(exchange, plant, DELIVERY_MS + 3_000)
+    paid = [event for event in events if isinstance(event, FundingPaid)]
+    assert {each.symbol for each in paid} == {"BTCUSDT", "SUIUSDT", "BTCUSD_PERP"}
+    for each in paid:
+        marks = [
+            event
+            for event in events
+            if isinstance(event, MarkPrice) and event.symbol == each.symbol
+        ]
+        before = next(mark for mark in marks if mark.time_ms == DELIVERY_MS - 1000)
+        then = next(mark for mark in marks if mark.time_ms == DELIVERY_MS)
+        assert (each.rate, each.mark_price) == (before.funding_rate, then.mark_price)
+        assert events.index(each) < events.index(then)
+        assert plant.markets[each.symbol].fundings[-1] == each
+
+
+def test_the_brackets_of_some_contract_change_now_and_then() -> None:
+    symbols = ("TRXUSDT", "BTCUSD_260925")
+    exchange, plant = opened(symbols, DELIVERY_MS + 1_000, intensity=0.01)
+    brackets = {symbol: plant.markets[symbol].brackets for symbol in symbols}
+    found = 0
+    for _, events in batches(exchange, plant, DELIVERY_MS + 6 * 60_000):
+        for event in events:
+            if isinstance(event, ContractChanged):
+                assert event.brackets, "nothing else changes"
+                assert event.brackets != brackets[event.symbol]
+                assert event.instrument == plant.markets[event.symbol].instrument
+                brackets[event.symbol] = event.brackets
+                found += 1
+    assert found == 3, "every two minutes"
+    assert {symbol: plant.markets[symbol].brackets for symbol in symbols} == brackets
+
+
+def test_a_new_coin_is_announced_without_a_book_and_traded_when_its_date_has_come() -> None:
+    start_ms = DELIVERY_MS + 60_000
+    exchange, plant = opened(("TRXUSDT",), start_ms, listings=True, intensity=0.02)
+    events = play(exchange, plant, start_ms + 5 * 60_000)
+    new = set(plant.markets) - {"TRXUSDT"}
+    (symbol,) = new
+    market: Market = plant.markets[symbol]
+    announced = market.instrument
+    assert announced.status == "PENDING_TRADING"
+    assert announced.onboard_date_ms == start_ms + 10 * 60_000
+    assert market.brackets
+    assert market.book.depth == 0
+    events = play(exchange, plant, start_ms + 10 * 60_000 - 1)
+    assert not [event for event in events if event.symbol == symbol], "it waits"
+    events = play(exchange, plant, start_ms + 12 * 60_000)
+    own = [event for event in events if event.symbol == symbol]
+    assert [type(event) for event in own[:3]] == [ContractChanged, BookSnapshot, MarkPrice]
+    assert market.instrument == structs.replace(announced, status="TRADING")
+    assert market.book.depth > 100
+    assert sum(isinstance(event, DepthUpdate) for event in own) > 20
+
+
+def test_no_new_coins_are_listed_where_they_are_not_wanted() -> None:
+    start_ms = DELIVERY_MS + 60_000
+    exchange, plant = opened(("TRXUSDT",), start_ms, intensity=0.02)
+    play(exchange, plant, start_ms + 6 * 60_000)
+    assert set(plant.markets) == {"TRXUSDT"}
+
+
+class Ledger:
+    """A floor on which nothing is traded: it keeps what the calendar does, and when."""
+
+    def __init__(self, *traded: Instrument) -> None:
+        self.listed = {each.symbol: each for each in traded}
+        self.rows: list[tuple[int, str, Instrument]] = []
+        self._now_ms = 0
+        self._plans: dict[int, list[Planned]] = {}
+
+    @property
+    def traded(self) -> list[Instrument]:
+        return list(self.listed.values())
+
+    def plan(self, time_ms: int, action: Planned) -> None:
+        assert time_ms > self._now_ms
+        assert time_ms % 1000 == 0, "a whole second"
+        self._plans.setdefault(time_ms, []).append(action)
+
+    def run(self, until_ms: int) -> None:
+        while (now_ms := min(self._plans)) <= until_ms:
+            self._now_ms = now_ms
+            for action in self._plans.pop(now_ms):
+                action(now_ms)
+
+    def _note(self, what: str, instrument: Instrument) -> None:
+        self.rows.append((self._now_ms, what, instrument))
+
+    def announce(self, instrument: Instrument) -> None:
+        assert instrument.symbol not in self.listed
+        self._note("announce", instrument)
+
+    def open(self, instrument: Instrument) -> None:
+        assert instrument.symbol not in self.listed
+        self.listed[instrument.symbol] = instrument
+        self._note("open", instrument)
+
+    def change(self, instrument: Instrument) -> None:
+        assert instrument.symbol in self.listed
+        self.listed[instrument.symbol] = instrument
+        self._note("change", instrument)
+
+    def change_brackets(self, symbol: str, scale: float) -> None:
+        assert scale > 0
+        assert symbol in self.listed
+
+    def stop(self, instrument: Instrument) -> int:
+        del self.listed[instrument.symbol]
+        self._note("stop", instrument)
+        return 1
+
+    def deliver(self, instrument: Instrument, price: int) -> None:
+        assert price == 1
+        self._note("deliver", instrument)
+
+    def close(self, instrument: Instrument) -> None:
+        self._note("close", instrument)
+
+
+def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> None:
+    start_ms = DELIVERY_MS + 60_500
+    ledger = Ledger(*instruments(start_ms, ["BTCUSDT"]))
+    Calendar(ledger, 1, start_ms, listings=True)
+    ledger.run(start_ms + 21 * HOUR_MS)
+    announced = [each.symbol for _, what, each in ledger.rows if what == "announce"]
+    assert len(announced) == len(set(announced)) == 11, "one in two hours, never the same"
+    assert list(ledger.listed) == ["BTCUSDT", *announced[-3:]], "three at a time"
+    for symbol in announced[:-3]:
+        rows = [row for row in ledger.rows if row[2].symbol == symbol]
+        assert [(what, each.status) for _, what, each in rows] == [
+            ("announce", "PENDING_TRADING"),
+            ("open", "TRADING"),
+            ("change", "TRADING"),
+            ("stop", "SETTLING"),
+            ("close", "CLOSE"),
+        ]
+        (_, _, pending), (opened_ms, _, trading), (told_ms, _, _), (stopped_ms, _, _), _ = rows
+        assert pending.onboard_date_ms == opened_ms
+        assert trading.perpetual
+        assert {each.delivery_date_ms for _, _, each in rows[2:]} == {stopped_ms}, "it was moved"
+        assert stopped_ms - told_ms == 5 * 60_000, "told in time"
+
+
+def test_quarters_follow_each_other() -> None:
+    start_ms = DELIVERY_MS - 10 * HOUR_MS
+    ledger = Ledger(*instruments(start_ms, QUARTERS))
+    Calendar(ledger, 1, start_ms, listings=False)
+    ledger.run(start_ms + 400 * 24 * HOUR_MS)
+    assert sum(what == "deliver" for _, what, _ in ledger.rows) == 2 * 5
+    assert {each.symbol: each.contract_type for each in ledger.traded} == {
+        "BTCUSDT_270924": "CURRENT_QUARTER",
+        "BTCUSD_270924": "CURRENT_QUARTER",
+        "BTCUSD_271231": "NEXT_QUARTER",
+    }
+    for now_ms, what, each in ledger.rows:
+        if what == "stop":
+            assert now_ms == each.delivery_date_ms
+
+
+def test_a_stopped_contract_is_silent_whatever_its_traders_had_planned() -> None:
+    start_ms = DELIVERY_MS + 60_000
+    exchange, plant = opened(("TRXUSDT", "DOGEUSDT", "BTCUSD_PERP"), start_ms)
+    floor, stopped_ms = exchange._floor, start_ms + 5_000
+    settling = structs.replace(
+        plant.markets["DOGEUSDT"].instrument, status="SETTLING", delivery_date_ms=stopped_ms
+    )
+    operations: list[int] = []
+    floor.plan(stopped_ms, lambda _: operations.append(exchange.order_count))
+    floor.plan(stopped_ms, lambda _: operations.append(floor.stop(settling)))
+    floor.plan(stopped_ms, lambda _: operations.append(exchange.order_count))
+    closed = structs.replace(settling, status="CLOSE")
+    floor.plan(start_ms + 8_000, lambda _: floor.close(closed))
+    events = play(exchange, plant, start_ms + 12_000)
+    own = [event for event in events if event.symbol == "DOGEUSDT"]
+    stopped = next(at for at, event in enumerate(own) if isinstance(event, ContractChanged))
+    assert any(isinstance(event, DepthUpdate) for event in own[:stopped])
+    assert [type(event) for event in own[stopped:]] == [ContractChanged, ContractChanged]
+    assert set(plant.markets) == {"TRXUSDT", "BTCUSD_PERP"}
+    assert operations[0] == operations[2], "what it did still counts"
