@@ -181,7 +181,10 @@ QUERIES = (
         allowance=ALLOWANCE,
         params=(ONE_SYMBOL, *PERIOD_PARAMS),
         respond=past_open_interest,
-        doc="The open interest at the beginning of each period, and what it was worth.",
+        doc=(
+            "The open interest at the beginning of each period, and what it was worth at the mark "
+            "price then; `CMCCirculatingSupply` is 0, because no market tells it."
+        ),
     ),
     Query(
         path="/futures/data/openInterestHist",
@@ -190,6 +193,9 @@ QUERIES = (
         weight=Flat(1),
         params=(*CHOICE_PARAMS, *PERIOD_PARAMS),
         respond=past_coin_open_interest,
-        doc="The open interest at the beginning of each period, and what it was worth.",
+        doc=(
+            "The open interest at the beginning of each period, and what it was worth at the mark "
+            "price then, in base coin."
+        ),
     ),
 )
