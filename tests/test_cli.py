@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tickerplant.cli import main
-from tickerplant.config import COMMANDS, settings_of
+from tickerplant.config.setting import settings_of
+from tickerplant.config.settings import COMMANDS
 
 TIMEOUT_S = 30
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")

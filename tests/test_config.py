@@ -6,16 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.config import (
-    COMMANDS,
-    ReplaySettings,
-    SimulateSettings,
-    duration_ms,
-    instant_ms,
-    read_file,
-    resolve,
-    settings_of,
-)
+from tickerplant.config.resolve import read_file, resolve
+from tickerplant.config.setting import settings_of
+from tickerplant.config.settings import COMMANDS, ReplaySettings, SimulateSettings
+from tickerplant.config.values import duration_ms, instant_ms
 from tickerplant.errors import ConfigError
 
 

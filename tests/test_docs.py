@@ -12,7 +12,8 @@ import pytest
 
 import tickerplant
 from tickerplant.cli import commands
-from tickerplant.config import COMMANDS, settings_of
+from tickerplant.config.setting import settings_of
+from tickerplant.config.settings import COMMANDS
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.closing import CLOSE_REASONS
 from tickerplant.protocol.limits import LIMIT_ROWS

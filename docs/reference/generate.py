@@ -17,7 +17,8 @@ from msgspec import Struct, structs
 from prometheus_client.core import Metric
 
 from tickerplant import cli
-from tickerplant.config import COMMANDS, Setting, settings_of
+from tickerplant.config.setting import Setting, settings_of
+from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import RequestError
 from tickerplant.explain.words import allowance_text, speeds_text, ways, weight_text
 from tickerplant.logs import Complaints

@@ -1,6 +1,6 @@
 """The command line: `tickerplant simulate`, `replay`, `streams`, `queries`, `explain`.
 
-Options come from the settings (`config.py`); what serves is put together in `serving.py`.
+Options come from the settings (`config/`); what serves is put together in `serving.py`.
 Whatever the user can get wrong ends with one line on standard error and exit status 2.
 """
 
@@ -15,17 +15,9 @@ from typing import Any, TypeVar
 
 import click
 
-from tickerplant.config import (
-    ENVIRONMENT_PREFIX,
-    ReplaySettings,
-    ServeSettings,
-    Setting,
-    SettingsT,
-    SimulateSettings,
-    read_file,
-    resolve,
-    settings_of,
-)
+from tickerplant.config.resolve import SettingsT, read_file, resolve
+from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
+from tickerplant.config.settings import ReplaySettings, ServeSettings, SimulateSettings
 from tickerplant.errors import TickerplantError
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.venue import VENUES

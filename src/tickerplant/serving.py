@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from tickerplant import logs
-from tickerplant.config import ReplaySettings, ServeSettings, SimulateSettings
+from tickerplant.config.settings import ReplaySettings, ServeSettings, SimulateSettings
 from tickerplant.errors import ConfigError
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant

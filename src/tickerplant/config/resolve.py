@@ -1,0 +1,78 @@
+"""The settings of one run, each from the strongest place that gives it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tickerplant.config.setting import settings_of
+from tickerplant.config.settings import COMMANDS, ServeSettings
+from tickerplant.errors import ConfigError
+
+SettingsT = TypeVar("SettingsT", bound=ServeSettings)
+
+
+def read_file(path: str) -> dict[str, object]:
+    """Return the contents of a TOML file.
+
+    Raises:
+        ConfigError: there is no such file, it is not TOML, or it has a key that no command knows.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # one file by the name the user gave
+            content = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError("--config", path, f"a file that can be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("--config", path, f"a TOML file ({error})") from None
+    known = {setting.key for kind in COMMANDS.values() for setting in settings_of(kind)}
+    for key, value in content.items():
+        if key in COMMANDS and isinstance(value, dict):
+            _refuse_unknown(value, {each.key for each in settings_of(COMMANDS[key])}, path, key)
+        else:
+            _refuse_unknown({key: value}, known, path, "")
+    return content
+
+
+def _refuse_unknown(table: Mapping[str, object], known: set[str], path: str, name: str) -> None:
+    for key in table.keys() - known:
+        where = f"[{name}] in {path}" if name else path
+        raise ConfigError(where, key, f"a setting: {', '.join(sorted(known))}")
+
+
+def resolve(
+    command: str,
+    kind: type[SettingsT],
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    file: Mapping[str, object] | None = None,
+) -> SettingsT:
+    """Return the settings of `command`, each from the strongest place that gives it.
+
+    Args:
+        command: Name of the command, which is also the name of its table in `file`.
+        kind: The Struct of its settings.
+        flags: Values of the command line by field name; None is not given.
+        environment: The environment.
+        file: What `read_file` returned.
+
+    Raises:
+        ConfigError: a value cannot be used; says which, where it came from and what was expected.
+    """
+    shared: Mapping[str, object] = file or {}
+    own = shared.get(command, {})
+    table: Mapping[str, object] = own if isinstance(own, dict) else {}
+    values: dict[str, Any] = {}
+    for setting in settings_of(kind):
+        places = (
+            (flags.get(setting.field), f"--{setting.option}"),
+            (environment.get(setting.environment), setting.environment),
+            (table.get(setting.key), f"{setting.key} in [{command}] of the file"),
+            (shared.get(setting.key), f"{setting.key} in the file"),
+        )
+        for raw, origin in places:
+            if raw is not None:
+                values[setting.field] = setting.read(raw, origin)
+                break
+    return kind(**values)

@@ -1,0 +1,103 @@
+"""The settings of each command: a field is a setting, with its bounds, default and help."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from tickerplant.config.values import Parser, assignments, duration_ms, instant_ms, names
+from tickerplant.errors import ConfigError
+from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.venue import COINM, USDM
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Count = Annotated[int, Meta(ge=0)]
+Speed = Annotated[float, Meta(ge=0, le=1_000_000)]
+Intensity = Annotated[float, Meta(gt=0, le=1_000)]
+SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
+
+
+def _setting(help_text: str, parse: Parser | None = None, option: str = "") -> Meta:
+    """Return what a field says about itself besides its type and default."""
+    return Meta(description=help_text, extra={"parse": parse, "option": option})
+
+
+class ServeSettings(Struct, frozen=True, kw_only=True):
+    """What every command that serves has."""
+
+    host: Annotated[str, _setting("Address to listen on; 0.0.0.0 is every interface.")] = (
+        "127.0.0.1"
+    )
+    usdm_port: Annotated[Port, _setting(f"Port of {USDM.title}; 0 picks a free one.")] = (
+        USDM.default_port
+    )
+    coinm_port: Annotated[Port, _setting(f"Port of {COINM.title}; 0 picks a free one.")] = (
+        COINM.default_port
+    )
+    profile: Annotated[str, _setting(f"Period of the protocol: {', '.join(PROFILES)}.")] = (
+        P2026Q1.name
+    )
+    routing: Annotated[
+        Literal["lenient", "strict"],
+        _setting("Deliver every stream on every path, or be silent where the exchange is."),
+    ] = "lenient"
+    speed: Annotated[Speed, _setting("Market seconds per second; 0 is as fast as it goes.")] = 1.0
+    limits: Annotated[
+        Literal["exchange", "off"],
+        _setting("Refuse what goes beyond a limit, as the exchange does, or only count it."),
+    ] = "exchange"
+    limit_numbers: Annotated[
+        dict[str, int],
+        _setting("Other numbers for the protocol's limits, as NAME=NUMBER.", assignments, "limit"),
+    ] = {}
+    log_format: Annotated[
+        Literal["text", "json"], _setting("Log lines for people or for programs.")
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _setting("The least that is logged.")
+    ] = "info"
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise ConfigError("profile", self.profile, f"one of {', '.join(PROFILES)}")
+
+
+_WAIT_FOR = "Start the clock when this many connections have subscribed."
+
+
+class SimulateSettings(ServeSettings, frozen=True, kw_only=True):
+    """Serve the simulated market."""
+
+    seed: Annotated[Seed, _setting("With --start, decides every byte of the market.")] = 1
+    start_ms: Annotated[
+        int | None,
+        _setting("First moment of the market, an ISO date (UTC) or ms [now].", instant_ms, "start"),
+    ] = None
+    symbols: Annotated[
+        tuple[str, ...], _setting("Only these symbols, separated by commas [all].", names)
+    ] = ()
+    symbol_count: Annotated[
+        SymbolCount | None, _setting("This many symbols, up to a full exchange.")
+    ] = None
+    intensity: Annotated[Intensity, _setting("Factor on the order flow.")] = 1.0
+    wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 0
+    duration_ms: Annotated[
+        int | None,
+        _setting("Stop after this much market time, such as 10m [never].", duration_ms, "duration"),
+    ] = None
+
+
+class ReplaySettings(ServeSettings, frozen=True, kw_only=True):
+    """Serve a recording."""
+
+    wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 1
+    exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
+
+
+COMMANDS: dict[str, type[ServeSettings]] = {
+    "simulate": SimulateSettings,
+    "replay": ReplaySettings,
+}
+"""The commands that have settings, by name."""

@@ -1,0 +1,89 @@
+"""Values of settings as people write them: durations, moments, names, assignments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from math import inf
+from typing import TypeAlias
+
+Parser: TypeAlias = Callable[[object], object]
+"""Takes what the user gave; raises ValueError, with what was expected, for what it cannot read."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_NAMES = "at least one name, several separated by commas"
+_ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
+_EARLIEST_MS = 1_262_304_000_000
+_LATEST_MS = 4_102_444_800_000
+_LONGEST_MS = 36_525 * 86_400_000
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def duration_ms(text: object) -> int:
+    """Return a duration such as `90s`, `15m`, `2h` or `1d` in milliseconds; bare numbers are seconds.
+
+    Raises:
+        ValueError: `text` is not a duration.
+    """
+    match = _DURATION.fullmatch(str(text).strip())
+    milliseconds = float(match[1]) * _UNIT_MS[match[2] or "s"] if match else inf
+    if milliseconds > _LONGEST_MS:
+        raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at most a century")
+    return round(milliseconds)
+
+
+def instant_ms(text: object) -> int:
+    """Return a moment, an ISO date (UTC unless it says otherwise) or milliseconds, as milliseconds.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    plain = str(text).strip()
+    try:
+        if plain.isdecimal() and len(plain) > len("20260101"):
+            milliseconds = int(plain)
+        else:
+            moment = datetime.fromisoformat(plain)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            milliseconds = round(moment.timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        milliseconds = -1
+    if not _EARLIEST_MS <= milliseconds < _LATEST_MS:
+        raise ValueError(
+            "an ISO date such as 2026-01-31T12:00:00 (UTC), or milliseconds since 1970, "
+            "between 2010 and 2100"
+        )
+    return milliseconds
+
+
+def names(text: object) -> tuple[str, ...]:
+    """Return a comma-separated text, or a list of such texts, as a tuple without blanks.
+
+    Raises:
+        ValueError: `text` is neither, or has no name.
+    """
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
+        raise ValueError(_NAMES)
+    parts = (part.strip() for each in texts for part in each.split(","))
+    if not (named := tuple(part for part in parts if part)):
+        raise ValueError(_NAMES)
+    return named
+
+
+def assignments(text: object) -> dict[str, int]:
+    """Return `a=1,b=2`, a list of such texts, or a table, as a dictionary of integers.
+
+    Raises:
+        ValueError: `text` is none of them.
+    """
+    if isinstance(text, Mapping):
+        pairs = [(str(name), str(value)) for name, value in text.items()]
+    else:
+        pairs = [(name, value) for name, _, value in (part.partition("=") for part in names(text))]
+    try:
+        return {name.strip(): int(value) for name, value in pairs}
+    except ValueError:
+        raise ValueError(_ASSIGNMENTS) from None
