@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
@@ -32,8 +32,9 @@ from tickerplant.protocol.actions import (
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.closing import FRAME_TOO_BIG, SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.stream_session import StreamSession
-from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
+from tickerplant.protocol.target import StreamTarget
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.handshake import Session, answer_handshake, open_session
 
 CONGESTED_SHARE = 8
 """A connection is congested when its unsent data passes this part of the bound."""
@@ -65,7 +66,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.identity = endpoint.new_connection_id()
         self._endpoint = endpoint
         self._wire = ServerProtocol(max_size=endpoint.limits.max_frame_bytes, logger=_WIRE_LOGGER)
-        self._session: StreamSession | ApiSession | None = None
+        self._session: Session | None = None
         self._route = ""
         self._message = bytearray()
         self._message_opcode = Opcode.TEXT
@@ -161,55 +162,24 @@ class WebSocketConnection(asyncio.Protocol):
     # Handshake.
 
     def _shake_hands(self, request: Request) -> None:
-        endpoint = self._endpoint
-        now_ms = endpoint.clock()
-        try:
-            target = parse_target(request.path, endpoint.venue, endpoint.limits)
-        except BadTarget as bad:
-            self._wire.send_response(self._wire.reject(bad.status, bad.message + "\n"))
-            return
-        wait_ms = endpoint.budget.attempt(self._address, now_ms)
-        if wait_ms:
-            response = self._wire.reject(429, "Too many connection attempts.\n")
-            response.headers["Retry-After"] = str(-(-wait_ms // 1_000))
+        endpoint, now_ms = self._endpoint, self._endpoint.clock()
+        response, target = answer_handshake(request, self._wire, endpoint, self._address, now_ms)
+        if target is None:
             self._wire.send_response(response)
             return
-        response = self._wire.accept(request)
-        if response.status_code != 101:
-            self._wire.send_response(response)
-            return
-        self._open(target, response, request.path, now_ms)
-
-    def _open(
-        self, target: StreamTarget | ApiTarget, response: Response, path: str, now_ms: int
-    ) -> None:
-        endpoint = self._endpoint
-        counters = endpoint.session_counters
         self._account = endpoint.budget.enter(self._address)
-        if isinstance(target, ApiTarget):
-            response.headers["x-mbx-uuid"] = str(self._wire.id)
-            self._session = ApiSession(
-                target,
-                endpoint.answerer,
-                endpoint.budget,
-                self._address,
-                endpoint.limits,
-                now_ms,
-                counters,
-            )
-        else:
-            self._session = StreamSession(target, endpoint.limits, now_ms, counters, self._account)
-            self._route = target.route
+        self._session = open_session(target, endpoint, self._address, self._account, now_ms)
         self._wire.send_response(response)
         self._send_pending()
         self.write = self._transport.write
         endpoint.connections[self] = None
         endpoint.counters.opened += 1
-        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:200]
+        shown = request.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:200]
         logger().info(
             f"{self.identity} = open", venue=endpoint.venue.name, path=shown, peer=self._address
         )
         if isinstance(target, StreamTarget):
+            self._route = target.route
             endpoint.hub.set_combined(self, target.combined)
         self._perform(self._session.open())
 
@@ -235,7 +205,7 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             self._collect(frame, session, now_ms)
 
-    def _collect(self, frame: Frame, session: StreamSession | ApiSession, now_ms: int) -> None:
+    def _collect(self, frame: Frame, session: Session, now_ms: int) -> None:
         """Join the fragments of a message; the library bounds their sum."""
         if frame.opcode is not Opcode.CONT:
             self._message_opcode = frame.opcode
