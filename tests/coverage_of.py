@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ def covers(*names: str) -> Callable[[Test], Test]:
     return mark
 
 
+@cache
 def covered() -> dict[str, list[str]]:
     """The marked property tests of every row: those that draw what they are given."""
     found: dict[str, list[str]] = {}

@@ -83,14 +83,19 @@ def _stream(name: str, milliseconds: int, doc: str, about: Find, *, array: bool 
 
 _ONE = "Mark price and funding rate of a symbol"
 _PAIR = "Mark prices of the contracts of a COIN-M pair, the perpetual one last"
+_HOSTS = "since the integration of June 2026 on USDⓈ-M hosts too"
 _ALL = "Mark prices of all symbols"
 
 STREAMS = (
     _stream("<symbol>@markPrice", 3000, f"{_ONE}.", one_symbol_anywhere),
     _stream("<symbol>@markPrice@1s", 1000, f"{_ONE}, every second.", one_symbol_anywhere),
-    _stream("<pair>@markPrice", 3000, f"{_PAIR}.", inverse(pair_anywhere), array=True),
+    _stream("<pair>@markPrice", 3000, f"{_PAIR}; {_HOSTS}.", inverse(pair_anywhere), array=True),
     _stream(
-        "<pair>@markPrice@1s", 1000, f"{_PAIR}, every second.", inverse(pair_anywhere), array=True
+        "<pair>@markPrice@1s",
+        1000,
+        f"{_PAIR}, every second; {_HOSTS}.",
+        inverse(pair_anywhere),
+        array=True,
     ),
     _stream("!markPrice@arr", 3000, f"{_ALL}.", every_symbol, array=True),
     _stream("!markPrice@arr@1s", 1000, f"{_ALL}, every second.", every_symbol, array=True),

@@ -116,13 +116,15 @@ STREAMS = (
         "indexPrice_kline",
         one_pair_anywhere,
         index_price_kline,
-        "The candle that runs, of the index price of a COIN-M pair.",
+        "The candle that runs, of the index price of a COIN-M pair; since the integration "
+        "of June 2026 on USDⓈ-M hosts too.",
     ),
     _stream(
         "<symbol>@markPriceKline_",
         "markPrice_kline",
         one_symbol_anywhere,
         mark_price_kline,
-        "The candle that runs, of the mark price of a COIN-M symbol.",
+        "The candle that runs, of the mark price of a COIN-M symbol; since the integration "
+        "of June 2026 on USDⓈ-M hosts too.",
     ),
 )
