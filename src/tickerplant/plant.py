@@ -154,13 +154,15 @@ class Plant:
 
     def _change_contract(self, change: ContractChanged) -> None:
         """Tell the change; open the market of a new contract, close that of one that is gone."""
-        symbol = change.symbol
-        market = self.markets.get(symbol) or self._list(change.instrument)
-        market.apply(change)
-        if change.instrument.status in GONE:
+        symbol, instrument = change.symbol, change.instrument
+        market = self.markets.get(symbol)
+        same = market is not None and market.instrument == instrument  # its brackets changed
+        (market or self._list(instrument)).apply(change)
+        if instrument.status in GONE:
             del self.markets[symbol]
-            del self.venues[change.instrument.venue.name].by_symbol[symbol]
-        self._relist()
+            del self.venues[instrument.venue.name].by_symbol[symbol]
+        if not same:
+            self._relist()
 
     def _set_asset_index(self, index: AssetIndex) -> None:
         markets = self.venues[USDM.name]

@@ -69,8 +69,9 @@ def find(markets: Markets, name: str) -> tuple[Stream, Args] | None:
 
     Of several rows that it fits, that is the one that is about something in `markets`.
     """
-    fitting = list(_fitting(markets.venue, name))
-    for stream, args in fitting:
+    first = None
+    for stream, args in _fitting(markets.venue, name):
         if stream.about(markets, args):
             return stream, args
-    return fitting[0] if fitting else None
+        first = first or (stream, args)
+    return first
