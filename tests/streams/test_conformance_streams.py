@@ -22,7 +22,7 @@ from stage import BTCUSDT, START_MS, WORLD, asset_index, happen, hear, listen, n
 from tickerplant.events import ContractChanged
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.streams import CATALOGUE
+from tickerplant.streams import CATALOGUE, find
 
 EXAMPLES = Path(__file__).parents[3] / "shared" / "protocol" / "examples"
 GOLDENS = Path(__file__).parents[1] / "goldens" / "streams"
@@ -139,6 +139,31 @@ def test_messages_are_as_the_examples_are(
             compared += 1
             assert list(differences(row, {key: wanted[key] for key in order or wanted})) == []
     assert compared, f"{name} of {venue} tells what the example is of"
+
+
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="the protocol examples are not at hand")
+@pytest.mark.parametrize(("entry", "venue", "profile", "name"), list(cases()))
+def test_speeds_and_routes_are_as_the_examples_say(
+    entry: dict[str, Any], venue: str, profile: str, name: str
+) -> None:
+    markets = open_plant(WORLD, profile=PROFILES[profile]).venues[venue]
+    found = find(markets, name)
+    assert found is not None
+    stream, args = found
+    period_ms = stream.period(markets.venue, args)
+    speeds = str(entry["speed_ms"]).split("|")
+    assert str(period_ms) in speeds
+    if len(speeds) > 1:
+        assert period_ms == named_speed(name, int(speeds[0])), "the first is that of the bare name"
+    if "route" in entry and markets.venue.routed:
+        assert f"/{stream.route}" == entry["route"]
+
+
+def named_speed(name: str, bare_ms: int) -> int:
+    """The speed in the name: `@100ms`, `@1s`."""
+    _, _, speed = name.rpartition("@")
+    found = re.fullmatch(r"([0-9]+)(ms|s)", speed)
+    return bare_ms if found is None else int(found[1]) * (1 if found[2] == "ms" else 1000)
 
 
 def example_of(row: dict[str, Any], examples: list[Any]) -> dict[str, Any] | None:
