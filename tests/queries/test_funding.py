@@ -26,8 +26,9 @@ INFO = "/v1/fundingInfo"
 Paid = tuple[str, int]
 """Of which symbol, and how many hours after the start."""
 
+hours_after = st.integers(0, 40)
 paid_times = st.lists(
-    st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(0, 300)),
+    st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), hours_after),
     max_size=60,
     unique=True,
 )
@@ -49,8 +50,8 @@ def hours_of(rows: Any) -> list[Paid]:
 @given(
     tape=paid_times,
     symbol=st.sampled_from([None, "BTCUSDT", "ETHUSDT"]),
-    start=st.none() | st.integers(0, 300),
-    length=st.none() | st.integers(0, 300),
+    start=st.none() | hours_after,
+    length=st.none() | hours_after,
     limit=st.none() | st.integers(1, 70),
 )
 @settings(max_examples=50)
@@ -78,6 +79,13 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
     wanted = limit or 100
     expected = inside[-wanted:] if start is None else inside[:wanted]
     assert hours_of(get(markets, RATE, **asked)) == expected
+
+
+@covers(RATE)
+def test_both_ends_of_a_window_count() -> None:
+    markets = paid([("BTCUSDT", 8), ("BTCUSDT", 16), ("BTCUSDT", 24)])
+    window = {"startTime": START_MS + 8 * HOUR_MS, "endTime": START_MS + 16 * HOUR_MS}
+    assert hours_of(get(markets, RATE, **window)) == [("BTCUSDT", 8), ("BTCUSDT", 16)]
 
 
 @covers(RATE)

@@ -212,6 +212,28 @@ def test_positions_are_those_at_the_beginning_of_each_period(
             assert abs(Fraction(row["longShortRatio"]) - ratio) <= Fraction(1, 20_000)
 
 
+@covers(OPEN_INTEREST, COIN_TAKERS)
+def test_contracts_that_lived_at_different_times_are_listed_together() -> None:
+    plant = open_plant([INVERSE, BTCUSD_260626], start_ms=START_MS)
+    step_ms = 5 * MINUTE_MS
+    for step in range(8):
+        symbol = "BTCUSD_260626" if step in {0, 1, 5} else "BTCUSD_PERP"
+        plant.advance(START_MS + step * step_ms)
+        plant.publish(told_price(symbol, plant.now_ms, 650_000))
+        plant.publish(Trade(symbol, step + 1, 650_000, 10 + step, False, plant.now_ms))
+        plant.publish(Positioning(symbol, 100 + step, 5000, 5000, 5000, "low", plant.now_ms))
+    plant.advance(START_MS + 8 * step_ms)
+    asked: dict[str, object] = {"pair": "BTCUSD", "contractType": "ALL", "period": "5m"}
+    for path in (OPEN_INTEREST, COIN_TAKERS):
+        every: Any = get(plant.venues["coinm"], path, **asked)
+        assert [row["timestamp"] for row in every] == [START_MS + n * step_ms for n in range(8)]
+        for limit in (1, 3, 5):
+            last: Any = get(plant.venues["coinm"], path, **asked, limit=limit)
+            assert last == every[-limit:]
+            window = asked | {"startTime": START_MS + step_ms, "limit": limit}
+            assert get(plant.venues["coinm"], path, **window) == every[1 : 1 + limit]
+
+
 @covers(*SHARES)
 def test_each_of_the_ratios_is_about_others() -> None:
     points = [(START_MS, 0)]
