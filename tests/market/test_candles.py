@@ -177,6 +177,88 @@ def test_a_past_continues_without_a_seam(interval: str) -> None:
         lived = np.concatenate([lived, minutes.closed[-1:]])
 
 
+@pytest.mark.parametrize("interval", INTERVALS)
+@pytest.mark.parametrize("limit", [1, 7, 500])
+def test_pages_from_either_end_of_the_past_are_parts_of_the_whole(
+    interval: str, limit: int
+) -> None:
+    now_ms = START_MS + 7 * HOUR_MS + 12_345
+    history = History(now_ms)
+    minutes = Minutes(BTCUSDT.turnover, now_ms)
+    candles = Candles(minutes)
+    minutes.load(history.day)
+    candles.load(history, int(history.day[0, OPEN_TIME]))
+    whole = candles.rows(interval, None, None, EVERYTHING).tolist()
+    assert len(whole) > 1
+    for at in sorted({0, 1, len(whole) // 3, len(whole) // 2, len(whole) - 2, len(whole) - 1}):
+        opened_ms = whole[at][OPEN_TIME]
+        page = candles.rows(interval, opened_ms, None, limit).tolist()
+        assert difference(page, whole[at : at + limit]) is None, "forward from a start"
+        page = candles.rows(interval, None, opened_ms, limit).tolist()
+        assert difference(page, whole[max(at + 1 - limit, 0) : at + 1]) is None, "back from an end"
+        page = candles.rows(interval, opened_ms + 1, opened_ms + 5 * HOUR_MS, limit).tolist()
+        inside = [row for row in whole if 0 < row[OPEN_TIME] - opened_ms <= 5 * HOUR_MS]
+        assert difference(page, inside[:limit]) is None, "a window"
+
+
+class Counted(History):
+    """A past that tells which of its tiers were made."""
+
+    def __init__(self, now_ms: int) -> None:
+        super().__init__(now_ms)
+        self.made: list[str] = []
+
+    def minutes(self) -> Bars:
+        self.made.append("minutes")
+        return super().minutes()
+
+    def hours(self) -> Bars:
+        self.made.append("hours")
+        return super().hours()
+
+    def days(self) -> Bars:
+        self.made.append("days")
+        return super().days()
+
+
+@pytest.mark.parametrize(
+    ("interval", "limit", "made"),
+    [
+        ("1m", 1000, []),
+        ("5m", 200, []),
+        ("1m", 1500, ["minutes"]),
+        ("1h", 20, []),
+        ("1h", 40, ["minutes"]),
+        ("1h", 100, ["minutes", "hours"]),
+        ("1d", 3, ["minutes"]),
+        ("1d", 30, ["minutes", "hours", "days"]),
+    ],
+)
+def test_no_more_of_the_past_is_made_than_a_question_needs(
+    interval: str, limit: int, made: list[str]
+) -> None:
+    history = Counted(START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
+    candles = Candles(minutes)
+    minutes.load(history.day)
+    candles.load(history, int(history.day[0, OPEN_TIME]))
+    candles.rows(interval, None, None, limit)
+    assert history.made == made
+
+
+@pytest.mark.parametrize("interval", ["1m", "1h", "1d"])
+def test_the_open_candle_needs_no_past_once_it_is_known(interval: str) -> None:
+    history = Counted(START_MS)
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
+    candles = Candles(minutes)
+    minutes.load(history.day)
+    candles.load(history, int(history.day[0, OPEN_TIME]))
+    for number in range(50):
+        add(minutes, trade(10**6 + number, START_MS + number * 20_000, 300 - number, 2))
+        candles.running(interval)
+    assert history.made == []
+
+
 @pytest.mark.parametrize("interval", [each for each in INTERVALS if each[-1] != "m"])
 def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345

@@ -31,8 +31,8 @@ from tickerplant.events import (
     Trade,
     WindowMoved,
 )
-from tickerplant.instrument import Instrument
-from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bars
+from tickerplant.instrument import Instrument, Scale
+from tickerplant.market.bars import CLOSE, DAY_MS, MINUTE_MS, NO_BARS, OPEN, Bars
 from tickerplant.market.market import WHOLE, Market
 from tickerplant.market.ring import CHUNK_ROWS, Rows
 from tickerplant.market.tape import AGGREGATE_ROW, KEPT_AGGREGATES, KEPT_TRADES, TRADE_ROW
@@ -277,6 +277,28 @@ def test_old_trades_are_forgotten() -> None:
     assert KEPT_TRADES <= len(kept) < KEPT_TRADES + 2 * CHUNK_ROWS, "as many as are promised"
     assert kept == list(range(total - len(kept), total)), "the latest ones"
     assert KEPT_AGGREGATES <= len(scene.market.aggregates) < KEPT_AGGREGATES + 2 * CHUNK_ROWS
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2, 7, 8, 9, 11])
+@pytest.mark.parametrize(
+    ("bid", "ask", "premium"),
+    [("101", "102", 1_000_000), ("97", "98", -2_000_000), ("99", "101", 0)],
+)
+def test_the_premium_is_how_far_the_best_prices_are_off_the_index(
+    decimals: int, bid: str, ask: str, premium: int
+) -> None:
+    """Premium index: (max(0, bid - index) - max(0, index - ask)) / index."""
+    scale = Scale(decimals)
+    scene = Scene(structs.replace(BTCUSDT, price=scale))
+    scene.market.apply(quote(5, (scale.units[bid], 1), (scale.units[ask], 1)))
+    told = structs.replace(mark(START_MS), index_price=100 * 10**8)
+    scene.market.apply(told)
+    row = scene.market.premiums.candles.running("1m")
+    assert row is not None
+    assert row[OPEN : CLOSE + 1] == [premium] * 4
+    row = scene.market.indices.candles.running("1m")
+    assert row is not None
+    assert row[CLOSE] == 100 * 10**8
 
 
 @given(tapes(max_size=25), st.integers(0, 25), st.integers(0, 200))

@@ -112,8 +112,8 @@ class Market:
         self.last_price = 0
         self.last_trade_time_ms = 0
         """When the last trade was, 0 before the first one."""
-        self.trades = TradeTape()
-        self.aggregates = AggregateTape()
+        self.trades = TradeTape(instrument.symbol)
+        self.aggregates = AggregateTape(instrument.symbol)
         self.minutes = Minutes(instrument.turnover, timers.now_ms)
         self.candles = Candles(self.minutes)
 
@@ -181,8 +181,8 @@ class Market:
         self.indices.look_back(past.indices)
         self.premiums.look_back(past.premiums)
         self.positions.look_back(past.positions)
-        self.trades.look_back(self.symbol, past.older_trades)
-        self.aggregates.look_back(self.symbol, past.older_aggregates)
+        self.trades.look_back(past.older_trades)
+        self.aggregates.look_back(past.older_aggregates)
         if last is not None:
             self.last_price = last.price
             self.last_trade_time_ms = last.trade_time_ms

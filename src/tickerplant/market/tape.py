@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from struct import Struct as Layout
 
 import numpy as np
+from msgspec import Struct
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.market.ring import Ring, Rows
+from tickerplant.market.ring import CHUNK_ROWS, Ring, Rows
 
 KEPT_TRADES = 100_000
 """Trades that a market keeps at least; older ones are forgotten."""
 KEPT_AGGREGATES = 100_000
 
-_TRADE = Layout("<qqqq??")
 TRADE_ROW = np.dtype(
     [
         ("trade_id", "<i8"),
@@ -27,7 +26,6 @@ TRADE_ROW = np.dtype(
 )
 """A trade on the book, without what all trades of a tape have in common."""
 
-_AGGREGATE = Layout("<qqqqqqq?")
 AGGREGATE_ROW = np.dtype(
     [
         ("aggregate_id", "<i8"),
@@ -46,8 +44,8 @@ AGGREGATE_ROW = np.dtype(
 class _Shelf:
     """The rows of a tape: those since the start, and those of the past when somebody asks."""
 
-    def __init__(self, dtype: np.dtype[np.void], kept: int) -> None:
-        self.ring = Ring(dtype, kept)
+    def __init__(self, kind: type[Struct], dtype: np.dtype[np.void], kept: int) -> None:
+        self.ring = Ring(kind, dtype, kept)
         self._past: Callable[[], Rows] | None = None
 
     def look_back(self, past: Callable[[], Rows]) -> None:
@@ -85,40 +83,27 @@ class _Shelf:
 class TradeTape:
     """The last trades on the book, oldest first, with rising ids."""
 
-    def __init__(self) -> None:
-        self._symbol = ""
-        self._shelf = _Shelf(TRADE_ROW, KEPT_TRADES)
-        self._ring = self._shelf.ring
+    def __init__(self, symbol: str) -> None:
+        self._symbol = symbol
+        self._shelf = _Shelf(Trade, TRADE_ROW, KEPT_TRADES)
+        self._fresh = self._shelf.ring.fresh
 
     def __len__(self) -> int:
-        return len(self._shelf.older) + len(self._ring)
+        return len(self._shelf.older) + len(self._shelf.ring)
 
     def __iter__(self) -> Iterator[Trade]:
         return iter(self.latest(len(self)))
 
-    def look_back(self, symbol: str, past: Callable[[], Rows]) -> None:
+    def look_back(self, past: Callable[[], Rows]) -> None:
         """Let the trades that `past` returns, rows as in `TRADE_ROW`, come before the first."""
-        self._symbol = symbol
         self._shelf.look_back(past)
 
     def append(self, trade: Trade) -> None:
         """Add the latest trade."""
-        ring = self._ring
-        at = ring.at
-        if at == ring.chunk_bytes:
-            at = ring.turn()
-            self._symbol = trade.symbol
-        _TRADE.pack_into(
-            ring.chunk,
-            at,
-            trade.trade_id,
-            trade.price,
-            trade.quantity,
-            trade.trade_time_ms,
-            trade.buyer_is_maker,
-            trade.retail,
-        )
-        ring.at = at + _TRADE.size
+        fresh = self._fresh
+        fresh.append(trade)
+        if len(fresh) == CHUNK_ROWS:
+            self._shelf.ring.turn()
 
     def latest(self, limit: int) -> list[Trade]:
         """Return the last `limit` trades, oldest first."""
@@ -143,42 +128,27 @@ def trades(symbol: str, rows: Rows) -> list[Trade]:
 class AggregateTape:
     """The last aggregate trades, oldest first, with rising ids and times."""
 
-    def __init__(self) -> None:
-        self._symbol = ""
-        self._shelf = _Shelf(AGGREGATE_ROW, KEPT_AGGREGATES)
-        self._ring = self._shelf.ring
+    def __init__(self, symbol: str) -> None:
+        self._symbol = symbol
+        self._shelf = _Shelf(AggregateTrade, AGGREGATE_ROW, KEPT_AGGREGATES)
+        self._fresh = self._shelf.ring.fresh
 
     def __len__(self) -> int:
-        return len(self._shelf.older) + len(self._ring)
+        return len(self._shelf.older) + len(self._shelf.ring)
 
     def __iter__(self) -> Iterator[AggregateTrade]:
         return iter(self._events(self._shelf.latest(len(self))))
 
-    def look_back(self, symbol: str, past: Callable[[], Rows]) -> None:
+    def look_back(self, past: Callable[[], Rows]) -> None:
         """Let the aggregates that `past` returns, rows as in `AGGREGATE_ROW`, come first."""
-        self._symbol = symbol
         self._shelf.look_back(past)
 
     def append(self, aggregate: AggregateTrade) -> None:
         """Add the latest aggregate."""
-        ring = self._ring
-        at = ring.at
-        if at == ring.chunk_bytes:
-            at = ring.turn()
-            self._symbol = aggregate.symbol
-        _AGGREGATE.pack_into(
-            ring.chunk,
-            at,
-            aggregate.aggregate_id,
-            aggregate.price,
-            aggregate.quantity,
-            aggregate.normal_quantity,
-            aggregate.first_trade_id,
-            aggregate.last_trade_id,
-            aggregate.trade_time_ms,
-            aggregate.buyer_is_maker,
-        )
-        ring.at = at + _AGGREGATE.size
+        fresh = self._fresh
+        fresh.append(aggregate)
+        if len(fresh) == CHUNK_ROWS:
+            self._shelf.ring.turn()
 
     def from_id(self, aggregate_id: int, limit: int) -> list[AggregateTrade]:
         """Return up to `limit` aggregates with ids from `aggregate_id` on."""
@@ -189,7 +159,7 @@ class AggregateTape:
 
         With a start the first ones from the start on, otherwise the latest ones.
         """
-        shelf, ring = self._shelf, self._ring
+        shelf, ring = self._shelf, self._shelf.ring
         if start_ms is not None:
             rows = shelf.from_value("trade_time_ms", start_ms, limit)
             return self._events(rows if end_ms is None else rows[rows["trade_time_ms"] <= end_ms])

@@ -111,7 +111,7 @@ def _end(way: Way, tier: str) -> float:
     if tier != DAY:
         return float(stretch(way, _LATER[tier]).edges[0])
     # The minute that runs at the start began a little elsewhere.
-    sigma = way.daily_volatility * ((way.start_ms - way.present_ms) / DAY_MS) ** 0.5
+    sigma = way.daily_volatility * float(((way.start_ms - way.present_ms) / DAY_MS) ** 0.5)
     return Random(f"{way.seed} past {way.coin}").gauss(0, 1) * sigma
 
 

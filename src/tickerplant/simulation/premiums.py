@@ -52,5 +52,6 @@ class Premium(Struct, frozen=True):
     def _wobble(self, times_ms: NDArray[np.int64]) -> Floats:
         left_ms = np.maximum(self.start_ms - times_ms, 0)
         settled = 1 - np.exp(-left_ms / SETTLING_MS)
-        wobble: Floats = SPREAD * wave(f"{self.seed} premium {self.instrument.symbol}").at(times_ms)
-        return wobble * settled
+        slow = wave(f"{self.seed} premium {self.instrument.symbol}").at(times_ms)
+        wobble: Floats = SPREAD * slow * settled
+        return wobble

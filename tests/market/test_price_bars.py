@@ -1,0 +1,94 @@
+"""Candles of told prices equal a recount of what was told."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stage import START_MS
+
+from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS, NO_BARS, OPEN_TIME, Bars
+from tickerplant.market.interval import INTERVALS, open_time
+from tickerplant.market.price_bars import KEPT_MINUTES, PriceBars
+
+POINTS = st.lists(st.tuples(st.integers(0, 200_000), st.integers(-50, 50)), max_size=30)
+
+
+def naive_candle(interval: str, points: list[tuple[int, int]], opened_ms: int) -> list[int]:
+    """The candle that opened then: prices told, their number, first and last moment."""
+    inside = [(ms, price) for ms, price in points if open_time(interval, ms) == opened_ms]
+    if not inside:
+        last = next(price for ms, price in reversed(points) if ms < opened_ms)
+        return [opened_ms, last, last, last, last, 0, 0, 0, 0, 0, -1, -1]
+    prices = [price for _, price in inside]
+    ohlc = [prices[0], max(prices), min(prices), prices[-1]]
+    return [opened_ms, *ohlc, 0, 0, len(inside), 0, 0, inside[0][0], inside[-1][0]]
+
+
+@given(POINTS, st.sampled_from([each for each in INTERVALS if each != "1M"]))
+@settings(max_examples=60)
+def test_candles_equal_a_recount_of_what_was_told(
+    gaps: list[tuple[int, int]], interval: str
+) -> None:
+    bars, points, now_ms = PriceBars(START_MS), [], START_MS
+    for gap_ms, price in gaps:
+        now_ms += gap_ms
+        bars.roll(now_ms)
+        bars.add(price, now_ms)
+        points.append((now_ms, price))
+    rows = bars.candles.rows(interval, None, None, 10**6).tolist()
+    assert bool(rows) == bool(points)
+    assert rows == [naive_candle(interval, points, row[OPEN_TIME]) for row in rows]
+    if rows:
+        assert rows[0][OPEN_TIME] == open_time(interval, points[0][0])
+        assert bars.candles.running(interval) == rows[-1]
+
+
+class Flat:
+    """A past of one price."""
+
+    def __init__(self, until_ms: int) -> None:
+        self._until_ms = until_ms
+        self.made = 0
+
+    def minutes(self) -> Bars:
+        self.made += 1
+        count = 300
+        rows = np.zeros((count, 12), dtype=np.int64)
+        rows[:, OPEN_TIME] = self._until_ms + MINUTE_MS * np.arange(-count, 0)
+        rows[:, 1:5] = 7
+        rows[:, 7] = 60
+        return rows
+
+    def hours(self) -> Bars:
+        return NO_BARS
+
+    def days(self) -> Bars:
+        return NO_BARS
+
+
+def test_a_past_ends_where_the_present_minute_begins_and_is_made_when_asked_for() -> None:
+    past = Flat(START_MS // MINUTE_MS * MINUTE_MS)
+    bars = PriceBars(START_MS)
+    bars.look_back(past)
+    assert not past.made
+    bars.add(9, START_MS)
+    assert bars.candles.rows("1m", START_MS // MINUTE_MS * MINUTE_MS, None, 5)[0, 1] == 9
+    assert not past.made, "nothing older was asked for"
+    rows = bars.candles.rows("1m", None, None, 3).tolist()
+    assert [row[4] for row in rows] == [7, 7, 9]
+    assert past.made
+
+
+def test_old_minutes_become_hours() -> None:
+    bars = PriceBars(START_MS)
+    first_ms = START_MS // HOUR_MS * HOUR_MS + HOUR_MS
+    bars.roll(first_ms)
+    for minute in range(KEPT_MINUTES + 3 * 60):
+        bars.roll(first_ms + minute * MINUTE_MS)
+        bars.add(minute, first_ms + minute * MINUTE_MS)
+    hours = bars.candles.rows("1h", first_ms, None, 10**6)
+    assert hours[0].tolist()[1:5] == [0, 59, 0, 59]
+    assert hours[:, 7].sum() == KEPT_MINUTES + 3 * 60, "no moment is lost"
+    assert len(bars.candles.rows("1m", None, None, 10**6)) <= KEPT_MINUTES + 1
+    assert KEPT_MINUTES * MINUTE_MS >= DAY_MS
