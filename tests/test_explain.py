@@ -9,7 +9,7 @@ from tickerplant.errors import TickerplantError
 from tickerplant.explain.explanation import explain
 from tickerplant.explain.spelling import why_unknown
 from tickerplant.explain.stream_note import note_stream
-from tickerplant.explain.subject import read_subject
+from tickerplant.explain.subject import read_subject, venue_of_name
 from tickerplant.explain.text import lines_of
 from tickerplant.explain.words import weight_range, weight_text
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
@@ -134,6 +134,25 @@ def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> Non
     assert silent == "unknown symbol: it has the form of one of COIN-M"
     assert note_stream("btcusd_perp@aggTrade", USDM, CURRENT).silent == silent, "trades never are"
     assert note_stream("btcusd_perp@markPrice", USDM, CURRENT).silent is None
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "array"),
+    [
+        ("btcusd@markPrice", "markPriceUpdate", True),
+        ("btcusd_perp@markPrice", "markPriceUpdate", False),
+        ("btcusd@indexPrice", "indexPriceUpdate", False),
+        ("btcusdt@indexPrice", "IndexUpdate", False),
+    ],
+)
+def test_a_pair_is_told_from_a_symbol_by_its_form(name: str, event: str, array: bool) -> None:
+    note = note_stream(name, venue_of_name(name), P2026Q1)
+    assert (note.event, note.array, note.silent) == (event, array, None)
+
+
+def test_a_pair_is_no_symbol() -> None:
+    note = note_stream("btcusd@trade", COINM, P2026Q1)
+    assert note.silent == "unknown symbol: the stream is not about symbols of this form"
 
 
 def test_the_wrong_route_is_silent_if_strict_and_remarked_on_if_lenient() -> None:

@@ -30,7 +30,7 @@ from tickerplant.protocol.closing import CLOSE_REASONS
 from tickerplant.protocol.control import ControlError, read_request
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
 from tickerplant.protocol.session_methods import REJECTED_KEY
-from tickerplant.protocol.usage import USE_ROWS, AddressUse, LimitsPage, Use
+from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, AddressUse, LimitsPage, Use
 from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
@@ -106,7 +106,8 @@ def queries_page() -> str:
         "What can be asked, over REST and over the WebSocket API; "
         "`tickerplant queries` prints the same.",
         "A parameter that is not listed is not looked at.\n"
-        "The weight is charged to the address of the client, for both venues together.",
+        "The weight is charged to the address of the client; "
+        "whether both venues charge one budget is a matter of the [profile](profiles.md).",
         *(_query(query) for query in QUERIES),
     )
 
@@ -143,7 +144,10 @@ def limits_page() -> str:
     return page(
         "Limits",
         "The numbers that the server holds its clients to.",
-        "Each can be set: `--limit lifetime_ms=60000`, see [settings](settings.md).",
+        "Each can be set: `--limit lifetime_ms=60000`, see [settings](settings.md).\n"
+        "With `--limits off` what goes beyond one is counted and not refused; "
+        "[Change limits](../how-to/change-limits.md) says which hold all the same.\n"
+        "How near clients come: [`/plant/v1/limits`](operations.md).",
         table(
             ("name", "default", "unit", "least", "what it limits", "source"),
             (
@@ -201,7 +205,9 @@ def errors_page() -> str:
         table(("code", "status", "request with a fault", "answer"), map(_api_error, ODD_REQUESTS)),
         "## In questions, over REST and over the WebSocket API",
         'REST answers `{"code":…,"msg":…}` with the HTTP status; '
-        "the WebSocket API has the same under `error`.",
+        "the WebSocket API has the same under `error`.\n"
+        "Codes -1101, -1103 and -1104 are never sent: what is not asked for is not looked at, "
+        "because clients that sign everything send keys and times with every question.",
         table(("code", "status", "when", "answer"), refusals()),
         "## At the door",
         "What depends on who asks and where, not on the question.",
@@ -359,7 +365,8 @@ def operations_page() -> str:
         "How near each client came to each limit, JSON; "
         "each port tells of its own venue's budget, "
         "or of the one that both venues share in profiles that say so.\n"
-        f"The latest {LIMITS.max_addresses:,} addresses are remembered.\n"
+        f"The latest {LIMITS.max_addresses:,} addresses are remembered, "
+        f"the latest {SHOWN_ADDRESSES} of them shown.\n"
         "The page costs no request weight."
     )
     return page(

@@ -9,7 +9,7 @@ from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import StreamTarget
-from tickerplant.protocol.usage import USE_ROWS, limits_page
+from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, limits_page
 
 NOON_MS = 1_772_020_800_000
 EMPTY = StreamTarget("", combined=False, names=())
@@ -73,4 +73,13 @@ def test_the_latest_address_comes_first_and_the_oldest_is_forgotten() -> None:
     for address in "abc":
         budget.charge(address, 1, NOON_MS)
     page = told(budget)
-    assert (list(page["addresses"]), page["forgotten"]) == (["c", "b"], 1)
+    assert (list(page["addresses"]), page["remembered"], page["forgotten"]) == (["c", "b"], 2, 1)
+
+
+def test_a_page_shows_so_many_addresses_and_says_how_many_there_are() -> None:
+    budget = Budget(LIMITS)
+    for number in range(SHOWN_ADDRESSES + 1):
+        budget.charge(f"192.0.2.{number}", 1, NOON_MS)
+    page = told(budget)
+    assert (len(page["addresses"]), page["remembered"]) == (SHOWN_ADDRESSES, SHOWN_ADDRESSES + 1)
+    assert next(iter(page["addresses"])) == f"192.0.2.{SHOWN_ADDRESSES}", "the latest first"

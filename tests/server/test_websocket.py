@@ -15,8 +15,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from tickerplant import logs
+from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.venue import COINM
+from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams.stream import Stream
+from tickerplant.venue import COINM, USDM
 
 DAY_MS = 86_400_000
 
@@ -387,6 +390,41 @@ async def test_a_silent_subscription_is_acknowledged_counted_and_complained_of_o
     silent = 'tickerplant_silent_subscriptions_total{reason="unknown symbol",venue="usdm"}'
     assert counted[silent] == 2
     assert counted['tickerplant_complaints_total{kind="silent: unknown symbol"}'] == 2
+
+
+def name_of(stream: Stream) -> str:
+    """A name of a row, with the symbol that the loopback trades."""
+    parts = stream.pattern.parts.items()
+    return stream.pattern.name(
+        **{part: choices[0] if choices else "btcusdt" for part, choices in parts}
+    )
+
+
+@pytest.mark.parametrize("route", ["public", "market", "private"])
+@looped
+async def test_strict_routes_acknowledge_and_count_what_they_do_not_deliver(route: str) -> None:
+    every = dict.fromkeys(name_of(stream) for stream in CATALOGUE if USDM in stream.venues)
+    names = {name: found for name in every if (found := resolve(USDM, name))}
+    async with loopback(strict_routing=True, profile=CURRENT) as house:
+        async with house.connect(f"/{route}/ws") as client:
+            subscribe = {"method": "SUBSCRIBE", "params": list(names), "id": 1}
+            assert await ask(client, subscribe) == {"result": None, "id": 1}
+            listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 2})
+            counted = await house.metrics()
+            heard = set(house.plant.hubs["usdm"].channels)
+        markets = house.plant.venues["usdm"]
+    assert listed["result"] == list(names), "what is silent is listed too"
+    told = {
+        name: stream.route for name, (stream, args) in names.items() if stream.about(markets, args)
+    }
+    right = {name for name, delivered_on in told.items() if delivered_on == route}
+    assert heard & told.keys() == right
+    silent = "tickerplant_silent_subscriptions_total"
+    assert counted[f'{silent}{{reason="wrong route",venue="usdm"}}'] >= len(told) - len(right) > 0
+    assert sum(value for key, value in counted.items() if key.startswith(silent)) == len(
+        names
+    ) - len(right)
+    assert counted['tickerplant_complaints_total{kind="silent: wrong route"}'] > 0
 
 
 @looped

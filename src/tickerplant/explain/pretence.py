@@ -29,22 +29,24 @@ class _Listener:
         """Do nothing with `data`."""
 
 
-def why_silent(
-    name: str, args: Args, venue: Venue, profile: Profile, *, route: str, strict: bool
-) -> str | None:
-    """Return why the stream `name` would be silent if its symbol were listed, None if it is not.
-
-    Args:
-        name: A stream that the venue knows.
-        args: The variable parts of its name.
-        venue: Whose connection it is.
-        profile: The period of the protocol.
-        route: Path prefix of the connection, empty without one.
-        strict: Whether the wrong route is silent.
-    """
+def pretend(args: Args, profile: Profile, *, strict: bool) -> Plant:
+    """Return a plant that lists one contract, or asset, of the symbol or pair in `args`."""
     plant = Plant([_contract(args)], start_ms=0, profile=profile, strict_routing=strict)
     asset = args.get("assetSymbol", "anyusd").upper()
     plant.publish(AssetIndex(asset, _ONE, 0, 0, _ONE, _ONE, 0, 0, _ONE, _ONE, 0))
+    return plant
+
+
+def why_silent(plant: Plant, name: str, args: Args, venue: Venue, route: str) -> str | None:
+    """Return why the stream `name` would be silent if its symbol were listed, None if it is not.
+
+    Args:
+        plant: What `pretend` returned.
+        name: A stream that the venue knows.
+        args: The variable parts of its name.
+        venue: Whose connection it is.
+        route: Path prefix of the connection, empty without one.
+    """
     reason = plant.hubs[venue.name].subscribe(_Listener(), [name], route).get(name)
     if reason != UNKNOWN_SYMBOL:
         return reason
@@ -57,11 +59,13 @@ def why_silent(
 def _contract(args: Args) -> Instrument:
     """Return a contract of the symbol or pair in `args`, on the venue whose form it has."""
     symbol = args.get("symbol", args.get("pair", "any")).upper()
+    pair = symbol.partition("_")[0] if "symbol" in args else symbol
     inverse = is_inverse(symbol)
     return Instrument(
         venue=COINM if inverse else USDM,
-        symbol=symbol,
-        pair=symbol.partition("_")[0] if "symbol" in args else symbol,
+        # No contract of COIN-M is called like its pair.
+        symbol=f"{pair}_PERP" if inverse and symbol == pair else symbol,
+        pair=pair,
         contract_type=args.get("contractType", "PERPETUAL").upper(),
         base_asset="",
         quote_asset="",

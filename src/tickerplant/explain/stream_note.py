@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tickerplant.explain.pretence import why_silent
+from tickerplant.explain.pretence import pretend, why_silent
 from tickerplant.explain.spelling import why_unknown
 from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE
 from tickerplant.profile import Profile
-from tickerplant.streams import resolve
+from tickerplant.streams import find, resolve
 from tickerplant.streams.stream import Route
 from tickerplant.venue import Venue
 
@@ -53,9 +53,10 @@ def note_stream(
     if resolved is None:
         why = f"{UNKNOWN_STREAM}: {why_unknown(venue, name)}"
         return StreamNote(stream=name, venue=venue.name, silent=why)
-    stream, args = resolved
+    plant = pretend(resolved[1], profile, strict=route is not None)
+    stream, args = find(plant.venues[venue.name], name) or resolved
     wrong_route = f"delivered under /{stream.route} only"
-    silent = why_silent(name, args, venue, profile, route=route or "", strict=route is not None)
+    silent = why_silent(plant, name, args, venue, route or "")
     remark = None
     if silent == WRONG_ROUTE:
         silent, remark = (

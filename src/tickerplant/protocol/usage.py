@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
@@ -17,6 +18,9 @@ from tickerplant.protocol.account import (
 )
 from tickerplant.protocol.budget import CONNECTION_ATTEMPTS, REQUEST_WEIGHT, Budget
 from tickerplant.protocol.limits import Limits
+
+SHOWN_ADDRESSES = 100
+"""Addresses on one page; all that are remembered would hold up the streams meanwhile."""
 
 
 class UseRow(Struct, frozen=True):
@@ -104,24 +108,25 @@ class LimitsPage(Struct, frozen=True, kw_only=True, rename="camel"):
     """Whether both venues charge one budget, so that both ports tell the same."""
     server_time: int
     """The clock of the server, ms since 1970."""
+    remembered: int
+    """Addresses whose use is known."""
     forgotten: int
     """Addresses forgotten to make room for others."""
     addresses: dict[str, AddressUse]
-    """What each did, by address, the latest first."""
+    """What each of the latest addresses did, by address, the latest first."""
 
 
 def limits_page(budget: Budget, venue: str, now_ms: int, *, shared_budget: bool) -> LimitsPage:
-    """Return how near every remembered address came to every limit."""
+    """Return how near the latest `SHOWN_ADDRESSES` addresses came to every limit."""
+    latest = islice(reversed(budget.accounts.items()), SHOWN_ADDRESSES)
     return LimitsPage(
         venue=venue,
         enforced=budget.limits.enforced,
         shared_budget=shared_budget,
         server_time=now_ms,
+        remembered=len(budget.accounts),
         forgotten=budget.forgotten,
-        addresses={
-            address: _address_use(budget, account, now_ms)
-            for address, account in reversed(budget.accounts.items())
-        },
+        addresses={address: _address_use(budget, account, now_ms) for address, account in latest},
     )
 
 
