@@ -9,17 +9,12 @@ import pytest
 from stage import (
     INSTRUMENTS,
     START_MS,
+    happen,
     hear,
     listen,
-    mark,
     open_plant,
-    quote,
-    snapshot,
-    trade,
-    update,
 )
 
-from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
 
 CANDLE = "t T s i f L o c h l v n x q V Q B"
@@ -98,24 +93,12 @@ CANDLE_INTEGERS = "t T f L n"
 NOT_TEXT = {"m": bool, "x": bool, "k": dict}
 
 
-def happen(plant: Plant) -> None:
-    """Something of every kind in every market, and then six seconds."""
-    for step, instrument in enumerate(INSTRUMENTS):
-        symbol = instrument.symbol
-        now_ms = plant.now_ms
-        plant.publish(snapshot(100, [(6_527_990, 7)], [(6_528_000, 8)], now_ms, symbol))
-        plant.publish(update(100, 102, [(6_527_990, 9)], [(6_528_010, 3)], now_ms, symbol))
-        plant.publish(quote(102, time_ms=now_ms, symbol=symbol))
-        plant.publish(trade(7 + step, now_ms, symbol=symbol, sold=True))
-        plant.publish(mark(now_ms, symbol, 8125 if instrument.perpetual else None))
-    plant.advance(plant.now_ms + 6000)
-
-
 def rows(venue: str, name: str, profile: Profile) -> list[dict[str, Any]]:
     """What a subscriber of `name` hears of everything, the rows of arrays one by one."""
     plant = open_plant(profile=profile)
     listener = listen(plant, name, venue)
     happen(plant)
+    plant.advance(plant.now_ms + 6000)
     messages = hear(plant, listener)
     assert messages, f"{name} of {venue} must tell something"
     listed = [message if isinstance(message, list) else [message] for message in messages]
