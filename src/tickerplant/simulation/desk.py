@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tickerplant.events import Bracket, CompositeIndex
+from tickerplant.events import CompositeIndex
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.simulation.baskets import Basket
 from tickerplant.simulation.crowd import Crowd
@@ -12,6 +12,7 @@ from tickerplant.simulation.indices import Composite
 from tickerplant.simulation.marks import Mark
 from tickerplant.simulation.pit import Pit
 from tickerplant.simulation.positions import Holders
+from tickerplant.simulation.temper import Temper
 from tickerplant.simulation.value import (
     FACTOR_RATE_PER_S,
     OWN_RATE_PER_S,
@@ -36,7 +37,7 @@ class Listing:
         mark: Mark,
         holders: Holders,
         basket: Basket | None,
-        brackets: tuple[Bracket, ...],
+        temper: Temper,
     ) -> None:
         self.pit = pit
         self.crowd = crowd
@@ -44,7 +45,7 @@ class Listing:
         self.holders = holders
         self.basket = basket
         """The spot markets of its index; None for a composite one."""
-        self.brackets = brackets
+        self.temper = temper
 
     @property
     def instrument(self) -> Instrument:

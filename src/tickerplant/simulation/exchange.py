@@ -59,12 +59,12 @@ class SimulatedExchange:
         self._floor = TradingFloor(self._agenda, self._tape, seed, intensity)
         self._listings = self._floor.listings
         self._openings: dict[str, Opening] = {}
-        self._opening_bids: dict[str, int] = {}
+        self._first_bids: dict[str, tuple[Instrument, int]] = {}
         for instrument in sorted(self.instruments, key=lambda each: not temper(each).leads):
             trade_id = trades_so_far(instrument, temper(instrument), start_ms)
             opening = self._floor.enter(instrument, trade_id)
             self._openings[instrument.symbol] = opening
-            self._opening_bids[instrument.symbol] = opening[0].bids[0][0]
+            self._first_bids[instrument.symbol] = (instrument, opening[0].bids[0][0])
         news = self._floor.news
         values = {name: news.desk(name).value for name, _, _ in COIN_BUFFERS}
         self._assets = AssetIndices(values, Random(f"{seed} assets"))
@@ -85,8 +85,7 @@ class SimulatedExchange:
         Raises:
             KeyError: `symbol` was not listed at the start.
         """
-        bid = self._opening_bids[symbol]
-        instrument = next(each for each in self.instruments if each.symbol == symbol)
+        instrument, bid = self._first_bids[symbol]
         return SimulatedPast(instrument, temper(instrument), self._seed, self._start_ms, bid)
 
     def opening(self, symbol: str) -> Opening:

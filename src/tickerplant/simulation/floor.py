@@ -96,7 +96,7 @@ class TradingFloor:
             Mark(instrument, now_ms),
             Holders(instrument, traits, desk.busy, seed),
             None if desk.composite else Basket(instrument, seed),
-            brackets(instrument, traits),
+            traits,
         )
         self.listings[instrument.symbol] = listing
         opening = self._opening(listing, desk)
@@ -119,7 +119,8 @@ class TradingFloor:
         further.append(listing.holders.at(second_ms))
         if listing.basket is not None:
             further.append(listing.basket.at(mark.index_price, second_ms))
-        further.append(ContractChanged(symbol, listing.instrument, listing.brackets, second_ms))
+        changed = brackets(listing.instrument, listing.temper)
+        further.append(ContractChanged(symbol, listing.instrument, changed, second_ms))
         retail = listing.crowd.retail_opening()
         if retail is not None:
             further.append(retail)
@@ -198,8 +199,7 @@ class TradingFloor:
         """Change the brackets of a contract that is traded, and tell them."""
         listing = self.listings[symbol]
         instrument = listing.instrument
-        listing.brackets = brackets(instrument, temper(instrument), scale)
-        self._tell(instrument, listing.brackets)
+        self._tell(instrument, brackets(instrument, listing.temper, scale))
 
     def stop(self, instrument: Instrument) -> int:
         """End the trading of a contract, tell how it is now, and return its settlement price."""
