@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
 from jumping_loop import run_jumping
+from stage import frames
 
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
@@ -18,6 +21,7 @@ STREAMS = {
     "usdm": [
         *("btcusdt@trade", "btcusdt@aggTrade", "btcusdt@bookTicker", "btcusdt@depth@100ms"),
         *("btcusdt@depth5@500ms", "btcusdt@kline_1m", "btcusdt@markPrice@1s", "!ticker@arr"),
+        *("btcusdt@rpiDepth@500ms", "!assetIndex@arr", "!contractInfo", "!forceOrder@arr"),
     ],
     "coinm": ["!bookTicker", "btcusd_perp@miniTicker", "btcusd_perp@depth"],
 }
@@ -100,3 +104,41 @@ def test_what_was_missed_since_the_market_opened_is_made_up_for() -> None:
 
     run_jumping(run_late())
     assert START_MS + 2_900 <= plant.now_ms <= START_MS + 3_100
+
+
+def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_type() -> None:
+    delivery_ms = 1_782_460_800_000
+    start_ms = delivery_ms - 3_000
+    traded = instruments(start_ms, ("BTCUSD_260626", "BTCUSD_260925"))
+    exchange = SimulatedExchange(traded, seed=5, start_ms=start_ms)
+    plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    changes, candles = Listener(), Listener()
+    hub = plant.hubs["coinm"]
+    hub.subscribe(changes, ["!contractInfo"])
+    hub.subscribe(candles, ["btcusd_current_quarter@continuousKline_1m"])
+    source = SimulatedSource(exchange, plant, speed=0, duration_ms=40_000)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        hub.wake = lambda: loop.call_soon(hub.flush)
+        await source.run(Gate(LIMITS, lambda: 0), Readiness())
+        await asyncio.sleep(0.1)
+
+    run_jumping(run())
+    told = [(each["s"], each["ct"], each["cs"]) for each in messages(changes)]
+    assert told == [
+        ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERING"),
+        ("BTCUSD_260925", "CURRENT_QUARTER", "TRADING"),
+        ("BTCUSD_261225", "NEXT_QUARTER", "TRADING"),
+        ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERED"),
+    ]
+    closes = [float(each["k"]["c"]) for each in messages(candles) if each["E"] > delivery_ms]
+    later = plant.markets["BTCUSD_260925"]
+    assert closes, "the name means the next contract now"
+    assert closes[-1] == later.last_price / 10
+
+
+def messages(listener: Listener) -> list[dict[str, Any]]:
+    """What a listener was sent, without the frames around it."""
+    return [json.loads(frame.data) for frame in frames(bytes(listener.data))]
