@@ -77,7 +77,7 @@ class History:
         return self._all[-1440 - 7 :]
 
     def minutes(self) -> Bars:
-        return self._longer(self._minutes_ms, 1 << 62, MINUTE_MS)
+        return self._longer(self._minutes_ms, int(self.day[0, OPEN_TIME]), MINUTE_MS)
 
     def hours(self) -> Bars:
         return self._longer(self._hours_ms, self._minutes_ms, HOUR_MS)
@@ -165,7 +165,7 @@ def test_a_past_continues_without_a_seam(interval: str) -> None:
     minutes = Minutes(BTCUSDT.turnover, now_ms)
     candles = Candles(minutes)
     minutes.load(history.day)
-    candles.load(history, int(history.day[0, OPEN_TIME]) if len(history.day) else 0)
+    candles.load(history)
     lived = history.reaches(interval)
     for step in range(4):
         expected = longer(interval, np.concatenate([lived, minutes.running]))
@@ -187,7 +187,7 @@ def test_pages_from_either_end_of_the_past_are_parts_of_the_whole(
     minutes = Minutes(BTCUSDT.turnover, now_ms)
     candles = Candles(minutes)
     minutes.load(history.day)
-    candles.load(history, int(history.day[0, OPEN_TIME]))
+    candles.load(history)
     whole = candles.rows(interval, None, None, EVERYTHING).tolist()
     assert len(whole) > 1
     for at in sorted({0, 1, len(whole) // 3, len(whole) // 2, len(whole) - 2, len(whole) - 1}):
@@ -241,7 +241,7 @@ def test_no_more_of_the_past_is_made_than_a_question_needs(
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     minutes.load(history.day)
-    candles.load(history, int(history.day[0, OPEN_TIME]))
+    candles.load(history)
     candles.rows(interval, None, None, limit)
     assert history.made == made
 
@@ -252,7 +252,7 @@ def test_the_open_candle_needs_no_past_once_it_is_known(interval: str) -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     minutes.load(history.day)
-    candles.load(history, int(history.day[0, OPEN_TIME]))
+    candles.load(history)
     for number in range(50):
         add(minutes, trade(10**6 + number, START_MS + number * 20_000, 300 - number, 2))
         candles.running(interval)
@@ -266,7 +266,7 @@ def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval
     minutes = Minutes(BTCUSDT.turnover, now_ms)
     candles = Candles(minutes)
     minutes.load(history.day)
-    candles.load(history, int(history.day[0, OPEN_TIME]) if len(history.day) else 0)
+    candles.load(history)
     before = candles.rows(interval, None, None, EVERYTHING)
     minute_ms = now_ms // MINUTE_MS * MINUTE_MS
     for _ in range(KEPT_MINUTES // 1440 + 1):

@@ -111,7 +111,7 @@ class Past:
         return np.array(rows, dtype=AGGREGATE_ROW)
 
     def minutes(self) -> Bars:
-        return self.day
+        return NO_BARS
 
     def hours(self) -> Bars:
         return NO_BARS

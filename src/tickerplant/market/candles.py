@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
@@ -41,17 +41,15 @@ class Candles:
     def __init__(self, minutes: LiveMinutes) -> None:
         self._minutes = minutes
         self._past: PastBars | None = None
-        self._live_from_ms = 0
         self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
         """What lies before the kept minutes in the candle of an interval that is open now."""
         self._before: dict[str, Bars] = {}
         """The candle of an interval that is open now, up to the present minute."""
         self._before_ms = 0
 
-    def load(self, past: PastBars, live_from_ms: int) -> None:
-        """Look back on `past` as far as it lies before `live_from_ms`, where the minutes begin."""
+    def load(self, past: PastBars) -> None:
+        """Look back on `past`, which ends where the minutes begin."""
         self._past = past
-        self._live_from_ms = live_from_ms
         self._earlier_parts.clear()
         self._before.clear()
 
@@ -65,15 +63,11 @@ class Candles:
             yield minutes.hours
         if past is None or not (hourly or not len(minutes.hours)):
             return
-        yield self._not_live(past.minutes)
+        yield past.minutes()
         if hourly:
-            yield self._not_live(past.hours)
+            yield past.hours()
         if _made_of(interval, DAY_MS):
-            yield self._not_live(past.days)
-
-    def _not_live(self, tier: Callable[[], Bars]) -> Bars:
-        bars = tier()
-        return bars[: np.searchsorted(bars[:, OPEN_TIME], self._live_from_ms)]
+            yield past.days()
 
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
         """Return up to `limit` candles that open in [`start_ms`, `end_ms`], oldest first.
@@ -115,7 +109,7 @@ class Candles:
     def _earlier(self, interval: str, opened_ms: int) -> Bars:
         """What lies before the kept minutes in the candle that opened at `opened_ms`."""
         closed = self._minutes.closed
-        end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._live_from_ms
+        end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._minutes.open_time_ms
         known = self._earlier_parts.get(interval)
         if known is not None and known[:2] == (opened_ms, end_ms):
             return known[2]

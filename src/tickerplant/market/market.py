@@ -35,7 +35,6 @@ from tickerplant.events import (
 )
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.aggregate import TradeAggregator
-from tickerplant.market.bars import OPEN_TIME
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.market.candles import Candles
@@ -174,9 +173,8 @@ class Market:
         """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
         self._past = past
         last = past.last_trade
-        day = past.day
-        self.minutes.load(day, last.quantity if last is not None else 0)
-        self.candles.load(past, int(day[0, OPEN_TIME]) if len(day) else self._timers.now_ms)
+        self.minutes.load(past.day, last.quantity if last is not None else 0)
+        self.candles.load(past)
         self.marks.look_back(past.marks)
         self.indices.look_back(past.indices)
         self.premiums.look_back(past.premiums)

@@ -13,12 +13,13 @@ from tickerplant.market.ring import Rows
 class PastBars(Protocol):
     """Bars of one price from before the first event.
 
-    Rows are oldest first and without holes inside one kind.  `hours()` ends where `minutes()`
-    begins and `days()` where `hours()` begins, each boundary on a boundary of the longer bar.
+    Rows are oldest first and without holes inside one kind.  `minutes()` ends where the live ones
+    begin, `hours()` where `minutes()` begins and `days()` where `hours()` begins, each boundary on
+    a boundary of the longer bar.
     """
 
     def minutes(self) -> Bars:
-        """Return the minutes of the last days."""
+        """Return the minutes of the last days before the live ones."""
         ...
 
     def hours(self) -> Bars:
@@ -33,7 +34,7 @@ class PastBars(Protocol):
 class Past(PastBars, Protocol):
     """What a market has been before the first event, all agreeing with each other.
 
-    `minutes()` ends with the rows of `day`.
+    `minutes()` ends where `day` begins.
     """
 
     @property

@@ -86,7 +86,7 @@ class PriceBars:
 
     def look_back(self, past: PastBars) -> None:
         """Begin with `past`, which ends where the present minute begins or before."""
-        self.candles.load(past, self._minutes.open_time_ms)
+        self.candles.load(past)
 
     def add(self, price: int, time_ms: int) -> None:
         """Count one data point."""

@@ -21,7 +21,12 @@ from tickerplant.simulation.held import positions
 from tickerplant.simulation.instruments import DATED_COINM, DATED_USDM
 from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
 from tickerplant.simulation.paths import DAY, DAYS, HOURS, WEEK
-from tickerplant.simulation.recent import aggregates, recent_minutes, recent_trades
+from tickerplant.simulation.recent import (
+    older_aggregates,
+    older_trades,
+    recent_minutes,
+    recent_trades,
+)
 from tickerplant.simulation.settlements import deliveries, fundings
 from tickerplant.simulation.temper import DAY_S, Temper
 from tickerplant.simulation.told import INDEX, MARK, PREMIUM_INDEX, ToldBars
@@ -78,8 +83,8 @@ class SimulatedPast:
         return carry_over_quiet(np.concatenate(bars))
 
     def minutes(self) -> Bars:
-        """Return the minutes of the last week."""
-        return np.concatenate([self._tier(WEEK), self.day])
+        """Return the minutes of the week before `day`."""
+        return self._tier(WEEK)
 
     def hours(self) -> Bars:
         """Return the hours before the first minute."""
@@ -92,8 +97,7 @@ class SimulatedPast:
     @cached_property
     def trades(self) -> tuple[Trade, ...]:
         """The trades of the present minute before the start."""
-        recent = self._recent
-        present = recent[np.searchsorted(recent["trade_time_ms"], self._present_ms) :]
+        present = self._recent[len(self.older_trades()) :]
         return tuple(trades(self._origin.instrument.symbol, present))
 
     @cached_property
@@ -103,12 +107,11 @@ class SimulatedPast:
 
     def older_trades(self) -> Rows:
         """Return the trades of about an hour before the present minute, rows as in `TRADE_ROW`."""
-        recent = self._recent
-        return recent[: np.searchsorted(recent["trade_time_ms"], self._present_ms)]
+        return older_trades(self._origin, self._next_id)
 
     def older_aggregates(self) -> Rows:
         """Return the aggregates of `older_trades`, rows as in `AGGREGATE_ROW`."""
-        return aggregates(self.older_trades(), self.first_aggregate_id)
+        return older_aggregates(self._origin, self._next_id, self.first_aggregate_id)
 
     @cached_property
     def first_aggregate_id(self) -> int:
@@ -145,10 +148,6 @@ class SimulatedPast:
         return positions(self._origin)
 
     # How it is made
-
-    @property
-    def _present_ms(self) -> int:
-        return self._origin.way.present_ms
 
     @property
     def _recent(self) -> Rows:

@@ -115,13 +115,16 @@ def _end(way: Way, tier: str) -> float:
     return Random(f"{way.seed} past {way.coin}").gauss(0, 1) * sigma
 
 
-def value_at(way: Way, time_ms: int) -> float:
-    """Return the value at `time_ms` before the start; between edges it is interpolated."""
+def values_at(way: Way, times_ms: NDArray[np.int64]) -> Floats:
+    """Return the values at many times before the start; between edges they are interpolated."""
+    values = np.interp(
+        times_ms, [way.present_ms, max(way.start_ms, way.present_ms + 1)], [_end(way, DAY), 0.0]
+    )
     for tier in TIERS:
         start_ms, end_ms = way.span(tier)
-        if time_ms < end_ms:
-            place = max(time_ms - start_ms, 0) / LENGTHS_MS[tier]
+        inside = (times_ms < end_ms) & (times_ms >= (start_ms if tier != DAYS else -np.inf))
+        if inside.any():
             edges = stretch(way, tier).edges
-            return float(np.interp(place, np.arange(len(edges)), edges))
-    left = (way.start_ms - time_ms) / max(way.start_ms - way.present_ms, 1)
-    return _end(way, DAY) * min(max(left, 0.0), 1.0)
+            edges_ms = start_ms + np.arange(len(edges)) * LENGTHS_MS[tier]
+            values[inside] = np.interp(times_ms[inside], edges_ms, edges)
+    return values

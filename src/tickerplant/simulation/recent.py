@@ -48,7 +48,7 @@ TRADES_PER_FILLING = 2.4
 SIZE_SPREAD = 1.6
 """Standard deviation of the logarithm of a trade's size."""
 KEPT_RECENT = 8
-"""Contracts whose last trades are remembered, usually below 4 MB each."""
+"""Contracts whose last trades, and aggregates, are remembered: about 4 MB each of a busy one."""
 
 
 @lru_cache(maxsize=KEPT_RECENT)
@@ -193,15 +193,23 @@ def worth(instrument: Instrument, prices: Ints, quantities: Ints) -> Ints:
     return np.array([instrument.turnover(*pair) for pair in pairs], dtype=np.int64)
 
 
-def aggregates(trades: Rows, next_id: int) -> Rows:
-    """Return the aggregates of `trades`; the last one has the id before `next_id`.
+def older_trades(origin: Origin, next_id: int) -> Rows:
+    """Return those of the last trades that were before the present minute."""
+    trades = recent_trades(origin, next_id)
+    return trades[: np.searchsorted(trades["trade_time_ms"], origin.way.present_ms)]
+
+
+@lru_cache(maxsize=KEPT_RECENT)
+def older_aggregates(origin: Origin, next_id: int, next_aggregate_id: int) -> Rows:
+    """Return the aggregates of `older_trades`; the last one has the id before `next_aggregate_id`.
 
     Rows are as in `AGGREGATE_ROW`.  They are what `TradeAggregator` makes of the trades.
     """
+    trades = older_trades(origin, next_id)
     starts = _aggregate_starts(trades)
     ends = np.append(starts[1:], len(trades)) - 1
     rows = np.empty(len(starts), AGGREGATE_ROW)
-    rows["aggregate_id"] = np.arange(next_id - len(rows), next_id)
+    rows["aggregate_id"] = np.arange(next_aggregate_id - len(rows), next_aggregate_id)
     for field in ("price", "trade_time_ms", "buyer_is_maker"):
         rows[field] = trades[field][starts]
     if len(starts):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import exp
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_DECIMALS
@@ -13,7 +13,7 @@ from tickerplant.market.bars import HOUR_MS
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.marks import funding_rate
 from tickerplant.simulation.origin import Origin
-from tickerplant.simulation.paths import value_at
+from tickerplant.simulation.paths import Floats, values_at
 
 SAMPLES = 16
 """Moments of a funding interval that its average premium is taken from."""
@@ -36,39 +36,40 @@ def fundings(origin: Origin) -> tuple[FundingPaid, ...]:
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(origin.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
     cap = instrument.funding_cap
-    dearer = np.exp(origin.premium.of_mark(times_ms))
+    marks = indices_at(origin, times_ms) * np.exp(origin.premium.of_mark(times_ms))
+    columns = (averages.tolist(), np.round(marks * _ONE).tolist(), times_ms.tolist())
     return tuple(
         FundingPaid(
             instrument.symbol,
             min(max(round(funding_rate(average, hours) * _ONE), -cap), cap),
-            round(index_at(origin, time_ms) * premium * _ONE),
+            int(mark),
             time_ms,
         )
-        for average, premium, time_ms in zip(
-            averages.tolist(), dearer.tolist(), times_ms.tolist(), strict=True
-        )
+        for average, mark, time_ms in zip(*columns, strict=True)
     )
 
 
 def deliveries(origin: Origin) -> tuple[Delivered, ...]:
     """Return the settlements of the quarterly contracts on the pair since it was listed."""
     instrument = origin.instrument
-    found = []
-    last_ms = deliveries_ms(origin.start_ms)[1]
-    while last_ms > instrument.onboard_date_ms:
-        found.append(
-            Delivered(
-                instrument.venue,
-                f"{instrument.pair}_{delivery_code(last_ms)}",
-                instrument.pair,
-                round(index_at(origin, last_ms) * _ONE),
-                last_ms,
-            )
+    times_ms: list[int] = []
+    before_ms = origin.start_ms + 1
+    while (before_ms := deliveries_ms(before_ms - 1)[1]) > instrument.onboard_date_ms:
+        times_ms.insert(0, before_ms)
+    prices = indices_at(origin, np.array(times_ms, dtype=np.int64))
+    return tuple(
+        Delivered(
+            instrument.venue,
+            f"{instrument.pair}_{delivery_code(time_ms)}",
+            instrument.pair,
+            round(price * _ONE),
+            time_ms,
         )
-        last_ms = deliveries_ms(last_ms - 1)[1]
-    return tuple(reversed(found))
+        for price, time_ms in zip(prices.tolist(), times_ms, strict=True)
+    )
 
 
-def index_at(origin: Origin, time_ms: int) -> float:
-    """Return the index price at `time_ms` before the start, in quote units."""
-    return origin.index_price * exp(value_at(origin.way, time_ms))
+def indices_at(origin: Origin, times_ms: NDArray[np.int64]) -> Floats:
+    """Return the index prices at many times before the start, in quote units."""
+    prices: Floats = origin.index_price * np.exp(values_at(origin.way, times_ms))
+    return prices
