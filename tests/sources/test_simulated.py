@@ -141,4 +141,4 @@ def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_
 
 def messages(listener: Listener) -> list[dict[str, Any]]:
     """What a listener was sent, without the frames around it."""
-    return [json.loads(frame.data) for frame in frames(bytes(listener.data))]
+    return [json.loads(bytes(frame.data)) for frame in frames(bytes(listener.data))]
