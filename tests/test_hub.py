@@ -197,6 +197,17 @@ def test_a_symbol_that_is_listed_later_is_heard_from_then_on() -> None:
     assert late.messages() == [], "who listens to another symbol hears nothing of it"
 
 
+def test_a_symbol_that_is_listed_later_stays_silent_on_the_wrong_path() -> None:
+    plant = open_plant([BTCUSDT], profile=P2026Q2, strict_routing=True)
+    listener, name = Listener(), "ethusdt@aggTrade"
+    assert usdm(plant).subscribe(listener, [name], "public") == {name: WRONG_ROUTE}
+    plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
+    plant.publish(trade(7, START_MS, symbol="ETHUSDT"))
+    plant.advance(START_MS + 1000)
+    usdm(plant).flush()
+    assert listener.messages() == []
+
+
 def test_a_symbol_that_is_gone_is_heard_no_more_and_again_when_it_is_back() -> None:
     plant = open_plant([BTCUSDT, ETHUSDT])
     listener = listen(plant, "ethusdt@miniTicker")

@@ -235,10 +235,11 @@ class Hub:
         if resolved is None:
             return None if name in self.verbatim else UNKNOWN_STREAM
         stream, args = resolved
-        if name not in self.verbatim and not stream.about(self.markets, args):
-            return UNKNOWN_SYMBOL
         split = self.strict_routing and self.markets.profile.splits_routes(self.markets.venue)
-        return WRONG_ROUTE if split and stream.route != (route or "public") else None
+        if split and stream.route != (route or "public"):
+            return WRONG_ROUTE
+        known = name in self.verbatim or stream.about(self.markets, args)
+        return None if known else UNKNOWN_SYMBOL
 
     def _move(self, subscriber: Subscriber, key: Key) -> None:
         """Make `subscriber` a member of the audience `key`; what waits for it goes out first."""

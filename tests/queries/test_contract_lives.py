@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asked_markets import INVERSE, LINEAR, SECOND, START_MS, get, open_market
-from covered import covers
+from coverage_of import covers
 from msgspec import structs
 from stage import BTCUSD_260626, open_plant
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asked_markets import INVERSE, LINEAR, SECOND, START_MS, by_path, get, markets_of
-from covered import covers
+from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asked_markets import LINEAR, START_MS, by_path, coin_markets, get
-from covered import covers
+from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import open_plant, trade

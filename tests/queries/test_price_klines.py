@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from asked_markets import INVERSE, LINEAR, START_MS, get
-from covered import covers
+from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs

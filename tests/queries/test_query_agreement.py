@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from asked_markets import INVERSE, LINEAR, START_MS, get
-from covered import covers
+from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import open_plant

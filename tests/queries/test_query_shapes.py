@@ -16,7 +16,7 @@ from asked_markets import (
     markets_of,
     opened,
 )
-from covered import covers
+from coverage_of import covers
 from msgspec import structs
 from stage import snapshot
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asked_markets import LINEAR, START_MS, get, markets_of
-from covered import covers
+from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import snapshot, update

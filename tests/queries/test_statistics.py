@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asked_markets import INVERSE, LINEAR, START_MS, get, linear_markets, markets_of
-from covered import covers
+from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asked_markets import START_MS, by_path, coin_markets, get, linear_markets
-from covered import covers
+from coverage_of import covers
 from stage import open_plant
 from told_markets import INSTRUMENTS, told_markets
 
