@@ -79,17 +79,19 @@ def test_funding_times_are_at_0_8_and_16_hours_and_the_rate_then_counts() -> Non
 def test_what_was_due_is_paid_at_the_funding_time_and_only_then() -> None:
     midnight = START_MS // 86_400_000 * 86_400_000
     mark = Mark(PERPETUAL, midnight + FUNDING_MS - 1500)
-    before = mark.at(midnight + FUNDING_MS - 1000, 65_000.0, 6_700_000, 6_700_010, 6_700_000)
-    assert mark.paid is None
-    struck = mark.at(midnight + FUNDING_MS, 65_000.0, 6_500_000, 6_500_010, 6_500_000)
-    assert mark.paid == FundingPaid(
+    told, paid = [], []
+    for second, bid in ((-1, 6_700_000), (0, 6_500_000), (1, 6_500_000)):
+        now_ms = midnight + FUNDING_MS + 1000 * second
+        told.append(mark.at(now_ms, 65_000.0, bid, bid + 10, bid))
+        paid.append(mark.paid)
+    due = FundingPaid(
         symbol="BTCUSDT",
-        rate=before.funding_rate or 0,
-        mark_price=struck.mark_price,
+        rate=told[0].funding_rate or 0,
+        mark_price=told[1].mark_price,
         time_ms=midnight + FUNDING_MS,
-    ), "the rate that was told last"
-    mark.at(midnight + FUNDING_MS + 1000, 65_000.0, 6_500_000, 6_500_010, 6_500_000)
-    assert mark.paid is None
+    )
+    assert due.rate > 10_000
+    assert paid == [None, due, None], "the rate that was told last"
 
 
 @pytest.mark.parametrize(("symbol", "interval_hours", "cap"), [("1000PEPEUSDT", 4, 3_000_000)])
