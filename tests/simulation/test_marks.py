@@ -78,7 +78,7 @@ def test_funding_times_are_at_0_8_and_16_hours_and_the_rate_then_counts() -> Non
 
 def test_what_was_due_is_paid_at_the_funding_time_and_only_then() -> None:
     midnight = START_MS // 86_400_000 * 86_400_000
-    mark = Mark(PERPETUAL, midnight + FUNDING_MS - 1500)
+    mark = Mark(PERPETUAL, midnight)
     told, paid = [], []
     for second, bid in ((-1, 6_700_000), (0, 6_500_000), (1, 6_500_000)):
         now_ms = midnight + FUNDING_MS + 1000 * second
@@ -90,7 +90,7 @@ def test_what_was_due_is_paid_at_the_funding_time_and_only_then() -> None:
         mark_price=told[1].mark_price,
         time_ms=midnight + FUNDING_MS,
     )
-    assert due.rate > 10_000
+    assert due.rate == 2_000_000, "three per cent above the index is beyond the cap"
     assert paid == [None, due, None], "the rate that was told last"
 
 
