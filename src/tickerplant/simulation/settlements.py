@@ -15,7 +15,7 @@ from tickerplant.simulation.marks import funding_rate
 from tickerplant.simulation.origin import Origin
 from tickerplant.simulation.paths import Floats, values_at
 
-SAMPLES = 16
+SAMPLES = 8
 """Moments of a funding interval that its average premium is taken from."""
 KEPT_FUNDINGS = 16
 """Contracts whose past fundings are remembered, at most 2 MB each."""

@@ -40,7 +40,7 @@ LEAST_TICKS = 20
 """No price of the past is less than this many ticks."""
 KEPT_TIERS = 32
 """Tiers of bars that are remembered, of all contracts, at most 900 kB each."""
-KEPT_IDS = 4096
+KEPT_IDS = 256
 """Tiers whose first trade id is remembered."""
 
 _LATER = {DAYS: HOURS, HOURS: WEEK, WEEK: DAY}
