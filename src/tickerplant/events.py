@@ -20,7 +20,7 @@ Level: TypeAlias = tuple[int, int]
 """Price and quantity of one price level; quantity 0 removes it."""
 
 
-class Trade(Struct, frozen=True, gc=False):
+class Trade(Struct, frozen=True, gc=False, array_like=True):
     """One fill.  Ids of a symbol rise by one."""
 
     symbol: str
@@ -36,7 +36,7 @@ class Trade(Struct, frozen=True, gc=False):
     """Filled by an order of retail price improvement (RPI)."""
 
 
-class AggregateTrade(Struct, frozen=True, gc=False):
+class AggregateTrade(Struct, frozen=True, gc=False, array_like=True):
     """The fills of one taker side at one price within 100 ms."""
 
     symbol: str

@@ -55,7 +55,11 @@ def simulate(settings: SimulateSettings, tell: Tell) -> None:
     start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
     traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
     exchange = SimulatedExchange(
-        traded, seed=settings.seed, start_ms=start_ms, intensity=settings.intensity
+        traded,
+        seed=settings.seed,
+        start_ms=start_ms,
+        intensity=settings.intensity,
+        listings=not settings.symbols and settings.symbol_count is None,
     )
     plant = _plant(settings, traded, start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)

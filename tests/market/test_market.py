@@ -34,8 +34,8 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.market.bars import CLOSE, DAY_MS, MINUTE_MS, NO_BARS, OPEN, Bars
 from tickerplant.market.market import WHOLE, Market
-from tickerplant.market.ring import CHUNK_ROWS, Rows
-from tickerplant.market.tape import AGGREGATE_ROW, KEPT_AGGREGATES, KEPT_TRADES, TRADE_ROW
+from tickerplant.market.ring import CHUNK_EVENTS
+from tickerplant.market.tape import AGGREGATE_ROW, KEPT_AGGREGATES, KEPT_TRADES, TRADE_ROW, Rows
 from tickerplant.market.timers import Timers
 from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import CURRENT, P2026Q1
@@ -270,13 +270,13 @@ def test_the_end_of_a_minute_is_told_before_what_left_the_window() -> None:
 
 def test_old_trades_are_forgotten() -> None:
     scene = Scene()
-    total = KEPT_TRADES + 3 * CHUNK_ROWS
+    total = KEPT_TRADES + 3 * CHUNK_EVENTS
     for number in range(total):
         scene.market.apply(trade(number, START_MS, 100 + number % 2))
     kept = [each.trade_id for each in scene.market.trades]
-    assert KEPT_TRADES <= len(kept) < KEPT_TRADES + 2 * CHUNK_ROWS, "as many as are promised"
+    assert KEPT_TRADES <= len(kept) < KEPT_TRADES + 2 * CHUNK_EVENTS, "as many as are promised"
     assert kept == list(range(total - len(kept), total)), "the latest ones"
-    assert KEPT_AGGREGATES <= len(scene.market.aggregates) < KEPT_AGGREGATES + 2 * CHUNK_ROWS
+    assert KEPT_AGGREGATES <= len(scene.market.aggregates) < KEPT_AGGREGATES + 2 * CHUNK_EVENTS
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 2, 7, 8, 9, 11])

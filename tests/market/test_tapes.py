@@ -11,10 +11,10 @@ from stage import START_MS, trade
 
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.market import tape
-from tickerplant.market.ring import CHUNK_ROWS, Ring, Rows
-from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, AggregateTape, TradeTape
+from tickerplant.market.ring import CHUNK_EVENTS, Ring
+from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, AggregateTape, Rows, TradeTape
 
-LENGTHS = st.integers(0, 3 * CHUNK_ROWS)
+LENGTHS = st.integers(0, 3 * CHUNK_EVENTS)
 LIMITS = st.integers(1, 400)
 
 
@@ -141,25 +141,25 @@ def test_the_past_is_not_made_before_somebody_asks_for_it() -> None:
 def test_what_is_kept_is_bounded_and_then_the_past_is_forgotten_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bound = 3 * CHUNK_ROWS
+    bound = 3 * CHUNK_EVENTS
     monkeypatch.setattr(tape, "KEPT_TRADES", bound)
     kept = TradeTape("BTCUSDT")
     kept.look_back(lambda: trade_rows(made_trades(10)))
-    later = made_trades(10 * CHUNK_ROWS + 7, 1000)
+    later = made_trades(10 * CHUNK_EVENTS + 7, 1000)
     for each in later:
         kept.append(each)
-        assert len(kept) < bound + CHUNK_ROWS + 10
+        assert len(kept) < bound + CHUNK_EVENTS + 10
     assert list(kept) == later[-len(kept) :], "no trade of the past comes before a hole"
     assert len(kept) >= bound
     assert kept.from_id(0, 3) == later[-len(kept) :][:3]
 
 
 def test_a_ring_finds_rows_by_any_rising_integer() -> None:
-    every = made_trades(2 * CHUNK_ROWS + 9)
-    ring = Ring(Trade, TRADE_ROW, 10**6)
+    every = made_trades(2 * CHUNK_EVENTS + 9)
+    ring = Ring(Trade, 10**6)
     for each in every:
         ring.fresh.append(each)
-        if len(ring.fresh) == CHUNK_ROWS:
+        if len(ring.fresh) == CHUNK_EVENTS:
             ring.turn()
     times = [each.trade_time_ms for each in every]
     for time_ms in (0, times[0], times[57], times[-1], times[-1] + 1):

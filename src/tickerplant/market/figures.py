@@ -44,7 +44,9 @@ def weighted_average(instrument: Instrument, stats: Statistics) -> str:
         average = nearest(stats.turnover, stats.volume) if stats.volume else stats.last
         return decimal_text(average, scale.decimals)
     if not stats.turnover:
-        return decimal_text(stats.last * _POWERS_OF_TEN[RATE_DECIMALS - scale.decimals], RATE_DECIMALS)
+        return decimal_text(
+            stats.last * _POWERS_OF_TEN[RATE_DECIMALS - scale.decimals], RATE_DECIMALS
+        )
     contracts_value = stats.volume * instrument.contract_size * _POWERS_OF_TEN[2 * RATE_DECIMALS]
     return decimal_text(nearest(contracts_value, stats.turnover), RATE_DECIMALS)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
 from tickerplant.market.bars import Bars
-from tickerplant.market.ring import Rows
+from tickerplant.market.tape import Rows
 
 
 class PastBars(Protocol):

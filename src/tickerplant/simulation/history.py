@@ -15,8 +15,7 @@ import numpy as np
 from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import Bars
-from tickerplant.market.ring import Rows
-from tickerplant.market.tape import trades
+from tickerplant.market.tape import Rows, trades
 from tickerplant.simulation.held import positions
 from tickerplant.simulation.instruments import DATED_COINM, DATED_USDM
 from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin

@@ -30,8 +30,7 @@ from tickerplant.market.bars import (
     Bars,
     empty_bars,
 )
-from tickerplant.market.ring import Rows
-from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW
+from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
 from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
 from tickerplant.simulation.paths import DAY, Floats, stretch
 from tickerplant.simulation.temper import usd_quantity
