@@ -151,6 +151,8 @@ class Instrument(Struct, frozen=True, kw_only=True):
     sub_types: tuple[str, ...] = ()
     """Kinds of underlying, such as `PoW` or `Layer-1`."""
     funding_interval_hours: int = 8
+    circulating_supply: int = 0
+    """How many of the base asset there are; 0 where nobody tells."""
     funding_cap: int = 2_000_000
     """Largest amount of a funding rate, in integers of 10^-8."""
 

@@ -125,7 +125,8 @@ class Past:
 
     indices = premiums = marks
 
-    def fundings(self) -> list[FundingPaid]:
+    def fundings(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
+        del start_ms, end_ms, limit
         return []
 
     def deliveries(self) -> list[Delivered]:

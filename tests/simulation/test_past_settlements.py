@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tickerplant.instrument import RATE_DECIMALS
 from tickerplant.market.bars import CLOSE, DAY_MS, HIGH, HOUR_MS, LOW, OPEN_TIME
@@ -17,6 +19,7 @@ from tickerplant.simulation.marks import funding_rate
 START_MS = 1_780_000_012_345
 SYMBOLS = ("BTCUSDT", "SUIUSDT", "XRPUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
 EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
+EVERY_FUNDING = EXCHANGE.past("XRPUSDT").fundings()
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
@@ -49,6 +52,24 @@ def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> Non
         checked += 1
     assert checked > 500
     assert len({paid.rate for paid in past.fundings()}) > 20, "rates differ"
+
+
+@given(st.none() | st.integers(0, 3000), st.none() | st.integers(0, 3000), st.integers(1, 1000))
+@settings(max_examples=20)
+def test_a_window_of_fundings_is_cut_from_all_of_them(
+    start: int | None, end: int | None, limit: int
+) -> None:
+    past = EXCHANGE.past("XRPUSDT")
+    start_ms = None if start is None else START_MS - start * 8 * HOUR_MS
+    end_ms = None if end is None else START_MS - end * 8 * HOUR_MS
+    inside = [
+        paid
+        for paid in EVERY_FUNDING
+        if (start_ms is None or paid.time_ms >= start_ms)
+        and (end_ms is None or paid.time_ms <= end_ms)
+    ]
+    expected = inside[-limit:] if start_ms is None else inside[:limit]
+    assert list(past.fundings(start_ms, end_ms, limit)) == expected
 
 
 def test_funding_marks_of_years_ago_lie_in_the_days_of_the_mark_price() -> None:

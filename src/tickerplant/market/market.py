@@ -381,11 +381,20 @@ class Market:
             return 0
         return nearest((bid - index if bid > index else ask - index) * _ONE, index)
 
-    @property
-    def fundings(self) -> list[FundingPaid]:
-        """What was paid at the funding times so far, oldest first."""
-        before = self._past.fundings() if self._past is not None else ()
-        return [*before, *self._fundings]
+    def fundings(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
+        """Return up to `limit` of the funding times so far in [`start_ms`, `end_ms`], oldest first.
+
+        With a start the first ones from there on, otherwise the latest ones.
+        """
+        before = self._past.fundings(start_ms, end_ms, limit) if self._past is not None else ()
+        since = (
+            paid
+            for paid in self._fundings
+            if (start_ms is None or paid.time_ms >= start_ms)
+            and (end_ms is None or paid.time_ms <= end_ms)
+        )
+        found = [*before, *since]
+        return found[-limit:] if start_ms is None else found[:limit]
 
     @property
     def past_deliveries(self) -> list[Delivered]:

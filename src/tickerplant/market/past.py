@@ -80,8 +80,14 @@ class Past(PastBars, Protocol):
         """Bars of the premium index, likewise."""
         ...
 
-    def fundings(self) -> Sequence[FundingPaid]:
-        """Return what was paid at every funding time since the listing, oldest first."""
+    def fundings(
+        self, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> Sequence[FundingPaid]:
+        """Return what was paid at the funding times since the listing, oldest first.
+
+        At most `limit` of those in [`start_ms`, `end_ms`]: with a start the first ones, otherwise
+        the latest ones.
+        """
         ...
 
     def deliveries(self) -> Sequence[Delivered]:

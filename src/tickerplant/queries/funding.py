@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from operator import attrgetter
 
 from msgspec import UNSET, Struct, UnsetType
@@ -90,22 +89,10 @@ def funding_rates(
         timed = start_ms is not None or end_ms is not None
         limit = DEFAULT_LIMIT if timed or markets.venue.inverse else LATEST
     asked = markets if market is None else (market,)
-    paid = [row for each in asked for row in _paid(each, start_ms, end_ms, limit)]
+    paid = [row for each in asked for row in each.fundings(start_ms, end_ms, limit)]
     paid.sort(key=_time_ms)
     chosen = paid[-limit:] if start_ms is None else paid[:limit]
     return [_rate(markets, row) for row in chosen]
-
-
-def _paid(
-    market: Market, start_ms: int | None, end_ms: int | None, limit: int
-) -> list[FundingPaid]:
-    """Return those of one market's funding times that can be among the ones that are chosen."""
-    rows = market.fundings
-    last = len(rows) if end_ms is None else bisect_right(rows, end_ms, key=_time_ms)
-    if start_ms is None:
-        return rows[max(last - limit, 0) : last]
-    first = bisect_left(rows, start_ms, key=_time_ms)
-    return rows[first : min(first + limit, last)]
 
 
 def _rate(markets: Markets, paid: FundingPaid) -> FundingRate | LateFundingRate:

@@ -21,8 +21,7 @@ from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
 
-UNKNOWN_SUPPLY = "0.00000000"
-"""How many coins there are is nothing that happens in a market, so nobody tells."""
+_ONE = int(10**RATE_DECIMALS)
 
 
 class OpenInterest(Struct, frozen=True, rename="camel"):
@@ -80,7 +79,7 @@ def past_open_interest(
     """
     wanted = periods(markets, length, start_ms, end_ms, limit)
     found = _open(wanted, [market])
-    decimals = market.instrument.quantity.decimals
+    decimals, supply = market.instrument.quantity.decimals, market.instrument.circulating_supply
     return [
         PastOpenInterest(
             symbol=market.symbol,
@@ -88,7 +87,7 @@ def past_open_interest(
             contract_type=UNSET,
             sum_open_interest=_eight_decimals(found[time_ms][0], decimals),
             sum_open_interest_value=decimal_text(found[time_ms][1], RATE_DECIMALS),
-            circulating_supply=UNKNOWN_SUPPLY,
+            circulating_supply=decimal_text(supply * _ONE, RATE_DECIMALS),
             timestamp=time_ms,
         )
         for time_ms in wanted.chosen(sorted(found))
@@ -183,7 +182,7 @@ QUERIES = (
         respond=past_open_interest,
         doc=(
             "The open interest at the beginning of each period, and what it was worth at the mark "
-            "price then; `CMCCirculatingSupply` is 0, because no market tells it."
+            "price then; `CMCCirculatingSupply` is 0 where nobody tells how many coins there are."
         ),
     ),
     Query(

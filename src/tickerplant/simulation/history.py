@@ -134,9 +134,11 @@ class SimulatedPast:
         """Bars of the premium index."""
         return ToldBars(self._origin, PREMIUM_INDEX)
 
-    def fundings(self) -> tuple[FundingPaid, ...]:
-        """Return what was paid at every funding time since the listing."""
-        return fundings(self._origin)
+    def fundings(
+        self, start_ms: int | None = None, end_ms: int | None = None, limit: int | None = None
+    ) -> tuple[FundingPaid, ...]:
+        """Return what was paid at the funding times since the listing."""
+        return fundings(self._origin, start_ms, end_ms, limit)
 
     def deliveries(self) -> tuple[Delivered, ...]:
         """Return the settlements of the pair's dated contracts since the listing."""

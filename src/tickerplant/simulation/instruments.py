@@ -22,6 +22,7 @@ from tickerplant.instrument import (
 )
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.coins import BY_NAME, COINS, INDEX, TRADFI, Coin, invented_coins
+from tickerplant.simulation.supplies import circulating_supply
 from tickerplant.venue import COINM, USDM
 
 DATED_USDM = ("BTC", "ETH")
@@ -156,6 +157,7 @@ def _usdm(
         pair=f"{coin.name}USDT",
         contract_type=contract_type,
         base_asset=coin.name,
+        circulating_supply=circulating_supply(coin),
         quote_asset="USDT",
         margin_asset="USDT",
         price=price,
@@ -218,6 +220,7 @@ def _coinm(
         pair=f"{coin.name}USD",
         contract_type=contract_type,
         base_asset=coin.name,
+        circulating_supply=circulating_supply(coin),
         quote_asset="USD",
         margin_asset=coin.name,
         price=price,

@@ -14,8 +14,8 @@ MAJOR = frozenset(coin.name for coin in COINS[:6])
 FUNDS = ("major", "other", "tradfi")
 _ONE = int(10**RATE_DECIMALS)
 FIRST_BALANCES = {
-    "major": (("USDT", 793_930_579 * _ONE), ("USDC", 41_206_318 * _ONE)),
-    "other": (("USDT", 322_417_905 * _ONE),),
+    "major": (("USDT", 612_408_115 * _ONE), ("USDC", 38_770_902 * _ONE)),
+    "other": (("USDT", 287_115_640 * _ONE),),
     "tradfi": (("USDT", 18_650_244 * _ONE),),
 }
 INTERVAL_MS = 300_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +15,20 @@ from tickerplant.simulation.paths import Floats, values_at
 
 SAMPLES = 8
 """Moments of a funding interval that its average premium is taken from."""
-KEPT_FUNDINGS = 16
-"""Contracts whose past fundings are remembered, at most 2 MB each."""
 _ONE = 10**RATE_DECIMALS
 
 
-@lru_cache(maxsize=KEPT_FUNDINGS)
-def fundings(origin: Origin) -> tuple[FundingPaid, ...]:
-    """Return what was paid at every funding time since the listing; none for dated contracts."""
+def fundings(
+    origin: Origin,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    limit: int | None = None,
+) -> tuple[FundingPaid, ...]:
+    """Return what was paid at the funding times since the listing; nothing for dated contracts.
+
+    At most `limit` of those in [`start_ms`, `end_ms`]: with a start the first ones, otherwise the
+    latest ones.  Only what is returned is made.
+    """
     instrument = origin.instrument
     if not instrument.perpetual:
         return ()
@@ -32,6 +36,12 @@ def fundings(origin: Origin) -> tuple[FundingPaid, ...]:
     interval_ms = hours * HOUR_MS
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
     times_ms = np.arange(first_ms, origin.start_ms + 1, interval_ms, dtype=np.int64)
+    if end_ms is not None:
+        times_ms = times_ms[times_ms <= end_ms]
+    if start_ms is not None:
+        times_ms = times_ms[times_ms >= start_ms][:limit]
+    elif limit is not None:
+        times_ms = times_ms[max(len(times_ms) - limit, 0) :]
     offsets_ms = (np.arange(SAMPLES, 0, -1) - 0.5) / SAMPLES * interval_ms
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(origin.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
