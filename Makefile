@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS     := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types unit bench docs lock clean
+.PHONY: help setup run test lint types unit bench compat docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ unit: $(TOOLS) ## Run the tests
 bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
 	$(BIN)/python -m benchmarks $(ARGS)
 
+compat: $(INSTALLED) ## Run public client libraries against the server (ARGS=ccxt_pro for one)
+	@UV=$(UV) $(BIN)/python -m compat $(ARGS)
+
 docs: $(INSTALLED) ## Write the reference pages anew from the tables of the program
 	$(BIN)/python docs/reference/generate.py
 
@@ -48,7 +51,7 @@ lock: ## Pin the dependencies anew (needs uv)
 		--group build --group dev pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-compat .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -1,0 +1,101 @@
+"""The command line: `python -m compat [PROGRAM…] [--profile PROFILE] [--lock]`."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from compat.environment import ENVIRONMENTS, ROOT, lock, python_of
+from compat.libraries import PROFILES, PROGRAMS, Program
+from compat.market import simulated
+from compat.matrix import Row, page
+from compat.trial import Outcome, Result, Server
+
+PAGE = ROOT / "docs" / "reference" / "compatibility.md"
+AT_ONCE = 2
+"""Programs that run at the same time; most of their time is waiting."""
+PROGRAM_TIMEOUT_S = 200.0
+"""After this long a program is ended, and that is a failure."""
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice([program.name for program in PROGRAMS]))
+@click.option("--profile", "profiles", multiple=True, type=click.Choice(PROFILES))
+@click.option("--lock", "locking", is_flag=True, help="Pin the packages anew; needs uv.")
+def main(names: tuple[str, ...], profiles: tuple[str, ...], *, locking: bool) -> None:
+    """Run public client libraries, all or those named, against simulated markets.
+
+    A run of everything writes the page; any run ends with 1 if something failed.
+    """
+    programs = [program for program in PROGRAMS if not names or program.name in names]
+    if locking:
+        for program in programs:
+            lock(program.name)
+        return
+    for program in programs:
+        click.echo(f"{program.name}: {', '.join(program.libraries)}")
+        python_of(program.name)
+    rows = [row for profile in profiles or PROFILES for row in _tried(programs, profile)]
+    if not names and not profiles:
+        date = datetime.now(UTC).date().isoformat()
+        PAGE.write_text(page(rows, date, platform.python_version()), encoding="utf-8")
+        click.echo(f"Written: {PAGE.relative_to(ROOT)}")
+    failed = sum(row.result.outcome is Outcome.FAILED for row in rows)
+    click.echo(f"{len(rows) - failed} passed, {failed} failed")
+    raise SystemExit(1 if failed else 0)
+
+
+def _tried(programs: list[Program], profile: str) -> list[Row]:
+    """Run programs against a market of a profile; return what they found."""
+    with (
+        simulated(profile, ENVIRONMENTS / f"market-{profile}.log") as server,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        found = pool.map(lambda program: list(_results(program, server)), programs)
+        return [Row(profile, result) for results in found for result in results]
+
+
+def _results(program: Program, server: Server) -> Iterator[Result]:
+    """Run one program; yield its results, and one more if it did not end well."""
+    log = ENVIRONMENTS / f"{program.name}-{server.profile}.log"
+    command = [str(python_of(program.name)), "-m", f"compat.programs.{program.name}"]
+    with log.open("w", encoding="utf-8") as errors:
+        try:
+            done = subprocess.run(  # noqa: S603  # our own words
+                [*command, json.dumps(asdict(server))],
+                cwd=ROOT, stdout=subprocess.PIPE, stderr=errors,
+                text=True, timeout=PROGRAM_TIMEOUT_S, check=False,
+            )  # fmt: skip
+            text, end = done.stdout, "" if done.returncode == 0 else f"exit {done.returncode}"
+        except subprocess.TimeoutExpired as expired:
+            text, end = (expired.stdout or b"").decode(), f"not over after {PROGRAM_TIMEOUT_S:g} s"
+    results = [_read(line) for line in text.splitlines()]
+    if end:
+        reason = f"{end}; see {log.relative_to(ROOT)}"
+        library = program.libraries[0]
+        results.append(Result(library, "", "", "program", program.name, Outcome.FAILED, reason))
+    _show(program, server.profile, results)
+    yield from results
+
+
+def _read(line: str) -> Result:
+    fields = json.loads(line)
+    return Result(**fields | {"outcome": Outcome(fields["outcome"])})
+
+
+def _show(program: Program, profile: str, results: list[Result]) -> None:
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    click.echo(f"{program.name}, {profile}: {len(results) - len(failed)} of {len(results)} work")
+    for result in failed:
+        click.echo(f"  {result.venue} {result.kind} {result.name}: {result.reason}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The official modular SDKs of both venues as one: their names, modules, clients and methods."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from binance_common.configuration import (
+    ConfigurationRestAPI,
+    ConfigurationWebSocketAPI,
+    ConfigurationWebSocketStreams,
+)
+
+from compat.trial import COINM, USDM, Server
+
+SDKS = {USDM: "usds", COINM: "coin"}
+SYMBOLS = {
+    "asset_index": "ADAUSD",
+    "composite_index_symbol_information": "DEFIUSDT",
+    "composite_index_symbol_information_streams": "defiusdt",
+}
+"""The methods whose symbol is not that of a contract with a past."""
+
+REFUSED = {"interval": "1s"}
+"""Arguments that the SDK offers and the exchange refuses."""
+REFUSED_REASON = "the exchange refuses the interval 1s"
+
+
+def library_of(venue: str) -> str:
+    """Return the name of a venue's SDK as it is published."""
+    return f"binance-sdk-derivatives-trading-{SDKS[venue]}-futures"
+
+
+def module_of(venue: str, inner: str) -> Any:
+    """Import a module of a venue's SDK."""
+    return importlib.import_module(f"binance_sdk_derivatives_trading_{SDKS[venue]}_futures.{inner}")
+
+
+def client_of(server: Server, venue: str) -> Any:
+    """Return a client of a venue's SDK with its three base addresses changed."""
+    module = module_of(venue, f"derivatives_trading_{SDKS[venue]}_futures")
+    address = server.address(venue)
+    api = "ws-fapi" if venue == USDM else "ws-dapi"
+    return getattr(module, f"DerivativesTrading{SDKS[venue].capitalize()}Futures")(
+        config_rest_api=ConfigurationRestAPI(
+            api_key="any", base_path=f"http://{address}", timeout=5000, retries=0
+        ),
+        config_ws_api=ConfigurationWebSocketAPI(stream_url=f"ws://{address}/{api}/v1"),
+        config_ws_streams=ConfigurationWebSocketStreams(stream_url=f"ws://{address}"),
+    )
+
+
+def methods_of(api: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the public methods that a class of the SDK defines itself."""
+    for name, method in vars(api).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            yield name, method

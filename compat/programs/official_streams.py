@@ -1,0 +1,133 @@
+"""Every stream of the official SDKs, parsed into their models."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from compat.calls import Arguments, calls, subscriptions
+from compat.channels import category_of, channel_of, group_of
+from compat.contracts import Contracts, listed
+from compat.hearing import Hearing
+from compat.programs.models import strangers
+from compat.programs.official_client import (
+    REFUSED_REASON,
+    SDKS,
+    SYMBOLS,
+    client_of,
+    library_of,
+    methods_of,
+    module_of,
+)
+from compat.trial import STREAM, USDM, Outcome, Report, Server, said
+
+LIQUIDATIONS = {"liquidation_order_streams", "market_liquidation_order_streams"}
+"""The methods that are asked for every contract, because each has few."""
+
+INSIDE = "the exchange sends ps and st inside o, the model has them beside it"
+KEYS_OF_THE_EXCHANGE = {
+    ("forceOrder", "o.ps"): INSIDE,
+    ("forceOrder", "o.st"): INSIDE,
+    ("markPrice", "ap"): "the exchange sends ap on COIN-M too, the model does not have it",
+}
+"""What the exchange sends and the models do not have, by channel."""
+
+
+class Listening:
+    """What one venue's streams brought: parsed by the SDK, and as it came, by group."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, str] = {}
+        self.models: dict[str, Any] = {}
+        self.parsed = Hearing(())
+        self.plain = Hearing(())
+        self.errors: list[str] = []
+
+    def complete(self) -> bool:
+        """Return whether every stream has spoken on both connections."""
+        return self.models.keys() <= self.parsed.heard.keys() & self.plain.heard.keys()
+
+    def finding(self, group: str) -> tuple[str, Outcome | None]:
+        """Return what is wrong with a stream, and how it ended if that is no plain failure."""
+        model = self.models[group]
+        if group not in self.parsed.heard:
+            if group.endswith("_1s"):
+                return REFUSED_REASON, Outcome.DIFFERS
+            of_model = [text for text in self.errors if model.__name__ in text]
+            return (of_model[0] if of_model else "nothing arrived"), None
+        if reason := self.plain.problem(group):
+            return reason, None
+        stream, payload = self.plain.heard[group]
+        found = sorted(strangers(model, payload))
+        channel = channel_of(stream)
+        if unknown := [key for key in found if (channel, key) not in KEYS_OF_THE_EXCHANGE]:
+            return f"unknown to {model.__name__}: {', '.join(unknown)}", None
+        return (KEYS_OF_THE_EXCHANGE[channel, found[0]], Outcome.DIFFERS) if found else ("", None)
+
+
+async def listen(report: Report, server: Server, venue: str) -> None:
+    """Try every stream, in every variant the signature of its method allows.
+
+    The same streams come over two connections: on one the SDK parses them, on the other it does
+    not, because it drops keys that its models do not know.
+    """
+    contracts = listed(server, venue)
+    module = module_of(venue, "websocket_streams.websocket_streams")
+    streams = getattr(
+        module, f"DerivativesTrading{SDKS[venue].capitalize()}FuturesWebSocketStreams"
+    )
+    typed = await client_of(server, venue).websocket_streams.create_connection()
+    plain = await client_of(server, venue).websocket_streams.create_connection()
+    heard = Listening()
+    typed.on_connection("error", lambda error: heard.errors.append(said(error)))
+    asked: list[str] = []
+    for name, method in methods_of(streams):
+        is_stream = inspect.signature(method).return_annotation is module.RequestStreamHandle
+        if is_stream and name != "user_data":
+            asked += [
+                await _subscribe(typed, name, arguments, heard)
+                for arguments in calls(method, _known(name, contracts), contracts)
+            ]
+    for category in ("public", "market"):
+        of_category = [stream for stream in asked if category_of(stream) == category]
+        await plain.subscribe(of_category, stream_url=category if venue == USDM else None)
+        for stream in of_category:
+            plain.on("message", heard.plain.take, stream)
+    await _until(heard.complete, server.patience_s)
+    for group, name in heard.methods.items():
+        report.tell(library_of(venue), venue, STREAM, f"{name}: {group}", *heard.finding(group))
+    await typed.close_connection(close_session=True)
+    await plain.close_connection(close_session=True)
+
+
+def _known(name: str, contracts: Contracts) -> Arguments:
+    """Return the symbols and pairs a method is asked for."""
+    known = subscriptions(contracts)
+    if name in LIQUIDATIONS:
+        return known | {"symbol": [symbol.lower() for symbol in contracts.symbols]}
+    return known | {"symbol": SYMBOLS.get(name, known["symbol"])}
+
+
+async def _subscribe(streams: Any, name: str, arguments: Arguments, heard: Listening) -> str:
+    """Subscribe by a method, as a program would; return the stream's name."""
+    handle = await getattr(streams, name)(**arguments)
+    stream: str = handle._stream  # noqa: SLF001  # the handle does not tell its stream otherwise
+    heard.methods[group_of(stream)] = name
+    heard.models[group_of(stream)] = handle._response_model  # noqa: SLF001  # nor its model
+    handle.on("message", partial(_take, heard.parsed, stream))
+    return stream
+
+
+def _take(hearing: Hearing, stream: str, parsed: Any) -> None:
+    hearing.take({"stream": stream, "data": parsed})
+
+
+async def _until(condition: Callable[[], bool], patience_s: float) -> None:
+    """Wait until a condition holds, or for as long as the patience lasts."""
+    for _ in range(int(patience_s * 4)):
+        if condition():
+            return
+        await asyncio.sleep(0.25)
