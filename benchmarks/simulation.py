@@ -74,7 +74,7 @@ def _flat_out(repetitions: int) -> Table:
         rows.append((name, *map(spread, columns), median_ratio(whole, alone), target))
     share = median_ratio(plain, whole)
     return Table(
-        title="simulation, flat out: the default 32 symbols, nobody subscribed",
+        title="simulation, flat out: the default symbols, nobody subscribed",
         columns=("per CPU second", "tickerplant", "its exchange alone", "ratio of times", "target"),
         rows=rows,
         notes=[
