@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import tickerplant
 from tickerplant.cli import commands
@@ -196,3 +198,13 @@ def test_the_version_is_the_same_everywhere() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     latest = re.findall(r"^## \[?(\d+\.\d+\.\d+)", changes, re.MULTILINE)[0]
     assert tickerplant.__version__ == project["version"] == latest
+
+
+def test_what_the_pages_say_that_explain_prints_is_what_it_prints() -> None:
+    shown = re.compile(
+        r"^```console\n\$ \S*tickerplant (explain .*)\n((?:.*\n)*?)```$", re.MULTILINE
+    )
+    found = [match for page in PAGES for match in shown.findall(page.read_text(encoding="utf-8"))]
+    assert found, "the README shows what a set of streams needs"
+    for command, output in found:
+        assert CliRunner().invoke(commands, shlex.split(command)).output == output
