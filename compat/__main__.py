@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -19,9 +20,9 @@ from compat.matrix import Row, page
 from compat.trial import Outcome, Result, Server
 
 PAGE = ROOT / "docs" / "reference" / "compatibility.md"
-AT_ONCE = 2
+AT_ONCE = 3
 """Programs that run at the same time; most of their time is waiting."""
-PROGRAM_TIMEOUT_S = 200.0
+PROGRAM_TIMEOUT_S = 270.0
 """After this long a program is ended, and that is a failure."""
 
 
@@ -35,14 +36,15 @@ def main(names: tuple[str, ...], profiles: tuple[str, ...], *, locking: bool) ->
     A run of everything writes the page; any run ends with 1 if something failed.
     """
     programs = [program for program in PROGRAMS if not names or program.name in names]
-    if locking:
+    try:
         for program in programs:
-            lock(program.name)
-        return
-    for program in programs:
-        click.echo(f"{program.name}: {', '.join(program.libraries)}")
-        python_of(program.name)
-    rows = [row for profile in profiles or PROFILES for row in _tried(programs, profile)]
+            click.echo(f"{program.name}: {', '.join(program.libraries)}")
+            (lock if locking else python_of)(program.name)
+        if locking:
+            return
+        rows = [row for profile in profiles or PROFILES for row in _tried(programs, profile)]
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        raise click.ClickException(str(error)) from None
     if not names and not profiles:
         date = datetime.now(UTC).date().isoformat()
         PAGE.write_text(page(rows, date, platform.python_version()), encoding="utf-8")
@@ -66,6 +68,7 @@ def _results(program: Program, server: Server) -> Iterator[Result]:
     """Run one program; yield its results, and one more if it did not end well."""
     log = ENVIRONMENTS / f"{program.name}-{server.profile}.log"
     command = [str(python_of(program.name)), "-m", f"compat.programs.{program.name}"]
+    start_s = time.monotonic()
     with log.open("w", encoding="utf-8") as errors:
         try:
             done = subprocess.run(  # noqa: S603  # our own words
@@ -76,12 +79,13 @@ def _results(program: Program, server: Server) -> Iterator[Result]:
             text, end = done.stdout, "" if done.returncode == 0 else f"exit {done.returncode}"
         except subprocess.TimeoutExpired as expired:
             text, end = (expired.stdout or b"").decode(), f"not over after {PROGRAM_TIMEOUT_S:g} s"
+    lasted_s = time.monotonic() - start_s
     results = [_read(line) for line in text.splitlines()]
     if end:
         reason = f"{end}; see {log.relative_to(ROOT)}"
         library = program.libraries[0]
         results.append(Result(library, "", "", "program", program.name, Outcome.FAILED, reason))
-    _show(program, server.profile, results)
+    _show(program, server.profile, results, lasted_s)
     yield from results
 
 
@@ -90,9 +94,11 @@ def _read(line: str) -> Result:
     return Result(**fields | {"outcome": Outcome(fields["outcome"])})
 
 
-def _show(program: Program, profile: str, results: list[Result]) -> None:
+def _show(program: Program, profile: str, results: list[Result], lasted_s: float) -> None:
     failed = [result for result in results if result.outcome is Outcome.FAILED]
-    click.echo(f"{program.name}, {profile}: {len(results) - len(failed)} of {len(results)} work")
+    click.echo(
+        f"{program.name}, {profile}: {len(results) - len(failed)} of {len(results)} work, {lasted_s:.0f} s"
+    )
     for result in failed:
         click.echo(f"  {result.venue} {result.kind} {result.name}: {result.reason}")
 

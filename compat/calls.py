@@ -22,16 +22,17 @@ def calls(
 
     A required parameter takes its first value and then, one at a time, its others; an optional
     one is left out and then takes each of its values.  `known` has the values of what is no
-    enumeration, one or a list of them.
+    enumeration, one or a list of them.  A contract type of which nothing is listed is left out.
     """
     parameters = inspect.signature(method).parameters.values()
     choices = {p.name: _values(p, known) for p in parameters if p.name not in LEFT_OUT}
     required = [p.name for p in parameters if p.default is p.empty and p.name in choices]
     plainest = {name: choices[name][0] for name in required}
-    yield _fitting(plainest, known, contracts)
+    variants = [plainest]
     for name, values in choices.items():
-        for value in values[1:] if name in required else values:
-            yield _fitting(plainest | {name: value}, known, contracts)
+        others = values[1:] if name in required else values
+        variants += [plainest | {name: value} for value in others]
+    yield from filter(None, (_fitting(variant, known, contracts) for variant in variants))
 
 
 def shown(arguments: Arguments) -> str:
@@ -64,9 +65,12 @@ def _values(parameter: inspect.Parameter, known: Arguments) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _fitting(arguments: Arguments, known: Arguments, contracts: Contracts) -> Arguments:
-    """Return the arguments with a pair that has a contract of the type asked for."""
-    pair = contracts.pairs.get(str(arguments.get("contract_type")).upper())
-    if pair is None or "pair" not in arguments:
+def _fitting(arguments: Arguments, known: Arguments, contracts: Contracts) -> Arguments | None:
+    """Return the arguments with a pair that has a contract of the type asked for, if one has."""
+    contract_type = str(arguments.get("contract_type", "ALL")).upper()
+    if contract_type == "ALL":
         return arguments
+    pair = contracts.pairs.get(contract_type)
+    if pair is None:
+        return None
     return arguments | {"pair": pair if known["pair"].isupper() else pair.lower()}

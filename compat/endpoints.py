@@ -64,8 +64,8 @@ WITHDRAWN = {
 OTHER = {"apiTradingStatus", "convert/exchangeInfo"}
 """Endpoints that are about accounts or conversion, not about a market."""
 
-EMPTY = {"ping"}
-"""Endpoints whose answer is an empty object."""
+EMPTY = {"ping", "fundingInfo"}
+"""Endpoints that may have nothing to tell: `fundingInfo` lists only what differs from the usual."""
 
 
 def query(venue: str, endpoint: str, contracts: Contracts) -> dict[str, Any]:

@@ -12,13 +12,17 @@ from pathlib import Path
 
 from compat.trial import Server
 from tickerplant.simulation.instruments import instruments
-from tickerplant.venue import COINM
+from tickerplant.venue import USDM
 
-SPEED = 20
+SPEED = 12
 """Market seconds per second, so that rare things happen within the patience."""
-PERPETUALS = ("BTCUSDT", "ETHUSDT")
-"""The perpetual contracts of USDⓈ-M; few, so that a core bears the speed."""
-PATIENCE_S = 75.0
+CONTRACTS = {
+    (USDM.name, "PERPETUAL", "COIN"): "BTC",
+    (USDM.name, "CURRENT_QUARTER", "COIN"): "BTC",
+    (USDM.name, "NEXT_QUARTER", "COIN"): "BTC",
+}
+"""The base assets of contracts of the kinds there are many of; few, so that a core bears the speed."""
+PATIENCE_S = 120.0
 """How long a program waits for the rarest stream, `!contractInfo`."""
 PORTS = ("--usdm-port", "0", "--coinm-port", "0")
 LIMITS = ("--limit", "request_weight_per_minute=1000000,statistics_requests=100000")
@@ -48,15 +52,15 @@ def simulated(profile: str, log: Path) -> Iterator[Server]:
 
 
 def _symbols() -> list[str]:
-    """Return the contracts of every kind, and few of the kind there are most of."""
+    """Return contracts of every kind, but few of the kinds there are many of."""
     now_ms = time.time_ns() // 1_000_000
     return [
         traded.symbol
         for traded in instruments(now_ms)
-        if traded.venue is COINM
-        or traded.contract_type != "PERPETUAL"
-        or traded.underlying_type == "INDEX"
-        or traded.symbol in PERPETUALS
+        if CONTRACTS.get(
+            (traded.venue.name, traded.contract_type, traded.underlying_type), traded.base_asset
+        )
+        == traded.base_asset
     ]
 
 

@@ -45,7 +45,7 @@ def page(rows: Sequence[Row], date: str, python: str) -> str:
 
 
 def _summary(rows: Iterable[Row]) -> str:
-    counts: dict[tuple[str, ...], Counter[Outcome]] = {}
+    counts: dict[tuple[str, str, str, str, str], Counter[Outcome]] = {}
     for row in rows:
         found = row.result
         key = (found.library, found.version, found.venue, row.profile, found.kind)

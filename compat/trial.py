@@ -17,6 +17,8 @@ COINM = "coinm"
 STREAM = "stream"
 REST = "REST"
 WS_API = "WS API"
+REASON_LENGTH = 400
+"""The most that is kept of a reason, in characters."""
 
 
 class Outcome(StrEnum):
@@ -77,6 +79,7 @@ class Report:
     ) -> None:
         """Print one result; without an outcome it failed if there is a reason."""
         outcome = outcome or (Outcome.FAILED if reason else Outcome.OK)
+        reason = " ".join(reason.split())[:REASON_LENGTH]
         result = Result(library, version(library), venue, kind, name, outcome, reason)
         print(json.dumps(asdict(result)), file=self._out, flush=True)
 
@@ -89,4 +92,4 @@ def told() -> Server:
 def said(error: BaseException) -> str:
     """Return what an error says, in one line."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:400] if text else type(error).__name__
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -38,7 +38,7 @@ Asked = tuple[str, dict[str, Any], str]
 def streams_of(venue: str, contracts: Contracts) -> Iterator[Asked]:
     """Yield a call of each stream method in each variant."""
     symbol, pair = contracts.perpetual.lower(), contracts.pair.lower()
-    one = {"symbol": symbol}
+    one: dict[str, Any] = {"symbol": symbol}
     yield "agg_trade", one, f"{symbol}@aggTrade"
     yield "mark_price", one | {"speed": 1}, f"{symbol}@markPrice@1s"
     for interval in INTERVALS:

@@ -16,8 +16,8 @@ from compat.programs.models import strangers
 from compat.programs.official_client import (
     REFUSED,
     REFUSED_REASON,
-    SYMBOLS,
     client_of,
+    known_to,
     library_of,
     methods_of,
     module_of,
@@ -32,10 +32,11 @@ KEYS_OF_THE_EXCHANGE = {
         "symbols.permissionSets",
     },
     "get_funding_rate_info": {"updateTime"},
+    "get_funding_rate_history_of_perpetual_futures": {"markPrice", "rateType"},
 }
 """What the exchange sends and the models do not have, by method."""
 
-MAY_BE_EMPTY = {"test_connectivity"}
+MAY_BE_EMPTY = {"test_connectivity", "get_funding_rate_info"}
 
 
 class Warnings(logging.Handler):
@@ -61,8 +62,7 @@ def ask_rest(report: Report, server: Server, venue: str, warnings: Warnings) -> 
     contracts = listed(server, venue)
     rest = client_of(server, venue).rest_api
     for name, method in methods_of(module_of(venue, "rest_api.api.market_data_api").MarketDataApi):
-        known = questions(contracts)
-        known["symbol"] = SYMBOLS.get(name, known["symbol"])
+        known = known_to(name, questions(contracts))
         path = re.search(r"GET (/\S+)", method.__doc__ or "")
         url = f"http://{server.address(venue)}{path[1] if path else '/'}"
         problems, keys = [], set()
@@ -78,7 +78,7 @@ def ask_rest(report: Report, server: Server, venue: str, warnings: Warnings) -> 
             keys |= found
             if problem:
                 problems.append(f"({shown(arguments)}): {problem}")
-        reason, outcome = "; ".join(problems)[:600], None
+        reason, outcome = "; ".join(problems), None
         if keys and not problems:
             reason, outcome = f"the models lack {', '.join(sorted(keys))}", Outcome.DIFFERS
         report.tell(library_of(venue), venue, REST, name, reason, outcome)
@@ -134,5 +134,5 @@ async def ask_api(report: Report, server: Server, venue: str) -> None:
                 problem = said(error)
             if problem:
                 problems.append(f"({shown(arguments)}): {problem}")
-        report.tell(library_of(venue), venue, WS_API, name, "; ".join(problems)[:600])
+        report.tell(library_of(venue), venue, WS_API, name, "; ".join(problems))
     await connection.close_connection(close_session=True)

@@ -13,19 +13,31 @@ from binance_common.configuration import (
     ConfigurationWebSocketStreams,
 )
 
+from compat.calls import Arguments
 from compat.trial import COINM, USDM, Server
 
 SDKS = {USDM: "usds", COINM: "coin"}
-SYMBOLS = {
-    "asset_index": "ADAUSD",
-    "composite_index_symbol_information": "DEFIUSDT",
-    "composite_index_symbol_information_streams": "defiusdt",
+OTHERS: dict[str, Arguments] = {
+    "asset_index": {"symbol": "ADAUSD"},
+    "composite_index_symbol_information": {"symbol": "DEFIUSDT"},
+    "composite_index_symbol_information_streams": {"symbol": "defiusdt"},
+    "rpi_order_book": {"limit": 1000},
 }
-"""The methods whose symbol is not that of a contract with a past."""
+"""What is asked otherwise than of a contract, or not in such a number, by method."""
+
+OF_PAIRS = {"query_index_price_constituents"}
+"""The methods whose symbol is a pair."""
 
 REFUSED = {"interval": "1s"}
 """Arguments that the SDK offers and the exchange refuses."""
 REFUSED_REASON = "the exchange refuses the interval 1s"
+
+
+def known_to(name: str, known: Arguments) -> Arguments:
+    """Return what a method should be asked, given what most methods are asked."""
+    if name in OF_PAIRS:
+        return known | {"symbol": known["pair"]}
+    return known | OTHERS.get(name, {})
 
 
 def library_of(venue: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,8 +17,8 @@ from compat.programs.models import strangers
 from compat.programs.official_client import (
     REFUSED_REASON,
     SDKS,
-    SYMBOLS,
     client_of,
+    known_to,
     library_of,
     methods_of,
     module_of,
@@ -27,11 +28,14 @@ from compat.trial import STREAM, USDM, Outcome, Report, Server, said
 LIQUIDATIONS = {"liquidation_order_streams", "market_liquidation_order_streams"}
 """The methods that are asked for every contract, because each has few."""
 
+BRACKETS = re.compile(r"bks\.\d+\.cf Input should be a valid integer")
+BRACKETS_REASON = "cf of brackets in coins has decimals, the model wants integers"
 INSIDE = "the exchange sends ps and st inside o, the model has them beside it"
 KEYS_OF_THE_EXCHANGE = {
     ("forceOrder", "o.ps"): INSIDE,
     ("forceOrder", "o.st"): INSIDE,
     ("markPrice", "ap"): "the exchange sends ap on COIN-M too, the model does not have it",
+    ("contractInfo", "ps"): "the exchange's page of the stream has ps, the model does not",
 }
 """What the exchange sends and the models do not have, by channel."""
 
@@ -57,6 +61,8 @@ class Listening:
             if group.endswith("_1s"):
                 return REFUSED_REASON, Outcome.DIFFERS
             of_model = [text for text in self.errors if model.__name__ in text]
+            if any(BRACKETS.search(text) for text in of_model):
+                return BRACKETS_REASON, Outcome.DIFFERS
             return (of_model[0] if of_model else "nothing arrived"), None
         if reason := self.plain.problem(group):
             return reason, None
@@ -108,7 +114,7 @@ def _known(name: str, contracts: Contracts) -> Arguments:
     known = subscriptions(contracts)
     if name in LIQUIDATIONS:
         return known | {"symbol": [symbol.lower() for symbol in contracts.symbols]}
-    return known | {"symbol": SYMBOLS.get(name, known["symbol"])}
+    return known_to(name, known)
 
 
 async def _subscribe(streams: Any, name: str, arguments: Arguments, heard: Listening) -> str:

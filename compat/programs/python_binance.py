@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -118,6 +117,11 @@ CHOICES: dict[str, tuple[dict[str, Any], ...]] = {
 }
 
 
+def manager_of(client: AsyncClient) -> BinanceSocketManager:
+    """Return a manager for one method: two methods that name one stream would share its socket."""
+    return BinanceSocketManager(client, max_queue_size=100_000)
+
+
 async def listen_one(
     report: Report, manager: Any, venue: str, name: str, arguments: dict[str, Any], wait_s: float
 ) -> None:
@@ -143,12 +147,11 @@ async def listen_all(report: Report, manager: Any, server: Server, venue: str) -
     async def hear(category: str) -> None:
         streams = [stream for stream in asked if category_of(stream) == category]
         socket = manager.futures_multiplex_socket(streams, TYPES[venue], category)
-        async with socket as messages:
-            while not hearing.complete() and time.monotonic() < end:
-                with suppress(TimeoutError):
-                    hearing.take(await asyncio.wait_for(messages.recv(), 1))
+        with suppress(TimeoutError):
+            async with socket as messages, asyncio.timeout(server.patience_s):
+                while not hearing.complete():
+                    hearing.take(await messages.recv())
 
-    end = time.monotonic() + server.patience_s
     await asyncio.gather(hear("public"), hear("market"))
     for group in hearing.groups:
         name = f"futures_multiplex_socket({group})"
@@ -163,15 +166,14 @@ async def main() -> None:
     contracts = {venue: listed(server, venue) for venue in TYPES}
     await ask_rest(report, client, contracts)
     await ask_api(report, client)
-    for venue in TYPES:
-        manager = BinanceSocketManager(client, max_queue_size=10_000)
-        await asyncio.gather(
-            *(
-                listen_one(report, manager, venue, name, arguments, server.patience_s)
-                for name, arguments in sockets(venue, contracts[venue])
-            ),
-            listen_all(report, manager, server, venue),
-        )
+    one = [
+        listen_one(report, manager_of(client), venue, name, arguments, server.patience_s)
+        for venue in TYPES
+        for name, arguments in sockets(venue, contracts[venue])
+    ]
+    await asyncio.gather(
+        *one, *(listen_all(report, manager_of(client), server, venue) for venue in TYPES)
+    )
     await client.close_connection()
 
 

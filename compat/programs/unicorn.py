@@ -18,7 +18,7 @@ from compat.trial import COINM, STREAM, USDM, WS_API, Outcome, Report, Server, s
 
 LIBRARY = "unicorn-binance-websocket-api"
 EXCHANGES = {USDM: "binance.com-futures", COINM: "binance.com-coin_futures"}
-API_METHODS = {
+API_METHODS: dict[str, dict[str, Any]] = {
     "get_order_book": {"symbol": "BTCUSDT", "limit": 5},
     "get_ticker_price": {"symbol": "BTCUSDT"},
     "get_ticker_order_book": {"symbol": "BTCUSDT"},
