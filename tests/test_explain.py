@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import TickerplantError
@@ -170,6 +170,7 @@ def test_the_wrong_route_is_silent_if_strict_and_remarked_on_if_lenient() -> Non
     counts=st.tuples(st.integers(0, 1100), st.integers(0, 1100), st.integers(0, 1100)),
     profile=st.sampled_from([P2026Q1, CURRENT]),
 )
+@settings(max_examples=12)
 def test_connections_hold_every_stream_once_within_the_limits(
     counts: tuple[int, int, int], profile: Profile
 ) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import (
     BRACKETS,
@@ -112,6 +112,7 @@ def test_the_same_events_at_the_same_times_give_the_same_bytes(
 
 
 @given(EVENTS, st.lists(st.integers(0, 300_000), max_size=30))
+@settings(max_examples=40)
 def test_time_in_many_small_steps_gives_the_same_bytes_as_in_few_large_ones(
     steps: list[tuple[int, str, int]], stops: list[int]
 ) -> None:
