@@ -32,7 +32,10 @@ def calls(
     for name, values in choices.items():
         others = values[1:] if name in required else values
         variants += [plainest | {name: value} for value in others]
-    yield from filter(None, (_fitting(variant, known, contracts) for variant in variants))
+    for variant in variants:
+        arguments = _fitting(variant, known, contracts)
+        if arguments is not None:
+            yield arguments
 
 
 def shown(arguments: Arguments) -> str:

@@ -37,10 +37,10 @@ def page(rows: Sequence[Row], date: str, python: str) -> str:
     parts += _listed("Failures", "What did not work, and why.", failed, "None.")
     parts += _listed(
         "Where a library differs from the exchange",
-        "The server does as the exchange does, and the library expects something else.",
+        "The server follows the exchange or its documentation, and the library expects something else.",
         differing,
     )
-    parts += _listed("Not tried", "What a library does not have.", others)
+    parts += _listed("Not tried", "What a library does not have, or cannot name.", others)
     return "\n".join(parts)
 
 
@@ -54,7 +54,7 @@ def _summary(rows: Iterable[Row]) -> str:
         "| library | version | venue | profile | what | ok | failed | differs |",
         "| --- | --- | --- | --- | --- | --: | --: | --: |",
     ]
-    for key, counted in counts.items():
+    for key, counted in sorted(counts.items()):
         figures = [counted[o] for o in (Outcome.OK, Outcome.FAILED, Outcome.DIFFERS)]
         if any(figures):
             lines.append("| " + " | ".join((*key, *map(str, figures))) + " |")

@@ -7,6 +7,8 @@ import inspect
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from binance.cm_futures import CMFutures
@@ -154,5 +156,5 @@ if __name__ == "__main__":
     to, findings = told(), Report()
     for of_venue in CLIENTS:
         ask(findings, to, of_venue)
-    for of_venue in CLIENTS:
-        listen(findings, to, of_venue)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(partial(listen, findings, to), CLIENTS))

@@ -93,8 +93,8 @@ def _asked(
         raw = _plain_answer(url, arguments)
     except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
         return said(error), set()
-    if not raw and name not in MAY_BE_EMPTY:
-        return "an empty answer", set()
+    if not raw:
+        return ("" if name in MAY_BE_EMPTY else "an empty answer"), set()
     model = type(data[0]) if isinstance(data, list) else type(data)
     found = strangers(model, raw)
     expected = KEYS_OF_THE_EXCHANGE.get(name, set())

@@ -30,7 +30,9 @@ OF_PAIRS = {"query_index_price_constituents"}
 
 REFUSED = {"interval": "1s"}
 """Arguments that the SDK offers and the exchange refuses."""
-REFUSED_REASON = "the exchange refuses the interval 1s"
+REFUSED_REASON = (
+    "the exchange refuses the interval 1s over REST; whether it has the stream is not known"
+)
 
 
 def known_to(name: str, known: Arguments) -> Arguments:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from compat.calls import Arguments, calls, subscriptions
+from compat.calls import Arguments, calls, shown, subscriptions
 from compat.channels import category_of, channel_of, group_of
 from compat.contracts import Contracts, listed
 from compat.hearing import Hearing
 from compat.programs.models import strangers
 from compat.programs.official_client import (
+    REFUSED,
     REFUSED_REASON,
     SDKS,
     client_of,
@@ -58,8 +59,6 @@ class Listening:
         """Return what is wrong with a stream, and how it ended if that is no plain failure."""
         model = self.models[group]
         if group not in self.parsed.heard:
-            if group.endswith("_1s"):
-                return REFUSED_REASON, Outcome.DIFFERS
             of_model = [text for text in self.errors if model.__name__ in text]
             if any(BRACKETS.search(text) for text in of_model):
                 return BRACKETS_REASON, Outcome.DIFFERS
@@ -92,18 +91,21 @@ async def listen(report: Report, server: Server, venue: str) -> None:
     asked: list[str] = []
     for name, method in methods_of(streams):
         is_stream = inspect.signature(method).return_annotation is module.RequestStreamHandle
-        if is_stream and name != "user_data":
-            asked += [
-                await _subscribe(typed, name, arguments, heard)
-                for arguments in calls(method, _known(name, contracts), contracts)
-            ]
+        if not is_stream or name == "user_data":
+            continue
+        for arguments in calls(method, _known(name, contracts), contracts):
+            if REFUSED.items() <= arguments.items():
+                call = f"{name}({shown(arguments)})"
+                report.tell(library_of(venue), venue, STREAM, call, REFUSED_REASON, Outcome.DIFFERS)
+            else:
+                asked.append(await _subscribe(typed, name, arguments, heard))
     for category in ("public", "market"):
         of_category = [stream for stream in asked if category_of(stream) == category]
         await plain.subscribe(of_category, stream_url=category if venue == USDM else None)
         for stream in of_category:
             plain.on("message", heard.plain.take, stream)
     await _until(heard.complete, server.patience_s)
-    for group, name in heard.methods.items():
+    for group, name in sorted(heard.methods.items()):
         report.tell(library_of(venue), venue, STREAM, f"{name}: {group}", *heard.finding(group))
     await typed.close_connection(close_session=True)
     await plain.close_connection(close_session=True)
