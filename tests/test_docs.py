@@ -8,7 +8,9 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import parse_qsl
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -16,11 +18,16 @@ import tickerplant
 from tickerplant.cli import commands
 from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
+from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.closing import CLOSE_REASONS
 from tickerplant.protocol.limits import LIMIT_ROWS
-from tickerplant.queries import QUERIES
+from tickerplant.queries import QUERIES, find_path
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import open_market
 from tickerplant.streams import CATALOGUE
+from tickerplant.venue import USDM as USDM_VENUE
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -208,3 +215,23 @@ def test_what_the_pages_say_that_explain_prints_is_what_it_prints() -> None:
     assert found, "the README shows what a set of streams needs"
     for command, output in found:
         assert CliRunner().invoke(commands, shlex.split(command)).output == output
+
+
+def test_the_candle_that_is_the_same_in_every_run_is_the_one_in_the_page() -> None:
+    page = (ROOT / "docs" / "how-to" / "run-in-ci.md").read_text(encoding="utf-8")
+    shown = re.search(r"^\$ curl '\S+klines\?(\S+)'\n(\[\[.*\]\])$", page, re.MULTILINE)
+    assert shown
+    start_ms = 1_767_225_600_000
+    listed = instruments(start_ms, ["BTCUSDT"])
+    exchange = SimulatedExchange(listed, seed=7, start_ms=start_ms)
+    plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    while exchange.next_time_ms < start_ms + 60_000:
+        time_ms, events = exchange.step()
+        plant.advance(time_ms)
+        for event in events:
+            plant.publish(event)
+    klines = find_path(USDM_VENUE, "/fapi/v1/klines")
+    assert klines
+    answer = klines.answer(plant.venues["usdm"], dict(parse_qsl(shown[1])))
+    assert msgspec.json.encode(answer).decode() == shown[2]

@@ -147,7 +147,7 @@ def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> Non
 )
 def test_a_pair_is_told_from_a_symbol_by_its_form(name: str, event: str, array: bool) -> None:
     note = note_stream(name, venue_of_name(name), P2026Q1)
-    assert (note.event, note.array, note.silent) == (event, array, None)
+    assert (note.events, note.array, note.silent) == ([event], array, None)
 
 
 def test_a_pair_is_no_symbol() -> None:

@@ -92,7 +92,8 @@ def streams_page() -> str:
 
 
 def _about(stream: Stream) -> Iterable[Cells]:
-    yield "event", f"`{stream.event}`" + (", in an array" if stream.array else "")
+    events = ", ".join(f"`{event}`" for event in stream.events)
+    yield "event", events + (", in an array" if stream.array else "")
     for venue in VENUES:
         if venue in stream.venues:
             yield f"speed on {venue.title}", speeds_text(stream, venue)

@@ -120,7 +120,7 @@ def streams() -> None:
             short_name(row.pattern),
             *(speeds_text(row, venue) for venue in VENUES),
             row.route,
-            row.event,
+            ", ".join(row.events),
             row.doc,
         )
         for row in CATALOGUE

@@ -1,9 +1,9 @@
 """What can happen in a market.
 
-An event is immutable and belongs to one symbol.  Prices and quantities are integers in the units
-of the symbol's `Instrument`; mark prices, index prices, rates and amounts of an asset are integers
-of 10^-8; times are
-milliseconds since the epoch as the matching engine stamped them (`T` on the wire).  The time of
+An event is immutable and belongs to one contract, or to a venue as a whole (`Delivered`,
+`AssetIndex`, `InsuranceFund`).  Prices and quantities are integers in the units of the contract's
+`Instrument`; mark prices, index prices, rates and amounts of an asset are integers of 10^-8; times
+are milliseconds since the epoch as the matching engine stamped them (`T` on the wire).  The time of
 sending (`E`) is not part of an event: the plant's clock gives it when a message is made.
 """
 

@@ -131,7 +131,7 @@ class Plant:
         if resolved is None:
             return
         stream, args = resolved
-        if kind := _KINDS.get(stream.event):
+        if kind := _KINDS.get(stream.events[0]):
             for symbol in [args["symbol"].upper()] if "symbol" in args else markets.by_symbol:
                 self._delivered[symbol].add(kind)
 

@@ -38,6 +38,12 @@ class Venue(Struct, frozen=True, kw_only=True):
     ticker_ms: int
     all_book_ticker_ms: int
     """Pace of `!bookTicker`; 0 is real time."""
+    kline_window_days: int | None
+    """Widest window of a question for candles; None: as wide as it likes."""
+    untimed_fundings: int
+    """Funding times that are listed when a question names neither times nor a limit."""
+    funding_carries_mark: bool
+    """Past funding rates carry the mark price in every profile."""
     unfunded_rate: str
     """How a dated contract prints the funding rate it does not have (first profile)."""
 
@@ -62,6 +68,9 @@ USDM = Venue(
     mini_ticker_ms=2000,  # <symbol>@miniTicker page: 2 s
     ticker_ms=2000,
     all_book_ticker_ms=5000,
+    kline_window_days=None,
+    untimed_fundings=200,
+    funding_carries_mark=True,
     unfunded_rate="0.00000000",
 )
 
@@ -82,6 +91,9 @@ COINM = Venue(
     mini_ticker_ms=500,
     ticker_ms=500,
     all_book_ticker_ms=0,  # All Book Tickers page: real time
+    kline_window_days=200,
+    untimed_fundings=100,
+    funding_carries_mark=False,
     unfunded_rate="",
 )
 

@@ -29,7 +29,7 @@ def test_the_standard_exchange_has_both_venues_and_dated_contracts() -> None:
     assert len(perpetual) == 28, "24 USDⓈ-M perpetuals on coins, three TradFi ones, an index"
     assert tradfi == ["XAUUSDT", "TSLAUSDT", "NVDAUSDT"]
     assert indices == ["DEFIUSDT"]
-    assert dated == ["BTCUSDT_260327", "ETHUSDT_260327"]
+    assert dated == ["BTCUSDT_260327", "BTCUSDT_260626", "ETHUSDT_260327"]
     assert coin == [
         "BTCUSD_PERP",
         "ETHUSD_PERP",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 from coverage_of import covers
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, retail, snapshot, update
 
@@ -112,6 +112,12 @@ def follow(messages: list[Any], last_id: int, book: Book) -> Book:
 @given(
     changes=CHANGES, heard_before=st.booleans(), joins=st.integers(0, 25), waits=st.integers(0, 25)
 )
+@example(
+    changes=[Change(0, False, [(101, 1)], []), Change(0, True, [], [(101, 1)])],
+    heard_before=False,
+    joins=0,
+    waits=1,
+)  # shown for a part of a period only
 def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
     changes: list[Change], heard_before: bool, joins: int, waits: int
 ) -> None:

@@ -76,7 +76,8 @@ class SimulateSettings(ServeSettings, frozen=True, kw_only=True):
         _setting("First moment of the market, an ISO date (UTC) or ms [now].", instant_ms, "start"),
     ] = None
     symbols: Annotated[
-        tuple[str, ...], _setting("Only these symbols, separated by commas [all].", names)
+        tuple[str, ...],
+        _setting("Only these symbols, separated by commas, and no new listings [all].", names),
     ] = ()
     symbol_count: Annotated[
         SymbolCount | None, _setting("This many symbols, up to a full exchange.")

@@ -14,11 +14,15 @@ from tickerplant.market.timers import Timers
 from tickerplant.profile import Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.session_methods import LOGON, LOGON_PARAMS
+from tickerplant.queries import refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.venue import Venue
 
-_UNLISTED = frozenset({-1121, -4087})
+_UNLISTED = frozenset(
+    each().code
+    for each in (refusal.invalid_symbol, refusal.invalid_pair, refusal.invalid_coin_pair)
+)
 """Codes for symbols and pairs that are not listed; without a market none is."""
 
 

@@ -20,7 +20,7 @@ class StreamNote(Struct, frozen=True, kw_only=True):
     venue: str
     carries: str = ""
     """What its messages tell."""
-    event: str = ""
+    events: list[str] = []
     array: bool = False
     speed_ms: int | None = None
     """0 is real time; None for an unknown stream."""
@@ -68,7 +68,7 @@ def note_stream(
         stream=name,
         venue=venue.name,
         carries=stream.doc,
-        event=stream.event,
+        events=list(stream.events),
         array=stream.array,
         speed_ms=stream.period(venue, args),
         route=stream.route,

@@ -65,7 +65,7 @@ def _streams(notes: Sequence[StreamNote]) -> Iterator[str]:
     rows += [
         (
             note.stream,
-            note.event + ("[]" if note.array else ""),
+            ", ".join(note.events) + ("[]" if note.array else ""),
             period_text(note.speed_ms or 0),
             note.route or "",
             note.carries + (f" But {note.remark}." if note.remark else ""),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries.param import Param, one_of, pair
@@ -20,13 +22,12 @@ def contracts_of(markets: Markets, pair: str, contract_type: str) -> list[Market
 
 
 ONE_PAIR = Param("pair", "pair", pair, "The pair.", required=True)
-CHOICE_PARAMS = (
-    ONE_PAIR,
-    Param(
-        "contractType",
-        "contract_type",
-        one_of(CHOICES),
-        f"Which contracts of the pair: one of {', '.join(CHOICES)}.",
-        required=True,
-    ),
+ONE_CHOICE = Param(
+    "contractType",
+    "contract_type",
+    one_of(CHOICES),
+    f"Which contracts of the pair: one of {', '.join(CHOICES)}.",
+    required=True,
 )
+ANY_CHOICE = structs.replace(ONE_CHOICE, required=False, default=ALL)
+"""For the open interest of the past, which the official SDK asks for without it."""

@@ -7,7 +7,8 @@ from functools import lru_cache
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from tickerplant.instrument import Instrument, Scale
+from tickerplant.instrument import RATE_DECIMALS, Instrument, Scale, decimal_text
+from tickerplant.market.asset_indices import told_indices
 from tickerplant.market.markets import Markets
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
@@ -26,14 +27,17 @@ class Rule(Struct, frozen=True, rename="camel"):
 # REST general information pages, and the `rateLimits` production lists.
 ORDERS_PER_MINUTE = Rule("ORDERS", "MINUTE", 1, 1200)
 ORDERS_PER_TEN_SECONDS = Rule("ORDERS", "SECOND", 10, 300)
+EXCHANGED_DEBT_USD = 10_000
+"""What a debt is worth, more or less, that is exchanged by itself in multi-assets mode."""
 
 
-class Asset(Struct, frozen=True, rename="camel"):
+class Asset(Struct, frozen=True, kw_only=True, rename="camel"):
     """Something that margin is kept in (USDⓈ-M)."""
 
     asset: str
     margin_available: bool = True
-    auto_asset_exchange: str = "-10000"
+    auto_asset_exchange: str
+    """Debt in multi-assets mode from which on the asset is bought."""
 
 
 class PriceFilter(Struct, frozen=True, rename="camel", tag_field="filterType", tag="PRICE_FILTER"):
@@ -154,14 +158,31 @@ class ExchangeInfo(Struct, frozen=True, kw_only=True, rename="camel"):
 def exchange_info(markets: Markets) -> ExchangeInfo:
     """Return the rules of USDⓈ-M and all its symbols."""
     instruments = tuple(market.instrument for market in markets)
-    margins = dict.fromkeys(instrument.margin_asset for instrument in instruments)
     return ExchangeInfo(
         server_time=markets.now_ms,
         futures_type="U_MARGINED",
         rate_limits=(_weight(markets), ORDERS_PER_MINUTE, ORDERS_PER_TEN_SECONDS),
-        assets=tuple(Asset(asset) for asset in margins),
+        assets=_assets(markets),
         symbols=_symbols(instruments),
     )
+
+
+def _assets(markets: Markets) -> tuple[Asset, ...]:
+    """Return what margin is kept in: the quote assets, and the assets of multi-assets mode."""
+    quoted = dict.fromkeys(market.instrument.margin_asset for market in markets)
+    debts = {asset: str(-EXCHANGED_DEBT_USD) for asset in quoted}
+    for index in told_indices(markets):
+        asset = index.symbol.removesuffix("USD")
+        if asset not in debts and index.index > 0:
+            debts[asset] = _round_debt(index.index)
+    return tuple(Asset(asset=asset, auto_asset_exchange=debt) for asset, debt in debts.items())
+
+
+def _round_debt(index: int) -> str:
+    """Return the debt of an asset with that index, to one significant digit."""
+    units = EXCHANGED_DEBT_USD * 10 ** (2 * RATE_DECIMALS) // index
+    digit = int(10 ** (len(str(units)) - 1))
+    return decimal_text(-(units // digit * digit), RATE_DECIMALS)
 
 
 def coin_exchange_info(markets: Markets) -> ExchangeInfo:

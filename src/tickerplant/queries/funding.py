@@ -25,8 +25,6 @@ from tickerplant.venue import COINM, USDM
 
 MOST = 1000
 DEFAULT_LIMIT = 100
-LATEST = 200
-"""Rows of USDⓈ-M where neither times nor a limit are named (Funding Rate History page)."""
 ALLOWANCE = "funding"
 """What USDⓈ-M counts both questions by instead of a weight: 500 requests in 5 minutes."""
 REGULAR = "Regular"
@@ -87,7 +85,7 @@ def funding_rates(
     check_window(start_ms, end_ms)
     if limit is None:
         timed = start_ms is not None or end_ms is not None
-        limit = DEFAULT_LIMIT if timed or markets.venue.inverse else LATEST
+        limit = DEFAULT_LIMIT if timed else markets.venue.untimed_fundings
     asked = markets if market is None else (market,)
     paid = [row for each in asked for row in each.fundings(start_ms, end_ms, limit)]
     paid.sort(key=_time_ms)
@@ -100,9 +98,9 @@ def _rate(markets: Markets, paid: FundingPaid) -> FundingRate | LateFundingRate:
     mark = decimal_text(paid.mark_price, RATE_DECIMALS)
     if markets.profile.funding_rate_type:
         return LateFundingRate(paid.symbol, paid.time_ms, rate, mark, REGULAR)
-    if markets.venue.inverse:
-        return LateFundingRate(paid.symbol, paid.time_ms, rate)
-    return FundingRate(paid.symbol, rate, paid.time_ms, mark)
+    if markets.venue.funding_carries_mark:
+        return FundingRate(paid.symbol, rate, paid.time_ms, mark)
+    return LateFundingRate(paid.symbol, paid.time_ms, rate)
 
 
 def funding_info(markets: Markets) -> list[FundingInfo]:
@@ -144,7 +142,8 @@ _WINDOW = (
         "limit",
         "limit",
         count(MOST),
-        f"How many, at most {MOST}; {DEFAULT_LIMIT} if left out, of USDⓈ-M {LATEST} without times.",
+        f"How many, at most {MOST}; {DEFAULT_LIMIT} if left out, "
+        f"of USDⓈ-M {USDM.untimed_fundings} without times.",
     ),
 )
 _DOC = "What was paid at past funding times; with `startTime` the first from there on."

@@ -58,8 +58,11 @@ def constituents(markets: Markets, market: Market) -> Constituents:
     """Return the spot markets of a symbol's index.
 
     Raises:
-        RequestError: the source of the market does not tell.
+        RequestError: -1121, the index is one of assets (`indexInfo` tells them) and not of spot
+            markets; or the source of the market does not tell.
     """
+    if market.instrument.underlying_type == COMPOSITE:
+        raise refusal.invalid_symbol()
     return _constituents(markets, market, market.symbol)
 
 
@@ -94,14 +97,15 @@ def _constituent(spot: IndexConstituent, *, weighs: bool) -> Constituent:
     )
 
 
-def index_info(markets: Markets, market: Market | None) -> IndexInfo | list[IndexInfo]:
-    """Return the assets of one composite index, or of all.
+def index_info(markets: Markets, market: Market | None) -> list[IndexInfo]:
+    """Return the assets of one composite index, or of all; a list in either case.
 
     Raises:
         RequestError: -1121, the symbol is not one of a composite index; or the source of the
             market does not tell.
     """
-    return rows(markets, market, None, _index_info)
+    found = rows(markets, market, None, _index_info)
+    return found if isinstance(found, list) else [found]
 
 
 def _index_info(market: Market) -> IndexInfo:

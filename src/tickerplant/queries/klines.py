@@ -29,9 +29,6 @@ from tickerplant.venue import COINM, USDM
 
 MOST = 1500
 DEFAULT_LIMIT = 500
-COIN_WINDOW_DAYS = 200
-"""Widest window of a COIN-M question, and the width of one with a single end."""
-
 Kline: TypeAlias = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
 """Open time, open, high, low, close, volume, close time, turnover, trades, taker-bought volume and
 turnover, and a field without meaning."""
@@ -95,16 +92,17 @@ def candle_rows(
             (COIN-M).
     """
     check_window(start_ms, end_ms)
-    if not instrument.venue.inverse:
+    days = instrument.venue.kline_window_days
+    if days is None:
         rows: list[list[int]] = candles.rows(interval, start_ms, end_ms, limit).tolist()
         return rows
-    width_ms = COIN_WINDOW_DAYS * DAY_MS
+    width_ms = days * DAY_MS
     if start_ms is None:
         start_ms = None if end_ms is None else end_ms - width_ms
     elif end_ms is None:
         end_ms = start_ms + width_ms
     elif end_ms - start_ms > width_ms:
-        raise refusal.interval_too_long(COIN_WINDOW_DAYS)
+        raise refusal.interval_too_long(days)
     rows = candles.rows(interval, None, end_ms, limit).tolist()
     return [row for row in rows if start_ms is None or row[0] >= start_ms]
 
@@ -153,7 +151,7 @@ CANDLE_PARAMS = (
 WEIGHT = ByLimit(((100, 1), (500, 2), (1000, 5), (MOST, 10)), unlimited=5)
 WINDOW_DOC = (
     "USDⓈ-M: with `startTime` the first from there on, otherwise the latest; "
-    f"COIN-M: the latest of a window of at most {COIN_WINDOW_DAYS} days."
+    f"COIN-M: the latest of a window of at most {COINM.kline_window_days} days."
 )
 
 QUERIES = (

@@ -13,7 +13,7 @@ from tickerplant.market.figures import nearest
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
-from tickerplant.queries.contract_choice import CHOICE_PARAMS, contracts_of
+from tickerplant.queries.contract_choice import ANY_CHOICE, ONE_PAIR, contracts_of
 from tickerplant.queries.holders import holders_now
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, Periods, periods
@@ -190,7 +190,7 @@ QUERIES = (
         absolute=True,
         venues=(COINM,),
         weight=Flat(1),
-        params=(*CHOICE_PARAMS, *PERIOD_PARAMS),
+        params=(ONE_PAIR, ANY_CHOICE, *PERIOD_PARAMS),
         respond=past_coin_open_interest,
         doc=(
             "The open interest at the beginning of each period, and what it was worth at the mark "

@@ -17,7 +17,7 @@ from tickerplant.market.bars import (
 from tickerplant.market.figures import nearest
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
-from tickerplant.queries.contract_choice import CHOICE_PARAMS, contracts_of
+from tickerplant.queries.contract_choice import ONE_CHOICE, ONE_PAIR, contracts_of
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
 from tickerplant.queries.query import Query
@@ -145,7 +145,7 @@ QUERIES = (
         absolute=True,
         venues=(COINM,),
         weight=Flat(1),
-        params=(*CHOICE_PARAMS, *PERIOD_PARAMS),
+        params=(ONE_PAIR, ONE_CHOICE, *PERIOD_PARAMS),
         respond=coin_taker_volume,
         doc="What takers bought and sold in each period that is over.",
     ),

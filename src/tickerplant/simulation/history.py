@@ -17,7 +17,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.bars import Bars
 from tickerplant.market.tape import Rows, trades
 from tickerplant.simulation.held import positions
-from tickerplant.simulation.instruments import DATED_COINM, DATED_USDM
+from tickerplant.simulation.instruments import DATED
 from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
 from tickerplant.simulation.paths import DAY, DAYS, HOURS, WEEK
 from tickerplant.simulation.recent import (
@@ -35,9 +35,7 @@ from tickerplant.simulation.value import PREMIUM
 TRADES_PER_AGGREGATE = 2.4
 ID_MARGIN = 3
 """First trade id of the simulation, relative to the expected number of trades before it."""
-_DATED = frozenset(
-    {*(f"{name}USDT" for name in DATED_USDM), *(f"{row[0]}USD" for row in DATED_COINM)}
-)
+_DATED = frozenset(f"{name}{quote}" for name, _ in DATED for quote in ("USDT", "USD"))
 """Pairs that have had dated contracts all the time."""
 
 

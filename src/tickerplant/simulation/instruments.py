@@ -25,9 +25,9 @@ from tickerplant.simulation.coins import BY_NAME, COINS, INDEX, TRADFI, Coin, in
 from tickerplant.simulation.supplies import circulating_supply
 from tickerplant.venue import COINM, USDM
 
-DATED_USDM = ("BTC", "ETH")
 PERPETUAL_COINM = ("BTC", "ETH", "BNB")
-DATED_COINM = (("BTC", "CURRENT_QUARTER"), ("BTC", "NEXT_QUARTER"), ("ETH", "CURRENT_QUARTER"))
+DATED = (("BTC", "CURRENT_QUARTER"), ("BTC", "NEXT_QUARTER"), ("ETH", "CURRENT_QUARTER"))
+"""The dated contracts of either venue."""
 BOUNDS = (1 / 100, 60)
 """Lowest and highest price allowed, as multiples of the price at the start."""
 LARGEST_ORDER_USD = 50_000_000
@@ -121,19 +121,28 @@ def _perpetual_usdm(coin: Coin, start_ms: int) -> Instrument:
 
 
 def _dated_usdm(start_ms: int) -> Iterator[Instrument]:
-    listed_ms, _, delivery_date_ms, _ = deliveries_ms(start_ms)
-    for name in DATED_USDM:
+    for name, contract_type, onboard_date_ms, delivery_date_ms in _dated(start_ms):
         coin = BY_NAME[name]
         yield _usdm(
             coin,
             symbol=f"{name}USDT_{delivery_code(delivery_date_ms)}",
-            contract_type="CURRENT_QUARTER",
-            onboard_date_ms=listed_ms,
+            contract_type=contract_type,
+            onboard_date_ms=onboard_date_ms,
             delivery_date_ms=delivery_date_ms,
             price_decimals=_decimals(coin.tick),
             min_notional=5,
             sub_types=(),
         )
+
+
+def _dated(start_ms: int) -> Iterator[tuple[str, str, int, int]]:
+    """Yield coin, type, listing and delivery of the dated contracts there are at `start_ms`."""
+    earlier_ms, listed_ms, current_ms, next_ms = deliveries_ms(start_ms)
+    for name, contract_type in DATED:
+        if contract_type == "CURRENT_QUARTER":
+            yield name, contract_type, earlier_ms, current_ms
+        else:
+            yield name, contract_type, listed_ms, next_ms
 
 
 def _usdm(
@@ -188,15 +197,13 @@ def _perpetual_coinm(coin: Coin, start_ms: int) -> Instrument:
 
 
 def _dated_coinm(start_ms: int) -> Iterator[Instrument]:
-    earlier_ms, listed_ms, current_ms, next_ms = deliveries_ms(start_ms)
-    for name, contract_type in DATED_COINM:
-        current = contract_type == "CURRENT_QUARTER"
+    for name, contract_type, onboard_date_ms, delivery_date_ms in _dated(start_ms):
         yield _coinm(
             BY_NAME[name],
-            symbol=f"{name}USD_{delivery_code(current_ms if current else next_ms)}",
+            symbol=f"{name}USD_{delivery_code(delivery_date_ms)}",
             contract_type=contract_type,
-            onboard_date_ms=earlier_ms if current else listed_ms,
-            delivery_date_ms=current_ms if current else next_ms,
+            onboard_date_ms=onboard_date_ms,
+            delivery_date_ms=delivery_date_ms,
             sub_types=(),
         )
 

@@ -1,4 +1,4 @@
-"""The insurance funds of USDⓈ-M: what forced orders leave over, and what they lack."""
+"""The insurance funds of USDⓈ-M: what forced orders leave over."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("!assetIndex@arr"),
         about=every_asset_index,
-        event="assetIndexUpdate",
+        events=("assetIndexUpdate",),
         on=(),
         pace=Every,
         period=every_ms(1000),
@@ -67,7 +67,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<assetSymbol>@assetIndex"),
         about=one_asset_index,
-        event="assetIndexUpdate",
+        events=("assetIndexUpdate",),
         on=(),
         pace=Every,
         period=every_ms(1000),

@@ -56,7 +56,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@bookTicker"),
         about=one_symbol,
-        event="bookTicker",
+        events=("bookTicker",),
         on=(BookTicker,),
         pace=Each,
         period=real_time,
@@ -67,7 +67,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("!bookTicker"),
         about=every_symbol,
-        event="bookTicker",
+        events=("bookTicker",),
         on=(BookTicker,),
         pace=_each_or_latest,
         period=lambda venue, _: venue.all_book_ticker_ms,

@@ -67,7 +67,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@compositeIndex"),
         about=one_composite,
-        event="compositeIndex",
+        events=("compositeIndex",),
         on=(),
         pace=Every,
         period=every_ms(1000),

@@ -46,7 +46,7 @@ STREAMS = (
     Stream(
         pattern=Pattern(f"<pair>_{_ANY_TYPE}@continuousKline_{ANY_INTERVAL}"),
         about=one_contract_anywhere,
-        event="continuous_kline",
+        events=("continuous_kline",),
         on=(Trade, AggregateTrade, BarClosed),
         pace=UntilClosed,
         period=every_ms(250),

@@ -75,7 +75,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("!contractInfo"),
         about=every_symbol,
-        event="contractInfo",
+        events=("contractInfo",),
         on=(ContractChanged,),
         pace=Each,
         period=real_time,

@@ -62,7 +62,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@depth"),
         about=one_symbol,
-        event="depthUpdate",
+        events=("depthUpdate",),
         on=(DepthUpdate,),
         pace=Merge,
         period=named_ms(250),
@@ -73,7 +73,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@depth@<speed:100|500>ms"),
         about=one_symbol,
-        event="depthUpdate",
+        events=("depthUpdate",),
         on=(DepthUpdate,),
         pace=Merge,
         period=named_ms(250),
@@ -84,7 +84,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@depth@0ms"),
         about=one_symbol,
-        event="depthUpdate",
+        events=("depthUpdate",),
         on=(DepthUpdate,),
         pace=Each,
         period=real_time,
@@ -95,7 +95,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@depth<levels:5|10|20>"),
         about=one_symbol,
-        event="depthUpdate",
+        events=("depthUpdate",),
         on=(DepthUpdate,),
         pace=Chain,
         period=named_ms(250),
@@ -106,7 +106,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@depth<levels:5|10|20>@<speed:100|500>ms"),
         about=one_symbol,
-        event="depthUpdate",
+        events=("depthUpdate",),
         on=(DepthUpdate,),
         pace=Chain,
         period=named_ms(250),

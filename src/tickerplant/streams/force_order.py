@@ -81,7 +81,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@forceOrder"),
         about=one_symbol,
-        event="forceOrder",
+        events=("forceOrder",),
         on=(Liquidation,),
         pace=Forced,
         period=every_ms(1000),
@@ -92,7 +92,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("!forceOrder@arr"),
         about=every_symbol,
-        event="forceOrder",
+        events=("forceOrder",),
         on=(Liquidation,),
         pace=Forced,
         period=every_ms(1000),

@@ -63,7 +63,7 @@ def _of_pair(name: str, milliseconds: int, doc: str) -> Stream:
     return Stream(
         pattern=Pattern(name),
         about=one_pair,
-        event="indexPriceUpdate",
+        events=("indexPriceUpdate",),
         on=(),
         pace=Every,
         period=every_ms(milliseconds),
@@ -80,7 +80,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@indexPrice"),
         about=one_symbol,
-        event="IndexUpdate",
+        events=("IndexUpdate",),
         on=(),
         pace=Every,
         period=every_ms(3000),

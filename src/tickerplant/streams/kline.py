@@ -115,7 +115,7 @@ STREAMS = (
     Stream(
         pattern=Pattern(f"<symbol>@kline_{ANY_INTERVAL}"),
         about=one_symbol_anywhere,
-        event="kline",
+        events=("kline",),
         on=(Trade, AggregateTrade, BarClosed),
         pace=UntilClosed,
         period=every_ms(250),

@@ -68,7 +68,7 @@ def _apart(market: Market) -> bool:
 def _stream(name: str, milliseconds: int, doc: str, about: Find, *, array: bool = False) -> Stream:
     return Stream(
         pattern=Pattern(name),
-        event="markPriceUpdate",
+        events=("markPriceUpdate",),
         about=about,
         on=(),
         pace=Every,

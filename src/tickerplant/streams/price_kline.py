@@ -100,7 +100,7 @@ def _stream(
     return Stream(
         pattern=Pattern(name + ANY_INTERVAL),
         about=inverse(about),
-        event=event,
+        events=(event,),
         on=(MarkPrice, BarClosed),
         pace=UntilClosed,
         period=every_ms(250),

@@ -19,8 +19,9 @@ class Shown:
     """The changes of a period in the book and in the RPI orders shown with it, as one update.
 
     An RPI order that crosses the book is hidden, so a change of the best price alone may hide or
-    show others.  Ids are those of either kind of change and chained as `Merge` does.  Where the
-    book begins anew so does the chain, visibly.
+    show others.  What was shown or hidden only for a part of the period is told too: a snapshot
+    may have been asked for meanwhile.  Ids are those of either kind of change and chained as
+    `Merge` does.  Where the book begins anew so does the chain, visibly.
     """
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
@@ -61,6 +62,9 @@ class Shown:
             for levels, quantities, changed in sides:
                 quantities.update(levels)
                 changed.update(price for price, _ in levels)
+        before, self._shown = self._shown, self._shown_now()
+        for changed, old, new in zip(self._changed, before, self._shown, strict=True):
+            changed.update(price for price, _ in old.items() ^ new.items())
         self._last = event
 
     def due(self) -> Iterable[Occasion]:
@@ -69,11 +73,8 @@ class Shown:
         if market.book.last_update_id != self._seen_id:
             self._begin()
             return ()
-        before, self._shown = self._shown, self._shown_now()
         changed, self._changed, self._last = self._changed, (set(), set()), None
-        bids, asks = (
-            _levels(*side) for side in zip(changed, self._book, before, self._shown, strict=True)
-        )
+        bids, asks = (_levels(*side) for side in zip(changed, self._book, self._shown, strict=True))
         if last is None or not (bids or asks):
             return ()
         final_id = max(self._seen_id, market.retail.last_update_id)
@@ -90,16 +91,11 @@ class Shown:
         return ((market, update),)
 
 
-def _levels(
-    changed: set[int], book: Quantities, before: Mapping[int, int], shown: Mapping[int, int]
-) -> list[Level]:
-    """Return the quantities with RPI orders at the `changed` prices and where those differ."""
-    differing = {price for price, _ in before.items() ^ shown.items()}
-    levels = [
-        (price, book.get(price, 0) + shown.get(price, 0)) for price in sorted(changed | differing)
-    ]
+def _levels(changed: set[int], book: Quantities, shown: Mapping[int, int]) -> list[Level]:
+    """Return the quantities with RPI orders at the `changed` prices; forget empty ones."""
+    levels = [(price, book.get(price, 0) + shown.get(price, 0)) for price in sorted(changed)]
     for price in changed:
-        if not book[price]:
+        if not book.get(price, 1):
             del book[price]
     return levels
 
@@ -108,7 +104,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@rpiDepth@500ms"),
         about=one_symbol,
-        event="depthUpdate",
+        events=("depthUpdate",),
         on=(DepthUpdate, RetailUpdate),
         pace=Shown,
         period=every_ms(500),

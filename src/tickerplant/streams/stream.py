@@ -25,8 +25,8 @@ class Stream(Struct, frozen=True, kw_only=True):
     """What may be subscribed to."""
 
     pattern: Pattern
-    event: str
-    """The `e` of its messages."""
+    events: tuple[str, ...]
+    """The `e` of its messages; more than one where they differ by subject."""
     on: tuple[type, ...]
     """Kinds of events that it follows."""
     about: Find

@@ -124,7 +124,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@miniTicker"),
         about=one_symbol,
-        event="24hrMiniTicker",
+        events=("24hrMiniTicker",),
         on=(),
         pace=Every,
         period=lambda venue, _: venue.mini_ticker_ms,
@@ -135,7 +135,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("!miniTicker@arr"),
         about=every_symbol,
-        event="24hrMiniTicker",
+        events=("24hrMiniTicker",),
         on=_CHANGES,
         pace=Traded,
         period=every_ms(1000),
@@ -147,7 +147,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@ticker"),
         about=one_symbol,
-        event="24hrTicker",
+        events=("24hrTicker",),
         on=(),
         pace=Every,
         period=lambda venue, _: venue.ticker_ms,
@@ -158,7 +158,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("!ticker@arr"),
         about=every_symbol,
-        event="24hrTicker",
+        events=("24hrTicker",),
         on=_CHANGES,
         pace=Traded,
         period=every_ms(1000),

@@ -88,7 +88,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@aggTrade"),
         about=one_symbol,
-        event="aggTrade",
+        events=("aggTrade",),
         on=(AggregateTrade,),
         pace=Each,
         period=every_ms(100),
@@ -99,7 +99,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@trade"),
         about=one_symbol,
-        event="trade",
+        events=("trade",),
         on=(Trade,),
         pace=Each,
         period=real_time,

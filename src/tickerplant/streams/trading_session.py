@@ -50,7 +50,7 @@ STREAMS = (
     Stream(
         pattern=Pattern("tradingSession"),
         about=session_markets,
-        event="EquityUpdate, CommodityUpdate, …",
+        events=tuple(_EVENTS.values()),
         on=(),
         pace=Every,
         period=every_ms(1000),
