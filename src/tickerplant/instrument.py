@@ -24,6 +24,8 @@ TRADIFI_PERPETUAL = "TRADIFI_PERPETUAL"
 
 RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
+RATE_ONE = int(10**RATE_DECIMALS)
+"""1, in those."""
 
 _PLAIN_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 

@@ -33,7 +33,7 @@ from tickerplant.events import (
     Trade,
     WindowMoved,
 )
-from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument
 from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
@@ -52,7 +52,6 @@ from tickerplant.profile import Profile
 KEPT_FUNDINGS = 1000
 """Funding times of this run that a market keeps; older ones are forgotten."""
 
-_ONE = 10**RATE_DECIMALS
 
 WHOLE = frozenset({Trade, DepthUpdate, BookTicker, MarkPrice})
 """What a source delivers, of what could else be derived, if it knows the whole market."""
@@ -379,7 +378,7 @@ class Market:
         bid, ask = quote.bid_price * self._price_unit, quote.ask_price * self._price_unit
         if bid <= index <= ask:
             return 0
-        return nearest((bid - index if bid > index else ask - index) * _ONE, index)
+        return nearest((bid - index if bid > index else ask - index) * RATE_ONE, index)
 
     def fundings(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
         """Return up to `limit` of the funding times so far in [`start_ms`, `end_ms`], oldest first.

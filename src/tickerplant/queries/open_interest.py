@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text
 from tickerplant.market.bars import OPEN, OPEN_TIME
 from tickerplant.market.figures import nearest
 from tickerplant.market.market import Market
@@ -20,8 +20,6 @@ from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, Periods, period
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
-
-_ONE = int(10**RATE_DECIMALS)
 
 
 class OpenInterest(Struct, frozen=True, rename="camel"):
@@ -87,7 +85,7 @@ def past_open_interest(
             contract_type=UNSET,
             sum_open_interest=_eight_decimals(found[time_ms][0], decimals),
             sum_open_interest_value=decimal_text(found[time_ms][1], RATE_DECIMALS),
-            circulating_supply=decimal_text(supply * _ONE, RATE_DECIMALS),
+            circulating_supply=decimal_text(supply * RATE_ONE, RATE_DECIMALS),
             timestamp=time_ms,
         )
         for time_ms in wanted.chosen(sorted(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from tickerplant.events import IndexBasket, IndexConstituent
-from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.instrument import RATE_ONE, Instrument
 
 FEWEST, MOST = 4, 7
 """Spot markets of an index."""
@@ -46,7 +46,6 @@ SHARE_MARKETS = (
     ("iex", "{}"),
     ("memx", "{}"),
 )
-_ONE = int(10**RATE_DECIMALS)
 
 
 class Basket:
@@ -64,8 +63,8 @@ class Basket:
         markets = [listed[at] for at in (0, *chosen)]
         self._names = [(name, form.format(instrument.base_asset)) for name, form in markets]
         sizes = [random.uniform(0.5, 1.5) for _ in markets]
-        weights = [int(size / sum(sizes) * _ONE) for size in sizes]
-        weights[-1] = _ONE - sum(weights[:-1])
+        weights = [int(size / sum(sizes) * RATE_ONE) for size in sizes]
+        weights[-1] = RATE_ONE - sum(weights[:-1])
         self._weights = weights
 
     def at(self, index_price: int, now_ms: int) -> IndexBasket:
@@ -76,7 +75,7 @@ class Basket:
         gauss, weights = Random(f"{self._name} {now_ms}").gauss, self._weights
         prices = [round(index_price * (1 + gauss(0, SPREAD))) for _ in weights[1:]]
         before = sum(map(int.__mul__, prices, weights))
-        prices.append(round((index_price * _ONE - before) / weights[-1]))
+        prices.append(round((index_price * RATE_ONE - before) / weights[-1]))
         rows = zip(self._names, prices, weights, strict=True)
         return IndexBasket(
             self._symbol,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from tickerplant.events import AssetIndex, CompositeIndex, CompositePart
-from tickerplant.instrument import RATE_DECIMALS
+from tickerplant.instrument import RATE_ONE
 from tickerplant.market.figures import nearest
 from tickerplant.simulation.coins import BY_NAME, INDEX, INDEX_SHARES
 from tickerplant.simulation.value import CoinValue
@@ -28,7 +28,6 @@ PEG_SPREAD = 0.00012
 """Standard deviation of a stable asset around one USD."""
 PEG_KEEP = 0.999
 """What a stable asset keeps of its distance in a second."""
-_ONE = int(10**RATE_DECIMALS)
 
 
 class Composite:
@@ -40,22 +39,22 @@ class Composite:
 
     def at(self, now_ms: int) -> CompositeIndex:
         """Return the index and what makes it; the percentages add up to 1 exactly."""
-        prices = [round(value.index * _ONE) for _, _, value in self._parts]
+        prices = [round(value.index * RATE_ONE) for _, _, value in self._parts]
         worths = [weight * price for (_, weight, _), price in zip(self._parts, prices, strict=True)]
         total = sum(worths)
-        shares = [nearest(worth * _ONE, total) for worth in worths]
-        shares[0] += _ONE - sum(shares)
+        shares = [nearest(worth * RATE_ONE, total) for worth in worths]
+        shares[0] += RATE_ONE - sum(shares)
         parts = tuple(
             CompositePart(name, "USDT", weight, share, price)
             for (name, weight, _), share, price in zip(self._parts, shares, prices, strict=True)
         )
-        return CompositeIndex(self._symbol, nearest(total, _ONE), parts, now_ms)
+        return CompositeIndex(self._symbol, nearest(total, RATE_ONE), parts, now_ms)
 
 
 def index_weights() -> tuple[tuple[str, int], ...]:
     """Return the coins of the composite index and their quantities, in integers of 10^-8."""
     return tuple(
-        (name, round(share * INDEX.price / BY_NAME[name].price * _ONE))
+        (name, round(share * INDEX.price / BY_NAME[name].price * RATE_ONE))
         for name, share in INDEX_SHARES
     )
 
@@ -79,11 +78,11 @@ class AssetIndices:
         for name, off in self._pegs.items():
             self._pegs[name] = off * PEG_KEEP + self._random.gauss(0, shock)
         stable = [
-            asset_index(name, round((1 + off) * _ONE), *STABLE_BUFFERS, now_ms)
+            asset_index(name, round((1 + off) * RATE_ONE), *STABLE_BUFFERS, now_ms)
             for name, off in self._pegs.items()
         ]
         coins = [
-            asset_index(name, round(self._values[name].index * _ONE), buffer, automatic, now_ms)
+            asset_index(name, round(self._values[name].index * RATE_ONE), buffer, automatic, now_ms)
             for name, buffer, automatic in COIN_BUFFERS
         ]
         return coins + stable
@@ -98,17 +97,17 @@ def asset_index(
         index=index,
         bid_buffer=buffer,
         ask_buffer=buffer,
-        bid_rate=_product(index, _ONE - buffer),
-        ask_rate=_product(index, _ONE + buffer),
+        bid_rate=_product(index, RATE_ONE - buffer),
+        ask_rate=_product(index, RATE_ONE + buffer),
         auto_exchange_bid_buffer=automatic_buffer,
         auto_exchange_ask_buffer=automatic_buffer,
-        auto_exchange_bid_rate=_product(index, _ONE - automatic_buffer),
-        auto_exchange_ask_rate=_product(index, _ONE + automatic_buffer),
+        auto_exchange_bid_rate=_product(index, RATE_ONE - automatic_buffer),
+        auto_exchange_ask_rate=_product(index, RATE_ONE + automatic_buffer),
         time_ms=now_ms,
     )
 
 
 def _product(first: int, second: int) -> int:
     """Return the product of two integers of 10^-8, to the nearest, halves to the even one."""
-    whole, rest = divmod(first * second, _ONE)
-    return whole + int(2 * rest > _ONE or (2 * rest == _ONE and whole % 2 == 1))
+    whole, rest = divmod(first * second, RATE_ONE)
+    return whole + int(2 * rest > RATE_ONE or (2 * rest == RATE_ONE and whole % 2 == 1))

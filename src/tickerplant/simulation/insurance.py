@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tickerplant.events import InsuranceFund, Liquidation
-from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.instrument import RATE_ONE, Instrument
 from tickerplant.simulation.coins import COINS
 from tickerplant.venue import USDM
 
 MAJOR = frozenset(coin.name for coin in COINS[:6])
 """The coins whose contracts share the largest fund."""
 FUNDS = ("major", "other", "tradfi")
-_ONE = int(10**RATE_DECIMALS)
 FIRST_BALANCES = {
-    "major": (("USDT", 612_408_115 * _ONE), ("USDC", 38_770_902 * _ONE)),
-    "other": (("USDT", 287_115_640 * _ONE),),
-    "tradfi": (("USDT", 18_650_244 * _ONE),),
+    "major": (("USDT", 612_408_115 * RATE_ONE), ("USDC", 38_770_902 * RATE_ONE)),
+    "other": (("USDT", 287_115_640 * RATE_ONE),),
+    "tradfi": (("USDT", 18_650_244 * RATE_ONE),),
 }
 INTERVAL_MS = 300_000
 """Balances are told once in this time."""
@@ -36,7 +35,7 @@ class InsuranceFunds:
         if forced.side == "BUY":
             better = -better
         scale = instrument.price.decimals + instrument.quantity.decimals
-        gain = max(better, 0) * forced.filled_quantity * _ONE // int(10**scale)
+        gain = max(better, 0) * forced.filled_quantity * RATE_ONE // int(10**scale)
         self._balances[_fund(instrument)]["USDT"] += gain
 
     def at(self, listed: Iterable[Instrument], now_ms: int) -> list[InsuranceFund]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from tickerplant.events import FundingPaid, MarkPrice
-from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.instrument import RATE_ONE, Instrument
 from tickerplant.market.figures import nearest
 
 BASIS_SAMPLES = 30
@@ -22,7 +22,6 @@ CLAMP = 0.0005
 FIRST_FUNDING_RATE = 0.0001
 SETTLEMENT_MS = HOUR_MS
 """Dated contracts are settled at the average index of this time before their delivery."""
-_ONE = 10**RATE_DECIMALS
 
 
 def funding_rate(average_premium: float, interval_hours: int, cap: float = 0.02) -> float:
@@ -41,7 +40,7 @@ class Mark:
         self._basis: deque[float] = deque(maxlen=BASIS_SAMPLES)
         self._interval_ms = instrument.funding_interval_hours * HOUR_MS
         self._next_funding_ms = (now_ms // self._interval_ms + 1) * self._interval_ms
-        self._cap = instrument.funding_cap / _ONE
+        self._cap = instrument.funding_cap / RATE_ONE
         self._last_rate = FIRST_FUNDING_RATE
         # The interval that is running began before the simulation: as if at an even premium.
         self._premium_count = max((now_ms - (self._next_funding_ms - self._interval_ms)) // 1000, 0)
@@ -72,17 +71,17 @@ class Mark:
         self._premium_count += 1
         left = (self._next_funding_ms - now_ms) / self._interval_ms
         price_1 = index * (1 + self._last_rate * left)
-        mark = round(sorted((price_1, price_2, last / self._unit))[1] * _ONE)
+        mark = round(sorted((price_1, price_2, last / self._unit))[1] * RATE_ONE)
         self.paid = None
         if funded:
-            rate = round(self._last_rate * _ONE)
+            rate = round(self._last_rate * RATE_ONE)
             self.paid = FundingPaid(self._instrument.symbol, rate, mark, now_ms)
         return MarkPrice(
             symbol=self._instrument.symbol,
             mark_price=mark,
-            index_price=round(index * _ONE),
-            estimated_settle_price=round(index * _ONE),
-            funding_rate=round(self._rate() * _ONE),
+            index_price=round(index * RATE_ONE),
+            estimated_settle_price=round(index * RATE_ONE),
+            funding_rate=round(self._rate() * RATE_ONE),
             next_funding_time_ms=self._next_funding_ms,
             time_ms=now_ms,
         )
@@ -96,7 +95,7 @@ class Mark:
 
         In the last hour the estimated settlement is what the average will be if the index stays.
         """
-        index_price = estimate = round(index * _ONE)
+        index_price = estimate = round(index * RATE_ONE)
         left_ms = self._instrument.delivery_date_ms - now_ms
         if left_ms <= SETTLEMENT_MS:
             self._settle_sum += index_price
@@ -106,7 +105,7 @@ class Mark:
             estimate = nearest(whole, self._settle_count + to_come)
         return MarkPrice(
             symbol=self._instrument.symbol,
-            mark_price=round(mark * _ONE),
+            mark_price=round(mark * RATE_ONE),
             index_price=index_price,
             estimated_settle_price=estimate,
             funding_rate=None,

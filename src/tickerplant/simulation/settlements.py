@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickerplant.events import Delivered, FundingPaid
-from tickerplant.instrument import RATE_DECIMALS
+from tickerplant.instrument import RATE_ONE
 from tickerplant.market.bars import HOUR_MS
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.marks import funding_rate
@@ -15,7 +15,6 @@ from tickerplant.simulation.paths import Floats, values_at
 
 SAMPLES = 8
 """Moments of a funding interval that its average premium is taken from."""
-_ONE = 10**RATE_DECIMALS
 
 
 def fundings(
@@ -47,11 +46,11 @@ def fundings(
     averages = np.expm1(origin.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
     cap = instrument.funding_cap
     marks = indices_at(origin, times_ms) * np.exp(origin.premium.of_mark(times_ms))
-    columns = (averages.tolist(), np.round(marks * _ONE).tolist(), times_ms.tolist())
+    columns = (averages.tolist(), np.round(marks * RATE_ONE).tolist(), times_ms.tolist())
     return tuple(
         FundingPaid(
             instrument.symbol,
-            min(max(round(funding_rate(average, hours) * _ONE), -cap), cap),
+            min(max(round(funding_rate(average, hours) * RATE_ONE), -cap), cap),
             int(mark),
             time_ms,
         )
@@ -72,7 +71,7 @@ def deliveries(origin: Origin) -> tuple[Delivered, ...]:
             instrument.venue,
             f"{instrument.pair}_{delivery_code(time_ms)}",
             instrument.pair,
-            round(price * _ONE),
+            round(price * RATE_ONE),
             time_ms,
         )
         for price, time_ms in zip(prices.tolist(), times_ms, strict=True)

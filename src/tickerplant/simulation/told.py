@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 
-from tickerplant.instrument import RATE_DECIMALS
+from tickerplant.instrument import RATE_ONE
 from tickerplant.market.bars import (
     CLOSE,
     COLUMNS,
@@ -45,7 +45,6 @@ FLICKER = 0.00003
 """How far the premium index reaches beyond its open and close within a minute, usually."""
 KEPT_TIERS = 32
 """Tiers of bars that are remembered, of all prices and contracts, at most 900 kB each."""
-_ONE = 10**RATE_DECIMALS
 
 INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"
 
@@ -102,7 +101,7 @@ def _prices(
 ) -> tuple[Ints, Ints, Ints]:
     dearer = np.zeros(len(edges_ms)) if price == INDEX else origin.premium.of_mark(edges_ms)
     middle = (dearer[:-1] + dearer[1:]) / 2
-    unit = origin.index_price * _ONE
+    unit = origin.index_price * RATE_ONE
     return (
         _units(unit * np.exp(way.edges[inside.start : inside.stop + 1] + dearer)),
         _units(unit * np.exp(way.highs[inside] + middle)),
@@ -124,7 +123,7 @@ def _premiums(
     draws *= way.restless[inside]
     highs = np.maximum(edges[:-1], edges[1:]) + draws[0]
     lows = np.minimum(edges[:-1], edges[1:]) - draws[1]
-    return _units(edges * _ONE), _units(highs * _ONE), _units(lows * _ONE)
+    return _units(edges * RATE_ONE), _units(highs * RATE_ONE), _units(lows * RATE_ONE)
 
 
 def _units(values: Floats) -> Ints:
