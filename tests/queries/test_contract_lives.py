@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from asked_markets import INVERSE, LINEAR, SECOND, START_MS, get, open_market
-from coverage_of import covers
 from msgspec import structs
 from stage import BTCUSD_260626, open_plant
 
@@ -52,7 +51,6 @@ def listed(plant: Plant, path: str, venue: str = "usdm", **raw: object) -> list[
     return [row["symbol"] for row in rows]
 
 
-@covers("/v1/exchangeInfo")
 def test_an_announced_contract_is_in_the_rules_and_in_no_list(plant: Plant) -> None:
     assert statuses(plant) == {
         "BTCUSDT": "TRADING",

@@ -81,14 +81,12 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
     assert hours_of(get(markets, RATE, **asked)) == expected
 
 
-@covers(RATE)
 def test_both_ends_of_a_window_count() -> None:
     markets = paid([("BTCUSDT", 8), ("BTCUSDT", 16), ("BTCUSDT", 24)])
     window = {"startTime": START_MS + 8 * HOUR_MS, "endTime": START_MS + 16 * HOUR_MS}
     assert hours_of(get(markets, RATE, **window)) == [("BTCUSDT", 8), ("BTCUSDT", 16)]
 
 
-@covers(RATE)
 def test_pages_by_time_are_all_the_fundings() -> None:
     markets = paid([("BTCUSDT", hours) for hours in range(0, 300, 8)])
     seen: list[Any] = []
@@ -102,7 +100,6 @@ def test_pages_by_time_are_all_the_fundings() -> None:
     assert seen == get(markets, RATE, symbol="BTCUSDT", limit=1000)
 
 
-@covers(RATE)
 def test_without_times_and_limit_linear_contracts_list_two_hundred() -> None:
     linear = paid([("BTCUSDT", hours) for hours in range(250)])
     assert len(hours_of(get(linear, RATE, symbol="BTCUSDT"))) == 200
@@ -115,14 +112,12 @@ def test_without_times_and_limit_linear_contracts_list_two_hundred() -> None:
     assert len(hours_of(get(coin, RATE, symbol="BTCUSD_PERP"))) == 100
 
 
-@covers(RATE)
 def test_coin_contracts_are_asked_for_by_symbol() -> None:
     with pytest.raises(RequestError, match="Mandatory parameter 'symbol'") as refused:
         get(told_markets(COINM), RATE)
     assert refused.value.code == -1102
 
 
-@covers(RATE, INFO)
 def test_linear_questions_about_funding_have_an_allowance_and_no_weight() -> None:
     for path in (RATE, INFO):
         assert by_path(USDM, path).weigh({}) == 0
@@ -131,7 +126,6 @@ def test_linear_questions_about_funding_have_an_allowance_and_no_weight() -> Non
         assert by_path(COINM, path).allowance is None
 
 
-@covers(INFO)
 def test_early_profiles_list_the_contracts_whose_funding_is_not_usual() -> None:
     for profile in (P2026Q1, P2026Q2):
         assert get(told_markets(USDM, profile), INFO) == [
@@ -148,7 +142,6 @@ def test_early_profiles_list_the_contracts_whose_funding_is_not_usual() -> None:
     assert [row["symbol"] for row in rows] == ["BTCUSDT"], "an interval of its own is enough"
 
 
-@covers(INFO)
 def test_the_later_profile_lists_every_contract_that_pays_funding_of_both_venues() -> None:
     for venue in (USDM, COINM):
         rows: Any = get(told_markets(venue, CURRENT), INFO)

@@ -45,7 +45,6 @@ def test_pages_by_id_are_all_the_trades_in_order(count: int, limit: int) -> None
     assert seen == list(range(1, count + 1))
 
 
-@covers(HISTORICAL, "/v1/trades")
 def test_without_an_id_they_are_the_last_ones() -> None:
     markets = traded(700)
     last: Any = get(markets, HISTORICAL, symbol="BTCUSDT")
@@ -57,7 +56,6 @@ def test_without_an_id_they_are_the_last_ones() -> None:
     assert list(coin[0]) == ["id", "price", "qty", "baseQty", "time", "isBuyerMaker"]
 
 
-@covers(HISTORICAL)
 def test_only_old_trades_need_a_key() -> None:
     for venue in (USDM, COINM):
         assert by_path(venue, HISTORICAL).keyed
@@ -65,7 +63,6 @@ def test_only_old_trades_need_a_key() -> None:
         assert not by_path(venue, AGGREGATES).keyed
 
 
-@covers(AGGREGATES)
 @pytest.mark.parametrize("limit", [1, 7, 1000])
 def test_aggregates_are_paged_by_id_and_by_time_alike(limit: int) -> None:
     markets = traded(300)

@@ -101,7 +101,6 @@ def test_every_candle_is_what_was_told_in_it(tape: Sequence[Told], interval: str
                 before = seen[-1]
 
 
-@covers(MARKS, INDICES, PREMIUMS)
 def test_a_window_is_cut_by_the_rule_of_the_venue() -> None:
     for instrument, from_the_front in ((LINEAR, True), (INVERSE, False)):
         markets, _ = told(instrument, [(60, 65 * 10**11 + n, 65 * 10**11 - n) for n in range(20)])
@@ -116,7 +115,6 @@ def test_a_window_is_cut_by_the_rule_of_the_venue() -> None:
             assert last == every[-4:]
 
 
-@covers(CONTINUOUS)
 def test_the_candles_of_a_type_are_those_of_its_contract() -> None:
     dated = structs.replace(LINEAR, symbol="BTCUSDT_260925", contract_type="NEXT_QUARTER")
     plant = open_plant([LINEAR, BTCUSDT_260626, dated, BTCUSD_260626], start_ms=START_MS)

@@ -161,13 +161,3 @@ def test_aggregates_cover_the_trades_exactly(tape: list[tuple[int, int, int, boo
         assert {fill["isBuyerMaker"] for fill in fills} == {each["m"]}
         assert sum(Fraction(fill["qty"]) for fill in fills) == Fraction(each["q"])
         assert each["T"] == fills[0]["time"]
-
-
-@covers("/v1/ticker/price")
-@given(tape=tapes)
-@settings(max_examples=20, deadline=None)
-def test_the_price_is_the_one_of_the_last_trade(tape: list[tuple[int, int, int, bool]]) -> None:
-    markets = traded(LINEAR, tape)
-    last: Any = get(markets, "/v1/trades", symbol="BTCUSDT", limit=1)
-    price: Any = get(markets, "/v1/ticker/price", symbol="BTCUSDT")
-    assert (price["price"], price["time"]) == (last[0]["price"], last[0]["time"])

@@ -16,7 +16,6 @@ from asked_markets import (
     markets_of,
     opened,
 )
-from coverage_of import covers
 from msgspec import structs
 from stage import snapshot
 
@@ -101,7 +100,6 @@ def test_a_pair_selects_its_contracts(path: str) -> None:
     assert [row["symbol"] for row in rows] == ["BTCUSD_PERP", "BTCUSD_260626"]
 
 
-@covers("/v1/depth", "depth")
 def test_depth_is_the_same_by_both_transports_and_between_two_changes() -> None:
     markets = linear_markets()
     answer = call(markets, "depth", symbol="BTCUSDT", limit=5)
@@ -138,7 +136,6 @@ def test_depth_has_as_many_levels_as_were_asked_for() -> None:
     assert len(default["bids"]) == 500, "500 levels unless asked otherwise"
 
 
-@covers("ticker.book", "/v1/ticker/bookTicker")
 def test_the_book_ticker_method_has_the_id_of_the_change() -> None:
     markets = linear_markets()
     row = {
@@ -183,7 +180,6 @@ def test_a_best_price_that_is_newer_than_a_broken_book_is_known() -> None:
     assert answer["lastUpdateId"] == 2001, "the source still delivers best prices"
 
 
-@covers("ticker.price", "/v2/ticker/price")
 def test_the_price_method_has_the_last_trade() -> None:
     markets = linear_markets()
     row = {"symbol": "BTCUSDT", "price": "65279.90", "time": START_MS + 1}
@@ -290,7 +286,6 @@ def test_a_candle_is_twelve_values() -> None:
     assert coin[0][7] == "0.00490197", "base coin: 2500 / 652800.0 + 700 / 652799.0"
 
 
-@covers("/v1/premiumIndex")
 def test_the_funding_of_a_contract_that_has_none_is_blank() -> None:
     rows: Any = get(coin_markets(), "/v1/premiumIndex", pair="BTCUSD")
     perpetual, dated = rows
@@ -309,7 +304,6 @@ def test_only_contracts_that_trade_are_listed_in_the_day_of_all() -> None:
     assert one(markets, "/v1/ticker/24hr", symbol="ETHUSDT")["symbol"] == "ETHUSDT"
 
 
-@covers("/v1/ping", "ping", "/v1/time", "time")
 def test_the_clock_is_the_market_s() -> None:
     assert call(linear_markets(), "ping") == {}
     assert call(linear_markets(), "time") == {"serverTime": START_MS}
@@ -332,7 +326,6 @@ COIN_CONTRACT = words(
 )
 
 
-@covers("/v1/exchangeInfo")
 def test_the_rules_of_a_linear_contract() -> None:
     info: Any = get(linear_markets(), "/v1/exchangeInfo")
     assert list(info) == words(

@@ -69,7 +69,6 @@ def test_it_is_the_book_and_the_retail_orders_that_do_not_cross_it(
     assert (answer["lastUpdateId"], answer["T"]) == (1003, START_MS + 5)
 
 
-@covers("/v1/rpiDepth")
 def test_its_id_is_after_the_last_change_of_either_kind() -> None:
     markets = opened({MIDDLE - 1: 5}, {MIDDLE + 1: 5})
     market = markets.by_symbol["BTCUSDT"]
@@ -87,7 +86,6 @@ def test_its_id_is_after_the_last_change_of_either_kind() -> None:
     assert plain["bids"][0] == ["65279.99", "0.005"], "the plain book never counts RPI orders"
 
 
-@covers("/v1/rpiDepth")
 def test_it_has_a_thousand_levels_and_no_other_number() -> None:
     many = {MIDDLE - n: 1 for n in range(1, 1500)}
     markets = opened(many, {MIDDLE + 1: 5})
@@ -102,7 +100,6 @@ def test_it_has_a_thousand_levels_and_no_other_number() -> None:
         assert refused.value.code == -4021
 
 
-@covers("/v1/rpiDepth", "/v1/depth", "depth")
 def test_without_a_book_it_is_not_known() -> None:
     markets = markets_of(LINEAR)
     for path in ("/v1/rpiDepth", "/v1/depth"):

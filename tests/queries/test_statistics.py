@@ -212,7 +212,6 @@ def test_positions_are_those_at_the_beginning_of_each_period(
             assert abs(Fraction(row["longShortRatio"]) - ratio) <= Fraction(1, 20_000)
 
 
-@covers(OPEN_INTEREST, COIN_TAKERS)
 def test_contracts_that_lived_at_different_times_are_listed_together() -> None:
     plant = open_plant([INVERSE, BTCUSD_260626], start_ms=START_MS)
     step_ms = 5 * MINUTE_MS
@@ -234,7 +233,6 @@ def test_contracts_that_lived_at_different_times_are_listed_together() -> None:
             assert get(plant.venues["coinm"], path, **window) == every[1 : 1 + limit]
 
 
-@covers(*SHARES)
 def test_each_of_the_ratios_is_about_others() -> None:
     points = [(START_MS, 0)]
     for instrument, whose in ((LINEAR, {"symbol": "BTCUSDT"}), (INVERSE, {"pair": "BTCUSD"})):
@@ -246,7 +244,6 @@ def test_each_of_the_ratios_is_about_others() -> None:
         assert found == ["0.4000", "0.5000", "0.6000"]
 
 
-@covers(*SHARES)
 def test_where_nobody_is_short_there_is_a_ratio_still() -> None:
     markets = markets_of(LINEAR)
     every = Positioning("BTCUSDT", 1, 10_000, 0, 5000, "high", START_MS)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from asked_markets import START_MS, by_path, coin_markets, get, linear_markets
-from coverage_of import covers
 from stage import open_plant
 from told_markets import INSTRUMENTS, told_markets
 
@@ -19,7 +18,6 @@ from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
 from tickerplant.venue import COINM, USDM
 
 
-@covers("/v1/constituents")
 def test_an_index_price_is_the_weighted_mean_of_its_spot_markets() -> None:
     answer: Any = get(told_markets(USDM), "/v1/constituents", symbol="btcusdt")
     spots = answer["constituents"]
@@ -29,7 +27,6 @@ def test_an_index_price_is_the_weighted_mean_of_its_spot_markets() -> None:
     assert mean == Fraction("65290.2")
 
 
-@covers("/v1/constituents")
 def test_coin_indices_are_asked_for_by_pair_and_weighed_since_june_2026() -> None:
     for profile in PROFILES.values():
         answer: Any = get(told_markets(COINM, profile), "/v1/constituents", symbol="BTCUSD")
@@ -41,17 +38,30 @@ def test_coin_indices_are_asked_for_by_pair_and_weighed_since_june_2026() -> Non
     assert refused.value.code == -4087
 
 
-@covers("/v1/indexInfo")
 def test_only_composite_indices_have_parts() -> None:
     markets = told_markets(USDM)
     every: Any = get(markets, "/v1/indexInfo")
     assert [row["symbol"] for row in every] == ["DEFIUSDT"]
-    assert get(markets, "/v1/indexInfo", symbol="DEFIUSDT") == every[0]
+    assert get(markets, "/v1/indexInfo", symbol="DEFIUSDT") == every, "an array of one"
     with pytest.raises(RequestError, match="Invalid symbol"):
         get(markets, "/v1/indexInfo", symbol="BTCUSDT")
 
 
-@covers("/v1/assetIndex")
+def test_a_composite_index_is_made_of_no_spot_markets() -> None:
+    with pytest.raises(RequestError, match="Invalid symbol") as refused:
+        get(told_markets(USDM), "/v1/constituents", symbol="DEFIUSDT")
+    assert (refused.value.code, refused.value.status) == (-1121, 400), "for good, not for now"
+
+
+def test_margin_is_kept_in_the_quote_asset_and_in_the_assets_that_have_an_index() -> None:
+    for profile in (P2026Q1, CURRENT):
+        markets = told_markets(USDM, profile)
+        info: Any = get(markets, "/v1/exchangeInfo")
+        indices: Any = get(markets, "/v1/assetIndex")
+        indexed = [row["symbol"].removesuffix("USD") for row in indices]
+        assert [row["asset"] for row in info["assets"]] == ["USDT", *indexed]
+
+
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_settlement_assets_have_indices_since_june_2026(profile: Profile) -> None:
     markets = told_markets(USDM, profile)
@@ -67,7 +77,6 @@ def test_settlement_assets_have_indices_since_june_2026(profile: Profile) -> Non
         get(markets, "/v1/assetIndex", symbol=absent)
 
 
-@covers("/v1/insuranceBalance")
 def test_contracts_share_an_insurance_fund() -> None:
     markets = told_markets(USDM)
     every: Any = get(markets, "/v1/insuranceBalance")
@@ -78,7 +87,6 @@ def test_contracts_share_an_insurance_fund() -> None:
         get(markets, "/v1/insuranceBalance", symbol="BTCUSDT_260626")
 
 
-@covers("/v1/insuranceBalance")
 @pytest.mark.parametrize(
     ("units", "text"),
     [(0, "0"), (10**8, "1"), (100 * 10**8, "100"), (5, "0.00000005"), (-150_000_000, "-1.5")],
@@ -90,7 +98,6 @@ def test_balances_have_no_trailing_zeros(units: int, text: str) -> None:
     assert answer["assets"][0]["marginBalance"] == text
 
 
-@covers("/v1/symbolAdlRisk")
 def test_the_risk_of_deleveraging_is_told_of_one_or_of_all() -> None:
     markets = told_markets(USDM)
     every: Any = get(markets, "/v1/symbolAdlRisk")
@@ -100,7 +107,6 @@ def test_the_risk_of_deleveraging_is_told_of_one_or_of_all() -> None:
     assert get(linear_markets(), "/v1/symbolAdlRisk") == [], "nobody has told"
 
 
-@covers("/futures/data/delivery-price")
 def test_settlements_are_listed_latest_first_with_prices_that_are_numbers() -> None:
     markets = told_markets(USDM)
     assert get(markets, "/futures/data/delivery-price", pair="BTCUSDT") == [
@@ -116,7 +122,6 @@ def test_settlements_are_listed_latest_first_with_prices_that_are_numbers() -> N
     assert refused.value.code == -4144
 
 
-@covers("/v1/tradingSchedule")
 def test_a_week_of_sessions_has_no_gap_and_holds_the_present() -> None:
     for profile in (P2026Q1, CURRENT):
         markets = told_markets(USDM, profile)
@@ -133,7 +138,6 @@ def test_a_week_of_sessions_has_no_gap_and_holds_the_present() -> None:
             assert row in sessions
 
 
-@covers("/v1/constituents")
 def test_what_an_index_is_made_of_may_be_unknown() -> None:
     for markets, symbol in ((linear_markets(), "BTCUSDT"), (coin_markets(), "BTCUSD")):
         with pytest.raises(RequestError, match=f"What the index of {symbol} is made of") as refused:
