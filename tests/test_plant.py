@@ -191,3 +191,16 @@ def test_a_day_of_silence_needs_no_memory() -> None:
     plant.publish(trade(1, START_MS))
     plant.advance(START_MS + DAY_MS)
     assert len(plant.timers) <= 3, "timers that fired are gone"
+
+
+def test_a_message_contains_what_happens_in_the_millisecond_it_is_due() -> None:
+    plant = open_plant([BTCUSDT])
+    listener = listen(plant, ["btcusdt@markPrice@1s", "btcusdt@miniTicker"])
+    due_ms = START_MS + 2000
+    plant.approach(due_ms)
+    plant.publish(mark(due_ms))
+    plant.publish(trade(1, due_ms, 123, 1))
+    plant.approach(due_ms + 1)
+    ticker, told = sorted(hear(plant, listener), key=lambda message: str(message["e"]))
+    assert (told["E"], ticker["E"]) == (due_ms, due_ms)
+    assert ticker["c"] == BTCUSDT.price.text[123]

@@ -1,8 +1,8 @@
 """The spine: events and time come in here, and go to the markets and on to the hubs.
 
-Read this first.  A source calls `advance` and `publish`, and hands messages that were recorded to
-`Hub.pass_on`, always by plain function calls; nothing on the way from here to a subscriber's frame
-waits for anything.
+Read this first.  A source calls `approach` and `publish`, hands messages that were recorded to
+`Hub.pass_on`, and calls `advance` when nothing more happens for a while, always by plain function
+calls; nothing on the way from here to a subscriber's frame waits for anything.
 """
 
 from __future__ import annotations
@@ -112,6 +112,14 @@ class Plant:
     def advance(self, now_ms: int) -> None:
         """Let market time reach `now_ms`: whatever is due by then happens, in order."""
         self.timers.advance(now_ms)
+
+    def approach(self, now_ms: int) -> None:
+        """Let market time reach `now_ms`, whose events are about to be published.
+
+        What is due before then happens; messages that are due at `now_ms` itself wait until time
+        goes on, so that they contain its events.
+        """
+        self.timers.approach(now_ms)
 
     def deliver_verbatim(self, venue_name: str, names: Iterable[str]) -> None:
         """Expect the messages of `names`, and of what was named before, from the source.

@@ -82,3 +82,27 @@ def test_minutes_end_before_aggregates_close_before_messages_are_sent() -> None:
     timers.at(60, MINUTE_RANK, lambda _: fired.append("minute"))
     timers.advance(60)
     assert fired == ["minute", "aggregate", "message"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), max_size=30),
+    st.lists(st.tuples(st.integers(0, 25), st.booleans()), max_size=10),
+)
+def test_messages_due_at_a_time_that_is_approached_wait_for_its_events(
+    entries: list[tuple[int, int]], steps: list[tuple[int, bool]]
+) -> None:
+    timers = Timers(0)
+    fired: list[tuple[int, int, int]] = []
+    for number, (due_ms, rank) in enumerate(entries):
+
+        def fire(at_ms: int, rank: int = rank, number: int = number) -> None:
+            fired.append((at_ms, rank, number))
+
+        timers.at(due_ms, rank, fire)
+    reached = (-1, 0)
+    for now_ms, approaches in steps:
+        (timers.approach if approaches else timers.advance)(now_ms)
+        reached = max(reached, (now_ms, MESSAGE_RANK) if approaches else (now_ms + 1, MINUTE_RANK))
+    rows = [(at_ms, rank, number) for number, (at_ms, rank) in enumerate(entries)]
+    assert fired == sorted(row for row in rows if row[:2] < reached)
+    assert timers.now_ms == max((now_ms for now_ms, _ in steps), default=0)

@@ -46,9 +46,25 @@ class Timers:
 
         A time before the present one changes nothing: market time never runs backwards.
         """
+        self._fire(now_ms + 1, MINUTE_RANK)
+        self.now_ms = max(self.now_ms, now_ms)
+
+    def approach(self, now_ms: int) -> None:
+        """Set the clock to `now_ms`, whose events are still to come.
+
+        Minutes and aggregates that end then have ended; messages that are due then wait for the
+        events, to contain them, until time goes on.
+        """
+        self._fire(now_ms, MESSAGE_RANK)
+        self.now_ms = max(self.now_ms, now_ms)
+
+    def _fire(self, until_ms: int, rank: int) -> None:
+        """Fire everything due before `until_ms`, and at it what comes before `rank`."""
         heap = self._heap
-        while heap and heap[0][0] <= now_ms:
-            due_ms, _, _, callback = heappop(heap)
+        while heap:
+            due_ms, due_rank, _, callback = heap[0]
+            if due_ms > until_ms or (due_ms == until_ms and due_rank >= rank):
+                return
+            heappop(heap)
             self.now_ms = max(self.now_ms, due_ms)
             callback(due_ms)
-        self.now_ms = max(self.now_ms, now_ms)

@@ -108,7 +108,7 @@ class Player:
 
     def play(self, lines: Sequence[Line]) -> None:
         """Play `lines`: each moves the market's clock, is sent as it was, and is applied."""
-        lanes, advance, timers = self._lanes, self._plant.advance, self._plant.timers
+        lanes, approach, timers = self._lanes, self._plant.approach, self._plant.timers
         for _, raw in lines:
             start = raw.find(b'"', NAME_AT) + NECK_BYTES
             lane = lanes.get(raw[:start])
@@ -125,7 +125,7 @@ class Player:
                 self._play_any(raw)
                 continue
             if printed.event_time_ms > timers.now_ms:
-                advance(printed.event_time_ms)
+                approach(printed.event_time_ms)
             channel = lane.channels.get(lane.stream)
             if channel is not None:
                 channel.send(payload, raw)
@@ -142,7 +142,7 @@ class Player:
         except DecodeError as error:
             self._skip(error)
             return
-        self._plant.advance(time_ms)
+        self._plant.approach(time_ms)
         if stream:
             hub = self._hubs.get(stream) or self._meet(stream)
             hub.pass_on(stream, payload)

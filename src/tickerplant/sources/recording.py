@@ -87,6 +87,7 @@ class RecordingSource:
                 await self._play_in_step(runs, status, progress)
             else:
                 await self._play_freely(runs, readers, progress)
+        self._plant.advance(self._plant.now_ms)
         self.look_around()
         await readers.wait_clear()
         status.ready(False, "the recording is over")

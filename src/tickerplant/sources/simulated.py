@@ -101,7 +101,7 @@ class SimulatedSource:
         stop_s = clock() + SLICE_S
         while until_ms is None or exchange.next_time_ms <= until_ms:
             time_ms, events = exchange.step()
-            plant.advance(time_ms)
+            plant.approach(time_ms)
             for event in events:
                 plant.publish(event)
             if clock() > stop_s:
