@@ -22,7 +22,7 @@ from compat.trial import Outcome, Result, Server
 PAGE = ROOT / "docs" / "reference" / "compatibility.md"
 AT_ONCE = 3
 """Programs that run at the same time; most of their time is waiting."""
-PROGRAM_TIMEOUT_S = 270.0
+PROGRAM_TIMEOUT_S = 330.0
 """After this long a program is ended, and that is a failure."""
 
 

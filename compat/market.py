@@ -22,7 +22,7 @@ CONTRACTS = {
     (USDM.name, "NEXT_QUARTER", "COIN"): "BTC",
 }
 """The base assets of contracts of the kinds there are many of; few, so that a core bears the speed."""
-PATIENCE_S = 120.0
+PATIENCE_S = 180.0
 """How long a program waits for the rarest stream, `!contractInfo`."""
 PORTS = ("--usdm-port", "0", "--coinm-port", "0")
 LIMITS = ("--limit", "request_weight_per_minute=1000000,statistics_requests=100000")
