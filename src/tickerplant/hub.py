@@ -21,7 +21,7 @@ from tickerplant.frames import text_frame
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
-from tickerplant.streams import find
+from tickerplant.streams import find, meant, readings
 from tickerplant.streams.publisher import ALL, Publisher
 
 UNKNOWN_STREAM = "unknown stream"
@@ -66,6 +66,8 @@ class Channel:
         self.combined: list[Audience] = []
         self.publisher: Publisher | None = None
         """What makes the channel's messages; None when the source delivers them itself."""
+        self.readings = readings(hub.markets.venue, name)
+        """What the name may mean; read once, because meanings are looked up at every listing."""
         self._put = hub.put
         self._prefix = b'{"stream":%b,"data":' % msgspec.json.encode(name)
 
@@ -280,12 +282,12 @@ class Hub:
 
     def _voice(self, channel: Channel) -> None:
         """Give `channel` a publisher, if its messages are made here and it is about anything yet."""
-        resolved = find(self.markets, channel.name)
-        if channel.name in self.verbatim or resolved is None:
+        if channel.name in self.verbatim:
             return
-        stream, args = resolved
-        if not stream.about(self.markets, args):
+        reading = meant(self.markets, channel.readings)
+        if reading is None:
             return
+        stream, args = reading
         publisher = Publisher(stream, args, self.markets, self.timers, channel.send)
         channel.publisher = publisher
         for kind in stream.on:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import TypeAlias
 
 from tickerplant.market.markets import Markets
 from tickerplant.streams import (
@@ -46,32 +47,32 @@ CATALOGUE: tuple[Stream, ...] = (
 """Every stream, in the order of the reference page."""
 
 
-def _fitting(venue: Venue, name: str) -> Iterator[tuple[Stream, Args]]:
-    """Yield the rows whose pattern `name` is of, with its variable parts."""
-    for stream in CATALOGUE:
-        if venue in stream.venues:
-            args = stream.pattern.match(name)
-            if args is not None:
-                yield stream, args
+Reading: TypeAlias = tuple[Stream, Args]
+"""A row, and the variable parts of a name of its pattern."""
 
 
-def resolve(venue: Venue, name: str) -> tuple[Stream, Args] | None:
-    """Return the row that `name` belongs to on `venue` and its variable parts, None if unknown.
+def readings(venue: Venue, name: str) -> tuple[Reading, ...]:
+    """Return the rows of `venue` whose pattern `name` is of: a symbol and a pair look alike."""
+    found = ((stream, stream.pattern.match(name)) for stream in CATALOGUE if venue in stream.venues)
+    return tuple((stream, args) for stream, args in found if args is not None)
 
-    A symbol and a pair look alike, so a few names fit two rows, of which this is the first; see
-    `find` for what the name means in a market.
+
+def resolve(venue: Venue, name: str) -> Reading | None:
+    """Return the first reading of `name` on `venue`, None if it is no stream there.
+
+    See `find` for what the name means in a market.
     """
-    return next(_fitting(venue, name), None)
+    return next(iter(readings(venue, name)), None)
 
 
-def find(markets: Markets, name: str) -> tuple[Stream, Args] | None:
-    """Return the row that `name` belongs to as things stand, None if it is no stream here.
+def find(markets: Markets, name: str) -> Reading | None:
+    """Return what `name` means as things stand, None if it is no stream here.
 
-    Of several rows that it fits, that is the one that is about something in `markets`.
+    Of several readings that is the one that is about something in `markets`, else the first.
     """
-    first = None
-    for stream, args in _fitting(markets.venue, name):
-        if stream.about(markets, args):
-            return stream, args
-        first = first or (stream, args)
-    return first
+    return meant(markets, readings(markets.venue, name)) or resolve(markets.venue, name)
+
+
+def meant(markets: Markets, among: Iterable[Reading]) -> Reading | None:
+    """Return the reading that is about something in `markets`, None if none is."""
+    return next((each for each in among if each[0].about(markets, each[1])), None)
