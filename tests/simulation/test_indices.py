@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from tickerplant.simulation.coins import BY_NAME
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.indices import (
     COIN_BUFFERS,
+    STABLE,
     AssetIndices,
     Composite,
     asset_index,
@@ -94,11 +96,38 @@ def test_the_rates_of_a_stable_asset_round_as_the_exchange_rounds_them() -> None
     assert (told.auto_exchange_bid_rate, told.auto_exchange_ask_rate) == (99_985_000, 99_995_000)
 
 
+VALUES = {name: CoinValue(BY_NAME[name].price, 0.03, 0.8) for name, _, _ in COIN_BUFFERS}
+
+
 def test_margin_assets_are_coins_and_stable_ones() -> None:
-    values = {name: CoinValue(BY_NAME[name].price, 0.03, 0.8) for name, _, _ in COIN_BUFFERS}
-    indices = AssetIndices(values, Random(1))
-    for second in range(100):
-        rows = {row.symbol: row for row in indices.at(1000 * second)}
-        assert rows["BTCUSD"].index == round(values["BTC"].index * ONE)
-        for name in ("USDTUSD", "USDCUSD"):
-            assert abs(rows[name].index - ONE) < 100_000, "within a tenth of a per cent"
+    rows = {row.symbol: row for row in AssetIndices(VALUES, Random(1)).at(START_MS)}
+    assert list(rows) == [
+        f"{name}USD" for name in (*(name for name, _, _ in COIN_BUFFERS), *STABLE)
+    ]
+    for name, buffer, automatic in COIN_BUFFERS:
+        row = rows[f"{name}USD"]
+        assert row.index == round(VALUES[name].index * ONE)
+        assert (row.bid_buffer, row.auto_exchange_ask_buffer) == (buffer, automatic)
+
+
+def test_stable_assets_move_but_stay_within_a_tenth_of_a_per_cent_of_one_usd() -> None:
+    indices = AssetIndices(VALUES, Random(1))
+    told: dict[str, list[int]] = {f"{name}USD": [] for name in STABLE}
+    for second in range(10_000):
+        for row in indices.at(1000 * second):
+            if row.symbol in told:
+                told[row.symbol].append(row.index)
+    for prices in told.values():
+        assert max(abs(price - ONE) for price in prices) < ONE // 1000
+        assert len(set(prices)) > 1000, "it moves"
+        assert min(prices) < ONE < max(prices), "to both sides"
+        assert max(abs(a - b) for a, b in pairwise(prices)) < ONE // 30_000, "and slowly"
+
+
+def test_a_stable_asset_that_has_left_its_peg_returns_to_it() -> None:
+    indices = AssetIndices(VALUES, Random(2))
+    indices._pegs["USDT"] = -0.02
+    for second in range(4000):
+        rows = indices.at(1000 * second)
+    (price,) = (row.index for row in rows if row.symbol == "USDTUSD")
+    assert abs(price - ONE) < ONE // 1000

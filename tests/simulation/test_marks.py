@@ -107,7 +107,7 @@ def test_a_contract_is_funded_at_its_own_times_up_to_its_own_cap(
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(6_000_000, 7_000_000), min_size=1, max_size=90))
-def test_the_estimated_settlement_tends_to_the_average_of_the_last_hour(cents: list[int]) -> None:
+def test_the_estimated_settlement_tends_to_the_average_so_far(cents: list[int]) -> None:
     delivery_ms = DATED.delivery_date_ms
     mark = Mark(DATED, delivery_ms - 1000 * len(cents) - 500)
     indices = [each / 100 for each in cents]
@@ -117,6 +117,31 @@ def test_the_estimated_settlement_tends_to_the_average_of_the_last_hour(cents: l
         expected = (sum(done) + index * (left_s - 1)) / len(indices)
         assert event.estimated_settle_price / 1e8 == pytest.approx(expected, abs=2e-8)
     assert event.estimated_settle_price == mark.settlement, "at last it is the settlement"
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    st.dictionaries(
+        st.integers(1, 5400) | st.integers(3590, 3610),
+        st.integers(6_000_000, 7_000_000),
+        max_size=8,
+    )
+)
+def test_a_contract_is_settled_at_the_average_index_of_its_last_hour(
+    prices: dict[int, int],
+) -> None:
+    delivery_ms = DATED.delivery_date_ms
+    mark = Mark(DATED, delivery_ms - 5400 * 1000 - 500)
+    cents, last_hour = 6_500_000, []
+    for left_s in range(5400, 0, -1):
+        cents = prices.get(left_s, cents)
+        event = mark.at(delivery_ms - 1000 * left_s, cents / 100, 655_000, 655_001, 655_000)
+        if left_s > 3600:
+            assert event.estimated_settle_price == event.index_price, "nothing is averaged yet"
+        else:
+            last_hour.append(cents)
+    assert len(last_hour) == 3600
+    assert mark.settlement / 1e6 == pytest.approx(sum(last_hour) / 3600, abs=1e-6)
 
 
 def test_long_before_its_delivery_the_estimated_settlement_is_the_index() -> None:

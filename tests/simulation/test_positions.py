@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import log
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tickerplant.events import Positioning
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.holdings import typical_open_interest
+from tickerplant.simulation.holdings import adl_risk, typical_open_interest
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.positions import Holders
 from tickerplant.simulation.temper import temper
@@ -42,13 +45,44 @@ def test_positions_wander_but_stay_plausible(symbol: str) -> None:
     assert max(steps) < 150, "nobody changes his mind all at once"
 
 
-def test_the_risk_of_deleveraging_grows_with_the_lean() -> None:
+def moved(activity: float, seed: int) -> tuple[float, ...]:
+    """How far the positions of a contract moved, all in all, while trading was so lively."""
+    contract = LISTED["BTCUSDT"]
+    holders = Holders(contract, temper(contract), lambda: activity, seed)
+    rows = [holders.at(5_000 * step) for step in range(300)]
+    told = [
+        (log(row.open_interest), row.long_accounts, row.top_long_accounts, row.top_long_positions)
+        for row in rows
+    ]
+    return tuple(
+        sum(abs(later - earlier) for earlier, later in pairwise(numbers))
+        for numbers in zip(*told, strict=True)
+    )
+
+
+@given(activity=st.floats(0.2, 8), seed=st.integers(0, 1000))
+@settings(max_examples=15)
+def test_the_livelier_the_trading_the_more_positions_move(activity: float, seed: int) -> None:
+    usual, lively = moved(1.0, seed), moved(activity, seed)
+    for before, now in zip(usual, lively, strict=True):
+        assert now / before == pytest.approx(activity**0.5, rel=0.1), "with the square root"
+
+
+@pytest.mark.parametrize(
+    ("lean", "risk"),
+    [
+        *((0, "low"), (1, "low"), (899, "low"), (900, "medium"), (901, "medium")),
+        *((1499, "medium"), (1500, "high"), (4000, "high")),
+    ],
+)
+def test_the_risk_of_deleveraging_grows_with_the_lean(lean: int, risk: str) -> None:
+    assert adl_risk(5000 + lean) == adl_risk(5000 - lean) == risk
+
+
+def test_the_risk_that_is_told_is_that_of_the_accounts() -> None:
     rows = [row for seed in range(4) for row in day("ATOMUSDT", seed)]
-    lean: dict[str, list[int]] = {}
-    for row in rows:
-        lean.setdefault(row.adl_risk, []).append(abs(row.long_accounts - 5_000))
-    assert max(lean["low"]) < min(lean["medium"])
-    assert max(lean["medium"]) < min(lean.get("high", [5_000]))
+    assert {row.adl_risk for row in rows} == {"low", "medium", "high"}
+    assert all(row.adl_risk == adl_risk(row.long_accounts) for row in rows)
 
 
 def test_every_contract_is_told_once_in_five_seconds_not_all_at_once() -> None:

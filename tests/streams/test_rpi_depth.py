@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, retail, snapshot, update
 
-from tickerplant.events import Level
+from tickerplant.events import DepthUpdate, Level, RetailUpdate
 from tickerplant.plant import Plant
+from tickerplant.streams.rpi_depth import Shown
 
 Book: TypeAlias = tuple[dict[int, int], dict[int, int]]
 NAME = "btcusdt@rpiDepth@500ms"
@@ -61,16 +62,19 @@ class Exchange:
         self.plant.publish(snapshot(FIRST_ID, [(98, 5), (99, 6)], [(102, 7), (103, 8)]))
         self.last_id = self.book_id = FIRST_ID
 
-    def change(self, change: Change) -> None:
+    def change(self, change: Change) -> DepthUpdate | RetailUpdate:
+        """Publish a change; return its event."""
         self.plant.advance(self.plant.now_ms + change.gap_ms)
         self.last_id += 2
         now_ms = self.plant.now_ms
         if change.of_book:
-            event = update(self.book_id, self.last_id, change.bids, change.asks, now_ms)
-            self.plant.publish(event)
+            of_book = update(self.book_id, self.last_id, change.bids, change.asks, now_ms)
+            self.plant.publish(of_book)
             self.book_id = self.last_id
-        else:
-            self.plant.publish(retail(self.last_id, change.bids, change.asks, now_ms))
+            return of_book
+        of_retail = retail(self.last_id, change.bids, change.asks, now_ms)
+        self.plant.publish(of_retail)
+        return of_retail
 
 
 def shown(plant: Plant) -> tuple[int, Book]:
@@ -144,6 +148,18 @@ def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
     assert all(message["b"] or message["a"] for message in messages), (
         "nothing is told that nobody can see"
     )
+
+
+@given(changes=CHANGES)
+def test_what_it_remembers_of_the_book_is_the_book(changes: list[Change]) -> None:
+    exchange = Exchange()
+    market = exchange.plant.markets["BTCUSDT"]
+    pace = Shown(500, lambda: [market])
+    for change in changes:
+        pace.feed(market, exchange.change(change))
+        list(pace.due())
+        bids, asks = market.book.top(market.book.depth)
+        assert pace._book == (dict(bids), dict(asks)), "prices that are gone are forgotten"
 
 
 def test_an_rpi_order_is_told_with_the_book_and_hidden_when_it_crosses() -> None:
