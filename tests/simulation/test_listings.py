@@ -188,7 +188,7 @@ def test_funding_is_paid_every_eight_hours_or_four() -> None:
         then = next(mark for mark in marks if mark.time_ms == DELIVERY_MS)
         assert (each.rate, each.mark_price) == (before.funding_rate, then.mark_price)
         assert events.index(each) < events.index(then)
-        assert plant.markets[each.symbol].fundings(None, None, 1) == [each]
+        assert plant.markets[each.symbol].fundings.within(None, None, 1) == [each]
 
 
 def test_the_brackets_of_some_contract_change_now_and_then() -> None:

@@ -7,7 +7,6 @@ itself is not derived.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +38,7 @@ from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.market.candles import Candles
 from tickerplant.market.figures import nearest
+from tickerplant.market.fundings import Fundings
 from tickerplant.market.minutes import Minutes
 from tickerplant.market.past import Past
 from tickerplant.market.positions import Positions
@@ -48,10 +48,6 @@ from tickerplant.market.tape import AggregateTape, TradeTape
 from tickerplant.market.timers import AGGREGATE_RANK, Timers
 from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import Profile
-
-KEPT_FUNDINGS = 1000
-"""Funding times of this run that a market keeps; older ones are forgotten."""
-
 
 WHOLE = frozenset({Trade, DepthUpdate, BookTicker, MarkPrice})
 """What a source delivers, of what could else be derived, if it knows the whole market."""
@@ -125,7 +121,7 @@ class Market:
         self.composite: CompositeIndex | None = None
         self.positions = Positions()
         self._past: Past | None = None
-        self._fundings: deque[FundingPaid] = deque(maxlen=KEPT_FUNDINGS)
+        self.fundings = Fundings()
         self._aggregator = TradeAggregator(self.symbol)
         self._aggregator_waits = False
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -177,6 +173,7 @@ class Market:
         self.marks.look_back(past.marks)
         self.indices.look_back(past.indices)
         self.premiums.look_back(past.premiums)
+        self.fundings.look_back(past.fundings)
         self.positions.look_back(past.positions)
         self.trades.look_back(past.older_trades)
         self.aggregates.look_back(past.older_aggregates)
@@ -380,28 +377,13 @@ class Market:
             return 0
         return nearest((bid - index if bid > index else ask - index) * RATE_ONE, index)
 
-    def fundings(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
-        """Return up to `limit` of the funding times so far in [`start_ms`, `end_ms`], oldest first.
-
-        With a start the first ones from there on, otherwise the latest ones.
-        """
-        before = self._past.fundings(start_ms, end_ms, limit) if self._past is not None else ()
-        since = (
-            paid
-            for paid in self._fundings
-            if (start_ms is None or paid.time_ms >= start_ms)
-            and (end_ms is None or paid.time_ms <= end_ms)
-        )
-        found = [*before, *since]
-        return found[-limit:] if start_ms is None else found[:limit]
-
     @property
     def past_deliveries(self) -> list[Delivered]:
         """The settlements of the pair's dated contracts from before the first event."""
         return list(self._past.deliveries()) if self._past is not None else []
 
     def _funding(self, funding: FundingPaid) -> None:
-        self._fundings.append(funding)
+        self.fundings.add(funding)
         self._tell(self, funding)
 
     # The rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from msgspec import UNSET, Struct, UnsetType
@@ -86,11 +87,33 @@ def funding_rates(
     if limit is None:
         timed = start_ms is not None or end_ms is not None
         limit = DEFAULT_LIMIT if timed else markets.venue.untimed_fundings
-    asked = markets if market is None else (market,)
-    paid = [row for each in asked for row in each.fundings(start_ms, end_ms, limit)]
-    paid.sort(key=_time_ms)
-    chosen = paid[-limit:] if start_ms is None else paid[:limit]
-    return [_rate(markets, row) for row in chosen]
+    asked = [each for each in markets if each.instrument.perpetual] if market is None else [market]
+    return [_rate(markets, row) for row in _paid(asked, start_ms, end_ms, limit)]
+
+
+def _paid(
+    asked: Sequence[Market], start_ms: int | None, end_ms: int | None, limit: int
+) -> list[FundingPaid]:
+    """Return up to `limit` funding times of several markets, oldest first.
+
+    Most markets pay at the same times, so of each only a few can be among the chosen; more are
+    asked for until nothing that is missing could be.
+    """
+    each_limit = limit // max(len(asked), 1) + 1
+    while True:
+        rows = [each.fundings.within(start_ms, end_ms, min(each_limit, limit)) for each in asked]
+        paid = sorted((row for own in rows for row in own), key=_time_ms)
+        chosen = paid[-limit:] if start_ms is None else paid[:limit]
+        more = [own for own in rows if len(own) == each_limit < limit]
+        if len(chosen) < limit:
+            missed = bool(more)
+        elif start_ms is None:
+            missed = any(own[0].time_ms > chosen[0].time_ms for own in more)
+        else:
+            missed = any(own[-1].time_ms < chosen[-1].time_ms for own in more)
+        if not missed:
+            return chosen
+        each_limit *= 2
 
 
 def _rate(markets: Markets, paid: FundingPaid) -> FundingRate | LateFundingRate:

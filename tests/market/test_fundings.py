@@ -1,0 +1,52 @@
+"""Funding times of a market: the past and the present answer like one list."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.events import FundingPaid
+from tickerplant.market.fundings import Fundings
+
+TIMES = st.integers(0, 40)
+
+
+@given(
+    before=st.integers(0, 30),
+    since=st.integers(0, 15),
+    start=st.none() | TIMES,
+    end=st.none() | TIMES,
+    limit=st.integers(1, 50),
+    again=st.booleans(),
+)
+def test_a_window_is_cut_from_the_past_and_the_present_alike(
+    before: int, since: int, start: int | None, end: int | None, limit: int, again: bool
+) -> None:
+    every = [FundingPaid("BTCUSDT", n, n, n) for n in range(before + since)]
+
+    def cut(
+        rows: list[FundingPaid], start_ms: int | None, end_ms: int | None, most: int
+    ) -> list[FundingPaid]:
+        inside = [
+            paid
+            for paid in rows
+            if (start_ms is None or paid.time_ms >= start_ms)
+            and (end_ms is None or paid.time_ms <= end_ms)
+        ]
+        return inside[-most:] if start_ms is None else inside[:most]
+
+    fundings = Fundings()
+    fundings.look_back(lambda start_ms, end_ms, limit: cut(every[:before], start_ms, end_ms, limit))
+    for paid in every[before:]:
+        fundings.add(paid)
+    if again:
+        fundings.within(None, None, 1)
+    assert fundings.within(start, end, limit) == cut(every, start, end, limit)
+
+
+def test_without_a_past_there_are_those_of_this_run() -> None:
+    fundings = Fundings()
+    assert fundings.within(None, None, 5) == []
+    paid = FundingPaid("BTCUSDT", 1, 2, 3)
+    fundings.add(paid)
+    assert fundings.within(None, None, 5) == [paid]
