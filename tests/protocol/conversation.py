@@ -27,10 +27,10 @@ from collections import deque
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-from stage import BTCUSD_PERP, BTCUSDT
+from msgspec import structs
+from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT
 
-from tickerplant.events import Trade
+from tickerplant.events import ContractChanged, Trade
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.actions import (
@@ -55,6 +55,9 @@ from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 ADDRESS = "192.0.2.1"
 START_MS = 1_772_000_000_000
+ANNOUNCED = structs.replace(
+    ETHUSDT, symbol="NEWUSDT", pair="NEWUSDT", base_asset="NEW", status="PENDING_TRADING"
+)
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
 _REPEATED = re.compile(r"(\d+) ([?$=>@<*!].*)")
@@ -76,10 +79,14 @@ class Player(Protocol):
 
 
 def little_exchange(venue: Venue) -> QueryAnswerer:
-    """Return what answers from a market of one contract a venue, with a trade each and no book."""
+    """Return what answers from a market of one contract a venue, with a trade each and no book.
+
+    Another contract of USDⓈ-M, NEWUSDT, is announced and does not trade yet.
+    """
     plant = Plant((BTCUSDT, BTCUSD_PERP), start_ms=START_MS)
     plant.publish(Trade("BTCUSDT", 1, 6_528_000, 1_000, False, START_MS))
     plant.publish(Trade("BTCUSD_PERP", 1, 652_800, 1, False, START_MS))
+    plant.publish(ContractChanged(ANNOUNCED.symbol, ANNOUNCED, (), START_MS))
     return QueryAnswerer(plant.venues[venue.name], Complaints())
 
 
@@ -102,7 +109,7 @@ class BarePlayer:
         self._budget = Budget(limits)
 
     def limit(self, name: str, value: int) -> None:
-        self._set(msgspec.structs.replace(self._limits, **{name: value}))
+        self._set(structs.replace(self._limits, **{name: value}))
 
     def connect(self, path: str) -> list[str]:
         venue = venue_of(path)
@@ -130,7 +137,7 @@ class BarePlayer:
             clock=lambda: self._now_ms,
         )
         bare, _, query = path.partition("?")
-        _, response = Rest(endpoint, {}).respond("GET", bare, bare, query.encode(), {}, ADDRESS)
+        _, response = Rest(endpoint, {}).respond("GET", bare, path, query.encode(), {}, ADDRESS)
         return [f"< {response.status} {response.body.decode()}"]
 
     def send_text(self, text: str) -> list[str]:

@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from conversation import little_exchange
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,22 +13,29 @@ from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.closing import BANNED
 from tickerplant.protocol.counters import SessionCounters
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.session_methods import LOGON_PARAMS, SESSION_METHODS
 from tickerplant.protocol.target import ApiTarget
+from tickerplant.queries import QUERIES
 from tickerplant.venue import USDM
 
 OPEN_MS = 1_772_000_000_000
 ADDRESS = "192.0.2.1"
+TEXT = st.text(st.characters(), max_size=5)
+"""With surrogates, which JSON can escape and UTF-8 cannot hold."""
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
-METHODS = st.sampled_from(["ping", "ticker.price", "v1/ping", "session.status", "session.logon"])
-PARAMS = st.fixed_dictionaries({}, optional={"symbol": JSON, "returnRateLimits": JSON})
+ASKED = [query for query in QUERIES if query.has_method(USDM)]
+METHODS = st.sampled_from([*(str(each.method) for each in ASKED), *SESSION_METHODS, "v1/ping"])
+NAMES = {param.name for query in ASKED for param in query.params} | {*LOGON_PARAMS}
+VALUES = st.sampled_from(["BTCUSDT", "k", "1m", 5, "5"]) | JSON
+PARAMS = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(sorted(NAMES), VALUES) | {"returnRateLimits": st.booleans() | JSON}
+)
 REQUESTS = st.fixed_dictionaries(
-    {}, optional={"id": JSON, "method": METHODS | JSON, "params": PARAMS | JSON}
+    {}, optional={"id": st.integers(0, 9) | JSON, "method": METHODS | JSON, "params": PARAMS | JSON}
 )
 
 
@@ -47,6 +55,16 @@ def _replies(actions: list[Action]) -> list[dict[str, Any]]:
     return [msgspec.json.decode(action.text) for action in actions if isinstance(action, Send)]
 
 
+@pytest.mark.parametrize("method", sorted(SESSION_METHODS))
+@given(params=PARAMS)
+def test_a_session_method_is_answered_whatever_its_parameters_are(
+    method: str, params: dict[str, object]
+) -> None:
+    text = json.dumps({"id": 1, "method": method, "params": params})
+    (reply,) = _replies(_session(Budget(LIMITS)).receive_text(text, OPEN_MS))
+    assert reply["status"] in {200, 400, 401}, "an answer, or what is wrong with the question"
+
+
 @settings(max_examples=150)
 @given(st.lists(REQUESTS.map(json.dumps) | JSON.map(json.dumps) | st.text() | st.binary()))
 def test_whatever_a_client_says_is_answered_in_the_documented_order(
@@ -59,6 +77,7 @@ def test_whatever_a_client_says_is_answered_in_the_documented_order(
         replies = _replies(session.receive_text(text, OPEN_MS))
         assert len(replies) == (not was_closed), "one reply to each message, none after the end"
         for reply in replies:
+            assert reply["status"] in {200, 400, 401, 503}, "no fault of the server"
             outcome = "result" if reply["status"] == 200 else "error"
             shown = ["rateLimits"] if "rateLimits" in reply else []
             assert list(reply) == ["id", "status", outcome, *shown], "the order of the keys"

@@ -61,16 +61,18 @@ def test_an_announced_contract_is_in_the_rules_and_in_no_list(plant: Plant) -> N
         assert "NEWUSDT" not in listed(plant, path)
 
 
-@pytest.mark.parametrize("path", ["/v1/depth", "/v1/rpiDepth", *LISTS, "/v1/openInterest"])
-def test_asked_for_alone_it_says_that_nothing_is_known_yet(plant: Plant, path: str) -> None:
-    with pytest.raises(RequestError, match="NEWUSDT is not known") as refused:
-        get(plant.venues["usdm"], path, symbol="NEWUSDT")
-    assert refused.value.status == 503
-
-
-@pytest.mark.parametrize("path", ["/v1/trades", "/v1/aggTrades", "/v1/klines", "/v1/fundingRate"])
-def test_it_has_no_past(plant: Plant, path: str) -> None:
-    assert get(plant.venues["usdm"], path, symbol="NEWUSDT", interval="1m") == []
+@pytest.mark.parametrize(
+    "path",
+    [
+        *LINEAR_LISTS,
+        *("/v1/depth", "/v1/rpiDepth", "/v1/openInterest", "/v1/trades", "/v1/klines"),
+        "/futures/data/openInterestHist",
+    ],
+)
+def test_asked_for_alone_it_has_the_wrong_status(plant: Plant, path: str) -> None:
+    with pytest.raises(RequestError, match="-1122 Invalid symbol status") as refused:
+        get(plant.venues["usdm"], path, symbol="NEWUSDT", interval="1m", period="5m")
+    assert refused.value.status == 400
 
 
 def test_it_is_listed_when_it_trades_and_not_after_it_has_gone(plant: Plant) -> None:

@@ -72,6 +72,18 @@ async def test_an_unknown_path_is_404_with_code_5000(path: str) -> None:
         assert answer.json == {"code": -5000, "msg": f"Path {path}, Method GET is invalid"}
 
 
+@pytest.mark.parametrize("path", ["/fapi/v1/ping?else=", "/healthz?", "/nothing?", "/ws?", "/ws/"])
+@looped
+async def test_a_url_over_the_bound_is_414_wherever_it_leads(path: str) -> None:
+    async with loopback(replace(LIMITS, max_uri_bytes=40)) as house:
+        longest = path + "a" * (40 - len(path))
+        assert (await house.get(longest)).status != 414
+        answer = await house.get(longest + "a")
+        assert answer.status == 414
+        assert answer.body == b"The URL has 41 bytes; at most 40 are allowed.\n"
+        assert "x-mbx-used-weight-1m" not in answer.headers, "it is turned away at the door"
+
+
 @pytest.mark.parametrize("path", ["/ws", "/ws/btcusdt@trade", "/stream?streams=a", "/ws-fapi/v1"])
 @looped
 async def test_http_to_a_websocket_path_is_400_and_says_why(path: str) -> None:

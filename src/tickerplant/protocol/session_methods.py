@@ -20,16 +20,21 @@ def answer_session(
     """Return `status`, which is what the other session methods answer.
 
     Raises:
-        RequestError: it is `session.logon`: -1102 for a parameter that is not there, else -2015,
-            because no key is known.
+        RequestError: it is `session.logon`: -1102 for a parameter that is not there, or is neither
+            text nor an integer, else -2015, because no key is known.
     """
     if method != LOGON:
         return status
     for name in LOGON_PARAMS:
-        if params.get(name) in {None, ""}:
+        if not _is_sent(params.get(name)):
             raise refusal.not_sent(name)
     raise RequestError(
         REJECTED_KEY,
         "Invalid API-key, IP, or permissions for action; this server has no accounts.",
         401,
     )
+
+
+def _is_sent(value: object) -> bool:
+    """Return whether `value` could be a key, a signature or a time."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""

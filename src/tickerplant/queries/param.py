@@ -26,6 +26,8 @@ Raises `RequestError` for a value that means nothing.
 
 INTEGER = "^[0-9]{1,20}$"
 SYMBOL = r"^[\w.-]{1,40}$"
+ANNOUNCED = "PENDING_TRADING"
+"""The status of a contract of which the rules are known and nothing else."""
 LARGEST = 2**62
 """Enough for times in nanoseconds, with room to add to them in 64 bits."""
 
@@ -115,23 +117,27 @@ def market(markets: Markets, name: str, value: object) -> Market:
     """Return the market whose symbol `value` is.
 
     Raises:
-        RequestError: -1121, the venue has no such symbol.
+        RequestError: -1121, the venue has no such symbol; -1122, it does not trade yet.
     """
-    found = markets.by_symbol.get(word(name, value))
-    if found is None:
-        raise refusal.invalid_symbol()
-    return found
+    return _begun(markets.by_symbol.get(word(name, value)))
 
 
 def market_anywhere(markets: Markets, name: str, value: object) -> Market:
     """Return the market whose symbol `value` is, of whatever venue is listed here.
 
     Raises:
-        RequestError: -1121, no venue that is listed here has such a symbol.
+        RequestError: -1121, no venue that is listed here has such a symbol; -1122, it does not
+            trade yet.
     """
-    found = markets.anywhere(word(name, value))
+    return _begun(markets.anywhere(word(name, value)))
+
+
+def _begun(found: Market | None) -> Market:
+    """Return a market that is there and has begun to trade, or had."""
     if found is None:
         raise refusal.invalid_symbol()
+    if found.instrument.status == ANNOUNCED:
+        raise refusal.invalid_symbol_status()
     return found
 
 

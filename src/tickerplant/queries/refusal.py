@@ -49,6 +49,11 @@ def invalid_symbol() -> RequestError:
     return RequestError(-1121, "Invalid symbol.")
 
 
+def invalid_symbol_status() -> RequestError:
+    """A symbol that is announced and does not trade yet."""
+    return RequestError(-1122, "Invalid symbol status.")
+
+
 def invalid_combination() -> RequestError:
     """Parameters that exclude each other."""
     return RequestError(-1128, "Combination of optional parameters invalid.")

@@ -72,7 +72,7 @@ class Rest:
         """Answer one request."""
         path, method = scope["path"], scope["method"]
         client = scope["client"]
-        target = scope["raw_path"].decode("ascii", "surrogateescape")
+        target = _target(scope["raw_path"], scope["query_string"])
         address = client[0] if client else "unknown"
         headers = dict(scope["headers"])
         known, response = self.respond(
@@ -104,15 +104,16 @@ class Rest:
         Args:
             method: The HTTP method.
             path: The path, decoded.
-            target: The path as it was sent.
+            target: The path as it was sent, with what followed it.
             query_string: What followed the question mark, as it was sent.
             headers: What came with the request, names in lower case.
             address: Whose budget is charged.
         """
         query = find_path(self._endpoint.venue, path)
         page = self._pages.get(path)
-        if query is None and page is None:
-            return False, self._unknown(method, path, target)
+        known = query is not None or page is not None
+        if not known or len(target) > self._endpoint.limits.max_uri_bytes:
+            return known, self._refuse_target(method, path, target)
         if method not in {"GET", "HEAD"}:
             message = f"Path {path}, Method {method} is invalid"
             return True, error_response(BAD_PATH, message, 405, (("Allow", "GET, HEAD"),))
@@ -121,7 +122,8 @@ class Rest:
         assert query is not None  # noqa: S101  # tells the type checker
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
 
-    def _unknown(self, method: str, path: str, target: str) -> Response:
+    def _refuse_target(self, method: str, path: str, target: str) -> Response:
+        """Say what is wrong with the address of a request, or that it is one for WebSocket."""
         try:
             parse_target(target, self._endpoint.venue, self._endpoint.limits)
         except BadTarget as bad:
@@ -156,6 +158,12 @@ class Rest:
         self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
         retry = ("Retry-After", str(-(-charge.retry_after_ms // 1_000)))
         return error_response(refusal.code, refusal.message, refusal.status, (*used, retry))
+
+
+def _target(raw_path: bytes, query_string: bytes) -> str:
+    """Return the request target, one character per byte."""
+    whole = raw_path + b"?" + query_string if query_string else raw_path
+    return whole.decode("ascii", "surrogateescape")
 
 
 def _parameters(query_string: bytes) -> dict[str, object]:
