@@ -10,6 +10,7 @@ from tickerplant.market import figures
 from tickerplant.market.bars import DAY_MS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
+from tickerplant.market.tape import KEPT_AGGREGATES, KEPT_TRADES
 from tickerplant.queries import refusal
 from tickerplant.queries.param import (
     END_TIME,
@@ -158,7 +159,7 @@ QUERIES = (
             ),
         ),
         respond=historical_trades,
-        doc="Trades on the book from an id on, as far as they are kept; needs an API key.",
+        doc=f"Trades on the book from an id on; needs an API key.  A symbol keeps its last {KEPT_TRADES:,}.",
     ),
     Query(
         path="/v1/aggTrades",
@@ -172,6 +173,6 @@ QUERIES = (
             _LIMIT,
         ),
         respond=aggregate_trades,
-        doc="Closed aggregate trades of the last two days, as far as they are kept.",
+        doc=f"Closed aggregate trades of the last two days.  A symbol keeps its last {KEPT_AGGREGATES:,}.",
     ),
 )

@@ -52,7 +52,7 @@ STREAMS = (
         period=every_ms(250),
         build=continuous_kline,
         route="market",
-        doc="The candle that runs, of the contract that now is of this type; the ids in it are "
-        "those of trades.",
+        doc="The candle that runs, of the contract that now is of this type: after a delivery it "
+        "is another contract, with a past of its own.  The ids in it are those of trades.",
     ),
 )
