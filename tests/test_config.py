@@ -70,6 +70,9 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
         ("seed", "-1", "expected a whole number >= 0"),
         ("intensity", "0", "expected a number > 0"),
         ("symbol_count", "0", "expected a whole number >= 1"),
+        ("symbol_count", "abc", "--symbol-count: 'abc' is not usable, expected a whole number"),
+        ("host", "\udcff", "host: '\\udcff' is not usable, expected an address"),
+        ("host", "a..b", "host: 'a..b' is not usable, expected an address or the name of a host"),
         ("routing", "loose", "--routing: 'loose' is not usable, expected one of lenient, strict"),
         ("log_format", "xml", "expected one of text, json"),
         ("limits", "perhaps", "--limits: 'perhaps' is not usable, expected one of exchange, off"),
@@ -98,6 +101,7 @@ def test_a_bad_value_says_which_where_and_what_was_expected(
     with pytest.raises(ConfigError) as error:
         resolve("simulate", SimulateSettings, {field: value}, {})
     assert message in str(error.value)
+    assert " | null" not in str(error.value), "a type of Python is no help"
 
 
 def test_a_bad_value_of_the_environment_is_named_as_such() -> None:

@@ -6,9 +6,12 @@ Whatever the user can get wrong ends with one line on standard error and exit st
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -25,15 +28,18 @@ from tickerplant.venue import VENUES
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 USAGE_ERROR = 2
+PLAINER = "plainer"
+"""How Python finds what prints signs that an encoding lacks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
+    _print_in_any_encoding()
     try:
         status = commands.main(arguments, prog_name="tickerplant", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        click.echo(f"tickerplant: {_in_one_line(error)}", err=True)
+        sys.exit(USAGE_ERROR)
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
     except TickerplantError as error:
@@ -42,10 +48,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status or 0)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _in_one_line(error: click.ClickException) -> str:
+    """Return what is wrong with the command line, and where to see what is right."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text} (see {context.command_path} -h)" if context else text
+
+
+def _print_in_any_encoding() -> None:
+    """Make the output show what its encoding lacks in plainer signs; standard error never fails."""
+    codecs.register_error(PLAINER, _plainer)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=PLAINER)
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """Return the ASCII signs that stand for those that cannot be encoded: USDS-M for USDⓈ-M."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    plain = unicodedata.normalize("NFKC", lacking).encode("ascii", "replace").decode()
+    return plain, error.end
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(version("tickerplant"), message="%(prog)s %(version)s")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """The futures market-data exchange feed as software you can run."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE_ERROR)
 
 
 def settings_options(kind: type[ServeSettings]) -> Callable[[Command], Command]:
@@ -190,7 +223,8 @@ def explain(
     chosen = next((each for each in VENUES if each.name == venue), None)
     found = explained(given, PROFILES[profile], strict=routing == "strict", venue=chosen)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        # As bytes: JSON is UTF-8 whatever the terminal is.
+        click.echo(msgspec.json.format(msgspec.json.encode(found)))
         return
     for line in lines_of(found):
         click.echo(line)

@@ -98,10 +98,12 @@ def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:
     Raises:
         ConfigError: there is no such limit, or a number cannot be used.
     """
-    known = [row.name for row in LIMIT_ROWS]
-    for name in changes:
+    known = {row.name: row for row in LIMIT_ROWS}
+    for name, number in changes.items():
         if name not in known:
             raise ConfigError("--limit", name, f"one of {', '.join(known)}")
+        if isinstance(known[name].default, bool) and number not in {0, 1}:
+            raise ConfigError(name, number, "0 or 1")
     numbers = msgspec.structs.asdict(LIMITS) | dict(changes) | {"enforced": enforced}
     return msgspec.convert(numbers, Limits, strict=False)
 

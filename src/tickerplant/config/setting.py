@@ -81,6 +81,8 @@ class Setting(Struct, frozen=True):
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         text = str(error).replace("`", "").removeprefix("Expected ").partition(", got")[0]
+        # A setting that may be absent cannot be given as nothing.
+        text = text.replace(" | null", "")
         kind, _, rest = text.partition(" ")
         return f"{_PLAIN_WORDS.get(kind, kind)} {rest}".rstrip()
 

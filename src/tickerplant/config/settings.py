@@ -60,6 +60,10 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     ] = "info"
 
     def __post_init__(self) -> None:
+        try:
+            self.host.encode("idna")
+        except UnicodeError:
+            raise ConfigError("host", self.host, "an address or the name of a host") from None
         if self.profile not in PROFILES:
             raise ConfigError("profile", self.profile, f"one of {', '.join(PROFILES)}")
 

@@ -61,7 +61,7 @@ def explain(
         venue: Whose they are; None lets each tell by itself.
 
     Raises:
-        CannotExplain: one is a URL of nothing that is served.
+        CannotExplain: one is a URL of nothing that is served, or is not Unicode.
         BadTarget: one is a path of nothing that is served.
     """
     subjects = [read_subject(text, venue) for text in given]

@@ -65,9 +65,12 @@ def read_subject(given: str, venue: Venue | None = None) -> Subject:
         venue: Whose it is; None lets host, path, port or form tell, and USDⓈ-M where they do not.
 
     Raises:
-        CannotExplain: it is a URL of nothing that is served.
+        CannotExplain: it is a URL of nothing that is served, or is not Unicode.
         BadTarget: it is a path of nothing that is served.
     """
+    # An argument that is not UTF-8 arrives with surrogates, which nothing can be sent as.
+    if any("\ud800" <= sign <= "\udfff" for sign in given):
+        raise CannotExplain(f"{given!r} is not Unicode, as every name and URL is")
     if "://" in given:
         return _read_url(given, venue)
     if given.startswith("/"):
