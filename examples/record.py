@@ -3,19 +3,25 @@
 Run `python examples/record.py market.gz btcusdt@trade btcusdt@bookTicker btcusdt@depth@0ms`.
 
 One line per message: when it was received, in nanoseconds, and the message as it was received.  The
-book of every symbol with a depth stream is asked for once, so that a replay can rebuild it.
+book of every symbol with a depth stream is asked for once, after the first change of that book was
+received, so that a replay can rebuild it.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import json
+import re
 import time
 import urllib.request
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from websockets.sync.client import connect
+
+DEPTH = re.compile(r"([^@]+)@depth(?:@\d+ms)?")
+"""Streams of the changes of a book; `@depth5` and its like are whole by themselves."""
 
 
 def opened(path: Path) -> BinaryIO:
@@ -28,6 +34,12 @@ def write(file: BinaryIO, message: bytes) -> None:
     file.write(b"%d %b\n" % (time.time_ns(), message))
 
 
+def symbol_of(name: str) -> str | None:
+    """Return the symbol whose book changes by the stream `name`, None if none does."""
+    found = DEPTH.fullmatch(name)
+    return found[1].upper() if found else None
+
+
 def main() -> None:
     """Record until the time is up."""
     parser = argparse.ArgumentParser(description="Record streams to a file.")
@@ -35,22 +47,28 @@ def main() -> None:
     parser.add_argument("names", nargs="+", metavar="stream")
     parser.add_argument("--streams", default="ws://127.0.0.1:9001", help="where the streams are")
     parser.add_argument("--rest", default="http://127.0.0.1:9001", help="where REST is")
+    parser.add_argument("--prefix", default="/fapi", help="of REST paths; /dapi on COIN-M")
     parser.add_argument("--seconds", type=float, default=10, help="how long")
     options = parser.parse_args()
 
     address = f"{options.streams}/stream?streams={'/'.join(options.names)}"
-    symbols = {name.partition("@")[0].upper() for name in options.names if "@depth" in name}
+    depth = f"{options.rest}{options.prefix}/v1/depth?limit=1000&symbol="
+    missing = {symbol for name in options.names if (symbol := symbol_of(name))}
     messages = 0
     with opened(options.path) as file, connect(address, close_timeout=1) as socket:
-        write(file, socket.recv(decode=False))
-        for symbol in sorted(symbols):
-            depth = f"{options.rest}/fapi/v1/depth?symbol={symbol}&limit=1000"
-            with urllib.request.urlopen(depth, timeout=10) as answer:  # noqa: S310  # the user's
-                write(file, answer.read())
         end = time.monotonic() + options.seconds
-        while time.monotonic() < end:
-            write(file, socket.recv(decode=False))
+        while (left := end - time.monotonic()) > 0:
+            try:
+                message = socket.recv(timeout=left, decode=False)
+            except TimeoutError:
+                break
+            write(file, message)
             messages += 1
+            symbol = symbol_of(json.loads(message)["stream"]) if missing else None
+            if symbol in missing:
+                missing.remove(symbol)
+                with urllib.request.urlopen(depth + symbol, timeout=10) as answer:  # noqa: S310  # the user's
+                    write(file, answer.read())
     print(f"{options.path}: {messages} messages, {options.path.stat().st_size} bytes")
 
 

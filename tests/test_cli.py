@@ -105,7 +105,6 @@ def test_the_reference_tables_are_printed(
         ((*SMALL, "--limit", "count_control_frames=-1"), "-1 is not usable, expected 0 or 1"),
         ((*SMALL, "--host", "\udcff"), "host: '\\udcff' is not usable"),
         (("streams", "x"), "Got unexpected extra argument (x) (see tickerplant streams -h)"),
-        (("simulate", "--wait", "1"), "No such option '--wait'. Did you mean '--wait-for'? (see"),
         (("explain", "--bogus"), "No such option '--bogus' (see tickerplant explain -h)"),
         (("explain", "\udcff\udcfe@trade"), "'\\udcff\\udcfe@trade' is not Unicode"),
         (("explain", "\udcff@trade", "--json"), "'\\udcff@trade' is not Unicode"),

@@ -200,6 +200,45 @@ def test_what_was_recorded_can_be_replayed(market: Addresses, tmp_path: Path) ->
     assert events >= messages > 0, "expected each recorded message, and the snapshot, as an event"
 
 
+@pytest.mark.parametrize(
+    ("names", "server", "prefix", "snapshots"),
+    [
+        (
+            ("btcusdt@trade", "btcusdt@depth@0ms", "ethusdt@depth", "ethusdt@depth5"),
+            USDM,
+            "/fapi",
+            2,
+        ),
+        (("btcusd_perp@bookTicker", "btcusd_perp@depth@0ms"), COINM, "/dapi", 1),
+        (("btcusdt@trade", "btcusdt@depth20@100ms"), USDM, "/fapi", 0),
+    ],
+)
+def test_each_book_is_recorded_after_its_first_change(
+    names: tuple[str, ...],
+    server: str,
+    prefix: str,
+    snapshots: int,
+    market: Addresses,
+    tmp_path: Path,
+) -> None:
+    where = ("--streams", f"ws://{market[server]}", "--rest", f"http://{market[server]}")
+    options = ("--prefix", prefix, "--seconds", "1")
+    run_example("record.py", tmp_path, "market.txt", *names, *where, *options)
+    changed: set[str] = set()
+    first = before = ""
+    found = 0
+    for line in (tmp_path / "market.txt").read_text(encoding="utf-8").splitlines():
+        message = msgspec.json.decode(line.partition(" ")[2])
+        if "lastUpdateId" in message:
+            assert before == first != "", "expected right before it the first change of its book"
+            found += 1
+        before = message.get("stream", "")
+        if re.search(r"@depth(@|$)", before) and before not in changed:
+            changed.add(before)
+            first = before
+    assert found == snapshots
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

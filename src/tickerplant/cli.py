@@ -71,7 +71,11 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
     return plain, error.end
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+)
 @click.version_option(version("tickerplant"), message="%(prog)s %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> None:
