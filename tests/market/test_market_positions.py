@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import START_MS
 
 from tickerplant.events import Positioning
-from tickerplant.market.bars import HOUR_MS
+from tickerplant.market.bars import DAY_MS, HOUR_MS
 from tickerplant.market.positions import GRID_MS, KEPT_ROWS, Positions
 
 FIRST_MS = START_MS // (4 * HOUR_MS) * 4 * HOUR_MS
@@ -27,7 +29,42 @@ def test_one_row_is_kept_of_every_five_minutes_and_the_latest_is_known() -> None
     positions = lived(200, 5000)
     assert positions.latest == positioning(FIRST_MS + 199 * 5000, 199)
     rows = positions.rows(GRID_MS, None, None, 100)
-    assert [row.open_interest for row in rows] == [0, 60, 120, 180], "the first of each"
+    assert [row.open_interest for row in rows] == [0, 60, 120, 180], "those of that very time"
+
+
+def test_a_row_is_what_was_told_last_by_its_time() -> None:
+    positions = Positions()
+    for after_ms, number in ((4_000, 1), (GRID_MS - 1_000, 2), (GRID_MS + 4_000, 3)):
+        positions.add(positioning(FIRST_MS + after_ms, number))
+    assert positions.rows(GRID_MS, None, None, 9) == [positioning(FIRST_MS + GRID_MS, 2)]
+
+
+def test_a_contract_that_begins_during_a_day_has_no_row_of_the_beginning_of_that_day() -> None:
+    listed_ms = FIRST_MS // DAY_MS * DAY_MS + 8 * HOUR_MS
+    positions = Positions()
+    for second in range(5, 24 * 3600, 60):
+        positions.add(positioning(listed_ms + second * 1000, second))
+    assert [row.time_ms for row in positions.rows(DAY_MS, None, None, 9)] == [
+        listed_ms + 16 * HOUR_MS
+    ]
+    assert positions.rows(HOUR_MS, None, None, 99)[0].time_ms == listed_ms + HOUR_MS
+    assert positions.rows(GRID_MS, None, None, 999)[0].time_ms == listed_ms + GRID_MS
+
+
+@given(st.lists(st.integers(1, 900), max_size=60), st.sampled_from([1, 3, 12]))
+def test_no_row_is_of_a_time_at_which_it_was_not_known(gaps_s: list[int], steps: int) -> None:
+    positions, period_ms = Positions(), steps * GRID_MS
+    told = [positioning(FIRST_MS + 1000 * each, each) for each in accumulate(gaps_s)]
+    for each in told:
+        positions.add(each)
+    known = {
+        time_ms: [each.open_interest for each in told if each.time_ms <= time_ms][-1:]
+        for time_ms in range(FIRST_MS, told[-1].time_ms + 1 if told else FIRST_MS, period_ms)
+    }
+    rows = positions.rows(period_ms, None, None, 10**6)
+    assert {row.time_ms: [row.open_interest] for row in rows} == {
+        time_ms: value for time_ms, value in known.items() if value
+    }
 
 
 @given(
@@ -67,3 +104,13 @@ def test_rows_older_than_a_month_are_forgotten(more: int) -> None:
     rows = lived(KEPT_ROWS + more).rows(GRID_MS, None, None, 10**6)
     assert len(rows) == KEPT_ROWS
     assert rows[0].open_interest == more
+
+
+def test_a_silence_of_years_leaves_a_month_of_what_was_known() -> None:
+    positions = Positions()
+    positions.add(positioning(FIRST_MS, 1))
+    last_ms = FIRST_MS + 5 * 365 * DAY_MS
+    positions.add(positioning(last_ms, 2))
+    rows = positions.rows(GRID_MS, None, None, 10**6)
+    assert [row.open_interest for row in rows] == [1] * (KEPT_ROWS - 1) + [2]
+    assert rows[-1].time_ms == last_ms

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickerplant.events import Delivered
 from tickerplant.instrument import RATE_DECIMALS
 from tickerplant.market.bars import CLOSE, DAY_MS, HIGH, HOUR_MS, LOW, OPEN_TIME
 from tickerplant.market.positions import GRID_MS, KEPT_ROWS
@@ -104,6 +105,19 @@ def test_a_pair_with_dated_contracts_was_settled_every_quarter(symbol: str) -> N
 
 def test_a_pair_without_dated_contracts_was_never_settled() -> None:
     assert EXCHANGE.past("XRPUSDT").deliveries() == ()
+
+
+def test_a_contract_is_settled_as_of_its_delivery_though_it_is_told_later() -> None:
+    delivery_ms, symbols = 1_782_460_800_000, ("BTCUSDT_260626", "BTCUSD_260626")
+    start_ms = delivery_ms - 1_000
+    exchange = SimulatedExchange(instruments(start_ms, symbols), 5, start_ms)
+    settled: list[Delivered] = []
+    while exchange.next_time_ms <= delivery_ms + 10_000:
+        now_ms, events = exchange.step()
+        settled += (event for event in events if isinstance(event, Delivered))
+        assert not settled or now_ms == delivery_ms + 10_000
+    assert sorted(each.symbol for each in settled) == sorted(symbols)
+    assert {each.time_ms for each in settled} == {delivery_ms}
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)

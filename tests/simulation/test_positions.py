@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from math import log
+from itertools import accumulate, pairwise, repeat
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickerplant.events import Positioning
+from tickerplant.events import Positioning, Trade
+from tickerplant.market.bars import MINUTE_MS
+from tickerplant.market.positions import GRID_MS
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.holdings import adl_risk, typical_open_interest
+from tickerplant.simulation.holdings import (
+    CHANCE,
+    OPEN_INTEREST_DAYS,
+    OPENING,
+    adl_risk,
+    typical_open_interest,
+)
 from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.origin import Origin
 from tickerplant.simulation.positions import Holders
 from tickerplant.simulation.temper import temper
 
 START_MS = 1_780_000_000_250
+TOLD_MS = START_MS // 1000 * 1000
 LISTED = {each.symbol: each for each in instruments(START_MS)}
+DAY_STEPS = 17_280
+"""Times that positions are told in a day."""
+DELIVERY_MS = 1_782_460_800_000
+"""2026-06-26 08:00 UTC."""
+
+
+def holders_of(symbol: str, seed: int = 1, activity: float = 1.0) -> Holders:
+    contract = LISTED[symbol]
+    traits = temper(contract)
+    price = int(traits.price * 10**contract.price.decimals)
+    return Holders(Origin(contract, traits, seed, START_MS, price, traits.price), lambda: activity)
+
+
+def ordinary(symbol: str) -> int:
+    """What is traded between two tellings on an ordinary day."""
+    contract = LISTED[symbol]
+    day = typical_open_interest(contract, temper(contract)) / OPEN_INTEREST_DAYS
+    return max(int(day / DAY_STEPS / contract.step_size), 1) * contract.step_size
 
 
 def day(symbol: str, seed: int = 1) -> list[Positioning]:
     """A day of a contract's positions, on an ordinary day, told every five seconds."""
-    contract = LISTED[symbol]
-    holders = Holders(contract, temper(contract), lambda: 1.0, seed)
-    return [holders.at(5_000 * step) for step in range(17_280)]
+    holders, traded = holders_of(symbol, seed), ordinary(symbol)
+    return [holders.at(TOLD_MS + 5_000 * step, traded * step) for step in range(DAY_STEPS)]
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ATOMUSDT", "ETHUSD_PERP", "TSLAUSDT"])
@@ -41,31 +67,51 @@ def test_positions_wander_but_stay_plausible(symbol: str) -> None:
         assert 2_000 < row.top_long_accounts < 8_500
         assert 2_000 < row.top_long_positions < 8_500
         assert row.adl_risk in {"low", "medium", "high"}
+    assert len({row.long_accounts for row in rows}) > 100, "it changes"
     steps = [abs(a.long_accounts - b.long_accounts) for a, b in pairwise(rows)]
-    assert max(steps) < 150, "nobody changes his mind all at once"
+    assert max(steps) < 20, "nobody changes his mind all at once"
 
 
-def moved(activity: float, seed: int) -> tuple[float, ...]:
+@given(
+    st.sampled_from(["BTCUSDT", "TSLAUSDT", "ETHUSD_PERP", "BTCUSDT_260925"]),
+    st.integers(0, 1000),
+    st.lists(st.integers(0, 10**6) | st.integers(0, 40) | st.just(0), min_size=1, max_size=50),
+)
+@settings(max_examples=30, deadline=None)
+def test_no_step_is_larger_than_what_was_traded(symbol: str, seed: int, traded: list[int]) -> None:
+    holders, step = holders_of(symbol, seed), LISTED[symbol].step_size
+    volumes = [0, *accumulate(each * step for each in traded)]
+    rows = [holders.at(TOLD_MS + 5_000 * n, volume) for n, volume in enumerate(volumes)]
+    for (before, after), quantity in zip(pairwise(rows), traded, strict=True):
+        change = abs(after.open_interest - before.open_interest)
+        assert change <= (OPENING + CHANCE) * quantity * step
+        if not quantity:
+            assert shares(before) == shares(after), "who does not trade does not change sides"
+
+
+def shares(row: Positioning) -> tuple[int, int, int]:
+    return row.long_accounts, row.top_long_accounts, row.top_long_positions
+
+
+def moved(activity: float, seed: int) -> tuple[int, ...]:
     """How far the positions of a contract moved, all in all, while trading was so lively."""
-    contract = LISTED["BTCUSDT"]
-    holders = Holders(contract, temper(contract), lambda: activity, seed)
-    rows = [holders.at(5_000 * step) for step in range(300)]
-    told = [
-        (log(row.open_interest), row.long_accounts, row.top_long_accounts, row.top_long_positions)
-        for row in rows
-    ]
+    holders, traded = holders_of("BTCUSDT", seed, activity), int(ordinary("BTCUSDT") * activity)
+    step, seconds = LISTED["BTCUSDT"].step_size, 5_000
+    rows = [holders.at(TOLD_MS + seconds * n, traded // step * step * n) for n in range(3_000)]
+    told = [(row.open_interest, *shares(row)) for row in rows]
     return tuple(
         sum(abs(later - earlier) for earlier, later in pairwise(numbers))
         for numbers in zip(*told, strict=True)
     )
 
 
-@given(activity=st.floats(0.2, 8), seed=st.integers(0, 1000))
-@settings(max_examples=15)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("activity", [4.0, 9.0])
 def test_the_livelier_the_trading_the_more_positions_move(activity: float, seed: int) -> None:
-    usual, lively = moved(1.0, seed), moved(activity, seed)
+    (interest, *usual), (lively_interest, *lively) = moved(1.0, seed), moved(activity, seed)
+    assert 0.3 * activity < lively_interest / interest < 1.7 * activity, "as what is traded"
     for before, now in zip(usual, lively, strict=True):
-        assert now / before == pytest.approx(activity**0.5, rel=0.1), "with the square root"
+        assert now / before == pytest.approx(activity**0.5, rel=0.15), "as a price would move"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +126,12 @@ def test_the_risk_of_deleveraging_grows_with_the_lean(lean: int, risk: str) -> N
 
 
 def test_the_risk_that_is_told_is_that_of_the_accounts() -> None:
-    rows = [row for seed in range(4) for row in day("ATOMUSDT", seed)]
+    traded = ordinary("ATOMUSDT")
+    rows = [
+        holders.at(TOLD_MS + 5_000 * step, traded * step)
+        for holders in map(holders_of, repeat("ATOMUSDT"), range(100))
+        for step in range(3)
+    ]
     assert {row.adl_risk for row in rows} == {"low", "medium", "high"}
     assert all(row.adl_risk == adl_risk(row.long_accounts) for row in rows)
 
@@ -100,3 +151,59 @@ def test_every_contract_is_told_once_in_five_seconds_not_all_at_once() -> None:
             [5, 5, 5],
         )
     assert len({told[0] for told in seconds.values()}) > 2, "staggered"
+
+
+def told(exchange: SimulatedExchange, until_ms: int) -> dict[str, list[tuple[Positioning, int]]]:
+    """Every positioning until then, with what was traded since the one before; the opening first."""
+    found: dict[str, list[tuple[Positioning, int]]] = {}
+    for instrument in exchange.instruments:
+        for event in exchange.opening(instrument.symbol):
+            if isinstance(event, Positioning):
+                found[event.symbol] = [(event, 0)]
+    traded: dict[str, int] = {}
+    while exchange.next_time_ms <= until_ms:
+        for event in exchange.step()[1]:
+            symbol = event.symbol
+            if isinstance(event, Trade) and event.origin == "MARKET":
+                traded[symbol] = traded.get(symbol, 0) + event.quantity
+            if isinstance(event, Positioning):
+                found.setdefault(symbol, []).append((event, traded.pop(symbol, 0)))
+    return found
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_open_interest_of_the_exchange_moves_by_what_is_traded(seed: int) -> None:
+    symbols = ("BTCUSDT", "SUIUSDT", "BTCUSD_PERP", "BTCUSDT_260626")
+    exchange = SimulatedExchange(instruments(START_MS, symbols), seed, START_MS)
+    found = told(exchange, START_MS + MINUTE_MS)
+    assert set(found) == set(symbols)
+    for symbol, rows in found.items():
+        for (before, _), (after, traded) in pairwise(rows):
+            assert abs(after.open_interest - before.open_interest) <= traded
+        if symbol == "BTCUSDT":
+            assert len({row.open_interest for row, _ in rows}) > len(rows) / 2, "it changes"
+
+
+def test_positions_are_told_at_every_whole_five_minutes() -> None:
+    start_ms = START_MS // GRID_MS * GRID_MS + GRID_MS - 3_000
+    symbols = [symbol for symbol in LISTED if symbol.endswith("USDT")][:6]
+    exchange = SimulatedExchange(instruments(start_ms, symbols), 2, start_ms, 0.2)
+    found = told(exchange, start_ms + 4_000)
+    assert all(start_ms + 3_000 in [row.time_ms for row, _ in rows] for rows in found.values())
+
+
+def test_a_contract_that_is_just_listed_begins_with_nothing_and_grows_with_what_is_traded() -> None:
+    start_ms = DELIVERY_MS - 2_000
+    symbols = ("BTCUSDT_260626", "BTCUSDT_260925")
+    exchange = SimulatedExchange(instruments(start_ms, symbols), 4, start_ms, 3.0)
+    rows = told(exchange, DELIVERY_MS + 2 * MINUTE_MS)["BTCUSDT_261225"]
+    first, _ = rows[0]
+    assert (first.open_interest, first.time_ms) == (0, DELIVERY_MS)
+    assert all(0 < share < 10_000 for share in shares(first))
+    for (before, _), (after, traded) in pairwise(rows):
+        assert 0 <= after.open_interest - before.open_interest <= traded
+    assert rows[-1][0].open_interest > 0
+
+
+def test_the_same_seed_tells_the_same_positions() -> None:
+    assert [day("TSLAUSDT", 5) == day("TSLAUSDT", seed) for seed in (5, 6)] == [True, False]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from tickerplant.events import Positioning
 from tickerplant.market.bars import DAY_MS, MINUTE_MS
 
@@ -27,26 +29,30 @@ class Positions:
         self._past = past
 
     def add(self, positioning: Positioning) -> None:
-        """Take the present positioning over; the first one of five minutes is kept."""
-        kept = self._rows
-        if not kept or positioning.time_ms // GRID_MS > kept[-1].time_ms // GRID_MS:
-            kept.append(positioning)
+        """Take the present positioning over; what was known at whole five minutes is kept."""
+        before, now_ms = self.latest, positioning.time_ms
         self.latest = positioning
+        kept = self._rows
+        if before is not None:
+            next_ms = max(before.time_ms // GRID_MS + 1, now_ms // GRID_MS - KEPT_ROWS) * GRID_MS
+            kept.extend(replace(before, time_ms=ms) for ms in range(next_ms, now_ms, GRID_MS))
+        if now_ms % GRID_MS == 0 and (not kept or now_ms > kept[-1].time_ms):
+            kept.append(positioning)
 
     def rows(
         self, period_ms: int, start_ms: int | None, end_ms: int | None, limit: int
     ) -> list[Positioning]:
         """Return up to `limit` rows at multiples of `period_ms` in [`start_ms`, `end_ms`].
 
-        Each is the first row at or after its time; with a start the first ones from there on,
-        otherwise the latest ones.
+        Each is what was told last by its time, and has that time; with a start the first ones from
+        there on, otherwise the latest ones.
         """
-        chosen: dict[int, Positioning] = {}
-        for row in (*self._past(), *self._rows):
-            chosen.setdefault(row.time_ms // period_ms * period_ms, row)
-        found = [
-            row
-            for time_ms, row in chosen.items()
-            if (start_ms is None or time_ms >= start_ms) and (end_ms is None or time_ms <= end_ms)
-        ]
+        chosen = {
+            row.time_ms: row
+            for row in (*self._past(), *self._rows)
+            if row.time_ms % period_ms == 0
+            and (start_ms is None or row.time_ms >= start_ms)
+            and (end_ms is None or row.time_ms <= end_ms)
+        }
+        found = list(chosen.values())
         return found[-limit:] if start_ms is None else found[:limit]

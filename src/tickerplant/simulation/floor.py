@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
+from math import exp, log
 from random import Random
 from typing import TypeAlias
 
@@ -13,9 +13,11 @@ from tickerplant.events import (
     ContractChanged,
     Delivered,
     Event,
+    Level,
     MarkPrice,
 )
 from tickerplant.instrument import Instrument
+from tickerplant.market.positions import GRID_MS
 from tickerplant.simulation.agenda import Agenda
 from tickerplant.simulation.baskets import INTERVAL_S as BASKET_S
 from tickerplant.simulation.baskets import Basket
@@ -25,11 +27,17 @@ from tickerplant.simulation.desk import CoinDesk, Listing
 from tickerplant.simulation.listings import Planned
 from tickerplant.simulation.marks import Mark
 from tickerplant.simulation.newsroom import Newsroom, basis_to_delivery
+from tickerplant.simulation.origin import Origin
 from tickerplant.simulation.pit import Pit
 from tickerplant.simulation.positions import INTERVAL_S as POSITIONS_S
 from tickerplant.simulation.positions import Holders
 from tickerplant.simulation.temper import temper
-from tickerplant.simulation.value import FollowingValuation, LeadingValuation, Valuation
+from tickerplant.simulation.value import (
+    PREMIUM,
+    FollowingValuation,
+    LeadingValuation,
+    Valuation,
+)
 
 UPDATE_ID_START = 4_000_000_000_000
 UPDATES_PER_SECOND = 2_000
@@ -90,16 +98,19 @@ class TradingFloor:
         pit = Pit(instrument, self._agenda, self._tape, update_id, trade_id)
         random = Random(f"{seed} {instrument.symbol}")
         crowd = Crowd(random, pit, traits, valuation, desk.busy, self._intensity)
+        bids, asks = crowd.open()
+        index = traits.price * exp(-PREMIUM)
+        origin = Origin(instrument, traits, seed, now_ms, bids[0][0], index)
         listing = Listing(
             pit,
             crowd,
             Mark(instrument, now_ms),
-            Holders(instrument, traits, desk.busy, seed),
+            Holders(origin, desk.busy),
             None if desk.composite else Basket(instrument, seed),
             traits,
         )
         self.listings[instrument.symbol] = listing
-        opening = self._opening(listing, desk)
+        opening = self._opening(listing, desk, bids, asks)
         if isinstance(valuation, FollowingValuation):
             desk.followers[listing] = valuation
         else:
@@ -107,16 +118,17 @@ class TradingFloor:
             crowd.followers.append(lambda: self.news.lead(desk))
         return opening
 
-    def _opening(self, listing: Listing, desk: CoinDesk) -> Opening:
+    def _opening(
+        self, listing: Listing, desk: CoinDesk, bids: list[Level], asks: list[Level]
+    ) -> Opening:
         now_ms, symbol = self._agenda.now_ms, listing.pit.symbol
         second_ms = now_ms // 1000 * 1000
-        bids, asks = listing.crowd.open()
         further: list[Event] = []
         if desk.composite is not None:
             desk.composed = desk.composite.at(second_ms)
             further.append(desk.composed)
         mark = self._mark(listing, desk, second_ms)
-        further.append(listing.holders.at(second_ms))
+        further.append(listing.holders.at(second_ms, listing.pit.volume))
         if listing.basket is not None:
             further.append(listing.basket.at(mark.index_price, second_ms))
         changed = brackets(listing.instrument, listing.temper)
@@ -145,8 +157,8 @@ class TradingFloor:
                 tape.append(listing.mark.paid)
             tape.append(mark)
             listing.crowd.leverage.mark(mark.mark_price * 10**instrument.price.decimals / 10**8)
-            if second % POSITIONS_S == listing.holders.slot:
-                tape.append(listing.holders.at(now_ms))
+            if second % POSITIONS_S == listing.holders.slot or now_ms % GRID_MS == 0:
+                tape.append(listing.holders.at(now_ms, listing.pit.volume))
             if basket is not None and second % BASKET_S == basket.slot:
                 tape.append(basket.at(mark.index_price, now_ms))
         for action in self._plans.pop(now_ms, ()):
@@ -216,7 +228,8 @@ class TradingFloor:
     def deliver(self, instrument: Instrument, price: int) -> None:
         """Tell the settlement price of a contract that was stopped, and that it is delivered."""
         venue, symbol, pair = instrument.venue, instrument.symbol, instrument.pair
-        self._tape.append(Delivered(venue, symbol, pair, price, self._agenda.now_ms))
+        due_ms = instrument.delivery_date_ms
+        self._tape.append(Delivered(venue, symbol, pair, price, due_ms))
         self._tell(instrument)
 
     def close(self, instrument: Instrument) -> None:

@@ -37,6 +37,8 @@ class Pit:
             self.retail = RetailOrders()
         self.last_price = 0
         """Price of the last trade, those off the book left out."""
+        self.volume = 0
+        """What was traded since the opening, in quantity units, likewise."""
         self._agenda = agenda
         self._tape = tape
         self._trade_id = trade_id
@@ -84,6 +86,7 @@ class Pit:
                 Trade(symbol, trade_id, price, quantity, not buy, now_ms, retail=retail)
             )
             trade_id += 1
+            self.volume += quantity
         if fills:
             self._trade_id = trade_id
             self.last_price = fills[-1][1]

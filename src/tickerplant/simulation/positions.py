@@ -3,81 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp
 from random import Random
 
+import numpy as np
+
 from tickerplant.events import Positioning
-from tickerplant.instrument import Instrument
+from tickerplant.simulation.held import held_at_start, long_shares, told_ms
 from tickerplant.simulation.holdings import (
+    CHANCE,
+    LARGEST_SHARE,
+    LEAST_SHARE,
     LONG_ACCOUNTS,
     LONG_SPREADS,
-    OPEN_INTEREST_SPREAD,
     TOP_LONG_ACCOUNTS,
     TOP_LONG_POSITIONS,
     adl_risk,
-    typical_open_interest,
+    moved,
+    tendency,
+    wanted_steps,
 )
-from tickerplant.simulation.temper import Temper
+from tickerplant.simulation.origin import Origin
 
 INTERVAL_S = 5
 """Positions are told once in so many seconds."""
-OPEN_KEEP = 0.9998
-"""What the open interest keeps of its distance from the typical in one step."""
-SHARE_KEEP = 0.9995
-_WHOLE = 10**4
+SHARE_KEEP = 0.999986
+"""What a share keeps of its distance from the usual in one step: it moves as fast as in the past."""
 
 
 class Reverting:
     """A number that wanders around a mean and keeps returning to it."""
 
-    def __init__(self, random: Random, mean: float, spread: float, keep: float) -> None:
+    def __init__(self, random: Random, level: float, mean: float, spread: float) -> None:
         self._random = random
         self._mean = mean
-        self._keep = keep
-        self._shock = spread * float((1 - keep * keep) ** 0.5)
-        self.level = random.gauss(mean, spread)
+        self._shock = spread * float((1 - SHARE_KEEP**2) ** 0.5)
+        self.level = level
 
-    def step(self, pace: float = 1.0) -> float:
-        """Let one step pass, `pace` times as lively as usual; return the level."""
+    def step(self, pace: float) -> None:
+        """Let one step pass, `pace` times as lively as usual."""
         shock = self._random.gauss(0, self._shock * pace)
-        self.level = self._mean + (self.level - self._mean) * self._keep + shock
-        return self.level
+        self.level = self._mean + (self.level - self._mean) * SHARE_KEEP + shock
 
 
 class Holders:
-    """Everybody who has a position in one contract."""
+    """Everybody who has a position in one contract; at the start what the past leads to.
 
-    def __init__(
-        self, instrument: Instrument, temper: Temper, activity: Callable[[], float], seed: int
-    ) -> None:
-        random = Random(f"{seed} holders {instrument.symbol}")
+    Args:
+        origin: What decides the past of the contract.
+        activity: Returns how lively the trading is, relative to an ordinary day.
+    """
+
+    def __init__(self, origin: Origin, activity: Callable[[], float]) -> None:
+        instrument = origin.instrument
+        self._random = random = Random(f"{origin.seed} holders {instrument.symbol}")
         self.slot = random.randrange(INTERVAL_S)
         """The second of five at which they are told."""
-        self._instrument = instrument
+        self._symbol, self._step_size = instrument.symbol, instrument.step_size
         self._activity = activity
-        self._typical = typical_open_interest(instrument, temper)
-        self._open = Reverting(random, 0.0, OPEN_INTEREST_SPREAD, OPEN_KEEP)
+        self._tendency = tendency(instrument, origin.temper, origin.seed)
+        self._held = held_at_start(origin)
+        self._volume = 0
+        levels = long_shares(origin, np.array([told_ms(origin)]))
         means = (LONG_ACCOUNTS, TOP_LONG_ACCOUNTS, TOP_LONG_POSITIONS)
         self._shares = [
-            Reverting(random, mean, spread, SHARE_KEEP)
-            for mean, spread in zip(means, LONG_SPREADS, strict=True)
+            Reverting(random, level, mean, spread)
+            for (level,), mean, spread in zip(levels, means, LONG_SPREADS, strict=True)
         ]
 
-    def at(self, now_ms: int) -> Positioning:
-        """Return who holds what one step later; the livelier the trading, the more it changes."""
-        pace = self._activity() ** 0.5
-        step = self._instrument.step_size
-        held = self._typical * exp(self._open.step(pace))
+    def at(self, now_ms: int, volume: int) -> Positioning:
+        """Return who holds what once `volume` was traded since the opening, in quantity units.
+
+        Nothing changes if nothing was traded since the last time.
+        """
+        traded = (volume - self._volume) // self._step_size
+        self._volume = volume
+        if traded:
+            self._trade(now_ms, traded)
         accounts, top_accounts, top_positions = (
-            round(min(max(share.step(pace), 0.01 * _WHOLE), 0.99 * _WHOLE))
-            for share in self._shares
+            min(max(round(share.level), LEAST_SHARE), LARGEST_SHARE) for share in self._shares
         )
         return Positioning(
-            symbol=self._instrument.symbol,
-            open_interest=max(round(held / step), 1) * step,
+            symbol=self._symbol,
+            open_interest=self._held * self._step_size,
             long_accounts=accounts,
             top_long_accounts=top_accounts,
             top_long_positions=top_positions,
             adl_risk=adl_risk(accounts),
             time_ms=now_ms,
         )
+
+    def _trade(self, now_ms: int, traded: int) -> None:
+        """Let them open and close positions with the `traded` steps; some change sides."""
+        swell = float(self._tendency.swell.at(np.array([now_ms]))[0])
+        chance = self._random.uniform(-CHANCE, CHANCE)
+        self._held = moved(self._held, wanted_steps(self._tendency, swell), traded, chance)
+        pace = self._activity() ** 0.5
+        for share in self._shares:
+            share.step(pace)

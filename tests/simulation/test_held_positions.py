@@ -1,0 +1,135 @@
+"""Who held what before the start agrees with what was traded, and leads to the start."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickerplant.events import Positioning
+from tickerplant.market.bars import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    OPEN_TIME,
+    VOLUME,
+    Bars,
+)
+from tickerplant.market.positions import GRID_MS
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.history import SimulatedPast
+from tickerplant.simulation.holdings import CHANCE, OPENING, moved
+from tickerplant.simulation.instruments import instruments
+
+START_MS = 1_780_000_012_345
+ROLLED_MS = 1_774_598_400_000
+"""2026-03-27 08:00 UTC: dated contracts were listed then."""
+SYMBOLS = ("BTCUSDT", "SUIUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925")
+
+
+def opened(symbol: str, seed: int, start_ms: int) -> tuple[SimulatedPast, Positioning]:
+    """The past of a contract, and who holds it at the start."""
+    exchange = SimulatedExchange(instruments(start_ms, (symbol,)), seed, start_ms)
+    (told,) = (each for each in exchange.opening(symbol) if isinstance(each, Positioning))
+    return exchange.past(symbol), told
+
+
+def volumes(bars: Bars, length_ms: int) -> dict[int, int]:
+    """What was traded, by the beginning of so long a time."""
+    found: dict[int, int] = {}
+    for row in bars.tolist():
+        time_ms = row[OPEN_TIME] // length_ms * length_ms
+        found[time_ms] = found.get(time_ms, 0) + row[VOLUME]
+    return found
+
+
+def steps_of(rows: list[Positioning], length_ms: int) -> dict[int, int]:
+    """How much the open interest changed, by the beginning of so long a time."""
+    whole = [row for row in rows if row.time_ms % length_ms == 0]
+    return {
+        before.time_ms: abs(after.open_interest - before.open_interest)
+        for before, after in pairwise(whole)
+    }
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: int) -> None:
+    past, told = opened(symbol, seed, START_MS)
+    rows = [*past.positions()]
+    fives = volumes(np.concatenate([past.minutes(), past.day]), GRID_MS)
+    hours = volumes(past.hours(), HOUR_MS)
+    steps = steps_of(rows, GRID_MS)
+    compared = [(step, fives[time_ms]) for time_ms, step in steps.items() if time_ms in fives]
+    assert len(compared) > 7 * 280
+    assert all(step <= volume for step, volume in compared)
+    assert sum(step > 0 for step, _ in compared) > len(compared) / 2, "it changes"
+    of_hours = [
+        (step, hours[time_ms])
+        for time_ms, step in steps_of(rows, HOUR_MS).items()
+        if time_ms in hours
+    ]
+    assert len(of_hours) > 20 * 24
+    assert all(step <= volume for step, volume in of_hours)
+    last_ms = rows[-1].time_ms
+    since = sum(row[VOLUME] for row in past.day.tolist() if row[OPEN_TIME] >= last_ms)
+    since += sum(trade.quantity for trade in past.trades)
+    assert abs(told.open_interest - rows[-1].open_interest) <= since
+
+
+@given(st.sampled_from(SYMBOLS), st.integers(0, 10**6), st.integers(0, DAY_MS))
+@settings(max_examples=12, deadline=None)
+def test_the_start_goes_on_where_the_past_ended(symbol: str, seed: int, later_ms: int) -> None:
+    past, told = opened(symbol, seed, START_MS + later_ms)
+    last = past.positions()[-1]
+    assert 0 < told.time_ms - last.time_ms <= GRID_MS
+    assert told.open_interest == pytest.approx(last.open_interest, rel=0.05)
+    for share in ("long_accounts", "top_long_accounts", "top_long_positions"):
+        assert abs(getattr(told, share) - getattr(last, share)) < 100
+
+
+def test_it_does_not_jump_at_the_start_on_average() -> None:
+    steps = []
+    for seed in range(12):
+        past, told = opened("BTCUSDT", seed, START_MS)
+        last = past.positions()[-1].open_interest
+        steps.append(told.open_interest / last - 1)
+    assert np.mean(np.abs(steps)) < 0.004
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT_260925", "BTCUSD_260925"])
+@pytest.mark.parametrize("after_ms", [0, 20 * MINUTE_MS + 7, 6 * HOUR_MS, 9 * DAY_MS, 29 * DAY_MS])
+def test_a_contract_listed_within_the_last_month_began_with_nothing(
+    symbol: str, after_ms: int
+) -> None:
+    past, told = opened(symbol, 3, ROLLED_MS + after_ms)
+    rows = past.positions()
+    assert past._origin.instrument.onboard_date_ms == ROLLED_MS
+    assert [row.time_ms for row in rows] == list(range(ROLLED_MS, told.time_ms, GRID_MS))
+    assert all(row.open_interest == 0 for row in rows[:1])
+    bars = np.concatenate([past.hours(), past.minutes(), past.day])
+    traded = int(bars[:, VOLUME].sum()) + sum(trade.quantity for trade in past.trades)
+    assert told.open_interest <= (OPENING + CHANCE) * traded
+    if after_ms == 0:
+        assert told.open_interest == 0
+    if after_ms > DAY_MS:
+        assert told.open_interest > 0
+        early = next(row for row in rows if row.time_ms >= ROLLED_MS + 6 * HOUR_MS)
+        assert 0 < early.open_interest < told.open_interest / 2, "it grew"
+
+
+@given(
+    st.integers(0, 10**9),
+    st.floats(0, 1e9),
+    st.integers(0, 10**7),
+    st.floats(-CHANCE, CHANCE),
+)
+def test_a_step_is_never_larger_than_what_was_traded(
+    held: int, wanted: float, traded: int, chance: float
+) -> None:
+    after = moved(held, wanted, traded, chance)
+    assert after >= 0
+    assert abs(after - held) <= (OPENING + CHANCE) * traded
