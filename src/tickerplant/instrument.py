@@ -43,11 +43,10 @@ def decimal_text(units: int, decimals: int) -> str:
     """Return `units` × 10^-`decimals` as plain fixed text, without exponent."""
     if decimals == 0:
         return str(units)
-    if units < 0:
-        return "-" + decimal_text(-units, decimals)
     digits = str(units)
-    if len(digits) <= decimals:
-        digits = digits.zfill(decimals + 1)
+    if len(digits) <= decimals or units < 0:
+        # zfill puts zeros after the sign
+        digits = digits.zfill(decimals + 1 + (units < 0))
     return f"{digits[:-decimals]}.{digits[-decimals:]}"
 
 

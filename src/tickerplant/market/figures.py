@@ -18,7 +18,7 @@ _POWERS_OF_TEN = tuple(int(10**exponent) for exponent in range(40))
 def nearest(numerator: int, denominator: int) -> int:
     """Return the integer nearest to `numerator` / `denominator` (> 0), halves away from zero."""
     if numerator < 0:
-        return -nearest(-numerator, denominator)
+        return -((denominator - 2 * numerator) // (2 * denominator))
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -41,7 +41,8 @@ def weighted_average(instrument: Instrument, stats: Statistics) -> str:
     """
     scale = instrument.price
     if not instrument.venue.inverse:
-        average = nearest(stats.turnover, stats.volume) if stats.volume else stats.last
+        volume = stats.volume
+        average = (2 * stats.turnover + volume) // (2 * volume) if volume else stats.last
         return decimal_text(average, scale.decimals)
     if not stats.turnover:
         return decimal_text(
@@ -55,9 +56,12 @@ def ticker_turnover(
     instrument: Instrument, turnover: int, base_decimals: int = RATE_DECIMALS
 ) -> str:
     """Return a 24-hour turnover: USDⓈ-M in price decimals, COIN-M base coin in `base_decimals`."""
-    decimals = base_decimals if instrument.venue.inverse else instrument.price.decimals
-    last_digit = _POWERS_OF_TEN[instrument.turnover_decimals - decimals]
-    return decimal_text(nearest(turnover, last_digit), decimals)
+    if instrument.venue.inverse:
+        decimals, dropped = base_decimals, RATE_DECIMALS - base_decimals
+    else:
+        decimals, dropped = instrument.price.decimals, instrument.quantity.decimals
+    last_digit = _POWERS_OF_TEN[dropped]
+    return decimal_text((2 * turnover + last_digit) // (2 * last_digit), decimals)
 
 
 def volume(instrument: Instrument, stats: Statistics) -> str:
