@@ -103,11 +103,10 @@ class Plant:
         """Apply one event to its market and tell it, with what it causes, to who listens."""
         kind = type(event)
         self.published[kind] += 1
-        take = self._of_venue.get(kind)
-        if take is None:
-            self.markets[event.symbol].apply(event)
+        if kind in self._of_venue:
+            self._of_venue[kind](event)
         else:
-            take(event)
+            self.markets[event.symbol].apply(event)
 
     def advance(self, now_ms: int) -> None:
         """Let market time reach `now_ms`: whatever is due by then happens, in order."""
