@@ -73,7 +73,7 @@ def _listed(title: str, sentence: str, rows: Sequence[Row], nothing: str = "") -
         found = row.result
         key = (found.library, found.venue, found.kind, found.name, found.reason)
         merged.setdefault(key, []).append(row.profile)
-    for (library, venue, kind, name, reason), profiles in merged.items():
+    for (library, venue, kind, name, reason), profiles in sorted(merged.items()):
         cells = (library, venue, ", ".join(profiles), kind, f"`{name}`", reason)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [f"## {title}\n", f"{sentence}\n", "\n".join(lines) + "\n"]

@@ -28,6 +28,9 @@ OTHERS: dict[str, Arguments] = {
 OF_PAIRS = {"query_index_price_constituents"}
 """The methods whose symbol is a pair."""
 
+FUNDINGS = "get_funding_rate_history"
+"""How the methods begin that answer payments, of which an hour may have none."""
+
 REFUSED = {"interval": "1s"}
 """Arguments that the SDK offers and the exchange refuses."""
 REFUSED_REASON = (
@@ -39,6 +42,8 @@ def known_to(name: str, known: Arguments) -> Arguments:
     """Return what a method should be asked, given what most methods are asked."""
     if name in OF_PAIRS:
         return known | {"symbol": known["pair"]}
+    if name.startswith(FUNDINGS):
+        return known | {"start_time": known["end_time"] - 24 * 3_600_000}
     return known | OTHERS.get(name, {})
 
 
