@@ -168,6 +168,20 @@ def test_a_simulation_prints_its_addresses_answers_and_ends_cleanly(sign: signal
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("profile", ["2026q1", "2026q2", "current"])
+def test_the_stream_to_try_is_heard_even_where_routing_is_strict(
+    profile: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--profile", profile, "--routing", "strict")
+    with started(*SMALL, *options, "--duration", "1s", "--speed", "0") as process:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    (url,) = re.findall(r"-m websockets (\S+)$", out, re.MULTILINE)
+    _, explained, _ = run("explain", url, "--venue", "usdm", *options, capsys=capsys)
+    assert "btcusdt@miniTicker  24hrMiniTicker" in explained
+    assert "silent" not in explained
+
+
 def test_a_simulation_ends_when_its_time_is_up() -> None:
     with started(*SMALL, "--start", "2026-01-01", "--duration", "2s", "--speed", "0") as process:
         out, err = process.communicate(timeout=TIMEOUT_S)

@@ -212,11 +212,12 @@ def _ready_text(server: Server, plant: Plant) -> str:
     venue = USDM if len(plant.venues[USDM.name]) else COINM
     symbol = next(iter(plant.venues[venue.name].by_symbol), "")
     address = server.urls[venue.name]
+    route = "/market" if plant.profile.splits_routes(venue) else ""
     if symbol:
         lines += [
             "Try:",
             f"  curl 'http://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
-            f"  {_python()} -m websockets ws://{address}/ws/{symbol.lower()}@miniTicker",
+            f"  {_python()} -m websockets ws://{address}{route}/ws/{symbol.lower()}@miniTicker",
         ]
     if not server.limits.enforced:
         lines.append(LIMITS_OFF)
