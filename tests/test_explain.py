@@ -10,7 +10,7 @@ from tickerplant.explain.explanation import explain
 from tickerplant.explain.spelling import why_unknown
 from tickerplant.explain.stream_note import note_stream
 from tickerplant.explain.subject import read_subject, venue_of_name
-from tickerplant.explain.text import lines_of
+from tickerplant.explain.text import lines_of, table
 from tickerplant.explain.words import weight_range, weight_text
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
@@ -244,3 +244,30 @@ def test_the_websocket_api_is_told_by_its_methods() -> None:
 def test_a_path_of_nothing_is_refused() -> None:
     with pytest.raises(BadTarget, match="Nothing is served at /fapi/v1/nothing"):
         explain(["https://fapi.binance.com/fapi/v1/nothing"], P2026Q1)
+
+
+HEAD = ("stream", "speed", "route", "what it tells")
+ROWS = [
+    ("<symbol>@trade", "real time", "public", "Every trade."),
+    ("!x", "", "", "Nothing of much."),
+]
+
+
+@pytest.mark.parametrize("width", [None, 200, 51])
+def test_a_table_that_fits_is_in_columns(width: int | None) -> None:
+    assert list(table(HEAD, ROWS, width)) == [
+        "stream          speed      route   what it tells",
+        "<symbol>@trade  real time  public  Every trade.",
+        "!x                                 Nothing of much.",
+    ]
+
+
+def test_a_table_that_is_wider_than_the_terminal_is_in_paragraphs() -> None:
+    assert list(table(HEAD, ROWS, 30)) == [
+        "<symbol>@trade",
+        "  speed real time; route",
+        "  public",
+        "  Every trade.",
+        "!x",
+        "  Nothing of much.",
+    ]

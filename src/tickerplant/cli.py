@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import shutil
 import signal
 import sys
 import unicodedata
@@ -235,8 +236,9 @@ def explain(
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows in columns as wide as their widest cell."""
-    from tickerplant.explain.text import columns
+    """Print rows so that a terminal can show them; elsewhere each is one line."""
+    from tickerplant.explain.text import table
 
-    for line in columns([head, *rows]):
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table(head, rows, width):
         click.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from tickerplant.explain.connections import ConnectionNote
@@ -20,6 +21,23 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+    """Yield a table as lines: in columns, or in paragraphs if columns take more than `width`.
+
+    A paragraph is headed by the first cell that is not empty; its last line is the last cell.
+    """
+    lines = list(columns([head, *rows]))
+    if width is None or max(map(len, lines)) <= width:
+        yield from lines
+        return
+    for row in rows:
+        cells = [(title, cell) for title, cell in zip(head, row, strict=True) if cell]
+        (_, heading), *facts, (_, sentence) = cells
+        yield heading
+        for text in ("; ".join(f"{title} {cell}" for title, cell in facts), sentence):
+            yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  ")
 
 
 def lines_of(explanation: Explanation) -> Iterator[str]:
