@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.listings import Calendar, Planned
 from tickerplant.sources.simulated import open_market
+from tickerplant.venue import COINM, USDM
 
 DELIVERY_MS = 1_782_460_800_000
 """2026-06-26 08:00 UTC."""
@@ -191,11 +193,11 @@ def test_funding_is_paid_every_eight_hours_or_four() -> None:
         assert plant.markets[each.symbol].fundings.within(None, None, 1) == [each]
 
 
-def test_the_brackets_of_some_contract_change_now_and_then() -> None:
-    symbols = ("TRXUSDT", "BTCUSD_260925")
+def test_the_brackets_of_a_contract_of_each_venue_change_now_and_then() -> None:
+    symbols = ("TRXUSDT", "ADAUSDT", "BTCUSD_260925")
     exchange, plant = opened(symbols, DELIVERY_MS + 1_000, intensity=0.01)
     brackets = {symbol: plant.markets[symbol].brackets for symbol in symbols}
-    found = 0
+    found: Counter[str] = Counter()
     for _, events in batches(exchange, plant, DELIVERY_MS + 6 * 60_000):
         for event in events:
             if isinstance(event, ContractChanged):
@@ -203,8 +205,8 @@ def test_the_brackets_of_some_contract_change_now_and_then() -> None:
                 assert event.brackets != brackets[event.symbol]
                 assert event.instrument == plant.markets[event.symbol].instrument
                 brackets[event.symbol] = event.brackets
-                found += 1
-    assert found == 3, "every two minutes"
+                found[event.instrument.venue.name] += 1
+    assert found == {USDM.name: 3, COINM.name: 3}, "every two minutes"
     assert {symbol: plant.markets[symbol].brackets for symbol in symbols} == brackets
 
 

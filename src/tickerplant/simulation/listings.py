@@ -19,11 +19,12 @@ from tickerplant.market.bars import HOUR_MS, MINUTE_MS
 from tickerplant.quarters import deliveries_ms
 from tickerplant.simulation.coins import Coin, invented_coins
 from tickerplant.simulation.instruments import new_dated, new_perpetual
+from tickerplant.venue import VENUES
 
 SETTLING_MS = 10_000
 """Time from the delivery of a contract to its settlement."""
 BRACKETS_MS = 2 * MINUTE_MS
-"""Some contract's brackets change once in this time."""
+"""The brackets of some contract of each venue change once in this time."""
 BRACKET_SCALES = (0.5, 0.8, 1.0, 1.25, 2.0)
 """What the notionals of brackets are multiplied by."""
 ANNOUNCED_MS = 5 * MINUTE_MS
@@ -139,12 +140,16 @@ class Calendar:
     # Brackets
 
     def _rebracket(self, now_ms: int) -> None:
-        """Change the brackets of one contract."""
-        symbol = self._random.choice(self._floor.traded).symbol
-        before = self._scales.get(symbol, 1.0)
-        scale = self._random.choice([each for each in BRACKET_SCALES if each != before])
-        self._scales[symbol] = scale
-        self._floor.change_brackets(symbol, scale)
+        """Change the brackets of one contract of each venue that has any."""
+        for venue in VENUES:
+            traded = [each.symbol for each in self._floor.traded if each.venue is venue]
+            if not traded:
+                continue
+            symbol = self._random.choice(traded)
+            before = self._scales.get(symbol, 1.0)
+            scale = self._random.choice([each for each in BRACKET_SCALES if each != before])
+            self._scales[symbol] = scale
+            self._floor.change_brackets(symbol, scale)
         self._floor.plan(now_ms + BRACKETS_MS, self._rebracket)
 
     # New coins
