@@ -211,11 +211,28 @@ def test_positions_are_those_at_the_beginning_of_each_period(
             assert Fraction(row["sumOpenInterest"]) == quantity
             assert abs(Fraction(row["sumOpenInterestValue"]) - worth) <= Fraction(1, 2 * ONE)
         shares: Any = get(markets, ALL_ACCOUNTS, **whose, period=length, limit=500)
+        assert [row["timestamp"] for row in shares] == list(known)
         for row in shares:
             long = Fraction(4000 + known[row["timestamp"]], 10_000)
             assert (Fraction(row["longAccount"]), Fraction(row["shortAccount"])) == (long, 1 - long)
             ratio = long / (1 - long)
             assert abs(Fraction(row["longShortRatio"]) - ratio) <= Fraction(1, 20_000)
+
+
+@pytest.mark.parametrize("path", [OPEN_INTEREST, *SHARES], ids=lambda path: path.rpartition("/")[2])
+def test_no_row_is_older_than_can_be_asked_for(path: str) -> None:
+    markets = held(LINEAR, [(START_MS + day * DAY_MS, day) for day in range(20)])
+    today_ms = START_MS // DAY_MS * DAY_MS
+    older = [
+        Positioning("BTCUSDT", 1, 5000, 5000, 5000, "low", today_ms - day * DAY_MS)
+        for day in range(30, -1, -1)
+    ]
+    markets.by_symbol["BTCUSDT"].positions.look_back(lambda: older)
+    asked: dict[str, object] = {"symbol": "BTCUSDT", "period": "1d"}
+    rows: Any = get(markets, path, **asked, limit=500)
+    oldest_ms = (markets.now_ms // DAY_MS - 30) * DAY_MS
+    assert [row["timestamp"] for row in rows] == list(range(oldest_ms, markets.now_ms + 1, DAY_MS))
+    assert get(markets, path, **asked, startTime=rows[0]["timestamp"], limit=1) == rows[:1]
 
 
 def test_contracts_that_lived_at_different_times_are_listed_together() -> None:

@@ -13,7 +13,6 @@ from tickerplant.market.figures import nearest
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries.contract_choice import ONE_PAIR
-from tickerplant.queries.holders import holders_now
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
 from tickerplant.queries.query import Query
@@ -40,7 +39,7 @@ class LongShort(Struct, frozen=True, rename="camel"):
     timestamp: int
 
 
-def _of_symbol(share: Share) -> Callable[..., list[LongShort]]:
+def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
     """Return what answers with the shares of a symbol."""
 
     def respond(
@@ -52,51 +51,38 @@ def _of_symbol(share: Share) -> Callable[..., list[LongShort]]:
         limit: int,
     ) -> list[LongShort]:
         wanted = periods(markets, length, start_ms, end_ms, limit)
-        holders_now(market)
-        rows = market.positions.rows(wanted.length_ms, start_ms, end_ms, limit)
-        return [_row(market, share(row), row.time_ms, wanted.length_ms) for row in rows]
+        rows = wanted.positions(market)
+        return [_row(market, share(row), row.time_ms, positions=positions) for row in rows]
 
     return respond
 
 
 def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
     """Return what answers with the shares of a pair: of its contract that lives longest."""
-    respond = _of_symbol(share)
+    respond = _of_symbol(share, positions=positions)
 
     def respond_of_pair(markets: Markets, pair: str, **wanted: object) -> list[LongShort]:
-        rows = respond(markets, markets.of_pair(pair)[-1], **wanted)
-        return [_positions(row) for row in rows] if positions else rows
+        return respond(markets, markets.of_pair(pair)[-1], **wanted)
 
     return respond_of_pair
 
 
-def _row(market: Market, long: int, time_ms: int, length_ms: int) -> LongShort:
+def _row(market: Market, long: int, time_ms: int, *, positions: bool) -> LongShort:
     instrument, short = market.instrument, _WHOLE - long
     inverse = instrument.venue.inverse
+    shares = _text(long), _text(short)
+    nothing = UNSET, UNSET
+    of_accounts, of_sizes = (nothing, shares) if positions else (shares, nothing)
     return LongShort(
         symbol=UNSET if inverse else market.symbol,
         pair=instrument.pair if inverse else UNSET,
         # Where nobody is short, as if the smallest share that can be told were.
         long_short_ratio=_text(nearest(long * _WHOLE, max(short, 1))),
-        long_account=_text(long),
-        short_account=_text(short),
-        long_position=UNSET,
-        short_position=UNSET,
-        timestamp=time_ms // length_ms * length_ms,
-    )
-
-
-def _positions(row: LongShort) -> LongShort:
-    """Return a row with the names that COIN-M has for shares of positions."""
-    return LongShort(
-        symbol=row.symbol,
-        pair=row.pair,
-        long_short_ratio=row.long_short_ratio,
-        long_account=UNSET,
-        short_account=UNSET,
-        long_position=row.long_account,
-        short_position=row.short_account,
-        timestamp=row.timestamp,
+        long_account=of_accounts[0],
+        short_account=of_accounts[1],
+        long_position=of_sizes[0],
+        short_position=of_sizes[1],
+        timestamp=time_ms,
     )
 
 

@@ -126,15 +126,12 @@ def _open(wanted: Periods, contracts: Sequence[Market]) -> dict[int, tuple[int, 
     """Return open interest and its value (integers of 10^-8) by the beginning of the period."""
     sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for market in contracts:
-        holders_now(market)
         marks = _marks(wanted, market)
-        rows = market.positions.rows(wanted.length_ms, wanted.start_ms, wanted.end_ms, wanted.limit)
-        for row in rows:
-            time_ms = row.time_ms // wanted.length_ms * wanted.length_ms
-            mark = marks.get(time_ms) or _present_mark(market)
-            quantity, value = sums[time_ms]
+        for row in wanted.positions(market):
+            mark = marks.get(row.time_ms) or _present_mark(market)
+            quantity, value = sums[row.time_ms]
             worth = _worth(market.instrument, row.open_interest, mark)
-            sums[time_ms] = quantity + row.open_interest, value + worth
+            sums[row.time_ms] = quantity + row.open_interest, value + worth
     return sums
 
 

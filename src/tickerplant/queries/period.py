@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from tickerplant.events import Positioning
 from tickerplant.market.bars import DAY_MS, OPEN_TIME, Bars
 from tickerplant.market.candles import Candles
 from tickerplant.market.interval import LENGTHS_MS, open_time
+from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
+from tickerplant.queries.holders import holders_now
 from tickerplant.queries.param import END_TIME, START_TIME, Param, check_window, number, text
 
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
@@ -50,6 +53,16 @@ class Periods(Struct, frozen=True):
         end_ms = last_ms if self.end_ms is None else min(self.end_ms, last_ms)
         bars = candles.rows(self.length, self.start_ms, end_ms, self.limit)
         return bars[bars[:, OPEN_TIME] >= self.earliest_ms]
+
+    def positions(self, market: Market) -> list[Positioning]:
+        """Return who held what at the beginnings of the periods, oldest first, up to `limit`.
+
+        Raises:
+            RequestError: the source of the market does not tell.
+        """
+        holders_now(market)
+        rows = market.positions.rows(self.length_ms, self.start_ms, self.end_ms, self.limit)
+        return [row for row in rows if row.time_ms >= self.earliest_ms]
 
 
 def periods(
