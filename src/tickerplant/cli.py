@@ -151,7 +151,6 @@ def streams() -> None:
     """List the streams that can be subscribed to."""
     from tickerplant.explain.words import short_name, speeds_text
     from tickerplant.streams import CATALOGUE
-    from tickerplant.venue import VENUES
 
     rows = [
         (
