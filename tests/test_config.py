@@ -71,8 +71,8 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
         ("intensity", "0", "expected a number > 0"),
         ("symbol_count", "0", "expected a whole number >= 1"),
         ("symbol_count", "abc", "--symbol-count: 'abc' is not usable, expected a whole number"),
-        ("host", "\udcff", "host: '\\udcff' is not usable, expected an address"),
-        ("host", "a..b", "host: 'a..b' is not usable, expected an address or the name of a host"),
+        ("host", "\udcff", "--host: '\\udcff' is not usable, expected an address"),
+        ("host", "a..b", "--host: 'a..b' is not usable, expected an address or the name of a host"),
         ("routing", "loose", "--routing: 'loose' is not usable, expected one of lenient, strict"),
         ("log_format", "xml", "expected one of text, json"),
         ("limits", "perhaps", "--limits: 'perhaps' is not usable, expected one of exchange, off"),
@@ -92,7 +92,7 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
         ),
         ("limit_numbers", ("a=1", "b=x"), "--limit: 'a=1,b=x' is not usable, expected NAME=NUMBER"),
         ("symbols", ("",), "--symbols: '' is not usable, expected at least one name"),
-        ("profile", "2019", "profile: '2019' is not usable, expected one of 2026q1"),
+        ("profile", "2019", "--profile: '2019' is not usable, expected one of 2026q1, "),
     ],
 )
 def test_a_bad_value_says_which_where_and_what_was_expected(
@@ -104,15 +104,37 @@ def test_a_bad_value_says_which_where_and_what_was_expected(
     assert " | null" not in str(error.value), "a type of Python is no help"
 
 
-def test_a_bad_value_of_the_environment_is_named_as_such() -> None:
-    with pytest.raises(ConfigError, match="TICKERPLANT_SPEED: 'x'"):
-        resolve("simulate", SimulateSettings, {}, {"TICKERPLANT_SPEED": "x"})
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("speed", "x"), ("routing", "nope"), ("profile", "nope"), ("host", "a..b")],
+)
+def test_a_bad_value_says_where_it_came_from(key: str, value: str, tmp_path: Path) -> None:
+    in_table = read_file(write(tmp_path / "a.toml", f'[replay]\n{key} = "{value}"\n'))
+    at_top = read_file(write(tmp_path / "b.toml", f'{key} = "{value}"\n'))
+    in_environment = {f"TICKERPLANT_{key.upper()}": value}
+    places: tuple[tuple[str, dict[str, object], dict[str, str], dict[str, object]], ...] = (
+        (f"--{key}", {key: value}, in_environment, in_table),
+        (f"TICKERPLANT_{key.upper()}", {}, in_environment, in_table),
+        (f"{key} in [replay] of the file", {}, {}, in_table),
+        (f"{key} in the file", {}, {}, at_top),
+    )
+    for origin, flags, environment, file in places:
+        with pytest.raises(ConfigError) as error:
+            resolve("replay", ReplaySettings, flags, environment, file)
+        assert str(error.value).startswith(f"{origin}: '{value}' is not usable, expected ")
 
 
-def test_a_bad_value_of_the_file_is_named_as_such(tmp_path: Path) -> None:
-    file = read_file(write(tmp_path / "a.toml", '[replay]\nwait_for = "x"\n'))
-    with pytest.raises(ConfigError, match=r"wait_for in \[replay\] of the file: 'x'"):
-        resolve("replay", ReplaySettings, {}, {}, file)
+@pytest.mark.parametrize("value", ["5", "true", "[]", "{}"])
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("host", "an address or the name of a host"), ("profile", "one of 2026q1, ")],
+)
+def test_what_is_no_text_in_the_file_is_refused_with_words(
+    key: str, expected: str, value: str, tmp_path: Path
+) -> None:
+    file = read_file(write(tmp_path / "a.toml", f"{key} = {value}\n"))
+    with pytest.raises(ConfigError, match=f"^{key} in the file: .* expected {expected}"):
+        resolve("simulate", SimulateSettings, {}, {}, file)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from tickerplant.config.values import Parser, assignments, duration_ms, instant_ms, names
-from tickerplant.errors import ConfigError
+from tickerplant.config.values import (
+    Parser,
+    assignments,
+    duration_ms,
+    host_name,
+    instant_ms,
+    names,
+    profile_name,
+)
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.venue import COINM, USDM
 
@@ -27,18 +34,18 @@ def _setting(help_text: str, parse: Parser | None = None, option: str = "") -> M
 class ServeSettings(Struct, frozen=True, kw_only=True):
     """What every command that serves has."""
 
-    host: Annotated[str, _setting("Address to listen on; 0.0.0.0 is every interface.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[
+        str, _setting("Address to listen on; 0.0.0.0 is every interface.", host_name)
+    ] = "127.0.0.1"
     usdm_port: Annotated[Port, _setting(f"Port of {USDM.title}; 0 picks a free one.")] = (
         USDM.default_port
     )
     coinm_port: Annotated[Port, _setting(f"Port of {COINM.title}; 0 picks a free one.")] = (
         COINM.default_port
     )
-    profile: Annotated[str, _setting(f"Period of the protocol: {', '.join(PROFILES)}.")] = (
-        P2026Q1.name
-    )
+    profile: Annotated[
+        str, _setting(f"Period of the protocol: {', '.join(PROFILES)}.", profile_name)
+    ] = P2026Q1.name
     routing: Annotated[
         Literal["lenient", "strict"],
         _setting("Deliver every stream on every path, or be silent where the exchange is."),
@@ -58,14 +65,6 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _setting("The least that is logged.")
     ] = "info"
-
-    def __post_init__(self) -> None:
-        try:
-            self.host.encode("idna")
-        except UnicodeError:
-            raise ConfigError("host", self.host, "an address or the name of a host") from None
-        if self.profile not in PROFILES:
-            raise ConfigError("profile", self.profile, f"one of {', '.join(PROFILES)}")
 
 
 _WAIT_FOR = "Start the clock when this many connections have subscribed."

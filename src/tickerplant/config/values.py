@@ -1,4 +1,4 @@
-"""Values of settings as people write them: durations, moments, names, assignments."""
+"""Values of settings as people write them: hosts, profiles, durations, moments, names, assignments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,50 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TypeAlias
 
+from tickerplant.profile import PROFILES
+
 Parser: TypeAlias = Callable[[object], object]
 """Takes what the user gave; raises ValueError, with what was expected, for what it cannot read."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_HOST = "an address or the name of a host"
+_PROFILE = f"one of {', '.join(PROFILES)}"
 _NAMES = "at least one name, several separated by commas"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _EARLIEST_MS = 1_262_304_000_000
 _LATEST_MS = 4_102_444_800_000
 _LONGEST_MS = 36_525 * 86_400_000
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def host_name(text: object) -> str:
+    """Return the address or the name of a host, in a form that can be looked up.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    if not isinstance(text, str) or not _can_be_looked_up(text):
+        raise ValueError(_HOST)
+    return text
+
+
+def _can_be_looked_up(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
+def profile_name(text: object) -> str:
+    """Return the name of a profile.
+
+    Raises:
+        ValueError: no profile has the name `text`.
+    """
+    if not isinstance(text, str) or text not in PROFILES:
+        raise ValueError(_PROFILE)
+    return text
 
 
 def duration_ms(text: object) -> int:
