@@ -70,9 +70,9 @@ class Publisher:
     def feed(self, market: Market, event: Event) -> None:
         """Take in an event of a kind that the stream follows."""
         pace = self._pace
-        subject = pace.feed(market, event)
-        if subject is not None:
-            message = self._build(market, subject, self._timers.now_ms, self._args)
+        what = pace.feed(market, event)
+        if what is not None:
+            message = self._build(market, what, self._timers.now_ms, self._args)
             if message is not None:
                 self._send(_encode(message))
         elif not self._scheduled and pace.waiting:
