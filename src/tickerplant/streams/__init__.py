@@ -70,7 +70,8 @@ def find(markets: Markets, name: str) -> Reading | None:
 
     Of several readings that is the one that is about something in `markets`, else the first.
     """
-    return meant(markets, readings(markets.venue, name)) or resolve(markets.venue, name)
+    found = readings(markets.venue, name)
+    return meant(markets, found) or next(iter(found), None)
 
 
 def meant(markets: Markets, among: Iterable[Reading]) -> Reading | None:
