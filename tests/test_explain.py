@@ -12,6 +12,7 @@ from tickerplant.explain.stream_note import note_stream
 from tickerplant.explain.subject import read_subject, venue_of_name
 from tickerplant.explain.text import lines_of, table
 from tickerplant.explain.words import weight_range, weight_text
+from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.session_methods import SESSION_METHODS
@@ -148,6 +149,16 @@ def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> Non
 def test_a_pair_is_told_from_a_symbol_by_its_form(name: str, event: str, array: bool) -> None:
     note = note_stream(name, venue_of_name(name), P2026Q1)
     assert (note.events, note.array, note.silent) == ([event], array, None)
+
+
+@pytest.mark.parametrize("contract_type", CONTRACT_TYPES)
+@pytest.mark.parametrize(("pair", "venue"), [("btcusd", COINM), ("btcusdt", USDM)])
+def test_the_venue_of_a_continuous_contract_is_that_of_its_pair(
+    pair: str, venue: Venue, contract_type: str
+) -> None:
+    name = f"{pair}_{contract_type.lower()}@continuousKline_1m"
+    assert venue_of_name(name) is venue
+    assert note_stream(name, venue, P2026Q1).events == ["continuous_kline"]
 
 
 def test_a_pair_is_no_symbol() -> None:

@@ -21,6 +21,9 @@ PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 """The delivery date the exchange gives to contracts that have none."""
 
 TRADIFI_PERPETUAL = "TRADIFI_PERPETUAL"
+CONTRACT_TYPES = ("PERPETUAL", TRADIFI_PERPETUAL, "CURRENT_QUARTER", "NEXT_QUARTER")
+COMPOSITE = "INDEX"
+"""The underlying type of a contract on an index that is made of several assets."""
 
 RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
@@ -161,6 +164,11 @@ class Instrument(Struct, frozen=True, kw_only=True):
     def perpetual(self) -> bool:
         """Whether the contract never expires and therefore pays funding."""
         return self.delivery_date_ms == PERPETUAL_DELIVERY_MS
+
+    @property
+    def composite(self) -> bool:
+        """Whether what is traded is an index that is made of several assets."""
+        return self.underlying_type == COMPOSITE
 
     @property
     def tradfi(self) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from tickerplant.events import AssetIndex
 from tickerplant.hub import UNKNOWN_SYMBOL
-from tickerplant.instrument import Instrument, Scale
+from tickerplant.instrument import COMPOSITE, Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import Profile
 from tickerplant.streams.pattern import Args
@@ -79,5 +79,5 @@ def _contract(args: Args) -> Instrument:
         min_quantity=1,
         max_quantity=_ONE,
         max_market_quantity=_ONE,
-        underlying_type="INDEX",
+        underlying_type=COMPOSITE,
     )

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tickerplant.errors import TickerplantError
 from tickerplant.explain.pretence import is_inverse
+from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.protocol.api_request import VERSION_PREFIX
 from tickerplant.protocol.session_methods import SESSION_METHODS
 from tickerplant.protocol.target import ApiTarget, StreamTarget, parse_target
@@ -20,7 +21,7 @@ from tickerplant.venue import COINM, USDM, VENUES, Venue
 SCHEMES = ("ws", "wss", "http", "https")
 _HOSTS = {"dstream": COINM, "dapi": COINM, "fstream": USDM, "fapi": USDM}
 """Words of the exchange's host names, and the venue that they stand for."""
-_CONTRACT_TYPE = re.compile(r"_(perpetual|current_quarter|next_quarter)$")
+_CONTRACT_TYPE = re.compile(rf"_({'|'.join(CONTRACT_TYPES).lower()})$")
 """What stands after the pair in names of continuous contracts."""
 
 

@@ -15,9 +15,6 @@ from tickerplant.queries.selection import rows
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
 
-COMPOSITE = "INDEX"
-"""Type of the underlying of a contract on a composite index."""
-
 
 class Constituent(Struct, frozen=True):
     """One spot market."""
@@ -61,7 +58,7 @@ def constituents(markets: Markets, market: Market) -> Constituents:
         RequestError: -1121, the index is one of assets (`indexInfo` tells them) and not of spot
             markets; or the source of the market does not tell.
     """
-    if market.instrument.underlying_type == COMPOSITE:
+    if market.instrument.composite:
         raise refusal.invalid_symbol()
     return _constituents(markets, market, market.symbol)
 
@@ -109,7 +106,7 @@ def index_info(markets: Markets, market: Market | None) -> list[IndexInfo]:
 
 
 def _index_info(market: Market) -> IndexInfo:
-    if market.instrument.underlying_type != COMPOSITE:
+    if not market.instrument.composite:
         raise refusal.invalid_symbol()
     index = market.composite
     if index is None:

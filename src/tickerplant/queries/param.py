@@ -13,6 +13,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
+from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.market.interval import INTERVALS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
@@ -203,8 +204,6 @@ def interval(_markets: Markets, name: str, value: object) -> str:
         raise refusal.invalid_interval()
     return wanted
 
-
-CONTRACT_TYPES = ("PERPETUAL", "TRADIFI_PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER")
 
 ONE_SYMBOL = Param("symbol", "market", market, "The symbol.", required=True)
 ANY_SYMBOL = Param("symbol", "market", market, "The symbol; every symbol if left out.")

@@ -9,6 +9,8 @@ from random import Random
 
 from msgspec import Struct
 
+from tickerplant.instrument import COMPOSITE
+
 BORN_MS = 1_569_398_400_000
 """When the first contracts were listed (2019-09-25)."""
 DAY_MS = 86_400_000
@@ -108,7 +110,7 @@ TRADFI = (
 
 INDEX = Coin(
     *("DEFI", 812.4, "0.1", 1, "0.001", 0.036, 0.95, 0.4, 160, 5_000, 5, "Index", 340),
-    underlying_type="INDEX",
+    underlying_type=COMPOSITE,
 )
 """A composite index, which is traded like a coin."""
 INDEX_SHARES = (("AAVE", 0.26), ("LINK", 0.24), ("UNI", 0.22), ("AVAX", 0.18), ("NEAR", 0.10))

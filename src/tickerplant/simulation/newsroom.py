@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
-from tickerplant.instrument import Instrument
+from tickerplant.instrument import COMPOSITE, Instrument
 from tickerplant.simulation.agenda import Agenda
 from tickerplant.simulation.coins import coin_named
 from tickerplant.simulation.crowd import Crowd
@@ -38,7 +38,7 @@ class Newsroom:
         if desk is not None:
             return desk
         coin = coin_named(name)
-        composite = coin.underlying_type == "INDEX"
+        composite = coin.underlying_type == COMPOSITE
         sector = self._sector(MARKET if composite else coin.underlying_type)
         value = CoinValue(coin.price, coin.daily_volatility, coin.beta)
         desk = CoinDesk(name, value, sector, self._seed)

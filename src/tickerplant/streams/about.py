@@ -69,7 +69,7 @@ def inverse(find: Find) -> Find:
 def one_composite(markets: Markets, args: Args) -> Sequence[Market]:
     """Return the market of the symbol, if it is a contract on an index of several assets."""
     found = one_symbol(markets, args)
-    return [market for market in found if market.instrument.underlying_type == "INDEX"]
+    return [market for market in found if market.instrument.composite]
 
 
 def every_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:

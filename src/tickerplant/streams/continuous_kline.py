@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from tickerplant.events import AggregateTrade, BarClosed, Event, Trade
-from tickerplant.instrument import TRADIFI_PERPETUAL
+from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.market.market import Market
 from tickerplant.streams.about import one_contract_anywhere
 from tickerplant.streams.kline import ANY_INTERVAL, Candle, candle
@@ -14,8 +14,7 @@ from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
 
-_TYPES = ("PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER", TRADIFI_PERPETUAL)
-_ANY_TYPE = f"<contractType:{'|'.join(_TYPES).lower()}>"
+_ANY_TYPE = f"<contractType:{'|'.join(CONTRACT_TYPES).lower()}>"
 
 
 class ContinuousKlineMessage(Payload, frozen=True, kw_only=True, tag="continuous_kline"):
