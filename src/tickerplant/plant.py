@@ -20,7 +20,6 @@ from tickerplant.events import (
     DepthUpdate,
     Event,
     InsuranceFund,
-    MarkPrice,
     Trade,
 )
 from tickerplant.hub import Hub
@@ -41,9 +40,8 @@ _KINDS = {
     "aggTrade": AggregateTrade,
     "bookTicker": BookTicker,
     "depthUpdate": DepthUpdate,
-    "markPriceUpdate": MarkPrice,
 }
-"""The events that messages of a source are decoded to."""
+"""The events that messages of a source are decoded to, of those that could else be derived."""
 
 
 class Plant:

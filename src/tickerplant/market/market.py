@@ -17,7 +17,6 @@ from tickerplant.events import (
     BarClosed,
     BookSnapshot,
     BookTicker,
-    Bracket,
     CompositeIndex,
     ContractChanged,
     Delivered,
@@ -49,7 +48,7 @@ from tickerplant.market.timers import AGGREGATE_RANK, Timers
 from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import Profile
 
-WHOLE = frozenset({Trade, DepthUpdate, BookTicker, MarkPrice})
+WHOLE = frozenset({Trade, DepthUpdate, BookTicker})
 """What a source delivers, of what could else be derived, if it knows the whole market."""
 
 
@@ -116,7 +115,6 @@ class Market:
         self.indices = PriceBars(timers.now_ms)
         self.premiums = PriceBars(timers.now_ms)
         self.retail = RetailBook()
-        self.brackets: tuple[Bracket, ...] = ()
         self.basket: IndexBasket | None = None
         self.composite: CompositeIndex | None = None
         self.positions = Positions()
@@ -406,7 +404,6 @@ class Market:
 
     def _change(self, change: ContractChanged) -> None:
         self.instrument = change.instrument
-        self.brackets = change.brackets or self.brackets
         self._tell(self, change)
 
     def _pass_on(self, event: Event) -> None:
