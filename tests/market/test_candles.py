@@ -158,6 +158,41 @@ def test_a_candle_ends_once_on_its_boundary_and_equals_its_trades(
             assert ended is None, "no candle of this interval ends here"
 
 
+@given(tapes(), st.sampled_from(INTERVALS), st.sets(st.integers(0, 40)))
+def test_what_was_asked_before_changes_no_candle(
+    tape: list[Trade], interval: str, asked: set[int]
+) -> None:
+    minutes = Minutes(BTCUSDT.turnover, START_MS)
+    candles = Candles(minutes)
+    for number, each in enumerate(tape):
+        minute_ms = each.trade_time_ms // MINUTE_MS * MINUTE_MS
+        minutes.roll(minute_ms)
+        fresh = Candles(minutes)
+        assert candles.ended(interval, minute_ms) == fresh.ended(interval, minute_ms)
+        add(minutes, each)
+        if number in asked:
+            assert candles.running(interval) == fresh.running(interval)
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_a_candle_that_is_asked_for_every_minute_equals_a_fresh_one(interval: str) -> None:
+    now_ms = (START_MS // DAY_MS + 1) * DAY_MS - 40 * MINUTE_MS
+    history = History(now_ms)
+    minutes = Minutes(BTCUSDT.turnover, now_ms)
+    minutes.load(history.day)
+    candles = Candles(minutes)
+    candles.load(history)
+    for number in range(80):
+        minute_ms = now_ms + number * MINUTE_MS
+        minutes.roll(minute_ms)
+        fresh = Candles(minutes)
+        fresh.load(history)
+        assert candles.ended(interval, minute_ms) == fresh.ended(interval, minute_ms)
+        if number % 7 < 4:
+            add(minutes, trade(10**6 + number, minute_ms, 300 - number % 11, 2))
+        assert candles.running(interval) == fresh.running(interval)
+
+
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_a_past_continues_without_a_seam(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345

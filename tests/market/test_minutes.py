@@ -86,9 +86,11 @@ def test_closed_minutes_equal_a_recount_and_have_no_holes(tape: list[Trade]) -> 
     play(minutes, tape)
     if not tape:
         assert len(minutes.closed) == len(minutes.running) == 0, "nothing before the first trade"
+        assert minutes.running_bar is None
         return
     end_ms = tape[-1].trade_time_ms // MINUTE_MS * MINUTE_MS
     rows = [*minutes.closed.tolist(), *minutes.running.tolist()]
+    assert minutes.running_bar == rows[-1]
     expected = naive_minutes(BTCUSDT, tape, end_ms + MINUTE_MS)
     if len(minutes.hours):  # a tape of more than a week: the oldest minutes are hours now
         assert len(rows) > KEPT_MINUTES - 60, "at most an hour's minutes are folded at once"

@@ -44,6 +44,8 @@ COLUMNS = (
 
 Bars: TypeAlias = NDArray[np.int64]
 """Closed bars, one a row, columns as in `COLUMNS`."""
+Bar: TypeAlias = list[int]
+"""One bar by itself, in the order of `COLUMNS`."""
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -81,6 +83,34 @@ def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
     merged[:, FIRST_TRADE_ID] = bars[starts, FIRST_TRADE_ID]
     merged[:, LAST_TRADE_ID] = bars[ends, LAST_TRADE_ID]
     return merged
+
+
+def join(opened_ms: int, bar: Bar | None, later: Bar) -> Bar:
+    """Merge two neighbouring bars as `combine` does.
+
+    Args:
+        opened_ms: The open time of the longer bar that both are parts of.
+        bar: The one before `later`, None if there is none.
+        later: The one after it.
+    """
+    if bar is None or (later[COUNT] and not bar[COUNT]):
+        return [opened_ms, *later[OPEN:]]
+    if bar[COUNT] and not later[COUNT]:
+        return [opened_ms, *bar[OPEN:]]
+    return [
+        opened_ms,
+        bar[OPEN],
+        max(bar[HIGH], later[HIGH]),
+        min(bar[LOW], later[LOW]),
+        later[CLOSE],
+        bar[VOLUME] + later[VOLUME],
+        bar[TURNOVER] + later[TURNOVER],
+        bar[COUNT] + later[COUNT],
+        bar[TAKER_BUY_VOLUME] + later[TAKER_BUY_VOLUME],
+        bar[TAKER_BUY_TURNOVER] + later[TAKER_BUY_TURNOVER],
+        bar[FIRST_TRADE_ID],
+        later[LAST_TRADE_ID],
+    ]
 
 
 def empty_bars(first_open_ms: int, count: int, price: int) -> Bars:

@@ -9,7 +9,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tickerplant.market.bars import DAY_MS, HOUR_MS, NO_BARS, OPEN_TIME, Bars, combine
+from tickerplant.market.bars import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    NO_BARS,
+    OPEN_TIME,
+    Bar,
+    Bars,
+    combine,
+    join,
+)
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time, open_times
 from tickerplant.market.past import PastBars
 
@@ -34,6 +44,11 @@ class LiveMinutes(Protocol):
         """The present minute as one row, or no row."""
         ...
 
+    @property
+    def running_bar(self) -> Bar | None:
+        """The present minute, or None."""
+        ...
+
 
 class Candles:
     """Rows of any interval over a market's live minutes and its past."""
@@ -43,9 +58,11 @@ class Candles:
         self._past: PastBars | None = None
         self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
         """What lies before the kept minutes in the candle of an interval that is open now."""
-        self._before: dict[str, Bars] = {}
-        """The candle of an interval that is open now, up to the present minute."""
-        self._before_ms = 0
+        self._before: dict[str, tuple[int, int, Bar | None]] = {}
+        """The candle of an interval when it was last asked for while it ran.
+
+        Its open time, the minute that ran then, and what lies before that minute in it.
+        """
 
     def load(self, past: PastBars) -> None:
         """Look back on `past`, which ends where the minutes begin."""
@@ -122,31 +139,36 @@ class Candles:
         self._earlier_parts[interval] = (opened_ms, end_ms, earlier)
         return earlier
 
-    def running(self, interval: str) -> list[int] | None:
+    def _part(self, interval: str, opened_ms: int, end_ms: int) -> Bar | None:
+        """As `_whole`, from what is known of the candle up to `end_ms` or the minute before."""
+        known = self._before.get(interval)
+        if known is None or known[0] != opened_ms:
+            known = (opened_ms, opened_ms, None)
+        _, known_ms, before = known
+        if known_ms == end_ms:
+            return before
+        closed = self._minutes.closed
+        if known_ms == end_ms - MINUTE_MS and len(closed) and closed[-1, OPEN_TIME] == known_ms:
+            return join(opened_ms, before, closed[-1].tolist())
+        whole: list[Bar] = self._whole(interval, opened_ms, end_ms).tolist()
+        return whole[0] if whole else None
+
+    def running(self, interval: str) -> Bar | None:
         """Return the candle of `interval` that is open now, None before the first trade."""
-        now = self._minutes.running
-        if not len(now):
+        now = self._minutes.running_bar
+        if now is None:
             return None
         minute_ms = self._minutes.open_time_ms
-        if self._before_ms != minute_ms:
-            self._before_ms = minute_ms
-            self._before.clear()
-        before = self._before.get(interval)
-        if before is None:
-            before = self._whole(interval, open_time(interval, minute_ms), minute_ms)
-            self._before[interval] = before
-        row: list[int] = _candles(interval, before, now)[0].tolist()
-        return row
+        opened_ms = open_time(interval, minute_ms)
+        before = self._part(interval, opened_ms, minute_ms)
+        self._before[interval] = (opened_ms, minute_ms, before)
+        return join(opened_ms, before, now)
 
-    def ended(self, interval: str, boundary_ms: int) -> list[int] | None:
+    def ended(self, interval: str, boundary_ms: int) -> Bar | None:
         """Return the candle of `interval` that ended exactly at `boundary_ms`, if one did."""
         if open_time(interval, boundary_ms) != boundary_ms:
             return None
-        candle = self._whole(interval, open_time(interval, boundary_ms - 1), boundary_ms)
-        if not len(candle):
-            return None
-        row: list[int] = candle[0].tolist()
-        return row
+        return self._part(interval, open_time(interval, boundary_ms - 1), boundary_ms)
 
 
 def close_time(interval: str, opened_ms: int) -> int:

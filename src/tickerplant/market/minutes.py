@@ -26,6 +26,7 @@ from tickerplant.market.bars import (
     OPEN_TIME,
     TURNOVER,
     VOLUME,
+    Bar,
     Bars,
 )
 from tickerplant.market.closed_minutes import ClosedMinutes
@@ -141,33 +142,12 @@ class Minutes:
         if minute_ms <= self.open_time_ms:
             return False
         if self._last_price != _NEVER:
-            self._closed.append(self._running_row())
+            self._closed.append(self.running)
             self._closed.fill(minute_ms, self._last_price)
         before = self._window_count + self._count
         self._begin(minute_ms)
         self._sum_window()
         return self._window_count < before
-
-    def _running_row(self) -> Bars:
-        return np.array(
-            [
-                [
-                    self.open_time_ms,
-                    self._open,
-                    self._high,
-                    self._low,
-                    self._last_price,
-                    self._volume,
-                    self._value,
-                    self._count,
-                    self._buy_volume,
-                    self._buy_value,
-                    self._first_id,
-                    self._last_id,
-                ]
-            ],
-            dtype=np.int64,
-        )
 
     @property
     def closed(self) -> Bars:
@@ -182,7 +162,28 @@ class Minutes:
     @property
     def running(self) -> Bars:
         """The present minute as one row; no row before the first trade of all."""
-        return NO_BARS if self._last_price == _NEVER else self._running_row()
+        bar = self.running_bar
+        return NO_BARS if bar is None else np.array([bar], dtype=np.int64)
+
+    @property
+    def running_bar(self) -> Bar | None:
+        """The present minute; None before the first trade of all."""
+        if self._last_price == _NEVER:
+            return None
+        return [
+            self.open_time_ms,
+            self._open,
+            self._high,
+            self._low,
+            self._last_price,
+            self._volume,
+            self._value,
+            self._count,
+            self._buy_volume,
+            self._buy_value,
+            self._first_id,
+            self._last_id,
+        ]
 
     @property
     def window_open_ms(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bars
+from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bar, Bars
 from tickerplant.market.candles import Candles
 from tickerplant.market.closed_minutes import ClosedMinutes
 from tickerplant.market.past import PastBars
@@ -41,7 +41,17 @@ class PriceMinutes:
     @property
     def running(self) -> Bars:
         """The present minute as one row; no row before the first price of all."""
-        return NO_BARS if self._last is None else self._row(self._last)
+        bar = self.running_bar
+        return NO_BARS if bar is None else np.array([bar], dtype=np.int64)
+
+    @property
+    def running_bar(self) -> Bar | None:
+        """The present minute; None before the first price of all."""
+        if self._last is None:
+            return None
+        prices = (self._open, self._high, self._low, self._last)
+        count, first_ms, last_ms = self._count, self._first_ms, self._last_ms
+        return [self.open_time_ms, *prices, 0, 0, count, 0, 0, first_ms, last_ms]
 
     def add(self, price: int, time_ms: int) -> None:
         """Count one data point of the present minute."""
@@ -63,18 +73,12 @@ class PriceMinutes:
             return
         last = self._last
         if last is not None:
-            self._closed.append(self._row(last))
+            self._closed.append(self.running)
             self._closed.fill(minute_ms, last)
             self._open = self._high = self._low = last
         self.open_time_ms = minute_ms
         self._count = 0
         self._first_ms = self._last_ms = -1
-
-    def _row(self, close: int) -> Bars:
-        prices = (self._open, self._high, self._low, close)
-        count, first_ms, last_ms = self._count, self._first_ms, self._last_ms
-        row = (self.open_time_ms, *prices, 0, 0, count, 0, 0, first_ms, last_ms)
-        return np.array([row], dtype=np.int64)
 
 
 class PriceBars:
