@@ -60,7 +60,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_program_alone_prints_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys=capsys)
     assert (status, out) == (2, "")
-    for command in (*COMMANDS, "streams", "queries", "explain"):
+    for command in (*COMMANDS, "streams", "queries"):
         assert f"\n  {command} " in err
 
 
@@ -119,7 +119,12 @@ def test_the_reference_tables_are_printed(
         (("explain", "wss://fstream.binance.com:x/ws"), "is no URL: Port could not be cast"),
         (("explain", "wss://fstream.binance.com/nothing"), "Nothing is served at /nothing"),
         (("explain", "wss://fstream.binance.com/" + "w" * 8000), "at most 8000 are allowed"),
-        (("explain", "btcusdt@trade", "--profile", "2019"), "'2019' is not one of"),
+        (
+            ("explain", "btcusdt@trade", "--profile", "2019"),
+            "--profile: '2019' is not usable, expected one of",
+        ),
+        (("explain", "btcusdt@trade", "--routing", "no"), "--routing: 'no' is not usable"),
+        (("explain", "btcusdt@trade", "--config", "no.toml"), "--config: 'no.toml'"),
     ],
 )
 def test_what_the_user_gets_wrong_ends_with_a_line_and_status_2(
@@ -240,6 +245,83 @@ def test_what_a_url_carries_is_explained_to_programs(capsys: pytest.CaptureFixtu
     (stream,) = explanation["addresses"][0]["streams"]
     assert stream["silent"] == "wrong route: delivered under /market only"
     assert explanation["connections"][0]["route"] == "market"
+
+
+FILE = """
+profile = "current"
+routing = "strict"
+speed = 0
+seed = 7
+exit_at_end = true
+[limit]
+lifetime_ms = 5
+[simulate]
+profile = "2026q1"
+symbols = "BTCUSDT"
+[replay]
+routing = "lenient"
+"""
+"""Settings of every command, of which two are of all of them."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "more", "expected"),
+    [
+        ((), {}, "", ("current", "strict")),
+        ((), {}, '[explain]\nprofile = "2026q2"\n', ("2026q2", "strict")),
+        ((), {"TICKERPLANT_PROFILE": "2026q2"}, "", ("2026q2", "strict")),
+        ((), {"TICKERPLANT_ROUTING": "lenient"}, "", ("current", "lenient")),
+        ((), {"TICKERPLANT_SPEED": "x"}, "", ("current", "strict")),
+        (("--profile", "2026q1"), {"TICKERPLANT_PROFILE": "2026q2"}, "", ("2026q1", "strict")),
+        (("--routing", "lenient"), {"TICKERPLANT_ROUTING": "strict"}, "", ("current", "lenient")),
+    ],
+)
+@pytest.mark.parametrize("named_by", ["option", "environment"])
+def test_what_is_explained_is_what_would_be_served_with_the_same_settings(
+    named_by: str,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    more: str,
+    expected: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(FILE + more, encoding="utf-8")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if named_by == "option":
+        arguments = (*arguments, "--config", str(path))
+    else:
+        monkeypatch.setenv("TICKERPLANT_CONFIG", str(path))
+    status, out, err = run("explain", "/ws/btcusdt@trade", "--json", *arguments, capsys=capsys)
+    assert status == 0, err
+    explanation = json.loads(out)
+    assert (explanation["profile"], explanation["routing"]) == expected
+
+
+@pytest.mark.parametrize("command", [("explain", "btcusdt@trade"), ("simulate",)])
+@pytest.mark.parametrize("key", ["profile", "routing"])
+def test_what_cannot_be_used_is_named_after_where_it_came_from(
+    key: str,
+    command: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(f'{key} = "nope"\n', encoding="utf-8")
+    refused = ": 'nope' is not usable, expected one of "
+    in_file = run(*command, "--config", str(path), capsys=capsys)
+    monkeypatch.setenv(f"TICKERPLANT_{key.upper()}", "nope")
+    in_environment = run(*command, "--config", str(path), capsys=capsys)
+    as_option = run(*command, f"--{key}", "nope", capsys=capsys)
+    assert [status for status, _, _ in (in_file, in_environment, as_option)] == [2, 2, 2]
+    origins = (f"{key} in the file", f"TICKERPLANT_{key.upper()}", f"--{key}")
+    for (_, _, err), origin in zip((in_file, in_environment, as_option), origins, strict=True):
+        assert err.startswith(f"tickerplant: {origin}{refused}")
+        assert err.count("\n") == 1
 
 
 def test_limits_that_are_off_are_said_to_be() -> None:

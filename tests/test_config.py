@@ -142,6 +142,7 @@ def test_what_is_no_text_in_the_file_is_refused_with_words(
     [
         ("sped = 1", "'sped' is not usable, expected a setting: "),
         ("[replay]\nseed = 1", r"[replay] in "),
+        ("[explain]\nspeed = 1", r"[explain] in "),
         ("[relay]\nspeed = 1", "'relay' is not usable"),
         ("speed = ", "expected a TOML file"),
     ],

@@ -272,7 +272,10 @@ def settings_page() -> str:
         "Options beat the environment, which beats the file named by `--config` "
         "(or `TICKERPLANT_CONFIG`), which beats the defaults.",
         "In the file, TOML, a key at the top holds for every command that has the setting; "
-        "a key in a table named after the command, such as `[replay]`, wins.",
+        "a key in a table named after the command, such as `[replay]`, "
+        "holds for that command alone and wins.\n"
+        "A command passes over what it does not have, so one file serves all of them; "
+        "a key that no command has is refused.",
         *parts,
     )
 

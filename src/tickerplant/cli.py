@@ -18,12 +18,14 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 import click
+import msgspec
+from msgspec import Struct
 
 from tickerplant.config.resolve import SettingsT, read_file, resolve
-from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
-from tickerplant.config.settings import ReplaySettings, ServeSettings, SimulateSettings
+from tickerplant.config.setting import Setting, settings_of
+from tickerplant.config.settings import ProtocolSettings, ReplaySettings, SimulateSettings
 from tickerplant.errors import TickerplantError
-from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.profile import PROFILES
 from tickerplant.venue import VENUES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -86,7 +88,7 @@ def commands(context: click.Context) -> None:
         context.exit(USAGE_ERROR)
 
 
-def settings_options(kind: type[ServeSettings]) -> Callable[[Command], Command]:
+def settings_options(kind: type[Struct]) -> Callable[[Command], Command]:
     """Return a decorator that adds an option for every setting of `kind`, and `--config`."""
 
     def decorate(command: Command) -> Command:
@@ -190,20 +192,7 @@ def queries() -> None:
 
 @commands.command()
 @click.argument("given", metavar="URL-OR-STREAM...", nargs=-1, required=True)
-@click.option(
-    "--profile",
-    type=click.Choice(list(PROFILES)),
-    default=P2026Q1.name,
-    envvar=f"{ENVIRONMENT_PREFIX}PROFILE",
-    help=f"Period of the protocol [{P2026Q1.name}].",
-)
-@click.option(
-    "--routing",
-    type=click.Choice(["lenient", "strict"]),
-    default="lenient",
-    envvar=f"{ENVIRONMENT_PREFIX}ROUTING",
-    help="Whether a stream on the wrong path is delivered or silent [lenient].",
-)
+@settings_options(ProtocolSettings)
 @click.option(
     "--venue",
     type=click.Choice([venue.name for venue in VENUES]),
@@ -211,7 +200,11 @@ def queries() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(
-    given: tuple[str, ...], profile: str, routing: str, venue: str | None, as_json: bool
+    given: tuple[str, ...],
+    config: str | None,
+    venue: str | None,
+    as_json: bool,
+    **flags: object,
 ) -> None:
     """Tell what URLs, streams and questions would do, without a market.
 
@@ -219,13 +212,14 @@ def explain(
     route, and what stays silent and why.  Stream names: the same, and the connections they need.
     A REST URL or path, or a method of the WebSocket API: what it weighs and takes.
     """
-    import msgspec
-
+    settings = _settings("explain", ProtocolSettings, config, flags)
     from tickerplant.explain.explanation import explain as explained
     from tickerplant.explain.text import lines_of
 
     chosen = next((each for each in VENUES if each.name == venue), None)
-    found = explained(given, PROFILES[profile], strict=routing == "strict", venue=chosen)
+    found = explained(
+        given, PROFILES[settings.profile], strict=settings.routing == "strict", venue=chosen
+    )
     if as_json:
         # As bytes: JSON is UTF-8 whatever the terminal is.
         click.echo(msgspec.json.format(msgspec.json.encode(found)))

@@ -6,11 +6,13 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from tickerplant.config.setting import settings_of
-from tickerplant.config.settings import COMMANDS, ServeSettings
+from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import ConfigError
 
-SettingsT = TypeVar("SettingsT", bound=ServeSettings)
+SettingsT = TypeVar("SettingsT", bound=Struct)
 
 
 def read_file(path: str) -> dict[str, object]:

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct, structs
 
-from tickerplant.config.settings import ServeSettings
 from tickerplant.config.values import Parser, assignments, names
 from tickerplant.errors import ConfigError
 
@@ -87,7 +86,7 @@ class Setting(Struct, frozen=True):
         return f"{_PLAIN_WORDS.get(kind, kind)} {rest}".rstrip()
 
 
-def settings_of(kind: type[ServeSettings]) -> Iterator[Setting]:
+def settings_of(kind: type[Struct]) -> Iterator[Setting]:
     """Yield the settings of a command in the order they are declared."""
     hints = get_type_hints(kind, include_extras=True)
     for field in structs.fields(kind):

@@ -31,7 +31,19 @@ def _setting(help_text: str, parse: Parser | None = None, option: str = "") -> M
     return Meta(description=help_text, extra={"parse": parse, "option": option})
 
 
-class ServeSettings(Struct, frozen=True, kw_only=True):
+class ProtocolSettings(Struct, frozen=True, kw_only=True):
+    """What every command has that speaks the protocol, or explains it."""
+
+    profile: Annotated[
+        str, _setting(f"Period of the protocol: {', '.join(PROFILES)}.", profile_name)
+    ] = P2026Q1.name
+    routing: Annotated[
+        Literal["lenient", "strict"],
+        _setting("Deliver every stream on every path, or be silent where the exchange is."),
+    ] = "lenient"
+
+
+class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
     """What every command that serves has."""
 
     host: Annotated[
@@ -43,13 +55,6 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     coinm_port: Annotated[Port, _setting(f"Port of {COINM.title}; 0 picks a free one.")] = (
         COINM.default_port
     )
-    profile: Annotated[
-        str, _setting(f"Period of the protocol: {', '.join(PROFILES)}.", profile_name)
-    ] = P2026Q1.name
-    routing: Annotated[
-        Literal["lenient", "strict"],
-        _setting("Deliver every stream on every path, or be silent where the exchange is."),
-    ] = "lenient"
     speed: Annotated[Speed, _setting("Market seconds per second; 0 is as fast as it goes.")] = 1.0
     limits: Annotated[
         Literal["exchange", "off"],
@@ -100,8 +105,9 @@ class ReplaySettings(ServeSettings, frozen=True, kw_only=True):
     exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
 
 
-COMMANDS: dict[str, type[ServeSettings]] = {
+COMMANDS: dict[str, type[Struct]] = {
     "simulate": SimulateSettings,
     "replay": ReplaySettings,
+    "explain": ProtocolSettings,
 }
 """The commands that have settings, by name."""
