@@ -254,7 +254,7 @@ class AssetIndex(Struct, frozen=True, gc=False):
 class InsuranceFund(Struct, frozen=True):
     """One insurance fund of USDⓈ-M: the contracts that share it, and what is in it.
 
-    `symbol` is the first of the contracts and names the fund.
+    `symbol` names the fund; its contracts come and go.
     """
 
     symbol: str

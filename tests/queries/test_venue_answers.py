@@ -46,8 +46,8 @@ def test_a_fund_has_what_was_told_last_and_answers_for_every_contract_of_it(
     last: dict[str, InsuranceFund] = {}
     for number, (fund, amounts) in enumerate(told):
         if members[fund]:
-            first, held = members[fund][0], tuple(amounts.items())
-            last[fund] = InsuranceFund(first, members[fund], held, START_MS + number)
+            held = tuple(amounts.items())
+            last[fund] = InsuranceFund(fund, members[fund], held, START_MS + number)
             plant.publish(last[fund])
     markets = plant.venues["usdm"]
     rows: Any = get(markets, "/v1/insuranceBalance")

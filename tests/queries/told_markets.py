@@ -137,8 +137,8 @@ def _of_venues() -> Iterator[Event]:
             START_MS,
         )
     balances = (("USDT", 79_393_057_931_584_800), ("BTC", 6_173_143_554))
-    yield InsuranceFund("BTCUSDT", ("BTCUSDT", "ETHUSDT"), balances, START_MS)
-    yield InsuranceFund("DEFIUSDT", ("DEFIUSDT",), (("USDT", 5_166_686 * ONE),), START_MS)
+    yield InsuranceFund("major", ("BTCUSDT", "ETHUSDT"), balances, START_MS)
+    yield InsuranceFund("other", ("DEFIUSDT",), (("USDT", 5_166_686 * ONE),), START_MS)
     for quarter, price in ((2, 6_102_150_000_000), (1, 6_402_150_000_000)):
         delivered_ms = START_MS - quarter * 90 * 24 * HOUR_MS
         symbol = f"BTCUSDT_Q{quarter}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stage import open_plant
+
 from tickerplant.events import InsuranceFund, Liquidation
 from tickerplant.plant import Plant
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -20,17 +22,17 @@ def forced(symbol: str, side: str, quantity: int, price: int, average: int) -> L
 
 
 def balances(funds: InsuranceFunds) -> dict[str, int]:
-    """Each fund's USDT, by its first contract."""
+    """Each fund's USDT, by its name."""
     return {each.symbol: dict(each.balances)["USDT"] for each in funds.at(LISTED.values(), 0)}
 
 
 def test_every_contract_of_usdm_has_one_fund() -> None:
     told = InsuranceFunds().at(LISTED.values(), START_MS)
-    assert [fund.symbol for fund in told] == ["BTCUSDT", "ADAUSDT", "XAUUSDT"]
+    assert [fund.symbol for fund in told] == ["major", "other", "tradfi"]
+    assert [fund.symbols[0] for fund in told] == ["BTCUSDT", "ADAUSDT", "XAUUSDT"]
     shared = [symbol for fund in told for symbol in fund.symbols]
     assert len(shared) == len(set(shared))
     assert set(shared) == {symbol for symbol in LISTED if "USDT" in symbol}
-    assert all(fund.symbol == fund.symbols[0] for fund in told)
 
 
 def test_a_fund_has_what_a_forced_order_got_better_than_bankruptcy() -> None:
@@ -43,7 +45,17 @@ def test_a_fund_has_what_a_forced_order_got_better_than_bankruptcy() -> None:
     funds.take_in(forced("BTCUSD_PERP", "SELL", 5, 650_000, 650_900), LISTED["BTCUSD_PERP"])
     after = balances(funds)
     gained = {symbol: after[symbol] - before[symbol] for symbol in after}
-    assert gained == {"BTCUSDT": 7_150_000, "ADAUSDT": 0, "XAUUSDT": 0}, "0.0715 USDT"
+    assert gained == {"major": 7_150_000, "other": 0, "tradfi": 0}, "0.0715 USDT"
+
+
+def test_a_fund_is_the_same_when_other_contracts_share_it() -> None:
+    plant = open_plant(LISTED.values(), start_ms=START_MS)
+    funds, markets = InsuranceFunds(), plant.venues["usdm"]
+    for share in (("BTCUSDT", "ETHUSDT"), ("ETHUSDT", "XRPUSDT")):
+        for told in funds.at([LISTED[symbol] for symbol in share], START_MS):
+            plant.publish(told)
+    (fund,) = markets.insurance_funds.values()
+    assert fund.symbols == ("ETHUSDT", "XRPUSDT")
 
 
 def test_funds_are_told_every_five_minutes_and_grow_with_forced_orders() -> None:

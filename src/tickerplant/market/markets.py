@@ -28,7 +28,7 @@ class Markets:
         self.asset_indices: dict[str, AssetIndex] = {}
         """The latest index of each margin asset, by symbol."""
         self.insurance_funds: dict[str, InsuranceFund] = {}
-        """The insurance funds, each by its first contract."""
+        """The insurance funds by their names."""
         self.deliveries: dict[str, list[Delivered]] = {}
         """Settlements by pair, oldest first."""
         self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE

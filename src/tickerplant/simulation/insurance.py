@@ -11,7 +11,6 @@ from tickerplant.venue import USDM
 
 MAJOR = frozenset(coin.name for coin in COINS[:6])
 """The coins whose contracts share the largest fund."""
-FUNDS = ("major", "other", "tradfi")
 FIRST_BALANCES = {
     "major": (("USDT", 612_408_115 * RATE_ONE), ("USDC", 38_770_902 * RATE_ONE)),
     "other": (("USDT", 287_115_640 * RATE_ONE),),
@@ -46,12 +45,12 @@ class InsuranceFunds:
                 sharing.setdefault(_fund(instrument), []).append(instrument.symbol)
         return [
             InsuranceFund(
-                symbol=sharing[fund][0],
+                symbol=fund,
                 symbols=tuple(sharing[fund]),
                 balances=tuple(self._balances[fund].items()),
                 time_ms=now_ms,
             )
-            for fund in FUNDS
+            for fund in self._balances
             if fund in sharing
         ]
 
