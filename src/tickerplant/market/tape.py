@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Generic, TypeAlias
 
 import numpy as np
@@ -45,8 +46,15 @@ AGGREGATE_ROW = np.dtype(
 """An aggregate, likewise."""
 
 
-class _Shelf(Generic[Kept]):
-    """What a tape holds: the events since the start, and those of the past when somebody asks."""
+class Tape(Generic[Kept]):
+    """What happened last, oldest first: since the start, and before it when somebody asks.
+
+    Args:
+        kind: What is on the tape.
+        kept: How many are kept at least.
+        read: Makes them of rows of the past.
+        row: The fields of such a row.
+    """
 
     def __init__(
         self,
@@ -55,85 +63,73 @@ class _Shelf(Generic[Kept]):
         read: Callable[[Rows], list[Kept]],
         row: np.dtype[np.void],
     ) -> None:
-        self.ring = Ring(kind, kept)
+        self._ring = Ring(kind, kept)
+        self._fresh = self._ring.fresh
         self._read = read
         self._none = np.empty(0, row)
         self._past: Callable[[], Rows] | None = None
 
+    def __len__(self) -> int:
+        return len(self._older) + len(self._ring)
+
+    def __iter__(self) -> Iterator[Kept]:
+        return iter(self.latest(len(self)))
+
     def look_back(self, past: Callable[[], Rows]) -> None:
-        """Let what `past` returns come before the first event."""
+        """Let the rows that `past` returns come before the first event."""
         self._past = past
 
-    @property
-    def older(self) -> Rows:
-        """The rows of the past; none as soon as an event after them has been forgotten."""
-        return self._none if self._past is None or self.ring.forgot else self._past()
+    def append(self, event: Kept) -> None:
+        """Add the latest event."""
+        fresh = self._fresh
+        fresh.append(event)
+        if len(fresh) == CHUNK_EVENTS:
+            self._ring.turn()
 
     def latest(self, limit: int) -> list[Kept]:
-        """Return the last `limit` events."""
-        return self._before(len(self.ring), limit)
+        """Return the last `limit` events, oldest first."""
+        return self._before(len(self._ring), limit)
+
+    @property
+    def _older(self) -> Rows:
+        """The rows of the past; none as soon as an event after them has been forgotten."""
+        return self._none if self._past is None or self._ring.forgot else self._past()
 
     def _before(self, stop: int, limit: int) -> list[Kept]:
         """Return the last `limit` events before the one that is number `stop` since the start."""
-        events = self.ring.slice(stop - limit, stop)
+        events = self._ring.slice(stop - limit, stop)
         missing = limit - len(events)
-        return self._read(self.older[-missing:]) + events if missing > 0 else events
+        return self._read(self._older[-missing:]) + events if missing > 0 else events
 
-    def up_to(self, field: str, value: int, limit: int) -> list[Kept]:
+    def _up_to(self, field: str, value: int, limit: int) -> list[Kept]:
         """Return the last `limit` events whose `field` is at most `value`."""
-        stop = self.ring.search(field, value, after=True) if len(self.ring) else 0
+        stop = self._ring.search(field, value, after=True) if len(self._ring) else 0
         if stop:
             return self._before(stop, limit)
-        older = self.older
+        older = self._older
         stop = int(np.searchsorted(older[field], value, side="right"))
         return self._read(older[max(stop - limit, 0) : stop])
 
-    def from_value(self, field: str, value: int, limit: int) -> list[Kept]:
+    def _from(self, field: str, value: int, limit: int) -> list[Kept]:
         """Return the first `limit` events whose `field` is at least `value`."""
-        first = self.ring.search(field, value) if len(self.ring) else 0
-        events = self.ring.slice(first, first + limit)
+        first = self._ring.search(field, value) if len(self._ring) else 0
+        events = self._ring.slice(first, first + limit)
         if first:
             return events
-        older = self.older
+        older = self._older
         older = older[np.searchsorted(older[field], value) :][:limit]
         return (self._read(older) + events)[:limit]
 
 
-class TradeTape:
-    """The last trades on the book, oldest first, with rising ids."""
+class TradeTape(Tape[Trade]):
+    """The last trades on the book, oldest first, with rising ids; rows as in `TRADE_ROW`."""
 
     def __init__(self, symbol: str) -> None:
-        self._symbol = symbol
-        self._shelf = _Shelf(Trade, KEPT_TRADES, self._read, TRADE_ROW)
-        self._fresh = self._shelf.ring.fresh
-
-    def __len__(self) -> int:
-        return len(self._shelf.older) + len(self._shelf.ring)
-
-    def __iter__(self) -> Iterator[Trade]:
-        return iter(self.latest(len(self)))
-
-    def look_back(self, past: Callable[[], Rows]) -> None:
-        """Let the trades that `past` returns, rows as in `TRADE_ROW`, come before the first."""
-        self._shelf.look_back(past)
-
-    def append(self, trade: Trade) -> None:
-        """Add the latest trade."""
-        fresh = self._fresh
-        fresh.append(trade)
-        if len(fresh) == CHUNK_EVENTS:
-            self._shelf.ring.turn()
-
-    def latest(self, limit: int) -> list[Trade]:
-        """Return the last `limit` trades, oldest first."""
-        return self._shelf.latest(limit)
+        super().__init__(Trade, KEPT_TRADES, partial(trades, symbol), TRADE_ROW)
 
     def from_id(self, trade_id: int, limit: int) -> list[Trade]:
         """Return up to `limit` trades with ids from `trade_id` on."""
-        return self._shelf.from_value("trade_id", trade_id, limit)
-
-    def _read(self, rows: Rows) -> list[Trade]:
-        return trades(self._symbol, rows)
+        return self._from("trade_id", trade_id, limit)
 
 
 def trades(symbol: str, rows: Rows) -> list[Trade]:
@@ -144,45 +140,29 @@ def trades(symbol: str, rows: Rows) -> list[Trade]:
     ]
 
 
-class AggregateTape:
-    """The last aggregate trades, oldest first, with rising ids and times."""
+class AggregateTape(Tape[AggregateTrade]):
+    """The last aggregate trades, with rising ids and times; rows as in `AGGREGATE_ROW`."""
 
     def __init__(self, symbol: str) -> None:
-        self._symbol = symbol
-        self._shelf = _Shelf(AggregateTrade, KEPT_AGGREGATES, self._read, AGGREGATE_ROW)
-        self._fresh = self._shelf.ring.fresh
-
-    def __len__(self) -> int:
-        return len(self._shelf.older) + len(self._shelf.ring)
-
-    def __iter__(self) -> Iterator[AggregateTrade]:
-        return iter(self._shelf.latest(len(self)))
-
-    def look_back(self, past: Callable[[], Rows]) -> None:
-        """Let the aggregates that `past` returns, rows as in `AGGREGATE_ROW`, come first."""
-        self._shelf.look_back(past)
-
-    def append(self, aggregate: AggregateTrade) -> None:
-        """Add the latest aggregate."""
-        fresh = self._fresh
-        fresh.append(aggregate)
-        if len(fresh) == CHUNK_EVENTS:
-            self._shelf.ring.turn()
+        super().__init__(
+            AggregateTrade, KEPT_AGGREGATES, partial(_aggregates, symbol), AGGREGATE_ROW
+        )
 
     def from_id(self, aggregate_id: int, limit: int) -> list[AggregateTrade]:
         """Return up to `limit` aggregates with ids from `aggregate_id` on."""
-        return self._shelf.from_value("aggregate_id", aggregate_id, limit)
+        return self._from("aggregate_id", aggregate_id, limit)
 
     def between(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[AggregateTrade]:
         """Return up to `limit` aggregates traded in [`start_ms`, `end_ms`].
 
         With a start the first ones from the start on, otherwise the latest ones.
         """
-        shelf, field = self._shelf, "trade_time_ms"
+        field = "trade_time_ms"
         if start_ms is not None:
-            found = shelf.from_value(field, start_ms, limit)
+            found = self._from(field, start_ms, limit)
             return found if end_ms is None else [a for a in found if a.trade_time_ms <= end_ms]
-        return shelf.latest(limit) if end_ms is None else shelf.up_to(field, end_ms, limit)
+        return self.latest(limit) if end_ms is None else self._up_to(field, end_ms, limit)
 
-    def _read(self, rows: Rows) -> list[AggregateTrade]:
-        return [AggregateTrade(self._symbol, *row) for row in rows.tolist()]
+
+def _aggregates(symbol: str, rows: Rows) -> list[AggregateTrade]:
+    return [AggregateTrade(symbol, *row) for row in rows.tolist()]
