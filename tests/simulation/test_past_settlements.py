@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tickerplant.events import Delivered
 from tickerplant.instrument import RATE_DECIMALS
@@ -14,6 +15,7 @@ from tickerplant.market.bars import CLOSE, DAY_MS, HIGH, HOUR_MS, LOW, OPEN_TIME
 from tickerplant.market.positions import GRID_MS, KEPT_ROWS
 from tickerplant.quarters import delivery_code
 from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.history import SimulatedPast
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.marks import funding_rate
 
@@ -31,7 +33,14 @@ def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -
     times = [each.time_ms for each in past.fundings()]
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
     assert times == list(range(first_ms, START_MS + 1, interval_ms))
-    assert all(abs(each.rate) <= instrument.funding_cap for each in past.fundings())
+
+
+def test_the_amount_of_no_funding_rate_is_above_the_cap_of_the_contract() -> None:
+    origin = EXCHANGE.past("BTCUSDT")._origin
+    capped = structs.replace(origin.instrument, funding_cap=5_000)
+    past = SimulatedPast(structs.replace(origin, instrument=capped))
+    rates = [each.rate for each in past.fundings()]
+    assert max(map(abs, rates)) == 5_000, "half of the usual rate of 0.0001"
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])

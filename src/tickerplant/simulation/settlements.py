@@ -44,13 +44,13 @@ def fundings(
     offsets_ms = (np.arange(SAMPLES, 0, -1) - 0.5) / SAMPLES * interval_ms
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(origin.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
-    cap = instrument.funding_cap
+    cap = instrument.funding_cap / RATE_ONE
     marks = indices_at(origin, times_ms) * np.exp(origin.premium.of_mark(times_ms))
     columns = (averages.tolist(), np.round(marks * RATE_ONE).tolist(), times_ms.tolist())
     return tuple(
         FundingPaid(
             instrument.symbol,
-            min(max(round(funding_rate(average, hours) * RATE_ONE), -cap), cap),
+            round(funding_rate(average, hours, cap) * RATE_ONE),
             int(mark),
             time_ms,
         )
