@@ -10,10 +10,12 @@ from random import Random
 from msgspec import Struct
 
 from tickerplant.instrument import COMPOSITE
+from tickerplant.market.bars import DAY_MS
 
 BORN_MS = 1_569_398_400_000
 """When the first contracts were listed (2019-09-25)."""
-DAY_MS = 86_400_000
+USUAL_ORDERS_PER_S = 0.345
+"""How many orders coins have that are made up."""
 
 
 class Coin(Struct, frozen=True):
@@ -144,9 +146,9 @@ _SUB_TYPES = ("Layer-1", "Layer-2", "DeFi", "Meme", "Gaming", "AI", "RWA", "Infr
 
 
 def invented_coins() -> Iterator[Coin]:
-    """Yield further coins without end: always the same ones, busiest first."""
+    """Yield further coins without end: always the same ones."""
     for number in count():
-        yield _invented(_name(number), number)
+        yield invented(_name(number))
 
 
 def _name(number: int) -> str:
@@ -164,17 +166,13 @@ def _name(number: int) -> str:
 
 def invented(name: str) -> Coin:
     """Return a coin of middling fortune with the given name: always the same for that name."""
-    return _invented(name, 60)
-
-
-def _invented(name: str, rank: int) -> Coin:
     random = Random(f"coin {name}")
     price = 10 ** random.uniform(-2.6, 2.4)
     tick_decimals = 3 - floor(log10(price)) + (random.random() < 0.4)
     tick_decimals = min(max(tick_decimals, 2), 7)
     step_decimals = min(max(floor(log10(price)) + 1, 0), 3)
     volatility = random.uniform(0.04, 0.075)
-    orders_per_s = max(1.2 * (1 + rank / 20) ** -0.9, 0.03) * random.uniform(0.6, 1.4)
+    orders_per_s = USUAL_ORDERS_PER_S * random.uniform(0.6, 1.4)
     tick_bp = 10**-tick_decimals / price * 1e4
     return Coin(
         name,
