@@ -11,14 +11,13 @@ from tickerplant.simulation.coins import coin_named
 from tickerplant.simulation.crowd import Crowd
 from tickerplant.simulation.desk import CoinDesk, Listing, Sector
 from tickerplant.simulation.indices import Composite, index_weights
-from tickerplant.simulation.temper import BASIS_PER_YEAR
+from tickerplant.simulation.temper import BASIS_PER_YEAR, YEAR_MS
 from tickerplant.simulation.value import CoinValue, FollowingValuation
 
 NEWS_VOLATILITY = 0.9
 """Part of a coin's volatility that comes with news; trading makes the rest."""
 FOLLOW_MS = (9, 26)
 """Delay of a look at the leader: least, and least plus most."""
-YEAR_MS = 365 * 86_400_000
 MARKET = "COIN"
 """The sector that is the market itself; composite indices of coins move with it."""
 

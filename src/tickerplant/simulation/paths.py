@@ -38,7 +38,8 @@ DAY, WEEK, HOURS, DAYS = "day", "week", "hours", "days"
 TIERS = (DAYS, HOURS, WEEK, DAY)
 """Oldest first."""
 LENGTHS_MS = {DAYS: DAY_MS, HOURS: HOUR_MS, WEEK: MINUTE_MS, DAY: MINUTE_MS}
-_LATER = {DAYS: HOURS, HOURS: WEEK, WEEK: DAY}
+LATER = {DAYS: HOURS, HOURS: WEEK, WEEK: DAY}
+"""What follows a tier."""
 
 
 class Way(Struct, frozen=True):
@@ -109,7 +110,7 @@ def _backwards(returns: Floats, length_ms: int) -> Floats:
 def _end(way: Way, tier: str) -> float:
     """Return the value where `tier` ends."""
     if tier != DAY:
-        return float(stretch(way, _LATER[tier]).edges[0])
+        return float(stretch(way, LATER[tier]).edges[0])
     # The minute that runs at the start began a little elsewhere.
     sigma = way.daily_volatility * float(((way.start_ms - way.present_ms) / DAY_MS) ** 0.5)
     return Random(f"{way.seed} past {way.coin}").gauss(0, 1) * sigma

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.paths import Floats
-from tickerplant.simulation.temper import BASIS_PER_YEAR
+from tickerplant.simulation.temper import BASIS_PER_YEAR, YEAR_MS
 from tickerplant.simulation.value import PREMIUM
 from tickerplant.simulation.waves import wave
 
-YEAR_MS = 365 * 86_400_000
 SPREAD = 0.0004
 """Standard deviation of the premium of a perpetual contract over the months."""
 SETTLING_MS = 6 * 3_600_000

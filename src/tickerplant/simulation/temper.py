@@ -20,6 +20,7 @@ DAY_S = 86_400
 BUSIEST = COINS[0]
 HOP_EXPONENT = 0.25
 OVERTAKING_SHARE = 0.2
+YEAR_MS = 365 * DAY_S * 1000
 BASIS_PER_YEAR = 0.06
 """What dated contracts cost above the index, per year to their delivery."""
 

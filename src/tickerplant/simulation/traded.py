@@ -29,7 +29,7 @@ from tickerplant.market.bars import (
     Bars,
 )
 from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
-from tickerplant.simulation.paths import DAY, DAYS, HOURS, LENGTHS_MS, WEEK, Floats, stretch
+from tickerplant.simulation.paths import DAY, DAYS, LATER, LENGTHS_MS, Floats, stretch
 from tickerplant.simulation.volumes import Ints, bought, turnovers, volumes
 
 VOLUME_SPREAD = 0.7
@@ -42,8 +42,6 @@ KEPT_TIERS = 32
 """Tiers of bars that are remembered, of all contracts, at most 900 kB each."""
 KEPT_IDS = 256
 """Tiers whose first trade id is remembered."""
-
-_LATER = {DAYS: HOURS, HOURS: WEEK, WEEK: DAY}
 
 
 @lru_cache(maxsize=KEPT_TIERS)
@@ -75,7 +73,7 @@ def traded_bars(origin: Origin, tier: str, first_recent_id: int) -> Bars:
     bars[:, TAKER_BUY_VOLUME] = bought(generator, instrument, traded)
     share = bars[:, TAKER_BUY_VOLUME] / np.maximum(traded, 1)
     bars[:, TAKER_BUY_TURNOVER] = np.floor(bars[:, TURNOVER] * share)
-    next_id = first_id(origin, _LATER[tier], first_recent_id) if tier != DAY else first_recent_id
+    next_id = first_id(origin, LATER[tier], first_recent_id) if tier != DAY else first_recent_id
     ends = next_id - 1 - (counts.sum() - np.cumsum(counts))
     bars[:, FIRST_TRADE_ID] = np.where(counts > 0, ends - counts + 1, -1)
     bars[:, LAST_TRADE_ID] = np.where(counts > 0, ends, -1)
@@ -85,7 +83,7 @@ def traded_bars(origin: Origin, tier: str, first_recent_id: int) -> Bars:
 @lru_cache(maxsize=KEPT_IDS)
 def first_id(origin: Origin, tier: str, first_recent_id: int) -> int:
     """Return the id of the first trade in `tier`, or after it if nothing was traded in it."""
-    later = _LATER.get(tier)
+    later = LATER.get(tier)
     after = first_recent_id if later is None else first_id(origin, later, first_recent_id)
     return after - int(_counts(origin, tier).sum())
 
