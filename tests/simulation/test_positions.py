@@ -37,7 +37,7 @@ def holders_of(symbol: str, seed: int = 1, activity: float = 1.0) -> Holders:
     contract = LISTED[symbol]
     traits = temper(contract)
     price = int(traits.price * 10**contract.price.decimals)
-    return Holders(Origin(contract, traits, seed, START_MS, price, traits.price), lambda: activity)
+    return Holders(Origin(contract, traits, seed, START_MS, price), lambda: activity)
 
 
 def ordinary(symbol: str) -> int:

@@ -20,6 +20,7 @@ from tickerplant.simulation.indices import COIN_BUFFERS, AssetIndices
 from tickerplant.simulation.insurance import INTERVAL_MS as FUNDS_MS
 from tickerplant.simulation.insurance import InsuranceFunds
 from tickerplant.simulation.listings import Calendar
+from tickerplant.simulation.origin import Origin
 from tickerplant.simulation.temper import temper
 
 
@@ -52,19 +53,18 @@ class SimulatedExchange:
             raise ConfigError("symbols", instruments, "at least one symbol")
         self.instruments = tuple(instruments)
         """The contracts at the start."""
-        self._seed = seed
-        self._start_ms = start_ms
         self._agenda = Agenda(start_ms)
         self._tape: list[Event] = []
         self._floor = TradingFloor(self._agenda, self._tape, seed, intensity)
         self._listings = self._floor.listings
         self._openings: dict[str, Opening] = {}
-        self._first_bids: dict[str, tuple[Instrument, int]] = {}
+        self._origins: dict[str, Origin] = {}
         for instrument in sorted(self.instruments, key=lambda each: not temper(each).leads):
-            trade_id = trades_so_far(instrument, temper(instrument), start_ms)
-            opening = self._floor.enter(instrument, trade_id)
+            traits = temper(instrument)
+            opening = self._floor.enter(instrument, trades_so_far(instrument, traits, start_ms))
             self._openings[instrument.symbol] = opening
-            self._first_bids[instrument.symbol] = (instrument, opening[0].bids[0][0])
+            first_bid, _ = opening[0].bids[0]
+            self._origins[instrument.symbol] = Origin(instrument, traits, seed, start_ms, first_bid)
         news = self._floor.news
         values = {name: news.desk(name).value for name, _, _ in COIN_BUFFERS}
         self._assets = AssetIndices(values, Random(f"{seed} assets"))
@@ -85,8 +85,7 @@ class SimulatedExchange:
         Raises:
             KeyError: `symbol` was not listed at the start.
         """
-        instrument, bid = self._first_bids[symbol]
-        return SimulatedPast(instrument, temper(instrument), self._seed, self._start_ms, bid)
+        return SimulatedPast(self._origins[symbol])
 
     def opening(self, symbol: str) -> Opening:
         """Return all that is told of a contract at the start: its book and mark price first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log
+from math import log
 from random import Random
 from typing import TypeAlias
 
@@ -32,12 +32,7 @@ from tickerplant.simulation.pit import Pit
 from tickerplant.simulation.positions import INTERVAL_S as POSITIONS_S
 from tickerplant.simulation.positions import Holders
 from tickerplant.simulation.temper import temper
-from tickerplant.simulation.value import (
-    PREMIUM,
-    FollowingValuation,
-    LeadingValuation,
-    Valuation,
-)
+from tickerplant.simulation.value import FollowingValuation, LeadingValuation, Valuation
 
 UPDATE_ID_START = 4_000_000_000_000
 UPDATES_PER_SECOND = 2_000
@@ -99,8 +94,7 @@ class TradingFloor:
         random = Random(f"{seed} {instrument.symbol}")
         crowd = Crowd(random, pit, traits, valuation, desk.busy, self._intensity)
         bids, asks = crowd.open()
-        index = traits.price * exp(-PREMIUM)
-        origin = Origin(instrument, traits, seed, now_ms, bids[0][0], index)
+        origin = Origin(instrument, traits, seed, now_ms, bids[0][0])
         listing = Listing(
             pit,
             crowd,

@@ -8,7 +8,6 @@ it is made again from the seed.
 from __future__ import annotations
 
 from functools import cached_property
-from math import exp
 
 import numpy as np
 
@@ -30,7 +29,6 @@ from tickerplant.simulation.settlements import deliveries, fundings
 from tickerplant.simulation.temper import DAY_S, Temper
 from tickerplant.simulation.told import INDEX, MARK, PREMIUM_INDEX, ToldBars
 from tickerplant.simulation.traded import carry_over_quiet, traded_bars
-from tickerplant.simulation.value import PREMIUM
 
 TRADES_PER_AGGREGATE = 2.4
 ID_MARGIN = 3
@@ -50,26 +48,12 @@ class SimulatedPast:
     """Bars and trades before the start, all agreeing with each other; made when asked for.
 
     Args:
-        instrument: Whose past it is.
-        temper: Its volatility and activity.
-        seed: Decides what is drawn.
-        start_ms: When the simulation begins.
-        last_price: Price that the past leads to.
-        index_price: Index price that it leads to, in quote units; the coin's usual one if None.
+        origin: Decides it.
     """
 
-    def __init__(
-        self,
-        instrument: Instrument,
-        temper: Temper,
-        seed: int,
-        start_ms: int,
-        last_price: int,
-        index_price: float | None = None,
-    ) -> None:
-        index = temper.price * exp(-PREMIUM) if index_price is None else index_price
-        self._origin = Origin(instrument, temper, seed, start_ms, last_price, index)
-        self._next_id = trades_so_far(instrument, temper, start_ms)
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._next_id = trades_so_far(origin.instrument, origin.temper, origin.start_ms)
 
     # What was traded
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import exp, log
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from tickerplant.market.bars import HOUR_MS, MINUTE_MS
 from tickerplant.simulation.paths import DAY, LENGTHS_MS, Way
 from tickerplant.simulation.premiums import Premium
 from tickerplant.simulation.temper import Temper
+from tickerplant.simulation.value import PREMIUM
 
 TRADES_PER_ORDER = 3.6
 RECENT_MS = HOUR_MS
@@ -28,8 +29,6 @@ class Origin(Struct, frozen=True):
     start_ms: int
     last_price: int
     """Price that the past leads to, in price units."""
-    index_price: float
-    """Index price at the start, in quote units."""
 
     @property
     def name(self) -> str:
@@ -41,6 +40,11 @@ class Origin(Struct, frozen=True):
         """The way that its coin's value took."""
         temper, coin = self.temper, self.instrument.base_asset
         return Way(self.seed, coin, temper.daily_volatility, self.start_ms)
+
+    @property
+    def index_price(self) -> float:
+        """Index price at the start, in quote units."""
+        return self.temper.price * exp(-PREMIUM)
 
     @property
     def index_units(self) -> float:
