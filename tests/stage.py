@@ -28,6 +28,7 @@ from tickerplant.events import (
     RetailUpdate,
     Trade,
 )
+from tickerplant.hub import UNKNOWN_STREAM
 from tickerplant.instrument import TRADIFI_PERPETUAL, Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
@@ -163,9 +164,10 @@ class Listener:
 
 
 def listen(plant: Plant, names: str | Sequence[str], venue: str = "usdm") -> Listener:
-    """Somebody who is subscribed to `names`."""
+    """Somebody who is subscribed to `names`, all of them streams of `venue`."""
     listener = Listener()
-    plant.hubs[venue].subscribe(listener, [names] if isinstance(names, str) else names)
+    silent = plant.hubs[venue].subscribe(listener, [names] if isinstance(names, str) else names)
+    assert UNKNOWN_STREAM not in silent.values(), f"not streams of {venue}: {silent}"
     return listener
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stage import START_MS, WORLD, happen, hear, listen, open_plant
+from stage import START_MS, WORLD, Listener, happen, hear, listen, open_plant
 
+from tickerplant.hub import UNKNOWN_STREAM
 from tickerplant.profile import CURRENT, P2026Q2
+from tickerplant.venue import USDM
 
 ALL = (
     "!miniTicker@arr",
@@ -34,8 +36,7 @@ OWN = (
     "{symbol}@depth@0ms",
     "{symbol}@depth5",
     "{symbol}@forceOrder",
-    "{symbol}@indexPrice",
-    "{symbol}@rpiDepth@500ms",
+    "{pair}@indexPrice",
 )
 OTHER = {"usdm": "coinm", "coinm": "usdm"}
 BY_SYMBOL = {each.symbol: each for each in WORLD}
@@ -92,10 +93,21 @@ def test_marks_and_candles_may_be_had_on_either_host_and_nothing_else(
     )
     host = instrument.venue.name
     there = {merged: heard_on(OTHER[host], name, merged=merged) for merged in (False, True)}
-    assert there[False] == []
-    assert there[True] == (heard_on(host, name, merged=True) if pattern in EITHER else [])
-    if pattern in EITHER:
-        assert there[True], f"{name} is heard on {OTHER[host]}"
+    here = heard_on(host, name, merged=True)
+    assert here, f"{name} is heard on {host}"
+    assert there == {False: [], True: here if pattern in EITHER else []}
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925"])
+def test_the_rpi_book_is_of_usdm_alone(symbol: str) -> None:
+    name = f"{symbol.lower()}@rpiDepth@500ms"
+    assert bool(heard_on("usdm", name, merged=True)) == (BY_SYMBOL[symbol].venue is USDM)
+    plant = open_plant(WORLD, profile=CURRENT)
+    listener = Listener()
+    assert plant.hubs["coinm"].subscribe(listener, [name]) == {name: UNKNOWN_STREAM}
+    happen(plant)
+    plant.advance(START_MS + 6000)
+    assert hear(plant, listener) == []
 
 
 @pytest.mark.parametrize("name", ["btcusd@markPrice", "btcusd@markPrice@1s"])

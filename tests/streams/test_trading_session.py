@@ -4,10 +4,11 @@ import pytest
 from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import START_MS, hear, listen, open_plant
+from stage import START_MS, Listener, hear, listen, open_plant
 
+from tickerplant.hub import UNKNOWN_STREAM
 from tickerplant.market.bars import DAY_MS
-from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+from tickerplant.profile import CURRENT, PROFILES, Profile
 
 EVENTS = [
     "EquityUpdate",
@@ -44,9 +45,12 @@ def test_a_session_ends_where_the_next_begins() -> None:
     assert told[0]["T"] == told[1]["t"] == told[1]["E"]
 
 
-@pytest.mark.parametrize("venue", ["usdm", "coinm"])
-def test_sessions_are_told_on_usdm(venue: str) -> None:
-    plant = open_plant([], profile=P2026Q1)
-    listener = listen(plant, "tradingSession", venue)
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_sessions_are_told_on_usdm_alone(profile: Profile) -> None:
+    plant = open_plant([], profile=profile)
+    there, here = Listener(), listen(plant, "tradingSession")
+    silent = plant.hubs["coinm"].subscribe(there, ["tradingSession"])
+    assert silent == {"tradingSession": UNKNOWN_STREAM}
     plant.advance(START_MS + 1000)
-    assert bool(hear(plant, listener)) == (venue == "usdm")
+    assert hear(plant, here)
+    assert hear(plant, there) == []
