@@ -196,16 +196,19 @@ class Minutes:
         window = closed[-(DAY_MS // MINUTE_MS) :]
         if len(window) and window[0, OPEN_TIME] < self.window_open_ms:
             window = window[np.searchsorted(window[:, OPEN_TIME], self.window_open_ms) :]
-        traded = window[window[:, COUNT] > 0]
-        self._window_count = int(window[:, COUNT].sum())
+        counts = window[:, COUNT]
+        traded = np.flatnonzero(counts)
+        self._window_count = int(counts.sum())
         self._window_volume = int(window[:, VOLUME].sum())
         self._window_value = int(window[:, TURNOVER].sum())
         if len(traded):
-            self._window_open = int(traded[0, OPEN])
-            self._window_high = int(np.max(traded[:, HIGH]))
-            self._window_low = int(np.min(traded[:, LOW]))
-            self._window_first_id = int(traded[0, FIRST_TRADE_ID])
-            self._window_last_id = int(traded[-1, LAST_TRADE_ID])
+            first, last = traded[0], traded[-1]
+            self._window_open = int(window[first, OPEN])
+            # Minutes without trades have the price of the last one: none is beyond the others.
+            self._window_high = int(window[first:, HIGH].max())
+            self._window_low = int(window[first:, LOW].min())
+            self._window_first_id = int(window[first, FIRST_TRADE_ID])
+            self._window_last_id = int(window[last, LAST_TRADE_ID])
 
     def statistics(self) -> Statistics | None:
         """Return the 24-hour statistics; None before the first trade of all.
