@@ -76,7 +76,7 @@ def _stream(name: str, milliseconds: int, doc: str, about: Find, *, array: bool 
         build=mark_price,
         route="market",
         array=array,
-        apart=_apart if about is every_symbol else None,
+        apart=_apart,
         doc=doc,
     )
 
