@@ -141,8 +141,10 @@ def test_the_basis_is_the_difference_of_the_last_prices(tape: list[Fill], length
         futures: Any = get(markets, "/v1/klines", **whose, limit=1500)
         index: Any = get(markets, "/v1/indexPriceKlines", **pair, interval=length, limit=1500)
         assert [row["timestamp"] for row in rows] == begun(length, markets.now_ms, trades)
-        for row, future, told in zip(rows, futures, index, strict=False):
-            assert (row["timestamp"], row["contractType"]) == (future[0], kind)
+        over = slice(len(rows))
+        for row, future, told in zip(rows, futures[over], index[over], strict=True):
+            assert row["contractType"] == kind
+            assert row["timestamp"] == future[0] == told[0]
             assert (row["futuresPrice"], row["indexPrice"]) == (future[4], told[4])
             difference = Fraction(future[4]) - Fraction(told[4])
             assert Fraction(row["basis"]) == difference
