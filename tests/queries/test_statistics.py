@@ -166,7 +166,13 @@ def held(instrument: Instrument, points: Sequence[tuple[int, int]]) -> Markets:
         plant.publish(told_price(instrument.symbol, time_ms, 600_000 + number))
         plant.publish(
             Positioning(
-                instrument.symbol, 10_000 + number, 4000 + number, 5000, 6000, "low", time_ms
+                symbol=instrument.symbol,
+                open_interest=10_000 + number,
+                long_accounts=4000 + number,
+                top_long_accounts=5000 + number,
+                top_long_positions=6000 + number,
+                adl_risk="low",
+                time_ms=time_ms,
             )
         )
     return plant.venues[instrument.venue.name]
@@ -212,13 +218,16 @@ def test_positions_are_those_at_the_beginning_of_each_period(
             worth = quantity * price if instrument is LINEAR else quantity * 100 / price
             assert Fraction(row["sumOpenInterest"]) == quantity
             assert abs(Fraction(row["sumOpenInterestValue"]) - worth) <= Fraction(1, 2 * ONE)
-        shares: Any = get(markets, ALL_ACCOUNTS, **whose, period=length, limit=500)
-        assert [row["timestamp"] for row in shares] == list(known)
-        for row in shares:
-            long = Fraction(4000 + known[row["timestamp"]], 10_000)
-            assert (Fraction(row["longAccount"]), Fraction(row["shortAccount"])) == (long, 1 - long)
-            ratio = long / (1 - long)
-            assert abs(Fraction(row["longShortRatio"]) - ratio) <= Fraction(1, 20_000)
+        for path, first_share in zip(SHARES, (4000, 5000, 6000), strict=True):
+            of = "Position" if instrument is INVERSE and path == TOP_POSITIONS else "Account"
+            shares: Any = get(markets, path, **whose, period=length, limit=500)
+            assert [row["timestamp"] for row in shares] == list(known)
+            for row in shares:
+                long = Fraction(first_share + known[row["timestamp"]], 10_000)
+                assert Fraction(row[f"long{of}"]) == long
+                assert Fraction(row[f"short{of}"]) == 1 - long
+                ratio = long / (1 - long)
+                assert abs(Fraction(row["longShortRatio"]) - ratio) <= Fraction(1, 20_000)
 
 
 @pytest.mark.parametrize("path", [OPEN_INTEREST, *SHARES], ids=lambda path: path.rpartition("/")[2])
