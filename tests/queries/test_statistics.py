@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asked_markets import INVERSE, LINEAR, START_MS, get, linear_markets, markets_of
 from coverage_of import covers
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from stage import BTCUSD_260626, BTCUSDT_260626, mark, open_plant
@@ -42,6 +42,10 @@ fills = st.lists(
 )
 periods = st.sampled_from(["5m", "15m", "1h"])
 Fill = tuple[int, int, int, bool]
+HOUR: list[Fill] = [
+    (4 * MINUTE_MS, 600_000 + 7001 * number, 1 + number, number % 3 == 0) for number in range(15)
+]
+"""A tape of many short periods: those that are drawn are often over before a period is."""
 
 
 def traded(instruments: Sequence[Instrument], tape: Sequence[Fill]) -> tuple[Markets, list[Trade]]:
@@ -79,6 +83,7 @@ def inside(trades: Sequence[Trade], start_ms: int, length: str) -> list[Trade]:
 
 @covers(TAKERS)
 @given(tape=fills, length=periods)
+@example(tape=HOUR, length="5m")
 @settings(max_examples=25)
 def test_what_takers_did_is_counted_from_the_trades(tape: list[Fill], length: str) -> None:
     markets, trades = traded([LINEAR], tape)
@@ -96,6 +101,7 @@ def test_what_takers_did_is_counted_from_the_trades(tape: list[Fill], length: st
 
 @covers(COIN_TAKERS)
 @given(tape=fills, length=periods)
+@example(tape=HOUR, length="5m")
 @settings(max_examples=25)
 def test_all_contracts_of_a_pair_are_counted_together(tape: list[Fill], length: str) -> None:
     markets, trades = traded([INVERSE, BTCUSD_260626], tape)
@@ -130,6 +136,7 @@ def test_all_contracts_of_a_pair_are_counted_together(tape: list[Fill], length: 
 
 @covers(BASIS)
 @given(tape=fills, length=periods)
+@example(tape=HOUR, length="5m")
 @settings(max_examples=25)
 def test_the_basis_is_the_difference_of_the_last_prices(tape: list[Fill], length: str) -> None:
     for instrument in (LINEAR, BTCUSDT_260626, INVERSE, BTCUSD_260626):
