@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import snapshot, update
@@ -10,7 +11,7 @@ from tickerplant.market.book import SETTLE_AT, OrderBook
 LEVELS = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=8, unique_by=lambda level: level[0]
 )
-QUESTIONS = st.sampled_from(["nothing", "best", "top", "depth"])
+QUESTIONS = st.sampled_from(["nothing", "best", "prices", "bid", "ask", "top", "depth"])
 STEPS = st.lists(st.tuples(st.sampled_from(["apply", "apply", "apply", "load"]), LEVELS, LEVELS,
                            QUESTIONS, st.integers(0, 12)), max_size=25)  # fmt: skip
 
@@ -61,6 +62,15 @@ def test_a_book_is_what_two_dictionaries_say_whenever_it_is_asked(
         if question == "best":
             assert book.best_bid == (best_bids[0] if best_bids else None)
             assert book.best_ask == (best_asks[0] if best_asks else None)
+        elif question == "prices":
+            assert book.best_prices == (
+                max(naive.bids, default=None),
+                min(naive.asks, default=None),
+            )
+        elif question == "bid":
+            assert book.bid_quantity(count) == naive.bids.get(count, 0)
+        elif question == "ask":
+            assert book.ask_quantity(count) == naive.asks.get(count, 0)
         elif question == "top":
             assert book.top(count) == naive.top(count), f"the best {count} levels of each side"
         elif question == "depth":
@@ -71,6 +81,7 @@ def test_a_book_is_what_two_dictionaries_say_whenever_it_is_asked(
 def test_an_empty_book_has_no_best_and_no_levels() -> None:
     book = OrderBook()
     assert (book.best_bid, book.best_ask, book.top(5), book.depth) == (None, None, ([], []), 0)
+    assert (book.best_prices, book.bid_quantity(5), book.ask_quantity(5)) == ((None, None), 0, 0)
 
 
 def test_removing_a_level_that_is_not_there_is_normal() -> None:
@@ -83,6 +94,15 @@ def test_the_later_of_two_quantities_of_one_update_holds() -> None:
     book = OrderBook()
     book.apply(update(0, 1, [(100, 5), (100, 7)], [(101, 5), (101, 0)]))
     assert whole(book) == ([(100, 7)], [])
+
+
+@pytest.mark.parametrize("quantity", [0, 3])
+def test_what_stands_at_a_price_is_known_at_once(quantity: int) -> None:
+    bought, sold = OrderBook(), OrderBook()
+    for book in (bought, sold):
+        book.load(snapshot(1, [(100, 5)], [(101, 6)]))
+        book.apply(update(1, 2, [(100, quantity)], [(101, quantity)]))
+    assert bought.bid_quantity(100) == sold.ask_quantity(101) == quantity
 
 
 def test_no_levels_of_an_old_book_survive_a_load() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import START_MS, snapshot
@@ -42,6 +43,15 @@ def test_what_crosses_the_book_is_not_shown(
     shown_bids, shown_asks = retail.shown(open_book())
     assert shown_bids == {p: q for p, q in retail.bids.items() if p < 101}, "bids below the ask"
     assert shown_asks == {p: q for p, q in retail.asks.items() if p > 99}, "asks above the bid"
+
+
+@pytest.mark.parametrize("book", [OrderBook(), open_book()], ids=["empty", "open"])
+def test_what_was_shown_does_not_change_with_later_orders(book: OrderBook) -> None:
+    retail = RetailBook()
+    retail.apply(RetailUpdate("BTCUSDT", 7, [(98, 1)], [(102, 2)], START_MS))
+    earlier = retail.shown(book)
+    retail.apply(RetailUpdate("BTCUSDT", 9, [(98, 0), (97, 3)], [(102, 5)], START_MS))
+    assert earlier == ({98: 1}, {102: 2})
 
 
 def test_all_is_shown_beside_an_empty_book() -> None:

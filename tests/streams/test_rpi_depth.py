@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, retail, snapshot, update
 
 from tickerplant.events import DepthUpdate, Level, RetailUpdate
+from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.streams.rpi_depth import Shown
 
@@ -33,25 +34,29 @@ def levels(first: int, last: int) -> st.SearchStrategy[list[Level]]:
     return st.lists(level, max_size=4, unique_by=lambda each: each[0])
 
 
-CHANGES = st.lists(
-    st.one_of(
-        st.builds(
-            Change,
-            st.sampled_from([0, 1, 130, 499, 700]),
-            st.just(True),
-            levels(90, 100),
-            levels(101, 112),
-        ),
-        st.builds(
-            Change,
-            st.sampled_from([0, 1, 130, 499, 700]),
-            st.just(False),
-            levels(92, 108),
-            levels(94, 110),
-        ),
+GAPS_MS = st.sampled_from([0, 1, 130, 499, 700])
+BIDS, ASKS = levels(90, 100), levels(101, 112)
+CHANGES_OF_EITHER = st.one_of(
+    st.builds(Change, GAPS_MS, st.just(True), BIDS, ASKS),
+    st.builds(Change, GAPS_MS, st.just(False), levels(92, 108), levels(94, 110)),
+)
+CHANGES = st.lists(CHANGES_OF_EITHER, max_size=25)
+
+
+class Anew(NamedTuple):
+    """An update is lost, and the book begins anew with a snapshot of these levels."""
+
+    bids: list[Level]
+    asks: list[Level]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.one_of(CHANGES_OF_EITHER, CHANGES_OF_EITHER, st.builds(Anew, BIDS, ASKS)), st.booleans()
     ),
     max_size=25,
 )
+"""What happens, and whether a period ends with it."""
 
 
 class Exchange:
@@ -76,20 +81,32 @@ class Exchange:
         self.plant.publish(of_retail)
         return of_retail
 
+    def begin_anew(self, anew: Anew) -> None:
+        """Publish what follows a lost update, and a snapshot that is newer than it."""
+        self.last_id += 6
+        self.plant.publish(update(self.last_id - 4, self.last_id - 2, [(95, 9)], [(105, 9)]))
+        self.plant.publish(snapshot(self.last_id, *anew, self.plant.now_ms))
+        self.book_id = self.last_id
+
 
 def shown(plant: Plant) -> tuple[int, Book]:
     """What a snapshot with RPI orders says now, counted level by level, and its id."""
     market = plant.markets["BTCUSDT"]
     bids, asks = (dict(side) for side in market.book.top(market.book.depth))
-    best_bid, best_ask = max(bids, default=0), min(asks, default=1 << 60)
-    for price, quantity in market.retail.bids.items():
-        if price < best_ask:
-            bids[price] = bids.get(price, 0) + quantity
-    for price, quantity in market.retail.asks.items():
-        if price > best_bid:
-            asks[price] = asks.get(price, 0) + quantity
+    for side, retail_side in zip((bids, asks), not_crossing(market), strict=True):
+        for price, quantity in retail_side.items():
+            side[price] = side.get(price, 0) + quantity
     step = market.snapshot_id - market.book.last_update_id
     return max(market.snapshot_id, market.retail.last_update_id + step), (bids, asks)
+
+
+def not_crossing(market: Market) -> Book:
+    """The RPI orders that do not cross the book, by all of its levels."""
+    bids, asks = market.book.top(market.book.depth)
+    return (
+        {at: size for at, size in market.retail.bids.items() if all(at < ask for ask, _ in asks)},
+        {at: size for at, size in market.retail.asks.items() if all(at > bid for bid, _ in bids)},
+    )
 
 
 def follow(messages: list[Any], last_id: int, book: Book) -> Book:
@@ -150,16 +167,63 @@ def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
     )
 
 
-@given(changes=CHANGES)
-def test_what_it_remembers_of_the_book_is_the_book(changes: list[Change]) -> None:
+@given(steps=STEPS)
+@example(
+    steps=[
+        (Change(0, False, [(98, 2)], [(103, 2)]), True),
+        (Anew([(103, 1)], [(104, 1)]), False),
+        (Change(0, False, [(97, 1)], []), True),
+        (Change(0, True, [(103, 0)], []), True),
+    ]
+)  # the period ends before the book that began anew changes
+@example(
+    steps=[
+        (Change(0, False, [(101, 1)], []), True),
+        (Change(0, True, [], [(101, 1)]), False),
+        (Change(0, True, [], [(101, 0)]), True),
+    ]
+)  # hidden, and shown again
+@example(
+    steps=[
+        (Change(0, False, [(100, 1)], []), True),
+        (Anew([], [(100, 1)]), False),
+        (Change(0, True, [(90, 1)], []), False),
+        (Change(0, True, [(100, 0)], [(100, 3)]), True),
+    ]
+)  # hidden by a book that began anew
+def test_a_message_tells_every_price_that_changed_as_it_is_counted_level_by_level(
+    steps: list[tuple[Change | Anew, bool]],
+) -> None:
     exchange = Exchange()
     market = exchange.plant.markets["BTCUSDT"]
     pace = Shown(500, lambda: [market])
-    for change in changes:
-        pace.feed(market, exchange.change(change))
-        list(pace.due())
-        bids, asks = market.book.top(market.book.depth)
-        assert pace._book == (dict(bids), dict(asks)), "prices that are gone are forgotten"
+    seen = not_crossing(market)
+    changed: tuple[set[int], set[int]] = set(), set()
+    anew = False
+    for step, ends in steps:
+        if isinstance(step, Anew):
+            exchange.begin_anew(step)
+            anew = True
+        else:
+            event = exchange.change(step)
+            pace.feed(market, event)
+            before, seen = seen, not_crossing(market)
+            if step.of_book and anew:
+                before, changed, anew = seen, (set(), set()), False
+            for prices, old, new in zip(changed, before, seen, strict=True):
+                prices.update(at for at in {*old, *new} if old.get(at) != new.get(at))
+            if step.of_book:
+                changed[0].update(dict(step.bids))
+                changed[1].update(dict(step.asks))
+        if ends:
+            if anew:
+                seen, changed, anew = not_crossing(market), (set(), set()), False
+            now = shown(exchange.plant)[1]
+            told = [[(at, side.get(at, 0)) for at in sorted(prices)]
+                    for side, prices in zip(now, changed, strict=True)]  # fmt: skip
+            assert [[event.bids, event.asks] for _, event in pace.due()] == [told] * any(told)
+            assert not pace.waiting
+            changed = set(), set()
 
 
 def test_an_rpi_order_is_told_with_the_book_and_hidden_when_it_crosses() -> None:

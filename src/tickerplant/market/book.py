@@ -146,6 +146,21 @@ class OrderBook:
         price = side.prices[0]
         return price, side.quantities[price]
 
+    @property
+    def best_prices(self) -> tuple[int | None, int | None]:
+        """Highest bid and lowest ask price, None for a side without levels."""
+        self._settle()
+        bids, asks = self._bids.prices, self._asks.prices
+        return bids[-1] if bids else None, asks[0] if asks else None
+
+    def bid_quantity(self, price: int) -> int:
+        """Return what is bid at `price`, 0 if there is no such level."""
+        return self._settled_bids().quantities.get(price, 0)
+
+    def ask_quantity(self, price: int) -> int:
+        """Return what is asked at `price`, 0 if there is no such level."""
+        return self._settled_asks().quantities.get(price, 0)
+
     def top(self, count: int) -> tuple[list[Level], list[Level]]:
         """Return up to `count` levels of each side, best first."""
         bids, asks = self._settled_bids(), self._settled_asks()

@@ -37,11 +37,9 @@ class RetailBook:
         self.transaction_time_ms = update.transaction_time_ms
 
     def shown(self, book: OrderBook) -> tuple[Quantities, Quantities]:
-        """Return the bids and asks that do not cross `book`."""
-        bid, ask = book.best_bid, book.best_ask
-        bids, asks = self.bids, self.asks
-        if ask is not None:
-            bids = {price: quantity for price, quantity in bids.items() if price < ask[0]}
-        if bid is not None:
-            asks = {price: quantity for price, quantity in asks.items() if price > bid[0]}
-        return bids, asks
+        """Return the bids and asks that do not cross `book` now, as maps of the caller's own."""
+        bid, ask = book.best_prices
+        return (
+            {price: size for price, size in self.bids.items() if ask is None or price < ask},
+            {price: size for price, size in self.asks.items() if bid is None or price > bid},
+        )

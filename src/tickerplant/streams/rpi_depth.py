@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from tickerplant.events import DepthUpdate, Level, RetailUpdate
 from tickerplant.market.market import Market
@@ -26,24 +26,20 @@ class Shown:
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
         self.period_ms = period_ms
+        self._market: Market
         (self._market,) = subjects()
         self._begin()
 
     def _begin(self) -> None:
         """Take everything there is as told."""
-        market: Market = self._market
-        book, retail = market.book, market.retail
-        bids, asks = book.top(book.depth)
-        self._book = dict(bids), dict(asks)
-        self._shown = self._shown_now()
-        self._changed: tuple[set[int], set[int]] = set(), set()
+        book, retail = self._market.book, self._market.retail
+        self._best = book.best_prices
+        self._shown = retail.shown(book)
+        self._levels: tuple[Quantities, Quantities] = {}, {}
+        self._turned: tuple[set[int], set[int]] = set(), set()
         self._seen_id = book.last_update_id
         self._told_id = max(book.last_update_id, retail.last_update_id)
         self._last: DepthUpdate | RetailUpdate | None = None
-
-    def _shown_now(self) -> tuple[Quantities, Quantities]:
-        bids, asks = self._market.retail.shown(self._market.book)
-        return dict(bids), dict(asks)
 
     @property
     def waiting(self) -> bool:
@@ -51,30 +47,38 @@ class Shown:
         return self._last is not None
 
     def feed(self, market: Market, event: DepthUpdate | RetailUpdate) -> None:
-        """Remember the prices at which `event` changes the book."""
-        del market
+        """Take the levels of `event` in, and the prices at which it shows or hides RPI orders."""
         if isinstance(event, DepthUpdate):
             if event.previous_update_id != self._seen_id:
                 self._begin()
                 self._told_id = event.previous_update_id
             self._seen_id = event.final_update_id
-            sides = zip((event.bids, event.asks), self._book, self._changed, strict=True)
-            for levels, quantities, changed in sides:
-                quantities.update(levels)
-                changed.update(price for price, _ in levels)
-        before, self._shown = self._shown, self._shown_now()
-        for changed, old, new in zip(self._changed, before, self._shown, strict=True):
-            changed.update(price for price, _ in old.items() ^ new.items())
+            bids, asks = self._levels
+            bids.update(event.bids)
+            asks.update(event.asks)
+        best = market.book.best_prices
+        if best != self._best or isinstance(event, RetailUpdate):
+            self._best = best
+            self._show(market.retail.shown(market.book))
         self._last = event
+
+    def _show(self, shown: tuple[Quantities, Quantities]) -> None:
+        """Remember `shown`, and the prices at which it is not what was shown before."""
+        for turned, old, new in zip(self._turned, self._shown, shown, strict=True):
+            turned.update(price for price, _ in old.items() ^ new.items())
+        self._shown = shown
 
     def due(self) -> Iterable[Occasion]:
         """Return the changed levels by ascending price; nothing if none is told anew."""
         market, last = self._market, self._last
-        if market.book.last_update_id != self._seen_id:
+        book = market.book
+        if book.last_update_id != self._seen_id:
             self._begin()
             return ()
-        changed, self._changed, self._last = self._changed, (set(), set()), None
-        bids, asks = (_levels(*side) for side in zip(changed, self._book, self._shown, strict=True))
+        levels, self._levels, self._last = self._levels, ({}, {}), None
+        turned, self._turned = self._turned, (set(), set())
+        bids = _together(levels[0], turned[0], book.bid_quantity, self._shown[0])
+        asks = _together(levels[1], turned[1], book.ask_quantity, self._shown[1])
         if last is None or not (bids or asks):
             return ()
         final_id = max(self._seen_id, market.retail.last_update_id)
@@ -91,13 +95,12 @@ class Shown:
         return ((market, update),)
 
 
-def _levels(changed: set[int], book: Quantities, shown: Mapping[int, int]) -> list[Level]:
-    """Return the quantities with RPI orders at the `changed` prices; forget empty ones."""
-    levels = [(price, book.get(price, 0) + shown.get(price, 0)) for price in sorted(changed)]
-    for price in changed:
-        if not book.get(price, 1):
-            del book[price]
-    return levels
+def _together(
+    levels: Quantities, turned: set[int], quantity: Callable[[int], int], shown: Quantities
+) -> list[Level]:
+    """Return `levels`, and those of the book at the prices `turned`, with the RPI orders `shown`."""
+    levels.update((price, quantity(price)) for price in turned.difference(levels))
+    return [(price, levels[price] + shown.get(price, 0)) for price in sorted(levels)]
 
 
 STREAMS = (
