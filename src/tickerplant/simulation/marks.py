@@ -43,7 +43,7 @@ class Mark:
         self._cap = instrument.funding_cap / RATE_ONE
         self._last_rate = FIRST_FUNDING_RATE
         # The interval that is running began before the simulation: as if at an even premium.
-        self._premium_count = max((now_ms - (self._next_funding_ms - self._interval_ms)) // 1000, 0)
+        self._premium_count = (now_ms - (self._next_funding_ms - self._interval_ms)) // 1000
         self._premium_sum = 0.0
         self._settle_sum, self._settle_count = 0, 0
         self.paid: FundingPaid | None = None
