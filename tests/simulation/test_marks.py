@@ -9,13 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.events import FundingPaid
+from tickerplant.instrument import Instrument
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.marks import Mark, funding_rate
 
 START_MS = 1_780_000_000_000
 HOUR_MS = 3_600_000
 FUNDING_MS = 8 * HOUR_MS
-PERPETUAL, DATED = instruments(START_MS, ["BTCUSDT", "BTCUSDT_260626"])
+PERPETUAL, FOUR_HOURS, DATED = instruments(START_MS, ["BTCUSDT", "SUIUSDT", "BTCUSDT_260626"])
+CONTRACTS = pytest.mark.parametrize(
+    ("contract", "hours"), [(PERPETUAL, 8), (FOUR_HOURS, 4)], ids=["8 hours", "4 hours"]
+)
 
 
 @pytest.mark.parametrize(
@@ -38,22 +42,56 @@ SECONDS = st.lists(
 )
 
 
+@CONTRACTS
 @settings(max_examples=60, deadline=None)
-@given(SECONDS)
-def test_the_mark_is_the_median_of_its_three_prices(rows: list[tuple[int, int, int]]) -> None:
-    mark = Mark(PERPETUAL, START_MS)
+@given(rows=SECONDS)
+def test_the_mark_is_the_median_of_its_three_prices(
+    contract: Instrument, hours: int, rows: list[tuple[int, int, int]]
+) -> None:
+    mark = Mark(contract, START_MS)
+    unit = 10**contract.price.decimals
     basis: list[float] = []
     for second, (bid, premium, last_off) in enumerate(rows, 1):
         now_ms = START_MS + 1000 * second
-        index = (bid + premium) / 100
+        index = (bid + premium) / unit
         event = mark.at(now_ms, index, bid, bid + 10, bid + last_off)
-        basis.append((2 * bid + 10) / 200 - index)
-        left = (event.next_funding_time_ms - now_ms) / FUNDING_MS
+        basis.append((bid + 5) / unit - index)
+        left = (event.next_funding_time_ms - now_ms) / (hours * HOUR_MS)
         price_1 = index * (1 + 0.0001 * left)
         price_2 = index + sum(basis[-30:]) / len(basis[-30:])
-        expected = median([price_1, price_2, (bid + last_off) / 100])
+        expected = median([price_1, price_2, (bid + last_off) / unit])
         assert event.mark_price / 1e8 == pytest.approx(expected, abs=2e-8)
         assert event.index_price == round(index * 1e8)
+
+
+@CONTRACTS
+@settings(max_examples=60, deadline=None)
+@given(
+    before_s=st.integers(0, 60) | st.integers(0, 7200),
+    begun_ms=st.integers(0, 999),
+    rows=st.lists(
+        st.tuples(st.integers(6_300_000, 6_700_000), st.integers(1, 20_000)),
+        min_size=1,
+        max_size=60,
+    ),
+)
+def test_funding_averages_the_premium_of_the_interval_the_time_before_the_start_as_even(
+    contract: Instrument, hours: int, before_s: int, begun_ms: int, rows: list[tuple[int, int]]
+) -> None:
+    interval_ms, unit = hours * HOUR_MS, 10**contract.price.decimals
+    start_ms = START_MS // interval_ms * interval_ms + 1000 * before_s
+    mark = Mark(contract, start_ms + begun_ms)
+    index, premiums = 6_500_000 / unit, 0.0
+    for told, (bid, spread) in enumerate(rows, 1):
+        ask = bid + spread
+        event = mark.at(start_ms + 1000 * (told - 1), index, bid, ask, bid)
+        premiums += (max(bid / unit - index, 0) - max(index - ask / unit, 0)) / index
+        average = premiums / (before_s + told)
+        of_eight_hours = average + median([-0.0005, 0.0001 - average, 0.0005])
+        expected = median([-0.02, of_eight_hours * hours / 8, 0.02])
+        assert event.funding_rate == pytest.approx(expected * 1e8, abs=1), (
+            f"average premium {average:.6%} after {before_s} s before and {told} s told"
+        )
 
 
 def test_a_dated_contract_has_no_funding_and_is_marked_by_its_basis() -> None:
