@@ -308,11 +308,12 @@ class Ledger:
 def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> None:
     start_ms = DELIVERY_MS + 60_500
     ledger = Ledger(*instruments(start_ms, ["BTCUSDT"]))
-    Calendar(ledger, 1, start_ms, listings=True)
+    calendar = Calendar(ledger, 1, start_ms, listings=True)
     ledger.run(start_ms + 21 * HOUR_MS)
     announced = [each.symbol for _, what, each in ledger.rows if what == "announce"]
     assert len(announced) == len(set(announced)) == 11, "one in two hours, never the same"
     assert list(ledger.listed) == ["BTCUSDT", *announced[-3:]], "three at a time"
+    assert calendar._scales.keys() <= ledger.listed.keys(), "who is gone has no brackets"
     for symbol in announced[:-3]:
         rows = [row for row in ledger.rows if row[2].symbol == symbol]
         assert [(what, each.status) for _, what, each in rows] == [
@@ -332,9 +333,10 @@ def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> No
 def test_quarters_follow_each_other() -> None:
     start_ms = DELIVERY_MS - 10 * HOUR_MS
     ledger = Ledger(*instruments(start_ms, QUARTERS))
-    Calendar(ledger, 1, start_ms, listings=False)
+    calendar = Calendar(ledger, 1, start_ms, listings=False)
     ledger.run(start_ms + 400 * 24 * HOUR_MS)
     assert sum(what == "deliver" for _, what, _ in ledger.rows) == 2 * 5
+    assert calendar._scales.keys() <= ledger.listed.keys(), "who is gone has no brackets"
     assert {each.symbol: each.contract_type for each in ledger.traded} == {
         "BTCUSDT_270924": "CURRENT_QUARTER",
         "BTCUSD_270924": "CURRENT_QUARTER",

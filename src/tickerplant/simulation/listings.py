@@ -134,6 +134,7 @@ class Calendar:
             contract_type=instrument.contract_type + DELIVERING,
         )
         price = self._floor.stop(stopped)
+        self._scales.pop(instrument.symbol, None)
         delivered = structs.replace(stopped, status="DELIVERED")
         self._floor.plan(now_ms + SETTLING_MS, lambda _: self._floor.deliver(delivered, price))
 
