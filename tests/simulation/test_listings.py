@@ -323,11 +323,13 @@ def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> No
             ("stop", "SETTLING"),
             ("close", "CLOSE"),
         ]
-        (_, _, pending), (opened_ms, _, trading), (told_ms, _, _), (stopped_ms, _, _), _ = rows
+        (_, _, pending), (opened_ms, _, trading), (told_ms, _, _), *ended = rows
+        (stopped_ms, _, _), (closed_ms, _, _) = ended
         assert pending.onboard_date_ms == opened_ms
         assert trading.perpetual
         assert {each.delivery_date_ms for _, _, each in rows[2:]} == {stopped_ms}, "it was moved"
         assert stopped_ms - told_ms == 5 * 60_000, "told in time"
+        assert closed_ms - stopped_ms == 2 * 60_000, "it is settling for two minutes"
 
 
 def test_quarters_follow_each_other() -> None:
