@@ -307,12 +307,16 @@ class Ledger:
 
 def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> None:
     start_ms = DELIVERY_MS + 60_500
-    ledger = Ledger(*instruments(start_ms, ["BTCUSDT"]))
+    standard = len(instruments(start_ms))
+    old = instruments(start_ms, symbol_count=standard + 3)
+    ledger = Ledger(*old)
     calendar = Calendar(ledger, 1, start_ms, listings=True)
     ledger.run(start_ms + 21 * HOUR_MS)
     announced = [each.symbol for _, what, each in ledger.rows if what == "announce"]
     assert len(announced) == len(set(announced)) == 11, "one in two hours, never the same"
-    assert list(ledger.listed) == ["BTCUSDT", *announced[-3:]], "three at a time"
+    names = [each.base_asset for _, what, each in ledger.rows if what == "announce"]
+    assert not {each.base_asset for each in old}.intersection(names), "none of them is listed"
+    assert list(ledger.listed)[standard + 3 :] == announced[-3:], "three at a time"
     assert calendar._scales.keys() <= ledger.listed.keys(), "who is gone has no brackets"
     for symbol in announced[:-3]:
         rows = [row for row in ledger.rows if row[2].symbol == symbol]
