@@ -153,6 +153,18 @@ def test_a_new_contract_is_told_before_its_book_and_is_traded(
     assert book.best_bid == engine.bids.best
 
 
+def test_delivered_contracts_follow_their_coin_no_more(
+    rolled: tuple[Plant, list[Event], SimulatedExchange],
+) -> None:
+    plant, _, exchange = rolled
+    followers = [
+        listing.instrument.symbol
+        for desk in exchange._floor.news.desks.values()
+        for listing in desk.followers
+    ]
+    assert sorted(followers) == sorted(plant.markets), "those that are listed, each once"
+
+
 def test_the_same_seed_rolls_the_same_way(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:
