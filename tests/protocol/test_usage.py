@@ -9,7 +9,7 @@ from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import StreamTarget
-from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, limits_page
+from tickerplant.protocol.usage import SHOWN_ADDRESSES, limits_page
 
 NOON_MS = 1_772_020_800_000
 EMPTY = StreamTarget("", combined=False, names=())
@@ -59,13 +59,35 @@ def test_what_each_connection_did_is_told_by_its_highest() -> None:
     assert limits["connections"] == {"limit": None, "used": 2, "highest": 2, "exceeded": 0}
 
 
-def test_every_limit_of_the_page_has_a_row_and_a_number_that_exists() -> None:
-    budget = Budget(LIMITS)
+def test_each_limit_is_told_with_its_number_and_its_window() -> None:
+    budget = Budget(msgspec.structs.replace(LIMITS, connection_attempts=300))
     budget.charge("a", 1, NOON_MS)
-    page = told(budget)
-    assert list(page["addresses"]["a"]["limits"]) == [row.name for row in USE_ROWS]
-    numbers = msgspec.structs.asdict(LIMITS)
-    assert {row.field for row in USE_ROWS if row.field} <= numbers.keys()
+    limits = told(budget)["addresses"]["a"]["limits"]
+    assert {name: (use["limit"], use.get("windowMs")) for name, use in limits.items()} == {
+        "requestWeight": (2400, 60_000),
+        "funding": (500, 300_000),
+        "statistics": (1000, 300_000),
+        "connectionAttempts": (300, 300_000),
+        "connections": (None, None),
+        "streams": (1024, None),
+        "messages": (15, None),
+        "controlFrames": (5, None),
+    }
+
+
+def test_a_limit_of_nothing_is_told_as_none() -> None:
+    budget = Budget(LIMITS)
+    budget.attempt("a", NOON_MS)
+    attempts = told(budget)["addresses"]["a"]["limits"]["connectionAttempts"]
+    assert attempts == {"limit": None, "windowMs": 300_000, "used": 1, "highest": 1, "exceeded": 0}
+
+
+def test_an_address_was_last_seen_when_it_asked_or_tried_to_connect() -> None:
+    budget = Budget(LIMITS)
+    budget.charge("a", 1, NOON_MS + 1)
+    assert told(budget, NOON_MS + 9)["addresses"]["a"]["lastSeen"] == NOON_MS + 1
+    budget.attempt("a", NOON_MS + 5)
+    assert told(budget, NOON_MS + 9)["addresses"]["a"]["lastSeen"] == NOON_MS + 5
 
 
 def test_the_latest_address_comes_first_and_the_oldest_is_forgotten() -> None:

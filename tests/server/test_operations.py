@@ -126,14 +126,18 @@ async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
 async def test_the_page_of_limits_tells_what_the_clients_of_its_port_did() -> None:
     async with loopback(replace(LIMITS, connection_attempts=9)) as house:
         async with house.connect("/ws/a/b/c") as client:
+            house.clock.now_ms += 7
             await house.get("/fapi/v1/ticker/bookTicker")
+            house.clock.now_ms += 2
             page = (await house.get(LIMITS_PATH)).json
             await client.close()
         await until(lambda: not house.server._endpoints[0].connections)
         after = (await house.get(LIMITS_PATH)).json
         other = (await house.get(LIMITS_PATH, COINM)).json
     assert (page["venue"], page["enforced"], page["sharedBudget"]) == ("usdm", True, False)
-    limits = page["addresses"]["127.0.0.1"]["limits"]
+    use = page["addresses"]["127.0.0.1"]
+    assert (use["lastSeen"], page["serverTime"]) == (START_MS + 7, START_MS + 9)
+    limits = use["limits"]
     assert limits["requestWeight"]["used"] == 5
     assert limits["connectionAttempts"]["used"] == 1
     assert limits["streams"]["highest"] == 3
