@@ -6,6 +6,8 @@ from random import Random
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import Struct
 
 from tickerplant.events import BookSnapshot, DepthUpdate, Event, RetailUpdate, Trade
@@ -259,6 +261,33 @@ def test_a_maker_never_quotes_where_it_would_trade_with_the_book() -> None:
         assert len(bids) <= LEVELS
         pit.take_retail(buy=True, quantity=2, price=ask[0])
         pit.engine.post(False, ask[0], 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-300, 300), min_size=1, max_size=12))
+def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> None:
+    pit, improvers, _, _ = stand()
+    assert pit.retail is not None
+    engine, tick, reach = pit.engine, pit.instrument.tick_size, 18 * 85
+    bid = 6_500_000
+    for move in moves:
+        for buy, book in ((True, engine.bids), (False, engine.asks)):
+            for price, quantity in book.top(2):
+                engine.withdraw(buy, price, quantity)
+        bid += move * tick
+        engine.post(True, bid, 100)
+        engine.post(False, bid + tick, 100)
+        sides = ((pit.retail.bids, bid), (pit.retail.asks, -bid - tick))
+        good = [
+            {key for key in side.quantities if best - reach <= key <= best} for side, best in sides
+        ]
+        improvers.look()
+        for (side, best), before in zip(sides, good, strict=True):
+            assert all(best - reach <= key <= best for key in side.quantities), "18 usual moves"
+            left_out = before - side.quantities.keys()
+            assert not left_out or (len(side.quantities) == LEVELS and left_out == {min(before)}), (
+                "the farthest makes room for a better one"
+            )
 
 
 def test_orders_the_book_moved_through_stay_until_the_maker_looks() -> None:
