@@ -20,6 +20,7 @@ from tickerplant.simulation.improvers import LEVELS, Improvers
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.pit import Pit
 from tickerplant.simulation.sizes import Sizes
+from tickerplant.simulation.takers import Takers
 from tickerplant.simulation.temper import temper
 from tickerplant.simulation.value import CoinValue, LeadingValuation, News
 
@@ -307,6 +308,24 @@ def test_orders_the_book_moved_through_stay_until_the_maker_looks() -> None:
     assert tape[-1].transaction_time_ms == START_MS + waiting
     assert all(price > 6_500_500 for price, _ in pit.retail.asks.levels())
     assert not agenda._entries, "two moves are one look"
+
+
+def test_an_order_of_more_than_five_usual_ones_is_no_retail_order() -> None:
+    instrument: Instrument = instruments(START_MS, ["BTCUSDT"])[0]
+    tape: list[Event] = []
+    pit = Pit(instrument, Agenda(START_MS), tape, 0, 1)
+    assert pit.retail is not None
+    pit.open([(6_500_000, 10**9)], [(6_500_020, 10**9)], 6_500_000)
+    pit.retail.asks.put(-6_500_010, 10**9)
+    sizes, value = Sizes(Random(2), instrument, temper(instrument)), CoinValue(65_000.0, 0.02, 0.8)
+    valuation = LeadingValuation(value, 100.0)
+    takers = Takers(Random(3), pit, sizes, valuation, 0.0, 1.0, lambda: 1.0, 1.0)
+    largest = int(5 * sizes.median)
+    for quantity, better in ((2, True), (largest, True), (largest + 1, False)):
+        tape.clear()
+        takers.send(True, quantity, retail=True)
+        trades = [(each.quantity, each.retail) for each in tape if isinstance(each, Trade)]
+        assert trades == [(quantity, better)], f"{largest} are the most of a retail taker"
 
 
 def test_retail_takers_get_the_better_price_and_others_do_not() -> None:
