@@ -138,6 +138,7 @@ def test_what_the_book_cannot_fill_within_the_limit_is_taken_over(buy: bool) -> 
     assert forced.last_filled_quantity == 6
     assert forced.average_price == round((3 * booked.price + 6 * over.price) / 9)
     assert pit.last_price == booked.price, "a trade off the book is no price of the market"
+    assert pit.volume == booked.quantity, "nor does it count as traded there"
 
 
 def test_most_forced_orders_are_filled_by_the_book_and_few_fall_to_opposite_positions() -> None:

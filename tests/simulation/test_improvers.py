@@ -163,6 +163,12 @@ def test_what_is_left_of_rpi_orders_is_told_in_the_millisecond_of_the_trade(
         assert traded_ms is None
 
 
+def test_the_volume_of_the_pit_is_that_of_all_trades_in_it(traded: list[Traded]) -> None:
+    for each in traded:
+        volume = sum(event.quantity for event in each.events if isinstance(event, Trade))
+        assert each.pit.volume == volume, "what RPI orders traded counts too"
+
+
 def test_in_a_minute_a_part_of_what_is_traded_is_traded_with_rpi_orders(
     improved: list[Traded],
 ) -> None:
