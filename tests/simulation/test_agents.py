@@ -156,12 +156,18 @@ def test_most_forced_orders_are_filled_by_the_book_and_few_fall_to_opposite_posi
     assert 0 < origins["ADL"] < origins["INSURANCE_FUND"] / 3
 
 
-def test_positions_are_bounded() -> None:
+@pytest.mark.parametrize("buy", [True, False], ids=["long", "short"])
+def test_orders_open_positions_of_their_side_up_to_a_bound(buy: bool) -> None:
     pit, sizes, _, _ = make_pit()
     leverage = Leverage(Random(5), pit, sizes, 6_500_000.0)
+    own, other = leverage._longs, leverage._shorts
+    if not buy:
+        own, other = other, own
+    others = [*other]
     for _ in range(10_000):
-        leverage.opened(True, 1000, 6_500_000)
-    assert len(leverage._longs) <= 256
+        leverage.opened(buy, 1000, 6_500_000)
+    assert len(own) == 256, "no more are followed"
+    assert other == others, "who buys is long, who sells is short"
 
 
 def test_news_has_the_volatility_it_should() -> None:
