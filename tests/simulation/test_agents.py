@@ -11,6 +11,7 @@ from tickerplant.events import BookSnapshot, DepthUpdate, Event, Liquidation, Tr
 from tickerplant.instrument import Instrument
 from tickerplant.market.book import OrderBook
 from tickerplant.simulation.agenda import Agenda
+from tickerplant.simulation.desk import CoinDesk, Sector
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.ladder import LadderMakers
@@ -177,6 +178,21 @@ def test_news_has_the_volatility_it_should() -> None:
     assert 0.7 < variance < 1.1, "a second's variance is one, less what the cut tail had"
     gaps = [news.gap_ms(3.0) for _ in range(20_000)]
     assert sum(gaps) / len(gaps) == pytest.approx(1000 / 6, rel=0.05), "busy: three times as often"
+
+
+def test_a_coin_is_busy_when_its_sector_is_and_when_it_is_itself() -> None:
+    sector = Sector(Random(8))
+    coins = [CoinDesk(name, CoinValue(100.0, 0.02, 0.8), sector, 1) for name in ("BTC", "ETH")]
+    for _ in range(300):
+        before = [coin.busy() for coin in coins]
+        level = sector.activity.level
+        sector.activity.step()
+        for coin, busy in zip(coins, before, strict=True):
+            assert coin.busy() / busy == pytest.approx(sector.activity.level / level), "with all"
+    (busy, others), level = (coin.busy() for coin in coins), coins[0].activity.level
+    coins[0].activity.step()
+    assert coins[0].busy() / busy == pytest.approx(coins[0].activity.level / level), "by itself"
+    assert coins[1].busy() == others
 
 
 def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
