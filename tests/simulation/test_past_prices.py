@@ -111,6 +111,14 @@ def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedP
         assert (premium[:, CLOSE] > 0).mean() > 0.9, "dated contracts cost more"
 
 
+def test_the_mark_follows_most_of_the_ups_and_downs_of_the_premium(past: SimulatedPast) -> None:
+    marks, indices = past.marks.hours()[:, CLOSE], past.indices.hours()[:, CLOSE]
+    premiums = past.premiums.hours()[:, CLOSE] / 10**RATE_DECIMALS
+    if past._origin.instrument.perpetual:  # the basis of dated contracts is no up or down
+        followed, _ = np.polyfit(premiums, marks / indices - 1, 1)
+        assert followed == pytest.approx(0.8, abs=0.02)
+
+
 def test_the_past_of_told_prices_meets_the_first_one_told(past: SimulatedPast) -> None:
     symbol = past._origin.instrument.symbol
     mark = EXCHANGE.opening(symbol)[1]
