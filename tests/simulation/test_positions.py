@@ -21,7 +21,7 @@ from tickerplant.simulation.holdings import (
 )
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.origin import Origin
-from tickerplant.simulation.positions import Holders
+from tickerplant.simulation.positions import SHARE_KEEP, Holders
 from tickerplant.simulation.temper import temper
 
 START_MS = 1_780_000_000_250
@@ -91,6 +91,18 @@ def test_no_step_is_larger_than_what_was_traded(symbol: str, seed: int, traded: 
 
 def shares(row: Positioning) -> tuple[int, int, int]:
     return row.long_accounts, row.top_long_accounts, row.top_long_positions
+
+
+@given(st.sampled_from(["BTCUSDT", "TSLAUSDT", "ETHUSD_PERP"]), st.integers(0, 1000))
+@settings(max_examples=5, deadline=None)
+def test_each_share_returns_to_its_usual_value_where_nothing_disturbs_it(
+    symbol: str, seed: int
+) -> None:
+    holders, step, number = holders_of(symbol, seed, 0.0), LISTED[symbol].step_size, 3_000
+    before, *_, after = (holders.at(TOLD_MS, step * n) for n in range(number + 1))
+    for usual, first, last in zip((5800, 5600, 5200), shares(before), shares(after), strict=True):
+        expected = usual + (first - usual) * SHARE_KEEP**number
+        assert last == pytest.approx(expected, abs=0.6), f"{first} returns to {usual}"
 
 
 def moved(activity: float, seed: int) -> tuple[int, ...]:

@@ -13,10 +13,6 @@ from tickerplant.simulation.holdings import (
     CHANCE,
     LARGEST_SHARE,
     LEAST_SHARE,
-    LONG_ACCOUNTS,
-    LONG_SPREADS,
-    TOP_LONG_ACCOUNTS,
-    TOP_LONG_POSITIONS,
     adl_risk,
     moved,
     tendency,
@@ -64,10 +60,9 @@ class Holders:
         self._held = held_at_start(origin)
         self._volume = 0
         levels = long_shares(origin, np.array([told_ms(origin)]))
-        means = (LONG_ACCOUNTS, TOP_LONG_ACCOUNTS, TOP_LONG_POSITIONS)
         self._shares = [
-            Reverting(random, level, mean, spread)
-            for (level,), mean, spread in zip(levels, means, LONG_SPREADS, strict=True)
+            Reverting(random, level, usual, spread)
+            for (level,), (usual, spread, _) in zip(levels, self._tendency.shares, strict=True)
         ]
 
     def at(self, now_ms: int, volume: int) -> Positioning:
