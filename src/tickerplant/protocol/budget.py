@@ -18,12 +18,13 @@ from msgspec import Struct
 from tickerplant.errors import RequestError
 from tickerplant.protocol.account import CONNECTIONS, Account
 from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.queries import funding, period
 
 MINUTE_MS = 60_000
 TOO_MANY_REQUESTS = -1003
 REQUEST_WEIGHT = "requestWeight"
 CONNECTION_ATTEMPTS = "connectionAttempts"
-ALLOWANCES = ("funding", "statistics")
+ALLOWANCES = (funding.ALLOWANCE, period.ALLOWANCE)
 
 
 class Rule(Struct, frozen=True):

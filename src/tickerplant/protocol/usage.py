@@ -18,6 +18,7 @@ from tickerplant.protocol.account import (
 )
 from tickerplant.protocol.budget import CONNECTION_ATTEMPTS, REQUEST_WEIGHT, Budget
 from tickerplant.protocol.limits import Limits
+from tickerplant.queries import funding, period
 
 SHOWN_ADDRESSES = 100
 """Addresses on one page; all that are remembered would hold up the streams meanwhile."""
@@ -40,9 +41,11 @@ USE_ROWS = (
         "request_weight_per_minute",
         "Request weight in one clock minute, REST and WebSocket API together.",
     ),
-    UseRow("funding", "funding_requests", "Questions about funding in one window, USDⓈ-M."),
+    UseRow(funding.ALLOWANCE, "funding_requests", "Questions about funding in one window, USDⓈ-M."),
     UseRow(
-        "statistics", "statistics_requests", "Questions about statistics in one window, USDⓈ-M."
+        period.ALLOWANCE,
+        "statistics_requests",
+        "Questions about statistics in one window, USDⓈ-M.",
     ),
     UseRow(
         CONNECTION_ATTEMPTS, "connection_attempts", "WebSocket connections tried in one window."

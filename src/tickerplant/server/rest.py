@@ -18,7 +18,7 @@ from msgspec import Struct
 from tickerplant.errors import RequestError
 from tickerplant.protocol.budget import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
-from tickerplant.queries import find_path
+from tickerplant.queries import find_path, funding
 from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
 
@@ -29,7 +29,7 @@ BAD_PATH = -5000
 BAD_KEY = -2014
 
 KEY_HEADER = b"x-mbx-apikey"
-NOT_TOLD = frozenset({"funding"})
+NOT_TOLD = frozenset({funding.ALLOWANCE})
 """Allowances whose questions are answered without the used weight (measured on the exchange)."""
 
 
