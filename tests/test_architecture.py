@@ -17,13 +17,15 @@ LAYERS = (
     {"venue"},
     {"instrument", "profile", "frames", "quarters"},
     {"events"},
-    {"printed"},
+    {"printed", "messages"},
     {"market", "simulation", "recording", "decode"},
     {"streams", "queries"},
     {"protocol"},
-    {"hub"},
+    {"hub", "feed"},
     {"plant"},
-    {"explain", "server", "sources", "logs"},
+    {"logs"},
+    {"client"},
+    {"explain", "server", "sources"},
     {"config"},
     {"serving"},
     {"cli"},
@@ -31,13 +33,21 @@ LAYERS = (
 )
 SIDEWAYS = {
     ("simulation", "market"): "a simulated past is made of bars",
-    ("server", "logs"): "one log, named once",
-    ("sources", "logs"): "one log, named once",
 }
 """Imports between rooms of one layer that are meant, each with its reason."""
 IMPURE = {
     *("asyncio", "socket", "time", "os", "threading", "secrets", "uvicorn", "websockets"),
-    *("aiofastnet", "prometheus_client", "structlog", "logging", "click", "random"),
+    *(
+        "aiofastnet",
+        "aiohttp",
+        "picows",
+        "rich",
+        "prometheus_client",
+        "structlog",
+        "logging",
+        "click",
+        "random",
+    ),
 }
 CLOCKS = {"now", "utcnow", "today"}
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

@@ -4,7 +4,9 @@ TickerplantError
 ├── RequestError      the peer asked for something it cannot have; carries code and text to answer
 ├── DecodeError       a message from a recording or an upstream that cannot be understood
 ├── RecordingError    a recording that cannot be read; carries file, line and byte offset
-└── ConfigError       a setting that cannot be used; carries the setting's name
+├── ConfigError       a setting that cannot be used; carries the setting's name
+├── UpstreamError     a server that cannot be reached, or whose answer makes no sense
+└── QueueOverflow     a subscription with the policy `fail` was read too slowly
 """
 
 from __future__ import annotations
@@ -46,3 +48,20 @@ class ConfigError(TickerplantError):
     def __init__(self, setting: str, value: object, expected: str) -> None:
         super().__init__(f"{setting}: {value!r} is not usable, expected {expected}")
         self.setting = setting
+
+
+class UpstreamError(TickerplantError):
+    """A server that was asked and gave no answer: unreachable, timed out, or not understood."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class QueueOverflow(TickerplantError):  # noqa: N818  # it names what happened, as `StopIteration` does
+    """A queue that may lose nothing was full, and its policy is to fail."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} messages waited unread, and the policy of the queue is to fail")
+        self.size = size

@@ -1,0 +1,1 @@
+"""The client: sockets and HTTP around the state machines of `feed`."""

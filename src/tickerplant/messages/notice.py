@@ -1,0 +1,89 @@
+"""What a consumer is told about its streams, between their messages.
+
+A notice stands in the stream of messages at the place where what it tells happened: everything
+before it was received before it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """Something that is true of streams since now."""
+
+    streams: tuple[str, ...]
+    """The streams it is about, of those the consumer subscribed to."""
+    time_ms: int
+    """When it was noticed, milliseconds since the epoch by the clock of this machine."""
+
+
+class Disconnected(Notice, frozen=True, kw_only=True):
+    """Nothing arrives of these streams: their connection was lost and no other carries them."""
+
+    reason: str
+    """What ended it, for people: `refused: …`, `reset`, `closed 1008 Too many requests`, …"""
+    close_code: int | None = None
+    """The status code of the close frame, None if there was none."""
+    retry_ms: int = 0
+    """After how long a new connection is tried."""
+
+
+class Recovered(Notice, frozen=True, kw_only=True):
+    """These streams are heard again, after `Disconnected` or `Stale`."""
+
+    blind_ms: int
+    """For how long they were not."""
+
+
+class Stale(Notice, frozen=True, kw_only=True):
+    """The connection is open, and the stream is silent for longer than it ever should be."""
+
+    silent_ms: int
+    """For how long nothing came; since the subscription was acknowledged if never anything did."""
+    expected_ms: int
+    """How often a message was expected."""
+
+
+class Gap(Notice, frozen=True, kw_only=True):
+    """Messages of one stream are missing here."""
+
+    symbol: str
+    after_id: int
+    """Id of the last message before the gap."""
+    before_id: int
+    """Id of the first message after it; for candles both are open times, in ms."""
+    missing: int | None
+    """How many messages are missing; None where ids do not tell."""
+    backfilled: int = 0
+    """How many of them follow this notice, asked for over REST."""
+    reason: str = ""
+    """Why they could not all be had; empty if they could or nobody asked for them."""
+
+
+class Resync(Notice, frozen=True, kw_only=True):
+    """A local order book begins anew from a snapshot."""
+
+    symbol: str
+    reason: str
+
+
+class Dropped(Notice, frozen=True, kw_only=True):
+    """The consumer was too slow: the queue gave up its oldest messages here."""
+
+    count: int
+
+
+class Refused(Notice, frozen=True, kw_only=True):
+    """The server answered a subscription with an error."""
+
+    code: int
+    reason: str
+
+
+class Unreadable(Notice, frozen=True, kw_only=True):
+    """A message came that could not be understood; it is counted and left out."""
+
+    payload: bytes
+    """The first bytes of it."""
+    reason: str
