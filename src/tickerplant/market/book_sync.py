@@ -13,9 +13,9 @@ snapshot that will end the wait is newer than all of them.
 from __future__ import annotations
 
 from collections import deque
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from tickerplant.events import BookSnapshot, DepthUpdate
+from tickerplant.events import DepthUpdate
 from tickerplant.printed import PrintedDepth
 
 Update: TypeAlias = DepthUpdate | PrintedDepth
@@ -24,7 +24,28 @@ KEPT_UPDATES = 4096
 """Updates kept while waiting for a snapshot: over two minutes of the fastest stream."""
 
 
-class BookSync:
+class Chained(Protocol):
+    """What the procedure looks at of an update."""
+
+    @property
+    def first_update_id(self) -> int: ...  # noqa: D102 - `U`
+    @property
+    def final_update_id(self) -> int: ...  # noqa: D102 - `u`
+    @property
+    def previous_update_id(self) -> int: ...  # noqa: D102 - `pu`
+
+
+class Cut(Protocol):
+    """What the procedure looks at of a snapshot."""
+
+    @property
+    def last_update_id(self) -> int: ...  # noqa: D102 - `lastUpdateId`
+
+
+AnyUpdate = TypeVar("AnyUpdate", bound=Chained)
+
+
+class Join(Generic[AnyUpdate]):
     """Says which updates may be applied to the book, and whether the book is whole."""
 
     def __init__(self, kept_updates: int = KEPT_UPDATES) -> None:
@@ -37,12 +58,17 @@ class BookSync:
         """Updates left out because the book was already past them."""
         self.forgotten = 0
         """Updates that did not fit while waiting."""
-        self._kept: deque[Update] = deque(maxlen=kept_updates)
+        self._kept: deque[AnyUpdate] = deque(maxlen=kept_updates)
         self._last_id = 0
         self._first = False
         """The next update is the first after the snapshot, and joins by the wider rule."""
 
-    def offer(self, update: Update) -> list[Update]:
+    @property
+    def joined(self) -> bool:
+        """Whether the book is whole, and an update has shown that the stream continues it."""
+        return self.live and not self._first
+
+    def offer(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take the next update; return what may be applied now: it, or nothing."""
         if self.live and update.previous_update_id == self._last_id:
             self._last_id = update.final_update_id
@@ -50,7 +76,11 @@ class BookSync:
             return [update]
         return self._offer_oddly(update)
 
-    def load(self, snapshot: BookSnapshot) -> list[Update]:
+    def drop(self, reason: str) -> None:
+        """Wait for a snapshot again, because the book turned out wrong; `reason` says how."""
+        self.live, self.reason = False, reason
+
+    def load(self, snapshot: Cut) -> list[AnyUpdate]:
         """Begin again from `snapshot`; return the kept updates to apply after it.
 
         If the kept updates do not continue the snapshot, the book is not live and nothing is
@@ -59,7 +89,7 @@ class BookSync:
         kept, self._kept = self._kept, deque(maxlen=self._kept.maxlen)
         self.live, self.reason = True, ""
         self._last_id, self._first = snapshot.last_update_id, True
-        applicable: list[Update] = []
+        applicable: list[AnyUpdate] = []
         for update in kept:
             if self.live:
                 applicable += self.offer(update)
@@ -74,7 +104,7 @@ class BookSync:
             )
         return []
 
-    def _offer_oddly(self, update: Update) -> list[Update]:
+    def _offer_oddly(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take an update that does not simply continue the last one."""
         if not self.live:
             self._keep(update)
@@ -98,7 +128,11 @@ class BookSync:
         self._keep(update)
         return []
 
-    def _keep(self, update: Update) -> None:
+    def _keep(self, update: AnyUpdate) -> None:
         if len(self._kept) == self._kept.maxlen:
             self.forgotten += 1
         self._kept.append(update)
+
+
+class BookSync(Join[Update]):
+    """The procedure for the updates that the market takes."""
