@@ -12,6 +12,12 @@ class Venue(Struct, frozen=True, kw_only=True):
     """Our name: `usdm` or `coinm`."""
     title: str
     """The exchange's name for it."""
+    stream_host: str
+    """Where the exchange itself serves the streams (market-stream connection page), over TLS."""
+    api_host: str
+    """Where it serves the WebSocket API (WebSocket API general information page)."""
+    rest_host: str
+    """Where it answers REST (REST general information page)."""
     default_port: int
     rest_prefix: str
     """First segment of every REST path."""
@@ -54,6 +60,9 @@ class Venue(Struct, frozen=True, kw_only=True):
 USDM = Venue(
     name="usdm",
     title="USDⓈ-M",
+    stream_host="fstream.binance.com",
+    api_host="ws-fapi.binance.com",
+    rest_host="fapi.binance.com",
     default_port=9001,
     rest_prefix="/fapi",
     api_path="/ws-fapi/v1",
@@ -77,6 +86,9 @@ USDM = Venue(
 COINM = Venue(
     name="coinm",
     title="COIN-M",
+    stream_host="dstream.binance.com",
+    api_host="ws-dapi.binance.com",
+    rest_host="dapi.binance.com",
     default_port=9002,
     rest_prefix="/dapi",
     api_path="/ws-dapi/v1",
