@@ -1,0 +1,119 @@
+"""The client's own use of the request weight of its address.
+
+The exchange counts weight per clock minute of UTC and per address (measured on the exchange; REST
+general information page), whoever at that address asks.  A client that stays below a share of the
+limit leaves the rest to others, and what the server tells of the whole address makes room for them.
+
+One budget may be shared: by REST and the WebSocket API of a venue, and by both venues where they
+charge one budget (profile `current`).
+"""
+
+from __future__ import annotations
+
+from tickerplant.errors import ConfigError
+
+MINUTE_MS = 60_000
+LIMIT_PER_MINUTE = 2400
+"""The exchange's limit (WebSocket API general information page)."""
+SHARE = 0.8
+LEAST_WAIT_MS = 1000
+"""Shortest wait after a refusal, whatever the server says."""
+FIRST_BAN_MS = 120_000
+"""Wait after a ban that does not say how long it is: the shortest there is (the same page)."""
+LONGEST_BAN_MS = 259_200_000
+"""No ban is longer than three days (the same page)."""
+BANNED = 418
+
+
+class WeightBudget:
+    """Says when a question may go out; times are ms since the epoch.
+
+    In a clock minute at most `share` of the limit is reserved.  Only a weight that is larger than
+    that goes out alone, when the minute has nothing of ours yet.
+    """
+
+    def __init__(self, limit_per_minute: int = LIMIT_PER_MINUTE, share: float = SHARE) -> None:
+        """Raises `ConfigError` for a limit below 1 or a share that is not above 0 and up to 1."""
+        if limit_per_minute < 1:
+            raise ConfigError("limit_per_minute", limit_per_minute, "at least 1")
+        if not 0 < share <= 1:
+            raise ConfigError("share", share, "more than 0 and at most 1")
+        self.limit_per_minute = limit_per_minute
+        self.own_per_minute = max(int(limit_per_minute * share), 1)
+        """What is reserved in a minute at most."""
+        self.spent = 0
+        """Weight reserved so far."""
+        self.waited_ms = 0
+        """Time that callers of `reserve` were told to wait."""
+        self.refusals = 0
+        """Questions that the server refused (429, 418)."""
+        self.refused_status = 0
+        """With which status it refused the latest of them, 0 before the first."""
+        self._minute = 0
+        self._reserved = 0
+        self._others = 0
+        self._closed_until_ms = 0
+
+    def reserve(self, weight: int, now_ms: int) -> int:
+        """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
+        self._turn(now_ms)
+        wait_ms = max(self.closed_ms(now_ms), self._own_wait_ms(weight, now_ms))
+        if wait_ms:
+            self.waited_ms += wait_ms
+            return wait_ms
+        self._reserved += weight
+        self.spent += weight
+        return 0
+
+    def told(self, used: int, asked_ms: int) -> None:
+        """Take what the server says the whole address has used in this minute.
+
+        What is not ours is others'; that is a lower bound while questions of ours are on the way,
+        which every further answer corrects.
+
+        Args:
+            used: The weight.
+            asked_ms: When the question went out that was answered with it; an answer to a question
+                of a minute that is over says nothing.
+        """
+        if asked_ms // MINUTE_MS < self._minute:
+            return
+        self._turn(asked_ms)
+        self._others = max(used - self._reserved, 0)
+
+    def refused(self, status: int, retry_after_ms: int | None, now_ms: int) -> None:
+        """Take a refusal, 429 or 418: nothing goes out before `retry_after_ms` are over.
+
+        Args:
+            status: 429, or 418 for a ban.
+            retry_after_ms: What the server asks to wait; None if it does not say.
+            now_ms: The time.
+        """
+        self._turn(now_ms)
+        self.refusals += 1
+        self.refused_status = status
+        if retry_after_ms is None:
+            retry_after_ms = FIRST_BAN_MS if status == BANNED else MINUTE_MS - now_ms % MINUTE_MS
+        wait_ms = min(max(retry_after_ms, LEAST_WAIT_MS), LONGEST_BAN_MS)
+        self._closed_until_ms = max(self._closed_until_ms, now_ms + wait_ms)
+
+    def closed_ms(self, now_ms: int) -> int:
+        """Return how long nothing may go out because the server refused, 0 if it does not."""
+        return max(self._closed_until_ms - now_ms, 0)
+
+    def _own_wait_ms(self, weight: int, now_ms: int) -> int:
+        """Return 0 if `weight` fits into this minute, else how long it is to the next one."""
+        own = self._reserved + weight
+        within = own <= self.own_per_minute and own + self._others <= self.limit_per_minute
+        alone = weight > self.own_per_minute and not (self._reserved or self._others)
+        return 0 if within or alone or weight <= 0 else (self._minute + 1) * MINUTE_MS - now_ms
+
+    def _turn(self, now_ms: int) -> None:
+        """Begin a new minute; a clock that was set back a little stays in the one it was in."""
+        minute = now_ms // MINUTE_MS
+        if minute in (self._minute, self._minute - 1):
+            return
+        if minute < self._minute:
+            self._closed_until_ms = 0
+        self._minute = minute
+        self._reserved = self._others = 0

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.errors import ConfigError
+from tickerplant.feed.weight import (
+    FIRST_BAN_MS,
+    LEAST_WAIT_MS,
+    LONGEST_BAN_MS,
+    MINUTE_MS,
+    WeightBudget,
+)
+
+NOON_MS = 1_772_020_800_000
+assert NOON_MS % MINUTE_MS == 0
+
+
+def test_a_minute_has_its_share_and_the_next_one_has_it_again() -> None:
+    budget = WeightBudget(100, 0.8)
+    assert budget.reserve(79, NOON_MS) == 0
+    assert budget.reserve(2, NOON_MS + 1) == MINUTE_MS - 1
+    assert budget.reserve(1, NOON_MS + 59_000) == 0, "what was refused was not reserved"
+    assert budget.reserve(1, NOON_MS + 59_999) == 1
+    assert budget.reserve(80, NOON_MS + MINUTE_MS) == 0
+    assert (budget.spent, budget.waited_ms, budget.refusals) == (160, MINUTE_MS, 0)
+
+
+def test_the_exchanges_limit_and_most_of_it_is_the_default() -> None:
+    budget = WeightBudget()
+    assert (budget.limit_per_minute, budget.own_per_minute) == (2400, 1920)
+
+
+def test_a_weight_above_the_share_goes_alone_at_the_start_of_a_minute() -> None:
+    budget = WeightBudget(100, 0.1)
+    assert budget.reserve(1, NOON_MS) == 0
+    assert budget.reserve(40, NOON_MS) == MINUTE_MS
+    assert budget.reserve(40, NOON_MS + MINUTE_MS) == 0
+    assert budget.reserve(1, NOON_MS + MINUTE_MS) == MINUTE_MS
+    assert budget.reserve(0, NOON_MS + MINUTE_MS) == 0, "what weighs nothing needs no room"
+
+
+def test_what_others_use_is_left_to_them() -> None:
+    budget = WeightBudget(100, 0.8)
+    assert budget.reserve(10, NOON_MS) == 0
+    budget.told(75, NOON_MS)
+    assert budget.reserve(26, NOON_MS) == MINUTE_MS
+    assert budget.reserve(25, NOON_MS) == 0
+    budget.told(35, NOON_MS)
+    assert budget.reserve(45, NOON_MS) == 0, "it was less than we thought"
+
+
+def test_others_may_have_used_it_all_and_the_next_minute_is_new() -> None:
+    budget = WeightBudget(100, 1.0)
+    budget.told(100, NOON_MS)
+    assert budget.reserve(1, NOON_MS + 10_000) == MINUTE_MS - 10_000
+    assert budget.reserve(1, NOON_MS + MINUTE_MS) == 0
+
+
+def test_an_answer_to_a_question_of_the_last_minute_says_nothing_of_this_one() -> None:
+    budget = WeightBudget(100, 0.8)
+    assert budget.reserve(1, NOON_MS - 1) == 0
+    assert budget.reserve(1, NOON_MS) == 0
+    budget.told(100, NOON_MS - 1)
+    assert budget.reserve(79, NOON_MS) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after_ms", "closed_ms"),
+    [
+        (429, 7000, 7000),
+        (429, 0, LEAST_WAIT_MS),
+        (429, -5, LEAST_WAIT_MS),
+        (429, None, 40_000),
+        (418, 180_000, 180_000),
+        (418, None, FIRST_BAN_MS),
+        (418, 10**15, LONGEST_BAN_MS),
+    ],
+)
+def test_nothing_goes_out_before_the_server_wants_it(
+    status: int, retry_after_ms: int | None, closed_ms: int
+) -> None:
+    budget = WeightBudget()
+    now_ms = NOON_MS + 20_000
+    budget.refused(status, retry_after_ms, now_ms)
+    assert budget.closed_ms(now_ms) == closed_ms
+    assert budget.reserve(1, now_ms) == closed_ms
+    assert budget.reserve(0, now_ms + 1) == closed_ms - 1
+    assert budget.reserve(1, now_ms + closed_ms) == 0
+    assert (budget.refusals, budget.refused_status) == (1, status)
+
+
+def test_a_short_refusal_does_not_end_a_long_one() -> None:
+    budget = WeightBudget()
+    budget.refused(418, 120_000, NOON_MS)
+    budget.refused(429, 1000, NOON_MS)
+    assert budget.closed_ms(NOON_MS) == 120_000
+
+
+def test_a_clock_that_is_set_back_a_little_is_in_the_same_minute() -> None:
+    budget = WeightBudget(100, 0.8)
+    assert budget.reserve(80, NOON_MS) == 0
+    assert budget.reserve(1, NOON_MS - 10) == MINUTE_MS + 10
+
+
+def test_a_clock_that_is_set_back_by_a_day_begins_anew() -> None:
+    budget = WeightBudget(100, 0.8)
+    assert budget.reserve(80, NOON_MS) == 0
+    budget.refused(418, 180_000, NOON_MS)
+    assert budget.reserve(80, NOON_MS - 86_400_000) == 0
+
+
+@pytest.mark.parametrize(("limit", "share"), [(0, 0.8), (-1, 0.8), (1, 0.0), (1, 1.1), (1, -1.0)])
+def test_numbers_that_make_no_sense_are_refused(limit: int, share: float) -> None:
+    with pytest.raises(ConfigError):
+        WeightBudget(limit, share)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("reserve"), st.integers(0, 40)),
+        st.tuples(st.just("pass"), st.integers(0, 90_000)),
+        st.tuples(st.just("told"), st.integers(0, 150)),
+        st.tuples(st.just("refused"), st.integers(-1, 200_000)),
+    ),
+    max_size=200,
+)
+
+
+@given(limit=st.integers(1, 120), share=st.floats(0.01, 1.0), steps=STEPS)
+def test_no_clock_minute_has_more_than_the_share(
+    limit: int, share: float, steps: list[tuple[str, int]]
+) -> None:
+    budget = WeightBudget(limit, share)
+    own = max(int(limit * share), 1)
+    now_ms, closed_until_ms = NOON_MS, 0
+    reserved: dict[int, list[int]] = {}
+    told: Counter[int] = Counter()
+    for what, number in steps:
+        minute = now_ms // MINUTE_MS
+        mine = reserved.setdefault(minute, [])
+        if what == "pass":
+            now_ms += number
+        elif what == "told":
+            budget.told(number, now_ms)
+            told[minute] = max(number - sum(mine), 0)
+        elif what == "refused":
+            budget.refused(429, number, now_ms)
+            closed_until_ms = max(closed_until_ms, now_ms + max(number, LEAST_WAIT_MS))
+        elif budget.reserve(number, now_ms) == 0:
+            assert now_ms >= closed_until_ms
+            mine.append(number)
+            alone = [each for each in mine if each] == [number] and number > own
+            if number:
+                assert sum(mine) <= own or alone
+                assert sum(mine) + told[minute] <= limit or alone
+    assert budget.spent == sum(sum(each) for each in reserved.values())
+
+
+@given(
+    limit=st.integers(1, 100),
+    share=st.floats(0.01, 1.0),
+    weights=st.lists(st.integers(0, 150), max_size=40),
+    used=st.lists(st.integers(0, 200), max_size=40),
+    start_ms=st.integers(NOON_MS, NOON_MS + MINUTE_MS),
+)
+def test_who_waits_as_told_is_let_through_within_a_minute(
+    limit: int, share: float, weights: list[int], used: list[int], start_ms: int
+) -> None:
+    budget = WeightBudget(limit, share)
+    now_ms = start_ms
+    for index, weight in enumerate(weights):
+        wait_ms = budget.reserve(weight, now_ms)
+        assert 0 <= wait_ms <= MINUTE_MS
+        if wait_ms:
+            now_ms += wait_ms
+            assert budget.reserve(weight, now_ms) == 0
+        if index < len(used):
+            budget.told(used[index], now_ms)
+    assert budget.waited_ms == now_ms - start_ms
+    assert budget.spent == sum(weights)
