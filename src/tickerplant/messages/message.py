@@ -22,3 +22,13 @@ class Message(Struct, kw_only=True, gc=False):
     """When it was received, nanoseconds since the epoch."""
     backfilled: bool = field(name=":backfilled", default=False)
     """Whether it was asked for over REST after a gap, and not heard."""
+
+    @property
+    def symbol(self) -> str:
+        """The symbol it is about, of a stream of pairs the pair; empty if it is about neither."""
+        return ""
+
+    @property
+    def event_time(self) -> int:
+        """When the exchange sent it; 0 if it does not tell."""
+        return 0

@@ -1,0 +1,59 @@
+"""Rolling 24-hour statistics, short and long."""
+
+from __future__ import annotations
+
+from msgspec import field
+
+from tickerplant.messages.message import Message
+
+
+class MiniTicker(Message, kw_only=True, gc=False):
+    """`<symbol>@miniTicker`, and the elements of `!miniTicker@arr`."""
+
+    event_time: int = field(name="E")
+    symbol: str = field(name="s")
+    pair: str = field(name="ps", default="")
+    close_price: str = field(name="c")
+    """The last price."""
+    open_price: str = field(name="o")
+    """The price 24 hours before."""
+    high_price: str = field(name="h")
+    low_price: str = field(name="l")
+    volume: str = field(name="v")
+    """In base asset on USDⓈ-M, in contracts on COIN-M."""
+    turnover: str = field(name="q")
+    """In quote asset on USDⓈ-M, in base asset on COIN-M."""
+    symbol_type: int = field(name="st", default=0)
+    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+
+
+class Ticker(Message, kw_only=True, gc=False):
+    """`<symbol>@ticker`, and the elements of `!ticker@arr`."""
+
+    event_time: int = field(name="E")
+    symbol: str = field(name="s")
+    pair: str = field(name="ps", default="")
+    price_change: str = field(name="p")
+    """Last price less opening price."""
+    price_change_percent: str = field(name="P")
+    weighted_average_price: str = field(name="w")
+    close_price: str = field(name="c")
+    """The last price."""
+    last_quantity: str = field(name="Q")
+    open_price: str = field(name="o")
+    """The price 24 hours before."""
+    high_price: str = field(name="h")
+    low_price: str = field(name="l")
+    volume: str = field(name="v")
+    """In base asset on USDⓈ-M, in contracts on COIN-M."""
+    turnover: str = field(name="q")
+    """In quote asset on USDⓈ-M, in base asset on COIN-M."""
+    open_time: int = field(name="O")
+    """When the 24 hours began."""
+    close_time: int = field(name="C")
+    """When they ended."""
+    first_trade_id: int = field(name="F")
+    last_trade_id: int = field(name="L")
+    trade_count: int = field(name="n")
+    symbol_type: int = field(name="st", default=0)
+    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
