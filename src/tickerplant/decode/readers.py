@@ -12,15 +12,8 @@ from typing import TypeAlias
 
 from msgspec.json import Decoder
 
-from tickerplant.decode.messages import (
-    AggregateTradeMessage,
-    AssetIndexMessage,
-    CompositeIndexMessage,
-    DepthAnswer,
-    LiquidationMessage,
-    MarkPriceMessage,
-    Timed,
-)
+from tickerplant import messages
+from tickerplant.decode.messages import DepthAnswer, Timed
 from tickerplant.events import (
     AggregateTrade,
     AssetIndex,
@@ -84,7 +77,7 @@ def time_reader() -> Read:
 
 
 def _aggregate_trades(instruments: Instruments) -> Read:
-    decode = Decoder(AggregateTradeMessage).decode
+    decode = Decoder(messages.AggregateTrade).decode
 
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
@@ -100,10 +93,10 @@ def _aggregate_trades(instruments: Instruments) -> Read:
             quantity if normal is None else units[normal],
             message.first_trade_id,
             message.last_trade_id,
-            message.trade_time_ms,
+            message.trade_time,
             message.buyer_is_maker,
         )
-        return message.event_time_ms, (aggregate,)
+        return message.event_time, (aggregate,)
 
     return read
 
@@ -126,34 +119,34 @@ def _printed(kind: type[Printed]) -> Callable[[Instruments], Read]:
 
 
 def _mark_prices(instruments: Instruments) -> Read:
-    decode = Decoder(MarkPriceMessage | list[MarkPriceMessage]).decode
+    decode = Decoder(messages.MarkPrice | list[messages.MarkPrice]).decode
 
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         found = decode(payload)
-        messages = found if isinstance(found, list) else [found]
-        time_ms = max((message.event_time_ms for message in messages), default=0)
-        known = (message for message in messages if message.symbol in instruments)
+        rows = found if isinstance(found, list) else [found]
+        time_ms = max((message.event_time for message in rows), default=0)
+        known = (message for message in rows if message.symbol in instruments)
         return time_ms, tuple(map(_mark_price, known))
 
     return read
 
 
-def _mark_price(message: MarkPriceMessage) -> MarkPrice:
+def _mark_price(message: messages.MarkPrice) -> MarkPrice:
     rate = message.funding_rate
-    unfunded = not rate or not message.next_funding_time_ms
+    unfunded = not rate or not message.next_funding_time
     return MarkPrice(
         message.symbol,
         _rate(message.mark_price),
         _rate(message.index_price),
         _rate(message.estimated_settle_price),
         None if unfunded else _rate(rate),
-        message.next_funding_time_ms,
-        message.event_time_ms,
+        message.next_funding_time,
+        message.event_time,
     )
 
 
 def _liquidations(instruments: Instruments) -> Read:
-    decode = Decoder(LiquidationMessage).decode
+    decode = Decoder(messages.Liquidation).decode
 
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
@@ -169,15 +162,15 @@ def _liquidations(instruments: Instruments) -> Read:
             order.status,
             quantities[order.last_filled_quantity],
             quantities[order.filled_quantity],
-            order.trade_time_ms,
+            order.trade_time,
         )
-        return message.event_time_ms, (liquidation,)
+        return message.event_time, (liquidation,)
 
     return read
 
 
 def _composite_indices(instruments: Instruments) -> Read:
-    decode = Decoder(CompositeIndexMessage).decode
+    decode = Decoder(messages.CompositeIndex).decode
 
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
@@ -189,29 +182,29 @@ def _composite_indices(instruments: Instruments) -> Read:
                 _rate(part.weight_in_percentage),
                 _rate(part.index_price),
             )
-            for part in message.parts
+            for part in message.composition
         )
         symbol = instruments[message.symbol].symbol
-        composite = CompositeIndex(symbol, _rate(message.price), parts, message.event_time_ms)
-        return message.event_time_ms, (composite,)
+        composite = CompositeIndex(symbol, _rate(message.price), parts, message.event_time)
+        return message.event_time, (composite,)
 
     return read
 
 
 def _asset_indices(instruments: Instruments) -> Read:
     del instruments  # assets are no contracts
-    decode = Decoder(AssetIndexMessage | list[AssetIndexMessage]).decode
+    decode = Decoder(messages.AssetIndex | list[messages.AssetIndex]).decode
 
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         found = decode(payload)
-        messages = found if isinstance(found, list) else [found]
-        time_ms = max((message.event_time_ms for message in messages), default=0)
-        return time_ms, tuple(map(_asset_index, messages))
+        rows = found if isinstance(found, list) else [found]
+        time_ms = max((message.event_time for message in rows), default=0)
+        return time_ms, tuple(map(_asset_index, rows))
 
     return read
 
 
-def _asset_index(message: AssetIndexMessage) -> AssetIndex:
+def _asset_index(message: messages.AssetIndex) -> AssetIndex:
     return AssetIndex(
         message.symbol,
         _rate(message.index),
@@ -223,7 +216,7 @@ def _asset_index(message: AssetIndexMessage) -> AssetIndex:
         _rate(message.auto_exchange_ask_buffer),
         _rate(message.auto_exchange_bid_rate),
         _rate(message.auto_exchange_ask_rate),
-        message.event_time_ms,
+        message.event_time,
     )
 
 

@@ -13,11 +13,9 @@ from math import gcd
 import msgspec
 from msgspec.json import Decoder as JsonDecoder
 
-from tickerplant.decode.messages import (
-    AggregateTradeMessage,
-    Kline,
-)
+from tickerplant.decode.messages import Kline
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, coin_contract_size
+from tickerplant.messages import AggregateTrade
 from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.quarters import coded_delivery_ms, deliveries_ms
 from tickerplant.venue import COINM, USDM, Venue
@@ -89,7 +87,7 @@ class Sketches(dict[str, Sketch]):
     def __init__(self) -> None:
         super().__init__()
         self._trade = JsonDecoder(PrintedTrade).decode
-        self._aggregate = JsonDecoder(AggregateTradeMessage).decode
+        self._aggregate = JsonDecoder(AggregateTrade).decode
         self._book_ticker = JsonDecoder(PrintedQuote).decode
         self._depth = JsonDecoder(PrintedDepth).decode
         self._kline = JsonDecoder(dict[str, msgspec.Raw]).decode
