@@ -81,6 +81,7 @@ STREAMS = (
         period=real_time,
         build=contract_info,
         route="market",
+        rare=True,
         doc="Listings, settlements and changes of brackets, as they happen.",
     ),
 )

@@ -87,6 +87,7 @@ STREAMS = (
         period=every_ms(1000),
         build=force_order,
         route="market",
+        rare=True,
         doc="The latest liquidation of a second, the largest one in later profiles of USDⓈ-M.",
     ),
     Stream(
@@ -98,6 +99,7 @@ STREAMS = (
         period=every_ms(1000),
         build=force_order,
         route="market",
+        rare=True,
         doc="Liquidations of all symbols, one a symbol and second, each in a message of its own.",
     ),
 )

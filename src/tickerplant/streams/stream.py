@@ -8,12 +8,16 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from tickerplant.streams.about import Find
-from tickerplant.streams.pace import Pace, Subjects
+from tickerplant.streams.pace import Every, Pace, Subjects
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.venue import VENUES, Venue
 
 Route: TypeAlias = Literal["public", "market"]
 """The traffic class that later profiles deliver a stream under (USDⓈ-M path split)."""
+
+Rhythm: TypeAlias = Literal["steady", "busy", "rare"]
+"""Whether silence means something: `steady` tells every period whatever happens, `busy` whenever its
+market changes, `rare` may say nothing for days."""
 
 Period: TypeAlias = Callable[[Venue, Args], int]
 Build: TypeAlias = Callable[[Any, Any, int, Args], Struct | None]
@@ -41,7 +45,16 @@ class Stream(Struct, frozen=True, kw_only=True):
     """Whether one message lists all that is due."""
     apart: Callable[[Any], bool] | None = None
     """Which subjects are listed in a second message of the same period."""
+    rare: bool = False
+    """Whether it tells what seldom happens."""
     doc: str
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """How often something is to be heard of it."""
+        if self.rare:
+            return "rare"
+        return "steady" if self.pace is Every else "busy"
 
     @property
     def of_all(self) -> bool:

@@ -1,0 +1,98 @@
+"""What a gap swallowed, asked for over REST."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import DecodeError
+
+from tickerplant.client.rest import RestClient
+from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.feed.actions import Fetch
+from tickerplant.messages.answers import aggregate_trades_of, klines_of, trades_of
+from tickerplant.messages.message import Message
+
+PAGE = 1_000
+"""Rows of one answer."""
+PAGES = 20
+"""Answers asked for one gap, at most."""
+
+
+class Backfill:
+    """Asks for the messages between two ids.
+
+    Args:
+        rest: Who is asked.
+        api_key: Sent with questions about older trades, which the exchange answers only with one.
+    """
+
+    def __init__(self, rest: RestClient, api_key: str | None = None) -> None:
+        self._rest = rest
+        self._has_key = api_key is not None
+
+    async def ask(self, fetch: Fetch) -> tuple[Sequence[Message], str]:
+        """Return the messages that are missing, oldest first, or none and why."""
+        asks = {"trade": self._trades, "aggTrade": self._aggregates}
+        try:
+            found = await asks.get(fetch.kind, self._candles)(fetch)
+        except (RequestError, UpstreamError, DecodeError) as error:
+            return (), str(error)
+        return found, "" if found else "the server does not tell them any more"
+
+    async def _trades(self, fetch: Fetch) -> Sequence[Message]:
+        found = trades_of(
+            await self._rest.get("trades", symbol=fetch.symbol, limit=PAGE), fetch.symbol
+        )
+        if self._has_key and found and found[0].trade_id > fetch.after_id + 1:
+            found = await self._older_trades(fetch)
+        return [each for each in found if fetch.after_id < each.trade_id < fetch.before_id]
+
+    async def _older_trades(self, fetch: Fetch) -> list[Any]:
+        found: list[Any] = []
+        next_id, page = fetch.after_id + 1, 500
+        for _ in range(PAGES):
+            answer = await self._rest.get(
+                "historicalTrades", symbol=fetch.symbol, fromId=next_id, limit=page
+            )
+            rows = trades_of(answer, fetch.symbol)
+            found += rows
+            if len(rows) < page or rows[-1].trade_id >= fetch.before_id:
+                break
+            next_id = rows[-1].trade_id + 1
+        return found
+
+    async def _aggregates(self, fetch: Fetch) -> Sequence[Message]:
+        found: list[Any] = []
+        next_id = fetch.after_id + 1
+        for _ in range(PAGES):
+            limit = min(PAGE, fetch.before_id - next_id)
+            answer = await self._rest.get(
+                "aggTrades", symbol=fetch.symbol, fromId=next_id, limit=limit
+            )
+            rows = aggregate_trades_of(answer, fetch.symbol)
+            found += [row for row in rows if row.aggregate_id < fetch.before_id]
+            if not rows or rows[-1].aggregate_id + 1 >= fetch.before_id:
+                break
+            next_id = rows[-1].aggregate_id + 1
+        return found
+
+    async def _candles(self, fetch: Fetch) -> Sequence[Message]:
+        found: list[Any] = []
+        start_ms = fetch.after_id
+        for _ in range(PAGES):
+            answer = await self._rest.get(
+                "klines",
+                symbol=fetch.symbol,
+                interval=fetch.kind,
+                startTime=start_ms,
+                endTime=fetch.before_id - 1,
+                limit=PAGE,
+            )
+            rows = klines_of(answer, fetch.symbol, fetch.kind, time.time_ns() // 1_000_000)
+            found += [row for row in rows if row.candle.open_time < fetch.before_id]
+            if len(rows) < PAGE:
+                break
+            start_ms = rows[-1].candle.close_time + 1
+        return found

@@ -1,0 +1,169 @@
+"""One WebSocket of a feed."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+from picows import (
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSHandshakeError,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,
+)
+
+from tickerplant.feed.feed import Feed
+
+HANDSHAKE_TIMEOUT_S = 10.0
+MAX_FRAME_BYTES = 1 << 26
+USER_AGENT = f"tickerplant/{version('tickerplant')}"
+
+
+class Connection(WSListener):
+    """Tells a feed what happens on one socket, from the attempt to its end.
+
+    Args:
+        feed: Who is told.
+        number: The feed's name for the connection.
+        told: Called after something other than a message was told: the feed may want something.
+    """
+
+    def __init__(self, feed: Feed, number: int, told: Callable[[], object]) -> None:
+        super().__init__()
+        self._feed = feed
+        self._number = number
+        self._told = told
+        self._received = feed.received
+        self._transport: WSTransport | None = None
+        self._parts = bytearray()
+        """What came of a message in several frames."""
+        self._is_dropped = False
+        self._is_reading = True
+        self._attempt: asyncio.Task[None] | None = None
+
+    def open(self, url: str) -> None:
+        """Begin to connect; the feed hears how it went."""
+        self._attempt = asyncio.create_task(self._open(url))
+
+    async def _open(self, url: str) -> None:
+        try:
+            await ws_connect(
+                lambda: self,
+                url,
+                websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                extra_headers={"User-Agent": USER_AGENT},
+                max_frame_size=MAX_FRAME_BYTES,
+            )
+        except WSHandshakeError as error:
+            response = error.response
+            status = None if response is None else int(response.status)
+            headers = {} if response is None else response.headers
+            retry_ms = _retry_after_ms(headers.get("Retry-After", ""))
+            reason = f"HTTP {status}" if status else str(error)
+            self._refuse(reason, status, retry_ms)
+        except TimeoutError:
+            self._refuse(f"no answer within {HANDSHAKE_TIMEOUT_S:g} s")
+        except (OSError, WSError, ssl.SSLError, ValueError) as error:
+            self._refuse(str(error) or type(error).__name__)
+
+    def _refuse(self, reason: str, status: int | None = None, retry_after_ms: int = 0) -> None:
+        if not self._is_dropped:
+            self._is_dropped = True
+            self._feed.refused(self._number, reason, status, retry_after_ms)
+            self._told()
+
+    def send(self, text: bytes) -> None:
+        """Send a text message; one that is over takes nothing."""
+        if self._transport is not None and not self._is_dropped:
+            self._transport.send(WSMsgType.TEXT, text)
+
+    def ping(self) -> None:
+        """Send a ping."""
+        if self._transport is not None and not self._is_dropped:
+            self._transport.send_ping()
+
+    def drop(self) -> None:
+        """End the connection; the feed hears nothing of it any more."""
+        self._is_dropped = True
+        if self._transport is not None:
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+        elif self._attempt is not None:
+            self._attempt.cancel()
+
+    async def wait_closed(self) -> None:
+        """Return when the socket is closed."""
+        if self._attempt is not None:
+            await asyncio.gather(self._attempt, return_exceptions=True)
+        if self._transport is not None:
+            await self._transport.wait_disconnected()
+
+    def read(self, is_reading: bool) -> None:
+        """Take what the network brings, or leave it there: then the server waits, too."""
+        if is_reading == self._is_reading or self._transport is None:
+            return
+        self._is_reading = is_reading
+        transport = self._transport.underlying_transport
+        (transport.resume_reading if is_reading else transport.pause_reading)()
+
+    # Called by picows.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Tell that the connection is open."""
+        self._transport = transport
+        if self._is_dropped:
+            transport.disconnect()
+            return
+        self._feed.opened(self._number)
+        self._told()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Pass a message on."""
+        if self._is_dropped:
+            return
+        if frame.msg_type is WSMsgType.TEXT and frame.fin:
+            self._received(self._number, frame.get_payload_as_bytes(), time.time_ns())
+            if self._feed.actions:
+                self._told()
+            return
+        self._take_other(transport, frame)
+
+    def _take_other(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take a frame that is no whole text message."""
+        if frame.msg_type is WSMsgType.CLOSE:
+            payload = frame.get_payload_as_bytes()
+            code = int.from_bytes(payload[:2], "big")
+            reason = payload[2:].decode(errors="replace")
+            self._end(f"closed {code or ''} {reason}".strip(), code or None)
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
+            self._feed.heard(self._number)
+        else:
+            self._parts += frame.get_payload_as_bytes()
+            if frame.fin:
+                message, self._parts = bytes(self._parts), bytearray()
+                self._received(self._number, message, time.time_ns())
+                self._told()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
+        """Tell that the connection ended without a close frame."""
+        self._end("the connection was lost", None)
+
+    def _end(self, reason: str, code: int | None) -> None:
+        if not self._is_dropped:
+            self._is_dropped = True
+            self._feed.lost(self._number, reason, code)
+            self._told()
+
+
+def _retry_after_ms(text: str) -> int:
+    """Return what `Retry-After` asks for; 0 if it is missing or a date."""
+    return int(text) * 1_000 if text.isascii() and text.isdecimal() else 0

@@ -1,0 +1,186 @@
+"""The client of one venue: subscribe, ask, follow books."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakSet
+
+import msgspec
+
+from tickerplant.client.api import ApiClient
+from tickerplant.client.backfill import Backfill
+from tickerplant.client.listener import Listener
+from tickerplant.client.rest import RestClient
+from tickerplant.client.runner import FeedRunner
+from tickerplant.client.subscription import Subscription
+from tickerplant.errors import ConfigError
+from tickerplant.feed.feed import FeedCounters
+from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
+from tickerplant.feed.queue import Policy
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.weight import WeightBudget
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import Notice
+from tickerplant.messages.readers import reader
+
+QUEUE_SIZE = 10_000
+"""Messages that may wait for a consumer, unless it says otherwise."""
+
+_decode = msgspec.json.Decoder().decode
+
+
+def connect(
+    venue: str = "usdm",
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    settings: FeedSettings | None = None,
+    budget: WeightBudget | None = None,
+) -> MarketClient:
+    """Return the client of a venue, to be used with `async with`.
+
+    Nothing is connected before the first subscription or question.
+
+    Args:
+        venue: `usdm` or `coinm`.
+        base_url: Where everything is served, such as `ws://127.0.0.1:9001` for a plant.  Without
+            it the environment is asked (`TICKERPLANT_USDM_URL`, `TICKERPLANT_COINM_URL`); without
+            that it is the exchange itself.
+        api_key: Sent with REST questions.  Market data needs none, except older trades.
+        settings: How the client behaves: copies of each stream, pauses, patience.
+        budget: What it may spend of the address's request weight; share one between clients.
+
+    Raises:
+        ConfigError: an argument cannot be used.
+    """
+    hosts = hosts_of(venue_of_name(venue), base_url, os.environ)
+    return MarketClient(hosts, settings or FeedSettings(), budget or WeightBudget(), api_key)
+
+
+class MarketClient:
+    """A venue's streams, its WebSocket API and its REST, over connections that look after themselves."""
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        settings: FeedSettings,
+        budget: WeightBudget,
+        api_key: str | None = None,
+    ) -> None:
+        self.hosts = hosts
+        self.budget = budget
+        chance = Random()  # pauses differ between clients
+        self._rest = RestClient(hosts, budget, api_key=api_key)
+        self._api = ApiClient(hosts, budget)
+        backfill = Backfill(self._rest, api_key)
+        self._runner = FeedRunner(hosts, settings, reader, backfill, chance)
+        self._is_open = False
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._listeners: list[Listener] = []
+
+    @property
+    def counters(self) -> FeedCounters:
+        """What happened so far, over all streams."""
+        return self._runner.feed.counters
+
+    def stream(
+        self,
+        *names: str,
+        policy: Policy = "every",
+        size: int = QUEUE_SIZE,
+        notices: bool = True,
+        backfill: bool = False,
+    ) -> Subscription:
+        """Subscribe to streams; return what is iterated over to read them.
+
+        Messages are the classes of `tickerplant.messages`; between them stand notices
+        (`tickerplant.Notice`), which say what is not heard, missing or heard again.
+
+        Args:
+            names: The streams, such as `btcusdt@miniTicker`.
+            policy: What happens when messages wait: `every`, `latest`, `drop_oldest` or `fail`.
+            size: How many may wait.
+            notices: Whether notices are wanted.
+            backfill: Ask over REST for trades, aggregate trades and candles that are missing.
+
+        Raises:
+            ConfigError: no name, or a policy or size that is none.
+        """
+        self._check(names)
+        subscription = Subscription(
+            self._runner, names, policy=policy, size=size, notices=notices, backfill=backfill
+        )
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def on(
+        self,
+        callback: Callable[[Message | Notice], object],
+        *names: str,
+        notices: bool = True,
+        backfill: bool = False,
+    ) -> Listener:
+        """Call `callback` with every message of `names` as it comes, without a queue between.
+
+        The quickest way: no task is switched.  What the callback raises ends the subscription and is
+        raised where the listener is awaited, or at the end of the market's `async with`.
+
+        Raises:
+            ConfigError: no name is given.
+        """
+        self._check(names)
+        listener = Listener(self._runner, names, callback, notices=notices, backfill=backfill)
+        self._listeners.append(listener)
+        return listener
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """Ask the WebSocket API, and return the result as Python objects.
+
+        Raises:
+            RequestError: the server answers with an error; COIN-M has no market data there.
+            UpstreamError: the server cannot be reached.
+        """
+        return await self._api.ask(method, **params)
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """Ask over REST, `depth` or `/fapi/v1/depth`, and return the answer as Python objects.
+
+        Raises:
+            RequestError: the server answers with an error.
+            UpstreamError: the server cannot be reached.
+        """
+        return _decode(await self._rest.get(path, **params))
+
+    def _check(self, names: tuple[str, ...]) -> None:
+        if not self._is_open:
+            raise RuntimeError("use the market with `async with`")
+        for name in names or ("",):
+            if not isinstance(name, str) or not name:
+                raise ConfigError("stream", name, "the name of a stream, such as btcusdt@aggTrade")
+
+    async def __aenter__(self) -> Self:
+        self._is_open = True
+        self._runner.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_open = False
+        for subscription in tuple(self._subscriptions):
+            subscription.close()
+        for listener in self._listeners:
+            listener.close()
+        await self._runner.stop()
+        await self._api.close()
+        await self._rest.close()
+        if error is None:
+            for listener in self._listeners:
+                listener.raise_failure()

@@ -1,0 +1,154 @@
+"""A feed in an event loop: its connections, its clock, and the questions that fill its gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from random import Random
+
+from tickerplant.client.backfill import Backfill
+from tickerplant.client.connection import Connection
+from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send
+from tickerplant.feed.feed import Feed
+from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.strand import Sink
+from tickerplant.messages.readers import Reader
+
+TICK_S = 0.05
+"""How often the feed is told what time it is."""
+CLOSE_S = 2.0
+"""How long the servers have to say goodbye."""
+
+
+class FeedRunner:
+    """Carries out what a feed asks for, from `start` to `stop`.
+
+    Args:
+        hosts: Where the venue is served.
+        settings: How the feed behaves.
+        reader: Returns what turns the payloads of a stream into messages.
+        backfill: Asks for what is missing.
+        chance: Decides pauses and times of renewal.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        settings: FeedSettings,
+        reader: Callable[[str], Reader],
+        backfill: Backfill,
+        chance: Random,
+    ) -> None:
+        self.feed = Feed(hosts, settings, reader, chance)
+        self._backfill = backfill
+        self._connections: dict[int, Connection] = {}
+        self._ending: set[Connection] = set()
+        self._fetches: set[asyncio.Task[None]] = set()
+        self._unread: dict[Sink, tuple[str, ...]] = {}
+        """Consumers with no room, and what they subscribed to."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Begin; an event loop must be running."""
+        self._loop = asyncio.get_running_loop()
+        self._tick()
+
+    async def stop(self) -> None:
+        """End all connections; nothing is delivered any more."""
+        self._is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._fetches:
+            task.cancel()
+        ending = [*self._ending, *self._connections.values()]
+        for connection in self._connections.values():
+            connection.drop()
+        self._connections.clear()
+        closed = asyncio.gather(*(connection.wait_closed() for connection in ending))
+        await asyncio.wait([closed], timeout=CLOSE_S)
+        closed.cancel()
+        await asyncio.gather(*self._fetches, return_exceptions=True)
+
+    def attach(self, names: Iterable[str], sink: Sink, *, backfills: bool = False) -> None:
+        """Give the messages of `names` to `sink` from now on."""
+        self.feed.attach(names, sink, backfills=backfills)
+        self.perform()
+
+    def detach(self, names: Iterable[str], sink: Sink) -> None:
+        """Give nothing of `names` to `sink` any more."""
+        if self._is_stopped:
+            return
+        self.feed.detach(names, sink)
+        self.make_room(sink)
+        self.perform()
+
+    def forget(self, names: tuple[str, ...], sink: Sink) -> None:
+        """Detach as soon as the event loop turns; may be called from anywhere."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.detach, names, sink)
+
+    def hold_up(self, sink: Sink, names: tuple[str, ...]) -> None:
+        """Read nothing from the connections that carry `names` until `make_room` is called."""
+        self._unread[sink] = names
+        self._read_or_not()
+
+    def make_room(self, sink: Sink) -> None:
+        """Read again what was held up for `sink`."""
+        if self._unread.pop(sink, None) is not None:
+            self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        names = {name for unread in self._unread.values() for name in unread}
+        held_up = self.feed.links_of(names) if names else set()
+        for number, connection in self._connections.items():
+            connection.read(number not in held_up)
+        self.feed.held_up(held_up)
+
+    def _tick(self) -> None:
+        self.feed.tick(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+        self.perform()
+        if not self._is_stopped:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def perform(self) -> None:
+        """Carry out what the feed asks for."""
+        while actions := self.feed.actions:
+            self.feed.actions = []
+            for action in actions:
+                if not self._is_stopped:
+                    self._perform(action)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Open(link=link, url=url):
+                connection = Connection(self.feed, link, self.perform)
+                self._connections[link] = connection
+                connection.open(url)
+            case Send(link=link, text=text):
+                self._connections[link].send(text)
+            case Ping(link=link):
+                self._connections[link].ping()
+            case Drop(link=link):
+                self._end(self._connections.pop(link))
+            case Fetch():
+                task = asyncio.create_task(self._fetch(action))
+                self._fetches.add(task)
+                task.add_done_callback(self._fetches.discard)
+
+    def _end(self, connection: Connection) -> None:
+        connection.drop()
+        self._ending.add(connection)
+        closing = asyncio.ensure_future(connection.wait_closed())
+        closing.add_done_callback(lambda _: self._ending.discard(connection))
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        messages, reason = await self._backfill.ask(fetch)
+        if messages:
+            self.feed.filled(fetch.stream, messages)
+        else:
+            self.feed.unfilled(fetch.stream, reason)
+        self.perform()

@@ -1,0 +1,152 @@
+"""What a consumer reads from: the messages and notices of its streams, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from tickerplant.client.runner import FeedRunner
+from tickerplant.errors import QueueOverflow
+from tickerplant.feed.queue import Policy, Queue, QueueCounters
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import Notice
+
+
+class Subscription:
+    """An asynchronous iterator over messages and notices; ends when it, or its market, is closed.
+
+    It is subscribed from the moment it is made.  `close` it when it is not read any more, or use
+    it with `async with`; who forgets is unsubscribed when it is collected.
+    """
+
+    def __init__(
+        self,
+        runner: FeedRunner,
+        names: tuple[str, ...],
+        *,
+        policy: Policy,
+        size: int,
+        notices: bool,
+        backfill: bool,
+    ) -> None:
+        self.names = names
+        """The streams."""
+        self._runner = runner
+        self._inbox = Inbox(runner, names, Queue(size, policy), notices=notices)
+        runner.attach(names, self._inbox.put, backfills=backfill)
+
+    @property
+    def counters(self) -> QueueCounters:
+        """What happened to the messages so far."""
+        return self._inbox.queue.counters
+
+    @property
+    def waiting(self) -> int:
+        """Messages and notices that came and were not read."""
+        return len(self._inbox.queue)
+
+    def close(self) -> None:
+        """Unsubscribe; what waits may still be read."""
+        if not self._inbox.is_closed:
+            self._inbox.close()
+            self._runner.detach(self.names, self._inbox.put)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message | Notice:
+        """Return the next message or notice.
+
+        Raises:
+            QueueOverflow: the policy is `fail`, and it was read too slowly.
+        """
+        return await self._inbox.get()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        inbox = getattr(self, "_inbox", None)
+        if inbox is not None and not inbox.is_closed:
+            inbox.close()
+            self._runner.forget(self.names, inbox.put)
+
+
+class Inbox:
+    """The queue of a subscription, and who waits at it."""
+
+    def __init__(
+        self, runner: FeedRunner, names: tuple[str, ...], queue: Queue, *, notices: bool
+    ) -> None:
+        self.queue = queue
+        self.is_closed = False
+        self._runner = runner
+        self._names = names
+        self._wants_notices = notices
+        self._reader: asyncio.Future[None] | None = None
+        self._is_held_up = False
+        self._put = queue.put
+        self._every = queue.policy == "every"
+        self.put = self.take
+        """The sink of the subscription; one object, by which it is known."""
+
+    def take(self, item: Message | Notice) -> None:
+        """Take an item in; wake who waits for it."""
+        if not self._wants_notices and isinstance(item, Notice):
+            return
+        self._put(item)
+        if self._reader is not None:
+            self._wake()
+        elif self._every and not self._is_held_up and self.queue.is_full:
+            self._is_held_up = True
+            self.queue.counters.pauses += 1
+            self._runner.hold_up(self.put, self._names)
+
+    async def get(self) -> Message | Notice:
+        """Return the oldest item as soon as there is one.
+
+        Raises:
+            StopAsyncIteration: there will be none.
+            QueueOverflow: something had to be given up that must not be.
+        """
+        queue = self.queue
+        while not queue:
+            if self.is_closed:
+                raise StopAsyncIteration
+            await self._wait()
+        try:
+            item = queue.get()
+        except QueueOverflow:
+            self.close()
+            raise
+        if self._is_held_up and queue.has_room:
+            self._is_held_up = False
+            self._runner.make_room(self.put)
+        return item
+
+    def close(self) -> None:
+        """Take nothing more in."""
+        self.is_closed = True
+        self._wake()
+
+    async def _wait(self) -> None:
+        if self._reader is not None:
+            raise RuntimeError("a subscription is read by one reader at a time")
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

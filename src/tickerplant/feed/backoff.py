@@ -1,0 +1,34 @@
+"""Pauses between attempts: longer each time, never the same for everybody, never without end."""
+
+from __future__ import annotations
+
+from random import Random
+
+FIRST_MS = 100
+"""Longest pause before the first attempt after a connection that was good."""
+
+
+class Backoff:
+    """The pauses of one connection."""
+
+    def __init__(self, base_ms: int, most_ms: int, chance: Random) -> None:
+        self._base_ms = base_ms
+        self._most_ms = most_ms
+        self._chance = chance
+        self.failures = 0
+        """Attempts in a row that came to nothing."""
+
+    def pause_ms(self, least_ms: int = 0) -> int:
+        """Return how long to wait now, and count a failure.
+
+        Args:
+            least_ms: What the server asked for (`Retry-After`).
+        """
+        bound_ms = min(self._most_ms, self._base_ms << min(self.failures, 32))
+        self.failures += 1
+        return least_ms + round(bound_ms * self._chance.uniform(0.5, 1.0))
+
+    def restart(self) -> int:
+        """Forget the failures; return how long to wait before the attempt that follows."""
+        self.failures = 0
+        return round(FIRST_MS * self._chance.random())

@@ -1,0 +1,159 @@
+"""What waits between a feed and a consumer that reads in its own time.
+
+A queue is bounded, and its policy says what happens when it is full:
+
+`every`        nothing is lost: the connections are not read until there is room (back-pressure)
+`latest`       of each stream and symbol only the latest message waits
+`drop_oldest`  the oldest messages go, and a `Dropped` notice says how many, in their place
+`fail`         the consumer gets `QueueOverflow` after what waits
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError, QueueOverflow
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import Dropped, Notice
+
+Policy: TypeAlias = Literal["every", "latest", "drop_oldest", "fail"]
+POLICIES: tuple[str, ...] = get_args(Policy)
+
+_NS_PER_MS = 1_000_000
+
+
+class QueueCounters(Struct):
+    """What happened to the messages of a queue so far."""
+
+    handed_out: int = 0
+    conflated: int = 0
+    """Replaced by a later one before they were read (`latest`)."""
+    dropped: int = 0
+    """Given up (`latest` of too many subjects, `drop_oldest`, `fail`)."""
+    pauses: int = 0
+    """Times the connections were not read (`every`)."""
+    deepest: int = 0
+    """The most that waited."""
+
+
+class Queue:
+    """Messages and notices in order, at most `size` of them.
+
+    Args:
+        size: How many may wait.  With `every`, what one read of a socket brings may be added.
+        policy: What happens when it is full.
+
+    Raises:
+        ConfigError: the size or the policy is none.
+    """
+
+    def __init__(self, size: int, policy: Policy) -> None:
+        if size < 1:
+            raise ConfigError("size", size, "at least 1")
+        if policy not in POLICIES:
+            raise ConfigError("policy", policy, f"one of {', '.join(POLICIES)}")
+        self.size = size
+        self.policy = policy
+        self.counters = QueueCounters()
+        self.put: Callable[[Message | Notice], object] = {
+            "every": self._put_every,
+            "latest": self._put_latest,
+            "drop_oldest": self._put_dropping,
+            "fail": self._put_or_fail,
+        }[policy]
+        """Takes an item in, as the policy says."""
+        self._waiting: deque[Message | Notice] = deque()
+        self._latest: dict[tuple[str, str], Message] = {}
+        """With `latest`, what is handed out in the place of what waits."""
+        self._dropped = 0
+        """Given up since the last time an item was handed out."""
+        self._dropped_streams: set[str] = set()
+        self._dropped_ms = 0
+        self._has_failed = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._dropped or self._has_failed)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should come."""
+        return len(self._waiting) >= self.size
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may come after it was full: half of it is free."""
+        return len(self._waiting) * 2 <= self.size
+
+    def get(self) -> Message | Notice:
+        """Return the oldest item.
+
+        Raises:
+            IndexError: nothing waits.
+            QueueOverflow: nothing waits any more, and something could not (`fail`).
+        """
+        counters = self.counters
+        if self._dropped:
+            return self._tell_dropped()
+        if not self._waiting and self._has_failed:
+            raise QueueOverflow(self.size)
+        item = self._waiting.popleft()
+        counters.handed_out += 1
+        if self._latest and isinstance(item, Message):
+            return self._latest.pop(_subject(item))
+        return item
+
+    def _put_every(self, item: Message | Notice) -> None:
+        self._waiting.append(item)
+
+    def _put_or_fail(self, item: Message | Notice) -> None:
+        if self._has_failed or self.is_full:
+            self._has_failed = True
+            self.counters.dropped += 1
+        else:
+            self._waiting.append(item)
+
+    def _put_dropping(self, item: Message | Notice) -> None:
+        if self.is_full:
+            self._give_up(item)
+        self._waiting.append(item)
+
+    def _put_latest(self, item: Message | Notice) -> None:
+        if isinstance(item, Message):
+            subject = _subject(item)
+            if subject in self._latest:
+                self._latest[subject] = item
+                self.counters.conflated += 1
+                return
+            self._latest[subject] = item
+        self._put_dropping(item)
+
+    def _give_up(self, item: Message | Notice) -> None:
+        """Give up the oldest item because `item` comes."""
+        oldest = self._waiting.popleft()
+        if isinstance(oldest, Message):
+            self._latest.pop(_subject(oldest), None)
+            self._dropped_streams.add(oldest.stream)
+        else:
+            self._dropped_streams.update(oldest.streams)
+        self.counters.dropped += 1
+        self._dropped += 1
+        self._dropped_ms = (
+            item.time_ms if isinstance(item, Notice) else item.received_ns // _NS_PER_MS
+        )
+
+    def _tell_dropped(self) -> Dropped:
+        count, self._dropped = self._dropped, 0
+        names, self._dropped_streams = tuple(sorted(self._dropped_streams)), set()
+        return Dropped(streams=names, time_ms=self._dropped_ms, count=count)
+
+
+def _subject(message: Message) -> tuple[str, str]:
+    symbol: str = getattr(message, "symbol", "")
+    return message.stream, symbol

@@ -1,0 +1,66 @@
+"""How a feed behaves: every time, size and rate of the client's side, with its reason."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.protocol.limits import LIMITS
+
+MINUTE_MS = 60_000
+
+
+class FeedSettings(Struct, frozen=True, kw_only=True):
+    """The numbers of a feed.  All have defaults that fit the exchange."""
+
+    copies: int = 1
+    """Connections that carry each stream: with 2, the loss of one costs nothing, not even what
+    has no ids to ask for again."""
+    max_streams: int = LIMITS.max_streams
+    """Streams on one connection; more names open another."""
+    names_per_request: int = 100
+    """Names in one SUBSCRIBE (200 were measured to be accepted)."""
+    requests_per_s: int = 5
+    """Control messages a second on one connection: half of what the exchange allows, because
+    pongs may count too."""
+    request_burst: int = 5
+    """Control messages at once, after a rest."""
+    opens_per_s: int = 1
+    """Connection attempts a second, steadily (the exchange allows 300 in 5 minutes)."""
+    open_burst: int = 20
+    """Connection attempts at once, after a rest."""
+    life_ms: int = LIMITS.lifetime_ms
+    """Age at which the server cuts a connection."""
+    renew_share: float = 0.1
+    """A connection is renewed between this part of its life before the end and half of it: not all
+    at once."""
+    overlap_ms: int = 2_000
+    """How long the old connection stays after everything on the new one was acknowledged."""
+    merge_ms: int = 10_000
+    """How long after a change of connections a message may come a second time."""
+    ack_timeout_ms: int = 10_000
+    """Age of an unanswered control message at which its connection is given up."""
+    idle_ms: int = 15_000
+    """Silence of a connection after which it is pinged."""
+    pong_timeout_ms: int = 10_000
+    """Time a ping may go unanswered, with nothing else heard, before the connection is given up."""
+    retry_base_ms: int = 250
+    """First pause after a failed connection attempt; each further one doubles it."""
+    retry_max_ms: int = 30_000
+    """No pause is longer, unless the server asks for it."""
+    steady_ms: int = 10_000
+    """Age at which a connection counts as good, so that its loss is followed by an attempt at once."""
+    reorder_ms: int = 500
+    """How long a gap waits for the missing messages from another connection."""
+    backfill_ms: int = 15_000
+    """How long a gap waits for the missing messages over REST."""
+    held_messages: int = 20_000
+    """Messages of one stream that wait behind a gap; with more, the gap stays."""
+    stale_ms: int = 5_000
+    """No stream is called stale sooner."""
+    busy_stale_ms: int = 15_000
+    """A stream that only tells changes is not called stale sooner."""
+    unheard_ms: int = 60_000
+    """Silence, since its subscription, of a stream that only tells changes."""
+    deaf_ms: int = 60_000
+    """Age of a connection, at least, before it is replaced because all its streams are stale; each
+    further replacement in vain doubles it."""
