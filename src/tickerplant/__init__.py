@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tickerplant import blocking, messages
+    from tickerplant import messages
+    from tickerplant.client import blocking
     from tickerplant.client.market import MarketClient, connect
     from tickerplant.client.subscription import Subscription
     from tickerplant.errors import (
@@ -58,7 +59,7 @@ _HOME = {
     "TickerplantError": "errors",
     "UpstreamError": "errors",
     "WeightBudget": "feed.weight",
-    "blocking": "",
+    "blocking": "client",
     "connect": "client.market",
     "messages": "",
 }
@@ -75,4 +76,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if not home:
         return import_module(f"{__name__}.{name}")
+    if home == "client":
+        return import_module(f"{__name__}.{home}.{name}")
     return getattr(import_module(f"{__name__}.{home}"), name)

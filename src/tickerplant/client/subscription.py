@@ -63,6 +63,24 @@ class Subscription:
         """
         return await self._inbox.get()
 
+    async def take(self, most: int) -> list[Message | Notice]:
+        """Return what waits, at least one item and at most `most`; none when it has ended.
+
+        Raises:
+            QueueOverflow: the policy is `fail`, and it was read too slowly.
+        """
+        taken: list[Message | Notice] = []
+        try:
+            taken.append(await self._inbox.get())
+            while len(taken) < most and self._inbox.queue:
+                taken.append(await self._inbox.get())
+        except StopAsyncIteration:
+            pass
+        except QueueOverflow:
+            if not taken:
+                raise
+        return taken
+
     async def __aenter__(self) -> Self:
         return self
 
