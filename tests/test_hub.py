@@ -395,6 +395,95 @@ def test_a_stream_that_begins_to_be_recorded_is_no_longer_made() -> None:
     assert hear(plant, listener) == [{"recorded": True}]
 
 
+# A source that delivers what is asked for
+
+
+class Asked:
+    """A source that is told what is heard, and delivers some of it."""
+
+    def __init__(self, plant: Plant, delivers: set[str]) -> None:
+        self.told: list[str] = []
+        self._plant = plant
+        self._delivers = delivers
+        usdm(plant).demand = self
+
+    def opened(self, name: str) -> None:
+        self.told.append(f"+ {name}")
+        self._plant.deliver_verbatim("usdm", self._delivers & {name})
+
+    def closed(self, name: str) -> None:
+        self.told.append(f"- {name}")
+        self._plant.withdraw_verbatim("usdm", [name])
+
+
+def test_a_source_is_told_when_the_first_comes_and_when_the_last_has_gone() -> None:
+    plant = open_plant()
+    asked = Asked(plant, set())
+    first, second = listen(plant, [QUOTES, TRADES]), listen(plant, QUOTES)
+    usdm(plant).set_combined(first, True)
+    usdm(plant).unsubscribe(second, [QUOTES])
+    usdm(plant).unsubscribe(second, [QUOTES])
+    assert asked.told == [f"+ {QUOTES}", f"+ {TRADES}"], "one each, and nobody has gone"
+    usdm(plant).subscribe(first, ["btcusdt@depth"])
+    usdm(plant).unsubscribe(first, [QUOTES])
+    usdm(plant).drop(first)
+    assert asked.told[2] == "+ btcusdt@depth"
+    assert asked.told[3] == f"- {QUOTES}"
+    assert sorted(asked.told[4:]) == ["- btcusdt@depth", f"- {TRADES}"]
+
+
+def test_what_a_source_delivers_when_it_is_asked_for_is_never_made_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counting = Counting(monkeypatch)
+    plant = open_plant()
+    Asked(plant, {TRADES})
+    listener = listen(plant, [TRADES, QUOTES])
+    plant.publish(quote(5))
+    relay(plant, TRADES, b'{"upstream":true}', trade(1, START_MS))
+    heard = hear(plant, listener)
+    assert [message.get("e") for message in heard] == ["bookTicker", None]
+    assert heard[1] == {"upstream": True}
+    assert counting.built == ["<symbol>@bookTicker"]
+
+
+def test_a_stream_that_is_withdrawn_is_made_again() -> None:
+    plant = open_plant()
+    plant.deliver_verbatim("usdm", [TRADES, "strange"])
+    listener = listen(plant, [TRADES, "strange"])
+    plant.publish(trade(1, START_MS))
+    assert hear(plant, listener) == [], "it is the source that tells"
+    plant.withdraw_verbatim("usdm", [TRADES, "strange", QUOTES])
+    plant.publish(trade(2, START_MS))
+    usdm(plant).pass_on("strange", b'{"late":true}')
+    assert [message.get("t") for message in hear(plant, listener)] == [2, None]
+    assert usdm(plant).subscribe(Listener(), ["strange"]) == {"strange": UNKNOWN_STREAM}
+
+
+def test_an_open_ended_hub_opens_what_only_the_source_may_know() -> None:
+    plant = open_plant()
+    names = ["btcusdt@nonsense", "xyzusdt@trade"]
+    hub, asked = usdm(plant), Asked(plant, set(names))
+    hub.open_ended = True
+    listener = Listener()
+    assert hub.subscribe(listener, names) == {}, "who knows"
+    assert not hub.silent
+    assert asked.told == [f"+ {name}" for name in names]
+    hub.pass_on("btcusdt@nonsense", b'{"new":1}')
+    assert hear(plant, listener) == [{"new": 1}]
+    hub.drop(listener)
+    assert hub.channels == {}
+    assert hub.verbatim == set()
+
+
+def test_an_open_ended_hub_keeps_to_the_paths_of_what_it_knows() -> None:
+    plant = open_plant(profile=CURRENT, strict_routing=True)
+    usdm(plant).open_ended = True
+    names = ["btcusdt@aggTrade", "btcusdt@nonsense"]
+    answer = usdm(plant).subscribe(Listener(), names, "public")
+    assert answer == {"btcusdt@aggTrade": WRONG_ROUTE}
+
+
 # All at once
 
 NAMES = [QUOTES, TRADES, "ethusdt@bookTicker", "!bookTicker", "btcusdt@depth", "btcusdt@kline_1m"]

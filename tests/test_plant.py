@@ -10,6 +10,7 @@ from stage import (
     BTCUSD_PERP,
     BTCUSDT,
     DEFIUSDT,
+    ETHUSDT,
     START_MS,
     Listener,
     asset_index,
@@ -204,3 +205,37 @@ def test_a_message_contains_what_happens_in_the_millisecond_it_is_due() -> None:
     ticker, told = sorted(hear(plant, listener), key=lambda message: str(message["e"]))
     assert (told["E"], ticker["E"]) == (due_ms, due_ms)
     assert ticker["c"] == BTCUSDT.price.text[123]
+
+
+def test_what_comes_from_the_source_is_not_derived_and_is_again_once_it_comes_no_more() -> None:
+    plant = open_plant([BTCUSDT, ETHUSDT])
+
+    def told(update_id: int) -> list[str]:
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            plant.publish(update(update_id - 1, update_id, [(101, update_id)], [], symbol=symbol))
+        plant.advance(plant.now_ms + 100)
+        return [message["s"] for message in hear(plant, listener)]
+
+    depths = ["btcusdt@depth@100ms", "ethusdt@depth@100ms"]
+    plant.deliver_verbatim("usdm", [*depths, "!bookTicker"])
+    listener = listen(plant, ["btcusdt@bookTicker", "ethusdt@bookTicker"])
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        plant.publish(snapshot(10, [(100, 1)], [(200, 1)], symbol=symbol))
+    assert told(11) == [], "quotes of every symbol come from the source"
+    plant.withdraw_verbatim("usdm", ["!bookTicker"])
+    plant.deliver_verbatim("usdm", ["ethusdt@bookTicker"])
+    assert told(12) == ["BTCUSDT"]
+    plant.withdraw_verbatim("usdm", ["ethusdt@bookTicker"])
+    assert told(13) == ["BTCUSDT", "ETHUSDT"]
+    plant.withdraw_verbatim("usdm", depths)
+    assert told(14) == [], "books that nobody keeps whole have no quotes"
+
+
+def test_a_contract_that_is_listed_later_derives_what_the_others_do() -> None:
+    plant = open_plant([BTCUSDT])
+    plant.deliver_verbatim("usdm", ["ethusdt@depth@100ms"])
+    listener = listen(plant, "ethusdt@bookTicker")
+    plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
+    plant.publish(snapshot(10, [(100, 1)], [(200, 1)], symbol="ETHUSDT"))
+    plant.publish(update(10, 11, [(101, 5)], [], symbol="ETHUSDT"))
+    assert [message["u"] for message in hear(plant, listener)] == [10, 11]

@@ -40,6 +40,25 @@ class Subscriber(Protocol):
         ...
 
 
+class Demand(Protocol):
+    """Who wants to know which streams are heard: a source that gets them only when they are.
+
+    It is told in the middle of a subscription: it may call `deliver` and `withdraw`, and raises
+    nothing, subscribes nobody and passes nothing on.
+    """
+
+    def opened(self, name: str) -> object:
+        """Somebody listens to `name`, and nobody did.
+
+        Whether its messages are made here is decided afterwards, so that `deliver` still counts.
+        """
+        ...
+
+    def closed(self, name: str) -> object:
+        """Nobody listens to `name` any more."""
+        ...
+
+
 Key: TypeAlias = tuple[frozenset[str], bool]
 _NOTHING: Key = (frozenset(), False)
 
@@ -100,6 +119,11 @@ class Hub:
         self.strict_routing = strict_routing
         self.verbatim: set[str] = set()
         """Names of streams whose messages the source delivers itself."""
+        self.demand: Demand | None = None
+        """Is told when a stream begins to be heard, and when it ends to be."""
+        self.open_ended = False
+        """Whether the source may know streams and symbols that are not known here: every name is
+        opened then, and none is said to stay silent because it is unknown."""
         self.channels: dict[str, Channel] = {}
         self.wake: Callable[[], object] = _nothing
         """Called when a frame begins to wait; whoever does the input and output flushes then."""
@@ -182,6 +206,13 @@ class Hub:
         if channel is not None:
             self._silence(channel)
 
+    def withdraw(self, name: str) -> None:
+        """Expect the stream `name` from the source no longer; make its messages if they can be."""
+        self.verbatim.discard(name)
+        channel = self.channels.get(name)
+        if channel is not None and channel.publisher is None:
+            self._voice(channel)
+
     # Who listens
 
     def subscribe(
@@ -190,7 +221,8 @@ class Hub:
         """Let `subscriber` hear the streams `names` from now on, besides what it hears already.
 
         A name that is no stream of this venue is not refused (the exchange acknowledges any name
-        and stays silent); one of a symbol that is not listed is heard once it is.
+        and stays silent); one of a symbol that is not listed is heard once it is.  An open-ended
+        hub takes either for something that the source may know.
 
         Args:
             subscriber: Who will hear.
@@ -235,13 +267,17 @@ class Hub:
     def _why_silent(self, name: str, route: str) -> str | None:
         resolved = find(self.markets, name)
         if resolved is None:
-            return None if name in self.verbatim else UNKNOWN_STREAM
+            return None if self._may_come(name) else UNKNOWN_STREAM
         stream, args = resolved
         split = self.strict_routing and self.markets.profile.splits_routes(self.markets.venue)
         if split and stream.route != (route or "public"):
             return WRONG_ROUTE
-        known = name in self.verbatim or stream.about(self.markets, args)
+        known = self._may_come(name) or stream.about(self.markets, args)
         return None if known else UNKNOWN_SYMBOL
+
+    def _may_come(self, name: str) -> bool:
+        """Whether messages of `name` can come from the source."""
+        return self.open_ended or name in self.verbatim
 
     def _move(self, subscriber: Subscriber, key: Key) -> None:
         """Make `subscriber` a member of the audience `key`; what waits for it goes out first."""
@@ -277,6 +313,8 @@ class Hub:
 
     def _open_channel(self, name: str) -> Channel:
         channel = self.channels[name] = Channel(self, name)
+        if self.demand is not None:
+            self.demand.opened(name)
         self._voice(channel)
         return channel
 
@@ -297,6 +335,8 @@ class Hub:
     def _close_channel(self, channel: Channel) -> None:
         del self.channels[channel.name]
         self._silence(channel)
+        if self.demand is not None:
+            self.demand.closed(channel.name)
 
     def _silence(self, channel: Channel) -> None:
         """Take the publisher from `channel`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tickerplant.events import (
     AggregateTrade,
@@ -31,6 +31,7 @@ from tickerplant.market.timers import MINUTE_RANK, Timers, next_on_grid
 from tickerplant.printed import Printed
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.streams import resolve
+from tickerplant.streams.publisher import ALL
 from tickerplant.venue import USDM, VENUES
 
 GONE = frozenset({"DELIVERED", "CLOSE"})
@@ -42,6 +43,14 @@ _KINDS = {
     "depthUpdate": DepthUpdate,
 }
 """The events that messages of a source are decoded to, of those that could else be derived."""
+
+
+class _Told(NamedTuple):
+    """What a stream tells: a kind of events of one symbol, or of every one (`ALL`)."""
+
+    venue_name: str
+    symbol: str
+    kind: type
 
 
 class Plant:
@@ -71,7 +80,10 @@ class Plant:
         self.markets: dict[str, Market] = {}
         self.published: Counter[type] = Counter()
         """Events published so far, by kind."""
-        self._delivered: defaultdict[str, set[type]] = defaultdict(set)
+        self._delivered: defaultdict[_Told, set[str]] = defaultdict(set)
+        """The streams that come from the source, by what they tell."""
+        self._partly: set[str] = set()
+        """The venues of which the source has said what it delivers."""
         self._reserved_snapshot_ids = reserved_snapshot_ids
         for venue in VENUES:
             markets = Markets(venue, profile, self.timers)
@@ -123,22 +135,49 @@ class Plant:
 
         Only the other streams are derived from now on.
         """
-        markets, hub = self.venues[venue_name], self.hubs[venue_name]
+        hub, changed = self.hubs[venue_name], set()
+        if venue_name not in self._partly:
+            self._partly.add(venue_name)
+            changed.add(ALL)
         for name in set(names) - hub.verbatim:
             hub.deliver(name)
-            self._expect(markets, name)
-        for market in markets:
-            market.deliver(frozenset(self._delivered[market.symbol]))
+            if told := self._told_by(venue_name, name):
+                self._delivered[told].add(name)
+                changed.add(told.symbol)
+        self._expect(venue_name, changed)
 
-    def _expect(self, markets: Markets, name: str) -> None:
-        """Note whose events, and of which kind, come with the stream `name`."""
-        resolved = resolve(markets.venue, name)
+    def withdraw_verbatim(self, venue_name: str, names: Iterable[str]) -> None:
+        """Expect the messages of `names` no longer; derive them again, as far as they can be."""
+        hub, changed = self.hubs[venue_name], set()
+        for name in set(names) & hub.verbatim:
+            hub.withdraw(name)
+            if told := self._told_by(venue_name, name):
+                self._delivered[told].discard(name)
+                changed.add(told.symbol)
+        self._expect(venue_name, changed)
+
+    def _told_by(self, venue_name: str, name: str) -> _Told | None:
+        """Return what the stream `name` tells, None if it is nothing that could be derived."""
+        resolved = resolve(self.venues[venue_name].venue, name)
         if resolved is None:
-            return
+            return None
         stream, args = resolved
-        if kind := _KINDS.get(stream.events[0]):
-            for symbol in [args["symbol"].upper()] if "symbol" in args else markets.by_symbol:
-                self._delivered[symbol].add(kind)
+        kind = _KINDS.get(stream.events[0])
+        symbol = args["symbol"].upper() if "symbol" in args else ALL
+        return None if kind is None else _Told(venue_name, symbol, kind)
+
+    def _expect(self, venue_name: str, symbols: set[str]) -> None:
+        """Tell the markets of `symbols` which of their events come from the source."""
+        by_symbol = self.venues[venue_name].by_symbol
+        for symbol in by_symbol if ALL in symbols else symbols & by_symbol.keys():
+            by_symbol[symbol].deliver(
+                frozenset(
+                    kind
+                    for kind in _KINDS.values()
+                    for whose in (symbol, ALL)
+                    if self._delivered.get(_Told(venue_name, whose, kind))
+                )
+            )
 
     def _list(self, instrument: Instrument) -> Market:
         """Open the market of a contract."""
@@ -155,6 +194,8 @@ class Plant:
         )
         self.markets[instrument.symbol] = market
         markets.by_symbol[instrument.symbol] = market
+        if instrument.venue.name in self._partly:
+            self._expect(instrument.venue.name, {instrument.symbol})
         return market
 
     def _change_contract(self, change: ContractChanged) -> None:
