@@ -89,6 +89,14 @@ GOING_AWAY = CloseReason(
     should_reconnect=True,
     doc="The server is stopping.",
 )
+UPSTREAM_LOST = CloseReason(
+    name="upstream_lost",
+    code=1013,
+    reason="Upstream lost",
+    should_reconnect=True,
+    doc="What the server passes on does not reach it any more: messages may be missing. "
+    "Until it does again, a handshake for streams may be answered 503 with `Retry-After`.",
+)
 
 CLOSE_REASONS = (
     TOO_MANY_REQUESTS,
@@ -101,4 +109,5 @@ CLOSE_REASONS = (
     STALLED,
     FRAME_TOO_BIG,
     GOING_AWAY,
+    UPSTREAM_LOST,
 )
