@@ -1,0 +1,108 @@
+"""Servers that answer as a test says, and a clock that waits without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from enum import Enum
+from http import HTTPStatus
+from typing import TypeAlias
+
+from loopback import START_MS
+
+from tickerplant.feed.hosts import Hosts, hosts_of
+from tickerplant.venue import USDM, Venue
+
+
+class Fault(Enum):
+    """What a server does instead of answering."""
+
+    HANG = "hang"
+    CLOSE = "close"
+    RESET = "reset"
+
+
+Answer: TypeAlias = bytes | Fault
+
+
+def http(status: int, body: bytes = b"{}", /, **headers: str) -> bytes:
+    """Return an HTTP response; names of headers with underscores for dashes."""
+    sent: Mapping[str, str] = {
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in sent.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Scripted:
+    """A server that gives one answer after the other, the last one for ever."""
+
+    def __init__(self, answers: tuple[Answer, ...]) -> None:
+        self._answers = list(answers)
+        self.asked: list[bytes] = []
+        """The head of every request."""
+        self.at_once = 0
+        self.most_at_once = 0
+        self.base = ""
+        self._over = asyncio.Event()
+
+    def hosts(self, venue: Venue = USDM) -> Hosts:
+        return hosts_of(venue, self.base)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            await asyncio.sleep(0.001)
+            if answer is Fault.HANG:
+                await self._over.wait()
+            elif answer is Fault.RESET:
+                writer.transport.abort()
+            elif isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        self.at_once -= 1
+
+    async def end(self) -> None:
+        self._over.set()
+        while self.at_once:  # noqa: ASYNC110  # what is waited for is seen from outside
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def scripted(*answers: Answer) -> AsyncIterator[Scripted]:
+    script = Scripted(answers)
+    server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
+    script.base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield script
+    finally:
+        server.close()
+        await script.end()
+        await server.wait_closed()
+
+
+class Moment:
+    """A clock that moves by what is slept."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self.now_ms = now_ms
+        self.slept: list[float] = []
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now_ms += math.ceil(seconds * 1000)
+        await asyncio.sleep(0)

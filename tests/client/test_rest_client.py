@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from loopback import START_MS, Loopback, loopback, looped, until
+from misbehaving import Answer, Fault, Moment, http, scripted
+from msgspec.structs import replace
+
+from tickerplant import __version__
+from tickerplant.client.rest import MOST_AT_ONCE, RestClient, retry_after_of, text_of, whole_path
+from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.feed.hosts import Hosts, hosts_of
+from tickerplant.feed.weight import WeightBudget
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.queries import QUERIES
+from tickerplant.server.rest import NOT_TOLD
+from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+MINUTE_MS = 60_000
+REFUSED = "tickerplant_requests_refused_total"
+
+
+@asynccontextmanager
+async def client_of(
+    hosts: Hosts, moment: Moment, budget: WeightBudget | None = None, **options: Any
+) -> AsyncIterator[RestClient]:
+    client = RestClient(
+        hosts,
+        budget or WeightBudget(),
+        clock=moment,
+        sleep=moment.sleep,
+        chance=Random(1),
+        **options,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def hosts_in(house: Loopback, venue: Venue = USDM) -> Hosts:
+    return hosts_of(venue, f"http://{house.server.urls[venue.name]}")
+
+
+class SharedMoment(Moment):
+    """A clock that moves that of the server, too."""
+
+    def __init__(self, house: Loopback) -> None:
+        super().__init__()
+        self.house = house
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        self.house.clock.now_ms = self.now_ms
+
+
+@looped
+async def test_a_question_is_answered_with_the_bytes_of_the_server() -> None:
+    async with loopback() as house:
+        path = "/fapi/v1/exchangeInfo"
+        async with client_of(hosts_in(house), Moment()) as client:
+            expected = (await house.get(path)).body
+            assert await client.get("exchangeInfo") == expected
+            assert await client.get(path) == expected
+            assert await client.get("fapi/v1/exchangeInfo") == expected
+            assert await client.get("time", symbol=None) == b'{"serverTime":%d}' % START_MS
+
+
+@pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
+@looped
+async def test_every_question_weighs_what_the_server_charges(venue: Venue) -> None:
+    symbol, pair = ("BTCUSDT", "BTCUSDT") if venue is USDM else ("BTCUSD_PERP", "BTCUSD")
+    asked = 0
+    async with loopback(replace(LIMITS, request_weight_per_minute=100_000)) as house:
+        budget = WeightBudget(100_000, 1.0)
+        async with client_of(hosts_in(house, venue), Moment(), budget, api_key="any") as client:
+            for query in QUERIES:
+                path = query.path_on(venue)
+                if path is None:
+                    continue
+                for params in ({}, {"symbol": symbol}, {"pair": pair, "limit": 100}):
+                    with suppress(RequestError, UpstreamError):
+                        await client.get(path, **params)
+                    asked += query.allowance not in NOT_TOLD
+                    assert budget._others == 0, f"{path} {params} weighs more than we thought"
+        answer = await house.get(f"{venue.rest_prefix}/v1/ping", venue)
+        assert int(answer.headers["x-mbx-used-weight-1m"]) == budget.spent + 1
+    assert asked > 50
+
+
+@looped
+async def test_an_error_of_the_exchange_is_raised_and_not_asked_again() -> None:
+    async with loopback() as house:
+        moment = Moment()
+        async with client_of(hosts_in(house), moment) as client:
+            with pytest.raises(RequestError, match=r"^-1121 Invalid symbol\.$") as caught:
+                await client.get("depth", symbol="NONESUCH")
+            assert (caught.value.code, caught.value.status) == (-1121, 400)
+            with pytest.raises(RequestError) as caught:
+                await client.get("nothing")
+            assert (caught.value.code, caught.value.status) == (-5000, 404)
+        assert moment.slept == []
+
+
+@looped
+async def test_more_than_a_minute_has_room_for_takes_several_minutes() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=20)
+    async with loopback(limits) as house:
+        moment = SharedMoment(house)
+        budget = WeightBudget(20, 0.5)
+        async with client_of(hosts_in(house), moment, budget) as client:
+            for _ in range(25):
+                await client.get("ping")
+        assert (budget.spent, budget.refusals) == (25, 0)
+        assert moment.now_ms == START_MS + 2 * MINUTE_MS
+        assert (await house.metrics())[REFUSED] == 0
+
+
+@looped
+async def test_waiting_for_ones_own_share_needs_no_patience() -> None:
+    async with loopback() as house:
+        moment = SharedMoment(house)
+        async with client_of(
+            hosts_in(house), moment, WeightBudget(5, 0.2), patience_s=0.0
+        ) as client:
+            for _ in range(4):
+                await client.get("ping")
+        assert moment.now_ms == START_MS + 3 * MINUTE_MS
+
+
+@looped
+async def test_two_venues_share_one_budget() -> None:
+    async with loopback() as house:
+        moment, budget = SharedMoment(house), WeightBudget(4, 0.5)
+        async with (
+            client_of(hosts_in(house, USDM), moment, budget) as usdm,
+            client_of(hosts_in(house, COINM), moment, budget) as coinm,
+        ):
+            for client in (usdm, coinm, usdm, coinm):
+                await client.get("ping")
+        assert moment.now_ms == START_MS + MINUTE_MS
+
+
+@looped
+async def test_who_is_refused_comes_back_when_the_server_wants_it() -> None:
+    async with loopback(replace(LIMITS, request_weight_per_minute=3)) as house:
+        moment = SharedMoment(house)
+        budget = WeightBudget()
+        async with client_of(hosts_in(house), moment, budget) as client:
+            for _ in range(4):
+                await client.get("ping")
+        assert budget.refusals == 1
+        assert moment.slept == [60.0]
+
+
+@looped
+async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
+    async with loopback(limits) as house:
+        moment = Moment()  # the server's minute does not end: one refusal, then the ban
+        async with client_of(hosts_in(house), moment) as client:
+            await client.get("ping")
+            with pytest.raises(RequestError, match="IP banned until") as caught:
+                await client.get("ping")
+            assert (caught.value.code, caught.value.status) == (-1003, 418)
+            with pytest.raises(RequestError, match="an earlier question was refused") as caught:
+                await client.get("ping")
+            assert (caught.value.code, caught.value.status) == (-1003, 418)
+        assert (await house.metrics())[REFUSED] == 2, "the third was not even asked"
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "slept"),
+    [
+        ("7", 7.0),
+        ("0", 1.0),
+        ("Thu, 01 Jan 2026 00:00:09 GMT", 9.0),
+        ("soon", 60.0),
+        ("", 60.0),
+    ],
+)
+@looped
+async def test_it_waits_as_the_answer_says(retry_after: str, slept: float) -> None:
+    refusal = http(429, b"<html>", Retry_After=retry_after)
+    moment = Moment()
+    async with scripted(refusal, http(200)) as server, client_of(server.hosts(), moment) as client:
+        assert await client.get("ping") == b"{}"
+    assert moment.slept == [slept]
+
+
+@looped
+async def test_refusals_without_end_end_with_the_patience() -> None:
+    moment, budget = Moment(), WeightBudget()
+    async with (
+        scripted(http(429, b'{"code":-1003,"msg":"no"}', Retry_After="25")) as server,
+        client_of(server.hosts(), moment, budget) as client,
+    ):
+        with pytest.raises(RequestError, match=r"^-1003 no$") as caught:
+            await client.get("ping")
+    assert caught.value.status == 429
+    assert (moment.slept, budget.refusals) == ([25.0, 25.0], 3)
+
+
+GARBAGE: tuple[Answer, ...] = (
+    http(200, b"<html>"),
+    http(200, b""),
+    http(200, b'{"a":'),
+    http(503, b"<html>"),
+    http(503, b'{"code":-1008,"msg":"Server is currently overloaded."}'),
+    http(500, b"\xff\xfe"),
+    http(408, b""),
+    http(200, b"{}", Content_Length="7"),
+    http(200, b"{}", Content_Encoding="gzip"),
+    http(200, b"{}", Content_Length="x"),
+    http(200, b"5\r\n{}", Transfer_Encoding="chunked"),
+    http(200, b"zz\r\n{}\r\n", Transfer_Encoding="chunked"),
+    b"HTTP/9.9 200 OK\r\n\r\n{}",
+    b"HTTP/1.1 OK\r\n\r\n",
+    b"HTTP/1.1 999999 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nA: " + b"a" * 100_000 + b"\r\n\r\n{}",
+    b"\x00\x01\x02",
+    b"",
+    Fault.RESET,
+    Fault.CLOSE,
+)
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=range(len(GARBAGE)))
+@looped
+async def test_what_makes_no_sense_is_asked_three_times(answer: Answer) -> None:
+    moment = Moment()
+    async with scripted(answer) as server, client_of(server.hosts(), moment) as client:
+        with pytest.raises(UpstreamError) as caught:
+            await client.get("time")
+        assert caught.value.url == f"{server.base}/fapi/v1/time"
+        assert len(caught.value.reason) > 5
+        assert len(server.asked) == 3
+    assert len(moment.slept) == 2
+    assert 0.125 <= moment.slept[0] <= 0.375
+    assert 0.25 <= moment.slept[1] <= 0.75
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=range(len(GARBAGE)))
+@looped
+async def test_what_comes_right_at_last_is_the_answer(answer: Answer) -> None:
+    async with (
+        scripted(answer, answer, http(200, b'{"a":1}')) as server,
+        client_of(server.hosts(), Moment()) as client,
+    ):
+        assert await client.get("time") == b'{"a":1}'
+
+
+@looped
+async def test_a_server_that_does_not_answer_is_given_up() -> None:
+    async with (
+        scripted(Fault.HANG) as server,
+        client_of(server.hosts(), Moment(), timeout_s=0.05) as client,
+    ):
+        with pytest.raises(UpstreamError, match=r"no answer within 0\.05 s"):
+            await client.get("time")
+        assert len(server.asked) == 3
+
+
+@looped
+async def test_a_server_that_is_not_there_is_given_up() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        hosts = hosts_of(USDM, f"http://127.0.0.1:{sock.getsockname()[1]}")
+        async with client_of(hosts, Moment()) as client:
+            with pytest.raises(UpstreamError, match="ClientConnectorError"):
+                await client.get("time")
+
+
+@looped
+async def test_failures_without_end_end_with_the_patience() -> None:
+    moment = Moment()
+    async with (
+        scripted(http(503, b"")) as server,
+        client_of(server.hosts(), moment, patience_s=0.1) as client,
+    ):
+        with pytest.raises(UpstreamError, match="HTTP 503 Service Unavailable"):
+            await client.get("time")
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 204])
+@looped
+async def test_what_is_no_fault_of_the_question_and_will_not_change_is_not_asked_again(
+    status: int,
+) -> None:
+    answer = http(status, b"<html>" if status != 204 else b"", Location="http://127.0.0.1:1/")
+    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+        with pytest.raises(UpstreamError, match=f"HTTP {status} .*, without an error"):
+            await client.get("time")
+        assert len(server.asked) == 1
+
+
+@looped
+async def test_it_says_who_asks_and_what() -> None:
+    async with (
+        scripted(http(200)) as server,
+        client_of(server.hosts(), Moment(), api_key="key") as client,
+    ):
+        await client.get("v2/ticker/price", symbol="BTCUSDT", limit=5, flag=True, nothing=None)
+        await client.get("futures/data/basis", pair="币安 &=?#")
+        first, second = (head.decode().splitlines() for head in server.asked)
+    assert first[0] == "GET /fapi/v2/ticker/price?symbol=BTCUSDT&limit=5&flag=true HTTP/1.1"
+    assert f"User-Agent: tickerplant/{__version__}" in first
+    assert "X-MBX-APIKEY: key" in first
+    assert second[0] == "GET /futures/data/basis?pair=%E5%B8%81%E5%AE%89+%26%3D?%23 HTTP/1.1"
+
+
+@looped
+async def test_few_questions_are_on_their_way_at_once() -> None:
+    async with scripted(http(200)) as server, client_of(server.hosts(), Moment()) as client:
+        await asyncio.gather(*(client.get("ping") for _ in range(5 * MOST_AT_ONCE)))
+        assert len(server.asked) == 5 * MOST_AT_ONCE
+        assert server.most_at_once == MOST_AT_ONCE
+
+
+@looped
+async def test_the_used_weight_makes_room_for_others() -> None:
+    moment, budget = Moment(), WeightBudget(100, 0.8)
+    async with (
+        scripted(*(http(200, X_MBX_USED_WEIGHT_1M=str(used)) for used in (99, 100, 1))) as server,
+        client_of(server.hosts(), moment, budget) as client,
+    ):
+        await client.get("ping")
+        await client.get("ping")
+        await client.get("ping")
+    assert moment.slept == [60.0], "98 of others, one of ours, one more, and then the next minute"
+
+
+@looped
+async def test_nonsense_about_the_used_weight_is_passed_over() -> None:
+    moment = Moment()
+    async with (
+        scripted(http(200, X_MBX_USED_WEIGHT_1M="many")) as server,
+        client_of(server.hosts(), moment) as client,
+    ):
+        await client.get("ping")
+        await client.get("ping")
+    assert moment.slept == []
+
+
+@looped
+async def test_a_closed_client_asks_nothing() -> None:
+    async with scripted(http(200)) as server:
+        async with client_of(server.hosts(), Moment()) as client:
+            await client.get("ping")
+        with pytest.raises(UpstreamError, match="the client is closed"):
+            await client.get("ping")
+        await client.close()
+        assert len(server.asked) == 1
+
+
+@looped
+async def test_closing_ends_the_questions_that_are_on_their_way_and_those_that_wait() -> None:
+    async with scripted(Fault.HANG) as server:
+        client = RestClient(server.hosts(), WeightBudget(10, 0.2))
+        questions = [asyncio.create_task(client.get("ping")) for _ in range(40)]
+        await until(lambda: len(server.asked) == 2)
+        await client.close()
+        ends = await asyncio.gather(*questions, return_exceptions=True)
+    assert all(str(end).endswith("the client is closed") for end in ends)
+    assert all(isinstance(end, UpstreamError) for end in ends)
+
+
+@looped
+async def test_a_question_that_is_given_up_leaves_room_for_others() -> None:
+    async with (
+        scripted(*[Fault.HANG] * MOST_AT_ONCE, http(200)) as server,
+        client_of(server.hosts(), Moment()) as client,
+    ):
+        questions = [asyncio.create_task(client.get("ping")) for _ in range(MOST_AT_ONCE)]
+        await until(lambda: len(server.asked) == MOST_AT_ONCE)
+        for question in questions:
+            question.cancel()
+        ends = await asyncio.gather(*questions, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+        assert await client.get("ping") == b"{}"
+
+
+@looped
+async def test_who_waits_for_the_budget_can_be_given_up() -> None:
+    async with scripted(http(200)) as server:
+        client = RestClient(server.hosts(), WeightBudget(1, 1.0))
+        await client.get("ping")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.get("ping"), 0.05)
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "venue", "whole"),
+    [
+        ("depth", USDM, "/fapi/v1/depth"),
+        ("ticker/24hr", COINM, "/dapi/v1/ticker/24hr"),
+        ("v2/ticker/price", USDM, "/fapi/v2/ticker/price"),
+        ("/fapi/v2/ticker/price", COINM, "/fapi/v2/ticker/price"),
+        ("futures/data/basis", COINM, "/futures/data/basis"),
+        ("dapi/v1/depth", COINM, "/dapi/v1/depth"),
+    ],
+)
+def test_a_path_may_be_short(path: str, venue: Venue, whole: str) -> None:
+    assert whole_path(path, venue) == whole
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("BTCUSDT", "BTCUSDT"),
+        (5, "5"),
+        (False, "false"),
+        (0.0000001, "0.0000001"),
+        (2.5, "2.5"),
+        (Decimal("1E-8"), "0.00000001"),
+        (["BTCUSDT", "ETHUSDT"], '["BTCUSDT","ETHUSDT"]'),
+        (("A",), '["A"]'),
+    ],
+)
+def test_parameters_become_text(value: object, text: str) -> None:
+    assert text_of(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_ms"),
+    [
+        ("120", 120_000),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("²", None),
+        ("Thu, 01 Jan 2026 00:00:09 GMT", 9000),
+        ("Thu, 01 Jan 2026 00:00:09 -0000", 9000),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", 0),
+        ("9" * 400, 999_999_999_999_000),
+    ],
+)
+def test_retry_after_has_seconds_or_a_date(value: str, wait_ms: int | None) -> None:
+    assert retry_after_of(value, START_MS) == wait_ms
+
+
+def test_an_answer_can_be_decoded() -> None:
+    async def ask() -> bytes:
+        async with scripted(http(200, b'{"serverTime":1}')) as server:
+            client = RestClient(server.hosts(), WeightBudget())
+            answer = await client.get("time")
+            await client.close()
+            return answer
+
+    assert msgspec.json.decode(asyncio.run(ask())) == {"serverTime": 1}
