@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 _SHORT = 126
 _MEDIUM = 1 << 16
 
@@ -26,3 +28,16 @@ _headers = _Headers()
 def text_frame(payload: bytes) -> bytes:
     """Return `payload` as one final text frame."""
     return _headers[len(payload)] + payload
+
+
+def payloads(frames: bytes) -> Iterator[bytes]:
+    """Yield the payloads of whole final text frames that stand one behind the other."""
+    start = 0
+    while start < len(frames):
+        size, start = frames[start + 1], start + 2
+        if size >= _SHORT:
+            length_bytes = 2 if size == _SHORT else 8
+            size = int.from_bytes(frames[start : start + length_bytes])
+            start += length_bytes
+        yield frames[start : start + size]
+        start += size
