@@ -11,6 +11,7 @@ from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS, ReplaySettings, SimulateSettings
 from tickerplant.config.values import duration_ms, instant_ms
 from tickerplant.errors import ConfigError
+from tickerplant.server.faults import Fault
 
 
 def write(path: Path, text: str) -> str:
@@ -48,6 +49,7 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
         'start = "2026-01-31"\nduration = "90s"\nsymbols = ["BTCUSDT", "ETHUSDT"]\n'
         'limits = "off"\n'
         "intensity = 0.5\n[limit]\nlifetime_ms = 5\n"
+        '[fault]\nrefuse = 0.1\nstall = "20s@5m"\nreset = 30\n'
     )
     settings = resolve(
         "simulate", SimulateSettings, {}, {}, read_file(write(tmp_path / "a.toml", text))
@@ -57,6 +59,24 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
     assert settings.symbols == ("BTCUSDT", "ETHUSDT")
     assert settings.limits == "off"
     assert settings.limit_numbers == {"lifetime_ms": 5}
+    assert settings.fault_values == {
+        "refuse": Fault(text="0.1", share=0.1),
+        "stall": Fault(text="20s@5m", time_ms=20_000, mean_ms=300_000),
+        "reset": Fault(text="30", mean_ms=30_000),
+    }
+
+
+def test_faults_are_read_alike_from_options_the_environment_and_the_file(tmp_path: Path) -> None:
+    file = read_file(write(tmp_path / "a.toml", 'fault = ["reset=30s", "close=1001@5m"]\n'))
+    flags = {"fault_values": ("reset=30s", "close=1001@5m")}
+    environment = {"TICKERPLANT_FAULT": "reset=30s, close=1001@5m"}
+    read = [
+        resolve("replay", ReplaySettings, flags, {}).fault_values,
+        resolve("replay", ReplaySettings, {}, environment).fault_values,
+        resolve("replay", ReplaySettings, {}, {}, file).fault_values,
+    ]
+    assert read[0] == read[1] == read[2] != {}
+    assert resolve("replay", ReplaySettings, {}, {}).fault_values == {}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +111,27 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
             "--limit: 'lifetime_ms' is not usable, expected NAME=NUMBER",
         ),
         ("limit_numbers", ("a=1", "b=x"), "--limit: 'a=1,b=x' is not usable, expected NAME=NUMBER"),
+        (
+            "fault_values",
+            ("refuse=0.1", "reset=soon"),
+            "--fault: 'refuse=0.1,reset=soon' is not usable, expected reset=MEAN, a mean time of",
+        ),
+        ("fault_values", ("rest=1s",), "'rest=1s' is not usable, expected NAME=VALUE, several"),
+        ("fault_values", ("rest=1s",), "with NAME one of refuse, limit_handshakes, "),
+        ("fault_values", ("reset",), "'reset' is not usable, expected reset=MEAN"),
+        ("fault_values", ("",), "--fault: '' is not usable, expected NAME=VALUE"),
+        ("fault_values", ("reset=0s",), "a mean time of at least 1ms"),
+        ("fault_values", ("refuse=1.1",), "expected refuse=SHARE, a share from 0 to 1"),
+        ("fault_values", ("refuse=nan",), "expected refuse=SHARE, a share from 0 to 1"),
+        ("fault_values", ("refuse=10%",), "expected refuse=SHARE, a share from 0 to 1"),
+        ("fault_values", ("close=1006@1m",), "expected close=CODE@MEAN, a close code (1000-1003,"),
+        (
+            "fault_values",
+            ("close=1m@1001",),
+            "and a mean time of at least 1ms such as 30s, not '1m",
+        ),
+        ("fault_values", ("stall=5s",), "expected stall=TIME@MEAN, a time of at least 1ms"),
+        ("fault_seed", "-1", "--fault-seed: '-1' is not usable, expected a whole number >= 0"),
         ("symbols", ("",), "--symbols: '' is not usable, expected at least one name"),
         ("profile", "2019", "--profile: '2019' is not usable, expected one of 2026q1, "),
     ],

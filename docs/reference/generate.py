@@ -35,6 +35,8 @@ from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.server import rest
+from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
+from tickerplant.server.faulty_rest import FaultsPage, FaultUse
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.readiness import Readiness
@@ -166,13 +168,43 @@ def limits_page() -> str:
     )
 
 
+def faults_page() -> str:
+    """Return the page of faults on demand."""
+    return page(
+        "Faults on demand",
+        "What the server does wrong when it is told to; "
+        "[Inject faults](../how-to/inject-faults.md) says how.",
+        "All are off unless set: `--fault reset=30s`, see [settings](settings.md).\n"
+        "SHARE is a number from 0 to 1.\n"
+        "MEAN is a time such as `30s`: each connection draws how long it is to the next time, "
+        "at random and on average that long, from its opening on.\n"
+        "TIME is a time, and CODE a code that may stand in a close frame.\n"
+        "They run on the clock of the server, not of the market.",
+        table(
+            ("name", "value", "what happens"),
+            ((f"`{row.name}`", f"`{row.form.partition('=')[2]}`", row.doc) for row in FAULT_ROWS),
+        ),
+        f"A handshake or a request with the header `{EXEMPT_HEADER}: 1` meets none of them.\n"
+        "Of several that refuse the same handshake or question, the first of the table is done.\n"
+        "REST questions are the paths of the [queries](queries.md), not the pages of "
+        "[operations](operations.md); one that is refused is not charged.",
+        f"## `{FAULTS_PATH}`",
+        "What is switched on and how often it was done, JSON; both ports tell the same.",
+        table(("key", "what it is"), _fields(FaultsPage)),
+        "Each fault has",
+        table(("key", "what it is"), _fields(FaultUse)),
+        "How often each was done is in `tickerplant_faults_total` of the [metrics](metrics.md) too.",
+    )
+
+
 def closing_page() -> str:
     """Return the page of why connections end."""
     return page(
         "Close reasons",
         "Why the server ends a WebSocket connection.",
         "The name is the `reason` label of `tickerplant_connections_closed_total` and of the log.\n"
-        "Five more names stand there for ends that no rule of the exchange decides: "
+        "Six more names stand there for ends that no rule of the exchange decides: "
+        "`fault` was wanted ([faults on demand](faults.md)), "
         "`client` closed properly, `lost` went without a word, and `protocol_error` (1002), "
         "`invalid_data` (1007) and `internal_error` (1011) are those of WebSocket itself.",
         table(
@@ -387,6 +419,7 @@ def operations_page() -> str:
                 ),
                 ("`/metrics`", "[The metrics](metrics.md), Prometheus text."),
                 (f"`{LIMITS_PATH}`", "How near clients came to the limits, JSON."),
+                (f"`{FAULTS_PATH}`", "The [faults on demand](faults.md), JSON."),
             ),
         ),
         f"## `{LIMITS_PATH}`",
@@ -451,6 +484,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "streams.md": streams_page,
     "queries.md": queries_page,
     "limits.md": limits_page,
+    "faults.md": faults_page,
     "closing.md": closing_page,
     "errors.md": errors_page,
     "settings.md": settings_page,

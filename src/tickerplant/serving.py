@@ -23,6 +23,8 @@ from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.server.clock import connection_clock_ms
+from tickerplant.server.faults import faults_text
+from tickerplant.server.faulty import Faults
 from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.server import LIMITS_OFF, Server
@@ -160,6 +162,7 @@ async def serve(
         host=settings.host,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         limits=limits,
+        faults=Faults(settings.fault_values, settings.fault_seed),
     )
     await server.start()
     try:
@@ -221,6 +224,8 @@ def _ready_text(server: Server, plant: Plant) -> str:
         ]
     if not server.limits.enforced:
         lines.append(LIMITS_OFF)
+    if server.faults.on:
+        lines.append(faults_text(server.faults.values))
     return "\n".join(lines)
 
 

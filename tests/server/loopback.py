@@ -14,11 +14,13 @@ from typing import Any, ParamSpec
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 
+from tickerplant.config import values
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.server.faulty import Faults
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -177,6 +179,7 @@ async def loopback(
     *,
     strict_routing: bool = False,
     profile: Profile = P2026Q1,
+    faults: str = "",
 ) -> AsyncIterator[Loopback]:
     """Serve one market per venue until the block ends."""
     plant = Plant(
@@ -190,6 +193,7 @@ async def loopback(
         plant,
         ports={USDM.name: 0, COINM.name: 0},
         limits=limits,
+        faults=Faults(values.faults(faults) if faults else {}),
         clock=clock,
         tick_ms=TICK_MS,
     )

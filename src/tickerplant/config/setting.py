@@ -8,7 +8,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct, structs
 
-from tickerplant.config.values import Parser, assignments, names
+from tickerplant.config.values import Parser, assignments, faults, names
 from tickerplant.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
@@ -51,7 +51,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_repeatable(self) -> bool:
         """Whether its option may be given several times, a part of the value each time."""
-        return self.parse in {names, assignments}
+        return self.parse in {names, assignments, faults}
 
     @property
     def shown_help(self) -> str:

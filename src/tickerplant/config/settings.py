@@ -10,12 +10,14 @@ from tickerplant.config.values import (
     Parser,
     assignments,
     duration_ms,
+    faults,
     host_name,
     instant_ms,
     names,
     profile_name,
 )
 from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.server.faults import Fault
 from tickerplant.venue import COINM, USDM
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -64,6 +66,11 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
         dict[str, int],
         _setting("Other numbers for the protocol's limits, as NAME=NUMBER.", assignments, "limit"),
     ] = {}
+    fault_values: Annotated[
+        dict[str, Fault],
+        _setting("Faults on demand, as NAME=VALUE, such as reset=30s.", faults, "fault"),
+    ] = {}
+    fault_seed: Annotated[Seed, _setting("Decides the random choices of faults.")] = 1
     log_format: Annotated[
         Literal["text", "json"], _setting("Log lines for people or for programs.")
     ] = "text"

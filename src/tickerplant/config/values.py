@@ -1,14 +1,15 @@
-"""Values of settings as people write them: hosts, profiles, durations, moments, names, assignments."""
+"""Values of settings as people write them: hosts, profiles, durations, moments, names, and so on."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from math import inf
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tickerplant.profile import PROFILES
+from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 
 Parser: TypeAlias = Callable[[object], object]
 """Takes what the user gave; raises ValueError, with what was expected, for what it cannot read."""
@@ -18,6 +19,8 @@ _HOST = "an address or the name of a host"
 _PROFILE = f"one of {', '.join(PROFILES)}"
 _NAMES = "at least one name, several separated by commas"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
+_FAULTS = "NAME=VALUE, several separated by commas"
+_FAULT_ROWS = {row.name: row for row in FAULT_ROWS}
 _EARLIEST_MS = 1_262_304_000_000
 _LATEST_MS = 4_102_444_800_000
 _LONGEST_MS = 36_525 * 86_400_000
@@ -113,11 +116,71 @@ def assignments(text: object) -> dict[str, int]:
     Raises:
         ValueError: `text` is none of them.
     """
-    if isinstance(text, Mapping):
-        pairs = [(str(name), str(value)) for name, value in text.items()]
-    else:
-        pairs = [(name, value) for name, _, value in (part.partition("=") for part in names(text))]
     try:
-        return {name.strip(): int(value) for name, value in pairs}
+        return {name: int(value) for name, value in _pairs(text)}
     except ValueError:
         raise ValueError(_ASSIGNMENTS) from None
+
+
+def faults(text: object) -> dict[str, Fault]:
+    """Return `reset=30s,close=1001@5m`, a list of such texts, or a table, as faults by name.
+
+    Raises:
+        ValueError: `text` is none of them, a name is that of no fault, or its value is unusable.
+    """
+    try:
+        pairs = tuple(_pairs(text))
+    except ValueError:
+        raise ValueError(_FAULTS) from None
+    return {name: _fault(name, value) for name, value in pairs}
+
+
+def _pairs(text: object) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of `a=1,b=2`, of a list of such texts, or of a table."""
+    if isinstance(text, Mapping):
+        yield from ((str(name).strip(), str(value).strip()) for name, value in text.items())
+        return
+    for part in names(text):
+        name, _, value = part.partition("=")
+        yield name.strip(), value.strip()
+
+
+def _fault(name: str, value: str) -> Fault:
+    row = _FAULT_ROWS.get(name)
+    if row is None:
+        raise ValueError(f"{_FAULTS}, with NAME one of {', '.join(_FAULT_ROWS)}, not {name!r}")
+    try:
+        parts = zip(row.parts, value.split("@"), strict=True)
+        numbers = {part.name: _PART_READERS[part](text) for part, text in parts}
+    except ValueError:
+        raise ValueError(f"{row.form}, {row.words}, not {value!r}") from None
+    return Fault(text=value, **numbers)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError(text)
+    return share
+
+
+def _close_code(text: str) -> int:
+    code = int(text)
+    if code not in CLOSE_CODES:
+        raise ValueError(text)
+    return code
+
+
+def _time_ms(text: str) -> int:
+    time_ms = duration_ms(text)
+    if not time_ms:
+        raise ValueError(text)
+    return time_ms
+
+
+_PART_READERS: dict[Part, Callable[[str], Any]] = {
+    SHARE: _share,
+    CODE: _close_code,
+    MEAN: _time_ms,
+    TIME: _time_ms,
+}

@@ -13,6 +13,7 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.clock import Clock
 from tickerplant.server.counters import PortCounters
+from tickerplant.server.faulty import Faults
 from tickerplant.server.gate import Gate
 from tickerplant.venue import Venue
 
@@ -36,6 +37,7 @@ class Endpoint:
         gate: Gate,
         complaints: Complaints,
         clock: Clock,
+        faults: Faults | None = None,
     ) -> None:
         self.venue = venue
         self.hub = hub
@@ -45,6 +47,7 @@ class Endpoint:
         self.gate = gate
         self.complaints = complaints
         self.clock = clock
+        self.faults = Faults() if faults is None else faults
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
         self.connections: dict[WebSocketConnection, None] = {}
@@ -66,6 +69,7 @@ class Endpoint:
     def tick(self) -> None:
         """Let every connection whose deadline has come ping, close or expire."""
         now_ms = self.clock()
+        self.faults.tick(now_ms)
         for connection in tuple(self.connections):
             if connection.next_deadline_ms <= now_ms:
                 connection.tick(now_ms)

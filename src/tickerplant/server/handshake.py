@@ -10,13 +10,20 @@ from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faulty import RETRY_AFTER_MS
+from tickerplant.server.faulty_connection import ConnectionFaults
 
 Target = StreamTarget | ApiTarget
 Session = StreamSession | ApiSession
 
 
 def answer_handshake(
-    request: Request, wire: ServerProtocol, endpoint: Endpoint, address: str, now_ms: int
+    request: Request,
+    wire: ServerProtocol,
+    endpoint: Endpoint,
+    address: str,
+    now_ms: int,
+    faults: ConnectionFaults | None,
 ) -> tuple[Response, Target | None]:
     """Return the answer to an upgrade request, and what is opened, None if nothing is."""
     try:
@@ -27,6 +34,11 @@ def answer_handshake(
     if wait_ms:
         response = wire.reject(429, "Too many connection attempts.\n")
         response.headers["Retry-After"] = str(-(-wait_ms // 1_000))
+        return response, None
+    if faults is not None and (status := faults.handshake_status()):
+        response = wire.reject(status, "Refused by a fault on demand.\n")
+        if status != 503:
+            response.headers["Retry-After"] = str(RETRY_AFTER_MS // 1_000)
         return response, None
     response = wire.accept(request)
     if response.status_code != 101:

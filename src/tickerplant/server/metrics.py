@@ -183,6 +183,13 @@ class PlantCollector(Collector):
             "Addresses whose use of the limits was forgotten to make room for others.",
             value=sum(budget.forgotten for budget in self._budgets),
         )
+        faults = CounterMetricFamily(
+            PREFIX + "faults", "Faults done on demand, by fault.", labels=("fault",)
+        )
+        for on_demand in {each.faults for each in self._endpoints}:
+            for name in on_demand.values:
+                faults.add_metric((name,), on_demand.done[name])
+        yield faults
         complaints = CounterMetricFamily(
             PREFIX + "complaints",
             "What went wrong, by kind; the first is logged.",

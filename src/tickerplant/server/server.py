@@ -22,12 +22,15 @@ from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.clock import Clock, connection_clock_ms
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faults import FAULTS_PATH, faults_text
+from tickerplant.server.faulty import Faults
+from tickerplant.server.faulty_rest import FaultyRest, faults_pages
 from tickerplant.server.gate import Gate
 from tickerplant.server.http import protocol_factory
 from tickerplant.server.metrics import PlantCollector, metrics_registry
 from tickerplant.server.operations import LIMITS_PATH, limits_pages, operations_pages
 from tickerplant.server.readiness import Readiness
-from tickerplant.server.rest import Rest
+from tickerplant.server.rest import Page, Rest
 from tickerplant.venue import VENUES, Venue
 
 BACKLOG = 2_048
@@ -67,6 +70,7 @@ class Server:
         host: str = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
         limits: Limits = LIMITS,
+        faults: Faults | None = None,
         readiness: Readiness | None = None,
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
@@ -78,19 +82,22 @@ class Server:
             host: Address to listen on.
             ports: Port by venue name; 0 picks a free one, a missing venue has its default.
             limits: The protocol's numbers, and whether they are enforced.
+            faults: What is done to clients on demand; nothing if missing.
             readiness: What the source says of itself.
             clock: The connection clock.
             tick_ms: How often connections are looked at for pings, timeouts and old age; more often
-                where a limit is shorter than ten times that.
+                where a limit or the time of a fault is shorter than ten times that.
         """
         self.limits = limits
+        self.faults = Faults() if faults is None else faults
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
         self.gate = Gate(limits, lambda: self.subscriber_count)
         self._plant = plant
         self._host = host
         self._ports_wanted = ports or {}
-        shortest_ms = min(limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
+        lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
+        shortest_ms = min(*lives_ms, *self.faults.times_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
         budgets = {venue: Budget(limits) for venue in VENUES}
@@ -108,11 +115,15 @@ class Server:
                 gate=self.gate,
                 complaints=self.complaints,
                 clock=clock,
+                faults=self.faults,
             )
             for venue in VENUES
         ]
         collector = PlantCollector(plant, self._endpoints, self.readiness, self.complaints)
-        self._pages = operations_pages(self._welcome, self.readiness, metrics_registry(collector))
+        self._pages: Mapping[str, Page] = {
+            **operations_pages(self._welcome, self.readiness, metrics_registry(collector)),
+            **faults_pages(self.faults),
+        }
         self._ports: list[_Port] = []
 
     @property
@@ -165,6 +176,7 @@ class Server:
         # Each connection cuts itself after the grace period, so this ends.
         while any(each.connections for each in self._endpoints):  # noqa: ASYNC110  # bounded
             await asyncio.sleep(STOP_POLL_S)
+        self.faults.end()
         for port in self._ports:
             for http in tuple(port.http.connections):
                 http.shutdown()
@@ -176,7 +188,8 @@ class Server:
         sock = _listen(venue, self._host, self._ports_wanted.get(venue.name, venue.default_port))
         http = ServerState()
         shared = self._plant.profile.shared_budget
-        app = Rest(endpoint, {**self._pages, **limits_pages(endpoint, shared_budget=shared)})
+        kind = FaultyRest if self.faults.on else Rest
+        app = kind(endpoint, {**self._pages, **limits_pages(endpoint, shared_budget=shared)})
         listener = await aiofastnet.create_server(
             asyncio.get_running_loop(),
             protocol_factory(endpoint, app, http),
@@ -217,7 +230,11 @@ class Server:
             ]
         if not self.limits.enforced:
             lines += ["", LIMITS_OFF]
-        return "\n".join([*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}", ""])
+        if self.faults.on:
+            lines += ["", faults_text(self.faults.values)]
+        return "\n".join(
+            [*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {FAULTS_PATH}", ""]
+        )
 
 
 def _address(sock: socket.socket) -> str:

@@ -32,8 +32,9 @@ from tickerplant.protocol.actions import (
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.closing import FRAME_TOO_BIG, SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.stream_session import StreamSession
-from tickerplant.protocol.target import StreamTarget
+from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faulty_connection import ConnectionFaults, faults_of
 from tickerplant.server.handshake import Session, answer_handshake, open_session
 
 CONGESTED_SHARE = 8
@@ -67,6 +68,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._endpoint = endpoint
         self._wire = ServerProtocol(max_size=endpoint.limits.max_frame_bytes, logger=_WIRE_LOGGER)
         self._session: Session | None = None
+        self._faults: ConnectionFaults | None = None
         self._route = ""
         self._message = bytearray()
         self._message_opcode = Opcode.TEXT
@@ -95,12 +97,15 @@ class WebSocketConnection(asyncio.Protocol):
         """When `tick` has something to do, on the connection clock."""
         if self._session is None or not self.is_open:
             return NEVER_MS
-        return self._session.keepalive.next_deadline_ms
+        deadline_ms = self._session.keepalive.next_deadline_ms
+        return self._faults.next_deadline_ms(deadline_ms) if self._faults else deadline_ms
 
     def tick(self, now_ms: int) -> None:
         """Do what is due at `now_ms`: ping, or close for a missing pong or old age."""
         if self._session is not None:
             self._perform(self._session.keepalive.tick(now_ms))
+        if self._faults is not None and self.is_open:
+            self._faults.tick(now_ms)
 
     def close(self, reason: CloseReason) -> None:
         """Leave the hub at once, say why, and cut the connection if that is not read in time."""
@@ -163,7 +168,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _shake_hands(self, request: Request) -> None:
         endpoint, now_ms = self._endpoint, self._endpoint.clock()
-        response, target = answer_handshake(request, self._wire, endpoint, self._address, now_ms)
+        faults = faults_of(endpoint.faults, request.headers)
+        response, target = answer_handshake(
+            request, self._wire, endpoint, self._address, now_ms, faults
+        )
         if target is None:
             self._wire.send_response(response)
             return
@@ -171,7 +179,12 @@ class WebSocketConnection(asyncio.Protocol):
         self._session = open_session(target, endpoint, self._address, self._account, now_ms)
         self._wire.send_response(response)
         self._send_pending()
-        self.write = self._transport.write
+        if faults is not None:
+            self._faults = faults
+            self._transport = faults.begin(
+                self, self._transport, endpoint, now_ms, is_api=isinstance(target, ApiTarget)
+            )
+        self.write = self._transport.write if faults is None else faults.write
         endpoint.connections[self] = None
         endpoint.counters.opened += 1
         shown = request.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:200]
@@ -223,7 +236,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
         """Do what the session asks, in its order, in answer to `message` if there was one."""
         hub = self._endpoint.hub
-        for action in actions:
+        for action in self._revised(actions, message):
             if not self.is_open:
                 break
             match action:
@@ -247,6 +260,12 @@ class WebSocketConnection(asyncio.Protocol):
                     )
                     self.close(reason)
         self._send_pending()
+
+    def _revised(self, actions: Iterable[Action], message: bytes) -> Iterable[Action]:
+        """Return what faults on demand leave of `actions`."""
+        if self._faults is None:
+            return actions
+        return self._faults.revise(actions, message, self._endpoint.clock())
 
     def _shown(self, message: bytes) -> str:
         """Return what may be logged of a message: API requests can carry keys and signatures."""

@@ -1,0 +1,109 @@
+"""Faults on demand on the HTTP side of a port, and the page that tells of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant.queries import find_path
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faults import (
+    EXEMPT_HEADER,
+    FAULT_ROWS,
+    FAULTS_PATH,
+    HANG_MS,
+    HTTP_418,
+    HTTP_429,
+    HTTP_503,
+    HTTP_GARBAGE,
+    HTTP_HANG,
+)
+from tickerplant.server.faulty import RETRY_AFTER_MS, Faults, refusal
+from tickerplant.server.rest import Page, Response, Rest, error_response
+
+STATUSES = ((HTTP_429, 429), (HTTP_418, 418), (HTTP_503, 503))
+NO_JSON = b"<html><head><title>200 OK</title></head><body>zz</body></html>\n"
+RETRY_AFTER = (("Retry-After", str(RETRY_AFTER_MS // 1_000)),)
+EXEMPT_KEY = EXEMPT_HEADER.lower().encode()
+
+
+class FaultyRest(Rest):
+    """The application of a port whose answers to questions may be faulty; its pages never are."""
+
+    def __init__(self, endpoint: Endpoint, pages: Mapping[str, Page]) -> None:
+        super().__init__(endpoint, pages)
+        self._chances = endpoint.faults.http
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, perhaps late."""
+        may_fail = self._may_fail(scope["path"], dict(scope["headers"]))
+        if may_fail and self._chances.happens(HTTP_HANG):
+            await self._endpoint.faults.hang(self._endpoint.clock() + HANG_MS)
+        await super().__call__(scope, receive, send)
+
+    def respond(
+        self,
+        method: str,
+        path: str,
+        target: str,
+        query_string: bytes,
+        headers: Mapping[bytes, bytes],
+        address: str,
+    ) -> tuple[bool, Response]:
+        """Return whether the path exists, and the answer, perhaps a faulty one."""
+        if self._may_fail(path, headers):
+            for row, status in STATUSES:
+                if self._chances.happens(row):
+                    return True, self._refusal(status)
+            if self._chances.happens(HTTP_GARBAGE):
+                return True, Response(NO_JSON)
+        return super().respond(method, path, target, query_string, headers, address)
+
+    def _may_fail(self, path: str, headers: Mapping[bytes, bytes]) -> bool:
+        is_question = find_path(self._endpoint.venue, path) is not None
+        return is_question and headers.get(EXEMPT_KEY) != b"1"
+
+    def _refusal(self, status: int) -> Response:
+        error = refusal(status, self._endpoint.budget, self._endpoint.clock())
+        headers = () if status == 503 else RETRY_AFTER
+        return error_response(error.code, error.message, status, headers)
+
+
+class FaultUse(Struct, frozen=True, kw_only=True):
+    """What a fault is set to, and what came of it."""
+
+    value: str | None
+    """The value as it was written, null if the fault is off."""
+    count: int
+    """How often it was done."""
+    doc: str
+    """What it does."""
+
+
+class FaultsPage(Struct, frozen=True, kw_only=True):
+    """The whole page."""
+
+    seed: int
+    """What decides the random choices."""
+    faults: dict[str, FaultUse]
+    """Every fault there is, by name."""
+
+
+def faults_pages(faults: Faults) -> Mapping[str, Page]:
+    """Return the page of the faults, by its path."""
+
+    def page() -> Response:
+        uses = {
+            row.name: FaultUse(
+                value=faults.values[row.name].text if row.name in faults.values else None,
+                count=faults.done[row.name],
+                doc=row.doc,
+            )
+            for row in FAULT_ROWS
+        }
+        return Response(msgspec.json.encode(FaultsPage(seed=faults.seed, faults=uses)))
+
+    return {FAULTS_PATH: page}
