@@ -35,6 +35,7 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.actions import (
     Action,
+    Ask,
     Close,
     Ping,
     Send,
@@ -244,11 +245,11 @@ def _line(action: Action) -> str:
             return f"< {text.decode()}"
         case Ping(payload):
             return f"<< ping {payload.decode()}"
-        case Subscribe(names):
-            return f"* subscribe {' '.join(names)}"
-        case Unsubscribe(names):
-            return f"* unsubscribe {' '.join(names)}"
+        case Subscribe(names) | Unsubscribe(names):
+            return f"* {type(action).__name__.lower()} {' '.join(names)}"
         case SetCombined(combined):
             return f"* combined {str(combined).lower()}"
+        case Ask(query, params):
+            return f"* ask {query.method} {params}"
         case Close(reason):
             return f"! {reason.code} {reason.reason}"

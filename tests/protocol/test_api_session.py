@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -7,15 +8,18 @@ from conversation import little_exchange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickerplant.protocol.actions import Action, Close, Send
+from tickerplant.errors import RequestError
+from tickerplant.protocol.actions import Action, Ask, Close, Send
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.closing import BANNED
 from tickerplant.protocol.counters import SessionCounters
+from tickerplant.protocol.elsewhere import MAX_PENDING, Elsewhere, disconnected, nowhere
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.session_methods import LOGON_PARAMS, SESSION_METHODS
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.queries import QUERIES
+from tickerplant.queries.query import Query
 from tickerplant.venue import USDM
 
 OPEN_MS = 1_772_000_000_000
@@ -39,7 +43,9 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-def _session(budget: Budget, counters: SessionCounters | None = None) -> ApiSession:
+def _session(
+    budget: Budget, counters: SessionCounters | None = None, elsewhere: Elsewhere = nowhere
+) -> ApiSession:
     return ApiSession(
         ApiTarget(return_rate_limits=True),
         little_exchange(USDM),
@@ -48,6 +54,7 @@ def _session(budget: Budget, counters: SessionCounters | None = None) -> ApiSess
         LIMITS,
         OPEN_MS,
         counters,
+        elsewhere,
     )
 
 
@@ -127,3 +134,76 @@ def test_what_happened_is_counted() -> None:
         session.receive_text(json.dumps({"id": 1, "method": method}), OPEN_MS)
     assert counters.methods == {"ping": 2, "session.status": 1, "session.logon": 1}, "by method"
     assert counters.errors == {-1020: 1, -1102: 1}, "by code"
+
+
+# Questions that are asked elsewhere
+
+
+def _of_ethusdt(_query: Query, params: Mapping[str, object]) -> bool:
+    """The little exchange lists no ETHUSDT; somebody else does."""
+    return params.get("symbol") == "ETHUSDT"
+
+
+def _price_of(symbol: str, request_id: int = 1) -> str:
+    return json.dumps({"id": request_id, "method": "ticker.price", "params": {"symbol": symbol}})
+
+
+def test_what_is_asked_elsewhere_is_answered_when_the_answer_is_there() -> None:
+    session = _session(Budget(LIMITS), elsewhere=_of_ethusdt)
+    (ask,) = session.receive_text(_price_of("ETHUSDT", 7), OPEN_MS)
+    assert isinstance(ask, Ask), "no reply yet"
+    assert (ask.query.method, ask.params) == ("ticker.price", {"symbol": "ETHUSDT"})
+    (meanwhile,) = _replies(session.receive_text(_price_of("BTCUSDT", 8), OPEN_MS))
+    assert (meanwhile["id"], meanwhile["result"]["symbol"]) == (8, "BTCUSDT"), "nobody waits"
+    (sent,) = session.answered(ask, b'{"symbol":"ETHUSDT", "price":"1.0"}')
+    assert sent == Send(
+        b'{"id":7,"status":200,"result":{"symbol":"ETHUSDT", "price":"1.0"},'
+        b'"rateLimits":[{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE",'
+        b'"intervalNum":1,"limit":2400,"count":1}]}'
+    ), "byte for byte, and it costs what it does here"
+
+
+def test_an_error_from_elsewhere_is_told_and_counted() -> None:
+    counters = SessionCounters()
+    session = _session(Budget(LIMITS), counters, _of_ethusdt)
+    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(ask, Ask), "no reply yet"
+    (reply,) = _replies(session.answered(ask, RequestError(-1121, "Invalid symbol.")))
+    assert (reply["status"], reply["error"]) == (400, {"code": -1121, "msg": "Invalid symbol."})
+    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(ask, Ask), "it may be asked again"
+    (reply,) = _replies(session.answered(ask, disconnected()))
+    assert (reply["status"], reply["error"]["code"]) == (503, -1001)
+    assert counters.errors == {-1121: 1, -1001: 1}
+    assert counters.methods == {"ticker.price": 2}
+
+
+def test_beyond_so_many_pending_questions_the_next_is_refused_until_one_is_answered() -> None:
+    session = _session(Budget(LIMITS), elsewhere=_of_ethusdt)
+    asks = [session.receive_text(_price_of("ETHUSDT"), OPEN_MS)[0] for _ in range(MAX_PENDING)]
+    (reply,) = _replies(session.receive_text(_price_of("ETHUSDT", 99), OPEN_MS))
+    assert (reply["id"], reply["status"], reply["error"]["code"]) == (99, 503, -1008)
+    assert reply["rateLimits"][0]["count"] == MAX_PENDING + 1, "it costs its weight all the same"
+    (reply,) = _replies(session.receive_text(_price_of("BTCUSDT"), OPEN_MS))
+    assert reply["status"] == 200, "what is known here is still answered"
+    assert isinstance(asks[0], Ask), "no reply yet"
+    assert len(session.answered(asks[0], b"{}")) == 1
+    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(ask, Ask), "there is room again"
+
+
+def test_a_question_over_budget_is_not_asked_elsewhere() -> None:
+    limits = msgspec.structs.replace(LIMITS, request_weight_per_minute=1)
+    session = _session(Budget(limits), elsewhere=_of_ethusdt)
+    session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    (reply,) = _replies(session.receive_text(_price_of("ETHUSDT"), OPEN_MS))
+    assert reply["status"] == 429
+
+
+def test_an_answer_that_comes_after_the_end_is_not_told() -> None:
+    session = _session(Budget(LIMITS), elsewhere=_of_ethusdt)
+    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(ask, Ask), "no reply yet"
+    session.receive_text('{"id":[],"method":"ping"}', OPEN_MS)
+    assert session.keepalive.closed, "a bad id is the end"
+    assert session.answered(ask, b"{}") == []

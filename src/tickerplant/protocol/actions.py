@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.protocol.api_request import ApiRequest
+from tickerplant.protocol.budget import Charge
 from tickerplant.protocol.closing import CloseReason
+from tickerplant.queries.query import Query
 
 
 class Send(Struct, frozen=True):
@@ -47,4 +51,18 @@ class Close(Struct, frozen=True):
     reason: CloseReason
 
 
-Action: TypeAlias = Send | Subscribe | Unsubscribe | SetCombined | Ping | Close
+class Ask(Struct, frozen=True):
+    """Ask elsewhere what is not known here, and tell `ApiSession.answered` what came of it.
+
+    Nothing waits for it: other requests are answered meanwhile.
+    """
+
+    query: Query
+    params: Mapping[str, object]
+    request: ApiRequest
+    """What is to be answered."""
+    charge: Charge
+    """What the request has cost."""
+
+
+Action: TypeAlias = Send | Subscribe | Unsubscribe | SetCombined | Ping | Close | Ask

@@ -3,6 +3,9 @@
 Every request is charged to the budget of its address before it is answered, whether or not it can
 be understood. A request over budget is answered with status 429, a banned one with 418 and
 the end of the connection. After the session has returned a `Close` it returns nothing more.
+
+What is not known here may be asked elsewhere: the session returns an `Ask`, is told the answer by
+`answered`, and says it then, after whatever was asked and answered meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from msgspec import UNSET, Raw, UnsetType
 from tickerplant.errors import RequestError
 from tickerplant.protocol import closing
 from tickerplant.protocol.account import CONTROL_FRAMES
-from tickerplant.protocol.actions import Action, Send
+from tickerplant.protocol.actions import Action, Ask, Send
 from tickerplant.protocol.api_reply import ApiError, ApiReply, RateLimit, Retry, SessionStatus
 from tickerplant.protocol.api_request import (
     BAD_ID,
@@ -26,6 +29,7 @@ from tickerplant.protocol.api_request import (
 )
 from tickerplant.protocol.budget import Budget, Charge
 from tickerplant.protocol.counters import SessionCounters
+from tickerplant.protocol.elsewhere import MAX_PENDING, Elsewhere, nowhere, overloaded
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.session_methods import SESSION_METHODS, answer_session
@@ -61,6 +65,7 @@ class ApiSession:
         limits: Limits,
         now_ms: int,
         counters: SessionCounters | None = None,
+        elsewhere: Elsewhere = nowhere,
     ) -> None:
         self._target = target
         self._answerer = answerer
@@ -69,6 +74,8 @@ class ApiSession:
         self._limits = limits
         self._opened_ms = now_ms
         self._counters = counters or SessionCounters()
+        self._elsewhere = elsewhere
+        self._pending = 0
         rate_per_s = limits.api_control_rate_per_s
         control_frames = Throttle(
             TokenBucket(rate_per_s, rate_per_s, now_ms),
@@ -94,10 +101,22 @@ class ApiSession:
         if charge.refused:
             return self._turn_away(request, charge, now_ms)
         try:
+            if query is not None and self._elsewhere(query, request.params):
+                return [self._ask(request, query, charge)]
             result = self._result(request, query, now_ms)
         except RequestError as error:
             return self._refuse(request, charge, error)
         return [self._send(request, charge, ApiReply(id=request.id, result=result))]
+
+    def answered(self, ask: Ask, result: bytes | RequestError) -> list[Action]:
+        """Pass on what was answered elsewhere, an answer as JSON or an error."""
+        self._pending -= 1
+        if self.keepalive.closed:
+            return []
+        if isinstance(result, RequestError):
+            return self._fail(ask.request, ask.charge, result)
+        reply = ApiReply(id=ask.request.id, result=Raw(result))
+        return [self._send(ask.request, ask.charge, reply)]
 
     def receive_binary(self, now_ms: int) -> list[Action]:
         """Answer a binary message as text that is not JSON."""
@@ -110,6 +129,13 @@ class ApiSession:
         is_session = request.method in SESSION_METHODS
         weight = self._limits.session_weight if is_session else self._limits.problem_weight
         return self._budget.charge(self._address, weight, now_ms)
+
+    def _ask(self, request: ApiRequest, query: Query, charge: Charge) -> Ask:
+        self._counters.methods[request.method] += 1
+        if self._pending >= MAX_PENDING:
+            raise overloaded()
+        self._pending += 1
+        return Ask(query, request.params, request, charge)
 
     def _result(self, request: ApiRequest, query: Query | None, now_ms: int) -> Raw | SessionStatus:
         if request.problem is not None:
