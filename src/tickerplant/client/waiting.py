@@ -95,18 +95,29 @@ class Question:
             RequestError: the server refuses whatever is asked for longer than the patience.
             UpstreamError: the client is closed.
         """
-        budget, clock = self._waiting.budget, self._waiting.clock
         while True:
-            self.check_open()
-            self._asked_ms = clock()
-            closed_ms = budget.closed_ms(self._asked_ms)
-            if closed_ms > self._patience_ms:
-                raise self._refusal or self._refused_elsewhere(closed_ms)
-            wait_ms = budget.reserve(weight, self._asked_ms)
+            await self.allowed()
+            self._asked_ms = self._waiting.clock()
+            wait_ms = self._waiting.budget.reserve(weight, self._asked_ms)
             if not wait_ms:
                 return
-            self._patience_ms -= closed_ms
             await self._waiting.pause(wait_ms / 1000)
+
+    async def allowed(self) -> None:
+        """Wait until the server refuses no more.
+
+        Raises:
+            RequestError: that takes longer than the patience.
+            UpstreamError: the client is closed.
+        """
+        self.check_open()
+        while closed_ms := self._waiting.budget.closed_ms(self._waiting.clock()):
+            if closed_ms > self._patience_ms:
+                raise self._refusal or self._refused_elsewhere(closed_ms)
+            self._patience_ms -= closed_ms
+            self._waiting.budget.waited_ms += closed_ms
+            await self._waiting.pause(closed_ms / 1000)
+            self.check_open()
 
     def check_open(self) -> None:
         """Raise `UpstreamError` if the client is closed."""

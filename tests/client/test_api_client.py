@@ -1,0 +1,566 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
+from http import HTTPStatus
+from random import Random
+from typing import Any, TypeAlias
+
+import pytest
+from loopback import START_MS, Loopback, loopback, looped, until
+from misbehaving import Answer, Fault, Moment, http, scripted
+from msgspec.structs import replace
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from tickerplant.client.api import HANDSHAKE_WEIGHT, ApiClient
+from tickerplant.client.rest import RestClient
+from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.feed.hosts import Hosts, hosts_of
+from tickerplant.feed.weight import WeightBudget
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.venue import COINM, USDM, Venue
+
+REFUSED = "tickerplant_requests_refused_total"
+Handler: TypeAlias = Callable[[ServerConnection], Awaitable[None]]
+
+
+def client_in(
+    hosts: Hosts, moment: Moment, budget: WeightBudget | None = None, **options: Any
+) -> ApiClient:
+    return ApiClient(
+        hosts,
+        budget or WeightBudget(),
+        clock=moment,
+        sleep=moment.sleep,
+        chance=Random(1),
+        **options,
+    )
+
+
+@asynccontextmanager
+async def client_of(
+    hosts: Hosts, moment: Moment, budget: WeightBudget | None = None, **options: Any
+) -> AsyncIterator[ApiClient]:
+    client = client_in(hosts, moment, budget, **options)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def served(handler: Handler, **options: Any) -> AsyncIterator[Hosts]:
+    """Serve a WebSocket that behaves as `handler` does."""
+
+    async def patient(connection: ServerConnection) -> None:
+        with suppress(ConnectionError, ConnectionClosed):
+            await handler(connection)
+
+    async with serve(patient, "127.0.0.1", 0, close_timeout=0.1, **options) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield hosts_of(USDM, f"ws://127.0.0.1:{port}")
+
+
+def hosts_in(house: Loopback, venue: Venue = USDM) -> Hosts:
+    return hosts_of(venue, f"http://{house.server.urls[venue.name]}")
+
+
+async def receive(connection: ServerConnection) -> dict[str, Any]:
+    asked: dict[str, Any] = json.loads(await connection.recv())
+    return asked
+
+
+async def reply(connection: ServerConnection, asked: dict[str, Any], result: object) -> None:
+    await connection.send(json.dumps({"id": asked["id"], "status": 200, "result": result}))
+
+
+@looped
+async def test_a_question_is_answered_with_the_result() -> None:
+    async with loopback() as house, client_of(hosts_in(house), Moment()) as client:
+        assert await client.ask("time") == {"serverTime": START_MS}
+        assert await client.ask_raw("time") == b'{"serverTime":%d}' % START_MS
+        assert await client.ask("v1/ping") == {}
+
+
+@looped
+async def test_the_answer_is_that_of_rest_without_its_prefix() -> None:
+    async with loopback() as house, client_of(hosts_in(house), Moment()) as client:
+        house.trade()
+        rest = RestClient(hosts_in(house), WeightBudget())
+        price = await rest.get("v2/ticker/price", symbol="BTCUSDT")
+        await rest.close()
+        assert await client.ask_raw("ticker.price", symbol="BTCUSDT") == price
+
+
+@looped
+async def test_every_question_weighs_what_the_server_charges() -> None:
+    async with loopback() as house:
+        budget = WeightBudget()
+        async with client_of(hosts_in(house), Moment(), budget) as client:
+            await client.ask("ping")
+            assert budget.spent == HANDSHAKE_WEIGHT + 1
+            for method in ("time", "depth", "ticker.price", "ticker.book", "nothing"):
+                for params in ({}, {"symbol": "BTCUSDT"}, {"symbol": "BTCUSDT", "limit": 100}):
+                    with suppress(RequestError):
+                        await client.ask(method, **params)
+                    assert budget._others == 0, f"{method} {params} weighs more than we thought"
+        answer = await house.get("/fapi/v1/ping")
+        assert int(answer.headers["x-mbx-used-weight-1m"]) == budget.spent + 1
+
+
+@looped
+async def test_an_error_of_the_exchange_is_raised_and_the_connection_stays() -> None:
+    async with loopback() as house:
+        budget = WeightBudget()
+        async with client_of(hosts_in(house), Moment(), budget) as client:
+            with pytest.raises(RequestError, match=r"^-1121 Invalid symbol\.$") as caught:
+                await client.ask("depth", symbol="NONESUCH")
+            assert (caught.value.code, caught.value.status) == (-1121, 400)
+            spent = budget.spent
+            await client.ask("ping")
+            assert budget.spent == spent + 1, "no second handshake"
+
+
+@looped
+async def test_coinm_has_no_market_data_and_says_so() -> None:
+    async with loopback() as house, client_of(hosts_in(house, COINM), Moment()) as client:
+        assert await client.ask("time") == {"serverTime": START_MS}
+        with pytest.raises(RequestError, match="-1020 This operation is not supported"):
+            await client.ask("ticker.price", symbol="BTCUSD_PERP")
+
+
+@looped
+async def test_many_questions_share_one_connection() -> None:
+    async with loopback() as house:
+        budget = WeightBudget()
+        async with client_of(hosts_in(house), Moment(), budget) as client:
+            methods = [("time", "ping")[number % 2] for number in range(200)]
+            answers = await asyncio.gather(*(client.ask(method) for method in methods))
+        assert [bool(answer) for answer in answers] == [method == "time" for method in methods]
+        assert budget.spent == HANDSHAKE_WEIGHT + 200
+
+
+@looped
+async def test_replies_find_their_questions_in_any_order_and_in_any_frames() -> None:
+    async def handle(connection: ServerConnection) -> None:
+        for asked in reversed([await receive(connection) for _ in range(3)]):
+            text = json.dumps({"id": asked["id"], "status": 200, "result": asked["params"]})
+            await connection.ping()
+            await connection.send([text[:7], text[7:30], text[30:]])
+        await connection.send(text)  # again
+        await connection.send('{"id":"unknown","status":200,"result":1}')
+        await reply(connection, await receive(connection), 1)
+        await connection.wait_closed()
+
+    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+        questions = (client.ask("depth", symbol=each) for each in "ABC")
+        assert await asyncio.gather(*questions) == [{"symbol": each} for each in "ABC"]
+        assert await client.ask("ping") == 1
+
+
+@looped
+async def test_parameters_are_sent_as_json() -> None:
+    async def handle(connection: ServerConnection) -> None:
+        asked = await receive(connection)
+        await reply(connection, asked, asked)
+        await connection.wait_closed()
+
+    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+        params = {
+            "symbol": "币安",
+            "limit": 5,
+            "price": 1e-7,
+            "size": Decimal("1E+2"),
+            "flag": True,
+        }
+        asked = await client.ask("depth", nothing=None, **params)
+    assert asked["method"] == "depth"
+    assert asked["params"] == params | {"price": "0.0000001", "size": "100"}
+
+
+@looped
+async def test_more_than_a_minute_has_room_for_takes_several_minutes() -> None:
+    async with loopback(replace(LIMITS, request_weight_per_minute=20)) as house:
+        moment = Moment()
+        client = client_in(hosts_in(house), moment, WeightBudget(20, 0.5))
+        for number in range(15):
+            await client.ask("ping")
+            house.clock.now_ms = moment.now_ms
+            assert moment.slept == ([] if number < 5 else [60.0])
+        await client.close()
+        assert (await house.metrics())[REFUSED] == 0
+
+
+@looped
+async def test_who_is_refused_comes_back_when_the_server_wants_it() -> None:
+    async with loopback(replace(LIMITS, request_weight_per_minute=7)) as house:
+
+        class Shared(Moment):
+            async def sleep(self, seconds: float) -> None:
+                await super().sleep(seconds)
+                house.clock.now_ms = self.now_ms
+
+        moment, budget = Shared(), WeightBudget()
+        async with client_of(hosts_in(house), moment, budget) as client:
+            for _ in range(3):
+                assert await client.ask("ping") == {}
+        assert (moment.slept, budget.refusals, budget.waited_ms) == ([60.0], 1, 60_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "slept"),
+    [
+        ({"serverTime": 1_000, "retryAfter": 8_500}, 7.5),
+        ({"retryAfter": START_MS + 9_000}, 9.0),
+        ({"serverTime": 5, "retryAfter": 5}, 1.0),
+        ({}, 60.0),
+        (None, 60.0),
+    ],
+)
+@looped
+async def test_it_waits_as_the_reply_says(data: object, slept: float) -> None:
+    async def handle(connection: ServerConnection) -> None:
+        asked = await receive(connection)
+        error = {"code": -1003, "msg": "Too many requests."} | ({"data": data} if data else {})
+        await connection.send(json.dumps({"id": asked["id"], "status": 429, "error": error}))
+        await reply(connection, await receive(connection), "at last")
+        await connection.wait_closed()
+
+    moment = Moment()
+    async with served(handle) as hosts, client_of(hosts, moment) as client:
+        assert await client.ask("ping") == "at last"
+    assert moment.slept == [slept]
+
+
+@looped
+async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=5, refusals_before_ban=1)
+    async with loopback(limits) as house:
+        moment = Moment()  # the server's minute does not end: one refusal, then the ban
+        async with client_of(hosts_in(house), moment) as client:
+            for words in ("IP banned until", "an earlier question was refused"):
+                with pytest.raises(RequestError, match=words) as caught:
+                    await client.ask("ping")
+                assert (caught.value.code, caught.value.status) == (-1003, 418)
+        assert (await house.metrics())[REFUSED] == 2, "the last was not even asked"
+
+
+@looped
+async def test_the_used_weight_of_the_reply_makes_room_for_others() -> None:
+    async def handle(connection: ServerConnection) -> None:
+        async for text in connection:
+            limits = [
+                {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "count": 1},
+                {
+                    "rateLimitType": "REQUEST_WEIGHT",
+                    "interval": "MINUTE",
+                    "intervalNum": 1,
+                    "limit": 2400,
+                    "count": 99,
+                },
+            ]
+            asked = json.loads(text)
+            answer = {"id": asked["id"], "status": 200, "result": {}, "rateLimits": limits}
+            await connection.send(json.dumps(answer))
+
+    moment = Moment()
+    async with (
+        served(handle) as hosts,
+        client_of(hosts, moment, WeightBudget(100, 0.8)) as client,
+    ):
+        await client.ask("ping")
+        assert moment.slept == []
+        await client.ask("depth", symbol="A", limit=5)
+        assert moment.slept == [60.0], "93 of others, 6 of ours, and no room for 2 more"
+
+
+@looped
+async def test_a_lost_connection_is_opened_again_without_a_word() -> None:
+    asked = []
+
+    async def handle(connection: ServerConnection) -> None:
+        asked.append(await receive(connection))
+        if len(asked) == 1:
+            connection.transport.abort()
+            return
+        await reply(connection, asked[-1], "here")
+        await connection.wait_closed()
+
+    budget = WeightBudget()
+    async with served(handle) as hosts, client_of(hosts, Moment(), budget) as client:
+        assert await client.ask("ping") == "here"
+    assert budget.spent == 2 * (HANDSHAKE_WEIGHT + 1)
+
+
+@looped
+async def test_a_connection_that_was_lost_while_nobody_asked_is_opened_again() -> None:
+    async with loopback(replace(LIMITS, lifetime_ms=50)) as house:
+        moment = Moment()
+        async with client_of(hosts_in(house), moment) as client:
+            await client.ask("ping")
+            connection = client._connection
+            assert connection is not None
+            house.clock.now_ms += 60
+            await until(lambda: not connection.is_open)
+            assert await client.ask("ping") == {}
+        assert moment.slept == []
+
+
+async def hang_up(connection: ServerConnection) -> None:
+    await connection.recv()
+    await connection.close(1008, "go away")
+
+
+async def abort(connection: ServerConnection) -> None:
+    await connection.recv()
+    connection.transport.abort()
+
+
+async def talk_nonsense(connection: ServerConnection) -> None:
+    await connection.recv()
+    await connection.send("<html>")
+    await connection.wait_closed()
+
+
+async def talk_bytes(connection: ServerConnection) -> None:
+    await connection.recv()
+    await connection.send(b"\xff\xfe\xfd")
+    await connection.wait_closed()
+
+
+async def reply_to_nobody(connection: ServerConnection) -> None:
+    await connection.recv()
+    await connection.send('{"id":null,"status":401,"error":{"code":-2015,"msg":"no"}}')
+    await connection.wait_closed()
+
+
+async def never_ask(connection: ServerConnection) -> None:
+    connection.transport.abort()
+
+
+async def break_the_protocol(connection: ServerConnection) -> None:
+    await connection.recv()
+    connection.transport.write(b"\x8f\x00")
+    await connection.wait_closed()
+
+
+async def send_too_much(connection: ServerConnection) -> None:
+    await connection.recv()
+    connection.transport.write(b"\x81\x7f" + (1 << 40).to_bytes(8, "big"))
+    await connection.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        (hang_up, "the server closed the connection: .*1008.* go away|POLICY.* go away"),
+        (abort, "the connection was lost"),
+        (talk_nonsense, "what the server says is no reply"),
+        (talk_bytes, "what the server says is no reply"),
+        (reply_to_nobody, "the server replied to no question: -2015 no"),
+        (never_ask, "the connection was lost|closed during the handshake"),
+        (break_the_protocol, "the connection was lost"),
+        (send_too_much, "the connection was lost"),
+    ],
+)
+@looped
+async def test_what_goes_wrong_twice_is_an_error(handler: Handler, reason: str) -> None:
+    async with served(handler) as hosts, client_of(hosts, Moment()) as client:
+        with pytest.raises(UpstreamError, match=reason) as caught:
+            await client.ask("ping")
+        assert caught.value.url == hosts.api
+        with pytest.raises(UpstreamError, match=reason):
+            await asyncio.gather(*(client.ask("ping") for _ in range(3)))
+
+
+@looped
+async def test_a_reply_without_a_result_is_an_error() -> None:
+    async def handle(connection: ServerConnection) -> None:
+        async for text in connection:
+            await connection.send(json.dumps({"id": json.loads(text)["id"], "status": 500}))
+
+    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+        with pytest.raises(UpstreamError, match="neither a result nor an error"):
+            await client.ask("ping")
+
+
+@looped
+async def test_a_reply_that_does_not_come_is_an_error_and_the_connection_is_left() -> None:
+    connections = []
+
+    async def handle(connection: ServerConnection) -> None:
+        connections.append(connection)
+        await connection.wait_closed()
+
+    async with (
+        served(handle) as hosts,
+        client_of(hosts, Moment(), timeout_s=0.05) as client,
+    ):
+        for number in (1, 2):
+            with pytest.raises(UpstreamError, match=r"no reply within 0\.05 s"):
+                await client.ask("ping")
+            assert len(connections) == number
+
+
+@looped
+async def test_a_reply_that_does_not_come_while_others_do_leaves_the_connection() -> None:
+    async def handle(connection: ServerConnection) -> None:
+        async for text in connection:
+            asked = json.loads(text)
+            if asked["method"] == "time":
+                await reply(connection, asked, {})
+
+    budget = WeightBudget()
+    async with (
+        served(handle) as hosts,
+        client_of(hosts, Moment(), budget, timeout_s=0.2) as client,
+    ):
+        lost = asyncio.create_task(client.ask("ping"))
+        await asyncio.sleep(0.05)
+        await client.ask("time")
+        with pytest.raises(UpstreamError, match="no reply within"):
+            await lost
+        await client.ask("time")
+    assert budget.spent == HANDSHAKE_WEIGHT + 3
+
+
+HANDSHAKES: tuple[Answer, ...] = (
+    http(503, b"<html>"),
+    http(200, b"{}"),
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"HTTP/1.1\r\n\r\n",
+    b"\x00\x01\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nA: " + b"a" * 100_000 + b"\r\n\r\n{}",
+    b"",
+    Fault.RESET,
+    Fault.CLOSE,
+)
+
+
+@pytest.mark.parametrize("answer", HANDSHAKES, ids=range(len(HANDSHAKES)))
+@looped
+async def test_a_handshake_that_makes_no_sense_is_tried_again(answer: Answer) -> None:
+    moment = Moment()
+    async with scripted(answer) as server, client_of(server.hosts(), moment) as client:
+        with pytest.raises(UpstreamError) as caught:
+            await client.ask("ping")
+        assert len(server.asked) == (1 if "HTTP 200" in caught.value.reason else 3)
+        assert len(moment.slept) == len(server.asked) - 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
+@looped
+async def test_a_handshake_that_will_not_be_accepted_is_not_tried_again(status: int) -> None:
+    answer = http(status, b"no", Location="ws://127.0.0.1:1/")
+    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+        with pytest.raises(UpstreamError, match=f"HTTP {status} {HTTPStatus(status).phrase}"):
+            await client.ask("ping")
+        assert len(server.asked) == 1
+
+
+@looped
+async def test_a_handshake_that_is_refused_waits_as_the_answer_says() -> None:
+    moment, budget = Moment(), WeightBudget()
+    answer = http(429, b"", Retry_After="25")
+    async with scripted(answer) as server, client_of(server.hosts(), moment, budget) as client:
+        with pytest.raises(RequestError) as caught:
+            await client.ask("ping")
+        assert (caught.value.code, caught.value.status) == (-1003, 429)
+    assert (moment.slept, budget.refusals) == ([25.0, 25.0], 3)
+
+
+@looped
+async def test_a_server_that_does_not_answer_is_given_up_by_all_at_once() -> None:
+    async with (
+        scripted(Fault.HANG) as server,
+        client_of(server.hosts(), Moment(), timeout_s=0.05) as client,
+    ):
+        ends = await asyncio.gather(
+            *(client.ask("ping") for _ in range(20)), return_exceptions=True
+        )
+        assert all(isinstance(end, UpstreamError) for end in ends)
+        assert {str(end) for end in ends} == {f"{server.hosts().api}: no handshake within 0.05 s"}
+        assert len(server.asked) == 3
+
+
+@looped
+async def test_a_server_that_is_not_there_is_given_up() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        hosts = hosts_of(USDM, f"http://127.0.0.1:{sock.getsockname()[1]}")
+        async with client_of(hosts, Moment()) as client:
+            with pytest.raises(UpstreamError, match="ConnectionRefusedError"):
+                await client.ask("ping")
+
+
+@looped
+async def test_a_closed_client_asks_nothing() -> None:
+    async with loopback() as house:
+        async with client_of(hosts_in(house), Moment()) as client:
+            await client.ask("ping")
+        with pytest.raises(UpstreamError, match="the client is closed"):
+            await client.ask("ping")
+        await client.close()
+        await client_in(hosts_in(house), Moment()).close()
+
+
+@looped
+async def test_closing_says_goodbye() -> None:
+    codes = []
+
+    async def handle(connection: ServerConnection) -> None:
+        await reply(connection, await receive(connection), {})
+        await connection.wait_closed()
+        codes.append(connection.close_code)
+
+    async with served(handle) as hosts:
+        async with client_of(hosts, Moment()) as client:
+            await client.ask("ping")
+        await until(lambda: codes)
+    assert codes == [1000]
+
+
+@looped
+async def test_closing_ends_the_questions_that_are_on_their_way_and_those_that_wait() -> None:
+    asked = []
+
+    async def handle(connection: ServerConnection) -> None:
+        while True:
+            asked.append(await connection.recv())
+
+    async with served(handle) as hosts:
+        client = ApiClient(hosts, WeightBudget(10, 1.0))
+        questions = [asyncio.create_task(client.ask("ping")) for _ in range(10)]
+        await until(lambda: len(asked) == 5)
+        await client.close()
+        ends = await asyncio.gather(*questions, return_exceptions=True)
+    assert [str(end) for end in ends] == [f"{hosts.api}: the client is closed"] * 10
+
+
+@pytest.mark.parametrize("answer", [Fault.HANG, http(429, b"", Retry_After="50"), http(503)])
+@looped
+async def test_closing_ends_an_opening(answer: Answer) -> None:
+    async with scripted(answer) as server:
+        client = ApiClient(server.hosts(), WeightBudget(), timeout_s=0.2)
+        questions = [asyncio.create_task(client.ask("ping")) for _ in range(3)]
+        await until(lambda: server.asked)
+        await client.close()
+        ends = await asyncio.gather(*questions, return_exceptions=True)
+    assert [str(end) for end in ends] == [f"{client._url}: the client is closed"] * 3
+
+
+@looped
+async def test_who_gives_up_does_not_end_the_opening_for_others() -> None:
+    async with loopback() as house, client_of(hosts_in(house), Moment()) as client:
+        first = asyncio.create_task(client.ask("ping"))
+        second = asyncio.create_task(client.ask("ping"))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == {}
+        with pytest.raises(asyncio.CancelledError):
+            await first
