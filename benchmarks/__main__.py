@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [fanout] [simulation] [catalogue] [replay] [latency] [client]`."""
+"""The command line: `python -m benchmarks [NAME] …`, the names being those below."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks import catalogue, client, fanout, latency, replay, simulation
+from benchmarks import catalogue, client, fanout, latency, relay, replay, simulation
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "replay": replay.run,
     "latency": latency.run,
     "client": client.run,
+    "relay": relay.run,
 }
 
 
