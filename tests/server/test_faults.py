@@ -166,6 +166,35 @@ async def test_a_stall_holds_no_more_than_may_wait_for_a_client() -> None:
 
 
 @looped
+async def test_a_stall_holds_up_a_source_that_can_wait() -> None:
+    bounds = replace(LIMITS, max_unsent_bytes=8_000)
+    async with loopback(bounds, faults="stall=1h@1s") as house, house.connect(TRADES) as client:
+        house.clock.now_ms += LATER_MS
+        await until(lambda: done(house))
+        for _ in range(10):
+            house.trade()
+            await asyncio.sleep(0)
+        assert house.server.gate.congested
+        house.clock.now_ms += 3_600_000
+        await house.server.gate.wait_clear()
+        assert [json.loads(await client.recv())["t"] for _ in range(10)] == [*range(1, 11)]
+
+
+@looped
+async def test_a_stalled_connection_that_is_cut_holds_up_nobody() -> None:
+    bounds = replace(LIMITS, max_unsent_bytes=8_000)
+    async with loopback(bounds, faults="stall=1h@1s") as house, house.connect(TRADES):
+        house.clock.now_ms += LATER_MS
+        await until(lambda: done(house))
+        for _ in range(10):
+            house.trade()
+            await asyncio.sleep(0)
+        assert house.server.gate.congested
+        connections(house)[0].abort()
+        await house.server.gate.wait_clear()
+
+
+@looped
 async def test_garbage_comes_among_the_messages() -> None:
     async with loopback(faults="garbage=1s") as house, house.connect(TRADES) as client:
         for frame in GARBAGE:
@@ -362,6 +391,21 @@ async def test_a_page_on_both_ports_lists_the_faults() -> None:
         "http_429": ("1", 1),
     }
     assert "Faults on demand: http_429=1, reset=90s." in welcome
+
+
+@looped
+async def test_other_faults_can_be_switched_on_for_those_who_come_then() -> None:
+    async with loopback(faults="refuse=1") as house:
+        with pytest.raises(InvalidStatus):
+            async with house.connect(TRADES):
+                pass
+        house.server.faults.switch(faults("http_503=1,fields=1"))
+        async with house.connect(TRADES) as client:
+            assert (await house.get("/fapi/v1/ping")).status == 503
+            house.server.faults.switch({})
+            assert (await house.get("/fapi/v1/ping")).status == 200
+            house.trade()
+            assert "zz" in json.loads(await client.recv())
 
 
 def choices(seed: int, values: str, connection: int) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ class Faults:
     """
 
     def __init__(self, values: Mapping[str, Fault] | None = None, seed: int = 1) -> None:
-        self.values = dict(values or {})
+        self.values = values or {}
         self.seed = seed
         self.done: Counter[str] = Counter()
         """How often each fault was done, by name."""
@@ -50,6 +50,14 @@ class Faults:
     def next_connection(self) -> Chances:
         """Return what chance decides for the next handshake."""
         return Chances(self, f"connection {next(self._connections)}")
+
+    def switch(self, values: Mapping[str, Fault]) -> None:
+        """Switch other faults on: for handshakes and REST questions from now on.
+
+        A server that was started without faults asks for none with its REST questions.
+        """
+        self.values = values
+        self.http = Chances(self, "http")
 
     async def hang(self, until_ms: int) -> None:
         """Return when `tick` is told this time."""
@@ -81,16 +89,17 @@ class Chances:
 
     def __init__(self, faults: Faults, who: str) -> None:
         self._faults = faults
+        self._values = faults.values
         self._who = who
         self._sequences: dict[str, Random] = {}
 
     def on(self, row: FaultRow) -> bool:
         """Whether a fault is switched on."""
-        return row.name in self._faults.values
+        return row.name in self._values
 
     def value(self, row: FaultRow) -> Fault:
         """Return the value of a fault."""
-        return self._faults.values.get(row.name, OFF)
+        return self._values.get(row.name, OFF)
 
     def happens(self, row: FaultRow) -> bool:
         """Decide whether a fault with a share is done now, and count it if it is."""

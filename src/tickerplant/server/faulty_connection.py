@@ -12,13 +12,14 @@ import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from websockets.datastructures import Headers
 
 from tickerplant.frames import payloads, text_frame
+from tickerplant.logs import logger
 from tickerplant.protocol.actions import Action, Send, Subscribe
 from tickerplant.protocol.api_reply import ApiError, ApiReply, RateLimit, Retry
 from tickerplant.protocol.api_request import ApiId
@@ -83,15 +84,26 @@ def faults_of(faults: Faults, headers: Headers) -> ConnectionFaults | None:
     return ConnectionFaults(faults.next_connection())
 
 
-class StallableTransport(asyncio.Transport):
-    """A transport that does nothing while it is stalled, and all of it afterwards."""
+class Victim(Reader, Protocol):
+    """A connection as its faults see it."""
 
-    def __init__(
-        self, transport: asyncio.Transport, connection: Reader, endpoint: Endpoint
-    ) -> None:
+    identity: str
+
+
+class StallableTransport(asyncio.Transport):
+    """A transport that does nothing while it is stalled, and all of it afterwards.
+
+    Args:
+        transport: The transport behind it.
+        reader: What the gate is told of when too much waits here; not the connection, of which the
+            transport behind tells the gate.
+        endpoint: Whose gate and limits.
+    """
+
+    def __init__(self, transport: asyncio.Transport, reader: Reader, endpoint: Endpoint) -> None:
         super().__init__()
         self._transport = transport
-        self._connection = connection
+        self._reader = reader
         self._gate = endpoint.gate
         self._most_bytes = endpoint.limits.max_unsent_bytes // HELD_SHARE
         self._stalled = False
@@ -105,9 +117,10 @@ class StallableTransport(asyncio.Transport):
     def go_on(self) -> None:
         """Send what has waited, and read what has come."""
         self._stalled = False
-        self._gate.resume(self._connection)
+        self._gate.resume(self._reader)
         held, self._held = bytes(self._held), bytearray()
-        self._transport.write(held)
+        if held:
+            self._transport.write(held)
         self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
@@ -117,7 +130,12 @@ class StallableTransport(asyncio.Transport):
             return
         self._held += data
         if len(self._held) > self._most_bytes:
-            self._gate.pause(self._connection)
+            self._gate.pause(self._reader)
+
+    def forget(self) -> None:
+        """Keep nothing for a connection that is lost."""
+        self._held.clear()
+        self._gate.resume(self._reader)
 
     def get_write_buffer_size(self) -> int:
         """Return how much waits, here and there."""
@@ -152,7 +170,7 @@ class ConnectionFaults:
         self._garbage = cycle(garble.GARBAGE)
         self._api_statuses = cycle(API_STATUSES)
         self._is_api = False
-        self._connection: Reader
+        self._connection: Victim
         self._endpoint: Endpoint
         self._transport: StallableTransport
 
@@ -165,7 +183,7 @@ class ConnectionFaults:
 
     def begin(
         self,
-        connection: Reader,
+        connection: Victim,
         transport: asyncio.Transport,
         endpoint: Endpoint,
         now_ms: int,
@@ -176,7 +194,7 @@ class ConnectionFaults:
         self._connection = connection
         self._endpoint = endpoint
         self._is_api = is_api
-        self._transport = StallableTransport(transport, connection, endpoint)
+        self._transport = StallableTransport(transport, self, endpoint)
         for row in NOW_AND_THEN:
             self._schedule(row, now_ms)
         return self._transport
@@ -187,6 +205,21 @@ class ConnectionFaults:
         if any(map(self._chances.on, ON_MESSAGES)):
             return self._write_messages
         return self._transport.write
+
+    def end(self) -> None:
+        """Let go of a connection that is lost."""
+        self._transport.forget()
+
+    # What the gate sees while the connection is stalled.
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that wait, here and in the transport."""
+        return self._transport.get_write_buffer_size()
+
+    def close(self, reason: CloseReason) -> None:
+        """Close the connection."""
+        self._connection.close(reason)
 
     # What is done after a random time.
 
@@ -211,7 +244,7 @@ class ConnectionFaults:
                 self._end(CLOSE)
                 self._connection.close(_close_reason(self._chances.value(CLOSE).code))
             case STALL.name:
-                self._chances.count(STALL)
+                self._count(STALL)
                 self._deadlines_ms[STALL_END] = now_ms + self._chances.value(STALL).time_ms
                 self._transport.stall()
             case CHAIN.name:
@@ -230,12 +263,16 @@ class ConnectionFaults:
         if wait_ms:
             self._deadlines_ms[row.name] = now_ms + wait_ms
 
-    def _end(self, row: FaultRow) -> None:
+    def _count(self, row: FaultRow) -> None:
         self._chances.count(row)
+        logger().info(f"{self._connection.identity} ! fault on demand", fault=row.name)
+
+    def _end(self, row: FaultRow) -> None:
+        self._count(row)
         self._deadlines_ms.clear()
 
     def _send(self, row: FaultRow, frame: bytes, now_ms: int) -> None:
-        self._chances.count(row)
+        self._count(row)
         self._transport.write(frame)
         self._schedule(row, now_ms)
 
@@ -252,7 +289,7 @@ class ConnectionFaults:
         if not (self._breaks_chain and garble.has_ids(payload)):
             return False
         self._breaks_chain = False
-        self._chances.count(CHAIN)
+        self._count(CHAIN)
         return True
 
     def _changed(self, payload: bytes) -> bytes:

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.queries import find_path
-from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults import (
     EXEMPT_HEADER,
     FAULT_ROWS,
@@ -33,14 +32,10 @@ EXEMPT_KEY = EXEMPT_HEADER.lower().encode()
 class FaultyRest(Rest):
     """The application of a port whose answers to questions may be faulty; its pages never are."""
 
-    def __init__(self, endpoint: Endpoint, pages: Mapping[str, Page]) -> None:
-        super().__init__(endpoint, pages)
-        self._chances = endpoint.faults.http
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, perhaps late."""
         may_fail = self._may_fail(scope["path"], dict(scope["headers"]))
-        if may_fail and self._chances.happens(HTTP_HANG):
+        if may_fail and self._endpoint.faults.http.happens(HTTP_HANG):
             await self._endpoint.faults.hang(self._endpoint.clock() + HANG_MS)
         await super().__call__(scope, receive, send)
 
@@ -55,10 +50,11 @@ class FaultyRest(Rest):
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the answer, perhaps a faulty one."""
         if self._may_fail(path, headers):
+            chances = self._endpoint.faults.http
             for row, status in STATUSES:
-                if self._chances.happens(row):
+                if chances.happens(row):
                     return True, self._refusal(status)
-            if self._chances.happens(HTTP_GARBAGE):
+            if chances.happens(HTTP_GARBAGE):
                 return True, Response(NO_JSON)
         return super().respond(method, path, target, query_string, headers, address)
 

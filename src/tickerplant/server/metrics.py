@@ -187,7 +187,7 @@ class PlantCollector(Collector):
             PREFIX + "faults", "Faults done on demand, by fault.", labels=("fault",)
         )
         for on_demand in {each.faults for each in self._endpoints}:
-            for name in on_demand.values:
+            for name in {**on_demand.values, **on_demand.done}:
                 faults.add_metric((name,), on_demand.done[name])
         yield faults
         complaints = CounterMetricFamily(

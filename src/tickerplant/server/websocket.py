@@ -158,6 +158,8 @@ class WebSocketConnection(asyncio.Protocol):
         endpoint.gate.resume(self)
         if self._session is None:
             return
+        if self._faults is not None:
+            self._faults.end()
         self._leave("client" if self._wire.close_rcvd else "lost")
         del endpoint.connections[self]
         endpoint.budget.leave(self._account)
