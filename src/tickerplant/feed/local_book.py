@@ -1,0 +1,711 @@
+"""The local order book of one symbol: a snapshot, and every update since.
+
+    syncing ── load: a snapshot that the updates continue, or that is newer ──────▶ live
+    live    ── an update is missing, a level cannot be read, the book is crossed ─▶ syncing
+    live    ── feed_lost ──────────────────────────────────────────────────────────▶ stale
+    stale   ── feed_back, and the next update continues the last one ─────────────▶ live
+    stale   ── feed_back, and it does not ─────────────────────────────────────────▶ syncing
+
+The book asks for nothing itself: it says when it wants a snapshot, and whoever does input and
+output fetches it.  What is kept of a level is the pair of texts that the exchange printed, so what
+is read is what was printed; integers of 10^-8 put the prices in order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec import DecodeError as NotJson
+from msgspec import Struct, field
+from msgspec.json import Decoder
+
+from tickerplant.instrument import RATE_DECIMALS, decimal_units
+from tickerplant.market.book_sync import Join
+from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.notice import Gap, Notice, Resync
+from tickerplant.printed import PrintedLevel
+
+LIMIT = 1000
+"""Levels of a side in the deepest snapshot there is."""
+
+BUFFERED = 600
+"""Updates kept while waiting for a snapshot: a minute of `@depth@100ms`; the oldest are forgotten."""
+
+WIDEST = 4
+"""A side holds at most this many times the levels of a snapshot; half of the worst are forgotten."""
+
+LOW = 4
+"""A side wants a new snapshot when it has less than one in so many of the levels of a snapshot."""
+
+FIRST_PAUSE_MS = 1000
+LONGEST_PAUSE_MS = 32_000
+"""The pause after a question doubles, up to this."""
+
+SETTLED_MS = 60_000
+"""A book that is live for so long starts again with the first pause."""
+
+PATIENCE_MS = 5000
+"""After this long without an update, a book that is heard again asks whether it missed any."""
+
+UNTOLD_NOTICES = 64
+"""Notices kept until `drain`; the oldest are forgotten."""
+
+UNSETTLED = 4096
+"""Levels that may come and go on a side before they are put in order without being asked."""
+
+_EVERYTHING = -(1 << 100)
+"""The reach of a side that is known to its end."""
+
+
+class State(StrEnum):
+    """How far a book can be trusted."""
+
+    SYNCING = "syncing"
+    """It waits for a snapshot; what is read is true of `last_update_id`, and there may be none."""
+    LIVE = "live"
+    """It is what the updates say, without a gap."""
+    STALE = "stale"
+    """It was live, and nothing is heard of it; what is read is true of `last_update_id`."""
+
+
+class DepthSnapshot(Struct, gc=False):
+    """The answer of `depth`, over REST and of the WebSocket API."""
+
+    last_update_id: int = field(name="lastUpdateId")
+    bids: list[PrintedLevel]
+    asks: list[PrintedLevel]
+    event_time: int = field(name="E", default=0)
+    transaction_time: int = field(name="T", default=0)
+    symbol: str = ""
+
+
+_decode = Decoder(DepthSnapshot).decode
+
+
+def read_snapshot(snapshot: DepthSnapshot | bytes | str, symbol: str) -> DepthSnapshot:
+    """Return `snapshot`, read if it is not yet.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON, or not in the documented form.
+        ValueError: it says that it is of another symbol.
+    """
+    read = snapshot if isinstance(snapshot, DepthSnapshot) else _decode(snapshot)
+    if read.symbol not in ("", symbol):
+        raise ValueError(f"a snapshot of {read.symbol}, expected {symbol}")
+    return read
+
+
+class Counters(Struct, gc=False):
+    """What happened to a book since it was made."""
+
+    applied: int = 0
+    """Updates that were applied as they came or when a snapshot was loaded."""
+    left_out: int = 0
+    """Updates that the book was already past, or that are of another symbol."""
+    gaps: int = 0
+    resyncs: int = 0
+    """How often the book had to begin anew, or to reach farther."""
+    stale_spells: int = 0
+    buffered: int = 0
+    """Updates kept for a snapshot."""
+    forgotten: int = 0
+    """Of those, the ones that did not fit."""
+    snapshots_used: int = 0
+    snapshots_unused: int = 0
+    """Snapshots older than the updates at hand, or that nobody needed any more."""
+    snapshots_failed: int = 0
+    """Questions without an answer, or with one that could not be understood."""
+    pruned: int = 0
+    """Levels forgotten because their side was too wide."""
+    notices_forgotten: int = 0
+
+
+class PriceKeys(dict[str, int]):
+    """Printed prices to integers of 10^-8, greater for the better; remembers so many."""
+
+    def __init__(self, sign: int, remembered: int) -> None:
+        super().__init__()
+        self.sign = sign
+        self.remembered = remembered
+
+    def __missing__(self, text: str) -> int:
+        """Raises `ValueError` for what is no plain decimal, or has more than eight decimals."""
+        if len(self) >= self.remembered:
+            self.clear()
+        decimals = len(text) - text.find(".") - 1
+        if 0 < decimals < RATE_DECIMALS and "." in text:  # so that the quick way is taken
+            units = decimal_units(text + "0" * (RATE_DECIMALS - decimals), RATE_DECIMALS)
+        else:
+            units = decimal_units(text, RATE_DECIMALS)
+        key = self[text] = self.sign * units
+        return key
+
+
+class BookSide:
+    """One side: printed levels by key, put in order when somebody asks for more than the best."""
+
+    __slots__ = ("_changed", "_order", "bound", "keys", "levels", "reach")
+
+    def __init__(self, keys: PriceKeys) -> None:
+        self.keys = keys
+        self.levels: dict[int, PrintedLevel] = {}
+        self.reach = _EVERYTHING
+        """The key of the worst level that is known; nothing is known beyond it."""
+        self.bound = _EVERYTHING
+        """No level is better than this; it is the best one if it is a level at all."""
+        self._order: list[int] = []
+        self._changed: list[int] = []
+        """Keys that came or went since the order was right."""
+
+    def load(self, levels: list[PrintedLevel], limit: int) -> None:
+        """Replace everything by the levels of a snapshot of up to `limit` levels.
+
+        Raises:
+            ValueError: a number cannot be read.
+        """
+        self.levels, self._order, self._changed = {}, [], []
+        self.reach = self.bound = _EVERYTHING
+        self.apply(levels)
+        if len(levels) >= limit and self.levels:
+            self.reach = min(self.levels)
+
+    def apply(self, levels: Iterable[PrintedLevel]) -> None:
+        """Take over absolute quantities; 0 removes, and what lies beyond the reach is left out.
+
+        Raises:
+            ValueError: a number cannot be read; the levels before it were taken over.
+        """
+        keys, mine, changed, reach = self.keys, self.levels, self._changed, self.reach
+        bound = self.bound
+        for level in levels:
+            key = keys[level[0]]
+            if key < reach:
+                continue
+            if level[1] < "1" and _is_zero(level[1]):
+                if key in mine:
+                    del mine[key]
+                    changed.append(key)
+                continue
+            if key not in mine:
+                changed.append(key)
+                if key > bound:  # noqa: PLR1730 - `max` takes three times as long
+                    bound = key
+            mine[key] = level
+        self.bound = bound
+        if len(changed) > UNSETTLED:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Bring what changed into the order."""
+        mine, order, changed = self.levels, self._order, self._changed
+        if len(changed) * 4 > len(order):
+            self._order = sorted(mine)
+        else:
+            for key in changed:
+                at = bisect_left(order, key)
+                ordered = at < len(order) and order[at] == key
+                if key in mine:
+                    if not ordered:
+                        order.insert(at, key)
+                elif ordered:
+                    del order[at]
+        changed.clear()
+        self.bound = self._order[-1] if self._order else _EVERYTHING
+
+    @property
+    def order(self) -> list[int]:
+        """The keys, the best last; not to be changed."""
+        if self._changed:
+            self._settle()
+        return self._order
+
+    @property
+    def best(self) -> PrintedLevel | None:
+        """The best level, None if there is none."""
+        level = self.levels.get(self.bound)
+        if level is None and self.levels:
+            self._settle()
+            level = self.levels[self.bound]
+        return level
+
+    def before(self, levels: Iterable[PrintedLevel]) -> dict[int, PrintedLevel | None]:
+        """Return what stands where `levels` will be applied.
+
+        Raises:
+            ValueError: a price cannot be read.
+        """
+        keys, mine = self.keys, self.levels
+        return {key: mine.get(key) for key in (keys[price] for price, _ in levels)}
+
+    def prune(self, kept: int) -> int:
+        """Forget all but the best `kept` levels, and return how many that were."""
+        worst = self.order[:-kept]
+        for key in worst:
+            del self.levels[key]
+        del self._order[: len(worst)]
+        self.reach = self._order[0]
+        return len(worst)
+
+    def top(self, count: int) -> list[PrintedLevel]:
+        """Return up to `count` levels, best first."""
+        levels = self.levels
+        return [levels[key] for key in self.order[: -count - 1 : -1]] if count > 0 else []
+
+    @property
+    def reach_text(self) -> str | None:
+        """The price beyond which nothing is known, None if everything is known."""
+        if self.reach == _EVERYTHING:
+            return None
+        level = self.levels.get(self.reach)
+        return level[0] if level else _plain(abs(self.reach))
+
+    def fewer_than(self, count: int) -> bool:
+        """Whether fewer than `count` levels are known, and there may be more."""
+        return len(self.levels) < count and self.reach != _EVERYTHING
+
+
+def _is_zero(quantity: str) -> bool:
+    """Whether a text that sorts before 1 is 0; raises `ValueError` if it is no quantity at all."""
+    digits = quantity.strip("0.")
+    if not quantity or (digits and not digits.replace(".", "", 1).isdecimal()):
+        raise ValueError(f"{quantity!r} is not a quantity")
+    return not digits
+
+
+def _plain(units: int) -> str:
+    whole, part = divmod(units, 10**RATE_DECIMALS)
+    digits = f"{part:0{RATE_DECIMALS}}".rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+class Sides(NamedTuple):
+    """Both sides of one book."""
+
+    bids: BookSide
+    asks: BookSide
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid is not below the best ask."""
+        bids, asks = self
+        if bids.bound + asks.bound < 0:
+            return False
+        return bool(bids.levels and asks.levels) and bids.order[-1] + asks.order[-1] >= 0
+
+    def beside(self, snapshot: DepthSnapshot, limit: int) -> Sides:
+        """Return the book of `snapshot`, which was asked for with `limit`.
+
+        Raises:
+            ValueError: a number cannot be read, or it is crossed.
+        """
+        sides = Sides(BookSide(self.bids.keys), BookSide(self.asks.keys))
+        sides.bids.load(snapshot.bids, limit)
+        sides.asks.load(snapshot.asks, limit)
+        if sides.crossed:
+            raise ValueError(sides.crossing)
+        return sides
+
+    @property
+    def crossing(self) -> str:
+        """How it is crossed, for people."""
+        bid, ask = self.bids.best, self.asks.best
+        return f"crossed: bid {bid and bid[0]} and ask {ask and ask[0]}"
+
+
+class Applied(NamedTuple):
+    """One update, and what stood where it was applied."""
+
+    update: DepthUpdate
+    bids: dict[int, PrintedLevel | None]
+    asks: dict[int, PrintedLevel | None]
+
+
+class Journal:
+    """What was applied to a book since the journal began; the oldest entries are forgotten."""
+
+    def __init__(self, began_after_id: int, size: int) -> None:
+        self.known_from_id = began_after_id
+        """The oldest state of the book that can be told."""
+        self.entries: deque[Applied] = deque()
+        self.size = size
+        self.broken = ""
+        """Why nothing can be told any more; empty if it can."""
+
+    def add(self, entry: Applied) -> None:
+        """Take over the next entry."""
+        self.entries.append(entry)
+        if len(self.entries) > self.size:
+            self.known_from_id = self.entries.popleft().update.final_update_id
+
+
+class _Refresh:
+    """A snapshot that is to replace the content of a live book."""
+
+    def __init__(self) -> None:
+        self.join: Join[DepthUpdate] = Join(BUFFERED)
+        self.snapshot: DepthSnapshot | None = None
+        self.sides: Sides | None = None
+        self.updates: list[DepthUpdate] = []
+        """What is to be applied to it."""
+
+
+class LocalBook:
+    """The order book of `symbol`: offer updates, load snapshots when it wants one, and read.
+
+    Times are milliseconds by one clock that never goes back; nothing here looks at a clock.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        *,
+        limit: int = LIMIT,
+        streams: tuple[str, ...] = (),
+        buffered: int = BUFFERED,
+    ) -> None:
+        """Make an empty book that wants a snapshot of `limit` levels a side.
+
+        `streams` are what its notices are said to be about; `buffered` bounds the updates that are
+        kept while a snapshot is waited for.
+        """
+        self.symbol = symbol
+        self.limit = limit
+        self.streams = streams
+        self.counters = Counters()
+        self.last_update_id = 0
+        self.event_time = 0
+        """When the latest update or snapshot was sent, 0 before the first."""
+        self.transaction_time = 0
+        """When the book last changed, 0 before the first snapshot."""
+        self._enough = max(limit // LOW, 1)
+        self._most = limit * WIDEST
+        remembered = 2 * self._most
+        self.sides = Sides(BookSide(PriceKeys(1, remembered)), BookSide(PriceKeys(-1, remembered)))
+        self._sync: Join[DepthUpdate] = Join(buffered)
+        self._notices: deque[Notice] = deque()
+        self._journal: Journal | None = None
+        self._lost = ""
+        """Why nothing is heard; empty while the feed is."""
+        self._doubtful = False
+        """The feed is back, and whether it missed anything will be seen."""
+        self._out = False
+        """A snapshot was asked for, and neither it nor its failure has come."""
+        self._low = False
+        """A live book that does not reach far enough."""
+        self._refresh: _Refresh | None = None
+        self._pause_ms = 0
+        self._ask_after_ms = 0
+        self._doubt_until_ms = 0
+        self._live_since_ms = 0
+
+    def offer(self, update: DepthUpdate, now_ms: int) -> bool:
+        """Take the next update of the stream; return whether it was applied."""
+        sync = self._sync
+        was_live = sync.live
+        if update.symbol != self.symbol:
+            self.counters.left_out += 1
+            return False
+        if sync.offer(update):
+            self._doubtful = False
+            self._take(update, now_ms)
+            if self._refresh is not None and sync.live:
+                self._offer_to_refresh(self._refresh, update, now_ms)
+            return sync.live
+        if was_live and sync.live:
+            self.counters.left_out += 1
+        elif was_live:
+            self._doubtful = False
+            self.counters.gaps += 1
+            before_id = update.first_update_id
+            self._tell(
+                Gap(
+                    streams=self.streams,
+                    time_ms=now_ms,
+                    symbol=self.symbol,
+                    after_id=self.last_update_id,
+                    before_id=before_id,
+                    missing=None,
+                )
+            )
+            self._begin_anew("gap", now_ms)
+        if not sync.live:
+            self.counters.buffered += 1
+            self._count_forgotten(sync)
+        return False
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether a snapshot of `limit` levels is of use, and none is on its way.
+
+        It must not be asked for before `next_ask_ms`, and `asked` told when it is.
+        """
+        if self._out or self._lost:
+            return False
+        return not self._sync.live or self._doubtful or (self._low and self._refresh is None)
+
+    @property
+    def next_ask_ms(self) -> int:
+        """When the next snapshot may be asked for; 0 for at once."""
+        if self._doubtful:
+            return max(self._ask_after_ms, self._doubt_until_ms)
+        return self._ask_after_ms
+
+    def asked(self, now_ms: int) -> None:
+        """Take note that a snapshot is asked for; `load` or `snapshot_failed` must follow."""
+        self._out = True
+        if self._sync.live and now_ms - self._live_since_ms >= SETTLED_MS:
+            self._pause_ms = 0
+        self._pause_ms = min(max(2 * self._pause_ms, FIRST_PAUSE_MS), LONGEST_PAUSE_MS)
+        self._ask_after_ms = now_ms + self._pause_ms
+        if self._sync.live and not self._doubtful:
+            self._refresh = _Refresh()
+
+    def snapshot_failed(self, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
+        """Take note that what was asked for does not come."""
+        self._out = False
+        self._refresh = None
+        self.counters.snapshots_failed += 1
+
+    def load(self, snapshot: DepthSnapshot | bytes | str, now_ms: int) -> bool:
+        """Take the snapshot that was asked for; return whether it is of use.
+
+        One that is not in the documented form, or crossed, counts as failed.
+        """
+        try:
+            snapshot = read_snapshot(snapshot, self.symbol)
+            sides = self.sides.beside(snapshot, self.limit)
+        except (NotJson, ValueError):
+            self.snapshot_failed(now_ms)
+            return False
+        self._out = False
+        refresh, self._refresh = self._refresh, None
+        if not self._sync.live:
+            return self._load_anew(snapshot, sides, now_ms)
+        if self._doubtful:
+            return self._load_in_doubt(snapshot, sides, now_ms)
+        if refresh is not None:
+            return self._load_refresh(refresh, snapshot, sides, now_ms)
+        self.counters.snapshots_unused += 1
+        return False
+
+    def feed_lost(self, reason: str, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
+        """Take note that the stream of updates is not heard: the book is stale from here."""
+        if not self._lost:
+            self.counters.stale_spells += 1
+        self._lost = reason or "not heard"
+        self._doubtful = False
+
+    def feed_back(self, now_ms: int) -> None:
+        """Take note that the stream is heard again; the next update says what was missed."""
+        if self._lost:
+            self._lost = ""
+            self._doubtful = self._sync.live
+            self._doubt_until_ms = now_ms + PATIENCE_MS
+
+    def drain(self) -> list[Notice]:
+        """Return what happened since the last call, in its order."""
+        notices = list(self._notices)
+        self._notices.clear()
+        return notices
+
+    def keep_journal(self, size: int) -> Journal:
+        """Begin a journal of up to `size` updates, in place of the last one; it ends when broken."""
+        if self._journal is not None:
+            self._journal.broken = "another journal was begun"
+        self._journal = Journal(self.last_update_id, size)
+        return self._journal
+
+    def end_journal(self, journal: Journal) -> None:
+        """Write no more into `journal`."""
+        if self._journal is journal:
+            self._journal = None
+
+    @property
+    def state(self) -> State:
+        """Whether the book can be trusted; `reason` says why not."""
+        if self._lost or self._doubtful:
+            return State.STALE
+        if not self._sync.live or self._exhausted:
+            return State.SYNCING
+        return State.LIVE
+
+    @property
+    def reason(self) -> str:
+        """Why the book is not live, for people; empty while it is."""
+        if self._lost:
+            return self._lost
+        if self._doubtful:
+            return "heard again; the next update tells whether any is missing"
+        if not self._sync.live:
+            return self._sync.reason
+        return "reach: no level that the snapshot told is left on a side" if self._exhausted else ""
+
+    @property
+    def best_bid(self) -> PrintedLevel | None:
+        """Price and quantity of the highest bid, as printed."""
+        return self.sides.bids.best
+
+    @property
+    def best_ask(self) -> PrintedLevel | None:
+        """Price and quantity of the lowest ask, as printed."""
+        return self.sides.asks.best
+
+    def bids(self, count: int) -> list[PrintedLevel]:
+        """Return up to `count` bids as printed, highest first."""
+        return self.sides.bids.top(count)
+
+    def asks(self, count: int) -> list[PrintedLevel]:
+        """Return up to `count` asks as printed, lowest first."""
+        return self.sides.asks.top(count)
+
+    @property
+    def bid_reach(self) -> str | None:
+        """The lowest price at which bids are known, None if all of them are."""
+        return self.sides.bids.reach_text
+
+    @property
+    def ask_reach(self) -> str | None:
+        """The highest price at which asks are known, None if all of them are."""
+        return self.sides.asks.reach_text
+
+    def __repr__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        bid, ask = self.best_bid, self.best_ask
+        return (
+            f"<LocalBook {self.symbol} {self.state}{reason} {bid and bid[0]}/{ask and ask[0]} "
+            f"{len(self.sides.bids.levels)}+{len(self.sides.asks.levels)} levels "
+            f"u={self.last_update_id}>"
+        )
+
+    @property
+    def _exhausted(self) -> bool:
+        bids, asks = self.sides
+        return bids.fewer_than(1) or asks.fewer_than(1)
+
+    def _take(self, update: DepthUpdate, now_ms: int) -> None:
+        """Apply `update`, which continues the book."""
+        bids, asks = self.sides
+        try:
+            if self._journal is not None:
+                self._journal.add(
+                    Applied(update, bids.before(update.bids), asks.before(update.asks))
+                )
+            bids.apply(update.bids)
+            asks.apply(update.asks)
+        except ValueError as error:
+            self._spoilt("unreadable", f"unreadable: {error}", now_ms)
+            return
+        self.last_update_id = update.final_update_id
+        self.event_time = update.event_time
+        self.transaction_time = update.transaction_time
+        self.counters.applied += 1
+        if bids.bound + asks.bound >= 0 and self.sides.crossed:
+            self._spoilt("crossed", self.sides.crossing, now_ms)
+            return
+        enough, most = self._enough, self._most
+        if not enough <= len(bids.levels) <= most or not enough <= len(asks.levels) <= most:
+            self._mind_the_reach(now_ms)
+
+    def _mind_the_reach(self, now_ms: int) -> None:
+        for side in self.sides:
+            if len(side.levels) > self._most:
+                self.counters.pruned += side.prune(self._most // 2)
+        if not self._low and any(side.fewer_than(self._enough) for side in self.sides):
+            self._low = True
+            self._begin_anew("reach", now_ms)
+
+    def _spoilt(self, token: str, reason: str, now_ms: int) -> None:
+        """Forget the content, which is wrong, and begin anew."""
+        self._sync.drop(reason)
+        self._replace(Sides(BookSide(self.sides.bids.keys), BookSide(self.sides.asks.keys)), reason)
+        self._begin_anew(token, now_ms)
+
+    def _begin_anew(self, token: str, now_ms: int) -> None:
+        self.counters.resyncs += 1
+        if not self._sync.live:
+            self._refresh = None
+        self._tell(Resync(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token))
+
+    def _replace(self, sides: Sides, reason: str) -> None:
+        """Make `sides` the content, of which the journal knows nothing."""
+        self.sides = sides
+        self._low = False
+        if self._journal is not None:
+            self._journal.broken = reason
+            self._journal = None
+
+    def _load_anew(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
+        updates = self._sync.load(snapshot)
+        if not self._sync.live:
+            self.counters.snapshots_unused += 1
+            return False
+        self._live_since_ms = now_ms
+        self._doubtful = False
+        self._use(snapshot, sides, updates, now_ms)
+        return self._sync.live
+
+    def _load_in_doubt(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
+        """Take a snapshot after the feed was lost, when no update has told what was missed."""
+        if snapshot.last_update_id < self.last_update_id:
+            self.counters.snapshots_unused += 1
+            return False
+        if snapshot.last_update_id > self.last_update_id:
+            self._begin_anew("missed", now_ms)
+        return self._load_anew(snapshot, sides, now_ms)
+
+    def _load_refresh(
+        self, refresh: _Refresh, snapshot: DepthSnapshot, sides: Sides, now_ms: int
+    ) -> bool:
+        refresh.updates = refresh.join.load(snapshot)
+        if not refresh.join.live:
+            self.counters.snapshots_unused += 1
+            return False
+        refresh.snapshot, refresh.sides = snapshot, sides
+        self._refresh = refresh
+        self._swap_if_joined(refresh, now_ms)
+        return True
+
+    def _offer_to_refresh(self, refresh: _Refresh, update: DepthUpdate, now_ms: int) -> None:
+        refresh.updates += refresh.join.offer(update)
+        if refresh.snapshot is None:
+            self.counters.buffered += 1
+            self._count_forgotten(refresh.join)
+        elif refresh.join.live:
+            self._swap_if_joined(refresh, now_ms)
+        else:
+            self._refresh = None
+            self.counters.snapshots_unused += 1
+
+    def _swap_if_joined(self, refresh: _Refresh, now_ms: int) -> None:
+        snapshot, sides = refresh.snapshot, refresh.sides
+        if refresh.join.joined and snapshot is not None and sides is not None:
+            self._refresh = None
+            self._use(snapshot, sides, refresh.updates, now_ms)
+
+    def _use(
+        self, snapshot: DepthSnapshot, sides: Sides, updates: list[DepthUpdate], now_ms: int
+    ) -> None:
+        """Make `snapshot` and the `updates` after it the content."""
+        self.counters.snapshots_used += 1
+        self._replace(sides, "the book began anew from a snapshot")
+        self.last_update_id = snapshot.last_update_id
+        self.event_time = snapshot.event_time
+        self.transaction_time = snapshot.transaction_time
+        for update in updates:
+            self._take(update, now_ms)
+            if not self._sync.live:
+                break
+
+    def _count_forgotten(self, join: Join[DepthUpdate]) -> None:
+        self.counters.forgotten += join.forgotten
+        join.forgotten = 0
+
+    def _tell(self, notice: Notice) -> None:
+        self._notices.append(notice)
+        if len(self._notices) > UNTOLD_NOTICES:
+            self._notices.popleft()
+            self.counters.notices_forgotten += 1

@@ -1,0 +1,443 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from book_model import ACTS, SYMBOL, Line, Texts, TrueBook, assert_true, state, wants
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.feed.local_book import (
+    LONGEST_PAUSE_MS,
+    PATIENCE_MS,
+    UNTOLD_NOTICES,
+    WIDEST,
+    DepthSnapshot,
+    LocalBook,
+    State,
+)
+from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.notice import Gap, Resync
+
+BIDS = [("100.00", "1.000"), ("99.00", "2.000"), ("98.00", "3.000"), ("97.00", "4.000")]
+ASKS = [("101.00", "1.500"), ("102.00", "2.500"), ("103.00", "3.500"), ("104.00", "4.500")]
+
+
+def update(
+    first: int, final: int, previous: int, bids: Texts | None = None, asks: Texts | None = None
+) -> DepthUpdate:
+    return DepthUpdate(
+        event_time=final + 1,
+        transaction_time=final,
+        symbol=SYMBOL,
+        first_update_id=first,
+        final_update_id=final,
+        previous_update_id=previous,
+        bids=bids or [],
+        asks=asks or [],
+    )
+
+
+def snapshot(last: int, bids: Texts | None = None, asks: Texts | None = None) -> DepthSnapshot:
+    return DepthSnapshot(
+        last_update_id=last,
+        bids=BIDS if bids is None else bids,
+        asks=ASKS if asks is None else asks,
+    )
+
+
+def live_book(last: int = 10, *, limit: int = 1000) -> LocalBook:
+    book = LocalBook(SYMBOL, limit=limit, streams=("btcusdt@depth",))
+    book.asked(0)
+    assert book.load(snapshot(last), 0)
+    assert book.state is State.LIVE
+    return book
+
+
+def told(book: LocalBook) -> list[tuple[str, str]]:
+    return [
+        ("gap", f"{notice.after_id}-{notice.before_id}")
+        if isinstance(notice, Gap)
+        else ("resync", notice.reason if isinstance(notice, Resync) else "")
+        for notice in book.drain()
+    ]
+
+
+@given(
+    acts=st.lists(st.sampled_from(ACTS), max_size=120),
+    seed=st.integers(0, 1 << 30),
+    gapless=st.booleans(),
+    limit=st.sampled_from([4, 8, 20, 1000]),
+)
+def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
+    acts: list[str], seed: int, gapless: bool, limit: int
+) -> None:
+    true = TrueBook(seed, gapless=gapless)
+    book = LocalBook(SYMBOL, limit=limit, buffered=16)
+    line = Line(true, book)
+    for act in acts:
+        line.act(act)
+        if book.state is State.LIVE:
+            assert_true(book, true)
+            assert book.reason == ""
+        else:
+            assert book.reason
+        assert len(book.sides.bids.levels) <= limit * WIDEST
+        assert len(book.sides.asks.levels) <= limit * WIDEST
+        assert repr(book)
+    line.calm()
+    if limit >= 20:
+        assert book.state is State.LIVE, "updates and snapshots kept coming"
+    if book.state is State.LIVE:
+        assert_true(book, true)
+    assert "crossed" not in [reason for _, reason in told(book)], "a right chain never crosses"
+
+
+@given(acts=st.lists(st.sampled_from(ACTS), max_size=60), seed=st.integers(0, 1 << 30))
+def test_a_book_that_is_not_live_still_tells_a_true_past_when_it_was_not_spoilt(
+    acts: list[str], seed: int
+) -> None:
+    true = TrueBook(seed)
+    line = Line(true, LocalBook(SYMBOL, limit=20)).live()
+    for act in acts:
+        line.act(act)
+        assert_true(line.book, true)
+
+
+@given(
+    acts=st.lists(st.sampled_from(ACTS), min_size=20, max_size=200),
+    seed=st.integers(0, 1 << 30),
+    buffered=st.integers(1, 8),
+)
+def test_what_waits_is_bounded_and_counted(acts: list[str], seed: int, buffered: int) -> None:
+    line = Line(TrueBook(seed), LocalBook(SYMBOL, limit=4, buffered=buffered))
+    for act in acts:
+        line.act(act)
+        assert len(line.book._sync._kept) <= buffered
+        assert len(line.book._notices) <= UNTOLD_NOTICES
+    assert line.book.counters.forgotten <= line.book.counters.buffered
+
+
+@given(
+    st.lists(
+        st.builds(
+            DepthUpdate,
+            event_time=st.integers(),
+            transaction_time=st.integers(),
+            symbol=st.sampled_from([SYMBOL, "ETHUSDT", ""]),
+            first_update_id=st.integers(-5, 20),
+            final_update_id=st.integers(-5, 20),
+            previous_update_id=st.integers(-5, 20),
+            bids=st.lists(
+                st.tuples(st.text("0123.-x٣", max_size=4), st.text("012.-x", max_size=3))
+            ),
+            asks=st.lists(st.tuples(st.text("0123.-x", max_size=4), st.text("012.-x", max_size=3))),
+        )
+        | st.binary()
+        | st.builds(
+            DepthSnapshot,
+            last_update_id=st.integers(-5, 20),
+            bids=st.lists(st.tuples(st.text("0123.", max_size=4), st.text("012.", max_size=3))),
+            asks=st.lists(st.tuples(st.text("0123.", max_size=4), st.text("012.", max_size=3))),
+        )
+    )
+)
+def test_odd_input_raises_nothing(things: list[DepthUpdate | DepthSnapshot | bytes]) -> None:
+    book = LocalBook(SYMBOL, limit=2)
+    for now_ms, thing in enumerate(things):
+        if isinstance(thing, DepthUpdate):
+            book.offer(thing, now_ms)
+        else:
+            book.load(thing, now_ms)
+        bid, ask = book.best_bid, book.best_ask
+        assert bid is None or ask is None or float(bid[0]) < float(ask[0]), "never crossed"
+        assert book.bids(9)[:1] == ([bid] if bid else [])
+        assert repr(book)
+        assert all(reach is None or float(reach) >= 0 for reach in (book.bid_reach, book.ask_reach))
+
+
+def test_a_new_book_waits_and_says_so() -> None:
+    book = LocalBook(SYMBOL)
+    assert (state(book), book.reason) == (State.SYNCING, "no snapshot yet")
+    assert (book.best_bid, book.best_ask, book.bids(5), book.asks(5)) == (None, None, [], [])
+    assert wants(book)
+    assert book.next_ask_ms == 0, "at once"
+    assert repr(book) == ("<LocalBook BTCUSDT syncing (no snapshot yet) None/None 0+0 levels u=0>")
+
+
+def test_buffered_updates_follow_the_snapshot_as_documented() -> None:
+    book = LocalBook(SYMBOL)
+    book.offer(update(1, 5, 0, bids=[("100.00", "9.000")]), 0)
+    book.offer(update(6, 12, 5, bids=[("100.00", "7.000")]), 0)
+    book.offer(update(14, 20, 12, asks=[("101.00", "0.000")]), 0)
+    book.asked(0)
+    assert book.load(snapshot(10), 50), "U <= L <= u holds for the second"
+    assert (state(book), book.last_update_id) == (State.LIVE, 20)
+    assert book.bids(2) == [("100.00", "7.000"), ("99.00", "2.000")]
+    assert book.best_ask == ("102.00", "2.500")
+    assert (book.event_time, book.transaction_time) == (21, 20)
+    counters = book.counters
+    assert (counters.applied, counters.buffered, counters.snapshots_used) == (2, 3, 1)
+
+
+def test_an_update_whose_pu_is_the_snapshot_joins() -> None:
+    book = LocalBook(SYMBOL)
+    book.offer(update(14, 20, 10), 0)
+    assert book.load(snapshot(10), 0)
+    assert book.last_update_id == 20
+
+
+def test_levels_are_read_exactly_as_they_were_printed() -> None:
+    book = live_book()
+    book.offer(update(11, 12, 10, bids=[("99.5", "0.50")], asks=[("101.00", "0")]), 0)
+    assert book.bids(3) == [("100.00", "1.000"), ("99.5", "0.50"), ("99.00", "2.000")]
+    assert book.asks(1) == [("102.00", "2.500")]
+    assert (book.bids(0), book.bids(-1)) == ([], [])
+
+
+def test_a_price_with_other_decimals_is_the_same_price() -> None:
+    book = live_book()
+    book.offer(update(11, 12, 10, bids=[("99.0", "5"), ("98.000", "0")]), 0)
+    assert book.bids(9) == [("100.00", "1.000"), ("99.0", "5"), ("97.00", "4.000")]
+
+
+def test_a_gap_is_told_and_a_snapshot_wanted() -> None:
+    book = live_book()
+    assert book.offer(update(11, 12, 10), 0)
+    assert not book.offer(update(31, 40, 30), 7)
+    assert state(book) is State.SYNCING
+    assert book.reason == "a gap after u=12: the next update has U=31 pu=30"
+    assert wants(book)
+    notices = book.drain()
+    assert notices == [
+        Gap(
+            streams=("btcusdt@depth",),
+            time_ms=7,
+            symbol=SYMBOL,
+            after_id=12,
+            before_id=31,
+            missing=None,
+        ),
+        Resync(streams=("btcusdt@depth",), time_ms=7, symbol=SYMBOL, reason="gap"),
+    ]
+    assert book.drain() == []
+    assert book.bids(1) == BIDS[:1], "what is read is true of `last_update_id`"
+    assert book.last_update_id == 12
+    book.asked(2000)
+    assert book.load(snapshot(35), 2100)
+    assert (state(book), book.last_update_id) == (State.LIVE, 40)
+
+
+def test_an_update_that_came_twice_or_of_another_symbol_is_left_out() -> None:
+    book = live_book()
+    once = update(11, 12, 10)
+    assert book.offer(once, 0)
+    assert not book.offer(once, 0)
+    other = update(13, 14, 12)
+    other.symbol = "ETHUSDT"
+    assert not book.offer(other, 0)
+    assert (state(book), book.counters.left_out) == (State.LIVE, 2)
+
+
+def test_a_lost_feed_makes_the_book_stale_and_readable() -> None:
+    book = live_book()
+    book.feed_lost("closed 1006", 5)
+    assert (state(book), book.reason, book.best_bid) == (State.STALE, "closed 1006", BIDS[0])
+    assert not wants(book), "while nothing is heard a snapshot cannot be continued"
+    book.feed_lost("refused", 6)
+    assert book.counters.stale_spells == 1
+    book.feed_back(10)
+    assert state(book) is State.STALE
+    assert "next update" in book.reason
+    assert book.offer(update(15, 20, 10), 11)
+    assert (state(book), book.counters.resyncs) == (State.LIVE, 0), "nothing was missed"
+
+
+def test_a_lost_feed_that_missed_updates_makes_the_book_begin_anew() -> None:
+    book = live_book()
+    book.feed_lost("reset", 5)
+    book.feed_back(10)
+    assert not book.offer(update(25, 30, 20), 11)
+    assert state(book) is State.SYNCING
+    assert told(book) == [("gap", "10-25"), ("resync", "gap")]
+
+
+@pytest.mark.parametrize(
+    ("last", "useful", "resyncs"), [(9, False, 0), (10, True, 0), (17, True, 1)]
+)
+def test_a_quiet_book_that_is_heard_again_asks_whether_it_missed_anything(
+    last: int, useful: bool, resyncs: int
+) -> None:
+    book = live_book()
+    book.feed_lost("reset", 5_000)
+    book.feed_back(10_000)
+    assert wants(book)
+    assert book.next_ask_ms == 10_000 + PATIENCE_MS
+    book.asked(15_000)
+    assert book.load(snapshot(last), 15_050) is useful
+    assert state(book) is (State.LIVE if useful else State.STALE)
+    assert book.counters.resyncs == resyncs
+
+
+def test_a_snapshot_older_than_the_updates_is_of_no_use_and_pauses_grow() -> None:
+    book = LocalBook(SYMBOL)
+    book.offer(update(51, 60, 50), 0)
+    now_ms, pauses = 0, []
+    for _ in range(8):
+        book.asked(now_ms)
+        assert not wants(book)
+        assert not book.load(snapshot(20), now_ms)
+        assert "20 is older" in book.reason
+        assert wants(book)
+        pauses.append(book.next_ask_ms - now_ms)
+        now_ms = book.next_ask_ms
+    assert pauses == [1000, 2000, 4000, 8000, 16_000, 32_000, 32_000, LONGEST_PAUSE_MS]
+    assert book.counters.snapshots_unused == 8
+    book.asked(now_ms)
+    assert book.load(snapshot(55), now_ms)
+    book.offer(update(91, 95, 90), now_ms + 70_000)
+    book.asked(now_ms + 70_000)
+    assert book.next_ask_ms > now_ms + 71_000, "it was not live when it asked"
+
+
+def test_a_book_that_was_live_for_long_asks_after_the_first_pause_again() -> None:
+    book = live_book(limit=4)
+    book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS[:4]]), 0)
+    assert wants(book)
+    book.asked(70_000)
+    assert book.next_ask_ms == 71_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"{}",
+        b'{"code":-1003,"msg":"Too many requests"}',
+        b'{"lastUpdateId":"7","bids":[],"asks":[]}',
+        b'{"lastUpdateId":70,"bids":[["1","2","3"]],"asks":[]}',
+        b'{"lastUpdateId":70,"bids":[["one","2"]],"asks":[]}',
+        b'{"lastUpdateId":70,"bids":[["2","2"]],"asks":[["1","2"]]}',
+        b'{"lastUpdateId":70,"bids":[["1","-2"]],"asks":[]}',
+        b'{"symbol":"ETHUSDT","lastUpdateId":70,"bids":[],"asks":[]}',
+    ],
+)
+def test_an_answer_that_is_no_book_counts_as_failed(answer: bytes) -> None:
+    book = LocalBook(SYMBOL)
+    book.asked(0)
+    assert not book.load(answer, 0)
+    assert (book.counters.snapshots_failed, wants(book)) == (1, True)
+
+
+def test_a_book_that_crosses_is_forgotten_and_begins_anew() -> None:
+    book = live_book()
+    assert not book.offer(update(11, 12, 10, bids=[("101.00", "1.000")]), 3)
+    assert (state(book), book.best_bid, book.best_ask) == (State.SYNCING, None, None)
+    assert book.reason == "crossed: bid 101.00 and ask 101.00"
+    assert told(book) == [("resync", "crossed")]
+    assert wants(book)
+
+
+def test_a_book_that_moves_through_its_old_best_price_is_not_crossed() -> None:
+    book = live_book()
+    down = [("100.00", "0.000"), ("99.00", "0.000")]
+    assert book.offer(update(11, 12, 10, bids=down, asks=[("99.00", "1.000")]), 0)
+    assert (book.best_bid, book.best_ask) == (("98.00", "3.000"), ("99.00", "1.000"))
+    assert state(book) is State.LIVE
+
+
+def test_a_level_that_cannot_be_read_makes_the_book_begin_anew() -> None:
+    book = live_book()
+    assert not book.offer(update(11, 12, 10, bids=[("1e5", "1.000")]), 3)
+    assert book.reason == "unreadable: '1e5' is not a plain decimal"
+    assert told(book) == [("resync", "unreadable")]
+    assert book.bids(5) == []
+
+
+def test_nothing_is_known_beyond_the_last_level_of_a_full_snapshot() -> None:
+    book = live_book(limit=4)
+    assert (book.bid_reach, book.ask_reach) == ("97.00", "104.00")
+    book.offer(update(11, 12, 10, bids=[("96.00", "1")], asks=[("104.50", "1")]), 0)
+    assert (book.bids(9), book.asks(9)) == (BIDS, ASKS)
+    book.offer(update(13, 14, 12, bids=[("97.00", "0")]), 0)
+    assert (book.bid_reach, book.bids(9)) == ("97", BIDS[:3])
+    assert live_book(limit=5).bid_reach is None, "fewer levels than asked for are all there are"
+
+
+def test_a_book_that_does_not_reach_far_asks_and_stays_live() -> None:
+    book = live_book(limit=8)
+    book.asked(0)
+    book._sync.drop("for the test")
+    bids = [(f"{price}.00", "1.000") for price in range(100, 92, -1)]
+    assert book.load(snapshot(20, bids), 0)
+    assert book.bid_reach == "93.00"
+    book.drain()
+    book.offer(update(21, 22, 20, bids=[(price, "0") for price, _ in bids[:7]]), 5000)
+    assert (state(book), told(book)) == (State.LIVE, [("resync", "reach")])
+    assert wants(book)
+    book.asked(5000)
+    assert not wants(book)
+    book.offer(update(24, 30, 22, bids=[("90.00", "3.000")]), 5010)
+    assert book.bids(9) == bids[7:], "beyond its reach"
+    low = [(f"{price}.00", "2.000") for price in range(93, 85, -1)]
+    assert book.load(snapshot(25, low), 5020)
+    assert (state(book), book.last_update_id, book.bid_reach) == (State.LIVE, 30, "86.00")
+    assert book.bids(4)[3] == ("90.00", "3.000")
+    assert not wants(book)
+    assert book.counters.snapshots_used == 3
+    assert told(book) == []
+
+
+def test_a_refreshing_snapshot_waits_for_the_update_that_joins_it() -> None:
+    book = live_book(limit=4)
+    book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS[1:]]), 0)
+    assert not wants(book), "one of four is enough"
+    book.offer(update(13, 14, 12, bids=[("100.00", "0")]), 0)
+    assert state(book) is State.SYNCING, "no bid is known, and there may be some"
+    assert book.reason.startswith("reach")
+    book.asked(1000)
+    low = [(f"{price}.00", "2.000") for price in range(93, 89, -1)]
+    assert book.load(snapshot(20, low), 1010)
+    assert state(book) is State.SYNCING
+    assert not wants(book)
+    assert book.offer(update(18, 22, 14, bids=[("93.00", "7.000")]), 1020)
+    assert (state(book), book.best_bid) == (State.LIVE, ("93.00", "7.000"))
+
+
+def test_a_refreshing_snapshot_that_is_too_old_leaves_the_book_as_it_is() -> None:
+    book = live_book(limit=4)
+    book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS]), 0)
+    book.asked(1000)
+    book.offer(update(31, 40, 12, bids=[("99.00", "1.000")]), 1001)
+    assert not book.load(snapshot(20), 1010)
+    assert state(book) is State.LIVE
+    assert (book.bids(9), book.counters.snapshots_unused) == ([("99.00", "1.000")], 1)
+
+
+def test_a_side_that_grows_too_wide_forgets_its_worst_levels() -> None:
+    book = live_book(limit=5)
+    more = [(f"{100 + number / 100:.2f}", "1.000") for number in range(1, 30)]
+    book.offer(update(11, 12, 10, bids=more), 0)
+    assert len(book.bids(999)) == 5 * WIDEST // 2
+    assert book.bid_reach == book.bids(999)[-1][0]
+    assert book.counters.pruned == 33 - 10
+
+
+def test_a_snapshot_nobody_asked_for_is_not_used() -> None:
+    book = live_book()
+    assert not book.load(snapshot(99, []), 0)
+    assert (book.best_bid, book.counters.snapshots_unused) == (BIDS[0], 1)
+
+
+def test_the_oldest_notices_are_forgotten_at_the_bound() -> None:
+    book = live_book()
+    for number in range(1, 60):
+        book.offer(update(100 * number, 100 * number, 100 * number - 1), 0)
+        book.load(snapshot(100 * number), 0)
+    assert len(book.drain()) == UNTOLD_NOTICES
+    assert book.counters.notices_forgotten == 2 * 59 - UNTOLD_NOTICES
+
+
+def test_a_snapshot_is_read_from_bytes_as_from_a_structure() -> None:
+    book = LocalBook(SYMBOL)
+    assert book.load(msgspec.json.encode(snapshot(10)), 0)
+    assert (book.bids(9), book.asks(9)) == (BIDS, ASKS)
