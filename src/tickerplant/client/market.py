@@ -13,22 +13,28 @@ import msgspec
 
 from tickerplant.client.api import ApiClient
 from tickerplant.client.backfill import Backfill
+from tickerplant.client.books import Books
 from tickerplant.client.listener import Listener
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import Subscription
 from tickerplant.errors import ConfigError
+from tickerplant.feed.depth_budget import snapshot_limit
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
+from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.queue import Policy
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
+from tickerplant.queries import depth
 
 QUEUE_SIZE = 10_000
 """Messages that may wait for a consumer, unless it says otherwise."""
+
+DEPTH_SPEEDS = ("100ms", "250ms", "500ms")
 
 _decode = msgspec.json.Decoder().decode
 
@@ -81,6 +87,7 @@ class MarketClient:
         self._is_open = False
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._listeners: list[Listener] = []
+        self._books: WeakSet[Books] = WeakSet()
 
     @property
     def counters(self) -> FeedCounters:
@@ -137,6 +144,38 @@ class MarketClient:
         self._listeners.append(listener)
         return listener
 
+    def books(
+        self,
+        *symbols: str,
+        speed: str = "100ms",
+        limit: int | None = None,
+        on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
+    ) -> Books:
+        """Keep a local order book of each of `symbols`, until it is closed (`async with`).
+
+        Args:
+            symbols: Such as `BTCUSDT`.
+            speed: How often updates come: `100ms`, `250ms` or `500ms`.
+            limit: Levels of a side in a snapshot; None is the most with which all of them fit into
+                a minute's weight.
+            on_update: Called with a book and each update or notice of it.
+
+        Raises:
+            ConfigError: no symbol is given, or a speed or limit that is none.
+        """
+        if speed not in DEPTH_SPEEDS:
+            raise ConfigError("speed", speed, f"one of {', '.join(DEPTH_SPEEDS)}")
+        if limit is not None and limit not in depth.LIMITS:
+            raise ConfigError("limit", limit, f"one of {', '.join(map(str, depth.LIMITS))}")
+        wanted = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
+        self._check(wanted)
+        deepest = limit or snapshot_limit(len(wanted), self.budget.own_per_minute, self.hosts.venue)
+        books = Books(
+            self._runner, self._rest, wanted, speed=speed, limit=deepest, on_update=on_update
+        )
+        self._books.add(books)
+        return books
+
     async def ask(self, method: str, **params: Any) -> Any:
         """Ask the WebSocket API, and return the result as Python objects.
 
@@ -178,6 +217,8 @@ class MarketClient:
             subscription.close()
         for listener in self._listeners:
             listener.close()
+        for books in tuple(self._books):
+            books.close()
         await self._runner.stop()
         await self._api.close()
         await self._rest.close()
