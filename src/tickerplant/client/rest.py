@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from random import Random
 
 import msgspec
@@ -26,7 +27,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Raw, Struct
 from yarl import URL
 
-from tickerplant import __version__
 from tickerplant.client.waiting import (
     PATIENCE_S,
     TOO_MANY_REQUESTS,
@@ -46,7 +46,7 @@ MOST_AT_ONCE = 10
 """Questions that are on their way at the same time."""
 UNKNOWN_WEIGHT = 1
 """Weight of a path that no row of `queries` has."""
-USER_AGENT = f"tickerplant/{__version__}"
+USER_AGENT = f"tickerplant/{version('tickerplant')}"
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 KEY_HEADER = "X-MBX-APIKEY"
 REFUSALS = frozenset({418, 429})
@@ -212,8 +212,8 @@ def whole_path(path: str, venue: Venue) -> str:
         return path
     if path.startswith(("futures/", f"{venue.rest_prefix[1:]}/")):
         return f"/{path}"
-    version = "" if _VERSIONED.match(path) else "v1/"
-    return f"{venue.rest_prefix}/{version}{path}"
+    first = "" if _VERSIONED.match(path) else "v1/"
+    return f"{venue.rest_prefix}/{first}{path}"
 
 
 def text_of(value: object) -> str:
