@@ -15,7 +15,7 @@ from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages.depth import DepthUpdate
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Notice, Recovered, Stale
+from tickerplant.messages.notice import Disconnected, Notice, Recovered, Stale, Synced
 
 LOOK_S = 0.1
 """How often books are asked whether they want a snapshot."""
@@ -31,41 +31,57 @@ class Books(Mapping[str, LocalBook]):
     Args:
         runner: Who subscribes.
         rest: Who is asked for snapshots.
-        symbols: Upper-case symbols.
         speed: `100ms`, `250ms` or `500ms`.
         limit: Levels of a side in a snapshot.
-        on_update: Called with a book and what happened to it: an update that was applied, or a
-            notice.
+        on_update: Called with a book and what happened to it: an update that came, or a notice,
+            after the book took it.
     """
 
     def __init__(
         self,
         runner: FeedRunner,
         rest: RestClient,
-        symbols: tuple[str, ...],
         *,
         speed: str,
         limit: int,
         on_update: Callable[[LocalBook, Message | Notice], object] | None,
     ) -> None:
-        suffix = "" if speed == "250ms" else f"@{speed}"
-        streams = {symbol: f"{symbol.lower()}@depth{suffix}" for symbol in symbols}
-        self._books = {
-            symbol: LocalBook(symbol, limit=limit, streams=(stream,))
-            for symbol, stream in streams.items()
-        }
-        self._of_stream = {stream: self._books[symbol] for symbol, stream in streams.items()}
+        self._suffix = "" if speed == "250ms" else f"@{speed}"
+        self._limit = limit
+        self._books: dict[str, LocalBook] = {}
+        self._of_stream: dict[str, LocalBook] = {}
+        self._loaded: dict[str, int] = {}
+        """Snapshots that each book had used when that was last told."""
         self._runner = runner
         self._rest = rest
         self._on_update = on_update
         self._changed: dict[str, None] = {}
-        self._wake: asyncio.Event = asyncio.Event()
+        self._wake = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._failure: Exception | None = None
         self._sink = self._take
-        runner.attach(tuple(self._of_stream), self._sink)
         self._looking = asyncio.create_task(self._look())
+
+    def add(self, *symbols: str) -> None:
+        """Keep the books of `symbols` too, upper-case names; those that are kept stay as they are."""
+        for symbol in symbols:
+            if symbol not in self._books:
+                stream = f"{symbol.lower()}@depth{self._suffix}"
+                book = LocalBook(symbol, limit=self._limit, streams=(stream,))
+                self._books[symbol] = self._of_stream[stream] = book
+                self._loaded[symbol] = 0
+                self._runner.attach((stream,), self._sink)
+
+    def remove(self, *symbols: str) -> None:
+        """Keep the books of `symbols` no longer."""
+        for symbol in symbols:
+            book = self._books.pop(symbol, None)
+            if book is not None:
+                self._changed.pop(symbol, None)
+                for stream in book.streams:
+                    del self._of_stream[stream]
+                self._runner.detach(book.streams, self._sink)
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -175,6 +191,8 @@ class Books(Mapping[str, LocalBook]):
             self._tell(book, item)
         elif isinstance(item, Notice):
             for stream in item.streams:
+                if stream not in self._of_stream:
+                    continue
                 book = self._of_stream[stream]
                 if isinstance(item, Disconnected | Stale):
                     book.feed_lost(type(item).__name__.lower(), now_ms)
@@ -182,18 +200,28 @@ class Books(Mapping[str, LocalBook]):
                     book.feed_back(now_ms)
                 self._tell(book, item)
 
-    def _tell(self, book: LocalBook, item: Message | Notice) -> None:
-        """Tell that something happened to `book`, and what followed from it."""
+    def _tell(self, book: LocalBook, item: Message | Notice | None = None) -> None:
+        """Tell what happened to `book`, and what followed from it."""
         if not self._changed:
             self._wake.set()
         self._changed[book.symbol] = None
-        notices = book.drain()
+        told: list[Message | Notice] = [] if item is None else [item]
+        told += book.drain()
+        if book.counters.snapshots_used != self._loaded[book.symbol]:
+            self._loaded[book.symbol] = book.counters.snapshots_used
+            told.append(
+                Synced(
+                    streams=book.streams,
+                    time_ms=_now_ms(),
+                    symbol=book.symbol,
+                    update_id=book.last_update_id,
+                )
+            )
         if self._on_update is None or self._is_closed:
             return
         try:
-            self._on_update(book, item)
-            for notice in notices:
-                self._on_update(book, notice)
+            for each in told:
+                self._on_update(book, each)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the books
             self._failure = error
             self.close()
@@ -202,7 +230,7 @@ class Books(Mapping[str, LocalBook]):
         """Ask for the snapshots that are wanted, as long as the books are open."""
         while True:
             now_ms = _now_ms()
-            for book in self._books.values():
+            for book in tuple(self._books.values()):
                 if book.wants_snapshot and now_ms >= book.next_ask_ms:
                     book.asked(now_ms)
                     task = asyncio.create_task(self._refresh(book))
@@ -217,12 +245,16 @@ class Books(Mapping[str, LocalBook]):
             book.snapshot_failed(_now_ms())
         else:
             book.load(snapshot, _now_ms())
-        for notice in book.drain():
-            self._tell(book, notice)
+        if self._books.get(book.symbol) is book:
+            self._tell(book)
 
     async def _snapshot(self, book: LocalBook) -> bytes:
         return await self._rest.get("depth", symbol=book.symbol, limit=book.limit)
 
 
+_BEGAN_MS = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
+
+
 def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+    """Return milliseconds since the epoch by a clock that never goes back."""
+    return _BEGAN_MS + time.monotonic_ns() // 1_000_000

@@ -170,9 +170,8 @@ class MarketClient:
         wanted = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
         self._check(wanted)
         deepest = limit or snapshot_limit(len(wanted), self.budget.own_per_minute, self.hosts.venue)
-        books = Books(
-            self._runner, self._rest, wanted, speed=speed, limit=deepest, on_update=on_update
-        )
+        books = Books(self._runner, self._rest, speed=speed, limit=deepest, on_update=on_update)
+        books.add(*wanted)
         self._books.add(books)
         return books
 

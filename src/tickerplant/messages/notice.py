@@ -68,6 +68,14 @@ class Resync(Notice, frozen=True, kw_only=True):
     reason: str
 
 
+class Synced(Notice, frozen=True, kw_only=True):
+    """A local order book has joined a snapshot to its updates, and is whole again."""
+
+    symbol: str
+    update_id: int
+    """The last update that is in it."""
+
+
 class Dropped(Notice, frozen=True, kw_only=True):
     """The consumer was too slow: the queue gave up its oldest messages here."""
 
