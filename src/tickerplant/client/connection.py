@@ -21,7 +21,7 @@ from picows import (
 
 from tickerplant.feed.feed import Feed
 
-HANDSHAKE_TIMEOUT_S = 10.0
+HANDSHAKE_TIMEOUT_S = 5.0
 MAX_FRAME_BYTES = 1 << 26
 USER_AGENT = f"tickerplant/{version('tickerplant')}"
 
@@ -72,6 +72,9 @@ class Connection(WSListener):
             self._refuse(f"no answer within {HANDSHAKE_TIMEOUT_S:g} s")
         except (OSError, WSError, ssl.SSLError, ValueError) as error:
             self._refuse(str(error) or type(error).__name__)
+        else:
+            if self._transport is None:  # picows returns as if nothing had happened
+                self._refuse("the connection was lost before the handshake was answered")
 
     def _refuse(self, reason: str, status: int | None = None, retry_after_ms: int = 0) -> None:
         if not self._is_dropped:
@@ -95,11 +98,9 @@ class Connection(WSListener):
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
-        elif self._attempt is not None:
-            self._attempt.cancel()
 
     async def wait_closed(self) -> None:
-        """Return when the socket is closed."""
+        """Return when the socket is closed; an attempt goes on until it is answered or times out."""
         if self._attempt is not None:
             await asyncio.gather(self._attempt, return_exceptions=True)
         if self._transport is not None:
