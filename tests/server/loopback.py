@@ -21,6 +21,7 @@ from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.faulty import Faults
+from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -180,6 +181,7 @@ async def loopback(
     strict_routing: bool = False,
     profile: Profile = P2026Q1,
     faults: str = "",
+    forwarder: Forwarder | None = None,
 ) -> AsyncIterator[Loopback]:
     """Serve one market per venue until the block ends."""
     plant = Plant(
@@ -194,6 +196,7 @@ async def loopback(
         ports={USDM.name: 0, COINM.name: 0},
         limits=limits,
         faults=Faults(values.faults(faults) if faults else {}),
+        forwarders={USDM.name: forwarder} if forwarder else None,
         clock=clock,
         tick_ms=TICK_MS,
     )

@@ -14,6 +14,7 @@ from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.clock import Clock
 from tickerplant.server.counters import PortCounters
 from tickerplant.server.faulty import Faults
+from tickerplant.server.forwarding import Forwarder, Forwarding
 from tickerplant.server.gate import Gate
 from tickerplant.venue import Venue
 
@@ -38,6 +39,7 @@ class Endpoint:
         complaints: Complaints,
         clock: Clock,
         faults: Faults | None = None,
+        forwarder: Forwarder | None = None,
     ) -> None:
         self.venue = venue
         self.hub = hub
@@ -48,6 +50,7 @@ class Endpoint:
         self.complaints = complaints
         self.clock = clock
         self.faults = Faults() if faults is None else faults
+        self.forwarding = Forwarding(forwarder, complaints)
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
         self.connections: dict[WebSocketConnection, None] = {}

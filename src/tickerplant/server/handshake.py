@@ -55,4 +55,13 @@ def open_session(
     limits, counters = endpoint.limits, endpoint.session_counters
     if isinstance(target, StreamTarget):
         return StreamSession(target, limits, now_ms, counters, account)
-    return ApiSession(target, endpoint.answerer, endpoint.budget, address, limits, now_ms, counters)
+    return ApiSession(
+        target,
+        endpoint.answerer,
+        endpoint.budget,
+        address,
+        limits,
+        now_ms,
+        counters,
+        endpoint.forwarding.wants,
+    )

@@ -160,6 +160,12 @@ class PlantCollector(Collector):
             "Request weight charged for HTTP requests.",
             {each.venue.name: each.counters.weight for each in self._endpoints},
         )
+        yield self._counts(
+            "questions_elsewhere",
+            "Questions that were not answered here, by what became of them.",
+            "outcome",
+            {each.venue.name: each.forwarding.counts for each in self._endpoints},
+        )
         yield CounterMetricFamily(
             PREFIX + "requests_refused",
             "Requests refused with 429 or 418, HTTP and WebSocket API.",

@@ -45,6 +45,13 @@ class Response(Struct, frozen=True):
     headers: Headers = ()
 
 
+class Elsewhere(Response, frozen=True, kw_only=True):
+    """What is answered once it is known what somebody else answers."""
+
+    query: Query
+    params: Mapping[str, object]
+
+
 Page = Callable[[], Response]
 """Makes an operations page."""
 
@@ -78,6 +85,8 @@ class Rest:
         known, response = self.respond(
             method, path, target, scope["query_string"], headers, address
         )
+        if isinstance(response, Elsewhere):
+            response = await self._ask_elsewhere(response)
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         self._endpoint.counters.requests[path if known else "other", verb, response.status] += 1
         answered = (
@@ -148,9 +157,18 @@ class Rest:
         if query.keyed and not has_key:
             return error_response(BAD_KEY, "API-key format invalid.", 401, used)
         try:
+            if endpoint.forwarding.wants(query, params):
+                return Elsewhere(b"", headers=used, query=query, params=params)
             return Response(endpoint.answerer.ask(query, params), headers=used)
         except RequestError as error:
             return error_response(error.code, error.message, error.status, used)
+
+    async def _ask_elsewhere(self, asked: Elsewhere) -> Response:
+        try:
+            body = await self._endpoint.forwarding.ask(asked.query, asked.params)
+        except RequestError as error:
+            return error_response(error.code, error.message, error.status, asked.headers)
+        return Response(body, headers=asked.headers)
 
     def _turn_away(self, charge: Charge, used: Headers) -> Response:
         """Say how long to wait (REST general information page)."""

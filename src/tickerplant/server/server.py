@@ -25,6 +25,7 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults import FAULTS_PATH, faults_text
 from tickerplant.server.faulty import Faults
 from tickerplant.server.faulty_rest import FaultyRest, faults_pages
+from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.gate import Gate
 from tickerplant.server.http import protocol_factory
 from tickerplant.server.metrics import PlantCollector, metrics_registry
@@ -71,6 +72,7 @@ class Server:
         ports: Mapping[str, int] | None = None,
         limits: Limits = LIMITS,
         faults: Faults | None = None,
+        forwarders: Mapping[str, Forwarder] | None = None,
         readiness: Readiness | None = None,
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
@@ -83,6 +85,7 @@ class Server:
             ports: Port by venue name; 0 picks a free one, a missing venue has its default.
             limits: The protocol's numbers, and whether they are enforced.
             faults: What is done to clients on demand; nothing if missing.
+            forwarders: Who is asked what the markets cannot answer, by venue name; nobody if missing.
             readiness: What the source says of itself.
             clock: The connection clock.
             tick_ms: How often connections are looked at for pings, timeouts and old age; more often
@@ -116,6 +119,7 @@ class Server:
                 complaints=self.complaints,
                 clock=clock,
                 faults=self.faults,
+                forwarder=(forwarders or {}).get(venue.name),
             )
             for venue in VENUES
         ]
@@ -177,6 +181,8 @@ class Server:
         while any(each.connections for each in self._endpoints):  # noqa: ASYNC110  # bounded
             await asyncio.sleep(STOP_POLL_S)
         self.faults.end()
+        for endpoint in self._endpoints:
+            endpoint.forwarding.stop()
         for port in self._ports:
             for http in tuple(port.http.connections):
                 http.shutdown()

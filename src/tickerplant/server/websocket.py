@@ -18,10 +18,12 @@ from websockets.http11 import Request
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
+from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.protocol.account import Account
 from tickerplant.protocol.actions import (
     Action,
+    Ask,
     Close,
     Ping,
     Send,
@@ -35,6 +37,7 @@ from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_connection import ConnectionFaults, faults_of
+from tickerplant.server.forwarding import Asks
 from tickerplant.server.handshake import Session, answer_handshake, open_session
 
 CONGESTED_SHARE = 8
@@ -72,6 +75,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._route = ""
         self._message = bytearray()
         self._message_opcode = Opcode.TEXT
+        self._asks = Asks(endpoint.forwarding)
         self._ending = ""
         self._abort_timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
@@ -243,11 +247,7 @@ class WebSocketConnection(asyncio.Protocol):
                 break
             match action:
                 case Send(text=text, error_code=code):
-                    self._wire.send_text(text)
-                    if code is not None:
-                        self._endpoint.complaints.add(
-                            f"reply {code}", f"{self.identity} < {self._shown(message)}", code=code
-                        )
+                    self._send(text, code, message)
                 case Subscribe(names=names):
                     self._subscribe(names)
                 case Unsubscribe(names=names):
@@ -256,6 +256,8 @@ class WebSocketConnection(asyncio.Protocol):
                     hub.set_combined(self, combined)
                 case Ping(payload=payload):
                     self._wire.send_ping(payload)
+                case Ask():
+                    self._asks.begin(action, self._answer)
                 case Close(reason=reason):
                     self._endpoint.complaints.add(
                         f"close {reason.name}", f"{self.identity} ! {reason.reason}"
@@ -268,6 +270,17 @@ class WebSocketConnection(asyncio.Protocol):
         if self._faults is None:
             return actions
         return self._faults.revise(actions, message, self._endpoint.clock())
+
+    def _send(self, text: bytes, code: int | None, message: bytes) -> None:
+        self._wire.send_text(text)
+        if code is not None:
+            shown = f"{self.identity} < {self._shown(message)}"
+            self._endpoint.complaints.add(f"reply {code}", shown, code=code)
+
+    def _answer(self, ask: Ask, result: bytes | RequestError) -> None:
+        """Say what was answered elsewhere."""
+        if isinstance(self._session, ApiSession):
+            self._perform(self._session.answered(ask, result))
 
     def _shown(self, message: bytes) -> str:
         """Return what may be logged of a message: API requests can carry keys and signatures."""
@@ -333,6 +346,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._ending = ending
         self.write = _discard
+        self._asks.cancel()
         if self._session is not None:
             self._endpoint.hub.drop(self)
 
