@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import count
 
 from loopback import START_MS, loopback, looped, until
 from msgspec.structs import replace
@@ -9,8 +11,10 @@ from tickerplant.events import BookSnapshot
 from tickerplant.printed import PrintedDepth, PrintedQuote
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.metrics import MAX_SAMPLES
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.server import LIMITS_OFF
+from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
 
 
@@ -120,6 +124,54 @@ async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
         "source_warnings_unlisted_total": 0,
     }
     assert {name: counted.get(f"tickerplant_{name}") for name in expected} == expected
+
+
+@looped
+async def test_metrics_print_what_the_source_measures() -> None:
+    connections = {"public": 1, "market": 2}
+
+    def of_connections() -> Iterator[Sample]:
+        for route, number in connections.items():
+            yield Sample(
+                name="upstream_connections",
+                value=number,
+                doc="Connections to the upstream.",
+                labels={"route": route},
+            )
+
+    def of_gaps() -> list[Sample]:
+        gaps = Sample(name="upstream_gaps", value=3, doc="Gaps.", type="counter")
+        return [gaps, Sample(name="source_ready", value=7, doc="Somebody else's.")]
+
+    async with loopback() as house:
+        status: Status = house.server.readiness
+        status.measure(of_connections)
+        status.measure(of_gaps)
+        connections["market"] = 5
+        text = (await house.get("/metrics")).body.decode()
+        counted = await house.metrics()
+    assert counted['tickerplant_upstream_connections{route="public"}'] == 1
+    assert counted['tickerplant_upstream_connections{route="market"}'] == 5, "as of now"
+    assert counted["tickerplant_upstream_gaps_total"] == 3
+    assert counted["tickerplant_source_ready"] == 0, "a name of ours is not taken"
+    assert "# HELP tickerplant_upstream_connections Connections to the upstream.\n" in text
+    assert "# TYPE tickerplant_upstream_gaps_total counter\n" in text
+    assert text.count("# TYPE tickerplant_upstream_connections gauge\n") == 1
+
+
+@looped
+async def test_a_source_that_measures_without_end_is_cut_short() -> None:
+    async with loopback() as house:
+        house.server.readiness.measure(
+            lambda: (
+                Sample(name="streams", value=1, doc="Streams.", labels={"stream": str(number)})
+                for number in count()
+            )
+        )
+        await house.metrics()
+        counted = await house.metrics()
+    assert sum(name.startswith("tickerplant_streams{") for name in counted) == MAX_SAMPLES
+    assert counted['tickerplant_complaints_total{kind="too many samples"}'] == 1
 
 
 @looped

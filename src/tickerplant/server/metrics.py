@@ -18,6 +18,8 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.readiness import Readiness
 
 PREFIX = "tickerplant_"
+MAX_SAMPLES = 1_000
+"""Most numbers of the source that are printed: who labels with what clients ask for goes too far."""
 
 
 class PlantCollector(Collector):
@@ -37,7 +39,24 @@ class PlantCollector(Collector):
         self._complaints = complaints
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric family."""
+        """Yield every metric family; those of the source come last and cannot hide ours."""
+        ours = set()
+        for family in self._ours():
+            ours.add(family.name)
+            yield family
+        families: dict[str, Metric] = {}
+        for number, sample in enumerate(self._readiness.samples):
+            if number == MAX_SAMPLES:
+                self._complaints.add("too many samples", "! the source measures too much")
+                break
+            name = PREFIX + sample.name
+            if name not in ours:
+                family = families.setdefault(name, Metric(name, sample.doc, sample.type))
+                suffix = "_total" if family.type == "counter" else ""
+                family.add_sample(name + suffix, dict(sample.labels), sample.value)
+        yield from families.values()
+
+    def _ours(self) -> Iterator[Metric]:
         yield from self._connections()
         yield from self._deliveries()
         yield from self._conversations()

@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Literal, Protocol
 
 MAX_WARNINGS = 1_000
 """Most warnings that are listed at once; more are counted, the first are the telling ones."""
+
+
+class Sample(Protocol):
+    """One number that `/metrics` prints."""
+
+    @property
+    def name(self) -> str:
+        """Without the prefix of the program and, of a counter, without `_total`."""
+        ...
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        ...
+
+    @property
+    def doc(self) -> str:
+        """One sentence."""
+        ...
+
+    @property
+    def type(self) -> Literal["counter", "gauge"]:
+        """What kind of number it is."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Whose number it is."""
+        ...
 
 
 class Readiness:
@@ -22,6 +53,7 @@ class Readiness:
         self.unlisted = 0
         """Times a warning found the list full."""
         self._warnings: dict[str, str] = {}
+        self._measures: list[Callable[[], Iterable[Sample]]] = []
 
     @property
     def warnings(self) -> list[str]:
@@ -50,3 +82,12 @@ class Readiness:
     def clear(self, subject: str) -> bool:
         """Withdraw the warning about `subject`; return whether there was one."""
         return self._warnings.pop(subject, None) is not None
+
+    def measure(self, samples: Callable[[], Iterable[Sample]]) -> None:
+        """Let `/metrics` print these too; asked for each time somebody reads it."""
+        self._measures.append(samples)
+
+    @property
+    def samples(self) -> Iterator[Sample]:
+        """What the source measures now."""
+        return chain.from_iterable(samples() for samples in self._measures)

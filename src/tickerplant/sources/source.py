@@ -6,8 +6,10 @@ A source drives a plant: it gives it events and time until it is over or cancell
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, Protocol
+
+from msgspec import Struct
 
 
 class Readers(Protocol):
@@ -28,6 +30,19 @@ class Readers(Protocol):
         ...
 
 
+class Sample(Struct, frozen=True, kw_only=True):
+    """One number that `/metrics` prints."""
+
+    name: str
+    """Without the prefix of the program and, of a counter, without `_total`."""
+    value: float
+    doc: str
+    """One sentence; samples of one name have one sentence and one type."""
+    type: Literal["counter", "gauge"] = "gauge"
+    labels: Mapping[str, str] = {}
+    """Few values each: no symbols, no streams."""
+
+
 class Status(Protocol):
     """Where a source says how it is doing."""
 
@@ -45,6 +60,10 @@ class Status(Protocol):
 
     def clear(self, subject: str) -> bool:
         """Say that `subject` is complete again; return whether it was not."""
+        ...
+
+    def measure(self, samples: Callable[[], Iterable[Sample]]) -> None:
+        """Let `/metrics` print these too; asked for each time somebody reads it."""
         ...
 
 
