@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING
 
 from tickerplant.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.closing import UPSTREAM_LOST
 from tickerplant.protocol.counters import SessionCounters
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.answerer import QueryAnswerer
@@ -54,6 +56,8 @@ class Endpoint:
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
         self.connections: dict[WebSocketConnection, None] = {}
+        self.lost: str | None = None
+        """Why no streams reach the port; None while they do."""
 
     @property
     def subscriber_count(self) -> int:
@@ -68,6 +72,24 @@ class Endpoint:
     def new_connection_id(self) -> str:
         """Return a name for a connection that no other has, on any venue."""
         return f"c{next(_connection_numbers)}"
+
+    def lose(self, names: Iterable[str] | None, reason: str) -> None:
+        """Close the connections that are subscribed to any of `names`.
+
+        Without `names` those are all that are for streams, and the port is lost until `restore`.
+        """
+        if names is None:
+            self.lost = reason
+        wanted = None if names is None else frozenset(names)
+        self.complaints.add("upstream lost", f"! {reason}", venue=self.venue.name)
+        for connection in tuple(self.connections):
+            held = connection.names
+            if held is not None and (wanted is None or not wanted.isdisjoint(held)):
+                connection.close(UPSTREAM_LOST)
+
+    def restore(self) -> None:
+        """Take handshakes for streams again."""
+        self.lost = None
 
     def tick(self) -> None:
         """Let every connection whose deadline has come ping, close or expire."""

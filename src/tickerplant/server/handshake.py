@@ -13,6 +13,9 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty import RETRY_AFTER_MS
 from tickerplant.server.faulty_connection import ConnectionFaults
 
+LOST_RETRY_S = 5
+"""How long a client is told to wait while the upstream is lost."""
+
 Target = StreamTarget | ApiTarget
 Session = StreamSession | ApiSession
 
@@ -34,6 +37,10 @@ def answer_handshake(
     if wait_ms:
         response = wire.reject(429, "Too many connection attempts.\n")
         response.headers["Retry-After"] = str(-(-wait_ms // 1_000))
+        return response, None
+    if endpoint.lost is not None and isinstance(target, StreamTarget):
+        response = wire.reject(503, f"Upstream lost: {endpoint.lost}.\n")
+        response.headers["Retry-After"] = str(LOST_RETRY_S)
         return response, None
     if faults is not None and (status := faults.handshake_status()):
         response = wire.reject(status, "Refused by a fault on demand.\n")

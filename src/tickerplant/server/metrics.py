@@ -87,6 +87,11 @@ class PlantCollector(Collector):
             "code",
             {each.venue.name: each.counters.refused for each in self._endpoints},
         )
+        yield self._gauge(
+            "upstream_lost",
+            "1 while handshakes for streams are refused because none reach the port.",
+            {each.venue.name: each.lost is not None for each in self._endpoints},
+        )
         yield self._count(
             "slow_consumers",
             "Connections closed because they did not read.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
 import aiofastnet
@@ -188,6 +188,27 @@ class Server:
                 http.shutdown()
         await asyncio.sleep(0)
         self._ports.clear()
+
+    def lose(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
+        """Let clients know that the upstream of some streams is lost, by closing who hears them.
+
+        Clients that come back at once may subscribe again, unless the whole venue is lost.
+        Connections for questions stay open.
+
+        Args:
+            venue_name: Which port.
+            names: The streams; None: all of the venue, and handshakes for streams are answered 503
+                until `restore`.
+            reason: One line without a full stop, for handshakes and the log.
+        """
+        self._port(venue_name).lose(names, reason)
+
+    def restore(self, venue_name: str) -> None:
+        """Take handshakes for streams of a venue again."""
+        self._port(venue_name).restore()
+
+    def _port(self, venue_name: str) -> Endpoint:
+        return next(each for each in self._endpoints if each.venue.name == venue_name)
 
     async def _open(self, endpoint: Endpoint) -> _Port:
         venue = endpoint.venue

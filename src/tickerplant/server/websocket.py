@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
@@ -92,9 +92,14 @@ class WebSocketConnection(asyncio.Protocol):
         return self._wire.state is State.OPEN
 
     @property
+    def names(self) -> Collection[str] | None:
+        """Names this connection is subscribed to, silent ones included; None if it is for questions."""
+        return self._session.names if isinstance(self._session, StreamSession) else None
+
+    @property
     def subscription_count(self) -> int:
-        """Names this connection is subscribed to, silent ones included."""
-        return len(self._session.names) if isinstance(self._session, StreamSession) else 0
+        """How many names this connection is subscribed to."""
+        return len(self.names or ())
 
     @property
     def next_deadline_ms(self) -> int:
