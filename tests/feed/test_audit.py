@@ -154,6 +154,16 @@ def test_between_two_updates_nothing_is_changing() -> None:
     assert (result.wrong, result.matched, result.score) == (1, 2, 2 / 3)
 
 
+def test_at_the_end_of_an_update_nothing_is_changing() -> None:
+    book = book_at_ten()
+    audit = Audit(book)
+    audit.begin()
+    book.offer(update(12, 20, 10, ("5", "3.0")), 0)
+    result = audit.take(snapshot(20, ("5", "1.0"), ("4", "2.0")), 0)
+    assert result is not None
+    assert (result.wrong, result.matched, result.unsettled) == (1, 2, 0)
+
+
 def test_only_what_both_know_is_compared() -> None:
     book = book_at_ten()
     audit = Audit(book, limit=1)

@@ -227,6 +227,13 @@ def test_a_gap_is_told_and_a_snapshot_wanted() -> None:
     assert (state(book), book.last_update_id) == (State.LIVE, 40)
 
 
+def test_only_the_first_update_may_overlap_what_is_there() -> None:
+    book = live_book()
+    assert book.offer(update(9, 12, 8), 0)
+    assert not book.offer(update(11, 20, 10), 0), "its pu is not the u before"
+    assert book.state is State.SYNCING
+
+
 def test_an_update_that_came_twice_or_of_another_symbol_is_left_out() -> None:
     book = live_book()
     once = update(11, 12, 10)
