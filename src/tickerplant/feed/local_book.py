@@ -584,6 +584,8 @@ class LocalBook:
     @property
     def _exhausted(self) -> bool:
         bids, asks = self.sides
+        if bids.levels and asks.levels:
+            return False
         return bids.fewer_than(1) or asks.fewer_than(1)
 
     def _take(self, update: DepthUpdate, now_ms: int) -> None:
