@@ -26,10 +26,9 @@ class Listener:
         """The streams."""
         self._runner = runner
         self._callback = callback
-        self._wants_notices = notices
         self._failure: Exception | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sink = self._take
+        self._sink = self._take if notices else self._take_message
         runner.attach(names, self._sink, backfills=backfill)
 
     def close(self) -> None:
@@ -50,10 +49,12 @@ class Listener:
         self.raise_failure()
 
     def _take(self, item: Message | Notice) -> None:
-        if self._over.done() or (not self._wants_notices and isinstance(item, Notice)):
-            return
         try:
             self._callback(item)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the listener
-            self._failure = error
+            self._failure = self._failure or error
             self.close()
+
+    def _take_message(self, item: Message | Notice) -> None:
+        if not isinstance(item, Notice):
+            self._take(item)

@@ -6,9 +6,12 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from msgspec import structs
+
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import QueueOverflow
 from tickerplant.feed.queue import Policy, Queue, QueueCounters
+from tickerplant.feed.strand import Sink
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 
@@ -34,12 +37,15 @@ class Subscription:
         """The streams."""
         self._runner = runner
         self._inbox = Inbox(runner, names, Queue(size, policy), notices=notices)
+        self._waiting = self._inbox.queue.plain
+        self._read = 0
         runner.attach(names, self._inbox.put, backfills=backfill)
 
     @property
     def counters(self) -> QueueCounters:
         """What happened to the messages so far."""
-        return self._inbox.queue.counters
+        counters = self._inbox.queue.counters
+        return structs.replace(counters, handed_out=counters.handed_out + self._read)
 
     @property
     def waiting(self) -> int:
@@ -61,6 +67,9 @@ class Subscription:
         Raises:
             QueueOverflow: the policy is `fail`, and it was read too slowly.
         """
+        if self._waiting:
+            self._read += 1
+            return self._waiting.popleft()
         return await self._inbox.get()
 
     async def take(self, most: int) -> list[Message | Notice]:
@@ -107,27 +116,29 @@ class Inbox:
     ) -> None:
         self.queue = queue
         self.is_closed = False
+        self.put: Sink = self._take if notices else self._take_messages
+        """The sink of the subscription; one object, by which it is known."""
         self._runner = runner
         self._names = names
-        self._wants_notices = notices
         self._reader: asyncio.Future[None] | None = None
         self._is_held_up = False
         self._put = queue.put
         self._every = queue.policy == "every"
-        self.put = self.take
-        """The sink of the subscription; one object, by which it is known."""
 
-    def take(self, item: Message | Notice) -> None:
+    def _take(self, item: Message | Notice) -> None:
         """Take an item in; wake who waits for it."""
-        if not self._wants_notices and isinstance(item, Notice):
-            return
         self._put(item)
         if self._reader is not None:
             self._wake()
-        elif self._every and not self._is_held_up and self.queue.is_full:
+        elif self._every and self.queue.is_full and not self._is_held_up:
             self._is_held_up = True
             self.queue.counters.pauses += 1
             self._runner.hold_up(self.put, self._names)
+
+    def _take_messages(self, item: Message | Notice) -> None:
+        """Take a message in, and no notice."""
+        if not isinstance(item, Notice):
+            self._take(item)
 
     async def get(self) -> Message | Notice:
         """Return the oldest item as soon as there is one.
@@ -136,20 +147,18 @@ class Inbox:
             StopAsyncIteration: there will be none.
             QueueOverflow: something had to be given up that must not be.
         """
-        queue = self.queue
-        while not queue:
+        while not self.queue:
             if self.is_closed:
                 raise StopAsyncIteration
+            if self._is_held_up:
+                self._is_held_up = False
+                self._runner.make_room(self.put)
             await self._wait()
         try:
-            item = queue.get()
+            return self.queue.get()
         except QueueOverflow:
             self.close()
             raise
-        if self._is_held_up and queue.has_room:
-            self._is_held_up = False
-            self._runner.make_room(self.put)
-        return item
 
     def close(self) -> None:
         """Take nothing more in."""

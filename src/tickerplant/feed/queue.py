@@ -59,14 +59,16 @@ class Queue:
         self.size = size
         self.policy = policy
         self.counters = QueueCounters()
+        self._waiting: deque[Message | Notice] = deque()
+        self.plain = self._waiting if policy == "every" else deque[Message | Notice]()
+        """With `every`, what waits, for who takes it out himself and counts it; else empty."""
         self.put: Callable[[Message | Notice], object] = {
-            "every": self._put_every,
+            "every": self._waiting.append,
             "latest": self._put_latest,
             "drop_oldest": self._put_dropping,
             "fail": self._put_or_fail,
         }[policy]
         """Takes an item in, as the policy says."""
-        self._waiting: deque[Message | Notice] = deque()
         self._latest: dict[tuple[str, str], Message] = {}
         """With `latest`, what is handed out in the place of what waits."""
         self._dropped = 0
@@ -86,11 +88,6 @@ class Queue:
         """Whether nothing more should come."""
         return len(self._waiting) >= self.size
 
-    @property
-    def has_room(self) -> bool:
-        """Whether more may come after it was full: half of it is free."""
-        return len(self._waiting) * 2 <= self.size
-
     def get(self) -> Message | Notice:
         """Return the oldest item.
 
@@ -108,9 +105,6 @@ class Queue:
         if self._latest and isinstance(item, Message):
             return self._latest.pop(_subject(item))
         return item
-
-    def _put_every(self, item: Message | Notice) -> None:
-        self._waiting.append(item)
 
     def _put_or_fail(self, item: Message | Notice) -> None:
         if self._has_failed or self.is_full:
