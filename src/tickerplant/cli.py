@@ -23,7 +23,14 @@ from msgspec import Struct
 
 from tickerplant.config.resolve import SettingsT, read_file, resolve
 from tickerplant.config.setting import Setting, settings_of
-from tickerplant.config.settings import ProtocolSettings, ReplaySettings, SimulateSettings
+from tickerplant.config.settings import (
+    AskSettings,
+    ProtocolSettings,
+    RelaySettings,
+    ReplaySettings,
+    SimulateSettings,
+    WatchSettings,
+)
 from tickerplant.errors import TickerplantError
 from tickerplant.profile import PROFILES
 from tickerplant.venue import VENUES
@@ -149,6 +156,19 @@ def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
 
 
 @commands.command()
+@settings_options(RelaySettings)
+def relay(config: str | None, **flags: object) -> None:
+    """Serve a live upstream: the exchange, or another plant.
+
+    What is heard here is asked for there, once for everybody.
+    """
+    settings = _settings("relay", RelaySettings, config, flags)
+    from tickerplant import serving
+
+    serving.relay(settings, click.echo)
+
+
+@commands.command()
 def streams() -> None:
     """List the streams that can be subscribed to."""
     from tickerplant.explain.words import short_name, speeds_text
@@ -226,6 +246,38 @@ def explain(
         return
     for line in lines_of(found):
         click.echo(line)
+
+
+@commands.command()
+@click.argument("names", metavar="STREAM...", nargs=-1, required=True)
+@settings_options(WatchSettings)
+def watch(names: tuple[str, ...], config: str | None, **flags: object) -> int:
+    """Watch streams, in a table or line by line.
+
+    On a terminal a table with the latest message of each stream and symbol, its age and delay, and
+    what is missing.  Elsewhere a line for each message: when it was received, the stream, the
+    payload; what happens to the streams is told on standard error.  Ctrl-C ends it.
+    """
+    settings = _settings("watch", WatchSettings, config, flags)
+    from tickerplant.watching import watch as watching
+
+    return watching.watch(settings, names)
+
+
+@commands.command()
+@click.argument("name", metavar="METHOD")
+@click.argument("given", metavar="[KEY=VALUE]...", nargs=-1)
+@settings_options(AskSettings)
+def ask(name: str, given: tuple[str, ...], config: str | None, **flags: object) -> int:
+    """Ask one question and print the answer.
+
+    METHOD is one of the WebSocket API, such as ticker.price, or a path of REST, such as
+    /fapi/v1/klines or, in short, klines.
+    """
+    settings = _settings("ask", AskSettings, config, flags)
+    from tickerplant.watching import ask as asking
+
+    return asking.ask(settings, name, given)
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -11,28 +11,37 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from tickerplant import logs
-from tickerplant.config.settings import ReplaySettings, ServeSettings, SimulateSettings
+from tickerplant.config.settings import (
+    RelaySettings,
+    ReplaySettings,
+    ServeSettings,
+    SimulateSettings,
+)
 from tickerplant.errors import ConfigError
+from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.settings import FeedSettings
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.server.clock import connection_clock_ms
+from tickerplant.server.coalescing import CoalescingForwarder
 from tickerplant.server.faults import faults_text
 from tickerplant.server.faulty import Faults
-from tickerplant.server.gate import Gate
-from tickerplant.server.readiness import Readiness
+from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.recording import RecordingSource
+from tickerplant.sources.relay import RelaySource, meet
 from tickerplant.sources.scan import scan
 from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.sources.upstream import Upstream
 from tickerplant.venue import COINM, USDM
 
 YOUNG_OBJECTS = 50_000
@@ -41,8 +50,8 @@ cycles and are gone by then."""
 
 Tell: TypeAlias = Callable[[str], object]
 """Takes the lines for the user: the addresses when ready, the totals at the end."""
-Run: TypeAlias = Callable[[Gate, Readiness], Coroutine[None, None, None]]
-"""Drives the plant until the source is over."""
+Run: TypeAlias = Callable[[Server], Coroutine[None, None, None]]
+"""Drives the plant that a server serves until the source is over."""
 
 
 def simulate(settings: SimulateSettings, tell: Tell) -> None:
@@ -73,7 +82,7 @@ def simulate(settings: SimulateSettings, tell: Tell) -> None:
         wait_for=settings.wait_for,
         opened_s=opened_s,
     )
-    _run(settings, plant, source.run, tell, stay=False)
+    _run(settings, plant, _driver(source), tell, stay=False)
 
 
 def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
@@ -87,7 +96,65 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
     found = scan(paths)
     plant = _plant(settings, found.instruments, found.start_ms)
     source = RecordingSource(found, plant, speed=settings.speed, wait_for=settings.wait_for)
-    _run(settings, plant, source.run, tell, stay=not settings.exit_at_end)
+    _run(settings, plant, _driver(source), tell, stay=not settings.exit_at_end)
+
+
+def relay(settings: RelaySettings, tell: Tell) -> None:
+    """Serve a live upstream until interrupted.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    asyncio.run(_relay(settings, tell))
+
+
+async def _relay(settings: RelaySettings, tell: Tell) -> None:
+    limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
+    upstreams = _upstreams(settings)
+    interrupted = _interruption()
+    meeting = asyncio.create_task(meet(upstreams, settings.profile))
+    either: list[asyncio.Future[Any]] = [meeting, interrupted]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not meeting.done():
+        meeting.cancel()
+        await asyncio.wait({meeting})
+        await asyncio.gather(*(upstream.rest.close() for upstream in upstreams))
+        tell("Served nothing: the upstream has not answered.")
+        return
+    met = meeting.result()
+    plant = Plant(
+        met.instruments,
+        start_ms=met.time_ms,
+        profile=PROFILES[met.profile],
+        strict_routing=settings.routing == "strict",
+    )
+    grace_ms = settings.grace_ms
+
+    def run(server: Server) -> Coroutine[None, None, None]:
+        source = RelaySource(plant, upstreams, server, grace_ms=grace_ms)
+        return source.run(server.gate, server.readiness)
+
+    forwarders = {
+        upstream.venue.name: CoalescingForwarder(upstream.fetch, upstream.lacks)
+        for upstream in upstreams
+    }
+    await serve(settings, limits, plant, run, tell, stay=False, forwarders=forwarders)
+
+
+def _upstreams(settings: RelaySettings) -> list[Upstream]:
+    """Return the venues to relay: those whose address is given, all of the exchange if none is."""
+    urls = {USDM: settings.usdm_url, COINM: settings.coinm_url}
+    given = {venue: url for venue, url in urls.items() if url is not None} or urls
+    feed = FeedSettings(copies=settings.copies)
+    return [
+        Upstream(hosts_of(venue, url), feed, linger_ms=settings.linger_ms)
+        for venue, url in given.items()
+    ]
+
+
+def _driver(source: SimulatedSource | RecordingSource) -> Run:
+    return lambda server: source.run(server.gate, server.readiness)
 
 
 def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:
@@ -140,6 +207,7 @@ async def serve(
     tell: Tell,
     *,
     stay: bool,
+    forwarders: Mapping[str, Forwarder] | None = None,
 ) -> None:
     """Serve `plant`, driven by `run`, until interrupted or, unless `stay`, until `run` is over.
 
@@ -150,6 +218,7 @@ async def serve(
         run: The source.
         tell: Takes the lines for the user.
         stay: Keep serving the last state when the source is over.
+        forwarders: Who answers what the plant cannot, by venue name.
 
     Raises:
         ConfigError: an address or a port cannot be used.
@@ -163,6 +232,7 @@ async def serve(
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         limits=limits,
         faults=Faults(settings.fault_values, settings.fault_seed),
+        forwarders=forwarders,
     )
     await server.start()
     try:
@@ -172,7 +242,7 @@ async def serve(
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS)
         interrupted = _interruption()
-        source = asyncio.create_task(run(server.gate, server.readiness))
+        source = asyncio.create_task(run(server))
         await asyncio.wait({source, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         if source.done():
             source.result()

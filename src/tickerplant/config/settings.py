@@ -9,12 +9,14 @@ from msgspec import Meta, Struct
 from tickerplant.config.values import (
     Parser,
     assignments,
+    base_url,
     duration_ms,
     faults,
     host_name,
     instant_ms,
     names,
     profile_name,
+    profile_name_or_told,
 )
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.server.faults import Fault
@@ -25,6 +27,8 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Count = Annotated[int, Meta(ge=0)]
 Speed = Annotated[float, Meta(ge=0, le=1_000_000)]
 Intensity = Annotated[float, Meta(gt=0, le=1_000)]
+Copies = Annotated[int, Meta(ge=1, le=10)]
+Seconds = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 
 
@@ -112,9 +116,75 @@ class ReplaySettings(ServeSettings, frozen=True, kw_only=True):
     exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
 
 
+class ClientSettings(Struct, frozen=True, kw_only=True):
+    """What every command has that is a client."""
+
+    url: Annotated[
+        str | None,
+        _setting(
+            "Where all is served, such as ws://127.0.0.1:9001 "
+            "[what TICKERPLANT_USDM_URL or TICKERPLANT_COINM_URL says, else the exchange].",
+            base_url,
+        ),
+    ] = None
+    venue: Annotated[
+        Literal["told", "usdm", "coinm"],
+        _setting("Whose streams or answers are wanted; told by the URL or by the names."),
+    ] = "told"
+
+
+class WatchSettings(ClientSettings, frozen=True, kw_only=True):
+    """Watch streams."""
+
+    copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
+    seconds: Annotated[Seconds | None, _setting("Stop after so many seconds [never].")] = None
+    json: Annotated[bool, _setting("Print every message as a JSON object.")] = False
+
+
+class AskSettings(ClientSettings, frozen=True, kw_only=True):
+    """Ask a question."""
+
+    rest: Annotated[bool, _setting("Ask over REST what the WebSocket API has too.")] = False
+
+
+class RelaySettings(ServeSettings, frozen=True, kw_only=True):
+    """Serve a live upstream."""
+
+    profile: Annotated[
+        str,
+        _setting(
+            f"Period of the protocol: {', '.join(PROFILES)}, or told: that of the upstream.",
+            profile_name_or_told,
+        ),
+    ] = "told"
+    usdm_url: Annotated[
+        str | None,
+        _setting(f"Where {USDM.title} is served, such as ws://127.0.0.1:9001.", base_url),
+    ] = None
+    coinm_url: Annotated[
+        str | None,
+        _setting(
+            f"Where {COINM.title} is served. With neither it is the exchange, for both.", base_url
+        ),
+    ] = None
+    copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
+    linger_ms: Annotated[
+        int, _setting("Keep a stream for so long after its last listener.", duration_ms, "linger")
+    ] = 60_000
+    grace_ms: Annotated[
+        int,
+        _setting(
+            "Close clients whose streams are lost upstream for so long.", duration_ms, "grace"
+        ),
+    ] = 5_000
+
+
 COMMANDS: dict[str, type[Struct]] = {
     "simulate": SimulateSettings,
     "replay": ReplaySettings,
+    "relay": RelaySettings,
     "explain": ProtocolSettings,
+    "watch": WatchSettings,
+    "ask": AskSettings,
 }
 """The commands that have settings, by name."""

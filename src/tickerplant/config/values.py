@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any, TypeAlias
 
+from tickerplant.errors import ConfigError
+from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
+from tickerplant.venue import USDM
 
 Parser: TypeAlias = Callable[[object], object]
 """Takes what the user gave; raises ValueError, with what was expected, for what it cannot read."""
@@ -46,6 +49,19 @@ def _can_be_looked_up(host: str) -> bool:
     return True
 
 
+def base_url(text: object) -> str:
+    """Return a base URL, such as `ws://127.0.0.1:9001`.
+
+    Raises:
+        ValueError: `text` is none.
+    """
+    try:
+        hosts_of(USDM, str(text))
+    except ConfigError as error:
+        raise ValueError(str(error).rpartition(" is not usable, expected ")[2]) from None
+    return str(text)
+
+
 def profile_name(text: object) -> str:
     """Return the name of a profile.
 
@@ -55,6 +71,20 @@ def profile_name(text: object) -> str:
     if not isinstance(text, str) or text not in PROFILES:
         raise ValueError(_PROFILE)
     return text
+
+
+def profile_name_or_told(text: object) -> str:
+    """Return the name of a profile, or `told` for that of the upstream.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    if text == "told":
+        return "told"
+    try:
+        return profile_name(text)
+    except ValueError as error:
+        raise ValueError(f"{error} or told") from None
 
 
 def duration_ms(text: object) -> int:

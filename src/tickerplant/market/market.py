@@ -269,7 +269,7 @@ class Market:
         return self.book.last_update_id + self._snapshot_step
 
     def _snapshot(self, snapshot: BookSnapshot) -> None:
-        if self.book_live and snapshot.last_update_id <= self.book.last_update_id:
+        if self.book_live and snapshot.last_update_id < self.book.last_update_id:
             return  # it would undo the updates since it was made
         updates = self.book_sync.load(snapshot)
         if self.book_sync.live:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import GenericAlias
-from typing import Any
+from typing import Any, cast
 
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
@@ -66,6 +66,21 @@ def reader(stream: str) -> Reader:
 def sequence_reader(stream: str) -> Reader:
     """Return a reader that reads no more of the payloads of `stream` than ids and times."""
     return _SEQUENCED.get(_kind(stream), _UNSEQUENCED)
+
+
+def payload_reader(stream: str) -> Reader:
+    """Return a reader as `sequence_reader`, that makes one message of an array: its first."""
+    found = sequence_reader(stream)
+    if not found.array:
+        return found
+
+    def decode(payload: bytes) -> Message:
+        several = found.decode(payload)
+        if not isinstance(several, list):
+            return cast("Message", several)
+        return several[0] if several else Sequenced()
+
+    return Reader(decode, found.message, array=False)
 
 
 _SPEED = re.compile(r"@[0-9]+m?s$")

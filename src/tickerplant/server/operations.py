@@ -17,10 +17,14 @@ from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import TEXT, Page, Response
 
 LIMITS_PATH = "/plant/v1/limits"
+PROFILE_PATH = "/plant/v1/profile"
 
 
 def operations_pages(
-    welcome: Callable[[], str], readiness: Readiness, registry: CollectorRegistry
+    welcome: Callable[[], str],
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    profile_name: str,
 ) -> Mapping[str, Page]:
     """Return the pages by path.
 
@@ -28,6 +32,7 @@ def operations_pages(
         welcome: Makes the text of `/`.
         readiness: What `/readyz` tells: 200 while the source flows, else 503 and why not.
         registry: What `/metrics` prints.
+        profile_name: What `/plant/v1/profile` tells.
     """
 
     def readyz() -> Response:
@@ -39,6 +44,7 @@ def operations_pages(
         return Response(msgspec.json.encode(state), 200 if readiness.is_ready else 503)
 
     return {
+        PROFILE_PATH: lambda: Response(msgspec.json.encode({"profile": profile_name})),
         "/": lambda: Response(welcome().encode(), content_type=TEXT),
         "/healthz": lambda: Response(b"ok\n", content_type=TEXT),
         "/readyz": readyz,

@@ -125,7 +125,12 @@ class Server:
         ]
         collector = PlantCollector(plant, self._endpoints, self.readiness, self.complaints)
         self._pages: Mapping[str, Page] = {
-            **operations_pages(self._welcome, self.readiness, metrics_registry(collector)),
+            **operations_pages(
+                self._welcome,
+                self.readiness,
+                metrics_registry(collector),
+                plant.profile.name,
+            ),
             **faults_pages(self.faults),
         }
         self._ports: list[_Port] = []

@@ -1,0 +1,247 @@
+"""A live upstream as a source: the exchange, or another plant.
+
+Market time is that of the upstream's messages.  Between them it goes on with this machine's clock,
+for a second at most: what is due at a time is told although nothing happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from tickerplant.errors import DecodeError, RequestError, UpstreamError
+from tickerplant.instrument import Instrument
+from tickerplant.logs import logger
+from tickerplant.messages.notice import (
+    Disconnected,
+    Gap,
+    Notice,
+    Recovered,
+    Refused,
+    Stale,
+    Unreadable,
+)
+from tickerplant.plant import Plant
+from tickerplant.sources.source import Clients, Readers, Status
+from tickerplant.sources.upstream import Upstream
+from tickerplant.sources.wanted import upstream_name
+
+TOLD = "told"
+"""Stands for the profile that the upstream has."""
+TICK_S = 0.02
+"""How often time goes on between messages."""
+LOOK_S = 0.5
+"""How often the state of the upstreams is looked at."""
+LONGEST_LEAP_MS = 1_000
+"""Market time goes on so far without a message, not farther."""
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+RELIST_S = 3_600.0
+"""The contracts are asked for so often, even if nothing says that they changed."""
+RELIST_DELAY_S = 5.0
+"""How long contracts that changed may change further before they are asked for."""
+
+_TOLD = {
+    Disconnected: "disconnected",
+    Recovered: "recovered",
+    Stale: "stale",
+    Gap: "gap",
+    Refused: "refused",
+    Unreadable: "unreadable",
+}
+
+
+class Met(Struct, frozen=True):
+    """What upstreams say of themselves."""
+
+    instruments: list[Instrument]
+    time_ms: int
+    profile: str
+
+
+async def meet(upstreams: Sequence[Upstream], profile: str) -> Met:
+    """Return what there is to relay, as soon as all upstreams have answered.
+
+    Who does not answer is asked again, for ever, and the log says so.
+
+    Args:
+        upstreams: One of each venue that is relayed.
+        profile: The period of the protocol, or `told` for that of the first upstream.
+    """
+    met = await asyncio.gather(*(_meet(upstream) for upstream in upstreams))
+    instruments = [instrument for listed, _ in met for instrument in listed]
+    if profile == TOLD:
+        profile = await upstreams[0].told_profile()
+    return Met(instruments, max(time_ms for _, time_ms in met), profile)
+
+
+async def _meet(upstream: Upstream) -> tuple[list[Instrument], int]:
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await upstream.meet()
+        except (UpstreamError, RequestError, DecodeError) as error:
+            logger().warning(
+                f"! the upstream does not tell its contracts: {error}",
+                venue=upstream.venue.name,
+                retry_s=pause_s,
+            )
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+class RelaySource:
+    """Drives a plant with what its upstreams tell.
+
+    Args:
+        plant: Made from the contracts of the upstreams.
+        upstreams: One of each venue that is relayed.
+        clients: Who is let know that the upstream is lost.
+        grace_ms: How long streams may be lost before clients are.
+    """
+
+    def __init__(
+        self, plant: Plant, upstreams: Sequence[Upstream], clients: Clients, *, grace_ms: int
+    ) -> None:
+        self.notices: Counter[tuple[str, str]] = Counter()
+        """What was noticed so far, by venue and kind."""
+        self._plant = plant
+        self._upstreams = upstreams
+        self._clients = clients
+        self._grace_ms = grace_ms
+        self._heard_ms = plant.now_ms
+        self._heard_s = time.monotonic()
+        self._lost: dict[str, frozenset[str]] = {}
+        """The streams of which clients were let know, by venue."""
+        self._log = logger()
+        self._status: Status
+        for upstream in upstreams:
+            upstream.heard = self._approach
+            upstream.noticed = self._note
+
+    async def run(self, readers: Readers, status: Status) -> None:
+        """Relay until cancelled."""
+        del readers  # an upstream waits for nobody
+        self._status = status
+        status.left_out = self.left_out
+        status.ready(False, "connecting to the upstream")
+        try:
+            for upstream in self._upstreams:
+                upstream.start(self._plant)
+            await asyncio.gather(
+                self._keep_time(), *(self._relist(upstream) for upstream in self._upstreams)
+            )
+        finally:
+            await asyncio.gather(*(upstream.stop() for upstream in self._upstreams))
+
+    def left_out(self) -> Counter[str]:
+        """Count the messages that were passed on and not taken in, by what was wrong with them."""
+        total: Counter[str] = Counter()
+        for upstream in self._upstreams:
+            total += upstream.left_out
+        return total
+
+    # Time
+
+    def _approach(self, time_ms: int) -> None:
+        """Let market time reach that of a message."""
+        if time_ms > self._plant.timers.now_ms:
+            self._plant.approach(time_ms)
+            self._heard_ms = time_ms
+            self._heard_s = time.monotonic()
+
+    async def _keep_time(self) -> None:
+        next_look_s = 0.0
+        while True:
+            now_s = time.monotonic()
+            passed_ms = int((now_s - self._heard_s) * 1_000)
+            self._plant.advance(self._heard_ms + min(passed_ms, LONGEST_LEAP_MS))
+            self._status.lag_ms = max(0, passed_ms - LONGEST_LEAP_MS)
+            if now_s >= next_look_s:
+                next_look_s = now_s + LOOK_S
+                self._look_around()
+            await asyncio.sleep(TICK_S)
+
+    # State
+
+    def _look_around(self) -> None:
+        reasons = []
+        for upstream in self._upstreams:
+            upstream.tick()
+            blind = self._blind(upstream)
+            lost = frozenset(name for name, since_ms in blind.items() if since_ms >= self._grace_ms)
+            self._tell_lost(upstream, lost, len(upstream.runner.feed.strands))
+            name = upstream.venue.name
+            if blind:
+                longest_s = max(blind.values()) / 1_000
+                of_all = f"{len(blind)} of {len(upstream.runner.feed.strands)} streams"
+                reasons.append(
+                    f"{name}: the upstream is lost for {of_all}, since {longest_s:.0f} s"
+                )
+            elif not upstream.is_met:
+                reasons.append(f"{name}: connecting to the upstream")
+        self._status.ready(not reasons, "; ".join(reasons))
+
+    def _blind(self, upstream: Upstream) -> dict[str, int]:
+        """Return the streams of the upstream that nothing carries any more, with for how long."""
+        feed = upstream.runner.feed
+        return {
+            name: feed.now_ms - strand.blind_ms
+            for name, strand in feed.strands.items()
+            if strand.lead is None and strand.blind_ms is not None
+        }
+
+    def _tell_lost(self, upstream: Upstream, lost: frozenset[str], count: int) -> None:
+        """Let clients know what is lost, once, and when they may come back."""
+        venue = upstream.venue
+        known = self._lost.get(venue.name, frozenset())
+        self._lost[venue.name] = lost
+        if lost - known:
+            heard = self._plant.hubs[venue.name].channels
+            names = [name for name in heard if upstream_name(venue, name) in lost]
+            reason = "the upstream is lost"
+            self._clients.lose(venue.name, None if len(lost) == count else names, reason)
+        elif known and not lost:
+            self._clients.restore(venue.name)
+
+    def _note(self, upstream: Upstream, notice: Notice) -> None:
+        """Count and log what was noticed."""
+        kind = _TOLD.get(type(notice))
+        if kind is None:
+            return
+        self.notices[upstream.venue.name, kind] += 1
+        fields = {
+            name: getattr(notice, name)
+            for name in ("reason", "close_code", "retry_ms", "blind_ms", "silent_ms", "missing")
+            if getattr(notice, name, None) not in {None, ""}
+        }
+        tell = self._log.info if isinstance(notice, Recovered) else self._log.warning
+        sign = "=" if isinstance(notice, Recovered) else "!"
+        tell(
+            f"{sign} upstream {kind}",
+            venue=upstream.venue.name,
+            streams=_shown(notice.streams),
+            **fields,
+        )
+
+    # Contracts
+
+    async def _relist(self, upstream: Upstream) -> None:
+        """Keep the list of contracts up to date."""
+        asked_s = time.monotonic()
+        while True:
+            await asyncio.sleep(RELIST_DELAY_S)
+            if not upstream.contracts_changed and time.monotonic() - asked_s < RELIST_S:
+                continue
+            listed, _ = await _meet(upstream)
+            asked_s = time.monotonic()
+            upstream.relist(listed)
+
+
+def _shown(names: Iterable[str]) -> str:
+    first, *others = names
+    return f"{first} and {len(others)} more" if others else first
