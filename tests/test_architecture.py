@@ -27,7 +27,7 @@ LAYERS = (
     {"client"},
     {"explain", "server", "sources"},
     {"config"},
-    {"serving"},
+    {"serving", "watching"},
     {"cli"},
     {"__main__"},
 )

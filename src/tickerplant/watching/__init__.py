@@ -1,0 +1,1 @@
+"""The client library on the command line: `tickerplant watch` and `tickerplant ask`."""

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tickerplant.messages.notice import Disconnected, Notice
+from tickerplant.watching.screen import COLUMNS, MOST_NOTICES, Screen
+from tickerplant.watching.table import Line, State, View
+
+TIME_MS = 1_767_225_600_000
+
+
+def line(symbol: str = "BTCUSDT", state: State = "live", **told: Any) -> Line:
+    fields: dict[str, Any] = {
+        "stream": f"{symbol.lower()}@bookTicker",
+        "symbol": symbol,
+        "tells": "65280.10 to 65280.20  (1.5 to 2.5)",
+        "messages": 12_345,
+        "rate": 117.2,
+        "age_ms": 430,
+        "delay_ms": 14.2,
+        "gaps": 0,
+        "missing": 0,
+        "state": state,
+    }
+    return Line(**(fields | told))
+
+
+def notice() -> Notice:
+    return Disconnected(streams=("a@trade",), time_ms=TIME_MS, reason="reset", retry_ms=100)
+
+
+def drawn(
+    *lines: Line,
+    hidden: int = 0,
+    troubled: int = 0,
+    notices: int = 0,
+    size: tuple[int, int] = (140, 40),
+    color: bool = False,
+) -> str:
+    view = View(
+        lines=list(lines),
+        hidden=hidden,
+        hidden_troubled=troubled,
+        notices=[notice()] * notices,
+    )
+    width, height = size
+    file = StringIO()
+    console = Console(
+        file=file, width=width, force_terminal=color, color_system="standard" if color else None
+    )
+    console.print(Screen().draw("USDM at ws://x", view, width, height))
+    return file.getvalue()
+
+
+def test_a_row_stands_in_its_columns() -> None:
+    about, empty, head, row = drawn(line(gaps=2, missing=1_500)).splitlines()
+    assert (about.strip(), empty.strip()) == ("USDM at ws://x", "")
+    assert head.split() == [column.title for column in COLUMNS]
+    assert row.split("65280")[0].split() == ["btcusdt@bookTicker", "BTCUSDT"]
+    told = row.partition("2.5)")[2].split()
+    assert told == ["12,345", "117", "0.4", "s", "14", "ms", "2", "1,500", "live"]
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    row = drawn(line(rate=None, age_ms=None, delay_ms=None, state="waiting", messages=0))
+    assert row.splitlines()[-1].split()[-7:] == ["0", "-", "-", "-", "0", "0", "waiting"]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"rate": 0.25}, "0.25"),
+        ({"rate": 12_345.6}, "12,346"),
+        ({"delay_ms": -23_000}, "-23 s"),
+        ({"delay_ms": 3_600_000}, "1 h 00 m"),
+        ({"delay_ms": -7.4}, "-7 ms"),
+        ({"age_ms": 185_000}, "3 m 05 s"),
+    ],
+)
+def test_numbers_are_short(told: dict[str, Any], shown: str) -> None:
+    assert f"  {shown}  " in drawn(line(**told))
+
+
+def test_what_is_stale_or_blind_is_coloured() -> None:
+    age = "0.4 s"
+    assert f"\x1b[1;33m{age}" in drawn(line(state="stale"), color=True).replace(" " + age, age)
+    assert "\x1b[1;31mblind" in drawn(line(state="blind"), color=True)
+    live = drawn(line(), color=True)
+    assert "\x1b[32mlive" in live
+    assert "[1;3" not in live.splitlines()[-1]
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    assert drawn(line(), hidden=1).splitlines()[-1].strip() == "… 1 more row"
+    text = drawn(line(), hidden=2_000, troubled=3).splitlines()[-1]
+    assert text.strip() == "… 2,000 more rows, 3 of them not live"
+
+
+def test_the_last_notices_stand_below_with_their_time() -> None:
+    lines = drawn(line(), notices=9).splitlines()
+    assert lines[-MOST_NOTICES - 1].strip() == ""
+    for text in lines[-MOST_NOTICES:]:
+        assert text.startswith("00:00:00Z  a@trade: nothing is heard, reset; next attempt in")
+
+
+@pytest.mark.parametrize("size", [(140, 40), (80, 24), (60, 12), (40, 8), (20, 6), (3, 2)])
+@pytest.mark.parametrize("notices", [0, 1, 9])
+def test_a_screen_is_never_larger_than_the_terminal(size: tuple[int, int], notices: int) -> None:
+    width, height = size
+    room = Screen.room(height, notices)
+    assert room >= 1
+    shown = [line(f"S{number}USDT", tells="币安人生" * 40) for number in range(room)]
+    text = drawn(*shown, hidden=7, troubled=2, notices=notices, size=size).splitlines()
+    if height >= 8:
+        assert len(text) <= height
+    assert all(len(each) <= width for each in text)
+
+
+def test_where_it_is_narrow_what_matters_least_goes() -> None:
+    head = drawn(line(), size=(80, 24)).splitlines()[2].split()
+    assert head[0] == "stream"
+    assert {"tells", "age", "gaps", "state"} <= set(head)
+    assert "symbol" not in head
+
+
+def test_columns_do_not_become_narrower() -> None:
+    screen, starts = Screen(), []
+    for messages in (12_345_678, 1):
+        view = View(lines=[line(messages=messages)], hidden=0, hidden_troubled=0, notices=[])
+        file = StringIO()
+        Console(file=file, width=140).print(screen.draw("", view, 140, 40))
+        starts.append(file.getvalue().splitlines()[-1].index("117"))
+    assert starts[0] == starts[1]

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import (
+    Disconnected,
+    Dropped,
+    Gap,
+    Notice,
+    Recovered,
+    Refused,
+    Stale,
+    Unreadable,
+)
+from tickerplant.messages.ticker import MiniTicker
+from tickerplant.messages.unknown import Unknown
+from tickerplant.watching.table import Line, Table, share_out
+
+NOW_NS = 1_767_225_600_000_000_000
+SECOND_NS = 1_000_000_000
+TRADES, ALL = "btcusdt@miniTicker", "!miniTicker@arr"
+
+
+def ticker(
+    stream: str = TRADES, symbol: str = "BTCUSDT", at_ns: int = NOW_NS, sent_ms: int = 0
+) -> MiniTicker:
+    return MiniTicker(
+        stream=stream,
+        received_ns=at_ns,
+        event_time=sent_ms,
+        symbol=symbol,
+        close_price="110",
+        open_price="100",
+        high_price="120",
+        low_price="90",
+        volume="5",
+        turnover="500",
+    )
+
+
+def blind(*streams: str) -> Notice:
+    return Disconnected(streams=streams, time_ms=0, reason="reset", retry_ms=10)
+
+
+def again(*streams: str) -> Notice:
+    return Recovered(streams=streams, time_ms=0, blind_ms=10)
+
+
+def gap(stream: str, symbol: str, missing: int | None, backfilled: int = 0) -> Notice:
+    return Gap(
+        streams=(stream,),
+        time_ms=0,
+        symbol=symbol,
+        after_id=1,
+        before_id=5,
+        missing=missing,
+        backfilled=backfilled,
+    )
+
+
+def table_of(*items: Message | Notice, names: Sequence[str] = (TRADES,)) -> Table:
+    table = Table(names)
+    for item in items:
+        table.take(item)
+    return table
+
+
+def only(table: Table, now_ns: int = NOW_NS) -> Line:
+    (line,) = table.view(now_ns, 10).lines
+    return line
+
+
+def test_before_anything_is_heard_a_stream_waits_and_shows_its_hint() -> None:
+    line = only(Table([TRADES], {TRADES: "a hint"}))
+    assert (line.stream, line.symbol, line.tells, line.state) == (TRADES, "", "a hint", "waiting")
+    assert (line.messages, line.rate, line.age_ms, line.delay_ms) == (0, None, None, None)
+
+
+def test_a_message_makes_a_row_of_its_symbol() -> None:
+    line = only(table_of(ticker(), ticker()))
+    assert (line.symbol, line.messages, line.state) == ("BTCUSDT", 2, "live")
+    assert line.tells == "110  +10.00 %  volume 5"
+
+
+def test_the_age_is_told_by_the_clock_of_who_asks() -> None:
+    table = table_of(ticker(at_ns=NOW_NS))
+    ages = [only(table, NOW_NS + later).age_ms for later in (-SECOND_NS, 0, 3 * SECOND_NS)]
+    assert ages == [0, 0, 3_000]
+
+
+def test_the_delay_is_between_the_two_clocks_and_may_be_negative() -> None:
+    sent_ms = NOW_NS // 1_000_000
+    assert only(table_of(ticker(sent_ms=sent_ms - 7))).delay_ms == pytest.approx(7, abs=0.01)
+    assert only(table_of(ticker(sent_ms=sent_ms + 7))).delay_ms == pytest.approx(-7, abs=0.01)
+    assert only(table_of(ticker(sent_ms=0))).delay_ms is None
+
+
+def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
+    table = Table([TRADES])
+    assert only(table).rate is None
+    for number in range(200):
+        now_ns = NOW_NS + number * SECOND_NS // 10
+        table.take(ticker(at_ns=now_ns))
+        rate = only(table, now_ns).rate
+        assert rate is None if number < 10 else rate == pytest.approx(10, rel=0.15)
+    for second in range(1, 13):
+        rate = only(table, NOW_NS + (20 + second) * SECOND_NS).rate
+    assert rate == 0
+
+
+@pytest.mark.parametrize(
+    ("notices", "state"),
+    [
+        ((blind(TRADES),), "blind"),
+        ((blind(TRADES), again(TRADES)), "live"),
+        ((Stale(streams=(TRADES,), time_ms=0, silent_ms=9, expected_ms=1),), "stale"),
+        ((Refused(streams=(TRADES,), time_ms=0, code=2, reason="no"),), "refused"),
+        ((Dropped(streams=(TRADES,), time_ms=0, count=2),), "live"),
+        ((Unreadable(streams=(TRADES,), time_ms=0, payload=b"x", reason="no"),), "live"),
+        ((blind("another@trade"),), "live"),
+    ],
+)
+def test_notices_tell_the_state(notices: tuple[Notice, ...], state: str) -> None:
+    table = table_of(ticker(), *notices)
+    assert only(table).state == state
+    assert table.view(NOW_NS, 10).notices == list(notices)
+
+
+def test_what_is_carried_again_but_was_never_heard_waits() -> None:
+    assert only(table_of(blind(TRADES), again(TRADES))).state == "waiting"
+    assert only(table_of(blind(TRADES), again(TRADES), ticker())).state == "live"
+
+
+def test_gaps_and_what_is_missing_are_counted_in_the_row_of_their_symbol() -> None:
+    other = "ethusdt@trade"
+    table = table_of(
+        ticker(),
+        gap(TRADES, "BTCUSDT", 3),
+        gap(TRADES, "BTCUSDT", None),
+        gap(TRADES, "BTCUSDT", 4, backfilled=3),
+        gap(other, "ETHUSDT", 1),
+        names=(TRADES, other),
+    )
+    found = {line.symbol: (line.gaps, line.missing) for line in table.view(NOW_NS, 10).lines}
+    assert found == {"BTCUSDT": (3, 4), "ETHUSDT": (1, 1)}
+
+
+def test_streams_of_one_symbol_stand_first_then_what_changed_last() -> None:
+    items = [
+        ticker(ALL, "AUSDT", NOW_NS + 1),
+        ticker(ALL, "CUSDT", NOW_NS + 2),
+        ticker(ALL, "BUSDT", NOW_NS + 2),
+        ticker(),
+    ]
+    view = table_of(*items, names=(ALL, TRADES)).view(NOW_NS, 10)
+    assert [line.symbol for line in view.lines] == ["BTCUSDT", "BUSDT", "CUSDT", "AUSDT"]
+    assert (view.hidden, view.hidden_troubled) == (0, 0)
+
+
+def test_a_stream_of_a_pair_has_a_row_for_each_of_its_symbols() -> None:
+    name = "btcusd@markPrice"
+    symbols = ["BTCUSD_PERP", "BTCUSD_260626"]
+    view = table_of(*(ticker(name, it) for it in symbols), names=(name,)).view(NOW_NS, 10)
+    assert sorted(line.symbol for line in view.lines) == sorted(symbols)
+
+
+def test_there_are_no_more_rows_than_room_and_the_rest_is_counted() -> None:
+    items = [ticker(ALL, f"S{number}USDT", NOW_NS + number) for number in range(600)]
+    table = table_of(*items, ticker(), blind(ALL), names=(TRADES, ALL))
+    view = table.view(NOW_NS, 8)
+    assert [line.symbol for line in view.lines] == [
+        "BTCUSDT",
+        *(f"S{number}USDT" for number in range(599, 592, -1)),
+    ]
+    assert (view.hidden, view.hidden_troubled) == (593, 593)
+    assert table.view(NOW_NS, 0).lines == []
+    assert table.view(NOW_NS, 10_000).hidden == 0
+
+
+def test_only_the_latest_notices_are_kept() -> None:
+    table = table_of(*(gap(TRADES, "BTCUSDT", 1) for _ in range(1_000)))
+    assert len(table.view(NOW_NS, 10).notices) == table.noticed == 20
+    assert only(table).gaps == 1_000
+
+
+def test_what_nobody_asked_for_is_passed_over() -> None:
+    assert only(table_of(ticker("other@trade"))).state == "waiting"
+
+
+def test_a_message_without_a_symbol_has_a_row_too() -> None:
+    payload = b'{"e":"new","x":"\x1b[2J"}'
+    name = "btcusdt@brandNew"
+    table = table_of(Unknown(stream=name, received_ns=NOW_NS, payload=payload), names=(name,))
+    line = only(table)
+    assert (line.symbol, line.messages, line.tells) == ("", 1, '{"e":"new","x":"·[2J"}')
+
+
+@given(st.integers(0, 60), st.lists(st.integers(0, 40), max_size=6))
+def test_room_is_shared_out_whole_and_fairly(room: int, sizes: list[int]) -> None:
+    shares = share_out(room, sizes)
+    assert sum(shares) == min(room, sum(sizes))
+    assert all(share <= size for share, size in zip(shares, sizes, strict=True))
+    short = [share for share, size in zip(shares, sizes, strict=True) if share < size]
+    assert all(share <= least + 1 for least in short for share in shares), "one has more"
