@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from tickerplant.errors import DecodeError, RequestError, UpstreamError
+from tickerplant.feed.feed import Feed
 from tickerplant.instrument import Instrument
 from tickerplant.logs import logger
 from tickerplant.messages.notice import (
@@ -26,7 +27,7 @@ from tickerplant.messages.notice import (
     Unreadable,
 )
 from tickerplant.plant import Plant
-from tickerplant.sources.source import Clients, Readers, Status
+from tickerplant.sources.source import Clients, Readers, Sample, Status
 from tickerplant.sources.upstream import Upstream
 from tickerplant.sources.wanted import upstream_name
 
@@ -44,6 +45,45 @@ RELIST_S = 3_600.0
 """The contracts are asked for so often, even if nothing says that they changed."""
 RELIST_DELAY_S = 5.0
 """How long contracts that changed may change further before they are asked for."""
+
+_GAUGES: Mapping[str, tuple[Callable[[Feed], int], str]] = {
+    "upstream_connections": (
+        lambda feed: sum(link.is_open for link in feed.links.values()),
+        "Connections to the upstream that are open.",
+    ),
+    "upstream_streams": (
+        lambda feed: len(feed.strands),
+        "Streams that the upstream is asked for.",
+    ),
+    "upstream_unheard_streams": (
+        lambda feed: sum(strand.lead is None for strand in feed.strands.values()),
+        "Of those, the ones that no connection carries.",
+    ),
+    "upstream_stale_streams": (
+        lambda feed: sum(strand.is_stale for strand in feed.strands.values()),
+        "Of those, the ones that are silent for longer than they should be.",
+    ),
+}
+_COUNTERS = {
+    "messages": ("upstream_messages", "Messages that came from the upstream."),
+    "opened": ("upstream_connections_opened", "Connections to the upstream that were opened."),
+    "refused": ("upstream_connections_refused", "Attempts to connect to the upstream that failed."),
+    "lost": (
+        "upstream_connections_lost",
+        "Connections to the upstream that ended although they were wanted.",
+    ),
+    "renewed": (
+        "upstream_connections_renewed",
+        "Connections to the upstream that were replaced in time.",
+    ),
+    "duplicates": (
+        "upstream_duplicates",
+        "Messages that came a second time, over another connection.",
+    ),
+    "gaps": ("upstream_gaps", "Times that messages of the upstream were missing."),
+    "missing": ("upstream_missing", "Messages of the upstream that ids prove missing."),
+    "unreadable": ("upstream_unreadable", "Messages of the upstream that could not be understood."),
+}
 
 _TOLD = {
     Disconnected: "disconnected",
@@ -128,6 +168,7 @@ class RelaySource:
         del readers  # an upstream waits for nobody
         self._status = status
         status.left_out = self.left_out
+        status.measure(self.samples)
         status.ready(False, "connecting to the upstream")
         try:
             for upstream in self._upstreams:
@@ -144,6 +185,18 @@ class RelaySource:
         for upstream in self._upstreams:
             total += upstream.left_out
         return total
+
+    def samples(self) -> Iterator[Sample]:
+        """Return how the upstreams are, for the metrics."""
+        for upstream in self._upstreams:
+            feed, labels = upstream.runner.feed, {"venue": upstream.venue.name}
+            counters = feed.counters
+            gauges = {name: read(feed) for name, (read, _) in _GAUGES.items()}
+            for name, value in gauges.items():
+                yield Sample(name=name, value=value, doc=_GAUGES[name][1], labels=labels)
+            for field, (name, doc) in _COUNTERS.items():
+                value = getattr(counters, field)
+                yield Sample(name=name, value=value, doc=doc, type="counter", labels=labels)
 
     # Time
 

@@ -45,6 +45,8 @@ from tickerplant.sources.wanted import BASE_SPEED, Wanted, base_depth
 CONTRACTS = "!contractInfo"
 """Always asked for: it says when the list of contracts has changed."""
 SNAPSHOT_LIMIT = 1000
+PATIENCE_S = 8.0
+"""How long a question goes unanswered, at most: clients wait 10 s and less."""
 PROFILE_PATH = "/plant/v1/profile"
 """Where a plant says which profile it has."""
 
@@ -68,7 +70,7 @@ class Upstream:
     def __init__(self, hosts: Hosts, settings: FeedSettings, *, linger_ms: int) -> None:
         self.hosts = hosts
         self.venue = hosts.venue
-        self.rest = RestClient(hosts, WeightBudget())
+        self.rest = RestClient(hosts, WeightBudget(), patience_s=PATIENCE_S)
         self.runner = FeedRunner(hosts, settings, read_payloads, Backfill(self.rest), Random())
         self.left_out: Counter[str] = Counter()
         """Messages that were passed on and not taken in, by what was wrong with them."""
