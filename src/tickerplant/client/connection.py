@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from picows import (
 )
 
 from tickerplant.feed.feed import Feed
+
+_log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT_S = 5.0
 MAX_FRAME_BYTES = 1 << 26
@@ -129,12 +132,15 @@ class Connection(WSListener):
         """Pass a message on."""
         if self._is_dropped:
             return
-        if frame.msg_type is WSMsgType.TEXT and frame.fin:
-            self._received(self._number, frame.get_payload_as_bytes(), time.time_ns())
-            if self._feed.actions:
-                self._told()
-            return
-        self._take_other(transport, frame)
+        try:
+            if frame.msg_type is WSMsgType.TEXT and frame.fin:
+                self._received(self._number, frame.get_payload_as_bytes(), time.time_ns())
+                if self._feed.actions:
+                    self._told()
+            else:
+                self._take_other(transport, frame)
+        except Exception:  # a fault of ours in one message must not cost the connection
+            _log.exception("a message could not be dealt with")
 
     def _take_other(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take a frame that is no whole text message."""

@@ -70,6 +70,7 @@ class SequencedCandle(Struct, kw_only=True, gc=False):
     """A candle: which it is, and whether it is over."""
 
     open_time: int = field(name="t")
+    close_time: int = field(name="T")
     symbol: str = field(name="s", default="")
     is_closed: bool = field(name="x")
 
