@@ -231,7 +231,8 @@ class Books(Mapping[str, LocalBook]):
         while True:
             now_ms = _now_ms()
             for book in tuple(self._books.values()):
-                if book.wants_snapshot and now_ms >= book.next_ask_ms:
+                is_due = book.wants_snapshot and now_ms >= book.next_ask_ms
+                if is_due and self._runner.is_carried(book.streams[0]):
                     book.asked(now_ms)
                     task = asyncio.create_task(self._refresh(book))
                     self._asking.add(task)

@@ -111,7 +111,7 @@ class Connection(WSListener):
 
     def read(self, is_reading: bool) -> None:
         """Take what the network brings, or leave it there: then the server waits, too."""
-        if is_reading == self._is_reading or self._transport is None:
+        if is_reading == self._is_reading or self._transport is None or self._is_dropped:
             return
         self._is_reading = is_reading
         transport = self._transport.underlying_transport
@@ -139,7 +139,7 @@ class Connection(WSListener):
                     self._told()
             else:
                 self._take_other(transport, frame)
-        except Exception:  # a fault of ours in one message must not cost the connection
+        except Exception:  # noqa: BLE001  # a fault of ours in one message must not cost the connection
             _log.exception("a message could not be dealt with")
 
     def _take_other(self, transport: WSTransport, frame: WSFrame) -> None:

@@ -86,6 +86,11 @@ class FeedRunner:
         self.make_room(sink)
         self.perform()
 
+    def is_carried(self, name: str) -> bool:
+        """Whether a connection carries the stream `name` now."""
+        strand = self.feed.strands.get(name)
+        return strand is not None and strand.lead is not None
+
     def forget(self, names: tuple[str, ...], sink: Sink) -> None:
         """Detach as soon as the event loop turns; may be called from anywhere."""
         if self._loop is not None and not self._loop.is_closed():
@@ -116,6 +121,8 @@ class FeedRunner:
 
     def perform(self) -> None:
         """Carry out what the feed asks for."""
+        if self._unread:
+            self._read_or_not()  # connections may have come, or carry other streams
         while actions := self.feed.actions:
             self.feed.actions = []
             for action in actions:
@@ -133,7 +140,8 @@ class FeedRunner:
             case Ping(link=link):
                 self._connections[link].ping()
             case Drop(link=link):
-                self._end(self._connections.pop(link))
+                if link in self._connections:  # not if it waits for its first attempt
+                    self._end(self._connections.pop(link))
             case Fetch():
                 task = asyncio.create_task(self._fetch(action))
                 self._fetches.add(task)
@@ -148,7 +156,7 @@ class FeedRunner:
     async def _fetch(self, fetch: Fetch) -> None:
         messages, reason = await self._backfill.ask(fetch)
         if messages:
-            self.feed.filled(fetch.stream, messages)
+            self.feed.filled(fetch.stream, messages, fetch.after_id)
         else:
-            self.feed.unfilled(fetch.stream, reason)
+            self.feed.unfilled(fetch.stream, reason, fetch.after_id)
         self.perform()
