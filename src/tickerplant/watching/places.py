@@ -11,9 +11,6 @@ from tickerplant.explain.subject import venue_of_name
 from tickerplant.streams import resolve
 from tickerplant.venue import USDM, VENUES, Venue
 
-TOLD = "told"
-"""The venue is told by what is known else."""
-
 
 def venue_named(name: str) -> Venue | None:
     """Return the venue of a setting; None if it is to be told by something else."""

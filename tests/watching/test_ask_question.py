@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import pytest
+
+from tickerplant.config.settings import AskSettings
+from tickerplant.errors import ConfigError
+from tickerplant.venue import COINM, USDM, Venue
+from tickerplant.watching.ask import Question, read_question
+from tickerplant.watching.places import hints_of, venue_of_streams, venue_of_url
+
+
+def question(name: str, *given: str, **settings: object) -> Question:
+    return read_question(AskSettings(**settings), name, given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "is_rest"),
+    [
+        ("ticker.price", {}, False),
+        ("depth", {}, False),
+        ("depth", {"rest": True}, True),
+        ("depth", {"venue": "coinm"}, True),
+        ("klines", {}, True),
+        ("v2/ticker/price", {}, True),
+        ("/fapi/v1/klines", {}, True),
+        ("/not/known", {}, True),
+        ("not.known", {}, False),
+        ("", {}, False),
+    ],
+)
+def test_a_question_goes_where_it_is_known(
+    name: str, settings: dict[str, object], is_rest: bool
+) -> None:
+    assert question(name, **settings).is_rest is is_rest
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "settings", "venue"),
+    [
+        ("depth", ("symbol=BTCUSDT",), {}, USDM),
+        ("depth", ("symbol=btcusd_perp",), {}, COINM),
+        ("basis", ("pair=BTCUSD",), {}, COINM),
+        ("/dapi/v1/depth", (), {}, COINM),
+        ("fapi/v1/depth", ("symbol=BTCUSD_PERP",), {}, USDM),
+        ("depth", (), {"url": "ws://localhost:9002"}, COINM),
+        ("depth", ("symbol=BTCUSD_PERP",), {"url": "https://fapi.binance.com"}, USDM),
+        ("/dapi/v1/depth", (), {"venue": "usdm", "url": "ws://localhost:9002"}, USDM),
+    ],
+)
+def test_the_venue_is_told_by_the_strongest_sign(
+    name: str, given: tuple[str, ...], settings: dict[str, object], venue: Venue
+) -> None:
+    assert question(name, *given, **settings).venue is venue
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "params"),
+    [
+        ("depth", ("symbol=1", "limit=5"), {"symbol": "1", "limit": 5}),
+        ("depth", ("limit=five",), {"limit": "five"}),
+        ("depth", ("limit=true", "x=5"), {"limit": True, "x": "5"}),
+        ("depth", ("limit=" + "9" * 30,), {"limit": "9" * 30}),
+        ("depth", ("limit=-1", "symbol="), {"limit": -1, "symbol": ""}),
+        ("depth?symbol=A&limit=5", (), {"symbol": "A", "limit": 5}),
+        ("/fapi/v1/depth?symbol=A%20B", ("limit=5",), {"symbol": "A B", "limit": "5"}),
+        ("klines", ("limit=5", "interval=1m"), {"limit": "5", "interval": "1m"}),
+        ("not.known", ("limit=5", "a=b=c"), {"limit": "5", "a": "b=c"}),
+    ],
+)
+def test_integers_are_numbers_in_the_websocket_api_and_text_in_rest(
+    name: str, given: tuple[str, ...], params: dict[str, object]
+) -> None:
+    assert question(name, *given).params == params
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("depth", ("symbol",), "'symbol' is not usable, expected a parameter such as symbol="),
+        ("depth", ("=x",), "expected a parameter such as symbol=BTCUSDT"),
+        ("depth", ("a=1", "a=2"), "'a=2' is not usable, expected a once"),
+        ("depth", ("method=x",), "'method=x' is not usable"),
+        ("depth", ("self=x",), "'self=x' is not usable"),
+        ("depth", ("symbol=\udcff",), "expected Unicode"),
+        ("\udcff", (), "expected Unicode"),
+        ("https://fapi.binance.com/fapi/v1/depth", (), "--url says where"),
+    ],
+)
+def test_what_is_no_question_is_refused_with_words(
+    name: str, given: tuple[str, ...], expected: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        question(name, *given)
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "venue"),
+    [
+        (None, None),
+        ("ws://127.0.0.1:9001", USDM),
+        ("ws://127.0.0.1:9002", COINM),
+        ("ws://127.0.0.1:9911", None),
+        ("wss://dstream.binance.com", COINM),
+        ("wss://FSTREAM.binance.com:443", USDM),
+    ],
+)
+def test_a_url_tells_the_venue_by_its_port_or_host(url: str | None, venue: Venue | None) -> None:
+    assert venue_of_url(url) is venue
+
+
+@pytest.mark.parametrize(
+    ("names", "venue"),
+    [
+        (["btcusdt@trade"], USDM),
+        (["btcusd_perp@trade", "btcusd@indexPriceKline_1m"], COINM),
+        (["btcusd_perp@trade", "btcusdt@trade"], USDM),
+        (["!miniTicker@arr"], USDM),
+    ],
+)
+def test_streams_tell_the_venue_if_they_agree(names: list[str], venue: Venue) -> None:
+    assert venue_of_streams(names) is venue
+
+
+def test_unknown_streams_have_a_hint() -> None:
+    hints = hints_of(USDM, ["btcusdt@trade", "BTCUSDT@trade", "x"])
+    assert hints == {
+        "BTCUSDT@trade": "unknown stream: names are case-sensitive, with symbols in lower case: "
+        "btcusdt@trade",
+        "x": "unknown stream: no stream has this name",
+    }

@@ -1,0 +1,281 @@
+"""The two commands as a user runs them, against a server of this test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import msgspec
+import pytest
+from loopback import Loopback, loopback, looped, until
+
+from tickerplant.venue import COINM, USDM
+
+NAME = "btcusdt@trade"
+LINE = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z btcusdt@trade (\{"e":"trade",.*\})')
+CLOSED = "ws://127.0.0.1:9"
+
+
+@asynccontextmanager
+async def running(*arguments: str, stdout: int = PIPE, **more: str) -> AsyncIterator[Process]:
+    """Start the program; it is killed at the end."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("TICKERPLANT_")
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tickerplant", *arguments),
+        stdout=stdout,
+        stderr=PIPE,
+        env=environment | more,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def run(*arguments: str, **more: str) -> tuple[int, str, str]:
+    async with running(*arguments, stdout=PIPE, **more) as process:
+        out, err = await process.communicate()
+        assert b"Traceback" not in err, err.decode()
+        return process.returncode or 0, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def trading(server: Loopback) -> AsyncIterator[None]:
+    """Let trades happen all the time."""
+
+    async def trade() -> None:
+        while True:
+            server.trade()
+            await asyncio.sleep(0.005)
+
+    task = asyncio.create_task(trade())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@asynccontextmanager
+async def watching(server: Loopback) -> AsyncIterator[Process]:
+    """Start to watch; the first message was printed."""
+    async with running("watch", NAME, "--url", url(server)) as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline()
+        yield process
+
+
+def url(server: Loopback, venue: str = USDM.name) -> str:
+    return f"ws://{server.server.urls[venue]}"
+
+
+@looped
+async def test_messages_are_lines_until_the_time_is_up() -> None:
+    async with loopback() as server, trading(server):
+        arguments = ("watch", NAME, NAME, "BTCUSDT@trade", "--seconds", "0.6")
+        status, out, err = await run(*arguments, "--url", url(server))
+    assert status == 0, err
+    lines = out.splitlines()
+    found = [LINE.fullmatch(line) for line in lines]
+    ids = [msgspec.json.decode(match[1])["t"] for match in found if match]
+    assert ids == list(range(ids[0], ids[0] + len(lines))), "each once, none left out"
+    first, last = err.splitlines()
+    assert first.startswith("! BTCUSDT@trade is an unknown stream: names are case-sensitive")
+    assert last.startswith(f"! {len(lines)} messages of 2 streams in 0.")
+    assert last.endswith(": 0 gaps, 0 missing, 0 duplicates, 0 connections lost.")
+
+
+@looped
+async def test_messages_are_objects_for_programs() -> None:
+    async with loopback() as server, trading(server):
+        more = {"TICKERPLANT_USDM_URL": url(server), "TICKERPLANT_SECONDS": "0.5"}
+        status, out, err = await run("watch", NAME, "--json", **more)
+    assert status == 0, err
+    told = [msgspec.json.decode(line) for line in out.splitlines()]
+    assert {each["stream"] for each in told} == {NAME}
+    assert all(each["data"]["s"] == "BTCUSDT" for each in told)
+    assert msgspec.json.decode(err)["totals"]["messages"] == len(told)
+
+
+@looped
+async def test_an_interruption_ends_with_the_totals_and_status_0() -> None:
+    async with loopback() as server, trading(server), watching(server) as process:
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 0
+    assert re.fullmatch(rb"! [\d,]+ messages? of 1 stream in .*\n", err), err
+
+
+@looped
+async def test_who_has_read_enough_ends_it_quietly() -> None:
+    async with loopback() as server, trading(server), watching(server) as process:
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        assert process.stderr is not None
+        assert await process.stderr.read() == b""
+        assert await process.wait() == 0
+
+
+@looped
+async def test_an_interruption_ends_it_even_if_nobody_reads() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x")
+    os.set_blocking(writing, True)
+    async with loopback() as server, trading(server):
+        watch = ("watch", NAME, "--url", url(server))
+        async with running(*watch, stdout=writing) as process:
+            await until(lambda: server.server.totals.messages)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+    os.close(reading)
+    os.close(writing)
+
+
+@looped
+async def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1() -> None:
+    status, out, err = await run("watch", NAME, "--url", CLOSED, "--seconds", "0.5")
+    assert (status, out) == (1, "")
+    notice, totals = err.splitlines()
+    assert re.fullmatch(r"! \S+Z btcusdt@trade: nothing is heard, refused: .*", notice)
+    assert totals.startswith("! 0 messages of 1 stream in 0.")
+    assert "attempt" in totals
+
+
+@looped
+async def test_a_server_that_goes_away_is_told() -> None:
+    async with AsyncExitStack() as over:
+        async with loopback() as server, trading(server):
+            process = await over.enter_async_context(watching(server))
+        assert process.stderr is not None
+        notice = await process.stderr.readline()
+        assert re.match(rb"! \S+Z btcusdt@trade: nothing is heard, closed 1001 ", notice)
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+    assert process.returncode == 0
+    assert b"1 connection lost" in err
+
+
+async def on_a_terminal(server: Loopback, *arguments: str) -> tuple[int, str]:
+    """Run the program on a terminal; return its status and all that it drew."""
+    leader, follower = pty.openpty()
+    drawn = bytearray()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with suppress(OSError):
+            drawn.extend(os.read(leader, 65_536))
+
+    loop.add_reader(leader, read)
+    try:
+        more = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"}
+        async with trading(server), running(*arguments, stdout=follower, **more) as process:
+            _, err = await process.communicate()
+        assert b"Traceback" not in err
+        await asyncio.sleep(0.1)
+    finally:
+        loop.remove_reader(leader)
+        os.close(leader)
+        os.close(follower)
+    return process.returncode or 0, drawn.decode()
+
+
+@looped
+async def test_on_a_terminal_there_is_a_table_and_the_totals_stay() -> None:
+    async with loopback() as server:
+        arguments = ("watch", NAME, "ethusdt@trade", "--seconds", "1", "--url", url(server))
+        status, drawn = await on_a_terminal(server, *arguments)
+    assert status == 0
+    assert "\x1b[?1049h" in drawn
+    last = drawn.rpartition("\x1b[?1049l")[2]
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", last)
+    assert re.search(
+        r"^btcusdt@trade +BTCUSDT +65280\.10  0\.001  buy .* live", plain, re.MULTILINE
+    )
+    assert re.search(r"^ethusdt@trade .* waiting", plain, re.MULTILINE)
+    assert re.search(r"^\d+ messages of 2 streams in 1\.\d s: ", plain, re.MULTILINE), plain
+
+
+@looped
+async def test_a_question_is_answered_by_the_websocket_api() -> None:
+    async with loopback() as server:
+        server.trade()
+        ask = ("ask", "ticker.price", "symbol=BTCUSDT", "--url", url(server))
+        status, out, err = await run(*ask)
+    assert (status, err) == (0, "")
+    assert out.count("\n") == 1
+    assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
+
+
+@looped
+async def test_a_question_is_answered_over_rest() -> None:
+    async with loopback() as server:
+        server.trade()
+        for options in (("--rest", "ticker/price"), ("/fapi/v1/ticker/price",)):
+            ask = ("ask", *options, "symbol=BTCUSDT", "--url", url(server))
+            status, out, err = await run(*ask)
+            assert (status, err) == (0, "")
+            assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
+        where = ("--url", url(server, COINM.name))
+        status, out, _ = await run("ask", "exchangeInfo", "--venue", "coinm", *where)
+    assert status == 0
+    assert msgspec.json.decode(out)["symbols"][0]["symbol"] == "BTCUSD_PERP"
+
+
+@looped
+async def test_on_a_terminal_an_answer_has_lines() -> None:
+    async with loopback() as server:
+        ask = ("ask", "ticker.price", "symbol=BTCUSDT", "--url", url(server))
+        status, drawn = await on_a_terminal(server, *ask)
+    assert status == 0
+    assert '{\r\n  "symbol": "BTCUSDT",\r\n' in drawn
+
+
+@looped
+async def test_the_error_of_the_exchange_is_told_and_the_status_is_1() -> None:
+    async with loopback() as server:
+        for method in ("ticker.price", "/fapi/v1/ticker/price"):
+            ask = ("ask", method, "symbol=NONE", "--url", url(server))
+            assert await run(*ask) == (1, "", "tickerplant: -1121 Invalid symbol.\n")
+
+
+@looped
+async def test_who_cannot_be_reached_is_told_and_the_status_is_1() -> None:
+    status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)
+    assert (status, out) == (1, "")
+    assert re.fullmatch(rf"tickerplant: {CLOSED}/ws-fapi/v1: .*Connect call failed.*\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("ask",), "Missing argument 'METHOD'"),
+        (("ask", "depth", "BTCUSDT"), "'BTCUSDT' is not usable, expected a parameter such as"),
+        (("ask", "depth", "--url", "9001"), "--url: '9001' is not usable, expected ws://, wss://"),
+        (("ask", "depth", "--venue", "spot"), "--venue: 'spot' is not usable, expected one of"),
+        (("watch",), "Missing argument 'STREAM...'"),
+        (("watch", NAME, "--copies", "0"), "--copies: '0' is not usable, expected a whole number"),
+        (("watch", NAME, "--seconds", "0"), "--seconds: '0' is not usable, expected a number > 0"),
+        (("watch", ""), "stream: '' is not usable, expected the name of a stream"),
+        (("watch", "\udcff@trade"), "expected Unicode"),
+    ],
+)
+def test_what_the_user_gets_wrong_ends_with_a_line_and_status_2(
+    arguments: tuple[str, ...], expected: str
+) -> None:
+    status, out, err = asyncio.run(run(*arguments))
+    assert (status, out) == (2, ""), err
+    assert expected in err
+    assert re.fullmatch(r"tickerplant: [^\n]+\n", err)
