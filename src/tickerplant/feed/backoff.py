@@ -28,7 +28,10 @@ class Backoff:
         self.failures += 1
         return least_ms + round(bound_ms * self._chance.uniform(0.5, 1.0))
 
-    def restart(self) -> int:
-        """Forget the failures; return how long to wait before the attempt that follows."""
+    def restart(self) -> None:
+        """Forget the failures: the connection was good."""
         self.failures = 0
+
+    def short_ms(self) -> int:
+        """Return how long to wait after a connection that was good and ended without a reason."""
         return round(FIRST_MS * self._chance.random())

@@ -57,6 +57,12 @@ class Link:
         """The connection whose place it is taking."""
         self.is_held_up = False
         """Whether it is not read, because a consumer has no room."""
+        self.is_split = False
+        """Whether the URL of the last attempt had a route in it."""
+        self.is_retiring = False
+        """Whether it was asked to tell nothing any more: another took its place."""
+        self.is_apart = False
+        """Whether it takes no more names: one of its names was refused."""
         self.told_garbage_ms = 0
         """When consumers were last told of something unreadable."""
 

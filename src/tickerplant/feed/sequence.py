@@ -19,18 +19,28 @@ class Sequence(Struct, frozen=True):
     rule: str
     """`numbered`: ids rise by one.  `chained`: each message names the id of the one before it.
     `rising`: ids rise, by how much says nothing."""
-    id_of: Callable[[Any], int]
-    previous_of: Callable[[Any], int] | None = None
+    id_field: str
+    previous_field: str = ""
+
+    @property
+    def id_of(self) -> Callable[[Any], int]:
+        """Returns the id of a message."""
+        return attrgetter(self.id_field)
+
+    @property
+    def previous_of(self) -> Callable[[Any], int]:
+        """Returns the id by which a message is known to follow: its own, or that of the one before."""
+        return attrgetter(self.previous_field or self.id_field)
 
 
-_UPDATES = Sequence(CHAINED, attrgetter("final_update_id"), attrgetter("previous_update_id"))
+_UPDATES = Sequence(CHAINED, "final_update_id", "previous_update_id")
 
 SEQUENCES = {
-    "trade": Sequence(NUMBERED, attrgetter("trade_id")),
-    "aggTrade": Sequence(NUMBERED, attrgetter("aggregate_id")),
+    "trade": Sequence(NUMBERED, "trade_id"),
+    "aggTrade": Sequence(NUMBERED, "aggregate_id"),
     "depth": _UPDATES,
     "rpiDepth": _UPDATES,
-    "bookTicker": Sequence(RISING, attrgetter("update_id")),
+    "bookTicker": Sequence(RISING, "update_id"),
 }
 """By kind of stream, for streams of one symbol."""
 
@@ -49,6 +59,9 @@ def kind_of(stream: str) -> str:
     return "depth" if kind in _LEVELS else kind
 
 
-def sequence_of(stream: str) -> Sequence | None:
-    """Return the rule of a stream, None if its messages have no ids."""
-    return SEQUENCES.get(kind_of(stream))
+def sequence_of(stream: str, message: type[Struct]) -> Sequence | None:
+    """Return the rule of a stream of such messages, None if they have no ids."""
+    found = SEQUENCES.get(kind_of(stream))
+    if found is None or found.id_field not in message.__struct_fields__:
+        return None
+    return found

@@ -1,0 +1,394 @@
+"""The connections of a feed: which stream is heard on which, and the life of each.
+
+waiting ──▶ opening ──▶ open ──▶ (renewed: another link opens, both are heard for a while, then
+   ▲           │          │       this one is asked to tell nothing any more, and dropped)
+   └───────────┴──────────┘
+     refused, lost: after a pause
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from random import Random
+from typing import Protocol
+
+from tickerplant.decode.decoder import envelope_of
+from tickerplant.feed import endings
+from tickerplant.feed.actions import Action, Drop, Open, Ping, Send
+from tickerplant.feed.backoff import Backoff
+from tickerplant.feed.endings import Ending
+from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.link import Link, State
+from tickerplant.feed.session import ClientSession
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.strand import Strand
+from tickerplant.feed.telling import tell, tell_blind, tell_recovered
+from tickerplant.messages.notice import Disconnected, Refused
+from tickerplant.protocol.token_bucket import TokenBucket
+from tickerplant.streams import resolve
+
+TOO_MANY_SUBSCRIPTIONS = 4
+"""Error code of a connection that holds all it can (control messages page)."""
+NO_SUCH_PATH = 404
+
+
+class Feed(Protocol):
+    """What a fleet sees of the feed."""
+
+    settings: FeedSettings
+    now_ms: int
+    wall_ms: int
+    actions: list[Action]
+    strands: dict[str, Strand]
+
+
+class Fleet:
+    """Connections that look after themselves.
+
+    Args:
+        feed: Whose they are.
+        hosts: Where the venue is served.
+        chance: Decides pauses and times of renewal.
+    """
+
+    def __init__(self, feed: Feed, hosts: Hosts, chance: Random) -> None:
+        self.links: dict[int, Link] = {}
+        self.opened_links = 0
+        self.refused_links = 0
+        self.lost_links = 0
+        self.renewed_links = 0
+        self._feed = feed
+        self._settings = feed.settings
+        self._hosts = hosts
+        self._chance = chance
+        self._splits_routes = hosts.venue.routed
+        self._max_streams = feed.settings.max_streams
+        self._attempts = TokenBucket(feed.settings.opens_per_s, feed.settings.open_burst, 0)
+        self._admitted_ms = 0
+        """No attempt is made before: the server refuses the whole address until then."""
+        self._next_number = 1
+
+    # Places
+
+    def place(self, strand: Strand) -> None:
+        """Let as many connections as are wanted carry `strand`."""
+        found = resolve(self._hosts.venue, strand.name)
+        route = "market" if found is None else found[0].route
+        for copy in range(self._settings.copies):
+            self._give(strand, self._link_with_room(route, copy))
+
+    def remove(self, strand: Strand) -> None:
+        """Let no connection carry `strand` any more."""
+        for link in tuple(self.links.values()):
+            if strand.name in link.names:
+                self._take_away(strand, link)
+                if link.session is not None:
+                    link.session.unwant((strand.name,))
+                if not link.names:
+                    self._forget(link)
+
+    def _give(self, strand: Strand, link: Link) -> None:
+        link.names[strand.name] = None
+        link.lanes[envelope_of(strand.name)] = strand
+        if link.session is not None:
+            link.session.want((strand.name,))
+            link.settled_ms = 0
+            strand.join(link)
+
+    def _take_away(self, strand: Strand, link: Link) -> None:
+        del link.names[strand.name]
+        del link.lanes[envelope_of(strand.name)]
+        strand.leave(link)
+
+    def _link_with_room(self, route: str, copy: int) -> Link:
+        for link in self.links.values():
+            is_of_group = (link.route, link.copy) == (route, copy) and not link.is_apart
+            if is_of_group and len(link.names) < self._max_streams and link.successor is None:
+                return link
+        return self._new_link(route, copy)
+
+    def _new_link(self, route: str, copy: int) -> Link:
+        settings = self._settings
+        backoff = Backoff(settings.retry_base_ms, settings.retry_max_ms, self._chance)
+        link = Link(self._next_number, route, copy, backoff, self._feed.now_ms)
+        self._next_number += 1
+        self.links[link.number] = link
+        return link
+
+    def _strands_of(self, names: Iterable[str]) -> list[Strand]:
+        strands = self._feed.strands
+        return [strands[name] for name in names if name in strands]
+
+    # What happens to connections
+
+    def opened(self, link: Link) -> None:
+        """Take note that a connection is open."""
+        now_ms = self._feed.now_ms
+        self.opened_links += 1
+        link.state = State.OPEN
+        link.opened_ms = link.heard_ms = now_ms
+        link.pinged_ms = link.settled_ms = 0
+        share = self._chance.uniform(0.5, 1 - self._settings.renew_share)
+        link.renew_ms = now_ms + round(self._settings.life_ms * share)
+        link.session = ClientSession(self._settings, now_ms)
+        link.session.want(link.names)
+        for strand in self._strands_of(link.names):
+            strand.join(link)
+
+    def refused(self, link: Link, reason: str, status: int | None, retry_after_ms: int) -> None:
+        """Take note that an attempt failed."""
+        self.refused_links += 1
+        ending = endings.of_handshake(status)
+        if status == NO_SUCH_PATH and link.is_split:
+            self._splits_routes = False  # a server from before the split: try its paths
+            ending = endings.REFUSED
+        if ending is endings.LIMITED:
+            wait_ms = max(ending.least_ms, retry_after_ms)
+            self._admitted_ms = max(self._admitted_ms, self._feed.now_ms + wait_ms)
+        self._end(link, f"refused: {reason}", ending, None, retry_after_ms)
+
+    def lost(self, link: Link, reason: str, close_code: int | None) -> None:
+        """Take note that an open connection ended."""
+        self.lost_links += 1
+        self._end(link, reason, endings.of_close(close_code), close_code)
+
+    def heard(self, link: Link) -> None:
+        """Take note that something came that is no message."""
+        link.heard_ms = self._feed.now_ms
+        link.pinged_ms = 0
+
+    def held_up(self, numbers: Container[int]) -> None:
+        """Take note which connections are not read for want of room: their silence says nothing."""
+        for number, link in self.links.items():
+            is_held_up = number in numbers
+            if link.is_held_up and not is_held_up:
+                self.heard(link)
+                self._pardon(link)
+            link.is_held_up = is_held_up
+
+    def pardon(self) -> None:
+        """Forget what was not heard: nothing was read for a while.  Ask whether anybody is there."""
+        for link in self.links.values():
+            if link.is_open:
+                link.pinged_ms = 0
+                link.heard_ms = self._feed.now_ms - self._settings.idle_ms
+                self._pardon(link)
+
+    def _pardon(self, link: Link) -> None:
+        """Let all patience on `link` begin now."""
+        for strand in self._strands_of(link.names):
+            strand.heard_ms = self._feed.now_ms
+            strand.rhythm.rest()
+        if link.session is not None:
+            link.session.begin_to_wait(self._feed.now_ms)
+
+    def _end(
+        self,
+        link: Link,
+        reason: str,
+        ending: Ending,
+        close_code: int | None = None,
+        retry_after_ms: int = 0,
+    ) -> None:
+        """Let `link` wait for its next attempt, or go if another is taking its place."""
+        names = tuple(link.names)
+        pause_ms = self._pause_ms(link, ending, retry_after_ms)
+        link.session = None
+        link.state = State.WAITING
+        link.is_held_up = False
+        link.retry_ms = self._feed.now_ms + pause_ms
+        if link.successor is not None:
+            self._forget(link)
+        elif len(names) > self._max_streams:
+            self._move(link, names[self._max_streams :])
+        for strand in self._strands_of(names):
+            strand.leave(link)
+        notice = Disconnected(
+            streams=(),
+            time_ms=self._feed.wall_ms,
+            reason=reason,
+            close_code=close_code,
+            retry_ms=pause_ms,
+        )
+        tell_blind(self._strands_of(names), notice, self._feed.now_ms)
+
+    def _pause_ms(self, link: Link, ending: Ending, retry_after_ms: int) -> int:
+        """Return how long to wait before the next attempt."""
+        age_ms = self._feed.now_ms - link.opened_ms
+        if link.is_open and age_ms >= self._settings.steady_ms:
+            link.backoff.restart()
+            if not ending.least_ms:
+                return link.backoff.short_ms()
+        return link.backoff.pause_ms(max(ending.least_ms, retry_after_ms))
+
+    def _move(self, link: Link, names: Iterable[str]) -> None:
+        """Let other connections carry `names`, which the server does not take on `link`."""
+        for strand in self._strands_of(names):
+            self._take_away(strand, link)
+            self._give(strand, self._link_with_room(link.route, link.copy))
+
+    def _cut(self, link: Link, reason: str) -> None:
+        """Give an open connection up."""
+        self._feed.actions.append(Drop(link.number))
+        self.lost_links += 1
+        self._end(link, reason, endings.SILENT)
+
+    def _forget(self, link: Link) -> None:
+        """End a connection that is not needed any more."""
+        if self.links.pop(link.number, None) is None:
+            return
+        self._feed.actions.append(Drop(link.number))
+        if link.successor is not None:
+            link.successor.predecessor = None
+        if link.predecessor is not None:
+            link.predecessor.successor = None
+        link.successor = link.predecessor = link.session = None
+
+    # Answers
+
+    def answered(self, link: Link, request_id: object, code: int | None, reason: str) -> None:
+        """Take the answer to a control message; `code` is that of an error."""
+        if link.session is None:
+            return
+        sent = link.session.answered(request_id, refused=code is not None)
+        if sent is None:
+            return
+        names = [name for name in sent.names if name in link.names]
+        if sent.method == "UNSUBSCRIBE":
+            if link.is_retiring:
+                for strand in self._strands_of(names):
+                    strand.leave(link)
+        elif code is None:
+            self.begin(link, self._strands_of(names))
+        elif code == TOO_MANY_SUBSCRIPTIONS:
+            room = len(link.session.carried) or len(names) // 2
+            self._max_streams = max(1, min(self._max_streams, room))
+            self._move(link, names if link.session.carried else names[self._max_streams :])
+        else:
+            self._part(link, names, code, reason)
+
+    def _part(self, link: Link, names: list[str], code: int, reason: str) -> None:
+        """Find out which of `names` the server does not take: ask for them by halves, apart."""
+        strands = self._strands_of(names)
+        half = len(strands) // 2
+        for part in (strands[:half], strands[half:]):
+            if not part or len(link.names) == len(part):
+                link.is_apart = link.is_apart or bool(part)
+                continue
+            other = self._new_link(link.route, link.copy)
+            other.is_apart = True
+            other.retry_ms = self._feed.now_ms + endings.POLICY.least_ms
+            for strand in part:
+                self._take_away(strand, link)
+                self._give(strand, other)
+        if len(strands) == 1 and not strands[0].is_refusal_told:
+            strands[0].is_refusal_told = True
+            notice = Refused(streams=(), time_ms=self._feed.wall_ms, code=code, reason=reason)
+            tell(strands, notice)
+
+    def begin(self, link: Link, strands: Iterable[Strand]) -> None:
+        """Let `link` count for `strands`; tell who was blind that they see again."""
+        seeing = []
+        for strand in strands:
+            strand.is_refusal_told = False
+            if strand.carry(link):
+                seeing.append(strand)
+        tell_recovered(seeing, self._feed.now_ms, self._feed.wall_ms)
+
+    # Time
+
+    def look_after(self) -> None:
+        """Do what is due on open connections."""
+        for link in tuple(self.links.values()):
+            if link.is_open and not link.is_held_up:
+                self._look_after(link)
+
+    def carry_out(self) -> None:
+        """Open what waits long enough, ask for what is wanted."""
+        now_ms = self._feed.now_ms
+        for link in self.links.values():
+            if link.session is not None:
+                for text in link.session.due(now_ms):
+                    self._feed.actions.append(Send(link.number, text))
+            elif (
+                link.state is State.WAITING
+                and now_ms >= max(link.retry_ms, self._admitted_ms)
+                and self._attempts.take(now_ms)
+            ):
+                link.state = State.OPENING
+                link.is_split = self._splits_routes
+                route = f"/{link.route}" if link.is_split else ""
+                self._feed.actions.append(Open(link.number, f"{self._hosts.streams}{route}/stream"))
+
+    def _look_after(self, link: Link) -> None:
+        session, settings, now_ms = link.session, self._settings, self._feed.now_ms
+        if session is None:
+            return
+        silent_ms = now_ms - link.heard_ms
+        if session.overdue(now_ms) and not self._waits_for_another(link, session):
+            self._cut(link, "a control message was not answered")
+        elif link.pinged_ms and now_ms - link.pinged_ms >= settings.pong_timeout_ms:
+            if silent_ms >= settings.pong_timeout_ms:
+                self._cut(link, "silent: a ping was not answered")
+            else:
+                link.pinged_ms = 0
+        elif silent_ms >= settings.idle_ms and not link.pinged_ms:
+            link.pinged_ms = now_ms
+            self._feed.actions.append(Ping(link.number))
+        elif link.predecessor is not None:
+            self._follow_up(link, link.predecessor, session)
+        elif link.successor is None and now_ms >= link.renew_ms:
+            self.renew(link)
+
+    def _waits_for_another(self, link: Link, session: ClientSession) -> bool:
+        """Replace a connection that tells messages but does not answer; return whether it is one."""
+        if link.heard_ms <= session.asked_ms or link.predecessor is not None or link.is_retiring:
+            return False
+        if link.successor is None:
+            self.renew(link)
+        return True
+
+    # Renewal
+
+    def renew(self, link: Link) -> None:
+        """Begin to let another connection take the place of `link`."""
+        self._splits_routes = self._hosts.venue.routed  # the server may be another one by now
+        successor = self._new_link(link.route, link.copy)
+        successor.is_apart = link.is_apart
+        successor.predecessor, link.successor = link, successor
+        for strand in self._strands_of(link.names):
+            self._give(strand, successor)
+
+    def shut_down(self, link: Link) -> None:
+        """Take note that the server of `link` will soon end it."""
+        earliest_ms = max(self._feed.now_ms, link.opened_ms + self._settings.steady_ms)
+        link.renew_ms = min(link.renew_ms, earliest_ms)
+
+    def _follow_up(self, link: Link, predecessor: Link, session: ClientSession) -> None:
+        """End the overlap, once nothing is lost by that.
+
+        What the predecessor acknowledges to be unsubscribed it has told to the end; only then the
+        successor leads.
+        """
+        now_ms = self._feed.now_ms
+        if predecessor.session is None:
+            return
+        if predecessor.is_retiring:
+            if predecessor.session.settled:
+                self._retire(predecessor)
+            return
+        if not session.settled:
+            return
+        link.settled_ms = link.settled_ms or now_ms
+        if now_ms - link.settled_ms >= self._settings.overlap_ms and all(
+            strand.is_carried_beside(predecessor) for strand in self._strands_of(predecessor.names)
+        ):
+            predecessor.is_retiring = True
+            predecessor.session.unwant(predecessor.names)
+
+    def _retire(self, link: Link) -> None:
+        self.renewed_links += 1
+        strands = self._strands_of(link.names)
+        self._forget(link)
+        for strand in strands:
+            strand.leave(link)

@@ -1,0 +1,123 @@
+"""What all streams have in common whose messages have rising ids.
+
+What has an id that is not above the last one is a repetition, told by a connection that lags, or
+the ids began anew: another server, or a new count.  A repetition is no younger than what it repeats.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from tickerplant.feed.rhythm import Rhythm
+from tickerplant.feed.strand import FOLLOWED, Follower, Host, Item, Strand
+
+ANEW_MS = 1_000
+"""By so much the clocks of servers may differ that tell the same message."""
+NONE = -1
+"""Stands for the id of a message before the first."""
+
+
+class IdentifiedStrand(Strand):
+    """A stream whose messages have rising ids."""
+
+    def __init__(
+        self,
+        name: str,
+        decode: Callable[[bytes], Item],
+        rhythm: Rhythm,
+        host: Host,
+        id_of: Callable[[Any], int],
+    ) -> None:
+        super().__init__(name, decode, rhythm, host)
+        self.last_id = NONE
+        """Id of the last message that was delivered; below 0 if none was."""
+        self._id_of = id_of
+        self._last: Item = None
+        """The last message that was delivered."""
+        self._merging_ms = 0
+        """Until when the leader may tell what was delivered; 0 if it may not."""
+
+    def follow(self, link: Hashable, item: Item) -> None:
+        """Take the next message of another connection, which has joined."""
+        follower, item_id = self.followers[link], self._id_of(item)
+        follower.carried = True
+        if item_id <= self.last_id and not follower.is_anew:
+            if self._is_as_old(item):
+                self.counters.duplicates += 1
+                follower.is_alike = True
+                return
+            self._forget(follower)
+            follower.is_anew, follower.is_alike = True, False
+        self._take_aside(follower, item_id, item)
+
+    def _take_aside(self, follower: Follower, item_id: int, item: Item) -> None:
+        """Let a message of `follower` wait for the leader."""
+        self._prune(follower)
+        follower.waiting.put(item_id, item, self._host.now_ms)
+        self._host.watch(self)
+        if len(follower.waiting) > FOLLOWED:
+            oldest = follower.waiting.pop()
+            if follower.is_anew:
+                self.counters.duplicates += 1
+            else:
+                self._merge()
+                self._offer(oldest.item)
+
+    def _is_as_old(self, item: Item) -> bool:
+        """Whether `item` may be what was delivered: it is not younger."""
+        return self._last is None or item.event_time <= self._last.event_time + ANEW_MS
+
+    def _is_repeated(self, item: Item) -> bool:
+        """Whether the leader tells `item`, whose id is not new, for the second time."""
+        return bool(self._merging_ms) and self._is_as_old(item)
+
+    def _merge(self) -> None:
+        """Expect the leader to repeat for a while what others told before it."""
+        self._merging_ms = self._host.now_ms + self._host.settings.merge_ms
+        self._host.watch(self)
+
+    def _prune(self, follower: Follower) -> None:
+        """Forget what the leader has told meanwhile."""
+        waiting = follower.waiting
+        while waiting and waiting.oldest.key <= self.last_id and not follower.is_anew:
+            waiting.pop()
+            follower.is_alike = True
+            self.counters.duplicates += 1
+
+    def _forget(self, follower: Follower) -> None:
+        """Forget all that `follower` told and that was not delivered."""
+        self.counters.duplicates += len(follower.waiting.drain())
+
+    def _begin_anew(self) -> None:
+        """Take note that the ids of the leader began anew."""
+        self._merging_ms = 0
+        for follower in self.followers.values():
+            if follower.is_anew:
+                follower.is_anew = False
+            else:
+                self._forget(follower)
+
+    def _adopt(self, follower: Follower, *, is_change: bool) -> None:
+        self._merging_ms = 0
+        if is_change and not follower.is_anew:
+            self._merge()
+        for entry in follower.waiting.drain():
+            self._offer(entry.item)
+        self._lost_follower()
+
+    @abstractmethod
+    def _offer(self, item: Item) -> None:
+        """Take a message that is perhaps the next one, from whomever."""
+
+    def _tick_followers(self) -> bool:
+        """Do what is due; return whether something else will be."""
+        if self._merging_ms and self._host.now_ms >= self._merging_ms:
+            self._merging_ms = 0
+        for follower in self.followers.values():
+            self._prune(follower)
+        self._overtake()
+        return bool(self._merging_ms) or any(
+            follower.waiting for follower in self.followers.values()
+        )

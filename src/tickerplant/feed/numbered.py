@@ -1,0 +1,211 @@
+"""Streams whose ids tell what is missing: they rise by one, or each message names the one before.
+
+What comes after a gap is held, for what is missing to come from a follower or over REST, and not
+longer than it is told to; then the gap is told in its place.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from tickerplant.feed import sequence
+from tickerplant.feed.identified import NONE, IdentifiedStrand
+from tickerplant.feed.rhythm import Rhythm
+from tickerplant.feed.strand import Host, Item
+
+ANEW = "the ids begin anew"
+LATE = "not answered in time"
+TOO_MANY = "too many messages waited behind the gap"
+
+
+class NumberedStrand(IdentifiedStrand):
+    """A stream whose ids tell what is missing."""
+
+    def __init__(
+        self,
+        name: str,
+        decode: Callable[[bytes], Item],
+        rhythm: Rhythm,
+        host: Host,
+        ids: sequence.Sequence,
+    ) -> None:
+        super().__init__(name, decode, rhythm, host, ids.id_of)
+        self._previous_of = ids.previous_of
+        self._step = 1 if ids.rule == sequence.NUMBERED else 0
+        self._next = NONE
+        """What the next message is to say of itself, or of the one before."""
+        self._held: list[Item] = []
+        """What waits behind a gap, by rising ids."""
+        self._held_ms: list[int] = []
+        """When each of them came."""
+
+    def take(self, item: Item) -> None:
+        """Take the next message of the leader."""
+        if self._previous_of(item) == self._next and not self._held:
+            self.last_id = last_id = self._id_of(item)
+            self._next = last_id + self._step
+            self._last = item
+            self.deliver(item)
+        else:
+            self._offer(item)
+
+    def follow(self, link: Hashable, item: Item) -> None:
+        """Take the next message of another connection, which has joined."""
+        item_id = self._id_of(item)
+        is_missing = self._held and self.last_id < item_id < self._id_of(self._held[-1])
+        if is_missing and not self.followers[link].is_anew:
+            self.followers[link].carried = True
+            self._hold(item)
+        else:
+            super().follow(link, item)
+
+    def _offer(self, item: Item) -> None:
+        item_id = self._id_of(item)
+        if item_id <= self.last_id:
+            if self._is_repeated(item):
+                self.counters.duplicates += 1
+            else:
+                self._restart(item)
+        elif not self._held and self._continues(item):
+            self._pass(item)
+        else:
+            self._hold(item)
+
+    def _continues(self, item: Item) -> bool:
+        return self.last_id == NONE or self._previous_of(item) == self._next
+
+    def _pass(self, item: Item) -> None:
+        self.last_id = self._id_of(item)
+        self._next = self.last_id + self._step
+        self._last = item
+        self.deliver(item)
+
+    def _restart(self, item: Item) -> None:
+        """Take the first message after the ids began anew."""
+        self._give_up(ANEW)
+        self._begin_anew()
+        self._tell_gap(item.symbol, (self.last_id, self._id_of(item)), None, 0, ANEW)
+        self._pass(item)
+
+    # Gaps
+
+    def _hold(self, item: Item) -> None:
+        """Let `item` wait: something is missing before it."""
+        held, item_id = self._held, self._id_of(item)
+        if not held or item_id > self._id_of(held[-1]):
+            held.append(item)
+            self._held_ms.append(self._host.now_ms)
+            if len(held) == 1:
+                self._gather()
+            elif len(held) > self._host.settings.held_messages:
+                self._give_up(TOO_MANY)
+                return
+            else:
+                return
+        elif not self._insert(item):
+            return
+        self._look()
+
+    def _insert(self, item: Item) -> bool:
+        """Put `item` among those that wait; return whether it is not one of them."""
+        held, item_id = self._held, self._id_of(item)
+        place = bisect_left(held, item_id, key=self._id_of)
+        if place < len(held) and self._id_of(held[place]) == item_id:
+            self.counters.duplicates += 1
+            return False
+        held.insert(place, item)
+        after = min(place, len(self._held_ms) - 1)
+        self._held_ms.insert(place, self._held_ms[after])
+        return True
+
+    def _gather(self) -> None:
+        """Put what followers told of a new gap before what waits."""
+        last_id = self._id_of(self._held[-1])
+        for follower in self.followers.values():
+            self._prune(follower)
+            waiting = follower.waiting
+            while waiting and waiting.oldest.key <= last_id and not follower.is_anew:
+                self._insert(waiting.pop().item)
+
+    def _look(self) -> None:
+        """Deliver what waits, up to something that is worth waiting for."""
+        while self._drain():
+            if self._is_fetching:
+                return
+            due_ms = self._held_ms[0] + self._host.settings.reorder_ms
+            if self._host.now_ms < due_ms and any(it.carried for it in self.followers.values()):
+                self._deadline_ms = due_ms
+                self._host.watch(self)
+                return
+            if self.backfills:
+                self._fetch(self.last_id, self._id_of(self._held[0]))
+                return
+            self._release((), "")
+
+    def _drain(self) -> bool:
+        """Deliver what waited, as far as it continues; return whether anything still waits."""
+        number = 0
+        for number, item in enumerate(self._held):  # noqa: B007
+            if not self._continues(item):
+                break
+            self._pass(item)
+        else:
+            number = len(self._held)
+        if number:
+            del self._held[:number], self._held_ms[:number]
+            self._is_fetching = False
+        return bool(self._held)
+
+    def _release(self, rows: Sequence[Any], reason: str) -> None:
+        """Tell the first gap, then what could be had of it, then the message after it."""
+        item = self._held.pop(0)
+        del self._held_ms[0]
+        bounds = self.last_id, self._id_of(item)
+        found = {
+            row_id: row for row in rows if bounds[0] < (row_id := self._id_of(row)) < bounds[1]
+        }
+        missing = bounds[1] - bounds[0] - 1 if self._step else None
+        self._tell_gap(item.symbol, bounds, missing, len(found), reason)
+        for _, row in sorted(found.items()):
+            row.stream = self.name
+            self.deliver(row)
+        self._pass(item)
+
+    def _answered(self, rows: Sequence[Any], reason: str) -> None:
+        self._is_fetching = False
+        self._release(rows, reason)
+        self._look()
+
+    def _give_up(self, reason: str) -> None:
+        """Let nothing wait any more: tell every gap."""
+        self._is_fetching = False
+        while self._drain():
+            self._release((), reason)
+
+    def _lost_follower(self) -> None:
+        if self._held:
+            self._look()
+
+    def _went_blind(self) -> None:
+        if self._held:
+            self._look()
+
+    def close(self) -> None:
+        """Let nothing wait any more, and tell nothing."""
+        super().close()
+        self._held.clear()
+        self._held_ms.clear()
+
+    # Time
+
+    def tick(self) -> bool:
+        """Do what is due; return whether something else will be."""
+        will_be = self._tick_followers()
+        if self._held and self._host.now_ms >= self._deadline_ms:
+            if self._is_fetching:
+                self._answered((), LATE)
+            else:
+                self._look()
+        return will_be or bool(self._held)

@@ -1,0 +1,58 @@
+"""Streams whose ids rise, by how much says nothing: each message tells all there is to know.
+
+What a connection left out is delivered if another told it before a later one was delivered.  What
+comes after a later one is left out: it is not true any more.
+"""
+
+from __future__ import annotations
+
+from tickerplant.feed.identified import IdentifiedStrand
+from tickerplant.feed.strand import Item
+
+
+class RisingStrand(IdentifiedStrand):
+    """A stream whose ids rise."""
+
+    def take(self, item: Item) -> None:
+        """Take the next message of the leader."""
+        item_id = self._id_of(item)
+        if item_id > self.last_id and not self.followers:
+            self.last_id = item_id
+            self._last = item
+            self.deliver(item)
+        else:
+            self._offer(item)
+
+    def _offer(self, item: Item) -> None:
+        item_id = self._id_of(item)
+        if item_id <= self.last_id:
+            if self._is_repeated(item):
+                self.counters.duplicates += 1
+                return
+            self._begin_anew()
+        else:
+            self._catch_up(item_id)
+        self._pass(item_id, item)
+
+    def _catch_up(self, before_id: int) -> None:
+        """Deliver what followers told and the leader left out."""
+        left_out: dict[int, Item] = {}
+        for follower in self.followers.values():
+            waiting = follower.waiting
+            while waiting and waiting.oldest.key < before_id and not follower.is_anew:
+                entry = waiting.pop()
+                if entry.key <= self.last_id or entry.key in left_out:
+                    self.counters.duplicates += 1
+                else:
+                    left_out[entry.key] = entry.item
+        for item_id in sorted(left_out):
+            self._pass(item_id, left_out[item_id])
+
+    def _pass(self, item_id: int, item: Item) -> None:
+        self.last_id = item_id
+        self._last = item
+        self.deliver(item)
+
+    def tick(self) -> bool:
+        """Do what is due; return whether something else will be."""
+        return self._tick_followers()

@@ -1,0 +1,41 @@
+"""Notices that concern several streams: each consumer gets one, about those it subscribed to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from msgspec import structs
+
+from tickerplant.feed.strand import Sink, Strand
+from tickerplant.messages.notice import Disconnected, Notice, Recovered
+
+
+def tell(strands: Iterable[Strand], notice: Notice) -> None:
+    """Tell the consumers of `strands` a notice, which needs no names."""
+    names: defaultdict[Sink, list[str]] = defaultdict(list)
+    for strand in strands:
+        for sink in strand.sinks:
+            names[sink].append(strand.name)
+    for sink, each in names.items():
+        sink(structs.replace(notice, streams=tuple(dict.fromkeys(each))))
+
+
+def tell_blind(strands: Iterable[Strand], notice: Disconnected, now_ms: int) -> None:
+    """Tell who hears nothing of `strands`, and was not told of that."""
+    blind = [each for each in strands if each.lead is None and each.blindness is None]
+    for strand in blind:
+        strand.blindness = notice
+        strand.blind_ms = now_ms if strand.blind_ms is None else strand.blind_ms
+    tell(blind, notice)
+
+
+def tell_recovered(strands: Iterable[Strand], now_ms: int, wall_ms: int) -> None:
+    """Tell who was told that `strands` are not heard that they are again."""
+    groups: defaultdict[int, list[Strand]] = defaultdict(list)
+    for strand in strands:
+        if strand.blindness is not None and strand.blind_ms is not None:
+            groups[strand.blind_ms].append(strand)
+        strand.blindness, strand.blind_ms = None, None
+    for blind_ms, again in groups.items():
+        tell(again, Recovered(streams=(), time_ms=wall_ms, blind_ms=now_ms - blind_ms))

@@ -1,0 +1,102 @@
+"""Silence: streams that should have told something, and connections on which nothing is heard."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tickerplant.feed.link import Link
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.strand import Strand
+from tickerplant.messages.notice import Recovered, Stale
+
+LOOK_MS = 500
+"""How often silence is looked for."""
+DOUBLINGS = 10
+"""As often patience with what is asked for in vain is doubled."""
+
+
+class Watched(Protocol):
+    """What a vigil sees of the feed."""
+
+    settings: FeedSettings
+    now_ms: int
+    wall_ms: int
+    links: dict[int, Link]
+    strands: dict[str, Strand]
+
+
+class Vigil:
+    """Looks for silence.
+
+    Args:
+        feed: What is looked at.
+    """
+
+    def __init__(self, feed: Watched) -> None:
+        self.told = 0
+        """Times a stream was called stale."""
+        self._feed = feed
+        self._look_ms = 0
+        self._deaf = 0
+        """Connections that were replaced in a row because all their streams were stale."""
+
+    def look(self) -> tuple[list[Link], list[tuple[Link, Strand]]]:
+        """Tell which streams fell silent; return what is to be asked for anew.
+
+        Returns:
+            Connections to be replaced, and streams to be subscribed to again.
+        """
+        feed = self._feed
+        if feed.now_ms < self._look_ms:
+            return [], []
+        self._look_ms = feed.now_ms + LOOK_MS
+        silent = [found for strand in tuple(feed.strands.values()) if (found := self._see(strand))]
+        deaf = [link for link in tuple(feed.links.values()) if self._is_deaf(link)]
+        self._deaf += len(deaf)
+        return deaf, silent
+
+    def end(self, strand: Strand) -> None:
+        """Tell that a stale stream is heard again."""
+        feed = self._feed
+        strand.is_stale = False
+        strand.patience = 0
+        strand.rhythm.rest()
+        self._deaf = 0
+        silent_ms = feed.now_ms - strand.heard_ms
+        strand.tell(Recovered(streams=(strand.name,), time_ms=feed.wall_ms, blind_ms=silent_ms))
+
+    def _see(self, strand: Strand) -> tuple[Link, Strand] | None:
+        """Tell that `strand` fell silent; return it if it is to be asked for again."""
+        feed, link = self._feed, strand.lead
+        if not isinstance(link, Link) or link.is_held_up:
+            return None
+        strand.rhythm.hear(strand.messages - strand.counters.duplicates, strand.heard_ms)
+        silent_ms = feed.now_ms - strand.heard_ms
+        patience_ms = strand.rhythm.patience_ms
+        if patience_ms is None or silent_ms < patience_ms << strand.patience:
+            return None
+        strand.patience = min(strand.patience + 1, DOUBLINGS)
+        if strand.is_stale:
+            return link, strand
+        strand.is_stale = True
+        self.told += 1
+        strand.tell(
+            Stale(
+                streams=(strand.name,),
+                time_ms=feed.wall_ms,
+                silent_ms=silent_ms,
+                expected_ms=strand.rhythm.expected_ms,
+            )
+        )
+        return None
+
+    def _is_deaf(self, link: Link) -> bool:
+        """Whether a connection has been open for long, and everything on it is stale."""
+        if not link.is_open or link.successor is not None or link.predecessor is not None:
+            return False
+        age_ms = self._feed.now_ms - link.opened_ms
+        if age_ms < self._feed.settings.deaf_ms << min(self._deaf, DOUBLINGS):
+            return False
+        strands = [self._feed.strands[name] for name in link.names]
+        told = [each for each in strands if each.rhythm.patience_ms is not None]
+        return bool(told) and all(each.is_stale and each.lead is link for each in told)
