@@ -127,6 +127,11 @@ def test_where_it_is_narrow_what_matters_least_goes() -> None:
     assert "symbol" not in head
 
 
+def test_the_symbol_stays_where_the_stream_does_not_tell_it() -> None:
+    head = drawn(line(stream="!bookTicker"), size=(70, 24)).splitlines()[2].split()
+    assert head == ["stream", "symbol", "tells", "age", "gaps", "state"]
+
+
 def test_columns_do_not_become_narrower() -> None:
     screen, starts = Screen(), []
     for messages in (12_345_678, 1):

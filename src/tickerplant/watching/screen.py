@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -44,7 +44,8 @@ COLUMNS = (
     Column("missing", "right", going=4),
     Column("state", "left"),
 )
-TELLS = next(number for number, column in enumerate(COLUMNS) if column.title == "tells")
+SYMBOL, TELLS = 1, 2
+"""Where these columns are."""
 
 STYLES: dict[State, str] = {
     "waiting": "dim",
@@ -87,7 +88,8 @@ class Screen:
                 max(known, cell_len(cell.plain))
                 for known, cell in zip(self._widths, row, strict=True)
             ]
-        chosen = self._chosen(width)
+        symbol_tells = any(line.symbol.lower() not in line.stream for line in lines)
+        chosen = self._chosen(width, {SYMBOL} if symbol_tells else set())
         grid = Grid(box=None, padding=(0, GAP, 0, 0), pad_edge=False, expand=True)
         for number in chosen:
             column = COLUMNS[number]
@@ -105,10 +107,14 @@ class Screen:
             grid.add_row(*(row[number] for number in chosen))
         return grid
 
-    def _chosen(self, width: int) -> list[int]:
+    def _chosen(self, width: int, staying: Container[int]) -> list[int]:
         """Return the columns that fit."""
         chosen = list(range(len(COLUMNS)))
-        going = sorted((it.going, number) for number, it in enumerate(COLUMNS) if it.going)
+        going = sorted(
+            (it.going, number)
+            for number, it in enumerate(COLUMNS)
+            if it.going and number not in staying
+        )
         for _, number in going:
             if self._taken(chosen) + min(self._widths[TELLS], LEAST_TELLS) <= width:
                 break
