@@ -31,30 +31,41 @@ class Listener:
         self._sink = self._take if notices else self._take_message
         runner.attach(names, self._sink, backfills=backfill)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it is closed, and who wants to know heard of what the callback raised."""
+        return self._over.done() and self._failure is None
+
     def close(self) -> None:
-        """Unsubscribe."""
+        """Unsubscribe; the callback is not called any more."""
         if not self._over.done():
             self._over.set_result(None)
+            self._callback = _ignore  # what is on its way to it, such as the rest of an array
             self._runner.detach(self.names, self._sink)
 
-    def raise_failure(self) -> None:
-        """Raise what the callback raised, if that was not done yet."""
+    def take_failure(self) -> Exception | None:
+        """Return what the callback raised, the first time that it is asked for."""
         failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        return failure
 
     def __await__(self) -> Generator[None, None, None]:
         """Wait until it is closed; raise what the callback raised."""
         yield from asyncio.shield(self._over).__await__()
-        self.raise_failure()
+        failure = self.take_failure()
+        if failure is not None:
+            raise failure
 
     def _take(self, item: Message | Notice) -> None:
         try:
             self._callback(item)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the listener
-            self._failure = self._failure or error
+            self._failure = error
             self.close()
 
     def _take_message(self, item: Message | Notice) -> None:
         if not isinstance(item, Notice):
             self._take(item)
+
+
+def _ignore(_: Message | Notice) -> None:
+    """Take what nobody wants any more."""

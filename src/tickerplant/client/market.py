@@ -85,6 +85,7 @@ class MarketClient:
         backfill = Backfill(self._rest, api_key)
         self._runner = FeedRunner(hosts, settings, reader, backfill, chance)
         self._is_open = False
+        self._was_opened = False
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._listeners: list[Listener] = []
         self._books: WeakSet[Books] = WeakSet()
@@ -117,7 +118,7 @@ class MarketClient:
         Raises:
             ConfigError: no name, or a policy or size that is none.
         """
-        self._check(names)
+        names = self._checked(names)
         subscription = Subscription(
             self._runner, names, policy=policy, size=size, notices=notices, backfill=backfill
         )
@@ -134,13 +135,15 @@ class MarketClient:
         """Call `callback` with every message of `names` as it comes, without a queue between.
 
         The quickest way: no task is switched.  What the callback raises ends the subscription and is
-        raised where the listener is awaited, or at the end of the market's `async with`.
+        raised where the listener is awaited, or at the end of the market's `async with`; there
+        several become an `ExceptionGroup`.
 
         Raises:
             ConfigError: no name is given.
         """
-        self._check(names)
+        names = self._checked(names)
         listener = Listener(self._runner, names, callback, notices=notices, backfill=backfill)
+        self._listeners = [each for each in self._listeners if not each.is_done]
         self._listeners.append(listener)
         return listener
 
@@ -167,8 +170,7 @@ class MarketClient:
             raise ConfigError("speed", speed, f"one of {', '.join(DEPTH_SPEEDS)}")
         if limit is not None and limit not in depth.LIMITS:
             raise ConfigError("limit", limit, f"one of {', '.join(map(str, depth.LIMITS))}")
-        wanted = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
-        self._check(wanted)
+        wanted = self._checked(tuple(symbol.upper() for symbol in symbols))
         deepest = limit or snapshot_limit(len(wanted), self.budget.own_per_minute, self.hosts.venue)
         books = Books(self._runner, self._rest, speed=speed, limit=deepest, on_update=on_update)
         books.add(*wanted)
@@ -182,6 +184,7 @@ class MarketClient:
             RequestError: the server answers with an error; COIN-M has no market data there.
             UpstreamError: the server cannot be reached.
         """
+        self._check_open()
         return await self._api.ask(method, **params)
 
     async def get(self, path: str, **params: Any) -> Any:
@@ -191,17 +194,28 @@ class MarketClient:
             RequestError: the server answers with an error.
             UpstreamError: the server cannot be reached.
         """
+        self._check_open()
         return _decode(await self._rest.get(path, **params))
 
-    def _check(self, names: tuple[str, ...]) -> None:
+    def _check_open(self) -> None:
         if not self._is_open:
             raise RuntimeError("use the market with `async with`")
+
+    def _checked(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return `names`, each once."""
+        self._check_open()
         for name in names or ("",):
             if not isinstance(name, str) or not name:
                 raise ConfigError("stream", name, "the name of a stream, such as btcusdt@aggTrade")
+        return tuple(dict.fromkeys(names))
+
+    def __repr__(self) -> str:
+        return f"<MarketClient {self.hosts.venue.name} at {self.hosts.streams}>"
 
     async def __aenter__(self) -> Self:
-        self._is_open = True
+        if self._was_opened:
+            raise RuntimeError("a market is opened once; `connect` makes another")
+        self._is_open = self._was_opened = True
         self._runner.start()
         return self
 
@@ -218,9 +232,24 @@ class MarketClient:
             listener.close()
         for books in tuple(self._books):
             books.close()
-        await self._runner.stop()
-        await self._api.close()
-        await self._rest.close()
+        try:
+            await self._runner.stop()
+        finally:
+            try:
+                await self._api.close()
+            finally:
+                await self._rest.close()
         if error is None:
-            for listener in self._listeners:
-                listener.raise_failure()
+            self._raise_failures()
+
+    def _raise_failures(self) -> None:
+        """Raise what callbacks raised and nobody heard of."""
+        failures = [
+            failure
+            for listener in self._listeners
+            if (failure := listener.take_failure()) is not None
+        ]
+        if len(failures) > 1:
+            raise ExceptionGroup("several callbacks failed", failures)
+        if failures:
+            raise failures[0]
