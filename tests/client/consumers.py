@@ -1,0 +1,98 @@
+"""What a user of the client has: a market at the server of a test, and ways to read it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from loopback import Loopback, until
+from msgspec.structs import replace
+
+import tickerplant
+from tickerplant import FeedSettings, MarketClient, Message, Notice, Subscription
+from tickerplant.server.websocket import WebSocketConnection
+from tickerplant.venue import USDM, Venue
+
+T = TypeVar("T")
+
+TRADES = "btcusdt@trade"
+QUICK = FeedSettings(
+    retry_base_ms=10, retry_max_ms=40, steady_ms=0, reorder_ms=50, backfill_ms=2_000
+)
+"""A client that loses no time with pauses."""
+
+
+def quick(**changes: Any) -> FeedSettings:
+    return replace(QUICK, **changes)
+
+
+def url_of(house: Loopback, venue: Venue = USDM) -> str:
+    return f"ws://{house.server.urls[venue.name]}"
+
+
+def client_of(house: Loopback, venue: Venue = USDM, **options: Any) -> MarketClient:
+    options.setdefault("settings", QUICK)
+    return tickerplant.connect(venue.name, base_url=url_of(house, venue), **options)
+
+
+def connections(house: Loopback) -> list[WebSocketConnection]:
+    return [each for endpoint in house.server._endpoints for each in endpoint.connections]
+
+
+def listed(house: Loopback) -> set[str]:
+    """What anybody is subscribed to at the server, as LIST_SUBSCRIPTIONS tells it."""
+    return {name for connection in connections(house) for name in connection.names or ()}
+
+
+async def heard(house: Loopback, *names: str) -> None:
+    """Wait until the server has exactly these subscriptions."""
+    await until(lambda: listed(house) == set(names))
+
+
+async def carried(market: MarketClient, *names: str) -> None:
+    """Wait until the market has heard that it is subscribed to `names`."""
+    await until(lambda: all(market._runner.is_carried(name) for name in names))
+
+
+async def read(subscription: Subscription, count: int) -> list[Any]:
+    return [await anext(subscription) for _ in range(count)]
+
+
+async def read_until(
+    subscription: Subscription, kind: type[T], most: int = 10_000
+) -> tuple[list[Message | Notice], T]:
+    """Return what came before the first item of a kind, and that item."""
+    before: list[Message | Notice] = []
+    for _ in range(most):
+        item = await anext(subscription)
+        if isinstance(item, kind):
+            return before, item
+        before.append(item)
+    raise AssertionError(f"expected a {kind.__name__} among {before}")
+
+
+def kinds(items: list[Any]) -> list[str]:
+    """What a consumer saw, in short: trades by id, notices by name."""
+    return [
+        type(item).__name__ if isinstance(item, Notice) else str(item.trade_id) for item in items
+    ]
+
+
+@asynccontextmanager
+async def every(
+    seconds: float, happens: Callable[[], object | Awaitable[object]]
+) -> AsyncIterator[None]:
+    """Let something happen again and again."""
+
+    async def go_on() -> None:
+        while True:
+            happens()
+            await asyncio.sleep(seconds)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,692 @@
+"""The client as a program has it: connect, stream, listen, ask."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from consumers import (
+    TRADES,
+    carried,
+    client_of,
+    connections,
+    heard,
+    quick,
+    read,
+)
+from loopback import START_MS, Loopback, loopback, looped, until
+
+import tickerplant
+from tickerplant import (
+    ConfigError,
+    Message,
+    Notice,
+    RequestError,
+    Subscription,
+    UpstreamError,
+    messages,
+)
+from tickerplant.events import BookTicker, MarkPrice
+from tickerplant.venue import COINM
+
+ARRAY = "!miniTicker@arr"
+CLOSED = "ws://127.0.0.1:9"
+"""Nobody listens at this port."""
+
+
+class _OddError(Exception):
+    pass
+
+
+def _fail(_: object) -> None:
+    raise _OddError
+
+
+# connect
+
+
+def test_a_venue_that_is_none_is_told() -> None:
+    with pytest.raises(ConfigError, match="venue: 'spot' is not usable, expected usdm or coinm"):
+        tickerplant.connect("spot")
+
+
+@pytest.mark.parametrize("base", ["127.0.0.1:9001", "ws://host/path", "ftp://host", "", "ws://h:0"])
+def test_a_base_that_is_none_is_told(base: str) -> None:
+    with pytest.raises(ConfigError, match="base_url"):
+        tickerplant.connect(base_url=base)
+
+
+@pytest.mark.parametrize(
+    ("venue", "streams", "api", "rest"),
+    [
+        (
+            "usdm",
+            "wss://fstream.binance.com",
+            "wss://ws-fapi.binance.com/ws-fapi/v1",
+            "https://fapi.binance.com",
+        ),
+        (
+            "coinm",
+            "wss://dstream.binance.com",
+            "wss://ws-dapi.binance.com/ws-dapi/v1",
+            "https://dapi.binance.com",
+        ),
+    ],
+)
+def test_without_a_base_it_is_the_exchange(
+    venue: str, streams: str, api: str, rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TICKERPLANT_USDM_URL", "TICKERPLANT_COINM_URL"):
+        monkeypatch.delenv(name, raising=False)
+    hosts = tickerplant.connect(venue).hosts
+    assert (hosts.streams, hosts.api, hosts.rest) == (streams, api, rest)
+
+
+def test_the_environment_says_where_each_venue_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKERPLANT_USDM_URL", "ws://here:9001")
+    monkeypatch.setenv("TICKERPLANT_COINM_URL", "https://there")
+    assert tickerplant.connect().hosts.streams == "ws://here:9001"
+    assert tickerplant.connect("coinm").hosts.streams == "wss://there"
+    assert tickerplant.connect(base_url="ws://else").hosts.rest == "http://else"
+    monkeypatch.setenv("TICKERPLANT_USDM_URL", "here")
+    with pytest.raises(ConfigError, match="TICKERPLANT_USDM_URL: 'here'"):
+        tickerplant.connect()
+
+
+@looped
+async def test_nothing_is_connected_before_something_is_wanted() -> None:
+    async with loopback() as house, client_of(house):
+        await asyncio.sleep(0.1)
+        assert not connections(house)
+
+
+def test_it_is_used_with_async_with() -> None:
+    market = tickerplant.connect(base_url=CLOSED)
+    with pytest.raises(RuntimeError, match="`async with`"):
+        market.stream(TRADES)
+    with pytest.raises(RuntimeError, match="`async with`"):
+        market.on(print, TRADES)
+    with pytest.raises(RuntimeError, match="`async with`"):
+        market.books("BTCUSDT")
+
+
+@pytest.mark.parametrize("method", ["ask", "get"])
+@looped
+async def test_a_question_outside_of_async_with_leaves_nothing_open(method: str) -> None:
+    async with loopback() as house:
+        market = client_of(house)
+        with pytest.raises(RuntimeError, match="`async with`"):
+            await getattr(market, method)("time")
+        async with market:
+            assert await getattr(market, method)("time") == {"serverTime": START_MS}
+        with pytest.raises(RuntimeError, match="`async with`"):
+            await getattr(market, method)("time")
+        with pytest.raises(RuntimeError, match="`async with`"):
+            market.stream(TRADES)
+
+
+@looped
+async def test_it_is_opened_once() -> None:
+    async with loopback() as house:
+        market = client_of(house)
+        async with market:
+            with pytest.raises(RuntimeError, match="once"):
+                await market.__aenter__()
+            subscription: Any = market.stream(TRADES)
+            await carried(market, TRADES)
+            house.trade()
+            assert (await anext(subscription)).stream == TRADES
+        with pytest.raises(RuntimeError, match="once"):
+            await market.__aenter__()
+
+
+# stream
+
+
+@looped
+async def test_messages_are_typed_and_have_their_payload() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        house.trade(quantity=5)
+        trade = await anext(subscription)
+        assert isinstance(trade, messages.Trade)
+        assert (trade.symbol, trade.trade_id) == ("BTCUSDT", 1)
+        assert (trade.price, trade.quantity) == ("65280.10", "0.005")
+        assert (trade.stream, trade.backfilled) == (TRADES, False)
+        assert trade.payload.startswith(b'{"e":"trade","E":')
+        assert trade.payload.endswith(b"}")
+        assert trade.event_time == START_MS
+        assert trade.received_ns > START_MS * 1_000_000
+
+
+@looped
+async def test_streams_of_both_venues_are_heard() -> None:
+    async with (
+        loopback() as house,
+        client_of(house) as linear,
+        client_of(house, COINM) as inverse,
+    ):
+        one: Any = linear.stream(TRADES)
+        other: Any = inverse.stream("btcusd_perp@trade", "btcusd_perp@bookTicker")
+        await heard(house, TRADES, "btcusd_perp@trade", "btcusd_perp@bookTicker")
+        house.trade()
+        house.trade("BTCUSD_PERP")
+        house.plant.publish(BookTicker("BTCUSD_PERP", 7, 6_528_000, 1, 6_528_010, 2, START_MS))
+        assert [each.symbol for each in await read(one, 1)] == ["BTCUSDT"]
+        trade, best = await read(other, 2)
+        assert (trade.stream, trade.symbol) == ("btcusd_perp@trade", "BTCUSD_PERP")
+        assert isinstance(best, messages.BookTicker)
+        assert (best.bid_price, best.ask_quantity) == ("65280.00", "0.002")
+
+
+@looped
+async def test_several_streams_come_in_the_order_in_which_they_happen() -> None:
+    names = (TRADES, "btcusdt@bookTicker", "!markPrice@arr@1s")
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(*names)
+        await carried(market, *names)
+        house.trade()
+        house.plant.publish(BookTicker("BTCUSDT", 1, 6_528_000, 1, 6_528_010, 2, START_MS))
+        house.trade()
+        first = await read(subscription, 3)
+        assert [each.stream for each in first] == [TRADES, "btcusdt@bookTicker", TRADES]
+        house.plant.publish(
+            MarkPrice("BTCUSDT", START_MS, 6_528_000_000_000, 6_528_000_000_000, None, 0, 0)
+        )
+        house.plant.advance(START_MS + 1_000)
+        (mark,) = await read(subscription, 1)
+        assert isinstance(mark, messages.MarkPrice)
+        assert mark.payload.startswith(b'[{"e":"markPriceUpdate"'), "that of the whole array"
+
+
+@looped
+async def test_an_unknown_kind_of_stream_is_subscribed_to_all_the_same() -> None:
+    async with loopback() as house, client_of(house) as market:
+        market_names = market.stream("btcusdt@news"), market.stream("nonsense")
+        await heard(house, "btcusdt@news", "nonsense")
+        assert [each.names for each in market_names] == [("btcusdt@news",), ("nonsense",)]
+
+
+@pytest.mark.parametrize("names", [(), ("",), (TRADES, ""), (7,), ([TRADES],)])
+@looped
+async def test_names_that_are_none_are_told(names: tuple[Any, ...]) -> None:
+    async with loopback() as house, client_of(house) as market:
+        with pytest.raises(ConfigError, match="stream"):
+            market.stream(*names)
+        with pytest.raises(ConfigError, match="stream"):
+            market.on(print, *names)
+
+
+@looped
+async def test_a_name_given_twice_is_heard_once() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES, TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        house.trade()
+        assert [each.trade_id for each in await read(subscription, 2)] == [1, 2]
+        assert subscription.names == (TRADES,)
+        subscription.close()
+        await heard(house)
+
+
+@looped
+async def test_two_subscriptions_of_a_stream_both_get_everything_over_one_connection() -> None:
+    async with loopback() as house, client_of(house) as market:
+        one: Any = market.stream(TRADES)
+        other: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        first = (await read(one, 1), await read(other, 1))
+        assert [[each.trade_id for each in items] for items in first] == [[1], [1]]
+        assert len(connections(house)) == 1
+        one.close()
+        house.trade()
+        assert (await anext(other)).trade_id == 2
+        with pytest.raises(StopAsyncIteration):
+            await anext(one)
+
+
+@looped
+async def test_what_waits_may_be_read_after_close() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        house.trade()
+        await until(lambda: subscription.waiting == 2)
+        subscription.close()
+        subscription.close()
+        await heard(house)
+        house.trade()
+        assert [each.trade_id async for each in subscription] == [1, 2]
+
+
+@looped
+async def test_a_reader_that_waits_is_woken_by_close() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        reading = asyncio.create_task(_all_of(subscription))
+        await carried(market, TRADES)
+        house.trade()
+        await until(lambda: subscription.counters.handed_out == 1)
+        subscription.close()
+        assert [each.trade_id for each in await reading] == [1]
+
+
+@looped
+async def test_async_with_unsubscribes() -> None:
+    async with loopback() as house, client_of(house) as market, market.stream("btcusdt@depth"):
+        async with market.stream(TRADES) as subscription:
+            await carried(market, TRADES)
+            house.trade()
+            async for message in subscription:
+                assert isinstance(message, Message)
+                break
+        await heard(house, "btcusdt@depth")
+    await until(lambda: not connections(house))
+
+
+@looped
+async def test_who_breaks_out_of_a_loop_and_forgets_is_unsubscribed() -> None:
+    async with loopback() as house, client_of(house) as market, market.stream("btcusdt@depth"):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_trade_when_heard(house, market))
+            async for message in market.stream(TRADES):
+                assert isinstance(message, Message)
+                break
+        gc.collect()
+        await heard(house, "btcusdt@depth")
+
+
+@looped
+async def test_a_subscription_that_was_never_read_is_unsubscribed_when_it_is_collected() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        await heard(house, TRADES)
+        del subscription
+        gc.collect()
+        await heard(house)
+        await until(lambda: not connections(house))
+
+
+@looped
+async def test_iteration_ends_when_the_market_is_closed() -> None:
+    async with loopback() as house:
+        async with client_of(house) as market:
+            subscription: Any = market.stream(TRADES)
+            reading = asyncio.create_task(_all_of(subscription))
+            await carried(market, TRADES)
+            house.trade()
+            await until(lambda: subscription.counters.handed_out == 1)
+        assert [each.trade_id for each in await reading] == [1]
+        with pytest.raises(StopAsyncIteration):
+            await anext(subscription)
+
+
+@looped
+async def test_the_loop_may_leave_the_market_while_messages_stream() -> None:
+    async with loopback() as house:
+        async with client_of(house) as market:
+            await market.get("ping")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_trade_when_heard(house, market, 500))
+                async for _ in market.stream(TRADES):
+                    break
+        await until(lambda: not connections(house))
+
+
+@looped
+async def test_an_error_in_the_loop_ends_the_market() -> None:
+    async with loopback() as house:
+
+        async def read_badly() -> None:
+            async with client_of(house) as market:
+                trading.append(asyncio.create_task(_trade_when_heard(house, market)))
+                async for message in market.stream(TRADES):
+                    _fail(message)
+
+        trading: list[asyncio.Task[None]] = []
+        with pytest.raises(_OddError):
+            await read_badly()
+        await asyncio.gather(*trading)
+        await until(lambda: not connections(house))
+
+
+@looped
+async def test_who_wants_no_notices_gets_none() -> None:
+    async with loopback() as house, client_of(house) as market:
+        quiet, told = market.stream(TRADES, notices=False), market.stream(TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        await until(lambda: told.waiting == 1)
+        for connection in connections(house):
+            connection.abort()
+        await until(lambda: told.waiting == 3)
+        house.trade()
+        await until(lambda: told.waiting == 4)
+        assert [each.trade_id for each in await read(quiet, 2)] == [1, 2]
+        assert quiet.waiting == 0
+        assert sum(isinstance(each, Notice) for each in await read(told, 4)) == 2
+
+
+@looped
+async def test_two_readers_of_one_subscription_are_told() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        reading = asyncio.create_task(_all_of(subscription))
+        await carried(market, TRADES)
+        with pytest.raises(RuntimeError, match="one reader"):
+            await anext(subscription)
+        house.trade()
+        await until(lambda: subscription.counters.handed_out == 1)
+        subscription.close()
+        assert len(await reading) == 1, "the first reader goes on"
+
+
+@looped
+async def test_a_reader_that_is_cancelled_loses_nothing() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        found: list[int] = []
+
+        async def trade() -> None:
+            for number in range(300):
+                house.trade()
+                await asyncio.sleep(0 if number % 3 else 0.001)
+
+        trading = asyncio.create_task(trade())
+        cancelled = 0
+        while len(found) < 300:
+            try:
+                item: Any = await asyncio.wait_for(anext(subscription), 0.0005)
+            except TimeoutError:
+                cancelled += 1
+            else:
+                found.append(item.trade_id)
+        await trading
+        assert found == [*range(1, 301)]
+        assert cancelled
+
+
+@looped
+async def test_a_message_that_woke_a_cancelled_reader_is_for_the_next() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        reading = asyncio.create_task(_first_of(subscription))
+        market.on(lambda _: reading.cancel(), TRADES)  # right after it was woken
+        house.trade()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert [each.trade_id for each in await read(subscription, 1)] == [1]
+
+
+@looped
+async def test_take_returns_what_waits() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        for _ in range(5):
+            house.trade()
+        await until(lambda: subscription.waiting == 5)
+        taken: list[Any] = await subscription.take(3)
+        assert [each.trade_id for each in taken] == [1, 2, 3]
+        assert len(await subscription.take(3)) == 2
+        subscription.close()
+        assert await subscription.take(3) == []
+
+
+# on
+
+
+@looped
+async def test_a_callback_gets_every_message() -> None:
+    found: list[Any] = []
+    async with loopback() as house, client_of(house) as market:
+        listener = market.on(found.append, TRADES)
+        await carried(market, TRADES)
+        for _ in range(3):
+            house.trade()
+        await until(lambda: len(found) == 3)
+        listener.close()
+        listener.close()
+        await listener
+        await heard(house)
+        assert [each.trade_id for each in found] == [1, 2, 3]
+
+
+@looped
+async def test_a_callback_gets_notices_if_it_wants_them() -> None:
+    all_of_it: list[Any] = []
+    only_messages: list[Any] = []
+    async with loopback() as house, client_of(house) as market:
+        market.on(all_of_it.append, TRADES)
+        market.on(only_messages.append, TRADES, notices=False)
+        await carried(market, TRADES)
+        house.trade()
+        await until(lambda: only_messages)
+        for connection in connections(house):
+            connection.abort()
+        await until(lambda: len(all_of_it) == 3)
+        assert len(only_messages) == 1
+        assert isinstance(all_of_it[2], messages.Recovered)
+
+
+@looped
+async def test_what_a_callback_raises_ends_it_and_is_raised_where_it_is_awaited() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        listener = market.on(_fail, TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        with pytest.raises(_OddError):
+            await listener
+        house.trade()
+        assert [each.trade_id for each in await read(subscription, 2)] == [1, 2]
+        await listener
+
+
+async def _listen_badly(house: Loopback, callbacks: int, error: Exception | None = None) -> None:
+    async with client_of(house) as market:
+        for _ in range(callbacks):
+            market.on(_fail, TRADES)
+        await heard(house, TRADES)
+        house.trade()
+        await heard(house)
+        if error is not None:
+            raise error
+
+
+@looped
+async def test_what_a_callback_raises_is_raised_at_the_end_of_the_market() -> None:
+    async with loopback() as house:
+        with pytest.raises(_OddError):
+            await _listen_badly(house, 1)
+
+
+@looped
+async def test_what_a_callback_raises_does_not_hide_another_error() -> None:
+    async with loopback() as house:
+        with pytest.raises(KeyError):
+            await _listen_badly(house, 1, KeyError())
+
+
+@looped
+async def test_two_callbacks_that_fail_are_both_raised() -> None:
+    async with loopback() as house:
+        with pytest.raises(ExceptionGroup) as raised:
+            await _listen_badly(house, 2)
+        assert [type(each) for each in raised.value.exceptions] == [_OddError, _OddError]
+
+
+@looped
+async def test_who_awaits_a_listener_hears_of_the_end_of_the_market() -> None:
+    async with loopback() as house:
+        async with client_of(house) as market:
+            listener = market.on(print, TRADES)
+            waiting = asyncio.ensure_future(_wait_for(listener))
+            await heard(house, TRADES)
+        await waiting
+
+
+@looped
+async def test_a_listener_survives_the_cancellation_of_who_awaits_it() -> None:
+    found: list[Any] = []
+    async with loopback() as house, client_of(house) as market:
+        listener = market.on(found.append, TRADES)
+        await carried(market, TRADES)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(_wait_for(listener), 0.001)
+        house.trade()
+        await until(lambda: found)
+
+
+@looped
+async def test_a_callback_may_subscribe_and_close() -> None:
+    async with loopback() as house, client_of(house) as market:
+        found: list[Any] = []
+
+        def react(message: Message | Notice) -> None:
+            found.append(message)
+            listener.close()
+            market.on(found.append, "btcusdt@aggTrade")
+
+        listener = market.on(react, TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        await heard(house, "btcusdt@aggTrade")
+        house.trade()
+        await until(lambda: len(found) == 1)
+
+
+@looped
+async def test_a_callback_is_not_called_with_the_rest_of_an_array_once_it_failed() -> None:
+    called: list[Any] = []
+
+    def fail(message: object) -> None:
+        called.append(message)
+        raise _OddError
+
+    async with loopback() as house, client_of(house) as market:
+        listener = market.on(fail, ARRAY)
+        await carried(market, ARRAY)
+        house.server._endpoints[0].hub.channels[ARRAY].send(
+            b'[{"e":"24hrMiniTicker","E":1,"s":"A","c":"1","o":"1","h":"1","l":"1","v":"1","q":"1"},'
+            b'{"e":"24hrMiniTicker","E":1,"s":"B","c":"1","o":"1","h":"1","l":"1","v":"1","q":"1"}]'
+        )
+        with pytest.raises(_OddError):
+            await listener
+        assert len(called) == 1
+
+
+@looped
+async def test_listeners_that_are_done_are_forgotten() -> None:
+    async with loopback() as house, client_of(house) as market:
+        for _ in range(5):
+            market.on(print, TRADES).close()
+        assert len(market._listeners) == 1
+
+
+# ask and get
+
+
+@looped
+async def test_questions_are_answered_as_python_objects() -> None:
+    async with loopback() as house, client_of(house) as market:
+        house.trade()
+        assert await market.ask("time") == {"serverTime": START_MS}
+        assert (await market.ask("ticker.price", symbol="BTCUSDT"))["price"] == "65280.10"
+        assert await market.get("time") == {"serverTime": START_MS}
+        assert len(await market.get("/fapi/v1/trades", symbol="BTCUSDT", limit=5)) == 1
+
+
+@looped
+async def test_an_error_of_the_exchange_is_raised() -> None:
+    async with (
+        loopback() as house,
+        client_of(house) as market,
+        client_of(house, COINM) as inverse,
+    ):
+        for question in (market.ask("depth", symbol="NONE"), market.get("depth", symbol="NONE")):
+            with pytest.raises(RequestError) as refused:
+                await question
+            assert (refused.value.code, refused.value.status) == (-1121, 400)
+        with pytest.raises(RequestError):
+            await inverse.ask("depth", symbol="BTCUSD_PERP")
+        assert await inverse.get("ping") == {}
+
+
+@looped
+async def test_a_server_that_cannot_be_reached_is_told() -> None:
+    async with tickerplant.connect(base_url=CLOSED, settings=quick()) as market:
+        answers = await asyncio.gather(
+            market.ask("time"), market.get("time"), return_exceptions=True
+        )
+        assert [type(each) for each in answers] == [UpstreamError, UpstreamError]
+        assert all(CLOSED[5:] in str(each) for each in answers)
+
+
+# counters
+
+
+@looped
+async def test_counters_tell_what_happened() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        for _ in range(3):
+            house.trade()
+        await read(subscription, 2)
+        await until(lambda: subscription.waiting == 1)
+        counted = subscription.counters
+        assert (counted.handed_out, counted.dropped, counted.pauses) == (2, 0, 0)
+        assert (market.counters.messages, market.counters.opened) == (3, 1)
+        for connection in connections(house):
+            connection.abort()
+        await until(lambda: market.counters.lost == 1)
+        await carried(market, TRADES)
+        assert (market.counters.opened, market.counters.refused) == (2, 0)
+        subscription.close()
+        assert market.counters.messages == 3, "what a stream counted is kept when it is closed"
+
+
+@looped
+async def test_counters_are_there_before_and_after() -> None:
+    async with loopback() as house:
+        market = client_of(house)
+        assert market.counters.messages == 0
+        async with market:
+            subscription: Any = market.stream(TRADES)
+            await carried(market, TRADES)
+            house.trade()
+            await read(subscription, 1)
+        assert (market.counters.messages, market.counters.lost) == (1, 0)
+
+
+def test_a_client_says_where_it_is() -> None:
+    market = tickerplant.connect(base_url=CLOSED)
+    assert repr(market) == f"<MarketClient usdm at {CLOSED}>"
+
+
+async def _all_of(subscription: Subscription) -> list[Any]:
+    return [item async for item in subscription]
+
+
+async def _first_of(subscription: Subscription) -> Any:
+    return await anext(subscription)
+
+
+async def _wait_for(listener: Any) -> None:
+    await listener
+
+
+async def _trade_when_heard(house: Any, market: Any, count: int = 1) -> None:
+    await carried(market, TRADES)
+    for _ in range(count):
+        house.trade()
+        await asyncio.sleep(0)
