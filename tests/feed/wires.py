@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from tickerplant import frames
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.link import Link
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.frames import payloads
 from tickerplant.hub import Hub
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
@@ -64,7 +64,7 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         """Take frames of the hub."""
-        for text in payloads(data):
+        for text in frames.payloads(data):
             self.say(text)
 
     def say(self, text: bytes) -> None:
@@ -78,6 +78,11 @@ class Wire:
     def _arrive(self, text: bytes) -> None:
         if self.world.wires.get(self.number) is self and not self.is_dead:
             self.world.feed.received(self.number, text, self.world.now_ms)
+
+    def swallow(self, payloads: Iterable[bytes]) -> None:
+        """Let none of `payloads` arrive."""
+        missing = tuple(payloads)
+        self.swallows = lambda text: any(each in text for each in missing)
 
     def hear(self, text: bytes) -> None:
         """Let the client say `text`."""
@@ -149,7 +154,7 @@ class Witness:
         self.published: dict[str, list[bytes]] = {}
 
     def write(self, data: bytes) -> None:
-        for text in payloads(data):
+        for text in frames.payloads(data):
             message = msgspec.json.decode(text, type=_Envelope)
             self.published.setdefault(message.stream, []).append(bytes(message.data))
 
@@ -326,6 +331,11 @@ class World:
         self.perform()
         self.run(settle_ms)
         return consumer
+
+    def refuse_for(self, duration_ms: int, status: int | None = 503, retry_ms: int = 0) -> None:
+        """Refuse all attempts for a time."""
+        until_ms = self.now_ms + duration_ms
+        self.refusals = lambda _: (status, retry_ms) if self.now_ms < until_ms else None
 
     def link(self, name: str, copy: int = 0) -> Link:
         """The connection that carries a stream."""

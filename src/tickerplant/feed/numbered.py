@@ -135,7 +135,7 @@ class NumberedStrand(IdentifiedStrand):
             if self._is_fetching:
                 return
             due_ms = self._held_ms[0] + self._host.settings.reorder_ms
-            if self._host.now_ms < due_ms and any(it.carried for it in self.followers.values()):
+            if self._host.now_ms < due_ms and self._may_be_told:
                 self._deadline_ms = due_ms
                 self._host.watch(self)
                 return
@@ -143,6 +143,11 @@ class NumberedStrand(IdentifiedStrand):
                 self._fetch(self.last_id, self._id_of(self._held[0]))
                 return
             self._release((), "")
+
+    @property
+    def _may_be_told(self) -> bool:
+        """Whether a connection may tell what is missing: a follower, or a leader that lags."""
+        return bool(self._merging_ms) or any(it.carried for it in self.followers.values())
 
     def _drain(self) -> bool:
         """Deliver what waited, as far as it continues; return whether anything still waits."""

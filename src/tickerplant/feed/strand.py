@@ -178,17 +178,18 @@ class Strand(ABC):
         follower = self.followers.pop(link, None) or Follower()
         is_change = self.lead is not None
         self.lead = link
-        self.heard_ms = self._host.now_ms
         if self.is_stale and follower.waiting:
             self._host.end_silence(self)
+        self.heard_ms = self._host.now_ms
         self._adopt(follower, is_change=is_change)
 
     def _overtake(self) -> bool:
         """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
+        now_ms = self._host.now_ms
         for link, follower in self.followers.items():
-            if follower.waiting and follower.waiting.oldest.came_ms >= self.heard_ms:
-                patience_ms = self._patience_ms(follower)
-                if self._host.now_ms - follower.waiting.oldest.came_ms >= patience_ms:
+            if follower.waiting:
+                behind_ms = now_ms - max(follower.waiting.oldest.came_ms, self.heard_ms)
+                if behind_ms >= self._patience_ms(follower):
                     self._change_lead(link)
                     return True
         return False
