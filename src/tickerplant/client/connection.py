@@ -20,7 +20,7 @@ from picows import (
     ws_connect,
 )
 
-from tickerplant.feed.feed import Feed
+from tickerplant.feed.feed import Feed, Receive
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Connection(WSListener):
         self._feed = feed
         self._number = number
         self._told = told
-        self._received = feed.received
+        self._receive: Receive = _leave
         self._transport: WSTransport | None = None
         self._parts = bytearray()
         """What came of a message in several frames."""
@@ -98,6 +98,7 @@ class Connection(WSListener):
     def drop(self) -> None:
         """End the connection; the feed hears nothing of it any more."""
         self._is_dropped = True
+        self._receive = _leave
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
@@ -126,24 +127,21 @@ class Connection(WSListener):
             transport.disconnect()
             return
         self._feed.opened(self._number)
+        self._receive = self._feed.receiver(self._number)
         self._told()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Pass a message on."""
-        if self._is_dropped:
-            return
         try:
-            if frame.msg_type is WSMsgType.TEXT and frame.fin:
-                self._received(self._number, frame.get_payload_as_bytes(), time.time_ns())
-                if self._feed.actions:
-                    self._told()
-            else:
+            if not (frame.fin and self._receive(frame.get_payload_as_bytes(), time.time_ns())):
                 self._take_other(transport, frame)
         except Exception:  # noqa: BLE001  # a fault of ours in one message must not cost the connection
             _log.exception("a message could not be dealt with")
 
     def _take_other(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take a frame that is no whole text message."""
+        """Take a frame that is no whole message of a stream in its usual form."""
+        if self._is_dropped:
+            return
         if frame.msg_type is WSMsgType.CLOSE:
             payload = frame.get_payload_as_bytes()
             code = int.from_bytes(payload[:2], "big")
@@ -157,7 +155,8 @@ class Connection(WSListener):
             self._parts += frame.get_payload_as_bytes()
             if frame.fin:
                 message, self._parts = bytes(self._parts), bytearray()
-                self._received(self._number, message, time.time_ns())
+                if not self._receive(message, time.time_ns()):
+                    self._feed.received_oddly(self._number, message, time.time_ns())
                 self._told()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
@@ -167,8 +166,14 @@ class Connection(WSListener):
     def _end(self, reason: str, code: int | None) -> None:
         if not self._is_dropped:
             self._is_dropped = True
+            self._receive = _leave
             self._feed.lost(self._number, reason, code)
             self._told()
+
+
+def _leave(_raw: bytes, _received_ns: int) -> bool:
+    """Take nothing."""
+    return False
 
 
 def _retry_after_ms(text: str) -> int:

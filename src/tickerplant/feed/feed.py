@@ -11,8 +11,9 @@ one stream is in `strand.py`, what becomes of the connections in `fleet.py`, wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from random import Random
+from typing import TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
@@ -22,12 +23,13 @@ from tickerplant.feed.actions import Action, Fetch
 from tickerplant.feed.candles import CandleStrand
 from tickerplant.feed.fleet import Fleet
 from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.identified import IdentifiedStrand
 from tickerplant.feed.link import Link
 from tickerplant.feed.matched import MatchedStrand
-from tickerplant.feed.numbered import NumberedStrand
+from tickerplant.feed.numbered import AggregateTradeStrand, TradeStrand, UpdateStrand
 from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.rising import RisingStrand
-from tickerplant.feed.sequence import RISING, kind_of, sequence_of
+from tickerplant.feed.sequence import kind_of, sequence_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Item, Sink, Strand, StrandCounters
 from tickerplant.feed.telling import tell
@@ -67,6 +69,19 @@ class _AnyMessage(Struct):
 
 
 _any_message = msgspec.json.Decoder(_AnyMessage).decode
+
+
+Receive: TypeAlias = Callable[[bytes, int], bool]
+"""Takes a text message and when it was received, ns; returns whether that was all there is to do."""
+
+
+_IDENTIFIED: Mapping[str, type[IdentifiedStrand]] = {
+    "trade_id": TradeStrand,
+    "aggregate_id": AggregateTradeStrand,
+    "final_update_id": UpdateStrand,
+    "update_id": RisingStrand,
+}
+"""How streams whose messages have ids are put together, by the name of the id."""
 
 
 class FeedCounters(Struct):
@@ -135,7 +150,7 @@ class Feed:
         joined = []
         for name in names:
             strand = self.strands.get(name) or self._open_strand(name)
-            strand.sinks = (*strand.sinks, sink)
+            strand.attach(sink)
             strand.backfills = strand.backfills or (backfills and _can_backfill(name))
             joined.append(strand)
         self._tell_newcomer(joined, sink)
@@ -164,10 +179,8 @@ class Feed:
             strand = self.strands.get(name)
             if strand is None or sink not in strand.sinks:
                 continue
-            left = list(strand.sinks)
-            left.remove(sink)
-            strand.sinks = tuple(left)
-            if not left:
+            strand.detach(sink)
+            if not strand.sinks:
                 self._close_strand(strand)
         self._fleet.carry_out()
 
@@ -206,14 +219,13 @@ class Feed:
         reader = self._reader(name)
         rhythm = Rhythm(self._venue, name, self.settings)
         ids = sequence_of(name, reader.message)
-        if ids is not None and ids.rule == RISING:
-            strand: Strand = RisingStrand(name, reader.decode, rhythm, self, ids.id_of)
-        elif ids is not None:
-            strand = NumberedStrand(name, reader.decode, rhythm, self, ids)
+        if ids is not None:
+            strand: Strand = _IDENTIFIED[ids.id_field](name, reader.decode, rhythm, self, ids)
         elif "candle" in reader.message.__struct_fields__:
             strand = CandleStrand(name, reader.decode, rhythm, self)
         else:
             strand = MatchedStrand(name, reader.decode, rhythm, self)
+        strand.is_array = reader.array
         self.strands[name] = strand
         self._fleet.place(strand)
         return strand
@@ -271,41 +283,65 @@ class Feed:
     # Messages
 
     def received(self, number: int, raw: bytes, received_ns: int) -> None:
-        """Take a text message as it came; this is the hot path."""
-        link = self.links.get(number)
-        if link is None:
-            return
-        link.heard_ms = self.now_ms
-        start = raw.find(b'"', NAME_AT) + NECK_BYTES
-        strand = link.lanes.get(raw[:start])
-        if strand is None:
-            self._received_oddly(link, raw, received_ns)
-            return
-        payload = raw[start:-1]
-        try:
-            item = strand.decode(payload)
-        except UNREADABLE:
-            self._received_oddly(link, raw, received_ns)
-            return
-        if type(item) is list:
-            if not _stamp(item, strand.name, payload, received_ns):
-                strand.heard_ms = self.now_ms
-                return
-        else:
+        """Take a text message as it came."""
+        if not self.receiver(number)(raw, received_ns) and number in self.links:
+            self.received_oddly(number, raw, received_ns)
+
+    def receiver(self, number: int) -> Receive:
+        """Return what takes the text messages of an open connection: the hot path.
+
+        It returns whether the message was one of a stream in the usual form; if not, nothing was
+        done, and `received_oddly` is to be told.
+        """
+        link = self.links[number]
+        lanes, unreadable = link.lanes, UNREADABLE
+
+        def receive(raw: bytes, received_ns: int) -> bool:
+            start = raw.find(b'"', NAME_AT) + NECK_BYTES
+            strand = lanes.get(raw[:start])
+            if strand is None:
+                return False
+            payload = raw[start:-1]
+            try:
+                item = strand.decode(payload)
+            except unreadable:
+                return False
+            if strand.is_array:
+                self._take_any(link, strand, item, payload, received_ns)
+                return True
             item.stream = strand.name
             item.payload = payload
             item.received_ns = received_ns
-        strand.messages += 1
+            strand.messages += 1
+            link.is_fresh = True
+            if strand.lead is link and not strand.is_stale:
+                strand.heard_ms = self.now_ms
+                strand.take(item)
+            else:
+                self._take_from(link, strand, item)
+            return True
+
+        return receive
+
+    def _take_any(
+        self, link: Link, strand: Strand, item: Item, payload: bytes, received_ns: int
+    ) -> None:
+        """Take a message, or the list of those of an array."""
+        link.is_fresh = True
+        if _stamp(item if type(item) is list else [item], strand.name, payload, received_ns):
+            strand.messages += 1
+            self._take_from(link, strand, item)
+        else:
+            strand.heard_ms = self.now_ms
+
+    def _take_from(self, link: Link, strand: Strand, item: Item) -> None:
+        """Take a message of whatever connection."""
         if strand.lead is link:
             if strand.is_stale:
                 self._vigil.end(strand)
             strand.heard_ms = self.now_ms
             strand.take(item)
-        else:
-            self._follow(link, strand, item)
-
-    def _follow(self, link: Link, strand: Strand, item: Item) -> None:
-        """Take a message of a connection that does not lead."""
+            return
         strand.join(link)
         if strand.lead is not None:
             strand.follow(link, item)
@@ -313,8 +349,12 @@ class Feed:
         self._fleet.begin(link, [strand])  # heard before it was acknowledged
         strand.take(item)
 
-    def _received_oddly(self, link: Link, raw: bytes, received_ns: int) -> None:
-        """Take a message that is not one of a known stream in the usual form."""
+    def received_oddly(self, number: int, raw: bytes, received_ns: int) -> None:
+        """Take a text message that is not one of a known stream in the usual form."""
+        link = self.links.get(number)
+        if link is None:
+            return
+        link.is_fresh = True
         try:
             message = _any_message(raw)
         except UNREADABLE as unreadable:
@@ -344,17 +384,7 @@ class Feed:
         except UNREADABLE as error:
             self._tell_unreadable(link, strand, payload, str(error))
             return
-        messages = item if type(item) is list else [item]
-        if not _stamp(messages, name, payload, received_ns):
-            return
-        strand.messages += 1
-        if strand.lead is not link:
-            self._follow(link, strand, item)
-            return
-        if strand.is_stale:
-            self._vigil.end(strand)
-        strand.heard_ms = self.now_ms
-        strand.take(item)
+        self._take_any(link, strand, item, payload, received_ns)
 
     def _tell_unreadable(self, link: Link, strand: Strand | None, raw: bytes, reason: str) -> None:
         """Tell of what cannot be read, of a stream or of who knows which one on a connection."""

@@ -324,6 +324,8 @@ class Fleet:
         session, settings, now_ms = link.session, self._settings, self._feed.now_ms
         if session is None:
             return
+        if link.is_fresh:
+            link.is_fresh, link.heard_ms = False, now_ms
         silent_ms = now_ms - link.heard_ms
         if session.overdue(now_ms) and not self._waits_for_another(link, session):
             self._cut(link, "a control message was not answered")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any
 
 from tickerplant.feed.rhythm import Rhythm
+from tickerplant.feed.sequence import Sequence
 from tickerplant.feed.strand import FOLLOWED, Follower, Host, Item, Strand
 
 ANEW_MS = 1_000
@@ -28,12 +28,12 @@ class IdentifiedStrand(Strand):
         decode: Callable[[bytes], Item],
         rhythm: Rhythm,
         host: Host,
-        id_of: Callable[[Any], int],
+        ids: Sequence,
     ) -> None:
         super().__init__(name, decode, rhythm, host)
         self.last_id = NONE
         """Id of the last message that was delivered; below 0 if none was."""
-        self._id_of = id_of
+        self._id_of = ids.id_of
         self._last: Item = None
         """The last message that was delivered."""
         self._merging_ms = 0

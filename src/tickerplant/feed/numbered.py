@@ -31,7 +31,7 @@ class NumberedStrand(IdentifiedStrand):
         host: Host,
         ids: sequence.Sequence,
     ) -> None:
-        super().__init__(name, decode, rhythm, host, ids.id_of)
+        super().__init__(name, decode, rhythm, host, ids)
         self._previous_of = ids.previous_of
         self._step = 1 if ids.rule == sequence.NUMBERED else 0
         self._next = NONE
@@ -40,16 +40,6 @@ class NumberedStrand(IdentifiedStrand):
         """What waits behind a gap, by rising ids."""
         self._held_ms: list[int] = []
         """When each of them came."""
-
-    def take(self, item: Item) -> None:
-        """Take the next message of the leader."""
-        if self._previous_of(item) == self._next and not self._held:
-            self.last_id = last_id = self._id_of(item)
-            self._next = last_id + self._step
-            self._last = item
-            self.deliver(item)
-        else:
-            self._offer(item)
 
     def follow(self, link: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
@@ -214,3 +204,46 @@ class NumberedStrand(IdentifiedStrand):
             else:
                 self._look()
         return will_be or bool(self._held)
+
+
+class TradeStrand(NumberedStrand):
+    """Trades, whose ids rise by one; the usual case is spelled out, as in the classes below."""
+
+    def take(self, item: Item) -> None:
+        """Take the next message of the leader."""
+        trade_id = item.trade_id
+        if trade_id == self._next and not self._held:
+            self.last_id = trade_id
+            self._next = trade_id + 1
+            self._last = item
+            self.deliver(item)
+        else:
+            self._offer(item)
+
+
+class AggregateTradeStrand(NumberedStrand):
+    """Aggregate trades, whose ids rise by one."""
+
+    def take(self, item: Item) -> None:
+        """Take the next message of the leader."""
+        aggregate_id = item.aggregate_id
+        if aggregate_id == self._next and not self._held:
+            self.last_id = aggregate_id
+            self._next = aggregate_id + 1
+            self._last = item
+            self.deliver(item)
+        else:
+            self._offer(item)
+
+
+class UpdateStrand(NumberedStrand):
+    """Depth updates, each of which names the id of the one before."""
+
+    def take(self, item: Item) -> None:
+        """Take the next message of the leader."""
+        if item.previous_update_id == self._next and not self._held:
+            self.last_id = self._next = item.final_update_id
+            self._last = item
+            self.deliver(item)
+        else:
+            self._offer(item)

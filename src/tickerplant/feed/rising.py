@@ -15,9 +15,9 @@ class RisingStrand(IdentifiedStrand):
 
     def take(self, item: Item) -> None:
         """Take the next message of the leader."""
-        item_id = self._id_of(item)
-        if item_id > self.last_id and not self.followers:
-            self.last_id = item_id
+        update_id = item.update_id
+        if update_id > self.last_id and not self.followers:
+            self.last_id = update_id
             self._last = item
             self.deliver(item)
         else:

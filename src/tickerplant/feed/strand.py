@@ -97,7 +97,12 @@ class Strand(ABC):
         self.name = name
         self.decode = decode
         self.rhythm = rhythm
+        self.is_array = False
+        """Whether what `decode` returns may be a list."""
         self.sinks: tuple[Sink, ...] = ()
+        """Who consumes it; changed by `attach` and `detach`."""
+        self.deliver: Callable[[Item], object] = self._deliver_to_all
+        """Hands a message to every consumer."""
         self.backfills = False
         """Whether somebody wants gaps to be filled over REST."""
         self.lead: Hashable | None = None
@@ -124,6 +129,23 @@ class Strand(ABC):
         """Id that what is asked for over REST begins behind."""
         self._deadline_ms = 0
         """Until when a gap waits."""
+
+    # Consumers
+
+    def attach(self, sink: Sink) -> None:
+        """Let `sink` be told, too."""
+        self._set_sinks((*self.sinks, sink))
+
+    def detach(self, sink: Sink) -> None:
+        """Tell `sink` nothing any more, or once less if it was attached several times."""
+        left = list(self.sinks)
+        left.remove(sink)
+        self._set_sinks(tuple(left))
+
+    def _set_sinks(self, sinks: tuple[Sink, ...]) -> None:
+        self.sinks = sinks
+        is_simple = len(sinks) == 1 and not self.is_array
+        self.deliver = sinks[0] if is_simple else self._deliver_to_all
 
     # Connections
 
@@ -162,7 +184,7 @@ class Strand(ABC):
 
     def close(self) -> None:
         """Let nothing wait any more, and tell nothing: nobody listens."""
-        self.sinks = ()
+        self._set_sinks(())
         self.lead = None
         self.followers.clear()
         self._is_fetching = False
@@ -234,14 +256,12 @@ class Strand(ABC):
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
 
-    def deliver(self, item: Item) -> None:
-        """Hand a message to every consumer."""
-        if type(item) is list:
-            for sink in self.sinks:
+    def _deliver_to_all(self, item: Item) -> None:
+        for sink in self.sinks:
+            if type(item) is list:
                 for message in item:
                     sink(message)
-        else:
-            for sink in self.sinks:
+            else:
                 sink(item)
 
     def tell(self, notice: Notice) -> None:
