@@ -54,9 +54,7 @@ class Subscription:
 
     def close(self) -> None:
         """Unsubscribe; what waits may still be read."""
-        if not self._inbox.is_closed:
-            self._inbox.close()
-            self._runner.detach(self.names, self._inbox.put)
+        self._inbox.close()
 
     def __aiter__(self) -> Self:
         return self
@@ -65,7 +63,7 @@ class Subscription:
         """Return the next message or notice.
 
         Raises:
-            QueueOverflow: the policy is `fail`, and it was read too slowly.
+            QueueOverflow: the policy is `fail`, and it was read too slowly; it is closed then.
         """
         if self._waiting:
             self._read += 1
@@ -104,7 +102,7 @@ class Subscription:
     def __del__(self) -> None:
         inbox = getattr(self, "_inbox", None)
         if inbox is not None and not inbox.is_closed:
-            inbox.close()
+            inbox.is_closed = True
             self._runner.forget(self.names, inbox.put)
 
 
@@ -122,6 +120,7 @@ class Inbox:
         self._names = names
         self._reader: asyncio.Future[None] | None = None
         self._is_held_up = False
+        self._notices = notices
         self._put = queue.put
         self._every = queue.policy == "every"
 
@@ -147,23 +146,28 @@ class Inbox:
             StopAsyncIteration: there will be none.
             QueueOverflow: something had to be given up that must not be.
         """
-        while not self.queue:
-            if self.is_closed:
-                raise StopAsyncIteration
-            if self._is_held_up:
-                self._is_held_up = False
-                self._runner.make_room(self.put)
-            await self._wait()
-        try:
-            return self.queue.get()
-        except QueueOverflow:
-            self.close()
-            raise
+        while True:
+            while not self.queue:
+                if self.is_closed:
+                    raise StopAsyncIteration
+                if self._is_held_up:
+                    self._is_held_up = False
+                    self._runner.make_room(self.put)
+                await self._wait()
+            try:
+                item = self.queue.get()
+            except QueueOverflow:
+                self.close()
+                raise
+            if self._notices or not isinstance(item, Notice):  # the queue itself tells `Dropped`
+                return item
 
     def close(self) -> None:
-        """Take nothing more in."""
-        self.is_closed = True
-        self._wake()
+        """Unsubscribe: take nothing more in."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._wake()
+            self._runner.detach(self._names, self.put)
 
     async def _wait(self) -> None:
         if self._reader is not None:
