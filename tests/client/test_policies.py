@@ -1,0 +1,220 @@
+"""What happens to messages that wait: the four policies, from the socket to the reader."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+from consumers import TRADES, carried, client_of, connections, heard, kinds, quick, read
+from loopback import Loopback, loopback, looped, until
+
+from tickerplant import ConfigError, MarketClient, QueueOverflow, messages
+from tickerplant.messages import Dropped
+
+SIZE = 5
+
+
+async def trade(house: Loopback, count: int) -> None:
+    """Let trades happen, in several turns of the event loop."""
+    for number in range(count):
+        house.trade()
+        if number % 50 == 49:
+            await asyncio.sleep(0)
+
+
+def narrow(house: Loopback, market: MarketClient) -> None:
+    """Let the network hold little of what is sent to the client."""
+    sockets = [
+        each._transport.underlying_transport.get_extra_info("socket")
+        for each in market._runner._connections.values()
+        if each._transport is not None
+    ]
+    for sock in sockets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    for connection in connections(house):
+        sock = connection._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+@looped
+async def test_every_holds_the_server_up_and_loses_nothing() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription = market.stream(TRADES, size=SIZE)
+        await carried(market, TRADES)
+        narrow(house, market)
+        (connection,) = connections(house)
+        count = 0
+        while not connection.unsent_bytes:
+            await trade(house, 100)
+            count += 100
+            await asyncio.sleep(0.001)
+        assert SIZE <= subscription.waiting < count
+        assert subscription.counters.pauses == 1
+        assert kinds(await read(subscription, count)) == [str(1 + each) for each in range(count)]
+        assert not connection.unsent_bytes
+        assert subscription.counters.handed_out == count
+        assert (subscription.counters.dropped, market.counters.lost) == (0, 0)
+
+
+@looped
+async def test_a_pause_longer_than_all_patience_costs_no_connection() -> None:
+    settings = quick(
+        idle_ms=20, pong_timeout_ms=20, ack_timeout_ms=20, stale_ms=20, busy_stale_ms=20, deaf_ms=20
+    )
+    async with loopback() as house, client_of(house, settings=settings) as market:
+        subscription = market.stream(TRADES, size=SIZE)
+        await carried(market, TRADES)
+        await trade(house, 200)
+        await until(lambda: subscription.counters.pauses)
+        await asyncio.sleep(0.7)  # longer than a vigil looks away
+        await trade(house, 100)
+        assert kinds(await read(subscription, 300)) == [str(1 + each) for each in range(300)]
+        await asyncio.sleep(0.1)
+        assert (market.counters.lost, market.counters.opened) == (0, 1)
+        assert subscription.waiting == 0, "and no notice"
+
+
+@looped
+async def test_the_connection_is_read_again_when_who_held_it_up_goes() -> None:
+    async with loopback() as house, client_of(house) as market:
+        slow = market.stream(TRADES, size=1)
+        quick_one = market.stream(TRADES)
+        await carried(market, TRADES)
+        await trade(house, 3)
+        await until(lambda: slow.counters.pauses)
+        before = quick_one.waiting
+        await trade(house, 10)
+        await asyncio.sleep(0.02)
+        assert quick_one.waiting == before, "they share a connection"
+        slow.close()
+        await until(lambda: quick_one.waiting == 13)
+
+
+@looped
+async def test_other_connections_are_read_while_one_is_not() -> None:
+    settings = quick(max_streams=1)
+    async with loopback() as house, client_of(house, settings=settings) as market:
+        slow = market.stream(TRADES, size=1)
+        other = market.stream("btcusdt@aggTrade")
+        await carried(market, TRADES, "btcusdt@aggTrade")
+        await trade(house, 3)
+        await until(lambda: slow.counters.pauses)
+        house.plant.advance(house.plant.now_ms + 1_000)
+        await until(lambda: other.waiting)
+
+
+@looped
+async def test_the_market_is_left_while_nothing_is_read() -> None:
+    async with loopback() as house:
+        async with client_of(house) as market:
+            subscription = market.stream(TRADES, size=1)
+            await carried(market, TRADES)
+            narrow(house, market)
+            (connection,) = connections(house)
+            while not connection.unsent_bytes:
+                await trade(house, 100)
+                await asyncio.sleep(0.001)
+            assert subscription.counters.pauses
+        await until(lambda: not connections(house))
+        assert isinstance(await anext(subscription), messages.Trade), "what waits may be read"
+
+
+@looped
+async def test_latest_hands_out_the_last_of_each_stream() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES, "btcusdt@bookTicker", policy="latest")
+        await carried(market, TRADES, "btcusdt@bookTicker")
+        await trade(house, 20)
+        await until(lambda: market.counters.messages == 20)
+        assert subscription.waiting == 1
+        assert kinds(await read(subscription, 1)) == ["20"]
+        assert subscription.counters.conflated == 19
+        await trade(house, 1)
+        assert kinds(await read(subscription, 1)) == ["21"]
+        assert (subscription.counters.dropped, subscription.counters.pauses) == (0, 0)
+
+
+@looped
+async def test_drop_oldest_tells_how_many_went_and_keeps_the_newest() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES, policy="drop_oldest", size=SIZE)
+        await carried(market, TRADES)
+        await trade(house, 20)
+        await until(lambda: market.counters.messages == 20)
+        dropped, *kept = await read(subscription, 1 + SIZE)
+        assert isinstance(dropped, Dropped)
+        assert (dropped.count, dropped.streams) == (15, (TRADES,))
+        assert kinds(kept) == ["16", "17", "18", "19", "20"]
+        assert (subscription.counters.dropped, subscription.counters.handed_out) == (15, SIZE)
+        await trade(house, 1)
+        assert kinds(await read(subscription, 1)) == ["21"]
+
+
+@looped
+async def test_drop_oldest_without_notices_counts_what_was_dropped() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES, policy="drop_oldest", size=1, notices=False)
+        await carried(market, TRADES)
+        await trade(house, 3)
+        await until(lambda: market.counters.messages == 3)
+        assert kinds(await read(subscription, 1)) == ["3"]
+        assert subscription.counters.dropped == 2
+
+
+@looped
+async def test_fail_raises_after_what_waits() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES, policy="fail", size=SIZE)
+        await carried(market, TRADES)
+        await trade(house, 20)
+        await until(lambda: market.counters.messages == 20)
+        assert kinds(await read(subscription, SIZE)) == ["1", "2", "3", "4", "5"]
+        with pytest.raises(QueueOverflow, match="5 messages waited") as raised:
+            await anext(subscription)
+        assert raised.value.size == SIZE
+        await heard(house)
+        with pytest.raises(QueueOverflow):
+            await anext(subscription)
+        assert subscription.counters.dropped == 15
+
+
+@looped
+async def test_fail_raises_from_take_when_nothing_else_is_left() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES, policy="fail", size=SIZE)
+        await carried(market, TRADES)
+        await trade(house, 20)
+        await until(lambda: market.counters.messages == 20)
+        assert len(await subscription.take(100)) == SIZE
+        with pytest.raises(QueueOverflow):
+            await subscription.take(100)
+
+
+@pytest.mark.parametrize("policy", ["every", "latest", "drop_oldest", "fail"])
+@looped
+async def test_a_reader_that_keeps_up_gets_everything(policy: Any) -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES, policy=policy, size=1)
+        await carried(market, TRADES)
+        for number in range(1, 11):
+            house.trade()
+            assert kinds(await read(subscription, 1)) == [str(number)]
+        assert subscription.counters.handed_out == 10
+        assert (subscription.counters.dropped, subscription.counters.conflated) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"policy": "newest"}, "policy"), ({"size": 0}, "size"), ({"size": -1}, "size")],
+)
+@looped
+async def test_what_is_no_policy_or_size_is_told_and_nothing_subscribed(
+    options: dict[str, Any], named: str
+) -> None:
+    async with loopback() as house, client_of(house) as market:
+        with pytest.raises(ConfigError, match=named):
+            market.stream(TRADES, **options)
+        await asyncio.sleep(0.01)
+        assert not connections(house)
