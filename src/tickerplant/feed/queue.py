@@ -3,7 +3,7 @@
 A queue is bounded, and its policy says what happens when it is full:
 
 `every`        nothing is lost: the connections are not read until there is room (back-pressure)
-`latest`       of each stream and symbol only the latest message waits
+`latest`       of each stream and symbol only the latest message waits, between two notices
 `drop_oldest`  the oldest messages go, and a `Dropped` notice says how many, in their place
 `fail`         the consumer gets `QueueOverflow` after what waits
 """
@@ -69,8 +69,8 @@ class Queue:
             "fail": self._put_or_fail,
         }[policy]
         """Takes an item in, as the policy says."""
-        self._latest: dict[tuple[str, str], Message] = {}
-        """With `latest`, what is handed out in the place of what waits."""
+        self._latest: dict[tuple[str, str], tuple[Message, Message]] = {}
+        """With `latest`, by subject what waits and what is handed out in its place."""
         self._dropped = 0
         """Given up since the last time an item was handed out."""
         self._dropped_streams: set[str] = set()
@@ -102,8 +102,16 @@ class Queue:
             raise QueueOverflow(self.size)
         item = self._waiting.popleft()
         counters.handed_out += 1
-        if self._latest and isinstance(item, Message):
-            return self._latest.pop(_subject(item))
+        return self._latest_of(item) if self._latest else item
+
+    def _latest_of(self, item: Message | Notice) -> Message | Notice:
+        """Return what is handed out in the place of `item`, and forget it."""
+        if isinstance(item, Message):
+            subject = _subject(item)
+            first, latest = self._latest.get(subject, (None, item))
+            if first is item:
+                del self._latest[subject]
+                return latest
         return item
 
     def _put_or_fail(self, item: Message | Notice) -> None:
@@ -122,17 +130,21 @@ class Queue:
         if isinstance(item, Message):
             subject = _subject(item)
             if subject in self._latest:
-                self._latest[subject] = item
+                self._latest[subject] = self._latest[subject][0], item
                 self.counters.conflated += 1
                 return
-            self._latest[subject] = item
+            self._latest[subject] = item, item
+        elif self._latest:  # what comes after a notice is not handed out before it
+            waiting = [self._latest_of(each) for each in self._waiting]
+            self._waiting.clear()
+            self._waiting.extend(waiting)
         self._put_dropping(item)
 
     def _give_up(self, item: Message | Notice) -> None:
         """Give up the oldest item because `item` comes."""
         oldest = self._waiting.popleft()
         if isinstance(oldest, Message):
-            self._latest.pop(_subject(oldest), None)
+            self._latest_of(oldest)
             self._dropped_streams.add(oldest.stream)
         else:
             self._dropped_streams.update(oldest.streams)
