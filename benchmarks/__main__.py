@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks import catalogue, client, fanout, latency, relay, replay, simulation
+from benchmarks import catalogue, client, endurance, fanout, latency, relay, replay, simulation
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
 
@@ -23,10 +23,12 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "client": client.run,
     "relay": relay.run,
 }
+ENDURANCE = "endurance"
+"""Takes an hour, so it runs only when it is named."""
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, ENDURANCE]))
 @click.option("--quick", is_flag=True, help="Fewer and shorter repetitions: a look, no figure.")
 @click.option("--json", "json_path", metavar="FILE", help="Write the results here too.")
 @click.option(
@@ -37,20 +39,54 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     type=click.Path(exists=True, dir_okay=False),
     help="Replay this recording (gzip) and not one made here; may be repeated.",
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help=f"How long `endurance` takes [{endurance.MINUTES:g}].",
+)
+@click.option(
+    "--copies",
+    type=click.IntRange(min=1, max=10),
+    default=endurance.COPIES,
+    help=f"Connections that carry each stream of `endurance` [{endurance.COPIES}].",
+)
+@click.option(
+    "--logs",
+    "log_dir",
+    metavar="DIRECTORY",
+    type=click.Path(file_okay=False),
+    help="Keep here what server and client of `endurance` log.",
+)
 def main(
-    names: tuple[str, ...], *, quick: bool, json_path: str | None, captures: tuple[str, ...]
+    names: tuple[str, ...],
+    *,
+    quick: bool,
+    json_path: str | None,
+    captures: tuple[str, ...],
+    minutes: float | None,
+    copies: int,
+    log_dir: str | None,
 ) -> None:
     """Measure the plant on this machine, all of it or the benchmarks NAMES."""
     click.echo(f"{description()}\n")
     benchmarks = BENCHMARKS | {"replay": partial(replay.run, captures=captures)}
     tables: list[Table] = []
+    failures: list[str] = []
     for name in names or tuple(BENCHMARKS):
-        for table in _in_own_process(partial(benchmarks[name], quick=quick)):
+        if name == ENDURANCE:  # it makes its own processes, and can be interrupted
+            outcome = endurance.run(quick=quick, minutes=minutes, copies=copies, log_dir=log_dir)
+            found = outcome.tables
+            failures += outcome.failures
+        else:
+            found = _in_own_process(partial(benchmarks[name], quick=quick))
+        for table in found:
             tables.append(table)
             click.echo(table.text() + "\n")
     if json_path:
         results = {"machine": description(), "tables": tables}
         Path(json_path).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+    if failures:
+        raise click.ClickException("; ".join(failures))
 
 
 def _in_own_process(run: Callable[[], list[Table]]) -> list[Table]:
