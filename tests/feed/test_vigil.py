@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from made import AGGREGATES, KINDS, QUOTES, TICKERS
+from wires import World
+
+from tickerplant.messages.notice import Recovered, Stale
+
+MARKS = "btcusdt@markPrice@1s"
+FORCED = "btcusdt@forceOrder"
+
+
+def mark(number: int) -> bytes:
+    return (
+        b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"1","P":"1","i":"1","r":"0","T":0}'
+        % number
+    )
+
+
+def test_a_steady_stream_is_stale_after_three_periods() -> None:
+    world = World(stale_ms=1_000)
+    consumer = world.attach(MARKS)
+    for number in range(10):
+        world.publish(MARKS, mark(number))
+        world.run(1_000)
+    assert not consumer.notices()
+    world.run(1_900)
+    assert not consumer.notices()
+    world.run(700)
+    (stale,) = consumer.notices()
+    assert isinstance(stale, Stale)
+    assert (stale.streams, stale.expected_ms) == ((MARKS,), 1_000)
+    assert 3_000 <= stale.silent_ms <= 3_600
+    assert not world.feed.is_heard
+
+
+def test_stale_is_told_once_and_recovered_with_the_first_message() -> None:
+    world = World()
+    consumer = world.attach(MARKS)
+    world.publish(MARKS, mark(1))
+    world.run(40_000)
+    assert consumer.kinds() == ["message", "Stale"]
+    world.publish(MARKS, mark(2))
+    world.run(100)
+    world.publish(MARKS, mark(3))
+    world.run(100)
+    assert consumer.kinds() == ["message", "Stale", "Recovered", "message"]
+    (recovered,) = consumer.notices(Recovered)
+    assert 39_000 <= recovered.blind_ms <= 41_000
+    world.run(10_000)
+    assert consumer.kinds()[-1] == "Stale", "and again"
+
+
+def test_the_rhythm_of_a_busy_stream_is_learned() -> None:
+    world = World(busy_stale_ms=2_000, unheard_ms=60_000)
+    consumer = world.attach(AGGREGATES)
+    for number in range(1, 40):
+        world.publish(AGGREGATES, KINDS[AGGREGATES](number))
+        world.run(1_000)
+    world.run(17_000)
+    assert not consumer.notices()
+    world.run(5_000)
+    (stale,) = consumer.notices(Stale)
+    assert 19_000 <= stale.silent_ms <= 21_500
+    assert 900 <= stale.expected_ms <= 1_100
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_copies_do_not_change_the_rhythm(copies: int) -> None:
+    world = World(busy_stale_ms=2_000, copies=copies)
+    consumer = world.attach(AGGREGATES)
+    for number in range(1, 40):
+        world.publish(AGGREGATES, KINDS[AGGREGATES](number))
+        world.run(1_000)
+    world.run(22_000)
+    (stale,) = consumer.notices(Stale)
+    assert 900 <= stale.expected_ms <= 1_100
+
+
+def test_a_busy_stream_of_which_nothing_was_heard_has_a_minute() -> None:
+    world = World()
+    consumer = world.attach(AGGREGATES)
+    world.run(58_000)
+    assert not consumer.notices()
+    world.run(2_000)
+    assert consumer.kinds() == ["Stale"]
+
+
+def test_a_rare_stream_is_never_stale() -> None:
+    world = World()
+    consumer = world.attach(FORCED)
+    world.run(3_600_000)
+    assert not consumer.notices()
+    assert len(world.opens) == 1
+
+
+def test_a_stream_that_is_silent_on_a_connection_that_is_not_is_subscribed_to_again() -> None:
+    world = World()
+    consumer = world.attach(MARKS, TICKERS)
+    wire = world.wire(MARKS)
+    world.hub.unsubscribe(wire, [MARKS])  # the server forgets it
+    for number in range(1, 20):
+        world.publish(MARKS, mark(number))
+        world.publish(TICKERS, KINDS[TICKERS](number))
+        world.run(1_000)
+    spoken = [request["method"] for _, request in wire.requests]
+    assert spoken == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
+    assert consumer.kinds()[-2:] == ["Recovered", "message"]
+    assert [each.streams for each in consumer.notices()] == [(MARKS,), (MARKS,)]
+
+
+def test_a_connection_on_which_all_is_stale_is_replaced_with_doubling_patience() -> None:
+    world = World()
+    world.attach(MARKS)
+    world.run(3_600_000)
+    times = [at for at, _, _ in world.opens]
+    ages = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert 4 <= len(ages) <= 6
+    for number, age_ms in enumerate(ages):
+        assert (60_000 << number) <= age_ms <= (60_000 << number) + 15_000
+    assert len(world.wires) == 1
+
+
+def test_a_connection_that_answers_no_ping_is_given_up() -> None:
+    world = World()
+    consumer = world.attach(FORCED)
+    world.run(120_000)
+    assert world.feed.counters.lost == 0, "pongs are answers"
+    world.wire(FORCED).is_dead = True
+    world.run(26_000)
+    assert world.feed.counters.lost == 1
+    world.run(2_000)
+    assert consumer.kinds() == ["Disconnected", "Recovered"]
+
+
+def test_what_is_not_read_is_neither_stale_nor_silent() -> None:
+    world = World()
+    consumer = world.attach(MARKS, QUOTES)
+    wires = tuple(world.wires.values())
+    for wire in wires:
+        wire.down_ms = 10_000_000  # it waits in the socket
+    world.feed.held_up({wire.number for wire in wires})
+    world.run(200_000)
+    assert not consumer.notices()
+    assert world.feed.counters.lost == 0
+    world.feed.held_up(set())
+    world.run(4_000)
+    assert not consumer.notices(), "patience begins anew"
+    world.run(30_000)
+    assert consumer.kinds() == ["Stale", "Disconnected", "Recovered"]
+
+
+def test_control_messages_on_a_connection_that_is_not_read_are_not_overdue() -> None:
+    world = World(delay_ms=50)
+    consumer = world.attach(MARKS)
+    wire = world.wire(MARKS)
+    wire.down_ms = 20_000
+    world.feed.attach([AGGREGATES], consumer)
+    world.perform()
+    world.feed.held_up({wire.number})
+    world.run(15_000)
+    world.feed.held_up(set())
+    world.run(6_000)
+    assert world.feed.counters.lost == 0
+    assert world.feed.strands[AGGREGATES].lead is not None
+
+
+def test_a_program_that_stood_still_does_not_blame_its_connections() -> None:
+    world = World()
+    consumer = world.attach(MARKS)
+    world.is_stalled = True
+    world.run(60_000)
+    world.is_stalled = False
+    world.run(100)
+    assert not consumer.notices()
+    assert world.feed.counters.lost == 0
+    world.publish(MARKS, mark(1))
+    world.run(2_000)
+    assert consumer.kinds() == ["message"]
+    world.wire(MARKS).is_dead = True
+    world.is_stalled = True
+    world.run(60_000)
+    world.is_stalled = False
+    world.run(11_000)
+    assert world.feed.counters.lost == 1, "but asks at once whether they are there"
+
+
+def test_what_was_stale_and_then_lost_is_stale_no_more() -> None:
+    world = World()
+    consumer = world.attach(MARKS, AGGREGATES)
+    world.run(8_000)
+    world.wire(MARKS).cut()
+    world.run(2_000)
+    assert consumer.kinds() == ["Stale", "Disconnected", "Recovered"]
+    world.publish(MARKS, mark(1))
+    world.run(100)
+    assert consumer.kinds() == ["Stale", "Disconnected", "Recovered", "message"]
