@@ -1,0 +1,97 @@
+"""Market time that is told by messages, and goes on by this machine's clock between them.
+
+Pure: it is told what time the machine has.  Most of it is about messages whose time cannot be true,
+and servers that begin again at another time: market time never goes back, and it goes forward in
+steps, because everything that is due on the way happens.
+"""
+
+from __future__ import annotations
+
+LONGEST_LEAP_MS = 1_000
+"""Market time goes on so far without a message, not farther."""
+LIKELY_MS = 60_000
+"""A message may be so much farther ahead than time has passed and is believed at once."""
+WITNESSES = 8
+"""Messages in a row that must be farther ahead before that is believed."""
+FARTHEST_MS = 10 * 365 * 86_400_000
+"""No message is believed that is farther ahead."""
+FAR_BEHIND_MS = 10_000
+"""Messages that are so far behind are of a server with another clock: time goes on without them."""
+STEP_MS = 60_000
+"""Market time goes so far in one step."""
+
+
+class ToldTime:
+    """The time of a market, as far as it is known.
+
+    Args:
+        now_ms: Market time at the beginning.
+        machine_ms: The clock of the machine then, which never goes back.
+    """
+
+    def __init__(self, now_ms: int, machine_ms: int) -> None:
+        self.now_ms = now_ms
+        """The latest time that was given out."""
+        self.disbelieved = 0
+        """Messages whose time was not believed, or not yet."""
+        self.is_behind = False
+        """Whether the messages are of a time that is long over here."""
+        self._told_ms = now_ms
+        """The latest time that was told and believed."""
+        self._told_at_ms = machine_ms
+        """When that was."""
+        self._witnesses: list[int] = []
+        """Times of messages in a row that are too far ahead to be believed alone."""
+
+    def tell(self, time_ms: int, machine_ms: int) -> int:
+        """Take the time of a message; return how far market time comes before it is told."""
+        passed_ms = machine_ms - self._told_at_ms
+        ahead_ms = time_ms - max(self.now_ms, self._told_ms)
+        if ahead_ms > passed_ms + LIKELY_MS:
+            self._doubt(time_ms, machine_ms)
+        else:
+            self._witnesses.clear()
+            if ahead_ms > 0:
+                self._believe(time_ms, machine_ms)
+            elif -ahead_ms > FAR_BEHIND_MS and (self.is_behind or passed_ms > LONGEST_LEAP_MS):
+                self._go_on(passed_ms, machine_ms)
+        return self.now_ms if self.is_catching_up else self._approach(self._told_ms)
+
+    def reach(self, machine_ms: int) -> int:
+        """Return what time it is when nothing is told."""
+        passed_ms = max(machine_ms - self._told_at_ms, 0)
+        return self._approach(self._told_ms + min(passed_ms, LONGEST_LEAP_MS))
+
+    def lag_ms(self, machine_ms: int) -> int:
+        """Return for how long nothing was told that let time go on, or how far it is behind."""
+        silent_ms = machine_ms - self._told_at_ms - LONGEST_LEAP_MS
+        return max(silent_ms, self._told_ms - self.now_ms, 0)
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether what was told is farther ahead than one step."""
+        return self._told_ms - self.now_ms > STEP_MS
+
+    def _doubt(self, time_ms: int, machine_ms: int) -> None:
+        self.disbelieved += 1
+        if time_ms - self.now_ms > FARTHEST_MS:
+            return
+        self._witnesses.append(time_ms)
+        if len(self._witnesses) >= WITNESSES:
+            earliest_ms = min(self._witnesses)
+            self._witnesses.clear()
+            self._believe(earliest_ms, machine_ms)
+
+    def _believe(self, time_ms: int, machine_ms: int) -> None:
+        self._told_ms, self._told_at_ms = time_ms, machine_ms
+        self.is_behind = False
+
+    def _go_on(self, passed_ms: int, machine_ms: int) -> None:
+        """Let time pass as on this machine, because the messages do not tell it."""
+        self.is_behind = True
+        self._told_ms = max(self._told_ms + min(passed_ms, LONGEST_LEAP_MS), self.now_ms)
+        self._told_at_ms = machine_ms
+
+    def _approach(self, time_ms: int) -> int:
+        self.now_ms = max(self.now_ms, min(time_ms, self.now_ms + STEP_MS))
+        return self.now_ms

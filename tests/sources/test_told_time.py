@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.sources.told_time import (
+    FAR_BEHIND_MS,
+    FARTHEST_MS,
+    LIKELY_MS,
+    LONGEST_LEAP_MS,
+    STEP_MS,
+    WITNESSES,
+    ToldTime,
+)
+
+START_MS = 1_767_225_600_000
+HOUR_MS = 3_600_000
+
+
+def test_time_is_that_of_the_messages_and_goes_on_between_them_for_a_second() -> None:
+    time = ToldTime(START_MS, 0)
+    assert time.tell(START_MS + 70, 100) == START_MS + 70
+    assert time.reach(150) == START_MS + 120
+    assert time.tell(START_MS + 110, 160) == START_MS + 120, "never back"
+    assert time.reach(10_000) == START_MS + 70 + LONGEST_LEAP_MS
+    assert time.lag_ms(10_000) == 10_000 - 100 - LONGEST_LEAP_MS
+    assert not time.is_behind
+
+
+def test_one_message_of_a_time_that_cannot_be_is_not_believed() -> None:
+    time = ToldTime(START_MS, 0)
+    for wrong_ms in (START_MS + HOUR_MS, START_MS * 1000, 2**64 - 1, 0, -1):
+        assert time.tell(wrong_ms, 10) == START_MS
+        assert time.tell(START_MS, 10) == START_MS
+    assert time.disbelieved == 3
+    assert not time.is_catching_up
+
+
+def test_after_an_hour_without_a_message_an_hour_later_is_believed() -> None:
+    time = ToldTime(START_MS, 0)
+    time.tell(START_MS + HOUR_MS + LIKELY_MS, HOUR_MS)
+    assert time.is_catching_up
+
+
+def test_a_server_that_began_again_years_later_is_followed_step_by_step() -> None:
+    time, later_ms = ToldTime(START_MS, 0), START_MS + 1_000 * HOUR_MS
+    for number in range(WITNESSES):
+        assert not time.is_catching_up
+        assert time.tell(later_ms + number, number) == START_MS
+    assert time.is_catching_up
+    assert time.lag_ms(10) == 1_000 * HOUR_MS
+    assert time.tell(later_ms + 50, 50) == START_MS, "no message waits for that"
+    assert time.reach(60) == START_MS + STEP_MS
+    assert time.reach(60) == START_MS + 2 * STEP_MS
+    for _ in range(1_000 * HOUR_MS // STEP_MS):
+        time.reach(60)
+    assert time.now_ms == later_ms + 60
+    assert not time.is_catching_up
+
+
+def test_nobody_is_believed_who_tells_of_another_century() -> None:
+    time = ToldTime(START_MS, 0)
+    for _ in range(10 * WITNESSES):
+        time.tell(START_MS + FARTHEST_MS + HOUR_MS, 10)
+    assert not time.is_catching_up
+
+
+def test_with_a_server_that_began_again_at_an_earlier_time_time_goes_on() -> None:
+    time = ToldTime(START_MS, 0)
+    for now_ms in range(0, 60_000, 100):
+        time.tell(START_MS - HOUR_MS + now_ms, now_ms)
+        time.reach(now_ms)
+    assert time.is_behind
+    assert abs(time.now_ms - START_MS - 60_000) < 1_000
+    time.tell(time.now_ms + 10, 60_000)
+    assert not time.is_behind
+
+
+def test_a_server_that_is_slow_is_waited_for() -> None:
+    time = ToldTime(START_MS, 0)
+    for now_ms in range(0, 60_000, 20):
+        time.tell(START_MS + now_ms // 10, now_ms)
+        time.reach(now_ms)
+        assert 0 <= time.now_ms - (START_MS + now_ms // 10) <= LONGEST_LEAP_MS
+    assert not time.is_behind
+
+
+def test_a_venue_whose_clock_is_behind_does_not_hold_up_the_other() -> None:
+    time = ToldTime(START_MS, 0)
+    for now_ms in range(0, 30_000, 50):
+        assert time.tell(START_MS + now_ms, now_ms) >= START_MS + now_ms
+        time.tell(START_MS + now_ms - 2 * FAR_BEHIND_MS, now_ms)
+    assert not time.is_behind
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 5_000), st.integers(-(2**40), 2**64), st.booleans()), max_size=80
+    )
+)
+def test_time_never_goes_back_nor_farther_than_a_step(steps: list[tuple[int, int, bool]]) -> None:
+    time = ToldTime(START_MS, 0)
+    reached, machine_ms = [START_MS], 0
+    for passed_ms, offset_ms, is_told in steps:
+        machine_ms += passed_ms
+        told_ms = START_MS + offset_ms
+        now_ms = time.tell(told_ms, machine_ms) if is_told else time.reach(machine_ms)
+        assert now_ms == time.now_ms
+        reached.append(now_ms)
+    for before_ms, after_ms in itertools.pairwise(reached):
+        assert 0 <= after_ms - before_ms <= STEP_MS
