@@ -38,7 +38,7 @@ from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.recording import RecordingSource
-from tickerplant.sources.relay import RelaySource, meet
+from tickerplant.sources.relay import Met, RelaySource, meet
 from tickerplant.sources.scan import scan
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.sources.upstream import Upstream
@@ -113,33 +113,52 @@ async def _relay(settings: RelaySettings, tell: Tell) -> None:
     limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
     upstreams = _upstreams(settings)
     interrupted = _interruption()
-    meeting = asyncio.create_task(meet(upstreams, settings.profile))
+    try:
+        met = await _met(upstreams, settings.profile, interrupted)
+        if met is None:
+            tell("Served nothing: the upstream has not answered.")
+            return
+        plant = Plant(
+            met.instruments,
+            start_ms=met.time_ms,
+            profile=PROFILES[met.profile],
+            strict_routing=settings.routing == "strict",
+        )
+
+        def run(server: Server) -> Coroutine[None, None, None]:
+            source = RelaySource(plant, upstreams, server, grace_ms=settings.grace_ms)
+            return source.run(server.gate, server.readiness)
+
+        forwarders = {
+            upstream.venue.name: CoalescingForwarder(upstream.fetch, upstream.lacks)
+            for upstream in upstreams
+        }
+        await serve(
+            settings,
+            limits,
+            plant,
+            run,
+            tell,
+            stay=False,
+            forwarders=forwarders,
+            interrupted=interrupted,
+        )
+    finally:
+        await asyncio.gather(*(upstream.close() for upstream in upstreams))
+
+
+async def _met(
+    upstreams: Sequence[Upstream], profile: str, interrupted: asyncio.Future[None]
+) -> Met | None:
+    """Return what there is to relay, None if interrupted before that is known."""
+    meeting = asyncio.create_task(meet(upstreams, profile))
     either: list[asyncio.Future[Any]] = [meeting, interrupted]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    if not meeting.done():
-        meeting.cancel()
-        await asyncio.wait({meeting})
-        await asyncio.gather(*(upstream.rest.close() for upstream in upstreams))
-        tell("Served nothing: the upstream has not answered.")
-        return
-    met = meeting.result()
-    plant = Plant(
-        met.instruments,
-        start_ms=met.time_ms,
-        profile=PROFILES[met.profile],
-        strict_routing=settings.routing == "strict",
-    )
-    grace_ms = settings.grace_ms
-
-    def run(server: Server) -> Coroutine[None, None, None]:
-        source = RelaySource(plant, upstreams, server, grace_ms=grace_ms)
-        return source.run(server.gate, server.readiness)
-
-    forwarders = {
-        upstream.venue.name: CoalescingForwarder(upstream.fetch, upstream.lacks)
-        for upstream in upstreams
-    }
-    await serve(settings, limits, plant, run, tell, stay=False, forwarders=forwarders)
+    if not interrupted.done():
+        return meeting.result()
+    meeting.cancel()
+    await asyncio.wait({meeting})
+    return None
 
 
 def _upstreams(settings: RelaySettings) -> list[Upstream]:
@@ -208,6 +227,7 @@ async def serve(
     *,
     stay: bool,
     forwarders: Mapping[str, Forwarder] | None = None,
+    interrupted: asyncio.Future[None] | None = None,
 ) -> None:
     """Serve `plant`, driven by `run`, until interrupted or, unless `stay`, until `run` is over.
 
@@ -219,6 +239,7 @@ async def serve(
         tell: Takes the lines for the user.
         stay: Keep serving the last state when the source is over.
         forwarders: Who answers what the plant cannot, by venue name.
+        interrupted: Is done at the first Ctrl-C or SIGTERM, if somebody waits for it already.
 
     Raises:
         ConfigError: an address or a port cannot be used.
@@ -241,7 +262,7 @@ async def serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS)
-        interrupted = _interruption()
+        interrupted = interrupted or _interruption()
         source = asyncio.create_task(run(server))
         await asyncio.wait({source, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         if source.done():

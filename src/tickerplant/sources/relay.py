@@ -1,7 +1,7 @@
 """A live upstream as a source: the exchange, or another plant.
 
-Market time is that of the upstream's messages.  Between them it goes on with this machine's clock,
-for a second at most: what is due at a time is told although nothing happens.
+Market time is that of the upstream's messages (`told_time.py`).  Between them it goes on with this
+machine's clock, for a second at most: what is due at a time is told although nothing happens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -28,23 +29,29 @@ from tickerplant.messages.notice import (
 )
 from tickerplant.plant import Plant
 from tickerplant.sources.source import Clients, Readers, Sample, Status
+from tickerplant.sources.told_time import ToldTime
 from tickerplant.sources.upstream import Upstream
-from tickerplant.sources.wanted import upstream_name
+
+T = TypeVar("T")
 
 TOLD = "told"
 """Stands for the profile that the upstream has."""
 TICK_S = 0.02
 """How often time goes on between messages."""
+SLICE_S = 0.005
+"""Longest time that market time catches up without a turn of the event loop."""
 LOOK_S = 0.5
 """How often the state of the upstreams is looked at."""
-LONGEST_LEAP_MS = 1_000
-"""Market time goes on so far without a message, not farther."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 RELIST_S = 3_600.0
 """The contracts are asked for so often, even if nothing says that they changed."""
 RELIST_DELAY_S = 5.0
 """How long contracts that changed may change further before they are asked for."""
+RELIST_AGAIN_S = 70.0
+"""So long after that they are asked for once more: a relay upstream keeps its answer for a minute."""
+LOG_PAUSE_S = 1.0
+"""Notices of one kind are logged at most this often; all are counted."""
 
 _GAUGES: Mapping[str, tuple[Callable[[Feed], int], str]] = {
     "upstream_connections": (
@@ -112,21 +119,22 @@ async def meet(upstreams: Sequence[Upstream], profile: str) -> Met:
         upstreams: One of each venue that is relayed.
         profile: The period of the protocol, or `told` for that of the first upstream.
     """
-    met = await asyncio.gather(*(_meet(upstream) for upstream in upstreams))
+    met = await asyncio.gather(*(_patiently(upstream, upstream.meet) for upstream in upstreams))
     instruments = [instrument for listed, _ in met for instrument in listed]
     if profile == TOLD:
-        profile = await upstreams[0].told_profile()
+        profile = await _patiently(upstreams[0], upstreams[0].told_profile)
     return Met(instruments, max(time_ms for _, time_ms in met), profile)
 
 
-async def _meet(upstream: Upstream) -> tuple[list[Instrument], int]:
+async def _patiently(upstream: Upstream, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer."""
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            return await upstream.meet()
+            return await ask()
         except (UpstreamError, RequestError, DecodeError) as error:
             logger().warning(
-                f"! the upstream does not tell its contracts: {error}",
+                f"! the upstream does not answer: {error}",
                 venue=upstream.venue.name,
                 retry_s=pause_s,
             )
@@ -153,10 +161,12 @@ class RelaySource:
         self._upstreams = upstreams
         self._clients = clients
         self._grace_ms = grace_ms
-        self._heard_ms = plant.now_ms
-        self._heard_s = time.monotonic()
+        self._time = ToldTime(plant.now_ms, _machine_ms())
         self._lost: dict[str, frozenset[str]] = {}
-        """The streams of which clients were let know, by venue."""
+        """The streams of the upstream of which clients were let know, by venue."""
+        self._closed: set[str] = set()
+        """The venues of which all is lost."""
+        self._logged_s: dict[tuple[str, str], float] = {}
         self._log = logger()
         self._status: Status
         for upstream in upstreams:
@@ -197,76 +207,107 @@ class RelaySource:
             for field, (name, doc) in _COUNTERS.items():
                 value = getattr(counters, field)
                 yield Sample(name=name, value=value, doc=doc, type="counter", labels=labels)
+            yield Sample(
+                name="upstream_unasked_streams",
+                value=len(upstream.wanted.unasked),
+                doc="Streams that are heard here and that the upstream is not asked for.",
+                labels=labels,
+            )
+            yield Sample(
+                name="upstream_streams_turned_away",
+                value=upstream.wanted.turned_away,
+                doc="Times the upstream was not asked for a stream, or refused it.",
+                type="counter",
+                labels=labels,
+            )
 
     # Time
 
     def _approach(self, time_ms: int) -> None:
         """Let market time reach that of a message."""
-        if time_ms > self._plant.timers.now_ms:
-            self._plant.approach(time_ms)
-            self._heard_ms = time_ms
-            self._heard_s = time.monotonic()
+        now_ms = self._time.tell(time_ms, _machine_ms())
+        if now_ms > self._plant.now_ms:
+            self._plant.approach(now_ms)
 
     async def _keep_time(self) -> None:
         next_look_s = 0.0
         while True:
             now_s = time.monotonic()
-            passed_ms = int((now_s - self._heard_s) * 1_000)
-            self._plant.advance(self._heard_ms + min(passed_ms, LONGEST_LEAP_MS))
-            self._status.lag_ms = max(0, passed_ms - LONGEST_LEAP_MS)
+            self._go_on(now_s + SLICE_S)
+            self._status.lag_ms = self._time.lag_ms(_machine_ms())
             if now_s >= next_look_s:
                 next_look_s = now_s + LOOK_S
                 self._look_around()
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(0 if self._time.is_catching_up else TICK_S)
+
+    def _go_on(self, until_s: float) -> None:
+        """Let time pass, and catch up with what was told, until the machine's clock says so."""
+        self._plant.advance(self._time.reach(_machine_ms()))
+        while self._time.is_catching_up and time.monotonic() < until_s:
+            self._plant.advance(self._time.reach(_machine_ms()))
 
     # State
 
     def _look_around(self) -> None:
-        reasons = []
+        reasons = ["catching up with the clock of the upstream"] * self._time.is_catching_up
         for upstream in self._upstreams:
             upstream.tick()
-            blind = self._blind(upstream)
+            blind, count = upstream.blind, len(upstream.runner.feed.strands)
             lost = frozenset(name for name, since_ms in blind.items() if since_ms >= self._grace_ms)
-            self._tell_lost(upstream, lost, len(upstream.runner.feed.strands))
+            self._tell_lost(upstream, lost, is_all=len(lost) == count)
             name = upstream.venue.name
             if blind:
                 longest_s = max(blind.values()) / 1_000
-                of_all = f"{len(blind)} of {len(upstream.runner.feed.strands)} streams"
                 reasons.append(
-                    f"{name}: the upstream is lost for {of_all}, since {longest_s:.0f} s"
+                    f"{name}: the upstream is lost for {len(blind)} of {count} streams, "
+                    f"since {longest_s:.0f} s"
                 )
             elif not upstream.is_met:
                 reasons.append(f"{name}: connecting to the upstream")
+            self._warn_of_unasked(upstream)
+        if self._time.is_behind:
+            self._status.warn("clock", "the clock of the upstream is behind market time here")
+        else:
+            self._status.clear("clock")
         self._status.ready(not reasons, "; ".join(reasons))
 
-    def _blind(self, upstream: Upstream) -> dict[str, int]:
-        """Return the streams of the upstream that nothing carries any more, with for how long."""
-        feed = upstream.runner.feed
-        return {
-            name: feed.now_ms - strand.blind_ms
-            for name, strand in feed.strands.items()
-            if strand.lead is None and strand.blind_ms is not None
-        }
+    def _warn_of_unasked(self, upstream: Upstream) -> None:
+        name, count = upstream.venue.name, len(upstream.wanted.unasked)
+        if count:
+            self._status.warn(name, f"{name}: {count} streams are not asked for and stay silent")
+        else:
+            self._status.clear(name)
 
-    def _tell_lost(self, upstream: Upstream, lost: frozenset[str], count: int) -> None:
+    def _tell_lost(self, upstream: Upstream, lost: frozenset[str], *, is_all: bool) -> None:
         """Let clients know what is lost, once, and when they may come back."""
-        venue = upstream.venue
-        known = self._lost.get(venue.name, frozenset())
-        self._lost[venue.name] = lost
-        if lost - known:
-            heard = self._plant.hubs[venue.name].channels
-            names = [name for name in heard if upstream_name(venue, name) in lost]
-            reason = "the upstream is lost"
-            self._clients.lose(venue.name, None if len(lost) == count else names, reason)
-        elif known and not lost:
-            self._clients.restore(venue.name)
+        venue, reason = upstream.venue.name, "the upstream is lost"
+        known = self._lost.get(venue, frozenset())
+        self._lost[venue] = lost
+        if is_all and lost:
+            if venue not in self._closed:
+                self._closed.add(venue)
+                self._clients.lose(venue, None, reason)
+            return
+        if venue in self._closed:
+            self._closed.discard(venue)
+            self._clients.restore(venue)
+        new = lost - known
+        if new:
+            heard = self._plant.hubs[venue].channels
+            source_of = upstream.wanted.source_of
+            names = [name for name in heard if source_of(name) in new]
+            self._clients.lose(venue, names, reason)
 
     def _note(self, upstream: Upstream, notice: Notice) -> None:
         """Count and log what was noticed."""
         kind = _TOLD.get(type(notice))
         if kind is None:
             return
-        self.notices[upstream.venue.name, kind] += 1
+        venue, now_s = upstream.venue.name, time.monotonic()
+        self.notices[venue, kind] += 1
+        if now_s - self._logged_s.get((venue, kind), -LOG_PAUSE_S) < LOG_PAUSE_S:
+            return
+        self._logged_s[venue, kind] = now_s
         fields = {
             name: getattr(notice, name)
             for name in ("reason", "close_code", "retry_ms", "blind_ms", "silent_ms", "missing")
@@ -276,7 +317,7 @@ class RelaySource:
         sign = "=" if isinstance(notice, Recovered) else "!"
         tell(
             f"{sign} upstream {kind}",
-            venue=upstream.venue.name,
+            venue=venue,
             streams=_shown(notice.streams),
             **fields,
         )
@@ -285,14 +326,21 @@ class RelaySource:
 
     async def _relist(self, upstream: Upstream) -> None:
         """Keep the list of contracts up to date."""
-        asked_s = time.monotonic()
+        next_s = time.monotonic() + RELIST_S
         while True:
             await asyncio.sleep(RELIST_DELAY_S)
-            if not upstream.contracts_changed and time.monotonic() - asked_s < RELIST_S:
+            has_changed = upstream.contracts_changed
+            if not has_changed and time.monotonic() < next_s:
                 continue
-            listed, _ = await _meet(upstream)
-            asked_s = time.monotonic()
+            upstream.contracts_changed = False
+            listed, _ = await _patiently(upstream, upstream.meet)
+            next_s = time.monotonic() + (RELIST_AGAIN_S if has_changed else RELIST_S)
             upstream.relist(listed)
+
+
+def _machine_ms() -> int:
+    """Return the clock of the machine, which never goes back."""
+    return time.monotonic_ns() // 1_000_000
 
 
 def _shown(names: Iterable[str]) -> str:

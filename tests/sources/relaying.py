@@ -1,0 +1,204 @@
+"""An upstream and a relay of it in one event loop, on free ports of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from loopback import TICK_MS, Clock, Loopback, instrument, until
+from msgspec import structs
+from websockets.asyncio.client import ClientConnection
+
+from tickerplant.config import values
+from tickerplant.events import BookTicker, DepthUpdate
+from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.instrument import Instrument
+from tickerplant.plant import Plant
+from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.coalescing import CoalescingForwarder
+from tickerplant.server.faulty import Faults
+from tickerplant.server.server import Server
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.relay import RelaySource, meet
+from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.sources.upstream import Upstream
+from tickerplant.sources.wanted import MOST_STREAMS
+from tickerplant.venue import COINM, USDM, Venue
+
+__all__ = ["CURRENT", "Relay", "messages", "relay", "serve", "simulation", "subscribe"]
+
+START_MS = 1_767_225_600_000
+EAGER = FeedSettings(
+    retry_base_ms=10, retry_max_ms=50, steady_ms=100, opens_per_s=100, requests_per_s=100
+)
+"""A feed that does not spare its server."""
+LINGER_MS = 1_000
+GRACE_MS = 200
+BTCUSDT = instrument(USDM, "BTCUSDT", "BTCUSDT")
+BTCUSD_PERP = instrument(COINM, "BTCUSD_PERP", "BTCUSD")
+ETHUSDT = structs.replace(BTCUSDT, symbol="ETHUSDT", pair="ETHUSDT", base_asset="ETH")
+
+
+class Relay(Loopback):
+    """A relay and what it is made of."""
+
+    def __init__(
+        self, plant: Plant, server: Server, clock: Clock, upstreams: Mapping[str, Upstream]
+    ) -> None:
+        super().__init__(plant, server, clock)
+        self.upstreams = upstreams
+
+    @property
+    def upstream(self) -> Upstream:
+        return next(iter(self.upstreams.values()))
+
+    @property
+    def is_ready(self) -> bool:
+        return self.server.readiness.is_ready
+
+    def carries(self, *names: str, venue: Venue = USDM) -> bool:
+        """Whether all of `names` are heard upstream."""
+        runner = self.upstreams[venue.name].runner
+        return all(runner.is_carried(name) for name in names)
+
+    async def questions(self, outcome: str = "asked", venue: Venue = USDM) -> float:
+        """How many questions met a fate so far."""
+        name = f'tickerplant_questions_elsewhere_total{{outcome="{outcome}",venue="{venue.name}"}}'
+        return (await self.metrics()).get(name, 0)
+
+
+@asynccontextmanager
+async def serve(
+    traded: Iterable[Instrument] = (BTCUSDT, BTCUSD_PERP),
+    *,
+    port: int = 0,
+    start_ms: int = START_MS,
+    profile: Profile = P2026Q1,
+    faults: str = "",
+) -> AsyncIterator[Loopback]:
+    """Serve a plant in which happens what the test publishes."""
+    plant = Plant(traded, start_ms=start_ms, profile=profile, reserved_snapshot_ids=True)
+    clock = Clock()
+    server = Server(
+        plant,
+        ports={USDM.name: port, COINM.name: 0},
+        faults=Faults(values.faults(faults) if faults else {}),
+        clock=clock,
+        tick_ms=TICK_MS,
+    )
+    await server.start()
+    try:
+        yield Loopback(plant, server, clock)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def simulation(
+    symbols: tuple[str, ...] = ("BTCUSDT", "BTCUSD_PERP"),
+    *,
+    speed: float = 1.0,
+    seed: int = 5,
+    profile: Profile = P2026Q1,
+    start_ms: int = START_MS,
+    port: int = 0,
+    faults: str = "",
+) -> AsyncIterator[Loopback]:
+    """Serve a simulated market."""
+    traded = instruments(start_ms, symbols)
+    exchange = SimulatedExchange(traded, seed=seed, start_ms=start_ms)
+    async with serve(traded, port=port, start_ms=start_ms, profile=profile, faults=faults) as house:
+        open_market(house.plant, exchange)
+        source = SimulatedSource(exchange, house.plant, speed=speed)
+        running = asyncio.create_task(source.run(house.server.gate, house.server.readiness))
+        try:
+            yield house
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+
+@asynccontextmanager
+async def relay(
+    house: Loopback,
+    *venues: Venue,
+    profile: str = "told",
+    settings: FeedSettings = EAGER,
+    linger_ms: int = LINGER_MS,
+    grace_ms: int = GRACE_MS,
+    most_streams: int = MOST_STREAMS,
+    clock: Clock | None = None,
+    heard: bool = True,
+) -> AsyncIterator[Relay]:
+    """Relay what `house` serves; `heard`: begin when it is connected."""
+    upstreams = {
+        venue.name: Upstream(
+            hosts_of(venue, f"ws://{house.server.urls[venue.name]}"),
+            settings,
+            linger_ms=linger_ms,
+            most_streams=most_streams,
+            clock=clock,
+        )
+        for venue in venues or (USDM,)
+    }
+    met = await meet(list(upstreams.values()), profile)
+    plant = Plant(met.instruments, start_ms=met.time_ms, profile=PROFILES[met.profile])
+    server = Server(
+        plant,
+        ports={USDM.name: 0, COINM.name: 0},
+        limits=LIMITS,
+        forwarders={
+            name: CoalescingForwarder(each.fetch, each.lacks) for name, each in upstreams.items()
+        },
+        clock=Clock(),
+        tick_ms=TICK_MS,
+    )
+    await server.start()
+    source = RelaySource(plant, list(upstreams.values()), server, grace_ms=grace_ms)
+    running = asyncio.create_task(source.run(server.gate, server.readiness))
+    try:
+        if heard:
+            await until(lambda: running.done() or server.readiness.is_ready)
+        yield Relay(plant, server, Clock(), upstreams)
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await server.stop()
+
+
+async def subscribe(client: ClientConnection, *names: str) -> None:
+    """Subscribe; other messages that come before the answer are left out."""
+    await client.send(json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1}))
+    while "result" not in json.loads(await client.recv()):
+        pass
+
+
+async def messages(client: ClientConnection, count: int) -> list[str]:
+    """The next messages as they came."""
+    return [str(await client.recv()) for _ in range(count)]
+
+
+def depth(first_id: int, last_id: int, time_ms: int, **sides: Any) -> DepthUpdate:
+    """A change of the book of BTCUSDT that follows the one before."""
+    return DepthUpdate(
+        "BTCUSDT",
+        first_id,
+        last_id,
+        first_id - 1,
+        sides.get("bids", []),
+        sides.get("asks", []),
+        time_ms,
+    )
+
+
+def quote(update_id: int, time_ms: int, symbol: str = "BTCUSDT") -> BookTicker:
+    return BookTicker(symbol, update_id, 6_528_000, 4, 6_528_010, 5, time_ms)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickerplant.sources.wanted import (
+    LONGEST_NAME,
+    NOTHING,
+    Change,
+    Wanted,
+    base_depth,
+    can_be_asked_for,
+    symbol_of_base,
+    upstream_name,
+)
+from tickerplant.venue import COINM, USDM, Venue
+
+LINGER_MS = 100
+
+
+@pytest.mark.parametrize(
+    ("venue", "name", "expected"),
+    [
+        (USDM, "btcusdt@depth", "btcusdt@depth@100ms"),
+        (USDM, "btcusdt@depth@500ms", "btcusdt@depth@100ms"),
+        (USDM, "btcusdt@depth@100ms", "btcusdt@depth@100ms"),
+        (USDM, "btcusdt@depth20@500ms", "btcusdt@depth@100ms"),
+        (USDM, "btcusdt@rpiDepth@500ms", "btcusdt@rpiDepth@500ms"),
+        (USDM, "btcusdt@markPrice", "btcusdt@markPrice@1s"),
+        (USDM, "btcusdt@markPrice@1s", "btcusdt@markPrice@1s"),
+        (USDM, "!markPrice@arr", "!markPrice@arr@1s"),
+        (COINM, "btcusd@markPrice", "btcusd@markPrice@1s"),
+        (USDM, "btcusdt@kline_1m", "btcusdt@kline_1m"),
+        (USDM, "!ticker@arr", "!ticker@arr"),
+        (USDM, "nonsense", "nonsense"),
+        (USDM, "BTCUSDT@depth", "BTCUSDT@depth"),
+        (USDM, "", ""),
+    ],
+)
+def test_two_families_are_made_of_one_stream_each(venue: Venue, name: str, expected: str) -> None:
+    assert upstream_name(venue, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "symbol"),
+    [
+        ("btcusdt@depth@100ms", "BTCUSDT"),
+        ("币安人生usdt@depth@100ms", "币安人生USDT"),
+        ("BTCUSDT@depth@100ms", None),
+        ("a@b@depth@100ms", None),
+        ("!all@depth@100ms", None),
+        ("@depth@100ms", None),
+        ("ß@depth@100ms", None),
+        ("btcusdt@depth", None),
+    ],
+)
+def test_a_base_is_known_by_its_name_alone(stream: str, symbol: str | None) -> None:
+    assert symbol_of_base(stream) == symbol
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("btcusdt@trade", True),
+        ("币安人生usdt@trade", True),
+        ("!contractInfo", True),
+        ("a" * LONGEST_NAME, True),
+        ("a" * (LONGEST_NAME + 1), False),
+        ("币" * LONGEST_NAME, False),
+        ("", False),
+        ("a b", False),
+        ('a"b', False),
+        ("a\\b", False),
+        ("a/b", False),
+        ("a\x00b", False),
+        ("\ud800", False),
+    ],
+)
+def test_an_upstream_is_only_asked_for_what_looks_like_a_stream(name: str, expected: bool) -> None:
+    assert can_be_asked_for(name) is expected
+
+
+def wanted(most: int = 100, **_: object) -> Wanted:
+    return Wanted(lambda name: upstream_name(USDM, name), LINGER_MS, ("!always",), most=most)
+
+
+def test_a_stream_is_asked_for_once_and_kept_for_a_while_after_the_last_has_left() -> None:
+    some, base = wanted(), base_depth("BTCUSDT")
+    assert some.open("btcusdt@depth") == Change(ask=(base,))
+    assert some.open("btcusdt@depth5") == NOTHING
+    some.close("btcusdt@depth", 10)
+    assert some.turn(10 + 10 * LINGER_MS) == NOTHING, "somebody hears it"
+    some.close("btcusdt@depth5", 20)
+    assert some.turn(20 + LINGER_MS - 1) == NOTHING
+    assert some.names == ["!always", base]
+    assert some.turn(20 + LINGER_MS) == Change(drop=(base,))
+    assert some.names == ["!always"]
+    assert some.open("btcusdt@depth") == Change(ask=(base,)), "again"
+
+
+def test_who_comes_back_in_time_finds_the_stream_there() -> None:
+    some = wanted()
+    some.open("a@trade")
+    some.close("a@trade", 10)
+    assert some.open("a@trade") == NOTHING
+    assert some.turn(1_000_000) == NOTHING
+
+
+def test_a_question_keeps_a_stream_for_a_while() -> None:
+    some, base = wanted(), base_depth("BTCUSDT")
+    assert some.touch(base, 0) == Change(ask=(base,))
+    assert some.touch(base, 60) == NOTHING
+    assert some.turn(60 + LINGER_MS - 1) == NOTHING
+    assert some.turn(60 + LINGER_MS) == Change(drop=(base,))
+    some.open("btcusdt@depth")
+    assert some.touch(base, 500) == NOTHING
+    assert some.turn(500 + LINGER_MS) == NOTHING, "it is heard, whoever asks"
+
+
+def test_who_is_heard_no_more_makes_room_and_else_the_new_one_waits() -> None:
+    some = wanted(most=3)
+    some.open("a@trade")
+    some.open("b@trade")
+    some.close("b@trade", 1)
+    some.close("a@trade", 2)
+    assert some.open("c@trade") == Change(("b@trade",), ("c@trade",)), "the longest unheard"
+    assert some.open("d@trade") == Change(("a@trade",), ("d@trade",))
+    assert some.open("e@trade") == NOTHING
+    assert (some.unasked, some.turned_away) == (["e@trade"], 1)
+    assert some.touch("f@trade", 3) == NOTHING
+    assert some.turned_away == 2
+    assert some.turn(3) == NOTHING
+    some.close("c@trade", 4)
+    assert some.turn(4) == Change(("c@trade",), ("e@trade",)), "at once"
+    assert some.unasked == []
+
+
+def test_who_waits_and_leaves_is_forgotten() -> None:
+    some = wanted(most=1)
+    some.open("a@trade")
+    some.close("a@trade", 1)
+    assert "a@trade" not in some
+    assert some.unasked == []
+    assert some.turn(1_000) == NOTHING
+
+
+def test_what_is_no_stream_is_never_asked_for() -> None:
+    some = wanted()
+    assert some.open("no stream") == NOTHING
+    assert some.turn(1_000) == NOTHING
+    assert some.unasked == ["no stream"]
+    some.close("no stream", 1_000)
+    assert some.unasked == []
+
+
+def test_what_the_upstream_refuses_is_not_asked_for_again_while_it_is_heard() -> None:
+    some = wanted()
+    some.open("a@trade")
+    assert some.refuse("a@trade") == Change(drop=("a@trade",))
+    assert some.refuse("a@trade") == NOTHING
+    assert some.open("a@trade") == NOTHING
+    assert some.turn(1_000) == NOTHING
+    some.close("a@trade", 1_000)
+    assert some.open("a@trade") == Change(ask=("a@trade",))
+
+
+def test_what_a_stream_is_made_of_stays_so_while_it_is_heard() -> None:
+    sources = {"a@depth5": "a@depth5"}
+    some = Wanted(lambda name: sources[name], LINGER_MS)
+    assert some.open("a@depth5") == Change(ask=("a@depth5",)), "its symbol is not known"
+    sources["a@depth5"] = "a@depth@100ms"
+    assert some.source_of("a@depth5") == "a@depth5"
+    some.close("a@depth5", 0)
+    assert some.turn(LINGER_MS) == Change(drop=("a@depth5",))
+    assert some.open("a@depth5") == Change(ask=("a@depth@100ms",))
+
+
+class Naive:
+    """The same, looked through from the beginning at every step."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.heard: set[str] = set()
+        self.left: list[tuple[str, int]] = []
+        self.asked = {"!always"}
+        self.waiting: list[str] = []
+
+    def listeners(self, upstream: str) -> set[str]:
+        return {name for name in self.heard if upstream_name(USDM, name) == upstream}
+
+    def unheard(self) -> list[str]:
+        return [name for name, _ in self.left]
+
+    def forget(self, upstream: str) -> None:
+        self.asked.discard(upstream)
+        self.left = [each for each in self.left if each[0] != upstream]
+
+    def ask(self, upstream: str) -> bool:
+        if len(self.asked) >= self.most:
+            if not self.left:
+                return False
+            self.forget(self.left[0][0])
+        self.asked.add(upstream)
+        return True
+
+    def open(self, name: str) -> None:
+        self.heard.add(name)
+        upstream = upstream_name(USDM, name)
+        self.left = [each for each in self.left if each[0] != upstream]
+        known = upstream in self.asked or upstream in self.waiting
+        if not known and not self.ask(upstream):
+            self.waiting.append(upstream)
+
+    def close(self, name: str, now_ms: int) -> None:
+        if name not in self.heard:
+            return
+        self.heard.discard(name)
+        upstream = upstream_name(USDM, name)
+        if not self.listeners(upstream):
+            if upstream in self.waiting:
+                self.waiting.remove(upstream)
+            else:
+                self.left.append((upstream, now_ms))
+
+    def touch(self, upstream: str, now_ms: int) -> None:
+        if upstream in self.waiting or self.listeners(upstream):
+            return
+        if upstream in self.asked:
+            self.left = [each for each in self.left if each[0] != upstream]
+        elif not self.ask(upstream):
+            return
+        self.left.append((upstream, now_ms))
+
+    def turn(self, now_ms: int) -> None:
+        for upstream, left_ms in list(self.left):
+            if now_ms - left_ms >= LINGER_MS:
+                self.forget(upstream)
+        while self.waiting and self.ask(self.waiting[0]):
+            self.waiting.pop(0)
+
+
+NAMES = (
+    *("a@depth", "a@depth5@500ms", "a@depth@100ms", "b@depth"),
+    *("a@trade", "b@trade", "c@markPrice", "c@markPrice@1s", "d"),
+)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("open", "close", "touch", "turn")),
+        st.sampled_from(NAMES),
+        st.integers(0, LINGER_MS),
+    ),
+    max_size=60,
+)
+
+
+@given(steps=STEPS, most=st.integers(1, 6))
+def test_it_does_what_a_naive_model_does(steps: list[tuple[str, str, int]], most: int) -> None:
+    some, model = wanted(most=most), Naive(most)
+    asked, now_ms = {"!always"}, 0
+    for step, name, later_ms in steps:
+        now_ms += later_ms
+        change = NOTHING
+        if step == "open" and name not in model.heard:  # the hub tells it once
+            change = some.open(name)
+            model.open(name)
+        elif step == "close":
+            some.close(name, now_ms)
+            model.close(name, now_ms)
+        elif step == "touch":
+            change = some.touch(upstream_name(USDM, name), now_ms)
+            model.touch(upstream_name(USDM, name), now_ms)
+        elif step == "turn":
+            change = some.turn(now_ms)
+            model.turn(now_ms)
+        assert asked.issuperset(change.drop), "only what was asked for is dropped"
+        asked.difference_update(change.drop)
+        assert asked.isdisjoint(change.ask), "nothing is asked for twice"
+        asked.update(change.ask)
+        assert asked == set(some.names) == model.asked
+        assert some.unasked == model.waiting
+        assert len(asked) <= max(most, 1)
+        for heard in model.heard:
+            assert some.source_of(heard) in some
