@@ -51,6 +51,13 @@ ENDURANCE = "endurance"
     help=f"Connections that carry each stream of `endurance` [{endurance.COPIES}].",
 )
 @click.option(
+    "--fault",
+    "faults",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Another value for a fault of `endurance`, such as reset=30s; may be repeated.",
+)
+@click.option(
     "--logs",
     "log_dir",
     metavar="DIRECTORY",
@@ -65,6 +72,7 @@ def main(
     captures: tuple[str, ...],
     minutes: float | None,
     copies: int,
+    faults: tuple[str, ...],
     log_dir: str | None,
 ) -> None:
     """Measure the plant on this machine, all of it or the benchmarks NAMES."""
@@ -74,7 +82,13 @@ def main(
     failures: list[str] = []
     for name in names or tuple(BENCHMARKS):
         if name == ENDURANCE:  # it makes its own processes, and can be interrupted
-            outcome = endurance.run(quick=quick, minutes=minutes, copies=copies, log_dir=log_dir)
+            outcome = endurance.run(
+                quick=quick,
+                minutes=minutes,
+                copies=copies,
+                faults=dict(fault.split("=", 1) for fault in faults),
+                log_dir=log_dir,
+            )
             found = outcome.tables
             failures += outcome.failures
         else:

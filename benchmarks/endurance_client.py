@@ -42,7 +42,9 @@ from tickerplant.messages.notice import (
     Gap,
     Notice,
     Recovered,
+    Resync,
     Stale,
+    Synced,
     Unreadable,
 )
 from tickerplant.messages.trade import AggregateTrade, Trade
@@ -280,9 +282,9 @@ def _counting(totals: BookTotals, diary: Diary) -> Callable[[LocalBook, Message 
     """Return what counts how often books begin anew."""
 
     def count(book: LocalBook, item: Message | Notice) -> None:
-        if isinstance(item, tickerplant.messages.Resync):
+        if isinstance(item, Resync):
             totals.resyncs[item.reason] += 1
-        if isinstance(item, tickerplant.messages.Resync | tickerplant.messages.Synced):
+        if isinstance(item, Resync | Synced):
             diary.tell(type(item).__name__, book=repr(book), why=repr(item))
 
     return count
