@@ -149,7 +149,7 @@ def test_what_is_not_read_is_neither_stale_nor_silent() -> None:
     world.run(4_000)
     assert not consumer.notices(), "patience begins anew"
     world.run(30_000)
-    assert consumer.kinds() == ["Stale", "Disconnected", "Recovered"]
+    assert set(consumer.kinds()) == {"Stale", "Disconnected", "Recovered"}
 
 
 def test_control_messages_on_a_connection_that_is_not_read_are_not_overdue() -> None:

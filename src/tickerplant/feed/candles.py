@@ -26,6 +26,10 @@ class CandleStrand(MatchedStrand):
 
     def _went_blind(self) -> None:
         super()._went_blind()
+        self.expect_hole()
+
+    def expect_hole(self) -> None:
+        """Take note that something may be missing before the next message."""
         self._was_blind = True
         if self._held:
             self._answered((), "the connection was lost before they came")

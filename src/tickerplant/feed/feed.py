@@ -32,7 +32,7 @@ from tickerplant.feed.rising import RisingStrand
 from tickerplant.feed.sequence import kind_of, sequence_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Item, Sink, Strand, StrandCounters
-from tickerplant.feed.telling import tell
+from tickerplant.feed.telling import tell, tell_hole
 from tickerplant.feed.vigil import Vigil
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Stale, Unreadable
@@ -429,6 +429,11 @@ class Feed:
     def end_silence(self, strand: Strand) -> None:
         """Tell that a stale stream is heard again."""
         self._vigil.end(strand)
+
+    def tell_hole(self, strand: Strand) -> None:
+        """Tell that something may be missing: a follower leads that began when nothing was heard."""
+        silent_ms = self.now_ms - strand.heard_ms
+        tell_hole([strand], "its connection fell silent", silent_ms, self.wall_ms, None)
 
     def fetch(self, strand: Strand, after_id: int, before_id: int) -> None:
         """Ask for the messages between two ids."""

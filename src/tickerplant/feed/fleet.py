@@ -22,7 +22,7 @@ from tickerplant.feed.link import Link, State
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Strand
-from tickerplant.feed.telling import tell, tell_blind, tell_recovered
+from tickerplant.feed.telling import tell, tell_blind, tell_hole, tell_recovered
 from tickerplant.messages.notice import Disconnected, Refused
 from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.streams import resolve
@@ -201,16 +201,22 @@ class Fleet:
             self._forget(link)
         elif len(names) > self._max_streams:
             self._move(link, names[self._max_streams :])
+        now_ms, wall_ms = self._feed.now_ms, self._feed.wall_ms
+        strands = self._strands_of(names)
+        holes = [each for each in strands if each.has_hole_without(link, link.heard_ms)]
+        tell_hole(holes, reason, now_ms - link.heard_ms, wall_ms, close_code)
         for strand in self._strands_of(names):
             strand.leave(link)
         notice = Disconnected(
             streams=(),
-            time_ms=self._feed.wall_ms,
+            time_ms=wall_ms,
             reason=reason,
             close_code=close_code,
             retry_ms=pause_ms,
         )
-        tell_blind(self._strands_of(names), notice, self._feed.now_ms)
+        tell_blind(self._strands_of(names), notice, now_ms)
+        if link.predecessor is not None and link.predecessor.is_retiring:
+            self._cut(link.predecessor, f"{reason}, while it took the place of another")
 
     def _pause_ms(self, link: Link, ending: Ending, retry_after_ms: int) -> int:
         """Return how long to wait before the next attempt."""

@@ -42,7 +42,7 @@ class IdentifiedStrand(Strand):
     def follow(self, link: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
         follower, item_id = self.followers[link], self._id_of(item)
-        follower.carried = True
+        self._carries(follower)
         if item_id <= self.last_id and not follower.is_anew:
             if self._is_as_old(item):
                 self.counters.duplicates += 1
@@ -99,9 +99,9 @@ class IdentifiedStrand(Strand):
             else:
                 self._forget(follower)
 
-    def _adopt(self, follower: Follower, *, is_change: bool) -> None:
+    def _adopt(self, follower: Follower) -> None:
         self._merging_ms = 0
-        if is_change and not follower.is_anew:
+        if follower.may_repeat and not follower.is_anew:
             self._merge()
         for entry in follower.waiting.drain():
             self._offer(entry.item)

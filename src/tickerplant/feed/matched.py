@@ -44,7 +44,7 @@ class MatchedStrand(Strand):
     def follow(self, link: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
         follower, key = self.followers[link], _key_of(item)
-        follower.carried = True
+        self._carries(follower)
         self._host.watch(self)
         if not self._is_repeated(follower, key):
             follower.waiting.put(key, item, self._host.now_ms)
@@ -52,8 +52,7 @@ class MatchedStrand(Strand):
                 self._insert(follower, [follower.waiting.pop()])
             return
         self.counters.duplicates += 1
-        follower.is_alike = True
-        self._insert(follower, follower.waiting.drain())
+        self._meet(follower, follower.waiting.drain())
 
     def _is_repeated(self, connection: Follower, key: Hashable) -> bool:
         """Whether what `connection` tells was delivered; it is not expected again then."""
@@ -79,12 +78,19 @@ class MatchedStrand(Strand):
             before = follower.waiting.pop_through(key)
             if before is not None:
                 self.counters.duplicates += 1
-                follower.is_alike = True
-                self._insert(follower, before)
+                self._meet(follower, before)
             else:
                 follower.ahead.put(key, None, self._host.now_ms)
                 if len(follower.ahead) > FOLLOWED:
                     follower.ahead.pop()
+
+    def _meet(self, follower: Follower, before: list[Entry]) -> None:
+        """Take note that `follower` and the leader told the same, and `follower` told `before`."""
+        is_first, follower.is_alike = not follower.is_alike, True
+        if is_first and follower.may_be_older:  # from when nothing was heard, which was told
+            self.counters.duplicates += len(before)
+        else:
+            self._insert(follower, before)
 
     def _insert(self, source: Follower, left_out: Iterable[Entry]) -> None:
         """Deliver what the leader left out and `source` told."""
@@ -95,8 +101,7 @@ class MatchedStrand(Strand):
             self._reconcile(entry.key, source)
             self._pass(entry.item)
 
-    def _adopt(self, follower: Follower, *, is_change: bool) -> None:
-        del is_change
+    def _adopt(self, follower: Follower) -> None:
         self._leader = follower if follower.ahead or follower.passed else None
         self._host.watch(self)
         for entry in follower.waiting.drain():

@@ -23,6 +23,8 @@ TOO_MANY = "too many messages waited behind the gap"
 class NumberedStrand(IdentifiedStrand):
     """A stream whose ids tell what is missing."""
 
+    tells_gaps = True
+
     def __init__(
         self,
         name: str,
@@ -46,7 +48,7 @@ class NumberedStrand(IdentifiedStrand):
         item_id = self._id_of(item)
         is_missing = self._held and self.last_id < item_id < self._id_of(self._held[-1])
         if is_missing and not self.followers[link].is_anew:
-            self.followers[link].carried = True
+            self._carries(self.followers[link])
             self._hold(item)
         else:
             super().follow(link, item)
@@ -184,6 +186,7 @@ class NumberedStrand(IdentifiedStrand):
             self._look()
 
     def _went_blind(self) -> None:
+        self._merging_ms = 0
         if self._held:
             self._look()
 

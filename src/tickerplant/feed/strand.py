@@ -49,15 +49,30 @@ class Host(Protocol):
     def end_silence(self, strand: Strand) -> None:
         """Tell that a stale stream is heard again."""
 
+    def tell_hole(self, strand: Strand) -> None:
+        """Tell that something may be missing: a follower leads that began when nothing was heard."""
+
 
 class Follower:
     """A connection that carries a stream, as far as it is compared with others."""
 
-    __slots__ = ("ahead", "carried", "is_alike", "is_anew", "passed", "waiting")
+    __slots__ = (
+        "ahead",
+        "carried",
+        "carried_ms",
+        "is_alike",
+        "is_anew",
+        "may_be_older",
+        "may_repeat",
+        "passed",
+        "waiting",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_be_older: bool = False) -> None:
         self.carried = False
         """Whether it is known to carry the stream: its subscription was acknowledged, or heard."""
+        self.carried_ms = 0
+        """Since when."""
         self.waiting = Backlog()
         """What it told and the leader did not, yet."""
         self.ahead = Backlog()
@@ -68,6 +83,10 @@ class Follower:
         """Whether it told a message that the leader told, too."""
         self.is_anew = False
         """Whether it is at a server whose ids began anew."""
+        self.may_be_older = may_be_older
+        """Whether it may carry the stream for longer than the leader: nobody led when it joined."""
+        self.may_repeat = not may_be_older
+        """Whether it may tell what was delivered: somebody led since it joined."""
 
 
 class StrandCounters(Struct):
@@ -90,6 +109,9 @@ class Strand(ABC):
         rhythm: How long it may be silent.
         host: The feed.
     """
+
+    tells_gaps = False
+    """Whether ids tell what is missing."""
 
     def __init__(
         self, name: str, decode: Callable[[bytes], Item], rhythm: Rhythm, host: Host
@@ -152,7 +174,7 @@ class Strand(ABC):
     def join(self, link: Hashable) -> None:
         """Let `link` follow: the stream was asked for on it."""
         if link != self.lead and link not in self.followers:
-            self.followers[link] = Follower()
+            self.followers[link] = Follower(may_be_older=self.lead is None)
 
     def carry(self, link: Hashable) -> bool:
         """Let `link` count: it carries the stream; return whether nothing was heard before."""
@@ -160,8 +182,14 @@ class Strand(ABC):
             self._lead(link)
             return True
         if link in self.followers:
-            self.followers[link].carried = True
+            self._carries(self.followers[link])
         return False
+
+    def _carries(self, follower: Follower) -> None:
+        """Take note that `follower` carries the stream."""
+        if not follower.carried:
+            follower.carried = True
+            follower.carried_ms = self._host.now_ms
 
     def leave(self, link: Hashable) -> bool:
         """Forget `link`; return whether nothing is heard any more because of that."""
@@ -171,7 +199,7 @@ class Strand(ABC):
         if link != self.lead:
             self._lost_follower()
             return False
-        heir = next((each for each, it in self.followers.items() if it.carried), None)
+        heir = self._heir
         if heir is not None:
             self._lead(heir)
             return False
@@ -189,6 +217,26 @@ class Strand(ABC):
         self.followers.clear()
         self._is_fetching = False
 
+    @property
+    def _heir(self) -> Hashable | None:
+        """The follower that leads if the leader is lost; None: none can."""
+        carried = [link for link, follower in self.followers.items() if follower.carried]
+        alike = (link for link in carried if self.followers[link].is_alike)
+        return next(alike, carried[0] if carried else None)
+
+    def has_hole_without(self, link: Hashable, heard_ms: int) -> bool:
+        """Whether something may be missing if `link` is lost, from which something last came then.
+
+        That is so if it leads, and the follower that is to lead carries the stream only since.
+        """
+        heir = self.followers.get(self._heir)
+        if link != self.lead or heir is None or self.tells_gaps:
+            return False
+        return not heir.is_alike and heard_ms < heir.carried_ms + self._host.settings.overlap_ms
+
+    def expect_hole(self) -> None:  # noqa: B027
+        """Take note that something may be missing before the next message."""
+
     def is_carried_beside(self, link: Hashable) -> bool:
         """Whether the stream is heard, or would be, without `link`."""
         return self.lead not in {None, link} or any(
@@ -197,13 +245,14 @@ class Strand(ABC):
 
     def _lead(self, link: Hashable) -> None:
         """Deliver from now on what `link` tells, after what it told already."""
-        follower = self.followers.pop(link, None) or Follower()
-        is_change = self.lead is not None
+        follower = self.followers.pop(link, None) or Follower(may_be_older=True)
+        for other in self.followers.values():
+            other.may_repeat = True
         self.lead = link
         if self.is_stale and follower.waiting:
             self._host.end_silence(self)
         self.heard_ms = self._host.now_ms
-        self._adopt(follower, is_change=is_change)
+        self._adopt(follower)
 
     def _overtake(self) -> bool:
         """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
@@ -212,6 +261,8 @@ class Strand(ABC):
             if follower.waiting:
                 behind_ms = now_ms - max(follower.waiting.oldest.came_ms, self.heard_ms)
                 if behind_ms >= self._patience_ms(follower):
+                    if not follower.is_alike and not self.tells_gaps:
+                        self._host.tell_hole(self)
                     self._change_lead(link)
                     return True
         return False
@@ -220,7 +271,7 @@ class Strand(ABC):
         """Let the leader follow and `link` lead."""
         if self.lead is not None:
             leader = self.followers[self.lead] = self._as_follower()
-            leader.carried = True
+            self._carries(leader)
         self._lead(link)
 
     def _patience_ms(self, follower: Follower) -> int:
@@ -233,8 +284,8 @@ class Strand(ABC):
         return Follower()
 
     @abstractmethod
-    def _adopt(self, follower: Follower, *, is_change: bool) -> None:
-        """Deliver what the new leader told already; `is_change`: another led until now."""
+    def _adopt(self, follower: Follower) -> None:
+        """Deliver what the new leader told already."""
 
     def _lost_follower(self) -> None:  # noqa: B027  # most kinds do nothing
         """Take note that there may be one follower less."""

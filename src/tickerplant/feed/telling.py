@@ -39,3 +39,17 @@ def tell_recovered(strands: Iterable[Strand], now_ms: int, wall_ms: int) -> None
         strand.blindness, strand.blind_ms = None, None
     for blind_ms, again in groups.items():
         tell(again, Recovered(streams=(), time_ms=wall_ms, blind_ms=now_ms - blind_ms))
+
+
+def tell_hole(
+    strands: Iterable[Strand], reason: str, blind_ms: int, wall_ms: int, close_code: int | None
+) -> None:
+    """Tell that something may be missing of `strands`, which are heard again already."""
+    strands = tuple(strands)
+    for strand in strands:
+        strand.expect_hole()
+    tell(
+        strands,
+        Disconnected(streams=(), time_ms=wall_ms, reason=reason, close_code=close_code),
+    )
+    tell(strands, Recovered(streams=(), time_ms=wall_ms, blind_ms=blind_ms))

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import AGGREGATES, CANDLES, DEPTH, KINDS
+from wires import Consumer, World
+
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import Disconnected, Gap, Notice, Recovered
+
+NAMES = [*KINDS]
+QUIET_MS = 90_000
+
+
+def misfortune(world: World, chance: Random) -> None:
+    """Let one thing go wrong, or change."""
+    wire = world.wires[chance.choice([*world.wires])] if world.wires else None
+    match chance.randrange(10):
+        case 0 if wire:
+            wire.cut()
+        case 1 if wire:
+            wire.is_dead = True
+        case 2 if wire:
+            wire.end("closed", chance.choice([1000, 1001, 1002, 1008, 1011]))
+        case 3 if wire:
+            wire.down_ms = chance.choice([1, 50, 300, 1_500])
+        case 4 if wire:
+            wire.say(chance.choice([b"{", b'{"e":"serverShutdown"}', b"[]"]))
+        case 5:
+            world.refuse_for(chance.randrange(5_000), chance.choice([None, 503, 429, 404]))
+        case 6 if wire and wire.number in world.feed.links:
+            world.feed.links[wire.number].renew_ms = world.now_ms
+        case 7:
+            world.delay_ms = chance.choice([1, 20, 250])
+        case 8:
+            for each in tuple(world.wires.values()):
+                each.cut()
+        case _:
+            pass
+
+
+@settings(deadline=None, max_examples=12)
+@given(seed=st.integers(0, 10**9), copies=st.integers(1, 3))
+def test_whatever_happens_it_is_told_and_ends_well(seed: int, copies: int) -> None:
+    chance = Random(seed)
+    world = World(copies=copies, seed=seed, life_ms=120_000)
+    consumer = world.attach(*NAMES)
+    visitor, visited = Consumer(), chance.sample(NAMES, 2)
+    number = 0
+    for _ in range(chance.randrange(20, 60)):
+        for _ in range(chance.randrange(1, 30)):
+            number += 1
+            for name in NAMES:
+                world.publish(name, KINDS[name](number))
+            world.run(chance.choice([5, 50, 200]))
+        misfortune(world, chance)
+        if chance.random() < 0.2:
+            if visited:
+                world.feed.attach(visited, visitor)
+            world.feed.detach(visited, visitor)
+            world.perform()
+    world.refusals = lambda _: None
+    for _ in range(QUIET_MS // 300):
+        number += 1
+        for name in NAMES:
+            world.publish(name, KINDS[name](number))
+        world.run(300)
+    world.run(11_000)
+    for name in NAMES:
+        told = [
+            each
+            for each in consumer.told
+            if (each.stream == name if isinstance(each, Message) else name in each.streams)
+        ]
+        check(name, told, world.published(name))
+    assert world.held().keys() == set(NAMES)
+    assert all(copies <= held <= 2 * copies for held in world.held().values())
+    world.check_counters()
+
+
+def check(name: str, told: list[Message | Notice], published: list[bytes]) -> None:
+    """What was told is in order, nothing twice, and where something is missing it was said."""
+    place = {payload: number for number, payload in enumerate(published)}
+    last = -1
+    is_blind = was_blind = is_gap = False
+    for item in told:
+        if isinstance(item, Message):
+            assert not is_blind, "a message before it was said that there are some again"
+            number = place[item.payload]
+            assert number > last, "in order, nothing twice"
+            if number > last + 1:
+                assert was_blind or is_gap, f"{name}: lost without a word"
+                assert name not in {AGGREGATES, DEPTH} or is_gap
+            last, was_blind, is_gap = number, False, False
+        elif isinstance(item, Disconnected):
+            assert not is_blind, "told once"
+            is_blind = was_blind = True
+        elif isinstance(item, Recovered):
+            is_blind = False
+        elif isinstance(item, Gap):
+            assert name in {AGGREGATES, DEPTH, CANDLES}
+            is_gap = True
+    assert last == len(published) - 1, f"{name}: heard in the end"
