@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import AGGREGATES, CANDLES, DEPTH, KINDS
-from wires import Consumer, World
+from wires import Consumer, Wire, World
 
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice, Recovered
@@ -14,31 +14,38 @@ NAMES = [*KINDS]
 QUIET_MS = 90_000
 
 
+def spoil(wire: Wire, chance: Random) -> None:
+    """Let something happen to one connection."""
+    link = wire.world.feed.links.get(wire.number)
+    match chance.randrange(6):
+        case 0:
+            wire.cut()
+        case 1:
+            wire.is_dead = True
+        case 2:
+            wire.end("closed", chance.choice([1000, 1001, 1002, 1008, 1011]))
+        case 3:
+            wire.down_ms = chance.choice([1, 50, 300, 1_500])
+        case 4:
+            wire.say(chance.choice([b"{", b'{"e":"serverShutdown"}', b"[]"]))
+        case _ if link is not None:
+            link.renew_ms = wire.world.now_ms
+
+
 def misfortune(world: World, chance: Random) -> None:
     """Let one thing go wrong, or change."""
-    wire = world.wires[chance.choice([*world.wires])] if world.wires else None
     match chance.randrange(10):
-        case 0 if wire:
-            wire.cut()
-        case 1 if wire:
-            wire.is_dead = True
-        case 2 if wire:
-            wire.end("closed", chance.choice([1000, 1001, 1002, 1008, 1011]))
-        case 3 if wire:
-            wire.down_ms = chance.choice([1, 50, 300, 1_500])
-        case 4 if wire:
-            wire.say(chance.choice([b"{", b'{"e":"serverShutdown"}', b"[]"]))
-        case 5:
+        case 0:
             world.refuse_for(chance.randrange(5_000), chance.choice([None, 503, 429, 404]))
-        case 6 if wire and wire.number in world.feed.links:
-            world.feed.links[wire.number].renew_ms = world.now_ms
-        case 7:
+        case 1:
             world.delay_ms = chance.choice([1, 20, 250])
-        case 8:
+        case 2:
             for each in tuple(world.wires.values()):
                 each.cut()
-        case _:
+        case 3:
             pass
+        case _ if world.wires:
+            spoil(world.wires[chance.choice([*world.wires])], chance)
 
 
 @settings(deadline=None, max_examples=12)
