@@ -21,6 +21,8 @@ from tickerplant.config.setting import Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import RequestError
 from tickerplant.explain.words import allowance_text, speeds_text, ways, weight_text
+from tickerplant.feed.endings import ENDINGS
+from tickerplant.feed.settings import FeedSettings
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
@@ -219,6 +221,29 @@ def closing_page() -> str:
                 )
                 for row in CLOSE_REASONS
             ),
+        ),
+    )
+
+
+def endings_page() -> str:
+    """Return the page of what a client does when a connection ends."""
+    defaults = FeedSettings()
+    return page(
+        "Endings",
+        "What the client does when a connection, or an attempt to open one, ends.",
+        "It tries again, always.\n"
+        f"The pause is {defaults.retry_base_ms} ms, doubled with each attempt in a row that comes to "
+        f"nothing, at most {defaults.retry_max_ms // 1_000} s, of which a part between half and all "
+        "is taken at random; what the table says is added.\n"
+        f"A connection that lasted {defaults.steady_ms // 1_000} s was good: the count begins anew, "
+        "and if the table asks for no pause, the attempt follows within a tenth of a second.",
+        "A connection that is given up when another has taken its place, or when nobody wants its "
+        "streams any more, is none of these.\n"
+        "What consumers are told: [never blind](../explanation/never-blind.md); "
+        "what the server says: [close reasons](closing.md).",
+        table(
+            ("name", "pause, at least", "when, and what then"),
+            ((f"`{row.name}`", f"{row.least_ms / 1_000:g} s", row.doc) for row in ENDINGS),
         ),
     )
 
@@ -486,6 +511,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "limits.md": limits_page,
     "faults.md": faults_page,
     "closing.md": closing_page,
+    "endings.md": endings_page,
     "errors.md": errors_page,
     "settings.md": settings_page,
     "cli.md": cli_page,

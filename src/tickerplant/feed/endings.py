@@ -15,7 +15,7 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 LOST = Ending(
-    name="lost", least_ms=0, doc="Reset, end of file, or nothing heard any more: connect again."
+    name="lost", least_ms=0, doc="Reset, or end of file without a close frame: connect again."
 )
 CLOSED = Ending(
     name="closed",
@@ -35,12 +35,14 @@ BROKEN = Ending(
 REFUSED = Ending(
     name="refused",
     least_ms=0,
-    doc="The address does not answer, or answers the handshake with a 5xx status.",
+    doc="The address does not answer, or answers the handshake with a 5xx status; or with 404 for a "
+    "path with a traffic class, and is asked for one without.",
 )
 LIMITED = Ending(
     name="limited",
     least_ms=5_000,
-    doc="The handshake was answered with 429 or 418: wait as `Retry-After` says, or 5 s.",
+    doc="The handshake was answered with 429 or 418: no connection is tried before the time in "
+    "`Retry-After` is over, nor before 5 s are.",
 )
 FORBIDDEN = Ending(
     name="forbidden",
@@ -50,7 +52,7 @@ FORBIDDEN = Ending(
 SILENT = Ending(
     name="silent",
     least_ms=0,
-    doc="A ping, or a control message, was not answered: the connection is given up.",
+    doc="A ping, or a control message, was not answered in time: the connection is given up.",
 )
 
 ENDINGS = (LOST, CLOSED, POLICY, BROKEN, REFUSED, LIMITED, FORBIDDEN, SILENT)
