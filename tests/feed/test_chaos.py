@@ -84,7 +84,7 @@ def test_whatever_happens_it_is_told_and_ends_well(seed: int, copies: int) -> No
         check(name, told, world.published(name))
     assert world.held().keys() == set(NAMES)
     assert all(copies <= held <= 2 * copies for held in world.held().values())
-    world.check_counters()
+    world.check_counters(consumer)
 
 
 def check(name: str, told: list[Message | Notice], published: list[bytes]) -> None:

@@ -51,7 +51,7 @@ def test_the_loss_of_one_copy_at_a_time_costs_nothing(
     world.run(4_000)
     assert consumer.payloads(name) == world.published(name)
     assert not consumer.notices()
-    world.check_counters()
+    world.check_counters(consumer)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -288,7 +288,7 @@ def test_ids_rise_and_every_hole_is_told(
                 assert bounds[0] <= last < number <= bounds[1]
             assert last is None or number > last
             last = number
-    world.check_counters()
+    world.check_counters(consumer)
 
 
 def candles(consumer: Consumer) -> list[tuple[int, int, bool]]:

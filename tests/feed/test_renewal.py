@@ -32,7 +32,7 @@ def test_nothing_is_lost_or_told_twice_when_a_connection_is_renewed(
     assert consumer.payloads(name) == world.published(name)
     assert world.feed.counters.renewed == 1
     assert set(consumer.kinds()) <= {"message", "Stale"}, "silent at the end"
-    world.check_counters()
+    world.check_counters(consumer)
 
 
 def test_a_renewal_opens_one_connection_and_ends_the_old_one() -> None:
