@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
+from typing import Any
 
 from picows import (
     WSCloseCode,
@@ -16,6 +19,7 @@ from picows import (
     WSHandshakeError,
     WSListener,
     WSMsgType,
+    WSParsedURL,
     WSTransport,
     ws_connect,
 )
@@ -25,6 +29,7 @@ from tickerplant.feed.feed import Feed, Receive
 _log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT_S = 5.0
+"""For each step of an attempt: the name, the socket, TLS, and the handshake itself."""
 MAX_FRAME_BYTES = 1 << 26
 USER_AGENT = f"tickerplant/{version('tickerplant')}"
 
@@ -45,6 +50,8 @@ class Connection(WSListener):
         self._told = told
         self._receive: Receive = _leave
         self._transport: WSTransport | None = None
+        self._socket: socket.socket | None = None
+        """The connected socket, before and while there is a transport."""
         self._parts = bytearray()
         """What came of a message in several frames."""
         self._is_dropped = False
@@ -56,6 +63,9 @@ class Connection(WSListener):
         self._attempt = asyncio.create_task(self._open(url))
 
     async def _open(self, url: str) -> None:
+        options: dict[str, Any] = {}
+        if url.startswith("wss:"):
+            options["ssl_handshake_timeout"] = HANDSHAKE_TIMEOUT_S
         try:
             await ws_connect(
                 lambda: self,
@@ -63,6 +73,9 @@ class Connection(WSListener):
                 websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
                 extra_headers={"User-Agent": USER_AGENT},
                 max_frame_size=MAX_FRAME_BYTES,
+                max_redirects=0,
+                socket_factory=self._connect,
+                **options,
             )
         except WSHandshakeError as error:
             response = error.response
@@ -78,6 +91,35 @@ class Connection(WSListener):
         else:
             if self._transport is None:  # picows returns as if nothing had happened
                 self._refuse("the connection was lost before the handshake was answered")
+        if self._transport is None and self._socket is not None:
+            await asyncio.sleep(0)  # whoever else has to do with the socket closes it now
+            self._socket.close()
+
+    async def _connect(self, url: WSParsedURL) -> socket.socket:
+        """Return a socket that is connected to the first address of the host that answers.
+
+        picows would do that too, but a socket of its own cannot be ended before it is a transport.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+            places = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        failure = OSError(f"{url.host} has no address")
+        for family, kind, protocol, _, address in places:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                async with asyncio.timeout(HANDSHAKE_TIMEOUT_S / len(places)):
+                    await loop.sock_connect(sock, address)
+            except OSError as error:  # a timeout is one, too
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                self._socket = sock
+                return sock
+        raise failure
 
     def _refuse(self, reason: str, status: int | None = None, retry_after_ms: int = 0) -> None:
         if not self._is_dropped:
@@ -102,9 +144,19 @@ class Connection(WSListener):
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
+        elif self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # then the attempt fails
+        elif self._attempt is not None:
+            self._attempt.cancel()
+
+    def cut(self) -> None:
+        """End the connection without waiting for what the server does not take."""
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
 
     async def wait_closed(self) -> None:
-        """Return when the socket is closed; an attempt goes on until it is answered or times out."""
+        """Return when the socket is closed."""
         if self._attempt is not None:
             await asyncio.gather(self._attempt, return_exceptions=True)
         if self._transport is not None:

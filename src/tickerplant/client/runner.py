@@ -68,9 +68,12 @@ class FeedRunner:
         for connection in self._connections.values():
             connection.drop()
         self._connections.clear()
-        closed = asyncio.gather(*(connection.wait_closed() for connection in ending))
-        await asyncio.wait([closed], timeout=CLOSE_S)
-        closed.cancel()
+        closing = {asyncio.create_task(each.wait_closed()): each for each in ending}
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=CLOSE_S)
+            for task in late:
+                closing[task].cut()
+            await asyncio.gather(*closing, return_exceptions=True)
         await asyncio.gather(*self._fetches, return_exceptions=True)
 
     def attach(self, names: Iterable[str], sink: Sink, *, backfills: bool = False) -> None:
