@@ -1,0 +1,730 @@
+"""What a consumer sees of each fault on demand, and of servers that are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import pytest
+from consumers import (
+    QUICK,
+    TRADES,
+    carried,
+    client_of,
+    connections,
+    every,
+    heard,
+    kinds,
+    quick,
+    read,
+    read_until,
+    url_of,
+)
+from loopback import Loopback, loopback, looped, until
+from misbehaving import Fault, Moment, http, scripted
+from msgspec.structs import replace
+from websockets.asyncio.server import ServerConnection, serve
+
+import tickerplant
+from tickerplant import FeedSettings, MarketClient, RequestError, UpstreamError
+from tickerplant.client import connection, runner
+from tickerplant.config.values import faults
+from tickerplant.feed.endings import BROKEN, CLOSED, POLICY, Ending, of_close
+from tickerplant.messages import Disconnected, Gap, Recovered, Stale, Unreadable
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.faults import CLOSE_CODES, FAULT_ROWS
+from tickerplant.server.garble import GARBAGE, UNKNOWN_FIELDS
+
+LATER_MS = 60_000
+"""So long that chance cannot put off a fault with a mean of a second."""
+IMPATIENT = replace(LIMITS, close_grace_ms=1)
+"""A server that does not wait for those whom it stalled when it stops."""
+Test = TypeVar("Test", bound=Callable[..., None])
+covered: set[str] = set()
+
+
+def meets(*names: str) -> Callable[[Test], Test]:
+    """Note which faults a test is about."""
+
+    def note(test: Test) -> Test:
+        covered.update(names)
+        return test
+
+    return note
+
+
+class Ahead:
+    """Lets the time of the client run ahead."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ns = 0
+        clock = SimpleNamespace(monotonic_ns=self._monotonic_ns, time_ns=time.time_ns)
+        monkeypatch.setattr(runner, "time", clock)
+
+    def _monotonic_ns(self) -> int:
+        return time.monotonic_ns() + self._ns
+
+    def go(self, ms: int) -> None:
+        self._ns += ms * 1_000_000
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    return Ahead(monkeypatch)
+
+
+@asynccontextmanager
+async def hearing(
+    house: Loopback, settings: FeedSettings = QUICK, **options: Any
+) -> AsyncIterator[tuple[MarketClient, Any]]:
+    """Yield a market and a subscription that heard the trades 1 to 3."""
+    async with client_of(house, settings=settings) as market:
+        subscription = market.stream(TRADES, **options)
+        await carried(market, TRADES)
+        await trade(house, 3)
+        assert kinds(await read(subscription, 3)) == ["1", "2", "3"]
+        yield market, subscription
+
+
+async def trade(house: Loopback, count: int) -> None:
+    for _ in range(count):
+        house.trade()
+
+
+async def counted(market: MarketClient, name: str, count: int) -> None:
+    """Wait until the client has counted so many."""
+    await until(lambda: getattr(market.counters, name) >= count)
+
+
+async def lost_and_found(house: Loopback, subscription: Any) -> Disconnected:
+    """See a connection end and trades 4 and 5 missed: what is seen is always the same."""
+    before, disconnected = await read_until(subscription, Disconnected)
+    assert before == []
+    assert disconnected.streams == (TRADES,)
+    await trade(house, 2)
+    before, recovered = await read_until(subscription, Recovered)
+    assert before == []
+    assert recovered.streams == (TRADES,)
+    assert 0 <= recovered.blind_ms < 60_000
+    await trade(house, 1)
+    gap, *rest = await read(subscription, 2)
+    assert isinstance(gap, Gap)
+    told = (gap.symbol, gap.after_id, gap.before_id, gap.missing, gap.backfilled)
+    assert told == ("BTCUSDT", 3, 6, 2, 0)
+    assert kinds(rest) == ["6"]
+    return disconnected
+
+
+def test_no_fault_is_without_a_test() -> None:
+    assert covered == {row.name for row in FAULT_ROWS}
+
+
+# handshakes
+
+
+@meets("refuse")
+@looped
+async def test_refused_handshakes_are_told_once_and_tried_again() -> None:
+    async with loopback() as house, hearing(house) as (market, subscription):
+        house.server.faults.switch(faults("refuse=1"))
+        connections(house)[0].abort()
+        _, disconnected = await read_until(subscription, Disconnected)
+        assert disconnected.reason == "the connection was lost"
+        await trade(house, 2)
+        await until(lambda: market.counters.refused >= 3)
+        assert subscription.waiting == 0, "told once"
+        house.server.faults.switch({})
+        _, recovered = await read_until(subscription, Recovered)
+        assert recovered.blind_ms >= 3 * QUICK.retry_base_ms // 2
+        await trade(house, 1)
+        gap, message = await read(subscription, 2)
+        assert (gap.after_id, gap.before_id, gap.missing) == (3, 6, 2)
+        assert message.trade_id == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "least_ms"),
+    [
+        pytest.param("refuse=1", 503, 0, id="refuse"),
+        pytest.param("limit_handshakes=1", 429, 5_000, id="limit_handshakes"),
+        pytest.param("ban_handshakes=1", 418, 5_000, id="ban_handshakes"),
+    ],
+)
+@meets("refuse", "limit_handshakes", "ban_handshakes")
+@looped
+async def test_who_is_refused_from_the_start_is_told_and_waits_as_long_as_is_asked(
+    values: str, status: int, least_ms: int, ahead: Ahead
+) -> None:
+    async with loopback(faults=values) as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        disconnected = await anext(subscription)
+        assert isinstance(disconnected, Disconnected)
+        assert disconnected.reason == f"refused: HTTP {status}"
+        assert disconnected.close_code is None
+        assert least_ms < disconnected.retry_ms <= least_ms + QUICK.retry_base_ms
+        house.server.faults.switch({})
+        if least_ms:
+            await asyncio.sleep(0.15)
+            assert market.counters.refused == 1
+            ahead.go(least_ms)
+        assert isinstance(await anext(subscription), Recovered)
+        await trade(house, 1)
+        assert kinds(await read(subscription, 1)) == ["1"]
+
+
+# connections that end
+
+
+@meets("reset")
+@looped
+async def test_a_reset_is_told_and_what_it_cost() -> None:
+    async with loopback(faults="reset=1s") as house, hearing(house) as (market, subscription):
+        house.clock.now_ms += LATER_MS
+        disconnected = await lost_and_found(house, subscription)
+        assert (disconnected.reason, disconnected.close_code) == ("the connection was lost", None)
+        assert disconnected.retry_ms <= 100
+        counted = market.counters
+        assert (counted.lost, counted.gaps, counted.missing) == (1, 1, 2)
+
+
+@meets("reset")
+@looped
+async def test_what_a_reset_cost_is_filled_in_and_marked() -> None:
+    async with (
+        loopback(faults="reset=1s") as house,
+        hearing(house, backfill=True) as (market, subscription),
+    ):
+        house.clock.now_ms += LATER_MS
+        await read_until(subscription, Disconnected)
+        await trade(house, 2)
+        await read_until(subscription, Recovered)
+        await trade(house, 2)
+        gap, *rest = await read(subscription, 5)
+        assert (gap.after_id, gap.before_id, gap.missing, gap.backfilled) == (3, 6, 2, 2)
+        assert gap.reason == ""
+        assert kinds(rest) == ["4", "5", "6", "7"]
+        assert [each.backfilled for each in rest] == [True, True, False, False]
+        assert [each.stream for each in rest] == [TRADES] * 4
+        assert (market.counters.missing, market.counters.backfilled) == (0, 2)
+
+
+@looped
+async def test_with_two_copies_the_loss_of_one_connection_is_not_noticed() -> None:
+    async with loopback() as house, client_of(house, settings=quick(copies=2)) as market:
+        subscription: Any = market.stream(TRADES)
+        await until(lambda: [len(each.names or ()) for each in connections(house)] == [1, 1])
+        await carried(market, TRADES)
+        async with every(0.002, house.trade):
+            first: Any = await anext(subscription)
+            for number in (0, 1, 0):
+                opened = market.counters.opened
+                connections(house)[number].abort()
+                await counted(market, "opened", opened + 1)
+                await until(lambda: sum(len(c.names or ()) for c in connections(house)) == 2)
+                await asyncio.sleep(0.02)
+        rest = await read(subscription, subscription.waiting)
+        ids = [first.trade_id, *(each.trade_id for each in rest)]
+        assert ids == [*range(ids[0], ids[0] + len(ids))], "no notice, and nothing lost"
+        assert market.counters.lost == 3
+
+
+@pytest.mark.parametrize("code", sorted(CLOSE_CODES - set(range(3001, 5000))))
+@meets("close")
+@looped
+async def test_the_code_of_a_close_decides_the_pause(code: int, ahead: Ahead) -> None:
+    ending: Ending = of_close(code)
+    assert ending in {CLOSED, POLICY, BROKEN}
+    async with loopback(faults=f"close={code}@1s") as house, hearing(house) as (_, subscription):
+        house.clock.now_ms += LATER_MS
+        seeing = asyncio.create_task(lost_and_found(house, subscription))
+        if ending.least_ms:
+            await asyncio.sleep(0.02)
+            ahead.go(ending.least_ms)
+        disconnected = await seeing
+        assert disconnected.close_code == code
+        assert disconnected.reason == f"closed {code} Fault on demand"
+        assert ending.least_ms <= disconnected.retry_ms <= ending.least_ms + 100
+
+
+# silence
+
+
+@meets("stall")
+@looped
+async def test_a_stalled_connection_is_given_up() -> None:
+    settings = quick(idle_ms=60, pong_timeout_ms=60)
+    async with (
+        loopback(IMPATIENT, faults="stall=1h@1s") as house,
+        hearing(house, settings) as (market, subscription),
+    ):
+        house.clock.now_ms += LATER_MS
+        await until(lambda: house.server.faults.done["stall"])
+        house.server.faults.switch({})
+        disconnected = await lost_and_found(house, subscription)
+        assert disconnected.reason == "silent: a ping was not answered"
+        assert disconnected.close_code is None
+        assert market.counters.lost == 1
+
+
+@meets("stall")
+@looped
+async def test_a_short_stall_costs_nothing() -> None:
+    async with loopback(faults="stall=1s@1s") as house, hearing(house) as (market, subscription):
+        house.clock.now_ms += LATER_MS
+        await until(lambda: house.server.faults.done["stall"])
+        await trade(house, 2)
+        await asyncio.sleep(0.05)
+        assert subscription.waiting == 0
+        house.clock.now_ms += 1_000
+        assert kinds(await read(subscription, 2)) == ["4", "5"]
+        assert market.counters.lost == 0
+
+
+@meets("silent")
+@looped
+async def test_a_silent_stream_is_told_and_subscribed_to_again() -> None:
+    # With the seed of the server this share silences the first subscription, and not the second.
+    settings = quick(unheard_ms=50)
+    async with (
+        loopback(faults="silent=0.5") as house,
+        client_of(house, settings=settings) as market,
+    ):
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        first_silent = house.server.faults.done["silent"]
+        assert first_silent == 1
+        stale = await anext(subscription)
+        assert isinstance(stale, Stale)
+        assert stale.streams == (TRADES,)
+        assert stale.silent_ms >= 50
+        assert stale.expected_ms == 0
+        async with every(0.005, house.trade):
+            _, recovered = await read_until(subscription, Recovered)
+            (message,) = await read(subscription, 1)
+        assert recovered.blind_ms >= stale.silent_ms
+        assert message.stream == TRADES
+        assert (market.counters.stale, market.counters.lost) == (1, 0)
+
+
+@meets("silent")
+@looped
+async def test_a_connection_on_which_all_is_silent_is_replaced() -> None:
+    settings = quick(unheard_ms=50, deaf_ms=100, overlap_ms=50)
+    async with loopback(faults="silent=1") as house, client_of(house, settings=settings) as market:
+        subscription: Any = market.stream(TRADES)
+        await carried(market, TRADES)
+        assert isinstance(await anext(subscription), Stale)
+        house.server.faults.switch({})
+        async with every(0.005, house.trade):
+            _, recovered = await read_until(subscription, Recovered)
+            await until(lambda: market.counters.renewed)
+        ids = [each.trade_id for each in await read(subscription, subscription.waiting)]
+        assert ids == [*range(ids[0], ids[0] + len(ids))]
+        assert recovered.streams == (TRADES,)
+
+
+@meets("no_ack")
+@looped
+async def test_a_subscription_that_is_not_answered_costs_the_connection_if_it_is_silent() -> None:
+    settings = quick(ack_timeout_ms=60)
+    async with loopback(faults="no_ack=1") as house, client_of(house, settings=settings) as market:
+        subscription: Any = market.stream(TRADES)
+        disconnected = await anext(subscription)
+        assert isinstance(disconnected, Disconnected)
+        assert disconnected.reason == "a control message was not answered"
+        house.server.faults.switch({})
+        assert isinstance(await anext(subscription), Recovered)
+        await trade(house, 1)
+        assert kinds(await read(subscription, 1)) == ["1"]
+
+
+@meets("no_ack")
+@looped
+async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_heard() -> None:
+    settings = quick(ack_timeout_ms=60, overlap_ms=50)
+    async with loopback(faults="no_ack=1") as house, client_of(house, settings=settings) as market:
+        subscription: Any = market.stream(TRADES)
+        await heard(house, TRADES)
+        house.server.faults.switch({})
+        async with every(0.005, house.trade):
+            await until(lambda: market.counters.opened == 2 and len(connections(house)) == 1)
+        ids = [each.trade_id for each in await read(subscription, subscription.waiting)]
+        assert ids == [*range(ids[0], ids[0] + len(ids))], "no notice, and nothing lost"
+
+
+# messages
+
+
+@meets("garbage")
+@looped
+async def test_garbage_is_told_and_costs_nothing(ahead: Ahead) -> None:
+    async with loopback(faults="garbage=1s") as house, hearing(house) as (market, subscription):
+        for number, frame in enumerate(GARBAGE):
+            house.clock.now_ms += LATER_MS
+            await counted(market, "unreadable", number + 1)
+            await trade(house, 1)
+            unreadable, message = await read(subscription, 2)
+            assert isinstance(unreadable, Unreadable)
+            assert unreadable.streams == (TRADES,)
+            assert frame.endswith(unreadable.payload)
+            assert unreadable.reason
+            assert message.trade_id == 4 + number
+            ahead.go(1_001)
+            await asyncio.sleep(0.06)
+        assert (market.counters.lost, market.counters.gaps) == (0, 0)
+
+
+@meets("garbage")
+@looped
+async def test_much_garbage_is_counted_and_told_once_a_second() -> None:
+    async with loopback(faults="garbage=1s") as house, hearing(house) as (market, subscription):
+        for number in range(3):
+            house.clock.now_ms += LATER_MS
+            await counted(market, "unreadable", number + 1)
+        assert subscription.waiting == 1
+
+
+@meets("invalid_utf8")
+@looped
+async def test_text_that_is_not_utf_8_is_told() -> None:
+    async with (
+        loopback(faults="invalid_utf8=1s") as house,
+        hearing(house) as (market, subscription),
+    ):
+        house.clock.now_ms += LATER_MS
+        await until(lambda: market.counters.unreadable)
+        (unreadable,) = await read(subscription, 1)
+        assert isinstance(unreadable, Unreadable)
+        assert unreadable.payload == b'{"zz":"\xc3\x28\xff"}'
+        await trade(house, 1)
+        assert kinds(await read(subscription, 1)) == ["4"]
+
+
+@meets("fields", "words")
+@looped
+async def test_fields_and_words_that_nobody_knows_are_passed_over() -> None:
+    async with loopback(faults="fields=1,words=1") as house, hearing(house) as (_, subscription):
+        await trade(house, 1)
+        (message,) = await read(subscription, 1)
+        assert (message.trade_id, message.origin) == (4, "NEW_WORD")
+        assert message.payload.endswith(UNKNOWN_FIELDS + b"}")
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+@meets("chain")
+@looped
+async def test_a_message_that_was_left_out_is_told_or_filled_in(backfill: bool) -> None:
+    async with (
+        loopback(faults="chain=1s") as house,
+        hearing(house, backfill=backfill) as (market, subscription),
+    ):
+        house.clock.now_ms += LATER_MS
+        chances: Any = connections(house)[0]._faults
+        await until(lambda: chances._breaks_chain)
+        await trade(house, 3)
+        gap, *rest = await read(subscription, 4 if backfill else 3)
+        told = (gap.after_id, gap.before_id, gap.missing, gap.backfilled, gap.reason)
+        assert told == (3, 5, 1, int(backfill), "")
+        assert kinds(rest) == (["4", "5", "6"] if backfill else ["5", "6"])
+        assert rest[0].backfilled == backfill
+        assert market.counters.lost == 0
+
+
+# questions
+
+
+def hurry(market: MarketClient) -> Moment:
+    """Let questions wait without waiting."""
+    moment = Moment(time.time_ns() // 1_000_000)
+    for client in (market._rest, market._api):
+        client._waiting.clock, client._waiting._sleep = moment, moment.sleep
+    market._rest._timeout_s = 0.05
+    return moment
+
+
+@meets("api_error")
+@looped
+async def test_errors_of_the_websocket_api_are_waited_out_or_raised() -> None:
+    async with loopback(faults="api_error=0.5") as house, client_of(house) as market:
+        moment = hurry(market)
+        answers = [await _outcome(market.ask("time")) for _ in range(12)]
+        assert market.budget.refusals
+        assert moment.slept
+        assert set(answers) <= {"dict", "RequestError 503"}
+        assert {"dict", "RequestError 503"} == set(answers)
+
+
+async def _outcome(question: Coroutine[Any, Any, Any]) -> str:
+    try:
+        return type(await question).__name__
+    except RequestError as error:
+        return f"RequestError {error.status}"
+
+
+HTTP_ROWS = [
+    ("http_hang", UpstreamError, "no answer within"),
+    ("http_429", RequestError, "-1003"),
+    ("http_418", RequestError, "-1003"),
+    ("http_503", UpstreamError, "HTTP 503 Service Unavailable: -1008"),
+    ("http_garbage", UpstreamError, "the answer is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("name", "error", "text"), HTTP_ROWS)
+@meets(*(row[0] for row in HTTP_ROWS))
+@looped
+async def test_questions_that_fail_raise_in_the_end_and_are_answered_later(
+    name: str, error: type[Exception], text: str
+) -> None:
+    async with loopback(faults=f"{name}=1") as house, client_of(house) as market:
+        moment = hurry(market)
+        with pytest.raises(error, match=text):
+            await market.get("time")
+        house.server.faults.switch({})
+        moment.now_ms += 3_600_000
+        assert "serverTime" in await market.get("time")
+
+
+@pytest.mark.parametrize(("name", "error", "text"), HTTP_ROWS)
+@looped
+async def test_a_gap_that_cannot_be_filled_is_told_with_the_reason(
+    name: str, error: type[Exception], text: str
+) -> None:
+    async with (
+        loopback(faults=f"{name}=1") as house,
+        hearing(house, backfill=True) as (market, subscription),
+    ):
+        hurry(market)
+        connections(house)[0].abort()
+        await read_until(subscription, Disconnected)
+        await trade(house, 2)
+        await read_until(subscription, Recovered)
+        await trade(house, 2)
+        gap, *rest = await read(subscription, 3)
+        assert isinstance(gap, Gap)
+        assert (gap.missing, gap.backfilled) == (2, 0)
+        assert text in gap.reason
+        assert kinds(rest) == ["6", "7"]
+
+
+@meets("http_hang")
+@looped
+async def test_a_gap_does_not_wait_for_ever() -> None:
+    settings = quick(backfill_ms=60)
+    async with (
+        loopback(faults="http_hang=1") as house,
+        hearing(house, settings, backfill=True) as (_, subscription),
+    ):
+        connections(house)[0].abort()
+        await read_until(subscription, Disconnected)
+        await trade(house, 2)
+        await read_until(subscription, Recovered)
+        await trade(house, 1)
+        gap, message = await read(subscription, 2)
+        assert (gap.missing, gap.backfilled, gap.reason) == (2, 0, "not answered in time")
+        assert message.trade_id == 6
+
+
+# servers
+
+
+@looped
+async def test_a_server_that_stops_and_starts_again_on_its_port_is_found() -> None:
+    async with loopback() as house, hearing(house) as (market, subscription):
+        house.server._ports_wanted = {
+            name: int(url.rpartition(":")[2]) for name, url in house.server.urls.items()
+        }
+        await house.server.stop()
+        before, disconnected = await read_until(subscription, Disconnected)
+        assert before == []
+        assert disconnected.close_code == 1001
+        await until(lambda: market.counters.refused >= 2)
+        await trade(house, 2)
+        assert subscription.waiting == 0, "told once"
+        await house.server.start()
+        _, recovered = await read_until(subscription, Recovered)
+        assert recovered.blind_ms > 0
+        await trade(house, 1)
+        gap, message = await read(subscription, 2)
+        assert isinstance(gap, Gap)
+        assert (gap.after_id, gap.before_id, gap.missing) == (3, 6, 2)
+        assert message.trade_id == 6
+
+
+@looped
+async def test_a_server_whose_ids_begin_anew_is_told() -> None:
+    async with loopback() as house, hearing(house) as (_, subscription):
+        connections(house)[0].abort()
+        await read_until(subscription, Recovered)
+        house._trade_id = 0
+        await trade(house, 2)
+        gap, *rest = await read(subscription, 3)
+        assert isinstance(gap, Gap)
+        assert (gap.after_id, gap.before_id, gap.missing) == (3, 1, None)
+        assert gap.reason == "the ids begin anew"
+        assert kinds(rest) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        pytest.param("ws://127.0.0.1:9", "refused", id="nobody"),
+        pytest.param("ws://no-such-host.invalid", "refused", id="dns"),
+    ],
+)
+@looped
+async def test_a_server_that_cannot_be_reached_is_told(base: str, reason: str) -> None:
+    async with tickerplant.connect(base_url=base, settings=QUICK) as market:
+        subscription: Any = market.stream(TRADES)
+        disconnected = await anext(subscription)
+        assert isinstance(disconnected, Disconnected)
+        assert disconnected.reason.startswith(reason)
+        assert len(disconnected.reason) > len("refused: ")
+        await until(lambda: market.counters.refused >= 2)
+        assert subscription.waiting == 0
+
+
+@looped
+async def test_tls_to_a_plain_port_is_told() -> None:
+    async with loopback() as house:
+        base = url_of(house).replace("ws://", "wss://")
+        async with tickerplant.connect(base_url=base, settings=QUICK) as market:
+            subscription: Any = market.stream(TRADES)
+            disconnected = await anext(subscription)
+            assert isinstance(disconnected, Disconnected)
+            assert "SSL" in disconnected.reason
+            hurry(market)
+            with pytest.raises(UpstreamError, match="SSL"):
+                await market.ask("time")
+
+
+@pytest.mark.parametrize(
+    ("status", "least_ms"),
+    [(400, 30_000), (403, 30_000), (404, 0), (451, 30_000), (429, 5_000), (500, 0), (302, 0)],
+)
+@looped
+async def test_the_answer_to_a_handshake_decides_the_pause(status: int, least_ms: int) -> None:
+    async with (
+        scripted(http(status)) as script,
+        tickerplant.connect(base_url=script.base, settings=QUICK) as market,
+    ):
+        subscription: Any = market.stream(TRADES)
+        disconnected = await anext(subscription)
+        assert isinstance(disconnected, Disconnected)
+        assert disconnected.reason == f"refused: HTTP {status}"
+        assert least_ms <= disconnected.retry_ms <= least_ms + QUICK.retry_base_ms
+
+
+@looped
+async def test_a_server_of_before_the_split_of_paths_is_asked_for_its_own() -> None:
+    paths: list[str] = []
+
+    def route(connection: ServerConnection, request: Any) -> Any:
+        paths.append(request.path)
+        if request.path != "/stream":
+            return connection.respond(HTTPStatus.NOT_FOUND, "")
+        return None
+
+    async def answer(connection: ServerConnection) -> None:
+        with suppress(Exception):
+            async for _ in connection:
+                await connection.send('{"result":null,"id":1}')
+
+    async with serve(answer, "127.0.0.1", 0, process_request=route) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with tickerplant.connect(base_url=f"ws://127.0.0.1:{port}", settings=QUICK) as market:
+            subscription = market.stream("btcusdt@bookTicker", "btcusdt@markPrice")
+            await carried(market, *subscription.names)
+    assert paths[0] in {"/public/stream", "/market/stream"}
+    assert paths[-1] == "/stream"
+
+
+@looped
+async def test_a_market_is_left_at_once_while_a_handshake_hangs() -> None:
+    async with scripted(Fault.HANG) as script:
+        async with tickerplant.connect(base_url=script.base, settings=QUICK) as market:
+            subscription = market.stream(TRADES)
+            await until(lambda: script.asked)
+            before = time.monotonic()
+        assert time.monotonic() - before < 1
+        assert subscription.waiting == 0
+        assert market.counters.opened == 0
+
+
+@looped
+async def test_an_attempt_is_given_up_with_its_subscription() -> None:
+    async with (
+        scripted(Fault.HANG) as script,
+        tickerplant.connect(base_url=script.base, settings=QUICK) as market,
+    ):
+        async with market.stream(TRADES):
+            await until(lambda: script.asked)
+            sockets = open_sockets()
+        await until(lambda: open_sockets() == sockets - 1)
+
+
+def open_sockets() -> int:
+    """Return how many sockets this process has."""
+    return sum("socket:" in _target(each) for each in Path("/proc/self/fd").iterdir())
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+@looped
+async def test_a_name_with_several_addresses_is_found_at_the_one_that_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with loopback() as house:
+        port = int(house.server.urls["usdm"].rpartition(":")[2])
+        stream = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+
+        async def addresses(*_: Any, **__: Any) -> Any:
+            return [(*stream, ("127.0.0.1", 9)), (*stream, ("127.0.0.1", port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+        async with tickerplant.connect(base_url=f"ws://two.invalid:{port}", settings=QUICK) as here:
+            subscription = here.stream(TRADES)
+            await carried(here, TRADES)
+            assert subscription.waiting == 0
+
+
+@looped
+async def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(connection, "HANDSHAKE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
+    async with tickerplant.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
+        subscription: Any = market.stream(TRADES)
+        disconnected = await anext(subscription)
+        assert disconnected.reason == "refused: no answer within 0.05 s"
+
+
+@looped
+async def test_a_market_is_left_while_a_connection_is_stalled() -> None:
+    async with loopback(IMPATIENT, faults="stall=1h@1s") as house, hearing(house):
+        house.clock.now_ms += LATER_MS
+        await until(lambda: house.server.faults.done["stall"])
+        await trade(house, 1)
+
+
+@looped
+async def test_a_market_is_left_while_nobody_is_there() -> None:
+    async with tickerplant.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
+        subscription: Any = market.stream(TRADES)
+        await anext(subscription)
+    with pytest.raises(StopAsyncIteration):
+        await anext(subscription)
