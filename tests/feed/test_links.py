@@ -287,6 +287,17 @@ def test_an_answer_to_what_was_asked_before_says_nothing_of_what_was_asked_since
     assert session.settled
 
 
+def test_an_error_without_an_id_is_about_the_oldest_message_without_an_answer() -> None:
+    session = ClientSession(FeedSettings(names_per_request=1), 0)
+    session.want(["a", "b"])
+    session.due(0)
+    answer: Any = session.answered(None, refused=True)
+    assert answer.names == ("a",)
+    assert session.answered(None, refused=False) is None
+    answer = session.answered(2, refused=False)
+    assert (answer.names, session.carried, session.settled) == (("b",), {"b"}, True)
+
+
 # What the server says
 
 

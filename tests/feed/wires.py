@@ -31,6 +31,7 @@ from tickerplant.protocol import actions as server
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import StreamTarget, parse_target
+from tickerplant.streams import resolve
 from tickerplant.venue import USDM, Venue
 
 TICK_MS = 50
@@ -202,10 +203,12 @@ class World:
         limits: Limits = LIMITS,
         delay_ms: int = 10,
         seed: int = 1,
+        begin: Callable[[], Plant] = lambda: Plant([], start_ms=WALL_MS),
         **settings: Any,
     ) -> None:
         self.venue = venue
         self.limits = limits
+        self._begin = begin
         self.delay_ms = delay_ms
         self.now_ms = START_MS
         self.wires: dict[int, Wire] = {}
@@ -233,11 +236,18 @@ class World:
 
     def start_server(self) -> None:
         """Let a server begin, with nothing that another knew."""
-        self.plant = Plant([], start_ms=WALL_MS)
+        self.plant = self._begin()
         self.hub: Hub = self.plant.hubs[self.venue.name]
-        self.hub.open_ended = True
+        self.hub.open_ended = not self.plant.markets
         self.hub.set_combined(self.witness, True)
-        self.hub.subscribe(self.witness, self._names)
+        self.watch(*self._names)
+
+    def watch(self, *names: str) -> None:
+        """Let the witness see what is published of streams."""
+        for name in names:
+            found = resolve(self.venue, name)
+            route = "" if found is None else found[0].route
+            self.hub.subscribe(self.witness, [name], route)
 
     def restart(self) -> None:
         """Let the server end, and another begin."""
@@ -249,7 +259,7 @@ class World:
         """Let the server publish messages of a stream."""
         if name not in self._names:
             self._names.append(name)
-            self.hub.subscribe(self.witness, [name])
+            self.watch(name)
         for payload in published:
             self.hub.pass_on(name, payload)
         self.hub.flush()

@@ -284,7 +284,7 @@ class Feed:
 
     def received(self, number: int, raw: bytes, received_ns: int) -> None:
         """Take a text message as it came."""
-        if not self.receiver(number)(raw, received_ns) and number in self.links:
+        if number in self.links and not self.receiver(number)(raw, received_ns):
             self.received_oddly(number, raw, received_ns)
 
     def receiver(self, number: int) -> Receive:

@@ -128,6 +128,7 @@ class Fleet:
         link.state = State.OPEN
         link.opened_ms = link.heard_ms = now_ms
         link.pinged_ms = link.settled_ms = 0
+        link.is_fresh = False
         share = self._chance.uniform(0.5, 1 - self._settings.renew_share)
         link.renew_ms = now_ms + round(self._settings.life_ms * share)
         link.session = ClientSession(self._settings, now_ms)
@@ -170,7 +171,7 @@ class Fleet:
         """Forget what was not heard: nothing was read for a while.  Ask whether anybody is there."""
         for link in self.links.values():
             if link.is_open:
-                link.pinged_ms = 0
+                link.pinged_ms, link.is_fresh = 0, False
                 link.heard_ms = self._feed.now_ms - self._settings.idle_ms
                 self._pardon(link)
 
@@ -202,6 +203,8 @@ class Fleet:
         elif len(names) > self._max_streams:
             self._move(link, names[self._max_streams :])
         now_ms, wall_ms = self._feed.now_ms, self._feed.wall_ms
+        if link.is_fresh:
+            link.heard_ms = now_ms
         strands = self._strands_of(names)
         holes = [each for each in strands if each.has_hole_without(link, link.heard_ms)]
         tell_hole(holes, reason, now_ms - link.heard_ms, wall_ms, close_code)
