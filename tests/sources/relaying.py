@@ -11,10 +11,10 @@ from typing import Any
 
 from loopback import TICK_MS, Clock, Loopback, instrument, until
 from msgspec import structs
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 
 from tickerplant.config import values
-from tickerplant.events import BookTicker, DepthUpdate
+from tickerplant.events import BookTicker
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.instrument import Instrument
@@ -55,6 +55,10 @@ class Relay(Loopback):
         super().__init__(plant, server, clock)
         self.upstreams = upstreams
 
+    def connect(self, path: str, venue: Venue = USDM, **options: Any) -> connect:
+        """As always; a client that does not read what came can still take a goodbye."""
+        return super().connect(path, venue, **{"max_queue": None, **options})
+
     @property
     def upstream(self) -> Upstream:
         return next(iter(self.upstreams.values()))
@@ -72,6 +76,19 @@ class Relay(Loopback):
         """How many questions met a fate so far."""
         name = f'tickerplant_questions_elsewhere_total{{outcome="{outcome}",venue="{venue.name}"}}'
         return (await self.metrics()).get(name, 0)
+
+
+class Simulation(Loopback):
+    """A simulated market that can be stopped."""
+
+    running: asyncio.Task[None]
+
+    async def freeze(self) -> None:
+        """Let nothing happen any more but what is due."""
+        self.running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.running
+        self.plant.advance(self.plant.now_ms + 1_000)
 
 
 @asynccontextmanager
@@ -110,20 +127,20 @@ async def simulation(
     start_ms: int = START_MS,
     port: int = 0,
     faults: str = "",
-) -> AsyncIterator[Loopback]:
+) -> AsyncIterator[Simulation]:
     """Serve a simulated market."""
     traded = instruments(start_ms, symbols)
     exchange = SimulatedExchange(traded, seed=seed, start_ms=start_ms)
     async with serve(traded, port=port, start_ms=start_ms, profile=profile, faults=faults) as house:
         open_market(house.plant, exchange)
         source = SimulatedSource(exchange, house.plant, speed=speed)
-        running = asyncio.create_task(source.run(house.server.gate, house.server.readiness))
+        simulated = Simulation(house.plant, house.server, house.clock)
+        server = house.server
+        simulated.running = asyncio.create_task(source.run(server.gate, server.readiness))
         try:
-            yield house
+            yield simulated
         finally:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+            await simulated.freeze()
 
 
 @asynccontextmanager
@@ -187,17 +204,12 @@ async def messages(client: ClientConnection, count: int) -> list[str]:
     return [str(await client.recv()) for _ in range(count)]
 
 
-def depth(first_id: int, last_id: int, time_ms: int, **sides: Any) -> DepthUpdate:
-    """A change of the book of BTCUSDT that follows the one before."""
-    return DepthUpdate(
-        "BTCUSDT",
-        first_id,
-        last_id,
-        first_id - 1,
-        sides.get("bids", []),
-        sides.get("asks", []),
-        time_ms,
-    )
+async def heard(client: ClientConnection, last: str) -> list[str]:
+    """The next messages as they came, up to one that contains `last`."""
+    texts = [str(await client.recv())]
+    while last not in texts[-1]:
+        texts.append(str(await client.recv()))
+    return texts
 
 
 def quote(update_id: int, time_ms: int, symbol: str = "BTCUSDT") -> BookTicker:

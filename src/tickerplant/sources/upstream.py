@@ -114,7 +114,7 @@ class Upstream:
         self._sink = self._take
         self._last_notice: Notice | None = None
         self._unread: tuple[str, bytes] | None = None
-        """What could be passed on and not be read, until the feed has read it a second time."""
+        """What was passed on and could not be read, until the feed has no more to do with it."""
         self._quoted: set[str] = set()
         """The streams of book tickers that told something since they are heard."""
         self._asked_ms: dict[str, int] = {}
@@ -398,15 +398,18 @@ class Upstream:
         return Reader(decode, found.message, found.array)
 
     def _pass_unread(self, stream: str, payload: bytes) -> None:
-        """Pass on what is not in a known form; the feed, which reads it again, leaves it out."""
+        """Pass on what is not in a known form; the feed, which reads it again and again, does not."""
         if not is_json(payload):
             return  # or it is the envelope that is written in another way
         if self._unread == (stream, payload):
-            self._unread = None
             return
         self._unread = (stream, payload)
+        asyncio.get_running_loop().call_soon(self._forget_unread)
         self.left_out["unknown form"] += 1
         self._served.hubs[self.venue.name].pass_on(stream, payload)
+
+    def _forget_unread(self) -> None:
+        self._unread = None
 
     def _take(self, item: Message | Notice) -> None:
         """Pass a message on, and take it in."""
