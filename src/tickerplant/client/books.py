@@ -15,10 +15,32 @@ from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages.depth import DepthUpdate
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Notice, Recovered, Stale, Synced
+from tickerplant.messages.notice import (
+    Disconnected,
+    Gap,
+    Notice,
+    Recovered,
+    Refused,
+    Stale,
+    Synced,
+)
 
 LOOK_S = 0.1
 """How often books are asked whether they want a snapshot."""
+
+
+class KeptBook(LocalBook):
+    """A book whose `reason` also says why there is no snapshot of it."""
+
+    failure: RequestError | UpstreamError | None = None
+    """What the last question for a snapshot ended with; None if it was answered."""
+
+    @property
+    def reason(self) -> str:
+        """Why the book is not live, for people; empty while it is."""
+        if self.failure is not None and self.state is State.SYNCING:
+            return f"no snapshot: {self.failure}"
+        return super().reason
 
 
 class Books(Mapping[str, LocalBook]):
@@ -48,10 +70,12 @@ class Books(Mapping[str, LocalBook]):
     ) -> None:
         self._suffix = "" if speed == "250ms" else f"@{speed}"
         self._limit = limit
-        self._books: dict[str, LocalBook] = {}
-        self._of_stream: dict[str, LocalBook] = {}
+        self._books: dict[str, KeptBook] = {}
+        self._of_stream: dict[str, KeptBook] = {}
         self._loaded: dict[str, int] = {}
         """Snapshots that each book had used when that was last told."""
+        self._gapped: set[str] = set()
+        """Books whose stream told a gap, which they are going to notice themselves."""
         self._runner = runner
         self._rest = rest
         self._on_update = on_update
@@ -64,24 +88,33 @@ class Books(Mapping[str, LocalBook]):
         self._looking = asyncio.create_task(self._look())
 
     def add(self, *symbols: str) -> None:
-        """Keep the books of `symbols` too, upper-case names; those that are kept stay as they are."""
-        for symbol in symbols:
+        """Keep the books of `symbols` too; those that are kept stay as they are.
+
+        Raises:
+            RuntimeError: the books are closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("the books are closed")
+        for symbol in map(str.upper, symbols):
             if symbol not in self._books:
                 stream = f"{symbol.lower()}@depth{self._suffix}"
-                book = LocalBook(symbol, limit=self._limit, streams=(stream,))
+                book = KeptBook(symbol, limit=self._limit, streams=(stream,))
                 self._books[symbol] = self._of_stream[stream] = book
                 self._loaded[symbol] = 0
                 self._runner.attach((stream,), self._sink)
 
     def remove(self, *symbols: str) -> None:
-        """Keep the books of `symbols` no longer."""
-        for symbol in symbols:
+        """Keep the books of `symbols` no longer: who still has one sees that it is stale."""
+        for symbol in map(str.upper, symbols):
             book = self._books.pop(symbol, None)
             if book is not None:
                 self._changed.pop(symbol, None)
+                self._gapped.discard(symbol)
+                del self._loaded[symbol]
                 for stream in book.streams:
                     del self._of_stream[stream]
                 self._runner.detach(book.streams, self._sink)
+                book.feed_lost("removed", _now_ms())
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -100,19 +133,32 @@ class Books(Mapping[str, LocalBook]):
         """Books that are whole and in step."""
         return sum(book.state is State.LIVE for book in self._books.values())
 
+    @property
+    def is_done(self) -> bool:
+        """Whether they are closed, and who wants to know heard of what the callback raised."""
+        return self._is_closed and self._failure is None
+
     async def wait_live(self) -> None:
         """Return when every book is live; some may not be any more by the next turn.
 
         Raises:
+            RequestError: the server refuses the snapshot of a book, such as that of an unknown
+                symbol; `remove` it, or wait again, as it is asked for again, ever less often.
             RuntimeError: the books were closed meanwhile.
         """
         while self.live_count < len(self._books):
+            self._raise_failure()
             if self._is_closed:
                 raise RuntimeError("the books are closed")
+            for book in self._books.values():
+                if isinstance(book.failure, RequestError):
+                    raise book.failure
             await asyncio.sleep(LOOK_S)
 
     async def audit(self, symbol: str) -> AuditResult:
         """Compare the book of `symbol` with a fresh snapshot, level by level.
+
+        A book that is closed, removed or begun anew meanwhile cannot be compared.
 
         Raises:
             KeyError: there is no such book here.
@@ -135,10 +181,12 @@ class Books(Mapping[str, LocalBook]):
         return result
 
     def close(self) -> None:
-        """Unsubscribe; the books stay as they are."""
+        """Unsubscribe; the books keep their levels, and are stale."""
         if not self._is_closed:
             self._is_closed = True
             self._runner.detach(tuple(self._of_stream), self._sink)
+            for book in self._books.values():
+                book.feed_lost("closed", _now_ms())
             self._looking.cancel()
             for task in self._asking:
                 task.cancel()
@@ -176,9 +224,13 @@ class Books(Mapping[str, LocalBook]):
         if error is None:
             self._raise_failure()
 
-    def _raise_failure(self) -> None:
-        """Raise what the callback raised, once."""
+    def take_failure(self) -> Exception | None:
+        """Return what the callback raised, the first time that it is asked for."""
         failure, self._failure = self._failure, None
+        return failure
+
+    def _raise_failure(self) -> None:
+        failure = self.take_failure()
         if failure is not None:
             raise failure
 
@@ -191,22 +243,35 @@ class Books(Mapping[str, LocalBook]):
             self._tell(book, item)
         elif isinstance(item, Notice):
             for stream in item.streams:
-                if stream not in self._of_stream:
-                    continue
-                book = self._of_stream[stream]
-                if isinstance(item, Disconnected | Stale):
-                    book.feed_lost(type(item).__name__.lower(), now_ms)
-                elif isinstance(item, Recovered):
-                    book.feed_back(now_ms)
-                self._tell(book, item)
+                if stream in self._of_stream:
+                    self._take_notice(self._of_stream[stream], item, now_ms)
 
-    def _tell(self, book: LocalBook, item: Message | Notice | None = None) -> None:
+    def _take_notice(self, book: KeptBook, notice: Notice, now_ms: int) -> None:
+        match notice:
+            case Disconnected(reason=reason):
+                book.feed_lost(f"disconnected: {reason}", now_ms)
+            case Stale(silent_ms=silent_ms):
+                book.feed_lost(f"stale: silent for {silent_ms} ms", now_ms)
+            case Recovered():
+                book.feed_back(now_ms)
+            case Refused(code=code, reason=reason):
+                book.failure = RequestError(code, reason)
+            case Gap():
+                self._gapped.add(book.symbol)
+            case _:
+                pass
+        self._tell(book, notice)
+
+    def _tell(self, book: KeptBook, item: Message | Notice | None = None) -> None:
         """Tell what happened to `book`, and what followed from it."""
         if not self._changed:
             self._wake.set()
         self._changed[book.symbol] = None
         told: list[Message | Notice] = [] if item is None else [item]
         told += book.drain()
+        if book.symbol in self._gapped and isinstance(item, DepthUpdate):
+            self._gapped.discard(book.symbol)
+            told = [each for each in told if not isinstance(each, Gap)]  # the stream told it
         if book.counters.snapshots_used != self._loaded[book.symbol]:
             self._loaded[book.symbol] = book.counters.snapshots_used
             told.append(
@@ -217,11 +282,12 @@ class Books(Mapping[str, LocalBook]):
                     update_id=book.last_update_id,
                 )
             )
-        if self._on_update is None or self._is_closed:
+        if self._on_update is None:
             return
         try:
             for each in told:
-                self._on_update(book, each)
+                if not self._is_closed:
+                    self._on_update(book, each)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the books
             self._failure = error
             self.close()
@@ -239,12 +305,14 @@ class Books(Mapping[str, LocalBook]):
                     task.add_done_callback(self._asking.discard)
             await asyncio.sleep(LOOK_S)
 
-    async def _refresh(self, book: LocalBook) -> None:
+    async def _refresh(self, book: KeptBook) -> None:
         try:
             snapshot = await self._snapshot(book)
-        except (RequestError, UpstreamError):
+        except (RequestError, UpstreamError) as error:
+            book.failure = error
             book.snapshot_failed(_now_ms())
         else:
+            book.failure = None
             book.load(snapshot, _now_ms())
         if self._books.get(book.symbol) is book:
             self._tell(book)

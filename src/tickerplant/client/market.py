@@ -88,7 +88,7 @@ class MarketClient:
         self._was_opened = False
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._listeners: list[Listener] = []
-        self._books: WeakSet[Books] = WeakSet()
+        self._books: list[Books] = []
 
     @property
     def counters(self) -> FeedCounters:
@@ -161,7 +161,8 @@ class MarketClient:
             speed: How often updates come: `100ms`, `250ms` or `500ms`.
             limit: Levels of a side in a snapshot; None is the most with which all of them fit into
                 a minute's weight.
-            on_update: Called with a book and each update or notice of it.
+            on_update: Called with a book and each update or notice of it.  What it raises closes the
+                books and is raised by them, or at the end of the market's `async with`.
 
         Raises:
             ConfigError: no symbol is given, or a speed or limit that is none.
@@ -170,11 +171,14 @@ class MarketClient:
             raise ConfigError("speed", speed, f"one of {', '.join(DEPTH_SPEEDS)}")
         if limit is not None and limit not in depth.LIMITS:
             raise ConfigError("limit", limit, f"one of {', '.join(map(str, depth.LIMITS))}")
-        wanted = self._checked(tuple(symbol.upper() for symbol in symbols))
-        deepest = limit or snapshot_limit(len(wanted), self.budget.own_per_minute, self.hosts.venue)
+        wanted = tuple(map(str.upper, self._checked(symbols, "symbol", "such as BTCUSDT")))
+        deepest = limit or snapshot_limit(
+            len(set(wanted)), self.budget.own_per_minute, self.hosts.venue
+        )
         books = Books(self._runner, self._rest, speed=speed, limit=deepest, on_update=on_update)
         books.add(*wanted)
-        self._books.add(books)
+        self._books = [each for each in self._books if not each.is_done]
+        self._books.append(books)
         return books
 
     async def ask(self, method: str, **params: Any) -> Any:
@@ -201,12 +205,17 @@ class MarketClient:
         if not self._is_open:
             raise RuntimeError("use the market with `async with`")
 
-    def _checked(self, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _checked(
+        self,
+        names: tuple[str, ...],
+        what: str = "stream",
+        example: str = "such as btcusdt@aggTrade",
+    ) -> tuple[str, ...]:
         """Return `names`, each once."""
         self._check_open()
         for name in names or ("",):
             if not isinstance(name, str) or not name:
-                raise ConfigError("stream", name, "the name of a stream, such as btcusdt@aggTrade")
+                raise ConfigError(what, name, f"the name of a {what}, {example}")
         return tuple(dict.fromkeys(names))
 
     def __repr__(self) -> str:
@@ -230,7 +239,7 @@ class MarketClient:
             subscription.close()
         for listener in self._listeners:
             listener.close()
-        for books in tuple(self._books):
+        for books in self._books:
             books.close()
         try:
             await self._runner.stop()
@@ -244,11 +253,8 @@ class MarketClient:
 
     def _raise_failures(self) -> None:
         """Raise what callbacks raised and nobody heard of."""
-        failures = [
-            failure
-            for listener in self._listeners
-            if (failure := listener.take_failure()) is not None
-        ]
+        called: list[Listener | Books] = [*self._listeners, *self._books]
+        failures = [failure for each in called if (failure := each.take_failure()) is not None]
         if len(failures) > 1:
             raise ExceptionGroup("several callbacks failed", failures)
         if failures:
