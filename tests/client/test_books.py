@@ -1,0 +1,419 @@
+"""Order books kept by the client, against the books of a simulated exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from consumers import client_of, connections, every, heard, quick
+from loopback import START_MS, TICK_MS, Clock, Loopback, looped, until
+from misbehaving import Moment
+
+from tickerplant import ConfigError, MarketClient, Notice, RequestError, WeightBudget
+from tickerplant.client.books import Books
+from tickerplant.config.values import faults as faults_of
+from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.messages import DepthUpdate, Disconnected, Gap, Recovered, Resync
+from tickerplant.messages.notice import Synced
+from tickerplant.plant import Plant
+from tickerplant.server.faulty import Faults
+from tickerplant.server.server import Server
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import open_market
+from tickerplant.venue import COINM, USDM
+
+BTC = "BTCUSDT"
+STEP_MS = 100
+
+
+class Exchange(Loopback):
+    """A server whose market goes on when it is told to."""
+
+    def __init__(
+        self, plant: Plant, server: Server, clock: Clock, exchange: SimulatedExchange
+    ) -> None:
+        super().__init__(plant, server, clock)
+        self._exchange = exchange
+
+    def go_on(self, ms: int = STEP_MS) -> None:
+        until_ms = self.plant.now_ms + ms
+        while self._exchange.next_time_ms < until_ms:
+            time_ms, events = self._exchange.step()
+            self.plant.advance(time_ms)
+            for event in events:
+                self.plant.publish(event)
+        self.plant.advance(until_ms)
+
+    def symbols(self, count: int) -> tuple[str, ...]:
+        listed = [each.symbol for each in self._exchange.instruments if each.venue is USDM]
+        return tuple(listed[:count])
+
+
+@asynccontextmanager
+async def exchange(
+    *symbols: str, count: int | None = None, faults: str = ""
+) -> AsyncIterator[Exchange]:
+    listed = instruments(START_MS, symbols or None, count)
+    market = SimulatedExchange(listed, seed=7, start_ms=START_MS)
+    plant = Plant(listed, start_ms=START_MS, reserved_snapshot_ids=True)
+    open_market(plant, market)
+    clock = Clock()
+    server = Server(
+        plant,
+        ports={USDM.name: 0, COINM.name: 0},
+        faults=Faults(faults_of(faults) if faults else {}),
+        clock=clock,
+        tick_ms=TICK_MS,
+    )
+    await server.start()
+    try:
+        yield Exchange(plant, server, clock, market)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def kept(
+    house: Exchange, *symbols: str, **options: Any
+) -> AsyncIterator[tuple[MarketClient, Books]]:
+    """Yield books that are live, of a market that goes on."""
+    async with (
+        client_of(house) as market,
+        market.books(*(symbols or (BTC,)), **options) as books,
+        every(0.02, house.go_on),
+    ):
+        await books.wait_live()
+        yield market, books
+
+
+async def until_live(books: Books) -> None:
+    await until(lambda: books.live_count == len(books))
+
+
+@looped
+async def test_books_become_live_and_are_those_of_the_exchange() -> None:
+    async with exchange(BTC, "ETHUSDT") as house, kept(house, BTC, "ethusdt") as (_, books):
+        assert sorted(books) == [BTC, "ETHUSDT"]
+        for symbol in books:
+            book = books[symbol]
+            assert (book.state, book.reason) == (State.LIVE, "")
+            assert (await books.audit(symbol)).score == 1.0
+            best_bid, best_ask = book.best_bid, book.best_ask
+            assert best_bid is not None
+            assert best_ask is not None
+            assert float(best_bid[0]) < float(best_ask[0])
+            assert book.bids(3)[0] == best_bid
+
+
+@pytest.mark.parametrize("speed", ["100ms", "250ms", "500ms"])
+@looped
+async def test_books_of_each_speed_are_whole(speed: str) -> None:
+    async with exchange(BTC) as house, kept(house, speed=speed, limit=100) as (_, books):
+        await until(lambda: books[BTC].counters.applied > 3)
+        result = await books.audit(BTC)
+        assert (result.score, result.inconclusive) == (1.0, "")
+        assert books[BTC].limit == 100
+
+
+@looped
+async def test_books_of_the_other_venue_are_whole() -> None:
+    async with (
+        exchange("BTCUSD_PERP") as house,
+        client_of(house, COINM) as market,
+        market.books("btcusd_perp") as books,
+        every(0.02, house.go_on),
+    ):
+        await books.wait_live()
+        assert (await books.audit("BTCUSD_PERP")).score == 1.0
+
+
+@looped
+async def test_what_happens_to_a_book_is_told_in_its_order() -> None:
+    told: list[Any] = []
+
+    def note(book: LocalBook, item: Any) -> None:
+        assert book.symbol == BTC
+        if isinstance(item, DepthUpdate) and book.state is State.LIVE:
+            assert book.last_update_id == item.final_update_id, "it is told when it is in the book"
+        told.append(item)
+
+    async with exchange(BTC) as house, kept(house, on_update=note) as (_, books):
+        (synced,) = [each for each in told if isinstance(each, Synced)]
+        assert (synced.symbol, synced.streams) == (BTC, ("btcusdt@depth@100ms",))
+        assert synced.update_id >= 0
+        count = len(told)
+        await until(lambda: len(told) > count + 3)
+        assert all(isinstance(each, DepthUpdate) for each in told[count:])
+        assert books[BTC].counters.gaps == 0
+
+
+@looped
+async def test_iteration_gives_each_book_that_changed_once() -> None:
+    async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
+        books = market.books(BTC, "ETHUSDT")
+        async with every(0.02, house.go_on):
+            await books.wait_live()
+            await until(lambda: all(book.counters.applied > 5 for book in books.values()))
+        given = {(await anext(books)).symbol for _ in range(2)}
+        assert given == {BTC, "ETHUSDT"}
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(books), 0.05)
+        house.go_on(500)
+        assert (await anext(books)).symbol in given
+
+
+@looped
+async def test_a_gap_begins_the_book_anew_and_is_told_once() -> None:
+    told: list[Any] = []
+    async with (
+        exchange(BTC, faults="chain=1s") as house,
+        kept(house, on_update=lambda _, item: told.append(item)) as (_, books),
+    ):
+        count = len(told)
+        house.clock.now_ms += 60_000
+        await until(lambda: any(isinstance(each, Resync) for each in told[count:]))
+        house.server.faults.switch({})
+        await until_live(books)
+        notices: list[Any] = [each for each in told[count:] if isinstance(each, Notice)]
+        assert [type(each) for each in notices[:3]] == [Gap, Resync, Synced]
+        assert notices[1].reason == "gap"
+        counters = books[BTC].counters
+        assert (counters.gaps, counters.resyncs) == (1, 1)
+        assert (await books.audit(BTC)).score == 1.0
+
+
+@looped
+async def test_a_book_that_is_not_heard_is_stale_until_it_is() -> None:
+    told: list[Any] = []
+    async with (
+        exchange(BTC) as house,
+        kept(house, on_update=lambda _, item: told.append(item)) as (_, books),
+    ):
+        book = books[BTC]
+        house.server.faults.switch(faults_of("refuse=1"))
+        connections(house)[0].abort()
+        await until(lambda: book.state is State.STALE)
+        assert book.reason == "disconnected: the connection was lost"
+        levels = book.bids(5)
+        await asyncio.sleep(0.05)
+        assert book.bids(5) == levels, "it is as it was"
+        house.server.faults.switch({})
+        await until_live(books)
+        notices = [type(each) for each in told if isinstance(each, Notice)]
+        assert notices == [Synced, Disconnected, Recovered, Gap, Resync, Synced]
+        assert (await books.audit(BTC)).score == 1.0
+
+
+@looped
+async def test_a_book_that_missed_nothing_goes_on_without_a_snapshot() -> None:
+    async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
+        async with every(0.02, house.go_on):
+            await books.wait_live()
+        await asyncio.sleep(0.05)
+        connections(house)[0].abort()
+        await until(lambda: books[BTC].state is State.STALE)
+        await until(lambda: market._runner.is_carried("btcusdt@depth@100ms"))
+        async with every(0.02, house.go_on):
+            await until_live(books)
+        counters = books[BTC].counters
+        assert (counters.stale_spells, counters.resyncs, counters.snapshots_used) == (1, 0, 1)
+
+
+@looped
+async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None:
+    async with (
+        exchange(BTC) as house,
+        client_of(house) as market,
+        market.books(BTC, "NOSUCH") as books,
+        every(0.02, house.go_on),
+    ):
+        with pytest.raises(RequestError, match="-1121 Invalid symbol"):
+            await books.wait_live()
+        book = books["NOSUCH"]
+        assert (book.state, book.best_bid) == (State.SYNCING, None)
+        assert book.reason == "no snapshot: -1121 Invalid symbol."
+        given = {(await anext(books)).symbol for _ in range(2)}
+        assert given == {BTC, "NOSUCH"}, "iteration gives it, too"
+        await asyncio.sleep(0.3)
+        assert book.counters.snapshots_failed == 1
+        assert "-1121" in (await books.audit("NOSUCH")).inconclusive
+        await until(lambda: book.counters.snapshots_failed == 2)
+        pause_ms = book.next_ask_ms - time.time_ns() // 1_000_000
+        assert 1_500 < pause_ms <= 2_100, "twice the first pause"
+        books.remove("NOSUCH")
+        await books.wait_live()
+        assert list(books) == [BTC]
+
+
+@looped
+async def test_a_server_that_answers_no_snapshot_is_told() -> None:
+    async with exchange(BTC, faults="http_garbage=1") as house, client_of(house) as market:
+        moment = Moment()
+        market._rest._waiting.clock, market._rest._waiting._sleep = moment, moment.sleep
+        async with market.books(BTC) as books, every(0.02, house.go_on):
+            await until(lambda: books[BTC].counters.snapshots_failed)
+            assert books[BTC].reason.startswith("no snapshot: http://127.0.0.1")
+            assert books[BTC].reason.endswith("the answer is not JSON")
+            house.server.faults.switch({})
+            await books.wait_live()
+            assert books[BTC].reason == ""
+
+
+@looped
+async def test_books_come_and_go() -> None:
+    async with exchange(BTC, "ETHUSDT") as house, kept(house) as (_, books):
+        books.add("ethusdt", BTC)
+        await books.wait_live()
+        assert len(books) == 2
+        gone = books[BTC]
+        books.remove("btcusdt", "NOSUCH")
+        await heard(house, "ethusdt@depth@100ms")
+        assert list(books) == ["ETHUSDT"]
+        assert (gone.state, gone.reason) == (State.STALE, "removed")
+        with pytest.raises(KeyError):
+            await books.audit(BTC)
+        assert (await anext(books)).symbol == "ETHUSDT"
+        books.add(BTC)
+        await books.wait_live()
+        assert books[BTC] is not gone
+
+
+@looped
+async def test_closed_books_unsubscribe_and_say_that_they_are_stale() -> None:
+    async with exchange(BTC) as house, kept(house) as (market, books):
+        reading = asyncio.create_task(_all_of(books))
+        book = books[BTC]
+        applied = book.counters.applied
+        await until(lambda: book.counters.applied > applied)
+        books.close()
+        books.close()
+        await reading
+        await heard(house)
+        assert (book.state, book.reason) == (State.STALE, "closed")
+        assert book.best_bid is not None
+        with pytest.raises(RuntimeError, match="closed"):
+            await books.wait_live()
+        with pytest.raises(RuntimeError, match="closed"):
+            books.add("ETHUSDT")
+        async with market.books(BTC) as others:
+            await others.wait_live()
+
+
+async def _all_of(books: Books) -> list[LocalBook]:
+    return [book async for book in books]
+
+
+@looped
+async def test_books_end_with_the_market() -> None:
+    async with exchange(BTC) as house:
+        async with client_of(house) as market, every(0.02, house.go_on):
+            books = market.books(BTC)
+            await books.wait_live()
+        assert books[BTC].state is State.STALE
+        assert len(await _all_of(books)) <= 1
+        await until(lambda: not connections(house))
+
+
+class _OddError(Exception):
+    pass
+
+
+def _fail(book: LocalBook, item: object) -> None:
+    raise _OddError
+
+
+@looped
+async def test_what_the_callback_raises_is_raised_by_the_books() -> None:
+    async with exchange(BTC) as house, client_of(house) as market, every(0.02, house.go_on):
+        with pytest.raises(_OddError):
+            await market.books(BTC, on_update=_fail).wait_live()
+        books = market.books(BTC, on_update=_fail)
+        with pytest.raises(_OddError):
+            await _all_of(books)
+        await heard(house)
+
+
+@looped
+async def test_what_the_callback_raises_is_raised_by_the_market_at_last() -> None:
+    async with exchange(BTC) as house:
+
+        async def keep() -> None:
+            async with client_of(house) as market, every(0.02, house.go_on):
+                market.books(BTC, on_update=_fail)
+                await heard(house, "btcusdt@depth@100ms")
+                await heard(house)
+
+        with pytest.raises(_OddError):
+            await keep()
+
+
+@looped
+async def test_a_callback_may_close_the_books_and_remove_one() -> None:
+    told: list[str] = []
+
+    def remove(book: LocalBook, item: object) -> None:
+        told.append(book.symbol)
+        books.remove(book.symbol)
+        if not books:
+            books.close()
+
+    async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
+        books = market.books(BTC, "ETHUSDT", on_update=remove)
+        async with every(0.02, house.go_on):
+            await until(lambda: len(told) == 2)
+            await heard(house)
+        assert sorted(told) == [BTC, "ETHUSDT"]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "options", "named"),
+    [
+        ((), {}, "symbol"),
+        (("",), {}, "symbol"),
+        ((7,), {}, "symbol"),
+        ((BTC,), {"speed": "0ms"}, "speed"),
+        ((BTC,), {"limit": 7}, "limit"),
+    ],
+)
+@looped
+async def test_what_makes_no_book_is_told(
+    symbols: tuple[Any, ...], options: dict[str, Any], named: str
+) -> None:
+    async with exchange(BTC) as house, client_of(house) as market:
+        with pytest.raises(ConfigError, match=named):
+            market.books(*symbols, **options)
+
+
+@looped
+async def test_many_books_stay_within_the_weight_of_a_minute() -> None:
+    budget = WeightBudget()
+    async with exchange(count=70) as house:
+        symbols = house.symbols(60)
+        async with (
+            client_of(house, budget=budget, settings=quick()) as market,
+            market.books(*symbols) as books,
+            every(0.05, house.go_on),
+        ):
+            await books.wait_live()
+            assert len(books) == 60
+            assert budget.spent == 60 * 20 <= budget.own_per_minute
+            assert budget.refusals == 0
+            scores = [(await books.audit(symbol)).score for symbol in symbols[:5]]
+            assert scores == [1.0] * 5
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1, 1000), (96, 1000), (97, 500), (200, 100)])
+@looped
+async def test_the_more_books_the_fewer_levels(count: int, limit: int) -> None:
+    symbols = [f"A{each}USDT" for each in range(count)]
+    async with (
+        exchange(BTC) as house,
+        client_of(house) as market,
+        market.books(*symbols, *symbols) as books,
+    ):
+        assert {book.limit for book in books.values()} == {limit}
