@@ -94,6 +94,13 @@ def test_the_reference_tables_are_printed(
     ("arguments", "expected"),
     [
         (("simulate", "--usdm-port", "x"), "--usdm-port: 'x' is not usable"),
+        (
+            ("relay", "--usdm-url", "nonsense"),
+            "--usdm-url: 'nonsense' is not usable, expected ws://",
+        ),
+        (("relay", "--coinm-url", "ws://a/b"), "--coinm-url: 'ws://a/b' is not usable"),
+        (("relay", "--copies", "0"), "--copies: '0' is not usable"),
+        (("relay", "--profile", "nope"), "--profile: 'nope' is not usable, expected one of"),
         (("simulate", "--bogus"), "No such option '--bogus'"),
         (("nonsense",), "No such command 'nonsense'"),
         (("replay",), "Missing argument 'PATH...'"),
@@ -172,6 +179,58 @@ def test_a_simulation_prints_its_addresses_answers_and_ends_cleanly(sign: signal
         r"Served 0 messages, 0 bytes, to 0 connections from [\d,]+ events in [\d.]+ s\.\n", out
     )
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_relay_waits_for_its_upstream_and_can_be_ended_meanwhile(sign: signal.Signals) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"ws://127.0.0.1:{nobody.getsockname()[1]}"
+        with started("relay", "--usdm-url", url, *FREE_PORTS) as process:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            assert "! the upstream does not answer" in line
+            assert url.replace("ws", "http") in line
+            process.send_signal(sign)
+            out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    assert out == "Served nothing: the upstream has not answered.\n"
+    assert err == ""
+
+
+def test_a_relay_in_front_of_another_venue_says_so() -> None:
+    with started(*SMALL) as upstream:
+        assert upstream.stdout is not None
+        lines = [upstream.stdout.readline() for _ in range(2)]
+        coinm = lines[1].split()[1]
+        with started("relay", "--usdm-url", coinm, *FREE_PORTS) as process:
+            assert process.stderr is not None
+            assert "Path /fapi/v1/exchangeInfo" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, out) == (0, "Served nothing: the upstream has not answered.\n")
+
+
+def test_a_relay_serves_another_plant_survives_its_end_and_ends_cleanly() -> None:
+    with started(*SMALL) as upstream, contextlib.ExitStack() as stack:
+        assert upstream.stdout is not None
+        url = upstream.stdout.readline().split()[1]
+        process = stack.enter_context(started("relay", "--usdm-url", url, *FREE_PORTS))
+        assert process.stdout is not None
+        address = process.stdout.readline().rpartition("//")[2].strip()
+        for _ in range(2):
+            asked = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
+            asked.request("GET", "/fapi/v1/ticker/24hr?symbol=BTCUSDT")
+            assert b'"symbol":"BTCUSDT"' in asked.getresponse().read()
+            asked.close()
+        upstream.kill()
+        upstream.wait()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    assert re.search(r"^Served 0 messages, 0 bytes, to 0 connections .* s\.\n\Z", out, re.MULTILINE)
+    assert "Traceback" not in err
+    assert "Unclosed" not in err
 
 
 @pytest.mark.parametrize("profile", ["2026q1", "2026q2", "current"])
