@@ -35,6 +35,7 @@ from tickerplant.messages.depth import DepthUpdate
 from tickerplant.messages.readers import reader
 from tickerplant.profile import P2026Q1
 from tickerplant.sources import relay as relay_module
+from tickerplant.sources.told_time import WITNESSES
 from tickerplant.venue import COINM, USDM
 
 LOST = (1013, "Upstream lost")
@@ -280,6 +281,27 @@ async def test_mark_prices_every_three_seconds_are_made_of_those_of_every_second
 
 
 @looped
+async def test_no_mark_price_is_told_that_is_not_heard_any_more() -> None:
+    async with (
+        serve() as house,
+        relay(house, grace_ms=60_000) as near,
+        near.connect("/stream?streams=btcusdt@markPrice/btcusdt@bookTicker") as client,
+    ):
+        await until(lambda: near.carries("btcusdt@markPrice@1s", "btcusdt@bookTicker"))
+        house.plant.publish(mark(START_MS))
+        house.plant.advance(START_MS + 1_000)
+        await until(lambda: near.plant.markets["BTCUSDT"].mark_price)
+        house.server.lose("usdm", ["btcusdt@markPrice@1s"], "a test")
+        await until(lambda: not near.carries("btcusdt@markPrice@1s"))
+        assert near.carries("btcusdt@bookTicker"), "over another connection"
+        for number in range(5):
+            near.upstream.heard(START_MS + 1_000 * number)
+        house.plant.publish(quote(7, START_MS))
+        assert json.loads(await client.recv())["stream"] == "btcusdt@bookTicker"
+        assert near.plant.now_ms > START_MS + 3_000
+
+
+@looped
 async def test_a_pair_of_coin_m_is_made_here_too() -> None:
     async with serve() as house, relay(house, COINM) as near:
         async with near.connect("/ws/btcusd@markPrice", COINM) as client:
@@ -329,6 +351,39 @@ async def test_market_time_is_that_of_the_upstream_in_any_year_at_any_speed(star
         assert abs(near.plant.now_ms - house.plant.now_ms) < 1_000
         assert (await near.get("/fapi/v1/time")).json["serverTime"] >= began_ms
         assert near.server.readiness.warnings == []
+
+
+def told(time_ms: int, trade_id: int) -> bytes:
+    return b'{"e":"trade","E":%d,"T":1,"s":"BTCUSDT","t":%d,"p":"1","q":"1","m":true}' % (
+        time_ms,
+        trade_id,
+    )
+
+
+@looped
+async def test_a_clock_that_leaps_is_followed_without_holding_anything_up() -> None:
+    far_ms = START_MS + 12 * 86_400_000
+    async with (
+        serve() as house,
+        relay(house) as near,
+        near.connect("/ws/btcusdt@trade") as client,
+    ):
+        await until(lambda: near.carries("btcusdt@trade"))
+        hub = house.plant.hubs["usdm"]
+        hub.pass_on("btcusdt@trade", told(far_ms, 1))
+        hub.pass_on("btcusdt@trade", told(START_MS + 10, 2))
+        await messages(client, 2)
+        assert near.plant.now_ms < START_MS + 2_000, "one message is not believed"
+        for number in range(WITNESSES):
+            hub.pass_on("btcusdt@trade", told(far_ms + number, 3 + number))
+        await messages(client, WITNESSES)
+        await until(lambda: "catching up" in near.server.readiness.reason)
+        assert (await near.get("/readyz")).status == 503
+        await until(lambda: near.plant.now_ms >= far_ms)
+        await until(lambda: near.is_ready)
+        hub.pass_on("btcusdt@trade", told(START_MS, 20))
+        await client.recv()
+        assert near.plant.now_ms >= far_ms, "never back"
 
 
 # Questions

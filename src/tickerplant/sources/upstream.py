@@ -271,8 +271,7 @@ class Upstream:
             self._books.add(symbol)
         else:
             self.runner.attach((upstream,), self._sink)
-        if upstream.endswith("@markPrice@1s"):
-            self._forget_marks(upstream)
+        self._forget_marks(upstream)
 
     def _give_up(self, upstream: str) -> None:
         symbol = symbol_of_base(upstream)
@@ -283,14 +282,16 @@ class Upstream:
             self.runner.detach((upstream,), self._sink)
         self._reads.pop(upstream, None)
         self._quoted.discard(upstream)
+        self._forget_marks(upstream)
         if upstream not in self.wanted:
             self._served.withdraw_verbatim(self.venue.name, (upstream,))
 
     def _forget_marks(self, upstream: str) -> None:
-        """Let nothing be made of a price from before it was asked for."""
+        """Let nothing be made of prices that are not heard any more, or were not yet."""
         found = find(self._markets, upstream)
-        for market in found[0].about(self._markets, found[1]) if found is not None else ():
-            market.mark_price = None
+        if found is not None and found[0].events == _MARKS:
+            for market in found[0].about(self._markets, found[1]):
+                market.mark_price = None
 
     @property
     def _served(self) -> Plant:
@@ -430,6 +431,8 @@ class Upstream:
     def _take_notice(self, notice: Notice) -> None:
         if isinstance(notice, Disconnected | Stale):
             self._quoted.difference_update(notice.streams)
+            for name in notice.streams:
+                self._forget_marks(name)
         self.noticed(self, notice)
         if isinstance(notice, Refused):
             for name in notice.streams:
@@ -581,6 +584,7 @@ class Upstream:
             self._books.add(symbol)
 
 
+_MARKS = ("markPriceUpdate",)
 _LIMITS = frozenset(map(str, depth.LIMITS))
 
 
