@@ -13,6 +13,8 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -53,17 +55,29 @@ def connect(
 
 
 class BlockingMarket:
-    """A `MarketClient` whose calls wait."""
+    """A `MarketClient` whose calls wait; they may come from several threads."""
 
     def __init__(self, market: MarketClient) -> None:
         self._market = market
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The client's event loop, while there is one."""
+        self._over = asyncio.Event()
+        self._has_begun = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tickerplant", daemon=True)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used: between the begin and the end of `with`."""
+        return self._loop is not None
 
     @property
     def counters(self) -> FeedCounters:
         """What happened so far, over all streams."""
-        return self._market.counters
+
+        async def count() -> FeedCounters:
+            return self._market.counters
+
+        return self.wait(count()) if self.is_open else self._market.counters
 
     def stream(
         self,
@@ -93,7 +107,9 @@ class BlockingMarket:
                 *names, policy=policy, size=size, notices=notices, backfill=backfill
             )
 
-        return BlockingSubscription(self, self.wait(subscribe()), timeout_s)
+        # Of what is to be fresh nothing is taken before it is wanted.
+        batch = 1 if policy == "latest" else BATCH
+        return BlockingSubscription(self, self.wait(subscribe()), batch, timeout_s)
 
     def ask(self, method: str, **params: Any) -> Any:
         """Ask the WebSocket API; see `MarketClient.ask`.
@@ -114,20 +130,34 @@ class BlockingMarket:
         return self.wait(self._market.get(path, **params))
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what `coroutine` returns, run in the client's own event loop."""
-        if not self._thread.is_alive():
+        """Return what `coroutine` returns, run in the client's own event loop.
+
+        Raises:
+            RuntimeError: the market is not open, or was closed meanwhile.
+        """
+        loop = self._loop
+        if loop is None:
             coroutine.close()
             raise RuntimeError("use the market with `with`")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError("the market was closed") from None
         except BaseException:
             future.cancel()
             raise
 
     def __enter__(self) -> Self:
+        if self._has_begun.is_set():
+            raise RuntimeError("a market is opened once; `connect` makes another")
         self._thread.start()
-        self.wait(self._market.__aenter__())
+        self._has_begun.wait()
+        try:
+            self.wait(self._market.__aenter__())
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -139,20 +169,40 @@ class BlockingMarket:
         try:
             self.wait(self._market.__aexit__(kind, error, trace))
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._end()
+
+    def _run(self) -> None:
+        asyncio.run(self._live())
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._has_begun.set()
+        await self._over.wait()
+
+    def _end(self) -> None:
+        """End the event loop and its thread; what still runs there is cancelled."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
 
 
 class BlockingSubscription:
     """An iterator over messages and notices, fetched from the other thread in batches."""
 
     def __init__(
-        self, market: BlockingMarket, subscription: Subscription, timeout_s: float | None
+        self,
+        market: BlockingMarket,
+        subscription: Subscription,
+        batch: int,
+        timeout_s: float | None,
     ) -> None:
+        self.names = subscription.names
+        """The streams."""
         self._market = market
         self._subscription = subscription
         self._timeout_s = timeout_s
+        self._size = batch
         self._batch: deque[Message | Notice] = deque()
 
     @property
@@ -166,7 +216,8 @@ class BlockingSubscription:
         async def close() -> None:
             self._subscription.close()
 
-        self._market.wait(close())
+        if self._market.is_open:
+            self._market.wait(close())
 
     def __iter__(self) -> Iterator[Message | Notice]:
         return self
@@ -175,15 +226,25 @@ class BlockingSubscription:
         """Return the next message or notice.
 
         Raises:
-            TimeoutError: none came in time.
+            TimeoutError: none came in time; the next call waits again.
             QueueOverflow: the policy is `fail`, and it was read too slowly.
         """
         if not self._batch:
-            taking = self._subscription.take(BATCH)
-            self._batch.extend(self._market.wait(asyncio.wait_for(taking, self._timeout_s)))
+            if self._market.is_open:
+                self._market.wait(self._fetch())
+            else:
+                _finish(self._fetch_rest())
             if not self._batch:
                 raise StopIteration
         return self._batch.popleft()
+
+    async def _fetch(self) -> None:
+        # It is put here and not returned, so that it is not lost when nobody waits any more.
+        async with asyncio.timeout(self._timeout_s):
+            self._batch.extend(await self._subscription.take(self._size))
+
+    async def _fetch_rest(self) -> None:
+        self._batch.extend(await self._subscription.take(self._size))
 
     def __enter__(self) -> Self:
         return self
@@ -195,3 +256,9 @@ class BlockingSubscription:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _finish(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that does not wait for anything: what it reads from has ended."""
+    with suppress(StopIteration):
+        coroutine.send(None)
