@@ -1,0 +1,378 @@
+"""The client for programs without an event loop; the server runs in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pytest
+from consumers import QUICK, TRADES, connections, heard, url_of
+from loopback import START_MS, Loopback, loopback
+
+from tickerplant import ConfigError, QueueOverflow, RequestError, UpstreamError, blocking, messages
+from tickerplant.client.blocking import BlockingMarket
+from tickerplant.messages import Disconnected
+
+T = TypeVar("T")
+
+
+class House:
+    """A server in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loopback: Loopback
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._context = loopback()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.loopback = self.do(self._context.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.do(self._context.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    def call(self, function: Callable[[], T]) -> T:
+        async def call() -> T:
+            return function()
+
+        return self.do(call())
+
+    def trade(self, count: int = 1) -> None:
+        def trade() -> None:
+            for _ in range(count):
+                self.loopback.trade()
+
+        self.call(trade)
+
+    def heard(self, *names: str) -> None:
+        self.do(heard(self.loopback, *names))
+
+    def connect(self, **options: Any) -> BlockingMarket:
+        options.setdefault("settings", QUICK)
+        return blocking.connect(base_url=url_of(self.loopback), **options)
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    threads = threading.active_count()
+    with House() as here:
+        yield here
+    gc.collect()
+    assert threading.active_count() == threads, "no thread is left"
+
+
+def stream(market: BlockingMarket, house: House, **options: Any) -> Any:
+    """Return a subscription to trades that is carried."""
+    subscription = market.stream(TRADES, **options)
+    carried(market, TRADES)
+    house.heard(TRADES)
+    return subscription
+
+
+def carried(market: BlockingMarket, name: str) -> None:
+    async def wait() -> None:
+        while not market._market._runner.is_carried(name):  # noqa: ASYNC110  # seen from outside
+            await asyncio.sleep(0.001)
+
+    market.wait(wait())
+
+
+def test_an_argument_that_is_none_is_told_and_nothing_is_left() -> None:
+    threads = threading.active_count()
+    with pytest.raises(ConfigError):
+        blocking.connect("spot")
+    with pytest.raises(ConfigError):
+        blocking.connect(base_url="here")
+    market = blocking.connect(base_url="ws://127.0.0.1:9")
+    del market
+    gc.collect()
+    assert threading.active_count() == threads
+
+
+def test_it_is_used_with_with(house: House) -> None:
+    market = house.connect()
+    for use in (lambda: market.stream(TRADES), lambda: market.ask("time")):
+        with pytest.raises(RuntimeError, match="`with`"):
+            use()
+    assert market.counters.messages == 0
+    with market:
+        with pytest.raises(RuntimeError, match="once"):
+            market.__enter__()
+        assert market.get("time") == {"serverTime": START_MS}
+    with pytest.raises(RuntimeError, match="`with`"):
+        market.get("time")
+    with pytest.raises(RuntimeError, match="once"):
+        market.__enter__()
+
+
+def test_messages_are_iterated_over(house: House) -> None:
+    with house.connect() as market:
+        subscription = stream(market, house)
+        house.trade(3)
+        found = [next(subscription) for _ in range(3)]
+        assert [each.trade_id for each in found] == [1, 2, 3]
+        assert isinstance(found[0], messages.Trade)
+        assert subscription.names == (TRADES,)
+        assert (market.counters.messages, market.counters.opened) == (3, 1)
+        assert subscription.counters.handed_out == 3
+
+
+def test_the_loop_is_left_with_break(house: House) -> None:
+    with house.connect() as market:
+        kept = market.stream("btcusdt@depth")
+        trading = threading.Timer(0.1, house.trade)
+        trading.start()
+        for message in market.stream(TRADES):
+            assert isinstance(message, messages.Trade)
+            break
+        trading.join()
+        gc.collect()
+        house.heard("btcusdt@depth")
+        kept.close()
+        house.heard()
+
+
+def test_a_subscription_is_closed_by_with_and_what_waits_may_be_read(house: House) -> None:
+    with house.connect() as market:
+        with stream(market, house) as subscription:
+            house.trade(3)
+            assert next(subscription).trade_id == 1
+        house.heard()
+        house.trade()
+        assert [each.trade_id for each in subscription] in ([], [2], [2, 3])
+
+
+def test_nothing_in_time_is_a_timeout_and_costs_nothing(house: House) -> None:
+    with house.connect() as market:
+        subscription = stream(market, house, timeout_s=0.05)
+        before = time.monotonic()
+        with pytest.raises(TimeoutError):
+            next(subscription)
+        assert 0.04 < time.monotonic() - before < 1
+        with pytest.raises(TimeoutError):
+            next(subscription)
+        house.trade(2)
+        assert [next(subscription).trade_id for _ in range(2)] == [1, 2]
+
+
+def test_timeouts_while_messages_stream_lose_nothing(house: House) -> None:
+    with house.connect() as market:
+        subscription = stream(market, house, timeout_s=0.0005)
+        found: list[int] = []
+        timeouts = 0
+
+        async def trade() -> None:
+            for _ in range(100):
+                house.loopback.trade()
+                await asyncio.sleep(0.001)
+
+        with ThreadPoolExecutor(1) as pool:
+            trading = pool.submit(house.do, trade())
+            while len(found) < 100:
+                try:
+                    found.append(next(subscription).trade_id)
+                except TimeoutError:
+                    timeouts += 1
+            trading.result()
+        assert found == [*range(1, 101)]
+        assert timeouts
+
+
+def test_questions_are_asked_from_several_threads(house: House) -> None:
+    house.trade()
+    with house.connect() as market, ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(market.ask, "time") for _ in range(20)]
+        got = [pool.submit(market.get, "ticker/price", symbol="BTCUSDT") for _ in range(20)]
+        assert [each.result() for each in asked] == [{"serverTime": START_MS}] * 20
+        assert {each.result()["price"] for each in got} == {"65280.10"}
+        assert all(pool.map(lambda _: market.counters.messages == 0, range(20)))
+
+
+def test_streams_are_read_from_several_threads(house: House) -> None:
+    with house.connect() as market, ThreadPoolExecutor(4) as pool:
+        subscriptions = [stream(market, house) for _ in range(4)]
+        reading = [
+            pool.submit(lambda each: [next(each).trade_id for _ in range(50)], each)
+            for each in subscriptions
+        ]
+        house.trade(50)
+        assert [each.result() for each in reading] == [[*range(1, 51)]] * 4
+
+
+def test_errors_are_raised(house: House) -> None:
+    with house.connect() as market:
+        with pytest.raises(RequestError) as refused:
+            market.get("depth", symbol="NONE")
+        assert refused.value.code == -1121
+        with pytest.raises(RequestError):
+            market.ask("depth", symbol="NONE")
+        with pytest.raises(ConfigError, match="policy"):
+            market.stream(TRADES, policy="newest")  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="stream"):
+            market.stream()
+
+
+def test_a_server_that_cannot_be_reached_is_told() -> None:
+    with blocking.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
+        assert isinstance(next(market.stream(TRADES)), Disconnected)
+        with pytest.raises(UpstreamError):
+            market.get("time")
+
+
+def test_policies_hold(house: House) -> None:
+    with house.connect() as market:
+        latest = stream(market, house, policy="latest")
+        failing = stream(market, house, policy="fail", size=2)
+        quiet = stream(market, house, notices=False)
+        house.trade(3)
+        assert [next(quiet).trade_id for _ in range(3)] == [1, 2, 3]
+        assert next(latest).trade_id == 3
+        assert [next(failing).trade_id for _ in range(2)] == [1, 2]
+        with pytest.raises(QueueOverflow):
+            next(failing)
+
+
+def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
+    names = (TRADES, "btcusdt@aggTrade")
+    with house.connect() as market:
+        latest: Any = market.stream(*names, policy="latest")
+        everything = stream_of(market, house, *names)
+        house.trade(2)
+        house.call(lambda: house.loopback.plant.advance(START_MS + 1_000))
+        assert len([next(everything) for _ in range(3)]) == 3
+        assert next(latest).trade_id == 2
+        house.call(lambda: house.loopback.plant.advance(START_MS + 2_000))
+        house.trade(1)
+        house.call(lambda: house.loopback.plant.advance(START_MS + 3_000))
+        assert len([next(everything) for _ in range(2)]) == 2
+        assert next(latest).aggregate_id == 2, "not the one that waited before"
+
+
+def stream_of(market: BlockingMarket, house: House, *names: str) -> Any:
+    subscription = market.stream(*names)
+    for name in names:
+        carried(market, name)
+    house.heard(*names)
+    return subscription
+
+
+def test_who_is_interrupted_loses_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    with house.connect() as market:
+        subscription = stream(market, house)
+        run = asyncio.run_coroutine_threadsafe
+
+        def interrupted(coroutine: Any, loop: Any) -> Any:
+            future = run(coroutine, loop)
+            monkeypatch.setattr(future, "result", _interrupt)
+            return future
+
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                next(subscription)
+        monkeypatch.undo()
+        house.trade(2)
+        assert [next(subscription).trade_id for _ in range(2)] == [1, 2]
+
+
+def _interrupt() -> None:
+    time.sleep(0.01)
+    raise KeyboardInterrupt
+
+
+def test_with_is_left_by_an_interrupt_while_messages_stream(house: House) -> None:
+    def leave() -> None:
+        with house.connect() as market:
+            subscription = stream(market, house)
+            house.trade(5_000)
+            next(subscription)
+            raise KeyboardInterrupt
+
+    sockets = _sockets()
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    house.heard()
+    while house.call(lambda: connections(house.loopback)):
+        time.sleep(0.01)
+    assert _sockets() == sockets
+
+
+def _sockets() -> int:
+    links = [str(each.readlink()) if each.is_symlink() else "" for each in FDS.iterdir()]
+    return sum(each.startswith("socket:") for each in links)
+
+
+FDS = Path("/proc/self/fd")
+
+
+def test_a_thread_that_reads_ends_with_the_market(house: House) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        with house.connect() as market:
+            subscription = stream(market, house)
+            reading = pool.submit(list, subscription)
+            house.trade(3)
+            while subscription.counters.handed_out < 3:
+                time.sleep(0.001)
+        assert [each.trade_id for each in reading.result(5)] == [1, 2, 3]
+
+
+def test_what_waits_may_be_read_after_the_market(house: House) -> None:
+    with house.connect() as market:
+        subscription = stream(market, house)
+        house.trade(3)
+        while market.counters.messages < 3:
+            time.sleep(0.001)
+    assert [each.trade_id for each in subscription] == [1, 2, 3]
+    assert list(subscription) == []
+    subscription.close()
+
+
+def test_it_works_inside_of_an_event_loop_that_runs_already(house: House) -> None:
+    async def cell() -> Any:
+        with house.connect() as market:
+            return market.ask("time")
+
+    assert asyncio.run(cell()) == {"serverTime": START_MS}
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_program_ends_without_a_word(house: House, interrupted: bool) -> None:
+    program = f"""
+import signal, threading, os, sys
+from tickerplant import blocking
+try:
+    with blocking.connect(base_url={url_of(house.loopback)!r}) as market:
+        print(market.ask("time"))
+        if {interrupted}:
+            threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        for message in market.stream("btcusdt@trade", timeout_s=None if {interrupted} else 0.2):
+            print(message)
+except (KeyboardInterrupt, TimeoutError) as end:
+    print(type(end).__name__)
+"""
+    ended = subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    last = "KeyboardInterrupt" if interrupted else "TimeoutError"
+    assert ended.stdout == f"{{'serverTime': {START_MS}}}\n{last}\n"
+    assert (ended.stderr, ended.returncode) == ("", 0)
