@@ -234,7 +234,7 @@ class RelaySource:
         while True:
             now_s = time.monotonic()
             self._go_on(now_s + SLICE_S)
-            self._status.lag_ms = self._time.lag_ms(_machine_ms())
+            self._status.lag_ms = self._time.lag_ms
             if now_s >= next_look_s:
                 next_look_s = now_s + LOOK_S
                 self._look_around()

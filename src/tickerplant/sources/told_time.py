@@ -62,10 +62,10 @@ class ToldTime:
         passed_ms = max(machine_ms - self._told_at_ms, 0)
         return self._approach(self._told_ms + min(passed_ms, LONGEST_LEAP_MS))
 
-    def lag_ms(self, machine_ms: int) -> int:
-        """Return for how long nothing was told that let time go on, or how far it is behind."""
-        silent_ms = machine_ms - self._told_at_ms - LONGEST_LEAP_MS
-        return max(silent_ms, self._told_ms - self.now_ms, 0)
+    @property
+    def lag_ms(self) -> int:
+        """How far market time is behind what was told."""
+        return max(self._told_ms - self.now_ms, 0)
 
     @property
     def is_catching_up(self) -> bool:

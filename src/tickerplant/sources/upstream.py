@@ -62,6 +62,8 @@ PATIENCE_S = 8.0
 """How long a question goes unanswered, at most: clients wait 10 s and less."""
 PROFILE_PATH = "/plant/v1/profile"
 """Where a plant says which profile it has."""
+TIMELY_MS = 1_000
+"""Market time is known so long after a message."""
 ANEW_MS = 5_000
 """Updates older than the book that come so long after its last one are of a server whose ids began
 anew."""
@@ -115,6 +117,8 @@ class Upstream:
         self._last_notice: Notice | None = None
         self._unread: tuple[str, bytes] | None = None
         """What was passed on and could not be read, until the feed has no more to do with it."""
+        self._heard_ms = -TIMELY_MS
+        """When a message that has a time last came."""
         self._quoted: set[str] = set()
         """The streams of book tickers that told something since they are heard."""
         self._asked_ms: dict[str, int] = {}
@@ -311,10 +315,11 @@ class Upstream:
         What a question about one book rests on is asked for when it comes a second time, so that
         the third is answered here.
         """
-        if not query.of_market:
-            return True
         if self._plant is None:
             return False
+        if not query.of_market:
+            is_timely = self.runner.feed.now_ms - self._heard_ms < TIMELY_MS
+            return query.path != "/v1/time" or is_timely
         symbol = str(params.get("symbol", "")).upper()
         market = self._markets.by_symbol.get(symbol)
         if market is None:
@@ -439,9 +444,14 @@ class Upstream:
                 if name != CONTRACTS:
                     self._change(self.wanted.refuse(name))
 
+    def _hear(self, time_ms: int) -> None:
+        if time_ms:
+            self._heard_ms = self.runner.feed.now_ms
+            self.heard(time_ms)
+
     def _take_message(self, message: Message) -> None:
         stream = message.stream
-        self.heard(message.event_time)
+        self._hear(message.event_time)
         self._served.hubs[self.venue.name].pass_on(stream, message.payload)
         if stream == CONTRACTS:
             self.contracts_changed = True
@@ -486,7 +496,7 @@ class Upstream:
         self._last_notice = notice
 
     def _take_update(self, book: LocalBook, update: DepthUpdate) -> None:
-        self.heard(update.event_time)
+        self._hear(update.event_time)
         self._served.hubs[self.venue.name].pass_on(update.stream, update.payload)
         symbol, now_ms = book.symbol, self.runner.feed.now_ms
         market = self._markets.by_symbol.get(symbol)
