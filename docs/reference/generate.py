@@ -8,22 +8,40 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 
 from msgspec import Struct, structs
 from prometheus_client.core import Metric
 
-from tickerplant import cli
+import tickerplant
+from tickerplant import blocking, cli, errors, messages
+from tickerplant.client.blocking import BlockingMarket, BlockingSubscription
+from tickerplant.client.books import Books
+from tickerplant.client.listener import Listener
+from tickerplant.client.market import MarketClient
+from tickerplant.client.subscription import Subscription
 from tickerplant.config.setting import Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import RequestError
 from tickerplant.explain.words import allowance_text, speeds_text, ways, weight_text
+from tickerplant.feed import queue
+from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.endings import ENDINGS
+from tickerplant.feed.feed import FeedCounters
+from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.queue import QueueCounters
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import Complaints
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import Notice
+from tickerplant.messages.readers import Reader
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol import api_request
@@ -486,6 +504,282 @@ def field_docs(kind: type[Struct]) -> dict[str, str]:
     return docs
 
 
+def python_page() -> str:
+    """Return the page of the client library."""
+    return page(
+        "Python",
+        "What `import tickerplant` has; [Write a client](../tutorial/write-a-client.md) shows how it "
+        "is used.",
+        "Nothing else of the package is meant to be imported.\n"
+        "Prices and quantities are the text that the exchange printed; "
+        "times are milliseconds since the epoch.",
+        table(("name", "what it is"), map(_public_name, tickerplant.__all__)),
+        "## Connect",
+        *_callable("tickerplant.connect", tickerplant.connect),
+        *_class("`MarketClient`", MarketClient, "market"),
+        *_class("`Subscription`", Subscription, "subscription"),
+        "What happened is counted:",
+        table(("`subscription.counters`", "what it is"), _counted(QueueCounters)),
+        "### Policies",
+        "What happens when `size` messages wait:",
+        table(("policy", "what happens"), _policies()),
+        *_class("`Listener`", Listener, "listener"),
+        *_class("`Books`", Books, "books"),
+        "## `LocalBook`",
+        "One book; where it stands, and how it is read.",
+        table(
+            ("`book.state`", "what it means"),
+            ((f"`{name}`", doc) for name, doc in _constant_docs(State).items()),
+        ),
+        table(("name", "what it is"), (_member("book", name) for name in BOOK_MEMBERS)),
+        table(("`AuditResult`", "what it is"), _audit_fields()),
+        *_class("`blocking`", BlockingMarket, "market", doc=inspect.getdoc(blocking) or ""),
+        *_members(BlockingSubscription, "subscription"),
+        "## Messages",
+        "The classes of `tickerplant.messages`.\n"
+        "The key is that of the exchange's message.\n"
+        "Fields that only some years have are empty, `0` or `None` where they are missing.",
+        "All have these, and `symbol` and `event_time`:",
+        table(("field", "type", "what it is"), _field_rows(Message, keys=False)),
+        *(_message(kind) for kind in _message_kinds()),
+        "### Ids alone",
+        "`Sequenced…` are the same messages with no more than their ids and times; "
+        "`sequence_reader` returns what reads a stream as one of these, "
+        "and `reader` what reads it whole.",
+        "## Notices",
+        "What stands between the messages; all have",
+        table(("field", "type", "what it is"), _field_rows(Notice, keys=False)),
+        *(_notice(kind) for kind in Notice.__subclasses__()),
+        "## `FeedSettings`",
+        _sentences(FeedSettings),
+        table(
+            ("setting", "default", "what it is"),
+            (
+                (f"`{field.name}`", f"`{field.default}`", field_docs(FeedSettings)[field.name])
+                for field in structs.fields(FeedSettings)
+            ),
+        ),
+        "## `WeightBudget`",
+        *_callable("tickerplant.WeightBudget", WeightBudget),
+        "## `market.counters`",
+        table(("name", "what it counts"), _counted(FeedCounters)),
+        "## Errors",
+        table(("error", "what happened"), map(_error, ERRORS)),
+    )
+
+
+BOOK_MEMBERS = (
+    "state",
+    "reason",
+    "best_bid",
+    "best_ask",
+    "bids",
+    "asks",
+    "bid_reach",
+    "ask_reach",
+)
+"""Of `LocalBook`, what is there to be read; the rest is how it is kept."""
+ERRORS = (
+    errors.TickerplantError,
+    errors.ConfigError,
+    errors.RequestError,
+    errors.UpstreamError,
+    errors.QueueOverflow,
+)
+_POLICY = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
+_SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
+_MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])")
+_QUOTED = re.compile(r"(: |-> )'([^']*)'")
+"""An annotation; a default keeps its quotation marks."""
+SIGNATURE_COLUMNS = 80
+SEEN_BY_THE_MARKET = {"is_done", "take_failure"}
+"""Members that a class has for the market that made it."""
+
+
+def _public_name(name: str) -> Cells:
+    value = getattr(tickerplant, name)
+    described = hasattr(value, "__doc__") and not isinstance(value, str)
+    return f"`{name}`", _first_sentence(value) if described else "The version of the package."
+
+
+def _first_sentence(value: object) -> str:
+    return _one_line((inspect.getdoc(value) or "").split("\n\n")[0])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _sentences(value: object) -> str:
+    """Return the paragraphs of a docstring, up to its sections."""
+    text = _SECTION.split(inspect.getdoc(value) or "")[0].strip()
+    return "\n\n".join(map(_one_line, text.split("\n\n")))
+
+
+def _callable(name: str, called: Callable[..., object]) -> Iterable[str]:
+    """Yield the signature of a function or class, what it does, and what it is given."""
+    function = called.__init__ if inspect.isclass(called) else called
+    yield f"```text\n{name}{_signature(function)}\n```"
+    yield _sentences(called)
+    parts = _SECTION.split(inspect.getdoc(function) or "")
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    if "Args" in sections:
+        yield table(("argument", "what it is"), _items(sections["Args"]))
+    if "Raises" in sections:
+        yield table(("raises", "when"), _items(sections["Raises"]))
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """Return the signature of a function, in several lines if it is long."""
+    signature = inspect.signature(function)
+    shown = [each for each in signature.parameters.values() if each.name != "self"]
+    text = _plain(str(signature.replace(parameters=shown)))
+    if len(text) <= SIGNATURE_COLUMNS:
+        return text
+    parts = [_plain(str(each)) for each in shown]
+    keywords = [number for number, each in enumerate(shown) if each.kind is each.KEYWORD_ONLY]
+    if "(*, " in text or ", *, " in text:
+        parts.insert(keywords[0], "*")
+    arguments = "".join(f"    {part},\n" for part in parts)
+    return f"(\n{arguments}){text.rpartition(')')[2]}"
+
+
+def _plain(text: str) -> str:
+    """Return a part of a signature without modules, and annotations without quotation marks."""
+    return _MODULES.sub("", _QUOTED.sub(r"\1\2", text))
+
+
+def _items(section: str) -> Iterable[Cells]:
+    """Yield names and sentences of a section of a docstring."""
+    for item in re.split(r"\n(?=\S)", textwrap.dedent(section).strip()):
+        name, _, text = item.partition(":")
+        yield f"`{name.strip().lstrip('*')}`", _one_line(text)
+
+
+def _class(title: str, kind: type, variable: str, doc: str = "") -> Iterable[str]:
+    yield f"## {title}"
+    yield _prose(doc or inspect.getdoc(kind) or "")
+    yield from _members(kind, variable)
+
+
+def _prose(doc: str) -> str:
+    """Return a docstring without its sections; what is indented is a program."""
+    parts = []
+    for paragraph in _SECTION.split(doc)[0].strip().split("\n\n"):
+        if paragraph.startswith("    "):
+            parts.append(f"```text\n{textwrap.dedent(paragraph)}\n```")
+        else:
+            parts.append(_one_line(paragraph))
+    return "\n\n".join(parts)
+
+
+def _members(kind: type, variable: str) -> Iterable[str]:
+    """Yield what is public of a class: its properties in a table, then each method."""
+    named = (name for name in vars(kind) if not name.startswith("_"))
+    names = [name for name in named if name not in SEEN_BY_THE_MARKET]
+    properties = [name for name in names if isinstance(vars(kind)[name], property)]
+    if properties:
+        yield table(
+            ("property", "what it is"),
+            ((f"`{variable}.{name}`", _first_sentence(vars(kind)[name])) for name in properties),
+        )
+    for name in names:
+        value = vars(kind)[name]
+        if inspect.isfunction(value):
+            wait = "await " if inspect.iscoroutinefunction(value) else ""
+            yield from _callable(f"{wait}{variable}.{name}", value)
+
+
+def _member(variable: str, name: str) -> Cells:
+    value = inspect.getattr_static(LocalBook, name)
+    call = _signature(value) if inspect.isfunction(value) else ""
+    return f"`{variable}.{name}{call}`", _first_sentence(value)
+
+
+def _policies() -> Iterable[Cells]:
+    for name, text in _POLICY.findall(queue.__doc__ or ""):
+        yield f"`{name}`", text
+
+
+def _constant_docs(kind: type[Enum]) -> dict[str, str]:
+    """Return the sentences under the members of an enumeration."""
+    (definition,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101  # tells the type checker
+    docs = {}
+    for member, doc in pairwise(definition.body):
+        match member, doc:
+            case (
+                ast.Assign(value=ast.Constant(value=str(name))),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                docs[name] = _one_line(text)
+    return docs
+
+
+def _audit_fields() -> Iterable[Cells]:
+    yield from _counted(AuditResult)
+    yield "`score`", _first_sentence(AuditResult.score)
+
+
+def _counted(kind: type[Struct]) -> Iterable[Cells]:
+    docs = field_docs(kind)
+    for field in structs.fields(kind):
+        yield f"`{field.name}`", docs.get(field.name, "")
+
+
+def _message_kinds() -> Iterable[type[Struct]]:
+    named = (getattr(messages, name) for name in messages.__all__ if not name.startswith("Seq"))
+    for kind in named:
+        is_struct = inspect.isclass(kind) and issubclass(kind, Struct)
+        if is_struct and not issubclass(kind, Notice) and kind not in {Message, Reader}:
+            yield kind
+
+
+def _message(kind: type[Struct]) -> str:
+    rows = table(("field", "key", "type", "what it is"), _field_rows(kind, keys=True))
+    given = [
+        name
+        for base in kind.__mro__
+        if base not in {Message, Struct, object}
+        for name, value in vars(base).items()
+        if isinstance(value, property)
+    ]
+    more = f"\n\nAlso {', '.join(f'`{name}`' for name in given)}." if given else ""
+    return f"### `{kind.__name__}`\n\n{_prose(inspect.getdoc(kind) or '')}\n\n{rows}{more}"
+
+
+def _notice(kind: type[Notice]) -> str:
+    heading = f"### `{kind.__name__}`\n\n{_prose(inspect.getdoc(kind) or '')}"
+    return f"{heading}\n\n{table(('field', 'type', 'what it is'), _field_rows(kind, keys=False))}"
+
+
+def _field_rows(kind: type[Struct], *, keys: bool) -> Iterable[Cells]:
+    """Yield the fields that a message or notice has of its own."""
+    docs: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        if issubclass(each, Struct) and each is not Struct:
+            docs |= field_docs(each)
+    base = Notice if issubclass(kind, Notice) else Message
+    common = () if kind is base else {field.name for field in structs.fields(base)}
+    for field in structs.fields(kind):
+        if field.name in common:
+            continue
+        key = (f"`{field.encode_name}`",) if keys else ()
+        yield f"`{field.name}`", *key, f"`{_type_text(field.type)}`", docs.get(field.name, "")
+
+
+def _type_text(kind: object) -> str:
+    return (
+        kind.__name__
+        if type(kind) is type or type(kind) is type(Struct)
+        else _MODULES.sub("", str(kind))
+    )
+
+
+def _error(kind: type[Exception]) -> Cells:
+    return f"`{kind.__name__}`", _first_sentence(kind)
+
+
 def page(title: str, *parts: str) -> str:
     """Return a page with its heading."""
     return "\n\n".join((f"# {title}", NOTICE, *parts)) + "\n"
@@ -518,6 +812,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "profiles.md": profiles_page,
     "operations.md": operations_page,
+    "python.md": python_page,
 }
 
 
