@@ -1,0 +1,144 @@
+"""What `import tickerplant` promises: the names, their page, and a quick start."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from msgspec import Struct, structs
+
+import tickerplant
+from tickerplant import FeedSettings, MarketClient, Message, Notice, blocking, messages
+from tickerplant.client.books import Books
+from tickerplant.client.subscription import Subscription
+from tickerplant.feed.queue import POLICIES, Policy
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
+OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "websockets")
+"""What takes its time to be imported."""
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """Return the text below a heading, up to the next one."""
+    begun = page.partition(f"# `{heading}`\n")[2]
+    assert begun, f"no heading {heading}"
+    return begun.partition("\n#")[0]
+
+
+def kinds_of_messages() -> list[type[Struct]]:
+    named = [getattr(messages, name) for name in messages.__all__]
+    kinds = [each for each in named if inspect.isclass(each) and issubclass(each, Message)]
+    return [each for each in kinds if each is not Message and not _is_of_ids(each)]
+
+
+def _is_of_ids(kind: type[Struct]) -> bool:
+    return kind.__name__.startswith("Sequenced")
+
+
+@pytest.mark.parametrize("name", tickerplant.__all__)
+def test_every_public_name_is_there_and_on_the_page(name: str, page: str) -> None:
+    value = getattr(tickerplant, name)
+    assert f"| `{name}` |" in page
+    assert isinstance(value, str) or inspect.getdoc(value)
+
+
+def test_the_names_are_sorted_and_are_those_that_are_found() -> None:
+    assert sorted(tickerplant.__all__) == sorted({*tickerplant._HOME, "__version__"})
+    assert len(set(tickerplant.__all__)) == len(tickerplant.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = tickerplant.nothing
+
+
+def test_what_a_type_checker_sees_is_what_is_there() -> None:
+    tree = inspect.getsource(tickerplant).partition("if TYPE_CHECKING:")[2]
+    seen = tree.partition("__version__ =")[0]
+    for name, home in tickerplant._HOME.items():
+        assert name in seen, f"{name} is not imported for type checkers"
+        module = importlib.import_module(f"tickerplant.{home}" if home else "tickerplant")
+        assert hasattr(module, name) or importlib.import_module(f"{module.__name__}.{name}")
+
+
+def test_every_name_of_messages_is_there() -> None:
+    for name in messages.__all__:
+        assert hasattr(messages, name), name
+
+
+@pytest.mark.xfail(reason="`Synced` is not among the names of `messages`", strict=False)
+def test_every_notice_can_be_imported_where_the_messages_are() -> None:
+    notices = [each.__name__ for each in Notice.__subclasses__()]
+    assert not [name for name in notices if name not in messages.__all__]
+
+
+@pytest.mark.parametrize("kind", kinds_of_messages(), ids=lambda kind: kind.__name__)
+def test_every_message_is_on_the_page_with_its_keys(kind: type[Struct], page: str) -> None:
+    text = section(page, kind.__name__)
+    common = {field.name for field in structs.fields(Message)}
+    for field in structs.fields(kind):
+        row = f"| `{field.name}` | `{field.encode_name}` |"
+        assert (row in text) == (field.name not in common), row
+
+
+@pytest.mark.parametrize("kind", Notice.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_every_notice_is_on_the_page_with_its_fields(kind: type[Notice], page: str) -> None:
+    text = section(page, kind.__name__)
+    common = {field.name for field in structs.fields(Notice)}
+    for field in structs.fields(kind):
+        assert (f"| `{field.name}` |" in text) == (field.name not in common), field.name
+
+
+def test_every_setting_and_policy_is_on_the_page(page: str) -> None:
+    settings = section(page, "FeedSettings")
+    for field in structs.fields(FeedSettings):
+        assert f"| `{field.name}` | `{field.default}` |" in settings
+    assert get_args(Policy) == POLICIES
+    for policy in POLICIES:
+        assert f"| `{policy}` |" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable"),
+    [
+        (MarketClient, "market"),
+        (Subscription, "subscription"),
+        (Books, "books"),
+        (blocking.BlockingMarket, "market"),
+        (blocking.BlockingSubscription, "subscription"),
+    ],
+)
+def test_every_method_is_on_the_page(kind: type, variable: str, page: str) -> None:
+    for name, value in vars(kind).items():
+        if not name.startswith("_") and inspect.isfunction(value) and name != "take_failure":
+            assert f"{variable}.{name}(" in page
+
+
+def test_importing_the_package_is_quick() -> None:
+    program = (
+        "import json, sys, tickerplant; tickerplant.__version__; "
+        f"print(json.dumps([each for each in {OTHERS!r} if each in sys.modules]))"
+    )
+    ended = subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+    )
+    assert json.loads(ended.stdout) == []
+
+
+def test_a_name_that_needs_no_sockets_imports_none() -> None:
+    program = (
+        "import json, sys; from tickerplant import messages, FeedSettings, ConfigError; "
+        "print(json.dumps([each for each in ('aiohttp', 'picows') if each in sys.modules]))"
+    )
+    ended = subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+    )
+    assert json.loads(ended.stdout) == []
