@@ -178,7 +178,7 @@ class Fleet:
     def _pardon(self, link: Link) -> None:
         """Let all patience on `link` begin now."""
         for strand in self._strands_of(link.names):
-            strand.heard_ms = self._feed.now_ms
+            strand.forgive()
             strand.rhythm.rest()
         if link.session is not None:
             link.session.begin_to_wait(self._feed.now_ms)

@@ -58,6 +58,7 @@ class Follower:
 
     __slots__ = (
         "ahead",
+        "asked_again",
         "carried",
         "carried_ms",
         "is_alike",
@@ -73,6 +74,8 @@ class Follower:
         """Whether it is known to carry the stream: its subscription was acknowledged, or heard."""
         self.carried_ms = 0
         """Since when."""
+        self.asked_again = 0
+        """How often it was asked for again on it, because it told nothing."""
         self.waiting = Backlog()
         """What it told and the leader did not, yet."""
         self.ahead = Backlog()
@@ -135,6 +138,10 @@ class Strand(ABC):
         """Messages that came, on whatever connection."""
         self.heard_ms = host.now_ms
         """When the last came from the leader, or that began to lead."""
+        self._led_ms = host.now_ms
+        """When the leader began to lead, or silence to count."""
+        self._told_ms = 0
+        """When a leader told something before that."""
         self.blind_ms: int | None = None
         """Since when nothing is heard; None while something is, or nothing ever was."""
         self.blindness: Disconnected | None = None
@@ -220,7 +227,7 @@ class Strand(ABC):
     @property
     def _heir(self) -> Hashable | None:
         """The follower that leads if the leader is lost; None: none can."""
-        carried = [link for link, follower in self.followers.items() if follower.carried]
+        carried = [link for link, it in self.followers.items() if self._can_lead(it)]
         alike = (link for link in carried if self.followers[link].is_alike)
         return next(alike, carried[0] if carried else None)
 
@@ -240,8 +247,24 @@ class Strand(ABC):
     def is_carried_beside(self, link: Hashable) -> bool:
         """Whether the stream is heard, or would be, without `link`."""
         return self.lead not in {None, link} or any(
-            follower.carried for each, follower in self.followers.items() if each != link
+            self._can_lead(it) for each, it in self.followers.items() if each != link
         )
+
+    def _can_lead(self, follower: Follower) -> bool:
+        return follower.carried and not self.is_mute(follower, self._host.settings.overlap_ms)
+
+    def is_mute(self, follower: Follower, patience_ms: int) -> bool:
+        """Whether `follower` is said to carry the stream, and tells nothing of it while others do."""
+        if follower.is_alike or follower.is_anew or follower.waiting or not follower.carried:
+            return False
+        told_ms = self.heard_ms if self.heard_ms != self._led_ms else self._told_ms
+        return told_ms - follower.carried_ms >= patience_ms
+
+    def forgive(self) -> None:
+        """Let silence count from now on."""
+        if self.heard_ms != self._led_ms:
+            self._told_ms = self.heard_ms
+        self.heard_ms = self._led_ms = self._host.now_ms
 
     def _lead(self, link: Hashable) -> None:
         """Deliver from now on what `link` tells, after what it told already."""
@@ -251,7 +274,7 @@ class Strand(ABC):
         self.lead = link
         if self.is_stale and follower.waiting:
             self._host.end_silence(self)
-        self.heard_ms = self._host.now_ms
+        self.forgive()
         self._adopt(follower)
 
     def _overtake(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from tickerplant.feed.link import Link
@@ -50,7 +51,9 @@ class Vigil:
         if feed.now_ms < self._look_ms:
             return [], []
         self._look_ms = feed.now_ms + LOOK_MS
-        silent = [found for strand in tuple(feed.strands.values()) if (found := self._see(strand))]
+        strands = tuple(feed.strands.values())
+        silent = [found for strand in strands if (found := self._see(strand))]
+        silent += [found for strand in strands for found in self._mute(strand)]
         deaf = [link for link in tuple(feed.links.values()) if self._is_deaf(link)]
         self._deaf += len(deaf)
         return deaf, silent
@@ -89,6 +92,19 @@ class Vigil:
             )
         )
         return None
+
+    def _mute(self, strand: Strand) -> Iterator[tuple[Link, Strand]]:
+        """Yield the connections that do not tell what another tells; nobody misses anything yet."""
+        if strand.lead is None:
+            return
+        for link, follower in strand.followers.items():
+            patience_ms = self._feed.settings.stale_ms << min(follower.asked_again, DOUBLINGS)
+            if not strand.is_mute(follower, patience_ms) or not isinstance(link, Link):
+                continue
+            if link.session is not None and link.successor is None and not link.is_held_up:
+                follower.asked_again += 1
+                follower.carried = False
+                yield link, strand
 
     def _is_deaf(self, link: Link) -> bool:
         """Whether a connection has been open for long, and everything on it is stale."""

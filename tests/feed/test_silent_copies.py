@@ -1,0 +1,101 @@
+"""Connections that acknowledge a stream and tell nothing of it, beside one that tells it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from made import KINDS, QUOTES, TICKERS
+from wires import Wire, World
+
+from tickerplant.messages.notice import Disconnected, Gap, Recovered
+
+TELLING = (Disconnected, Gap, Recovered)
+
+
+def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100) -> None:
+    for number in range(first, first + count):
+        world.publish(name, KINDS[name](number))
+        world.run(pace_ms)
+
+
+def mute_of(world: World, name: str) -> Wire:
+    """The connection that follows; it tells nothing of `name` until it is subscribed to again."""
+    wire = next(each for each in world.wires.values() if each is not world.lead(name))
+    asked = len(wire.requests)
+
+    def swallows(text: bytes) -> bool:
+        again = any(
+            request["method"] == "SUBSCRIBE" and name in request["params"]
+            for _, request in wire.requests[asked:]
+        )
+        return f'"stream":"{name}"'.encode() in text and not again
+
+    wire.swallows = swallows
+    return wire
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_copy_that_tells_nothing_is_asked_again_and_nobody_is_told(name: str) -> None:
+    world = World(copies=2)
+    consumer = world.attach(name)
+    mute = mute_of(world, name)
+    publish(world, name, 1, 100)
+    assert [request["method"] for _, request in mute.requests] == [
+        "SUBSCRIBE",
+        "UNSUBSCRIBE",
+        "SUBSCRIBE",
+    ]
+    world.lead(name).cut()
+    publish(world, name, 101, 50)
+    world.run(3_000)
+    assert consumer.payloads(name) == world.published(name)
+    assert not consumer.notices()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_lost_because_the_other_copy_tells_nothing_is_told(name: str) -> None:
+    world = World(copies=2)
+    consumer = world.attach(name)
+    mute_of(world, name)
+    publish(world, name, 1, 35)
+    world.lead(name).cut()
+    world.publish(name, *map(KINDS[name], range(36, 40)))
+    world.run(1_000)
+    publish(world, name, 40, 5)
+    assert consumer.payloads(name)[-1] == world.published(name)[-1]
+    publish(world, name, 45, 150)
+    heard = consumer.payloads(name)
+    assert heard[:35] == world.published(name)[:35]
+    assert set(heard) <= set(world.published(name))
+    before = consumer.told.index(consumer.messages(name)[34])
+    after = consumer.told.index(consumer.messages(name)[35])
+    between = consumer.told[before + 1 : after]
+    assert any(isinstance(each, TELLING) for each in between)
+
+
+def test_a_copy_that_tells_nothing_although_asked_is_asked_ever_more_rarely() -> None:
+    world = World(copies=2)
+    world.attach(QUOTES)
+    mute = mute_of(world, QUOTES)
+    mute.swallow([f'"stream":"{QUOTES}"'.encode()])
+    publish(world, QUOTES, 1, 1_200)
+    times = [ms for ms, request in mute.requests if request["method"] == "UNSUBSCRIBE"]
+    pauses = [b - a for a, b in pairwise(times)]
+    assert len(times) >= 3
+    assert all(b >= 1.8 * a for a, b in pairwise(pauses))
+
+
+def test_a_stream_on_which_nothing_happens_is_not_asked_for_again() -> None:
+    world = World(copies=2)
+    consumer = world.attach(TICKERS)
+    world.publish(TICKERS, KINDS[TICKERS](1))
+    world.run(40_000)
+    world.lead(TICKERS).cut()
+    world.run(2_000)
+    assert all(
+        request["method"] == "SUBSCRIBE"
+        for wire in world.wires.values()
+        for _, request in wire.requests
+    )
+    assert not consumer.notices(Disconnected)
