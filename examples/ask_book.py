@@ -6,30 +6,27 @@ Run `python examples/ask_book.py BTCUSDT`; without a symbol it asks for all.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
-from websockets.sync.client import connect
+from tickerplant import RequestError, WeightBudget, blocking
 
 
 def main() -> None:
     """Print the best prices, and what the question cost."""
     parser = argparse.ArgumentParser(description="Ask for best prices over the WebSocket API.")
-    parser.add_argument("symbol", nargs="?", help="one symbol; every symbol if left out")
-    parser.add_argument("--api", default="ws://127.0.0.1:9001/ws-fapi/v1", help="where the API is")
+    parser.add_argument("symbol", nargs="?", type=str.upper, help="all symbols if left out")
+    parser.add_argument("--url", default="ws://127.0.0.1:9001", help="where the plant is")
     options = parser.parse_args()
 
-    params = {"symbol": options.symbol.upper()} if options.symbol else {}
-    with connect(options.api) as socket:
-        socket.send(json.dumps({"id": 1, "method": "ticker.book", "params": params}))
-        reply = json.loads(socket.recv())
-    if "error" in reply:
-        sys.exit(f"{reply['error']['code']} {reply['error']['msg']}")
-    result = reply["result"]
+    budget = WeightBudget()
+    with blocking.connect("usdm", base_url=options.url, budget=budget) as market:
+        try:
+            result = market.ask("ticker.book", symbol=options.symbol)
+        except RequestError as error:
+            sys.exit(str(error))
     for best in result if isinstance(result, list) else [result]:
         print(f"{best['symbol']:14} {best['bidPrice']:>12} {best['askPrice']:>12}")
-    weight = reply["rateLimits"][0]
-    print(f"weight used this minute: {weight['count']} of {weight['limit']}")
+    print(f"weight spent: {budget.spent} of {budget.own_per_minute} a minute")
 
 
 if __name__ == "__main__":

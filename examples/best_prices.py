@@ -6,28 +6,28 @@ Run `python examples/best_prices.py btcusdt ethusdt`.
 from __future__ import annotations
 
 import argparse
-import json
+from itertools import islice
 
-from websockets.sync.client import connect
+from tickerplant import blocking
+from tickerplant.messages import BookTicker
 
 
 def main() -> None:
-    """Print one line for each change of a best price or quantity."""
+    """Print one line for each change of a best price or quantity, and what happens to the stream."""
     parser = argparse.ArgumentParser(description="Watch the best prices of some symbols.")
     parser.add_argument("symbols", nargs="*", default=["btcusdt"])
-    parser.add_argument("--streams", default="ws://127.0.0.1:9001", help="where the streams are")
+    parser.add_argument("--url", default="ws://127.0.0.1:9001", help="where the plant is")
     parser.add_argument("--messages", type=int, default=20, help="stop after so many")
     options = parser.parse_args()
 
-    names = "/".join(f"{symbol.lower()}@bookTicker" for symbol in options.symbols)
-    # Messages still flow in when this program leaves; the library need not wait for their end.
-    with connect(f"{options.streams}/stream?streams={names}", close_timeout=1) as socket:
-        for _ in range(options.messages):
-            best = json.loads(socket.recv())["data"]
-            print(
-                f"{best['s']:14} {best['b']:>12} x {best['B']:<12} {best['a']:>12} x {best['A']}",
-                flush=True,
-            )
+    names = [f"{symbol.lower()}@bookTicker" for symbol in options.symbols]
+    with blocking.connect("usdm", base_url=options.url) as market:
+        for best in islice(market.stream(*names), options.messages):
+            if isinstance(best, BookTicker):
+                bid = f"{best.bid_price:>12} x {best.bid_quantity:<12}"
+                print(f"{best.symbol:14} {bid} {best.ask_price:>12} x {best.ask_quantity}")
+            else:
+                print(best)
 
 
 if __name__ == "__main__":

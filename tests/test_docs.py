@@ -160,7 +160,7 @@ def test_the_programs_of_a_page_run(page: Path, market: Addresses, tmp_path: Pat
 
 
 def test_best_prices_are_printed(market: Addresses, tmp_path: Path) -> None:
-    options = ("--streams", f"ws://{market[USDM]}", "--messages", "7")
+    options = ("--url", f"ws://{market[USDM]}", "--messages", "7")
     printed = run_example("best_prices.py", tmp_path, "BTCUSDT", "ethusdt", *options)
     assert len(printed.splitlines()) == 7
     assert {line.split()[0] for line in printed.splitlines()} <= {"BTCUSDT", "ETHUSDT"}
@@ -168,7 +168,7 @@ def test_best_prices_are_printed(market: Addresses, tmp_path: Path) -> None:
 
 def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_path: Path) -> None:
     printed = run_example(
-        "local_order_book.py",
+        "plain_order_book.py",
         tmp_path,
         *("BTCUSDT", "--compare", "200"),
         *("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}"),
@@ -176,15 +176,27 @@ def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_p
     assert printed == "BTCUSDT: 200 best prices compared, 0 differ\n"
 
 
+def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
+    market: Addresses, tmp_path: Path
+) -> None:
+    options = ("--url", f"ws://{market[USDM]}", "--changes", "5")
+    *changes, told = run_example("local_order_book.py", tmp_path, "btcusdt", *options).splitlines()
+    assert len(changes) == 5
+    assert all(line.split()[:2] == ["BTCUSDT", "live"] for line in changes), changes
+    found = re.fullmatch(r"BTCUSDT: (\d+) of (\d+) levels are those of a fresh snapshot", told)
+    assert found, told
+    assert int(found[1]) > 100
+
+
 @pytest.mark.parametrize(("arguments", "count"), [(("btcusdt",), 1), ((), 2)])
 def test_the_api_tells_best_prices(
     arguments: tuple[str, ...], count: int, market: Addresses, tmp_path: Path
 ) -> None:
-    api = f"ws://{market[USDM]}/ws-fapi/v1"
-    printed = run_example("ask_book.py", tmp_path, *arguments, "--api", api).splitlines()
+    url = f"ws://{market[USDM]}"
+    printed = run_example("ask_book.py", tmp_path, *arguments, "--url", url).splitlines()
     assert len(printed) == count + 1, printed
     assert printed[0].startswith("BTCUSDT")
-    assert re.fullmatch(r"weight used this minute: \d+ of 2400", printed[-1])
+    assert re.fullmatch(r"weight spent: \d+ of 1920 a minute", printed[-1])
 
 
 def test_what_was_recorded_can_be_replayed(market: Addresses, tmp_path: Path) -> None:
