@@ -58,6 +58,12 @@ ENDURANCE = "endurance"
     help="Another value for a fault of `endurance`, such as reset=30s; may be repeated.",
 )
 @click.option(
+    "--speed",
+    type=click.FloatRange(min=0.1, max=100),
+    default=1.0,
+    help="How much faster than the clock the market of `endurance` runs, and is cut [1].",
+)
+@click.option(
     "--logs",
     "log_dir",
     metavar="DIRECTORY",
@@ -72,6 +78,7 @@ def main(
     captures: tuple[str, ...],
     minutes: float | None,
     copies: int,
+    speed: float,
     faults: tuple[str, ...],
     log_dir: str | None,
 ) -> None:
@@ -87,6 +94,7 @@ def main(
                 minutes=minutes,
                 copies=copies,
                 faults=dict(fault.split("=", 1) for fault in faults),
+                speed=speed,
                 log_dir=log_dir,
             )
             found = outcome.tables

@@ -68,7 +68,7 @@ FAULTS = {
     "http_garbage": "0.05",
     "http_hang": "0.01",
 }
-LIMITS = {"lifetime_ms": LIFE_MS, "ping_interval_ms": 10_000, "pong_timeout_ms": 30_000}
+LIMITS = {"ping_interval_ms": 10_000, "pong_timeout_ms": 30_000}
 
 USDM_KINDS = (
     "aggTrade",
@@ -152,7 +152,13 @@ class Trial(Struct, kw_only=True):
     audit_every_s: float
     copies: int
     faults: dict[str, str]
+    speed: float
     symbol_count: int | None = None
+
+    @property
+    def life_ms(self) -> int:
+        """How long a connection lives: a minute of the market."""
+        return round(LIFE_MS / self.speed)
 
 
 class Found(Struct):
@@ -177,14 +183,18 @@ def run(
     minutes: float | None = None,
     copies: int = COPIES,
     faults: Mapping[str, str] | None = None,
+    speed: float = 1.0,
     log_dir: str | None = None,
 ) -> Outcome:
-    """Run both trials; the second, of many books, takes a sixth of the time."""
+    """Run both trials; the second, of many books, takes a sixth of the time.
+
+    With `speed` the market goes faster, and the lives of connections are as much shorter.
+    """
     minutes = minutes or (QUICK_MINUTES if quick else MINUTES)
     with tempfile.TemporaryDirectory() as temporary:
         trials = (
-            _everything(minutes, copies, FAULTS | dict(faults or {})),
-            _many_books(minutes * MANY_SHARE, copies, FAULTS | dict(faults or {})),
+            _everything(minutes, copies, FAULTS | dict(faults or {}), speed),
+            _many_books(minutes * MANY_SHARE, copies, FAULTS | dict(faults or {}), speed),
         )
         return asyncio.run(_try_all(trials, Path(log_dir or temporary)))
 
@@ -203,7 +213,7 @@ async def _try_all(trials: Iterable[Trial], directory: Path) -> Outcome:
     return outcome
 
 
-def _everything(minutes: float, copies: int, faults: dict[str, str]) -> Trial:
+def _everything(minutes: float, copies: int, faults: dict[str, str], speed: float) -> Trial:
     listed = instruments(time.time_ns() // 1_000_000)
     usdm = [each.symbol for each in listed if each.venue is USDM]
     coinm = [each.symbol for each in listed if each.venue is COINM]
@@ -218,10 +228,11 @@ def _everything(minutes: float, copies: int, faults: dict[str, str]) -> Trial:
         audit_every_s=2.0,
         copies=copies,
         faults=faults,
+        speed=speed,
     )
 
 
-def _many_books(minutes: float, copies: int, faults: dict[str, str]) -> Trial:
+def _many_books(minutes: float, copies: int, faults: dict[str, str], speed: float) -> Trial:
     listed = instruments(time.time_ns() // 1_000_000, None, MANY_SYMBOLS)
     return Trial(
         title="books",
@@ -231,6 +242,7 @@ def _many_books(minutes: float, copies: int, faults: dict[str, str]) -> Trial:
         audit_every_s=1.0,
         copies=copies,
         faults=faults,
+        speed=speed,
         symbol_count=MANY_SYMBOLS,
     )
 
@@ -343,7 +355,8 @@ class _Run:
                 log=str(self._directory / "server.log"),
                 origin_ms=self._origin_ms,
                 faults=self._trial.faults,
-                limits=LIMITS,
+                limits=LIMITS | {"lifetime_ms": self._trial.life_ms},
+                speed=self._trial.speed,
                 seed=SEED,
                 symbol_count=self._trial.symbol_count,
             )
@@ -366,7 +379,7 @@ class _Run:
                 records=self._received,
                 log=str(self._directory / "client.log"),
                 origin_ms=self._origin_ms,
-                settings=FeedSettings(copies=self._trial.copies, life_ms=LIFE_MS),
+                settings=FeedSettings(copies=self._trial.copies, life_ms=self._trial.life_ms),
             )
         )
 
@@ -525,7 +538,8 @@ def _streams_table(trial: Trial, found: Found) -> Table:
             for kind, each in kinds.items()
         ],
         notes=[
-            f"Connections live {LIFE_MS // 1000} s; faults on all of them:",
+            f"Connections live {trial.life_ms // 1000} s of {trial.speed:g} market seconds each.",
+            "Faults on all of them:",
             ", ".join(f"{name}={value}" for name, value in trial.faults.items()) + ".",
         ],
     )

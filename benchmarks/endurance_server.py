@@ -50,6 +50,7 @@ class Order(Struct, frozen=True, kw_only=True):
     origin_ms: int
     faults: dict[str, str]
     limits: dict[str, int]
+    speed: float
     seed: int
     symbol_count: int | None = None
 
@@ -92,7 +93,7 @@ async def _serve(order: Order) -> None:
     )
     plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
-    source = SimulatedSource(exchange, plant, opened_s=opened_s)
+    source = SimulatedSource(exchange, plant, speed=order.speed, opened_s=opened_s)
     server = Server(
         plant,
         ports={venue.name: 0 for venue in VENUES},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,7 +89,8 @@ class Backfill:
                 endTime=fetch.before_id - 1,
                 limit=PAGE,
             )
-            rows = klines_of(answer, fetch.symbol, fetch.kind, time.time_ns() // 1_000_000)
+            # A candle before one that was heard is closed, whatever this machine's clock says.
+            rows = klines_of(answer, fetch.symbol, fetch.kind, fetch.before_id)
             found += [row for row in rows if row.candle.open_time < fetch.before_id]
             if len(rows) < PAGE:
                 break
