@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from made import KINDS, QUOTES, TICKERS
-from wires import Wire, World
+from wires import WALL_MS, Wire, World
 
-from tickerplant.messages.notice import Disconnected, Gap, Recovered
+from tickerplant.messages.notice import Disconnected, Gap, Recovered, Stale
 
+MARKS = "btcusdt@markPrice@1s"
 TELLING = (Disconnected, Gap, Recovered)
 
 
@@ -99,3 +101,33 @@ def test_a_stream_on_which_nothing_happens_is_not_asked_for_again() -> None:
         for _, request in wire.requests
     )
     assert not consumer.notices(Disconnected)
+
+
+def mark(number: int) -> bytes:
+    """A payload of a stream that tells every second whatever happens."""
+    return msgspec.json.encode(
+        {
+            "e": "markPriceUpdate",
+            "E": WALL_MS + 1_000 * number,
+            "s": "BTCUSDT",
+            "p": f"{65_000 + number}.00",
+            "P": "65000.00",
+            "i": "65000.00",
+            "r": "0.00010000",
+            "T": WALL_MS,
+        }
+    )
+
+
+def test_a_copy_that_tells_leads_as_soon_as_the_silence_of_the_leader_is_told() -> None:
+    world = World(copies=2)
+    consumer = world.attach(MARKS)
+    leader = world.lead(MARKS)
+    leader.swallow([f'"stream":"{MARKS}"'.encode()])
+    for number in range(1, 20):
+        world.publish(MARKS, mark(number))
+        world.run(1_000)
+    assert world.lead(MARKS) is not leader
+    (stale,) = consumer.notices(Stale)
+    assert consumer.notices(Recovered)[0].time_ms - stale.time_ms < 1_000
+    assert consumer.payloads(MARKS) == world.published(MARKS)

@@ -300,7 +300,8 @@ class Strand(ABC):
     def _patience_ms(self, follower: Follower) -> int:
         """Return for how long the leader may fall behind `follower`."""
         settings = self._host.settings
-        return settings.reorder_ms if follower.is_alike else settings.merge_ms
+        is_enough = follower.is_alike or self.is_stale  # silence that is told is no mere lag
+        return settings.reorder_ms if is_enough else settings.merge_ms
 
     def _as_follower(self) -> Follower:
         """Return what is known of the leader, who is to follow."""
