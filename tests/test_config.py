@@ -184,7 +184,8 @@ def test_what_is_no_text_in_the_file_is_refused_with_words(
         ("sped = 1", "'sped' is not usable, expected a setting: "),
         ("[replay]\nseed = 1", r"[replay] in "),
         ("[explain]\nspeed = 1", r"[explain] in "),
-        ("[relay]\nspeed = 1", "'relay' is not usable"),
+        ("[relay]\nspeed = 1", r"[relay] in "),
+        ("[relais]\nlinger = 1", "'relais' is not usable"),
         ("speed = ", "expected a TOML file"),
     ],
 )

@@ -42,7 +42,7 @@ from tickerplant.sources.relay import Met, RelaySource, meet
 from tickerplant.sources.scan import scan
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.sources.upstream import Upstream
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 YOUNG_OBJECTS = 50_000
 """New objects before the collector looks at them.  Nearly all are events and frames, which have no
@@ -140,6 +140,7 @@ async def _relay(settings: RelaySettings, tell: Tell) -> None:
             run,
             tell,
             stay=False,
+            origins={each.venue: f"  relays {each.hosts.streams}" for each in upstreams},
             forwarders=forwarders,
             interrupted=interrupted,
         )
@@ -226,6 +227,7 @@ async def serve(
     tell: Tell,
     *,
     stay: bool,
+    origins: Mapping[Venue, str] | None = None,
     forwarders: Mapping[str, Forwarder] | None = None,
     interrupted: asyncio.Future[None] | None = None,
 ) -> None:
@@ -238,6 +240,8 @@ async def serve(
         run: The source.
         tell: Takes the lines for the user.
         stay: Keep serving the last state when the source is over.
+        origins: The venues that are served, each with words about where its market is from; all
+            venues if missing.
         forwarders: Who answers what the plant cannot, by venue name.
         interrupted: Is done at the first Ctrl-C or SIGTERM, if somebody waits for it already.
 
@@ -251,13 +255,14 @@ async def serve(
         plant,
         host=settings.host,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
+        venues=VENUES if origins is None else tuple(origins),
         limits=limits,
         faults=Faults(settings.fault_values, settings.fault_seed),
         forwarders=forwarders,
     )
     await server.start()
     try:
-        tell(_ready_text(server, plant))
+        tell(_ready_text(server, plant, origins or {}))
         # What exists now stays; the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -297,13 +302,14 @@ def _interruption() -> asyncio.Future[None]:
     return interrupted
 
 
-def _ready_text(server: Server, plant: Plant) -> str:
-    """Return the addresses, one per line, and what to paste."""
+def _ready_text(server: Server, plant: Plant, origins: Mapping[Venue, str]) -> str:
+    """Return the addresses, one per line, each with where the market is from, and what to paste."""
     lines = []
-    for venue in (USDM, COINM):
+    served = [venue for venue in VENUES if venue.name in server.urls]
+    for venue in served:
         address = server.urls[venue.name]
-        lines.append(f"{venue.title:8} ws://{address}  http://{address}")
-    venue = USDM if len(plant.venues[USDM.name]) else COINM
+        lines.append(f"{venue.title:8} ws://{address}  http://{address}{origins.get(venue, '')}")
+    venue = next((each for each in served if len(plant.venues[each.name])), served[0])
     symbol = next(iter(plant.venues[venue.name].by_symbol), "")
     address = server.urls[venue.name]
     route = "/market" if plant.profile.splits_routes(venue) else ""

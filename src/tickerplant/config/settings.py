@@ -61,7 +61,6 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
     coinm_port: Annotated[Port, _setting(f"Port of {COINM.title}; 0 picks a free one.")] = (
         COINM.default_port
     )
-    speed: Annotated[Speed, _setting("Market seconds per second; 0 is as fast as it goes.")] = 1.0
     limits: Annotated[
         Literal["exchange", "off"],
         _setting("Refuse what goes beyond a limit, as the exchange does, or only count it."),
@@ -83,10 +82,16 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
     ] = "info"
 
 
+class PacedSettings(ServeSettings, frozen=True, kw_only=True):
+    """What every command has that decides how fast its market goes."""
+
+    speed: Annotated[Speed, _setting("Market seconds per second; 0 is as fast as it goes.")] = 1.0
+
+
 _WAIT_FOR = "Start the clock when this many connections have subscribed."
 
 
-class SimulateSettings(ServeSettings, frozen=True, kw_only=True):
+class SimulateSettings(PacedSettings, frozen=True, kw_only=True):
     """Serve the simulated market."""
 
     seed: Annotated[Seed, _setting("With --start, decides every byte of the market.")] = 1
@@ -109,7 +114,7 @@ class SimulateSettings(ServeSettings, frozen=True, kw_only=True):
     ] = None
 
 
-class ReplaySettings(ServeSettings, frozen=True, kw_only=True):
+class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
     """Serve a recording."""
 
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 1

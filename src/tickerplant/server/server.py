@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 
 import aiofastnet
@@ -70,6 +70,7 @@ class Server:
         *,
         host: str = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
+        venues: Collection[Venue] = VENUES,
         limits: Limits = LIMITS,
         faults: Faults | None = None,
         forwarders: Mapping[str, Forwarder] | None = None,
@@ -83,6 +84,7 @@ class Server:
             plant: The market and its hubs.
             host: Address to listen on.
             ports: Port by venue name; 0 picks a free one, a missing venue has its default.
+            venues: Those that are served; on the ports of others nobody listens.
             limits: The protocol's numbers, and whether they are enforced.
             faults: What is done to clients on demand; nothing if missing.
             forwarders: Who is asked what the markets cannot answer, by venue name; nobody if missing.
@@ -122,6 +124,7 @@ class Server:
                 forwarder=(forwarders or {}).get(venue.name),
             )
             for venue in VENUES
+            if venue in venues
         ]
         collector = PlantCollector(plant, self._endpoints, self.readiness, self.complaints)
         self._pages: Mapping[str, Page] = {
