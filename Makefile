@@ -51,7 +51,7 @@ lock: ## Pin the dependencies anew (needs uv)
 		--group build --group dev pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that was made
-	rm -rf $(VENV) .venv-compat .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -290,7 +290,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _shown(self, message: bytes) -> str:
         """Return what may be logged of a message: API requests can carry keys and signatures."""
         if isinstance(self._session, ApiSession):
-            return f"a request of {len(message)} bytes"
+            return f"a request of {len(message)} bytes" if message else "a request asked elsewhere"
         return repr(message[:200])
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
