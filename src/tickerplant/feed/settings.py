@@ -6,8 +6,6 @@ from msgspec import Struct
 
 from tickerplant.protocol.limits import LIMITS
 
-MINUTE_MS = 60_000
-
 
 class FeedSettings(Struct, frozen=True, kw_only=True):
     """The numbers of a feed.  All have defaults that fit the exchange."""
