@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,6 +57,12 @@ def test_a_venue_that_is_none_is_told() -> None:
 def test_a_base_that_is_none_is_told(base: str) -> None:
     with pytest.raises(ConfigError, match="base_url"):
         tickerplant.connect(base_url=base)
+
+
+@pytest.mark.parametrize("name", ["copies", "max_streams", "requests_per_s", "open_burst"])
+def test_settings_with_which_nothing_is_heard_are_told(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: 0 is not usable, expected at least 1"):
+        tickerplant.connect(base_url=CLOSED, settings=quick(**{name: 0}))
 
 
 @pytest.mark.parametrize(
@@ -668,9 +675,107 @@ async def test_counters_are_there_before_and_after() -> None:
         assert (market.counters.messages, market.counters.lost) == (1, 0)
 
 
-def test_a_client_says_where_it_is() -> None:
-    market = tickerplant.connect(base_url=CLOSED)
-    assert repr(market) == f"<MarketClient usdm at {CLOSED}>"
+@looped
+async def test_everything_says_what_it_is() -> None:
+    async with loopback() as house:
+        market = client_of(house)
+        at = f"<MarketClient usdm {market.hosts.streams}"
+        assert repr(market) == f"{at}, 0 streams>"
+        async with market:
+            names = [f"{symbol}usdt@trade" for symbol in "abcde"]
+            subscription = market.stream(*names)
+            assert repr(market) == f"{at}, 5 streams>"
+            listed = "ausdt@trade, busdt@trade, cusdt@trade and 2 more"
+            assert repr(subscription) == f"<Subscription {listed}, 0 waiting>"
+            listener = market.on(print, TRADES)
+            assert repr(listener) == f"<Listener {TRADES}>"
+            listener.close()
+            assert repr(listener) == f"<Listener {TRADES}, closed>"
+            subscription.close()
+            assert repr(subscription) == f"<Subscription {listed}, 0 waiting, closed>"
+        assert repr(market).endswith(", closed>")
+    assert repr(tickerplant.WeightBudget()) == "<WeightBudget 1920 of 2400 a minute, 0 spent>"
+
+
+# what would go wrong without a word
+
+
+@looped
+async def test_what_a_callback_raises_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with loopback() as house, client_of(house) as market:
+        listener = market.on(_fail, TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        house.trade()
+        await until(lambda: caplog.records)
+        await asyncio.sleep(0.02)
+        (record,) = caplog.records
+        assert (record.levelname, record.name) == ("ERROR", "tickerplant.client.listener")
+        assert TRADES in record.getMessage()
+        assert record.exc_info is not None
+        assert record.exc_info[0] is _OddError
+        with pytest.raises(_OddError):
+            await listener
+
+
+async def _nobody_awaits(*_: object) -> None: ...
+
+
+class _Awaited:
+    async def __call__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "callback", [_nobody_awaits, partial(_nobody_awaits, 1), _Awaited(), "callback"]
+)
+@looped
+async def test_a_callback_that_would_have_to_be_awaited_is_told(callback: Any) -> None:
+    async with loopback() as house, client_of(house) as market:
+        with pytest.raises(ConfigError, match=r"callback: .* a plain function"):
+            market.on(callback, TRADES)
+        with pytest.raises(ConfigError, match=r"on_update: .* a plain function"):
+            market.books("BTCUSDT", on_update=callback)
+
+
+@looped
+async def test_a_list_of_names_is_told_how_names_are_given() -> None:
+    async with loopback() as house, client_of(house) as market:
+        for names in ([TRADES], (TRADES, "b"), {TRADES}):
+            with pytest.raises(ConfigError, match=r"names one by one: stream\(\*names\)"):
+                market.stream(names)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"names one by one: books\(\*symbols\)"):
+            market.books(["BTCUSDT"])  # type: ignore[arg-type]
+
+
+@looped
+async def test_a_question_may_have_a_query_string_and_any_parameter() -> None:
+    async with loopback() as house, client_of(house) as market:
+        house.trade()
+        for path in ("trades?symbol=BTCUSDT&limit=5", "/fapi/v1/trades?symbol=BTCUSDT"):
+            assert len(await market.get(path)) == 1
+        assert len(await market.get("trades?symbol=NONE", symbol="BTCUSDT")) == 1
+        with pytest.raises(RequestError):
+            await market.get("trades?symbol=NONE")
+        assert await market.get("time", path="x", method="y") == {"serverTime": START_MS}
+        assert await market.ask("time", path="x", method="y") == {"serverTime": START_MS}
+
+
+@looped
+async def test_the_most_that_waited_is_counted_however_it_is_read() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        reading = asyncio.create_task(_first_of(subscription))
+        await carried(market, TRADES)
+        for _ in range(3):
+            house.trade()
+        await reading
+        await until(lambda: subscription.waiting == 2)
+        for _ in range(2):
+            house.trade()
+        await until(lambda: subscription.waiting == 4)
+        await read(subscription, 4)
+        assert subscription.counters.deepest == 4
+        assert subscription.counters.handed_out == 5
 
 
 async def _all_of(subscription: Subscription) -> list[Any]:

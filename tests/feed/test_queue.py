@@ -50,10 +50,20 @@ class Model:
         self.waiting: deque[Any] = deque()
         self.dropped = 0
         self.unsaid = 0
+        self.kept: list[Any] = []
+        """What follows the notice that was told last."""
+        self.deepest = 0
         self.conflated = 0
         self.has_failed = False
 
     def put(self, item: Any) -> None:
+        self._put(item)
+        self.deepest = max(self.deepest, len(self))
+
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self.kept)
+
+    def _put(self, item: Any) -> None:
         if self.policy == "latest" and isinstance(item, Message):
             for place in range(len(self.waiting) - 1, -1, -1):
                 other = self.waiting[place]
@@ -62,6 +72,9 @@ class Model:
                 if (other.stream, other.symbol) == (item.stream, item.symbol):
                     self.waiting[place] = item
                     self.conflated += 1
+                    return
+            else:
+                if self._conflates_kept(item):
                     return
         if self.policy == "fail" and (self.has_failed or len(self.waiting) >= self.size):
             self.has_failed = True
@@ -73,9 +86,22 @@ class Model:
             self.unsaid += 1
         self.waiting.append(item)
 
+    def _conflates_kept(self, item: Any) -> bool:
+        for other in self.kept:
+            if isinstance(other, Notice):
+                return False
+            if (other.stream, other.symbol) == (item.stream, item.symbol):
+                self.kept = [item]
+                self.conflated += 1
+                return True
+        return False
+
     def get(self) -> Any:
+        if self.kept:
+            return self.kept.pop()
         if self.unsaid:
             count, self.unsaid = self.unsaid, 0
+            self.kept.append(self.waiting.popleft())
             return count
         if self.waiting:
             return self.waiting.popleft()
@@ -107,14 +133,16 @@ def test_a_queue_does_what_its_policy_says(policy: Policy, steps: list[Any], siz
             came += 1
             queue.put(item)
             model.put(item)
-        assert len(queue) == len(model.waiting)
-        assert policy == "every" or len(queue) <= size
-        assert queue.is_full == (len(queue) >= size)
+        assert len(queue) == len(model)
+        assert bool(queue) == bool(len(model) or model.has_failed)
+        assert policy == "every" or len(queue) <= size + len(model.kept)
+        assert queue.is_full == (len(model.waiting) >= size)
         counters = queue.counters
         assert (counters.dropped, counters.conflated) == (model.dropped, model.conflated)
         assert came == handed_out + len(queue) + counters.conflated + counters.dropped
         assert counters.handed_out == handed_out
-    for _ in range(len(queue) + 2):
+        assert counters.deepest == model.deepest
+    for _ in range(len(queue) + 3):
         assert taken(queue) == model.get()
 
 
@@ -126,6 +154,39 @@ def test_what_was_dropped_is_told_in_its_place() -> None:
     assert isinstance(dropped, Dropped)
     assert (dropped.count, dropped.streams, dropped.time_ms) == (3, ("s0", "s1", "s2"), 4)
     assert [queue.get(), queue.get()] == [message(3, stream="s3"), message(4, stream="s4")]
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "latest"])
+def test_a_reader_that_is_always_late_gets_messages_too(policy: Policy) -> None:
+    queue = Queue(2, policy)
+    came, read = 0, list[Any]()
+    for _ in range(20):
+        for _ in range(5):
+            came += 1
+            queue.put(message(came, stream=f"s{came}"))
+        read.append(queue.get())
+    assert [isinstance(each, Dropped) for each in read] == [True, False] * 10
+    ids, last = [], 0
+    for item in read:  # what was dropped is missing just where it is told
+        if isinstance(item, Dropped):
+            last += item.count
+        else:
+            last += 1
+            ids.append(item.event_time)
+            assert item.event_time == last
+    counters = queue.counters
+    assert came == counters.handed_out + counters.dropped + len(queue)
+    assert counters.handed_out == len(ids) == 10
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_most_that_waited_is_counted(policy: Policy) -> None:
+    queue = Queue(3, policy)
+    for number in range(3):
+        queue.put(message(number, stream=f"s{number}"))
+    queue.get()
+    queue.get()
+    assert (queue.counters.deepest, len(queue)) == (3, 1)
 
 
 def test_the_latest_does_not_overtake_a_notice() -> None:

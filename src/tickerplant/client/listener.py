@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 from collections.abc import Callable, Generator
 
 from tickerplant.client.runner import FeedRunner
+from tickerplant.client.subscription import streams_text
+from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
+
+_log = logging.getLogger(__name__)
 
 
 class Listener:
@@ -55,11 +61,17 @@ class Listener:
         if failure is not None:
             raise failure
 
+    def __repr__(self) -> str:
+        closed = ", closed" if self._over.done() else ""
+        return f"<Listener {streams_text(self.names)}{closed}>"
+
     def _take(self, item: Message | Notice) -> None:
         try:
             self._callback(item)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the listener
             self._failure = error
+            names = streams_text(self.names)
+            _log.error("A callback failed and is not called any more: %s", names, exc_info=error)
             self.close()
 
     def _take_message(self, item: Message | Notice) -> None:
@@ -69,3 +81,13 @@ class Listener:
 
 def _ignore(_: Message | Notice) -> None:
     """Take what nobody wants any more."""
+
+
+def check_callback(setting: str, callback: object) -> None:
+    """Raise `ConfigError` for what cannot be called, or would have to be awaited."""
+    kinds = (callback, getattr(callback, "__call__", None))  # noqa: B004  # its method is wanted
+    is_async = any(map(inspect.iscoroutinefunction, kinds)) or any(
+        map(inspect.isasyncgenfunction, kinds)
+    )
+    if not callable(callback) or is_async:
+        raise ConfigError(setting, callback, "a plain function, which nobody has to await")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl
 from weakref import WeakSet
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from tickerplant.client.api import ApiClient
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.books import Books
-from tickerplant.client.listener import Listener
+from tickerplant.client.listener import Listener, check_callback
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import Subscription
@@ -33,6 +34,17 @@ from tickerplant.queries import depth
 
 QUEUE_SIZE = 10_000
 """Messages that may wait for a consumer, unless it says otherwise."""
+
+NEEDED = (
+    "copies",
+    "max_streams",
+    "names_per_request",
+    "requests_per_s",
+    "request_burst",
+    "opens_per_s",
+    "open_burst",
+)
+"""Settings with which nothing is ever heard when they are 0."""
 
 DEPTH_SPEEDS = ("100ms", "250ms", "500ms")
 
@@ -64,7 +76,11 @@ def connect(
         ConfigError: an argument cannot be used.
     """
     hosts = hosts_of(venue_of_name(venue), base_url, os.environ)
-    return MarketClient(hosts, settings or FeedSettings(), budget or WeightBudget(), api_key)
+    settings = settings or FeedSettings()
+    for name in NEEDED:
+        if getattr(settings, name) < 1:
+            raise ConfigError(name, getattr(settings, name), "at least 1")
+    return MarketClient(hosts, settings, budget or WeightBudget(), api_key)
 
 
 class MarketClient:
@@ -134,13 +150,15 @@ class MarketClient:
     ) -> Listener:
         """Call `callback` with every message of `names` as it comes, without a queue between.
 
-        The quickest way: no task is switched.  What the callback raises ends the subscription and is
-        raised where the listener is awaited, or at the end of the market's `async with`; there
-        several become an `ExceptionGroup`.
+        The quickest way: no task is switched.  What the callback raises ends the subscription, is
+        logged at once, and is raised where the listener is awaited, or at the end of the market's
+        `async with`; there several become an `ExceptionGroup`.
 
         Raises:
-            ConfigError: no name is given.
+            ConfigError: no name is given, or a callback that is no plain function: nobody would
+                await what an `async def` returns.
         """
+        check_callback("callback", callback)
         names = self._checked(names)
         listener = Listener(self._runner, names, callback, notices=notices, backfill=backfill)
         self._listeners = [each for each in self._listeners if not each.is_done]
@@ -165,8 +183,11 @@ class MarketClient:
                 books and is raised by them, or at the end of the market's `async with`.
 
         Raises:
-            ConfigError: no symbol is given, or a speed or limit that is none.
+            ConfigError: no symbol is given, or a speed or limit that is none, or an `on_update` that
+                is no plain function.
         """
+        if on_update is not None:
+            check_callback("on_update", on_update)
         if speed not in DEPTH_SPEEDS:
             raise ConfigError("speed", speed, f"one of {', '.join(DEPTH_SPEEDS)}")
         if limit is not None and limit not in depth.LIMITS:
@@ -181,7 +202,7 @@ class MarketClient:
         self._books.append(books)
         return books
 
-    async def ask(self, method: str, **params: Any) -> Any:
+    async def ask(self, method: str, /, **params: Any) -> Any:
         """Ask the WebSocket API, and return the result as Python objects.
 
         Raises:
@@ -191,15 +212,21 @@ class MarketClient:
         self._check_open()
         return await self._api.ask(method, **params)
 
-    async def get(self, path: str, **params: Any) -> Any:
+    async def get(self, path: str, /, **params: Any) -> Any:
         """Ask over REST, `depth` or `/fapi/v1/depth`, and return the answer as Python objects.
+
+        Args:
+            path: What is asked; a query string in it, `depth?symbol=BTCUSDT`, counts as parameters.
+            params: The parameters; they win over a query string.
 
         Raises:
             RequestError: the server answers with an error.
             UpstreamError: the server cannot be reached.
         """
         self._check_open()
-        return _decode(await self._rest.get(path, **params))
+        path, _, query = path.partition("?")
+        asked = dict(parse_qsl(query, keep_blank_values=True)) | params
+        return _decode(await self._rest.get(path, **asked))
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -213,13 +240,20 @@ class MarketClient:
     ) -> tuple[str, ...]:
         """Return `names`, each once."""
         self._check_open()
-        for name in names or ("",):
+        given: tuple[object, ...] = names or ("",)
+        for name in given:
+            if isinstance(name, list | tuple | set | frozenset):
+                call = "books(*symbols)" if what == "symbol" else "stream(*names)"
+                raise ConfigError(what, name, f"names one by one: {call}")
             if not isinstance(name, str) or not name:
                 raise ConfigError(what, name, f"the name of a {what}, {example}")
         return tuple(dict.fromkeys(names))
 
     def __repr__(self) -> str:
-        return f"<MarketClient {self.hosts.venue.name} at {self.hosts.streams}>"
+        count = len(self._runner.feed.strands)
+        streams = "1 stream" if count == 1 else f"{count} streams"
+        closed = ", closed" if self._was_opened and not self._is_open else ""
+        return f"<MarketClient {self.hosts.venue.name} {self.hosts.streams}, {streams}{closed}>"
 
     async def __aenter__(self) -> Self:
         if self._was_opened:

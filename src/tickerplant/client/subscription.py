@@ -15,6 +15,9 @@ from tickerplant.feed.strand import Sink
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 
+NAMED = 3
+"""Streams that are named where there may be very many."""
+
 
 class Subscription:
     """An asynchronous iterator over messages and notices; ends when it, or its market, is closed.
@@ -44,7 +47,7 @@ class Subscription:
     @property
     def counters(self) -> QueueCounters:
         """What happened to the messages so far."""
-        counters = self._inbox.queue.counters
+        counters = self._inbox.counters
         return structs.replace(counters, handed_out=counters.handed_out + self._read)
 
     @property
@@ -55,6 +58,10 @@ class Subscription:
     def close(self) -> None:
         """Unsubscribe; what waits may still be read."""
         self._inbox.close()
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self._inbox.is_closed else ""
+        return f"<Subscription {streams_text(self.names)}, {self.waiting} waiting{closed}>"
 
     def __aiter__(self) -> Self:
         return self
@@ -106,6 +113,12 @@ class Subscription:
             self._runner.forget(self.names, inbox.put)
 
 
+def streams_text(names: tuple[str, ...]) -> str:
+    """Return the names of streams for people: a few of them, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 class Inbox:
     """The queue of a subscription, and who waits at it."""
 
@@ -123,16 +136,28 @@ class Inbox:
         self._notices = notices
         self._put = queue.put
         self._every = queue.policy == "every"
+        self._plain = queue.plain
+        self._deepest = 0
+
+    @property
+    def counters(self) -> QueueCounters:
+        """What the queue counted; how deep it was with `every` is seen here, as others read it too."""
+        counters = self.queue.counters
+        counters.deepest = max(counters.deepest, self._deepest)
+        return counters
 
     def _take(self, item: Message | Notice) -> None:
         """Take an item in; wake who waits for it."""
         self._put(item)
         if self._reader is not None:
-            self._wake()
-        elif self._every and self.queue.is_full and not self._is_held_up:
-            self._is_held_up = True
-            self.queue.counters.pauses += 1
-            self._runner.hold_up(self.put, self._names)
+            self._wake()  # `get` sees how much came until its reader runs
+        elif self._every:
+            depth = len(self._plain)
+            self._deepest = max(self._deepest, depth)
+            if depth >= self.queue.size and not self._is_held_up:
+                self._is_held_up = True
+                self.queue.counters.pauses += 1
+                self._runner.hold_up(self.put, self._names)
 
     def _take_messages(self, item: Message | Notice) -> None:
         """Take a message in, and no notice."""

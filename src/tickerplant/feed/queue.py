@@ -30,6 +30,10 @@ class QueueCounters(Struct):
     """What happened to the messages of a queue so far."""
 
     handed_out: int = 0
+    """Read: messages and notices alike, but not `Dropped`, which never came to the queue.
+
+    So what came is what was handed out, conflated or dropped, and what waits.
+    """
     conflated: int = 0
     """Replaced by a later one before they were read (`latest`)."""
     dropped: int = 0
@@ -37,14 +41,15 @@ class QueueCounters(Struct):
     pauses: int = 0
     """Times the connections were not read (`every`)."""
     deepest: int = 0
-    """The most that waited."""
+    """The most that waited at once."""
 
 
 class Queue:
     """Messages and notices in order, at most `size` of them.
 
     Args:
-        size: How many may wait.  With `every`, what one read of a socket brings may be added.
+        size: How many may wait.  With `every`, what one read of a socket brings may be added; after
+            a `Dropped`, the item that is kept to follow it.
         policy: What happens when it is full.
 
     Raises:
@@ -58,7 +63,7 @@ class Queue:
             raise ConfigError("policy", policy, f"one of {', '.join(POLICIES)}")
         self.size = size
         self.policy = policy
-        self.counters = QueueCounters()
+        self._counters = QueueCounters()
         self._waiting: deque[Message | Notice] = deque()
         self.plain = self._waiting if policy == "every" else deque[Message | Notice]()
         """With `every`, what waits, for who takes it out himself and counts it; else empty."""
@@ -72,16 +77,24 @@ class Queue:
         self._latest: dict[tuple[str, str], tuple[Message, Message]] = {}
         """With `latest`, by subject what waits and what is handed out in its place."""
         self._dropped = 0
-        """Given up since the last time an item was handed out."""
+        """Given up since that was told last."""
+        self._next: Message | Notice | None = None
+        """What follows the `Dropped` that was handed out last, whatever comes meanwhile."""
         self._dropped_streams: set[str] = set()
         self._dropped_ms = 0
         self._has_failed = False
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + (self._next is not None)
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._dropped or self._has_failed)
+        return bool(self._waiting or self._next is not None or self._has_failed)
+
+    @property
+    def counters(self) -> QueueCounters:
+        """What happened so far."""
+        self._note_depth()
+        return self._counters
 
     @property
     def is_full(self) -> bool:
@@ -95,14 +108,24 @@ class Queue:
             IndexError: nothing waits.
             QueueOverflow: nothing waits any more, and something could not (`fail`).
         """
-        counters = self.counters
-        if self._dropped:
+        self._note_depth()
+        item = self._next
+        if item is not None:
+            self._next = None
+        elif self._dropped:
+            self._next = self._waiting.popleft()
             return self._tell_dropped()
-        if not self._waiting and self._has_failed:
+        elif not self._waiting and self._has_failed:
             raise QueueOverflow(self.size)
-        item = self._waiting.popleft()
-        counters.handed_out += 1
+        else:
+            item = self._waiting.popleft()
+        self._counters.handed_out += 1
         return self._latest_of(item) if self._latest else item
+
+    def _note_depth(self) -> None:
+        """Count what waits, where it may have been the most: before it becomes less."""
+        depth = len(self)
+        self._counters.deepest = max(self._counters.deepest, depth)
 
     def _latest_of(self, item: Message | Notice) -> Message | Notice:
         """Return what is handed out in the place of `item`, and forget it."""
@@ -117,7 +140,7 @@ class Queue:
     def _put_or_fail(self, item: Message | Notice) -> None:
         if self._has_failed or self.is_full:
             self._has_failed = True
-            self.counters.dropped += 1
+            self._counters.dropped += 1
         else:
             self._waiting.append(item)
 
@@ -131,10 +154,12 @@ class Queue:
             subject = _subject(item)
             if subject in self._latest:
                 self._latest[subject] = self._latest[subject][0], item
-                self.counters.conflated += 1
+                self._counters.conflated += 1
                 return
             self._latest[subject] = item, item
         elif self._latest:  # what comes after a notice is not handed out before it
+            if self._next is not None:
+                self._next = self._latest_of(self._next)
             waiting = [self._latest_of(each) for each in self._waiting]
             self._waiting.clear()
             self._waiting.extend(waiting)
@@ -142,13 +167,14 @@ class Queue:
 
     def _give_up(self, item: Message | Notice) -> None:
         """Give up the oldest item because `item` comes."""
+        self._note_depth()
         oldest = self._waiting.popleft()
         if isinstance(oldest, Message):
             self._latest_of(oldest)
             self._dropped_streams.add(oldest.stream)
         else:
             self._dropped_streams.update(oldest.streams)
-        self.counters.dropped += 1
+        self._counters.dropped += 1
         self._dropped += 1
         self._dropped_ms = (
             item.time_ms if isinstance(item, Notice) else item.received_ns // _NS_PER_MS

@@ -54,6 +54,12 @@ class WeightBudget:
         self._others = 0
         self._closed_until_ms = 0
 
+    def __repr__(self) -> str:
+        return (
+            f"<WeightBudget {self.own_per_minute} of {self.limit_per_minute} a minute,"
+            f" {self.spent} spent>"
+        )
+
     def reserve(self, weight: int, now_ms: int) -> int:
         """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
         self._turn(now_ms)
