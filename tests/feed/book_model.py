@@ -25,14 +25,24 @@ def quantity_text(quantity: int) -> str:
 class TrueBook:
     """Every change has an id; ids jump, because other symbols take some."""
 
-    def __init__(self, seed: int, *, gapless: bool = False, width: int = 30) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        gapless: bool = False,
+        width: int = 30,
+        after_id: int = 1000,
+        ahead_ms: int = 0,
+    ) -> None:
         self.random = Random(seed)
         self.gapless = gapless
         """Updates begin right after the one before, and snapshots have an id of their own."""
         self.width = width
         self.middle = 1000
-        self.last_id = 1000
-        self.sent_id = 1000
+        self.last_id = after_id
+        self.sent_id = after_id
+        self.ahead_ms = ahead_ms
+        """By so much its times are above ten times its ids."""
         self.events: list[tuple[int, str, int, int]] = []
         self.now: dict[str, dict[int, int]] = {"b": {}, "a": {}}
         self.touched: dict[str, set[int]] = {"b": set(), "a": set()}
@@ -41,6 +51,21 @@ class TrueBook:
             self._set("b", self.middle - offset, 1 + offset)
             self._set("a", self.middle + offset, 1 + offset)
         self.flush()
+
+    @property
+    def now_ms(self) -> int:
+        """When the last change happened."""
+        return self.last_id * 10 + self.ahead_ms
+
+    def restarted(self, ids_back: int) -> TrueBook:
+        """Return the market of another server, whose ids, and now and then times, are lower."""
+        ahead_ms = self.random.choice([0, self.ahead_ms + 10 * ids_back + 10_000])
+        return TrueBook(
+            self.random.randint(0, 1 << 30),
+            gapless=self.gapless,
+            after_id=self.last_id - ids_back,
+            ahead_ms=ahead_ms,
+        )
 
     def _set(self, side: str, price: int, quantity: int) -> None:
         self.last_id += self.random.randint(1, 9)
@@ -80,8 +105,8 @@ class TrueBook:
             for side in ("b", "a")
         }
         update = DepthUpdate(
-            event_time=self.last_id * 10 + 1,
-            transaction_time=self.last_id * 10,
+            event_time=self.now_ms + 1,
+            transaction_time=self.now_ms,
             symbol=SYMBOL,
             first_update_id=self.sent_id + 1 if self.gapless else self.first_id,
             final_update_id=self.last_id,
@@ -117,8 +142,8 @@ class TrueBook:
         return msgspec.json.encode(
             {
                 "lastUpdateId": self.last_id,
-                "E": self.last_id * 10 + 1,
-                "T": self.last_id * 10,
+                "E": self.now_ms + 1,
+                "T": self.now_ms,
                 "bids": bids[:limit],
                 "asks": asks[:limit],
             }
@@ -162,6 +187,8 @@ class Line:
         self.answers: deque[bytes] = deque()
         self.old: deque[bytes] = deque(maxlen=20)
         self.broken = False
+        self.is_anew = False
+        """The next update is the first of another server, which the feed tells."""
 
     def act(self, act: str) -> None:
         """One thing happens, and the shell does what it always does."""
@@ -175,6 +202,8 @@ class Line:
             self._answer(act)
         elif act == "wait":
             self.now_ms += 5000
+        elif act == "restart":
+            self._restart()
         else:
             self._pass_on(act)
         self._ask()
@@ -185,6 +214,15 @@ class Line:
             self.book.feed_back(self.now_ms)
         else:
             self.book.feed_lost("reset", self.now_ms)
+
+    def _restart(self) -> None:
+        """Another server takes over; the answers of the old one may still be on their way."""
+        self._connect(up=False)
+        self.true = self.true.restarted(1_000_000)
+        self.is_anew = True
+        self.delayed.clear()
+        self.sent.clear()
+        self.old.clear()
 
     def _pass_on(self, act: str) -> None:
         if act in ("flush", "drop", "twice", "delay"):
@@ -209,6 +247,9 @@ class Line:
     def _offer(self, update: DepthUpdate) -> None:
         if not self.broken:
             self.sent.append(update)
+            if self.is_anew:
+                self.is_anew = False
+                self.book.ids_anew(self.now_ms)
             self.book.offer(update, self.now_ms)
 
     def _ask(self) -> None:

@@ -92,6 +92,25 @@ def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
     assert "crossed" not in [reason for _, reason in told(book)], "a right chain never crosses"
 
 
+@given(
+    acts=st.lists(st.sampled_from((*ACTS, *("restart", "back", "flush") * 3)), max_size=120),
+    seed=st.integers(0, 1 << 30),
+    gapless=st.booleans(),
+)
+def test_a_live_book_is_that_of_the_server_that_is_heard_wherever_its_ids_begin(
+    acts: list[str], seed: int, gapless: bool
+) -> None:
+    true = TrueBook(seed, gapless=gapless, after_id=1_000_000_000)
+    line = Line(true, LocalBook(SYMBOL, limit=20, buffered=16))
+    for act in (*acts, "restart"):
+        line.act(act)
+        if line.book.state is State.LIVE:
+            assert_true(line.book, line.true)
+    line.calm()
+    assert line.book.state is State.LIVE, line.book
+    assert_true(line.book, line.true)
+
+
 @given(acts=st.lists(st.sampled_from(ACTS), max_size=60), seed=st.integers(0, 1 << 30))
 def test_a_book_that_is_not_live_still_tells_a_true_past_when_it_was_not_spoilt(
     acts: list[str], seed: int
@@ -225,6 +244,72 @@ def test_a_gap_is_told_and_a_snapshot_wanted() -> None:
     book.asked(2000)
     assert book.load(snapshot(35), 2100)
     assert (state(book), book.last_update_id) == (State.LIVE, 40)
+
+
+def test_ids_that_begin_anew_are_followed_at_once() -> None:
+    book = live_book(1000)
+    journal = book.keep_journal(9)
+    book.ids_anew(7)
+    assert (state(book), book.reason) == (State.SYNCING, "the ids begin anew")
+    assert told(book) == [("resync", "anew")]
+    assert journal.broken == "the ids begin anew"
+    assert book.best_bid == BIDS[0], "it is as it was"
+    assert not book.offer(update(11, 12, 10), 7)
+    book.asked(7)
+    assert book.load(snapshot(10), 8)
+    assert (state(book), book.last_update_id) == (State.LIVE, 12)
+
+
+def test_a_snapshot_that_was_asked_for_before_the_ids_began_anew_is_not_used() -> None:
+    book = live_book(1000)
+    book.offer(update(1031, 1040, 1030), 0)
+    book.asked(0)
+    book.ids_anew(7)
+    book.offer(update(11, 12, 10), 7)
+    assert not wants(book), "one question is enough"
+    assert not book.load(snapshot(1050), 8)
+    assert (state(book), book.counters.snapshots_unused) == (State.SYNCING, 1)
+    assert told(book) == [("gap", "1000-1031"), ("resync", "gap")], "it began anew already"
+    book.asked(2000)
+    assert book.load(snapshot(10), 2010)
+
+
+@pytest.mark.parametrize(("ms", "anew"), [(1000, False), (1001, True)])
+def test_lower_ids_of_a_clearly_later_time_begin_anew(ms: int, anew: bool) -> None:
+    book = live_book(1000)
+    assert book.offer(update(1001, 1010, 1000), 0)
+    later = update(11, 12, 10)
+    later.transaction_time = 1010 + ms
+    assert not book.offer(later, 7)
+    assert state(book) is (State.SYNCING if anew else State.LIVE)
+    assert told(book) == [("resync", "anew")] * anew
+    if anew:
+        book.asked(7)
+        assert book.load(snapshot(10), 8)
+        assert book.last_update_id == 12
+
+
+@pytest.mark.parametrize(("ms", "anew"), [(1000, False), (1001, True)])
+def test_a_quiet_book_follows_a_lower_snapshot_of_a_clearly_later_time(ms: int, anew: bool) -> None:
+    book = live_book(1000)
+    assert book.offer(update(1001, 1010, 1000), 0)
+    book.feed_lost("reset", 5)
+    book.feed_back(10)
+    book.asked(6000)
+    lower = snapshot(10)
+    lower.transaction_time = 1010 + ms
+    assert book.load(lower, 6010) is anew
+    assert state(book) is (State.LIVE if anew else State.STALE)
+    assert told(book) == [("resync", "anew")] * anew
+
+
+def test_a_snapshot_that_was_asked_for_before_the_feed_was_lost_is_not_used() -> None:
+    book = LocalBook(SYMBOL)
+    book.asked(0)
+    book.feed_lost("reset", 5)
+    book.feed_back(10)
+    assert not book.load(snapshot(10), 20), "what was missed after it nobody would tell"
+    assert (state(book), wants(book)) == (State.SYNCING, True)
 
 
 def test_only_the_first_update_may_overlap_what_is_there() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from tickerplant.client.rest import RestClient
+from tickerplant.client.rest import REFUSALS, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.numbered import ANEW
 from tickerplant.messages.depth import DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
@@ -25,6 +27,8 @@ from tickerplant.messages.notice import (
     Synced,
 )
 
+_log = logging.getLogger(__name__)
+
 LOOK_S = 0.1
 """How often books are asked whether they want a snapshot."""
 
@@ -34,6 +38,14 @@ class KeptBook(LocalBook):
 
     failure: RequestError | UpstreamError | None = None
     """What the last question for a snapshot ended with; None if it was answered."""
+
+    @property
+    def refusal(self) -> RequestError | None:
+        """The error with which the server said that it has no snapshot; None if it may have one."""
+        failure = self.failure
+        if not isinstance(failure, RequestError) or self.state is State.LIVE:
+            return None
+        return failure if 400 <= failure.status < 500 and failure.status not in REFUSALS else None
 
     @property
     def reason(self) -> str:
@@ -84,6 +96,8 @@ class Books(Mapping[str, LocalBook]):
         self._asking: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._failure: Exception | None = None
+        """What the callback raised."""
+        self._is_failure_told = False
         self._sink = self._take
         self._looking = asyncio.create_task(self._look())
 
@@ -120,7 +134,7 @@ class Books(Mapping[str, LocalBook]):
     __hash__ = object.__hash__
 
     def __getitem__(self, symbol: str) -> LocalBook:
-        return self._books[symbol]
+        return self._books[_folded(symbol)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._books)
@@ -136,36 +150,53 @@ class Books(Mapping[str, LocalBook]):
     @property
     def is_done(self) -> bool:
         """Whether they are closed, and who wants to know heard of what the callback raised."""
-        return self._is_closed and self._failure is None
+        return self._is_closed and (self._failure is None or self._is_failure_told)
 
-    async def wait_live(self) -> None:
+    async def wait_live(self, timeout_s: float | None = None) -> None:
         """Return when every book is live; some may not be any more by the next turn.
 
+        What the callback raised is raised here, too.
+
+        Args:
+            timeout_s: How long to wait; None is for ever.
+
         Raises:
+            TimeoutError: some are not live in time; it names them, and says why.
             RequestError: the server refuses the snapshot of a book, such as that of an unknown
                 symbol; `remove` it, or wait again, as it is asked for again, ever less often.
-            RuntimeError: the books were closed meanwhile.
+            RuntimeError: the books are closed.
         """
-        while self.live_count < len(self._books):
+        loop = asyncio.get_running_loop()
+        until_s = None if timeout_s is None else loop.time() + timeout_s
+        while True:
             self._raise_failure()
             if self._is_closed:
                 raise RuntimeError("the books are closed")
-            for book in self._books.values():
-                if isinstance(book.failure, RequestError):
-                    raise book.failure
-            await asyncio.sleep(LOOK_S)
+            waiting = [book for book in self._books.values() if book.state is not State.LIVE]
+            if not waiting:
+                return
+            for book in waiting:
+                if book.refusal is not None:
+                    raise book.refusal
+            pause_s = LOOK_S if until_s is None else min(LOOK_S, until_s - loop.time())
+            if pause_s <= 0:
+                reasons = "; ".join(f"{book.symbol}: {book.reason}" for book in waiting)
+                raise TimeoutError(f"not live after {timeout_s:g} s: {reasons}")
+            await asyncio.sleep(pause_s)
 
     async def audit(self, symbol: str) -> AuditResult:
         """Compare the book of `symbol` with a fresh snapshot, level by level.
 
-        A book that is closed, removed or begun anew meanwhile cannot be compared.
+        A book that is closed, removed or begun anew meanwhile cannot be compared.  What the
+        callback raised is raised here, too.
 
         Raises:
             KeyError: there is no such book here.
             RequestError: the server refuses the snapshot.
             UpstreamError: the server cannot be reached.
         """
-        book = self._books[symbol]
+        self._raise_failure()
+        book = self._books[_folded(symbol)]
         audit = Audit(book)
         if not audit.begin():
             return audit.failed(f"the book is {book.state}: {book.reason}")
@@ -177,6 +208,9 @@ class Books(Mapping[str, LocalBook]):
         result = audit.take(snapshot, _now_ms())
         while result is None:
             await asyncio.sleep(LOOK_S)
+            if self._is_closed or self._books.get(book.symbol) is not book:
+                self._raise_failure()
+                return audit.failed(f"the book is {book.state}: {book.reason}")
             result = audit.poll(_now_ms())
         return result
 
@@ -225,25 +259,29 @@ class Books(Mapping[str, LocalBook]):
             self._raise_failure()
 
     def take_failure(self) -> Exception | None:
-        """Return what the callback raised, the first time that it is asked for."""
-        failure, self._failure = self._failure, None
-        return failure
+        """Return what the callback raised, unless somebody heard of it."""
+        if self._is_failure_told:
+            return None
+        self._is_failure_told = self._failure is not None
+        return self._failure
 
     def _raise_failure(self) -> None:
-        failure = self.take_failure()
-        if failure is not None:
-            raise failure
+        """Raise what the callback raised, to everybody who asks."""
+        if self._failure is not None:
+            self._is_failure_told = True
+            raise self._failure
 
     def _take(self, item: Message | Notice) -> None:
         """Bring a message, or a notice, to the books it is about."""
         now_ms = _now_ms()
         if isinstance(item, DepthUpdate):
-            book = self._of_stream[item.stream]
-            book.offer(item, now_ms)
-            self._tell(book, item)
+            book = self._of_stream.get(item.stream)
+            if book is not None and not self._is_closed:
+                book.offer(item, now_ms)
+                self._tell(book, item)
         elif isinstance(item, Notice):
             for stream in item.streams:
-                if stream in self._of_stream:
+                if stream in self._of_stream and not self._is_closed:
                     self._take_notice(self._of_stream[stream], item, now_ms)
 
     def _take_notice(self, book: KeptBook, notice: Notice, now_ms: int) -> None:
@@ -256,7 +294,9 @@ class Books(Mapping[str, LocalBook]):
                 book.feed_back(now_ms)
             case Refused(code=code, reason=reason):
                 book.failure = RequestError(code, reason)
-            case Gap():
+            case Gap(reason=reason):
+                if reason == ANEW:
+                    book.ids_anew(now_ms)
                 self._gapped.add(book.symbol)
             case _:
                 pass
@@ -290,6 +330,9 @@ class Books(Mapping[str, LocalBook]):
                     self._on_update(book, each)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the books
             self._failure = error
+            _log.error(
+                "A callback failed, and its books are closed: %s", ", ".join(self), exc_info=error
+            )
             self.close()
 
     async def _look(self) -> None:
@@ -319,6 +362,13 @@ class Books(Mapping[str, LocalBook]):
 
     async def _snapshot(self, book: LocalBook) -> bytes:
         return await self._rest.get("depth", symbol=book.symbol, limit=book.limit)
+
+
+def _folded(symbol: object) -> str:
+    """Return `symbol` as books are kept under it; what is no text is no symbol."""
+    if not isinstance(symbol, str):
+        raise KeyError(symbol)
+    return symbol.upper()
 
 
 _BEGAN_MS = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000

@@ -2,6 +2,7 @@
 
     syncing ── load: a snapshot that the updates continue, or that is newer ──────▶ live
     live    ── an update is missing, a level cannot be read, the book is crossed ─▶ syncing
+    any     ── ids_anew: another server, or one that was restarted ────────────────▶ syncing
     live    ── feed_lost ──────────────────────────────────────────────────────────▶ stale
     stale   ── feed_back, and the next update continues the last one ─────────────▶ live
     stale   ── feed_back, and it does not ─────────────────────────────────────────▶ syncing
@@ -23,6 +24,7 @@ from msgspec import DecodeError as NotJson
 from msgspec import Struct, field
 from msgspec.json import Decoder
 
+from tickerplant.feed.numbered import ANEW
 from tickerplant.instrument import RATE_DECIMALS, decimal_units
 from tickerplant.market.book_sync import Join
 from tickerplant.messages.depth import DepthUpdate
@@ -50,6 +52,9 @@ SETTLED_MS = 60_000
 
 PATIENCE_MS = 5000
 """After this long without an update, a book that is heard again asks whether it missed any."""
+
+ANEW_MS = 1000
+"""What is younger by so much and has a lower id shows that the ids begin anew."""
 
 UNTOLD_NOTICES = 64
 """Notices kept until `drain`; the oldest are forgotten."""
@@ -394,6 +399,8 @@ class LocalBook:
         """The feed is back, and whether it missed anything will be seen."""
         self._out = False
         """A snapshot was asked for, and neither it nor its failure has come."""
+        self._void = False
+        """It was asked for before the feed came back, or the ids began anew: it may be too old."""
         self._low = False
         """A live book that does not reach far enough."""
         self._refresh: _Refresh | None = None
@@ -416,7 +423,11 @@ class LocalBook:
                 self._offer_to_refresh(self._refresh, update, now_ms)
             return sync.live
         if was_live and sync.live:
-            self.counters.left_out += 1
+            if not self._is_before(update.transaction_time):
+                self.counters.left_out += 1
+                return False
+            self.ids_anew(now_ms)
+            sync.offer(update)
         elif was_live:
             self._doubtful = False
             self.counters.gaps += 1
@@ -466,7 +477,7 @@ class LocalBook:
 
     def snapshot_failed(self, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
         """Take note that what was asked for does not come."""
-        self._out = False
+        self._out = self._void = False
         self._refresh = None
         self.counters.snapshots_failed += 1
 
@@ -483,6 +494,10 @@ class LocalBook:
             return False
         self._out = False
         refresh, self._refresh = self._refresh, None
+        void, self._void = self._void, False
+        if void:
+            self.counters.snapshots_unused += 1
+            return False
         if not self._sync.live:
             return self._load_anew(snapshot, sides, now_ms)
         if self._doubtful:
@@ -503,8 +518,23 @@ class LocalBook:
         """Take note that the stream is heard again; the next update says what was missed."""
         if self._lost:
             self._lost = ""
+            self._void = self._out
             self._doubtful = self._sync.live
             self._doubt_until_ms = now_ms + PATIENCE_MS
+
+    def ids_anew(self, now_ms: int) -> None:
+        """Take note that the ids begin anew: nothing that is known can be compared with them.
+
+        The content stays as it is until a snapshot comes, one that was not asked for yet.
+        """
+        was_live = self._sync.live
+        self._sync.forget(ANEW)
+        self._doubtful = False
+        self._refresh = None
+        self._void = self._out
+        self._break_journal(ANEW)
+        if was_live:
+            self._begin_anew("anew", now_ms)
 
     def drain(self) -> list[Notice]:
         """Return what happened since the last call, in its order."""
@@ -636,9 +666,16 @@ class LocalBook:
         """Make `sides` the content, of which the journal knows nothing."""
         self.sides = sides
         self._low = False
+        self._break_journal(reason)
+
+    def _break_journal(self, reason: str) -> None:
         if self._journal is not None:
             self._journal.broken = reason
             self._journal = None
+
+    def _is_before(self, time_ms: int) -> bool:
+        """Whether the book is clearly older than what happened at `time_ms`."""
+        return 0 < self.transaction_time < time_ms - ANEW_MS
 
     def _load_anew(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
         updates = self._sync.load(snapshot)
@@ -653,9 +690,11 @@ class LocalBook:
     def _load_in_doubt(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
         """Take a snapshot after the feed was lost, when no update has told what was missed."""
         if snapshot.last_update_id < self.last_update_id:
-            self.counters.snapshots_unused += 1
-            return False
-        if snapshot.last_update_id > self.last_update_id:
+            if not self._is_before(snapshot.transaction_time):
+                self.counters.snapshots_unused += 1
+                return False
+            self.ids_anew(now_ms)
+        elif snapshot.last_update_id > self.last_update_id:
             self._begin_anew("missed", now_ms)
         return self._load_anew(snapshot, sides, now_ms)
 

@@ -80,6 +80,11 @@ class Join(Generic[AnyUpdate]):
         """Wait for a snapshot again, because the book turned out wrong; `reason` says how."""
         self.live, self.reason = False, reason
 
+    def forget(self, reason: str) -> None:
+        """Wait for a snapshot, and know nothing of ids: they begin anew."""
+        self.drop(reason)
+        self._kept.clear()
+
     def load(self, snapshot: Cut) -> list[AnyUpdate]:
         """Begin again from `snapshot`; return the kept updates to apply after it.
 
