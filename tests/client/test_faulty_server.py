@@ -701,6 +701,17 @@ async def test_a_name_with_several_addresses_is_found_at_the_one_that_answers(
 
 
 @looped
+async def test_whatever_an_attempt_ends_with_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise LookupError("odd")
+
+    monkeypatch.setattr(connection, "ws_connect", fail)
+    async with tickerplant.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
+        subscription: Any = market.stream(TRADES)
+        assert (await anext(subscription)).reason == "refused: odd"
+
+
+@looped
 async def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: Any) -> None:
         await asyncio.Event().wait()

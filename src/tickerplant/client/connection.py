@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,6 @@ from typing import Any
 
 from picows import (
     WSCloseCode,
-    WSError,
     WSFrame,
     WSHandshakeError,
     WSListener,
@@ -86,7 +84,7 @@ class Connection(WSListener):
             self._refuse(reason, status, retry_ms)
         except TimeoutError:
             self._refuse(f"no answer within {HANDSHAKE_TIMEOUT_S:g} s")
-        except (OSError, WSError, ssl.SSLError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the feed has to hear of it
             self._refuse(str(error) or type(error).__name__)
         else:
             if self._transport is None:  # picows returns as if nothing had happened
