@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import pytest
-from consumers import QUICK, TRADES, connections, heard, url_of
+from consumers import QUICK, TRADES, connections, every, heard, url_of
 from loopback import START_MS, Loopback, loopback
+from test_books import exchange
 
 from tickerplant import ConfigError, QueueOverflow, RequestError, UpstreamError, blocking, messages
 from tickerplant.client.blocking import BlockingMarket
@@ -27,11 +29,11 @@ T = TypeVar("T")
 class House:
     """A server in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: AbstractAsyncContextManager[Loopback] | None = None) -> None:
         self.loopback: Loopback
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
-        self._context = loopback()
+        self._context = context or loopback()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -107,18 +109,173 @@ def test_an_argument_that_is_none_is_told_and_nothing_is_left() -> None:
 
 def test_it_is_used_with_with(house: House) -> None:
     market = house.connect()
-    for use in (lambda: market.stream(TRADES), lambda: market.ask("time")):
-        with pytest.raises(RuntimeError, match="`with`"):
-            use()
     assert market.counters.messages == 0
     with market:
         with pytest.raises(RuntimeError, match="once"):
             market.__enter__()
         assert market.get("time") == {"serverTime": START_MS}
-    with pytest.raises(RuntimeError, match="`with`"):
-        market.get("time")
+    for use in (lambda: market.stream(TRADES), lambda: market.get("time")):
+        with pytest.raises(RuntimeError, match="the market is closed; `connect` makes another"):
+            use()
     with pytest.raises(RuntimeError, match="once"):
         market.__enter__()
+
+
+def test_it_is_used_without_with_until_it_is_closed(house: House) -> None:
+    market = house.connect()
+    assert market.get("time") == {"serverTime": START_MS}
+    subscription = stream(market, house)
+    house.trade(2)
+    assert next(subscription).trade_id == 1
+    market.close()
+    market.close()
+    assert not market.is_open
+    assert next(subscription).trade_id == 2
+    with pytest.raises(StopIteration):
+        next(subscription)
+    with pytest.raises(RuntimeError, match="the market is closed; `connect` makes another"):
+        market.ask("time")
+    assert market.counters.messages == 2
+
+
+def test_one_that_was_never_used_is_closed_too() -> None:
+    market = blocking.connect(base_url="ws://127.0.0.1:9")
+    market.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        market.get("time")
+
+
+def test_it_begins_once_for_several_threads(house: House) -> None:
+    market = house.connect()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(market.get, "time") for _ in range(8)]
+        assert [each.result() for each in asked] == [{"serverTime": START_MS}] * 8
+    market.close()
+
+
+def test_everything_says_what_it_is(house: House) -> None:
+    market = house.connect()
+    at = f"<BlockingMarket usdm {url_of(house.loopback)}"
+    assert repr(market) == f"{at}, 0 streams>"
+    with market:
+        assert repr(market.stream(TRADES)) == f"<BlockingSubscription {TRADES}, 0 waiting>"
+        listener = market.on(print, TRADES)
+        assert repr(listener) == f"<BlockingListener {TRADES}>"
+        assert repr(market) == f"{at}, 1 stream>"
+        books = market.books("BTCUSDT")
+        assert repr(books) == "<BlockingBooks BTCUSDT>"
+        assert repr(books["BTCUSDT"]).startswith("<BlockingBook <LocalBook BTCUSDT syncing")
+    assert repr(market).endswith(", closed>")
+
+
+class _OddError(Exception):
+    pass
+
+
+def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
+    found: list[Any] = []
+    told: list[str] = []
+
+    def take(message: object) -> None:
+        found.append((message, threading.current_thread().name, market.counters.messages))
+        try:
+            market.get("time")
+        except RuntimeError as error:
+            told.append(str(error))
+
+    with house.connect() as market:
+        listener = market.on(take, TRADES)
+        assert listener.names == (TRADES,)
+        carried(market, TRADES)
+        house.trade()
+        with pytest.raises(TimeoutError, match=f"{TRADES}.* was not closed within 0.1 s"):
+            listener.wait(0.1)
+        listener.close()
+        listener.wait()
+        house.heard()
+    ((message, thread, _),) = found
+    assert (message.trade_id, thread) == (1, "tickerplant")
+    assert told == ["a callback cannot wait: it is called in the client's own thread"]
+
+
+def test_what_a_callback_raises_is_raised(house: House) -> None:
+    def fail(_: object) -> None:
+        raise _OddError
+
+    with house.connect() as market:
+        listener = market.on(fail, TRADES)
+        carried(market, TRADES)
+        house.trade()
+        with pytest.raises(_OddError):
+            listener.wait(5)
+    market = house.connect()
+    market.on(fail, TRADES)
+    carried(market, TRADES)
+    house.trade()
+    house.heard()
+    with pytest.raises(_OddError):
+        market.close()
+
+
+@asynccontextmanager
+async def trading() -> AsyncIterator[Loopback]:
+    """A server with an exchange that goes on."""
+    async with exchange("BTCUSDT") as here, every(0.02, here.go_on):
+        yield here
+
+
+@pytest.fixture
+def exchange_house() -> Iterator[House]:
+    with House(trading()) as here:
+        yield here
+
+
+def test_books_are_kept(exchange_house: House) -> None:
+    house = exchange_house
+    with house.connect() as market:
+        with market.books("btcusdt", timeout_s=5) as books:
+            books.wait_live(5)
+            assert (len(books), books.symbols, "BTCUSDT" in books) == (1, ("BTCUSDT",), True)
+            book = books["BTCUSDT"]
+            assert (book.symbol, book.state, book.reason) == ("BTCUSDT", "live", "")
+            bids, best = book.read(lambda each: (each.bids(3), each.best_bid))
+            assert (bids[0], len(bids)) == (best, 3)
+            assert books.audit("BTCUSDT").score == 1.0
+            assert [next(books).symbol for _ in range(3)] == ["BTCUSDT"] * 3
+            with pytest.raises(KeyError):
+                _ = books["NONE"]
+            with pytest.raises(KeyError):
+                books.audit("NONE")
+        assert book.state == "stale"
+        assert (book.bids(1), book.asks(1)) == ([book.best_bid], [book.best_ask])
+        house.heard()
+    with pytest.raises(StopIteration):
+        next(books)
+    assert book.state == "stale"
+    books.close()
+
+
+def test_books_that_do_not_come_are_told(house: House) -> None:
+    with house.connect() as market:
+        books = market.books("BTCUSDT", timeout_s=0.05)
+        with pytest.raises(TimeoutError, match=r"not all books are live of BTCUSDT within 0\.1 s"):
+            books.wait_live(0.1)
+        with pytest.raises(TimeoutError, match=r"no change of BTCUSDT within 0\.05 s"):
+            for _ in books:
+                pass
+
+
+def test_what_was_read_is_counted_and_no_more(house: House) -> None:
+    with house.connect() as market:
+        subscription = stream(market, house, size=2)
+        house.trade(5)
+        while market.counters.messages < 2:
+            time.sleep(0.001)
+        assert next(subscription).trade_id == 1
+        assert subscription.counters.handed_out == 1
+        assert len(subscription._batch) <= 1, "never more than `size` are taken at once"
+        assert [next(subscription).trade_id for _ in range(4)] == [2, 3, 4, 5]
+        assert subscription.counters.handed_out == 5
 
 
 def test_messages_are_iterated_over(house: House) -> None:
@@ -162,7 +319,7 @@ def test_nothing_in_time_is_a_timeout_and_costs_nothing(house: House) -> None:
     with house.connect() as market:
         subscription = stream(market, house, timeout_s=0.05)
         before = time.monotonic()
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=rf"no message of {TRADES} within 0\.05 s"):
             next(subscription)
         assert 0.04 < time.monotonic() - before < 1
         with pytest.raises(TimeoutError):
@@ -349,6 +506,27 @@ def test_it_works_inside_of_an_event_loop_that_runs_already(house: House) -> Non
             return market.ask("time")
 
     assert asyncio.run(cell()) == {"serverTime": START_MS}
+
+
+def test_a_program_that_closes_nothing_ends_without_a_word(house: House) -> None:
+    program = f"""
+from tickerplant import blocking
+unused = blocking.connect(base_url={url_of(house.loopback)!r})
+market = blocking.connect(base_url={url_of(house.loopback)!r})
+print(market.ask("time"))
+subscription = market.stream("btcusdt@trade")
+"""
+    ended = subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.stdout == f"{{'serverTime': {START_MS}}}\n"
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    while house.call(lambda: connections(house.loopback)):
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
