@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -56,16 +56,20 @@ class Exchange(Loopback):
 
 @asynccontextmanager
 async def exchange(
-    *symbols: str, count: int | None = None, faults: str = ""
+    *symbols: str,
+    count: int | None = None,
+    faults: str = "",
+    start_ms: int = START_MS,
+    port: int = 0,
 ) -> AsyncIterator[Exchange]:
-    listed = instruments(START_MS, symbols or None, count)
-    market = SimulatedExchange(listed, seed=7, start_ms=START_MS)
-    plant = Plant(listed, start_ms=START_MS, reserved_snapshot_ids=True)
+    listed = instruments(start_ms, symbols or None, count)
+    market = SimulatedExchange(listed, seed=7, start_ms=start_ms)
+    plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, market)
     clock = Clock()
     server = Server(
         plant,
-        ports={USDM.name: 0, COINM.name: 0},
+        ports={USDM.name: port, COINM.name: 0},
         faults=Faults(faults_of(faults) if faults else {}),
         clock=clock,
         tick_ms=TICK_MS,
@@ -188,6 +192,34 @@ async def test_a_gap_begins_the_book_anew_and_is_told_once() -> None:
 
 
 @looped
+async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() -> None:
+    told: list[Any] = []
+    async with AsyncExitStack() as stack:
+        async with exchange(BTC) as house:
+            port = int(house.server.urls[USDM.name].rpartition(":")[2])
+            market = await stack.enter_async_context(client_of(house))
+            books = market.books(BTC, on_update=lambda _, item: told.append(item))
+            async with every(0.02, house.go_on):
+                await books.wait_live()
+                await until(lambda: books[BTC].counters.applied > 3)
+        book, old_id, count = books[BTC], books[BTC].last_update_id, len(told)
+        async with (
+            exchange(BTC, start_ms=START_MS - 3_600_000, port=port) as house,
+            every(0.02, house.go_on),
+        ):
+            await until(lambda: any(isinstance(each, Synced) for each in told[count:]))
+            assert 0 < book.last_update_id < old_id
+            assert (await books.audit(BTC)).score == 1.0
+            assert book.counters.resyncs == 1
+            notices: list[Any] = [each for each in told[count:] if isinstance(each, Notice)]
+    gap, resync, synced = notices[-3:]
+    assert [type(each) for each in notices if isinstance(each, Gap)] == [Gap], "it is told once"
+    assert (type(gap), gap.reason) == (Gap, "the ids begin anew")
+    assert (type(resync), resync.reason) == (Resync, "anew")
+    assert isinstance(synced, Synced)
+
+
+@looped
 async def test_a_book_that_is_not_heard_is_stale_until_it_is() -> None:
     told: list[Any] = []
     async with (
@@ -265,6 +297,50 @@ async def test_a_server_that_answers_no_snapshot_is_told() -> None:
 
 
 @looped
+async def test_what_is_not_live_in_time_is_named_with_its_reason() -> None:
+    async with (
+        exchange(BTC, faults="http_garbage=1") as house,
+        client_of(house) as market,
+        market.books(BTC, "ETHUSDT") as books,
+    ):
+        await until(lambda: books[BTC].reason.startswith("no snapshot: http"))
+        with pytest.raises(
+            TimeoutError, match=r"not live after 0\.05 s: BTCUSDT: no snapshot: http"
+        ):
+            await books.wait_live(0.05)
+        with pytest.raises(TimeoutError, match="; ETHUSDT: no snapshot"):
+            await books.wait_live(timeout_s=0)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_definite"), [(400, True), (403, True), (429, False), (418, False), (503, False)]
+)
+@looped
+async def test_only_a_definite_refusal_ends_the_wait(status: int, is_definite: bool) -> None:
+    async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
+        book = books._books[BTC]
+        book.failure = RequestError(-1003, "No.", status)
+        with pytest.raises(RequestError if is_definite else TimeoutError, match="-1003 No"):
+            await books.wait_live(0)
+        async with every(0.02, house.go_on):
+            await until_live(books)
+        book.failure = RequestError(-1003, "No.", status)
+        await books.wait_live(0)
+
+
+@looped
+async def test_books_are_found_in_small_letters() -> None:
+    async with exchange(BTC) as house, kept(house) as (_, books):
+        assert books["btcusdt"] is books[BTC] is books.get("BtcUsdt")
+        assert "btcusdt" in books
+        odd: Any = 7
+        assert odd not in books
+        assert (await books.audit("btcusdt")).symbol == BTC
+        with pytest.raises(KeyError, match="NOSUCH"):
+            books["nosuch"]
+
+
+@looped
 async def test_books_come_and_go() -> None:
     async with exchange(BTC, "ETHUSDT") as house, kept(house) as (_, books):
         books.add("ethusdt", BTC)
@@ -336,6 +412,68 @@ async def test_what_the_callback_raises_is_raised_by_the_books() -> None:
         with pytest.raises(_OddError):
             await _all_of(books)
         await heard(house)
+
+
+@looped
+async def test_what_the_callback_raises_leaves_stale_books_and_is_told_to_everybody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fails = False
+
+    def fail(book: LocalBook, item: object) -> None:
+        if fails:
+            raise _OddError
+
+    async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
+        async with market.books(BTC, "ETHUSDT", on_update=fail) as books:
+            async with every(0.02, house.go_on):
+                await books.wait_live()
+                auditing = asyncio.create_task(books.audit(BTC))
+                await asyncio.sleep(0)
+                fails = True
+                await until(lambda: books.live_count == 0)
+                with pytest.raises(_OddError):
+                    await auditing
+            assert {(book.state, book.reason) for book in books.values()} == {
+                (State.STALE, "closed")
+            }
+            for _ in range(2):
+                with pytest.raises(_OddError):
+                    await books.wait_live()
+                with pytest.raises(_OddError):
+                    await books.audit(BTC)
+                with pytest.raises(_OddError):
+                    await _all_of(books)
+        (record,) = caplog.records
+        assert (record.name, record.levelname) == ("tickerplant.client.books", "ERROR")
+        assert record.getMessage() == (
+            "A callback failed, and its books are closed: BTCUSDT, ETHUSDT"
+        )
+        assert record.exc_info is not None
+        assert record.exc_info[0] is _OddError
+    # neither raised it again: somebody had heard of it
+
+
+@looped
+async def test_closed_books_stay_stale_whatever_their_notice_would_do_to_them() -> None:
+    heard_of: list[Any] = []
+
+    def fail(book: LocalBook, item: object) -> None:
+        if isinstance(item, Disconnected | Recovered):
+            heard_of.append(item)
+        if isinstance(item, Recovered):
+            raise _OddError
+
+    async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
+        books = market.books(BTC, "ETHUSDT", on_update=fail)
+        async with every(0.02, house.go_on):
+            await books.wait_live()
+            connections(house)[0].abort()
+            await until(lambda: any(isinstance(each, Recovered) for each in heard_of))
+        assert {book.reason for book in books.values()} == {"closed"}
+        assert {book.state for book in books.values()} == {State.STALE}
+        with pytest.raises(_OddError):
+            await _all_of(books)
 
 
 @looped

@@ -255,7 +255,7 @@ class Books(Mapping[str, LocalBook]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-        if error is None:
+        if error is None and not self._is_failure_told:
             self._raise_failure()
 
     def take_failure(self) -> Exception | None:
