@@ -21,7 +21,13 @@ from prometheus_client.core import Metric
 
 import tickerplant
 from tickerplant import blocking, cli, errors, messages
-from tickerplant.client.blocking import BlockingMarket, BlockingSubscription
+from tickerplant.client.blocking import (
+    BlockingBook,
+    BlockingBooks,
+    BlockingListener,
+    BlockingMarket,
+    BlockingSubscription,
+)
 from tickerplant.client.books import Books
 from tickerplant.client.listener import Listener
 from tickerplant.client.market import MarketClient
@@ -535,6 +541,9 @@ def python_page() -> str:
         table(("`AuditResult`", "what it is"), _audit_fields()),
         *_class("`blocking`", BlockingMarket, "market", doc=inspect.getdoc(blocking) or ""),
         *_members(BlockingSubscription, "subscription"),
+        *_members(BlockingListener, "listener"),
+        *_members(BlockingBooks, "books"),
+        *_members(BlockingBook, "book"),
         "## Messages",
         "The classes of `tickerplant.messages`.\n"
         "The key is that of the exchange's message.\n"
@@ -597,6 +606,8 @@ SEEN_BY_THE_MARKET = {"is_done", "take_failure"}
 
 
 def _public_name(name: str) -> Cells:
+    if name == "Policy":
+        return "`Policy`", "What happens when messages wait: one of the [policies](#policies)."
     value = getattr(tickerplant, name)
     described = hasattr(value, "__doc__") and not isinstance(value, str)
     return f"`{name}`", _first_sentence(value) if described else "The version of the package."

@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tickerplant import messages
     from tickerplant.client import blocking
+    from tickerplant.client.blocking import (
+        BlockingBook,
+        BlockingBooks,
+        BlockingListener,
+        BlockingMarket,
+        BlockingSubscription,
+    )
+    from tickerplant.client.books import Books
+    from tickerplant.client.listener import Listener
     from tickerplant.client.market import MarketClient, connect
     from tickerplant.client.subscription import Subscription
     from tickerplant.errors import (
@@ -22,6 +31,11 @@ if TYPE_CHECKING:
         TickerplantError,
         UpstreamError,
     )
+    from tickerplant.feed.audit import AuditResult
+    from tickerplant.feed.feed import FeedCounters
+    from tickerplant.feed.local_book import LocalBook
+    from tickerplant.feed.local_book import State as BookState
+    from tickerplant.feed.queue import Policy, QueueCounters
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
     from tickerplant.messages.message import Message
@@ -30,11 +44,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditResult",
+    "BlockingBook",
+    "BlockingBooks",
+    "BlockingListener",
+    "BlockingMarket",
+    "BlockingSubscription",
+    "BookState",
+    "Books",
     "ConfigError",
+    "FeedCounters",
     "FeedSettings",
+    "Listener",
+    "LocalBook",
     "MarketClient",
     "Message",
     "Notice",
+    "Policy",
+    "QueueCounters",
     "QueueOverflow",
     "RequestError",
     "Subscription",
@@ -48,11 +75,24 @@ __all__ = [
 ]
 
 _HOME = {
+    "AuditResult": "feed.audit",
+    "BlockingBook": "client.blocking",
+    "BlockingBooks": "client.blocking",
+    "BlockingListener": "client.blocking",
+    "BlockingMarket": "client.blocking",
+    "BlockingSubscription": "client.blocking",
+    "BookState": "feed.local_book",
+    "Books": "client.books",
     "ConfigError": "errors",
+    "FeedCounters": "feed.feed",
     "FeedSettings": "feed.settings",
+    "Listener": "client.listener",
+    "LocalBook": "feed.local_book",
     "MarketClient": "client.market",
     "Message": "messages.message",
     "Notice": "messages.notice",
+    "Policy": "feed.queue",
+    "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
     "RequestError": "errors",
     "Subscription": "client.subscription",
@@ -69,6 +109,9 @@ Nothing is imported before it is asked for: the command line starts fast, and th
 package do not need each other because one of them was named.
 """
 
+_NAME_THERE = {"BookState": "State"}
+"""What a name is called in its module, where that says already what it is of."""
+
 
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
@@ -78,4 +121,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if home == "client":
         return import_module(f"{__name__}.{home}.{name}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{home}"), _NAME_THERE.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

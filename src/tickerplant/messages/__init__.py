@@ -28,6 +28,7 @@ from tickerplant.messages.notice import (
     Refused,
     Resync,
     Stale,
+    Synced,
     Unreadable,
 )
 from tickerplant.messages.readers import UNREADABLE, Reader, reader, sequence_reader
@@ -97,6 +98,7 @@ __all__ = [
     "SequencedPairKline",
     "SequencedTrade",
     "Stale",
+    "Synced",
     "Ticker",
     "Trade",
     "TradingSession",
