@@ -225,7 +225,13 @@ async def test_an_error_about_the_question_is_kept_and_told_to_each() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [LOST, RequestError(-1003, "Too many requests.", 429), RequestError(-1000, "Fault.", 503)],
+    [
+        LOST,
+        RequestError(-1000, "Turned away.", 403),
+        RequestError(-1003, "Banned.", 418),
+        RequestError(-1003, "Too many requests.", 429),
+        RequestError(-1000, "Fault.", 503),
+    ],
 )
 @looped
 async def test_trouble_elsewhere_is_not_the_clients_and_is_not_kept(error: Exception) -> None:

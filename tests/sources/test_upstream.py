@@ -17,8 +17,8 @@ from tickerplant.messages.notice import Refused
 from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.queries import find_method, find_path
 from tickerplant.queries.query import Query
+from tickerplant.sources import questions as questions_module
 from tickerplant.sources import relay as relay_module
-from tickerplant.sources import upstream as upstream_module
 from tickerplant.sources.relay import meet
 from tickerplant.sources.upstream import Upstream
 from tickerplant.venue import USDM
@@ -144,7 +144,7 @@ async def test_an_upstream_that_is_not_there_yet_is_waited_for(
 async def test_a_question_is_answered_in_time_whatever_the_upstream_does(
     faults: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(questions_module, "PATIENCE_S", 0.3)
     loop = asyncio.get_running_loop()
     async with (
         serve(faults=faults) as house,

@@ -1,0 +1,106 @@
+"""How the messages of an upstream are read: as far as a market can take them in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import DecodeError as NotJson
+
+from tickerplant.client.rest import is_json
+from tickerplant.decode.readers import Happening, Read
+from tickerplant.decode.readers import reader as event_reader
+from tickerplant.instrument import Instrument
+from tickerplant.market.markets import Markets
+from tickerplant.messages.message import Message
+from tickerplant.messages.readers import UNREADABLE, Reader, payload_reader, reader
+from tickerplant.sources.wanted import symbol_of_base
+
+
+class Reading:
+    """Reads what comes, and counts what cannot be read.
+
+    Args:
+        left_out: Messages that were not taken in are counted here, by what was wrong with them.
+        pass_on: Is called with the stream and the payload of a message in no known form.
+    """
+
+    def __init__(self, left_out: Counter[str], pass_on: Callable[[str, bytes], object]) -> None:
+        self._left_out = left_out
+        self._pass_on = pass_on
+        self._reads: dict[str, Read] = {}
+        self._unread: tuple[str, bytes] | None = None
+        """What was passed on and could not be read, until the feed has no more to do with it."""
+
+    def payload_reader(self, stream: str) -> Reader:
+        """Return how messages are read: whole where a book is made of them."""
+        found = reader(stream) if symbol_of_base(stream) else payload_reader(stream)
+
+        def decode(payload: bytes) -> Any:
+            try:
+                return found.decode(payload)
+            except UNREADABLE:
+                self._pass_unread(stream, payload)
+                raise
+
+        return Reader(decode, found.message, found.array)
+
+    def _pass_unread(self, stream: str, payload: bytes) -> None:
+        """Pass on what is not in a known form; the feed, which reads it again and again, does not."""
+        if not is_json(payload):
+            return  # or it is the envelope that is written in another way
+        if self._unread == (stream, payload):
+            return
+        self._unread = (stream, payload)
+        asyncio.get_running_loop().call_soon(self._forget_unread)
+        self._left_out["unknown form"] += 1
+        self._pass_on(stream, payload)
+
+    def _forget_unread(self) -> None:
+        self._unread = None
+
+    def events(self, message: Message, markets: Markets) -> Sequence[Happening]:
+        """Return what happened in `markets`, nothing if that cannot be read."""
+        stream = message.stream
+        read = self._reads.get(stream) or self._reader(stream, markets)
+        try:
+            _, events = read(message.payload)
+        except KeyError:
+            self._left_out["unknown symbol"] += 1
+            return ()
+        except (NotJson, ValueError, RecursionError):
+            self._left_out["unknown form"] += 1
+            return ()
+        return events
+
+    def forget(self, stream: str) -> None:
+        """Take note that a stream does not come any more."""
+        self._reads.pop(stream, None)
+
+    def _reader(self, stream: str, markets: Markets) -> Read:
+        read = self._reads[stream] = event_reader(stream, _Instruments(markets))
+        return read
+
+
+class _Instruments(Mapping[str, Instrument]):
+    """The instruments of markets that come and go."""
+
+    def __init__(self, markets: Markets) -> None:
+        self._markets = markets
+
+    def __getitem__(self, symbol: str) -> Instrument:
+        market = self._markets.anywhere(symbol)
+        if market is None:
+            raise KeyError(symbol)
+        return market.instrument
+
+    def __contains__(self, symbol: object) -> bool:
+        return isinstance(symbol, str) and self._markets.anywhere(symbol) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (market.symbol for market in self._markets.universe)
+
+    def __len__(self) -> int:
+        return len(self._markets.universe)
