@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from tickerplant.errors import TickerplantError
 from tickerplant.explain.explanation import explain
-from tickerplant.explain.spelling import why_unknown
 from tickerplant.explain.stream_note import note_stream
 from tickerplant.explain.subject import read_subject, venue_of_name
 from tickerplant.explain.text import lines_of, table
@@ -19,6 +18,7 @@ from tickerplant.protocol.session_methods import SESSION_METHODS
 from tickerplant.protocol.target import BadTarget, StreamTarget, parse_target
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams.spelling import why_unknown
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 

@@ -15,7 +15,8 @@ from misbehaving import Answer, Fault, Moment, http, scripted
 from msgspec.structs import replace
 
 from tickerplant import __version__
-from tickerplant.client.rest import MOST_AT_ONCE, RestClient, retry_after_of, text_of, whole_path
+from tickerplant.client.rest import MOST_AT_ONCE, RestClient, text_of, whole_path
+from tickerplant.client.waiting import retry_after_of
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget

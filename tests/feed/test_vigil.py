@@ -6,7 +6,7 @@ import pytest
 from made import AGGREGATES, KINDS, QUOTES, TICKERS
 from wires import World
 
-from tickerplant.messages.notice import Recovered, Stale
+from tickerplant.messages.notice import Disconnected, Doubtful, Recovered, Stale
 
 MARKS = "btcusdt@markPrice@1s"
 FORCED = "btcusdt@forceOrder"
@@ -197,3 +197,78 @@ def test_what_was_stale_and_then_lost_is_stale_no_more() -> None:
     world.publish(MARKS, mark(1))
     world.run(100)
     assert consumer.kinds() == ["Stale", "Disconnected", "Recovered", "message"]
+
+
+def test_what_was_stale_and_then_lost_was_not_heard_since_its_last_message() -> None:
+    world = World()
+    consumer = world.attach(MARKS)
+    world.publish(MARKS, mark(1))
+    world.run(25_000)
+    world.wire(MARKS).cut()
+    world.run(2_000)
+    assert consumer.kinds() == ["message", "Stale", "Disconnected", "Recovered"]
+    (recovered,) = consumer.notices(Recovered)
+    assert 25_000 <= recovered.blind_ms <= 27_000
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("BTCUSDT@aggTrade", "names are case-sensitive, with symbols in lower case"),
+        ("btcusdt@depth7", "one of 5, 10, 20, not 7"),
+        ("btcusdt@nothing", "no stream has this name"),
+    ],
+)
+def test_a_name_that_is_known_to_be_wrong_is_told_at_once_and_asked_for(
+    name: str, said: str
+) -> None:
+    world = World()
+    consumer = world.attach(name, settle_ms=0)
+    (doubtful,) = consumer.notices()
+    assert isinstance(doubtful, Doubtful)
+    assert doubtful.streams == (name,)
+    assert said in doubtful.reason
+    world.run(1_000)
+    assert consumer.kinds() == ["Doubtful"]
+    assert world.held()[name] == 1
+    assert world.attach(name).kinds() == ["Doubtful"], "each who subscribes"
+
+
+@pytest.mark.parametrize("others", [[], [FORCED], [MARKS]])
+def test_no_connection_is_renewed_for_a_name_that_is_wrong(others: list[str]) -> None:
+    world = World()
+    world.attach("BTCUSDT@aggTrade", *others)
+    for number in range(300):
+        for name in {*others} & {MARKS}:
+            world.publish(name, mark(number))
+        world.run(1_000)
+    assert len(world.opens) == 1
+
+
+def test_no_connection_is_renewed_for_what_was_never_heard_while_others_are() -> None:
+    world = World()
+    world.attach("nonsuchusdt@aggTrade", FORCED)
+    order = (
+        b'{"s":"BTCUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"1","p":"1","ap":"1",'
+        b'"X":"FILLED","l":"1","z":"1","T":1}'
+    )
+    world.publish(FORCED, b'{"e":"forceOrder","E":1,"o":' + order + b"}")
+    world.run(300_000)
+    assert world.feed.counters.messages == 1
+    assert len(world.opens) == 1
+
+
+def test_another_reason_is_told_but_not_more_often_than_every_ten_seconds() -> None:
+    world = World(retry_max_ms=2_000)
+    consumer = world.attach(FORCED)
+    world.run(20_000)
+    world.refuse_for(60_000)
+    world.wire(FORCED).end("closed 1001", 1001)
+    world.run(9_000)
+    assert [each.reason for each in consumer.notices(Disconnected)] == ["closed 1001"]
+    world.run(50_000)
+    first, again = consumer.notices(Disconnected)
+    assert (first.reason, again.reason) == ("closed 1001", "refused: HTTP 503")
+    assert 10_000 <= again.time_ms - first.time_ms <= 13_000
+    world.run(10_000)
+    assert consumer.kinds() == ["Disconnected", "Recovered"]

@@ -207,3 +207,12 @@ def test_room_is_shared_out_whole_and_fairly(room: int, sizes: list[int]) -> Non
     assert all(share <= size for share, size in zip(shares, sizes, strict=True))
     short = [share for share, size in zip(shares, sizes, strict=True) if share < size]
     assert all(share <= least + 1 for least in short for share in shares), "one has more"
+
+
+def test_it_is_blind_since_the_first_notice_of_it() -> None:
+    later = Disconnected(streams=(TRADES,), time_ms=9_000, reason="refused: HTTP 503")
+    first = Disconnected(streams=(TRADES,), time_ms=2_000, reason="closed 1001", retry_ms=10)
+    view = table_of(ticker(), first, later).view(12 * SECOND_NS, 10)
+    assert (view.blind, view.blind_ms) == (1, 10_000)
+    view = table_of(ticker(), first, later, again(TRADES)).view(12 * SECOND_NS, 10)
+    assert (view.blind, view.blind_ms) == (0, None)

@@ -22,6 +22,7 @@ from picows import (
     ws_connect,
 )
 
+from tickerplant.client.waiting import retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Connection(WSListener):
             response = error.response
             status = None if response is None else int(response.status)
             headers = {} if response is None else response.headers
-            retry_ms = _retry_after_ms(headers.get("Retry-After", ""))
+            retry_ms = retry_after_of(headers.get("Retry-After", ""), wall_clock_ms()) or 0
             reason = f"HTTP {status}" if status else str(error)
             self._refuse(reason, status, retry_ms)
         except TimeoutError:
@@ -210,7 +211,7 @@ class Connection(WSListener):
                 self._told()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
-        """Tell that the connection ended without a close frame."""
+        """Tell that the connection ended without a close frame; picows does not tell why."""
         self._end("the connection was lost", None)
 
     def _end(self, reason: str, code: int | None) -> None:
@@ -224,8 +225,3 @@ class Connection(WSListener):
 def _leave(_raw: bytes, _received_ns: int) -> bool:
     """Take nothing."""
     return False
-
-
-def _retry_after_ms(text: str) -> int:
-    """Return what `Retry-After` asks for; 0 if it is missing or a date."""
-    return int(text) * 1_000 if text.isascii() and text.isdecimal() else 0

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from datetime import UTC
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from random import Random
 
@@ -34,6 +32,7 @@ from tickerplant.client.waiting import (
     Question,
     Sleep,
     Waiting,
+    retry_after_of,
     wall_clock_ms,
 )
 from tickerplant.errors import RequestError, UpstreamError
@@ -242,15 +241,3 @@ def error_of(body: bytes) -> ErrorBody | None:
         return _decode_error(body)
     except msgspec.DecodeError:
         return None
-
-
-def retry_after_of(value: str, now_ms: int) -> int | None:
-    """Return how long a `Retry-After` header asks to wait, ms: it has seconds, or a date."""
-    if value.isascii() and value.isdecimal():
-        return int(value[:12]) * 1000
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    zoned = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(int(zoned.timestamp() * 1000) - now_ms, 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from random import Random
 from typing import TypeAlias
 
@@ -27,6 +29,18 @@ CLOSED = "the client is closed"
 def wall_clock_ms() -> int:
     """Return the time by which the exchange counts minutes."""
     return time.time_ns() // 1_000_000
+
+
+def retry_after_of(value: str, now_ms: int) -> int | None:
+    """Return how long a `Retry-After` header asks to wait, ms: it has seconds, or a date."""
+    if value.isascii() and value.isdecimal():
+        return int(value[:12]) * 1000
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    zoned = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(int(zoned.timestamp() * 1000) - now_ms, 0)
 
 
 class Waiting:

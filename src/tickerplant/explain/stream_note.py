@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tickerplant.explain.pretence import pretend, why_silent
-from tickerplant.explain.spelling import why_unknown
 from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE
 from tickerplant.profile import Profile
 from tickerplant.streams import find, resolve
+from tickerplant.streams.spelling import why_unknown
 from tickerplant.streams.stream import Route
 from tickerplant.venue import Venue
 

@@ -9,7 +9,7 @@ from tickerplant.explain.connections import ConnectionNote
 from tickerplant.explain.explanation import AddressNote, Explanation
 from tickerplant.explain.question_note import ParamNote, QuestionNote
 from tickerplant.explain.stream_note import StreamNote
-from tickerplant.explain.words import period_text
+from tickerplant.streams.spelling import period_text
 from tickerplant.venue import VENUES
 
 _TITLES = {venue.name: venue.title for venue in VENUES}

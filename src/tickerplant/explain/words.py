@@ -6,16 +6,12 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import ByLimit, BySymbol, Flat, Weight
 from tickerplant.streams.pattern import Pattern
+from tickerplant.streams.spelling import period_text
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import Venue
 
 _MANY = 4
 """Most choices of a part of a name that are all shown."""
-
-
-def period_text(period_ms: int) -> str:
-    """Return an update speed in words."""
-    return f"{period_ms} ms" if period_ms else "real time"
 
 
 def speeds_text(stream: Stream, venue: Venue) -> str:

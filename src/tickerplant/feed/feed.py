@@ -35,8 +35,10 @@ from tickerplant.feed.strand import Item, Sink, Strand, StrandCounters
 from tickerplant.feed.telling import tell, tell_hole
 from tickerplant.feed.vigil import Vigil
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Stale, Unreadable
+from tickerplant.messages.notice import Doubtful, Stale, Unreadable
 from tickerplant.messages.readers import UNREADABLE, Reader
+from tickerplant.streams import resolve
+from tickerplant.streams.spelling import why_unknown
 
 STALLED_MS = 2_000
 """Without a tick for so long, nothing was read either: what was not heard says nothing."""
@@ -157,12 +159,15 @@ class Feed:
         self._fleet.carry_out()
 
     def _tell_newcomer(self, strands: Iterable[Strand], sink: Sink) -> None:
-        """Tell a new consumer what others were told of streams that are not heard."""
+        """Tell a new consumer what is to be doubted, and what others were told is not heard."""
         for strand in dict.fromkeys(strands):
+            if strand.doubt and not strand.messages:
+                names = (strand.name,)
+                sink(Doubtful(streams=names, time_ms=self.wall_ms, reason=strand.doubt))
             if strand.blindness is not None:
                 sink(structs.replace(strand.blindness, streams=(strand.name,)))
             elif strand.is_stale:
-                silent_ms = self.now_ms - strand.heard_ms
+                silent_ms = self.now_ms - (strand.unheard_ms or strand.heard_ms)
                 expected_ms = strand.rhythm.expected_ms
                 sink(
                     Stale(
@@ -226,6 +231,8 @@ class Feed:
         else:
             strand = MatchedStrand(name, reader.decode, rhythm, self)
         strand.is_array = reader.array
+        if resolve(self._venue, name) is None:
+            strand.doubt = why_unknown(self._venue, name)
         self.strands[name] = strand
         self._fleet.place(strand)
         return strand

@@ -302,7 +302,7 @@ class Fleet:
             strand.is_refusal_told = False
             if strand.carry(link):
                 seeing.append(strand)
-        tell_recovered(seeing, self._feed.now_ms, self._feed.wall_ms)
+        tell_recovered(seeing, self._feed.wall_ms)
 
     # Time
 

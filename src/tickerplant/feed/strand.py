@@ -122,6 +122,8 @@ class Strand(ABC):
         self.name = name
         self.decode = decode
         self.rhythm = rhythm
+        self.doubt = ""
+        """Why no server is expected to tell anything of it; empty if one is."""
         self.is_array = False
         """Whether what `decode` returns may be a list."""
         self.sinks: tuple[Sink, ...] = ()
@@ -146,6 +148,10 @@ class Strand(ABC):
         """Since when nothing is heard; None while something is, or nothing ever was."""
         self.blindness: Disconnected | None = None
         """What consumers were told of that, without names."""
+        self.blindness_told_ms = 0
+        """When."""
+        self.unheard_ms: int | None = None
+        """When it was last heard before the first notice of that which is not recovered."""
         self.is_stale = False
         self.patience = 0
         """How often it was called stale, or asked for again, since it was heard."""
@@ -265,6 +271,16 @@ class Strand(ABC):
         if self.heard_ms != self._led_ms:
             self._told_ms = self.heard_ms
         self.heard_ms = self._led_ms = self._host.now_ms
+
+    def miss(self) -> None:
+        """Take note that consumers are told that it is not heard."""
+        if self.unheard_ms is None:
+            self.unheard_ms = self.heard_ms
+
+    def recover(self) -> int:
+        """Take note that consumers are told that it is heard again; return for how long it was not."""
+        since_ms, self.unheard_ms = self.unheard_ms, None
+        return self._host.now_ms - (self.heard_ms if since_ms is None else since_ms)
 
     def _lead(self, link: Hashable) -> None:
         """Deliver from now on what `link` tells, after what it told already."""

@@ -10,6 +10,9 @@ from msgspec import structs
 from tickerplant.feed.strand import Sink, Strand
 from tickerplant.messages.notice import Disconnected, Notice, Recovered
 
+TOLD_AGAIN_MS = 10_000
+"""That a stream is not heard for another reason than was told, is told at most this often."""
+
 
 def tell(strands: Iterable[Strand], notice: Notice) -> None:
     """Tell the consumers of `strands` a notice, which needs no names."""
@@ -22,23 +25,31 @@ def tell(strands: Iterable[Strand], notice: Notice) -> None:
 
 
 def tell_blind(strands: Iterable[Strand], notice: Disconnected, now_ms: int) -> None:
-    """Tell who hears nothing of `strands`, and was not told of that."""
-    blind = [each for each in strands if each.lead is None and each.blindness is None]
+    """Tell who hears nothing of `strands`, and was not told of that, or of another reason."""
+    blind = [each for each in strands if each.lead is None and _is_news(each, notice, now_ms)]
     for strand in blind:
-        strand.blindness = notice
+        strand.miss()
+        strand.blindness, strand.blindness_told_ms = notice, now_ms
         strand.blind_ms = now_ms if strand.blind_ms is None else strand.blind_ms
     tell(blind, notice)
 
 
-def tell_recovered(strands: Iterable[Strand], now_ms: int, wall_ms: int) -> None:
+def _is_news(strand: Strand, notice: Disconnected, now_ms: int) -> bool:
+    told = strand.blindness
+    if told is None:
+        return True
+    return told.reason != notice.reason and now_ms - strand.blindness_told_ms >= TOLD_AGAIN_MS
+
+
+def tell_recovered(strands: Iterable[Strand], wall_ms: int) -> None:
     """Tell who was told that `strands` are not heard that they are again."""
     groups: defaultdict[int, list[Strand]] = defaultdict(list)
     for strand in strands:
-        if strand.blindness is not None and strand.blind_ms is not None:
-            groups[strand.blind_ms].append(strand)
+        if strand.unheard_ms is not None:
+            groups[strand.recover()].append(strand)
         strand.blindness, strand.blind_ms = None, None
     for blind_ms, again in groups.items():
-        tell(again, Recovered(streams=(), time_ms=wall_ms, blind_ms=now_ms - blind_ms))
+        tell(again, Recovered(streams=(), time_ms=wall_ms, blind_ms=blind_ms))
 
 
 def tell_hole(

@@ -65,8 +65,8 @@ class Vigil:
         strand.patience = 0
         strand.rhythm.rest()
         self._deaf = 0
-        silent_ms = feed.now_ms - strand.heard_ms
-        strand.tell(Recovered(streams=(strand.name,), time_ms=feed.wall_ms, blind_ms=silent_ms))
+        blind_ms = strand.recover()
+        strand.tell(Recovered(streams=(strand.name,), time_ms=feed.wall_ms, blind_ms=blind_ms))
 
     def _see(self, strand: Strand) -> tuple[Link, Strand] | None:
         """Tell that `strand` fell silent; return it if it is to be asked for again."""
@@ -82,6 +82,7 @@ class Vigil:
         if strand.is_stale:
             return link, strand
         strand.is_stale = True
+        strand.miss()
         self.told += 1
         strand.tell(
             Stale(
@@ -114,5 +115,12 @@ class Vigil:
         if age_ms < self._feed.settings.deaf_ms << min(self._deaf, DOUBLINGS):
             return False
         strands = [self._feed.strands[name] for name in link.names]
-        told = [each for each in strands if each.rhythm.patience_ms is not None]
-        return bool(told) and all(each.is_stale and each.lead is link for each in told)
+        due = [each for each in strands if each.rhythm.patience_ms is not None and _may_come(each)]
+        if any(each.messages for each in strands) and not any(each.messages for each in due):
+            return False  # what was never heard may be no stream at all: others are heard
+        return bool(due) and all(each.is_stale and each.lead is link for each in due)
+
+
+def _may_come(strand: Strand) -> bool:
+    """Whether messages of `strand` can be expected."""
+    return strand.messages > 0 or not strand.doubt

@@ -21,6 +21,7 @@ from tickerplant.messages.mark_price import IndexPrice, MarkPrice
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
     Disconnected,
+    Doubtful,
     Dropped,
     Gap,
     Notice,
@@ -67,6 +68,7 @@ __all__ = [
     "ContractInfo",
     "DepthUpdate",
     "Disconnected",
+    "Doubtful",
     "Dropped",
     "Gap",
     "IndexPrice",

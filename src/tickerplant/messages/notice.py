@@ -18,11 +18,26 @@ class Notice(Struct, frozen=True, kw_only=True):
     """When it was noticed, milliseconds since the epoch by the clock of this machine."""
 
 
-class Disconnected(Notice, frozen=True, kw_only=True):
-    """Nothing arrives of these streams: their connection was lost and no other carries them."""
+class Doubtful(Notice, frozen=True, kw_only=True):
+    """No stream of the venue that is known here has this name, told once when it is subscribed to.
+
+    It is asked for all the same.  An exchange that does not know it either acknowledges it and stays
+    silent.
+    """
 
     reason: str
-    """What ended it, for people: `refused: …`, `reset`, `closed 1008 Too many requests`, …"""
+    """What is wrong with the name, and perhaps which one was meant."""
+
+
+class Disconnected(Notice, frozen=True, kw_only=True):
+    """Nothing arrives of these streams: their connection was lost and no other carries them.
+
+    Told again, every ten seconds at most, when further attempts fail for another reason.
+    """
+
+    reason: str
+    """What ended it, for people: `refused: …`, `closed 1008 Too many requests`, `silent: …`, or
+    `the connection was lost` without a close frame, by a reset or otherwise."""
     close_code: int | None = None
     """The status code of the close frame, None if there was none."""
     retry_ms: int = 0
@@ -33,7 +48,8 @@ class Recovered(Notice, frozen=True, kw_only=True):
     """These streams are heard again, after `Disconnected` or `Stale`."""
 
     blind_ms: int
-    """For how long they were not."""
+    """How long ago something was last heard before the first of these notices, or they were
+    subscribed to; of streams that seldom tell, that is longer than anything could be missed."""
 
 
 class Stale(Notice, frozen=True, kw_only=True):
@@ -42,7 +58,7 @@ class Stale(Notice, frozen=True, kw_only=True):
     silent_ms: int
     """For how long nothing came; since the subscription was acknowledged if never anything did."""
     expected_ms: int
-    """How often a message was expected."""
+    """How often a message was expected; 0 if that is not known, as of a stream never heard."""
 
 
 class Gap(Notice, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from tickerplant.errors import ConfigError
-from tickerplant.explain.spelling import why_unknown
 from tickerplant.explain.subject import venue_of_name
 from tickerplant.streams import resolve
+from tickerplant.streams.spelling import why_unknown
 from tickerplant.venue import USDM, VENUES, Venue
 
 

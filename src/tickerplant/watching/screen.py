@@ -69,7 +69,13 @@ class Screen:
 
     def draw(self, about: str, view: View, width: int, height: int) -> RenderableType:
         """Return what is shown of `view`, under a line that says what it is about."""
-        parts: list[RenderableType] = [Text(about, style="bold", no_wrap=True, overflow="ellipsis")]
+        head = Text(about, style="bold", no_wrap=True, overflow="ellipsis")
+        if view.blind_ms is not None:
+            head = Text(_blind_text(view), style=STYLES["blind"]).append(
+                f" · {about}", style="bold"
+            )
+            head.no_wrap, head.overflow = True, "ellipsis"
+        parts: list[RenderableType] = [head]
         parts += [Text(""), self._grid(view.lines, width)]
         if view.hidden:
             parts.append(Text(_more_text(view), style="dim"))
@@ -77,7 +83,7 @@ class Screen:
         if shown:
             parts.append(Text(""))
         for notice in shown:
-            said = f"{clock_text(notice.time_ms)}  {notice_text(notice)}"
+            said = f"{clock_text(notice.time_ms)}  {notice_text(notice, is_news=False)}"
             parts.append(Text(said, no_wrap=True, overflow="ellipsis"))
         return Group(*parts)
 
@@ -128,6 +134,12 @@ class Screen:
 def _notice_lines(height: int, notices: int) -> int:
     """Return how many notices are shown."""
     return min(notices, MOST_NOTICES, max(height // 4, 1))
+
+
+def _blind_text(view: View) -> str:
+    """Return how many streams no connection carries, and for how long the first of them."""
+    since = duration_text(view.blind_ms or 0)
+    return f"{count_text(view.blind, 'stream')} blind for {since}"
 
 
 def _more_text(view: View) -> str:

@@ -61,6 +61,10 @@ class View(Struct, frozen=True, kw_only=True):
     """Those of them that are not live."""
     notices: list[Notice]
     """The latest, oldest first."""
+    blind: int = 0
+    """Streams that no connection carries."""
+    blind_ms: float | None = None
+    """For how long the first of them; None if there are none."""
 
 
 class Row:
@@ -98,13 +102,15 @@ class Row:
 class Source:
     """One stream and its rows."""
 
-    __slots__ = ("hint", "name", "rows", "state")
+    __slots__ = ("blind_since_ms", "hint", "name", "rows", "state")
 
     def __init__(self, name: str, hint: str) -> None:
         self.name = name
         self.hint = hint
         """What should be known of it while nothing is heard."""
         self.state: State = "waiting"
+        self.blind_since_ms = 0
+        """When it was told to be blind, if it is."""
         self.rows: dict[str, Row] = {"": Row("")}
 
     @property
@@ -178,8 +184,9 @@ class Table:
             return
         for source in self._of(notice):
             match notice:
-                case Disconnected():
-                    source.state = "blind"
+                case Disconnected(time_ms=time_ms):
+                    if source.state != "blind":
+                        source.state, source.blind_since_ms = "blind", time_ms
                 case Stale():
                     source.state = "stale"
                 case Refused():
@@ -211,11 +218,14 @@ class Table:
             for group, share in zip(groups, shares, strict=True)
             for source, _ in group[share:]
         ]
+        blind = [it.blind_since_ms for it in self._sources.values() if it.state == "blind"]
         return View(
             lines=shown,
             hidden=len(hidden),
             hidden_troubled=sum(source.state != "live" for source in hidden),
             notices=list(self._notices),
+            blind=len(blind),
+            blind_ms=max(now_ns / NS_PER_MS - min(blind), 0) if blind else None,
         )
 
     def _mark(self, now_ns: int) -> None:

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from msgspec import structs
+
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.notice import (
     Disconnected,
+    Doubtful,
     Dropped,
     Gap,
     Notice,
@@ -26,8 +29,15 @@ SHOWN_NAMES = 2
 NS_PER_S = 1_000_000_000
 
 
-def notice_text(notice: Notice) -> str:
-    """Return what a notice says, with the streams it is about, on one line."""
+def notice_text(notice: Notice, *, is_news: bool = True) -> str:
+    """Return what a notice says, with the streams it is about, on one line.
+
+    Args:
+        notice: What was told.
+        is_news: Whether it was just now: what it says of the near future is left out otherwise.
+    """
+    if isinstance(notice, Disconnected) and not is_news:
+        notice = structs.replace(notice, retry_ms=0)
     tell = _WORDS.get(type(notice))
     said = type(notice).__name__ if tell is None else tell(notice)
     return plain(f"{names_text(notice.streams)}: {said}")
@@ -92,7 +102,12 @@ def totals_text(counters: FeedCounters, streams: int, seconds: float) -> str:
 
 
 def _disconnected(it: Disconnected) -> str:
-    return f"nothing is heard, {it.reason}; next attempt in {duration_text(it.retry_ms)}"
+    attempt = f"; next attempt in {duration_text(it.retry_ms)}" if it.retry_ms else ""
+    return f"nothing is heard, {it.reason}{attempt}"
+
+
+def _doubtful(it: Doubtful) -> str:
+    return f"no stream that is known here, so perhaps silent for ever: {it.reason}"
 
 
 def _recovered(it: Recovered) -> str:
@@ -135,6 +150,7 @@ def _unreadable(it: Unreadable) -> str:
 
 _WORDS: Mapping[type[Notice], Callable[[Any], str]] = {
     Disconnected: _disconnected,
+    Doubtful: _doubtful,
     Dropped: _dropped,
     Gap: _gap,
     Recovered: _recovered,

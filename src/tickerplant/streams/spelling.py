@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import product
 
-from tickerplant.explain.words import period_text
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.pattern import Pattern
 from tickerplant.venue import VENUES, Venue
@@ -33,12 +33,18 @@ def why_unknown(venue: Venue, name: str) -> str:
     return f"no stream has this name; like it is {meant}" if meant else "no stream has this name"
 
 
+def period_text(period_ms: int) -> str:
+    """Return an update speed in words."""
+    return f"{period_ms} ms" if period_ms else "real time"
+
+
 def _split(name: str) -> tuple[str, str]:
     """Return the symbol of a name, empty without one, and the rest."""
     head, sign, tail = name.partition("@")
     return (head, sign + tail) if sign and not head.startswith("!") else ("", name)
 
 
+@lru_cache
 def _tails(venue: Venue) -> dict[str, str]:
     """Return what follows the symbol in each name of the catalogue, by itself in lower case."""
     tails: dict[str, str] = {}
