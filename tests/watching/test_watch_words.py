@@ -6,6 +6,7 @@ import pytest
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.notice import (
     Disconnected,
+    Doubtful,
     Dropped,
     Gap,
     Notice,
@@ -175,6 +176,10 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
         (
             Disconnected(streams=("a@trade", "b", "c"), time_ms=0, reason="reset"),
             "a@trade and 2 more: nothing is heard, reset",
+        ),
+        (
+            Doubtful(streams=("a@Trade",), time_ms=0, reason="its name"),
+            "a@Trade: no stream that is known here, so perhaps silent for ever: its name",
         ),
         (
             Recovered(streams=("a", "b"), time_ms=0, blind_ms=2_000),
