@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tickerplant import __version__
 from tickerplant.client.rest import MOST_AT_ONCE, RestClient, text_of, whole_path
-from tickerplant.client.waiting import retry_after_of
+from tickerplant.client.waiting import plain_reason, retry_after_of
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
@@ -277,7 +277,7 @@ async def test_a_server_that_is_not_there_is_given_up() -> None:
         sock.bind(("127.0.0.1", 0))
         hosts = hosts_of(USDM, f"http://127.0.0.1:{sock.getsockname()[1]}")
         async with client_of(hosts, Moment()) as client:
-            with pytest.raises(UpstreamError, match="ClientConnectorError"):
+            with pytest.raises(UpstreamError, match=r": connection refused$"):
                 await client.get("time")
 
 
@@ -460,3 +460,18 @@ def test_an_answer_can_be_decoded() -> None:
             return answer
 
     assert msgspec.json.decode(asyncio.run(ask())) == {"serverTime": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed"), "connection refused"),
+        (ConnectionResetError(104, "x"), "connection reset by peer"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed, …"), "connection refused"),
+        (socket.gaierror(socket.EAI_NONAME, "x"), "no such host"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name of the host could not be looked up"),
+        (ValueError("odd"), "ValueError: odd"),
+    ],
+)
+def test_why_a_connection_failed_is_said_in_plain_words(error: Exception, said: str) -> None:
+    assert plain_reason(error) == said

@@ -29,7 +29,6 @@ from tickerplant.client.rest import (
     TRY_AGAIN,
     UNKNOWN_WEIGHT,
     USER_AGENT,
-    retry_after_of,
     text_of,
 )
 from tickerplant.client.waiting import (
@@ -42,6 +41,8 @@ from tickerplant.client.waiting import (
     Sleep,
     Waiting,
     is_cancelled,
+    plain_reason,
+    retry_after_of,
     wall_clock_ms,
 )
 from tickerplant.errors import RequestError, UpstreamError
@@ -385,7 +386,7 @@ class ApiClient:
             except TimeoutError:
                 await question.failed(f"no handshake within {self._timeout_s:g} s")
             except (OSError, WSError, _LostError) as error:
-                await question.failed(f"{type(error).__name__}: {error}".rstrip(": "))
+                await question.failed(plain_reason(error))
 
     async def _connect(self) -> _Connection:
         connection = _Connection()

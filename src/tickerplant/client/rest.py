@@ -32,6 +32,7 @@ from tickerplant.client.waiting import (
     Question,
     Sleep,
     Waiting,
+    plain_reason,
     retry_after_of,
     wall_clock_ms,
 )
@@ -163,7 +164,7 @@ class RestClient:
         except _NotAnsweredError as error:
             return str(error)
         except (ClientError, HttpProcessingError, OSError, RuntimeError) as error:
-            return _described(error)
+            return plain_reason(error)
         return self._judge(question, response, body)
 
     def _judge(
@@ -197,12 +198,10 @@ async def _ask_once(request: ClientRequest, handler: ClientHandlerType) -> Clien
     """Ask, and keep aiohttp from asking again by itself: every try is paid for."""
     try:
         return await handler(request)
-    except (ClientOSError, ServerDisconnectedError) as error:
-        raise _NotAnsweredError(_described(error)) from error
-
-
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    except ServerDisconnectedError as error:
+        raise _NotAnsweredError("the connection was closed without an answer") from error
+    except ClientOSError as error:
+        raise _NotAnsweredError(plain_reason(error)) from error
 
 
 def whole_path(path: str, venue: Venue) -> str:

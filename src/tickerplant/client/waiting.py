@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
+import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC
@@ -24,6 +29,9 @@ FIRST_PAUSE_S = 0.25
 """Pause after the first failure, on average; twice as long after each further one."""
 TOO_MANY_REQUESTS = -1003
 CLOSED = "the client is closed"
+NO_SUCH_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+
+_NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
 def wall_clock_ms() -> int:
@@ -172,6 +180,23 @@ class Question:
             f"Not asked: an earlier question was refused for another {closed_ms} ms.",
             self._waiting.budget.refused_status,
         )
+
+
+def plain_reason(error: Exception) -> str:
+    """Return in plain words why a connection failed, such as `connection refused`."""
+    cause = getattr(error, "os_error", error)  # aiohttp wraps it
+    if isinstance(cause, socket.gaierror):
+        known = cause.errno in NO_SUCH_HOST
+        return "no such host" if known else "the name of the host could not be looked up"
+    distrust = getattr(error, "certificate_error", cause)
+    if isinstance(distrust, ssl.SSLCertVerificationError):
+        return f"the certificate cannot be trusted: {distrust.verify_message}"
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
+        told = _NUMBER.search(str(cause))  # of several addresses, the first says it
+        number = cause.errno or (int(told[1]) if told else 0)
+        if number in errno.errorcode:
+            return os.strerror(number).lower()
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def is_cancelled() -> bool:
