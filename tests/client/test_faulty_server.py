@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
@@ -177,6 +179,17 @@ async def test_who_is_refused_from_the_start_is_told_and_waits_as_long_as_is_ask
         assert isinstance(await anext(subscription), Recovered)
         await trade(house, 1)
         assert kinds(await read(subscription, 1)) == ["1"]
+
+
+@looped
+async def test_who_is_refused_until_a_date_waits_until_then() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    async with (
+        scripted(http(429, b"{}", Retry_After=date)) as script,
+        tickerplant.connect(base_url=script.base.replace("http", "ws")) as market,
+    ):
+        disconnected: Any = await anext(market.stream(TRADES))
+    assert 3_500_000 < disconnected.retry_ms <= 3_601_000
 
 
 # connections that end
