@@ -32,7 +32,7 @@ from tickerplant.sources.upstream import Upstream
 from tickerplant.sources.wanted import MOST_STREAMS
 from tickerplant.venue import COINM, USDM, Venue
 
-__all__ = ["CURRENT", "Relay", "messages", "relay", "serve", "simulation", "subscribe"]
+__all__ = ["CURRENT", "Relay", "messages", "relay", "serve", "simulation", "subscribe", "upstream"]
 
 START_MS = 1_767_225_600_000
 EAGER = FeedSettings(
@@ -190,6 +190,16 @@ async def relay(
         with contextlib.suppress(asyncio.CancelledError):
             await running
         await server.stop()
+
+
+@asynccontextmanager
+async def upstream(url: str) -> AsyncIterator[Upstream]:
+    """The upstream at `url`, of which nobody has asked anything yet."""
+    found = Upstream(hosts_of(USDM, url), EAGER, linger_ms=LINGER_MS)
+    try:
+        yield found
+    finally:
+        await found.close()
 
 
 async def subscribe(client: ClientConnection, *names: str) -> None:

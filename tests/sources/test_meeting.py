@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from loopback import looped
+from relaying import START_MS, serve, upstream
+
+from tickerplant.errors import DecodeError, RequestError, UpstreamError
+from tickerplant.profile import CURRENT, P2026Q1
+from tickerplant.sources import relay as relay_module
+from tickerplant.sources.relay import meet
+
+
+@contextlib.asynccontextmanager
+async def answering(status: int, body: bytes) -> AsyncIterator[str]:
+    """A server that has one answer to everything."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(body)}\r\n"
+            writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@looped
+async def test_an_upstream_tells_its_contracts_and_its_time() -> None:
+    async with serve() as house, upstream(f"ws://{house.server.urls['usdm']}") as found:
+        listed, time_ms = await found.meet()
+        assert ([each.symbol for each in listed], time_ms) == (["BTCUSDT"], START_MS)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b"{}", DecodeError),
+        (200, b'{"symbols":[]}', DecodeError),
+        (200, b'{"symbols":[],"serverTime":"now"}', DecodeError),
+        (200, b'{"symbols":[],"serverTime":-1}', DecodeError),
+        (200, b'{"symbols":[],"serverTime":18446744073709551615}', DecodeError),
+        (200, b"<html>", UpstreamError),
+        (404, b"Not found", UpstreamError),
+        (400, b'{"code":-1121,"msg":"Invalid symbol."}', RequestError),
+    ],
+)
+@looped
+async def test_who_tells_something_else_is_no_upstream(
+    status: int, body: bytes, expected: type[Exception]
+) -> None:
+    async with answering(status, body) as url, upstream(url) as found:
+        with pytest.raises(expected):
+            await found.meet()
+
+
+@looped
+async def test_a_contract_that_cannot_be_read_is_left_out_and_counted_by_one_name() -> None:
+    body = b'{"symbols":[{"symbol":"A"},{"symbol":"B"}],"serverTime":1}'
+    async with answering(200, body) as url, upstream(url) as found:
+        assert await found.meet() == ([], 1)
+        assert found.left_out == {"unreadable contract": 2}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b'{"profile":"2026q1"}', "2026q1"),
+        (200, b'{"profile":"of another version"}', CURRENT.name),
+        (200, b"[]", CURRENT.name),
+        (404, b"<html>", CURRENT.name),
+        (403, b"", CURRENT.name),
+        (400, b'{"code":-5000,"msg":"Path does not exist"}', CURRENT.name),
+    ],
+)
+@looped
+async def test_who_says_no_profile_has_the_last(status: int, body: bytes, expected: str) -> None:
+    assert P2026Q1.name == "2026q1"
+    async with answering(status, body) as url, upstream(url) as found:
+        assert await found.told_profile() == expected
+
+
+@pytest.mark.parametrize("status", [500, 503])
+@looped
+async def test_who_is_in_trouble_is_asked_again_for_its_profile(status: int) -> None:
+    async with answering(status, b"") as url, upstream(url) as found:
+        with pytest.raises(UpstreamError):
+            await found.told_profile()
+
+
+@looped
+async def test_an_upstream_that_is_not_there_yet_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "FIRST_PAUSE_S", 0.01)
+    async with serve() as house:
+        port = int(house.server.urls["usdm"].rpartition(":")[2])
+    async with upstream(f"ws://127.0.0.1:{port}") as found:
+        meeting = asyncio.create_task(meet([found], "told"))
+        await asyncio.sleep(0.05)
+        assert not meeting.done()
+        async with serve(port=port, profile=CURRENT):
+            met = await meeting
+    assert (met.time_ms, met.profile) == (START_MS, CURRENT.name)
+    assert [each.symbol for each in met.instruments] == ["BTCUSDT"]

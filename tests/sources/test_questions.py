@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from loopback import looped
+from relaying import serve, upstream
+
+from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.queries import find_method, find_path
+from tickerplant.queries.query import Query
+from tickerplant.sources import questions as questions_module
+from tickerplant.venue import USDM
+
+
+def known(query: Query | None) -> Query:
+    assert query is not None
+    return query
+
+
+PRICE = known(find_path(USDM, "/fapi/v1/ticker/price"))
+BEST = known(find_method(USDM, "ticker.book"))
+
+
+@pytest.mark.parametrize("faults", ["http_429=1", "http_418=1", "http_503=1", "http_hang=1"])
+@looped
+async def test_a_question_is_answered_in_time_whatever_the_upstream_does(
+    faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions_module, "PATIENCE_S", 0.3)
+    loop = asyncio.get_running_loop()
+    async with (
+        serve(faults=faults) as house,
+        upstream(f"ws://{house.server.urls['usdm']}") as found,
+    ):
+        began_s = loop.time()
+        with pytest.raises((UpstreamError, RequestError)):
+            await found.fetch(PRICE, {"symbol": "BTCUSDT"})
+        assert loop.time() - began_s < 2
+
+
+@looped
+async def test_who_is_only_asked_over_the_web_socket_api_is_asked_over_it() -> None:
+    async with serve() as house, upstream(f"ws://{house.server.urls['usdm']}") as found:
+        assert json.loads(await found.fetch(BEST, {})) == []
+        with pytest.raises(RequestError, match="-1121"):
+            await found.fetch(BEST, {"symbol": "NONESUCH"})
+
+
+@looped
+async def test_before_it_is_started_everything_is_asked_of_the_upstream() -> None:
+    async with serve() as house, upstream(f"ws://{house.server.urls['usdm']}") as found:
+        assert found.lacks(PRICE, {"symbol": "BTCUSDT"})
