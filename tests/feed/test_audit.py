@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.feed.audit import Audit, AuditResult
-from tickerplant.feed.local_book import DepthSnapshot, LocalBook, State
+from tickerplant.feed.depth_snapshot import DepthSnapshot
+from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages.depth import DepthUpdate
 
 LIMIT = 20

@@ -6,12 +6,12 @@ from book_model import ACTS, SYMBOL, Line, Texts, TrueBook, assert_true, state, 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tickerplant.feed.depth_snapshot import DepthSnapshot
 from tickerplant.feed.local_book import (
     LONGEST_PAUSE_MS,
     PATIENCE_MS,
     UNTOLD_NOTICES,
     WIDEST,
-    DepthSnapshot,
     LocalBook,
     State,
 )

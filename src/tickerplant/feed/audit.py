@@ -14,15 +14,10 @@ from __future__ import annotations
 from msgspec import DecodeError as NotJson
 from msgspec import Struct
 
-from tickerplant.feed.local_book import (
-    BookSide,
-    DepthSnapshot,
-    Journal,
-    LocalBook,
-    Sides,
-    State,
-    read_snapshot,
-)
+from tickerplant.feed.book_journal import Journal
+from tickerplant.feed.book_side import BookSide, Sides
+from tickerplant.feed.depth_snapshot import DepthSnapshot, read_snapshot
+from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.printed import PrintedLevel
 
 WAIT_MS = 5000
