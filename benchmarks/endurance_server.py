@@ -39,6 +39,9 @@ from tickerplant.venue import VENUES
 BEAT_S = 0.25
 """How often the witness writes down that it has written everything."""
 
+TICK_MS = 20
+"""How often faults are looked for: at once they come together on two connections by chance only."""
+
 
 class Order(Struct, frozen=True, kw_only=True):
     """What is served, and what is to be written down."""
@@ -99,6 +102,7 @@ async def _serve(order: Order) -> None:
         ports={venue.name: 0 for venue in VENUES},
         limits=msgspec.structs.replace(LIMITS, **order.limits),
         faults=Faults(faults(order.faults), order.seed),
+        tick_ms=TICK_MS,
     )
     await server.start()
     records = Records(order.records, order.origin_ms)
