@@ -91,7 +91,7 @@ def test_whatever_happens_it_is_told_and_ends_well(seed: int, copies: int) -> No
 def check(name: str, told: list[Message | Notice], published: list[bytes]) -> None:
     """What was told is in order, nothing twice, and where something is missing it was said."""
     place = {payload: number for number, payload in enumerate(published)}
-    last = -1
+    last, reason = -1, ""
     is_blind = was_blind = is_gap = False
     for item in told:
         if isinstance(item, Message):
@@ -104,8 +104,9 @@ def check(name: str, told: list[Message | Notice], published: list[bytes]) -> No
                 assert name not in {AGGREGATES, DEPTH} or is_gap or last < 0
             last, was_blind, is_gap = number, False, False
         elif isinstance(item, Disconnected):
-            assert not is_blind, "told once"
+            assert not is_blind or item.reason != reason, "told again for another reason only"
             is_blind = was_blind = True
+            reason = item.reason
         elif isinstance(item, Recovered):
             is_blind = False
         elif isinstance(item, Gap):

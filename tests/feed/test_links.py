@@ -16,6 +16,7 @@ from tickerplant.feed.backoff import Backoff
 from tickerplant.feed.endings import ENDINGS
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.weight import LONGEST_BAN_MS
 from tickerplant.messages.notice import Disconnected, Recovered, Refused, Unreadable
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
@@ -500,3 +501,11 @@ def test_pauses_never_leave_their_bounds() -> None:
         assert 7_000 + bound // 2 <= backoff.pause_ms(7_000) <= 7_000 + bound
     backoff.restart()
     assert backoff.pause_ms() <= 250
+
+
+def test_no_server_can_ask_for_a_pause_of_years() -> None:
+    world = World()
+    world.attach(QUOTES, settle_ms=0)
+    (link,) = world.feed.links.values()
+    world.feed.refused(link.number, "HTTP 429", 429, 10**14)
+    assert link.retry_ms - world.now_ms <= LONGEST_BAN_MS + 60_000

@@ -204,7 +204,10 @@ class Connection(WSListener):
             self._feed.heard(self._number)
         else:
             self._parts += frame.get_payload_as_bytes()
-            if frame.fin:
+            if len(self._parts) > MAX_FRAME_BYTES:
+                self._end(f"a message of more than {MAX_FRAME_BYTES} bytes", 1009)
+                transport.disconnect()
+            elif frame.fin:
                 message, self._parts = bytes(self._parts), bytearray()
                 if not self._receive(message, time.time_ns()):
                     self._feed.received_oddly(self._number, message, time.time_ns())

@@ -23,6 +23,7 @@ from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Strand
 from tickerplant.feed.telling import tell, tell_blind, tell_hole, tell_recovered
+from tickerplant.feed.weight import LONGEST_BAN_MS
 from tickerplant.messages.notice import Disconnected, Refused
 from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.streams import resolve
@@ -139,6 +140,7 @@ class Fleet:
     def refused(self, link: Link, reason: str, status: int | None, retry_after_ms: int) -> None:
         """Take note that an attempt failed."""
         self.refused_links += 1
+        retry_after_ms = min(retry_after_ms, LONGEST_BAN_MS)
         ending = endings.of_handshake(status)
         if status == NO_SUCH_PATH and link.is_split:
             self._splits_routes = False  # a server from before the split: try its paths
@@ -217,7 +219,7 @@ class Fleet:
             close_code=close_code,
             retry_ms=pause_ms,
         )
-        tell_blind(self._strands_of(names), notice, now_ms)
+        tell_blind(self._strands_of(names), notice, link.heard_ms, now_ms)
         if link.predecessor is not None and link.predecessor.is_retiring:
             self._cut(link.predecessor, f"{reason}, while it took the place of another")
 

@@ -272,10 +272,10 @@ class Strand(ABC):
             self._told_ms = self.heard_ms
         self.heard_ms = self._led_ms = self._host.now_ms
 
-    def miss(self) -> None:
-        """Take note that consumers are told that it is not heard."""
+    def miss(self, since_ms: int = 0) -> None:
+        """Take note that consumers are told that it is not heard, since `since_ms` at the earliest."""
         if self.unheard_ms is None:
-            self.unheard_ms = self.heard_ms
+            self.unheard_ms = max(self.heard_ms, since_ms)
 
     def recover(self) -> int:
         """Take note that consumers are told that it is heard again; return for how long it was not."""

@@ -24,11 +24,14 @@ def tell(strands: Iterable[Strand], notice: Notice) -> None:
         sink(structs.replace(notice, streams=tuple(dict.fromkeys(each))))
 
 
-def tell_blind(strands: Iterable[Strand], notice: Disconnected, now_ms: int) -> None:
-    """Tell who hears nothing of `strands`, and was not told of that, or of another reason."""
+def tell_blind(strands: Iterable[Strand], notice: Disconnected, heard_ms: int, now_ms: int) -> None:
+    """Tell who hears nothing of `strands`, and was not told of that, or of another reason.
+
+    `heard_ms` is when their connection last told anything: what was silent until then was heard.
+    """
     blind = [each for each in strands if each.lead is None and _is_news(each, notice, now_ms)]
     for strand in blind:
-        strand.miss()
+        strand.miss(heard_ms)
         strand.blindness, strand.blindness_told_ms = notice, now_ms
         strand.blind_ms = now_ms if strand.blind_ms is None else strand.blind_ms
     tell(blind, notice)
