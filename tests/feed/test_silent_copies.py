@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 from made import KINDS, QUOTES, TICKERS
-from wires import WALL_MS, Wire, World
+from wires import WALL_MS, Consumer, Wire, World
 
 from tickerplant.messages.notice import Disconnected, Gap, Recovered, Stale
 
@@ -15,9 +15,22 @@ MARKS = "btcusdt@markPrice@1s"
 TELLING = (Disconnected, Gap, Recovered)
 
 
+def companion(name: str) -> str:
+    """Another stream that the connections of `name` carry."""
+    return TICKERS if name.startswith("!") else name.replace("btc", "eth")
+
+
+def listen(world: World, name: str) -> Consumer:
+    world.attach(companion(name), settle_ms=0)
+    return world.attach(name)
+
+
 def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100) -> None:
+    """Let something be told of both."""
+    other = companion(name)
     for number in range(first, first + count):
         world.publish(name, KINDS[name](number))
+        world.publish(other, KINDS[TICKERS if name.startswith("!") else name](number))
         world.run(pace_ms)
 
 
@@ -40,7 +53,7 @@ def mute_of(world: World, name: str) -> Wire:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_copy_that_tells_nothing_is_asked_again_and_nobody_is_told(name: str) -> None:
     world = World(copies=2)
-    consumer = world.attach(name)
+    consumer = listen(world, name)
     mute = mute_of(world, name)
     publish(world, name, 1, 100)
     assert [request["method"] for _, request in mute.requests] == [
@@ -58,7 +71,7 @@ def test_a_copy_that_tells_nothing_is_asked_again_and_nobody_is_told(name: str) 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_lost_because_the_other_copy_tells_nothing_is_told(name: str) -> None:
     world = World(copies=2)
-    consumer = world.attach(name)
+    consumer = listen(world, name)
     mute_of(world, name)
     publish(world, name, 1, 35)
     world.lead(name).cut()
@@ -78,7 +91,7 @@ def test_what_is_lost_because_the_other_copy_tells_nothing_is_told(name: str) ->
 
 def test_a_copy_that_tells_nothing_although_asked_is_asked_ever_more_rarely() -> None:
     world = World(copies=2)
-    world.attach(QUOTES)
+    listen(world, QUOTES)
     mute = mute_of(world, QUOTES)
     mute.swallow([f'"stream":"{QUOTES}"'.encode()])
     publish(world, QUOTES, 1, 1_200)
@@ -131,3 +144,22 @@ def test_a_copy_that_tells_leads_as_soon_as_the_silence_of_the_leader_is_told() 
     (stale,) = consumer.notices(Stale)
     assert consumer.notices(Recovered)[0].time_ms - stale.time_ms < 1_000
     assert consumer.payloads(MARKS) == world.published(MARKS)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_copy_that_is_held_up_with_all_it_carries_is_relied_on(name: str) -> None:
+    world = World(copies=2)
+    consumer = listen(world, name)
+    publish(world, name, 1, 10)
+    held_up = world.lead(name)
+    other = next(wire for wire in world.wires.values() if wire is not held_up)
+    held_up.down_ms = 6_000
+    publish(world, name, 11, 35)
+    assert world.lead(name) is other
+    other.cut()
+    world.publish(name, *map(KINDS[name], range(46, 49)))
+    held_up.down_ms = 10
+    publish(world, name, 49, 150)
+    world.run(1_000)
+    assert consumer.payloads(name) == world.published(name)
+    assert not consumer.notices()

@@ -63,8 +63,10 @@ class Follower:
         "carried_ms",
         "is_alike",
         "is_anew",
+        "is_mute",
         "may_be_older",
         "may_repeat",
+        "missed_ms",
         "passed",
         "waiting",
     )
@@ -76,6 +78,10 @@ class Follower:
         """Since when."""
         self.asked_again = 0
         """How often it was asked for again on it, because it told nothing."""
+        self.missed_ms = 0
+        """Since when it is known that the leader tells it and this one does not; 0 if it is not."""
+        self.is_mute = False
+        """Whether it has told other streams since, so that it is not merely late."""
         self.waiting = Backlog()
         """What it told and the leader did not, yet."""
         self.ahead = Backlog()
@@ -257,14 +263,14 @@ class Strand(ABC):
         )
 
     def _can_lead(self, follower: Follower) -> bool:
-        return follower.carried and not self.is_mute(follower, self._host.settings.overlap_ms)
+        return follower.carried and not (follower.is_mute and self.misses(follower))
 
-    def is_mute(self, follower: Follower, patience_ms: int) -> bool:
-        """Whether `follower` is said to carry the stream, and tells nothing of it while others do."""
+    def misses(self, follower: Follower) -> bool:
+        """Whether `follower` is said to carry the stream, and told nothing of it while the leader did."""
         if follower.is_alike or follower.is_anew or follower.waiting or not follower.carried:
             return False
         told_ms = self.heard_ms if self.heard_ms != self._led_ms else self._told_ms
-        return told_ms - follower.carried_ms >= patience_ms
+        return told_ms > follower.carried_ms
 
     def forgive(self) -> None:
         """Let silence count from now on."""

@@ -95,15 +95,19 @@ class Vigil:
         return None
 
     def _mute(self, strand: Strand) -> Iterator[tuple[Link, Strand]]:
-        """Yield the connections that do not tell what another tells; nobody misses anything yet."""
-        if strand.lead is None:
-            return
+        """Yield the connections that tell other streams but not this one, which the leader tells."""
+        settings = self._feed.settings
         for link, follower in strand.followers.items():
-            patience_ms = self._feed.settings.stale_ms << min(follower.asked_again, DOUBLINGS)
-            if not strand.is_mute(follower, patience_ms) or not isinstance(link, Link):
+            if not isinstance(link, Link) or strand.lead is None or not strand.misses(follower):
+                follower.missed_ms, follower.is_mute = 0, False
                 continue
-            if link.session is not None and link.successor is None and not link.is_held_up:
+            follower.missed_ms = follower.missed_ms or self._feed.now_ms
+            told_ms = link.heard_ms - follower.missed_ms
+            follower.is_mute = told_ms >= settings.overlap_ms
+            patience_ms = settings.stale_ms << min(follower.asked_again, DOUBLINGS)
+            if told_ms >= patience_ms and link.session is not None and link.successor is None:
                 follower.asked_again += 1
+                follower.missed_ms = 0
                 follower.carried = False
                 yield link, strand
 
