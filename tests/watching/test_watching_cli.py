@@ -91,7 +91,7 @@ async def test_messages_are_lines_until_the_time_is_up() -> None:
     ids = [msgspec.json.decode(match[1])["t"] for match in found if match]
     assert ids == list(range(ids[0], ids[0] + len(lines))), "each once, none left out"
     first, last = err.splitlines()
-    assert first.startswith("! BTCUSDT@trade is an unknown stream: names are case-sensitive")
+    assert " BTCUSDT@trade: no stream that is known here, so perhaps silent for ever: names " in first
     assert last.startswith(f"! {len(lines)} messages of 2 streams in 0.")
     assert last.endswith(": 0 gaps, 0 missing, 0 duplicates, 0 connections lost.")
 
@@ -255,7 +255,7 @@ async def test_the_error_of_the_exchange_is_told_and_the_status_is_1() -> None:
 async def test_who_cannot_be_reached_is_told_and_the_status_is_1() -> None:
     status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)
     assert (status, out) == (1, "")
-    assert re.fullmatch(rf"tickerplant: {CLOSED}/ws-fapi/v1: .*Connect call failed.*\n", err)
+    assert err == f"tickerplant: {CLOSED}/ws-fapi/v1: connection refused\n"
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,6 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
 
 
 async def _watch_table(watched: Watched, console: Console) -> int:
-    for remark in _remarks(watched):
-        click.echo(f"tickerplant: {remark}", err=True)
     market, started_s = watched.market, time.monotonic()
     table = Table(watched.names, watched.hints)
     picture = _Picture(watched, table, console)
@@ -97,12 +95,10 @@ async def _watch_lines(watched: Watched, lines: Lines) -> int:
     market, started_s = watched.market, time.monotonic()
     # The number of a standard error that is closed may be that of a socket.
     writer = Writer(closed={ERRORS} if sys.stderr is None else ())
-    remarks = [(ERRORS, lines.remark(remark)) for remark in _remarks(watched)]
     async with market:
         subscription = market.stream(*watched.names)
         printing = asyncio.ensure_future(_print(subscription, lines, writer))
         over = asyncio.ensure_future(_over(watched.seconds))
-        await writer.write(remarks)
         await asyncio.wait({printing, over}, return_when=asyncio.FIRST_COMPLETED)
         subscription.close()
         await asyncio.wait({printing}, timeout=PARTING_S)
@@ -129,10 +125,6 @@ def _cannot_print(failure: BaseException) -> int:
         raise failure
     click.echo(f"tickerplant: standard output: {failure.strerror}", err=True)
     return FAILED
-
-
-def _remarks(watched: Watched) -> list[str]:
-    return [f"{name} is an {hint}" for name, hint in watched.hints.items()]
 
 
 def _status(market: MarketClient, *, is_interrupted: bool) -> int:
