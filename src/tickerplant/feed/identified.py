@@ -42,6 +42,7 @@ class IdentifiedStrand(Strand):
     def follow(self, link: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
         follower, item_id = self.followers[link], self._id_of(item)
+        follower.told_id = item_id
         self._carries(follower)
         if item_id <= self.last_id and not follower.is_anew:
             if self._is_as_old(item):

@@ -47,8 +47,10 @@ class NumberedStrand(IdentifiedStrand):
         """Take the next message of another connection, which has joined."""
         item_id = self._id_of(item)
         is_missing = self._held and self.last_id < item_id < self._id_of(self._held[-1])
-        if is_missing and not self.followers[link].is_anew:
-            self._carries(self.followers[link])
+        follower = self.followers[link]
+        if is_missing and not follower.is_anew:
+            follower.told_id = item_id
+            self._carries(follower)
             self._hold(item)
         else:
             super().follow(link, item)
@@ -138,8 +140,12 @@ class NumberedStrand(IdentifiedStrand):
 
     @property
     def _may_be_told(self) -> bool:
-        """Whether a connection may tell what is missing: a follower, or a leader that lags."""
-        return bool(self._merging_ms) or any(it.carried for it in self.followers.values())
+        """Whether a connection may tell what is missing: a follower, or a leader, that lags."""
+        behind_id = self._id_of(self._held[0])
+        return bool(self._merging_ms) or any(
+            self._can_lead(it) and not it.is_anew and it.told_id < behind_id
+            for it in self.followers.values()
+        )
 
     def _drain(self) -> bool:
         """Deliver what waited, as far as it continues; return whether anything still waits."""
@@ -201,11 +207,10 @@ class NumberedStrand(IdentifiedStrand):
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
         will_be = self._tick_followers()
-        if self._held and self._host.now_ms >= self._deadline_ms:
-            if self._is_fetching:
-                self._answered((), LATE)
-            else:
-                self._look()
+        if self._held and not self._is_fetching:
+            self._look()
+        elif self._held and self._host.now_ms >= self._deadline_ms:
+            self._answered((), LATE)
         return will_be or bool(self._held)
 
 

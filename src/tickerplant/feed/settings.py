@@ -47,8 +47,12 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     """No pause is longer, unless the server asks for it."""
     steady_ms: int = 10_000
     """Age at which a connection counts as good, so that its loss is followed by an attempt at once."""
+    lag_ms: int = 500
+    """By how much the leader may fall behind another connection before that one leads."""
     reorder_ms: int = 500
-    """How long a gap waits for the missing messages from another connection."""
+    """How long a gap waits for the missing messages from another connection that has not told what
+    comes after them, either.  With more than a connection may stand still nothing of it is lost, and
+    all of the stream waits for it."""
     backfill_ms: int = 15_000
     """How long a gap waits for the missing messages over REST."""
     held_messages: int = 20_000

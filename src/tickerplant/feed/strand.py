@@ -68,6 +68,7 @@ class Follower:
         "may_repeat",
         "missed_ms",
         "passed",
+        "told_id",
         "waiting",
     )
 
@@ -88,6 +89,8 @@ class Follower:
         """What was delivered and it did not tell, yet."""
         self.passed: dict[Hashable, int] = {}
         """What was delivered, and it did not tell before it told others; until when it still may."""
+        self.told_id = -1
+        """Id of the last message that it told; below 0 if none has one."""
         self.is_alike = False
         """Whether it told a message that the leader told, too."""
         self.is_anew = False
@@ -323,7 +326,7 @@ class Strand(ABC):
         """Return for how long the leader may fall behind `follower`."""
         settings = self._host.settings
         is_enough = follower.is_alike or self.is_stale  # silence that is told is no mere lag
-        return settings.reorder_ms if is_enough else settings.merge_ms
+        return settings.lag_ms if is_enough else settings.merge_ms
 
     def _as_follower(self) -> Follower:
         """Return what is known of the leader, who is to follow."""

@@ -1,0 +1,65 @@
+"""How long one connection is waited for while another tells."""
+
+from __future__ import annotations
+
+import pytest
+from made import AGGREGATES, DEPTH, KINDS, QUOTES
+from wires import Wire, World
+
+from tickerplant.messages.notice import Gap
+
+STEP_MS = 100
+
+
+def publish(world: World, name: str, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        world.publish(name, KINDS[name](number))
+        world.run(STEP_MS)
+
+
+def others(world: World, leader: Wire) -> list[Wire]:
+    return [wire for wire in world.wires.values() if wire is not leader]
+
+
+@pytest.mark.parametrize("name", [AGGREGATES, DEPTH])
+def test_a_gap_waits_for_a_copy_that_stands_still(name: str) -> None:
+    world = World(copies=2, reorder_ms=6_000)
+    consumer = world.attach(name)
+    publish(world, name, 1, 10)
+    leader = world.lead(name)
+    (other,) = others(world, leader)
+    other.down_ms = 4_000
+    leader.swallow([KINDS[name](20)])
+    publish(world, name, 11, 40)
+    other.down_ms = 10
+    publish(world, name, 51, 40)
+    assert consumer.payloads(name) == world.published(name)
+    assert not consumer.notices()
+
+
+@pytest.mark.parametrize("name", [AGGREGATES, DEPTH])
+def test_a_gap_waits_for_nobody_who_told_what_comes_after_it(name: str) -> None:
+    world = World(copies=3, reorder_ms=6_000)
+    consumer = world.attach(name)
+    publish(world, name, 1, 10)
+    for wire in world.wires.values():
+        wire.swallow([KINDS[name](20)])
+    publish(world, name, 11, 11)
+    assert len(consumer.notices(Gap)) == 1
+    assert consumer.payloads(name)[-1] == KINDS[name](21)
+
+
+@pytest.mark.parametrize("name", [AGGREGATES, DEPTH, QUOTES])
+def test_a_leader_that_stands_still_is_not_waited_for_as_long_as_a_gap(name: str) -> None:
+    world = World(copies=2, reorder_ms=6_000)
+    consumer = world.attach(name)
+    publish(world, name, 1, 10)
+    leader = world.lead(name)
+    leader.down_ms = 5_000
+    publish(world, name, 11, 10)
+    assert world.lead(name) is not leader
+    assert consumer.payloads(name)[-1] == KINDS[name](20)
+    leader.down_ms = 10
+    publish(world, name, 21, 60)
+    assert consumer.payloads(name) == world.published(name)
+    assert not consumer.notices()
