@@ -39,6 +39,8 @@ COPIES = 2
 STREAMS = 300
 LIFE_MS = 60_000
 SEED = 1
+REORDER_MS = 6_000
+"""Longer than a connection stands still: what another left out meanwhile is waited for."""
 MANY_BOOKS = 200
 MANY_SYMBOLS = 230
 MANY_SHARE = 1 / 6
@@ -379,7 +381,11 @@ class _Run:
                 records=self._received,
                 log=str(self._directory / "client.log"),
                 origin_ms=self._origin_ms,
-                settings=FeedSettings(copies=self._trial.copies, life_ms=self._trial.life_ms),
+                settings=FeedSettings(
+                    copies=self._trial.copies,
+                    life_ms=self._trial.life_ms,
+                    reorder_ms=REORDER_MS,
+                ),
             )
         )
 
