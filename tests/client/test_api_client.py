@@ -546,10 +546,10 @@ async def test_closing_ends_the_questions_that_are_on_their_way_and_those_that_w
 @looped
 async def test_closing_ends_an_opening(answer: Answer) -> None:
     async with scripted(answer) as server:
-        client = ApiClient(server.hosts(), WeightBudget(), timeout_s=0.2)
+        client = ApiClient(server.hosts(), WeightBudget(), timeout_s=60)
         questions = [asyncio.create_task(client.ask("ping")) for _ in range(3)]
         await until(lambda: server.asked)
-        await client.close()
+        await asyncio.wait_for(client.close(), 10)  # and not for as long as a handshake may take
         ends = await asyncio.gather(*questions, return_exceptions=True)
     assert [str(end) for end in ends] == [f"{client._url}: the client is closed"] * 3
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from itertools import count
@@ -12,18 +10,17 @@ from random import Random
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
-from picows import (
-    WSCloseCode,
-    WSError,
-    WSFrame,
-    WSHandshakeError,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    ws_connect,
-)
+from picows import WSCloseCode, WSError, WSHandshakeError, ws_connect
 
+from tickerplant.client.api_connection import (
+    MAX_MESSAGE_BYTES,
+    ApiConnection,
+    Asked,
+    LostError,
+    Reply,
+    Retry,
+)
+from tickerplant.client.dial import Dial
 from tickerplant.client.rest import (
     REFUSALS,
     TRY_AGAIN,
@@ -52,167 +49,6 @@ from tickerplant.queries import find_method
 
 HANDSHAKE_WEIGHT = 5
 """Weight of opening a connection (WebSocket API general information page)."""
-MAX_MESSAGE_BYTES = 1 << 25
-CLOSE_TIMEOUT_S = 1.0
-"""Time a server has to take the end of a connection."""
-
-
-class _Asked(Struct, frozen=True):
-    """A question as it is sent."""
-
-    id: int
-    method: str
-    params: Mapping[str, object]
-
-
-class _Retry(Struct, frozen=True, rename="camel"):
-    """When a refused client may come back; both in ms since the epoch."""
-
-    server_time: int | None = None
-    retry_after: int | None = None
-
-
-class _Error(Struct, frozen=True):
-    code: int
-    msg: str
-    data: _Retry | None = None
-
-
-class _RateLimit(Struct, frozen=True, rename="camel"):
-    rate_limit_type: str
-    interval: str
-    interval_num: int = 1
-    count: int = 0
-
-
-class _Reply(Struct, frozen=True, rename="camel"):
-    """A reply as it is received."""
-
-    id: int | str | None
-    status: int
-    result: Raw = Raw()  # empty where there is none: msgspec reads no union of it
-    error: _Error | None = None
-    rate_limits: tuple[_RateLimit, ...] = ()
-
-    @property
-    def used_weight(self) -> int | None:
-        """The weight that the whole address has used in this minute, if the reply tells."""
-        for limit in self.rate_limits:
-            kind = limit.rate_limit_type, limit.interval, limit.interval_num
-            if kind == ("REQUEST_WEIGHT", "MINUTE", 1):
-                return limit.count
-        return None
-
-
-_decode_reply = msgspec.json.Decoder(_Reply).decode
-
-
-class _LostError(Exception):
-    """The connection ended before the answer came; says why."""
-
-
-class _Connection(WSListener):
-    """One connection and the questions that wait on it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ended = ""
-        """Why it is over; empty while it is not."""
-        self.heard = 0
-        """Frames received so far."""
-        self._transport: WSTransport | None = None
-        self._replies: dict[int | str, asyncio.Future[_Reply]] = {}
-        self._parts = bytearray()
-        """What came of a message in several frames."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something can be asked."""
-        return self._transport is not None and not self.ended
-
-    async def ask(self, asked: _Asked) -> _Reply:
-        """Send a question and return the reply to it.
-
-        Raises:
-            _LostError: the connection is over.
-        """
-        if self.ended or self._transport is None:
-            raise _LostError(self.ended)
-        reply: asyncio.Future[_Reply] = asyncio.get_running_loop().create_future()
-        self._replies[asked.id] = reply
-        try:
-            self._transport.send(WSMsgType.TEXT, msgspec.json.encode(asked))
-            return await reply
-        finally:
-            del self._replies[asked.id]
-
-    def end(self, reason: str, code: WSCloseCode | None = None) -> None:
-        """End the connection; whoever waits hears the reason."""
-        if self.ended:
-            return
-        self.ended = reason
-        for reply in self._replies.values():
-            if not reply.done():
-                reply.set_exception(_LostError(reason))
-        if self._transport is not None:
-            if code is not None:
-                self._transport.send_close(code)
-            self._transport.disconnect(graceful=code is not None)
-
-    async def wait_ended(self) -> None:
-        """Return when the socket is closed; a server that does not take the end is cut off."""
-        if self._transport is None:
-            return
-        with contextlib.suppress(WSError, OSError, TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._transport.wait_disconnected()
-        self._transport.disconnect(graceful=False)
-
-    # Called by picows.
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """Keep what to send with."""
-        self._transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Pass a reply to who waits for it."""
-        self.heard += 1
-        if self.ended or frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
-            return
-        if frame.msg_type is WSMsgType.CLOSE:
-            said = f"{frame.get_close_code()} {frame.get_close_reason() or ''}".rstrip()
-            transport.send_close(frame.get_close_code())
-            transport.disconnect()
-            self.end(f"the server closed the connection: {said}")
-            return
-        payload = frame.get_payload_as_bytes()
-        if self._parts or not frame.fin:
-            self._parts += payload
-            if len(self._parts) > MAX_MESSAGE_BYTES:
-                self.end("the reply is too long")
-            if not frame.fin:
-                return
-            payload, self._parts = bytes(self._parts), bytearray()
-        self._receive(payload)
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
-        """Tell who waits."""
-        self.end("the connection was lost")
-
-    def _receive(self, payload: bytes) -> None:
-        try:
-            reply = _decode_reply(payload)
-        except (msgspec.DecodeError, RecursionError) as wrong:
-            self.end(f"what the server says is no reply: {wrong}")
-            return
-        if reply.id is None:
-            error = reply.error
-            said = "" if error is None else f": {error.code} {error.msg}"
-            self.end(f"the server replied to no question{said}")
-            return
-        waiting = self._replies.get(reply.id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(reply)
 
 
 class ApiClient:
@@ -253,9 +89,11 @@ class ApiClient:
             budget, patience_s=patience_s, clock=clock, sleep=sleep, chance=chance or Random()
         )
         self._ids = count(1)
-        self._connection: _Connection | None = None
-        self._opening: asyncio.Task[_Connection] | None = None
-        self._attempt: asyncio.Task[_Connection] | None = None
+        self._connection: ApiConnection | None = None
+        self._opening: asyncio.Task[ApiConnection] | None = None
+        self._attempt: asyncio.Task[ApiConnection] | None = None
+        self._dial = Dial(timeout_s)
+        """That of the attempt."""
 
     async def ask(self, method: str, /, **params: object) -> Any:
         """Return the `result` of the reply, decoded; see `ask_raw`."""
@@ -286,8 +124,8 @@ class ApiClient:
             await question.turn(weight)
             connection = await self._connected()
             try:
-                reply = await self._ask(connection, _Asked(next(self._ids), method, values))
-            except _LostError as lost:
+                reply = await self._ask(connection, Asked(next(self._ids), method, values))
+            except LostError as lost:
                 if was_lost:
                     raise UpstreamError(self._url, str(lost)) from None
                 was_lost = True
@@ -299,10 +137,11 @@ class ApiClient:
     async def close(self) -> None:
         """End the connection; questions on their way end with an `UpstreamError`."""
         self._waiting.close()
-        # A handshake that is cancelled leaves its socket open: it is waited for.
         tasks = {task for task in (self._opening, self._attempt) if task is not None}
         if self._opening is not None:
             self._opening.cancel()
+        if self._attempt is not None and not self._attempt.done():
+            self._dial.give_up(self._attempt)
         if tasks:
             await asyncio.wait(tasks)
         if self._attempt is not None and is_good(self._attempt):
@@ -311,7 +150,7 @@ class ApiClient:
             self._connection.end(CLOSED, WSCloseCode.OK)
             await self._connection.wait_ended()
 
-    async def _ask(self, connection: _Connection, asked: _Asked) -> _Reply:
+    async def _ask(self, connection: ApiConnection, asked: Asked) -> Reply:
         heard = connection.heard
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -322,7 +161,7 @@ class ApiClient:
                 connection.end(reason)
             raise UpstreamError(self._url, reason) from None
 
-    def _judge(self, question: Question, reply: _Reply) -> bytes | None:
+    def _judge(self, question: Question, reply: Reply) -> bytes | None:
         """Return the result, None after a refusal."""
         used = reply.used_weight
         if used is not None:
@@ -336,17 +175,17 @@ class ApiClient:
         refusal = RequestError(error.code, error.msg, reply.status)
         if reply.status not in REFUSALS:
             raise refusal
-        question.refused(refusal, self._retry_after_ms(error.data or _Retry()))
+        question.refused(refusal, self._retry_after_ms(error.data or Retry()))
         return None
 
-    def _retry_after_ms(self, retry: _Retry) -> int | None:
+    def _retry_after_ms(self, retry: Retry) -> int | None:
         """Return how long the server asks to wait, by its own clock if it tells it."""
         if retry.retry_after is None:
             return None
         now_ms = self._waiting.clock() if retry.server_time is None else retry.server_time
         return retry.retry_after - now_ms
 
-    async def _connected(self) -> _Connection:
+    async def _connected(self) -> ApiConnection:
         """Return the connection, which is opened if there is none; a closed client has none."""
         if self._waiting.closed:
             raise UpstreamError(self._url, CLOSED)
@@ -363,12 +202,12 @@ class ApiClient:
                 raise UpstreamError(self._url, CLOSED) from None
             raise
 
-    def _forget_opening(self, opening: asyncio.Task[_Connection]) -> None:
+    def _forget_opening(self, opening: asyncio.Task[ApiConnection]) -> None:
         self._opening = None
         if is_good(opening):
             self._connection = opening.result()
 
-    async def _open(self) -> _Connection:
+    async def _open(self) -> ApiConnection:
         """Return a new connection.
 
         Raises:
@@ -378,29 +217,37 @@ class ApiClient:
         question = self._waiting.question(self._url)
         while True:
             await question.turn(HANDSHAKE_WEIGHT)
-            self._attempt = asyncio.get_running_loop().create_task(self._connect())
+            self._dial = Dial(self._timeout_s)
+            self._attempt = asyncio.get_running_loop().create_task(self._connect(self._dial))
             try:
                 return await asyncio.shield(self._attempt)
             except WSHandshakeError as error:
                 await self._turned_away(question, error)
             except TimeoutError:
                 await question.failed(f"no handshake within {self._timeout_s:g} s")
-            except (OSError, WSError, _LostError) as error:
+            except (OSError, WSError, LostError) as error:
                 await question.failed(plain_reason(error))
 
-    async def _connect(self) -> _Connection:
-        connection = _Connection()
-        async with asyncio.timeout(2 * self._timeout_s):  # one for TCP and TLS, one for the rest
-            await ws_connect(
-                lambda: connection,
-                self._url,
-                websocket_handshake_timeout=self._timeout_s,
-                extra_headers={"User-Agent": USER_AGENT},
-                max_frame_size=MAX_MESSAGE_BYTES,
-                max_redirects=0,
-            )
+    async def _connect(self, dial: Dial) -> ApiConnection:
+        connection = ApiConnection()
+        try:
+            async with asyncio.timeout(
+                2 * self._timeout_s
+            ):  # one for TCP and TLS, one for the rest
+                await ws_connect(
+                    lambda: connection,
+                    self._url,
+                    websocket_handshake_timeout=self._timeout_s,
+                    extra_headers={"User-Agent": USER_AGENT},
+                    max_frame_size=MAX_MESSAGE_BYTES,
+                    max_redirects=0,
+                    socket_factory=dial.connect,
+                )
+        finally:
+            if not connection.was_opened:
+                await dial.clear()
         if not connection.is_open:  # picows says nothing when the socket is closed meanwhile
-            raise _LostError("closed during the handshake")
+            raise LostError("closed during the handshake")
         return connection
 
     async def _turned_away(self, question: Question, error: WSHandshakeError) -> None:
@@ -419,7 +266,7 @@ class ApiClient:
         await question.failed(reason, tries=TRIES if status in TRY_AGAIN else 1)
 
 
-def is_good(task: asyncio.Task[_Connection]) -> bool:
+def is_good(task: asyncio.Task[ApiConnection]) -> bool:
     """Whether a task that is done has a result."""
     return not task.cancelled() and task.exception() is None
 

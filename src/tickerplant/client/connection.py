@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -17,11 +15,11 @@ from picows import (
     WSHandshakeError,
     WSListener,
     WSMsgType,
-    WSParsedURL,
     WSTransport,
     ws_connect,
 )
 
+from tickerplant.client.dial import Dial
 from tickerplant.client.waiting import retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
 
@@ -49,8 +47,7 @@ class Connection(WSListener):
         self._told = told
         self._receive: Receive = _leave
         self._transport: WSTransport | None = None
-        self._socket: socket.socket | None = None
-        """The connected socket, before and while there is a transport."""
+        self._dial = Dial(HANDSHAKE_TIMEOUT_S)
         self._parts = bytearray()
         """What came of a message in several frames."""
         self._is_dropped = False
@@ -62,8 +59,9 @@ class Connection(WSListener):
         self._attempt = asyncio.create_task(self._open(url))
 
     async def _open(self, url: str) -> None:
+        is_secure = url.startswith("wss:")
         options: dict[str, Any] = {}
-        if url.startswith("wss:"):
+        if is_secure:
             options["ssl_handshake_timeout"] = HANDSHAKE_TIMEOUT_S
         try:
             await ws_connect(
@@ -73,7 +71,8 @@ class Connection(WSListener):
                 extra_headers={"User-Agent": USER_AGENT},
                 max_frame_size=MAX_FRAME_BYTES,
                 max_redirects=0,
-                socket_factory=self._connect,
+                socket_factory=self._dial.connect,
+                use_aiofastnet=is_secure,
                 **options,
             )
         except WSHandshakeError as error:
@@ -90,35 +89,8 @@ class Connection(WSListener):
         else:
             if self._transport is None:  # picows returns as if nothing had happened
                 self._refuse("the connection was lost before the handshake was answered")
-        if self._transport is None and self._socket is not None:
-            await asyncio.sleep(0)  # whoever else has to do with the socket closes it now
-            self._socket.close()
-
-    async def _connect(self, url: WSParsedURL) -> socket.socket:
-        """Return a socket that is connected to the first address of the host that answers.
-
-        picows would do that too, but a socket of its own cannot be ended before it is a transport.
-        """
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-            places = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-        failure = OSError(f"{url.host} has no address")
-        for family, kind, protocol, _, address in places:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.setblocking(False)
-                async with asyncio.timeout(HANDSHAKE_TIMEOUT_S / len(places)):
-                    await loop.sock_connect(sock, address)
-            except OSError as error:  # a timeout is one, too
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                self._socket = sock
-                return sock
-        raise failure
+        if self._transport is None:
+            await self._dial.clear()
 
     def _refuse(self, reason: str, status: int | None = None, retry_after_ms: int = 0) -> None:
         if not self._is_dropped:
@@ -143,11 +115,8 @@ class Connection(WSListener):
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
-        elif self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)  # then the attempt fails
         elif self._attempt is not None:
-            self._attempt.cancel()
+            self._dial.give_up(self._attempt)
 
     def cut(self) -> None:
         """End the connection without waiting for what the server does not take."""

@@ -72,9 +72,10 @@ class Subscription:
         Raises:
             QueueOverflow: the policy is `fail`, and it was read too slowly; it is closed then.
         """
-        if self._waiting:
+        waiting = self._waiting
+        if waiting:
             self._read += 1
-            return self._waiting.popleft()
+            return waiting.popleft()
         return await self._inbox.get()
 
     async def take(self, most: int) -> list[Message | Notice]:
@@ -132,6 +133,8 @@ class Inbox:
         self._runner = runner
         self._names = names
         self._reader: asyncio.Future[None] | None = None
+        self._is_woken = False
+        """Whether the reader will run, as something came."""
         self._is_held_up = False
         self._notices = notices
         self._put = queue.put
@@ -150,7 +153,8 @@ class Inbox:
         """Take an item in; wake who waits for it."""
         self._put(item)
         if self._reader is not None:
-            self._wake()  # `get` sees how much came until its reader runs
+            if not self._is_woken:
+                self._wake()  # `get` sees how much came until its reader runs
         elif self._every:
             depth = len(self._plain)
             self._deepest = max(self._deepest, depth)
@@ -198,6 +202,7 @@ class Inbox:
         if self._reader is not None:
             raise RuntimeError("a subscription is read by one reader at a time")
         self._reader = asyncio.get_running_loop().create_future()
+        self._is_woken = False
         try:
             await self._reader
         finally:
@@ -206,3 +211,4 @@ class Inbox:
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+        self._is_woken = True
