@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from loopback import looped
+from loopback import looped, until
 from picows import WSParsedURL
 from picows.url import parse_url
 
@@ -58,8 +58,7 @@ async def test_an_attempt_that_has_its_socket_fails_when_it_is_given_up() -> Non
             return await asyncio.get_running_loop().sock_recv(sock, 1)
 
         trying = asyncio.create_task(attempt())
-        while dial._socket is None:
-            await asyncio.sleep(0)
+        await until(lambda: dial._socket is not None)
         dial.give_up(trying)
         assert await trying == b"", "the end of the stream"
         await dial.clear()
