@@ -253,6 +253,7 @@ async def test_an_oversize_message_closes_1009(fragments: int) -> None:
         (Frame(Opcode.CONT, b"x").serialize(mask=True), 1002),
         (Frame(Opcode.TEXT, b"\xff\xfe").serialize(mask=True), 1007),
     ],
+    ids=["unmasked", "reserved bits", "continues nothing", "no UTF-8"],
 )
 @looped
 async def test_a_broken_frame_closes_with_the_code_of_the_rfc(frame: bytes, code: int) -> None:
