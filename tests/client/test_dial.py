@@ -62,6 +62,7 @@ async def test_an_attempt_that_has_its_socket_fails_when_it_is_given_up() -> Non
         dial.give_up(trying)
         assert await trying == b"", "the end of the stream"
         await dial.clear()
+        assert dial._socket is not None
         assert dial._socket.fileno() == -1
 
 

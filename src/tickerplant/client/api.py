@@ -20,12 +20,10 @@ from tickerplant.client.api_connection import (
     Reply,
     Retry,
 )
-from tickerplant.client.dial import Dial
+from tickerplant.client.dial import USER_AGENT, Dial
 from tickerplant.client.rest import (
-    REFUSALS,
     TRY_AGAIN,
     UNKNOWN_WEIGHT,
-    USER_AGENT,
     text_of,
 )
 from tickerplant.client.waiting import (
@@ -44,7 +42,7 @@ from tickerplant.client.waiting import (
 )
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.weight import WeightBudget
+from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.queries import find_method
 
 HANDSHAKE_WEIGHT = 5

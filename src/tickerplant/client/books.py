@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from tickerplant.client.rest import REFUSALS, RestClient
+from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.feed.numbered import ANEW
+from tickerplant.feed.weight import REFUSALS
 from tickerplant.messages.depth import DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (

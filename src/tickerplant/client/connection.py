@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 from picows import (
@@ -19,7 +18,7 @@ from picows import (
     ws_connect,
 )
 
-from tickerplant.client.dial import Dial
+from tickerplant.client.dial import USER_AGENT, Dial
 from tickerplant.client.waiting import retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
 
@@ -28,7 +27,6 @@ _log = logging.getLogger(__name__)
 HANDSHAKE_TIMEOUT_S = 5.0
 """For each step of an attempt: the name, the socket, TLS, and the handshake itself."""
 MAX_FRAME_BYTES = 1 << 26
-USER_AGENT = f"tickerplant/{version('tickerplant')}"
 
 
 class Connection(WSListener):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 from picows import WSParsedURL
 
+USER_AGENT = f"tickerplant/{version('tickerplant')}"
+"""What every request of the client says of itself."""
 PIECE_BYTES = 1 << 16
 """The most that one read of a socket brings."""
 

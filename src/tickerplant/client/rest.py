@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib.metadata import version
 from random import Random
 
 import msgspec
@@ -25,6 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Raw, Struct
 from yarl import URL
 
+from tickerplant.client.dial import USER_AGENT
 from tickerplant.client.waiting import (
     PATIENCE_S,
     TOO_MANY_REQUESTS,
@@ -38,7 +38,7 @@ from tickerplant.client.waiting import (
 )
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.weight import WeightBudget
+from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.queries import find_path
 from tickerplant.venue import Venue
 
@@ -46,10 +46,8 @@ MOST_AT_ONCE = 10
 """Questions that are on their way at the same time."""
 UNKNOWN_WEIGHT = 1
 """Weight of a path that no row of `queries` has."""
-USER_AGENT = f"tickerplant/{version('tickerplant')}"
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 KEY_HEADER = "X-MBX-APIKEY"
-REFUSALS = frozenset({418, 429})
 TRY_AGAIN = frozenset({408, *range(500, 600)})
 """Statuses that say nothing of the question: a timeout of the backend, and a server in trouble."""
 

@@ -23,6 +23,8 @@ FIRST_BAN_MS = 120_000
 LONGEST_BAN_MS = 259_200_000
 """No ban is longer than three days (the same page)."""
 BANNED = 418
+REFUSALS = frozenset({BANNED, 429})
+"""Statuses by which an address is refused, whatever it asks (the same page)."""
 
 
 class WeightBudget:

@@ -9,13 +9,13 @@ from msgspec.json import Decoder as JsonDecoder
 from tickerplant.client.rest import RestClient
 from tickerplant.decode.exchange_info import Listing, instruments_of
 from tickerplant.errors import DecodeError, RequestError, UpstreamError
+from tickerplant.feed.weight import REFUSALS
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS
 from tickerplant.profile import CURRENT, PROFILES
 from tickerplant.venue import Venue
 
 PROFILE_PATH = "/plant/v1/profile"
 """Where a plant says which profile it has."""
-REFUSED_FOR_NOW = frozenset({418, 429})
 
 
 async def told_contracts(rest: RestClient, venue: Venue) -> tuple[Listing, int]:
@@ -47,7 +47,7 @@ async def told_profile(rest: RestClient) -> str:
     try:
         told = _told_profile(await rest.get(PROFILE_PATH)).profile
     except RequestError as error:
-        if error.status in REFUSED_FOR_NOW:
+        if error.status in REFUSALS:
             raise
         return CURRENT.name
     except UpstreamError as error:
