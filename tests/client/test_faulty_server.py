@@ -725,6 +725,32 @@ async def test_whatever_an_attempt_ends_with_is_told(monkeypatch: pytest.MonkeyP
 
 
 @looped
+async def test_an_attempt_that_ends_with_no_error_of_any_kind_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stop(*_: Any, **__: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(connection, "ws_connect", stop)
+    async with tickerplant.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
+        subscription: Any = market.stream(TRADES)
+        reason = "refused: the connection was lost before the handshake was answered"
+        assert (await anext(subscription)).reason == reason
+
+
+@looped
+async def test_a_time_to_come_back_that_is_no_date_is_passed_over() -> None:
+    date = f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"
+    async with (
+        scripted(http(503, Retry_After=date)) as script,
+        tickerplant.connect(base_url=script.base, settings=QUICK) as market,
+    ):
+        subscription: Any = market.stream(TRADES)
+        assert (await anext(subscription)).reason == "refused: HTTP 503"
+        await until(lambda: len(script.asked) >= 2)
+
+
+@looped
 async def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: Any) -> None:
         await asyncio.Event().wait()

@@ -445,6 +445,7 @@ def test_parameters_become_text(value: object, text: str) -> None:
         ("Thu, 01 Jan 2026 00:00:09 -0000", 9000),
         ("Wed, 31 Dec 2025 00:00:00 GMT", 0),
         ("9" * 400, 999_999_999_999_000),
+        (f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", None),
     ],
 )
 def test_retry_after_has_seconds_or_a_date(value: str, wait_ms: int | None) -> None:

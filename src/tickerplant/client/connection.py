@@ -84,11 +84,10 @@ class Connection(WSListener):
             self._refuse(f"no answer within {HANDSHAKE_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001  # whatever it is, the feed has to hear of it
             self._refuse(str(error) or type(error).__name__)
-        else:
-            if self._transport is None:  # picows returns as if nothing had happened
+        finally:
+            if self._transport is None:  # also when picows returns as if nothing had happened
                 self._refuse("the connection was lost before the handshake was answered")
-        if self._transport is None:
-            await self._dial.clear()
+                await self._dial.clear()
 
     def _refuse(self, reason: str, status: int | None = None, retry_after_ms: int = 0) -> None:
         if not self._is_dropped:

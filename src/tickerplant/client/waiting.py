@@ -45,7 +45,7 @@ def retry_after_of(value: str, now_ms: int) -> int | None:
         return int(value[:12]) * 1000
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year of twenty digits
         return None
     zoned = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(int(zoned.timestamp() * 1000) - now_ms, 0)
