@@ -61,6 +61,32 @@ def test_a_control_character_of_a_client_does_not_reach_the_terminal(
     assert written.getvalue().count("\n") == 1
 
 
+def test_what_an_upstream_says_cannot_forge_a_line(written: io.StringIO) -> None:
+    logs.configure("text", "info", written)
+    said = "\x1b]0;title\x07\x9b2J\n2026-01-01T00:00:00Z c2 = forged\u202e"
+    logs.logger().warning(f"! the upstream does not answer: {said}")
+    assert written.getvalue().endswith(
+        "Z WARNING ! the upstream does not answer: ·]0;title··2J·2026-01-01T00:00:00Z c2 = forged·\n"
+    )
+
+
+def test_what_a_library_logs_is_plain_and_its_traceback_is_indented(
+    written: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # without those of pytest
+    logs.configure("text", "info", written)
+    try:
+        json.loads("{")
+    except ValueError as error:
+        error.add_note("\x1b[2J\n2026-01-01T00:00:00Z c2 = forged")
+        logging.getLogger("library").exception("failed: %s", "\x9b31m")
+    first, *more = written.getvalue().splitlines()
+    assert first == "library: failed: ·31m"
+    assert more[0] == "  Traceback (most recent call last):"
+    assert "  2026-01-01T00:00:00Z c2 = forged" in more
+    assert all(line.startswith("  ") and line.isprintable() for line in more)
+
+
 def test_a_complaint_is_logged_once_a_kind_and_counted_every_time(written: io.StringIO) -> None:
     logs.configure("text", "info", written)
     complaints = logs.Complaints()

@@ -22,13 +22,18 @@ MAX_KINDS = 256
 """Most kinds of complaint that are told apart; the rest are counted together as `other`."""
 
 
+def plain(text: str) -> str:
+    """Return `text` without signs that a terminal would obey instead of showing them."""
+    return text if text.isprintable() else "".join(s if s.isprintable() else "·" for s in text)
+
+
 def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
     """Return the line for people: time, level when it matters, text, `key=value` pairs."""
     parts = [event.pop("timestamp")]
     level = event.pop("level")
     if level not in {"info", "debug"}:
         parts.append(level.upper())
-    parts.append(str(event.pop("event")))
+    parts.append(plain(str(event.pop("event"))))  # an upstream may have had its say in it
     parts.extend(f"{name}={_word(value)}" for name, value in event.items())
     return " ".join(parts)
 
@@ -47,6 +52,14 @@ def _name_connection(
 def _word(value: object) -> str:
     text = str(value)
     return repr(text) if not text or not text.isprintable() or " " in text else text
+
+
+class _PlainFormatter(logging.Formatter):
+    """Formats what libraries log; only the lines of a traceback stay lines, and are indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head, *more = super().format(record).splitlines() or [""]
+        return "\n".join([plain(head), *(f"  {plain(line)}" for line in more)])
 
 
 def configure(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> None:
@@ -74,7 +87,9 @@ def configure(log_format: str = "text", level: str = "info", stream: TextIO | No
         cache_logger_on_first_use=False,
     )
     # Libraries complain about what the server answers and counts itself; only their errors count.
-    logging.basicConfig(stream=output, level=logging.ERROR, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.ERROR)
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tickerplant.logs import plain
 from tickerplant.messages.asset_index import AssetIndex
 from tickerplant.messages.book_ticker import BookTicker
 from tickerplant.messages.composite_index import CompositeIndex
@@ -42,11 +43,6 @@ def reading(message: Message) -> str:
     """Return what `message` tells, on one line."""
     tell = _READINGS.get(type(message))
     return plain(_json(message) if tell is None else tell(message))
-
-
-def plain(text: str) -> str:
-    """Return `text` without signs that a terminal would obey instead of showing them."""
-    return text if text.isprintable() else "".join(s if s.isprintable() else "·" for s in text)
 
 
 def amount(text: str) -> str:

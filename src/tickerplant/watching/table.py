@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.logs import plain
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
     Disconnected,
@@ -20,7 +21,7 @@ from tickerplant.messages.notice import (
     Refused,
     Stale,
 )
-from tickerplant.watching.reading import plain, reading
+from tickerplant.watching.reading import reading
 
 State: TypeAlias = Literal["waiting", "live", "stale", "blind", "refused"]
 """`waiting`: nothing came yet; `stale`: silent for too long; `blind`: no connection carries it."""

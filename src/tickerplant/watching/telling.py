@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import structs
 
 from tickerplant.feed.feed import FeedCounters
+from tickerplant.logs import plain
 from tickerplant.messages.notice import (
     Disconnected,
     Doubtful,
@@ -22,7 +23,6 @@ from tickerplant.messages.notice import (
     Stale,
     Unreadable,
 )
-from tickerplant.watching.reading import plain
 
 SHOWN_NAMES = 2
 """Of more streams than this only one is named."""
