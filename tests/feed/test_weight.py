@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -182,3 +185,27 @@ def test_who_waits_as_told_is_let_through_within_a_minute(
             budget.told(used[index], now_ms)
     assert budget.waited_ms == now_ms - start_ms
     assert budget.spent == sum(weights)
+
+
+def test_a_refusal_ends_when_the_clock_is_set_back_for_who_asks_about_nothing_else() -> None:
+    budget = WeightBudget()
+    budget.refused(429, 5_000, NOON_MS)
+    assert budget.closed_ms(NOON_MS - 7_200_000) == 0
+
+
+def test_threads_that_share_a_budget_reserve_no_more_than_there_is() -> None:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(20):
+                budget, begin = WeightBudget(1_000, 0.5), Barrier(4)
+                spending = [pool.submit(spend, budget, begin) for _ in range(4)]
+                assert sum(each.result() for each in spending) == budget.spent == 500
+    finally:
+        sys.setswitchinterval(before_s)
+
+
+def spend(budget: WeightBudget, begin: Barrier) -> int:
+    begin.wait()
+    return sum(budget.reserve(1, NOON_MS) == 0 for _ in range(500))

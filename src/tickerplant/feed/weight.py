@@ -10,6 +10,8 @@ charge one budget (profile `current`).
 
 from __future__ import annotations
 
+from threading import Lock
+
 from tickerplant.errors import ConfigError
 
 MINUTE_MS = 60_000
@@ -55,6 +57,8 @@ class WeightBudget:
         self._reserved = 0
         self._others = 0
         self._closed_until_ms = 0
+        self._lock = Lock()
+        """Clients in several threads may share a budget."""
 
     def __repr__(self) -> str:
         return (
@@ -64,14 +68,14 @@ class WeightBudget:
 
     def reserve(self, weight: int, now_ms: int) -> int:
         """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
-        self._turn(now_ms)
-        wait_ms = max(self.closed_ms(now_ms), self._own_wait_ms(weight, now_ms))
-        if wait_ms:
-            self.waited_ms += wait_ms
-            return wait_ms
-        self._reserved += weight
-        self.spent += weight
-        return 0
+        with self._lock:
+            wait_ms = max(self._closed_ms(now_ms), self._own_wait_ms(weight, now_ms))
+            if wait_ms:
+                self.waited_ms += wait_ms
+                return wait_ms
+            self._reserved += weight
+            self.spent += weight
+            return 0
 
     def told(self, used: int, asked_ms: int) -> None:
         """Take what the server says the whole address has used in this minute.
@@ -84,10 +88,11 @@ class WeightBudget:
             asked_ms: When the question went out that was answered with it; an answer to a question
                 of a minute that is over says nothing.
         """
-        if asked_ms // MINUTE_MS < self._minute:
-            return
-        self._turn(asked_ms)
-        self._others = max(used - self._reserved, 0)
+        with self._lock:
+            if asked_ms // MINUTE_MS < self._minute:
+                return
+            self._turn(asked_ms)
+            self._others = max(used - self._reserved, 0)
 
     def refused(self, status: int, retry_after_ms: int | None, now_ms: int) -> None:
         """Take a refusal, 429 or 418: nothing goes out before `retry_after_ms` are over.
@@ -97,16 +102,22 @@ class WeightBudget:
             retry_after_ms: What the server asks to wait; None if it does not say.
             now_ms: The time.
         """
-        self._turn(now_ms)
-        self.refusals += 1
-        self.refused_status = status
         if retry_after_ms is None:
             retry_after_ms = FIRST_BAN_MS if status == BANNED else MINUTE_MS - now_ms % MINUTE_MS
         wait_ms = min(max(retry_after_ms, LEAST_WAIT_MS), LONGEST_BAN_MS)
-        self._closed_until_ms = max(self._closed_until_ms, now_ms + wait_ms)
+        with self._lock:
+            self._turn(now_ms)
+            self.refusals += 1
+            self.refused_status = status
+            self._closed_until_ms = max(self._closed_until_ms, now_ms + wait_ms)
 
     def closed_ms(self, now_ms: int) -> int:
         """Return how long nothing may go out because the server refused, 0 if it does not."""
+        with self._lock:
+            return self._closed_ms(now_ms)
+
+    def _closed_ms(self, now_ms: int) -> int:
+        self._turn(now_ms)
         return max(self._closed_until_ms - now_ms, 0)
 
     def _own_wait_ms(self, weight: int, now_ms: int) -> int:
