@@ -333,6 +333,13 @@ async def talk_bytes(connection: ServerConnection) -> None:
     await connection.wait_closed()
 
 
+async def talk_another_encoding(connection: ServerConnection) -> None:
+    await connection.recv()
+    said = b'{"id":1,"status":400,"error":{"code":-1,"msg":"\xb7\xc3"}}'
+    connection.transport.write(bytes([0x81, len(said)]) + said)
+    await connection.wait_closed()
+
+
 async def reply_to_nobody(connection: ServerConnection) -> None:
     await connection.recv()
     await connection.send('{"id":null,"status":401,"error":{"code":-2015,"msg":"no"}}')
@@ -362,6 +369,7 @@ async def send_too_much(connection: ServerConnection) -> None:
         (abort, "the connection was lost"),
         (talk_nonsense, "what the server says is no reply"),
         (talk_bytes, "what the server says is no reply"),
+        (talk_another_encoding, "what the server says is no reply"),
         (reply_to_nobody, "the server replied to no question: -2015 no"),
         (never_ask, "the connection was lost|closed during the handshake"),
         (break_the_protocol, "the connection was lost"),

@@ -217,6 +217,8 @@ GARBAGE: tuple[Answer, ...] = (
     http(503, b"<html>"),
     http(503, b'{"code":-1008,"msg":"Server is currently overloaded."}'),
     http(500, b"\xff\xfe"),
+    http(503, b'{"code":-1,"msg":"\xb7\xc3"}'),
+    http(503, b'{"code":-1,"msg":"","more":' + b"[" * 100_000),
     http(408, b""),
     http(200, b"{}", Content_Length="7"),
     http(200, b"{}", Content_Encoding="gzip"),
@@ -341,11 +343,13 @@ async def test_the_used_weight_makes_room_for_others() -> None:
     assert moment.slept == [60.0], "98 of others, one of ours, one more, and then the next minute"
 
 
+@pytest.mark.parametrize("used", ["many", "9" * 5000, "²"])
 @looped
-async def test_nonsense_about_the_used_weight_is_passed_over() -> None:
+async def test_nonsense_about_the_used_weight_is_passed_over(used: str) -> None:
     moment = Moment()
+    answer = http(200).replace(b"\r\n\r\n", f"\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n\r\n".encode())
     async with (
-        scripted(http(200, X_MBX_USED_WEIGHT_1M="many")) as server,
+        scripted(answer) as server,
         client_of(server.hosts(), moment) as client,
     ):
         await client.get("ping")

@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Raw, Struct
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport
 
+from tickerplant.messages.readers import UNREADABLE
+
 MAX_MESSAGE_BYTES = 1 << 25
 CLOSE_TIMEOUT_S = 1.0
 """Time a server has to take the end of a connection."""
@@ -167,7 +169,7 @@ class ApiConnection(WSListener):
     def _receive(self, payload: bytes) -> None:
         try:
             reply = _decode_reply(payload)
-        except (msgspec.DecodeError, RecursionError) as wrong:
+        except UNREADABLE as wrong:
             self.end(f"what the server says is no reply: {wrong}")
             return
         if reply.id is None:

@@ -39,6 +39,7 @@ from tickerplant.client.waiting import (
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
+from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries import find_path
 from tickerplant.venue import Venue
 
@@ -52,6 +53,8 @@ TRY_AGAIN = frozenset({408, *range(500, 600)})
 """Statuses that say nothing of the question: a timeout of the backend, and a server in trouble."""
 
 _VERSIONED = re.compile(r"v[0-9]+/")
+_WEIGHT = re.compile(r"[0-9]{1,9}")
+"""A used weight; what is longer is none."""
 
 
 class ErrorBody(Struct, frozen=True):
@@ -169,7 +172,7 @@ class RestClient:
         self, question: Question, response: ClientResponse, body: bytes
     ) -> bytes | str | None:
         used, status = response.headers.get(USED_WEIGHT, ""), response.status
-        if used.isdecimal() and used.isascii():
+        if _WEIGHT.fullmatch(used):
             question.told(int(used))
         if status == 200:
             return body if is_json(body) else "the answer is not JSON"
@@ -227,7 +230,7 @@ def is_json(body: bytes) -> bool:
     """Whether `body` is JSON."""
     try:
         _check_json(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True
 
@@ -236,5 +239,5 @@ def error_of(body: bytes) -> ErrorBody | None:
     """Return the exchange's error if `body` is one."""
     try:
         return _decode_error(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
