@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tickerplant.sources.told_time import (
     FAR_BEHIND_MS,
     FARTHEST_MS,
+    LATE_MS,
     LIKELY_MS,
     LONGEST_LEAP_MS,
     STEP_MS,
@@ -93,6 +94,42 @@ def test_a_venue_whose_clock_is_behind_does_not_hold_up_the_other() -> None:
         assert time.tell(START_MS + now_ms, now_ms) >= START_MS + now_ms
         time.tell(START_MS + now_ms - 2 * FAR_BEHIND_MS, now_ms)
     assert not time.is_behind
+
+
+def test_a_time_that_is_wrong_by_less_than_a_minute_is_believed_no_sooner_either() -> None:
+    for wrong_ms in (LIKELY_MS + 1, 30_000, 59_000):
+        time = ToldTime(START_MS, 0)
+        for machine_ms in range(0, 20_000, 100):
+            told_ms = START_MS + machine_ms + (100 + wrong_ms) * (machine_ms == 5_000)
+            time.tell(told_ms, machine_ms)
+            assert time.reach(machine_ms) == START_MS + machine_ms
+        assert time.disbelieved == 1
+        assert not time.is_behind
+
+
+def test_messages_of_one_moment_are_one_witness() -> None:
+    time = ToldTime(START_MS, 0)
+    for _ in range(10 * WITNESSES):
+        assert time.tell(START_MS + HOUR_MS, 10) == START_MS
+    assert not time.is_catching_up
+
+
+def test_market_time_that_is_ahead_stands_still_until_the_messages_have_caught_up() -> None:
+    for wrong_ms in (LIKELY_MS, FAR_BEHIND_MS - 2_000):
+        time = ToldTime(START_MS, 0)
+        for number in range(WITNESSES):
+            time.tell(START_MS + wrong_ms + number, 0)
+        ahead_ms = time.reach(0)
+        assert abs(ahead_ms - START_MS - wrong_ms) < 10
+        warned = 0
+        for machine_ms in range(100, wrong_ms + 5_000, 100):
+            time.tell(START_MS + machine_ms, machine_ms)
+            now_ms = time.reach(machine_ms)
+            assert ahead_ms <= now_ms <= max(ahead_ms + LONGEST_LEAP_MS, START_MS + machine_ms)
+            warned += time.is_behind
+        assert warned * 100 > wrong_ms - LONGEST_LEAP_MS - LATE_MS - 1_000
+        assert time.now_ms == START_MS + machine_ms
+        assert not time.is_behind
 
 
 @given(

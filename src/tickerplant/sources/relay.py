@@ -223,11 +223,12 @@ class RelaySource:
 
     # Time
 
-    def _approach(self, time_ms: int) -> None:
-        """Let market time reach that of a message."""
+    def _approach(self, time_ms: int) -> bool:
+        """Let market time reach that of a message; return whether it is that of the upstream."""
         now_ms = self._time.tell(time_ms, _machine_ms())
         if now_ms > self._plant.now_ms:
             self._plant.approach(now_ms)
+        return not (self._time.is_behind or self._time.is_catching_up)
 
     async def _keep_time(self) -> None:
         next_look_s = 0.0

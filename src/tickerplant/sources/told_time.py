@@ -9,14 +9,17 @@ from __future__ import annotations
 
 LONGEST_LEAP_MS = 1_000
 """Market time goes on so far without a message, not farther."""
-LIKELY_MS = 60_000
-"""A message may be so much farther ahead than time has passed and is believed at once."""
+LIKELY_MS = 5_000
+"""A message may be so much farther ahead than time has passed and is believed alone."""
 WITNESSES = 8
-"""Messages in a row that must be farther ahead before that is believed."""
+"""Messages in a row, of as many moments, that must be farther ahead before that is believed."""
 FARTHEST_MS = 10 * 365 * 86_400_000
 """No message is believed that is farther ahead."""
-FAR_BEHIND_MS = 10_000
-"""Messages that are so far behind are of a server with another clock: time goes on without them."""
+LATE_MS = 2_000
+"""Messages that are so far behind say that market time is ahead: it stands still until they are
+not."""
+FAR_BEHIND_MS = 60_000
+"""Messages that are farther behind are of a server with another clock: time goes on without them."""
 STEP_MS = 60_000
 """Market time goes so far in one step."""
 
@@ -35,13 +38,13 @@ class ToldTime:
         self.disbelieved = 0
         """Messages whose time was not believed, or not yet."""
         self.is_behind = False
-        """Whether the messages are of a time that is long over here."""
+        """Whether the messages are of a time that is over here."""
         self._told_ms = now_ms
         """The latest time that was told and believed."""
         self._told_at_ms = machine_ms
         """When that was."""
         self._witnesses: list[int] = []
-        """Times of messages in a row that are too far ahead to be believed alone."""
+        """Different times of messages in a row that are too far ahead to be believed alone."""
 
     def tell(self, time_ms: int, machine_ms: int) -> int:
         """Take the time of a message; return how far market time comes before it is told."""
@@ -53,8 +56,10 @@ class ToldTime:
             self._witnesses.clear()
             if ahead_ms > 0:
                 self._believe(time_ms, machine_ms)
-            elif -ahead_ms > FAR_BEHIND_MS and (self.is_behind or passed_ms > LONGEST_LEAP_MS):
-                self._go_on(passed_ms, machine_ms)
+            elif -ahead_ms > LATE_MS and (self.is_behind or passed_ms > LONGEST_LEAP_MS):
+                self.is_behind = True
+                if -ahead_ms > FAR_BEHIND_MS:
+                    self._go_on(passed_ms, machine_ms)
         return self.now_ms if self.is_catching_up else self._approach(self._told_ms)
 
     def reach(self, machine_ms: int) -> int:
@@ -74,7 +79,7 @@ class ToldTime:
 
     def _doubt(self, time_ms: int, machine_ms: int) -> None:
         self.disbelieved += 1
-        if time_ms - self.now_ms > FARTHEST_MS:
+        if time_ms - self.now_ms > FARTHEST_MS or time_ms in self._witnesses:
             return
         self._witnesses.append(time_ms)
         if len(self._witnesses) >= WITNESSES:
@@ -88,7 +93,6 @@ class ToldTime:
 
     def _go_on(self, passed_ms: int, machine_ms: int) -> None:
         """Let time pass as on this machine, because the messages do not tell it."""
-        self.is_behind = True
         self._told_ms = max(self._told_ms + min(passed_ms, LONGEST_LEAP_MS), self.now_ms)
         self._told_at_ms = machine_ms
 

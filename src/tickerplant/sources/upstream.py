@@ -78,7 +78,8 @@ class Upstream:
         """Whether the list of contracts was said to have changed since it was read."""
         self.wanted = Wanted(self._source_of, linger_ms, (CONTRACTS,), most=most_streams)
         self.heard: Callable[[int], object] = _ignore
-        """Is called with the time of each message, before it is told."""
+        """Is called with the time of each message, before it is told; returns whether market time
+        is that of the upstream."""
         self.noticed: Callable[[Upstream, Notice], object] = _ignore
         """Is called with what is to be known of streams."""
         self._now_ms = clock or (lambda: self.runner.feed.now_ms)
@@ -298,9 +299,8 @@ class Upstream:
 
     def _pass_message_on(self, message: Message) -> None:
         """Let its time be known, and pass a message on."""
-        if message.event_time:
+        if message.event_time and self.heard(message.event_time):
             self._questions.heard_time()
-            self.heard(message.event_time)
         self._pass_on(message.stream, message.payload)
 
     def _pass_on(self, stream: str, payload: bytes) -> None:
