@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
@@ -15,7 +17,7 @@ from misbehaving import Answer, Fault, Moment, http, scripted
 from msgspec.structs import replace
 
 from tickerplant import __version__
-from tickerplant.client.rest import MOST_AT_ONCE, RestClient, text_of, whole_path
+from tickerplant.client.rest import MAX_ANSWER_BYTES, MOST_AT_ONCE, RestClient, text_of, whole_path
 from tickerplant.client.waiting import plain_reason, retry_after_of
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
@@ -305,6 +307,47 @@ async def test_what_is_no_fault_of_the_question_and_will_not_change_is_not_asked
         with pytest.raises(UpstreamError, match=f"HTTP {status} .*, without an error"):
             await client.get("time")
         assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [201, 302, 600])
+@looped
+async def test_an_error_with_the_status_of_none_is_not_that_of_the_exchange(status: int) -> None:
+    head = f"HTTP/1.1 {status} Odd\r\nContent-Length: 21\r\n\r\n".encode()
+    async with (
+        scripted(head + b'{"code":-1,"msg":"a"}') as server,
+        client_of(server.hosts(), Moment()) as client,
+    ):
+        with pytest.raises(UpstreamError, match=f"HTTP {status} Odd: -1 a$"):
+            await client.get("time")
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@looped
+async def test_an_answer_that_is_too_long_is_given_up(packed: bool) -> None:
+    text = b" " * (MAX_ANSWER_BYTES + 1)
+    answer = http(200, gzip.compress(text), Content_Encoding="gzip") if packed else http(200, text)
+    async with (
+        scripted(answer) as server,
+        client_of(server.hosts(), Moment()) as client,
+    ):
+        with pytest.raises(UpstreamError, match=f"more than {MAX_ANSWER_BYTES} bytes"):
+            await client.get("time")
+        assert len(server.asked) == 1
+
+
+@looped
+async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked() -> None:
+    answer = http(200, gzip.compress(b" " * (4 * MAX_ANSWER_BYTES), 9), Content_Encoding="gzip")
+    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(UpstreamError, match="more than"):
+                await client.get("time")
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 2.5 * MAX_ANSWER_BYTES
 
 
 @looped

@@ -45,6 +45,8 @@ from tickerplant.venue import Venue
 
 MOST_AT_ONCE = 10
 """Questions that are on their way at the same time."""
+MAX_ANSWER_BYTES = 1 << 25
+"""The longest answer that is read; that of `exchangeInfo`, the longest there is, has about 1 MB."""
 UNKNOWN_WEIGHT = 1
 """Weight of a path that no row of `queries` has."""
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
@@ -159,14 +161,19 @@ class RestClient:
             )
         try:
             async with self._session.get(url, params=params, allow_redirects=False) as response:
-                body = await response.read()
+                body = bytearray()
+                async for piece in response.content.iter_any():  # `read` would unpack without bound
+                    body += piece
+                    if len(body) > MAX_ANSWER_BYTES:
+                        said = f"the answer has more than {MAX_ANSWER_BYTES} bytes"
+                        raise UpstreamError(str(url), said)
         except TimeoutError:
             return f"no answer within {self._timeout_s:g} s"
         except _NotAnsweredError as error:
             return str(error)
         except (ClientError, HttpProcessingError, OSError, RuntimeError) as error:
             return plain_reason(error)
-        return self._judge(question, response, body)
+        return self._judge(question, response, bytes(body))
 
     def _judge(
         self, question: Question, response: ClientResponse, body: bytes
@@ -184,10 +191,13 @@ class RestClient:
             question.refused(RequestError(error.code, error.msg, status), retry_after_ms)
             return None
         said = f"HTTP {status} {response.reason or ''}".rstrip()
+        told = (
+            ", without an error of the exchange" if error is None else f": {error.code} {error.msg}"
+        )
         if status in TRY_AGAIN:
-            return said if error is None else f"{said}: {error.code} {error.msg}"
-        if error is None:
-            raise UpstreamError(str(response.url), f"{said}, without an error of the exchange")
+            return said if error is None else said + told
+        if error is None or status // 100 != 4:
+            raise UpstreamError(str(response.url), said + told)
         raise RequestError(error.code, error.msg, status)
 
 
