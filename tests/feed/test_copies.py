@@ -236,6 +236,25 @@ def test_two_consumers_hear_the_same() -> None:
     assert first.notices(Disconnected)[0].streams == (TICKERS, AGGREGATES)
 
 
+def test_a_leader_that_is_not_read_has_not_fallen_silent() -> None:
+    world = World(copies=2)
+    consumer = world.attach(TICKERS)
+    world.publish(TICKERS, KINDS[TICKERS](1))
+    world.run(1_000)
+    lead = world.lead(TICKERS)
+    other = next(wire for wire in world.wires.values() if wire.number != lead.number)
+    said = b'{"stream":"%b","data":%b}' % (TICKERS.encode(), KINDS[TICKERS](2))
+    other.say(said)
+    world.run(20)
+    world.feed.held_up(set(world.wires), {consumer})
+    world.run(20_000)
+    world.feed.held_up(set())
+    lead.say(said)
+    world.run(1_000)
+    assert consumer.payloads(TICKERS) == [KINDS[TICKERS](1), KINDS[TICKERS](2)]
+    assert not consumer.notices()
+
+
 def test_who_comes_later_is_told_that_nothing_is_heard() -> None:
     world = World()
     world.attach(TICKERS)

@@ -202,6 +202,33 @@ def test_a_follower_that_lags_fills_the_gap_when_it_leads() -> None:
     assert not consumer.notices()
 
 
+def test_a_gap_waits_for_a_follower_that_is_not_read() -> None:
+    world = World(copies=2)
+    consumer = world.attach(AGGREGATES)
+    lead = world.lead(AGGREGATES).number
+    other = next(number for number in world.wires if number != lead)
+    say(world, 1)
+    say(world, 3, wire=lead)
+    world.feed.held_up(set(world.wires), {consumer})
+    world.run(60_000)
+    assert ids(consumer) == [1]
+    world.feed.held_up(set())
+    say(world, 2, 3, wire=other)
+    assert ids(consumer) == [1, 2, 3]
+    assert not consumer.notices()
+
+
+def test_what_one_consumer_asks_for_is_not_asked_for_when_it_has_left() -> None:
+    world = World()
+    consumer = world.attach(AGGREGATES)
+    curious = world.attach(AGGREGATES, backfills=True)
+    say(world, 1)
+    world.feed.detach([AGGREGATES], curious)
+    say(world, 3, 4)
+    assert ids(consumer) == [1, 3, 4]
+    assert not world.fetches
+
+
 def test_a_gap_that_waits_for_rest_outlives_the_connection() -> None:
     world = World()
     consumer = world.attach(AGGREGATES, backfills=True)

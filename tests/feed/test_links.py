@@ -244,6 +244,8 @@ def test_a_name_that_the_server_refuses_is_told_and_harms_no_other() -> None:
     (refused,) = consumer.notices(Refused)
     assert refused.streams == (poison,)
     assert refused.code == 2
+    late = world.attach(poison)
+    assert late.notices(Refused) == [refused], "who comes later is told, too"
     for name in names:
         world.publish(name, KINDS[AGGREGATES](1))
     world.run(1_000)

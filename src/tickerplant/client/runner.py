@@ -114,7 +114,7 @@ class FeedRunner:
         held_up = self.feed.links_of(names) if names else set()
         for number, connection in self._connections.items():
             connection.read(number not in held_up)
-        self.feed.held_up(held_up)
+        self.feed.held_up(held_up, self._unread)
 
     def _tick(self) -> None:
         self.feed.tick(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)

@@ -11,7 +11,7 @@ one stream is in `strand.py`, what becomes of the connections in `fleet.py`, wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from random import Random
 from typing import TypeAlias
 
@@ -134,6 +134,8 @@ class Feed:
         self.actions: list[Action] = []
         """What the shell is to do, oldest first."""
         self.strands: dict[str, Strand] = {}
+        self.full: Container[Sink] = ()
+        """Consumers for whose want of room connections are not read."""
         self._venue = hosts.venue
         self._reader = reader
         self._unreadable = 0
@@ -152,8 +154,7 @@ class Feed:
         joined = []
         for name in names:
             strand = self.strands.get(name) or self._open_strand(name)
-            strand.attach(sink)
-            strand.backfills = strand.backfills or (backfills and _can_backfill(name))
+            strand.attach(sink, backfills=backfills and _can_backfill(name))
             joined.append(strand)
         self._tell_newcomer(joined, sink)
         self._fleet.carry_out()
@@ -164,6 +165,8 @@ class Feed:
             if strand.doubt and not strand.messages:
                 names = (strand.name,)
                 sink(Doubtful(streams=names, time_ms=self.wall_ms, reason=strand.doubt))
+            if strand.refusal is not None:
+                sink(structs.replace(strand.refusal, streams=(strand.name,)))
             if strand.blindness is not None:
                 sink(structs.replace(strand.blindness, streams=(strand.name,)))
             elif strand.is_stale:
@@ -283,9 +286,16 @@ class Feed:
         if link is not None:
             self._fleet.heard(link)
 
-    def held_up(self, numbers: Container[int]) -> None:
-        """Take note which connections are not read for want of room: their silence says nothing."""
+    def held_up(self, numbers: Container[int], full: Container[Sink] = ()) -> None:
+        """Take note which connections are not read for want of room: their silence says nothing.
+
+        Args:
+            numbers: The connections.
+            full: The consumers that have no room; others are told if it takes long.
+        """
+        self.full = full
         self._fleet.held_up(numbers)
+        self._vigil.read_again()
 
     # Messages
 
@@ -432,6 +442,10 @@ class Feed:
     def watch(self, strand: Strand) -> None:
         """Call `tick` of the strand from now on, until it returns False."""
         self._watched[strand] = None
+
+    def is_held_up(self, link: Hashable) -> bool:
+        """Whether a connection is not read, because a consumer has no room."""
+        return isinstance(link, Link) and link.is_held_up
 
     def end_silence(self, strand: Strand) -> None:
         """Tell that a stale stream is heard again."""

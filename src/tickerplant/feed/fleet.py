@@ -167,6 +167,8 @@ class Fleet:
             if link.is_held_up and not is_held_up:
                 self.heard(link)
                 self._pardon(link)
+            elif is_held_up and not link.is_held_up:
+                link.held_up_ms = self._feed.now_ms
             link.is_held_up = is_held_up
 
     def pardon(self) -> None:
@@ -181,6 +183,7 @@ class Fleet:
         """Let all patience on `link` begin now."""
         for strand in self._strands_of(link.names):
             strand.forgive()
+            strand.wait_anew()
             strand.rhythm.rest()
         if link.session is not None:
             link.session.begin_to_wait(self._feed.now_ms)
@@ -292,16 +295,16 @@ class Fleet:
             for strand in part:
                 self._take_away(strand, link)
                 self._give(strand, other)
-        if len(strands) == 1 and not strands[0].is_refusal_told:
-            strands[0].is_refusal_told = True
+        if len(strands) == 1 and strands[0].refusal is None:
             notice = Refused(streams=(), time_ms=self._feed.wall_ms, code=code, reason=reason)
+            strands[0].refusal = notice
             tell(strands, notice)
 
     def begin(self, link: Link, strands: Iterable[Strand]) -> None:
         """Let `link` count for `strands`; tell who was blind that they see again."""
         seeing = []
         for strand in strands:
-            strand.is_refusal_told = False
+            strand.refusal = None
             if strand.carry(link):
                 seeing.append(strand)
         tell_recovered(seeing, self._feed.wall_ms)

@@ -129,7 +129,8 @@ class NumberedStrand(IdentifiedStrand):
             if self._is_fetching:
                 return
             due_ms = self._held_ms[0] + self._host.settings.reorder_ms
-            if self._host.now_ms < due_ms and self._may_be_told:
+            is_early = self._host.now_ms < due_ms or self._is_held_up
+            if is_early and self._may_be_told:
                 self._deadline_ms = due_ms
                 self._host.watch(self)
                 return
@@ -146,6 +147,15 @@ class NumberedStrand(IdentifiedStrand):
             self._can_lead(it) and not it.is_anew and it.told_id < behind_id
             for it in self.followers.values()
         )
+
+    @property
+    def _is_held_up(self) -> bool:
+        """Whether a connection that may tell what is missing is not read."""
+        return any(map(self._host.is_held_up, (self.lead, *self.followers)))
+
+    def wait_anew(self) -> None:
+        """Let what waits for a connection wait from now on: it was not read for a while."""
+        self._held_ms = [self._host.now_ms] * len(self._held_ms)
 
     def _drain(self) -> bool:
         """Deliver what waited, as far as it continues; return whether anything still waits."""

@@ -21,7 +21,7 @@ from tickerplant.feed.backlog import Backlog
 from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Gap, Notice
+from tickerplant.messages.notice import Disconnected, Gap, Notice, Refused
 
 Item: TypeAlias = Any
 """A message, or the list of the messages of an array."""
@@ -51,6 +51,9 @@ class Host(Protocol):
 
     def tell_hole(self, strand: Strand) -> None:
         """Tell that something may be missing: a follower leads that began when nothing was heard."""
+
+    def is_held_up(self, link: Hashable) -> bool:
+        """Whether a connection is not read, because a consumer has no room."""
 
 
 class Follower:
@@ -139,8 +142,8 @@ class Strand(ABC):
         """Who consumes it; changed by `attach` and `detach`."""
         self.deliver: Callable[[Item], object] = self._deliver_to_all
         """Hands a message to every consumer."""
-        self.backfills = False
-        """Whether somebody wants gaps to be filled over REST."""
+        self._backfilling: list[Sink] = []
+        """Consumers that want gaps to be filled over REST."""
         self.lead: Hashable | None = None
         """The connection whose messages are delivered; None: nothing is heard."""
         self.followers: dict[Hashable, Follower] = {}
@@ -164,7 +167,8 @@ class Strand(ABC):
         self.is_stale = False
         self.patience = 0
         """How often it was called stale, or asked for again, since it was heard."""
-        self.is_refusal_told = False
+        self.refusal: Refused | None = None
+        """What consumers were told of a server that does not take its name, without names."""
         self.told_garbage_ms = 0
         """When consumers were last told of something unreadable."""
         self._host = host
@@ -174,17 +178,31 @@ class Strand(ABC):
         self._deadline_ms = 0
         """Until when a gap waits."""
 
+    @property
+    def is_refusal_told(self) -> bool:
+        """Whether consumers were told that the server does not take its name."""
+        return self.refusal is not None
+
     # Consumers
 
-    def attach(self, sink: Sink) -> None:
+    @property
+    def backfills(self) -> bool:
+        """Whether somebody wants gaps to be filled over REST; then they are for everybody."""
+        return bool(self._backfilling)
+
+    def attach(self, sink: Sink, *, backfills: bool = False) -> None:
         """Let `sink` be told, too."""
         self._set_sinks((*self.sinks, sink))
+        if backfills:
+            self._backfilling.append(sink)
 
     def detach(self, sink: Sink) -> None:
         """Tell `sink` nothing any more, or once less if it was attached several times."""
         left = list(self.sinks)
         left.remove(sink)
         self._set_sinks(tuple(left))
+        if sink not in left:
+            self._backfilling = [each for each in self._backfilling if each != sink]
 
     def _set_sinks(self, sinks: tuple[Sink, ...]) -> None:
         self.sinks = sinks
@@ -281,6 +299,9 @@ class Strand(ABC):
             self._told_ms = self.heard_ms
         self.heard_ms = self._led_ms = self._host.now_ms
 
+    def wait_anew(self) -> None:  # noqa: B027  # most kinds do nothing
+        """Let what waits for a connection wait from now on: it was not read for a while."""
+
     def miss(self, since_ms: int = 0) -> None:
         """Take note that consumers are told that it is not heard, since `since_ms` at the earliest."""
         if self.unheard_ms is None:
@@ -306,7 +327,7 @@ class Strand(ABC):
         """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
         now_ms = self._host.now_ms
         for link, follower in self.followers.items():
-            if follower.waiting:
+            if follower.waiting and not self._host.is_held_up(link):
                 behind_ms = now_ms - max(follower.waiting.oldest.came_ms, self.heard_ms)
                 if behind_ms >= self._patience_ms(follower):
                     if not follower.is_alike and not self.tells_gaps:

@@ -59,6 +59,8 @@ class Stale(Notice, frozen=True, kw_only=True):
     """For how long nothing came; since the subscription was acknowledged if never anything did."""
     expected_ms: int
     """How often a message was expected; 0 if that is not known, as of a stream never heard."""
+    reason: str = ""
+    """Why it is not heard, if that is known."""
 
 
 class Gap(Notice, frozen=True, kw_only=True):
