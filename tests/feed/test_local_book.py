@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from book_model import ACTS, SYMBOL, Line, Texts, TrueBook, assert_true, state, wants
@@ -386,17 +388,65 @@ def test_a_snapshot_older_than_the_updates_is_of_no_use_and_pauses_grow() -> Non
     assert book.counters.snapshots_unused == 8
     book.asked(now_ms)
     assert book.load(snapshot(55), now_ms)
-    book.offer(update(91, 95, 90), now_ms + 70_000)
-    book.asked(now_ms + 70_000)
-    assert book.next_ask_ms > now_ms + 71_000, "it was not live when it asked"
+    book.offer(update(91, 95, 90), now_ms + 59_999)
+    book.asked(now_ms + 59_999)
+    assert book.next_ask_ms > now_ms + 61_000, "it was not live for long"
 
 
-def test_a_book_that_was_live_for_long_asks_after_the_first_pause_again() -> None:
+def lose(book: LocalBook, now_ms: int) -> None:
+    book.feed_lost("reset", now_ms)
+    book.feed_back(now_ms + 3_600_000)
+
+
+def anew(book: LocalBook, now_ms: int) -> None:
+    book.ids_anew(now_ms)
+
+
+def gap(book: LocalBook, now_ms: int) -> None:
+    book.offer(update(31, 40, 30), now_ms)
+
+
+def cross(book: LocalBook, now_ms: int) -> None:
+    book.offer(update(11, 12, 10, bids=[("101.00", "1.000")]), now_ms)
+
+
+def fall_short(book: LocalBook, now_ms: int) -> None:
+    book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS]), now_ms)
+
+
+@pytest.mark.parametrize("leave", [lose, anew, gap, cross, fall_short])
+def test_a_book_that_was_live_for_long_asks_after_the_first_pause_again(
+    leave: Callable[[LocalBook, int], None],
+) -> None:
+    pauses = []
+    for live_ms in (59_999, 60_000):
+        book = live_book(limit=4)
+        leave(book, live_ms)
+        assert wants(book)
+        book.asked(4_000_000)
+        pauses.append(book.next_ask_ms - 4_000_000)
+    assert pauses == [1000 if leave is fall_short else 2000, 1000], "short is live when it asks"
+
+
+def test_a_book_that_is_live_for_moments_between_losses_asks_ever_less_often() -> None:
+    book = live_book()
+    lose(book, 1_000)
+    assert book.offer(update(11, 12, 10), 3_700_000)
+    gap(book, 3_701_000)
+    book.asked(3_701_000)
+    assert book.next_ask_ms == 3_703_000
+
+
+def test_a_live_book_that_asks_in_vain_asks_ever_less_often() -> None:
     book = live_book(limit=4)
-    book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS[:4]]), 0)
-    assert wants(book)
-    book.asked(70_000)
-    assert book.next_ask_ms == 71_000
+    fall_short(book, 70_000)
+    now_ms, pauses = 70_000, []
+    for _ in range(4):
+        book.asked(now_ms)
+        book.snapshot_failed(now_ms)
+        pauses.append(book.next_ask_ms - now_ms)
+        now_ms = book.next_ask_ms
+    assert pauses == [1000, 2000, 4000, 8000]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ LONGEST_PAUSE_MS = 32_000
 """The pause after a question doubles, up to this."""
 
 SETTLED_MS = 60_000
-"""A book that is live for so long starts again with the first pause."""
+"""A book that was live for so long, and asked nothing, starts again with the first pause."""
 
 PATIENCE_MS = 5000
 """After this long without an update, a book that is heard again asks whether it missed any."""
@@ -154,7 +154,8 @@ class LocalBook:
         self._pause_ms = 0
         self._ask_after_ms = 0
         self._doubt_until_ms = 0
-        self._live_since_ms = 0
+        self._calm_since_ms = 0
+        """Since when the book, if it is live, is so and has asked nothing."""
 
     def offer(self, update: DepthUpdate, now_ms: int) -> bool:
         """Take the next update of the stream; return whether it was applied."""
@@ -164,7 +165,9 @@ class LocalBook:
             self.counters.left_out += 1
             return False
         if sync.offer(update):
-            self._doubtful = False
+            if self._doubtful:
+                self._doubtful = False
+                self._calm_since_ms = now_ms
             self._take(update, now_ms)
             if self._refresh is not None and sync.live:
                 self._offer_to_refresh(self._refresh, update, now_ms)
@@ -176,6 +179,7 @@ class LocalBook:
             self.ids_anew(now_ms)
             sync.offer(update)
         elif was_live:
+            self._settle(now_ms)
             self._doubtful = False
             self.counters.gaps += 1
             before_id = update.first_update_id
@@ -215,8 +219,9 @@ class LocalBook:
     def asked(self, now_ms: int) -> None:
         """Take note that a snapshot is asked for; `load` or `snapshot_failed` must follow."""
         self._out = True
-        if self._sync.live and now_ms - self._live_since_ms >= SETTLED_MS:
-            self._pause_ms = 0
+        if self._sync.live:
+            self._settle(now_ms)
+            self._calm_since_ms = now_ms
         self._pause_ms = min(max(2 * self._pause_ms, FIRST_PAUSE_MS), LONGEST_PAUSE_MS)
         self._ask_after_ms = now_ms + self._pause_ms
         if self._sync.live and not self._doubtful:
@@ -254,10 +259,12 @@ class LocalBook:
         self.counters.snapshots_unused += 1
         return False
 
-    def feed_lost(self, reason: str, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
+    def feed_lost(self, reason: str, now_ms: int) -> None:
         """Take note that the stream of updates is not heard: the book is stale from here."""
         if not self._lost:
             self.counters.stale_spells += 1
+            if self._sync.live:
+                self._settle(now_ms)
         self._lost = reason or "not heard"
         self._doubtful = False
 
@@ -275,6 +282,8 @@ class LocalBook:
         The content stays as it is until a snapshot comes, one that was not asked for yet.
         """
         was_live = self._sync.live
+        if was_live:
+            self._settle(now_ms)
         self._sync.forget(ANEW)
         self._doubtful = False
         self._refresh = None
@@ -399,6 +408,7 @@ class LocalBook:
 
     def _spoilt(self, token: str, reason: str, now_ms: int) -> None:
         """Forget the content, which is wrong, and begin anew."""
+        self._settle(now_ms)
         self._sync.drop(reason)
         self._replace(Sides(BookSide(self.sides.bids.keys), BookSide(self.sides.asks.keys)), reason)
         self._begin_anew(token, now_ms)
@@ -420,6 +430,12 @@ class LocalBook:
             self._journal.broken = reason
             self._journal = None
 
+    def _settle(self, now_ms: int) -> None:
+        """Start again with the first pause, if the book, which was whole, was calm for long."""
+        is_heard = not self._lost and not self._doubtful
+        if is_heard and now_ms - self._calm_since_ms >= SETTLED_MS:
+            self._pause_ms = 0
+
     def _is_before(self, time_ms: int) -> bool:
         """Whether the book is clearly older than what happened at `time_ms`."""
         return 0 < self.transaction_time < time_ms - ANEW_MS
@@ -429,7 +445,7 @@ class LocalBook:
         if not self._sync.live:
             self.counters.snapshots_unused += 1
             return False
-        self._live_since_ms = now_ms
+        self._calm_since_ms = now_ms
         self._doubtful = False
         self._use(snapshot, sides, updates, now_ms)
         return self._sync.live
