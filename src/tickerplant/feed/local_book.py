@@ -15,12 +15,13 @@ is read is what was printed; integers of 10^-8 put the prices in order.
 from __future__ import annotations
 
 from collections import deque
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from msgspec import DecodeError as NotJson
-from msgspec import Struct
 
+from tickerplant.feed.book_counters import BookCounters
 from tickerplant.feed.book_journal import Applied, Journal
+from tickerplant.feed.book_refresh import Refresh
 from tickerplant.feed.book_side import BookSide, PriceKeys, Sides
 from tickerplant.feed.depth_snapshot import DepthSnapshot, read_snapshot
 from tickerplant.feed.numbered import ANEW
@@ -69,40 +70,14 @@ class State(StrEnum):
     """It was live, and nothing is heard of it; what is read is true of `last_update_id`."""
 
 
-class Counters(Struct, gc=False):
-    """What happened to a book since it was made."""
+class _Question(Enum):
+    """The question for a snapshot."""
 
-    applied: int = 0
-    """Updates that were applied as they came or when a snapshot was loaded."""
-    left_out: int = 0
-    """Updates that the book was already past, or that are of another symbol."""
-    gaps: int = 0
-    resyncs: int = 0
-    """How often the book had to begin anew, or to reach farther."""
-    stale_spells: int = 0
-    buffered: int = 0
-    """Updates kept for a snapshot."""
-    forgotten: int = 0
-    """Of those, the ones that did not fit."""
-    snapshots_used: int = 0
-    snapshots_unused: int = 0
-    """Snapshots older than the updates at hand, or that nobody needed any more."""
-    snapshots_failed: int = 0
-    """Questions without an answer, or with one that could not be understood."""
-    pruned: int = 0
-    """Levels forgotten because their side was too wide."""
-    notices_forgotten: int = 0
-
-
-class _Refresh:
-    """A snapshot that is to replace the content of a live book."""
-
-    def __init__(self) -> None:
-        self.join: Join[DepthUpdate] = Join(BUFFERED)
-        self.snapshot: DepthSnapshot | None = None
-        self.sides: Sides | None = None
-        self.updates: list[DepthUpdate] = []
-        """What is to be applied to it."""
+    NONE = "none"
+    OUT = "out"
+    """It was asked, and neither an answer nor its failure has come."""
+    VOID = "void"
+    """So it is, and since then the feed came back or the ids began anew: the answer may be too old."""
 
 
 class LocalBook:
@@ -127,7 +102,7 @@ class LocalBook:
         self.symbol = symbol
         self.limit = limit
         self.streams = streams
-        self.counters = Counters()
+        self.counters = BookCounters()
         self.last_update_id = 0
         self.event_time = 0
         """When the latest update or snapshot was sent, 0 before the first."""
@@ -144,13 +119,10 @@ class LocalBook:
         """Why nothing is heard; empty while the feed is."""
         self._doubtful = False
         """The feed is back, and whether it missed anything will be seen."""
-        self._out = False
-        """A snapshot was asked for, and neither it nor its failure has come."""
-        self._void = False
-        """It was asked for before the feed came back, or the ids began anew: it may be too old."""
+        self._question = _Question.NONE
         self._low = False
         """A live book that does not reach far enough."""
-        self._refresh: _Refresh | None = None
+        self._refresh: Refresh | None = None
         self._pause_ms = 0
         self._ask_after_ms = 0
         self._doubt_until_ms = 0
@@ -205,7 +177,7 @@ class LocalBook:
 
         It must not be asked for before `next_ask_ms`, and `asked` told when it is.
         """
-        if self._out or self._lost:
+        if self._question is not _Question.NONE or self._lost:
             return False
         return not self._sync.live or self._doubtful or (self._low and self._refresh is None)
 
@@ -218,18 +190,18 @@ class LocalBook:
 
     def asked(self, now_ms: int) -> None:
         """Take note that a snapshot is asked for; `load` or `snapshot_failed` must follow."""
-        self._out = True
+        self._question = _Question.OUT
         if self._sync.live:
             self._settle(now_ms)
             self._calm_since_ms = now_ms
         self._pause_ms = min(max(2 * self._pause_ms, FIRST_PAUSE_MS), LONGEST_PAUSE_MS)
         self._ask_after_ms = now_ms + self._pause_ms
         if self._sync.live and not self._doubtful:
-            self._refresh = _Refresh()
+            self._refresh = Refresh(BUFFERED)
 
     def snapshot_failed(self, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
         """Take note that what was asked for does not come."""
-        self._out = self._void = False
+        self._question = _Question.NONE
         self._refresh = None
         self.counters.snapshots_failed += 1
 
@@ -244,10 +216,9 @@ class LocalBook:
         except (NotJson, ValueError):
             self.snapshot_failed(now_ms)
             return False
-        self._out = False
+        question, self._question = self._question, _Question.NONE
         refresh, self._refresh = self._refresh, None
-        void, self._void = self._void, False
-        if void:
+        if question is _Question.VOID:
             self.counters.snapshots_unused += 1
             return False
         if not self._sync.live:
@@ -272,7 +243,7 @@ class LocalBook:
         """Take note that the stream is heard again; the next update says what was missed."""
         if self._lost:
             self._lost = ""
-            self._void = self._out
+            self._make_void()
             self._doubtful = self._sync.live
             self._doubt_until_ms = now_ms + PATIENCE_MS
 
@@ -287,7 +258,7 @@ class LocalBook:
         self._sync.forget(ANEW)
         self._doubtful = False
         self._refresh = None
-        self._void = self._out
+        self._make_void()
         self._break_journal(ANEW)
         if was_live:
             self._begin_anew("anew", now_ms)
@@ -430,6 +401,10 @@ class LocalBook:
             self._journal.broken = reason
             self._journal = None
 
+    def _make_void(self) -> None:
+        if self._question is _Question.OUT:
+            self._question = _Question.VOID
+
     def _settle(self, now_ms: int) -> None:
         """Start again with the first pause, if the book, which was whole, was calm for long."""
         is_heard = not self._lost and not self._doubtful
@@ -462,19 +437,17 @@ class LocalBook:
         return self._load_anew(snapshot, sides, now_ms)
 
     def _load_refresh(
-        self, refresh: _Refresh, snapshot: DepthSnapshot, sides: Sides, now_ms: int
+        self, refresh: Refresh, snapshot: DepthSnapshot, sides: Sides, now_ms: int
     ) -> bool:
-        refresh.updates = refresh.join.load(snapshot)
-        if not refresh.join.live:
+        if not refresh.load(snapshot, sides):
             self.counters.snapshots_unused += 1
             return False
-        refresh.snapshot, refresh.sides = snapshot, sides
         self._refresh = refresh
         self._swap_if_joined(refresh, now_ms)
         return True
 
-    def _offer_to_refresh(self, refresh: _Refresh, update: DepthUpdate, now_ms: int) -> None:
-        refresh.updates += refresh.join.offer(update)
+    def _offer_to_refresh(self, refresh: Refresh, update: DepthUpdate, now_ms: int) -> None:
+        refresh.offer(update)
         if refresh.snapshot is None:
             self.counters.buffered += 1
             self._count_forgotten(refresh.join)
@@ -484,7 +457,7 @@ class LocalBook:
             self._refresh = None
             self.counters.snapshots_unused += 1
 
-    def _swap_if_joined(self, refresh: _Refresh, now_ms: int) -> None:
+    def _swap_if_joined(self, refresh: Refresh, now_ms: int) -> None:
         snapshot, sides = refresh.snapshot, refresh.sides
         if refresh.join.joined and snapshot is not None and sides is not None:
             self._refresh = None
