@@ -34,6 +34,7 @@ from tickerplant.config.settings import (
 from tickerplant.errors import TickerplantError
 from tickerplant.profile import PROFILES
 from tickerplant.venue import VENUES
+from tickerplant.watching.printing import cannot_print
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,9 +54,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
     except TickerplantError as error:
-        click.echo(f"tickerplant: {error}", err=True)
+        from tickerplant.logs import plain  # what an upstream says may be in it
+
+        click.echo(plain(f"tickerplant: {error}"), err=True)
         sys.exit(USAGE_ERROR)
+    except _CannotPrint as error:
+        sys.exit(cannot_print(error.failure))
     sys.exit(status or 0)
+
+
+class _CannotPrint(Exception):  # noqa: N818 - it says what cannot be done
+    """Standard output takes nothing; says why."""
+
+    def __init__(self, failure: OSError) -> None:
+        super().__init__(failure.strerror)
+        self.failure = failure
+
+
+def _say(text: str | bytes) -> None:
+    """Print for the user."""
+    try:
+        click.echo(text)
+    except OSError as failure:
+        raise _CannotPrint(failure) from None
 
 
 def _in_one_line(error: click.ClickException) -> str:
@@ -138,7 +159,7 @@ def simulate(config: str | None, **flags: object) -> None:
     settings = _settings("simulate", SimulateSettings, config, flags)
     from tickerplant import serving
 
-    serving.simulate(settings, click.echo)
+    serving.simulate(settings, _say)
 
 
 @commands.command()
@@ -152,7 +173,7 @@ def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
     settings = _settings("replay", ReplaySettings, config, flags)
     from tickerplant import serving
 
-    serving.replay(settings, paths, click.echo)
+    serving.replay(settings, paths, _say)
 
 
 @commands.command()
@@ -165,7 +186,7 @@ def relay(config: str | None, **flags: object) -> None:
     settings = _settings("relay", RelaySettings, config, flags)
     from tickerplant import serving
 
-    serving.relay(settings, click.echo)
+    serving.relay(settings, _say)
 
 
 @commands.command()
@@ -242,10 +263,10 @@ def explain(
     )
     if as_json:
         # As bytes: JSON is UTF-8 whatever the terminal is.
-        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+        _say(msgspec.json.format(msgspec.json.encode(found)))
         return
     for line in lines_of(found):
-        click.echo(line)
+        _say(line)
 
 
 @commands.command()
@@ -284,6 +305,10 @@ def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None
     """Print rows so that a terminal can show them; elsewhere each is one line."""
     from tickerplant.explain.text import table
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = (
+        shutil.get_terminal_size().columns
+        if sys.stdout is not None and sys.stdout.isatty()
+        else None
+    )
     for line in table(head, rows, width):
-        click.echo(line)
+        _say(line)

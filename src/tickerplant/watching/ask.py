@@ -17,16 +17,17 @@ from tickerplant.client.market import connect
 from tickerplant.client.rest import whole_path
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
-from tickerplant.explain.pretence import is_inverse
+from tickerplant.logs import plain
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
 from tickerplant.profile import P2026Q1
 from tickerplant.queries import find_method, find_path
 from tickerplant.queries.param import INTEGER, Param
+from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 from tickerplant.watching.places import check_text, venue_named, venue_of_url
+from tickerplant.watching.printing import FAILED, cannot_print, shown_json
 
-FAILED = 1
 _OUR_NAMES = frozenset({"self", "method", "path"})
 """Names that no question has for a parameter, and the client has for its own."""
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -54,12 +55,15 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
     try:
         answer = asyncio.run(_answer(settings, question))
     except (RequestError, UpstreamError) as error:
-        click.echo(f"tickerplant: {error}", err=True)
+        click.echo(plain(f"tickerplant: {error}"), err=True)
         return FAILED
     text = msgspec.json.encode(answer)
     # As bytes: JSON is UTF-8 whatever the terminal is.
     is_read_by_people = sys.stdout is not None and sys.stdout.isatty()
-    click.echo(msgspec.json.format(text) if is_read_by_people else text)
+    try:
+        click.echo(shown_json(msgspec.json.format(text)) if is_read_by_people else text)
+    except OSError as failure:
+        return cannot_print(failure)
     return 0
 
 

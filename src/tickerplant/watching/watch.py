@@ -25,6 +25,7 @@ from tickerplant.watching.places import (
     venue_of_streams,
     venue_of_url,
 )
+from tickerplant.watching.printing import FAILED, cannot_print
 from tickerplant.watching.screen import REFRESHES_PER_S, Screen
 from tickerplant.watching.table import Table
 from tickerplant.watching.telling import count_text, duration_text, totals_text
@@ -33,7 +34,6 @@ BATCH = 1_000
 """Messages that are printed at once, if so many wait."""
 PARTING_S = 1.0
 """How long the reader of the lines has for the last of them."""
-FAILED = 1
 
 
 class Watched(Struct, frozen=True):
@@ -104,7 +104,9 @@ async def _watch_lines(watched: Watched, lines: Lines) -> int:
         await asyncio.wait({printing}, timeout=PARTING_S)
         over.cancel()
     if printing.done() and (failure := printing.exception()) is not None:
-        return _cannot_print(failure)
+        if isinstance(failure, OSError):
+            return cannot_print(failure)
+        raise failure
     printing.cancel()
     seconds = time.monotonic() - started_s
     last = lines.totals(market.counters, len(watched.names), seconds)
@@ -115,16 +117,6 @@ async def _watch_lines(watched: Watched, lines: Lines) -> int:
 async def _print(subscription: Subscription, lines: Lines, writer: Writer) -> None:
     while items := await subscription.take(BATCH):
         await writer.write(lines.pieces(items))
-
-
-def _cannot_print(failure: BaseException) -> int:
-    """Say why nothing can be printed any more, and return the exit status."""
-    if isinstance(failure, BrokenPipeError):  # who read has enough
-        return 0
-    if not isinstance(failure, OSError):
-        raise failure
-    click.echo(f"tickerplant: standard output: {failure.strerror}", err=True)
-    return FAILED
 
 
 def _status(market: MarketClient, *, is_interrupted: bool) -> int:
