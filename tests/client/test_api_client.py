@@ -386,6 +386,21 @@ async def test_what_goes_wrong_twice_is_an_error(handler: Handler, reason: str) 
             await asyncio.gather(*(client.ask("ping") for _ in range(3)))
 
 
+@pytest.mark.parametrize("result", [b'{"x":"\xff"}', b'{"x":1e400}'])
+@looped
+async def test_a_result_that_is_no_python_object_is_an_error(result: bytes) -> None:
+    async def handle(connection: ServerConnection) -> None:
+        asked = await receive(connection)
+        said = b'{"id":%d,"status":200,"result":%s}' % (asked["id"], result)
+        connection.transport.write(bytes([0x81, len(said)]) + said)
+        await connection.wait_closed()
+
+    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+        with pytest.raises(UpstreamError, match=r"the answer cannot be read: .") as caught:
+            await client.ask("ping")
+        assert caught.value.url == hosts.api
+
+
 @looped
 async def test_a_reply_without_a_result_is_an_error() -> None:
     async def handle(connection: ServerConnection) -> None:

@@ -18,6 +18,7 @@ from consumers import (
     read,
 )
 from loopback import START_MS, Loopback, loopback, looped, until
+from misbehaving import http, scripted
 
 import tickerplant
 from tickerplant import (
@@ -636,6 +637,17 @@ async def test_a_server_that_cannot_be_reached_is_told() -> None:
         )
         assert [type(each) for each in answers] == [UpstreamError, UpstreamError]
         assert all(CLOSED[5:] in str(each) for each in answers)
+
+
+@pytest.mark.parametrize("answer", [b'{"x":"\xff"}', b'{"x":1e400}'])
+@looped
+async def test_an_answer_that_is_no_python_object_is_told(answer: bytes) -> None:
+    async with (
+        scripted(http(200, answer)) as script,
+        tickerplant.connect(base_url=script.base, settings=quick()) as market,
+    ):
+        with pytest.raises(UpstreamError, match=r"/v1/time: the answer cannot be read: ."):
+            await market.get("time")
 
 
 # counters

@@ -9,7 +9,6 @@ from itertools import count
 from random import Random
 from typing import Any
 
-import msgspec
 from picows import WSCloseCode, WSError, WSHandshakeError, ws_connect
 
 from tickerplant.client.api_connection import (
@@ -24,6 +23,7 @@ from tickerplant.client.dial import USER_AGENT, Dial
 from tickerplant.client.rest import (
     TRY_AGAIN,
     UNKNOWN_WEIGHT,
+    decoded,
     text_of,
 )
 from tickerplant.client.waiting import (
@@ -95,7 +95,7 @@ class ApiClient:
 
     async def ask(self, method: str, /, **params: object) -> Any:
         """Return the `result` of the reply, decoded; see `ask_raw`."""
-        return msgspec.json.decode(await self.ask_raw(method, **params))
+        return decoded(await self.ask_raw(method, **params), self._url)
 
     async def ask_raw(self, method: str, /, **params: object) -> bytes:
         """Return the `result` of the reply as the server wrote it.

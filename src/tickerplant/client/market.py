@@ -10,13 +10,11 @@ from typing import Any, Self
 from urllib.parse import parse_qsl
 from weakref import WeakSet
 
-import msgspec
-
 from tickerplant.client.api import ApiClient
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.books import Books
 from tickerplant.client.listener import Listener, check_callback
-from tickerplant.client.rest import RestClient
+from tickerplant.client.rest import RestClient, decoded
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import Subscription
 from tickerplant.errors import ConfigError
@@ -25,30 +23,18 @@ from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.queue import Policy
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
+from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
 
 QUEUE_SIZE = 10_000
 """Messages that may wait for a consumer, unless it says otherwise."""
 
-NEEDED = (
-    "copies",
-    "max_streams",
-    "names_per_request",
-    "requests_per_s",
-    "request_burst",
-    "opens_per_s",
-    "open_burst",
-)
-"""Settings with which nothing is ever heard when they are 0."""
-
 DEPTH_SPEEDS = ("100ms", "250ms", "500ms")
-
-_decode = msgspec.json.Decoder().decode
 
 
 def connect(
@@ -75,11 +61,11 @@ def connect(
     Raises:
         ConfigError: an argument cannot be used.
     """
+    if not isinstance(base_url, str | None):
+        raise ConfigError("base_url", base_url, "a URL such as ws://127.0.0.1:9001")
     hosts = hosts_of(venue_of_name(venue), base_url, os.environ)
-    settings = settings or FeedSettings()
-    for name in NEEDED:
-        if getattr(settings, name) < 1:
-            raise ConfigError(name, getattr(settings, name), "at least 1")
+    settings = FeedSettings() if settings is None else settings
+    check_settings(settings)
     return MarketClient(hosts, settings, budget or WeightBudget(), api_key)
 
 
@@ -207,7 +193,7 @@ class MarketClient:
 
         Raises:
             RequestError: the server answers with an error; COIN-M has no market data there.
-            UpstreamError: the server cannot be reached.
+            UpstreamError: the server cannot be reached, or its answer makes no sense.
         """
         self._check_open()
         return await self._api.ask(method, **params)
@@ -221,12 +207,12 @@ class MarketClient:
 
         Raises:
             RequestError: the server answers with an error.
-            UpstreamError: the server cannot be reached.
+            UpstreamError: the server cannot be reached, or its answer makes no sense.
         """
         self._check_open()
         path, _, query = path.partition("?")
         asked = dict(parse_qsl(query, keep_blank_values=True)) | params
-        return _decode(await self._rest.get(path, **asked))
+        return decoded(await self._rest.get(path, **asked), str(self._rest.url_of(path)))
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -247,6 +233,8 @@ class MarketClient:
                 raise ConfigError(what, name, f"names one by one: {call}")
             if not isinstance(name, str) or not name:
                 raise ConfigError(what, name, f"the name of a {what}, {example}")
+            if len(name.encode()) > LIMITS.max_name_bytes:
+                raise ConfigError(what, name, f"a name of at most {LIMITS.max_name_bytes} bytes")
         return tuple(dict.fromkeys(names))
 
     def __repr__(self) -> str:

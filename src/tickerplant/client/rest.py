@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import msgspec
 from aiohttp import (
@@ -67,6 +68,7 @@ class ErrorBody(Struct, frozen=True):
 
 
 _decode_error = msgspec.json.Decoder(ErrorBody).decode
+_decode = msgspec.json.Decoder().decode
 _check_json = msgspec.json.Decoder(Raw).decode
 
 
@@ -130,7 +132,7 @@ class RestClient:
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
         query = find_path(self._hosts.venue, whole)
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(texts)
-        url = URL(self._hosts.rest).with_path(whole)
+        url = self.url_of(path)
         question = self._waiting.question(str(url))
         while True:
             async with self._places:
@@ -140,6 +142,10 @@ class RestClient:
                 return answer
             if isinstance(answer, str):
                 await question.failed(answer)
+
+    def url_of(self, path: str) -> URL:
+        """Return where `path` is asked."""
+        return URL(self._hosts.rest).with_path(whole_path(path, self._hosts.venue))
 
     async def close(self) -> None:
         """Close the session; questions on their way end with an `UpstreamError`."""
@@ -251,3 +257,15 @@ def error_of(body: bytes) -> ErrorBody | None:
         return _decode_error(body)
     except UNREADABLE:
         return None
+
+
+def decoded(answer: bytes, url: str) -> Any:
+    """Return an answer of `url` as Python objects.
+
+    Raises:
+        UpstreamError: it has something that no Python object is, such as text that is not UTF-8.
+    """
+    try:
+        return _decode(answer)
+    except UNREADABLE as odd:
+        raise UpstreamError(url, f"the answer cannot be read: {odd}") from None
