@@ -17,7 +17,7 @@ from msgspec import Struct
 from tickerplant.errors import DecodeError, RequestError, UpstreamError
 from tickerplant.feed.feed import Feed
 from tickerplant.instrument import Instrument
-from tickerplant.logs import logger
+from tickerplant.logs import Complaints, logger
 from tickerplant.messages.notice import (
     Disconnected,
     Gap,
@@ -119,15 +119,20 @@ async def meet(upstreams: Sequence[Upstream], profile: str) -> Met:
         upstreams: One of each venue that is relayed.
         profile: The period of the protocol, or `told` for that of the first upstream.
     """
-    met = await asyncio.gather(*(_patiently(upstream, upstream.meet) for upstream in upstreams))
+    complaints = Complaints()
+    met = await asyncio.gather(
+        *(_patiently(upstream, upstream.meet, complaints) for upstream in upstreams)
+    )
     instruments = [instrument for listed, _ in met for instrument in listed]
     if profile == TOLD:
-        profile = await _patiently(upstreams[0], upstreams[0].told_profile)
+        profile = await _patiently(upstreams[0], upstreams[0].told_profile, complaints)
     return Met(instruments, max(time_ms for _, time_ms in met), profile)
 
 
-async def _patiently(upstream: Upstream, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer."""
+async def _patiently(
+    upstream: Upstream, ask: Callable[[], Awaitable[T]], complaints: Complaints
+) -> T:
+    """Ask until there is an answer that can be used."""
     pause_s = FIRST_PAUSE_S
     while True:
         try:
@@ -138,6 +143,10 @@ async def _patiently(upstream: Upstream, ask: Callable[[], Awaitable[T]]) -> T:
                 venue=upstream.venue.name,
                 retry_s=pause_s,
             )
+        except Exception as fault:  # noqa: BLE001  # an odd answer must not end the relay
+            kind = f"{ask.__name__}: {type(fault).__name__}"
+            text = "! an answer of the upstream was not dealt with"
+            complaints.add(kind, text, venue=upstream.venue.name, exc_info=True)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -168,6 +177,7 @@ class RelaySource:
         """The venues of which all is lost."""
         self._logged_s: dict[tuple[str, str], float] = {}
         self._log = logger()
+        self._complaints = Complaints()
         self._status: Status
         for upstream in upstreams:
             upstream.heard = self._approach
@@ -243,34 +253,52 @@ class RelaySource:
 
     def _go_on(self, until_s: float) -> None:
         """Let time pass, and catch up with what was told, until the machine's clock says so."""
-        self._plant.advance(self._time.reach(_machine_ms()))
-        while self._time.is_catching_up and time.monotonic() < until_s:
-            self._plant.advance(self._time.reach(_machine_ms()))
+        while True:
+            now_ms = self._time.reach(_machine_ms())
+            try:
+                self._plant.advance(now_ms)
+            except Exception as fault:  # noqa: BLE001  # one thing that is due costs no other
+                self._complain(fault, "! what was due was not done")
+            has_come = self._plant.now_ms >= now_ms and not self._time.is_catching_up
+            if has_come or time.monotonic() >= until_s:
+                return
+
+    def _complain(self, fault: Exception, text: str, **fields: object) -> None:
+        self._complaints.add(f"{text[2:]}: {type(fault).__name__}", text, exc_info=True, **fields)
 
     # State
 
     def _look_around(self) -> None:
         reasons = ["catching up with the clock of the upstream"] * self._time.is_catching_up
         for upstream in self._upstreams:
-            upstream.tick()
-            blind, count = upstream.blind, len(upstream.runner.feed.strands)
-            lost = frozenset(name for name, since_ms in blind.items() if since_ms >= self._grace_ms)
-            self._tell_lost(upstream, lost, is_all=len(lost) == count)
             name = upstream.venue.name
-            if blind:
-                longest_s = max(blind.values()) / 1_000
-                reasons.append(
-                    f"{name}: the upstream is lost for {len(blind)} of {count} streams, "
-                    f"since {longest_s:.0f} s"
-                )
-            elif not upstream.is_met:
-                reasons.append(f"{name}: connecting to the upstream")
-            self._warn_of_unasked(upstream)
+            try:
+                reasons += self._look_at(upstream)
+            except Exception as fault:  # noqa: BLE001  # one venue must not cost the other
+                self._complain(fault, "! an upstream was not looked after", venue=name)
+                reasons.append(f"{name}: the upstream was not looked after, see the log")
         if self._time.is_behind:
             self._status.warn("clock", "the clock of the upstream is behind market time here")
         else:
             self._status.clear("clock")
         self._status.ready(not reasons, "; ".join(reasons))
+
+    def _look_at(self, upstream: Upstream) -> Iterator[str]:
+        """Do what is due, and yield why the venue is not ready."""
+        upstream.tick()
+        blind, count = upstream.blind, len(upstream.runner.feed.strands)
+        lost = frozenset(name for name, since_ms in blind.items() if since_ms >= self._grace_ms)
+        self._tell_lost(upstream, lost, is_all=len(lost) == count)
+        name = upstream.venue.name
+        if blind:
+            longest_s = max(blind.values()) / 1_000
+            yield (
+                f"{name}: the upstream is lost for {len(blind)} of {count} streams, "
+                f"since {longest_s:.0f} s"
+            )
+        elif not upstream.is_met:
+            yield f"{name}: connecting to the upstream"
+        self._warn_of_unasked(upstream)
 
     def _warn_of_unasked(self, upstream: Upstream) -> None:
         name, count = upstream.venue.name, len(upstream.wanted.unasked)
@@ -334,9 +362,8 @@ class RelaySource:
             if not has_changed and time.monotonic() < next_s:
                 continue
             upstream.contracts_changed = False
-            listed, _ = await _patiently(upstream, upstream.meet)
+            await _patiently(upstream, upstream.relist_anew, self._complaints)
             next_s = time.monotonic() + (RELIST_AGAIN_S if has_changed else RELIST_S)
-            upstream.relist(listed)
 
 
 def _machine_ms() -> int:

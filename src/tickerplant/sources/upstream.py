@@ -321,6 +321,11 @@ class Upstream:
         """
         return await self._questions.fetch(query, params)
 
+    async def relist_anew(self) -> None:
+        """Ask for the contracts, and bring the list up to date; raises what `meet` raises."""
+        listed, _ = await self.meet()
+        self.relist(listed)
+
     def relist(self, listed: Iterable[Instrument]) -> None:
         """Bring the list of contracts up to date."""
         contracts.relist(self._served, self.venue, listed, self._added)
