@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import BTCUSD_PERP, BTCUSDT, BTCUSDT_260626
 
-from tickerplant.instrument import REMEMBERED, Scale, decimal_text, decimal_units
+from tickerplant.instrument import LARGEST, REMEMBERED, Scale, decimal_text, decimal_units
 
 UNITS = st.integers(min_value=-(10**18), max_value=10**18)
 DECIMALS = st.integers(min_value=0, max_value=8)
@@ -142,3 +142,29 @@ def test_inverse_turnover_is_the_nearest_unit_of_base_coin(price: int, contracts
 def test_only_a_contract_without_delivery_is_perpetual() -> None:
     assert BTCUSDT.perpetual
     assert not BTCUSDT_260626.perpetual
+
+
+@pytest.mark.parametrize("text", ["1" * 65, "1." + "0" * 64, "-" + "0" * 64])
+@pytest.mark.parametrize("decimals", [0, 2, 8])
+def test_a_text_that_is_longer_than_a_number_is_refused_and_not_remembered(
+    text: str, decimals: int
+) -> None:
+    scale = Scale(decimals)
+    with pytest.raises(ValueError, match="is longer than a number"):
+        scale.units[text]
+    assert not scale.units
+
+
+def test_a_long_text_is_not_told_whole() -> None:
+    with pytest.raises(ValueError, match="is longer than a number") as refused:
+        decimal_units("1." + "0" * 1_000_000, 2)
+    assert len(str(refused.value)) < 200
+
+
+def test_a_scale_has_no_numbers_beyond_what_a_market_can_hold() -> None:
+    scale = Scale(0)
+    assert scale.units[str(LARGEST)] == LARGEST
+    assert scale.units[str(-LARGEST)] == -LARGEST
+    for beyond in (LARGEST + 1, -LARGEST - 1):
+        with pytest.raises(ValueError, match="is larger than a market can hold"):
+            scale.units[str(beyond)]

@@ -17,6 +17,11 @@ from tickerplant.venue import Venue
 REMEMBERED = 1 << 16
 """Most texts, and most units, that one scale remembers."""
 
+LARGEST = 1 << 56
+"""No price, quantity, worth, id or time is further from 0: a hundred of them add up to 64 bits."""
+LONGEST_NUMBER = 64
+"""Characters of the longest number that is read: three times what `LARGEST` needs."""
+
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 """The delivery date the exchange gives to contracts that have none."""
 
@@ -57,8 +62,11 @@ def decimal_units(text: str, decimals: int) -> int:
     """Return plain decimal `text` as an integer count of 10^-`decimals`.
 
     Raises:
-        ValueError: `text` is not a plain decimal, or has significant digits beyond `decimals`.
+        ValueError: `text` is not a plain decimal, is longer than `LONGEST_NUMBER`, or has
+            significant digits beyond `decimals`.
     """
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"{text[:LONGEST_NUMBER]!r} goes on, and is longer than a number")
     whole, _, part = text.partition(".")
     if whole and len(part) == decimals > 0 and text.isascii() and (whole + part).isdecimal():
         return int(whole + part)  # the usual form
@@ -95,12 +103,18 @@ class _Units(dict[str, int]):
     def __missing__(self, text: str) -> int:
         if len(self) >= REMEMBERED:
             self.clear()
-        units = self[text] = decimal_units(text, self.decimals)
+        units = decimal_units(text, self.decimals)
+        if not -LARGEST <= units <= LARGEST:
+            raise ValueError(f"{text!r} is larger than a market can hold")
+        self[text] = units
         return units
 
 
 class Scale:
-    """A number of decimals, with remembered conversion: `scale.text[units]`, `scale.units[text]`."""
+    """A number of decimals, with remembered conversion: `scale.text[units]`, `scale.units[text]`.
+
+    The latter raises `ValueError` for what `decimal_units` refuses, and beyond `LARGEST`.
+    """
 
     __slots__ = ("decimals", "text", "units")
 
@@ -194,6 +208,14 @@ class Instrument(Struct, frozen=True, kw_only=True):
             )
             return (2 * value + price) // (2 * price)
         return price * quantity
+
+    def can_count(self, price: int, quantity: int) -> bool:
+        """Whether a trade has a price, and is worth no more than a market can add up."""
+        if price <= 0 or quantity < 0:
+            return False
+        if self.venue.inverse:
+            return self.turnover(price, quantity) <= LARGEST
+        return price * quantity <= LARGEST
 
     def __hash__(self) -> int:
         return hash(self.symbol)

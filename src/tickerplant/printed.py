@@ -8,34 +8,38 @@ when they are asked for, or when somebody is subscribed to what follows from the
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from tickerplant.events import BookTicker, DepthUpdate, Level, Trade
-from tickerplant.instrument import Instrument
+from tickerplant.instrument import LARGEST, Instrument
 
 PrintedLevel: TypeAlias = tuple[str, str]
 """Price and quantity of one level."""
+
+Whole: TypeAlias = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+"""An id or a time; who decodes a message refuses what a market cannot hold."""
 
 
 class PrintedQuote(Struct, frozen=True, gc=False):
     """`<symbol>@bookTicker` and `!bookTicker`."""
 
     symbol: str = field(name="s")
-    update_id: int = field(name="u")
+    update_id: Whole = field(name="u")
     bid_price: str = field(name="b")
     bid_quantity: str = field(name="B")
     ask_price: str = field(name="a")
     ask_quantity: str = field(name="A")
-    transaction_time_ms: int = field(name="T", default=0)
-    event_time_ms: int = field(name="E", default=0)
+    transaction_time_ms: Whole = field(name="T", default=0)
+    event_time_ms: Whole = field(name="E", default=0)
 
     def event(self, instrument: Instrument) -> BookTicker:
         """Return the quote in the units of `instrument`.
 
         Raises:
-            ValueError: A number is no plain decimal, or has more decimals than the instrument.
+            ValueError: A number is no plain decimal, has more decimals than the instrument, or is
+                larger than a market can hold.
         """
         prices, quantities = instrument.price.units, instrument.quantity.units
         return BookTicker(
@@ -53,11 +57,11 @@ class PrintedDepth(Struct, frozen=True, gc=False):
     """`<symbol>@depth`, every speed."""
 
     symbol: str = field(name="s")
-    event_time_ms: int = field(name="E")
-    transaction_time_ms: int = field(name="T")
-    first_update_id: int = field(name="U")
-    final_update_id: int = field(name="u")
-    previous_update_id: int = field(name="pu")
+    event_time_ms: Whole = field(name="E")
+    transaction_time_ms: Whole = field(name="T")
+    first_update_id: Whole = field(name="U")
+    final_update_id: Whole = field(name="u")
+    previous_update_id: Whole = field(name="pu")
     bids: list[PrintedLevel] = field(name="b")
     asks: list[PrintedLevel] = field(name="a")
 
@@ -65,7 +69,8 @@ class PrintedDepth(Struct, frozen=True, gc=False):
         """Return the update in the units of `instrument`.
 
         Raises:
-            ValueError: A number is no plain decimal, or has more decimals than the instrument.
+            ValueError: A number is no plain decimal, has more decimals than the instrument, or is
+                larger than a market can hold.
         """
         return DepthUpdate(
             self.symbol,
@@ -82,9 +87,9 @@ class PrintedTrade(Struct, frozen=True, gc=False):
     """`<symbol>@trade`."""
 
     symbol: str = field(name="s")
-    event_time_ms: int = field(name="E")
-    trade_time_ms: int = field(name="T")
-    trade_id: int = field(name="t")
+    event_time_ms: Whole = field(name="E")
+    trade_time_ms: Whole = field(name="T")
+    trade_id: Whole = field(name="t")
     price: str = field(name="p")
     quantity: str = field(name="q")
     buyer_is_maker: bool = field(name="m")
@@ -94,13 +99,18 @@ class PrintedTrade(Struct, frozen=True, gc=False):
         """Return the trade in the units of `instrument`.
 
         Raises:
-            ValueError: A number is no plain decimal, or has more decimals than the instrument.
+            ValueError: A number is no plain decimal, has more decimals than the instrument, or is
+                larger than a market can hold; so is what both are worth.
         """
+        price = instrument.price.units[self.price]
+        quantity = instrument.quantity.units[self.quantity]
+        if self.origin == "MARKET" and not instrument.can_count(price, quantity):
+            raise ValueError(f"{self.quantity} at {self.price} cannot be counted")
         return Trade(
             self.symbol,
             self.trade_id,
-            instrument.price.units[self.price],
-            instrument.quantity.units[self.quantity],
+            price,
+            quantity,
             self.buyer_is_maker,
             self.trade_time_ms,
             self.origin,
@@ -114,7 +124,8 @@ def level_units(instrument: Instrument, levels: list[PrintedLevel]) -> list[Leve
     """Return `levels` in the units of `instrument`.
 
     Raises:
-        ValueError: A number is no plain decimal, or has more decimals than the instrument.
+        ValueError: A number is no plain decimal, has more decimals than the instrument, or is
+            larger than a market can hold.
     """
     prices, quantities = instrument.price.units, instrument.quantity.units
     return [(prices[price], quantities[quantity]) for price, quantity in levels]

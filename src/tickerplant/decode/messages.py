@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct, field
 
-from tickerplant.printed import PrintedLevel
+from tickerplant.printed import PrintedLevel, Whole
 
 
 class DepthAnswer(Struct, gc=False):
     """The REST answer `depth`; COIN-M names the symbol, USDⓈ-M does not."""
 
-    last_update_id: int = field(name="lastUpdateId")
+    last_update_id: Whole = field(name="lastUpdateId")
     bids: list[PrintedLevel]
     asks: list[PrintedLevel]
     symbol: str = ""
-    event_time_ms: int = field(name="E", default=0)
-    transaction_time_ms: int = field(name="T", default=0)
+    event_time_ms: Whole = field(name="E", default=0)
+    transaction_time_ms: Whole = field(name="T", default=0)
 
 
 class Kline(Struct, gc=False):

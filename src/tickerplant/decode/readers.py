@@ -2,7 +2,8 @@
 
 A reader looks its instrument up by the symbol in the payload and turns text into the instrument's
 units.  It raises `msgspec.DecodeError` for another form, `KeyError` for an unknown symbol and
-`ValueError` for a number with more decimals than the instrument has.
+`ValueError` for a number with more decimals than the instrument has, or a larger one than a market
+can hold.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tickerplant.events import (
     Liquidation,
     MarkPrice,
 )
-from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_units
+from tickerplant.instrument import LARGEST, RATE_DECIMALS, Instrument, decimal_units
 from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade, level_units
 
 Instruments: TypeAlias = Mapping[str, Instrument]
@@ -83,17 +84,22 @@ def _aggregate_trades(instruments: Instruments) -> Read:
         message = decode(payload)
         instrument = instruments[message.symbol]
         units = instrument.quantity.units
-        quantity = units[message.quantity]
+        price, quantity = instrument.price.units[message.price], units[message.quantity]
+        if not instrument.can_count(price, quantity):
+            raise ValueError(f"{message.quantity} at {message.price} cannot be counted")
+        first_id, last_id = message.first_trade_id, message.last_trade_id
+        if not 0 <= first_id <= last_id <= LARGEST:
+            raise ValueError(f"{first_id} to {last_id} are no ids of trades")
         normal = message.normal_quantity
         aggregate = AggregateTrade(
             instrument.symbol,
-            message.aggregate_id,
-            instrument.price.units[message.price],
+            _whole(message.aggregate_id),
+            price,
             quantity,
             quantity if normal is None else units[normal],
-            message.first_trade_id,
-            message.last_trade_id,
-            message.trade_time,
+            first_id,
+            last_id,
+            _whole(message.trade_time),
             message.buyer_is_maker,
         )
         return message.event_time, (aggregate,)
@@ -140,8 +146,8 @@ def _mark_price(message: messages.MarkPrice) -> MarkPrice:
         _rate(message.index_price),
         _rate(message.estimated_settle_price),
         None if unfunded else _rate(rate),
-        message.next_funding_time,
-        message.event_time,
+        _whole(message.next_funding_time),
+        _whole(message.event_time),
     )
 
 
@@ -162,7 +168,7 @@ def _liquidations(instruments: Instruments) -> Read:
             order.status,
             quantities[order.last_filled_quantity],
             quantities[order.filled_quantity],
-            order.trade_time,
+            _whole(order.trade_time),
         )
         return message.event_time, (liquidation,)
 
@@ -185,7 +191,7 @@ def _composite_indices(instruments: Instruments) -> Read:
             for part in message.composition
         )
         symbol = instruments[message.symbol].symbol
-        composite = CompositeIndex(symbol, _rate(message.price), parts, message.event_time)
+        composite = CompositeIndex(symbol, _rate(message.price), parts, _whole(message.event_time))
         return message.event_time, (composite,)
 
     return read
@@ -216,19 +222,31 @@ def _asset_index(message: messages.AssetIndex) -> AssetIndex:
         _rate(message.auto_exchange_ask_buffer),
         _rate(message.auto_exchange_bid_rate),
         _rate(message.auto_exchange_ask_rate),
-        message.event_time,
+        _whole(message.event_time),
     )
 
 
 def _rate(text: str) -> int:
-    return decimal_units(text, RATE_DECIMALS)
+    return _whole(decimal_units(text, RATE_DECIMALS))
+
+
+def _whole(number: int) -> int:
+    """Return a number that a market can hold.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not -LARGEST <= number <= LARGEST:
+        raise ValueError(f"{number} is larger than a market can hold")
+    return number
 
 
 def snapshot(answer: DepthAnswer, instrument: Instrument) -> BookSnapshot:
     """Return the REST answer `depth` as an event.
 
     Raises:
-        ValueError: a number has more decimals than the instrument.
+        ValueError: a number has more decimals than the instrument, or is larger than a market
+            can hold.
     """
     return BookSnapshot(
         instrument.symbol,

@@ -54,6 +54,15 @@ DAY_MS = 24 * HOUR_MS
 NO_BARS: Bars = np.empty((0, len(COLUMNS)), dtype=np.int64)
 
 
+def row_of(bar: Bar) -> Bars:
+    """Return `bar` as one row; a sum that a row cannot hold is the largest that it can."""
+    try:
+        return np.array([bar], dtype=np.int64)
+    except OverflowError:
+        held = np.iinfo(np.int64)
+        return np.array([[min(max(n, held.min), held.max) for n in bar]], dtype=np.int64)
+
+
 def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
     """Merge neighbouring rows of `bars` that share a value in `opened_ms`, one row per value.
 

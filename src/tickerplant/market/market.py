@@ -31,7 +31,7 @@ from tickerplant.events import (
     Trade,
     WindowMoved,
 )
-from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument
+from tickerplant.instrument import LARGEST, RATE_DECIMALS, RATE_ONE, Instrument
 from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
@@ -364,7 +364,8 @@ class Market:
     def _premium(self, index: int) -> int | None:
         """Return by how much the best prices are off the index, relative to it; 10^-8.
 
-        Premium index: (max(0, bid - index) - max(0, index - ask)) / index.
+        Premium index: (max(0, bid - index) - max(0, index - ask)) / index.  None if that cannot be
+        told, or is larger than a market can hold.
         """
         quote = self.book_ticker
         if quote is None or not index:
@@ -373,7 +374,8 @@ class Market:
         bid, ask = quote.bid_price * self._price_unit, quote.ask_price * self._price_unit
         if bid <= index <= ask:
             return 0
-        return nearest((bid - index if bid > index else ask - index) * RATE_ONE, index)
+        premium = nearest((bid - index if bid > index else ask - index) * RATE_ONE, index)
+        return premium if -LARGEST <= premium <= LARGEST else None
 
     @property
     def past_deliveries(self) -> list[Delivered]:

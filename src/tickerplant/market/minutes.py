@@ -28,6 +28,7 @@ from tickerplant.market.bars import (
     VOLUME,
     Bar,
     Bars,
+    row_of,
 )
 from tickerplant.market.closed_minutes import ClosedMinutes
 
@@ -163,7 +164,7 @@ class Minutes:
     def running(self) -> Bars:
         """The present minute as one row; no row before the first trade of all."""
         bar = self.running_bar
-        return NO_BARS if bar is None else np.array([bar], dtype=np.int64)
+        return NO_BARS if bar is None else row_of(bar)
 
     @property
     def running_bar(self) -> Bar | None:

@@ -6,9 +6,7 @@ is their number, and its first and last trade ids are the times of the first and
 
 from __future__ import annotations
 
-import numpy as np
-
-from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bar, Bars
+from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bar, Bars, row_of
 from tickerplant.market.candles import Candles
 from tickerplant.market.closed_minutes import ClosedMinutes
 from tickerplant.market.past import PastBars
@@ -42,7 +40,7 @@ class PriceMinutes:
     def running(self) -> Bars:
         """The present minute as one row; no row before the first price of all."""
         bar = self.running_bar
-        return NO_BARS if bar is None else np.array([bar], dtype=np.int64)
+        return NO_BARS if bar is None else row_of(bar)
 
     @property
     def running_bar(self) -> Bar | None:
