@@ -296,6 +296,38 @@ async def test_a_server_that_answers_no_snapshot_is_told() -> None:
             assert books[BTC].reason == ""
 
 
+class BrokenBudget(WeightBudget):
+    """One with a mistake that is made once."""
+
+    is_broken = True
+
+    def reserve(self, weight: int, now_ms: int) -> int:
+        is_broken, self.is_broken = self.is_broken, False
+        return weight // 0 if is_broken else super().reserve(weight, now_ms)
+
+
+@looped
+async def test_a_mistake_in_asking_is_logged_and_does_not_freeze_the_book(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        exchange(BTC) as house,
+        client_of(house, budget=BrokenBudget()) as market,
+        market.books(BTC) as books,
+        every(0.02, house.go_on),
+    ):
+        book = books[BTC]
+        await until(lambda: book.counters.snapshots_failed)
+        assert book.reason.startswith("no snapshot: ZeroDivisionError(")
+        await books.wait_live()
+        assert book.reason == ""
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("tickerplant.client.books", "ERROR")
+    assert record.getMessage() == "The question for a snapshot of BTCUSDT failed"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
 @looped
 async def test_what_is_not_live_in_time_is_named_with_its_reason() -> None:
     async with (

@@ -37,7 +37,7 @@ LOOK_S = 0.1
 class KeptBook(LocalBook):
     """A book whose `reason` also says why there is no snapshot of it."""
 
-    failure: RequestError | UpstreamError | None = None
+    failure: Exception | None = None
     """What the last question for a snapshot ended with; None if it was answered."""
 
     @property
@@ -52,7 +52,8 @@ class KeptBook(LocalBook):
     def reason(self) -> str:
         """Why the book is not live, for people; empty while it is."""
         if self.failure is not None and self.state is State.SYNCING:
-            return f"no snapshot: {self.failure}"
+            is_plain = isinstance(self.failure, RequestError | UpstreamError)
+            return f"no snapshot: {self.failure if is_plain else repr(self.failure)}"
         return super().reason
 
 
@@ -351,13 +352,15 @@ class Books(Mapping[str, LocalBook]):
 
     async def _refresh(self, book: KeptBook) -> None:
         try:
-            snapshot = await self._snapshot(book)
+            book.load(await self._snapshot(book), _now_ms())
+            book.failure = None
         except (RequestError, UpstreamError) as error:
             book.failure = error
             book.snapshot_failed(_now_ms())
-        else:
-            book.failure = None
-            book.load(snapshot, _now_ms())
+        except Exception as error:  # noqa: BLE001  # without an end no other question would follow
+            _log.exception("The question for a snapshot of %s failed", book.symbol)
+            book.failure = error
+            book.snapshot_failed(_now_ms())
         if self._books.get(book.symbol) is book:
             self._tell(book)
 
