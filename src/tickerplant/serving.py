@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import resource
 import signal
 import sys
@@ -47,6 +48,9 @@ from tickerplant.venue import COINM, USDM, VENUES, Venue
 YOUNG_OBJECTS = 50_000
 """New objects before the collector looks at them.  Nearly all are events and frames, which have no
 cycles and are gone by then."""
+
+_HARMLESS = re.compile(r"\w+")
+"""A symbol that is the same word for a shell, and in a URL between others."""
 
 Tell: TypeAlias = Callable[[str], object]
 """Takes the lines for the user: the addresses when ready, the totals at the end."""
@@ -310,10 +314,14 @@ def _ready_text(server: Server, plant: Plant, origins: Mapping[Venue, str]) -> s
         address = server.urls[venue.name]
         lines.append(f"{venue.title:8} ws://{address}  http://{address}{origins.get(venue, '')}")
     venue = next((each for each in served if len(plant.venues[each.name])), served[0])
-    symbol = next(iter(plant.venues[venue.name].by_symbol), "")
+    symbols = plant.venues[venue.name].by_symbol
+    # An upstream chooses the names, and what is shown here is pasted into a shell.
+    symbol = next((each for each in symbols if _HARMLESS.fullmatch(each)), "")
     address = server.urls[venue.name]
     route = "/market" if plant.profile.splits_routes(venue) else ""
-    if symbol:
+    if not symbol and symbols:
+        lines += ["Try:", f"  curl 'http://{address}{venue.rest_prefix}/v1/exchangeInfo'"]
+    elif symbol:
         lines += [
             "Try:",
             f"  curl 'http://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",

@@ -1,0 +1,42 @@
+"""What a server says of itself when it is ready."""
+
+from __future__ import annotations
+
+import pytest
+from loopback import looped
+from msgspec import structs
+from stage import BTCUSDT, open_plant
+
+from tickerplant.server.server import Server
+from tickerplant.serving import _ready_text
+from tickerplant.venue import COINM, USDM
+
+HOSTILE = "X'; echo PWNED; #\x1b]0;title\x07"
+
+
+@pytest.mark.parametrize(
+    ("symbols", "offered"),
+    [
+        (("BTCUSDT",), "/v1/ticker/bookTicker?symbol=BTCUSDT'"),
+        ((HOSTILE, "币安人生USDT"), "/v1/ticker/bookTicker?symbol=币安人生USDT'"),
+        ((HOSTILE, "A\n"), "/v1/exchangeInfo'"),
+    ],
+)
+def test_what_is_offered_to_paste_holds_nothing_for_a_shell(
+    symbols: tuple[str, ...], offered: str
+) -> None:
+    @looped
+    async def test() -> None:
+        plant = open_plant([structs.replace(BTCUSDT, symbol=each, pair=each) for each in symbols])
+        server = Server(plant, host="127.0.0.1", ports={USDM.name: 0, COINM.name: 0})
+        await server.start()
+        text, address = _ready_text(server, plant, {}), server.urls[USDM.name]
+        await server.stop()
+        assert "PWNED" not in text
+        _, _, title, curl, *_ = lines = text.split("\n")
+        assert title == "Try:"
+        assert curl.startswith(f"  curl 'http://{address}/fapi")
+        assert curl.endswith(offered)
+        assert all(line.isprintable() for line in lines)
+
+    test()
