@@ -10,7 +10,7 @@ from loopback import looped
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Gap, Notice, Unreadable
+from tickerplant.messages.notice import Gap, Notice, Refused, Unreadable
 from tickerplant.messages.unknown import Unknown
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 
@@ -70,6 +70,20 @@ def test_remarks_and_totals_are_lines_too() -> None:
     assert Lines().totals(counters, 1, 2).startswith(b"! 3 messages of 1 stream in 2.0 s: ")
     totals = msgspec.json.decode(Lines(as_json=True).totals(counters, 1, 2))["totals"]
     assert (totals["messages"], totals["streams"], totals["seconds"]) == (3, 1, 2)
+
+
+def test_on_a_terminal_signs_that_it_would_obey_are_escaped() -> None:
+    odd = message('{"q":"\x9b2J\u202e 币"}'.encode())
+    shown = r'{"q":"\u009b2J\u202e 币"}'
+    terminals = (OUTPUT, ERRORS)
+    ((_, text),) = Lines(terminals=terminals).pieces([odd])
+    assert text.decode() == f"{RECEIVED} a@trade {shown}\n"
+    ((_, text),) = Lines(as_json=True, terminals=terminals).pieces([odd])
+    assert text.decode() == f'{{"received":"{RECEIVED}","stream":"a@trade","data":{shown}}}\n'
+    refused = Refused(streams=("a@trade",), time_ms=TIME_MS, code=2, reason="\x9b2J")
+    told = Lines(as_json=True, terminals=terminals).notice(refused)
+    assert rb'"reason":"\u009b2J"' in told
+    assert "\x9b" in Lines(as_json=True, terminals=(OUTPUT,)).notice(refused).decode()
 
 
 @looped

@@ -16,6 +16,7 @@ from msgspec import Raw, structs
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
+from tickerplant.watching.printing import shown_json
 from tickerplant.watching.telling import notice_text, time_text, totals_text
 
 OUTPUT, ERRORS = 1, 2
@@ -38,10 +39,18 @@ class Lines:
     Args:
         as_json: Every line is a JSON object.
         encoding: What the notices are encoded with, unless they are JSON.
+        terminals: Places that would obey some signs; those are escaped there.
     """
 
-    def __init__(self, *, as_json: bool = False, encoding: str = "utf-8") -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        encoding: str = "utf-8",
+        terminals: Collection[int] = (),
+    ) -> None:
         self._as_json = as_json
+        self._terminals = terminals
         self._encoding = encoding
         self._last = b""
         """The payload that was last printed: all messages of an array have the same one."""
@@ -68,10 +77,11 @@ class Lines:
         if b"\n" in payload or b"\r" in payload:
             payload = _format(payload, indent=-1)
         received = time_text(message.received_ns)
-        if not self._as_json:
-            return b"%s %s %s\n" % (received.encode(), message.stream.encode(), payload)
-        told = {"received": received, "stream": message.stream, "data": Raw(payload)}
-        return msgspec.json.encode(told) + b"\n"
+        if self._as_json:
+            told = {"received": received, "stream": message.stream, "data": Raw(payload)}
+            return self._json(OUTPUT, told)
+        line = b"%s %s %s\n" % (received.encode(), message.stream.encode(), payload)
+        return shown_json(line) if OUTPUT in self._terminals else line
 
     def notice(self, notice: Notice) -> bytes:
         """Return the line of a notice."""
@@ -83,12 +93,12 @@ class Lines:
             for name, value in structs.asdict(notice).items()
         }
         told = {"notice": type(notice).__name__, "time": received, "text": said, **fields}
-        return msgspec.json.encode(told) + b"\n"
+        return self._json(ERRORS, told)
 
     def remark(self, text: str) -> bytes:
         """Return the line of something else that is to be said."""
         if self._as_json:
-            return msgspec.json.encode({"remark": text}) + b"\n"
+            return self._json(ERRORS, {"remark": text})
         return f"{MARK} {text}\n".encode(self._encoding, "backslashreplace")
 
     def totals(self, counters: FeedCounters, streams: int, seconds: float) -> bytes:
@@ -97,7 +107,11 @@ class Lines:
         if not self._as_json:
             return self.remark(said)
         told = {"text": said, "streams": streams, "seconds": seconds, **structs.asdict(counters)}
-        return msgspec.json.encode({"totals": told}) + b"\n"
+        return self._json(ERRORS, {"totals": told})
+
+    def _json(self, place: int, told: object) -> bytes:
+        line = msgspec.json.encode(told) + b"\n"
+        return shown_json(line) if place in self._terminals else line
 
 
 class Writer:

@@ -17,7 +17,7 @@ from tickerplant.client.market import MarketClient, connect
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.watching.lines import ERRORS, Lines, Writer
+from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 from tickerplant.watching.places import (
     check_text,
     hints_of,
@@ -67,7 +67,14 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
     if sys.stdout.isatty() and not console.is_dumb_terminal and not settings.json:
         return asyncio.run(_watch_table(watched, console))
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    return asyncio.run(_watch_lines(watched, Lines(as_json=settings.json, encoding=encoding)))
+    lines = Lines(as_json=settings.json, encoding=encoding, terminals=_terminals())
+    return asyncio.run(_watch_lines(watched, lines))
+
+
+def _terminals() -> set[int]:
+    """Return which of the places for lines are terminals."""
+    files = ((OUTPUT, sys.stdout), (ERRORS, sys.stderr))
+    return {place for place, file in files if file is not None and file.isatty()}
 
 
 async def _watch_table(watched: Watched, console: Console) -> int:
