@@ -15,7 +15,7 @@ from stage import START_MS, WORLD, open_plant
 
 from tickerplant.decode.exchange_info import instruments_of
 from tickerplant.errors import DecodeError
-from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, decimal_text
+from tickerplant.instrument import LARGEST, PERPETUAL_DELIVERY_MS, Instrument, decimal_text
 from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
 from tickerplant.queries import find_path
 from tickerplant.simulation.instruments import instruments
@@ -223,3 +223,66 @@ def test_whatever_an_instrument_has_comes_back(
     assert left_out == []
     assert (told.tick_size, told.min_price, told.max_price) == (tick, tick, tick * ticks)
     assert told.min_notional == notional
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "A@B", "A/B", "!A", "A B", "A\x1b", "A\n", "A\x85", "A\u202eB", "A'B", 'A"', "A\\B"),
+        *("<A>", "a", "BTCusdt", "\N{LATIN CAPITAL LETTER SHARP S}", "A" * 65),
+    ],
+)
+@pytest.mark.parametrize("field", ["symbol", "pair"])
+def test_a_contract_that_no_stream_could_be_named_after_is_left_out(field: str, name: str) -> None:
+    symbol = "symbols[0]" if field == "symbol" else "BTCUSDT"
+    told, (reason,) = listing(row() | {field: name}, row(symbol="GOODUSDT"))
+    assert told == ["GOODUSDT"]
+    assert reason == f"{symbol}: {field} is {name[:64]!a}, which is no name"
+
+
+@pytest.mark.parametrize(
+    "name", ["1000SHIBUSDT", "BTCUSDT_260626", "\N{CJK UNIFIED IDEOGRAPH-5E01}USDT", "ÄUSDT"]
+)
+def test_a_contract_may_have_any_letters(name: str) -> None:
+    assert listing(row(symbol=name, pair=name)) == ([name], [])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"contractSize": 0}, "Expected `int` >= 1 - at `$.contractSize`"),
+        ({"contractSize": -1}, "Expected `int` >= 1 - at `$.contractSize`"),
+        ({"contractSize": 10**30}, f"Expected `int` <= {LARGEST} - at `$.contractSize`"),
+        ({"onboardDate": -1}, "Expected `int` >= 0 - at `$.onboardDate`"),
+        ({"onboardDate": 10**30}, f"Expected `int` <= {LARGEST} - at `$.onboardDate`"),
+        ({"deliveryDate": -(10**30)}, "Expected `int` >= 0 - at `$.deliveryDate`"),
+    ],
+)
+def test_a_contract_with_a_size_or_a_date_that_cannot_be_is_left_out(
+    wrong: dict[str, object], reason: str
+) -> None:
+    assert listing(row() | wrong) == ([], [f"BTCUSDT: {reason}"])
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b'{"symbol":"\xff"}', "symbols[0]: 'utf-8' codec can't decode byte 0xff"),
+        (b'{"symbol":"A","pair":"\xff"}', "A: 'utf-8' codec can't decode byte 0xff"),
+        (b'{"symbol":7}', "symbols[0]: Expected `str`, got `int` - at `$.symbol`"),
+    ],
+)
+def test_a_symbol_in_no_known_letters_is_left_out(raw: bytes, reason: str) -> None:
+    good = msgspec.json.encode(row())
+    told, (left_out,) = instruments_of(b'{"symbols":[%s,%s]}' % (raw, good), USDM)
+    assert [each.symbol for each in told] == ["BTCUSDT"]
+    assert left_out.startswith(reason)
+
+
+@pytest.mark.parametrize("body", [b'{"symbols":%s}', b'{"symbols":[{"symbol":"A","x":%s}]}'])
+def test_an_answer_that_is_nested_too_deep_is_none(body: bytes) -> None:
+    with pytest.raises(DecodeError, match="not an answer to exchangeInfo: maximum recursion depth"):
+        instruments_of(body % DEEP, USDM)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from tickerplant.errors import DecodeError
 from tickerplant.instrument import (
+    LARGEST,
     PERPETUAL_DELIVERY_MS,
     RATE_DECIMALS,
     Instrument,
     Scale,
     decimal_units,
 )
+from tickerplant.messages.readers import UNREADABLE
 from tickerplant.venue import Venue
 
 MOST_DECIMALS = 2 * RATE_DECIMALS
 """More decimals than any contract has."""
+LONGEST_SYMBOL = 64
+"""Characters of the longest name of a contract that is taken; real ones have a third of that."""
+
+_STRUCTURE = re.compile(r"""[\s@!/<>"'`\\]""")
+"""What no name of a contract has: signs that structure the names of streams, URLs and texts."""
 
 
 class Listing(NamedTuple):
@@ -50,8 +58,8 @@ class _Symbol(Struct, frozen=True, kw_only=True, rename="camel"):
     symbol: str
     pair: str
     contract_type: str
-    delivery_date: int
-    onboard_date: int = 0
+    delivery_date: Annotated[int, Meta(ge=0)]
+    onboard_date: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
     status: str | None = None
     contract_status: str | None = None
     base_asset: str
@@ -61,7 +69,7 @@ class _Symbol(Struct, frozen=True, kw_only=True, rename="camel"):
     quantity_precision: int
     underlying_type: str = "COIN"
     underlying_sub_type: tuple[str, ...] = ()
-    contract_size: int = 1
+    contract_size: Annotated[int, Meta(ge=1, le=LARGEST)] = 1
     filters: tuple[_Filter, ...]
 
 
@@ -87,32 +95,51 @@ def instruments_of(answer: bytes, venue: Venue) -> Listing:
     `quantityPrecision`); a tick may be coarser.  Not told, and therefore as `Instrument` has it by
     default, are funding interval and cap and the circulating supply; on COIN-M the smallest order
     value too.  A contract type or status is kept as it is written, a delivery beyond every year as
-    none, and a smallest order value below 1 (contracts that are quoted in BTC) becomes 0.
+    none, and a smallest order value below 1 (contracts that are quoted in BTC) becomes 0.  Left out
+    is, beside what cannot be read, what no streams could be named after.
 
     Raises:
         DecodeError: it is not such an answer.
     """
     try:
         symbols = _decode_answer(answer).symbols
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise DecodeError(f"not an answer to exchangeInfo: {error}") from None
     listing = Listing([], [])
     for number, raw in enumerate(symbols):
         try:
             listing.instruments.append(_instrument(_decode_symbol(raw), venue))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             listing.left_out.append(f"{_name(raw, number)}: {error}")
     return listing
 
 
 def _name(raw: Raw, number: int) -> str:
+    """Return what a contract that is left out is called."""
     try:
-        return _decode_name(raw).symbol
-    except msgspec.DecodeError:
+        name = _decode_name(raw).symbol
+    except UNREADABLE:
         return f"symbols[{number}]"
+    return name if _can_be_name(name) else f"symbols[{number}]"
+
+
+def _can_be_name(name: str) -> bool:
+    """Whether a contract or a pair may have the name: streams of it could be told apart.
+
+    Names of streams have it in lower case, and it is found by them in upper case.
+    """
+    return (
+        0 < len(name) <= LONGEST_SYMBOL
+        and name.isprintable()
+        and name == name.lower().upper()
+        and _STRUCTURE.search(name) is None
+    )
 
 
 def _instrument(symbol: _Symbol, venue: Venue) -> Instrument:
+    for field, name in (("symbol", symbol.symbol), ("pair", symbol.pair)):
+        if not _can_be_name(name):
+            raise ValueError(f"{field} is {name[:LONGEST_SYMBOL]!a}, which is no name")
     filters = {each.filter_type: each for each in symbol.filters}
     price, quantity = Scale(symbol.price_precision), Scale(symbol.quantity_precision)
     for name, scale in (("pricePrecision", price), ("quantityPrecision", quantity)):
