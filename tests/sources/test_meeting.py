@@ -13,6 +13,8 @@ from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.sources import relay as relay_module
 from tickerplant.sources.relay import meet
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
 
 @contextlib.asynccontextmanager
 async def answering(status: int, body: bytes) -> AsyncIterator[str]:
@@ -46,6 +48,8 @@ async def test_an_upstream_tells_its_contracts_and_its_time() -> None:
         (200, b'{"symbols":[],"serverTime":"now"}', DecodeError),
         (200, b'{"symbols":[],"serverTime":-1}', DecodeError),
         (200, b'{"symbols":[],"serverTime":18446744073709551615}', DecodeError),
+        (200, b'{"symbols":[],"serverTime":"\xff"}', DecodeError),
+        (200, b'{"symbols":[],"serverTime":1,"x":' + DEEP + b"}", UpstreamError),
         (200, b"<html>", UpstreamError),
         (404, b"Not found", UpstreamError),
         (400, b'{"code":-1121,"msg":"Invalid symbol."}', RequestError),
@@ -74,6 +78,7 @@ async def test_a_contract_that_cannot_be_read_is_left_out_and_counted_by_one_nam
         (200, b'{"profile":"2026q1"}', "2026q1"),
         (200, b'{"profile":"of another version"}', CURRENT.name),
         (200, b"[]", CURRENT.name),
+        (200, b'{"profile":"\xff"}', CURRENT.name),
         (404, b"<html>", CURRENT.name),
         (403, b"", CURRENT.name),
         (400, b'{"code":-5000,"msg":"Path does not exist"}', CURRENT.name),

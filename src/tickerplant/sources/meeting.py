@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec import DecodeError as NotJson
 from msgspec import Struct
 from msgspec.json import Decoder as JsonDecoder
 
@@ -11,6 +10,7 @@ from tickerplant.decode.exchange_info import Listing, instruments_of
 from tickerplant.errors import DecodeError, RequestError, UpstreamError
 from tickerplant.feed.weight import REFUSALS
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS
+from tickerplant.messages.readers import UNREADABLE
 from tickerplant.profile import CURRENT, PROFILES
 from tickerplant.venue import Venue
 
@@ -30,7 +30,7 @@ async def told_contracts(rest: RestClient, venue: Venue) -> tuple[Listing, int]:
     listing = instruments_of(answer, venue)
     try:
         time_ms = _told_time(answer).server_time
-    except NotJson as error:
+    except UNREADABLE as error:
         raise DecodeError(f"exchangeInfo does not tell the time: {error}") from None
     if not 0 <= time_ms < PERPETUAL_DELIVERY_MS:
         raise DecodeError(f"exchangeInfo tells a time that cannot be: {time_ms}")
@@ -54,7 +54,7 @@ async def told_profile(rest: RestClient) -> str:
         if error.reason.startswith("HTTP 4"):
             return CURRENT.name
         raise
-    except NotJson:
+    except UNREADABLE:
         return CURRENT.name
     return told if told in PROFILES else CURRENT.name
 
