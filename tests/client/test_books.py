@@ -361,6 +361,17 @@ async def test_only_a_definite_refusal_ends_the_wait(status: int, is_definite: b
 
 
 @looped
+async def test_an_audit_that_is_given_up_leaves_no_journal() -> None:
+    async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
+        async with every(0.02, house.go_on):
+            await books.wait_live()
+        house.go_on(STEP_MS // 2)  # the snapshot is newer than what the stream has told
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(books.audit(BTC), 0.3)
+        assert books._books[BTC]._journal is None
+
+
+@looped
 async def test_books_are_found_in_small_letters() -> None:
     async with exchange(BTC) as house, kept(house) as (_, books):
         assert books["btcusdt"] is books[BTC] is books.get("BtcUsdt")
@@ -389,6 +400,17 @@ async def test_books_come_and_go() -> None:
         books.add(BTC)
         await books.wait_live()
         assert books[BTC] is not gone
+
+
+@looped
+async def test_books_that_are_closed_while_they_are_added_subscribe_to_nothing_more() -> None:
+    async with exchange(BTC) as house, client_of(house) as market:
+        # the second is of the other venue, which is told at once
+        books = market.books(BTC, "BTCUSD_PERP", "ETHUSDT", on_update=_fail)
+        assert list(books) == [BTC, "BTCUSD_PERP"]
+        assert not market._runner.feed.strands
+        with pytest.raises(_OddError):
+            await books.wait_live()
 
 
 @looped

@@ -112,12 +112,16 @@ class Books(Mapping[str, LocalBook]):
         if self._is_closed:
             raise RuntimeError("the books are closed")
         for symbol in map(str.upper, symbols):
-            if symbol not in self._books:
-                stream = f"{symbol.lower()}@depth{self._suffix}"
-                book = KeptBook(symbol, limit=self._limit, streams=(stream,))
-                self._books[symbol] = self._of_stream[stream] = book
-                self._loaded[symbol] = 0
-                self._runner.attach((stream,), self._sink)
+            self._add(symbol)
+
+    def _add(self, symbol: str) -> None:
+        if self._is_closed or symbol in self._books:  # the callback may have closed them meanwhile
+            return
+        stream = f"{symbol.lower()}@depth{self._suffix}"
+        book = KeptBook(symbol, limit=self._limit, streams=(stream,))
+        self._books[symbol] = self._of_stream[stream] = book
+        self._loaded[symbol] = 0
+        self._runner.attach((stream,), self._sink)
 
     def remove(self, *symbols: str) -> None:
         """Keep the books of `symbols` no longer: who still has one sees that it is stale."""
@@ -203,18 +207,16 @@ class Books(Mapping[str, LocalBook]):
         if not audit.begin():
             return audit.failed(f"the book is {book.state}: {book.reason}")
         try:
-            snapshot = await self._snapshot(book)
-        except BaseException:
-            audit.failed("no snapshot")
-            raise
-        result = audit.take(snapshot, _now_ms())
-        while result is None:
-            await asyncio.sleep(LOOK_S)
-            if self._is_closed or self._books.get(book.symbol) is not book:
-                self._raise_failure()
-                return audit.failed(f"the book is {book.state}: {book.reason}")
-            result = audit.poll(_now_ms())
-        return result
+            result = audit.take(await self._snapshot(book), _now_ms())
+            while result is None:
+                await asyncio.sleep(LOOK_S)
+                if self._is_closed or self._books.get(book.symbol) is not book:
+                    self._raise_failure()
+                    return audit.failed(f"the book is {book.state}: {book.reason}")
+                result = audit.poll(_now_ms())
+            return result
+        finally:
+            audit.end()
 
     def close(self) -> None:
         """Unsubscribe; the books keep their levels, and are stale."""

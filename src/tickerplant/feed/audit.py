@@ -85,7 +85,7 @@ class Audit:
 
         A snapshot must be asked for after this, and `take` or `failed` follow.
         """
-        self._end()
+        self.end()
         if self.book.state is not State.LIVE:
             return False
         self._journal = self.book.keep_journal(self.updates)
@@ -128,18 +128,19 @@ class Audit:
                 f"which is at {self.book.last_update_id} after {self.wait_ms} ms"
             )
         result = _Comparison(self.book, journal, cut).result(sides)
-        self._end()
+        self.end()
         return result
 
-    def _inconclusive(self, reason: str) -> AuditResult:
-        cut = self._snapshot.last_update_id if self._snapshot is not None else 0
-        self._end()
-        return AuditResult(symbol=self.book.symbol, last_update_id=cut, inconclusive=reason)
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End without a result, unless there is one; the book remembers nothing more for it."""
         if self._journal is not None:
             self.book.end_journal(self._journal)
         self._journal = self._snapshot = self._sides = None
+
+    def _inconclusive(self, reason: str) -> AuditResult:
+        cut = self._snapshot.last_update_id if self._snapshot is not None else 0
+        self.end()
+        return AuditResult(symbol=self.book.symbol, last_update_id=cut, inconclusive=reason)
 
 
 class _Rewound:
