@@ -18,7 +18,7 @@ from tickerplant.protocol.session_methods import SESSION_METHODS
 from tickerplant.protocol.target import BadTarget, StreamTarget, parse_target
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE, resolve
-from tickerplant.streams.spelling import why_unknown
+from tickerplant.streams.spelling import why_doubtful, why_unknown
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -111,6 +111,10 @@ def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
         ("btcusdt@minitiker", "like it is btcusdt@miniTicker"),
         ("hello", "no stream has this name"),
         ("", "no stream has this name"),
+        (" btcusdt@trade", "a name has no blanks in it: btcusdt@trade"),
+        ("btcusdt@trade\n", "a name has no blanks in it: btcusdt@trade"),
+        ("btc usdt@trades", "a name has no blanks in it"),
+        ("btcusdt@trade/ethusdt@depth", "several names in one; only a URL joins them by /"),
     ],
 )
 def test_a_name_that_is_no_stream_is_told_what_is_wrong_with_it(name: str, expected: str) -> None:
@@ -119,6 +123,26 @@ def test_a_name_that_is_no_stream_is_told_what_is_wrong_with_it(name: str, expec
 
 def test_a_stream_of_the_other_venue_is_told_to_be() -> None:
     assert why_unknown(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
+    assert why_doubtful(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
+
+
+@pytest.mark.parametrize(
+    ("venue", "name", "expected"),
+    [
+        (USDM, "btcusd_perp@bookTicker", "its symbol has the form of one of COIN-M, not of USDⓈ-M"),
+        (COINM, "btcusdt@trade", "its symbol has the form of one of USDⓈ-M, not of COIN-M"),
+        (COINM, "btcusdt@indexPrice", "its symbol has the form of one of USDⓈ-M, not of COIN-M"),
+        (USDM, "btcusdt@trade", ""),
+        (USDM, "btcusdt_261225@depth", ""),
+        (USDM, "btcusd@assetIndex", ""),
+        (USDM, "!bookTicker", ""),
+        (COINM, "btcusd_perp@trade", ""),
+        (COINM, "btcusd_261225@kline_1m", ""),
+        (COINM, "btcusd@indexPrice", ""),
+    ],
+)
+def test_a_symbol_of_the_other_venue_is_doubtful(venue: Venue, name: str, expected: str) -> None:
+    assert why_doubtful(venue, name) == expected
 
 
 @given(st.text(max_size=30))

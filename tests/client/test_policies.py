@@ -205,9 +205,25 @@ async def test_a_reader_that_keeps_up_gets_everything(policy: Any) -> None:
         assert (subscription.counters.dropped, subscription.counters.conflated) == (0, 0)
 
 
+@pytest.mark.parametrize("most", [0, -1, "x", None])
+@looped
+async def test_what_is_no_number_of_items_is_told(most: Any) -> None:
+    async with loopback() as house, client_of(house) as market:
+        with pytest.raises(ConfigError, match=r"most: .* is not usable, expected a whole number"):
+            await market.stream(TRADES).take(most)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"policy": "newest"}, "policy"), ({"size": 0}, "size"), ({"size": -1}, "size")],
+    [
+        ({"policy": "newest"}, "policy"),
+        ({"size": 0}, "size"),
+        ({"size": -1}, "size"),
+        ({"size": "5"}, "size: '5' is not usable, expected a whole number, at least 1"),
+        ({"size": None}, "size"),
+        ({"size": 1.5}, "size"),
+        ({"size": True}, "size"),
+    ],
 )
 @looped
 async def test_what_is_no_policy_or_size_is_told_and_nothing_subscribed(

@@ -115,10 +115,11 @@ class MarketClient:
             policy: What happens when messages wait: `every`, `latest`, `drop_oldest` or `fail`.
             size: How many may wait.
             notices: Whether notices are wanted.
-            backfill: Ask over REST for trades, aggregate trades and candles that are missing.
+            backfill: Ask over REST for trades, aggregate trades and candles that are missing; who
+                else is subscribed to the stream hears them, too.
 
         Raises:
-            ConfigError: no name, or a policy or size that is none.
+            ConfigError: no name, or one that is none, or a policy or size that is none.
         """
         names = self._checked(names)
         subscription = Subscription(

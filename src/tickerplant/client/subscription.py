@@ -9,7 +9,7 @@ from typing import Self
 from msgspec import structs
 
 from tickerplant.client.runner import FeedRunner
-from tickerplant.errors import QueueOverflow
+from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.queue import Policy, Queue, QueueCounters
 from tickerplant.feed.strand import Sink
 from tickerplant.messages.message import Message
@@ -82,8 +82,11 @@ class Subscription:
         """Return what waits, at least one item and at most `most`; none when it has ended.
 
         Raises:
+            ConfigError: `most` is none.
             QueueOverflow: the policy is `fail`, and it was read too slowly.
         """
+        if type(most) is not int or most < 1:
+            raise ConfigError("most", most, "a whole number, at least 1")
         taken: list[Message | Notice] = []
         try:
             taken.append(await self._inbox.get())

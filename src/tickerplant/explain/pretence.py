@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from tickerplant.events import AssetIndex
 from tickerplant.hub import UNKNOWN_SYMBOL
 from tickerplant.instrument import COMPOSITE, Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import Profile
 from tickerplant.streams.pattern import Args
+from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, Venue
 
-_INVERSE = re.compile(r"[^@!/]+usd(_perp|_\d{6})?", re.IGNORECASE)
-"""The form of symbols and pairs of COIN-M."""
 _ONE = 10**8
-
-
-def is_inverse(symbol: str) -> bool:
-    """Return whether a symbol or pair has the form of those of COIN-M."""
-    return _INVERSE.fullmatch(symbol) is not None
 
 
 class _Listener:

@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 from msgspec import Struct
 
 from tickerplant.errors import TickerplantError
-from tickerplant.explain.pretence import is_inverse
 from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.protocol.api_request import VERSION_PREFIX
 from tickerplant.protocol.session_methods import SESSION_METHODS
 from tickerplant.protocol.target import ApiTarget, StreamTarget, parse_target
 from tickerplant.queries import Query, find_method, find_path
 from tickerplant.streams import resolve
+from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 SCHEMES = ("ws", "wss", "http", "https")

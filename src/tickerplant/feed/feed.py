@@ -37,8 +37,7 @@ from tickerplant.feed.vigil import Vigil
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Doubtful, Stale, Unreadable
 from tickerplant.messages.readers import UNREADABLE, Reader
-from tickerplant.streams import resolve
-from tickerplant.streams.spelling import why_unknown
+from tickerplant.streams.spelling import why_doubtful
 
 STALLED_MS = 2_000
 """Without a tick for so long, nothing was read either: what was not heard says nothing."""
@@ -234,8 +233,7 @@ class Feed:
         else:
             strand = MatchedStrand(name, reader.decode, rhythm, self)
         strand.is_array = reader.array
-        if resolve(self._venue, name) is None:
-            strand.doubt = why_unknown(self._venue, name)
+        strand.doubt = why_doubtful(self._venue, name)
         self.strands[name] = strand
         self._fleet.place(strand)
         return strand

@@ -57,8 +57,8 @@ class Queue:
     """
 
     def __init__(self, size: int, policy: Policy) -> None:
-        if size < 1:
-            raise ConfigError("size", size, "at least 1")
+        if type(size) is not int or size < 1:
+            raise ConfigError("size", size, "a whole number, at least 1")
         if policy not in POLICIES:
             raise ConfigError("policy", policy, f"one of {', '.join(POLICIES)}")
         self.size = size

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_type_hints
+
 from msgspec import Struct
 
+from tickerplant.errors import ConfigError
 from tickerplant.protocol.limits import LIMITS
+
+MOST_COPIES = 10
+"""More connections for the same streams would only cost the exchange something."""
 
 
 class FeedSettings(Struct, frozen=True, kw_only=True):
@@ -66,3 +72,37 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     deaf_ms: int = 60_000
     """Age of a connection, at least, before it is replaced because all its streams are stale; each
     further replacement in vain doubles it."""
+
+
+_NEEDED = frozenset(
+    {
+        "copies",
+        "max_streams",
+        "names_per_request",
+        "requests_per_s",
+        "request_burst",
+        "opens_per_s",
+        "open_burst",
+        "retry_base_ms",
+    }
+)
+"""Settings with which nothing is ever heard, or nobody left in peace, when they are 0."""
+
+
+def check_settings(settings: object) -> None:
+    """Let settings pass that can be used.
+
+    Raises:
+        ConfigError: one cannot, or they are none.
+    """
+    if not isinstance(settings, FeedSettings):
+        raise ConfigError("settings", settings, "a FeedSettings")
+    for name, kind in get_type_hints(FeedSettings).items():
+        value, least = getattr(settings, name), int(name in _NEEDED)
+        if kind is int and (type(value) is not int or value < least):
+            raise ConfigError(name, value, f"a whole number, at least {least}")
+    share = settings.renew_share
+    if type(share) is not float or not 0 <= share < 0.5:
+        raise ConfigError("renew_share", share, "a number from 0 to less than 0.5")
+    if settings.copies > MOST_COPIES:
+        raise ConfigError("copies", settings.copies, f"at most {MOST_COPIES}")

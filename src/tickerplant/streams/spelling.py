@@ -9,17 +9,42 @@ from functools import lru_cache
 from itertools import product
 
 from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams.about import one_pair, one_symbol
 from tickerplant.streams.pattern import Pattern
-from tickerplant.venue import VENUES, Venue
+from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 _CHOICES = re.compile(r":[^>]+>")
+_INVERSE = re.compile(r"[^@!/]+usd(_perp|_\d{6})?", re.IGNORECASE)
+"""The form of symbols and pairs of COIN-M."""
 _FREE = "x"
 """Stands for a symbol or pair in the names that are compared."""
 _ALIKE = 0.75
 
 
+def why_doubtful(venue: Venue, name: str) -> str:
+    """Return why no server of `venue` is expected to tell anything of a name; empty if one is."""
+    found = resolve(venue, name)
+    if found is None:
+        return why_unknown(venue, name)
+    stream, args = found
+    listed = COINM if is_inverse(args.get("symbol", args.get("pair", ""))) else USDM
+    if stream.about not in {one_symbol, one_pair} or listed is venue:  # others tell of both venues
+        return ""
+    return f"its symbol has the form of one of {listed.title}, not of {venue.title}"
+
+
+def is_inverse(symbol: str) -> bool:
+    """Return whether a symbol or pair has the form of those of COIN-M."""
+    return _INVERSE.fullmatch(symbol) is not None
+
+
 def why_unknown(venue: Venue, name: str) -> str:
     """Return what is wrong with a stream name that `venue` does not know, in one line."""
+    bare = "".join(name.split())
+    if bare != name:
+        return "a name has no blanks in it" + (f": {bare}" if resolve(venue, bare) else "")
+    if "/" in name and all(resolve(venue, each) for each in name.split("/")):
+        return "several names in one; only a URL joins them by /"
     meant = _other_case(venue, name)
     if meant:
         return f"names are case-sensitive, with symbols in lower case: {meant}"

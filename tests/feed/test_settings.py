@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from tickerplant.errors import ConfigError
+from tickerplant.feed.settings import FeedSettings, check_settings
+
+
+def test_the_defaults_can_be_used() -> None:
+    check_settings(FeedSettings())
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"copies": 0}, "copies: 0 is not usable, expected a whole number, at least 1"),
+        ({"copies": "2"}, "copies: '2' is not usable, expected a whole number, at least 1"),
+        ({"copies": 1.5}, "copies: 1.5 is not usable, expected a whole number, at least 1"),
+        ({"copies": True}, "copies: True is not usable, expected a whole number, at least 1"),
+        ({"copies": 11}, "copies: 11 is not usable, expected at most 10"),
+        ({"retry_base_ms": -1}, "retry_base_ms: -1 is not usable, expected a whole number, at le"),
+        ({"reorder_ms": -1}, "reorder_ms: -1 is not usable, expected a whole number, at least 0"),
+        ({"renew_share": 0.5}, "renew_share: 0.5 is not usable, expected a number from 0 to less"),
+        ({"renew_share": "a"}, "renew_share: 'a' is not usable, expected a number from 0 to less"),
+    ],
+)
+def test_what_cannot_be_used_is_told(changed: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        check_settings(structs.replace(FeedSettings(), **changed))
+
+
+def test_what_are_no_settings_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"settings: .'copies': 2. is not usable"):
+        check_settings({"copies": 2})
