@@ -27,8 +27,8 @@ from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.messages.trading_session import TradingSession
 
-SHOWN_BYTES = 400
-"""As much of a message of an unknown kind is shown."""
+SHOWN = 400
+"""Most signs of what a message tells, and bytes of one that is shown as it came."""
 UNKNOWN_NUMBER = "?"
 NOTHING = "-"
 TO = "\N{MULTIPLICATION SIGN}"
@@ -41,8 +41,12 @@ _TOP_ONLY = re.compile(r"@depth[0-9]+(@|$)")
 
 def reading(message: Message) -> str:
     """Return what `message` tells, on one line."""
-    tell = _READINGS.get(type(message))
-    return plain(_json(message) if tell is None else tell(message))
+    tell = _READINGS.get(type(message), _json)
+    try:
+        said = tell(message)
+    except Exception:  # noqa: BLE001  # nothing that a server says may end the watching
+        said = _json(message)
+    return plain(said[:SHOWN])
 
 
 def amount(text: str) -> str:
@@ -74,7 +78,7 @@ def _number(text: str) -> float:
 
 
 def _json(message: Message) -> str:
-    return message.payload[:SHOWN_BYTES].decode(errors="replace")
+    return message.payload[:SHOWN].decode(errors="replace")
 
 
 def _mini_ticker(it: MiniTicker) -> str:

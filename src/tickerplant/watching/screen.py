@@ -13,7 +13,13 @@ from rich.text import Text
 
 from tickerplant.watching.reading import NOTHING
 from tickerplant.watching.table import Line, State, View
-from tickerplant.watching.telling import clock_text, count_text, duration_text, notice_text
+from tickerplant.watching.telling import (
+    clock_text,
+    count_text,
+    duration_text,
+    notice_text,
+    number_text,
+)
 
 REFRESHES_PER_S = 5
 MOST_NOTICES = 5
@@ -77,7 +83,7 @@ class Screen:
             head.no_wrap, head.overflow = True, "ellipsis"
         parts: list[RenderableType] = [head]
         parts += [Text(""), self._grid(view.lines, width)]
-        if view.hidden:
+        if view.hidden or view.forgotten:
             parts.append(Text(_more_text(view), style="dim"))
         shown = view.notices[-_notice_lines(height, len(view.notices)) or len(view.notices) :]
         if shown:
@@ -144,7 +150,9 @@ def _blind_text(view: View) -> str:
 
 def _more_text(view: View) -> str:
     more = f"… {count_text(view.hidden, 'more row')}"
-    return f"{more}, {view.hidden_troubled:,} of them not live" if view.hidden_troubled else more
+    troubled = f", {view.hidden_troubled:,} of them not live" if view.hidden_troubled else ""
+    forgotten = f", {view.forgotten:,} forgotten" if view.forgotten else ""
+    return f"{more}{troubled}{forgotten}"
 
 
 def _cells(line: Line) -> list[Text]:
@@ -159,7 +167,7 @@ def _cells(line: Line) -> list[Text]:
         Text(_age_text(line.age_ms), style="" if line.state == "live" else style),
         Text(NOTHING if line.delay_ms is None else _delay_text(line.delay_ms)),
         Text(f"{line.gaps:,}", style="bold red" if line.gaps else "dim"),
-        Text(f"{line.missing:,}", style="bold red" if line.missing else "dim"),
+        Text(number_text(line.missing), style="bold red" if line.missing else "dim"),
         Text(line.state, style=style),
     ]
 

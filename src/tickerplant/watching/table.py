@@ -27,6 +27,15 @@ State: TypeAlias = Literal["waiting", "live", "stale", "blind", "refused"]
 """`waiting`: nothing came yet; `stale`: silent for too long; `blind`: no connection carries it."""
 
 KEPT_NOTICES = 20
+MOST_ROWS = 2_000
+"""Most rows of one stream: the exchange has some hundred symbols, but who can tell what a server
+makes up."""
+FORGOTTEN_AT_ONCE = MOST_ROWS // 10
+"""Rows that go when there would be more: those that were silent for longest."""
+SHOWN_SYMBOL = 40
+"""Most signs of a symbol that are shown."""
+LATEST_MS = 253_402_300_800_000
+"""The end of the year 9999; what is later is no time."""
 MARK_NS = 1_000_000_000
 """How often counts are noted, for rates."""
 MARKS = 11
@@ -60,6 +69,8 @@ class View(Struct, frozen=True, kw_only=True):
     """Rows beside them."""
     hidden_troubled: int
     """Those of them that are not live."""
+    forgotten: int = 0
+    """Rows that were given up since there were too many, as often as that happened."""
     notices: list[Notice]
     """The latest, oldest first."""
     blind: int = 0
@@ -103,7 +114,7 @@ class Row:
 class Source:
     """One stream and its rows."""
 
-    __slots__ = ("blind_since_ms", "hint", "name", "rows", "state")
+    __slots__ = ("blind_since_ms", "forgotten", "hint", "name", "rows", "state")
 
     def __init__(self, name: str, hint: str) -> None:
         self.name = name
@@ -113,6 +124,8 @@ class Source:
         self.blind_since_ms = 0
         """When it was told to be blind, if it is."""
         self.rows: dict[str, Row] = {"": Row("")}
+        self.forgotten = 0
+        """Rows that were given up."""
 
     @property
     def is_of_many(self) -> bool:
@@ -131,8 +144,16 @@ class Source:
             nothing = self.rows.get("")
             if nothing is not None and not nothing.messages:
                 del self.rows[""]
+            if len(self.rows) >= MOST_ROWS:
+                self._forget()
             row = self.rows[symbol] = Row(symbol)
         return row
+
+    def _forget(self) -> None:
+        """Give up the rows that were silent for longest."""
+        for row in self.lately_changed()[-FORGOTTEN_AT_ONCE:]:
+            del self.rows[row.symbol]
+        self.forgotten += FORGOTTEN_AT_ONCE
 
     def lately_changed(self) -> list[Row]:
         """Return the rows, the one that changed last first."""
@@ -224,6 +245,7 @@ class Table:
             lines=shown,
             hidden=len(hidden),
             hidden_troubled=sum(source.state != "live" for source in hidden),
+            forgotten=sum(source.forgotten for source in self._sources.values()),
             notices=list(self._notices),
             blind=len(blind),
             blind_ms=max(now_ns / NS_PER_MS - min(blind), 0) if blind else None,
@@ -261,16 +283,25 @@ def share_out(room: int, sizes: Sequence[int]) -> list[int]:
 
 def _line(source: Source, row: Row, now_ns: int) -> Line:
     last = row.last
-    sent_ms = 0 if last is None else last.event_time
     return Line(
         stream=plain(source.name),
-        symbol=plain(row.symbol),
+        symbol=_symbol_text(row.symbol),
         tells=plain(source.hint) if last is None else reading(last),
         messages=row.messages,
         rate=row.rate(now_ns),
         age_ms=None if last is None else max(now_ns - last.received_ns, 0) / NS_PER_MS,
-        delay_ms=row.received_ns / NS_PER_MS - sent_ms if sent_ms else None,
+        delay_ms=None if last is None else _delay_ms(last),
         gaps=row.gaps,
         missing=row.missing,
         state=source.state,
     )
+
+
+def _symbol_text(symbol: str) -> str:
+    return plain(symbol if len(symbol) <= SHOWN_SYMBOL else f"{symbol[: SHOWN_SYMBOL - 1]}…")
+
+
+def _delay_ms(message: Message) -> float | None:
+    """Return how long a message was on its way, None if it does not tell when it was sent."""
+    sent_ms = message.event_time
+    return message.received_ns / NS_PER_MS - sent_ms if 0 < sent_ms < LATEST_MS else None

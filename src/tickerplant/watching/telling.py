@@ -26,6 +26,8 @@ from tickerplant.messages.notice import (
 
 SHOWN_NAMES = 2
 """Of more streams than this only one is named."""
+LARGEST = 10**18
+"""Largest number that is shown; Python prints none of more than 4300 digits."""
 NS_PER_S = 1_000_000_000
 
 
@@ -39,7 +41,10 @@ def notice_text(notice: Notice, *, is_news: bool = True) -> str:
     if isinstance(notice, Disconnected) and not is_news:
         notice = structs.replace(notice, retry_ms=0)
     tell = _WORDS.get(type(notice))
-    said = type(notice).__name__ if tell is None else tell(notice)
+    try:
+        said = type(notice).__name__ if tell is None else tell(notice)
+    except Exception:  # noqa: BLE001  # nothing that a server says may end the watching
+        said = type(notice).__name__
     return plain(f"{names_text(notice.streams)}: {said}")
 
 
@@ -81,14 +86,19 @@ def _second_text(seconds: int) -> str:
 
 def count_text(number: int, one: str, several: str = "") -> str:
     """Return a number with what is counted."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
+    return f"{number_text(number)} {one if number == 1 else several or one + 's'}"
+
+
+def number_text(number: int) -> str:
+    """Return a number; of one that no honest server makes only that it is large."""
+    return f"{number:,}" if number <= LARGEST else f"over {LARGEST:.0e}"
 
 
 def totals_text(counters: FeedCounters, streams: int, seconds: float) -> str:
     """Return the last line: what was heard in how long."""
     parts = [
         count_text(counters.gaps, "gap"),
-        f"{counters.missing:,} missing",
+        f"{number_text(counters.missing)} missing",
         count_text(counters.duplicates, "duplicate"),
         count_text(counters.lost, "connection lost", "connections lost"),
     ]
