@@ -772,6 +772,34 @@ async def test_a_market_is_left_while_a_connection_is_stalled() -> None:
 
 
 @looped
+async def test_a_connection_that_is_given_up_is_cut_if_the_server_takes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = asyncio.Event()
+
+    async def take_nothing(connection: ServerConnection) -> None:
+        await connection.recv()
+        connection.transport.pause_reading()
+        await connection.send('{"result":null,"id":1}')
+        await over.wait()
+        connection.transport.abort()
+
+    monkeypatch.setattr(runner, "CLOSE_S", 0.05)
+    async with serve(take_nothing, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with tickerplant.connect(base_url=f"ws://127.0.0.1:{port}", settings=QUICK) as market:
+            subscription = market.stream(TRADES)
+            await carried(market, TRADES)
+            (link,) = market._runner._connections.values()
+            link.send(bytes(1 << 24))  # more than the network holds
+            subscription.close()
+            await until(lambda: not market._runner._connections)
+            assert market._runner._ending
+            await until(lambda: not market._runner._ending)
+            over.set()
+
+
+@looped
 async def test_a_market_is_left_while_nobody_is_there() -> None:
     async with tickerplant.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
         subscription: Any = market.stream(TRADES)

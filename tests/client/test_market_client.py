@@ -54,15 +54,19 @@ def test_a_venue_that_is_none_is_told() -> None:
         tickerplant.connect("spot")
 
 
-@pytest.mark.parametrize("base", ["127.0.0.1:9001", "ws://host/path", "ftp://host", "", "ws://h:0"])
-def test_a_base_that_is_none_is_told(base: str) -> None:
+@pytest.mark.parametrize(
+    "base", ["127.0.0.1:9001", "ws://host/path", "ftp://host", "", "ws://h:0", 5]
+)
+def test_a_base_that_is_none_is_told(base: Any) -> None:
     with pytest.raises(ConfigError, match="base_url"):
         tickerplant.connect(base_url=base)
 
 
 @pytest.mark.parametrize("name", ["copies", "max_streams", "requests_per_s", "open_burst"])
 def test_settings_with_which_nothing_is_heard_are_told(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name}: 0 is not usable, expected at least 1"):
+    with pytest.raises(
+        ConfigError, match=f"{name}: 0 is not usable, expected a whole number, at le"
+    ):
         tickerplant.connect(base_url=CLOSED, settings=quick(**{name: 0}))
 
 
@@ -218,7 +222,7 @@ async def test_an_unknown_kind_of_stream_is_subscribed_to_all_the_same() -> None
         assert [each.names for each in market_names] == [("btcusdt@news",), ("nonsense",)]
 
 
-@pytest.mark.parametrize("names", [(), ("",), (TRADES, ""), (7,), ([TRADES],)])
+@pytest.mark.parametrize("names", [(), ("",), (TRADES, ""), (7,), ([TRADES],), ("x" * 257,)])
 @looped
 async def test_names_that_are_none_are_told(names: tuple[Any, ...]) -> None:
     async with loopback() as house, client_of(house) as market:
@@ -710,6 +714,42 @@ async def test_everything_says_what_it_is() -> None:
 
 
 # what would go wrong without a word
+
+
+@looped
+async def test_a_callback_that_meets_a_cancelled_future_fails_as_with_any_error() -> None:
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    async with loopback() as house, client_of(house) as market:
+        subscription: Any = market.stream(TRADES)
+        listener = market.on(lambda _: cancelled.result(), TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        with pytest.raises(RuntimeError, match="cancelled") as raised:
+            await listener
+        assert isinstance(raised.value.__cause__, asyncio.CancelledError)
+        house.trade()
+        assert [each.trade_id for each in await read(subscription, 2)] == [1, 2]
+
+
+@looped
+async def test_the_clock_goes_on_whatever_a_consumer_raises() -> None:
+    class Escaped(BaseException):
+        pass
+
+    def take(item: Message | Notice) -> None:
+        if isinstance(item, messages.Stale):
+            raise Escaped
+
+    escaped: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: escaped.append(context["exception"]))
+    async with loopback() as house, client_of(house, settings=quick(unheard_ms=50)) as market:
+        market._runner.attach((TRADES,), take)
+        await until(lambda: escaped)
+        now_ms = market._runner.feed.now_ms
+        await until(lambda: market._runner.feed.now_ms > now_ms)
+    assert isinstance(escaped[0], Escaped)
 
 
 @looped

@@ -68,11 +68,18 @@ class Listener:
     def _take(self, item: Message | Notice) -> None:
         try:
             self._callback(item)
+        except asyncio.CancelledError as cancelled:  # of a task it looked at: nobody cancels a call
+            failure = RuntimeError("the callback raised what a cancelled task or future does")
+            failure.__cause__ = cancelled  # itself it would cancel who hears of it
+            self._fail(failure)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the listener
-            self._failure = error
-            names = streams_text(self.names)
-            _log.error("A callback failed and is not called any more: %s", names, exc_info=error)
-            self.close()
+            self._fail(error)
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        names = streams_text(self.names)
+        _log.error("A callback failed and is not called any more: %s", names, exc_info=failure)
+        self.close()
 
     def _take_message(self, item: Message | Notice) -> None:
         if not isinstance(item, Notice):

@@ -19,7 +19,7 @@ from tickerplant.messages.readers import Reader
 TICK_S = 0.05
 """How often the feed is told what time it is."""
 CLOSE_S = 2.0
-"""How long the servers have to say goodbye."""
+"""How long a server has to say goodbye, and to take what was sent before."""
 
 
 class FeedRunner:
@@ -117,10 +117,12 @@ class FeedRunner:
         self.feed.held_up(held_up, self._unread)
 
     def _tick(self) -> None:
-        self.feed.tick(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-        self.perform()
-        if not self._is_stopped:
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        try:
+            self.feed.tick(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+            self.perform()
+        finally:  # whatever a consumer raised, the clock goes on for the others
+            if not self._is_stopped:
+                self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def perform(self) -> None:
         """Carry out what the feed asks for."""
@@ -153,7 +155,9 @@ class FeedRunner:
     def _end(self, connection: Connection) -> None:
         connection.drop()
         self._ending.add(connection)
+        cutting = asyncio.get_running_loop().call_later(CLOSE_S, connection.cut)
         closing = asyncio.ensure_future(connection.wait_closed())
+        closing.add_done_callback(lambda _: cutting.cancel())
         closing.add_done_callback(lambda _: self._ending.discard(connection))
 
     async def _fetch(self, fetch: Fetch) -> None:
