@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tickerplant.config.resolve import read_file, resolve
 from tickerplant.config.setting import settings_of
-from tickerplant.config.settings import COMMANDS, ReplaySettings, SimulateSettings
-from tickerplant.config.values import duration_ms, instant_ms
+from tickerplant.config.settings import COMMANDS, RelaySettings, ReplaySettings, SimulateSettings
+from tickerplant.config.values import duration_ms, duration_text, instant_ms
 from tickerplant.errors import ConfigError
 from tickerplant.server.faults import Fault
 
@@ -213,6 +213,17 @@ def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None
 def test_an_instant_is_utc_unless_it_says_otherwise(text: str) -> None:
     assert instant_ms(text) == 1_767_225_600_000
     assert instant_ms("1767225600000") == instant_ms(text)
+
+
+@given(st.integers(0, 10**12))
+def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
+    assert duration_ms(duration_text(milliseconds)) == milliseconds
+
+
+def test_a_default_is_shown_as_it_would_be_typed() -> None:
+    shown = {each.option: each.shown_default for each in settings_of(RelaySettings)}
+    assert (shown["linger"], shown["grace"]) == ("1m", "5s")
+    assert shown["usdm-url"] == ""
 
 
 @given(st.text(max_size=20))

@@ -362,17 +362,12 @@ def settings_page() -> str:
 
 
 def _setting_row(setting: Setting) -> Cells:
-    nothing = setting.default is None or setting.default in ((), {})
     values = f" One of {', '.join(setting.choices)}." if setting.choices else ""
     return (
         f"`--{setting.option}`",
         f"`{setting.environment}`",
         f"`{setting.key}`",
-        ""
-        if nothing
-        else str(setting.default).lower()
-        if setting.is_flag
-        else f"{setting.default}",
+        setting.shown_default,
         setting.help_text + values,
     )
 

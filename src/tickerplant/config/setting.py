@@ -8,7 +8,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct, structs
 
-from tickerplant.config.values import Parser, assignments, faults, names
+from tickerplant.config.values import Parser, assignments, duration_ms, duration_text, faults, names
 from tickerplant.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
@@ -54,11 +54,22 @@ class Setting(Struct, frozen=True):
         return self.parse in {names, assignments, faults}
 
     @property
+    def shown_default(self) -> str:
+        """Its default as it would be typed; empty if it has none."""
+        if self.default is None or self.default in ((), {}):
+            return ""
+        if self.is_flag:
+            return str(self.default).lower()
+        if self.parse is duration_ms and isinstance(self.default, int):
+            return duration_text(self.default)
+        return str(self.default)
+
+    @property
     def shown_help(self) -> str:
         """Its help with its default."""
-        if self.default is None or self.default in ((), {}) or self.is_flag:
+        if self.is_flag or not self.shown_default:
             return self.help_text
-        return f"{self.help_text[:-1]} [{self.default}]."
+        return f"{self.help_text[:-1]} [{self.shown_default}]."
 
     def read(self, raw: object, origin: str) -> object:
         """Return the value that `raw`, found at `origin`, stands for.

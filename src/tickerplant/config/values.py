@@ -100,6 +100,12 @@ def duration_ms(text: object) -> int:
     return round(milliseconds)
 
 
+def duration_text(milliseconds: int) -> str:
+    """Return a duration as `duration_ms` reads it, in the largest unit of which it is a multiple."""
+    unit = next(each for each in reversed(_UNIT_MS) if milliseconds % _UNIT_MS[each] == 0)
+    return f"{milliseconds // _UNIT_MS[unit]}{unit}"
+
+
 def instant_ms(text: object) -> int:
     """Return a moment, an ISO date (UTC unless it says otherwise) or milliseconds, as milliseconds.
 
