@@ -509,6 +509,18 @@ async def test_what_the_callback_raises_leaves_stale_books_and_is_told_to_everyb
 
 
 @looped
+async def test_a_callback_that_raises_cancelled_error_fails_as_any_other() -> None:
+    async with exchange(BTC) as house, client_of(house) as market:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        books = market.books(BTC, on_update=lambda *_: future.result())
+        with pytest.raises(RuntimeError, match="what a cancelled task") as raised:
+            await books.wait_live()
+        assert isinstance(raised.value.__cause__, asyncio.CancelledError)
+        await heard(house)
+
+
+@looped
 async def test_closed_books_stay_stale_whatever_their_notice_would_do_to_them() -> None:
     heard_of: list[Any] = []
 

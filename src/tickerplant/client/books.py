@@ -332,12 +332,19 @@ class Books(Mapping[str, LocalBook]):
             for each in told:
                 if not self._is_closed:
                     self._on_update(book, each)
+        except asyncio.CancelledError as cancelled:  # of a task it looked at: nobody cancels a call
+            failure = RuntimeError("the callback raised what a cancelled task or future does")
+            failure.__cause__ = cancelled  # itself it would cancel who hears of it
+            self._fail(failure)
         except Exception as error:  # noqa: BLE001  # it is raised to who made the books
-            self._failure = error
-            _log.error(
-                "A callback failed, and its books are closed: %s", ", ".join(self), exc_info=error
-            )
-            self.close()
+            self._fail(error)
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        _log.error(
+            "A callback failed, and its books are closed: %s", ", ".join(self), exc_info=failure
+        )
+        self.close()
 
     async def _look(self) -> None:
         """Ask for the snapshots that are wanted, as long as the books are open."""
