@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from tickerplant.cli import main
+import signal
+import sys
 
-main()
+
+def main() -> None:
+    """Run the program and exit."""
+    try:
+        # It takes a moment, in which Ctrl-C may come.
+        from tickerplant.cli import main as run  # noqa: PLC0415
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()
