@@ -149,3 +149,21 @@ def test_the_header_says_for_how_long_nothing_is_heard() -> None:
     with console.capture() as captured:
         console.print(Screen().draw("USDM at ws://x", view, 100, 40))
     assert captured.get().startswith("2 streams blind for 42 s · USDM at ws://x")
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (60, "btcusdt@bookTicker  65280.10 to 65280.2…  0.4 s     0  live"),
+        (40, "btcusdt@bookTicker  65280.10 to 65280.2…"),
+        (20, "btc…  65280.10 to 6…"),
+    ],
+)
+def test_where_it_is_very_narrow_there_is_still_a_price(width: int, row: str) -> None:
+    assert drawn(line(), size=(width, 12)).splitlines()[-1].strip() == row
+
+
+def test_where_it_is_very_narrow_symbols_can_still_be_told_apart() -> None:
+    text = drawn(line(stream="!bookTicker"), hidden=2_000, troubled=9, size=(26, 12)).splitlines()
+    assert text[-2].strip() == "!bo…  BTCUSDT  65280.10 t…"
+    assert text[-1].strip() == "… 2,000 more rows, 9 of t…"

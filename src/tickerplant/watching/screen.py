@@ -25,6 +25,10 @@ REFRESHES_PER_S = 5
 MOST_NOTICES = 5
 LEAST_TELLS = 30
 """Columns of the terminal that what messages tell should have, before other columns go."""
+NEEDED_TELLS = 12
+"""Those without which it tells nothing: before that also columns go that are needed."""
+NEEDED = 6
+"""Which goes first of the columns that are needed."""
 GAP = 2
 """Spaces between columns."""
 
@@ -44,14 +48,16 @@ COLUMNS = (
     Column("tells", "left"),
     Column("messages", "right", going=2),
     Column("rate/s", "right", going=5),
-    Column("age", "right"),
+    Column("age", "right", going=7),
     Column("delay", "right", going=3),
-    Column("gaps", "right"),
+    Column("gaps", "right", going=6),
     Column("missing", "right", going=4),
-    Column("state", "left"),
+    Column("state", "left", going=8),
 )
-SYMBOL, TELLS = 1, 2
+STREAM, SYMBOL, TELLS = 0, 1, 2
 """Where these columns are."""
+LEAST_NAMES = {STREAM: 4, SYMBOL: 7}
+"""Columns that are cut where it is very narrow, in this order, and to how much."""
 
 STYLES: dict[State, str] = {
     "waiting": "dim",
@@ -84,7 +90,8 @@ class Screen:
         parts: list[RenderableType] = [head]
         parts += [Text(""), self._grid(view.lines, width)]
         if view.hidden or view.forgotten:
-            parts.append(Text(_more_text(view), style="dim"))
+            more = _more_text(view)
+            parts.append(Text(more, style="dim", no_wrap=True, overflow="ellipsis"))
         shown = view.notices[-_notice_lines(height, len(view.notices)) or len(view.notices) :]
         if shown:
             parts.append(Text(""))
@@ -102,6 +109,7 @@ class Screen:
             ]
         symbol_tells = any(line.symbol.lower() not in line.stream for line in lines)
         chosen = self._chosen(width, {SYMBOL} if symbol_tells else set())
+        widths = self._narrowed(width, chosen)
         grid = Grid(box=None, padding=(0, GAP, 0, 0), pad_edge=False, expand=True)
         for number in chosen:
             column = COLUMNS[number]
@@ -113,7 +121,7 @@ class Screen:
                 overflow="ellipsis",
                 header_style="dim",
                 ratio=1 if is_flexible else None,
-                min_width=None if is_flexible else self._widths[number],
+                width=None if is_flexible else widths[number],
             )
         for row in rows:
             grid.add_row(*(row[number] for number in chosen))
@@ -127,11 +135,22 @@ class Screen:
             for number, it in enumerate(COLUMNS)
             if it.going and number not in staying
         )
-        for _, number in going:
-            if self._taken(chosen) + min(self._widths[TELLS], LEAST_TELLS) <= width:
+        for which, number in going:
+            tells = min(self._widths[TELLS], NEEDED_TELLS if which >= NEEDED else LEAST_TELLS)
+            if self._taken(chosen) + tells <= width:
                 break
             chosen.remove(number)
         return chosen
+
+    def _narrowed(self, width: int, chosen: Iterable[int]) -> list[int]:
+        """Return the widths of the columns, where even the last of them do not fit narrower."""
+        widths = list(self._widths)
+        lacking = self._taken(chosen) + min(widths[TELLS], NEEDED_TELLS) - width
+        for number, least in LEAST_NAMES.items():
+            given = min(max(lacking, 0), max(widths[number] - least, 0))
+            widths[number] -= given
+            lacking -= given
+        return widths
 
     def _taken(self, chosen: Iterable[int]) -> int:
         return sum(self._widths[number] + GAP for number in chosen if number != TELLS) + GAP
