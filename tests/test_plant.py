@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from stage import (
     BRACKETS,
     BTCUSD_PERP,
@@ -239,3 +241,13 @@ def test_a_contract_that_is_listed_later_derives_what_the_others_do() -> None:
     plant.publish(snapshot(10, [(100, 1)], [(200, 1)], symbol="ETHUSDT"))
     plant.publish(update(10, 11, [(101, 5)], [], symbol="ETHUSDT"))
     assert [message["u"] for message in hear(plant, listener)] == [10, 11]
+
+
+def test_the_first_venue_with_a_symbol_has_it() -> None:
+    foreign = structs.replace(BTCUSD_PERP, symbol="BTCUSDT")
+    plant = open_plant((BTCUSDT, BTCUSD_PERP, foreign))
+    assert list(plant.venues["usdm"].by_symbol) == ["BTCUSDT"]
+    assert list(plant.venues["coinm"].by_symbol) == ["BTCUSD_PERP"]
+    assert plant.markets["BTCUSDT"].instrument == BTCUSDT
+    with pytest.raises(ValueError, match="BTCUSDT is no contract of COIN-M, but of another"):
+        plant.publish(ContractChanged("BTCUSDT", foreign, (), START_MS))

@@ -57,7 +57,7 @@ class Plant:
     """Markets of both venues, their clock and their subscribers.
 
     Args:
-        instruments: What is traded.
+        instruments: What is traded; of a symbol that two venues have, the first contract counts.
         start_ms: Market time at the beginning, milliseconds since the epoch.
         profile: The period of the protocol that messages are made for.
         strict_routing: Deliver a stream only on the path that the profile gives it.
@@ -101,13 +101,19 @@ class Plant:
         }
         """Who takes the events that are not about one listed contract alone."""
         for instrument in instruments:
-            self._list(instrument)
+            if not self.has_elsewhere(instrument):
+                self._list(instrument)
         self.timers.at(next_on_grid(start_ms, MINUTE_MS), MINUTE_RANK, self._end_minute)
 
     @property
     def now_ms(self) -> int:
         """Market time, milliseconds since the epoch."""
         return self.timers.now_ms
+
+    def has_elsewhere(self, instrument: Instrument) -> bool:
+        """Whether the symbol is that of another venue's contract: it stands for one alone."""
+        market = self.markets.get(instrument.symbol)
+        return market is not None and market.instrument.venue is not instrument.venue
 
     def publish(self, event: Event | Printed) -> None:
         """Apply one event to its market and tell it, with what it causes, to who listens."""
@@ -199,8 +205,14 @@ class Plant:
         return market
 
     def _change_contract(self, change: ContractChanged) -> None:
-        """Tell the change; open the market of a new contract, close that of one that is gone."""
+        """Tell the change; open the market of a new contract, close that of one that is gone.
+
+        Raises:
+            ValueError: the symbol is that of another venue's contract.
+        """
         symbol, instrument = change.symbol, change.instrument
+        if self.has_elsewhere(instrument):
+            raise ValueError(f"{symbol} is no contract of {instrument.venue.title}, but of another")
         market = self.markets.get(symbol)
         same = market is not None and market.instrument == instrument  # its brackets changed
         (market or self._list(instrument)).apply(change)
