@@ -1,0 +1,117 @@
+"""Lists of contracts that make no sense, of upstreams that are not asked here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+import pytest
+from loopback import looped, until
+from msgspec import structs
+from relaying import BTCUSDT as HOUSE_BTCUSDT
+from relaying import ETHUSDT as HOUSE_ETHUSDT
+from relaying import relay, serve
+from stage import BTCUSD_PERP, BTCUSDT, BTCUSDT_260626, DEFIUSDT, ETHUSDT, open_plant
+
+from tickerplant import logs
+from tickerplant.errors import DecodeError
+from tickerplant.events import ContractChanged
+from tickerplant.instrument import Instrument
+from tickerplant.plant import Plant
+from tickerplant.sources import relay as relay_module
+from tickerplant.sources.contracts import relist
+from tickerplant.venue import COINM, USDM, Venue
+
+LISTED = (BTCUSDT, ETHUSDT, BTCUSDT_260626)
+FOREIGN = structs.replace(BTCUSD_PERP, symbol="BTCUSDT")
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    return stream
+
+
+def told(plant: Plant, *listed: Instrument, venue: Venue = USDM) -> None:
+    relist(plant, venue, listed, lambda _: None)
+
+
+def symbols(plant: Plant, venue: Venue = USDM) -> list[str]:
+    return list(plant.venues[venue.name].by_symbol)
+
+
+def gone(instruments: Iterable[Instrument]) -> list[Instrument]:
+    return [structs.replace(each, status="CLOSE") for each in instruments]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [[], [DEFIUSDT], [BTCUSDT], gone(LISTED), [BTCUSDT, *gone((ETHUSDT, BTCUSDT_260626))]],
+    ids=["nothing", "others", "one of three", "all gone", "two gone"],
+)
+def test_the_loss_of_most_contracts_is_believed_when_it_is_told_twice(
+    listed: list[Instrument],
+) -> None:
+    plant = open_plant(LISTED)
+    with pytest.raises(DecodeError, match=r"exchangeInfo lacks \d of 3 contracts"):
+        told(plant, *listed)
+    assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"], "nothing has changed"
+    told(plant, *listed)
+    assert symbols(plant) == [each.symbol for each in listed if each.status == "TRADING"]
+
+
+def test_what_is_told_in_between_must_be_the_same() -> None:
+    plant = open_plant(LISTED)
+    for listed in ([], [BTCUSDT], []):
+        with pytest.raises(DecodeError):
+            told(plant, *listed)
+    told(plant, *LISTED)
+    with pytest.raises(DecodeError):
+        told(plant)
+    assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"]
+
+
+def test_the_plants_and_venues_are_doubted_one_by_one() -> None:
+    for _ in range(2):
+        plant = open_plant((*LISTED, BTCUSD_PERP))
+        for venue in (USDM, COINM):
+            with pytest.raises(DecodeError):
+                told(plant, venue=venue)
+
+
+def test_less_than_most_may_go_at_once_and_where_nothing_was_nothing_is_lost() -> None:
+    plant = open_plant((*LISTED, DEFIUSDT))
+    told(plant, BTCUSDT, ETHUSDT)
+    assert symbols(plant) == ["BTCUSDT", "ETHUSDT"]
+    told(plant, venue=COINM)
+    assert symbols(plant, COINM) == []
+
+
+@looped
+async def test_a_relay_asks_again_before_it_believes(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "RELIST_DELAY_S", 0.001)
+    monkeypatch.setattr(relay_module, "FIRST_PAUSE_S", 0.001)
+    async with serve((HOUSE_BTCUSDT, HOUSE_ETHUSDT)) as house, relay(house) as near:
+        for listed in (HOUSE_BTCUSDT, HOUSE_ETHUSDT):
+            (change,) = gone([listed])
+            house.plant.publish(ContractChanged(listed.symbol, change, (), house.plant.now_ms))
+        near.upstream.contracts_changed = True
+        await until(lambda: not near.plant.markets)
+    assert log.getvalue().count("exchangeInfo lacks 2 of 2 contracts") == 1
+    assert "WARNING" in log.getvalue()
+
+
+def test_a_symbol_that_another_venue_has_is_left_out(log: io.StringIO) -> None:
+    plant = open_plant((BTCUSDT, BTCUSD_PERP))
+    market = plant.markets["BTCUSDT"]
+    for foreign in (FOREIGN, *gone([FOREIGN]), FOREIGN):
+        told(plant, BTCUSD_PERP, foreign, venue=COINM)
+    assert plant.markets["BTCUSDT"] is market
+    assert market.instrument == BTCUSDT
+    assert (symbols(plant), symbols(plant, COINM)) == (["BTCUSDT"], ["BTCUSD_PERP"])
+    assert "! contracts are left out: another venue has their symbols venue=coinm count=1" in (
+        log.getvalue()
+    )
