@@ -29,6 +29,7 @@ from tickerplant.venue import COINM, USDM
 
 BTC = "BTCUSDT"
 STEP_MS = 100
+HOUR_MS = 3_600_000
 
 
 class Exchange(Loopback):
@@ -192,6 +193,27 @@ async def test_a_gap_begins_the_book_anew_and_is_told_once() -> None:
 
 
 @looped
+async def test_what_is_told_of_a_book_has_the_time_of_the_clock_when_that_was_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Any] = []
+    async with (
+        exchange(BTC) as house,
+        kept(house, on_update=lambda _, item: told.append(item)) as (_, books),
+    ):
+        count = len(told)
+        real = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: real() + 8 * HOUR_MS * 1_000_000)
+        books._books[BTC].ids_anew(0)
+        await until(lambda: any(isinstance(each, Synced) for each in told[count:]))
+        now_ms = time.time_ns() // 1_000_000
+        notices = [each for each in told[count:] if isinstance(each, Resync | Synced)]
+        assert len(notices) == 2
+        assert all(0 <= now_ms - each.time_ms < HOUR_MS for each in notices)
+        assert (await books.audit(BTC)).score == 1.0
+
+
+@looped
 async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() -> None:
     told: list[Any] = []
     async with AsyncExitStack() as stack:
@@ -275,7 +297,7 @@ async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None
         assert book.counters.snapshots_failed == 1
         assert "-1121" in (await books.audit("NOSUCH")).inconclusive
         await until(lambda: book.counters.snapshots_failed == 2)
-        pause_ms = book.next_ask_ms - time.time_ns() // 1_000_000
+        pause_ms = book.next_ask_ms - time.monotonic_ns() // 1_000_000
         assert 1_500 < pause_ms <= 2_100, "twice the first pause"
         books.remove("NOSUCH")
         await books.wait_live()

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
+from msgspec import structs
+
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
+from tickerplant.client.waiting import wall_clock_ms
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
@@ -134,7 +137,7 @@ class Books(Mapping[str, LocalBook]):
                 for stream in book.streams:
                     del self._of_stream[stream]
                 self._runner.detach(book.streams, self._sink)
-                book.feed_lost("removed", _now_ms())
+                book.feed_lost("removed", _monotonic_ms())
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -207,13 +210,13 @@ class Books(Mapping[str, LocalBook]):
         if not audit.begin():
             return audit.failed(f"the book is {book.state}: {book.reason}")
         try:
-            result = audit.take(await self._snapshot(book), _now_ms())
+            result = audit.take(await self._snapshot(book), _monotonic_ms())
             while result is None:
                 await asyncio.sleep(LOOK_S)
                 if self._is_closed or self._books.get(book.symbol) is not book:
                     self._raise_failure()
                     return audit.failed(f"the book is {book.state}: {book.reason}")
-                result = audit.poll(_now_ms())
+                result = audit.poll(_monotonic_ms())
             return result
         finally:
             audit.end()
@@ -224,7 +227,7 @@ class Books(Mapping[str, LocalBook]):
             self._is_closed = True
             self._runner.detach(tuple(self._of_stream), self._sink)
             for book in self._books.values():
-                book.feed_lost("closed", _now_ms())
+                book.feed_lost("closed", _monotonic_ms())
             self._looking.cancel()
             for task in self._asking:
                 task.cancel()
@@ -277,7 +280,7 @@ class Books(Mapping[str, LocalBook]):
 
     def _take(self, item: Message | Notice) -> None:
         """Bring a message, or a notice, to the books it is about."""
-        now_ms = _now_ms()
+        now_ms = _monotonic_ms()
         if isinstance(item, DepthUpdate):
             book = self._of_stream.get(item.stream)
             if book is not None and not self._is_closed:
@@ -312,7 +315,10 @@ class Books(Mapping[str, LocalBook]):
             self._wake.set()
         self._changed[book.symbol] = None
         told: list[Message | Notice] = [] if item is None else [item]
-        told += book.drain()
+        told += [
+            structs.replace(notice, time_ms=wall_clock_ms())  # it has the time of the other clock
+            for notice in book.drain()
+        ]
         if book.symbol in self._gapped and isinstance(item, DepthUpdate):
             self._gapped.discard(book.symbol)
             told = [each for each in told if not isinstance(each, Gap)]  # the stream told it
@@ -321,7 +327,7 @@ class Books(Mapping[str, LocalBook]):
             told.append(
                 Synced(
                     streams=book.streams,
-                    time_ms=_now_ms(),
+                    time_ms=wall_clock_ms(),
                     symbol=book.symbol,
                     update_id=book.last_update_id,
                 )
@@ -349,7 +355,7 @@ class Books(Mapping[str, LocalBook]):
     async def _look(self) -> None:
         """Ask for the snapshots that are wanted, as long as the books are open."""
         while True:
-            now_ms = _now_ms()
+            now_ms = _monotonic_ms()
             for book in tuple(self._books.values()):
                 is_due = book.wants_snapshot and now_ms >= book.next_ask_ms
                 if is_due and self._runner.is_carried(book.streams[0]):
@@ -361,15 +367,15 @@ class Books(Mapping[str, LocalBook]):
 
     async def _refresh(self, book: KeptBook) -> None:
         try:
-            book.load(await self._snapshot(book), _now_ms())
+            book.load(await self._snapshot(book), _monotonic_ms())
             book.failure = None
         except (RequestError, UpstreamError) as error:
             book.failure = error
-            book.snapshot_failed(_now_ms())
+            book.snapshot_failed(_monotonic_ms())
         except Exception as error:  # noqa: BLE001  # without an end no other question would follow
             _log.exception("The question for a snapshot of %s failed", book.symbol)
             book.failure = error
-            book.snapshot_failed(_now_ms())
+            book.snapshot_failed(_monotonic_ms())
         if self._books.get(book.symbol) is book:
             self._tell(book)
 
@@ -384,9 +390,6 @@ def _folded(symbol: object) -> str:
     return symbol.upper()
 
 
-_BEGAN_MS = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
-
-
-def _now_ms() -> int:
-    """Return milliseconds since the epoch by a clock that never goes back."""
-    return _BEGAN_MS + time.monotonic_ns() // 1_000_000
+def _monotonic_ms() -> int:
+    """Return milliseconds by a clock that never goes back, and that nobody sets."""
+    return time.monotonic_ns() // 1_000_000

@@ -83,7 +83,8 @@ class _Question(Enum):
 class LocalBook:
     """The order book of `symbol`: offer updates, load snapshots when it wants one, and read.
 
-    Times are milliseconds by one clock that never goes back; nothing here looks at a clock.
+    Times, those of its notices too, are milliseconds by one clock that never goes back; nothing here
+    looks at a clock.
     """
 
     def __init__(
