@@ -50,6 +50,9 @@ RELIST_DELAY_S = 5.0
 """How long contracts that changed may change further before they are asked for."""
 RELIST_AGAIN_S = 70.0
 """So long after that they are asked for once more: a relay upstream keeps its answer for a minute."""
+LOST = "the upstream is lost"
+LOST_AGAIN_S = 1.0
+"""Who hears a stream that is lost is told so again after the grace, but not sooner than this."""
 LOG_PAUSE_S = 1.0
 """Notices of one kind are logged at most this often; all are counted."""
 
@@ -171,8 +174,12 @@ class RelaySource:
         self._clients = clients
         self._grace_ms = grace_ms
         self._time = ToldTime(plant.now_ms, _machine_ms())
+        self._met: set[str] = set()
+        """The venues that were heard."""
         self._lost: dict[str, frozenset[str]] = {}
-        """The streams of the upstream of which clients were let know, by venue."""
+        """The streams of the upstream that are lost for longer than the grace, by venue."""
+        self._told_s: dict[str, float] = {}
+        """When clients were last let know of some, by venue."""
         self._closed: set[str] = set()
         """The venues of which all is lost."""
         self._logged_s: dict[tuple[str, str], float] = {}
@@ -286,14 +293,19 @@ class RelaySource:
     def _look_at(self, upstream: Upstream) -> Iterator[str]:
         """Do what is due, and yield why the venue is not ready."""
         upstream.tick()
-        blind, count = upstream.blind, len(upstream.runner.feed.strands)
+        name, blind = upstream.venue.name, upstream.blind
         lost = frozenset(name for name, since_ms in blind.items() if since_ms >= self._grace_ms)
-        self._tell_lost(upstream, lost, is_all=len(lost) == count)
-        name = upstream.venue.name
-        if blind:
+        outage_ms = upstream.outage_ms
+        is_all = outage_ms is not None and outage_ms >= self._grace_ms
+        self._tell_lost(upstream, lost, is_all=is_all)
+        if upstream.is_met:
+            self._met.add(name)
+        if name not in self._met:
+            yield f"{name}: connecting to the upstream"
+        elif blind:
             longest_s = max(blind.values()) / 1_000
             yield (
-                f"{name}: the upstream is lost for {len(blind)} of {count} streams, "
+                f"{name}: the upstream is lost for {len(blind)} of {len(upstream.asked)} streams, "
                 f"since {longest_s:.0f} s"
             )
         elif not upstream.is_met:
@@ -308,24 +320,35 @@ class RelaySource:
             self._status.clear(name)
 
     def _tell_lost(self, upstream: Upstream, lost: frozenset[str], *, is_all: bool) -> None:
-        """Let clients know what is lost, once, and when they may come back."""
-        venue, reason = upstream.venue.name, "the upstream is lost"
+        """Let clients know what is lost, for as long as it is, and when they may come back."""
+        venue, now_s = upstream.venue.name, time.monotonic()
         known = self._lost.get(venue, frozenset())
         self._lost[venue] = lost
-        if is_all and lost:
+        if is_all:
             if venue not in self._closed:
                 self._closed.add(venue)
-                self._clients.lose(venue, None, reason)
+                self._log.warning(f"! {LOST}, all of it", venue=venue)
+                self._clients.lose(venue, None, LOST)
             return
         if venue in self._closed:
             self._closed.discard(venue)
+            self._told_s[venue] = now_s
+            self._log.info("= the upstream is there again", venue=venue, streams_lost=len(lost))
             self._clients.restore(venue)
-        new = lost - known
-        if new:
-            heard = self._plant.hubs[venue].channels
+        elif lost - known:
+            self._log.warning(f"! {LOST} for some streams", venue=venue, streams=_shown(lost))
+        elif known and not lost:
+            self._log.info("= all streams of the upstream are heard again", venue=venue)
+        # Who comes back to a stream that is lost still is told so again, but not at once.
+        pause_s = max(self._grace_ms / 1_000, LOST_AGAIN_S)
+        is_due = now_s - self._told_s.get(venue, -pause_s) >= pause_s
+        told = lost if is_due else lost - known
+        if told:
             source_of = upstream.wanted.source_of
-            names = [name for name in heard if source_of(name) in new]
-            self._clients.lose(venue, names, reason)
+            names = [name for name in self._plant.hubs[venue].channels if source_of(name) in told]
+            if names:
+                self._told_s[venue] = now_s
+                self._clients.lose(venue, names, LOST)
 
     def _note(self, upstream: Upstream, notice: Notice) -> None:
         """Count and log what was noticed."""

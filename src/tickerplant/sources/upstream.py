@@ -18,6 +18,7 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.strand import Strand
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints
@@ -93,6 +94,8 @@ class Upstream:
             linger_ms=linger_ms,
         )
         self._complaints = Complaints()
+        self._silent_ms: int | None = None
+        """Since when nothing at all is heard, as far as `tick` has seen; None while something is."""
         self._sink = self._take
         self._plant: Plant | None = None
         self._books: UpstreamBooks
@@ -145,22 +148,55 @@ class Upstream:
 
     @property
     def is_met(self) -> bool:
-        """Whether it is heard."""
-        strand = self.runner.feed.strands.get(CONTRACTS)
-        return strand is not None and strand.lead is not None and not strand.is_stale
+        """Whether it is heard; one that refuses to tell of contracts is if it can be reached."""
+        feed = self.runner.feed
+        strand = feed.strands.get(CONTRACTS)
+        if strand is None:
+            return False
+        if strand.is_refusal_told and strand.lead is None:
+            return any(link.is_open for link in feed.links.values())
+        return strand.lead is not None and not strand.is_stale
+
+    @property
+    def asked(self) -> list[Strand]:
+        """The streams that it is asked for, without those that it refuses: nobody hears them."""
+        strands = self.runner.feed.strands.values()
+        return [each for each in strands if each.lead is not None or not each.is_refusal_told]
 
     @property
     def blind(self) -> dict[str, int]:
-        """The streams that no connection carries any more, with for how long, ms.
+        """The streams that no connection carries, with for how long, ms.
 
-        Those that the upstream refuses are none of them: nobody hears them anywhere.
+        One that never was carried is among them unless its connection is open, and the answer to
+        its subscription on the way.
         """
-        feed = self.runner.feed
+        now_ms = self.runner.feed.now_ms
         return {
-            name: feed.now_ms - strand.blind_ms
-            for name, strand in feed.strands.items()
-            if strand.lead is None and strand.blind_ms is not None and not strand.is_refusal_told
+            strand.name: now_ms - (strand.heard_ms if strand.blind_ms is None else strand.blind_ms)
+            for strand in self.asked
+            if strand.lead is None and (strand.blind_ms is not None or not self._is_open(strand))
         }
+
+    @property
+    def outage_ms(self) -> int | None:
+        """For how long nothing at all is heard, ms; None while something is.
+
+        Streams that were asked for since then do not make it shorter.
+        """
+        since_ms = self._silent_ms
+        if since_ms is None:
+            return None
+        lost_ms = (
+            strand.blind_ms
+            for strand in self.asked
+            if strand.blind_ms is not None and strand.heard_ms <= since_ms
+        )
+        return self.runner.feed.now_ms - max(lost_ms, default=since_ms)
+
+    def _is_open(self, strand: Strand) -> bool:
+        """Whether a connection is open that is to carry a stream."""
+        links = self.runner.feed.links.values()
+        return any(link.is_open and strand.name in link.names for link in links)
 
     async def stop(self) -> None:
         """End the connections."""
@@ -175,7 +211,11 @@ class Upstream:
         await asyncio.gather(self.rest.close(), self._questions.close())
 
     def tick(self) -> None:
-        """Give up what nobody has heard for long enough."""
+        """Give up what nobody has heard for long enough; take note if nothing is heard."""
+        if any(strand.lead is not None for strand in self.asked):
+            self._silent_ms = None
+        elif self._silent_ms is None:
+            self._silent_ms = self.runner.feed.now_ms
         now_ms = self._now_ms()
         self._change(self.wanted.turn(now_ms))
         self._questions.turn(now_ms)

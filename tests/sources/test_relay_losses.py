@@ -1,0 +1,224 @@
+"""Loss of an upstream, in part and as a whole: who is told, how often, and what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import relaying
+from loopback import Loopback, ask, looped, until
+from msgspec import structs
+from relaying import EAGER, Relay, relay, serve
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tickerplant import logs
+from tickerplant.feed.hosts import Hosts, hosts_of
+from tickerplant.feed.link import Link
+from tickerplant.sources import relay as relay_module
+from tickerplant.sources.upstream import CONTRACTS
+from tickerplant.venue import Venue
+
+LOST = (1013, "Upstream lost")
+PAUSE_S = 0.3
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    return stream
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(relay_module, "LOST_AGAIN_S", PAUSE_S)
+
+
+async def ending(client: ClientConnection) -> tuple[int, str]:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await client.recv()
+    frame = client.protocol.close_rcvd
+    assert frame is not None, "the server sent no close frame"
+    return frame.code, frame.reason
+
+
+def cut(near: Relay, *names: str) -> dict[str, Link]:
+    """Let streams be lost for long; return what carried them."""
+    strands, links = near.upstream.runner.feed.strands, {}
+    for name in names:
+        link = strands[name].lead
+        assert isinstance(link, Link)
+        links[name] = link
+        strands[name].lead, strands[name].blind_ms = None, 0
+    return links
+
+
+def mend(near: Relay, links: dict[str, Link]) -> None:
+    for name, link in links.items():
+        near.upstream.runner.feed.strands[name].carry(link)
+
+
+async def is_lost(near: Relay) -> bool:
+    return (await near.metrics())['tickerplant_upstream_lost{venue="usdm"}'] == 1
+
+
+@looped
+async def test_who_comes_back_to_a_stream_that_is_lost_still_is_told_again_after_a_pause() -> None:
+    loop = asyncio.get_running_loop()
+    async with (
+        serve() as house,
+        relay(house) as near,
+        near.connect("/ws/btcusdt@aggTrade") as other,
+        near.connect("/ws/btcusdt@trade") as hearer,
+    ):
+        await until(lambda: near.carries("btcusdt@trade", "btcusdt@aggTrade"))
+        links = cut(near, "btcusdt@trade")
+        assert await ending(hearer) == LOST
+        for _ in range(3):
+            began_s = loop.time()
+            async with near.connect("/ws/btcusdt@trade") as again:
+                assert await ending(again) == LOST
+            assert loop.time() - began_s > PAUSE_S / 2, "it is not put into a hot loop"
+        mend(near, links)
+        async with near.connect("/ws/btcusdt@trade") as again:
+            await until(lambda: near.is_ready)
+            house.trade()
+            assert json.loads(await again.recv())["e"] == "trade"
+        assert (await ask(other, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["result"]
+
+
+@looped
+async def test_what_is_lost_still_when_the_venue_is_there_again_is_told() -> None:
+    async with (
+        serve() as house,
+        relay(house) as near,
+        near.connect("/ws/btcusdt@trade") as hearer,
+    ):
+        await until(lambda: near.carries("btcusdt@trade"))
+        links = cut(near, CONTRACTS, "btcusdt@trade")
+        assert await ending(hearer) == LOST
+        with pytest.raises(InvalidStatus):
+            await near.connect("/ws/btcusdt@trade")
+        mend(near, {CONTRACTS: links[CONTRACTS]})
+        while await is_lost(near):
+            pass
+        async with near.connect("/ws/btcusdt@trade") as again:
+            assert await ending(again) == LOST
+
+
+@looped
+async def test_names_that_are_new_do_not_put_off_the_end_of_a_venue() -> None:
+    life = contextlib.AsyncExitStack()
+    house = await life.enter_async_context(serve())
+    async with relay(house, grace_ms=400) as near, near.connect("/ws/ethusdt@trade") as hearer:
+        await until(lambda: near.carries("ethusdt@trade"))
+        await life.aclose()
+        for number in range(30):
+            if await is_lost(near):
+                break
+            with contextlib.suppress(ConnectionClosed, InvalidStatus):
+                async with near.connect(f"/ws/new{number}"):
+                    await asyncio.sleep(0.1)  # a new name every now and then
+        assert await is_lost(near)
+        assert await ending(hearer) == LOST
+
+
+@contextlib.asynccontextmanager
+async def refusing(house: Loopback, refused: str) -> AsyncIterator[str]:
+    """The streams of `house` as a server that refuses one name has them; yields where."""
+
+    async def pass_on(near: ServerConnection) -> None:
+        assert near.request is not None
+        async with house.connect(near.request.path) as far:
+
+            async def back() -> None:
+                async for message in far:
+                    await near.send(message)
+
+            task = asyncio.create_task(back())
+            try:
+                async for message in near:
+                    asked = json.loads(message)
+                    if asked["method"] == "SUBSCRIBE" and refused in asked["params"]:
+                        error = {"code": 2, "msg": "Invalid request: no such stream"}
+                        await near.send(json.dumps({"error": error, "id": asked["id"]}))
+                    else:
+                        await far.send(message)
+            finally:
+                task.cancel()
+
+    async with serve_websocket(pass_on, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"ws://127.0.0.1:{port}"
+
+
+@looped
+async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve() as house, contextlib.AsyncExitStack() as life:
+        streams = await life.enter_async_context(refusing(house, CONTRACTS))
+
+        def hosts(venue: Venue, url: str) -> Hosts:
+            return structs.replace(hosts_of(venue, url), streams=streams)
+
+        monkeypatch.setattr(relaying, "hosts_of", hosts)
+        async with relay(house) as near, near.connect("/ws/btcusdt@trade") as client:
+            await until(lambda: near.carries("btcusdt@trade"))
+            assert near.upstream.runner.feed.strands[CONTRACTS].is_refusal_told
+            await until(lambda: near.is_ready)
+            house.trade()
+            assert json.loads(await client.recv())["e"] == "trade"
+            await life.aclose()
+            assert await ending(client) == LOST
+            assert await is_lost(near)
+            assert "lost for 1 of 1 streams" in near.server.readiness.reason
+
+
+@looped
+async def test_who_hears_what_no_connection_ever_carried_is_told() -> None:
+    settings = structs.replace(EAGER, max_streams=1)
+    life = contextlib.AsyncExitStack()
+    house = await life.enter_async_context(serve())
+    async with relay(house, settings=settings) as near:
+        strand = near.upstream.runner.feed.strands[CONTRACTS]
+        await life.aclose()
+        await until(lambda: strand.lead is None)
+        async with near.connect("/ws/btcusdt@trade") as client:
+            strand.lead = "another connection"
+            assert await ending(client) == LOST
+        assert not await is_lost(near)
+
+
+@looped
+async def test_every_loss_and_every_return_is_logged(log: io.StringIO) -> None:
+    async with (
+        serve() as house,
+        relay(house) as near,
+        near.connect("/ws/btcusdt@trade"),
+    ):
+        await until(lambda: near.carries("btcusdt@trade"))
+        for _ in range(2):
+            links = cut(near, CONTRACTS, "btcusdt@trade")
+            await until(lambda: not near.is_ready)
+            mend(near, links)
+            await until(lambda: near.is_ready)
+        for _ in range(2):
+            links = cut(near, "btcusdt@trade")
+            await until(lambda: not near.is_ready)
+            mend(near, links)
+            await until(lambda: near.is_ready)
+    text = log.getvalue()
+    assert text.count("! the upstream is lost, all of it") == 2
+    assert text.count("= the upstream is there again") == 2
+    assert text.count("! the upstream is lost for some streams") == 2
+    assert text.count("= all streams of the upstream are heard again") == 2
