@@ -15,6 +15,7 @@ from misbehaving import Moment
 
 from tickerplant import ConfigError, MarketClient, Notice, RequestError, WeightBudget
 from tickerplant.client.books import Books
+from tickerplant.client.rest import MOST_AT_ONCE
 from tickerplant.config.values import faults as faults_of
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages import DepthUpdate, Disconnected, Gap, Recovered, Resync
@@ -613,6 +614,45 @@ async def test_what_makes_no_book_is_told(
     async with exchange(BTC) as house, client_of(house) as market:
         with pytest.raises(ConfigError, match=named):
             market.books(*symbols, **options)
+
+
+class Turnstile(WeightBudget):
+    """A budget that has nothing for anybody while it is shut."""
+
+    is_shut = True
+
+    def reserve(self, weight: int, now_ms: int) -> int:
+        return 10 if self.is_shut else super().reserve(weight, now_ms)
+
+
+@looped
+async def test_books_that_wait_for_the_budget_while_connections_flap_do_not_pay_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    synced: list[str] = []
+
+    def note(book: LocalBook, item: object) -> None:
+        if isinstance(item, Synced):
+            synced.append(book.symbol)
+
+    budget = Turnstile()
+    async with exchange(count=40) as house, client_of(house, budget=budget) as market:
+        symbols = house.symbols(3 * MOST_AT_ONCE)
+        books = market.books(*symbols, limit=1000, on_update=note)
+        for _ in range(2):
+            await until(lambda: len(books._asking) == MOST_AT_ONCE)
+            connections(house)[0].abort()
+            await until(lambda: {book.state for book in books.values()} == {State.STALE})
+            await until(lambda: {book.state for book in books.values()} == {State.SYNCING})
+        real = time.monotonic_ns  # the pauses of the books that were asked for are over
+        monkeypatch.setattr(time, "monotonic_ns", lambda: real() + 1_100_000_000)
+        budget.is_shut = False
+        await until_live(books)
+        assert synced[0] not in symbols[:MOST_AT_ONCE], "those had their turn"
+        assert sorted(synced) == sorted(symbols)
+        unused = sum(book.counters.snapshots_unused for book in books.values())
+        assert unused == MOST_AT_ONCE, "those that were on their way"
+        assert budget.spent == 20 * (len(symbols) + MOST_AT_ONCE)
 
 
 @looped

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from types import TracebackType
 from typing import Self
 
 from msgspec import structs
 
-from tickerplant.client.rest import RestClient
+from tickerplant.client.rest import MOST_AT_ONCE, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.waiting import wall_clock_ms
 from tickerplant.errors import RequestError, UpstreamError
@@ -355,15 +356,34 @@ class Books(Mapping[str, LocalBook]):
     async def _look(self) -> None:
         """Ask for the snapshots that are wanted, as long as the books are open."""
         while True:
-            now_ms = _monotonic_ms()
-            for book in tuple(self._books.values()):
-                is_due = book.wants_snapshot and now_ms >= book.next_ask_ms
-                if is_due and self._runner.is_carried(book.streams[0]):
-                    book.asked(now_ms)
-                    task = asyncio.create_task(self._refresh(book))
-                    self._asking.add(task)
-                    task.add_done_callback(self._asking.discard)
+            self._ask()
             await asyncio.sleep(LOOK_S)
+
+    def _ask(self) -> None:
+        """Ask for the snapshots that are due, first those that are so for longest.
+
+        No more are asked for than go out at once.  The others wait here and not for their turn in
+        the budget: what is asked for before a connection is lost is void, and is paid for.
+        """
+        now_ms = _monotonic_ms()
+        due = [
+            book
+            for book in self._books.values()
+            if book.wants_snapshot
+            and now_ms >= book.next_ask_ms
+            and self._runner.is_carried(book.streams[0])
+        ]
+        due.sort(key=_next_ask_ms)
+        for book in due[: max(MOST_AT_ONCE - len(self._asking), 0)]:
+            book.asked(now_ms)
+            task = asyncio.create_task(self._refresh(book))
+            self._asking.add(task)
+            task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        if not self._is_closed:
+            self._ask()
 
     async def _refresh(self, book: KeptBook) -> None:
         try:
@@ -388,6 +408,9 @@ def _folded(symbol: object) -> str:
     if not isinstance(symbol, str):
         raise KeyError(symbol)
     return symbol.upper()
+
+
+_next_ask_ms = attrgetter("next_ask_ms")
 
 
 def _monotonic_ms() -> int:
