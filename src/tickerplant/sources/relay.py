@@ -310,7 +310,10 @@ class RelaySource:
             )
         elif not upstream.is_met:
             yield f"{name}: connecting to the upstream"
+        elif upstream.is_silent:
+            yield f"{name}: the upstream is connected, and tells nothing"
         self._warn_of_unasked(upstream)
+        self._warn_of_stale(upstream)
 
     def _warn_of_unasked(self, upstream: Upstream) -> None:
         name, count = upstream.venue.name, len(upstream.wanted.unasked)
@@ -318,6 +321,14 @@ class RelaySource:
             self._status.warn(name, f"{name}: {count} streams are not asked for and stay silent")
         else:
             self._status.clear(name)
+
+    def _warn_of_stale(self, upstream: Upstream) -> None:
+        name, count = upstream.venue.name, upstream.stale
+        if count:
+            text = f"{name}: {count} streams are silent for longer than they should be"
+            self._status.warn(f"{name} stale", text)
+        else:
+            self._status.clear(f"{name} stale")
 
     def _tell_lost(self, upstream: Upstream, lost: frozenset[str], *, is_all: bool) -> None:
         """Let clients know what is lost, for as long as it is, and when they may come back."""

@@ -193,6 +193,30 @@ class Upstream:
         )
         return self.runner.feed.now_ms - max(lost_ms, default=since_ms)
 
+    @property
+    def stale(self) -> int:
+        """How many streams are silent for longer than they should be."""
+        return sum(strand.is_stale for strand in self.asked)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether some streams should tell something, and none does although it is carried."""
+        strands = self.asked
+        is_telling = any(
+            strand.lead is not None and strand.messages and not strand.is_stale
+            for strand in strands
+            if strand.rhythm.patience_ms is not None
+        )
+        return not is_telling and any(
+            strand.is_stale and (strand.messages or self._is_known(strand.name))
+            for strand in strands
+        )
+
+    def _is_known(self, name: str) -> bool:
+        """Whether a stream is about contracts that there are."""
+        found = find(self._markets, name)
+        return found is not None and bool(found[0].about(self._markets, found[1]))
+
     def _is_open(self, strand: Strand) -> bool:
         """Whether a connection is open that is to carry a stream."""
         links = self.runner.feed.links.values()
