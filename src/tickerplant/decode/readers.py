@@ -129,7 +129,12 @@ def _mark_prices(instruments: Instruments) -> Read:
 
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         found = decode(payload)
-        rows = found if isinstance(found, list) else [found]
+        if isinstance(found, list):
+            rows = found
+        elif found.symbol in instruments:
+            rows = [found]
+        else:
+            raise KeyError(found.symbol)
         time_ms = max((message.event_time for message in rows), default=0)
         known = (message for message in rows if message.symbol in instruments)
         return time_ms, tuple(map(_mark_price, known))

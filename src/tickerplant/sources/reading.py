@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import DecodeError as NotJson
 
@@ -17,6 +17,17 @@ from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader, payload_reader, reader
 from tickerplant.sources.wanted import symbol_of_base
+from tickerplant.streams import readings
+
+
+class _Row(NamedTuple):
+    """How the messages of a stream are read."""
+
+    read: Read
+    topic: str
+    """The symbol or pair that the stream is of; empty if it is of all."""
+    may_be_pair: bool
+    """Whether the topic may be a pair."""
 
 
 class Reading:
@@ -30,20 +41,24 @@ class Reading:
     def __init__(self, left_out: Counter[str], pass_on: Callable[[str, bytes], object]) -> None:
         self._left_out = left_out
         self._pass_on = pass_on
-        self._reads: dict[str, Read] = {}
+        self._rows: dict[str, _Row] = {}
         self._unread: tuple[str, bytes] | None = None
         """What was passed on and could not be read, until the feed has no more to do with it."""
 
     def payload_reader(self, stream: str) -> Reader:
         """Return how messages are read: whole where a book is made of them."""
-        found = reader(stream) if symbol_of_base(stream) else payload_reader(stream)
+        symbol = symbol_of_base(stream)
+        found = reader(stream) if symbol else payload_reader(stream)
 
         def decode(payload: bytes) -> Any:
             try:
-                return found.decode(payload)
+                message = found.decode(payload)
+                if symbol and message.symbol != symbol:
+                    raise NotJson(f"a message of another symbol than {symbol}")
             except UNREADABLE:
                 self._pass_unread(stream, payload)
                 raise
+            return message
 
         return Reader(decode, found.message, found.array)
 
@@ -62,26 +77,52 @@ class Reading:
         self._unread = None
 
     def events(self, message: Message, markets: Markets) -> Sequence[Happening]:
-        """Return what happened in `markets`, nothing if that cannot be read."""
+        """Return what happened in `markets`, nothing if that cannot be read.
+
+        What a message of one symbol says of another is no part of it.
+        """
         stream = message.stream
-        read = self._reads.get(stream) or self._reader(stream, markets)
+        row = self._rows.get(stream) or self._row(stream, markets)
+        topic = row.topic
         try:
-            _, events = read(message.payload)
+            _, events = row.read(message.payload)
         except KeyError:
             self._left_out["unknown symbol"] += 1
             return ()
         except (NotJson, ValueError, RecursionError):
             self._left_out["unknown form"] += 1
             return ()
+        for event in events:
+            if topic and event.symbol != topic:
+                return self._of_topic(row, events, markets)
         return events
+
+    def _of_topic(
+        self, row: _Row, events: Sequence[Happening], markets: Markets
+    ) -> Sequence[Happening]:
+        """Return those of the events that a stream can have; count the message if it has others."""
+        is_pair = row.may_be_pair and markets.anywhere(row.topic) is None
+        fitting = []
+        for event in events:
+            market = markets.anywhere(event.symbol) if is_pair else None
+            pair = "" if market is None else market.instrument.pair
+            if row.topic in {event.symbol, pair}:
+                fitting.append(event)
+        if len(fitting) < len(events):
+            self._left_out["another symbol than that of the stream"] += 1
+        return fitting
 
     def forget(self, stream: str) -> None:
         """Take note that a stream does not come any more."""
-        self._reads.pop(stream, None)
+        self._rows.pop(stream, None)
 
-    def _reader(self, stream: str, markets: Markets) -> Read:
-        read = self._reads[stream] = event_reader(stream, _Instruments(markets))
-        return read
+    def _row(self, stream: str, markets: Markets) -> _Row:
+        read = event_reader(stream, _Instruments(markets))
+        name, at, _ = stream.partition("@")
+        topic = name.upper() if at and not name.startswith("!") else ""
+        may_be_pair = any("pair" in args for _, args in readings(markets.venue, stream))
+        row = self._rows[stream] = _Row(read, topic, may_be_pair)
+        return row
 
 
 class _Instruments(Mapping[str, Instrument]):
