@@ -217,6 +217,19 @@ def test_what_a_callback_raises_is_raised(house: House) -> None:
         market.close()
 
 
+def test_a_callback_cannot_close_the_market_and_leaves_it_whole(house: House) -> None:
+    market = house.connect()
+    listener = market.on(lambda _: market.close(), TRADES)
+    carried(market, TRADES)
+    house.trade()
+    with pytest.raises(RuntimeError, match="a callback cannot wait"):
+        listener.wait(5)
+    assert market.get("time") == {"serverTime": START_MS}
+    market.close()
+    while house.call(lambda: connections(house.loopback)):
+        time.sleep(0.001)
+
+
 @asynccontextmanager
 async def trading() -> AsyncIterator[Loopback]:
     """A server with an exchange that goes on."""

@@ -195,9 +195,11 @@ class BlockingMarket:
             RuntimeError: the market is closed, or was closed meanwhile; or a callback waits, in
                 the thread that it would have to wait for.
         """
-        if threading.current_thread() is self._thread:
+        try:
+            self._check_thread()
+        except RuntimeError:
             coroutine.close()
-            raise RuntimeError("a callback cannot wait: it is called in the client's own thread")
+            raise
         try:
             loop = self._loop or self._begin()
             future = asyncio.run_coroutine_threadsafe(coroutine, loop)
@@ -228,6 +230,10 @@ class BlockingMarket:
         """End the connections and the thread; what waits may still be read.
 
         Raises what callbacks raised and nobody heard of.
+
+        Raises:
+            RuntimeError: a callback closes, in the thread that it would have to wait for; the
+                market stays open.
         """
         self.__exit__(None, None, None)
 
@@ -251,6 +257,7 @@ class BlockingMarket:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._check_thread()
         with self._beginning:
             was_closed, self._is_closed = self._is_closed, True
         if was_closed or self._thread is None:
@@ -260,6 +267,11 @@ class BlockingMarket:
                 self.wait(self._market.__aexit__(kind, error, trace))
         finally:
             self._end(self._thread)
+
+    def _check_thread(self) -> None:
+        """Raise `RuntimeError` in the client's own thread."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a callback cannot wait: it is called in the client's own thread")
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         """Start the thread unless it runs; return its event loop."""
