@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from io import StringIO
 
 import msgspec
 import pytest
+from loopback import loopback, looped
 from rich.console import Console
+from test_watch_printing import on_a_terminal
+from test_watching_cli import trading
+from test_watching_cli import url as url_of
+from websockets.asyncio.server import ServerConnection, serve
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
@@ -18,6 +26,7 @@ from tickerplant.watching.screen import Screen
 from tickerplant.watching.table import MOST_ROWS, SHOWN_SYMBOL, Table, View
 from tickerplant.watching.telling import totals_text
 
+SIGNS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 NOW_NS = 1_767_225_600_000_000_000
 ALL = "!miniTicker@arr"
 TICKER = {"e": "24hrMiniTicker", "E": 1, "s": "S"} | dict.fromkeys("cohlvq", "1")
@@ -105,3 +114,67 @@ def test_rows_stay_bounded_whatever_is_made_up() -> None:
     assert len(view.lines) <= MOST_ROWS
     assert view.hidden == 0
     assert len(view.lines) + view.forgotten == 6 * MOST_ROWS
+
+
+@asynccontextmanager
+async def telling(*payloads: bytes) -> AsyncIterator[str]:
+    """Serve a stream that tells this and no more; yield the URL."""
+
+    async def tell(connection: ServerConnection) -> None:
+        async for asked in connection:
+            number = msgspec.json.decode(asked)["id"]
+            await connection.send(msgspec.json.encode({"result": None, "id": number}), text=True)
+            for payload in payloads:
+                await connection.send(
+                    b'{"stream":"%s","data":%s}' % (NAME.encode(), payload), text=True
+                )
+
+    async with serve(tell, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"ws://{host}:{port}"
+
+
+ODD = msgspec.json.encode(TICKER | {"s": "\x9b2J\u202e", "c": "9" * 300})
+TIMELESS = ODD.replace(b'"E":1', b'"E":%s' % (b"9" * 310))
+
+
+@looped
+async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> None:
+    async with telling(ODD, TIMELESS) as url:
+        status, drawn = await on_a_terminal("watch", NAME, "--url", url, "--seconds", "0.5")
+    assert status == 0
+    assert b"\xc2\x9b" not in drawn
+    left = SIGNS.sub("", drawn.decode().rpartition("\x1b[?1049l")[2])
+    assert re.search(rf"^{NAME} .*999… .* live", left, re.MULTILINE), left
+    assert " · 2 messages" in left
+    assert re.search(r"^2 messages of 1 stream in ", left, re.MULTILINE)
+
+
+@looped
+async def test_on_a_terminal_lines_hold_no_orders_to_it() -> None:
+    async with telling(ODD) as url:
+        for options, term in (("--json",), "xterm"), ((), "dumb"):
+            watch = ("watch", NAME, "--url", url, "--seconds", "0.5", *options)
+            status, drawn = await on_a_terminal(*watch, errors=rb"! .*|{.*}", term=term)
+            assert status == 0
+            assert rb'"s":"\u009b2J\u202e"' in drawn
+
+
+@looped
+async def test_the_table_that_stays_counts_what_the_totals_count() -> None:
+    async with loopback() as server, trading(server):
+        watch = ("watch", "btcusdt@trade", "--url", url_of(server), "--seconds", "0.7")
+        _, drawn = await on_a_terminal(*watch)
+    left = SIGNS.sub("", drawn.decode().rpartition("\x1b[?1049l")[2])
+    counts = re.findall(r"([\d,]+) messages", left)
+    assert len(counts) == 2, left
+    assert counts[0] == counts[1]
+
+
+@looped
+async def test_an_interruption_at_the_very_beginning_ends_with_the_totals_too() -> None:
+    async with loopback() as server:
+        watch = ("watch", "btcusdt@trade", "--url", url_of(server))
+        status, drawn = await on_a_terminal(*watch, interrupted_at=b"\x1b[?1049h")
+    assert status == 0
+    assert b"\r\n0 messages of 1 stream in " in drawn.rpartition(b"\x1b[?1049l")[2]

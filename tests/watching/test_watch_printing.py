@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import pty
+import re
+import signal
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -41,11 +43,20 @@ async def answering(status: str, body: bytes) -> AsyncIterator[str]:
         yield f"ws://{host}:{port}"
 
 
-async def on_a_terminal(*arguments: str) -> tuple[int, bytes]:
-    """Run the program on a terminal; return its status and all that was written to it."""
+async def on_a_terminal(
+    *arguments: str, errors: bytes = b"", interrupted_at: bytes = b"", term: str = "xterm"
+) -> tuple[int, bytes]:
+    """Run the program on a terminal; return its status and all that was written to it.
+
+    Args:
+        *arguments: What is run.
+        errors: What the lines of standard error are to be, as a pattern.
+        interrupted_at: It is interrupted as soon as this was drawn.
+        term: The kind of terminal.
+    """
     leader, follower = pty.openpty()
     drawn = bytearray()
-    over = asyncio.Event()
+    over, seen = asyncio.Event(), asyncio.Event()
 
     def read() -> None:
         try:
@@ -53,13 +64,18 @@ async def on_a_terminal(*arguments: str) -> tuple[int, bytes]:
         except OSError:  # nobody has the other side any more
             asyncio.get_running_loop().remove_reader(leader)
             over.set()
+        if interrupted_at in drawn:
+            seen.set()
 
     asyncio.get_running_loop().add_reader(leader, read)
     try:
-        async with running(*arguments, stdout=follower) as process:
+        async with running(*arguments, stdout=follower, TERM=term) as process:
             os.close(follower)
+            if interrupted_at:
+                await seen.wait()
+                process.send_signal(signal.SIGINT)
             _, err = await process.communicate()
-        assert err == b""
+        assert re.fullmatch(b"(%s)\n*" % errors, err), err
         await over.wait()
     finally:
         os.close(leader)

@@ -78,12 +78,13 @@ def _terminals() -> set[int]:
 
 
 async def _watch_table(watched: Watched, console: Console) -> int:
+    interrupted = _interruption()
     market, started_s = watched.market, time.monotonic()
     table = Table(watched.names, watched.hints)
     picture = _Picture(watched, table, console)
     async with market:
         market.on(table.take, *watched.names)
-        over = asyncio.ensure_future(_over(watched.seconds))
+        over = asyncio.ensure_future(_over(interrupted, watched.seconds))
         with Live(
             get_renderable=picture.draw,
             console=console,
@@ -93,19 +94,21 @@ async def _watch_table(watched: Watched, console: Console) -> int:
             while not over.done():
                 picture.take()
                 await asyncio.wait({over}, timeout=1 / REFRESHES_PER_S)
+    picture.take()  # all that the totals count
     console.print(picture.draw(), "")
     click.echo(totals_text(market.counters, len(watched.names), time.monotonic() - started_s))
     return _status(market, is_interrupted=over.result())
 
 
 async def _watch_lines(watched: Watched, lines: Lines) -> int:
+    interrupted = _interruption()
     market, started_s = watched.market, time.monotonic()
     # The number of a standard error that is closed may be that of a socket.
     writer = Writer(closed={ERRORS} if sys.stderr is None else ())
     async with market:
         subscription = market.stream(*watched.names)
         printing = asyncio.ensure_future(_print(subscription, lines, writer))
-        over = asyncio.ensure_future(_over(watched.seconds))
+        over = asyncio.ensure_future(_over(interrupted, watched.seconds))
         await asyncio.wait({printing, over}, return_when=asyncio.FIRST_COMPLETED)
         subscription.close()
         await asyncio.wait({printing}, timeout=PARTING_S)
@@ -130,12 +133,17 @@ def _status(market: MarketClient, *, is_interrupted: bool) -> int:
     return 0 if is_interrupted or market.counters.messages else FAILED
 
 
-async def _over(seconds: float | None) -> bool:
-    """Wait for Ctrl-C or SIGTERM, or until the time is up; return whether it was interrupted."""
+def _interruption() -> asyncio.Event:
+    """Return what is set by Ctrl-C and SIGTERM, from now on."""
     loop = asyncio.get_running_loop()
     interrupted = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
+    return interrupted
+
+
+async def _over(interrupted: asyncio.Event, seconds: float | None) -> bool:
+    """Wait until it is interrupted, or the time is up; return whether it was interrupted."""
     try:
         async with asyncio.timeout(seconds):
             await interrupted.wait()
