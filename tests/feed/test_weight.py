@@ -15,6 +15,7 @@ from tickerplant.feed.weight import (
     LEAST_WAIT_MS,
     LONGEST_BAN_MS,
     MINUTE_MS,
+    PartOfBudget,
     WeightBudget,
 )
 
@@ -209,3 +210,30 @@ def test_threads_that_share_a_budget_reserve_no_more_than_there_is() -> None:
 def spend(budget: WeightBudget, begin: Barrier) -> int:
     begin.wait()
     return sum(budget.reserve(1, NOON_MS) == 0 for _ in range(500))
+
+
+def test_a_part_of_a_budget_leaves_the_rest_to_others_and_they_may_have_all_of_it() -> None:
+    whole = WeightBudget(100, 0.8)
+    part = PartOfBudget(whole, 0.5)
+    assert part.reserve(40, NOON_MS) == 0
+    assert part.reserve(1, NOON_MS) == MINUTE_MS
+    assert whole.reserve(40, NOON_MS) == 0
+    assert whole.reserve(1, NOON_MS) == MINUTE_MS
+    assert whole.reserve(80, NOON_MS + MINUTE_MS) == 0
+    assert part.reserve(1, NOON_MS + MINUTE_MS) == MINUTE_MS, "nothing is left"
+    assert part.reserve(40, NOON_MS + 2 * MINUTE_MS) == 0
+    assert (part.spent, whole.spent, part.waited_ms) == (80, 200, 2 * MINUTE_MS)
+
+
+def test_what_the_server_says_holds_for_the_whole_and_for_every_part() -> None:
+    whole = WeightBudget(100, 0.8)
+    part, other = PartOfBudget(whole, 0.5), PartOfBudget(whole, 0.5)
+    assert part.reserve(10, NOON_MS) == 0
+    part.told(90, NOON_MS)
+    assert whole.reserve(11, NOON_MS) == other.reserve(11, NOON_MS) == MINUTE_MS
+    assert whole.reserve(10, NOON_MS) == 0
+    part.refused(429, 5_000, NOON_MS)
+    assert whole.closed_ms(NOON_MS) == other.closed_ms(NOON_MS) == 5_000
+    assert other.reserve(0, NOON_MS) == 5_000
+    assert (whole.refused_status, other.refused_status) == (429, 429)
+    assert other.closed_ms(NOON_MS - 3_600_000) == 0, "the clock was set back"

@@ -51,12 +51,11 @@ class WeightBudget:
         """Time that callers of `reserve` were told to wait."""
         self.refusals = 0
         """Questions that the server refused (429, 418)."""
-        self.refused_status = 0
-        """With which status it refused the latest of them, 0 before the first."""
         self._minute = 0
         self._reserved = 0
         self._others = 0
         self._closed_until_ms = 0
+        self._refused_status = 0
         self._lock = Lock()
         """Clients in several threads may share a budget."""
 
@@ -65,6 +64,11 @@ class WeightBudget:
             f"<WeightBudget {self.own_per_minute} of {self.limit_per_minute} a minute,"
             f" {self.spent} spent>"
         )
+
+    @property
+    def refused_status(self) -> int:
+        """With which status the server refused the latest question, 0 before the first."""
+        return self._refused_status
 
     def reserve(self, weight: int, now_ms: int) -> int:
         """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
@@ -108,7 +112,7 @@ class WeightBudget:
         with self._lock:
             self._turn(now_ms)
             self.refusals += 1
-            self.refused_status = status
+            self._refused_status = status
             self._closed_until_ms = max(self._closed_until_ms, now_ms + wait_ms)
 
     def closed_ms(self, now_ms: int) -> int:
@@ -136,3 +140,46 @@ class WeightBudget:
             self._closed_until_ms = 0
         self._minute = minute
         self._reserved = self._others = 0
+
+
+class PartOfBudget(WeightBudget):
+    """A share of a budget for questions that are to leave something of it to others.
+
+    What is reserved here is reserved of the whole, too, and what the server says of the address is
+    true of the whole: refusals hold for all who share it.
+    """
+
+    def __init__(self, whole: WeightBudget, share: float) -> None:
+        """Raises `ConfigError` for a share that is not above 0 and up to 1."""
+        super().__init__(whole.own_per_minute, share)
+        self._whole = whole
+
+    @property
+    def refused_status(self) -> int:
+        """With which status the server refused the latest question, of whatever part."""
+        return self._whole.refused_status
+
+    def reserve(self, weight: int, now_ms: int) -> int:
+        """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
+        with self._lock:
+            self._turn(now_ms)
+            wait_ms = self._own_wait_ms(weight, now_ms) or self._whole.reserve(weight, now_ms)
+            if wait_ms:
+                self.waited_ms += wait_ms
+                return wait_ms
+            self._reserved += weight
+            self.spent += weight
+            return 0
+
+    def told(self, used: int, asked_ms: int) -> None:
+        """Take what the server says the whole address has used in this minute."""
+        self._whole.told(used, asked_ms)
+
+    def refused(self, status: int, retry_after_ms: int | None, now_ms: int) -> None:
+        """Take a refusal, 429 or 418, for all who share the whole."""
+        self.refusals += 1
+        self._whole.refused(status, retry_after_ms, now_ms)
+
+    def closed_ms(self, now_ms: int) -> int:
+        """Return how long nothing may go out because the server refused, 0 if it does not."""
+        return self._whole.closed_ms(now_ms)

@@ -19,7 +19,7 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Strand
-from tickerplant.feed.weight import WeightBudget
+from tickerplant.feed.weight import PartOfBudget, WeightBudget
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
@@ -43,6 +43,9 @@ from tickerplant.streams import find
 
 CONTRACTS = "!contractInfo"
 """Always asked for: it says when the list of contracts has changed."""
+QUESTIONS_SHARE = 0.6
+"""Part of the request weight that clients' questions may use; the rest is for snapshots of books
+and for the list of contracts, without which all would be served badly."""
 
 
 class Upstream:
@@ -86,7 +89,7 @@ class Upstream:
         self._now_ms = clock or (lambda: self.runner.feed.now_ms)
         self._questions = Questions(
             hosts,
-            budget,
+            PartOfBudget(budget, QUESTIONS_SHARE),
             self.runner.feed,
             self.wanted,
             change=self._change,
