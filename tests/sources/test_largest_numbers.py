@@ -176,3 +176,16 @@ def test_sums_beyond_all_are_the_largest_a_row_can_hold() -> None:
     relayed.go_on()
     last = relayed.market.minutes.closed[0].tolist()
     assert (last[5], last[7]) == (2**63 - 1, 200), "volume and count"
+
+
+def test_aggregates_of_the_largest_trades_can_be_kept() -> None:
+    relayed = Relayed("btcusdt@trade")
+    for trade_id in range(600):  # more than are packed at once
+        relayed.plant.publish(Trade("BTCUSDT", trade_id, 1, LARGEST, False, START_MS))
+    relayed.go_on()
+    kept = relayed.market.aggregates.latest(1_000)
+    assert [each.quantity for each in kept] == [LARGEST] * 600
+    relayed.plant.publish(Trade("BTCUSDT", 600, 1, 1, False, START_MS))
+    relayed.plant.publish(Trade("BTCUSDT", 601, 1, LARGEST, False, START_MS))
+    relayed.go_on()
+    assert relayed.market.aggregates.latest(1)[0].quantity == LARGEST + 1

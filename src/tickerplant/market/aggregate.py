@@ -1,13 +1,15 @@
 """Trades gathered into aggregate trades.
 
 Fills with the same price and the same taker side within 100 ms form one aggregate; another price,
-another side or the end of the 100 ms closes it (Aggregate Trade Streams page).  Insurance-fund and
-ADL prints take trade ids but never appear in an aggregate.
+another side or the end of the 100 ms closes it (Aggregate Trade Streams page), and so does a sum
+that is larger than any quantity.  Insurance-fund and ADL prints take trade ids but never appear in
+an aggregate.
 """
 
 from __future__ import annotations
 
 from tickerplant.events import AggregateTrade, Trade
+from tickerplant.instrument import LARGEST
 
 WINDOW_MS = 100
 
@@ -33,6 +35,7 @@ class TradeAggregator:
             and trade.price == first.price
             and trade.buyer_is_maker == first.buyer_is_maker
             and trade.trade_time_ms < self.due_ms
+            and self._quantity < LARGEST
         ):
             self._quantity += trade.quantity
             if trade.retail:
