@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from loopback import looped, until
@@ -82,3 +84,112 @@ async def test_a_port_at_which_nobody_listens_raises() -> None:
         port = closed.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
         await Dial(5).connect(parse_url(f"ws://127.0.0.1:{port}"))
+
+
+Place = tuple[int, int, int, str, Any]
+
+
+def place(address: tuple[str, int], family: int = socket.AF_INET) -> Place:
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address
+
+
+def names(monkeypatch: pytest.MonkeyPatch, *places: Place) -> None:
+    """Let every name have the addresses `places`."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: list(places))
+
+
+class Slow:
+    """A network on which a connection takes some seconds of the loop's clock, and no time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
+        self.late_s = 0.0
+        self.takes_s: dict[int, float] = {}
+        """By how often one was tried before; none is answered that is not here."""
+        self.given_s: list[float] = []
+        self._time, self._connect = loop.time, loop.sock_connect
+        monkeypatch.setattr(loop, "time", self.time)
+        monkeypatch.setattr(loop, "sock_connect", self.connect)
+
+    def time(self) -> float:
+        return self._time() + self.late_s
+
+    async def connect(self, sock: socket.socket, address: Any) -> None:
+        takes_s = self.takes_s.get(len(self.given_s))
+        before_s = self.late_s
+        self.given_s.append(0.0)
+        while takes_s is None or self.late_s - before_s < takes_s - 0.001:
+            self.late_s += 0.1
+            self.given_s[-1] = self.late_s - before_s
+            await asyncio.sleep(0)
+        await self._connect(sock, address)
+
+
+@looped
+async def test_an_address_of_a_kind_that_the_machine_has_not_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with greeting(b"") as url:
+        names(monkeypatch, place(("::1", 9), 12345), place(("127.0.0.1", url.port)))
+        with await Dial(5).connect(url) as sock:
+            assert sock.getpeername() == ("127.0.0.1", url.port)
+
+
+@looped
+async def test_a_name_of_many_addresses_gives_each_time_to_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with greeting(b"") as url:
+        names(monkeypatch, *[place(("127.0.0.1", url.port))] * 16)
+        network = Slow(monkeypatch)
+        network.takes_s = {1: 1.5}
+        with await Dial(5).connect(url) as sock:
+            assert sock.getpeername() == ("127.0.0.1", url.port)
+        assert [round(given) for given in network.given_s] == [2, 2]
+
+
+@looped
+async def test_all_addresses_together_have_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, *[place(("127.0.0.1", 9))] * 16)
+    network = Slow(monkeypatch)
+    with pytest.raises(TimeoutError):
+        await Dial(5).connect(parse_url("ws://many.invalid"))
+    assert [round(given) for given in network.given_s] == [2, 2, 1]
+
+
+@looped
+async def test_a_few_addresses_share_the_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, *[place(("127.0.0.1", 9))] * 2)
+    network = Slow(monkeypatch)
+    with pytest.raises(TimeoutError):
+        await Dial(10).connect(parse_url("ws://two.invalid"))
+    assert [round(given) for given in network.given_s] == [5, 5]
+
+
+def test_nobody_waits_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[Place]:
+        asked.set()
+        over.wait()
+        return []
+
+    async def give_up() -> None:
+        dial = Dial(60)
+        trying = asyncio.create_task(dial.connect(parse_url("ws://silent.invalid")))
+        await until(asked.is_set)
+        dial.give_up(trying)
+        with pytest.raises(asyncio.CancelledError):
+            await trying
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    threading.Timer(10, over.set).start()
+    asyncio.run(give_up())
+    assert not over.is_set()
+    over.set()
+
+
+@looped
+async def test_a_name_that_cannot_be_one_is_told() -> None:
+    with pytest.raises(OSError, match="no name of a host"):
+        await Dial(5).connect(parse_url(f"ws://{'a' * 70}.invalid"))

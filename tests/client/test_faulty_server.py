@@ -703,10 +703,10 @@ async def test_a_name_with_several_addresses_is_found_at_the_one_that_answers(
         port = int(house.server.urls["usdm"].rpartition(":")[2])
         stream = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
 
-        async def addresses(*_: Any, **__: Any) -> Any:
+        def addresses(*_: Any, **__: Any) -> Any:
             return [(*stream, ("127.0.0.1", 9)), (*stream, ("127.0.0.1", port))]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+        monkeypatch.setattr(socket, "getaddrinfo", addresses)
         async with tickerplant.connect(base_url=f"ws://two.invalid:{port}", settings=QUICK) as here:
             subscription = here.stream(TRADES)
             await carried(here, TRADES)
@@ -793,10 +793,12 @@ async def test_a_connection_that_is_given_up_is_cut_if_the_server_takes_nothing(
             (link,) = market._runner._connections.values()
             link.send(bytes(1 << 24))  # more than the network holds
             subscription.close()
-            await until(lambda: not market._runner._connections)
-            assert market._runner._ending
-            await until(lambda: not market._runner._ending)
-            over.set()
+            try:
+                await until(lambda: not market._runner._connections)
+                assert market._runner._ending
+                await until(lambda: not market._runner._ending)
+            finally:
+                over.set()
 
 
 @looped

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeAlias
 
 from picows import WSParsedURL
 
@@ -14,6 +16,13 @@ USER_AGENT = f"tickerplant/{version('tickerplant')}"
 """What every request of the client says of itself."""
 PIECE_BYTES = 1 << 16
 """The most that one read of a socket brings."""
+LEAST_S = 2.0
+"""Time that an address has to answer, however many there are, while any is left."""
+TURNS = 5
+"""Turns of the event loop in which a transport hears that its socket is shut down, and closes it."""
+
+_Place: TypeAlias = tuple[int, int, int, str, Any]
+"""An address as `socket.getaddrinfo` returns it."""
 
 
 class Dial:
@@ -38,23 +47,20 @@ class Dial:
         """
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeout_s):
-            places = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+            places = await _look_up(url.host, url.port)
+        end = loop.time() + self._timeout_s
         failure = OSError(f"{url.host} has no address")
-        for family, kind, protocol, _, address in places:
-            sock = _Socket(family, kind, protocol)
+        for number, place in enumerate(places):
+            left_s = end - loop.time()
+            if left_s <= 0:
+                break
+            share_s = max(left_s / (len(places) - number), min(left_s, LEAST_S))
             try:
-                sock.setblocking(False)
-                async with asyncio.timeout(self._timeout_s / len(places)):
-                    await loop.sock_connect(sock, address)
+                self._socket = await _connected(place, share_s)
             except OSError as error:  # a timeout is one, too
-                sock.close()
                 failure = error
-            except BaseException:
-                sock.close()
-                raise
             else:
-                self._socket = sock
-                return sock
+                return self._socket
         raise failure
 
     def give_up(self, attempt: asyncio.Task[Any]) -> None:
@@ -67,9 +73,56 @@ class Dial:
 
     async def clear(self) -> None:
         """Close the socket of an attempt that failed."""
-        if self._socket is not None:
-            await asyncio.sleep(0)  # whoever else has to do with it closes it now
-            self._socket.close()
+        if self._socket is None:
+            return
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        self._socket.close()
+
+
+async def _look_up(host: str, port: int) -> list[_Place]:
+    """Return the addresses of a host.
+
+    They are looked up in a thread of their own.  The loop would have to wait for one of its own
+    before it ends, however long the name server is silent.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[_Place]] = loop.create_future()
+
+    def tell(take: Callable[[Any], None], what: object) -> None:
+        if not found.done():  # else nobody waits any more
+            take(what)
+
+    def look_up() -> None:
+        take: Callable[[Any], None] = found.set_result
+        what: object
+        try:
+            what = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            take, what = found.set_exception, OSError(f"{host} is no name of a host")
+        except Exception as error:  # noqa: BLE001  # it is raised to who waits
+            take, what = found.set_exception, error
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, take, what)
+
+    threading.Thread(target=look_up, name=f"look up {host}", daemon=True).start()
+    return await found
+
+
+async def _connected(place: _Place, timeout_s: float) -> _Socket:
+    """Return a socket that is connected to `place`; raise `OSError` if there is none in time."""
+    family, kind, protocol, _, address = place
+    sock = _Socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        async with asyncio.timeout(timeout_s):
+            await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 class _Socket(socket.socket):
