@@ -159,6 +159,15 @@ def test_what_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert str(path) in err
 
 
+def test_what_is_wrong_is_told_without_orders_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status, _, err = run("replay", "no\x1b[2J\n\x9bsuch", *FREE_PORTS, capsys=capsys)
+    assert status == 2
+    assert "no·[2J··such" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_simulation_prints_its_addresses_answers_and_ends_cleanly(sign: signal.Signals) -> None:
     with started(*SMALL, "--log-format", "json") as process:
