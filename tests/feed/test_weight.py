@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -15,9 +12,12 @@ from tickerplant.feed.weight import (
     LEAST_WAIT_MS,
     LONGEST_BAN_MS,
     MINUTE_MS,
+    Allowances,
+    AllowanceSpentError,
     PartOfBudget,
     WeightBudget,
 )
+from tickerplant.protocol.limits import LIMITS
 
 NOON_MS = 1_772_020_800_000
 assert NOON_MS % MINUTE_MS == 0
@@ -194,24 +194,6 @@ def test_a_refusal_ends_when_the_clock_is_set_back_for_who_asks_about_nothing_el
     assert budget.closed_ms(NOON_MS - 7_200_000) == 0
 
 
-def test_threads_that_share_a_budget_reserve_no_more_than_there_is() -> None:
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            for _ in range(20):
-                budget, begin = WeightBudget(1_000, 0.5), Barrier(4)
-                spending = [pool.submit(spend, budget, begin) for _ in range(4)]
-                assert sum(each.result() for each in spending) == budget.spent == 500
-    finally:
-        sys.setswitchinterval(before_s)
-
-
-def spend(budget: WeightBudget, begin: Barrier) -> int:
-    begin.wait()
-    return sum(budget.reserve(1, NOON_MS) == 0 for _ in range(500))
-
-
 def test_a_part_of_a_budget_leaves_the_rest_to_others_and_they_may_have_all_of_it() -> None:
     whole = WeightBudget(100, 0.8)
     part = PartOfBudget(whole, 0.5)
@@ -237,3 +219,19 @@ def test_what_the_server_says_holds_for_the_whole_and_for_every_part() -> None:
     assert other.reserve(0, NOON_MS) == 5_000
     assert (whole.refused_status, other.refused_status) == (429, 429)
     assert other.closed_ms(NOON_MS - 3_600_000) == 0, "the clock was set back"
+
+
+def test_an_allowance_has_its_share_in_any_five_minutes() -> None:
+    allowances, window_ms = Allowances(0.8), LIMITS.allowance_window_ms
+    for number in range(800):
+        allowances.spend("statistics", number)
+    for now_ms in (800, window_ms - 1):
+        with pytest.raises(AllowanceSpentError, match="1000 requests per 5 minutes") as spent:
+            allowances.spend("statistics", now_ms)
+        assert (spent.value.code, spent.value.status) == (-1003, 429)
+        assert spent.value.retry_after_ms == window_ms - now_ms
+    allowances.spend("funding", window_ms - 1)
+    allowances.spend("statistics", window_ms)
+    with pytest.raises(AllowanceSpentError) as spent:
+        allowances.spend("statistics", window_ms)
+    assert spent.value.retry_after_ms == 1

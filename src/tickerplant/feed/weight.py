@@ -6,13 +6,18 @@ limit leaves the rest to others, and what the server tells of the whole address 
 
 One budget may be shared: by REST and the WebSocket API of a venue, and by both venues where they
 charge one budget (profile `current`).
+
+Questions about funding and statistics weigh nothing, or are not refused for what they weigh: they
+have allowances of their own, for five minutes (`Allowances`).
 """
 
 from __future__ import annotations
 
-from threading import Lock
+from collections import defaultdict, deque
 
-from tickerplant.errors import ConfigError
+from tickerplant.errors import ConfigError, RequestError
+from tickerplant.protocol.budget import TOO_MANY_REQUESTS, Rule
+from tickerplant.protocol.limits import LIMITS
 
 MINUTE_MS = 60_000
 LIMIT_PER_MINUTE = 2400
@@ -56,8 +61,6 @@ class WeightBudget:
         self._others = 0
         self._closed_until_ms = 0
         self._refused_status = 0
-        self._lock = Lock()
-        """Clients in several threads may share a budget."""
 
     def __repr__(self) -> str:
         return (
@@ -72,14 +75,13 @@ class WeightBudget:
 
     def reserve(self, weight: int, now_ms: int) -> int:
         """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
-        with self._lock:
-            wait_ms = max(self._closed_ms(now_ms), self._own_wait_ms(weight, now_ms))
-            if wait_ms:
-                self.waited_ms += wait_ms
-                return wait_ms
-            self._reserved += weight
-            self.spent += weight
-            return 0
+        wait_ms = max(self.closed_ms(now_ms), self._own_wait_ms(weight, now_ms))
+        if wait_ms:
+            self.waited_ms += wait_ms
+            return wait_ms
+        self._reserved += weight
+        self.spent += weight
+        return 0
 
     def told(self, used: int, asked_ms: int) -> None:
         """Take what the server says the whole address has used in this minute.
@@ -92,11 +94,10 @@ class WeightBudget:
             asked_ms: When the question went out that was answered with it; an answer to a question
                 of a minute that is over says nothing.
         """
-        with self._lock:
-            if asked_ms // MINUTE_MS < self._minute:
-                return
-            self._turn(asked_ms)
-            self._others = max(used - self._reserved, 0)
+        if asked_ms // MINUTE_MS < self._minute:
+            return
+        self._turn(asked_ms)
+        self._others = max(used - self._reserved, 0)
 
     def refused(self, status: int, retry_after_ms: int | None, now_ms: int) -> None:
         """Take a refusal, 429 or 418: nothing goes out before `retry_after_ms` are over.
@@ -109,18 +110,13 @@ class WeightBudget:
         if retry_after_ms is None:
             retry_after_ms = FIRST_BAN_MS if status == BANNED else MINUTE_MS - now_ms % MINUTE_MS
         wait_ms = min(max(retry_after_ms, LEAST_WAIT_MS), LONGEST_BAN_MS)
-        with self._lock:
-            self._turn(now_ms)
-            self.refusals += 1
-            self._refused_status = status
-            self._closed_until_ms = max(self._closed_until_ms, now_ms + wait_ms)
+        self._turn(now_ms)
+        self.refusals += 1
+        self._refused_status = status
+        self._closed_until_ms = max(self._closed_until_ms, now_ms + wait_ms)
 
     def closed_ms(self, now_ms: int) -> int:
         """Return how long nothing may go out because the server refused, 0 if it does not."""
-        with self._lock:
-            return self._closed_ms(now_ms)
-
-    def _closed_ms(self, now_ms: int) -> int:
         self._turn(now_ms)
         return max(self._closed_until_ms - now_ms, 0)
 
@@ -161,15 +157,14 @@ class PartOfBudget(WeightBudget):
 
     def reserve(self, weight: int, now_ms: int) -> int:
         """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
-        with self._lock:
-            self._turn(now_ms)
-            wait_ms = self._own_wait_ms(weight, now_ms) or self._whole.reserve(weight, now_ms)
-            if wait_ms:
-                self.waited_ms += wait_ms
-                return wait_ms
-            self._reserved += weight
-            self.spent += weight
-            return 0
+        self._turn(now_ms)
+        wait_ms = self._own_wait_ms(weight, now_ms) or self._whole.reserve(weight, now_ms)
+        if wait_ms:
+            self.waited_ms += wait_ms
+            return wait_ms
+        self._reserved += weight
+        self.spent += weight
+        return 0
 
     def told(self, used: int, asked_ms: int) -> None:
         """Take what the server says the whole address has used in this minute."""
@@ -183,3 +178,47 @@ class PartOfBudget(WeightBudget):
     def closed_ms(self, now_ms: int) -> int:
         """Return how long nothing may go out because the server refused, 0 if it does not."""
         return self._whole.closed_ms(now_ms)
+
+
+class AllowanceSpentError(RequestError):
+    """A question that is not asked, because as many of its kind were as the server allows."""
+
+    def __init__(self, rule: Rule, retry_after_ms: int) -> None:
+        message = (
+            f"Too many requests; current limit is {rule.text}. "
+            "Please use the websocket for live updates to avoid polling the API."
+        )
+        super().__init__(TOO_MANY_REQUESTS, message, 429)
+        self.retry_after_ms = retry_after_ms
+        """How long to wait before asking again."""
+
+
+class Allowances:
+    """Says whether a question of a kind that has an allowance may go out.
+
+    At most `share` of what the server allows in a window goes out in any stretch of time that is as
+    long as one, wherever the server lets its windows begin.
+    """
+
+    def __init__(self, share: float = SHARE) -> None:
+        self._share = share
+        self._asked_ms: defaultdict[str, deque[int]] = defaultdict(deque)
+        """When questions went out, by the name of their allowance, the oldest first."""
+
+    def spend(self, name: str, now_ms: int) -> None:
+        """Take note that a question of the allowance `name` goes out now.
+
+        Args:
+            name: The allowance: `funding` or `statistics`.
+            now_ms: By a clock that does not go back.
+
+        Raises:
+            AllowanceSpentError: it must not, and how long that is so.
+        """
+        rule = Rule(name, LIMITS.allowance(name), LIMITS.allowance_window_ms)
+        asked_ms = self._asked_ms[name]
+        while asked_ms and now_ms - asked_ms[0] >= rule.window_ms:
+            asked_ms.popleft()
+        if len(asked_ms) >= int(rule.limit * self._share):
+            raise AllowanceSpentError(rule, asked_ms[0] + rule.window_ms - now_ms)
+        asked_ms.append(now_ms)

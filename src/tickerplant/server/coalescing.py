@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.elsewhere import Elsewhere, overloaded
 from tickerplant.queries.query import Query
 from tickerplant.server.clock import Clock, connection_clock_ms
@@ -69,8 +70,9 @@ class CoalescingForwarder:
         """How questions were dealt with.
 
         `asked` elsewhere, `joined` to one that was on its way, answered with what was `kept`,
-        `refused` because too many were on their way; of those asked so many were `unanswered`;
-        and so many answers were `displaced` by others before their time.
+        `refused` because too many were on their way, or of their kind in the last minutes; of those
+        asked so many were `unanswered`; and so many answers were `displaced` by others before their
+        time.
         """
         return {**self._counts, "displaced": self._kept.displaced}
 
@@ -78,7 +80,8 @@ class CoalescingForwarder:
         """Return the answer as JSON.
 
         Raises:
-            RequestError: the question is answered with an error, or too many are on their way.
+            RequestError: the question is answered with an error, or too many are on their way or
+                were of its kind.
             UpstreamError: nobody answered.
         """
         question = question_of(query, params)
@@ -100,7 +103,6 @@ class CoalescingForwarder:
         if len(self._asked) >= self._max_asked_at_once:
             self._counts["refused"] += 1
             raise overloaded()
-        self._counts["asked"] += 1
         asked = self._asked[question] = asyncio.create_task(self._outcome(query, question))
         asked.add_done_callback(_look)
         return asked
@@ -108,8 +110,13 @@ class CoalescingForwarder:
     async def _outcome(self, query: Query, question: Question) -> Outcome:
         """Ask, and keep what was answered, an error too, but not for long."""
         kept_ms = self._kept_ms(query)
+        self._counts["asked"] += 1
         try:
             outcome: Outcome = await self._fetch(query, dict(question.params))
+        except AllowanceSpentError:
+            self._counts["asked"] -= 1
+            self._counts["refused"] += 1
+            raise
         except RequestError as error:
             if error.status in REFUSED_HERE or error.status >= 500:
                 self._counts["unanswered"] += 1

@@ -11,7 +11,7 @@ from tickerplant.errors import UpstreamError
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
-from tickerplant.feed.weight import WeightBudget
+from tickerplant.feed.weight import Allowances, WeightBudget
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.queries import depth
@@ -51,6 +51,8 @@ class Questions:
         now_ms: Callable[[], int],
         linger_ms: int,
     ) -> None:
+        self.allowances = Allowances()
+        """How many questions of some kinds may be asked; may be shared with other venues."""
         self._hosts = hosts
         self._feed = feed
         self._wanted = wanted
@@ -126,9 +128,12 @@ class Questions:
         """Ask the upstream, and return the answer as JSON.
 
         Raises:
+            AllowanceSpentError: as many questions of its kind were asked as the upstream allows.
             RequestError: the answer is an error.
             UpstreamError: there was no answer.
         """
+        if query.allowance is not None:
+            self.allowances.spend(query.allowance, self._now_ms())
         path = query.path_on(self._hosts.venue)
         try:
             async with asyncio.timeout(PATIENCE_S):

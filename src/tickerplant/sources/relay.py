@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from tickerplant.errors import DecodeError, RequestError, UpstreamError
 from tickerplant.feed.feed import Feed
+from tickerplant.feed.weight import Allowances
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints, logger
 from tickerplant.messages.notice import (
@@ -186,9 +187,12 @@ class RelaySource:
         self._log = logger()
         self._complaints = Complaints()
         self._status: Status
+        allowances = Allowances()
         for upstream in upstreams:
             upstream.heard = self._approach
             upstream.noticed = self._note
+            if plant.profile.shared_budget:
+                upstream.allowances = allowances
 
     async def run(self, readers: Readers, status: Status) -> None:
         """Relay until cancelled."""

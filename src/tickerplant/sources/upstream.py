@@ -19,7 +19,7 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Strand
-from tickerplant.feed.weight import PartOfBudget, WeightBudget
+from tickerplant.feed.weight import Allowances, PartOfBudget, WeightBudget
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
@@ -237,6 +237,15 @@ class Upstream:
         """Ask nothing any more."""
         await asyncio.gather(self.rest.close(), self._questions.close())
 
+    @property
+    def allowances(self) -> Allowances:
+        """What questions of some kinds spend; venues that count them together share it."""
+        return self._questions.allowances
+
+    @allowances.setter
+    def allowances(self, allowances: Allowances) -> None:
+        self._questions.allowances = allowances
+
     def tick(self) -> None:
         """Give up what nobody has heard for long enough; take note if nothing is heard."""
         if any(strand.lead is not None for strand in self.asked):
@@ -383,6 +392,7 @@ class Upstream:
         """Ask the upstream, and return the answer as JSON.
 
         Raises:
+            AllowanceSpentError: as many questions of its kind were asked as the upstream allows.
             RequestError: the answer is an error.
             UpstreamError: there was no answer.
         """
