@@ -44,7 +44,13 @@ def test_it_is_said_once_of_every_question_how_long_its_answer_is_kept() -> None
 
 @pytest.mark.parametrize(
     ("path", "expected_ms"),
-    [("time", 0), ("depth", 250), ("klines", 1_000), ("exchangeInfo", 60_000)],
+    [
+        ("time", 0),
+        ("depth", 250),
+        ("klines", 1_000),
+        ("exchangeInfo", 1_000),
+        ("indexInfo", 60_000),
+    ],
 )
 def test_the_longer_an_answer_stays_true_the_longer_it_is_kept(path: str, expected_ms: int) -> None:
     assert kept_ms(query_of(f"/fapi/v1/{path}")) == expected_ms

@@ -73,9 +73,13 @@ KEEPINGS = (
         "What was: only its end changes, and streams tell that sooner.",
     ),
     Keeping(
+        1_000,
+        ("/v1/exchangeInfo",),
+        "What is traded: `!contractInfo` tells that it changed, and who asks then is told how.",
+    ),
+    Keeping(
         60_000,
         (
-            "/v1/exchangeInfo",
             "/v1/fundingInfo",
             "/v1/indexInfo",
             "/v1/insuranceBalance",

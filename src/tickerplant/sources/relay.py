@@ -50,7 +50,7 @@ RELIST_S = 3_600.0
 RELIST_DELAY_S = 5.0
 """How long contracts that changed may change further before they are asked for."""
 RELIST_AGAIN_S = 70.0
-"""So long after that they are asked for once more: a relay upstream keeps its answer for a minute."""
+"""So long after that they are asked for once more: an upstream may keep its answer for a minute."""
 LOST = "the upstream is lost"
 LOST_AGAIN_S = 1.0
 """Who hears a stream that is lost is told so again after the grace, but not sooner than this."""
