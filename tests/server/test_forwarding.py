@@ -231,6 +231,9 @@ async def test_an_error_about_the_question_is_kept_and_told_to_each() -> None:
         RequestError(-1003, "Banned.", 418),
         RequestError(-1003, "Too many requests.", 429),
         RequestError(-1000, "Fault.", 503),
+        RequestError(-1000, "All is well.", 200),
+        RequestError(-1000, "Elsewhere.", 302),
+        RequestError(-1000, "What?", 0),
     ],
 )
 @looped

@@ -118,7 +118,7 @@ class CoalescingForwarder:
             self._counts["refused"] += 1
             raise
         except RequestError as error:
-            if error.status in REFUSED_HERE or error.status >= 500:
+            if error.status in REFUSED_HERE or not 400 <= error.status < 500:
                 self._counts["unanswered"] += 1
                 raise UpstreamError(question.name, str(error)) from None
             outcome = Refusal.of(error)
