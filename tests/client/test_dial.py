@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from loopback import looped, until
-from picows import WSParsedURL
+from picows import WSFrame, WSListener, WSParsedURL, WSTransport, ws_connect
 from picows.url import parse_url
+from websockets.asyncio.server import ServerConnection, serve
 
-from tickerplant.client.dial import PIECE_BYTES, Dial
+from tickerplant.client.dial import PIECE_BYTES, Dial, end_of
 
 
 @asynccontextmanager
@@ -193,3 +194,20 @@ def test_nobody_waits_for_a_name_server_that_is_silent(monkeypatch: pytest.Monke
 async def test_a_name_that_cannot_be_one_is_told() -> None:
     with pytest.raises(OSError, match="no name of a host"):
         await Dial(5).connect(parse_url(f"ws://{'a' * 70}.invalid"))
+
+
+@looped
+async def test_whatever_a_connection_ended_with_is_said_and_not_raised() -> None:
+    class Odd(WSListener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
+            raise LookupError("odd")
+
+    async def greet(connection: ServerConnection) -> None:
+        await connection.send("hello")
+        await connection.wait_closed()
+
+    async with serve(greet, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        transport, _ = await ws_connect(Odd, f"ws://127.0.0.1:{port}")
+        end = "the connection was lost: LookupError('odd')", None
+        assert [await end_of(transport), await end_of(transport)] == [end, end]

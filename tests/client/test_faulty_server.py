@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -588,8 +589,8 @@ async def test_a_server_whose_ids_begin_anew_is_told() -> None:
 @pytest.mark.parametrize(
     ("base", "reason"),
     [
-        pytest.param("ws://127.0.0.1:9", "refused", id="nobody"),
-        pytest.param("ws://no-such-host.invalid", "refused", id="dns"),
+        pytest.param("ws://127.0.0.1:9", "refused: connection refused", id="nobody"),
+        pytest.param("ws://no-such-host.invalid", "refused: ", id="dns"),
     ],
 )
 @looped
@@ -721,7 +722,7 @@ async def test_whatever_an_attempt_ends_with_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(connection, "ws_connect", fail)
     async with tickerplant.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
         subscription: Any = market.stream(TRADES)
-        assert (await anext(subscription)).reason == "refused: odd"
+        assert (await anext(subscription)).reason == "refused: LookupError: odd"
 
 
 @looped
@@ -769,6 +770,26 @@ async def test_a_market_is_left_while_a_connection_is_stalled() -> None:
         house.clock.now_ms += LATER_MS
         await until(lambda: house.server.faults.done["stall"])
         await trade(house, 1)
+
+
+@looped
+async def test_what_is_no_websocket_is_told_with_its_code_and_its_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def break_the_protocol(connection: ServerConnection) -> None:
+        connection.transport.write(b"\x83\x01a")
+        await connection.wait_closed()
+
+    async with serve(break_the_protocol, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with tickerplant.connect(base_url=f"ws://127.0.0.1:{port}", settings=QUICK) as market:
+            subscription: Any = market.stream(TRADES)
+            disconnected = await anext(subscription)
+            assert disconnected.close_code == 1002
+            assert "opcode" in disconnected.reason
+            assert disconnected.retry_ms >= BROKEN.least_ms
+        gc.collect()
+    assert [each.name for each in caplog.records if each.name == "asyncio"] == []
 
 
 @looped

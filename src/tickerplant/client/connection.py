@@ -18,8 +18,8 @@ from picows import (
     ws_connect,
 )
 
-from tickerplant.client.dial import USER_AGENT, Dial
-from tickerplant.client.waiting import retry_after_of, wall_clock_ms
+from tickerplant.client.dial import USER_AGENT, Dial, end_of
+from tickerplant.client.waiting import plain_reason, retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
 
 _log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class Connection(WSListener):
         self._is_dropped = False
         self._is_reading = True
         self._attempt: asyncio.Task[None] | None = None
+        self._last_words: asyncio.Task[None] | None = None
 
     def open(self, url: str) -> None:
         """Begin to connect; the feed hears how it went."""
@@ -83,7 +84,7 @@ class Connection(WSListener):
         except TimeoutError:
             self._refuse(f"no answer within {HANDSHAKE_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001  # whatever it is, the feed has to hear of it
-            self._refuse(str(error) or type(error).__name__)
+            self._refuse(plain_reason(error))
         finally:
             if self._transport is None:  # also when picows returns as if nothing had happened
                 self._refuse("the connection was lost before the handshake was answered")
@@ -125,7 +126,7 @@ class Connection(WSListener):
         if self._attempt is not None:
             await asyncio.gather(self._attempt, return_exceptions=True)
         if self._transport is not None:
-            await self._transport.wait_disconnected()
+            await end_of(self._transport)
 
     def read(self, is_reading: bool) -> None:
         """Take what the network brings, or leave it there: then the server waits, too."""
@@ -179,9 +180,12 @@ class Connection(WSListener):
                     self._feed.received_oddly(self._number, message, time.time_ns())
                 self._told()
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
-        """Tell that the connection ended without a close frame; picows does not tell why."""
-        self._end("the connection was lost", None)
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Tell that the connection ended without a close frame, as soon as picows tells why."""
+        self._last_words = asyncio.create_task(self._tell_end(transport))
+
+    async def _tell_end(self, transport: WSTransport) -> None:
+        self._end(*await end_of(transport))
 
     def _end(self, reason: str, code: int | None) -> None:
         if not self._is_dropped:

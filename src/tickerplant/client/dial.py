@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
-from picows import WSParsedURL
+from picows import WSParsedURL, WSProtocolError, WSTransport
 
 USER_AGENT = f"tickerplant/{version('tickerplant')}"
 """What every request of the client says of itself."""
@@ -80,6 +80,22 @@ class Dial:
         for _ in range(TURNS):
             await asyncio.sleep(0)
         self._socket.close()
+
+
+async def end_of(transport: WSTransport) -> tuple[str, int | None]:
+    """Wait until a connection is over; return why, and the code with which it was closed here.
+
+    Whoever asks first is told, and so is everybody after; picows raises what it found broken, and
+    what nobody hears of would be logged.
+    """
+    try:
+        await transport.wait_disconnected()
+    except WSProtocolError as broken:
+        code, reason = broken.args
+        return str(reason), int(code)
+    except Exception as error:  # noqa: BLE001  # what else picows remembers, it logged
+        return f"the connection was lost: {error!r}", None
+    return "the connection was lost", None
 
 
 async def _look_up(host: str, port: int) -> list[_Place]:
