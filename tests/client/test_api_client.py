@@ -372,8 +372,8 @@ async def send_too_much(connection: ServerConnection) -> None:
         (talk_another_encoding, "what the server says is no reply"),
         (reply_to_nobody, "the server replied to no question: -2015 no"),
         (never_ask, "the connection was lost|closed during the handshake"),
-        (break_the_protocol, "the connection was lost"),
-        (send_too_much, "the connection was lost"),
+        (break_the_protocol, "opcode|reserved|rsv"),
+        (send_too_much, "exceeding max allowed size"),
     ],
 )
 @looped
@@ -427,7 +427,64 @@ async def test_a_reply_that_does_not_come_is_an_error_and_the_connection_is_left
         for number in (1, 2):
             with pytest.raises(UpstreamError, match=r"no reply within 0\.05 s"):
                 await client.ask("ping")
-            assert len(connections) == number
+            assert len(connections) == 2 * number, "once, and once more"
+
+
+@looped
+async def test_a_close_without_a_code_is_answered_with_one_that_may_be_sent() -> None:
+    codes: list[Any] = []
+
+    async def handle(connection: ServerConnection) -> None:
+        await connection.recv()
+        connection.transport.write(b"\x88\x00")
+        await connection.wait_closed()
+        codes.append(connection.protocol.close_rcvd and connection.protocol.close_rcvd.code)
+
+    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+        with pytest.raises(UpstreamError, match=r"the server closed the connection$"):
+            await client.ask("ping")
+        await until(lambda: len(codes) == 2)
+    assert codes == [1000, 1000]
+
+
+@looped
+async def test_a_handshake_has_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    connect, time, late_s = loop.sock_connect, loop.time, 0.0
+
+    async def slowly(*place: Any) -> None:
+        nonlocal late_s
+        await connect(*place)
+        late_s += 6
+
+    monkeypatch.setattr(loop, "sock_connect", slowly)
+    monkeypatch.setattr(loop, "time", lambda: time() + late_s)
+    async with (
+        scripted(Fault.HANG) as server,
+        client_of(server.hosts(), Moment(), timeout_s=10) as client,
+    ):
+        asking = asyncio.create_task(client.ask("ping"))
+        await until(lambda: server.asked)
+        late_s += 5  # 11 s after it began, and 5 s after it was connected
+        await until(lambda: len(server.asked) == 2)
+        asking.cancel()
+
+
+@looped
+async def test_a_question_on_a_connection_that_went_silent_is_asked_on_another() -> None:
+    connections = []
+
+    async def handle(connection: ServerConnection) -> None:
+        connections.append(connection)
+        await reply(connection, await receive(connection), {"from": len(connections)})
+        await connection.wait_closed()
+
+    async with (
+        served(handle) as hosts,
+        client_of(hosts, Moment(), timeout_s=0.05) as client,
+    ):
+        assert await client.ask("ping") == {"from": 1}
+        assert await client.ask("ping") == {"from": 2}
 
 
 @looped

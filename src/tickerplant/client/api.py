@@ -109,7 +109,8 @@ class ApiClient:
             RequestError: the exchange replied with its error, whatever its status, or refused
                 (429, 418) for longer than the patience.  That is also how it replies to a method
                 that it does not have.
-            UpstreamError: there was no reply, or the connection was lost twice.
+            UpstreamError: there was no reply while others were heard, or the connection was lost,
+                or silent, twice.
         """
         values = {name: _value_of(value) for name, value in params.items() if value is not None}
         query = find_method(self._venue, method.removeprefix("v1/"))
@@ -157,6 +158,7 @@ class ApiClient:
             reason = f"no reply within {self._timeout_s:g} s"
             if connection.heard == heard:  # nobody is there any more
                 connection.end(reason)
+                raise LostError(reason) from None
             raise UpstreamError(self._url, reason) from None
 
     def _judge(self, question: Question, reply: Reply) -> bytes | None:
@@ -229,9 +231,7 @@ class ApiClient:
     async def _connect(self, dial: Dial) -> ApiConnection:
         connection = ApiConnection()
         try:
-            async with asyncio.timeout(
-                2 * self._timeout_s
-            ):  # one for TCP and TLS, one for the rest
+            async with asyncio.timeout(self._timeout_s):
                 await ws_connect(
                     lambda: connection,
                     self._url,

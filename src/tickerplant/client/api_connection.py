@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import msgspec
 from msgspec import Raw, Struct
-from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from tickerplant.client.dial import end_of
 from tickerplant.messages.readers import UNREADABLE
 
 MAX_MESSAGE_BYTES = 1 << 25
@@ -86,6 +87,7 @@ class ApiConnection(WSListener):
         self._replies: dict[int | str, asyncio.Future[Reply]] = {}
         self._parts = bytearray()
         """What came of a message in several frames."""
+        self._last_words: asyncio.Task[None] | None = None
 
     @property
     def was_opened(self) -> bool:
@@ -130,9 +132,9 @@ class ApiConnection(WSListener):
         """Return when the socket is closed; a server that does not take the end is cut off."""
         if self._transport is None:
             return
-        with contextlib.suppress(WSError, OSError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._transport.wait_disconnected()
+                await end_of(self._transport)  # whatever it ended with: nobody asks any more
         self._transport.disconnect(graceful=False)
 
     # Called by picows.
@@ -147,10 +149,12 @@ class ApiConnection(WSListener):
         if self.ended or frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
             return
         if frame.msg_type is WSMsgType.CLOSE:
-            said = f"{frame.get_close_code()} {frame.get_close_reason() or ''}".rstrip()
-            transport.send_close(frame.get_close_code())
+            has_code = frame.payload_size > 0  # if not, picows reads a 0, which nobody may send
+            code = frame.get_close_code() if has_code else WSCloseCode.OK
+            said = f"{code} {frame.get_close_reason() or ''}".rstrip() if has_code else ""
+            transport.send_close(code)
             transport.disconnect()
-            self.end(f"the server closed the connection: {said}")
+            self.end(f"the server closed the connection: {said}".rstrip(": "))
             return
         payload = frame.get_payload_as_bytes()
         if self._parts or not frame.fin:
@@ -162,9 +166,13 @@ class ApiConnection(WSListener):
             payload, self._parts = bytes(self._parts), bytearray()
         self._receive(payload)
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
-        """Tell who waits."""
-        self.end("the connection was lost")
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Tell who waits, as soon as picows tells why."""
+        self._last_words = asyncio.create_task(self._tell_end(transport))
+
+    async def _tell_end(self, transport: WSTransport) -> None:
+        reason, _ = await end_of(transport)
+        self.end(reason)
 
     def _receive(self, payload: bytes) -> None:
         try:
