@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import subprocess
 import sys
@@ -143,6 +144,27 @@ def test_one_that_was_never_used_is_closed_too() -> None:
     market.close()
     with pytest.raises(RuntimeError, match="closed"):
         market.get("time")
+
+
+def _no_files() -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_a_thread_that_can_make_no_event_loop_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = threading.active_count()
+    market = blocking.connect(base_url="ws://127.0.0.1:9")
+    monkeypatch.setattr(asyncio.events, "new_event_loop", _no_files)
+    with pytest.raises(OSError, match="Too many open files"):
+        market.stream(TRADES)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="Too many open files"):
+        market.get("time")
+    market.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        market.get("time")
+    assert threading.active_count() == threads
 
 
 def test_it_begins_once_for_several_threads(house: House) -> None:

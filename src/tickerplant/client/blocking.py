@@ -203,9 +203,9 @@ class BlockingMarket:
         try:
             loop = self._loop or self._begin()
             future = asyncio.run_coroutine_threadsafe(coroutine, loop)
-        except RuntimeError:
+        except Exception as error:
             coroutine.close()
-            if self._is_closed:
+            if self._is_closed and isinstance(error, RuntimeError):
                 raise RuntimeError(CLOSED) from None
             raise
         try:
@@ -279,13 +279,21 @@ class BlockingMarket:
             if self._is_closed and self._loop is None:
                 raise RuntimeError(CLOSED)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tickerplant", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="tickerplant", daemon=True)
+                thread.start()
+                self._thread = thread
                 atexit.register(self.close)
         return self._begun.result()
 
     def _run(self) -> None:
-        asyncio.run(self._live())
+        living = self._live()
+        try:
+            asyncio.run(living)
+        except BaseException as error:
+            living.close()
+            if self._begun.done():
+                raise
+            self._begun.set_exception(error)  # there was no loop, as without a free file number
 
     async def _live(self) -> None:
         try:
