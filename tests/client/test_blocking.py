@@ -524,6 +524,43 @@ def test_a_thread_that_reads_ends_with_the_market(house: House) -> None:
         assert [each.trade_id for each in reading.result(5)] == [1, 2, 3]
 
 
+def test_who_asks_while_the_market_ends_does_not_wait_for_ever(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks, ends = threading.Event(), threading.Event()
+    told: list[str] = []
+    run, close = asyncio.run_coroutine_threadsafe, asyncio.BaseEventLoop.close
+
+    def run_late(coroutine: Any, loop: Any) -> Any:
+        if threading.current_thread() is asking:
+            asks.set()
+            ends.wait(0.3)
+        return run(coroutine, loop)
+
+    def close_late(loop: Any) -> None:
+        if threading.current_thread().name == "tickerplant":
+            ends.set()
+            asking.join(0.3)
+        close(loop)
+
+    def ask() -> None:
+        try:
+            market.wait(asyncio.sleep(60))
+        except RuntimeError as error:
+            told.append(str(error))
+
+    market = house.connect()
+    assert market.get("time") == {"serverTime": START_MS}
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", run_late)
+    monkeypatch.setattr(asyncio.BaseEventLoop, "close", close_late)
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asks.wait(5)
+    market.close()
+    asking.join(5)
+    assert told == ["the market is closed; `connect` makes another"]
+
+
 def test_what_waits_may_be_read_after_the_market(house: House) -> None:
     with house.connect() as market:
         subscription = stream(market, house)

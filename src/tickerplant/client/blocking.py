@@ -75,9 +75,11 @@ class BlockingMarket:
         self._loop: asyncio.AbstractEventLoop | None = None
         """The client's event loop, while there is one."""
         self._over = asyncio.Event()
-        self._begun: Future[asyncio.AbstractEventLoop] = Future()
+        self._begun: Future[None] = Future()
         self._thread: threading.Thread | None = None
         self._beginning = threading.Lock()
+        self._scheduling = threading.Lock()
+        """Held by who schedules or ends: what is scheduled last is still begun, and cancelled."""
         self._was_entered = False
         self._is_closed = False
 
@@ -201,8 +203,9 @@ class BlockingMarket:
             coroutine.close()
             raise
         try:
-            loop = self._loop or self._begin()
-            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            if self._loop is None:
+                self._begin()
+            future = self._schedule(coroutine)
         except Exception as error:
             coroutine.close()
             if self._is_closed and isinstance(error, RuntimeError):
@@ -273,8 +276,14 @@ class BlockingMarket:
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback cannot wait: it is called in the client's own thread")
 
-    def _begin(self) -> asyncio.AbstractEventLoop:
-        """Start the thread unless it runs; return its event loop."""
+    def _schedule(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        with self._scheduling:
+            if self._loop is None:
+                raise RuntimeError(CLOSED)
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _begin(self) -> None:
+        """Start the thread unless it runs, and wait for its event loop."""
         with self._beginning:
             if self._is_closed and self._loop is None:
                 raise RuntimeError(CLOSED)
@@ -283,7 +292,7 @@ class BlockingMarket:
                 thread.start()
                 self._thread = thread
                 atexit.register(self.close)
-        return self._begun.result()
+        self._begun.result()
 
     def _run(self) -> None:
         living = self._live()
@@ -302,15 +311,16 @@ class BlockingMarket:
             self._begun.set_exception(error)
             return
         self._loop = asyncio.get_running_loop()
-        self._begun.set_result(self._loop)
+        self._begun.set_result(None)
         await self._over.wait()
 
     def _end(self, thread: threading.Thread) -> None:
         """End the event loop and its thread; what still runs there is cancelled."""
         atexit.unregister(self.close)
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.call_soon_threadsafe(self._over.set)
+        with self._scheduling:
+            loop, self._loop = self._loop, None
+            if loop is not None:
+                loop.call_soon_threadsafe(self._over.set)
         thread.join()
 
 
