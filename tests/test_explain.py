@@ -102,9 +102,9 @@ def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("BTCUSDT@trade", "symbols in lower case: btcusdt@trade"),
-        ("btcusdt@aggtrade", "symbols in lower case: btcusdt@aggTrade"),
-        ("!miniticker@arr", "symbols in lower case: !miniTicker@arr"),
+        ("BTCUSDT@trade", "names are case-sensitive: btcusdt@trade"),
+        ("btcusdt@aggtrade", "names are case-sensitive: btcusdt@aggTrade"),
+        ("!miniticker@arr", "names are case-sensitive: !miniTicker@arr"),
         ("btcusdt@depth@250ms", "its speed is one of 100, 500, not 250; the one of 250 ms is"),
         ("btcusdt@depth7", "its levels is one of 5, 10, 20, not 7"),
         ("btcusdt@kline_2m", "its interval is one of 1m, 3m,"),

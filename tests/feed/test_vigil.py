@@ -264,7 +264,7 @@ def test_what_was_stale_and_then_lost_was_not_heard_since_its_last_message() -> 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("BTCUSDT@aggTrade", "names are case-sensitive, with symbols in lower case"),
+        ("BTCUSDT@aggTrade", "names are case-sensitive: btcusdt@aggTrade"),
         ("btcusdt@depth7", "one of 5, 10, 20, not 7"),
         ("btcusdt@nothing", "no stream has this name"),
         ("btcusd_perp@aggTrade", "its symbol has the form of one of COIN-M, not of USDⓈ-M"),

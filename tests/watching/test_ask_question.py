@@ -122,10 +122,10 @@ def test_streams_tell_the_venue_if_they_agree(names: list[str], venue: Venue) ->
     assert venue_of_streams(names) is venue
 
 
-def test_unknown_streams_have_a_hint() -> None:
-    hints = hints_of(USDM, ["btcusdt@trade", "BTCUSDT@trade", "x"])
+def test_doubtful_names_have_a_hint() -> None:
+    hints = hints_of(USDM, ["btcusdt@trade", "BTCUSDT@trade", "x", "btcusd_perp@trade"])
     assert hints == {
-        "BTCUSDT@trade": "unknown stream: names are case-sensitive, with symbols in lower case: "
-        "btcusdt@trade",
-        "x": "unknown stream: no stream has this name",
+        "BTCUSDT@trade": "doubtful, names are case-sensitive: btcusdt@trade",
+        "x": "doubtful, no stream has this name",
+        "btcusd_perp@trade": "doubtful, its symbol has the form of one of COIN-M, not of USDⓈ-M",
     }

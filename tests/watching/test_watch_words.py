@@ -179,7 +179,7 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
         ),
         (
             Doubtful(streams=("a@Trade",), time_ms=0, reason="its name"),
-            "a@Trade: no stream that is known here, so perhaps silent for ever: its name",
+            "a@Trade: doubtful, its name",
         ),
         (
             Recovered(streams=("a", "b"), time_ms=0, blind_ms=2_000),
@@ -188,6 +188,10 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
         (
             Stale(streams=ONE, time_ms=0, silent_ms=6_000, expected_ms=2_000),
             "a@trade: silent for 6.0 s, expected every 2.0 s",
+        ),
+        (
+            Stale(streams=ONE, time_ms=0, silent_ms=2_000, expected_ms=0, reason="not read"),
+            f"{ONE[0]}: silent for 2.0 s, not read",
         ),
         (
             Stale(streams=ONE, time_ms=0, silent_ms=60_000, expected_ms=0),

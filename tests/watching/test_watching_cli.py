@@ -91,9 +91,7 @@ async def test_messages_are_lines_until_the_time_is_up() -> None:
     ids = [msgspec.json.decode(match[1])["t"] for match in found if match]
     assert ids == list(range(ids[0], ids[0] + len(lines))), "each once, none left out"
     first, last = err.splitlines()
-    assert (
-        " BTCUSDT@trade: no stream that is known here, so perhaps silent for ever: names " in first
-    )
+    assert " BTCUSDT@trade: doubtful, names are case-sensitive: btcusdt@trade" in first
     assert last.startswith(f"! {len(lines)} messages of 2 streams in 0.")
     assert last.endswith(": 0 gaps, 0 missing, 0 duplicates, 0 connections lost.")
 

@@ -47,7 +47,7 @@ def why_unknown(venue: Venue, name: str) -> str:
         return "several names in one; only a URL joins them by /"
     meant = _other_case(venue, name)
     if meant:
-        return f"names are case-sensitive, with symbols in lower case: {meant}"
+        return f"names are case-sensitive: {meant}"
     wrong_part = next(_wrong_parts(venue, name), "")
     if wrong_part:
         return wrong_part

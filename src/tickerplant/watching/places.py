@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 
 from tickerplant.errors import ConfigError
 from tickerplant.explain.subject import venue_of_name
-from tickerplant.streams import resolve
-from tickerplant.streams.spelling import why_unknown
+from tickerplant.streams.spelling import why_doubtful
 from tickerplant.venue import USDM, VENUES, Venue
 
 
@@ -36,12 +35,8 @@ def venue_of_streams(names: Iterable[str]) -> Venue:
 
 
 def hints_of(venue: Venue, names: Iterable[str]) -> dict[str, str]:
-    """Return what is wrong with the names that are of no stream that is known here."""
-    return {
-        name: f"unknown stream: {why_unknown(venue, name)}"
-        for name in names
-        if resolve(venue, name) is None
-    }
+    """Return what is wrong with the names of which nothing is expected."""
+    return {name: f"doubtful, {why}" for name in names if (why := why_doubtful(venue, name))}
 
 
 def check_text(what: str, text: str) -> None:

@@ -117,7 +117,7 @@ def _disconnected(it: Disconnected) -> str:
 
 
 def _doubtful(it: Doubtful) -> str:
-    return f"no stream that is known here, so perhaps silent for ever: {it.reason}"
+    return f"doubtful, {it.reason}"
 
 
 def _recovered(it: Recovered) -> str:
@@ -126,7 +126,8 @@ def _recovered(it: Recovered) -> str:
 
 def _stale(it: Stale) -> str:
     expected = f", expected every {duration_text(it.expected_ms)}" if it.expected_ms else ""
-    return f"silent for {duration_text(it.silent_ms)}{expected}"
+    why = f", {it.reason}" if it.reason else ""
+    return f"silent for {duration_text(it.silent_ms)}{expected}{why}"
 
 
 def _gap(it: Gap) -> str:
