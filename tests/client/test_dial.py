@@ -211,3 +211,16 @@ async def test_whatever_a_connection_ended_with_is_said_and_not_raised() -> None
         transport, _ = await ws_connect(Odd, f"ws://127.0.0.1:{port}")
         end = "the connection was lost: LookupError('odd')", None
         assert [await end_of(transport), await end_of(transport)] == [end, end]
+
+
+@looped
+async def test_who_is_cancelled_while_it_closes_a_socket_closes_it() -> None:
+    async with greeting(b"") as url:
+        dial = Dial(5)
+        sock = await dial.connect(url)
+        clearing = asyncio.create_task(dial.clear())
+        await asyncio.sleep(0)
+        clearing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await clearing
+        assert sock.fileno() == -1

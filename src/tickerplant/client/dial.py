@@ -1,4 +1,4 @@
-"""A socket on its way to a server: looked up, connected, and given up at any moment."""
+"""A socket on its way to a server: looked up, connected, and given up at any moment; and its end."""
 
 from __future__ import annotations
 
@@ -77,9 +77,11 @@ class Dial:
             return
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-        self._socket.close()
+        try:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        finally:
+            self._socket.close()
 
 
 async def end_of(transport: WSTransport) -> tuple[str, int | None]:
