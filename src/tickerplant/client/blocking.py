@@ -233,10 +233,6 @@ class BlockingMarket:
         """End the connections and the thread; what waits may still be read.
 
         Raises what callbacks raised and nobody heard of.
-
-        Raises:
-            RuntimeError: a callback closes, in the thread that it would have to wait for; the
-                market stays open.
         """
         self.__exit__(None, None, None)
 
@@ -272,7 +268,7 @@ class BlockingMarket:
             self._end(self._thread)
 
     def _check_thread(self) -> None:
-        """Raise `RuntimeError` in the client's own thread."""
+        """Raise `RuntimeError` in the client's own thread, which cannot wait for itself."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback cannot wait: it is called in the client's own thread")
 
