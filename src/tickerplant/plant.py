@@ -237,9 +237,9 @@ class Plant:
         self.venues[delivered.venue.name].add_delivery(delivered)
 
     def _end_minute(self, minute_ms: int) -> None:
+        self.timers.at(minute_ms + MINUTE_MS, MINUTE_RANK, self._end_minute)
         for market in self.markets.values():
             market.roll(minute_ms)
-        self.timers.at(minute_ms + MINUTE_MS, MINUTE_RANK, self._end_minute)
 
 
 def _feed_all(hubs: Sequence[Hub]) -> Callable[[Market, Event], None]:

@@ -313,7 +313,7 @@ async def test_a_server_that_answers_no_snapshot_is_told() -> None:
         async with market.books(BTC) as books, every(0.02, house.go_on):
             await until(lambda: books[BTC].counters.snapshots_failed)
             assert books[BTC].reason.startswith("no snapshot: http://127.0.0.1")
-            assert books[BTC].reason.endswith("the answer is not JSON")
+            assert books[BTC].reason.endswith("the answer is not JSON, 3 times")
             house.server.faults.switch({})
             await books.wait_live()
             assert books[BTC].reason == ""
@@ -683,3 +683,13 @@ async def test_the_more_books_the_fewer_levels(count: int, limit: int) -> None:
         market.books(*symbols, *symbols) as books,
     ):
         assert {book.limit for book in books.values()} == {limit}
+
+
+@pytest.mark.parametrize("symbol", [["ETHUSDT"], 5, "", None])
+@looped
+async def test_what_is_no_symbol_is_told_and_nothing_added(symbol: Any) -> None:
+    async with exchange(BTC) as house, client_of(house) as market:
+        books = market.books(BTC)
+        with pytest.raises(ConfigError, match=r"symbol: .* symbols one by one"):
+            books.add("ETHUSDT", symbol)
+        assert list(books) == [BTC]

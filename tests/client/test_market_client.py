@@ -847,3 +847,13 @@ async def _trade_when_heard(house: Any, market: Any, count: int = 1) -> None:
     for _ in range(count):
         house.trade()
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("asked", [5, "", None, "http://127.0.0.1:9001/fapi/v1/depth"])
+@looped
+async def test_what_cannot_be_asked_is_told(asked: Any) -> None:
+    async with tickerplant.connect(base_url=CLOSED) as market:
+        with pytest.raises(ConfigError, match=r"method: .* is not usable, expected a method, such"):
+            await market.ask(asked)
+        with pytest.raises(ConfigError, match=r"path: .* is not usable, expected a path, such as"):
+            await market.get(asked)

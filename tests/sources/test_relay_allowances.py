@@ -26,6 +26,7 @@ async def test_what_the_upstream_allows_of_a_kind_is_not_overrun_by_local_client
             answer = await near.get(FUNDING.format(limit=limit))
             assert (answer.status, answer.json["code"]) == (429, -1003)
             assert "500 requests per 5 minutes" in answer.json["msg"]
+            assert answer.headers["retry-after"] == str(LIMITS.allowance_window_ms // 1_000)
         assert await near.questions() == 2
         assert await near.questions("refused") == 2
         assert await near.questions("unanswered") == 0

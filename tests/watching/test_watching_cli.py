@@ -255,7 +255,7 @@ async def test_the_error_of_the_exchange_is_told_and_the_status_is_1() -> None:
 async def test_who_cannot_be_reached_is_told_and_the_status_is_1() -> None:
     status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)
     assert (status, out) == (1, "")
-    assert err == f"tickerplant: {CLOSED}/ws-fapi/v1: connection refused\n"
+    assert err == f"tickerplant: {CLOSED}/ws-fapi/v1: connection refused, 3 times\n"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from msgspec import structs
 from tickerplant.client.rest import MOST_AT_ONCE, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.waiting import wall_clock_ms
-from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.feed.numbered import ANEW
@@ -111,10 +111,14 @@ class Books(Mapping[str, LocalBook]):
         """Keep the books of `symbols` too; those that are kept stay as they are.
 
         Raises:
+            ConfigError: one is no symbol.
             RuntimeError: the books are closed.
         """
         if self._is_closed:
             raise RuntimeError("the books are closed")
+        for symbol in symbols:
+            if not isinstance(symbol, str) or not symbol:
+                raise ConfigError("symbol", symbol, "symbols one by one, such as BTCUSDT")
         for symbol in map(str.upper, symbols):
             self._add(symbol)
 

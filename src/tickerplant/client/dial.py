@@ -125,7 +125,10 @@ async def _look_up(host: str, port: int) -> list[_Place]:
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(tell, take, what)
 
-    threading.Thread(target=look_up, name=f"look up {host}", daemon=True).start()
+    try:
+        threading.Thread(target=look_up, name=f"look up {host}", daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(f"no thread to look up {host}: {error}") from None
     return await found
 
 

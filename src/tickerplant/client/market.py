@@ -193,10 +193,12 @@ class MarketClient:
         """Ask the WebSocket API, and return the result as Python objects.
 
         Raises:
+            ConfigError: the method is no text.
             RequestError: the server answers with an error; COIN-M has no market data there.
             UpstreamError: the server cannot be reached, or its answer makes no sense.
         """
         self._check_open()
+        _check_asked("method", method, "such as ticker.price")
         return await self._api.ask(method, **params)
 
     async def get(self, path: str, /, **params: Any) -> Any:
@@ -207,10 +209,12 @@ class MarketClient:
             params: The parameters; they win over a query string.
 
         Raises:
+            ConfigError: the path is none.
             RequestError: the server answers with an error.
             UpstreamError: the server cannot be reached, or its answer makes no sense.
         """
         self._check_open()
+        _check_asked("path", path, "such as depth or /fapi/v1/depth, without a host")
         path, _, query = path.partition("?")
         asked = dict(parse_qsl(query, keep_blank_values=True)) | params
         return decoded(await self._rest.get(path, **asked), str(self._rest.url_of(path)))
@@ -282,3 +286,9 @@ class MarketClient:
             raise ExceptionGroup("several callbacks failed", failures)
         if failures:
             raise failures[0]
+
+
+def _check_asked(what: str, asked: object, example: str) -> None:
+    """Raise `ConfigError` for what cannot be asked for: nothing, no text, or a whole URL."""
+    if not isinstance(asked, str) or not asked or "://" in asked:
+        raise ConfigError(what, asked, f"a {what}, {example}")

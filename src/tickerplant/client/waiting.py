@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC
@@ -31,6 +32,8 @@ TOO_MANY_REQUESTS = -1003
 CLOSED = "the client is closed"
 NO_SUCH_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
+_RESERVING = threading.Lock()
+"""Held for a moment by who reserves weight: a budget may be shared by clients of several threads."""
 _NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
@@ -120,7 +123,8 @@ class Question:
         while True:
             await self.allowed()
             self._asked_ms = self._waiting.clock()
-            wait_ms = self._waiting.budget.reserve(weight, self._asked_ms)
+            with _RESERVING:
+                wait_ms = self._waiting.budget.reserve(weight, self._asked_ms)
             if not wait_ms:
                 return
             await self._waiting.pause(wait_ms / 1000)
@@ -169,7 +173,8 @@ class Question:
             FIRST_PAUSE_S * 2.0 ** (self._failures - 1) * self._waiting.chance.uniform(0.5, 1.5)
         )
         if self._failures >= tries or pause_s * 1000 > self._patience_ms:
-            raise UpstreamError(self._url, reason)
+            tries_text = f", {self._failures} times" if self._failures > 1 else ""
+            raise UpstreamError(self._url, reason + tries_text)
         self._patience_ms -= pause_s * 1000
         await self._waiting.pause(pause_s)
 

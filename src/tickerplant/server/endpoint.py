@@ -81,7 +81,6 @@ class Endpoint:
         if names is None:
             self.lost = reason
         wanted = None if names is None else frozenset(names)
-        self.complaints.add("upstream lost", f"! {reason}", venue=self.venue.name)
         for connection in tuple(self.connections):
             held = connection.names
             if held is not None and (wanted is None or not wanted.isdisjoint(held)):

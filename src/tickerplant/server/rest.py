@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
+from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.budget import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
 from tickerplant.queries import find_path, funding
@@ -166,6 +167,9 @@ class Rest:
     async def _ask_elsewhere(self, asked: Elsewhere) -> Response:
         try:
             body = await self._endpoint.forwarding.ask(asked.query, asked.params)
+        except AllowanceSpentError as error:
+            headers = (*asked.headers, _retry_after(error.retry_after_ms))
+            return error_response(error.code, error.message, error.status, headers)
         except RequestError as error:
             return error_response(error.code, error.message, error.status, asked.headers)
         return Response(body, headers=asked.headers)
@@ -174,8 +178,13 @@ class Rest:
         """Say how long to wait (REST general information page)."""
         refusal = self._endpoint.budget.refusal(charge)
         self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
-        retry = ("Retry-After", str(-(-charge.retry_after_ms // 1_000)))
-        return error_response(refusal.code, refusal.message, refusal.status, (*used, retry))
+        headers = (*used, _retry_after(charge.retry_after_ms))
+        return error_response(refusal.code, refusal.message, refusal.status, headers)
+
+
+def _retry_after(pause_ms: int) -> tuple[str, str]:
+    """Return the header that says how long to wait, in whole seconds."""
+    return "Retry-After", str(-(-pause_ms // 1_000))
 
 
 def _target(raw_path: bytes, query_string: bytes) -> str:
