@@ -13,6 +13,14 @@ from tickerplant.feed.strand import Host, Item
 class CandleStrand(MatchedStrand):
     """A stream of candles."""
 
+    __slots__ = (
+        "_close_time",
+        "_held",
+        "_is_closed",
+        "_open_time",
+        "_was_blind",
+    )
+
     def __init__(
         self, name: str, decode: Callable[[bytes], Item], rhythm: Rhythm, host: Host
     ) -> None:

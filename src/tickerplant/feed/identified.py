@@ -22,6 +22,13 @@ NONE = -1
 class IdentifiedStrand(Strand):
     """A stream whose messages have rising ids."""
 
+    __slots__ = (
+        "_id_of",
+        "_last_ms",
+        "_merging_ms",
+        "last_id",
+    )
+
     def __init__(
         self,
         name: str,
@@ -34,8 +41,8 @@ class IdentifiedStrand(Strand):
         self.last_id = NONE
         """Id of the last message that was delivered; below 0 if none was."""
         self._id_of = ids.id_of
-        self._last: Item = None
-        """The last message that was delivered."""
+        self._last_ms: int | None = None
+        """Event time of the last message that was delivered; None if none was."""
         self._merging_ms = 0
         """Until when the leader may tell what was delivered; 0 if it may not."""
 
@@ -68,7 +75,7 @@ class IdentifiedStrand(Strand):
 
     def _is_as_old(self, item: Item) -> bool:
         """Whether `item` may be what was delivered: it is not younger."""
-        return self._last is None or item.event_time <= self._last.event_time + ANEW_MS
+        return self._last_ms is None or item.event_time <= self._last_ms + ANEW_MS
 
     def _is_repeated(self, item: Item) -> bool:
         """Whether the leader tells `item`, whose id is not new, for the second time."""

@@ -16,6 +16,8 @@ from tickerplant.feed.strand import FOLLOWED, Follower, Host, Item, Strand
 class MatchedStrand(Strand):
     """A stream whose messages have no ids."""
 
+    __slots__ = ("_leader",)
+
     def __init__(
         self, name: str, decode: Callable[[bytes], Item], rhythm: Rhythm, host: Host
     ) -> None:

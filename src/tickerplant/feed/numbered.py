@@ -23,6 +23,14 @@ TOO_MANY = "too many messages waited behind the gap"
 class NumberedStrand(IdentifiedStrand):
     """A stream whose ids tell what is missing."""
 
+    __slots__ = (
+        "_held",
+        "_held_ms",
+        "_next",
+        "_previous_of",
+        "_step",
+    )
+
     tells_gaps = True
 
     def __init__(
@@ -73,7 +81,7 @@ class NumberedStrand(IdentifiedStrand):
     def _pass(self, item: Item) -> None:
         self.last_id = self._id_of(item)
         self._next = self.last_id + self._step
-        self._last = item
+        self._last_ms = item.event_time
         self.deliver(item)
 
     def _restart(self, item: Item) -> None:
@@ -227,13 +235,15 @@ class NumberedStrand(IdentifiedStrand):
 class TradeStrand(NumberedStrand):
     """Trades, whose ids rise by one; the usual case is spelled out, as in the classes below."""
 
+    __slots__ = ()
+
     def take(self, item: Item) -> None:
         """Take the next message of the leader."""
         trade_id = item.trade_id
         if trade_id == self._next and not self._held:
             self.last_id = trade_id
             self._next = trade_id + 1
-            self._last = item
+            self._last_ms = item.event_time
             self.deliver(item)
         else:
             self._offer(item)
@@ -242,13 +252,15 @@ class TradeStrand(NumberedStrand):
 class AggregateTradeStrand(NumberedStrand):
     """Aggregate trades, whose ids rise by one."""
 
+    __slots__ = ()
+
     def take(self, item: Item) -> None:
         """Take the next message of the leader."""
         aggregate_id = item.aggregate_id
         if aggregate_id == self._next and not self._held:
             self.last_id = aggregate_id
             self._next = aggregate_id + 1
-            self._last = item
+            self._last_ms = item.event_time
             self.deliver(item)
         else:
             self._offer(item)
@@ -257,11 +269,13 @@ class AggregateTradeStrand(NumberedStrand):
 class UpdateStrand(NumberedStrand):
     """Depth updates, each of which names the id of the one before."""
 
+    __slots__ = ()
+
     def take(self, item: Item) -> None:
         """Take the next message of the leader."""
         if item.previous_update_id == self._next and not self._held:
             self.last_id = self._next = item.final_update_id
-            self._last = item
+            self._last_ms = item.event_time
             self.deliver(item)
         else:
             self._offer(item)

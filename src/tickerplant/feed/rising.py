@@ -13,12 +13,14 @@ from tickerplant.feed.strand import Item
 class RisingStrand(IdentifiedStrand):
     """A stream whose ids rise."""
 
+    __slots__ = ()
+
     def take(self, item: Item) -> None:
         """Take the next message of the leader."""
         update_id = item.update_id
         if update_id > self.last_id and not self.followers:
             self.last_id = update_id
-            self._last = item
+            self._last_ms = item.event_time
             self.deliver(item)
         else:
             self._offer(item)
@@ -50,7 +52,7 @@ class RisingStrand(IdentifiedStrand):
 
     def _pass(self, item_id: int, item: Item) -> None:
         self.last_id = item_id
-        self._last = item
+        self._last_ms = item.event_time
         self.deliver(item)
 
     def tick(self) -> bool:

@@ -125,6 +125,36 @@ class Strand(ABC):
         host: The feed.
     """
 
+    __slots__ = (
+        "_backfilling",
+        "_deadline_ms",
+        "_fetched_after",
+        "_host",
+        "_is_fetching",
+        "_led_ms",
+        "_told_ms",
+        "blind_ms",
+        "blindness",
+        "blindness_told_ms",
+        "counters",
+        "decode",
+        "deliver",
+        "doubt",
+        "followers",
+        "heard_ms",
+        "is_array",
+        "is_stale",
+        "lead",
+        "messages",
+        "name",
+        "patience",
+        "refusal",
+        "rhythm",
+        "sinks",
+        "told_garbage_ms",
+        "unheard_ms",
+    )
+
     tells_gaps = False
     """Whether ids tell what is missing."""
 
