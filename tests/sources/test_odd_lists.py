@@ -19,7 +19,7 @@ from tickerplant.events import ContractChanged
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.sources import relay as relay_module
-from tickerplant.sources.contracts import relist
+from tickerplant.sources.contracts import ContractList
 from tickerplant.venue import COINM, USDM, Venue
 
 LISTED = (BTCUSDT, ETHUSDT, BTCUSDT_260626)
@@ -33,8 +33,8 @@ def log() -> io.StringIO:
     return stream
 
 
-def told(plant: Plant, *listed: Instrument, venue: Venue = USDM) -> None:
-    relist(plant, venue, listed, lambda _: None)
+def lists_of(plant: Plant, venue: Venue = USDM) -> ContractList:
+    return ContractList(plant, venue, lambda _: None)
 
 
 def symbols(plant: Plant, venue: Venue = USDM) -> list[str]:
@@ -54,37 +54,31 @@ def test_the_loss_of_most_contracts_is_believed_when_it_is_told_twice(
     listed: list[Instrument],
 ) -> None:
     plant = open_plant(LISTED)
+    contracts = lists_of(plant)
     with pytest.raises(DecodeError, match=r"exchangeInfo lacks \d of 3 contracts"):
-        told(plant, *listed)
+        contracts.update(listed)
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"], "nothing has changed"
-    told(plant, *listed)
+    contracts.update(listed)
     assert symbols(plant) == [each.symbol for each in listed if each.status == "TRADING"]
 
 
 def test_what_is_told_in_between_must_be_the_same() -> None:
     plant = open_plant(LISTED)
+    contracts = lists_of(plant)
     for listed in ([], [BTCUSDT], []):
         with pytest.raises(DecodeError):
-            told(plant, *listed)
-    told(plant, *LISTED)
+            contracts.update(listed)
+    contracts.update(LISTED)
     with pytest.raises(DecodeError):
-        told(plant)
+        contracts.update([])
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"]
-
-
-def test_the_plants_and_venues_are_doubted_one_by_one() -> None:
-    for _ in range(2):
-        plant = open_plant((*LISTED, BTCUSD_PERP))
-        for venue in (USDM, COINM):
-            with pytest.raises(DecodeError):
-                told(plant, venue=venue)
 
 
 def test_less_than_most_may_go_at_once_and_where_nothing_was_nothing_is_lost() -> None:
     plant = open_plant((*LISTED, DEFIUSDT))
-    told(plant, BTCUSDT, ETHUSDT)
+    lists_of(plant).update([BTCUSDT, ETHUSDT])
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT"]
-    told(plant, venue=COINM)
+    lists_of(plant, COINM).update([])
     assert symbols(plant, COINM) == []
 
 
@@ -107,8 +101,9 @@ async def test_a_relay_asks_again_before_it_believes(
 def test_a_symbol_that_another_venue_has_is_left_out(log: io.StringIO) -> None:
     plant = open_plant((BTCUSDT, BTCUSD_PERP))
     market = plant.markets["BTCUSDT"]
+    contracts = lists_of(plant, COINM)
     for foreign in (FOREIGN, *gone([FOREIGN]), FOREIGN):
-        told(plant, BTCUSD_PERP, foreign, venue=COINM)
+        contracts.update([BTCUSD_PERP, foreign])
     assert plant.markets["BTCUSDT"] is market
     assert market.instrument == BTCUSDT
     assert (symbols(plant), symbols(plant, COINM)) == (["BTCUSDT"], ["BTCUSD_PERP"])

@@ -27,7 +27,8 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Notice, Refused, Stale
 from tickerplant.plant import Plant
 from tickerplant.queries.query import Query
-from tickerplant.sources import contracts, meeting
+from tickerplant.sources import meeting
+from tickerplant.sources.contracts import ContractList
 from tickerplant.sources.questions import PATIENCE_S, Questions
 from tickerplant.sources.reading import Reading
 from tickerplant.sources.upstream_books import UpstreamBooks
@@ -102,6 +103,7 @@ class Upstream:
         self._sink = self._take
         self._plant: Plant | None = None
         self._books: UpstreamBooks
+        self._contracts: ContractList
 
     async def meet(self) -> tuple[list[Instrument], int]:
         """Return the contracts of the venue and its time.
@@ -139,6 +141,7 @@ class Upstream:
             failed=self._fail,
         )
         self._plant = plant
+        self._contracts = ContractList(plant, self.venue, self._added)
         self._questions.start(self._markets, self._books)
         hub = plant.hubs[self.venue.name]
         plant.deliver_verbatim(self.venue.name, ())
@@ -405,7 +408,7 @@ class Upstream:
 
     def relist(self, listed: Iterable[Instrument]) -> None:
         """Bring the list of contracts up to date."""
-        contracts.relist(self._served, self.venue, listed, self._added)
+        self._contracts.update(listed)
 
     def _added(self, symbol: str) -> None:
         """Give a new market its book, if that is heard already."""
