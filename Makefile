@@ -31,7 +31,7 @@ types: $(TOOLS) ## Check types, strictly
 	$(BIN)/mypy
 
 unit: $(TOOLS) ## Run the tests
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
 	$(BIN)/python -m benchmarks $(ARGS)
