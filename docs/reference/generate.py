@@ -21,13 +21,9 @@ from prometheus_client.core import Metric
 
 import tickerplant
 from tickerplant import blocking, cli, errors, messages
-from tickerplant.client.blocking import (
-    BlockingBook,
-    BlockingBooks,
-    BlockingListener,
-    BlockingMarket,
-    BlockingSubscription,
-)
+from tickerplant.client.blocking import BlockingMarket
+from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
+from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscription
 from tickerplant.client.books import Books
 from tickerplant.client.listener import Listener
 from tickerplant.client.market import MarketClient

@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tickerplant import messages
     from tickerplant.client import blocking
-    from tickerplant.client.blocking import (
-        BlockingBook,
-        BlockingBooks,
-        BlockingListener,
-        BlockingMarket,
-        BlockingSubscription,
-    )
+    from tickerplant.client.blocking import BlockingMarket
+    from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
+    from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscription
     from tickerplant.client.books import Books
     from tickerplant.client.listener import Listener
     from tickerplant.client.market import MarketClient, connect
@@ -76,11 +72,11 @@ __all__ = [
 
 _HOME = {
     "AuditResult": "feed.audit",
-    "BlockingBook": "client.blocking",
-    "BlockingBooks": "client.blocking",
-    "BlockingListener": "client.blocking",
+    "BlockingBook": "client.blocking_books",
+    "BlockingBooks": "client.blocking_books",
+    "BlockingListener": "client.blocking_streams",
     "BlockingMarket": "client.blocking",
-    "BlockingSubscription": "client.blocking",
+    "BlockingSubscription": "client.blocking_streams",
     "BookState": "feed.local_book",
     "Books": "client.books",
     "ConfigError": "errors",

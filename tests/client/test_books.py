@@ -116,6 +116,15 @@ async def test_books_become_live_and_are_those_of_the_exchange() -> None:
             assert book.bids(3)[0] == best_bid
 
 
+@looped
+async def test_books_say_what_they_are() -> None:
+    async with exchange(BTC) as house, client_of(house) as market:
+        books = market.books(BTC, "ethusdt")
+        assert repr(books) == "<Books BTCUSDT, ETHUSDT>"
+        books.add("BNBUSDT", "SOLUSDT", "XRPUSDT")
+        assert repr(books) == "<Books BTCUSDT, ETHUSDT, BNBUSDT and 2 more>"
+
+
 @pytest.mark.parametrize("speed", ["100ms", "250ms", "500ms"])
 @looped
 async def test_books_of_each_speed_are_whole(speed: str) -> None:

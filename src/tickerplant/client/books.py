@@ -14,6 +14,7 @@ from msgspec import structs
 
 from tickerplant.client.rest import MOST_AT_ONCE, RestClient
 from tickerplant.client.runner import FeedRunner
+from tickerplant.client.subscription import streams_text
 from tickerplant.client.waiting import wall_clock_ms
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
@@ -155,6 +156,9 @@ class Books(Mapping[str, LocalBook]):
 
     def __len__(self) -> int:
         return len(self._books)
+
+    def __repr__(self) -> str:
+        return f"<Books {streams_text(tuple(self))}>"
 
     @property
     def live_count(self) -> int:

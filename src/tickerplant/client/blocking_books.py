@@ -1,0 +1,143 @@
+"""Local order books for programs without an event loop; another thread keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from tickerplant.client.books import Books
+from tickerplant.client.loop_thread import LoopThread, within
+from tickerplant.client.subscription import streams_text
+from tickerplant.feed.audit import AuditResult
+from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.printed import PrintedLevel
+
+T = TypeVar("T")
+
+
+class BlockingBook:
+    """One of the `BlockingBooks`; what is read of it is read while nothing changes it."""
+
+    def __init__(self, thread: LoopThread, book: LocalBook) -> None:
+        self.symbol = book.symbol
+        self._thread = thread
+        self._book = book
+
+    def read(self, function: Callable[[LocalBook], T]) -> T:
+        """Return what `function` makes of the `LocalBook`: all that it reads belongs together."""
+        return self._thread.call(lambda: function(self._book))
+
+    @property
+    def state(self) -> State:
+        """How far the book can be trusted."""
+        return self.read(lambda book: book.state)
+
+    @property
+    def reason(self) -> str:
+        """Why the book is not live, for people; empty while it is."""
+        return self.read(lambda book: book.reason)
+
+    @property
+    def best_bid(self) -> PrintedLevel | None:
+        """The highest bid, price and quantity, None if there is none."""
+        return self.read(lambda book: book.best_bid)
+
+    @property
+    def best_ask(self) -> PrintedLevel | None:
+        """The lowest ask, price and quantity, None if there is none."""
+        return self.read(lambda book: book.best_ask)
+
+    def bids(self, count: int) -> list[PrintedLevel]:
+        """Return the best `count` bids, the best first."""
+        return self.read(lambda book: book.bids(count))
+
+    def asks(self, count: int) -> list[PrintedLevel]:
+        """Return the best `count` asks, the best first."""
+        return self.read(lambda book: book.asks(count))
+
+    def __repr__(self) -> str:
+        return f"<BlockingBook {self.read(repr)}>"
+
+
+class BlockingBooks:
+    """The books of some symbols, by symbol; an iterator over those that changed, as `Books` is."""
+
+    def __init__(self, thread: LoopThread, books: Books, timeout_s: float | None) -> None:
+        self._thread = thread
+        self._books = books
+        self._timeout_s = timeout_s
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Of which there are books."""
+        return self._thread.call(lambda: tuple(self._books))
+
+    def wait_live(self, timeout_s: float | None = None) -> None:
+        """Return when every book is live; see `Books.wait_live`.
+
+        Raises:
+            RequestError: the server refuses the snapshot of a book.
+            TimeoutError: some book is not live within `timeout_s`.
+        """
+        self._wait(self._books.wait_live, timeout_s, "not all books are live")
+
+    def audit(self, symbol: str) -> AuditResult:
+        """Compare the book of `symbol` with a fresh snapshot; see `Books.audit`.
+
+        Raises:
+            KeyError: there is no such book here.
+            RequestError: the server refuses the snapshot.
+            UpstreamError: the server cannot be reached.
+        """
+        return self._thread.wait(self._books.audit(symbol))
+
+    def close(self) -> None:
+        """Unsubscribe; the books keep their levels, and are stale."""
+        if self._thread.is_running:
+            self._thread.call(self._books.close)
+
+    def __getitem__(self, symbol: str) -> BlockingBook:
+        return BlockingBook(self._thread, self._thread.call(lambda: self._books[symbol]))
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self.symbols
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __iter__(self) -> Iterator[BlockingBook]:
+        return self
+
+    def __next__(self) -> BlockingBook:
+        """Return the next book that changed.
+
+        Raises:
+            TimeoutError: none did in time; the next call waits again.
+        """
+        if not self._thread.is_running:
+            raise StopIteration
+        book = self._wait(lambda: anext(self._books, None), self._timeout_s, "no change")
+        if book is None:
+            raise StopIteration
+        return BlockingBook(self._thread, book)
+
+    def _wait(self, function: Callable[[], Awaitable[T]], timeout_s: float | None, what: str) -> T:
+        return self._thread.wait(
+            within(timeout_s, function, lambda: f"{what} of {streams_text(self.symbols)}")
+        )
+
+    def __repr__(self) -> str:
+        return f"<BlockingBooks {streams_text(self.symbols)}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._thread.is_running:
+            self._thread.wait(self._books.__aexit__(kind, error, trace))

@@ -1,0 +1,153 @@
+"""An event loop in a thread of its own, for callers that have none or have another."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """What runs a context, and everything that is done with it, in one event loop.
+
+    It begins with `begin` or the first `wait`, and ends with `end` or with the program.
+
+    Args:
+        context: Entered when the loop begins, and left before it ends.
+        over: What is said to who comes after the end.
+    """
+
+    def __init__(self, context: AbstractAsyncContextManager[object], over: str) -> None:
+        self.is_over = False
+        """Whether it was ended; what runs then may still use the loop."""
+        self._context = context
+        self._over = over
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._begun: Future[None] = Future()
+        self._ending = asyncio.Event()
+        self._changing = threading.Lock()
+        """Held by who begins, schedules or ends: what is scheduled last is begun, and cancelled."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a loop."""
+        return self._loop is not None
+
+    def begin(self) -> None:
+        """Start the thread unless it runs, and wait for its event loop."""
+        with self._changing:
+            if self.is_over and self._loop is None:
+                raise RuntimeError(self._over)
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="tickerplant", daemon=True)
+                thread.start()
+                self._thread = thread
+                atexit.register(self.end)
+        self._begun.result()
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return what `coroutine` returns, run in the loop.
+
+        Raises:
+            RuntimeError: it is over, or was ended meanwhile; or its own thread waits.
+        """
+        try:
+            future = self._schedule(coroutine)
+        except Exception:
+            coroutine.close()
+            raise
+        try:
+            return future.result()
+        except CancelledError:
+            raise RuntimeError(self._over) from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Return what `function` returns, called in the thread if it runs."""
+        if self._loop is None or threading.current_thread() is self._thread:
+            return function()
+
+        async def call() -> T:
+            return function()
+
+        return self.wait(call())
+
+    def end(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Leave the context and end the thread, once; what still runs there is cancelled.
+
+        Raises:
+            RuntimeError: its own thread ends it; it goes on.
+        """
+        self._check_thread()
+        with self._changing:
+            was_over, self.is_over = self.is_over, True
+        if was_over or self._thread is None:
+            return
+        try:
+            if self._begun.exception() is None:
+                self.wait(self._context.__aexit__(kind, error, trace))
+        finally:
+            atexit.unregister(self.end)
+            with self._changing:
+                loop, self._loop = self._loop, None
+                if loop is not None:
+                    loop.call_soon_threadsafe(self._ending.set)
+            self._thread.join()
+
+    def _check_thread(self) -> None:
+        """Raise `RuntimeError` in the thread itself, which cannot wait for itself."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a callback cannot wait: it is called in the client's own thread")
+
+    def _schedule(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        self._check_thread()
+        if self._loop is None:
+            self.begin()
+        with self._changing:
+            if self._loop is None:
+                raise RuntimeError(self._over)
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _run(self) -> None:
+        living = self._live()
+        try:
+            asyncio.run(living)
+        except BaseException as error:
+            living.close()  # there may have been no loop, as without a free file number
+            if self._begun.done():
+                raise
+            self._begun.set_exception(error)
+
+    async def _live(self) -> None:
+        await self._context.__aenter__()
+        self._loop = asyncio.get_running_loop()
+        self._begun.set_result(None)
+        await self._ending.wait()
+
+
+async def within(
+    timeout_s: float | None, function: Callable[[], Awaitable[T]], what: Callable[[], str]
+) -> T:
+    """Await what `function` returns; raise a `TimeoutError` that says what did not happen in time."""
+    try:
+        async with asyncio.timeout(timeout_s) as limit:
+            return await function()
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"{what()} within {timeout_s:g} s") from None
+        raise
