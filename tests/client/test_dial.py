@@ -13,6 +13,7 @@ from picows import WSFrame, WSListener, WSParsedURL, WSTransport, ws_connect
 from picows.url import parse_url
 from websockets.asyncio.server import ServerConnection, serve
 
+from tickerplant.client import dial
 from tickerplant.client.dial import PIECE_BYTES, Dial, end_of
 
 
@@ -90,7 +91,7 @@ async def test_a_port_at_which_nobody_listens_raises() -> None:
 Place = tuple[int, int, int, str, Any]
 
 
-def place(address: tuple[str, int], family: int = socket.AF_INET) -> Place:
+def place(address: Any, family: int = socket.AF_INET) -> Place:
     return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address
 
 
@@ -99,31 +100,17 @@ def names(monkeypatch: pytest.MonkeyPatch, *places: Place) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: list(places))
 
 
-class Slow:
-    """A network on which a connection takes some seconds of the loop's clock, and no time."""
+def swallow(monkeypatch: pytest.MonkeyPatch, *ports: int) -> list[int]:
+    """Let nothing be heard of connections to `ports`; return the ports that are tried."""
+    loop, tried = asyncio.get_running_loop(), list[int]()
+    connect = loop.sock_connect
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        loop = asyncio.get_running_loop()
-        self.late_s = 0.0
-        self.takes_s: dict[int, float] = {}
-        """By how often one was tried before; none is answered that is not here."""
-        self.given_s: list[float] = []
-        self._time, self._connect = loop.time, loop.sock_connect
-        monkeypatch.setattr(loop, "time", self.time)
-        monkeypatch.setattr(loop, "sock_connect", self.connect)
+    async def tried_connect(sock: socket.socket, address: Any) -> None:
+        tried.append(address[1])
+        await (asyncio.Event().wait() if address[1] in ports else connect(sock, address))
 
-    def time(self) -> float:
-        return self._time() + self.late_s
-
-    async def connect(self, sock: socket.socket, address: Any) -> None:
-        takes_s = self.takes_s.get(len(self.given_s))
-        before_s = self.late_s
-        self.given_s.append(0.0)
-        while takes_s is None or self.late_s - before_s < takes_s - 0.001:
-            self.late_s += 0.1
-            self.given_s[-1] = self.late_s - before_s
-            await asyncio.sleep(0)
-        await self._connect(sock, address)
+    monkeypatch.setattr(loop, "sock_connect", tried_connect)
+    return tried
 
 
 @looped
@@ -137,34 +124,35 @@ async def test_an_address_of_a_kind_that_the_machine_has_not_is_passed_over(
 
 
 @looped
-async def test_a_name_of_many_addresses_gives_each_time_to_answer(
+async def test_an_address_that_does_not_answer_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(dial, "NEXT_S", 0.005)
     async with greeting(b"") as url:
-        names(monkeypatch, *[place(("127.0.0.1", url.port))] * 16)
-        network = Slow(monkeypatch)
-        network.takes_s = {1: 1.5}
+        names(monkeypatch, *[place(("127.0.0.1", 9))] * 16, place(("127.0.0.1", url.port)))
+        tried = swallow(monkeypatch, 9)
         with await Dial(5).connect(url) as sock:
             assert sock.getpeername() == ("127.0.0.1", url.port)
-        assert [round(given) for given in network.given_s] == [2, 2]
+    assert tried == [*[9] * 16, url.port]
+
+
+@looped
+async def test_kinds_of_addresses_are_tried_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "NEXT_S", 0.005)
+    async with greeting(b"") as url:
+        dead = [place(("::1", 9, 0, 0), socket.AF_INET6)] * 3
+        names(monkeypatch, *dead, place(("127.0.0.1", url.port)))
+        tried = swallow(monkeypatch, 9)
+        with await Dial(5).connect(url):
+            assert tried == [9, url.port]
 
 
 @looped
 async def test_all_addresses_together_have_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch, *[place(("127.0.0.1", 9))] * 16)
-    network = Slow(monkeypatch)
+    swallow(monkeypatch, 9)
     with pytest.raises(TimeoutError):
-        await Dial(5).connect(parse_url("ws://many.invalid"))
-    assert [round(given) for given in network.given_s] == [2, 2, 1]
-
-
-@looped
-async def test_a_few_addresses_share_the_time_equally(monkeypatch: pytest.MonkeyPatch) -> None:
-    names(monkeypatch, *[place(("127.0.0.1", 9))] * 2)
-    network = Slow(monkeypatch)
-    with pytest.raises(TimeoutError):
-        await Dial(10).connect(parse_url("ws://two.invalid"))
-    assert [round(given) for given in network.given_s] == [5, 5]
+        await Dial(0.05).connect(parse_url("ws://many.invalid"))
 
 
 def test_nobody_waits_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:

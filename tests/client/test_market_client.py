@@ -857,3 +857,20 @@ async def test_what_cannot_be_asked_is_told(asked: Any) -> None:
             await market.ask(asked)
         with pytest.raises(ConfigError, match=r"path: .* is not usable, expected a path, such as"):
             await market.get(asked)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+@looped
+async def test_what_is_no_name_of_a_host_is_told(host: str) -> None:
+    async with tickerplant.connect(base_url=f"ws://{host}:9001") as market:
+        for asking in (market.get("time"), market.ask("time")):
+            with pytest.raises(UpstreamError, match=f"{host} is no name of a host"):
+                await asking
+
+
+@looped
+async def test_a_name_that_is_no_text_is_told() -> None:
+    async with tickerplant.connect(base_url=CLOSED) as market:
+        for name in ("\ud800@trade", "\ud800" * 300):
+            with pytest.raises(ConfigError, match="stream"):
+                market.stream(name)

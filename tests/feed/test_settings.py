@@ -9,8 +9,9 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.settings import FeedSettings, check_settings
 
 
-def test_the_defaults_can_be_used() -> None:
-    check_settings(FeedSettings())
+@pytest.mark.parametrize("changed", [{}, {"renew_share": 0}, {"stale_ms": 5e3}, {"life_ms": 1_000}])
+def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
+    check_settings(structs.replace(FeedSettings(), **changed))
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,8 @@ def test_the_defaults_can_be_used() -> None:
         ({"copies": 0}, "copies: 0 is not usable, expected a whole number, at least 1"),
         ({"copies": "2"}, "copies: '2' is not usable, expected a whole number, at least 1"),
         ({"copies": 1.5}, "copies: 1.5 is not usable, expected a whole number, at least 1"),
+        ({"life_ms": 0}, "life_ms: 0 is not usable, expected a whole number, at least 1000"),
+        ({"idle_ms": float("inf")}, "idle_ms: inf is not usable, expected a whole number"),
         ({"copies": True}, "copies: True is not usable, expected a whole number, at least 1"),
         ({"copies": 11}, "copies: 11 is not usable, expected at most 10"),
         ({"retry_base_ms": -1}, "retry_base_ms: -1 is not usable, expected a whole number, at le"),

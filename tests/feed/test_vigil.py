@@ -152,56 +152,6 @@ def test_what_is_not_read_is_neither_stale_nor_silent() -> None:
     assert set(consumer.kinds()) == {"Stale", "Disconnected", "Recovered"}
 
 
-def test_who_has_room_is_told_that_others_hold_the_connection_up() -> None:
-    world = World()
-    slow, quick = world.attach(QUOTES), world.attach(QUOTES)
-    world.publish(QUOTES, KINDS[QUOTES](1))
-    world.run(3_000)
-    number = world.wire(QUOTES).number
-    world.feed.held_up({number}, {slow})
-    world.run(900)
-    assert quick.kinds() == ["message"], "a short pause is nothing to be told of"
-    world.run(1_100)
-    late = world.attach(QUOTES, settle_ms=1_000)
-    (stale,) = quick.notices()
-    assert isinstance(stale, Stale)
-    assert stale.reason == "not read: another consumer on its connection has no room"
-    assert 4_000 <= stale.silent_ms <= 5_000
-    assert late.kinds() == ["Stale"], "who comes while it lasts, too"
-    world.feed.held_up(set())
-    assert [type(each) for each in quick.notices()] == [Stale, Recovered], "before any message"
-    assert quick.notices(Recovered)[0].blind_ms == 6_000
-    assert late.kinds() == ["Stale", "Recovered"]
-    assert slow.kinds() == ["message"], "it is not blind, but slow"
-    world.run(5_000)
-    assert len(quick.told) == 3
-
-
-def test_who_hears_of_a_pause_and_then_of_a_loss_hears_once_that_it_is_over() -> None:
-    world = World()
-    slow, quick = world.attach(QUOTES), world.attach(QUOTES)
-    wire = world.wire(QUOTES)
-    world.feed.held_up({wire.number}, {slow})
-    world.run(2_000)
-    wire.cut()
-    world.feed.held_up(set())
-    world.run(5_000)
-    assert quick.kinds() == ["Stale", "Disconnected", "Recovered"]
-    assert slow.kinds() == ["Disconnected", "Recovered"]
-
-
-def test_who_leaves_during_a_pause_is_told_nothing_any_more() -> None:
-    world = World()
-    slow, quick = world.attach(QUOTES), world.attach(QUOTES)
-    number = world.wire(QUOTES).number
-    world.feed.held_up({number}, {slow})
-    world.run(2_000)
-    world.feed.detach([QUOTES], quick)
-    world.feed.held_up(set())
-    world.run(1_000)
-    assert quick.kinds() == ["Stale"]
-
-
 def test_control_messages_on_a_connection_that_is_not_read_are_not_overdue() -> None:
     world = World(delay_ms=50)
     consumer = world.attach(MARKS)

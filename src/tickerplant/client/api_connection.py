@@ -161,7 +161,7 @@ class ApiConnection(WSListener):
             self._parts += payload
             if len(self._parts) > MAX_MESSAGE_BYTES:
                 self.end("the reply is too long")
-            if not frame.fin:
+            if self.ended or not frame.fin:
                 return
             payload, self._parts = bytes(self._parts), bytearray()
         self._receive(payload)

@@ -35,6 +35,8 @@ from tickerplant.messages.notice import (
 
 _log = logging.getLogger(__name__)
 
+LONGEST_SYMBOL = 100
+"""No symbol has more characters, and with more its stream would have no name that is taken."""
 LOOK_S = 0.1
 """How often books are asked whether they want a snapshot."""
 
@@ -118,7 +120,7 @@ class Books(Mapping[str, LocalBook]):
         if self._is_closed:
             raise RuntimeError("the books are closed")
         for symbol in symbols:
-            if not isinstance(symbol, str) or not symbol:
+            if not isinstance(symbol, str) or not symbol or len(symbol) > LONGEST_SYMBOL:
                 raise ConfigError("symbol", symbol, "symbols one by one, such as BTCUSDT")
         for symbol in map(str.upper, symbols):
             self._add(symbol)
@@ -304,8 +306,8 @@ class Books(Mapping[str, LocalBook]):
         match notice:
             case Disconnected(reason=reason):
                 book.feed_lost(f"disconnected: {reason}", now_ms)
-            case Stale(silent_ms=silent_ms):
-                book.feed_lost(f"stale: silent for {silent_ms} ms", now_ms)
+            case Stale(silent_ms=silent_ms, reason=reason):
+                book.feed_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
             case Recovered():
                 book.feed_back(now_ms)
             case Refused(code=code, reason=reason):

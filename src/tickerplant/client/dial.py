@@ -8,21 +8,19 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any, TypeAlias
+from typing import Any
 
+from aiohappyeyeballs import AddrInfoType, start_connection
 from picows import WSParsedURL, WSProtocolError, WSTransport
 
 USER_AGENT = f"tickerplant/{version('tickerplant')}"
 """What every request of the client says of itself."""
 PIECE_BYTES = 1 << 16
 """The most that one read of a socket brings."""
-LEAST_S = 2.0
-"""Time that an address has to answer, however many there are, while any is left."""
+NEXT_S = 0.25
+"""After so long without an answer the next address is tried beside (RFC 8305)."""
 TURNS = 5
 """Turns of the event loop in which a transport hears that its socket is shut down, and closes it."""
-
-_Place: TypeAlias = tuple[int, int, int, str, Any]
-"""An address as `socket.getaddrinfo` returns it."""
 
 
 class Dial:
@@ -37,7 +35,7 @@ class Dial:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._socket: _Socket | None = None
+        self._socket: socket.socket | None = None
 
     async def connect(self, url: WSParsedURL) -> socket.socket:
         """Return a socket that is connected to the first address of the host that answers.
@@ -45,23 +43,13 @@ class Dial:
         Raises:
             OSError: none does in time, or the host has no address.
         """
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeout_s):
             places = await _look_up(url.host, url.port)
-        end = loop.time() + self._timeout_s
-        failure = OSError(f"{url.host} has no address")
-        for number, place in enumerate(places):
-            left_s = end - loop.time()
-            if left_s <= 0:
-                break
-            share_s = max(left_s / (len(places) - number), min(left_s, LEAST_S))
-            try:
-                self._socket = await _connected(place, share_s)
-            except OSError as error:  # a timeout is one, too
-                failure = error
-            else:
-                return self._socket
-        raise failure
+        async with asyncio.timeout(self._timeout_s):
+            self._socket = await start_connection(
+                places, happy_eyeballs_delay=NEXT_S, socket_factory=_socket_of
+            )
+        return self._socket
 
     def give_up(self, attempt: asyncio.Task[Any]) -> None:
         """Let `attempt`, which connects with this, fail at once."""
@@ -100,14 +88,14 @@ async def end_of(transport: WSTransport) -> tuple[str, int | None]:
     return "the connection was lost", None
 
 
-async def _look_up(host: str, port: int) -> list[_Place]:
+async def _look_up(host: str, port: int) -> list[AddrInfoType]:
     """Return the addresses of a host.
 
     They are looked up in a thread of their own.  The loop would have to wait for one of its own
     before it ends, however long the name server is silent.
     """
     loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[_Place]] = loop.create_future()
+    found: asyncio.Future[list[AddrInfoType]] = loop.create_future()
 
     def tell(take: Callable[[Any], None], what: object) -> None:
         if not found.done():  # else nobody waits any more
@@ -132,18 +120,10 @@ async def _look_up(host: str, port: int) -> list[_Place]:
     return await found
 
 
-async def _connected(place: _Place, timeout_s: float) -> _Socket:
-    """Return a socket that is connected to `place`; raise `OSError` if there is none in time."""
-    family, kind, protocol, _, address = place
-    sock = _Socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
-        async with asyncio.timeout(timeout_s):
-            await asyncio.get_running_loop().sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def _socket_of(place: AddrInfoType) -> _Socket:
+    """Return a socket for an address."""
+    family, kind, protocol, *_ = place
+    return _Socket(family, kind, protocol)
 
 
 class _Socket(socket.socket):

@@ -238,8 +238,10 @@ class MarketClient:
                 raise ConfigError(what, name, f"names one by one: {call}")
             if not isinstance(name, str) or not name:
                 raise ConfigError(what, name, f"the name of a {what}, {example}")
-            if len(name.encode()) > LIMITS.max_name_bytes:
+            if len(name.encode(errors="replace")) > LIMITS.max_name_bytes:
                 raise ConfigError(what, name, f"a name of at most {LIMITS.max_name_bytes} bytes")
+            if any("\ud800" <= sign <= "\udfff" for sign in name):
+                raise ConfigError(what, name, "Unicode, as every name is")
         return tuple(dict.fromkeys(names))
 
     def __repr__(self) -> str:

@@ -177,6 +177,8 @@ class RestClient:
             return f"no answer within {self._timeout_s:g} s"
         except _NotAnsweredError as error:
             return str(error)
+        except UnicodeError:
+            return f"{url.host} is no name of a host"
         except (ClientError, HttpProcessingError, OSError, RuntimeError) as error:
             return plain_reason(error)
         return self._judge(question, response, bytes(body))

@@ -32,8 +32,8 @@ TOO_MANY_REQUESTS = -1003
 CLOSED = "the client is closed"
 NO_SUCH_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
-_RESERVING = threading.Lock()
-"""Held for a moment by who reserves weight: a budget may be shared by clients of several threads."""
+_SPENDING = threading.Lock()
+"""Held for a moment by who uses a budget: clients of several threads may share one."""
 _NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
@@ -123,7 +123,7 @@ class Question:
         while True:
             await self.allowed()
             self._asked_ms = self._waiting.clock()
-            with _RESERVING:
+            with _SPENDING:
                 wait_ms = self._waiting.budget.reserve(weight, self._asked_ms)
             if not wait_ms:
                 return
@@ -137,13 +137,17 @@ class Question:
             UpstreamError: the client is closed.
         """
         self.check_open()
-        while closed_ms := self._waiting.budget.closed_ms(self._waiting.clock()):
+        while closed_ms := self._closed_ms():
             if closed_ms > self._patience_ms:
                 raise self._refusal or self._refused_elsewhere(closed_ms)
             self._patience_ms -= closed_ms
             self._waiting.budget.waited_ms += closed_ms
             await self._waiting.pause(closed_ms / 1000)
             self.check_open()
+
+    def _closed_ms(self) -> int:
+        with _SPENDING:
+            return self._waiting.budget.closed_ms(self._waiting.clock())
 
     def check_open(self) -> None:
         """Raise `UpstreamError` if the client is closed."""
@@ -152,13 +156,15 @@ class Question:
 
     def told(self, used: int) -> None:
         """Take the weight that the whole address has used, as the answer tells."""
-        self._waiting.budget.told(used, self._asked_ms)
+        with _SPENDING:
+            self._waiting.budget.told(used, self._asked_ms)
 
     def refused(self, refusal: RequestError, retry_after_ms: int | None) -> None:
         """Take a refusal (429, 418); the next turn comes when the server wants it."""
         self._refusal = refusal
         budget, clock = self._waiting.budget, self._waiting.clock
-        budget.refused(refusal.status, retry_after_ms, clock())
+        with _SPENDING:
+            budget.refused(refusal.status, retry_after_ms, clock())
 
     async def failed(self, reason: str, *, tries: int = TRIES) -> None:
         """Wait before the next try.

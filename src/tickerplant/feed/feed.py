@@ -22,6 +22,7 @@ from tickerplant.decode.decoder import NAME_AT, NECK_BYTES
 from tickerplant.feed.actions import Action, Fetch
 from tickerplant.feed.candles import CandleStrand
 from tickerplant.feed.fleet import Fleet
+from tickerplant.feed.hold_ups import HoldUps
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStrand
 from tickerplant.feed.link import Link
@@ -144,6 +145,7 @@ class Feed:
         self._fleet = Fleet(self, hosts, chance)
         self.links: dict[int, Link] = self._fleet.links
         self._vigil = Vigil(self)
+        self._hold_ups = HoldUps(self)
         self._watched: dict[Strand, None] = {}
 
     # What the consumer wants
@@ -187,6 +189,7 @@ class Feed:
             if strand is None or sink not in strand.sinks:
                 continue
             strand.detach(sink)
+            self._hold_ups.forget(strand, sink)
             if not strand.sinks:
                 self._close_strand(strand)
         self._fleet.carry_out()
@@ -293,7 +296,7 @@ class Feed:
         """
         self.full = full
         self._fleet.held_up(numbers)
-        self._vigil.read_again()
+        self._hold_ups.look_again()
 
     # Messages
 
@@ -426,6 +429,7 @@ class Feed:
         for strand in tuple(self._watched):
             if not strand.tick():
                 self._watched.pop(strand, None)
+        self._hold_ups.look()
         deaf, silent = self._vigil.look()
         for link in deaf:
             self._fleet.renew(link)

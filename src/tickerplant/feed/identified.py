@@ -86,6 +86,11 @@ class IdentifiedStrand(Strand):
         self._merging_ms = self._host.now_ms + self._host.settings.merge_ms
         self._host.watch(self)
 
+    def wait_anew(self) -> None:
+        """Let what waits for a connection wait from now on: it was not read for a while."""
+        if self._merging_ms:
+            self._merge()
+
     def _prune(self, follower: Follower) -> None:
         """Forget what the leader has told meanwhile."""
         waiting = follower.waiting
@@ -121,7 +126,8 @@ class IdentifiedStrand(Strand):
 
     def _tick_followers(self) -> bool:
         """Do what is due; return whether something else will be."""
-        if self._merging_ms and self._host.now_ms >= self._merging_ms:
+        is_over = self._host.now_ms >= self._merging_ms and not self._host.is_held_up(self.lead)
+        if self._merging_ms and is_over:
             self._merging_ms = 0
         for follower in self.followers.values():
             self._prune(follower)

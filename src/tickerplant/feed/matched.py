@@ -127,16 +127,25 @@ class MatchedStrand(Strand):
         """Do what is due; return whether something else will be."""
         now_ms = self._host.now_ms
         self._overtake()
-        for follower in tuple(self.followers.values()):
+        is_held_up = self._host.is_held_up
+        for link, follower in tuple(self.followers.items()):
             self._look_at(follower)
-            _forget_passed(follower, now_ms)
-        if self._leader is not None:
+            if not is_held_up(link):
+                _forget_passed(follower, now_ms)
+        if self._leader is not None and not is_held_up(self.lead):
             _forget_passed(self._leader, now_ms)
             if not self._leader.ahead and not self._leader.passed:
                 self._leader = None
         return self._leader is not None or any(
             follower.waiting or follower.passed for follower in self.followers.values()
         )
+
+    def wait_anew(self) -> None:
+        """Let what waits for a connection wait from now on: it was not read for a while."""
+        until_ms = self._host.now_ms + self._host.settings.merge_ms
+        leader = () if self._leader is None else (self._leader,)
+        for connection in (*leader, *self.followers.values()):
+            connection.passed = dict.fromkeys(connection.passed, until_ms)
 
     def _look_at(self, follower: Follower) -> None:
         """Wait no longer for the leader to tell what `follower` told long ago."""

@@ -13,7 +13,7 @@ from typing import Any
 from tickerplant.feed import sequence
 from tickerplant.feed.identified import NONE, IdentifiedStrand
 from tickerplant.feed.rhythm import Rhythm
-from tickerplant.feed.strand import Host, Item
+from tickerplant.feed.strand import Follower, Host, Item
 
 ANEW = "the ids begin anew"
 LATE = "not answered in time"
@@ -137,7 +137,7 @@ class NumberedStrand(IdentifiedStrand):
             if self._is_fetching:
                 return
             due_ms = self._held_ms[0] + self._host.settings.reorder_ms
-            is_early = self._host.now_ms < due_ms or self._is_held_up
+            is_early = self._host.now_ms < due_ms or self._is_unread
             if is_early and self._may_be_told:
                 self._deadline_ms = due_ms
                 self._host.watch(self)
@@ -150,19 +150,30 @@ class NumberedStrand(IdentifiedStrand):
     @property
     def _may_be_told(self) -> bool:
         """Whether a connection may tell what is missing: a follower, or a leader, that lags."""
+        return bool(self._merging_ms) or any(map(self._may_tell, self.followers.values()))
+
+    def _may_tell(self, follower: Follower) -> bool:
+        """Whether `follower` may tell what is missing."""
         behind_id = self._id_of(self._held[0])
-        return bool(self._merging_ms) or any(
-            self._can_lead(it) and not it.is_anew and it.told_id < behind_id
-            for it in self.followers.values()
-        )
+        return self._can_lead(follower) and not follower.is_anew and follower.told_id < behind_id
 
     @property
-    def _is_held_up(self) -> bool:
-        """Whether a connection that may tell what is missing is not read."""
-        return any(map(self._host.is_held_up, (self.lead, *self.followers)))
+    def _is_unread(self) -> bool:
+        """Whether what is missing may be told when connections are read again.
+
+        As long as the leader is not read nothing is late; a follower is waited for only so long.
+        """
+        is_held_up = self._host.is_held_up
+        if is_held_up(self.lead):
+            return True
+        until_ms = self._held_ms[0] + self._host.settings.merge_ms
+        return self._host.now_ms < until_ms and any(
+            is_held_up(link) and self._may_tell(it) for link, it in self.followers.items()
+        )
 
     def wait_anew(self) -> None:
         """Let what waits for a connection wait from now on: it was not read for a while."""
+        super().wait_anew()
         self._held_ms = [self._host.now_ms] * len(self._held_ms)
 
     def _drain(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import get_type_hints
 
 from msgspec import Struct
@@ -74,19 +75,18 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     further replacement in vain doubles it."""
 
 
-_NEEDED = frozenset(
-    {
-        "copies",
-        "max_streams",
-        "names_per_request",
-        "requests_per_s",
-        "request_burst",
-        "opens_per_s",
-        "open_burst",
-        "retry_base_ms",
-    }
-)
-"""Settings with which nothing is ever heard, or nobody left in peace, when they are 0."""
+_LEAST = {
+    "copies": 1,
+    "max_streams": 1,
+    "names_per_request": 1,
+    "requests_per_s": 1,
+    "request_burst": 1,
+    "opens_per_s": 1,
+    "open_burst": 1,
+    "retry_base_ms": 1,
+    "life_ms": 1_000,
+}
+"""Settings with which nothing is ever heard, or nobody left in peace, when they are smaller."""
 
 
 def check_settings(settings: object) -> None:
@@ -98,11 +98,15 @@ def check_settings(settings: object) -> None:
     if not isinstance(settings, FeedSettings):
         raise ConfigError("settings", settings, "a FeedSettings")
     for name, kind in get_type_hints(FeedSettings).items():
-        value, least = getattr(settings, name), int(name in _NEEDED)
-        if kind is int and (type(value) is not int or value < least):
+        value, least = getattr(settings, name), _LEAST.get(name, 0)
+        if kind is int and not (_is_number(value) and value == round(value) and value >= least):
             raise ConfigError(name, value, f"a whole number, at least {least}")
     share = settings.renew_share
-    if type(share) is not float or not 0 <= share < 0.5:
+    if not _is_number(share) or not 0 <= share < 0.5:
         raise ConfigError("renew_share", share, "a number from 0 to less than 0.5")
     if settings.copies > MOST_COPIES:
         raise ConfigError("copies", settings.copies, f"at most {MOST_COPIES}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

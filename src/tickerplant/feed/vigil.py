@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 from tickerplant.feed.link import Link
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Sink, Strand
+from tickerplant.feed.strand import Strand
 from tickerplant.messages.notice import Recovered, Stale
 
 LOOK_MS = 500
 """How often silence is looked for."""
-HELD_UP_MS = 1_000
-"""Consumers are told after so long that their stream is not read because another has no room."""
-HELD_UP = "not read: another consumer on its connection has no room"
 DOUBLINGS = 10
 """As often patience with what is asked for in vain is doubled."""
 
@@ -27,14 +24,6 @@ class Watched(Protocol):
     wall_ms: int
     links: dict[int, Link]
     strands: dict[str, Strand]
-    full: Container[Sink]
-
-
-class _Unread(NamedTuple):
-    """Who was told that a stream is not read, and since when nothing of it was."""
-
-    heard_ms: int
-    sinks: list[Sink]
 
 
 class Vigil:
@@ -51,7 +40,6 @@ class Vigil:
         self._look_ms = 0
         self._deaf = 0
         """Connections that were replaced in a row because all their streams were stale."""
-        self._unread: dict[Strand, _Unread] = {}
 
     def look(self) -> tuple[list[Link], list[tuple[Link, Strand]]]:
         """Tell which streams fell silent; return what is to be asked for anew.
@@ -64,9 +52,6 @@ class Vigil:
             return [], []
         self._look_ms = feed.now_ms + LOOK_MS
         strands = tuple(feed.strands.values())
-        for strand in strands:
-            self._see_unread(strand)
-        self.read_again()
         silent = [found for strand in strands if (found := self._see(strand))]
         silent += [found for strand in strands for found in self._mute(strand)]
         deaf = [link for link in tuple(feed.links.values()) if self._is_deaf(link)]
@@ -108,45 +93,6 @@ class Vigil:
             )
         )
         return None
-
-    def _see_unread(self, strand: Strand) -> None:
-        """Tell who has room that `strand` is not read because others have none."""
-        feed, link = self._feed, strand.lead
-        if not isinstance(link, Link) or not link.is_held_up or strand.is_stale:
-            return
-        if feed.now_ms - link.held_up_ms < HELD_UP_MS:
-            return
-        unread = self._unread.get(strand) or _Unread(strand.heard_ms, [])
-        notice = Stale(
-            streams=(strand.name,),
-            time_ms=feed.wall_ms,
-            silent_ms=feed.now_ms - unread.heard_ms,
-            expected_ms=strand.rhythm.expected_ms,
-            reason=HELD_UP,
-        )
-        for sink in dict.fromkeys(strand.sinks):
-            if sink not in feed.full and sink not in unread.sinks:
-                self._unread[strand] = unread
-                unread.sinks.append(sink)
-                sink(notice)
-
-    def read_again(self) -> None:
-        """Tell who was told that a stream is not read that it is."""
-        feed = self._feed
-        for strand, unread in tuple(self._unread.items()):
-            link = strand.lead
-            if isinstance(link, Link) and link.is_held_up:
-                continue
-            del self._unread[strand]
-            notice = Recovered(
-                streams=(strand.name,),
-                time_ms=feed.wall_ms,
-                blind_ms=feed.now_ms - unread.heard_ms,
-            )
-            if link is not None:  # else consumers were told that it is lost
-                for sink in unread.sinks:
-                    if sink in strand.sinks:
-                        sink(notice)
 
     def _mute(self, strand: Strand) -> Iterator[tuple[Link, Strand]]:
         """Yield the connections that tell other streams but not this one, which the leader tells."""

@@ -219,6 +219,6 @@ class Allowances:
         asked_ms = self._asked_ms[name]
         while asked_ms and now_ms - asked_ms[0] >= rule.window_ms:
             asked_ms.popleft()
-        if len(asked_ms) >= int(rule.limit * self._share):
+        if len(asked_ms) >= max(1, int(rule.limit * self._share)):
             raise AllowanceSpentError(rule, asked_ms[0] + rule.window_ms - now_ms)
         asked_ms.append(now_ms)
