@@ -18,8 +18,9 @@ from tickerplant.errors import DecodeError
 from tickerplant.events import ContractChanged
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
+from tickerplant.sources import contracts as contracts_module
 from tickerplant.sources import relay as relay_module
-from tickerplant.sources.contracts import ContractList
+from tickerplant.sources.contracts import DOUBT_MS, ContractList
 from tickerplant.venue import COINM, USDM, Venue
 
 LISTED = (BTCUSDT, ETHUSDT, BTCUSDT_260626)
@@ -50,35 +51,37 @@ def gone(instruments: Iterable[Instrument]) -> list[Instrument]:
     [[], [DEFIUSDT], [BTCUSDT], gone(LISTED), [BTCUSDT, *gone((ETHUSDT, BTCUSDT_260626))]],
     ids=["nothing", "others", "one of three", "all gone", "two gone"],
 )
-def test_the_loss_of_most_contracts_is_believed_when_it_is_told_twice(
+def test_the_loss_of_most_contracts_is_believed_when_it_is_told_for_a_while(
     listed: list[Instrument],
 ) -> None:
     plant = open_plant(LISTED)
     contracts = lists_of(plant)
     with pytest.raises(DecodeError, match=r"exchangeInfo lacks \d of 3 contracts"):
-        contracts.update(listed)
+        contracts.update(listed, 1_000)
+    with pytest.raises(DecodeError, match="which is believed when nothing else is told for 60 s"):
+        contracts.update(listed, DOUBT_MS + 999)
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"], "nothing has changed"
-    contracts.update(listed)
+    contracts.update(listed, DOUBT_MS + 1_000)
     assert symbols(plant) == [each.symbol for each in listed if each.status == "TRADING"]
 
 
 def test_what_is_told_in_between_must_be_the_same() -> None:
     plant = open_plant(LISTED)
     contracts = lists_of(plant)
-    for listed in ([], [BTCUSDT], []):
+    for number, listed in enumerate(([], [BTCUSDT], [])):
         with pytest.raises(DecodeError):
-            contracts.update(listed)
-    contracts.update(LISTED)
+            contracts.update(listed, DOUBT_MS * number)
+    contracts.update(LISTED, DOUBT_MS * 3)
     with pytest.raises(DecodeError):
-        contracts.update([])
+        contracts.update([], DOUBT_MS * 4)
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"]
 
 
 def test_less_than_most_may_go_at_once_and_where_nothing_was_nothing_is_lost() -> None:
     plant = open_plant((*LISTED, DEFIUSDT))
-    lists_of(plant).update([BTCUSDT, ETHUSDT])
+    lists_of(plant).update([BTCUSDT, ETHUSDT], 0)
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT"]
-    lists_of(plant, COINM).update([])
+    lists_of(plant, COINM).update([], 0)
     assert symbols(plant, COINM) == []
 
 
@@ -88,13 +91,14 @@ async def test_a_relay_asks_again_before_it_believes(
 ) -> None:
     monkeypatch.setattr(relay_module, "RELIST_DELAY_S", 0.001)
     monkeypatch.setattr(relay_module, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(contracts_module, "DOUBT_MS", 1)
     async with serve((HOUSE_BTCUSDT, HOUSE_ETHUSDT)) as house, relay(house) as near:
         for listed in (HOUSE_BTCUSDT, HOUSE_ETHUSDT):
             (change,) = gone([listed])
             house.plant.publish(ContractChanged(listed.symbol, change, (), house.plant.now_ms))
         near.upstream.contracts_changed = True
         await until(lambda: not near.plant.markets)
-    assert log.getvalue().count("exchangeInfo lacks 2 of 2 contracts") == 1
+    assert "exchangeInfo lacks 2 of 2 contracts" in log.getvalue()
     assert "WARNING" in log.getvalue()
 
 
@@ -103,7 +107,7 @@ def test_a_symbol_that_another_venue_has_is_left_out(log: io.StringIO) -> None:
     market = plant.markets["BTCUSDT"]
     contracts = lists_of(plant, COINM)
     for foreign in (FOREIGN, *gone([FOREIGN]), FOREIGN):
-        contracts.update([BTCUSD_PERP, foreign])
+        contracts.update([BTCUSD_PERP, foreign], 0)
     assert plant.markets["BTCUSDT"] is market
     assert market.instrument == BTCUSDT
     assert (symbols(plant), symbols(plant, COINM)) == (["BTCUSDT"], ["BTCUSD_PERP"])

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tickerplant import logs
 from tickerplant.feed.hosts import Hosts, hosts_of
-from tickerplant.feed.link import Link
+from tickerplant.feed.link import Link, State
 from tickerplant.sources import relay as relay_module
 from tickerplant.sources.upstream import CONTRACTS
 from tickerplant.venue import Venue
@@ -182,6 +182,81 @@ async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_
             assert await ending(client) == LOST
             assert await is_lost(near)
             assert "lost for 1 of 1 streams" in near.server.readiness.reason
+
+
+@looped
+async def test_an_upstream_that_refuses_all_that_it_was_asked_for_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve() as house, refusing(house, CONTRACTS) as streams:
+
+        def hosts(venue: Venue, url: str) -> Hosts:
+            return structs.replace(hosts_of(venue, url), streams=streams)
+
+        monkeypatch.setattr(relaying, "hosts_of", hosts)
+        async with relay(house, grace_ms=50) as near:
+            contracts = near.upstream.runner.feed.strands[CONTRACTS]
+            await until(lambda: contracts.is_refusal_told)
+            await asyncio.sleep(0.2)  # longer than the grace
+            assert near.is_ready
+            async with near.connect("/ws/btcusdt@trade") as client:
+                await until(lambda: near.carries("btcusdt@trade"))
+                house.trade()
+                assert json.loads(await client.recv())["e"] == "trade"
+
+
+@looped
+async def test_a_refused_name_costs_no_client_another_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve() as house, refusing(house, "bad@trade") as streams:
+
+        def hosts(venue: Venue, url: str) -> Hosts:
+            return structs.replace(hosts_of(venue, url), streams=streams)
+
+        monkeypatch.setattr(relaying, "hosts_of", hosts)
+        reasons = set()
+        settings = structs.replace(EAGER, request_burst=1, requests_per_s=10)
+        async with (
+            relay(house, settings=settings, grace_ms=100) as near,
+            near.connect("/ws/btcusdt@trade") as client,
+        ):
+            await until(lambda: near.carries("btcusdt@trade"))
+            params = [*(f"new{number}@trade" for number in range(20)), "bad@trade"]
+            request = {"method": "SUBSCRIBE", "params": params, "id": 1}
+            await client.send(json.dumps(request))
+            for _ in range(50):  # parts are asked for apart, a second after each refusal
+                await asyncio.sleep(0.02)
+                reasons.add(near.server.readiness.reason)
+            assert len(near.upstream.runner.feed.links) > 2
+            house.trade()
+            while "e" not in (told := json.loads(await client.recv())):
+                pass
+            assert told["e"] == "trade"
+        assert reasons == {""}
+
+
+@looped
+async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time() -> None:
+    settings = structs.replace(EAGER, max_streams=1)
+    async with serve() as house, relay(house, settings=settings, grace_ms=500) as near:
+        found = near.upstream
+        async with near.connect("/ws/btcusdt@trade"):
+            await until(lambda: "btcusdt@trade" in found.runner.feed.strands)
+            strand = found.runner.feed.strands["btcusdt@trade"]
+            (link,) = (
+                each for each in found.runner.feed.links.values() if strand.name in each.names
+            )
+            await until(lambda: strand.lead is link)
+            now_ms = found.runner.feed.now_ms
+            strand.lead, strand.blind_ms, strand.heard_ms = None, None, now_ms - 3_600_000
+            link.state, link.ended_ms = State.OPENING, now_ms
+            assert found.blind(500) == {}, "an hour of silence on an open connection is no loss"
+            link.ended_ms = now_ms - 500
+            assert found.blind(500) == {"btcusdt@trade": 500}
+            link.state = State.OPEN
+            assert found.blind(500) == {}
+            strand.carry(link)
 
 
 @looped

@@ -7,10 +7,11 @@ from loopback import looped, until
 from msgspec import structs
 from relaying import EAGER, Relay, relay, serve
 
-from tickerplant.feed import vigil
+from tickerplant.feed import rhythm, vigil
 from tickerplant.sources import relay as relay_module
 
-IMPATIENT = structs.replace(EAGER, busy_stale_ms=100, unheard_ms=100)
+IMPATIENT = structs.replace(EAGER, stale_ms=100, busy_stale_ms=100, unheard_ms=100)
+ONE = "usdm: 1 stream is silent for longer than it should be"
 SILENT = "usdm: the upstream is connected, and tells nothing"
 
 
@@ -18,6 +19,7 @@ SILENT = "usdm: the upstream is connected, and tells nothing"
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "LOOK_S", 0.0)
     monkeypatch.setattr(vigil, "LOOK_MS", 0)
+    monkeypatch.setattr(rhythm, "PERIODS", 0)
 
 
 def warnings(near: Relay) -> list[str]:
@@ -25,8 +27,10 @@ def warnings(near: Relay) -> list[str]:
 
 
 @looped
-async def test_streams_that_are_silent_are_counted_and_all_of_them_are_not_ready() -> None:
-    names = ("btcusdt@trade", "btcusdt@aggTrade")
+async def test_streams_that_are_silent_are_counted_and_not_ready_if_one_of_them_never_should_be() -> (
+    None
+):
+    names = ("btcusdt@trade", "btcusdt@markPrice@1s")
     async with (
         serve() as house,
         relay(house, settings=IMPATIENT) as near,
@@ -37,12 +41,25 @@ async def test_streams_that_are_silent_are_counted_and_all_of_them_are_not_ready
         await until(lambda: warnings(near) == [two])
         assert near.server.readiness.reason == SILENT
         assert not near.is_ready
-        house.plant.hubs["usdm"].pass_on("btcusdt@aggTrade", b'{"e":"aggTrade","a":1}')
+        house.trade()
         await until(lambda: near.is_ready)
-        assert warnings(near) == ["usdm: 1 streams are silent for longer than they should be"]
+        assert warnings(near) == [ONE]
         await until(lambda: near.server.readiness.reason == SILENT)
         house.trade()
         await until(lambda: near.is_ready)
+
+
+@looped
+async def test_contracts_in_which_nothing_happens_are_silent_on_a_healthy_upstream() -> None:
+    names = ("btcusdt@trade", "btcusdt@aggTrade", "btcusdt@bookTicker")
+    async with (
+        serve() as house,
+        relay(house, settings=IMPATIENT) as near,
+        near.connect(f"/stream?streams={'/'.join(names)}"),
+    ):
+        three = "usdm: 3 streams are silent for longer than they should be"
+        await until(lambda: warnings(near) == [three])
+        assert near.is_ready
 
 
 @looped
@@ -53,7 +70,7 @@ async def test_names_of_which_nothing_can_come_say_nothing_of_the_upstream() -> 
         near.connect("/ws/nonesuch@trade"),
     ):
         await until(lambda: warnings(near))
-        assert warnings(near) == ["usdm: 1 streams are silent for longer than they should be"]
+        assert warnings(near) == [ONE]
         assert near.is_ready
 
 
@@ -62,8 +79,8 @@ async def test_streams_of_what_seldom_happens_may_be_silent() -> None:
     async with (
         serve() as house,
         relay(house, settings=IMPATIENT) as near,
-        near.connect("/stream?streams=btcusdt@forceOrder/btcusdt@trade"),
+        near.connect("/stream?streams=btcusdt@forceOrder/btcusdt@markPrice@1s"),
     ):
-        await until(lambda: near.carries("btcusdt@forceOrder", "btcusdt@trade"))
+        await until(lambda: near.carries("btcusdt@forceOrder", "btcusdt@markPrice@1s"))
         await until(lambda: near.server.readiness.reason == SILENT)
         assert near.upstream.stale == 1

@@ -200,6 +200,8 @@ class Fleet:
         names = tuple(link.names)
         pause_ms = self._pause_ms(link, ending, retry_after_ms)
         link.session = None
+        if link.is_open:
+            link.ended_ms = self._feed.now_ms
         link.state = State.WAITING
         link.is_held_up = False
         link.retry_ms = self._feed.now_ms + pause_ms

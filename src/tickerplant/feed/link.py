@@ -43,6 +43,8 @@ class Link:
         self.session: ClientSession | None = None
         """The conversation, while the connection is open."""
         self.opened_ms = 0
+        self.ended_ms = now_ms
+        """Since when it is not open, if it is not."""
         self.is_fresh = False
         """Whether a message came since `heard_ms` was last set."""
         self.heard_ms = 0

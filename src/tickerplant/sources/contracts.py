@@ -13,6 +13,10 @@ from tickerplant.logs import logger
 from tickerplant.plant import GONE, Plant
 from tickerplant.venue import Venue
 
+DOUBT_MS = 60_000
+"""For so long an upstream must say that most contracts are gone: a server that is being repaired
+may say so for a while."""
+
 
 class ContractList:
     """The contracts of one venue of a plant.
@@ -29,20 +33,26 @@ class ContractList:
         self._added = added
         self._doubted: frozenset[str] | None = None
         """The symbols that were told last, if that was not believed."""
+        self._doubted_ms = 0
+        """Since when."""
 
-    def update(self, listed: Iterable[Instrument]) -> None:
+    def update(self, listed: Iterable[Instrument], now_ms: int) -> None:
         """Let the plant have the contracts that the upstream has, which are `listed`.
 
         A contract whose symbol another venue has is left out, and the log says so.
 
+        Args:
+            listed: What the upstream tells.
+            now_ms: By a clock that does not go back.
+
         Raises:
-            DecodeError: more than half of the contracts are gone; told the same again, it is
-                believed.
+            DecodeError: more than half of the contracts are gone; that is believed when nothing
+                else is told for a minute.
         """
         plant = self._plant
         known = plant.venues[self._venue.name].by_symbol
         present = self._of_venue(listed)
-        self._believe(known.keys(), present)
+        self._believe(known.keys(), present, now_ms)
         for symbol in [symbol for symbol in known if symbol not in present]:
             self._delist(known[symbol].instrument)
         for symbol, instrument in present.items():
@@ -72,8 +82,10 @@ class ContractList:
             del present[symbol]
         return present
 
-    def _believe(self, known: Collection[str], present: Mapping[str, Instrument]) -> None:
-        """Go on if what is told makes sense, or is told for the second time in a row.
+    def _believe(
+        self, known: Collection[str], present: Mapping[str, Instrument], now_ms: int
+    ) -> None:
+        """Go on if what is told makes sense, or nothing else was told for a while.
 
         A venue does not lose most of its contracts at once, but an answer may: everybody who hears
         one of them would be told that it is gone.
@@ -83,11 +95,15 @@ class ContractList:
         """
         there = frozenset(symbol for symbol, each in present.items() if each.status not in GONE)
         gone = len(set(known) - there)
-        if 2 * gone > len(known) and self._doubted != there:
-            self._doubted = there
+        if 2 * gone <= len(known):
+            self._doubted = None
+            return
+        if self._doubted != there:
+            self._doubted, self._doubted_ms = there, now_ms
+        if now_ms - self._doubted_ms < DOUBT_MS:
             raise DecodeError(
                 f"exchangeInfo lacks {gone} of {len(known)} contracts, "
-                "which is believed when it is told again"
+                f"which is believed when nothing else is told for {DOUBT_MS // 1_000} s"
             )
         self._doubted = None
 

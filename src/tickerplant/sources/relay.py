@@ -297,7 +297,7 @@ class RelaySource:
     def _look_at(self, upstream: Upstream) -> Iterator[str]:
         """Do what is due, and yield why the venue is not ready."""
         upstream.tick()
-        name, blind = upstream.venue.name, upstream.blind
+        name, blind = upstream.venue.name, upstream.blind(self._grace_ms)
         lost = frozenset(name for name, since_ms in blind.items() if since_ms >= self._grace_ms)
         outage_ms = upstream.outage_ms
         is_all = outage_ms is not None and outage_ms >= self._grace_ms
@@ -329,7 +329,8 @@ class RelaySource:
     def _warn_of_stale(self, upstream: Upstream) -> None:
         name, count = upstream.venue.name, upstream.stale
         if count:
-            text = f"{name}: {count} streams are silent for longer than they should be"
+            are, they = ("1 stream is", "it") if count == 1 else (f"{count} streams are", "they")
+            text = f"{name}: {are} silent for longer than {they} should be"
             self._status.warn(f"{name} stale", text)
         else:
             self._status.clear(f"{name} stale")

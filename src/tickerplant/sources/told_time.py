@@ -9,15 +9,17 @@ from __future__ import annotations
 
 LONGEST_LEAP_MS = 1_000
 """Market time goes on so far without a message, not farther."""
-LIKELY_MS = 5_000
+LEAST_MS = 100
+"""Without a message time goes on by so much at least, or not yet."""
+LIKELY_MS = 60_000
 """A message may be so much farther ahead than time has passed and is believed alone."""
 WITNESSES = 8
 """Messages in a row, of as many moments, that must be farther ahead before that is believed."""
 FARTHEST_MS = 10 * 365 * 86_400_000
 """No message is believed that is farther ahead."""
 LATE_MS = 2_000
-"""Messages that are so far behind say that market time is ahead: it stands still until they are
-not."""
+"""Messages that are so far behind say that market time is ahead, by one that was believed and should
+not have been: it goes on at half its pace until they have caught up."""
 FAR_BEHIND_MS = 60_000
 """Messages that are farther behind are of a server with another clock: time goes on without them."""
 STEP_MS = 60_000
@@ -43,8 +45,11 @@ class ToldTime:
         """The latest time that was told and believed."""
         self._told_at_ms = machine_ms
         """When that was."""
-        self._witnesses: list[int] = []
-        """Different times of messages in a row that are too far ahead to be believed alone."""
+        self._pace = 1.0
+        """How fast time goes when no message tells it."""
+        self._witnesses: dict[int, int] = {}
+        """Different times of messages in a row that are too far ahead to be believed alone, with the
+        machine's."""
 
     def tell(self, time_ms: int, machine_ms: int) -> int:
         """Take the time of a message; return how far market time comes before it is told."""
@@ -58,14 +63,13 @@ class ToldTime:
                 self._believe(time_ms, machine_ms)
             elif -ahead_ms > LATE_MS and (self.is_behind or passed_ms > LONGEST_LEAP_MS):
                 self.is_behind = True
-                if -ahead_ms > FAR_BEHIND_MS:
-                    self._go_on(passed_ms, machine_ms)
+                self._pace = 1.0 if -ahead_ms > FAR_BEHIND_MS else 0.5
+                self._go_on(machine_ms)
         return self.now_ms if self.is_catching_up else self._approach(self._told_ms)
 
     def reach(self, machine_ms: int) -> int:
         """Return what time it is when nothing is told."""
-        passed_ms = max(machine_ms - self._told_at_ms, 0)
-        return self._approach(self._told_ms + min(passed_ms, LONGEST_LEAP_MS))
+        return self._approach(self._told_ms + self._passed_ms(machine_ms))
 
     @property
     def lag_ms(self) -> int:
@@ -81,20 +85,26 @@ class ToldTime:
         self.disbelieved += 1
         if time_ms - self.now_ms > FARTHEST_MS or time_ms in self._witnesses:
             return
-        self._witnesses.append(time_ms)
+        self._witnesses[time_ms] = machine_ms
         if len(self._witnesses) >= WITNESSES:
-            earliest_ms = min(self._witnesses)
+            ahead_ms = min(told_ms - at_ms for told_ms, at_ms in self._witnesses.items())
             self._witnesses.clear()
-            self._believe(earliest_ms, machine_ms)
+            self._believe(ahead_ms + machine_ms, machine_ms)
 
     def _believe(self, time_ms: int, machine_ms: int) -> None:
         self._told_ms, self._told_at_ms = time_ms, machine_ms
-        self.is_behind = False
+        self.is_behind, self._pace = False, 1.0
 
-    def _go_on(self, passed_ms: int, machine_ms: int) -> None:
-        """Let time pass as on this machine, because the messages do not tell it."""
-        self._told_ms = max(self._told_ms + min(passed_ms, LONGEST_LEAP_MS), self.now_ms)
-        self._told_at_ms = machine_ms
+    def _go_on(self, machine_ms: int) -> None:
+        """Let time pass by this machine's clock, because the messages do not tell it."""
+        if machine_ms - self._told_at_ms >= LEAST_MS:  # parts of a millisecond are not kept
+            self._told_ms = max(self._told_ms + self._passed_ms(machine_ms), self.now_ms)
+            self._told_at_ms = machine_ms
+
+    def _passed_ms(self, machine_ms: int) -> int:
+        """Return how much market time has passed since something was told, as far as it may."""
+        passed_ms = max(machine_ms - self._told_at_ms, 0)
+        return round(min(passed_ms, LONGEST_LEAP_MS) * self._pace)
 
     def _approach(self, time_ms: int) -> int:
         self.now_ms = max(self.now_ms, min(time_ms, self.now_ms + STEP_MS))

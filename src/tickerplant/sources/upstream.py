@@ -169,19 +169,29 @@ class Upstream:
         strands = self.runner.feed.strands.values()
         return [each for each in strands if each.lead is not None or not each.is_refusal_told]
 
-    @property
-    def blind(self) -> dict[str, int]:
-        """The streams that no connection carries, with for how long, ms.
+    def blind(self, patience_ms: int) -> dict[str, int]:
+        """Return the streams that no connection carries, with for how long, ms.
 
-        One that never was carried is among them unless its connection is open, and the answer to
-        its subscription on the way.
+        One that never was carried is among them when its connection could not be opened for
+        `patience_ms`; if it is open, the answer to the subscription is on the way.
         """
         now_ms = self.runner.feed.now_ms
-        return {
-            strand.name: now_ms - (strand.heard_ms if strand.blind_ms is None else strand.blind_ms)
-            for strand in self.asked
-            if strand.lead is None and (strand.blind_ms is not None or not self._is_open(strand))
-        }
+        blind = [strand for strand in self.asked if strand.lead is None]
+        new = {each.name: self._unopened_ms(each) for each in blind if each.blind_ms is None}
+        known = {each.name: now_ms - each.blind_ms for each in blind if each.blind_ms is not None}
+        return known | {name: since_ms for name, since_ms in new.items() if since_ms >= patience_ms}
+
+    def _unopened_ms(self, strand: Strand) -> int:
+        """Return for how long no connection that is to carry a stream was open; -1: one is.
+
+        One that carries names apart, because the server refused one of them, takes its time.
+        """
+        feed = self.runner.feed
+        links = [link for link in feed.links.values() if strand.name in link.names]
+        if any(link.is_open or link.is_apart for link in links):
+            return -1
+        ended_ms = max((link.ended_ms for link in links), default=feed.now_ms)
+        return feed.now_ms - max(ended_ms, strand.heard_ms)
 
     @property
     def outage_ms(self) -> int | None:
@@ -206,7 +216,10 @@ class Upstream:
 
     @property
     def is_silent(self) -> bool:
-        """Whether some streams should tell something, and none does although it is carried."""
+        """Whether streams that tell something every period do not, and no other tells anything.
+
+        Others may be of a contract in which nothing happens.
+        """
         strands = self.asked
         is_telling = any(
             strand.lead is not None and strand.messages and not strand.is_stale
@@ -214,7 +227,9 @@ class Upstream:
             if strand.rhythm.patience_ms is not None
         )
         return not is_telling and any(
-            strand.is_stale and (strand.messages or self._is_known(strand.name))
+            strand.is_stale
+            and strand.rhythm.steady
+            and (strand.messages or self._is_known(strand.name))
             for strand in strands
         )
 
@@ -222,11 +237,6 @@ class Upstream:
         """Whether a stream is about contracts that there are."""
         found = find(self._markets, name)
         return found is not None and bool(found[0].about(self._markets, found[1]))
-
-    def _is_open(self, strand: Strand) -> bool:
-        """Whether a connection is open that is to carry a stream."""
-        links = self.runner.feed.links.values()
-        return any(link.is_open and strand.name in link.names for link in links)
 
     async def stop(self) -> None:
         """End the connections."""
@@ -251,7 +261,8 @@ class Upstream:
 
     def tick(self) -> None:
         """Give up what nobody has heard for long enough; take note if nothing is heard."""
-        if any(strand.lead is not None for strand in self.asked):
+        asked = self.asked
+        if any(strand.lead is not None for strand in asked) or (not asked and self.is_met):
             self._silent_ms = None
         elif self._silent_ms is None:
             self._silent_ms = self.runner.feed.now_ms
@@ -408,7 +419,7 @@ class Upstream:
 
     def relist(self, listed: Iterable[Instrument]) -> None:
         """Bring the list of contracts up to date."""
-        self._contracts.update(listed)
+        self._contracts.update(listed, self.runner.feed.now_ms)
 
     def _added(self, symbol: str) -> None:
         """Give a new market its book, if that is heard already."""
