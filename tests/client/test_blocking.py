@@ -22,6 +22,7 @@ from test_books import exchange
 
 from tickerplant import ConfigError, QueueOverflow, RequestError, UpstreamError, blocking, messages
 from tickerplant.client.blocking import BlockingMarket
+from tickerplant.client.loop_thread import LoopThread
 from tickerplant.messages import Disconnected
 
 T = TypeVar("T")
@@ -522,6 +523,23 @@ def test_a_thread_that_reads_ends_with_the_market(house: House) -> None:
             while subscription.counters.handed_out < 3:
                 time.sleep(0.001)
         assert [each.trade_id for each in reading.result(5)] == [1, 2, 3]
+
+
+def test_what_is_used_while_the_market_ends_has_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with house.connect() as market:
+        subscription, books = stream(market, house), market.books("BTCUSDT")
+        listener = market.on(print, TRADES)
+        house.trade(3)
+        assert next(subscription) is not None
+    monkeypatch.setattr(LoopThread, "is_running", True)  # as somebody saw it just before
+    assert [each.trade_id for each in subscription] == [2, 3]
+    assert list(books) == []
+    with books:
+        pass
+    for each in (subscription, books, listener):
+        each.close()
 
 
 def test_who_asks_while_the_market_ends_does_not_wait_for_ever(

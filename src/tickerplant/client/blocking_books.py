@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
 from tickerplant.client.books import Books
-from tickerplant.client.loop_thread import LoopThread, within
+from tickerplant.client.loop_thread import LoopThread, OverError, within
 from tickerplant.client.subscription import streams_text
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.local_book import LocalBook, State
@@ -95,7 +96,8 @@ class BlockingBooks:
     def close(self) -> None:
         """Unsubscribe; the books keep their levels, and are stale."""
         if self._thread.is_running:
-            self._thread.call(self._books.close)
+            with suppress(OverError):
+                self._thread.call(self._books.close)
 
     def __getitem__(self, symbol: str) -> BlockingBook:
         return BlockingBook(self._thread, self._thread.call(lambda: self._books[symbol]))
@@ -115,9 +117,9 @@ class BlockingBooks:
         Raises:
             TimeoutError: none did in time; the next call waits again.
         """
-        if not self._thread.is_running:
-            raise StopIteration
-        book = self._wait(lambda: anext(self._books, None), self._timeout_s, "no change")
+        book = None
+        with suppress(OverError):
+            book = self._wait(lambda: anext(self._books, None), self._timeout_s, "no change")
         if book is None:
             raise StopIteration
         return BlockingBook(self._thread, book)
@@ -139,5 +141,5 @@ class BlockingBooks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._thread.is_running:
+        with suppress(OverError):
             self._thread.wait(self._books.__aexit__(kind, error, trace))

@@ -11,7 +11,7 @@ from typing import Self
 from msgspec import structs
 
 from tickerplant.client.listener import Listener
-from tickerplant.client.loop_thread import LoopThread, within
+from tickerplant.client.loop_thread import LoopThread, OverError, within
 from tickerplant.client.subscription import Subscription, streams_text
 from tickerplant.feed.queue import Policy, QueueCounters
 from tickerplant.messages.message import Message
@@ -51,7 +51,8 @@ class BlockingSubscription:
     def close(self) -> None:
         """Unsubscribe; what waits may still be read."""
         if self._thread.is_running:
-            self._thread.call(self._subscription.close)
+            with suppress(OverError):
+                self._thread.call(self._subscription.close)
 
     def __repr__(self) -> str:
         return f"<BlockingSubscription{repr(self._subscription).removeprefix('<Subscription')}"
@@ -67,9 +68,9 @@ class BlockingSubscription:
             QueueOverflow: the policy is `fail`, and it was read too slowly.
         """
         if not self._batch:
-            if self._thread.is_running:
+            try:
                 self._thread.wait(within(self._timeout_s, self._take, self._missing))
-            else:
+            except OverError:
                 with suppress(StopIteration):
                     self._take().send(None)  # it has ended, and waits for nothing
             if not self._batch:
@@ -120,7 +121,8 @@ class BlockingListener:
     def close(self) -> None:
         """Unsubscribe; the callback is not called any more."""
         if self._thread.is_running:
-            self._thread.call(self._listener.close)
+            with suppress(OverError):
+                self._thread.call(self._listener.close)
 
     def __repr__(self) -> str:
         return f"<BlockingListener{repr(self._listener).removeprefix('<Listener')}"

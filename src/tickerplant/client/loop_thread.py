@@ -14,6 +14,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class OverError(RuntimeError):
+    """There is no event loop any more."""
+
+
 class LoopThread:
     """What runs a context, and everything that is done with it, in one event loop.
 
@@ -45,7 +49,7 @@ class LoopThread:
         """Start the thread unless it runs, and wait for its event loop."""
         with self._changing:
             if self.is_over and self._loop is None:
-                raise RuntimeError(self._over)
+                raise OverError(self._over)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="tickerplant", daemon=True)
                 thread.start()
@@ -57,7 +61,8 @@ class LoopThread:
         """Return what `coroutine` returns, run in the loop.
 
         Raises:
-            RuntimeError: it is over, or was ended meanwhile; or its own thread waits.
+            OverError: it is over, or was ended meanwhile.
+            RuntimeError: its own thread waits.
         """
         try:
             future = self._schedule(coroutine)
@@ -67,7 +72,7 @@ class LoopThread:
         try:
             return future.result()
         except CancelledError:
-            raise RuntimeError(self._over) from None
+            raise OverError(self._over) from None
         except BaseException:
             future.cancel()
             raise
@@ -120,7 +125,7 @@ class LoopThread:
             self.begin()
         with self._changing:
             if self._loop is None:
-                raise RuntimeError(self._over)
+                raise OverError(self._over)
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def _run(self) -> None:
