@@ -344,8 +344,12 @@ def _python() -> str:
 def _totals_text(server: Server, plant: Plant, seconds: float) -> str:
     """Return the last line: what was done in how long."""
     totals = server.totals
-    return (
-        f"Served {totals.messages:,} messages, {totals.sent_bytes:,} bytes, to "
-        f"{totals.connections:,} connections from {plant.published.total():,} events "
-        f"in {seconds:.1f} s."
-    )
+    served = f"{_count(totals.messages, 'message')}, {_count(totals.sent_bytes, 'byte')}"
+    events = _count(plant.published.total(), "event")
+    clients = _count(totals.connections, "connection")
+    return f"Served {served}, to {clients} from {events} in {seconds:.1f} s."
+
+
+def _count(number: int, one: str) -> str:
+    """Return a number with what is counted."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
