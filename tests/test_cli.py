@@ -273,7 +273,7 @@ def test_a_replay_can_leave_at_its_end(tmp_path: Path) -> None:
     with started("replay", str(path), *options) as process:
         out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, err
-    assert " from 1 events in " in out.splitlines()[-1]
+    assert " from 1 event in " in out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
