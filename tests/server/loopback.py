@@ -8,11 +8,12 @@ import http.client
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, ParamSpec
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tickerplant.config import values
 from tickerplant.events import Trade
@@ -205,3 +206,13 @@ async def loopback(
         yield Loopback(plant, server, clock)
     finally:
         await server.stop()
+
+
+async def ending(client: ClientConnection) -> tuple[int, str]:
+    """Return the close frame that ends `client`, after whatever comes before it."""
+    with suppress(ConnectionClosed):
+        while True:
+            await client.recv()
+    frame = client.protocol.close_rcvd
+    assert frame is not None, "the server sent no close frame"
+    return frame.code, frame.reason

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from loopback import Clock, Loopback, ask, looped, until
+from loopback import Clock, Loopback, ask, ending, looped, until
 from msgspec import structs
 from relaying import (
     BTCUSDT,
@@ -25,7 +25,7 @@ from relaying import (
 )
 from stage import happen, mark, snapshot, trade, update
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 from tickerplant.events import ContractChanged
 from tickerplant.feed.local_book import LocalBook, State
@@ -644,16 +644,6 @@ async def test_a_contract_whose_scale_changed_begins_anew() -> None:
 
 
 # Loss
-
-
-async def ending(client: ClientConnection) -> tuple[int, str]:
-    """The close frame that comes after all else."""
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            await client.recv()
-    frame = client.protocol.close_rcvd
-    assert frame is not None, "the server sent no close frame"
-    return frame.code, frame.reason
 
 
 @looped

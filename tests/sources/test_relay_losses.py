@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import relaying
-from loopback import Loopback, ask, looped, until
+from loopback import Loopback, ask, ending, looped, until
 from msgspec import structs
 from relaying import EAGER, Relay, relay, serve
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -40,15 +39,6 @@ def log() -> io.StringIO:
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "LOOK_S", 0.0)
     monkeypatch.setattr(relay_module, "LOST_AGAIN_S", PAUSE_S)
-
-
-async def ending(client: ClientConnection) -> tuple[int, str]:
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            await client.recv()
-    frame = client.protocol.close_rcvd
-    assert frame is not None, "the server sent no close frame"
-    return frame.code, frame.reason
 
 
 def cut(near: Relay, *names: str) -> dict[str, Link]:
