@@ -10,13 +10,20 @@ from tickerplant.sources.wanted import (
     Change,
     Wanted,
     base_depth,
+    base_of,
     can_be_asked_for,
     symbol_of_base,
-    upstream_name,
 )
+from tickerplant.streams import resolve
 from tickerplant.venue import COINM, USDM, Venue
 
 LINGER_MS = 100
+
+
+def upstream_name(venue: Venue, name: str) -> str:
+    """Return what a stream is made from, whether its symbol is listed or not."""
+    found = resolve(venue, name)
+    return name if found is None else base_of(found[0], found[1].get("symbol", ""), name)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tickerplant.client.rest import MOST_AT_ONCE, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import streams_text
 from tickerplant.client.waiting import wall_clock_ms
+from tickerplant.decode.exchange_info import LONGEST_SYMBOL
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
@@ -35,8 +36,6 @@ from tickerplant.messages.notice import (
 
 _log = logging.getLogger(__name__)
 
-LONGEST_SYMBOL = 100
-"""No symbol has more characters, and with more its stream would have no name that is taken."""
 LOOK_S = 0.1
 """How often books are asked whether they want a snapshot."""
 

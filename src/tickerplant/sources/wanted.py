@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from tickerplant.streams import resolve
 from tickerplant.streams.stream import Stream
-from tickerplant.venue import Venue
 
 BASE_SPEED = "@100ms"
 MOST_STREAMS = 8_192
@@ -39,12 +37,6 @@ def symbol_of_base(upstream: str) -> str | None:
     symbol = upstream.removesuffix(_BASE).upper()
     is_base = symbol and upstream == base_depth(symbol) and not set(symbol) & {"@", "!"}
     return symbol if is_base else None
-
-
-def upstream_name(venue: Venue, name: str) -> str:
-    """Return the stream of the upstream that `name` is, or is made from."""
-    found = resolve(venue, name)
-    return name if found is None else base_of(found[0], found[1].get("symbol", ""), name)
 
 
 def base_of(row: Stream, symbol: str, name: str) -> str:
