@@ -14,7 +14,9 @@ from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.plant import Plant
 from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
-from tickerplant.recording import Flaw, Recording, merge
+from tickerplant.recording.line import Flaw
+from tickerplant.recording.line_file import LineFile
+from tickerplant.recording.merging import merge
 from tickerplant.sources.player import FastestDepth, Player
 from tickerplant.sources.scan import scan
 
@@ -87,7 +89,7 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     decoders = [Decoder(instruments, answered_symbol=file.answered_symbol) for file in found.files]
     flaws: list[Flaw] = []
     rebuilt = Rebuilt()
-    for index, lines in merge([Recording(file.path, flaws.append) for file in found.files]):
+    for index, lines in merge([LineFile(file.path, flaws.append) for file in found.files]):
         for _, raw in lines:
             for said in decoders[index].decode(raw)[3]:
                 if isinstance(said, PrintedQuote | PrintedDepth | PrintedTrade):
@@ -128,7 +130,7 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
         plant, found, found.files[0], applied=FastestDepth(streams), report=problems.append
     )
     expected = []
-    for _, raw in chain.from_iterable(Recording(path).batches()):
+    for _, raw in chain.from_iterable(LineFile(path).batches()):
         player.play([(0, raw)])
         hub.flush()
         if raw.startswith(b'{"stream"'):

@@ -13,7 +13,7 @@ from tickerplant.hub import Hub
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.printed import Printed
-from tickerplant.recording import Line
+from tickerplant.recording.line import Line
 from tickerplant.sources.scan import FileScan, Scan
 
 DEFAULT_DEPTH_MS = 250

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tickerplant.logs import logger
-from tickerplant.recording import Recording
+from tickerplant.recording.line import RecordedFile
 
 TERMINAL_EVERY_S = 0.5
 LOG_EVERY_S = 10.0
@@ -20,7 +20,7 @@ _CLEAR_LINE = "\r\x1b[2K"
 class Progress:
     """Shows how much of the recordings has been played, while it is entered."""
 
-    def __init__(self, recordings: Sequence[Recording]) -> None:
+    def __init__(self, recordings: Sequence[RecordedFile]) -> None:
         self._recordings = recordings
         self._on_terminal = sys.stderr.isatty()
         self._every_s = TERMINAL_EVERY_S if self._on_terminal else LOG_EVERY_S

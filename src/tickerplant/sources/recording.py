@@ -18,7 +18,9 @@ from operator import itemgetter
 
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
-from tickerplant.recording import Flaw, Line, Recording, merge
+from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.merging import merge
+from tickerplant.recording.opening import recorded_files
 from tickerplant.sources.player import FastestDepth, Player
 from tickerplant.sources.progress import Progress
 from tickerplant.sources.scan import Scan
@@ -60,7 +62,7 @@ class RecordingSource:
         self._wait_for = wait_for
         self._status: Status
         self._log = logger()
-        self._recordings = [Recording(file.path, self._warn_of_flaw) for file in found.files]
+        self._recordings = recorded_files([file.path for file in found.files], self._warn_of_flaw)
         self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
         self._players = [
             Player(plant, found, file, applied=self._depth, report=self._warn)

@@ -15,7 +15,9 @@ from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.sketch import Sketches, venue_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.instrument import Instrument
-from tickerplant.recording import EXPECTED, Recording
+from tickerplant.recording.line import RecordedFile
+from tickerplant.recording.line_file import EXPECTED
+from tickerplant.recording.opening import recorded_files
 from tickerplant.venue import USDM
 
 SCANNED_LINES = 20_000
@@ -77,7 +79,7 @@ def scan(paths: Sequence[str], lines: int = SCANNED_LINES) -> Scan:
         RecordingError: a file cannot be read, is no recording, or none tells of a market.
     """
     sketches = Sketches()
-    files = tuple(_scan_file(path, lines, sketches) for path in paths)
+    files = tuple(_scan_file(file, lines, sketches) for file in recorded_files(paths))
     start_ms = min((file.first_ms for file in files if file.first_ms), default=0)
     drawn = (sketch.instrument(start_ms) for sketch in sketches.values())
     instruments = tuple(instrument for instrument in drawn if instrument is not None)
@@ -86,12 +88,12 @@ def scan(paths: Sequence[str], lines: int = SCANNED_LINES) -> Scan:
     return Scan(files, instruments, start_ms)
 
 
-def _scan_file(path: str, lines: int, sketches: Sketches) -> FileScan:
+def _scan_file(file: RecordedFile, lines: int, sketches: Sketches) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
     streams: Counter[str] = Counter()
     answers: list[bytes] = []
     first_ms = first_ns = 0
-    batches = Recording(path).batches()
+    batches = file.batches()
     for received_ns, raw in islice(chain.from_iterable(batches), lines):
         try:
             stream, payload, time_ms, _ = decoder.decode(raw)
@@ -107,7 +109,7 @@ def _scan_file(path: str, lines: int, sketches: Sketches) -> FileScan:
     symbols = {stream.partition("@")[0].upper() for stream in streams} & sketches.keys()
     venues = Counter(venue_of(symbol).name for symbol in symbols)
     return FileScan(
-        path=path,
+        path=file.path,
         venue=venues.most_common(1)[0][0] if venues else USDM.name,
         streams=frozenset(streams),
         answered_symbol=symbols.pop() if len(symbols) == 1 else "",

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording import Flaw, Line, Recording, merge
+from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.line_file import LineFile
+from tickerplant.recording.merging import merge
 
 START_NS = 1_723_161_255_030_314_667
 
@@ -23,7 +25,7 @@ def written(path: Path, text: bytes) -> str:
 
 def lines_of(path: str, flaws: list[Flaw] | None = None) -> list[Line]:
     report = (lambda _: None) if flaws is None else flaws.append
-    return list(chain.from_iterable(Recording(path, report).batches()))
+    return list(chain.from_iterable(LineFile(path, report).batches()))
 
 
 def text_of(lines: list[Line]) -> bytes:
@@ -67,7 +69,7 @@ def test_what_was_written_is_read_whatever_the_compression(
 @settings(max_examples=50)
 def test_any_messages_in_order_of_time_make_a_round_trip(lines: list[Line]) -> None:
     lines = [(START_NS, b"{}"), *sorted(lines, key=lambda line: line[0])]
-    recording = Recording("memory")
+    recording = LineFile("memory")
     read = chain.from_iterable(recording._batches([text_of(lines)]))
     assert list(read) == lines
 
@@ -81,7 +83,7 @@ def test_lines_are_the_same_wherever_the_text_is_cut(cuts: list[int], count: int
         chunks.append(text[start : start + cut])
         start += cut
     chunks.append(text[start:])
-    read = chain.from_iterable(Recording("memory")._batches(chunks))
+    read = chain.from_iterable(LineFile("memory")._batches(chunks))
     assert list(read) == messages(count)
 
 
@@ -175,7 +177,7 @@ def test_bad_lines_are_skipped_counted_and_the_first_is_reported(tmp_path: Path)
     good = text_of(messages(2)).splitlines(keepends=True)
     path = written(tmp_path / "r", good[0] + b"garbage\n" + b"\n" + good[1])
     flaws: list[Flaw] = []
-    recording = Recording(path, flaws.append)
+    recording = LineFile(path, flaws.append)
     assert list(chain.from_iterable(recording.batches())) == messages(2)
     assert recording.skipped == 2
     assert [(flaw.line, flaw.offset_bytes) for flaw in flaws] == [(2, len(good[0]))]
@@ -230,7 +232,7 @@ def test_recordings_are_merged_by_time_and_ties_keep_their_order(
         for f, each in enumerate(offsets)
     ]
     recordings = [
-        Recording(written(folder / str(n), text_of(lines))) for n, lines in enumerate(files)
+        LineFile(written(folder / str(n), text_of(lines))) for n, lines in enumerate(files)
     ]
     merged = [(index, line) for index, lines in merge(recordings) for line in lines]
     naive = sorted(
@@ -242,8 +244,8 @@ def test_recordings_are_merged_by_time_and_ties_keep_their_order(
 
 def test_files_that_follow_each_other_pass_through_in_order(tmp_path: Path) -> None:
     lines = messages(3_000)
-    later = Recording(written(tmp_path / "later", text_of(lines[1_000:])))
-    earlier = Recording(written(tmp_path / "earlier", text_of(lines[:1_000])))
+    later = LineFile(written(tmp_path / "later", text_of(lines[1_000:])))
+    earlier = LineFile(written(tmp_path / "earlier", text_of(lines[:1_000])))
     runs = list(merge([later, earlier]))
     assert [line for _, run in runs for line in run] == lines
     assert [index for index, _ in runs] == sorted((index for index, _ in runs), reverse=True)

@@ -1,4 +1,4 @@
-"""The recording format: lines of `<receive time> <message as received>`, read in time order.
+"""The line form of a recording: lines of `<receive time> <message as received>`, read in time order.
 
 A recording is what a collector wrote while it listened: one line per message, in arrival order.
 
@@ -21,22 +21,18 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from heapq import heapify, heappop, heapreplace
-from itertools import accumulate, islice, repeat
+from itertools import accumulate, repeat
 from operator import lt
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
 import msgspec
 import zstandard
 from isal import isal_zlib
-from msgspec import Struct
 
 from tickerplant.errors import RecordingError
-
-Line: TypeAlias = tuple[int, bytes]
-"""Receive time in nanoseconds since the epoch, and the message as it was received."""
+from tickerplant.recording.line import Flaw, Line, Report
 
 CHUNK_BYTES = 1 << 14
 """Bytes read from a file at once.  Compressed text grows about tenfold, and the lines of a chunk
@@ -65,20 +61,6 @@ _COLON_LINE = re.compile(rb"(?:(https?://\S+) -> )?(\d{9,11})(?:\.(\d+))?: (?=[\
 _REMARK = re.compile(rb"configuration: |wss?://\S+ <-> ")
 
 
-class Flaw(Struct, frozen=True):
-    """Something unreadable in a file: reported once for torn ends, once for bad lines."""
-
-    path: str
-    line: int
-    """Number of the line, from 1."""
-    offset_bytes: int
-    """Where the line begins in the (decompressed) text."""
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}, line {self.line}, byte {self.offset_bytes}: {self.reason}"
-
-
 class _Inflater(Protocol):
     """What the decompressors of isal, zlib and zstandard have in common."""
 
@@ -93,14 +75,14 @@ _Parse: TypeAlias = Callable[[list[bytes]], list[Line]]
 """Lines of text to lines of a recording; raises ValueError if one of them is not."""
 
 
-class Recording:
+class LineFile:
     """One recorded file: iterate `batches()` for its lines, a chunk at a time.
 
     `lines` and `skipped` count what was read and what had to be left out.  Receive times never go
     back: where the recorder's clock stepped back, the time stands still until it catches up.
     """
 
-    def __init__(self, path: str, report: Callable[[Flaw], None] = lambda _: None) -> None:
+    def __init__(self, path: str, report: Report = lambda _: None) -> None:
         self.path = path
         self.lines = 0
         self.skipped = 0
@@ -116,17 +98,27 @@ class Recording:
         self._latest_ns = 0
         self._torn = ""
 
-    def batches(self) -> Iterator[list[Line]]:
-        """Yield the lines in file order; no batch is empty.
+    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+        """Yield the lines that were received at `start_ns` or later, in file order.
+
+        No batch is empty.  Called again it begins anew; all is read in any case, as nothing tells
+        where a time is.
 
         Raises:
             RecordingError: the file cannot be opened, or is no recording.
         """
+        self.lines = self.skipped = self.text_bytes = self.position_bytes = 0
+        self._line_number = self._latest_ns = 0
+        self._parse, self._torn = None, ""
         try:
             with open(self.path, "rb") as file:  # noqa: PTH123 - a pure module takes no pathlib
                 self.size_bytes = file.seek(0, 2)
                 file.seek(0)
-                yield from self._batches(self._texts(file))
+                for batch in self._batches(self._texts(file)):
+                    if batch[0][0] >= start_ns:
+                        yield batch
+                    elif batch[-1][0] >= start_ns:
+                        yield [line for line in batch if line[0] >= start_ns]
         except OSError as error:
             raise RecordingError(self.path, error.strerror or str(error)) from None
 
@@ -263,47 +255,6 @@ class Recording:
             except zlib.error:
                 pass
         return bytes(salvaged)
-
-
-def merge(recordings: Sequence[Recording]) -> Iterator[tuple[int, list[Line]]]:
-    """Yield runs of lines in time order, each with the index of its recording.
-
-    Lines with the same time come in the order of the recordings.  Files that follow each other
-    cost nothing: their batches pass through whole.
-
-    Raises:
-        RecordingError: one of them cannot be opened, or is no recording.
-    """
-    heads: list[_Head] = []
-    for index, recording in enumerate(recordings):
-        batches = recording.batches()
-        heads += [(lines[0][0], index, 0, lines, batches) for lines in islice(batches, 1)]
-    heapify(heads)
-    while heads:
-        _, index, start, lines, batches = heads[0]
-        end = _run_end(lines, start, index, min(heads[1:3], default=None))
-        yield index, lines[start:end] if end - start < len(lines) else lines
-        if end < len(lines):
-            heapreplace(heads, (lines[end][0], index, end, lines, batches))
-        elif following := next(batches, None):
-            heapreplace(heads, (following[0][0], index, 0, following, batches))
-        else:
-            heappop(heads)
-
-
-_Head: TypeAlias = tuple[int, int, int, list[Line], Iterator[list[Line]]]
-"""Where a merged recording stands: next time, index, position in the batch, batch, batches."""
-
-
-def _run_end(lines: list[Line], start: int, index: int, rival: _Head | None) -> int:
-    """Return how far `lines` go before the next line of `rival`."""
-    if rival is None or lines[-1][0] < rival[0]:
-        return len(lines)
-    end = start + 1
-    until = rival[0] + (index < rival[1])
-    while end < len(lines) and lines[end][0] < until:
-        end += 1
-    return end
 
 
 def _is_whole(line: bytes) -> bool:

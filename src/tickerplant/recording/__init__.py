@@ -1,0 +1,1 @@
+"""The market on tape: how recordings are written down, and read again."""

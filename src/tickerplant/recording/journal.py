@@ -1,0 +1,222 @@
+"""The manifest of a recording: a journal, one JSON object a line, to which is only ever added.
+
+It says what cannot be seen in the messages themselves: what was asked for, when it could be heard,
+what is known to be missing, which contracts there were, and what each finished segment holds.
+Nothing in it is ever changed, so that a crash costs its last line at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, get_args
+
+import msgspec
+from msgspec import Raw, Struct
+
+MANIFEST = "manifest.jsonl"
+"""The name of the journal in the folder of a recording."""
+FORMAT = 1
+"""The version of manifest, segments and blocks that is written here."""
+
+
+class Entry(Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
+    """One line of the journal."""
+
+    time_ns: int
+    """When it was written, ns since the epoch, by the clock of the recorder."""
+
+
+class Begun(Entry, frozen=True, kw_only=True, tag="recording"):
+    """The first line: what this is."""
+
+    format: int
+    venue: str
+    """`usdm` or `coinm`."""
+    software: str
+    """Who began it, such as `tickerplant 0.1.0`."""
+
+
+class RunBegun(Entry, frozen=True, kw_only=True, tag="run"):
+    """A recorder began to record."""
+
+    run: int
+    """Number of the run, from 1."""
+    url: str
+    """What it is connected to."""
+    profile: str
+    """The period of the protocol, as far as it is known; empty if it is not."""
+    streams: tuple[str, ...]
+    """What it asks for."""
+    software: str
+
+
+class Listed(Entry, frozen=True, kw_only=True, tag="instruments"):
+    """The contracts that the streams are about, at the beginning of a run and when they change."""
+
+    symbols: tuple[Raw, ...]
+    """The elements of `symbols` of the answer to `exchangeInfo`, as they came."""
+
+
+class Connected(Entry, frozen=True, kw_only=True, tag="connected"):
+    """These streams are heard from now on."""
+
+    streams: tuple[str, ...]
+    connection: int = 0
+    """Which connection carries them, counted from 1 in each run."""
+    blind_ms: int = 0
+    """For how long they were not, after a `disconnected`."""
+
+
+class Disconnected(Entry, frozen=True, kw_only=True, tag="disconnected"):
+    """These streams are not heard any more."""
+
+    streams: tuple[str, ...]
+    reason: str
+
+
+class Renewed(Entry, frozen=True, kw_only=True, tag="renewed"):
+    """A connection was replaced by another in time, and nothing was lost."""
+
+    streams: tuple[str, ...]
+    connection: int = 0
+    """The new one."""
+
+
+class Silent(Entry, frozen=True, kw_only=True, tag="silent"):
+    """A stream was connected, and told nothing for longer than it should."""
+
+    streams: tuple[str, ...]
+    silent_ms: int
+    reason: str = ""
+
+
+class Missing(Entry, frozen=True, kw_only=True, tag="gap"):
+    """Messages of a stream are missing here, as their ids prove, or may be."""
+
+    stream: str
+    symbol: str
+    after_id: int
+    """Id of the last message before the gap."""
+    before_id: int
+    """Id of the first one after it."""
+    missing: int | None = None
+    """How many; None where ids do not tell."""
+    reason: str = ""
+
+
+class Dropped(Entry, frozen=True, kw_only=True, tag="dropped"):
+    """The recorder itself could not keep up, and left out messages."""
+
+    count: int
+    reason: str
+
+
+class Refused(Entry, frozen=True, kw_only=True, tag="refused"):
+    """The server answered a subscription with an error; the streams are not heard."""
+
+    streams: tuple[str, ...]
+    code: int
+    reason: str
+
+
+class Unreadable(Entry, frozen=True, kw_only=True, tag="unreadable"):
+    """A message was recorded, or left out, that is not in the form of its stream."""
+
+    streams: tuple[str, ...]
+    reason: str
+
+
+class Anchored(Entry, frozen=True, kw_only=True, tag="snapshot"):
+    """A snapshot of a book was recorded."""
+
+    symbol: str
+    last_update_id: int
+    levels: int
+    """Levels of a side that were asked for."""
+
+
+class Unanchored(Entry, frozen=True, kw_only=True, tag="no snapshot"):
+    """A snapshot of a book could not be had."""
+
+    symbol: str
+    reason: str
+
+
+class Sealed(Entry, frozen=True, kw_only=True, tag="segment"):
+    """A segment is finished, and does not change any more."""
+
+    name: str
+    first_ns: int
+    """Receive time of its first line."""
+    last_ns: int
+    lines: int
+    blocks: int
+    text_bytes: int
+    size_bytes: int
+    sha256: str
+    """Of the whole file, in hexadecimal digits."""
+    streams: dict[str, int]
+    """Messages by stream; answers of REST are not among them."""
+    cut_bytes: int = 0
+    """How much was cut off its end when it was found after a crash."""
+
+
+class RunEnded(Entry, frozen=True, kw_only=True, tag="end"):
+    """A recorder ended on purpose.  Without this line it was killed."""
+
+    reason: str
+    """`interrupted`, `the time is up`, or what went wrong."""
+
+
+class Hole(Entry, frozen=True, kw_only=True, tag="hole"):
+    """Nothing was recorded between two runs."""
+
+    from_ns: int
+    """Receive time of the last line before, 0 if there is none."""
+    reason: str
+
+
+AnyEntry: TypeAlias = (
+    Begun
+    | RunBegun
+    | Listed
+    | Connected
+    | Disconnected
+    | Renewed
+    | Silent
+    | Missing
+    | Dropped
+    | Refused
+    | Unreadable
+    | Anchored
+    | Unanchored
+    | Sealed
+    | RunEnded
+    | Hole
+)
+
+encode_entry = msgspec.json.Encoder().encode
+_decode_entry: Callable[[bytes], AnyEntry] = msgspec.json.Decoder(AnyEntry).decode
+
+
+class _Kind(Struct):
+    kind: str = ""
+
+
+KINDS = frozenset(str(each.__struct_config__.tag) for each in get_args(AnyEntry))
+"""The kinds of lines that are known."""
+
+
+def read_entry(line: bytes) -> AnyEntry | None:
+    """Return what a line of the journal says; None for a kind that is not known here.
+
+    Raises:
+        ValueError: it is no line of a journal.
+    """
+    try:
+        return _decode_entry(line)
+    except msgspec.ValidationError:
+        kind = msgspec.json.decode(line, type=_Kind).kind
+        if not kind or kind in KINDS:
+            raise
+        return None

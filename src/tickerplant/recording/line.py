@@ -1,0 +1,64 @@
+"""What every form of a recording is made of: lines, and flaws where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+Line: TypeAlias = tuple[int, bytes]
+"""Receive time in nanoseconds since the epoch, and the message as it was received.
+
+The message is what came over a WebSocket, or `<address> <body>` for what was asked over REST.
+"""
+
+
+class Flaw(Struct, frozen=True):
+    """Something unreadable in a file: reported once for torn ends, once for bad lines."""
+
+    path: str
+    line: int
+    """Number of the line, from 1; 0 where lines are not counted, as in a segment."""
+    offset_bytes: int
+    """Where it begins: in the (decompressed) text of lines, in the file as stored of a segment."""
+    reason: str
+    lost: int | None = None
+    """How many messages are lost by it; None if that is not known."""
+
+    def __str__(self) -> str:
+        line = f", line {self.line}" if self.line else ""
+        return f"{self.path}{line}, byte {self.offset_bytes}: {self.reason}"
+
+
+Report: TypeAlias = Callable[[Flaw], object]
+"""Takes the flaws of a recording as they are met."""
+
+
+class RecordedFile(Protocol):
+    """What can be read from the beginning to the end: a file of lines, or a folder of segments.
+
+    The counters tell how far the reading is.
+    """
+
+    path: str
+    lines: int
+    """Lines that were read."""
+    skipped: int
+    """Lines that had to be left out, as far as they can be counted."""
+    size_bytes: int
+    """Size as stored, once reading has begun."""
+    position_bytes: int
+    """How much of that has been read."""
+    text_bytes: int
+    """How much (decompressed) text has been read."""
+
+    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+        """Yield the lines that were received at `start_ns` or later, in order of receive time.
+
+        No batch is empty.  May be called again, and begins anew.
+
+        Raises:
+            RecordingError: it cannot be opened, or is no recording.
+        """
+        ...

@@ -1,0 +1,127 @@
+"""What the manifest of a recording says, all in all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tickerplant.errors import RecordingError
+from tickerplant.recording.journal import (
+    FORMAT,
+    MANIFEST,
+    AnyEntry,
+    Begun,
+    Listed,
+    RunBegun,
+    Sealed,
+    read_entry,
+)
+from tickerplant.recording.line import Flaw, Report
+
+
+class _Named(Struct):
+    symbol: str
+
+
+class Manifest(Struct, kw_only=True):
+    """The journal of a recording, read."""
+
+    path: str
+    """The file."""
+    begun: Begun
+    entries: list[AnyEntry]
+    """All of it, in order."""
+    size_bytes: int
+    """As far as it is whole."""
+    torn_bytes: int = 0
+    """What stands behind that: a line that a crash cut off."""
+
+    @property
+    def venue(self) -> str:
+        """The venue of its streams, `usdm` or `coinm`."""
+        return self.begun.venue
+
+    @property
+    def runs(self) -> list[RunBegun]:
+        """Every time that somebody began to record into it."""
+        return [entry for entry in self.entries if isinstance(entry, RunBegun)]
+
+    @property
+    def profile(self) -> str:
+        """The period of the protocol, as the last run knew it; empty if none did."""
+        return next((run.profile for run in reversed(self.runs) if run.profile), "")
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """All streams that were ever asked for."""
+        return frozenset(stream for run in self.runs for stream in run.streams)
+
+    @property
+    def sealed(self) -> dict[str, Sealed]:
+        """The finished segments, by name."""
+        return {entry.name: entry for entry in self.entries if isinstance(entry, Sealed)}
+
+    @property
+    def symbols(self) -> dict[str, Raw]:
+        """The contracts as they were last told, by symbol: elements of `symbols` of `exchangeInfo`."""
+        return {
+            msgspec.json.decode(raw, type=_Named).symbol: raw
+            for entry in self.entries
+            if isinstance(entry, Listed)
+            for raw in entry.symbols
+        }
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Messages of the finished segments, by stream."""
+        total: Counter[str] = Counter()
+        for segment in self.sealed.values():
+            total.update(segment.streams)
+        return total
+
+
+def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
+    """Return what the manifest in `folder` says; a line that is cut off, or none, is reported.
+
+    Raises:
+        RecordingError: there is none, it is none, or it is of a later version.
+    """
+    path = str(Path(folder, MANIFEST))
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise RecordingError(path, error.strerror or str(error)) from None
+    entries: list[AnyEntry] = []
+    whole, _, torn = text.rpartition(b"\n")
+    offset = 0
+    for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
+        try:
+            entry = read_entry(line)
+        except ValueError as error:
+            if not entries:
+                break
+            reason = f"{line[:40]!r} is no line of a manifest ({error})"
+            report(Flaw(path, number, offset, reason))
+        else:
+            if entry is not None:
+                entries.append(entry)
+        offset += len(line) + 1
+    if not entries or not isinstance(entries[0], Begun):
+        raise RecordingError(path, "its first line is not that of a manifest", line=1)
+    if entries[0].format > FORMAT:
+        newer = f"written in format {entries[0].format}, and this program reads up to {FORMAT}"
+        raise RecordingError(path, newer, line=1)
+    if torn:
+        report(
+            Flaw(path, whole.count(b"\n") + 2, len(text) - len(torn), "the last line is cut off")
+        )
+    return Manifest(
+        path=path,
+        begun=entries[0],
+        entries=entries,
+        size_bytes=len(text) - len(torn),
+        torn_bytes=len(torn),
+    )

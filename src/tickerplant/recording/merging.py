@@ -1,0 +1,51 @@
+"""Several recordings as one, in time order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
+from typing import TypeAlias
+
+from tickerplant.recording.line import Line, RecordedFile
+
+
+def merge(recordings: Sequence[RecordedFile]) -> Iterator[tuple[int, list[Line]]]:
+    """Yield runs of lines in time order, each with the index of its recording.
+
+    Lines with the same time come in the order of the recordings.  Files that follow each other
+    cost nothing: their batches pass through whole.
+
+    Raises:
+        RecordingError: one of them cannot be opened, or is no recording.
+    """
+    heads: list[_Head] = []
+    for index, recording in enumerate(recordings):
+        batches = recording.batches()
+        heads += [(lines[0][0], index, 0, lines, batches) for lines in islice(batches, 1)]
+    heapify(heads)
+    while heads:
+        _, index, start, lines, batches = heads[0]
+        end = _run_end(lines, start, index, min(heads[1:3], default=None))
+        yield index, lines[start:end] if end - start < len(lines) else lines
+        if end < len(lines):
+            heapreplace(heads, (lines[end][0], index, end, lines, batches))
+        elif following := next(batches, None):
+            heapreplace(heads, (following[0][0], index, 0, following, batches))
+        else:
+            heappop(heads)
+
+
+_Head: TypeAlias = tuple[int, int, int, list[Line], Iterator[list[Line]]]
+"""Where a merged recording stands: next time, index, position in the batch, batch, batches."""
+
+
+def _run_end(lines: list[Line], start: int, index: int, rival: _Head | None) -> int:
+    """Return how far `lines` go before the next line of `rival`."""
+    if rival is None or lines[-1][0] < rival[0]:
+        return len(lines)
+    end = start + 1
+    until = rival[0] + (index < rival[1])
+    while end < len(lines) and lines[end][0] < until:
+        end += 1
+    return end

@@ -1,0 +1,178 @@
+"""A recording in segments: the folder that `tickerplant record` writes, read in order.
+
+A folder holds `manifest.jsonl` (`journal.py`) and segments, which are files of blocks (`block.py`)
+whose names sort in the order in which they were written.  Whatever is damaged costs the block it
+is in, at most; it is reported, and the reading goes on behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import lt
+from pathlib import Path
+
+from tickerplant.errors import RecordingError
+from tickerplant.recording.block import Found, unpack, walk
+from tickerplant.recording.journal import MANIFEST, Sealed
+from tickerplant.recording.line import Flaw, Line, Report
+from tickerplant.recording.manifest import Manifest, read_manifest
+
+SUFFIX = ".zst"
+"""How the names of segments end."""
+RECEIVED_DIGITS = 19
+_MESSAGE_AT = RECEIVED_DIGITS + 1
+
+
+def segment_name(number: int, began: str) -> str:
+    """Return the name of a segment.
+
+    Args:
+        number: Counted from 1 through all of a recording.
+        began: When it was begun, such as `20261121T181900Z`.
+    """
+    return f"{number:06d}-{began}{SUFFIX}"
+
+
+def segment_paths(folder: str) -> list[Path]:
+    """Return the segments in a folder, in the order in which they were written."""
+    return sorted(path for path in Path(folder).glob(f"*{SUFFIX}") if path.is_file())
+
+
+def is_recording(folder: str) -> bool:
+    """Whether a folder is a recording, even one that has lost its manifest."""
+    return Path(folder, MANIFEST).is_file() or bool(segment_paths(folder))
+
+
+class Segments:
+    """Segments that follow each other: all of a folder, or those that are named.
+
+    Receive times never go back: where the recorder's clock stepped back, the time stands still
+    until it catches up.
+
+    Args:
+        path: The folder, or a segment.
+        report: Takes what is damaged, at every reading anew.
+    """
+
+    def __init__(self, path: str, report: Report = lambda _: None) -> None:
+        self.path = path
+        self.lines = 0
+        self.skipped = 0
+        self.size_bytes = 0
+        self.position_bytes = 0
+        self.text_bytes = 0
+        self._report = report
+        self._latest_ns = 0
+
+    def files(self) -> list[Path]:
+        """Return the segments."""
+        return segment_paths(self.path) if Path(self.path).is_dir() else [Path(self.path)]
+
+    def manifest(self) -> Manifest | None:
+        """Return the manifest; None if there is none that can be read, which is reported."""
+        if not Path(self.path).is_dir():
+            return None
+        try:
+            return read_manifest(self.path, self._report)
+        except RecordingError as error:
+            self._report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+            return None
+
+    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+        """Yield the lines that were received at `start_ns` or later, block by block.
+
+        Raises:
+            RecordingError: there is nothing that could be read.
+        """
+        self.lines = self.skipped = self.text_bytes = self.position_bytes = self._latest_ns = 0
+        files = self.files()
+        if not files:
+            raise RecordingError(self.path, "no segment in it")
+        manifest = self.manifest()
+        sealed = manifest.sealed if manifest else {}
+        self._miss(files, sealed)
+        self.size_bytes = sum(_size(path) for path in files)
+        for path in files:
+            known = sealed.get(path.name)
+            if known is not None and known.last_ns < start_ns:
+                self.position_bytes += _size(path)
+                continue
+            yield from self._read(path, start_ns)
+
+    def _miss(self, files: Sequence[Path], sealed: dict[str, Sealed]) -> None:
+        """Report the segments that are not there any more."""
+        present = {path.name for path in files}
+        for name, known in sealed.items():
+            if name not in present:
+                path = str(Path(self.path, name))
+                self.skipped += known.lines
+                self._report(Flaw(path, 0, 0, "the segment is missing", known.lines))
+
+    def _read(self, path: Path, start_ns: int) -> Iterator[list[Line]]:
+        before = self.position_bytes
+        try:
+            with path.open("rb") as file:
+                for found in walk(file, start_ns):
+                    self.position_bytes = before + found.offset_bytes + found.size_bytes
+                    if found.data and (lines := self._lines(path, found, start_ns)):
+                        yield lines
+                    elif found.reason:
+                        self._lose(path, found, found.reason)
+        except OSError as error:
+            self._report(Flaw(str(path), 0, 0, error.strerror or str(error)))
+
+    def _lines(self, path: Path, found: Found, start_ns: int) -> list[Line]:
+        """Return the lines of a block."""
+        head = found.head
+        assert head is not None  # noqa: S101  # it has data
+        try:
+            text = unpack(found.data, head)
+            lines = split(text)
+        except ValueError as error:
+            self._lose(path, found, f"a block is damaged: {error}")
+            return []
+        self.text_bytes += len(text)
+        lines = self._in_time(lines)
+        if head.first_ns < start_ns:
+            lines = [line for line in lines if line[0] >= start_ns]
+        self.lines += len(lines)
+        return lines
+
+    def _lose(self, path: Path, found: Found, reason: str) -> None:
+        """Report what is lost with a block."""
+        head = found.head
+        lost = None if head is None else head.lines
+        if head is not None:
+            self.skipped += head.lines
+            reason = f"{reason}, with {head.lines} messages received from {head.first_ns} to {head.last_ns}"
+        else:
+            reason = f"{reason}, {found.size_bytes} bytes"
+        self._report(Flaw(str(path), 0, found.offset_bytes, reason, lost))
+
+    def _in_time(self, lines: list[Line]) -> list[Line]:
+        """Return `lines` with receive times that never go back."""
+        if lines[0][0] < self._latest_ns or any(map(lt, lines[1:], lines)):
+            times, raws = zip(*lines, strict=True)
+            clamped = list(accumulate((self._latest_ns, *times), max))[1:]
+            lines = list(zip(clamped, raws, strict=True))
+        self._latest_ns = lines[-1][0]
+        return lines
+
+
+def split(text: bytes) -> list[Line]:
+    """Return the lines of a block.
+
+    Raises:
+        ValueError: one of them is not `<19 digits> <message>`.
+    """
+    lines = text.split(b"\n")
+    lines.pop()
+    return [(int(line[:RECEIVED_DIGITS]), line[_MESSAGE_AT:]) for line in lines]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
