@@ -11,10 +11,12 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
 
 from msgspec import Struct, structs
 from prometheus_client.core import Metric
@@ -56,6 +58,7 @@ from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, AddressUse, Li
 from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
+from tickerplant.recording import journal
 from tickerplant.server import rest
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.faulty_rest import FaultsPage, FaultUse
@@ -400,6 +403,46 @@ def _metric(family: Metric) -> Cells:
     # The library shows the labels of a family only by its samples, and here are none.
     labels = ", ".join(f"`{label}`" for label in family._labelnames)  # type: ignore[attr-defined]  # noqa: SLF001
     return f"`{name}`", family.type, labels, family.documentation
+
+
+def manifest_page() -> str:
+    """Return the page of the lines of a manifest."""
+    return page(
+        "The manifest",
+        f"`{journal.MANIFEST}` in the folder of a [recording](recording-format.md): one JSON object "
+        "a line, in the order in which things happened.\n"
+        "Lines are only ever added.\n"
+        "Each has a `kind` and `time_ns`, when it was written, ns since the epoch by the clock of "
+        "the recorder.\n"
+        "A key whose value is the default (empty, 0 or none) may be missing, and who meets a `kind` "
+        "that is not listed here passes the line over.",
+        *(
+            "\n\n".join(
+                (
+                    f"## `{kind.__struct_config__.tag}`",
+                    _one_line(_sentences(kind)),
+                    table(("key", "type", "what it is"), _entry_fields(kind)),
+                )
+            )
+            for kind in get_args(journal.AnyEntry)
+        ),
+    )
+
+
+def _entry_fields(kind: type[Struct]) -> Iterable[Cells]:
+    docs, types = field_docs(kind), get_type_hints(kind)
+    for field in structs.fields(kind):
+        if field.name in docs:
+            yield f"`{field.encode_name}`", _JSON_WORDS[_bare(types[field.name])], docs[field.name]
+
+
+_JSON_WORDS: Mapping[object, str] = {int: "number", str: "text", tuple: "list", dict: "object"}
+
+
+def _bare(hint: object) -> object:
+    """Return the class of values of a field, be there one or not."""
+    (kind,) = set(get_args(hint)) - {type(None)} if isinstance(hint, UnionType) else {hint}
+    return get_origin(kind) or kind
 
 
 def profiles_page() -> str:
@@ -812,6 +855,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": cli_page,
     "metrics.md": metrics_page,
+    "manifest.md": manifest_page,
     "profiles.md": profiles_page,
     "operations.md": operations_page,
     "python.md": python_page,

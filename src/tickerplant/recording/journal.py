@@ -30,6 +30,7 @@ class Begun(Entry, frozen=True, kw_only=True, tag="recording"):
     """The first line: what this is."""
 
     format: int
+    """The version of manifest, segments and blocks."""
     venue: str
     """`usdm` or `coinm`."""
     software: str
@@ -48,6 +49,7 @@ class RunBegun(Entry, frozen=True, kw_only=True, tag="run"):
     streams: tuple[str, ...]
     """What it asks for."""
     software: str
+    """Who records."""
 
 
 class Listed(Entry, frozen=True, kw_only=True, tag="instruments"):
@@ -61,6 +63,7 @@ class Connected(Entry, frozen=True, kw_only=True, tag="connected"):
     """These streams are heard from now on."""
 
     streams: tuple[str, ...]
+    """The streams."""
     connection: int = 0
     """Which connection carries them, counted from 1 in each run."""
     blind_ms: int = 0
@@ -71,13 +74,16 @@ class Disconnected(Entry, frozen=True, kw_only=True, tag="disconnected"):
     """These streams are not heard any more."""
 
     streams: tuple[str, ...]
+    """The streams."""
     reason: str
+    """What ended their connection."""
 
 
 class Renewed(Entry, frozen=True, kw_only=True, tag="renewed"):
     """A connection was replaced by another in time, and nothing was lost."""
 
     streams: tuple[str, ...]
+    """The streams that it carries."""
     connection: int = 0
     """The new one."""
 
@@ -86,51 +92,66 @@ class Silent(Entry, frozen=True, kw_only=True, tag="silent"):
     """A stream was connected, and told nothing for longer than it should."""
 
     streams: tuple[str, ...]
+    """The streams."""
     silent_ms: int
+    """For how long nothing came."""
     reason: str = ""
+    """Why, if that is known."""
 
 
 class Missing(Entry, frozen=True, kw_only=True, tag="gap"):
     """Messages of a stream are missing here, as their ids prove, or may be."""
 
     stream: str
+    """The stream."""
     symbol: str
+    """What the messages around it are about."""
     after_id: int
     """Id of the last message before the gap."""
     before_id: int
     """Id of the first one after it."""
     missing: int | None = None
-    """How many; None where ids do not tell."""
+    """How many; none where ids do not tell."""
     reason: str = ""
+    """Why, if that is known."""
 
 
 class Dropped(Entry, frozen=True, kw_only=True, tag="dropped"):
     """The recorder itself could not keep up, and left out messages."""
 
     count: int
+    """How many."""
     reason: str
+    """What it could not keep up with."""
 
 
 class Refused(Entry, frozen=True, kw_only=True, tag="refused"):
     """The server answered a subscription with an error; the streams are not heard."""
 
     streams: tuple[str, ...]
+    """The streams."""
     code: int
+    """The code of the error."""
     reason: str
+    """Its text."""
 
 
 class Unreadable(Entry, frozen=True, kw_only=True, tag="unreadable"):
     """A message was recorded, or left out, that is not in the form of its stream."""
 
     streams: tuple[str, ...]
+    """Those it may have been of."""
     reason: str
+    """What is wrong with it."""
 
 
 class Anchored(Entry, frozen=True, kw_only=True, tag="snapshot"):
     """A snapshot of a book was recorded."""
 
     symbol: str
+    """Whose book."""
     last_update_id: int
+    """The last update that is in it."""
     levels: int
     """Levels of a side that were asked for."""
 
@@ -139,20 +160,28 @@ class Unanchored(Entry, frozen=True, kw_only=True, tag="no snapshot"):
     """A snapshot of a book could not be had."""
 
     symbol: str
+    """Whose book."""
     reason: str
+    """Why not."""
 
 
 class Sealed(Entry, frozen=True, kw_only=True, tag="segment"):
     """A segment is finished, and does not change any more."""
 
     name: str
+    """The name of the file."""
     first_ns: int
     """Receive time of its first line."""
     last_ns: int
+    """Receive time of its last line."""
     lines: int
+    """How many lines are in it, answers of REST included."""
     blocks: int
+    """How many blocks."""
     text_bytes: int
+    """Bytes of the lines, decompressed."""
     size_bytes: int
+    """Bytes of the file."""
     sha256: str
     """Of the whole file, in hexadecimal digits."""
     streams: dict[str, int]
@@ -174,6 +203,7 @@ class Hole(Entry, frozen=True, kw_only=True, tag="hole"):
     from_ns: int
     """Receive time of the last line before, 0 if there is none."""
     reason: str
+    """Why."""
 
 
 AnyEntry: TypeAlias = (
