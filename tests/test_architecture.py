@@ -25,7 +25,7 @@ LAYERS = (
     {"plant"},
     {"logs"},
     {"client"},
-    {"explain", "server", "sources"},
+    {"explain", "recorder", "server", "sources"},
     {"config"},
     {"serving", "watching"},
     {"cli"},

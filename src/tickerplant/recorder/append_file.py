@@ -1,0 +1,85 @@
+"""A file to which is only added: all of a piece, or nothing of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+
+class AppendFile:
+    """A file that is open for adding to its end.
+
+    Args:
+        path: The file; it is made if it is not there.
+
+    Raises:
+        OSError: it cannot be opened or made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        is_new = not path.exists()
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        if is_new:
+            sync_folder(path.parent)
+        self.size_bytes = os.fstat(self.descriptor).st_size
+        """As far as it is whole."""
+
+    def append(self, data: bytes) -> None:
+        """Add `data`; whoever kills this process finds all of it or, at worst, a torn end.
+
+        Raises:
+            OSError: it could not be written; what was written of it is cut off again.
+        """
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self.descriptor, view) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):  # readers pass over a torn end, too
+                self.cut(self.size_bytes)
+            raise self._at_its_end(error) from None
+        self.size_bytes += len(data)
+
+    def cut(self, size_bytes: int) -> None:
+        """Leave the first `size_bytes` of the file.
+
+        Raises:
+            OSError: it could not be cut.
+        """
+        os.ftruncate(self.descriptor, size_bytes)
+        self.size_bytes = size_bytes
+
+    def sync(self) -> None:
+        """Return when the file would survive that the machine stops.
+
+        Raises:
+            OSError: it would not.
+        """
+        try:
+            os.fsync(self.descriptor)
+        except OSError as error:
+            raise self._at_its_end(error) from None
+
+    def close(self) -> None:
+        """Close it; what is not synced is left to the system."""
+        os.close(self.descriptor)
+
+    def _at_its_end(self, error: OSError) -> OSError:
+        """Return `error` with the place: whoever reads it looks there."""
+        reason = f"{error.strerror}, at byte {self.size_bytes}"
+        return OSError(error.errno, reason, str(self.path))
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names of the files in `folder` would survive that the machine stops.
+
+    Raises:
+        OSError: they would not.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,201 @@
+"""The folder of a recording, begun or put right after a crash, and locked.
+
+What a crash leaves is put right before anything is written: a line of the manifest that is cut off
+goes, a segment that was not sealed loses its torn end and is sealed.  A segment without a whole
+block is sealed too, with no lines; no file is ever removed, and none that is not ours is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from msgspec import Struct
+
+from tickerplant.errors import RecordingError
+from tickerplant.recorder.append_file import sync_folder
+from tickerplant.recorder.journal_file import JournalFile
+from tickerplant.recorder.segment_file import Mended
+from tickerplant.recording.block import HEAD_BYTES, is_block
+from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Hole, RunBegun, RunEnded
+from tickerplant.recording.line import Flaw
+from tickerplant.recording.manifest import Manifest, read_manifest
+from tickerplant.recording.opening import recording_folders
+from tickerplant.recording.segments import segment_paths
+from tickerplant.venue import VENUES, Venue
+
+KILLED = "the recorder was killed"
+NOBODY = "nobody recorded"
+_SEGMENT = re.compile(r"(\d{6,})-\d{8}T\d{6}Z\.zst")
+_FIRST_WORDS = b'{"kind":"recording"'
+"""How every manifest begins."""
+_TITLES = {venue.name: venue.title for venue in VENUES}
+
+
+class Folder(Struct, kw_only=True):
+    """The folder of a recording, ready to be written into."""
+
+    path: Path
+    journal: JournalFile
+    last_number: int
+    """Number of the last segment, 0 if there is none."""
+    last_ns: int
+    """Receive time of the last line, 0 if there is none."""
+    run: int
+    """Number of the run that begins."""
+    hole: Hole | None
+    """What was not recorded before it; None if it is the first."""
+    repairs: list[str]
+    """What had to be put right, and what is wrong that cannot be."""
+
+
+def open_folder(name: str, venue: Venue, software: str, time_ns: int) -> Folder:
+    """Return the folder `name`, made or continued.
+
+    Args:
+        name: Of the folder.
+        venue: Whose streams are recorded.
+        software: Who records.
+        time_ns: What time it is.
+
+    Raises:
+        RecordingError: it cannot be made or written into, another recorder writes into it, it is a
+            recording of another venue or of a later version, or it holds something else that
+            readers would take for a recording.
+    """
+    path = Path(name)
+    try:
+        _make(path)
+        _check_content(path)
+        journal = JournalFile(path)
+        try:
+            return _opened(path, journal, venue, software, time_ns)
+        except BaseException:
+            journal.close()
+            raise
+    except OSError as error:
+        raise RecordingError(str(error.filename or path), error.strerror or str(error)) from None
+
+
+def _make(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise RecordingError(str(path), "is a file; give a folder")
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in reversed(missing):
+        sync_folder(each.parent)
+
+
+def _check_content(path: Path) -> None:
+    """Refuse a folder in which a recording would not be found, or would be taken for another."""
+    if (path / MANIFEST).exists():
+        return
+    for segment in segment_paths(str(path)):
+        with segment.open("rb") as file:
+            if not is_block(file.read(HEAD_BYTES)):
+                reason = "is no segment, and readers would take it for one; give an empty folder"
+                raise RecordingError(str(segment), reason)
+    if segment_paths(str(path)):
+        return  # a recording that has lost its manifest
+    try:
+        inner = ", ".join(Path(each).name for each in recording_folders(str(path)))
+    except RecordingError:
+        return
+    raise RecordingError(str(path), f"holds the recordings {inner}; give one of them, or another")
+
+
+def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_ns: int) -> Folder:
+    repairs: list[str] = []
+    manifest = _manifest(path, journal, repairs)
+    if manifest is None:
+        begun = Begun(time_ns=time_ns, format=FORMAT, venue=venue.name, software=software)
+        journal.add(begun)
+        manifest = Manifest(
+            path=str(journal.path),
+            begun=begun,
+            entries=[begun],
+            size_bytes=journal.size_bytes,
+        )
+    elif manifest.venue != venue.name:
+        theirs = _TITLES.get(manifest.venue, manifest.venue)
+        reason = f"is a recording of {theirs}, not of {venue.title}; give another folder"
+        raise RecordingError(str(path), reason)
+    last_ns = _mend(path, journal, manifest, time_ns, repairs)
+    if last_ns > time_ns:
+        behind_s = (last_ns - time_ns) / 1_000_000_000
+        repairs.append(
+            f"{path}: the clock is {behind_s:.3f} s behind the last line that was recorded; "
+            "receive times stand still until it has caught up"
+        )
+    journal.sync()
+    return Folder(
+        path=path,
+        journal=journal,
+        last_number=_last_number(path, manifest),
+        last_ns=last_ns,
+        run=1 + max((run.run for run in manifest.runs), default=0),
+        hole=_hole(manifest, last_ns, time_ns),
+        repairs=repairs,
+    )
+
+
+def _manifest(path: Path, journal: JournalFile, repairs: list[str]) -> Manifest | None:
+    """Return the manifest without a torn end; None if not even its first line was written."""
+    text = journal.path.read_bytes()
+    if b"\n" not in text and text.startswith(_FIRST_WORDS[: len(text)]):
+        if text:
+            _cut(journal, 0, repairs)
+        elif segments := segment_paths(str(path)):
+            repairs.append(
+                f"{journal.path}: is missing; it begins anew, with {len(segments)} segments"
+            )
+        return None
+    flaws: list[Flaw] = []
+    manifest = read_manifest(str(path), flaws.append)
+    if manifest.torn_bytes:
+        flaws.pop()
+        _cut(journal, manifest.size_bytes, repairs)
+    repairs += [f"{flaw}; it stays, and readers pass over it" for flaw in flaws]
+    return manifest
+
+
+def _cut(journal: JournalFile, size_bytes: int, repairs: list[str]) -> None:
+    repairs.append(
+        f"{journal.path}, byte {size_bytes}: a torn line of {journal.size_bytes - size_bytes} "
+        "bytes is cut off"
+    )
+    journal.cut(size_bytes)
+
+
+def _mend(
+    path: Path, journal: JournalFile, manifest: Manifest, time_ns: int, repairs: list[str]
+) -> int:
+    """Seal what is not sealed; return the receive time of the last line, 0 if there is none."""
+    sealed = manifest.sealed
+    last_ns = 0
+    for segment in segment_paths(str(path)):
+        known = sealed.get(segment.name)
+        if known is None and not _SEGMENT.fullmatch(segment.name):
+            repairs.append(f"{segment}: has no name of a segment, and is left as it is")
+            continue
+        if known is None:
+            mended = Mended(segment, time_ns, last_ns)
+            repairs += mended.repairs
+            known = mended.sealed
+            journal.add(known)
+        last_ns = max(last_ns, known.last_ns)
+    return max([last_ns, *(each.last_ns for each in sealed.values())])
+
+
+def _last_number(path: Path, manifest: Manifest) -> int:
+    names = [*manifest.sealed, *(segment.name for segment in segment_paths(str(path)))]
+    matches = (_SEGMENT.fullmatch(name) for name in names)
+    return max((int(match[1]) for match in matches if match), default=0)
+
+
+def _hole(manifest: Manifest, last_ns: int, time_ns: int) -> Hole | None:
+    if not manifest.runs and not last_ns:
+        return None
+    ending = [entry for entry in manifest.entries if isinstance(entry, RunBegun | RunEnded)]
+    is_ended = bool(ending) and isinstance(ending[-1], RunEnded)
+    return Hole(time_ns=time_ns, from_ns=last_ns, reason=NOBODY if is_ended else KILLED)

@@ -1,0 +1,164 @@
+"""A segment on disk: begun, added to block by block, sealed; and one that a crash left, put right."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tickerplant.recorder.append_file import AppendFile
+from tickerplant.recording.block import Found, Head, unpack, walk
+from tickerplant.recording.journal import Sealed
+from tickerplant.recording.segments import RECEIVED_DIGITS, segment_name
+
+_ENVELOPE = b'{"stream":'
+_PAYLOAD = b',"data":'
+
+
+class SegmentFile:
+    """A segment that is being written.
+
+    Args:
+        folder: The recording.
+        number: Of the segment, counted from 1.
+        began_ns: Receive time of its first line.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, folder: Path, number: int, began_ns: int) -> None:
+        began = datetime.fromtimestamp(began_ns // 1_000_000_000, UTC)
+        self.name = segment_name(number, f"{began:%Y%m%dT%H%M%SZ}")
+        self.file = AppendFile(folder / self.name)
+        self.first_ns = self.last_ns = began_ns
+        self._sum = hashlib.sha256()
+        self._lines = self._blocks = self._text_bytes = 0
+        self._streams: Counter[str] = Counter()
+
+    def append(self, block: bytes, head: Head, streams: Iterable[str]) -> None:
+        """Add a block; `streams` has a name for every message in it.
+
+        Raises:
+            OSError: it could not be written, and nothing of it stands in the file.
+        """
+        self.file.append(block)
+        self._sum.update(block)
+        self._blocks += 1
+        self._lines += head.lines
+        self._text_bytes += head.text_bytes
+        self.last_ns = head.last_ns
+        self._streams.update(streams)
+
+    def sealed(self, time_ns: int) -> Sealed:
+        """Return the line for the manifest."""
+        return Sealed(
+            time_ns=time_ns,
+            name=self.name,
+            first_ns=self.first_ns,
+            last_ns=self.last_ns,
+            lines=self._lines,
+            blocks=self._blocks,
+            text_bytes=self._text_bytes,
+            size_bytes=self.file.size_bytes,
+            sha256=self._sum.hexdigest(),
+            streams=dict(self._streams),
+        )
+
+
+class Mended:
+    """A segment that was not sealed: its torn end is cut off, and what is whole is counted.
+
+    A damage with whole blocks behind it stays where it is: it may tell something yet, and every
+    reader passes over it.
+
+    Args:
+        path: The segment.
+        time_ns: What time it is.
+        last_ns: Receive time of the last line before it.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path, time_ns: int, last_ns: int) -> None:
+        self.repairs: list[str] = []
+        """What was done to it, and what is wrong with it."""
+        self._streams: Counter[str] = Counter()
+        self._heads: list[Head] = []
+        with path.open("rb") as reading:
+            size_bytes = reading.seek(0, 2)
+            torn = [found for found in walk(reading) if not self._keep(path, found)]
+        file = AppendFile(path)
+        try:
+            cut_bytes = 0
+            if torn and torn[-1].offset_bytes + torn[-1].size_bytes == size_bytes:
+                cut_bytes = size_bytes - torn[-1].offset_bytes
+                torn.pop()
+                file.cut(size_bytes - cut_bytes)
+                self.repairs.append(
+                    f"{path}, byte {file.size_bytes}: the torn end of {cut_bytes} bytes is cut off"
+                )
+            self.repairs += [
+                f"{path}, byte {found.offset_bytes}: {found.reason}, {found.size_bytes} bytes; "
+                "it stays, and readers pass over it"
+                for found in torn
+            ]
+            file.sync()
+        finally:
+            file.close()
+        heads = self._heads
+        self.repairs.append(f"{path}: was not finished, and is now, with {len(heads)} blocks")
+        self.sealed = Sealed(
+            time_ns=time_ns,
+            name=path.name,
+            first_ns=heads[0].first_ns if heads else last_ns,
+            last_ns=max((head.last_ns for head in heads), default=last_ns),
+            lines=sum(head.lines for head in heads),
+            blocks=len(heads),
+            text_bytes=sum(head.text_bytes for head in heads),
+            size_bytes=file.size_bytes,
+            sha256=_sha256(path),
+            streams=dict(self._streams),
+            cut_bytes=cut_bytes,
+        )
+
+    def _keep(self, path: Path, found: Found) -> bool:
+        """Count a block; return whether these bytes are to stay and need no word."""
+        head = found.head
+        if head is None:
+            return False
+        try:
+            if not found.reason:
+                self._streams.update(_streams(unpack(found.data, head)))
+                self._heads.append(head)
+                return True
+            reason = found.reason
+        except ValueError as error:
+            reason = f"a block is damaged ({error})"
+        self.repairs.append(
+            f"{path}, byte {found.offset_bytes}: {reason}, with {head.lines} messages; "
+            "it stays, and readers pass over it"
+        )
+        return True
+
+
+def _streams(text: bytes) -> Iterable[str]:
+    """Yield the stream of every message in a block; answers of REST have none."""
+    begins = RECEIVED_DIGITS + 1
+    for line in text.split(b"\n"):
+        if line.startswith(_ENVELOPE, begins):
+            name, _, _ = line[begins + len(_ENVELOPE) :].partition(_PAYLOAD)
+            try:
+                yield msgspec.json.decode(name, type=str)
+            except msgspec.DecodeError:
+                continue  # not written here
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, hashlib.sha256).hexdigest()
