@@ -249,3 +249,31 @@ def test_files_that_follow_each_other_pass_through_in_order(tmp_path: Path) -> N
     runs = list(merge([later, earlier]))
     assert [line for _, run in runs for line in run] == lines
     assert [index for index, _ in runs] == sorted((index for index, _ in runs), reverse=True)
+
+
+def test_every_line_knows_where_it_stands(tmp_path: Path) -> None:
+    kept = [b"%d {}" % (START_NS + n) for n in range(2_000)]
+    texts: list[bytes] = []
+    for n, line in enumerate(kept):
+        texts += [b"odd", line + b"\r"] if n % 7 == 3 else [line]
+    path = tmp_path / "lines"
+    path.write_bytes(b"\n".join(texts))
+    file = LineFile(str(path))
+    number = 0
+    for batch in file.batches():
+        for received_ns, _ in batch:
+            place = file.place_of(number)
+            assert texts[place.line - 1].startswith(b"%d" % received_ns), "the number of its line"
+            assert place.offset_bytes == sum(map(len, texts[: place.line - 1])) + place.line - 1
+            number += 1
+    assert number == len(kept)
+
+
+def test_receive_times_that_go_back_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    steps = (0, 5, 3, 4, 6, 1)
+    path.write_bytes(b"".join(b"%d {}\n" % (START_NS + step) for step in steps))
+    file = LineFile(str(path))
+    [batch] = file.batches()
+    assert [time - START_NS for time, _ in batch] == [0, 5, 5, 5, 6, 6]
+    assert (file.late, file.late_ns) == (3, 5)

@@ -239,3 +239,17 @@ def test_walking_passes_over_what_is_too_early(tmp_path: Path) -> None:
         found = list(walk(file, lines[15][0]))
     assert [bool(each.data) for each in found] == [False, True, True]
     assert all(each.head is not None for each in found)
+
+
+def test_a_batch_knows_where_its_block_stands_and_late_lines_are_counted(tmp_path: Path) -> None:
+    lines = messages(20)
+    parts = [packed_lines(lines[10:]), packed_lines(lines[:10])]
+    path = recording(tmp_path, parts)
+    file = Segments(path)
+    [segment] = segment_paths(path)
+    places = [file.place_of(0) for _ in file.batches()]
+    assert [(each.path, each.line, each.offset_bytes) for each in places] == [
+        (str(segment), 0, 0),
+        (str(segment), 0, len(parts[0])),
+    ]
+    assert (file.late, file.late_ns) == (10, lines[19][0] - lines[0][0])

@@ -35,6 +35,16 @@ Report: TypeAlias = Callable[[Flaw], object]
 """Takes the flaws of a recording as they are met."""
 
 
+class Place(Struct, frozen=True):
+    """Where a line stands."""
+
+    path: str
+    line: int
+    """Its number, from 1; 0 where lines are not counted, as in a segment."""
+    offset_bytes: int
+    """Where it begins: in the (decompressed) text of lines; of a segment, where its block begins."""
+
+
 class RecordedFile(Protocol):
     """What can be read from the beginning to the end: a file of lines, or a folder of segments.
 
@@ -52,6 +62,18 @@ class RecordedFile(Protocol):
     """How much of that has been read."""
     text_bytes: int
     """How much (decompressed) text has been read."""
+    late: int
+    """Lines whose receive time was earlier than that of one before them, which was taken instead."""
+    late_ns: int
+    """The most that such a time was earlier."""
+
+    def place_of(self, number: int) -> Place:
+        """Return where a line of the last batch stands.
+
+        Args:
+            number: Which it is of all lines that were read, from 0.
+        """
+        ...
 
     def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, in order of receive time.

@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import accumulate, repeat
-from operator import lt
+from operator import lt, sub
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
 import msgspec
@@ -32,7 +32,7 @@ import zstandard
 from isal import isal_zlib
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.line import Flaw, Line, Report
+from tickerplant.recording.line import Flaw, Line, Place, Report
 
 CHUNK_BYTES = 1 << 14
 """Bytes read from a file at once.  Compressed text grows about tenfold, and the lines of a chunk
@@ -95,8 +95,38 @@ class LineFile:
         self._line_number = 0
         self.text_bytes = 0
         """How much (decompressed) text has been read."""
+        self.late = 0
+        self.late_ns = 0
         self._latest_ns = 0
         self._torn = ""
+        self._batch = b""
+        """The text of the last batch."""
+        self._batch_lines = 0
+
+    def place_of(self, number: int) -> Place:
+        """Return where a line of the last batch stands.
+
+        Args:
+            number: Which it is of all lines that were read, from 0.
+        """
+        texts = self._batch.removesuffix(b"\n").split(b"\n")
+        offset_bytes = self.text_bytes - len(self._batch)
+        ahead = number - self.lines + self._batch_lines
+        line_number = self._line_number - len(texts)
+        for text in texts:
+            line_number += 1
+            ahead -= self._holds_line(text)
+            if ahead < 0:
+                break
+            offset_bytes += len(text) + 1
+        return Place(self.path, line_number, offset_bytes)
+
+    def _holds_line(self, text: bytes) -> bool:
+        """Whether a line of text is one of the recording, and not left out."""
+        try:
+            return bool(self._parse and self._parse([text.rstrip(b"\r")]))
+        except ValueError:
+            return False
 
     def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, in file order.
@@ -108,7 +138,7 @@ class LineFile:
             RecordingError: the file cannot be opened, or is no recording.
         """
         self.lines = self.skipped = self.text_bytes = self.position_bytes = 0
-        self._line_number = self._latest_ns = 0
+        self._line_number = self._latest_ns = self.late = self.late_ns = 0
         self._parse, self._torn = None, ""
         try:
             with open(self.path, "rb") as file:  # noqa: PTH123 - a pure module takes no pathlib
@@ -165,6 +195,7 @@ class LineFile:
         self._line_number += len(lines)
         self.text_bytes += len(text)
         self.lines += len(batch)
+        self._batch, self._batch_lines = text, len(batch)
         return self._in_time(batch)
 
     def _read_singly(self, lines: list[bytes], parse: _Parse) -> list[Line]:
@@ -188,8 +219,11 @@ class LineFile:
             return batch
         if batch[0][0] < self._latest_ns or any(map(lt, batch[1:], batch)):
             times, raws = zip(*batch, strict=True)
-            batch = list(zip(accumulate((self._latest_ns, *times), max), (b"", *raws), strict=True))
-            del batch[0]
+            shown = list(accumulate((self._latest_ns, *times), max))[1:]
+            steps = list(map(sub, shown, times))
+            self.late += len(steps) - steps.count(0)
+            self.late_ns = max(self.late_ns, *steps)
+            batch = list(zip(shown, raws, strict=True))
         self._latest_ns = batch[-1][0]
         return batch
 

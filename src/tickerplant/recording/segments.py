@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from operator import lt
+from operator import lt, sub
 from pathlib import Path
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import Found, unpack, walk
 from tickerplant.recording.journal import MANIFEST, Sealed
-from tickerplant.recording.line import Flaw, Line, Report
+from tickerplant.recording.line import Flaw, Line, Place, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
 
 SUFFIX = ".zst"
@@ -62,8 +62,11 @@ class Segments:
         self.size_bytes = 0
         self.position_bytes = 0
         self.text_bytes = 0
+        self.late = 0
+        self.late_ns = 0
         self._report = report
         self._latest_ns = 0
+        self._place = Place(path, 0, 0)
 
     def files(self) -> list[Path]:
         """Return the segments."""
@@ -79,6 +82,11 @@ class Segments:
             self._report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
             return None
 
+    def place_of(self, number: int) -> Place:
+        """Return where the block of the last batch stands, whatever the number of a line in it."""
+        del number
+        return self._place
+
     def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, block by block.
 
@@ -86,6 +94,7 @@ class Segments:
             RecordingError: there is nothing that could be read.
         """
         self.lines = self.skipped = self.text_bytes = self.position_bytes = self._latest_ns = 0
+        self.late = self.late_ns = 0
         files = self.files()
         if not files:
             raise RecordingError(self.path, "no segment in it")
@@ -116,6 +125,7 @@ class Segments:
                 for found in walk(file, start_ns):
                     self.position_bytes = before + found.offset_bytes + found.size_bytes
                     if found.data and (lines := self._lines(path, found, start_ns)):
+                        self._place = Place(str(path), 0, found.offset_bytes)
                         yield lines
                     elif found.reason:
                         self._lose(path, found, found.reason)
@@ -155,6 +165,9 @@ class Segments:
         if lines[0][0] < self._latest_ns or any(map(lt, lines[1:], lines)):
             times, raws = zip(*lines, strict=True)
             clamped = list(accumulate((self._latest_ns, *times), max))[1:]
+            steps = list(map(sub, clamped, times))
+            self.late += len(steps) - steps.count(0)
+            self.late_ns = max(self.late_ns, *steps)
             lines = list(zip(clamped, raws, strict=True))
         self._latest_ns = lines[-1][0]
         return lines
