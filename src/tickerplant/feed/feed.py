@@ -28,6 +28,7 @@ from tickerplant.feed.identified import IdentifiedStrand
 from tickerplant.feed.link import Link
 from tickerplant.feed.matched import MatchedStrand
 from tickerplant.feed.numbered import AggregateTradeStrand, TradeStrand, UpdateStrand
+from tickerplant.feed.observer import Observer
 from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.rising import RisingStrand
 from tickerplant.feed.sequence import kind_of, sequence_of
@@ -136,6 +137,8 @@ class Feed:
         self.strands: dict[str, Strand] = {}
         self.full: Container[Sink] = ()
         """Consumers for whose want of room connections are not read."""
+        self.observer = Observer()
+        """Who keeps a record of the connections."""
         self._venue = hosts.venue
         self._reader = reader
         self._unreadable = 0
@@ -400,6 +403,8 @@ class Feed:
         try:
             item = strand.decode(payload)
         except UNREADABLE as error:
+            if strand.lead in {None, link}:
+                self.observer.unread(name, payload, received_ns)
             self._tell_unreadable(link, strand, payload, str(error))
             return
         self._take_any(link, strand, item, payload, received_ns)

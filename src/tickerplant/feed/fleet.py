@@ -19,6 +19,7 @@ from tickerplant.feed.backoff import Backoff
 from tickerplant.feed.endings import Ending
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.link import Link, State
+from tickerplant.feed.observer import Observer
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Strand
@@ -41,6 +42,7 @@ class Feed(Protocol):
     wall_ms: int
     actions: list[Action]
     strands: dict[str, Strand]
+    observer: Observer
 
 
 class Fleet:
@@ -99,6 +101,7 @@ class Fleet:
     def _take_away(self, strand: Strand, link: Link) -> None:
         del link.names[strand.name]
         del link.lanes[envelope_of(strand.name)]
+        link.told_carried.discard(strand.name)
         strand.leave(link)
 
     def _link_with_room(self, route: str, copy: int) -> Link:
@@ -130,6 +133,7 @@ class Fleet:
         link.opened_ms = link.heard_ms = now_ms
         link.pinged_ms = link.settled_ms = 0
         link.is_fresh = False
+        link.told_carried.clear()
         share = self._chance.uniform(0.5, 1 - self._settings.renew_share)
         link.renew_ms = now_ms + round(self._settings.life_ms * share)
         link.session = ClientSession(self._settings, now_ms)
@@ -197,7 +201,7 @@ class Fleet:
         retry_after_ms: int = 0,
     ) -> None:
         """Let `link` wait for its next attempt, or go if another is taking its place."""
-        names = tuple(link.names)
+        names, successor = tuple(link.names), link.successor
         pause_ms = self._pause_ms(link, ending, retry_after_ms)
         link.session = None
         if link.is_open:
@@ -217,6 +221,7 @@ class Fleet:
         tell_hole(holes, reason, now_ms - link.heard_ms, wall_ms, close_code)
         for strand in self._strands_of(names):
             strand.leave(link)
+        self._tell_spared(link, successor, holes, reason)
         notice = Disconnected(
             streams=(),
             time_ms=wall_ms,
@@ -227,6 +232,29 @@ class Fleet:
         tell_blind(self._strands_of(names), notice, link.heard_ms, now_ms)
         if link.predecessor is not None and link.predecessor.is_retiring:
             self._cut(link.predecessor, f"{reason}, while it took the place of another")
+
+    def _tell_spared(
+        self, link: Link, successor: Link | None, holes: Iterable[Strand], reason: str
+    ) -> None:
+        """Let the observer know what is heard as before without `link`, which is lost."""
+        holed = {strand.name for strand in holes}
+        spared = [
+            strand.name
+            for strand in self._strands_of(link.told_carried)
+            if strand.lead is not None and strand.name not in holed
+        ]
+        link.told_carried.clear()
+        if successor is not None:
+            self._tell_renewed(successor, spared)
+        elif spared:
+            self._feed.observer.spared(link.number, spared, reason)
+
+    def _tell_renewed(self, link: Link, names: Iterable[str]) -> None:
+        """Let the observer know that `link` carries `names` instead of another."""
+        renewed = [name for name in names if name in link.names]
+        link.told_carried.update(renewed)
+        if renewed:
+            self._feed.observer.renewed(link.number, renewed)
 
     def _pause_ms(self, link: Link, ending: Ending, retry_after_ms: int) -> int:
         """Return how long to wait before the next attempt."""
@@ -304,11 +332,17 @@ class Fleet:
 
     def begin(self, link: Link, strands: Iterable[Strand]) -> None:
         """Let `link` count for `strands`; tell who was blind that they see again."""
-        seeing = []
+        seeing, news = [], []
         for strand in strands:
             strand.refusal = None
-            if strand.carry(link):
+            is_first = strand.carry(link)
+            if is_first:
                 seeing.append(strand)
+            if is_first or (link.predecessor is None and strand.name not in link.told_carried):
+                news.append(strand.name)
+        if news:
+            link.told_carried.update(news)
+            self._feed.observer.carried(link.number, news)
         tell_recovered(seeing, self._feed.wall_ms)
 
     # Time
@@ -406,7 +440,9 @@ class Fleet:
 
     def _retire(self, link: Link) -> None:
         self.renewed_links += 1
-        strands = self._strands_of(link.names)
+        strands, successor = self._strands_of(link.names), link.successor
         self._forget(link)
+        if successor is not None:
+            self._tell_renewed(successor, [strand.name for strand in strands])
         for strand in strands:
             strand.leave(link)

@@ -69,6 +69,8 @@ class Link:
         """Whether it was asked to tell nothing any more: another took its place."""
         self.is_apart = False
         """Whether it takes no more names: one of its names was refused."""
+        self.told_carried: set[str] = set()
+        """Names of which the observer was told that it carries them."""
         self.told_garbage_ms = 0
         """When consumers were last told of something unreadable."""
 

@@ -88,6 +88,14 @@ class Renewed(Entry, frozen=True, kw_only=True, tag="renewed"):
     """The new one."""
 
 
+class CopyLost(Entry, frozen=True, kw_only=True, tag="copy lost"):
+    """A connection was lost, and others told all of its streams: nothing is missing."""
+
+    streams: tuple[str, ...]
+    connection: int
+    reason: str
+
+
 class Silent(Entry, frozen=True, kw_only=True, tag="silent"):
     """A stream was connected, and told nothing for longer than it should."""
 
@@ -213,6 +221,7 @@ AnyEntry: TypeAlias = (
     | Connected
     | Disconnected
     | Renewed
+    | CopyLost
     | Silent
     | Missing
     | Dropped

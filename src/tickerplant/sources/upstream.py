@@ -15,6 +15,7 @@ from random import Random
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
+from tickerplant.client.told_profile import told_profile
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
 from tickerplant.feed.settings import FeedSettings
@@ -126,7 +127,7 @@ class Upstream:
             RequestError: it refuses to answer for now.
             UpstreamError: it cannot be reached.
         """
-        return await meeting.told_profile(self.rest)
+        return await told_profile(self.rest)
 
     def start(self, plant: Plant) -> None:
         """Serve `plant` from now on; an event loop must be running."""

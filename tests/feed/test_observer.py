@@ -1,0 +1,113 @@
+"""What an observer of a feed hears of its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from made import aggregate
+from wires import World
+
+from tickerplant.feed.observer import Observer
+from tickerplant.messages.notice import Disconnected
+
+NAMES = ("btcusdt@aggTrade", "ethusdt@aggTrade")
+
+
+class Heard(Observer):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def carried(self, link: int, names: Iterable[str]) -> None:
+        self.told.append(("carried", link, sorted(names)))
+
+    def renewed(self, link: int, names: Iterable[str]) -> None:
+        self.told.append(("renewed", link, sorted(names)))
+
+    def spared(self, link: int, names: Iterable[str], reason: str) -> None:
+        self.told.append(("spared", link, sorted(names), reason))
+
+    def unread(self, stream: str, payload: bytes, received_ns: int) -> None:
+        self.told.append(("unread", stream, payload))
+
+    def take(self) -> list[tuple[Any, ...]]:
+        told, self.told = self.told, []
+        return told
+
+
+def observed(**settings: Any) -> tuple[World, Heard]:
+    world, heard = World(**settings), Heard()
+    world.feed.observer = heard
+    return world, heard
+
+
+def test_names_are_told_once_when_the_server_acknowledges_them() -> None:
+    world, heard = observed(names_per_request=1)
+    world.attach(*NAMES)
+    assert heard.take() == [("carried", 1, [NAMES[0]]), ("carried", 1, [NAMES[1]])]
+    world.run(60_000)
+    assert heard.take() == []
+
+
+def test_a_renewal_is_told_when_the_new_connection_has_taken_over() -> None:
+    world, heard = observed()
+    consumer = world.attach(*NAMES)
+    heard.take()
+    world.renew(NAMES[0])
+    world.run(10_000)
+    assert heard.take() == [("renewed", 2, list(NAMES))]
+    assert consumer.notices() == []
+
+
+def test_a_connection_that_is_lost_while_another_takes_over_is_a_renewal_too() -> None:
+    world, heard = observed(overlap_ms=5_000)
+    consumer = world.attach(*NAMES)
+    heard.take()
+    old = world.wire(NAMES[0])
+    world.renew(NAMES[0])
+    world.run(2_000)
+    world.publish(NAMES[0], aggregate(1))
+    world.publish(NAMES[1], aggregate(1))
+    world.run(100)
+    old.cut()
+    world.run(100)
+    assert heard.take() == [("renewed", 2, list(NAMES))]
+    assert consumer.notices(Disconnected) == []
+
+
+def test_the_loss_of_one_of_two_copies_is_told_to_the_observer_alone() -> None:
+    world, heard = observed(copies=2)
+    consumer = world.attach(*NAMES)
+    assert heard.take() == [("carried", 1, list(NAMES)), ("carried", 2, list(NAMES))]
+    world.publish(NAMES[0], aggregate(1))
+    world.publish(NAMES[1], aggregate(1))
+    world.run(5_000)
+    world.wire(NAMES[0], copy=0).cut("reset by peer")
+    world.run(5_000)
+    assert heard.take() == [
+        ("spared", 1, list(NAMES), "reset by peer"),
+        ("carried", 1, list(NAMES)),
+    ]
+    assert consumer.notices() == []
+
+
+def test_the_loss_of_the_only_connection_is_told_to_consumers_and_that_it_is_back_to_both() -> None:
+    world, heard = observed()
+    consumer = world.attach(*NAMES)
+    heard.take()
+    world.wire(NAMES[0]).cut()
+    world.run(5_000)
+    assert heard.take() == [("carried", 1, list(NAMES))]
+    assert consumer.kinds() == ["Disconnected", "Recovered"]
+
+
+def test_a_message_in_no_known_form_is_told_once_however_many_copies_there_are() -> None:
+    world, heard = observed(copies=2)
+    world.attach(NAMES[0])
+    heard.take()
+    odd = b'{"e":"aggTrade","a":"no number"}'
+    world.publish(NAMES[0], odd)
+    world.run(100)
+    assert heard.take() == [("unread", NAMES[0], odd)]
