@@ -125,6 +125,11 @@ class Hub:
         """Whether the source may know streams and symbols that are not known here: every name is
         opened then, and none is said to stay silent because it is unknown."""
         self.channels: dict[str, Channel] = {}
+        """Those that are sent on; it is the same dictionary always."""
+        self.is_hushed = False
+        """Whether nothing is sent; see `hush`."""
+        self._hushed: dict[str, Channel] = {}
+        """The channels that are heard while nothing is sent."""
         self.wake: Callable[[], object] = _nothing
         """Called when a frame begins to wait; whoever does the input and output flushes then."""
         self.messages_sent = 0
@@ -190,6 +195,35 @@ class Hub:
             member.write(data)
         self.messages_sent += len(frames) * len(members)
         self.bytes_sent += len(data) * len(members)
+
+    def hush(self) -> None:
+        """Send what waits and then nothing, whatever happens, until `speak`.
+
+        Who subscribes or unsubscribes meanwhile is taken note of.
+        """
+        self.flush()
+        for channel in self.channels.values():
+            self._silence(channel)
+        self._hushed.update(self.channels)
+        self.channels.clear()
+        self.is_hushed = True
+
+    def speak(self) -> None:
+        """Send again, beginning with what happens next."""
+        self.is_hushed = False
+        self.channels.update(self._hushed)
+        self._hushed.clear()
+        self.relist()
+
+    def forget(self) -> None:
+        """Begin anew: send what waits, make no messages, expect none from the source.
+
+        Subscriptions stay; `relist` gives them voices again.
+        """
+        self.flush()
+        for channel in self.channels.values():
+            self._silence(channel)
+        self.verbatim.clear()
 
     def relist(self) -> None:
         """Follow the contracts that names mean since contracts have changed."""
@@ -306,16 +340,22 @@ class Hub:
     def _open_audience(self, key: Key) -> Audience:
         audience = self._audiences[key] = Audience(key)
         for name in sorted(key[0]):
-            channel = self.channels.get(name) or self._open_channel(name)
+            channel = self._opened.get(name) or self._open_channel(name)
             audience.channels.append(channel)
             (channel.combined if audience.combined else channel.raw).append(audience)
         return audience
 
+    @property
+    def _opened(self) -> dict[str, Channel]:
+        """The channels that somebody is subscribed to."""
+        return self._hushed if self.is_hushed else self.channels
+
     def _open_channel(self, name: str) -> Channel:
-        channel = self.channels[name] = Channel(self, name)
+        channel = self._opened[name] = Channel(self, name)
         if self.demand is not None:
             self.demand.opened(name)
-        self._voice(channel)
+        if not self.is_hushed:
+            self._voice(channel)
         return channel
 
     def _voice(self, channel: Channel) -> None:
@@ -333,7 +373,7 @@ class Hub:
             by_topic.setdefault(publisher.topic, []).append(publisher)
 
     def _close_channel(self, channel: Channel) -> None:
-        del self.channels[channel.name]
+        del self._opened[channel.name]
         self._silence(channel)
         if self.demand is not None:
             self.demand.closed(channel.name)

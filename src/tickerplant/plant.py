@@ -100,15 +100,39 @@ class Plant:
             InsuranceFund: self.venues[USDM.name].set_insurance_fund,
         }
         """Who takes the events that are not about one listed contract alone."""
-        for instrument in instruments:
-            if not self.has_elsewhere(instrument):
-                self._list(instrument)
-        self.timers.at(next_on_grid(start_ms, MINUTE_MS), MINUTE_RANK, self._end_minute)
+        self._open(instruments)
 
     @property
     def now_ms(self) -> int:
         """Market time, milliseconds since the epoch."""
         return self.timers.now_ms
+
+    def restart(self, instruments: Iterable[Instrument], *, start_ms: int) -> None:
+        """Begin anew with `instruments` at `start_ms`, even if that is earlier.
+
+        Afterwards the plant is as one that was just made, but for its subscribers: they stay, and
+        hear what follows.  What the source delivers it has to say again.
+        """
+        for hub in self.hubs.values():
+            hub.forget()
+        self._delivered.clear()
+        self._partly.clear()
+        self.markets.clear()
+        for markets in self.venues.values():
+            markets.clear()
+        self.timers.restart(start_ms)
+        self._open(instruments)
+        self._relist()
+
+    def hush(self) -> None:
+        """Send nothing until `speak`, whatever happens."""
+        for hub in self.hubs.values():
+            hub.hush()
+
+    def speak(self) -> None:
+        """Send again, beginning with what happens next."""
+        for hub in self.hubs.values():
+            hub.speak()
 
     def has_elsewhere(self, instrument: Instrument) -> bool:
         """Whether the symbol is that of another venue's contract: it stands for one alone."""
@@ -184,6 +208,14 @@ class Plant:
                     if self._delivered.get(_Told(venue_name, whose, kind))
                 )
             )
+
+    def _open(self, instruments: Iterable[Instrument]) -> None:
+        """Open the markets of `instruments` and wait for the end of the first minute."""
+        for instrument in instruments:
+            if not self.has_elsewhere(instrument):
+                self._list(instrument)
+        due_ms = next_on_grid(self.timers.now_ms, MINUTE_MS)
+        self.timers.at(due_ms, MINUTE_RANK, self._end_minute)
 
     def _list(self, instrument: Instrument) -> Market:
         """Open the market of a contract."""

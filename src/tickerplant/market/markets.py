@@ -66,6 +66,13 @@ class Markets:
                 return market
         return None
 
+    def clear(self) -> None:
+        """Know of nothing any more."""
+        self.by_symbol.clear()
+        self.asset_indices.clear()
+        self.insurance_funds.clear()
+        self.deliveries.clear()
+
     def set_asset_index(self, index: AssetIndex) -> None:
         """Take over what a margin asset counts for now."""
         self.asset_indices[index.symbol] = index

@@ -36,6 +36,11 @@ class Timers:
     def __len__(self) -> int:
         return len(self._heap)
 
+    def restart(self, start_ms: int) -> None:
+        """Set the clock to `start_ms`, even back; nothing waits for it any more."""
+        self.now_ms = start_ms
+        self._heap.clear()
+
     def at(self, due_ms: int, rank: int, callback: Callback) -> None:
         """Call `callback(due_ms)` once, when the clock reaches `due_ms`."""
         self._set += 1

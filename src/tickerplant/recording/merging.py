@@ -10,8 +10,10 @@ from typing import TypeAlias
 from tickerplant.recording.line import Line, RecordedFile
 
 
-def merge(recordings: Sequence[RecordedFile]) -> Iterator[tuple[int, list[Line]]]:
-    """Yield runs of lines in time order, each with the index of its recording.
+def merge(
+    recordings: Sequence[RecordedFile], start_ns: int = 0
+) -> Iterator[tuple[int, list[Line]]]:
+    """Yield runs of lines from `start_ns` on in time order, each with the index of its recording.
 
     Lines with the same time come in the order of the recordings.  Files that follow each other
     cost nothing: their batches pass through whole.
@@ -21,7 +23,7 @@ def merge(recordings: Sequence[RecordedFile]) -> Iterator[tuple[int, list[Line]]
     """
     heads: list[_Head] = []
     for index, recording in enumerate(recordings):
-        batches = recording.batches()
+        batches = recording.batches(start_ns)
         heads += [(lines[0][0], index, 0, lines, batches) for lines in islice(batches, 1)]
     heapify(heads)
     while heads:

@@ -1,0 +1,72 @@
+"""Recordings joined in time, of which the next lines are taken when they are due."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+
+from tickerplant.recording.line import Line, RecordedFile
+from tickerplant.recording.merging import merge
+
+_received: Callable[[Line], int] = itemgetter(0)
+
+
+class Reel:
+    """Lines of all recordings in order of time, up to a moment; where it is can be changed.
+
+    Args:
+        recordings: What is played.
+        end_ns: The first moment that is not.
+    """
+
+    def __init__(self, recordings: Sequence[RecordedFile], end_ns: int) -> None:
+        self.next_ns: int | None = None
+        """The time of the next line; None at the end."""
+        self._recordings = recordings
+        self._end_ns = end_ns
+        self._runs: Iterator[tuple[int, list[Line]]] = iter(())
+        self._index = 0
+        self._lines: Sequence[Line] = ()
+        self._start = 0
+
+    @property
+    def next_raw(self) -> bytes:
+        """The message of the next line; empty at the end."""
+        return self._lines[self._start][1] if self.next_ns is not None else b""
+
+    def wind(self, start_ns: int) -> None:
+        """Be before the first line whose time is `start_ns` or later.
+
+        Raises:
+            RecordingError: a recording cannot be opened, or is none.
+        """
+        self._runs = merge(self._recordings, start_ns)
+        self._lines, self._start = (), 0
+        self._look()
+
+    def take(self, until_ns: int, most: int) -> tuple[int, Sequence[Line]]:
+        """Return the next lines of one recording, with its index.
+
+        They are at least one, at most `most`, and of those after the first none is later than
+        `until_ns`.  Not to be called at the end.
+        """
+        lines, start = self._lines, self._start
+        end = min(start + most, len(lines))
+        if lines[end - 1][0] > until_ns:
+            end = bisect_right(lines, until_ns, lo=start + 1, hi=end, key=_received)
+        taken = lines if end - start == len(lines) else lines[start:end]
+        index = self._index
+        self._start = end
+        self._look()
+        return index, taken
+
+    def _look(self) -> None:
+        """See what comes next."""
+        if self._start == len(self._lines):
+            self._index, self._lines = next(self._runs, (0, ()))
+            self._start = 0
+            if self._lines and self._lines[-1][0] >= self._end_ns:
+                self._lines = self._lines[: bisect_left(self._lines, self._end_ns, key=_received)]
+        at_end = self._start == len(self._lines)
+        self.next_ns = None if at_end else self._lines[self._start][0]
