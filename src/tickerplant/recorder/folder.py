@@ -26,6 +26,8 @@ from tickerplant.venue import VENUES, Venue
 
 KILLED = "the recorder was killed"
 NOBODY = "nobody recorded"
+NOTABLE_NS = 1_000_000_000
+"""A clock that is so far behind the last line is worth a word."""
 _SEGMENT = re.compile(r"(\d{6,})-\d{8}T\d{6}Z\.zst")
 _FIRST_WORDS = b'{"kind":"recording"'
 """How every manifest begins."""
@@ -121,7 +123,7 @@ def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_
         reason = f"is a recording of {theirs}, not of {venue.title}; give another folder"
         raise RecordingError(str(path), reason)
     last_ns = _mend(path, journal, manifest, time_ns, repairs)
-    if last_ns > time_ns:
+    if last_ns - time_ns >= NOTABLE_NS:
         behind_s = (last_ns - time_ns) / 1_000_000_000
         repairs.append(
             f"{path}: the clock is {behind_s:.3f} s behind the last line that was recorded; "
@@ -147,7 +149,7 @@ def _manifest(path: Path, journal: JournalFile, repairs: list[str]) -> Manifest 
             _cut(journal, 0, repairs)
         elif segments := segment_paths(str(path)):
             repairs.append(
-                f"{journal.path}: is missing; it begins anew, with {len(segments)} segments"
+                f"{journal.path}: is missing, and begins anew; segments that are there: {len(segments)}"
             )
         return None
     flaws: list[Flaw] = []

@@ -112,7 +112,9 @@ class Mended:
         finally:
             file.close()
         heads = self._heads
-        self.repairs.append(f"{path}: was not finished, and is now, with {len(heads)} blocks")
+        self.repairs.append(
+            f"{path}: was not finished, and is now; whole blocks in it: {len(heads)}"
+        )
         self.sealed = Sealed(
             time_ns=time_ns,
             name=path.name,
@@ -141,8 +143,8 @@ class Mended:
         except ValueError as error:
             reason = f"a block is damaged ({error})"
         self.repairs.append(
-            f"{path}, byte {found.offset_bytes}: {reason}, with {head.lines} messages; "
-            "it stays, and readers pass over it"
+            f"{path}, byte {found.offset_bytes}: {reason}; it stays, and readers pass over it; "
+            f"messages in it: {head.lines}"
         )
         return True
 

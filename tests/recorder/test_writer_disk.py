@@ -1,0 +1,93 @@
+"""A disk that takes no more: the writer says where, and leaves a recording that is whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from tape import add, check_against_file, numbers, writer
+
+from tickerplant.recording.journal import Dropped, RunEnded
+from tickerplant.recording.line import Flaw
+from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.segments import Segments, segment_paths
+
+WRITES_TOO_MUCH = """
+import resource, sys
+from tickerplant.recorder.writer import RecordingWriter, WriterSettings
+from tickerplant.recording.journal import Silent
+from tickerplant.venue import USDM
+
+settings = WriterSettings(flush_ms=0)
+writer = RecordingWriter(sys.argv[1], venue=USDM, url="", profile="", streams=(), settings=settings)
+# Files may not grow beyond this; Python takes the signal, and a write fails as on a full disk.
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+n = 0
+while writer.failure is None:
+    n += 1
+    if sys.argv[2] == "segment":
+        writer.add(1_800_000_000_000_000_000 + n, "a@trade", b'{"n":%d,"x":"%x"}' % (n, 3 ** n))
+    else:
+        writer.add(1_800_000_000_000_000_000 + n, "a@trade", b'{"n":%d}' % n)
+        writer.note(Silent(time_ns=1, streams=("a@trade",), silent_ms=1, reason="x" * 1_000))
+    writer.tick()
+writer.add(1_800_000_000_000_000_000 + n, "a@trade", b'{"n":0}')
+writer.close("interrupted")
+print(writer.failure_text)
+print(n + 1, writer.totals.lines, writer.totals.dropped)
+"""
+
+
+def fill(folder: Path, what: str) -> tuple[str, list[int]]:
+    done = subprocess.run(  # noqa: S603  # the program above
+        [sys.executable, "-c", WRITES_TOO_MUCH, str(folder), what],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    text, counts = done.stdout.splitlines()
+    return text, [int(each) for each in counts.split()]
+
+
+def test_a_full_disk_ends_the_writing_at_a_whole_block(tmp_path: Path) -> None:
+    text, [added, written, dropped] = fill(tmp_path, "segment")
+    [segment] = segment_paths(str(tmp_path))
+    size_bytes = segment.stat().st_size
+    assert text == f"{segment}: File too large, at byte {size_bytes}"
+    assert added == written + dropped
+    flaws: list[Flaw] = []
+    lines = list(chain.from_iterable(Segments(str(tmp_path), flaws.append).batches()))
+    assert (numbers(lines), flaws) == (list(range(1, written + 1)), [])
+    told = read_manifest(str(tmp_path))
+    check_against_file(told.sealed[segment.name], segment)
+    *_, left_out, end = told.entries
+    assert isinstance(left_out, Dropped)
+    assert left_out.count == dropped
+    assert isinstance(end, RunEnded)
+    assert end.reason == text, "not that it was interrupted"
+
+
+def test_a_manifest_that_cannot_grow_stays_whole(tmp_path: Path) -> None:
+    text, [added, written, dropped] = fill(tmp_path, "manifest")
+    flaws: list[Flaw] = []
+    told = read_manifest(str(tmp_path), flaws.append)
+    assert flaws == []
+    reason, _, offset = text.rpartition(" ")
+    assert reason == f"{told.path}: File too large, at byte"
+    assert int(offset) <= told.size_bytes <= 100_000, "a shorter line may have found room"
+    assert added == written + dropped
+    again = writer(tmp_path)
+    add(again, [10_000_000])
+    again.close("done")
+    lines = list(chain.from_iterable(Segments(str(tmp_path), flaws.append).batches()))
+    assert (numbers(lines), flaws) == ([*range(1, written + 1), 10_000_000], [])
+
+
+def test_a_device_that_is_full_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="/dev/full: is a file; give a folder"):
+        writer(Path("/dev/full"))
