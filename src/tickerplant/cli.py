@@ -26,6 +26,7 @@ from tickerplant.config.setting import Setting, settings_of
 from tickerplant.config.settings import (
     AskSettings,
     ProtocolSettings,
+    RecordSettings,
     RelaySettings,
     ReplaySettings,
     SimulateSettings,
@@ -283,6 +284,21 @@ def watch(names: tuple[str, ...], config: str | None, **flags: object) -> int:
     from tickerplant.watching import watch as watching
 
     return watching.watch(settings, names)
+
+
+@commands.command()
+@click.argument("given", metavar="STREAM...", nargs=-1, required=True)
+@settings_options(RecordSettings)
+def record(given: tuple[str, ...], config: str | None, **flags: object) -> int:
+    """Record streams, as they come, into a folder.
+
+    @FILE stands for the streams in a file, one a line.  Where depth is recorded, snapshots of the
+    books are too.  Ctrl-C ends it; the same command continues the recording.
+    """
+    settings = _settings("record", RecordSettings, config, flags)
+    from tickerplant.watching import record as recording
+
+    return recording.record(settings, given)
 
 
 @commands.command()

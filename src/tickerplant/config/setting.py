@@ -8,11 +8,23 @@ from typing import Any, Literal, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct, structs
 
-from tickerplant.config.values import Parser, assignments, duration_ms, duration_text, faults, names
+from tickerplant.config.values import (
+    Parser,
+    assignments,
+    duration_ms,
+    duration_text,
+    faults,
+    names,
+    period_ms,
+    period_ms_or_off,
+    size_bytes,
+    size_text,
+)
 from tickerplant.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
 
+_DURATIONS = {duration_ms, period_ms, period_ms_or_off}
 _PLAIN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -60,8 +72,10 @@ class Setting(Struct, frozen=True):
             return ""
         if self.is_flag:
             return str(self.default).lower()
-        if self.parse is duration_ms and isinstance(self.default, int):
+        if self.parse in _DURATIONS and isinstance(self.default, int):
             return duration_text(self.default)
+        if self.parse is size_bytes and isinstance(self.default, int):
+            return size_text(self.default)
         return str(self.default)
 
     @property

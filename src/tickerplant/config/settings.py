@@ -15,10 +15,15 @@ from tickerplant.config.values import (
     host_name,
     instant_ms,
     names,
+    period_ms,
+    period_ms_or_off,
     profile_name,
     profile_name_or_told,
+    size_bytes,
+    snapshot_levels,
 )
 from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.recording.block import LEVEL
 from tickerplant.server.faults import Fault
 from tickerplant.venue import COINM, USDM
 
@@ -29,6 +34,7 @@ Speed = Annotated[float, Meta(ge=0, le=1_000_000)]
 Intensity = Annotated[float, Meta(gt=0, le=1_000)]
 Copies = Annotated[int, Meta(ge=1, le=10)]
 Seconds = Annotated[float, Meta(gt=0, le=1_000_000_000)]
+Level = Annotated[int, Meta(ge=1, le=19)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 
 
@@ -152,6 +158,38 @@ class AskSettings(ClientSettings, frozen=True, kw_only=True):
     rest: Annotated[bool, _setting("Ask over REST what the WebSocket API has too.")] = False
 
 
+class RecordSettings(ClientSettings, frozen=True, kw_only=True):
+    """Record streams."""
+
+    out: Annotated[
+        str | None, _setting("Folder of the recording; one that is there is continued.")
+    ] = None
+    copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
+    seconds: Annotated[Seconds | None, _setting("Stop after so many seconds [never].")] = None
+    snapshots_ms: Annotated[
+        int,
+        _setting(
+            "Record a snapshot of each book whose changes are recorded so often, besides the first "
+            "and those after losses, or none at all: off.",
+            period_ms_or_off,
+            "snapshots",
+        ),
+    ] = 3_600_000
+    snapshot_levels: Annotated[
+        int, _setting("Levels of a side in a snapshot.", snapshot_levels)
+    ] = 1000
+    segment_ms: Annotated[
+        int, _setting("Begin another file after this time.", period_ms, "segment")
+    ] = 3_600_000
+    segment_bytes: Annotated[
+        int, _setting("Begin another file at this size.", size_bytes, "segment-size")
+    ] = 256 << 20
+    level: Annotated[Level, _setting("Of compression: 1 is the quickest, 19 the smallest.")] = LEVEL
+    log_format: Annotated[
+        Literal["text", "json"], _setting("Log lines for people or for programs.")
+    ] = "text"
+
+
 class RelaySettings(ServeSettings, frozen=True, kw_only=True):
     """Serve a live upstream."""
 
@@ -190,6 +228,7 @@ COMMANDS: dict[str, type[Struct]] = {
     "relay": RelaySettings,
     "explain": ProtocolSettings,
     "watch": WatchSettings,
+    "record": RecordSettings,
     "ask": AskSettings,
 }
 """The commands that have settings, by name."""

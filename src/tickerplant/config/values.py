@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
+from tickerplant.queries.depth import LIMITS
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 from tickerplant.venue import USDM
 
@@ -27,6 +28,8 @@ _FAULT_ROWS = {row.name: row for row in FAULT_ROWS}
 _EARLIEST_MS = 1_262_304_000_000
 _LATEST_MS = 4_102_444_800_000
 _LONGEST_MS = 36_525 * 86_400_000
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
+_UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -98,6 +101,63 @@ def duration_ms(text: object) -> int:
     if milliseconds > _LONGEST_MS:
         raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at most a century")
     return round(milliseconds)
+
+
+def period_ms(text: object) -> int:
+    """Return a duration as `duration_ms` does, of a second or more.
+
+    Raises:
+        ValueError: `text` is none.
+    """
+    milliseconds = duration_ms(text)
+    if milliseconds < _UNIT_MS["s"]:
+        raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at least a second")
+    return milliseconds
+
+
+def period_ms_or_off(text: object) -> int:
+    """Return a duration as `period_ms` does, 0 for `off`.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    if text == "off":
+        return 0
+    try:
+        return period_ms(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
+def snapshot_levels(text: object) -> int:
+    """Return how many levels of a book are asked for.
+
+    Raises:
+        ValueError: the exchange does not offer so many.
+    """
+    found = next((limit for limit in LIMITS if str(limit) == str(text).strip()), None)
+    if found is None:
+        raise ValueError(f"one of {', '.join(map(str, LIMITS))}")
+    return found
+
+
+def size_bytes(text: object) -> int:
+    """Return a size such as `500KB`, `256MB` or `2GB` in bytes; they are binary, as memory is.
+
+    Raises:
+        ValueError: `text` is no size, or less than a megabyte.
+    """
+    match = _SIZE.fullmatch(str(text).strip().upper())
+    size = float(match[1]) * _UNIT_BYTES[match[2]] if match else 0
+    if not _UNIT_BYTES["MB"] <= size < 1 << 50:
+        raise ValueError("a size such as 256MB or 2GB, of at least 1MB")
+    return round(size)
+
+
+def size_text(size: int) -> str:
+    """Return a size as `size_bytes` reads it, in the largest unit of which it is a multiple."""
+    unit = next(each for each in reversed(_UNIT_BYTES) if size % _UNIT_BYTES[each] == 0)
+    return f"{size // _UNIT_BYTES[unit]}{unit}"
 
 
 def duration_text(milliseconds: int) -> str:

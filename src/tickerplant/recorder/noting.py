@@ -37,14 +37,14 @@ class Noting(Observer):
 
     Args:
         note: Takes them.
-        keep: Takes the stream, payload and receive time of a message that is in no known form.
+        keep: Takes receive time, stream and payload of a message that is in no known form.
         clock_ns: The time, ns since the epoch.
     """
 
     def __init__(
         self,
         note: Note,
-        keep: Callable[[str, bytes, int], object],
+        keep: Callable[[int, str, bytes], object],
         clock_ns: Callable[[], int],
     ) -> None:
         self.gaps = 0
@@ -164,4 +164,4 @@ class Noting(Observer):
     def unread(self, stream: str, payload: bytes, received_ns: int) -> None:
         """Keep a message in an unknown form, if it is JSON; consumers are told what is odd in it."""
         if is_json(payload):
-            self._keep(stream, payload, received_ns)
+            self._keep(received_ns, stream, payload)

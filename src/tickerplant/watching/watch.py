@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from tickerplant.client.market import MarketClient, connect
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 from tickerplant.watching.places import (
     check_text,
@@ -78,13 +78,13 @@ def _terminals() -> set[int]:
 
 
 async def _watch_table(watched: Watched, console: Console) -> int:
-    interrupted = _interruption()
+    interrupted = interruption()
     market, started_s = watched.market, time.monotonic()
     table = Table(watched.names, watched.hints)
     picture = _Picture(watched, table, console)
     async with market:
         market.on(table.take, *watched.names)
-        over = asyncio.ensure_future(_over(interrupted, watched.seconds))
+        over = asyncio.ensure_future(is_interrupted(interrupted, watched.seconds))
         with Live(
             get_renderable=picture.draw,
             console=console,
@@ -101,14 +101,14 @@ async def _watch_table(watched: Watched, console: Console) -> int:
 
 
 async def _watch_lines(watched: Watched, lines: Lines) -> int:
-    interrupted = _interruption()
+    interrupted = interruption()
     market, started_s = watched.market, time.monotonic()
     # The number of a standard error that is closed may be that of a socket.
     writer = Writer(closed={ERRORS} if sys.stderr is None else ())
     async with market:
         subscription = market.stream(*watched.names)
         printing = asyncio.ensure_future(_print(subscription, lines, writer))
-        over = asyncio.ensure_future(_over(interrupted, watched.seconds))
+        over = asyncio.ensure_future(is_interrupted(interrupted, watched.seconds))
         await asyncio.wait({printing, over}, return_when=asyncio.FIRST_COMPLETED)
         subscription.close()
         await asyncio.wait({printing}, timeout=PARTING_S)
@@ -131,25 +131,6 @@ async def _print(subscription: Subscription, lines: Lines, writer: Writer) -> No
 
 def _status(market: MarketClient, *, is_interrupted: bool) -> int:
     return 0 if is_interrupted or market.counters.messages else FAILED
-
-
-def _interruption() -> asyncio.Event:
-    """Return what is set by Ctrl-C and SIGTERM, from now on."""
-    loop = asyncio.get_running_loop()
-    interrupted = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
-    return interrupted
-
-
-async def _over(interrupted: asyncio.Event, seconds: float | None) -> bool:
-    """Wait until it is interrupted, or the time is up; return whether it was interrupted."""
-    try:
-        async with asyncio.timeout(seconds):
-            await interrupted.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 class _Picture:

@@ -1,0 +1,189 @@
+"""What a recorder asks over REST: snapshots of books, the contracts, and the profile.
+
+Nothing of it is needed for messages to be recorded: what fails is noted, and asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from msgspec import Struct, field
+from msgspec.json import Decoder
+
+from tickerplant.client.rest import RestClient
+from tickerplant.client.told_profile import told_profile
+from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.weight import REFUSALS
+from tickerplant.logs import logger
+from tickerplant.messages.readers import UNREADABLE
+from tickerplant.profile import CURRENT
+from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
+from tickerplant.recorder.contracts import Contracts
+from tickerplant.recording import journal
+
+AT_ONCE = 4
+"""Snapshots that are on their way at the same time; the request weight paces them further."""
+LIST_EVERY_S = 3_600.0
+"""The contracts are asked for so often, even if nothing says that they changed."""
+LIST_LATEST_S = 2.0
+"""After a message about contracts others may follow for so long."""
+FIRST_PAUSE_S = 5.0
+"""After a question that failed; each further failure doubles it."""
+LONGEST_PAUSE_S = 300.0
+PROFILE_PATIENCE_S = 5.0
+"""For so long a recording waits to know the profile before it begins."""
+
+
+class Tape(Protocol):
+    """Where answers and notes are written."""
+
+    def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
+        """Record an answer."""
+
+    def note(self, entry: journal.Entry) -> None:
+        """Add a line to the manifest."""
+
+
+class _Snapshot(Struct):
+    last_update_id: int = field(name="lastUpdateId")
+
+
+_snapshot = Decoder(_Snapshot).decode
+Failure = (RequestError, UpstreamError, *UNREADABLE)
+
+
+class Asking:
+    """Asks for what a recording needs besides messages, from `start` to `stop`.
+
+    Args:
+        rest: Who is asked.
+        anchors: The books that want snapshots.
+        contracts: Finds what is new in the list of contracts.
+        tape: Where the answers go.
+        levels: Levels of a side in a snapshot.
+        clock_ns: The time, ns since the epoch.
+    """
+
+    def __init__(
+        self,
+        rest: RestClient,
+        anchors: Anchors,
+        contracts: Contracts,
+        tape: Tape,
+        *,
+        levels: int,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self.snapshots = 0
+        """Snapshots that were recorded."""
+        self._rest = rest
+        self._anchors = anchors
+        self._contracts = contracts
+        self._tape = tape
+        self._levels = levels
+        self._clock_ns = clock_ns
+        self._now_ms = 0
+        self._asking: set[asyncio.Task[None]] = set()
+        self._listing: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin with the list of contracts."""
+        self._listing = asyncio.create_task(self._keep_list())
+
+    async def stop(self) -> None:
+        """Ask nothing any more."""
+        tasks = {*self._asking, *({self._listing} if self._listing else ())}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def turn(self, now_ms: int) -> None:
+        """Ask for the snapshots that are due; `now_ms` is of a clock that only goes forward."""
+        self._now_ms = now_ms
+        while len(self._asking) < AT_ONCE and (book := self._anchors.next(now_ms)) is not None:
+            task = asyncio.create_task(self._anchor(book))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    def relist(self) -> None:
+        """Ask for the contracts soon: they are said to have changed."""
+        self._changed.set()
+
+    # Snapshots
+
+    async def _anchor(self, book: Book) -> None:
+        symbol, limit = book.symbol, self._levels
+        address = self._rest.url_of("depth").with_query(symbol=symbol, limit=str(limit))
+        try:
+            body = await self._rest.get("depth", symbol=symbol, limit=limit)
+            last_update_id = _snapshot(body).last_update_id
+        except Failure as failure:
+            self._fail(book, failure)
+            return
+        received_ns = self._clock_ns()
+        if self._anchors.answered(book, last_update_id, self._now_ms):
+            self.snapshots += 1
+            self._tape.add_answer(received_ns, str(address), body)
+            self._tape.note(
+                journal.Anchored(
+                    time_ns=received_ns, symbol=symbol, last_update_id=last_update_id, levels=limit
+                )
+            )
+
+    def _fail(self, book: Book, failure: Exception) -> None:
+        if self._anchors.failed(book, self._now_ms, LONGEST_PAUSE_MS * _is_final(failure)):
+            reason = _reason(failure)
+            self._tape.note(
+                journal.Unanchored(time_ns=self._clock_ns(), symbol=book.symbol, reason=reason)
+            )
+            logger().warning("! no snapshot of a book", symbol=book.symbol, reason=reason)
+
+    # Contracts
+
+    async def _keep_list(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            self._changed.clear()
+            try:
+                news = self._contracts.news(await self._rest.get("exchangeInfo"))
+            except Failure as failure:
+                wait_s, pause_s = pause_s, min(pause_s * 2, LONGEST_PAUSE_S)
+                logger().warning(
+                    "! the contracts are not known", reason=_reason(failure), again_in_s=wait_s
+                )
+                await asyncio.sleep(wait_s)
+                continue
+            pause_s = FIRST_PAUSE_S
+            if news:
+                self._tape.note(journal.Listed(time_ns=self._clock_ns(), symbols=news))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LIST_EVERY_S)
+                await asyncio.sleep(LIST_LATEST_S)
+
+
+def _is_final(failure: Exception) -> bool:
+    """Whether the server said that it has none, as of a symbol that it does not know."""
+    return isinstance(failure, RequestError) and failure.status not in REFUSALS
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, UNREADABLE):
+        return f"the answer cannot be read: {failure}"
+    return str(failure)
+
+
+async def profile_of(hosts: Hosts, rest: RestClient) -> str:
+    """Return the profile that is spoken at `hosts`; empty if it does not say so within seconds."""
+    if hosts.rest == f"https://{hosts.venue.rest_host}":
+        return CURRENT.name
+    try:
+        async with asyncio.timeout(PROFILE_PATIENCE_S):
+            return await told_profile(rest)
+    except (TimeoutError, RequestError, UpstreamError):
+        return ""

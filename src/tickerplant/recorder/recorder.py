@@ -1,0 +1,177 @@
+"""Records streams of a server: from its sockets, through a feed, onto the tape.
+
+Between the feed and the tape is no queue.  Where the disk cannot keep up nothing is read from the
+connections, so that the server waits, and gives up at worst; the manifest tells that.
+
+What is heard goes three ways: messages are written as they came (`_take`), what is to be known of
+streams and connections becomes lines of the manifest (`noting.py`), and what a recording needs
+besides, snapshots above all, is asked over REST (`anchors.py`, `asking.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from random import Random
+from typing import Protocol
+
+from tickerplant.client.backfill import Backfill
+from tickerplant.client.rest import RestClient
+from tickerplant.client.runner import FeedRunner
+from tickerplant.feed.feed import FeedCounters
+from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import Disconnected, Gap, Notice
+from tickerplant.messages.readers import payload_reader
+from tickerplant.recorder import asking
+from tickerplant.recorder.anchors import Anchors
+from tickerplant.recorder.contracts import Contracts
+from tickerplant.recorder.noting import Noting
+
+TURN_S = 0.1
+"""How often time passes for the tape, and snapshots that are due are asked for."""
+SNAPSHOT_LEVELS = 1000
+CONTRACTS = "!contractInfo"
+"""The stream that tells when the list of contracts changes."""
+
+
+class Tape(asking.Tape, Protocol):
+    """What a recorder writes to (`RecordingWriter`)."""
+
+    def add(self, received_ns: int, stream: str, payload: bytes) -> None:
+        """Record a message."""
+
+    def tick(self) -> None:
+        """Let time pass."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should come for a while."""
+
+    @property
+    def rotated(self) -> int:
+        """Segments that were begun."""
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why nothing is written any more; None while it is."""
+
+
+class Recorder:
+    """Records streams of one venue, while `run` does.
+
+    Args:
+        hosts: Where the venue is served.
+        names: The streams.
+        tape: Where they are recorded; who made it closes it.
+        rest: Who is asked for snapshots and contracts; `run` closes it.
+        settings: How the feed behaves.
+        snapshots_ms: How long a snapshot of a book is good for; None: none are taken at all.
+        levels: Levels of a side in a snapshot.
+        told: Is called with everything that is to be known of the streams.
+        clock_ns: The time, ns since the epoch.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        names: Iterable[str],
+        tape: Tape,
+        rest: RestClient,
+        *,
+        settings: FeedSettings,
+        snapshots_ms: int | None,
+        levels: int = SNAPSHOT_LEVELS,
+        told: Callable[[Notice], object],
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.names = tuple(dict.fromkeys(names))
+        self.anchors = Anchors(self.names if snapshots_ms else (), snapshots_ms or 0)
+        self.noting = Noting(tape.note, tape.add, clock_ns)
+        self.asking = asking.Asking(
+            rest, self.anchors, Contracts(self.names), tape, levels=levels, clock_ns=clock_ns
+        )
+        self.runner = FeedRunner(hosts, settings, payload_reader, Backfill(rest), Random())
+        self.runner.feed.observer = self.noting
+        self._tape = tape
+        self._add = tape.add
+        self._rest = rest
+        self._told = told
+        self._awaited = self.anchors.awaited
+        self._sink = self._take
+        self._is_held_up = False
+        self._segments = 1
+
+    @property
+    def heard(self) -> list[str]:
+        """The streams of which anything came."""
+        strands = self.runner.feed.strands
+        return [name for name in self.names if name in strands and strands[name].messages]
+
+    @property
+    def counters(self) -> FeedCounters:
+        """What happened on all connections so far."""
+        return self.runner.feed.counters
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        return sum(link.is_open for link in self.runner.feed.links.values())
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Record until `over` is set, or the tape fails; afterwards all connections are closed."""
+        self.runner.start()
+        self.asking.start()
+        others = [name for name in self.names if name != CONTRACTS]
+        self.runner.attach(others, self._sink)
+        if CONTRACTS in self.names:
+            self.runner.attach((CONTRACTS,), self._take_contracts)
+        try:
+            while not over.is_set() and self._tape.failure is None:
+                self._turn()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), TURN_S)
+        finally:
+            await self.asking.stop()
+            await self.runner.stop()
+            await self._rest.close()
+
+    def _turn(self) -> None:
+        """Do what is due."""
+        self._tape.tick()
+        is_full = self._tape.is_full
+        if is_full and not self._is_held_up:
+            self.runner.hold_up(self._sink, self.names)
+        elif self._is_held_up and not is_full:
+            self.runner.make_room(self._sink)
+        self._is_held_up = is_full
+        if self._tape.rotated > self._segments:
+            self._segments = self._tape.rotated
+            self.anchors.begin_anew()
+        self.asking.turn(self.runner.feed.now_ms)
+
+    # What is heard
+
+    def _take(self, item: Message | Notice) -> None:
+        if isinstance(item, Notice):
+            self._take_notice(item)
+            return
+        stream = item.stream
+        self._add(item.received_ns, stream, item.payload)
+        if stream in self._awaited:
+            first_update_id: int = item.first_update_id  # type: ignore[attr-defined]
+            self.anchors.first(stream, first_update_id)
+
+    def _take_contracts(self, item: Message | Notice) -> None:
+        self._take(item)
+        if not isinstance(item, Notice):
+            self.asking.relist()
+
+    def _take_notice(self, notice: Notice) -> None:
+        if isinstance(notice, Disconnected | Gap):
+            self.anchors.lost(notice.streams)
+        self.noting.take(notice)
+        self._told(notice)
