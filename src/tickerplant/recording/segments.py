@@ -7,13 +7,15 @@ is in, at most; it is reported, and the reading goes on behind it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from operator import lt, sub
+from operator import itemgetter, sub
 from pathlib import Path
 
+from msgspec.json import Decoder as JsonDecoder
+
 from tickerplant.errors import RecordingError
-from tickerplant.recording.block import Found, unpack, walk
+from tickerplant.recording.block import LATEST_NS, Found, unpack, walk
 from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw, Line, Place, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
@@ -21,7 +23,10 @@ from tickerplant.recording.manifest import Manifest, read_manifest
 SUFFIX = ".zst"
 """How the names of segments end."""
 RECEIVED_DIGITS = 19
-_MESSAGE_AT = RECEIVED_DIGITS + 1
+
+_integers: Callable[[bytes], list[int]] = JsonDecoder(list[int]).decode
+_time_of: Callable[[bytes], bytes] = itemgetter(slice(RECEIVED_DIGITS))
+_message_of: Callable[[bytes], bytes] = itemgetter(slice(RECEIVED_DIGITS + 1, None))
 
 
 def segment_name(number: int, began: str) -> str:
@@ -87,6 +92,15 @@ class Segments:
         del number
         return self._place
 
+    def last_ns(self) -> int:
+        """Return the receive time of the last line, as the heads of the blocks tell; 0 without any."""
+        for path in reversed(self.files()):
+            with path.open("rb") as file:
+                heads = [found.head for found in walk(file, LATEST_NS + 1) if found.head]
+            if heads:
+                return max(head.last_ns for head in heads)
+        return 0
+
     def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, block by block.
 
@@ -138,12 +152,12 @@ class Segments:
         assert head is not None  # noqa: S101  # it has data
         try:
             text = unpack(found.data, head)
-            lines = split(text)
+            times_ns, raws = split(text)
         except ValueError as error:
             self._lose(path, found, f"a block is damaged: {error}")
             return []
         self.text_bytes += len(text)
-        lines = self._in_time(lines)
+        lines = list(zip(self._in_time(times_ns), raws, strict=True))
         if head.first_ns < start_ns:
             lines = [line for line in lines if line[0] >= start_ns]
         self.lines += len(lines)
@@ -160,28 +174,32 @@ class Segments:
             reason = f"{reason}, {found.size_bytes} bytes"
         self._report(Flaw(str(path), 0, found.offset_bytes, reason, lost))
 
-    def _in_time(self, lines: list[Line]) -> list[Line]:
-        """Return `lines` with receive times that never go back."""
-        if lines[0][0] < self._latest_ns or any(map(lt, lines[1:], lines)):
-            times, raws = zip(*lines, strict=True)
-            clamped = list(accumulate((self._latest_ns, *times), max))[1:]
-            steps = list(map(sub, clamped, times))
+    def _in_time(self, times_ns: list[int]) -> list[int]:
+        """Return `times_ns` so that they never go back."""
+        if times_ns[0] < self._latest_ns or times_ns != sorted(times_ns):
+            clamped = list(accumulate((self._latest_ns, *times_ns), max))[1:]
+            steps = list(map(sub, clamped, times_ns))
             self.late += len(steps) - steps.count(0)
             self.late_ns = max(self.late_ns, *steps)
-            lines = list(zip(clamped, raws, strict=True))
-        self._latest_ns = lines[-1][0]
-        return lines
+            times_ns = clamped
+        self._latest_ns = times_ns[-1]
+        return times_ns
 
 
-def split(text: bytes) -> list[Line]:
-    """Return the lines of a block.
+def split(text: bytes) -> tuple[list[int], list[bytes]]:
+    """Return the receive times (ns) and the messages in the lines of a block.
+
+    The times are read as one list: one by one, that would be the larger part of reading.
 
     Raises:
-        ValueError: one of them is not `<19 digits> <message>`.
+        ValueError: a line is not `<19 digits> <message>`.
     """
     lines = text.split(b"\n")
     lines.pop()
-    return [(int(line[:RECEIVED_DIGITS]), line[_MESSAGE_AT:]) for line in lines]
+    times_ns = _integers(b"[%b]" % b",".join(map(_time_of, lines)))
+    if len(times_ns) != len(lines):
+        raise ValueError(f"{len(times_ns)} receive times in {len(lines)} lines")
+    return times_ns, list(map(_message_of, lines))
 
 
 def _size(path: Path) -> int:
