@@ -56,6 +56,11 @@ class Backlog:
         return self._blocks >= MOST_BLOCKS
 
     @property
+    def is_half_full(self) -> bool:
+        """Whether it is time to hurry."""
+        return self._blocks >= MOST_BLOCKS // 2
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
         return not self._items

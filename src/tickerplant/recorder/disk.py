@@ -24,6 +24,10 @@ from tickerplant.recording.journal import Dropped, RunEnded
 SYNC_S = 5.0
 """If the machine stops, so much is lost at most, besides what waits: the files are synced so often."""
 
+HASTY_LEVEL = 1
+"""Of compression while more than half the backlog waits: four times as fast as the usual one, and
+about as small as gzip."""
+
 
 class Rotation(Struct, frozen=True, kw_only=True):
     """When a segment is finished and another begun."""
@@ -59,6 +63,7 @@ class Disk:
         self._folder = folder
         self._rotation = rotation
         self._pack = Packer(level).pack
+        self._pack_hastily = Packer(min(level, HASTY_LEVEL)).pack
         self._clock_ns = clock_ns
         self._number = folder.last_number
         self._segment: SegmentFile | None = None
@@ -109,7 +114,8 @@ class Disk:
         self._rotate(block.first_ns)
         segment = self._segment or self._begin(block.first_ns)
         text = b"".join(block.lines)
-        packed = self._pack(text, len(block.lines), block.first_ns, block.last_ns)
+        pack = self._pack_hastily if self.backlog.is_half_full else self._pack
+        packed = pack(text, len(block.lines), block.first_ns, block.last_ns)
         head = read_head(packed[:HEAD_BYTES])
         assert head is not None  # noqa: S101  # it was just made
         segment.append(packed, head, block.streams)
