@@ -23,6 +23,7 @@ from tickerplant.config.values import (
     snapshot_levels,
 )
 from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.server.faults import Fault
 from tickerplant.venue import COINM, USDM
@@ -165,6 +166,14 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
         str | None, _setting("Folder of the recording; one that is there is continued.")
     ] = None
     copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
+    life_ms: Annotated[
+        int,
+        _setting(
+            "Age at which the server cuts connections; they are renewed before, without a loss.",
+            period_ms,
+            "life",
+        ),
+    ] = LIMITS.lifetime_ms
     seconds: Annotated[Seconds | None, _setting("Stop after so many seconds [never].")] = None
     snapshots_ms: Annotated[
         int,
@@ -222,6 +231,37 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
     ] = 5_000
 
 
+class ExportSettings(Struct, frozen=True, kw_only=True):
+    """Export recordings."""
+
+    to: Annotated[
+        Literal["parquet", "csv", "hftbacktest"],
+        _setting("Form of the files: csv is that of the exchange's public archive."),
+    ] = "parquet"
+    out: Annotated[str | None, _setting("Folder of the files; an export there is continued.")] = (
+        None
+    )
+    tables: Annotated[
+        tuple[str, ...],
+        _setting("Only these tables, such as trades,klines [all that the form has].", names),
+    ] = ()
+    symbols: Annotated[
+        tuple[str, ...], _setting("Only these symbols, separated by commas [all].", names)
+    ] = ()
+    from_ms: Annotated[
+        int | None,
+        _setting("Only what was received then or later, an ISO date or ms.", instant_ms, "from"),
+    ] = None
+    to_ms: Annotated[
+        int | None,
+        _setting("Only what was received before, an ISO date or ms.", instant_ms, "to-time"),
+    ] = None
+    numbers: Annotated[
+        Literal["decimal", "float", "text"],
+        _setting("Prices and quantities in Parquet: exact, as float64, or as they were printed."),
+    ] = "decimal"
+
+
 COMMANDS: dict[str, type[Struct]] = {
     "simulate": SimulateSettings,
     "replay": ReplaySettings,
@@ -230,5 +270,6 @@ COMMANDS: dict[str, type[Struct]] = {
     "watch": WatchSettings,
     "record": RecordSettings,
     "ask": AskSettings,
+    "export": ExportSettings,
 }
 """The commands that have settings, by name."""

@@ -112,6 +112,11 @@ class Recorder:
         return [name for name in self.names if name in strands and strands[name].messages]
 
     @property
+    def messages(self) -> int:
+        """Messages that came, each once however many connections told it."""
+        return self.counters.messages - self.counters.duplicates
+
+    @property
     def counters(self) -> FeedCounters:
         """What happened on all connections so far."""
         return self.runner.feed.counters

@@ -78,7 +78,7 @@ async def _record(wanted: Wanted) -> int:
         wanted.names,
         writer,
         rest,
-        settings=FeedSettings(copies=settings.copies),
+        settings=FeedSettings(copies=settings.copies, life_ms=settings.life_ms),
         snapshots_ms=settings.snapshots_ms or None,
         levels=settings.snapshot_levels,
         told=progress.notice,

@@ -77,7 +77,7 @@ class RecordProgress:
         passed_s = now_s - self._told_s
         if passed_s < self._every_s:
             return
-        messages = recorder.counters.messages
+        messages = recorder.messages
         rate = (messages - self._told_messages) / passed_s
         self._told_s, self._told_messages = now_s, messages
         heard, asked = len(recorder.heard), len(recorder.names)

@@ -1,0 +1,206 @@
+"""What the journal says of connections, with a feed and a server joined through memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from made import AGGREGATES, DEPTH, TICKERS, aggregate, depth
+from wires import World
+
+from tickerplant.messages import notice
+from tickerplant.messages.message import Message
+from tickerplant.messages.notice import Notice
+from tickerplant.recorder.noting import Noting
+from tickerplant.recording.journal import (
+    Connected,
+    CopyLost,
+    Disconnected,
+    Entry,
+    Missing,
+    Refused,
+    Silent,
+    Unreadable,
+)
+
+
+class Journal:
+    """A world whose feed is noted."""
+
+    def __init__(self, *names: str, settle_ms: int = 1_000, **settings: Any) -> None:
+        self.world = World(**settings)
+        self.entries: list[Entry] = []
+        self.kept: list[tuple[str, bytes]] = []
+        self.messages: list[bytes] = []
+        self.noting = Noting(
+            self.entries.append,
+            lambda _, stream, payload: self.kept.append((stream, payload)),
+            lambda: self.world.now_ms * 1_000_000,
+        )
+        self.world.feed.observer = self.noting
+        self.world.feed.attach(names, self._take)
+        self.world.perform()
+        self.world.run(settle_ms)
+
+    def _take(self, item: Message | Notice) -> None:
+        if isinstance(item, Notice):
+            self.noting.take(item)
+        else:
+            self.messages.append(item.payload)
+
+    def news(self) -> list[Any]:
+        """What was noted since this was last asked."""
+        entries, self.entries[:] = list(self.entries), []
+        return entries
+
+
+def kinds(entries: list[Any]) -> list[str]:
+    return [type(each).__name__ for each in entries]
+
+
+def test_what_is_heard_is_noted_once_with_its_connection() -> None:
+    journal = Journal(AGGREGATES, TICKERS)
+    (connected,) = journal.news()
+    assert isinstance(connected, Connected)
+    assert set(connected.streams) == {AGGREGATES, TICKERS}
+    assert (connected.connection, connected.blind_ms) == (1, 0)
+    journal.world.publish(AGGREGATES, aggregate(1))
+    journal.world.run(1_000)
+    assert journal.news() == []
+
+
+def test_a_server_that_is_not_there_yet_is_noted_once_however_many_attempts_fail() -> None:
+    journal = Journal(AGGREGATES, settle_ms=0)
+    journal.world.refuse_for(60_000)
+    journal.world.run(59_000)
+    (disconnected,) = journal.news()
+    assert isinstance(disconnected, Disconnected)
+    assert disconnected.reason == "refused: HTTP 503"
+    journal.world.run(40_000)
+    (connected,) = journal.news()
+    assert isinstance(connected, Connected)
+    assert connected.blind_ms >= 60_000
+
+
+def test_a_lost_connection_is_noted_with_for_how_long_nothing_was_heard() -> None:
+    journal = Journal(AGGREGATES)
+    world = journal.world
+    world.publish(AGGREGATES, aggregate(1))
+    world.run(20_000)
+    journal.news()
+    world.refuse_for(5_000)
+    world.wire(AGGREGATES).cut("reset by peer")
+    world.publish(AGGREGATES, *map(aggregate, (2, 3, 4)))
+    world.run(20_000)
+    world.publish(AGGREGATES, aggregate(5))
+    world.run(1_000)
+    disconnected, connected, gap = journal.news()
+    assert (disconnected.streams, disconnected.reason) == ((AGGREGATES,), "reset by peer")
+    assert isinstance(connected, Connected)
+    assert connected.time_ns - disconnected.time_ns <= connected.blind_ms * 1_000_000
+    assert connected.blind_ms >= 5_000
+    assert isinstance(gap, Missing)
+    assert (gap.stream, gap.symbol) == (AGGREGATES, "BTCUSDT")
+    assert (gap.after_id, gap.before_id, gap.missing) == (1, 5, 3)
+    assert journal.noting.gaps == 1
+
+
+def test_a_planned_renewal_is_no_loss() -> None:
+    journal = Journal(AGGREGATES, DEPTH)
+    journal.news()
+    world = journal.world
+    world.renew(AGGREGATES)
+    for number in range(1, 60):
+        world.publish(AGGREGATES, aggregate(number))
+        world.publish(DEPTH, depth(number))
+        world.run(100)
+    assert kinds(journal.news()) == ["Renewed"]
+    assert len(journal.messages) == 2 * 59, "each once, none left out"
+
+
+def test_the_loss_of_one_of_two_copies_is_no_hole() -> None:
+    journal = Journal(AGGREGATES, copies=2)
+    world = journal.world
+    assert kinds(journal.news()) == ["Connected", "Connected"]
+    world.publish(AGGREGATES, aggregate(1))
+    world.run(1_000)
+    world.wire(AGGREGATES, copy=1).cut("reset by peer")
+    world.publish(AGGREGATES, aggregate(2))
+    world.run(2_000)
+    lost, again = journal.news()
+    assert isinstance(lost, CopyLost)
+    assert (lost.connection, lost.streams) == (2, (AGGREGATES,))
+    assert isinstance(again, Connected)
+    assert again.blind_ms == 0
+    assert journal.messages == [aggregate(1), aggregate(2)]
+
+
+def test_the_loss_of_both_copies_is_a_hole() -> None:
+    journal = Journal(AGGREGATES, copies=2)
+    world = journal.world
+    world.publish(AGGREGATES, aggregate(1))
+    world.run(1_000)
+    journal.news()
+    world.wire(AGGREGATES, copy=0).cut()
+    world.wire(AGGREGATES, copy=1).cut()
+    world.run(10_000)
+    assert kinds(journal.news()) == ["CopyLost", "Disconnected", "Connected", "Connected"]
+
+
+def test_silence_is_noted_and_its_end() -> None:
+    name = "btcusdt@markPrice@1s"
+    journal = Journal(name)
+    world = journal.world
+    told = b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"1","P":"1","i":"1","r":"0","T":0}'
+    for number in range(10):
+        world.publish(name, told % number)
+        world.run(1_000)
+    journal.news()
+    world.run(20_000)
+    silent = journal.news()[0]
+    assert isinstance(silent, Silent)
+    assert silent.silent_ms >= 5_000
+    world.publish(name, told % 99)
+    world.run(1_000)
+    again = journal.news()[-1]
+    assert isinstance(again, Connected)
+    assert again.blind_ms >= 20_000
+
+
+def test_ids_that_begin_anew_are_a_gap_of_unknown_size() -> None:
+    journal = Journal(AGGREGATES)
+    world = journal.world
+    world.publish(AGGREGATES, aggregate(100))
+    world.run(1_000)
+    journal.news()
+    world.publish(AGGREGATES, aggregate(1).replace(b'"E":1772', b'"E":1779'))
+    world.run(1_000)
+    (gap,) = journal.news()
+    assert isinstance(gap, Missing)
+    assert (gap.after_id, gap.before_id, gap.missing) == (100, 1, None)
+    assert gap.reason
+
+
+def test_messages_in_an_unknown_form_are_kept_and_noted_and_what_is_no_json_is_noted() -> None:
+    journal = Journal(AGGREGATES)
+    world = journal.world
+    journal.news()
+    odd = b'{"e":"aggTrade","a":[]}'
+    world.publish(AGGREGATES, odd)
+    world.run(2_000)
+    assert journal.kept == [(AGGREGATES, odd)]
+    (unreadable,) = journal.news()
+    assert isinstance(unreadable, Unreadable)
+    assert unreadable.streams == (AGGREGATES,)
+    world.wire(AGGREGATES).say(b"<html>")
+    world.run(2_000)
+    assert kinds(journal.news()) == ["Unreadable"]
+    assert len(journal.kept) == 1
+
+
+def test_a_stream_that_the_server_refuses_is_noted() -> None:
+    journal = Journal(AGGREGATES)
+    journal.news()
+    journal.noting.take(notice.Refused(streams=(DEPTH,), time_ms=0, code=2, reason="Invalid"))
+    (refused,) = journal.news()
+    assert isinstance(refused, Refused)
+    assert (refused.streams, refused.code, refused.reason) == ((DEPTH,), 2, "Invalid")
