@@ -25,9 +25,9 @@ LAYERS = (
     {"plant"},
     {"logs"},
     {"client"},
-    {"explain", "recorder", "server", "sources"},
+    {"explain", "recorder", "server", "sources", "archive"},
     {"config"},
-    {"serving", "watching"},
+    {"serving", "watching", "verifying", "exporting"},
     {"cli"},
     {"__main__"},
 )

@@ -25,11 +25,13 @@ from tickerplant.config.resolve import SettingsT, read_file, resolve
 from tickerplant.config.setting import Setting, settings_of
 from tickerplant.config.settings import (
     AskSettings,
+    ExportSettings,
     ProtocolSettings,
     RecordSettings,
     RelaySettings,
     ReplaySettings,
     SimulateSettings,
+    VerifySettings,
     WatchSettings,
 )
 from tickerplant.errors import TickerplantError
@@ -191,6 +193,22 @@ def relay(config: str | None, **flags: object) -> None:
 
 
 @commands.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@settings_options(VerifySettings)
+def verify(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
+    """Tell what recordings hold, and whether they are complete.
+
+    Ids, times and checksums are walked, and what the manifest knows is weighed against them.  Each
+    folder is a recording; files that are named are one together.  The exit status is 0 if all is
+    complete, 1 if there is a hole or a damage, 2 if nothing can be read.
+    """
+    settings = _settings("verify", VerifySettings, config, flags)
+    from tickerplant.verifying import verify as verifying
+
+    return verifying.verify(settings, paths, _say)
+
+
+@commands.command()
 def streams() -> None:
     """List the streams that can be subscribed to."""
     from tickerplant.explain.words import short_name, speeds_text
@@ -315,6 +333,22 @@ def ask(name: str, given: tuple[str, ...], config: str | None, **flags: object) 
     from tickerplant.watching import ask as asking
 
     return asking.ask(settings, name, given)
+
+
+@commands.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@settings_options(ExportSettings)
+def export(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
+    """Write recordings as files of other tools.
+
+    Parquet in Hive partitions, CSV in the layout of the exchange's public archive, or events of
+    hftbacktest.  The same command goes on with what was interrupted, and adds what was recorded
+    since.
+    """
+    settings = _settings("export", ExportSettings, config, flags)
+    from tickerplant.exporting import export as exporting
+
+    return exporting.export(settings, paths)
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -36,6 +36,7 @@ Intensity = Annotated[float, Meta(gt=0, le=1_000)]
 Copies = Annotated[int, Meta(ge=1, le=10)]
 Seconds = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 Level = Annotated[int, Meta(ge=1, le=19)]
+ListedGaps = Annotated[int, Meta(ge=0, le=100_000)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 
 
@@ -262,6 +263,16 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     ] = "decimal"
 
 
+class VerifySettings(Struct, frozen=True, kw_only=True):
+    """Verify recordings."""
+
+    streams: Annotated[
+        tuple[str, ...], _setting("Only these streams, separated by commas [all].", names)
+    ] = ()
+    gaps: Annotated[ListedGaps, _setting("Gaps of a stream that are listed; all are counted.")] = 10
+    json: Annotated[bool, _setting("Print one JSON document with all that was found.")] = False
+
+
 COMMANDS: dict[str, type[Struct]] = {
     "simulate": SimulateSettings,
     "replay": ReplaySettings,
@@ -271,5 +282,6 @@ COMMANDS: dict[str, type[Struct]] = {
     "record": RecordSettings,
     "ask": AskSettings,
     "export": ExportSettings,
+    "verify": VerifySettings,
 }
 """The commands that have settings, by name."""

@@ -1,0 +1,1 @@
+"""`tickerplant verify`: what a recording holds, and where it is not complete."""

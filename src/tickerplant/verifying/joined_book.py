@@ -1,0 +1,77 @@
+"""Whether the book of a depth stream can be built, and when: by the rule that books are built by."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tickerplant.market.book_sync import Join
+from tickerplant.messages.sequenced import SequencedDepth
+from tickerplant.sources.scan import OPENING_NS
+from tickerplant.verifying.findings import BookFinding, Break
+
+KEPT_UPDATES = 1024
+"""Updates that are remembered for a snapshot that comes after them: half a minute of a busy stream.
+A thousand streams without a snapshot then take some hundred megabytes, and no more."""
+
+
+class _Snapshot(Struct, frozen=True):
+    last_update_id: int
+
+
+class JoinedBook:
+    """The book of one stream, without its content.
+
+    Updates are only wanted while it is not whole; while it is, `tear` tells that one is missing.
+
+    Args:
+        most_breaks: So many breaks are listed.
+    """
+
+    def __init__(self, most_breaks: int) -> None:
+        self.is_whole = False
+        """Whether a snapshot and every update since are there."""
+        self._join: Join[SequencedDepth] = Join(KEPT_UPDATES)
+        self._found = BookFinding()
+        self._most_breaks = most_breaks
+        self._first_ns = 0
+        self._break: Break | None = None
+
+    def offer(self, update: SequencedDepth, received_ns: int) -> None:
+        """Take the next update of a book that is not whole."""
+        self._first_ns = self._first_ns or received_ns
+        self._join.offer(update)
+        self._look(received_ns)
+
+    def load(self, last_update_id: int, received_ns: int) -> None:
+        """Take a snapshot; a whole book needs none."""
+        if not self.is_whole:
+            self._join.load(_Snapshot(last_update_id))
+            self._look(received_ns)
+
+    def tear(self, received_ns: int) -> None:
+        """Take note that an update is missing, or that the ids begin anew."""
+        if self._join.live and not self.is_whole:
+            return  # a snapshot waits for the first update, which may reach back to it
+        self._join.forget("a gap")
+        if not self.is_whole:
+            return
+        self.is_whole = False
+        self._found.breaks += 1
+        self._break = Break(from_ns=received_ns)
+        if len(self._found.first_breaks) < self._most_breaks:
+            self._found.first_breaks.append(self._break)
+
+    def finding(self) -> BookFinding:
+        """Return what was found."""
+        self._found.whole_at_end = self.is_whole
+        return self._found
+
+    def _look(self, received_ns: int) -> None:
+        if not self._join.joined:
+            return
+        self.is_whole = True
+        if self._break is not None:
+            self._break.to_ns = received_ns
+        if not self._found.whole_from_ns:
+            self._found.whole_from_ns = received_ns
+            self._found.from_start = received_ns - (self._first_ns or received_ns) <= OPENING_NS

@@ -1,0 +1,307 @@
+"""Findings as lines for people."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from tickerplant.explain.text import columns
+from tickerplant.logs import plain
+from tickerplant.recording.line import Place
+from tickerplant.venue import VENUES
+from tickerplant.verifying.findings import (
+    Blindness,
+    BookFinding,
+    Findings,
+    Gap,
+    RecordingFinding,
+    StreamFinding,
+)
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+SHOWN_STREAMS = 3
+"""Of more streams that are told the same only so many are named."""
+SHOWN_FLAWS = 20
+"""Of more flaws of a recording only so many are printed; `--json` has more of them."""
+_TITLES = {venue.name: venue.title for venue in VENUES}
+_HEAD = ("stream", "from", "to", "messages", "gaps", "missing", "blind", "book")
+
+
+def lines_of(findings: Findings, most_gaps: int) -> Iterator[str]:
+    """Yield findings line by line, but for the last line."""
+    for recording in findings.recordings:
+        for line in _recording(recording, most_gaps):
+            yield plain(line)
+        yield ""
+    for flaw in findings.unread:
+        yield plain(f"! {flaw.path}: {flaw.reason}")
+
+
+def summary_of(findings: Findings) -> str:
+    """Return the last line: whether all is complete, and if not, why."""
+    recordings = findings.recordings
+    messages = count_text(sum(each.messages for each in recordings), "message")
+    streams = count_text(sum(len(each.streams) for each in recordings), "stream")
+    if findings.complete:
+        return f"complete: {messages} of {streams}"
+    holes = _holes(findings)
+    if findings.interrupted:
+        seen = f"interrupted: {messages} of {streams} were looked at"
+        return f"{seen}; NOT complete: {', '.join(holes)}" if holes else f"{seen}; so far complete"
+    return f"NOT complete: {', '.join(holes) or 'there is no message in it'}"
+
+
+def _holes(findings: Findings) -> list[str]:
+    recordings = findings.recordings
+    streams = [stream for recording in recordings for stream in recording.streams]
+    gaps = sum(each.gaps for each in streams)
+    unknown = sum(each.unknown_gaps for each in streams)
+    holes = []
+    if gaps:
+        holes.append(count_text(gaps, "gap"))
+    if missing := sum(each.missing for each in streams):
+        holes.append(f"{count_text(missing, 'message')} missing")
+    if unknown:
+        holes.append(f"{count_text(unknown, 'gap')} of unknown size")
+    counts = (
+        (sum(each.holes for each in streams), "blind time", " that may have lost messages"),
+        (sum(each.dropped for each in recordings), "message", " dropped by the recorder"),
+        (sum(each.unreadable for each in streams), "unreadable message", ""),
+        (sum(each.unknown for each in recordings), "line", " of no known form"),
+        (sum(each.senseless for each in streams), "update", " with contradictory ids"),
+        (sum(map(_damages, recordings)), "damage", " in the files"),
+        (sum(len(each.absent) for each in recordings), "stream", " not in it"),
+        (len(findings.unread), "path", " that cannot be read"),
+    )
+    return holes + [count_text(number, one) + more for number, one, more in counts if number]
+
+
+def _damages(recording: RecordingFinding) -> int:
+    """Return how much is damaged; messages that cannot be read are counted by themselves."""
+    told = sum(flaw.lost == 0 for flaw in recording.first_flaws)
+    return recording.flaws - told
+
+
+def _recording(found: RecordingFinding, most_gaps: int) -> Iterator[str]:
+    yield _title(found)
+    if found.first_ns:
+        yield f"  receive times (UTC) from {moment_text(found.first_ns)} to {moment_text(found.last_ns)}"
+    heard = [each for each in found.streams if each.messages]
+    if heard:
+        yield ""
+        rows = [_row(each, found) for each in heard]
+        used = [
+            n
+            for n, title in enumerate(_HEAD)
+            if title not in {"blind", "book"} or any(row[n] for row in rows)
+        ]
+        table = [[row[n] for n in used] for row in (_HEAD, *rows)]
+        yield from (f"  {line}" for line in columns(table))
+    blocks = (
+        _all_gaps(heard, found, most_gaps),
+        _all_blind(found),
+        _flaws(found),
+        _odd(found),
+        _unheard(found),
+        found.remarks,
+    )
+    for block in blocks:
+        for number, line in enumerate(block):
+            if not number:
+                yield ""
+            yield f"  {line}"
+
+
+def _title(found: RecordingFinding) -> str:
+    shown = ", ".join(found.paths[:SHOWN_STREAMS])
+    if len(found.paths) > SHOWN_STREAMS:
+        shown += f" and {len(found.paths) - SHOWN_STREAMS} more"
+    facts = [_TITLES.get(found.venue, found.venue)] if found.venue else []
+    if found.segments:
+        facts.append(count_text(found.segments, "segment"))
+    if found.runs:
+        facts.append(count_text(found.runs, "run"))
+    facts.append(count_text(found.messages, "message"))
+    return f"{shown}: {', '.join(facts)}"
+
+
+def _row(each: StreamFinding, found: RecordingFinding) -> tuple[str, ...]:
+    is_a_day = found.first_ns // NS_PER_S // 86_400 == found.last_ns // NS_PER_S // 86_400
+    time = clock_text if is_a_day else moment_text
+    return (
+        each.stream,
+        time(each.first_ns),
+        time(each.last_ns),
+        f"{each.messages:,}",
+        f"{each.gaps:,}" if each.proof not in {"rising ids", "none"} else "-",
+        _missing(each),
+        duration_text(each.blind_ns) if each.blind else "",
+        "" if each.book is None else _book(each.book),
+    )
+
+
+def _missing(each: StreamFinding) -> str:
+    """Return how many messages are missing; `-` where nothing tells."""
+    if each.proof in {"rising ids", "none"}:
+        return "-"
+    if not each.unknown_gaps:
+        return f"{each.missing:,}"
+    return f"{each.missing:,} + ?" if each.missing else "?"
+
+
+def _book(book: BookFinding) -> str:
+    if not book.whole_from_ns:
+        return "never"
+    begins = "from start" if book.from_start else f"from {clock_text(book.whole_from_ns)}"
+    if not book.breaks:
+        return begins
+    end = "" if book.whole_at_end else ", not at the end"
+    return f"{begins}, broken {book.breaks:,} times{end}".replace(" 1 times", " once")
+
+
+def _all_gaps(
+    streams: Iterable[StreamFinding], found: RecordingFinding, most_gaps: int
+) -> Iterator[str]:
+    for stream in streams:
+        for gap in stream.first_gaps[:most_gaps]:
+            yield f"! {stream.stream}: {_gap(gap, found)}"
+        more = stream.gaps - min(len(stream.first_gaps), most_gaps)
+        if more > 0:
+            yield f"! {stream.stream}: {count_text(more, 'more gap')}"
+
+
+def _gap(gap: Gap, found: RecordingFinding) -> str:
+    what = "messages missing" if gap.missing is None else f"{gap.missing:,} missing"
+    cause = f" ({gap.cause})" if gap.cause else ""
+    span = _span(gap.from_ns, gap.to_ns)
+    return (
+        f"{what} between {gap.after_id} and {gap.before_id}, {span}, "
+        f"{_place(gap.place, found)}{cause}"
+    )
+
+
+def _place(place: Place, found: RecordingFinding) -> str:
+    path = place.path
+    folder = f"{found.paths[0]}/"
+    path = path.removeprefix(folder) if len(found.paths) == 1 else path
+    if place.line:
+        return f"{path} line {place.line} byte {place.offset_bytes}"
+    return f"{path} block at byte {place.offset_bytes}"
+
+
+def _all_blind(found: RecordingFinding) -> Iterator[str]:
+    """Yield the times in which streams were not heard; those of many streams on one line."""
+    alike: defaultdict[tuple[int, int, str], list[tuple[str, Blindness]]] = defaultdict(list)
+    listed = 0
+    for stream in found.streams:
+        listed += len(stream.first_blind)
+        for each in stream.first_blind:
+            alike[each.from_ns, each.to_ns, each.cause].append((stream.stream, each))
+    for (from_ns, to_ns, cause), streams in sorted(alike.items()):
+        verdicts: defaultdict[str, list[str]] = defaultdict(list)
+        for name, each in streams:
+            verdicts[each.verdict].append(name)
+        said = "; ".join(f"{verdict}: {_names(names)}" for verdict, names in verdicts.items())
+        mark = "!" if verdicts.keys() - {"nothing lost"} else "="
+        yield f"{mark} not heard {_span(from_ns, to_ns)} ({cause}); {said}"
+    more = sum(stream.blind for stream in found.streams) - listed
+    if more:
+        yield f"! {count_text(more, 'more blind time')}"
+
+
+def _flaws(found: RecordingFinding) -> Iterator[str]:
+    for flaw in found.first_flaws[:SHOWN_FLAWS]:
+        yield f"! {flaw}"
+    more = found.flaws - min(len(found.first_flaws), SHOWN_FLAWS)
+    if more > 0:
+        yield f"! {count_text(more, 'more flaw')}"
+    if found.skipped_lines:
+        yield f"! {count_text(found.skipped_lines, 'line')} lost with them"
+    if found.dropped:
+        yield f"! {count_text(found.dropped, 'message')} dropped: the recorder could not keep up"
+
+
+def _odd(found: RecordingFinding) -> Iterator[str]:
+    """Yield what is odd about ids and times; most of it is no hole."""
+    for stream in found.streams:
+        odd = [
+            count_text(number, one) + more
+            for number, one, more in (
+                (stream.unreadable, "unreadable message", ""),
+                (stream.senseless, "update", " with contradictory ids"),
+                (stream.duplicates, "duplicate", ""),
+                (stream.late, "message", " out of order"),
+                (stream.restarts, "time", " ids began anew"),
+                (stream.event_times_back, "event time", " before that of an earlier message"),
+            )
+            if number
+        ]
+        if odd:
+            mark = "!" if stream.unreadable or stream.senseless else "="
+            yield f"{mark} {stream.stream}: {', '.join(odd)}"
+    if found.receive_times_back:
+        yield (
+            f"= {count_text(found.receive_times_back, 'receive time')} before that of an earlier "
+            f"line, by up to {duration_text(found.most_back_ns)}"
+        )
+    if found.unknown:
+        yield f"! {count_text(found.unknown, 'line')} of no known form"
+
+
+def _unheard(found: RecordingFinding) -> Iterator[str]:
+    """Yield the streams of which there is no message."""
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for stream in found.streams:
+        if not stream.messages:
+            reasons[stream.remark].append(stream.stream)
+    for reason, names in reasons.items():
+        yield f"= no message of {_names(names)}" + (f": {reason}" if reason else "")
+    if found.absent:
+        yield f"! not in it: {_names(found.absent)}"
+    never = [each.stream for each in found.streams if each.book and not each.book.whole_at_end]
+    if never:
+        yield f"= no book at the end, for want of a snapshot: {_names(never)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN_STREAMS])
+    more = len(names) - SHOWN_STREAMS
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _span(from_ns: int, to_ns: int) -> str:
+    end = moment_text(to_ns)
+    if from_ns // NS_PER_S // 86_400 == to_ns // NS_PER_S // 86_400:
+        end = clock_text(to_ns)
+    return f"{moment_text(from_ns)} to {end} ({duration_text(to_ns - from_ns)})"
+
+
+def moment_text(time_ns: int) -> str:
+    """Return a moment in UTC, to the millisecond."""
+    second = datetime.fromtimestamp(time_ns // NS_PER_S, UTC)
+    return f"{second:%Y-%m-%d %H:%M:%S}.{time_ns // NS_PER_MS % 1_000:03d}"
+
+
+def clock_text(time_ns: int) -> str:
+    """Return the time of the day of a moment in UTC, to the millisecond."""
+    return moment_text(time_ns)[11:]
+
+
+def duration_text(length_ns: int) -> str:
+    """Return a time: `0.004 s`, `12.3 s`, `3 m 05 s`, `2 h 10 m`."""
+    seconds = max(length_ns, 0) / NS_PER_S
+    if seconds < 1:
+        return f"{seconds:.3f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3_600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3_600} h {whole % 3_600 // 60:02d} m"
+
+
+def count_text(number: int, one: str) -> str:
+    """Return a number with what is counted."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"

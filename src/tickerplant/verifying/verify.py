@@ -1,0 +1,119 @@
+"""`tickerplant verify`: walks recordings, prints what they hold, and says whether it is complete."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
+
+import msgspec
+
+from tickerplant import logs
+from tickerplant.config.settings import VerifySettings
+from tickerplant.errors import RecordingError
+from tickerplant.recording.line import Flaw
+from tickerplant.recording.opening import recorded_files, recording_folders
+from tickerplant.verifying.findings import Findings
+from tickerplant.verifying.progress import WalkProgress
+from tickerplant.verifying.telling import lines_of, summary_of
+from tickerplant.verifying.walk import Walk
+
+COMPLETE, NOT_COMPLETE, NOTHING_READ, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
+"""Exit statuses."""
+
+Tell = Callable[[str | bytes], object]
+"""Takes lines for the user."""
+
+
+def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
+    """Verify recordings and print what is found; return the exit status."""
+    logs.configure()
+    with _interruption() as is_interrupted:
+        findings = found_in(settings, paths, is_interrupted)
+    if settings.json:
+        tell(msgspec.json.format(msgspec.json.encode(findings)))
+    else:
+        for line in lines_of(findings, settings.gaps):
+            tell(line)
+        tell(findings.summary)
+    if findings.interrupted:
+        return INTERRUPTED
+    if not findings.recordings:
+        return NOTHING_READ
+    return COMPLETE if findings.complete else NOT_COMPLETE
+
+
+def found_in(
+    settings: VerifySettings,
+    paths: Sequence[str],
+    is_interrupted: Callable[[], bool] = lambda: False,
+) -> Findings:
+    """Return what is found in the recordings at `paths`.
+
+    Each folder is a recording; files that are named are one together.
+    """
+    findings = Findings(complete=False)
+    with WalkProgress() as progress:
+        for group in _groups(paths, findings.unread):
+            if is_interrupted():
+                break
+            try:
+                walk = Walk(group, settings.streams, settings.gaps)
+
+                def go_on(messages: int, walk: Walk = walk) -> bool:
+                    progress.tell(walk, messages)
+                    return not is_interrupted()
+
+                findings.recordings.append(walk.go(go_on))
+            except RecordingError as error:
+                findings.unread.append(_flaw(error))
+    findings.interrupted = is_interrupted()
+    findings.complete = (
+        not findings.interrupted
+        and not findings.unread
+        and bool(findings.recordings)
+        and all(each.is_complete for each in findings.recordings)
+    )
+    findings.summary = summary_of(findings)
+    return findings
+
+
+def _groups(paths: Sequence[str], unread: list[Flaw]) -> list[list[str]]:
+    """Return the recordings at `paths`: the paths of each."""
+    folders: list[list[str]] = []
+    files: list[str] = []
+    for path in dict.fromkeys(paths):
+        try:
+            if Path(path).is_dir():
+                folders += [[folder] for folder in recording_folders(path)]
+            else:
+                next(recorded_files([path])[0].batches(), None)
+                files.append(path)
+        except RecordingError as error:
+            unread.append(_flaw(error))
+    return [*folders, files] if files else folders
+
+
+def _flaw(error: RecordingError) -> Flaw:
+    return Flaw(error.path, error.line, error.offset_bytes, error.reason)
+
+
+@contextmanager
+def _interruption() -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether Ctrl-C or SIGTERM came; what is being read is walked to its end."""
+    came: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
+    before = {number: signal.signal(number, take) for number in numbers}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,355 @@
+"""One recording walked from its beginning to its end, message by message.
+
+A recording is a folder of segments, or files of lines that were named together; those are joined in
+time.  Nothing is raised for what is in it: what is damaged is told, and the walk goes on behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from tickerplant.decode.decoder import NAME_AT, NECK_BYTES, Decoder, envelope_of
+from tickerplant.errors import DecodeError, RecordingError
+from tickerplant.messages.readers import UNREADABLE
+from tickerplant.recording.journal import MANIFEST, Sealed
+from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
+from tickerplant.recording.merging import merge
+from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.segments import Segments
+from tickerplant.sources.scan import scan
+from tickerplant.verifying.findings import RecordingFinding, StreamFinding
+from tickerplant.verifying.lanes import Lane, UnwalkedLane, lane_of
+from tickerplant.verifying.ledger import Ledger
+from tickerplant.verifying.seals import contradictions, is_being_recorded, miscounts
+
+MOST_GAPS = 10
+"""Gaps of a stream that are listed, unless more are asked for; all are counted."""
+MOST_STREAMS = 1 << 16
+"""Streams of a recording that are walked; the messages of further ones are counted as unknown."""
+MOST_FLAWS = 1_000
+"""Flaws of a recording that are listed; all are counted."""
+SHOWN_BYTES = 60
+"""As much of an unreadable message is shown."""
+_CUT = "is cut off"
+"""What is said of torn ends."""
+
+Progress = Callable[[int], bool]
+"""Is told how many messages were walked since it was last; returns whether to go on."""
+
+
+class _Snapshot(Struct):
+    last_update_id: int = field(name="lastUpdateId")
+    symbol: str = ""
+
+
+_snapshot = msgspec.json.Decoder(_Snapshot).decode
+
+
+class Walk:
+    """Walks a recording.
+
+    Args:
+        paths: A folder of segments; or segments and files of lines, which are joined in time.
+        streams: Only these are looked at; all if there are none.
+        most_gaps: Gaps, blind times and breaks of a book that are listed of each stream.
+
+    Raises:
+        RecordingError: there is nothing at a path, or no recording.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], streams: Collection[str] = (), most_gaps: int = MOST_GAPS
+    ) -> None:
+        self.most_gaps = most_gaps
+        self.found = RecordingFinding(paths=list(paths))
+        files = recorded_files(paths, self.report)
+        self._files = files
+        self._wanted = frozenset(streams)
+        self._lanes: dict[bytes, Lane] = {}
+        """By the usual envelope up to the payload."""
+        self._streams: dict[str, Lane] = {}
+        self._decoders = [Decoder({}, applied=lambda _: False) for _ in files]
+        self._answered: dict[int, str] = {}
+        """Whose book an answer without a symbol is, by the index of its file."""
+        self._snapshots: dict[tuple[str, str], tuple[int, int]] = {}
+        """Id and time of the last snapshot, by symbol and kind: for streams that begin after it."""
+        self._taken = [0] * len(files)
+        """Lines of each file that were walked."""
+        self._index = self._number = 0
+        """File and number of the line that is looked at oddly."""
+        self._flawed: set[str] = set()
+        """Files with flaws."""
+        self._folder = _folder(files[0])
+        self._is_running = False
+        self._ledger = Ledger(None)
+        self._sealed: dict[str, Sealed] = {}
+        self._segment = ""
+        """The segment that is being read."""
+
+    def report(self, flaw: Flaw) -> None:
+        """Take what is damaged; the readers of the files are made with this."""
+        found = self.found
+        if self._is_running and _CUT in flaw.reason:  # it is being written just now
+            return
+        if Path(flaw.path).name == MANIFEST and not Path(flaw.path).exists():
+            flaw = structs.replace(flaw, reason="the manifest is missing")
+        if flaw in found.first_flaws:
+            return  # the manifest is read more than once
+        self._flawed.add(flaw.path)
+        found.flaws += 1
+        if len(found.first_flaws) < MOST_FLAWS:
+            found.first_flaws.append(flaw)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its files, once it is walked."""
+        return sum(file.size_bytes for file in self._files)
+
+    @property
+    def position_bytes(self) -> int:
+        """How much of that was walked."""
+        return sum(file.position_bytes for file in self._files)
+
+    def place(self) -> Place:
+        """Return where the message stands that is being taken oddly."""
+        return self._files[self._index].place_of(self._number)
+
+    def cause(self, stream: str, from_ns: int, to_ns: int, before_id: int) -> str:
+        """Return why messages may be missing, and take note that something was lost then."""
+        return self._ledger.cause(stream, from_ns, to_ns, before_id)
+
+    def doubt(self, stream: str, from_ns: int, to_ns: int) -> None:
+        """Take note that ids began anew: they do not prove that nothing was lost at that time."""
+        self._ledger.doubt(stream, from_ns, to_ns)
+
+    def go(self, progress: Progress = lambda _: True) -> RecordingFinding:
+        """Walk to the end, or until `progress` says no; return what was found.
+
+        Raises:
+            RecordingError: nothing of it can be read.
+        """
+        folder = self._folder
+        if folder is not None:
+            self._open(folder)
+        is_over = False
+        try:
+            for index, lines in self._lines():
+                self._walk(index, lines)
+                if not progress(len(lines)):
+                    break
+            else:
+                is_over = True
+        except RecordingError as error:
+            if not any(self._taken):
+                raise
+            self.report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+        if folder is not None and is_over:
+            self._close(folder)
+        self._conclude(is_over=is_over)
+        return self.found
+
+    # The messages
+
+    def _lines(self) -> Iterator[tuple[int, list[Line]]]:
+        if self._folder is None:
+            yield from merge(self._files)
+            return
+        for lines in self._folder.batches():
+            self._turn_to(self._folder.place_of(0).path)
+            yield 0, lines
+
+    def _walk(self, index: int, lines: Sequence[Line]) -> None:
+        """Walk some lines of a file."""
+        found, lanes, unreadable = self.found, self._lanes, UNREADABLE
+        found.first_ns = min(found.first_ns or lines[0][0], lines[0][0])
+        found.last_ns = max(found.last_ns, lines[-1][0])
+        self._index = index
+        number = self._taken[index]
+        for received_ns, raw in lines:
+            start = raw.find(b'"', NAME_AT) + NECK_BYTES
+            lane = lanes.get(raw[:start])
+            if lane is None:
+                self._number = number
+                self._walk_any(raw, received_ns)
+            else:
+                try:
+                    message = lane.decode(raw[start:-1])
+                except unreadable:
+                    self._number = number
+                    self._walk_any(raw, received_ns)
+                else:
+                    if not lane.take(message, received_ns):
+                        self._number = number
+                        lane.take_oddly(message, received_ns)
+            number += 1
+        self._taken[index] = number
+
+    def _walk_any(self, raw: bytes, received_ns: int) -> None:
+        """Walk a line of any form."""
+        try:
+            stream, payload, _, _ = self._decoders[self._index].decode(raw)
+        except DecodeError as error:
+            start = raw.find(b'"', NAME_AT) + NECK_BYTES
+            self._take_unreadable(self._lanes.get(raw[:start]), raw, str(error), received_ns)
+            return
+        if not stream:
+            self._take_answer(raw, payload, received_ns)
+            return
+        lane = self._streams.get(stream) or self._meet(stream, received_ns)
+        if lane is None:
+            reason = f"more than {MOST_STREAMS} streams; further ones are not walked"
+            self._take_unreadable(None, raw, reason, received_ns)
+            return
+        try:
+            message = lane.decode(payload)
+        except UNREADABLE as error:
+            self._take_unreadable(lane, payload, str(error), received_ns)
+            return
+        if not lane.take(message, received_ns):
+            lane.take_oddly(message, received_ns)
+
+    def _take_unreadable(
+        self, lane: Lane | None, raw: bytes, reason: str, received_ns: int
+    ) -> None:
+        """Count what cannot be read, of a stream or of none; the first is told with its place."""
+        if lane is None:
+            is_first, what = not self.found.unknown, "a message"
+            self.found.unknown += 1
+        else:
+            is_first, what = not lane.found.unreadable, f"a message of {lane.stream}"
+            lane.take_unreadable(received_ns)
+        if is_first:
+            place = self.place()
+            shown = f"{raw[:SHOWN_BYTES]!r} cannot be read as {what}: {reason}"
+            self.report(Flaw(place.path, place.line, place.offset_bytes, shown, 0))
+
+    def _meet(self, stream: str, received_ns: int) -> Lane | None:
+        """Return a lane for a new stream; None if there are too many."""
+        if len(self._streams) >= MOST_STREAMS:
+            return None
+        is_wanted = not self._wanted or stream in self._wanted
+        lane = lane_of(stream, self) if is_wanted else UnwalkedLane(stream, self)
+        lane.found.first_ns = received_ns
+        self._streams[stream] = self._lanes[envelope_of(stream)] = lane
+        symbol, kind = (*stream.split("@"), "")[:2]
+        if snapshot := self._snapshots.get((symbol, kind)):
+            lane.take_snapshot(*snapshot)
+        return lane
+
+    def _take_answer(self, raw: bytes, body: bytes, received_ns: int) -> None:
+        """Take what was asked for: a snapshot of a book goes to the streams of its symbol."""
+        self.found.answers += 1
+        address = raw[: -len(body)].decode(errors="replace").strip()
+        try:
+            snapshot = _snapshot(body)
+        except UNREADABLE:
+            return
+        path, query = urlsplit(address)[2:4]
+        asked = parse_qs(query).get("symbol", [""])[0]
+        symbol = (snapshot.symbol or asked or self._answered_symbol()).lower()
+        kind = "rpiDepth" if path.endswith("/rpiDepth") else "depth"
+        for stream, lane in self._streams.items():
+            if stream.split("@")[:2] == [symbol, kind]:
+                lane.take_snapshot(snapshot.last_update_id, received_ns)
+        if len(self._snapshots) < MOST_STREAMS:
+            self._snapshots[symbol, kind] = snapshot.last_update_id, received_ns
+
+    def _answered_symbol(self) -> str:
+        """Return whose book an answer must be that does not tell: the only symbol of its file."""
+        index = self._index
+        if index not in self._answered:
+            self._answered[index] = scan([self._files[index].path]).files[0].answered_symbol
+        return self._answered[index]
+
+    # The segments
+
+    def _open(self, folder: Segments) -> None:
+        """Read the manifest."""
+        self._is_running = is_being_recorded(folder.path)
+        manifest = folder.manifest()
+        self._ledger = ledger = Ledger(manifest)
+        self.found.dropped = ledger.dropped
+        self.found.segments = len(folder.files())
+        if manifest is not None:
+            self._sealed = manifest.sealed
+            self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
+
+    def _turn_to(self, path: str) -> None:
+        """Take note which segment the next messages are from."""
+        if path == self._segment:
+            return
+        self._leave_segment()
+        self._segment = path
+        for lane in self._streams.values():
+            lane.sealed = lane.messages
+
+    def _leave_segment(self) -> None:
+        """Compare the messages of the segment that was read with what the manifest says."""
+        path = Path(self._segment)
+        sealed = self._sealed.get(path.name)
+        if not self._segment or sealed is None or self._segment in self._flawed:
+            return
+        counts = {
+            stream: count
+            for stream, lane in self._streams.items()
+            if (count := lane.messages - lane.sealed)
+        }
+        for flaw in miscounts(path, sealed, counts):
+            self.report(flaw)
+
+    def _close(self, folder: Segments) -> None:
+        """Compare the segments with what the manifest says of them."""
+        self._leave_segment()
+        remarks = self.found.remarks
+        for path in folder.files():
+            sealed = self._sealed.get(path.name)
+            if sealed is not None:
+                is_whole = str(path) not in self._flawed
+                for flaw in contradictions(path, sealed, is_whole=is_whole):
+                    self.report(flaw)
+                if sealed.cut_bytes:
+                    remarks.append(
+                        f"{path.name}: a torn end of {sealed.cut_bytes} bytes was cut off after a crash"
+                    )
+            elif self._is_running:
+                remarks.append(f"{path.name} is not finished: the recorder still runs")
+            elif self._sealed or self.found.runs:
+                remarks.append(f"{path.name} is not finished: the recorder was killed")
+
+    # The end
+
+    def _conclude(self, *, is_over: bool) -> None:
+        """Put together what was found of the streams."""
+        found, ledger = self.found, self._ledger
+        streams = [
+            lane.finding() for lane in self._streams.values() if not isinstance(lane, UnwalkedLane)
+        ]
+        if is_over:
+            heard = {each.stream for each in streams}
+            asked = ledger.asked & self._wanted if self._wanted else ledger.asked
+            streams += [
+                StreamFinding(stream=stream, remark=ledger.unheard(stream))
+                for stream in asked - heard
+            ]
+            for each in streams:
+                ledger.judge(each, self.most_gaps)
+            found.absent = sorted(self._wanted - heard - asked)
+        found.streams = sorted(streams, key=lambda each: each.stream)
+        found.messages = sum(each.messages for each in streams)
+        found.skipped_lines = sum(file.skipped for file in self._files)
+        found.receive_times_back = sum(file.late for file in self._files)
+        found.most_back_ns = max(file.late_ns for file in self._files)
+        found.remarks += [
+            f"{count} snapshots of {symbol} could not be had"
+            for symbol, count in sorted(ledger.unanchored.items())
+        ]
+
+
+def _folder(file: RecordedFile) -> Segments | None:
+    """Return the folder of a recording, None if this is a file of one."""
+    return file if isinstance(file, Segments) and Path(file.path).is_dir() else None
