@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from tickerplant import logs
 from tickerplant.config.settings import (
@@ -28,9 +29,10 @@ from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
-from tickerplant.profile import PROFILES
+from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.server.clock import connection_clock_ms
+from tickerplant.server.clock_page import Steering
 from tickerplant.server.coalescing import CoalescingForwarder
 from tickerplant.server.faults import faults_text
 from tickerplant.server.faulty import Faults
@@ -42,6 +44,7 @@ from tickerplant.sources.recording import RecordingSource
 from tickerplant.sources.relay import Met, RelaySource, meet
 from tickerplant.sources.scan import scan
 from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.sources.span import Plan
 from tickerplant.sources.upstream import Upstream
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -86,7 +89,7 @@ def simulate(settings: SimulateSettings, tell: Tell) -> None:
         wait_for=settings.wait_for,
         opened_s=opened_s,
     )
-    _run(settings, plant, _driver(source), tell, stay=False)
+    _run(settings, plant, _driver(source), tell)
 
 
 def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
@@ -97,10 +100,33 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         RecordingError: a file cannot be read, or is no recording.
     """
     logs.configure(settings.log_format, settings.log_level)
-    found = scan(paths)
+    if settings.loop and settings.exit_at_end:
+        raise ConfigError("--exit-at-end", True, "an end, which there is none of with --loop")
+    found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
+    settings = structs.replace(settings, profile=_replayed_profile(settings, found.profile))
     plant = _plant(settings, found.instruments, found.start_ms)
-    source = RecordingSource(found, plant, speed=settings.speed, wait_for=settings.wait_for)
-    _run(settings, plant, _driver(source), tell, stay=not settings.exit_at_end)
+    plan = Plan(
+        speed=settings.speed,
+        pace=settings.pace,
+        begin=settings.begin,
+        end=settings.end,
+        run_up_ns=settings.run_up_ms * 1_000_000,
+        loops=settings.loop,
+        rebased=settings.rebase == "now",
+    )
+    source = RecordingSource(
+        found, plant, plan, wait_for=settings.wait_for, stays=not settings.exit_at_end
+    )
+    _run(settings, plant, _driver(source), tell, steering=source)
+
+
+def _replayed_profile(settings: ReplaySettings, told: str) -> str:
+    """Return the name of the profile in which recordings are served."""
+    if settings.profile != "told":
+        return settings.profile
+    if told and told not in PROFILES:
+        logs.logger().warning(f"! the recording is of an unknown profile, {told}")
+    return told if told in PROFILES else P2026Q1.name
 
 
 def relay(settings: RelaySettings, tell: Tell) -> None:
@@ -143,7 +169,6 @@ async def _relay(settings: RelaySettings, tell: Tell) -> None:
             plant,
             run,
             tell,
-            stay=False,
             origins={each.venue: f"  relays {each.hosts.streams}" for each in upstreams},
             forwarders=forwarders,
             interrupted=interrupted,
@@ -217,10 +242,17 @@ def _plant(
     )
 
 
-def _run(settings: ServeSettings, plant: Plant, run: Run, tell: Tell, *, stay: bool) -> None:
+def _run(
+    settings: ServeSettings,
+    plant: Plant,
+    run: Run,
+    tell: Tell,
+    *,
+    steering: Steering | None = None,
+) -> None:
     """Serve `plant` in an event loop of its own."""
     limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
-    asyncio.run(serve(settings, limits, plant, run, tell, stay=stay))
+    asyncio.run(serve(settings, limits, plant, run, tell, steering=steering))
 
 
 async def serve(
@@ -230,12 +262,12 @@ async def serve(
     run: Run,
     tell: Tell,
     *,
-    stay: bool,
+    steering: Steering | None = None,
     origins: Mapping[Venue, str] | None = None,
     forwarders: Mapping[str, Forwarder] | None = None,
     interrupted: asyncio.Future[None] | None = None,
 ) -> None:
-    """Serve `plant`, driven by `run`, until interrupted or, unless `stay`, until `run` is over.
+    """Serve `plant`, driven by `run`, until interrupted or until `run` is over.
 
     Args:
         settings: Where to listen.
@@ -243,7 +275,7 @@ async def serve(
         plant: What is served.
         run: The source.
         tell: Takes the lines for the user.
-        stay: Keep serving the last state when the source is over.
+        steering: The source, if its clock may be set.
         origins: The venues that are served, each with words about where its market is from; all
             venues if missing.
         forwarders: Who answers what the plant cannot, by venue name.
@@ -263,6 +295,7 @@ async def serve(
         limits=limits,
         faults=Faults(settings.fault_values, settings.fault_seed),
         forwarders=forwarders,
+        steering=steering,
     )
     await server.start()
     try:
@@ -276,8 +309,6 @@ async def serve(
         await asyncio.wait({source, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         if source.done():
             source.result()
-            if stay:
-                await interrupted
         source.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await source

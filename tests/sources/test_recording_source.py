@@ -15,6 +15,7 @@ from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
 from tickerplant.sources.recording import RecordingSource
 from tickerplant.sources.scan import scan
+from tickerplant.sources.span import Plan
 
 START_MS = 1_723_161_256_000
 NS = 1_000_000
@@ -41,11 +42,12 @@ class Replay:
         names: Mapping[str, Sequence[str]],
         *,
         speed: float = 0,
+        plan: Plan | None = None,
         wait_for: int = 1,
     ) -> None:
         found = scan([str(path) for path in paths])
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
-        self.source = RecordingSource(found, self.plant, speed=speed, wait_for=wait_for)
+        self.source = RecordingSource(found, self.plant, plan or Plan(speed=speed), wait_for=wait_for)
         self.readiness = Readiness()
         self.listeners = {venue: Listener() for venue in names}
         for venue, listener in self.listeners.items():

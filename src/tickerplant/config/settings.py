@@ -26,6 +26,9 @@ from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.server.faults import Fault
+from tickerplant.sources.moment import Moment, read_moment
+from tickerplant.sources.replay_clock import read_speed
+from tickerplant.sources.span import DEFAULT_RUN_UP_NS
 from tickerplant.venue import COINM, USDM
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -123,8 +126,44 @@ class SimulateSettings(PacedSettings, frozen=True, kw_only=True):
 
 
 class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
-    """Serve a recording."""
+    """Serve recordings."""
 
+    profile: Annotated[
+        str,
+        _setting(
+            f"Period of the protocol: {', '.join(PROFILES)}, or told: that of the recording.",
+            profile_name_or_told,
+        ),
+    ] = "told"
+    speed: Annotated[
+        float, _setting("Recorded seconds per second; 0 is as fast as it goes.", read_speed)
+    ] = 1.0
+    pace: Annotated[
+        Literal["receive", "event"],
+        _setting("Keep the time at which messages were received, or that they carry."),
+    ] = "receive"
+    begin: Annotated[
+        Moment | None,
+        _setting(
+            "Begin there: an ISO date (UTC), ms or ns, or +90s from the beginning, -5m from the end.",
+            read_moment,
+            "from",
+        ),
+    ] = None
+    end: Annotated[
+        Moment | None, _setting("End before that moment, written likewise.", read_moment, "to")
+    ] = None
+    run_up_ms: Annotated[
+        int,
+        _setting(
+            "Play at least so much silently before a moment in the middle.", duration_ms, "run-up"
+        ),
+    ] = DEFAULT_RUN_UP_NS // 1_000_000
+    loop: Annotated[bool, _setting("Begin anew at the end.")] = False
+    rebase: Annotated[
+        Literal["off", "now"],
+        _setting("Shift all times so that the first message is of now."),
+    ] = "off"
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 1
     exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
 

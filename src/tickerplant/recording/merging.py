@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from tickerplant.recording.line import Line, RecordedFile
+from tickerplant.recording.line import Line
 
 
-def merge(
-    recordings: Sequence[RecordedFile], start_ns: int = 0
-) -> Iterator[tuple[int, list[Line]]]:
+class Batched(Protocol):
+    """What can be merged."""
+
+    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+        """Yield lines from `start_ns` on in order of time; no batch is empty."""
+        ...
+
+
+def merge(recordings: Sequence[Batched], start_ns: int = 0) -> Iterator[tuple[int, list[Line]]]:
     """Yield runs of lines from `start_ns` on in time order, each with the index of its recording.
 
     Lines with the same time come in the order of the recordings.  Files that follow each other

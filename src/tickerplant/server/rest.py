@@ -7,7 +7,7 @@ information page).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -55,6 +55,11 @@ class Elsewhere(Response, frozen=True, kw_only=True):
 
 Page = Callable[[], Response]
 """Makes an operations page."""
+Post = Callable[[bytes, bytes], Awaitable[Response]]
+"""Takes what was sent to such a page: the query string, and the body."""
+
+MAX_BODY_BYTES = 4_096
+"""Longest body of a request that is read; a longer one is refused."""
 
 
 class _ErrorBody(Struct, frozen=True):
@@ -72,20 +77,29 @@ def error_response(code: int, message: str, status: int, headers: Headers = ()) 
 class Rest:
     """The ASGI application of one venue's port."""
 
-    def __init__(self, endpoint: Endpoint, pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pages: Mapping[str, Page],
+        posts: Mapping[str, Post] | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._pages = pages
+        self._posts = posts or {}
 
-    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         path, method = scope["path"], scope["method"]
         client = scope["client"]
         target = _target(scope["raw_path"], scope["query_string"])
         address = client[0] if client else "unknown"
         headers = dict(scope["headers"])
-        known, response = self.respond(
-            method, path, target, scope["query_string"], headers, address
-        )
+        if method == "POST" and path in self._posts:
+            known, response = True, await self._take(path, scope["query_string"], receive)
+        else:
+            known, response = self.respond(
+                method, path, target, scope["query_string"], headers, address
+            )
         if isinstance(response, Elsewhere):
             response = await self._ask_elsewhere(response)
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
@@ -126,11 +140,24 @@ class Rest:
             return known, self._refuse_target(method, path, target)
         if method not in {"GET", "HEAD"}:
             message = f"Path {path}, Method {method} is invalid"
-            return True, error_response(BAD_PATH, message, 405, (("Allow", "GET, HEAD"),))
+            allowed = "GET, HEAD, POST" if path in self._posts else "GET, HEAD"
+            return True, error_response(BAD_PATH, message, 405, (("Allow", allowed),))
         if page is not None:
             return True, page()
         assert query is not None  # noqa: S101  # tells the type checker
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
+
+    async def _take(self, path: str, query_string: bytes, receive: Any) -> Response:
+        """Answer who sends something to a page."""
+        body = b""
+        while True:
+            part = await receive()
+            body += part.get("body", b"")
+            if len(body) > MAX_BODY_BYTES:
+                text = f"The body is longer than {MAX_BODY_BYTES} bytes.\n"
+                return Response(text.encode(), 413, TEXT)
+            if not part.get("more_body"):
+                return await self._posts[path](query_string, body)
 
     def _refuse_target(self, method: str, path: str, target: str) -> Response:
         """Say what is wrong with the address of a request, or that it is one for WebSocket."""

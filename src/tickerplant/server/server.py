@@ -21,6 +21,7 @@ from tickerplant.protocol.closing import GOING_AWAY
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.clock import Clock, connection_clock_ms
+from tickerplant.server.clock_page import CLOCK_PATH, Steering, clock_pages, clock_posts
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults import FAULTS_PATH, faults_text
 from tickerplant.server.faulty import Faults
@@ -31,7 +32,7 @@ from tickerplant.server.http import protocol_factory
 from tickerplant.server.metrics import PlantCollector, metrics_registry
 from tickerplant.server.operations import LIMITS_PATH, limits_pages, operations_pages
 from tickerplant.server.readiness import Readiness
-from tickerplant.server.rest import Page, Rest
+from tickerplant.server.rest import Page, Post, Rest
 from tickerplant.venue import VENUES, Venue
 
 BACKLOG = 2_048
@@ -75,6 +76,7 @@ class Server:
         faults: Faults | None = None,
         forwarders: Mapping[str, Forwarder] | None = None,
         readiness: Readiness | None = None,
+        steering: Steering | None = None,
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
     ) -> None:
@@ -89,6 +91,7 @@ class Server:
             faults: What is done to clients on demand; nothing if missing.
             forwarders: Who is asked what the markets cannot answer, by venue name; nobody if missing.
             readiness: What the source says of itself.
+            steering: A source whose clock clients may see and set; there is no page of it if missing.
             clock: The connection clock.
             tick_ms: How often connections are looked at for pings, timeouts and old age; more often
                 where a limit or the time of a fault is shorter than ten times that.
@@ -135,7 +138,9 @@ class Server:
                 plant.profile.name,
             ),
             **faults_pages(self.faults),
+            **(clock_pages(steering) if steering else {}),
         }
+        self._posts: Mapping[str, Post] = clock_posts(steering) if steering else {}
         self._ports: list[_Port] = []
 
     @property
@@ -224,7 +229,8 @@ class Server:
         http = ServerState()
         shared = self._plant.profile.shared_budget
         kind = FaultyRest if self.faults.on else Rest
-        app = kind(endpoint, {**self._pages, **limits_pages(endpoint, shared_budget=shared)})
+        pages = {**self._pages, **limits_pages(endpoint, shared_budget=shared)}
+        app = kind(endpoint, pages, self._posts)
         listener = await aiofastnet.create_server(
             asyncio.get_running_loop(),
             protocol_factory(endpoint, app, http),
@@ -267,8 +273,9 @@ class Server:
             lines += ["", LIMITS_OFF]
         if self.faults.on:
             lines += ["", faults_text(self.faults.values)]
+        clock = f"  {CLOCK_PATH}" if self._posts else ""
         return "\n".join(
-            [*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {FAULTS_PATH}", ""]
+            [*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {FAULTS_PATH}{clock}", ""]
         )
 
 

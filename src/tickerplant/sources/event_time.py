@@ -36,7 +36,6 @@ class ByEventTime:
     def __init__(self, recording: RecordedFile) -> None:
         self._recording = recording
         self._ahead_ns: int | None = None
-        """How far the event times are ahead of the receive times; unknown before it is read."""
 
     @property
     def path(self) -> str:
@@ -49,7 +48,7 @@ class ByEventTime:
         Raises:
             RecordingError: the recording cannot be opened, or is none.
         """
-        ahead_ns = self._ahead()
+        ahead_ns = self.ahead_ns
         latest_ns = latest_received_ns = 0
         for lines in self._recording.batches(max(start_ns - ahead_ns - SKEW_NS, 0)):
             timed: list[Line] = []
@@ -69,7 +68,9 @@ class ByEventTime:
             if timed:
                 yield timed
 
-    def _ahead(self) -> int:
+    @property
+    def ahead_ns(self) -> int:
+        """How far the event times are ahead of the receive times, as its first message has it."""
         if self._ahead_ns is None:
             self._ahead_ns = 0
             for lines in self._recording.batches():

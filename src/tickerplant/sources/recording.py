@@ -1,30 +1,51 @@
-"""Recordings as a source: what was recorded is served again, in the time it took, or faster.
+"""Recordings as a source: what was recorded is served again, in the time it took, or otherwise.
 
 Two clocks were recorded with every line: when the collector received it, and `E`, when the
 exchange sent it.  They are seconds apart on real machines.  The replay is paced by the receive
-time, because that is the rhythm in which the messages arrived and every line has it; the market's
-clock is `E`, because the messages that are derived must carry times in line with those that were
-recorded.  Market time moves only with messages, so the same recording gives the same bytes at
-every speed.
+time, because that is the rhythm in which the messages arrived and every line has it (or, if that is
+the wish, by `E`); the market's clock is `E`, because the messages that are derived must carry times
+in line with those that were recorded.  Market time moves only with messages, so the same recording
+gives the same bytes at every speed.
+
+    waiting ──subscribers──▶ playing ──last line──▶ over ──loop──▶ running up
+                               │  ▲                  │                 │
+                               └──┼───── seek ───────┴──▶ running up ──┘
+                                  └── all before is played, silently ──┘
+
+Who wants the replay elsewhere says so by `steer`, in between two turns of `run`.  A moment in the
+middle is reached by *running up* to it: what was recorded before is played while nothing is sent,
+so that the markets know what they would.  Going back, the plant begins anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Literal
 
+from msgspec import Struct
+
+from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
-from tickerplant.recording.line import Flaw, Line
-from tickerplant.recording.merging import merge
+from tickerplant.recording.line import Flaw
 from tickerplant.recording.opening import recorded_files
-from tickerplant.sources.player import FastestDepth, Player
+from tickerplant.sources.event_time import ByEventTime, event_time_ms
+from tickerplant.sources.lacking import Lacking
+from tickerplant.sources.lateness import Lateness
+from tickerplant.sources.moment import LATEST_NS, Moment, iso
+from tickerplant.sources.performance import Performance
 from tickerplant.sources.progress import Progress
+from tickerplant.sources.rebase import shift_of
+from tickerplant.sources.reel import Reel
+from tickerplant.sources.replay_clock import ReplayClock
 from tickerplant.sources.scan import Scan
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
+from tickerplant.sources.span import Plan, run_up_start_ns, span_of, views_of
+from tickerplant.sources.steering import Step, read_wishes
 
 SLICE_MESSAGES = 2_000
 """Most messages played without a turn of the event loop."""
@@ -32,16 +53,51 @@ SLICE_BYTES = 1 << 19
 """Text played without a turn, more or less: far less than a subscriber may leave unread."""
 LONGEST_WAIT_S = 1.0
 """The source wakes so often while a recording is quiet."""
-
-SHOWN_SYMBOLS = 5
-"""Symbols that a warning about many names."""
+SHORTEST_WAIT_S = 1e-6
+"""It does not sleep for less, which an event loop cannot."""
+ANSWER_WITHIN_S = 5.0
+"""Who steers is answered when it is done, or after this long, whatever comes first."""
+PATIENCE_MS = 1_000
+"""How long subscribers may take until a replay that is rebased looks at the clock again."""
 
 SKIPPED = "no line of a recording"
-UNDECODABLE = "no message"
 
+CONFLICT = -1
 _NS_PER_S = 1_000_000_000
+_NS_PER_MS = 1_000_000
 
-_received: Callable[[Line], int] = itemgetter(0)
+Phase = Literal["waiting", "running up", "playing", "paused", "over"]
+
+
+class ClockState(Struct, frozen=True, kw_only=True):
+    """Where a replay is, and how it goes on."""
+
+    time: str
+    """Market time, as a date."""
+    time_ms: int
+    """Market time, ms since 1970."""
+    received_ns: int
+    """Position in the recordings, ns since 1970: receive time, or event time if that is the pace."""
+    speed: float
+    """Recorded seconds per second; 0 is as fast as it goes."""
+    paused: bool
+    """Whether it stands still on request."""
+    state: Phase
+    """`waiting` for subscribers, `running up` silently to a moment, `playing`, `paused` or `over`."""
+    pace: Literal["receive", "event"]
+    """Which of the times of a message counts."""
+    from_ns: int
+    """Where it begins."""
+    to_ns: int | None
+    """Where it ends; null if that is not known yet."""
+    loop: bool
+    """Whether it begins anew at the end."""
+    shift_ms: int
+    """How much later all times are than they were recorded."""
+    messages: int
+    """Recorded messages played so far; those of a run-up do not count."""
+    recordings: tuple[str, ...]
+    """What is played."""
 
 
 class RecordingSource:
@@ -50,26 +106,55 @@ class RecordingSource:
     Args:
         found: What `scan` found in the recordings.
         plant: Where the messages go; made from the instruments that were found.
-        speed: Recorded seconds per second; 0 is as fast as the machine and the subscribers go.
+        plan: From where to where, how fast, and so on.
         wait_for: Connections that must have subscribed before the clock starts.
+        stays: Whether `run` goes on at the end, for who seeks back.
+        now_ms: The clock of this machine, of which a rebased replay is.
+
+    Raises:
+        ConfigError: the plan leaves nothing to play.
+        RecordingError: a file cannot be opened, or is no recording.
     """
 
-    def __init__(self, found: Scan, plant: Plant, *, speed: float = 1.0, wait_for: int = 1) -> None:
+    def __init__(
+        self,
+        found: Scan,
+        plant: Plant,
+        plan: Plan | None = None,
+        *,
+        wait_for: int = 1,
+        stays: bool = False,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // _NS_PER_MS,
+    ) -> None:
         self.messages = 0
-        """Lines played so far."""
+        """Lines played so far, those of run-ups not included."""
+        self._found = found
         self._plant = plant
-        self._speed = speed
+        self._plan = plan = plan or Plan()
         self._wait_for = wait_for
+        self._stays = stays
+        self._now_ms = now_ms
         self._status: Status
+        self._readers: Readers
         self._log = logger()
-        self._recordings = recorded_files([file.path for file in found.files], self._warn_of_flaw)
-        self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
-        self._players = [
-            Player(plant, found, file, applied=self._depth, report=self._warn)
-            for file in found.files
-        ]
-        for venue_name in plant.venues:
-            plant.deliver_verbatim(venue_name, found.streams(venue_name))
+        paths = [file.path for file in found.files]
+        self._span = span_of(plan, recorded_files(paths))
+        self._recordings = recorded_files(paths, self._warn_of_flaw)
+        self._views = views_of(plan, self._recordings)
+        self._reel = Reel(self._views, self._span.end_ns)
+        self._performance = Performance(found, plant, self._warn)
+        self._clock = ReplayClock(plan.speed)
+        self._lateness = Lateness()
+        self._phase: Phase = "waiting"
+        self._played_ns = -1
+        """The time of the line that was played last, also in a run-up."""
+        self._target_ns: int | None = None
+        """Where somebody wants to be instead."""
+        self._step: Step | None = None
+        self._done = asyncio.Event()
+        """Is set when what was wanted is done."""
+        self._alarm: asyncio.Future[None] | None = None
+        """What ends a sleep early."""
 
     async def run(self, readers: Readers, status: Status) -> None:
         """Play the recordings to their end, or until cancelled.
@@ -77,108 +162,321 @@ class RecordingSource:
         Raises:
             RecordingError: a file cannot be opened, or is no recording.
         """
-        self._status = status
+        self._readers, self._status = readers, status
         status.left_out = self.left_out
-        self._look_for_depth()
-        for player in self._players:
-            player.open_books()
-        await wait_for_subscribers(self._wait_for, readers, status)
-        runs = _slices(merge(self._recordings))
-        with Progress(self._recordings) as progress:
-            if self._speed:
-                await self._play_in_step(runs, status, progress)
-            else:
-                await self._play_freely(runs, readers, progress)
-        self._plant.advance(self._plant.now_ms)
-        self.look_around()
-        await readers.wait_clear()
-        status.ready(False, "the recording is over")
-        self._log.info(
-            "= the recording is over",
+        status.measure(self._lateness.samples)
+        self._performance.look_for_depth()
+        for venue_name, hub in self._plant.hubs.items():
+            hub.demand = Lacking(hub, self._found.streams(venue_name))
+        await self._open()
+        while True:
+            await self._go_elsewhere()
+            with Progress(self._recordings) as progress:
+                await self._play(progress)
+            if self._is_wanted_elsewhere:
+                continue
+            await self._end()
+            if self._plan.loops:
+                self._begin_anew()
+            elif not self._stays:
+                return
+            while not self._is_wanted_elsewhere:
+                await self._sleep(LONGEST_WAIT_S)
+
+    # What it says of itself
+
+    def state(self) -> ClockState:
+        """Return where the replay is."""
+        now_ms = self._plant.now_ms
+        span = self._span
+        stopped = self._phase == "playing" and self._clock.is_paused
+        return ClockState(
+            time=iso(now_ms * _NS_PER_MS),
+            time_ms=now_ms,
+            received_ns=self._position_ns(),
+            speed=self._clock.speed,
+            paused=self._clock.is_paused,
+            state="paused" if stopped else self._phase,
+            pace=self._plan.pace,
+            from_ns=span.begin_ns,
+            to_ns=span.end_ns if span.is_end_known else None,
+            loop=self._plan.loops,
+            shift_ms=self._performance.shift_ms,
             messages=self.messages,
-            left_out=self.left_out().total(),
+            recordings=tuple(recording.path for recording in self._recordings),
         )
 
     def left_out(self) -> Counter[str]:
         """Count the lines and messages of which no market heard, by what was wrong with them."""
-        counts = Counter(
-            {
-                SKIPPED: sum(recording.skipped for recording in self._recordings),
-                UNDECODABLE: sum(player.undecodable for player in self._players),
-            }
-        )
-        for player in self._players:
-            counts += player.decoder.unapplied
-        return counts
-
-    async def _play_freely(
-        self, runs: Iterator[tuple[int, list[Line]]], readers: Readers, progress: Progress
-    ) -> None:
-        played, turned_bytes = 0, 0
-        for index, lines in runs:
-            self._play(index, lines)
-            played += len(lines)
-            text_bytes = sum(recording.text_bytes for recording in self._recordings)
-            if played >= SLICE_MESSAGES or text_bytes - turned_bytes >= SLICE_BYTES:
-                played, turned_bytes = 0, text_bytes
-                await asyncio.sleep(0)  # the server flushes
-                if readers.congested:
-                    await readers.wait_clear()
-                if progress.tell(self.messages):
-                    self.look_around()
-
-    async def _play_in_step(
-        self, runs: Iterator[tuple[int, list[Line]]], status: Status, progress: Progress
-    ) -> None:
-        clock = asyncio.get_running_loop().time
-        began_s, began_ns = clock(), -1
-        for index, lines in runs:
-            start = 0
-            while start < len(lines):
-                if began_ns < 0:
-                    began_ns = lines[0][0]
-                due_s = (lines[start][0] - began_ns) / _NS_PER_S / self._speed
-                wait_s = began_s + due_s - clock()
-                status.lag_ms = max(0, int(-wait_s * 1_000))
-                if wait_s > 0:
-                    await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
-                    if wait_s > LONGEST_WAIT_S:
-                        continue
-                elapsed_ns = int((clock() - began_s) * self._speed * _NS_PER_S)
-                end = bisect_right(lines, began_ns + elapsed_ns, lo=start + 1, key=_received)
-                self._play(index, lines[start:end])
-                start = end
-                if wait_s <= 0:
-                    await asyncio.sleep(0)
-                if progress.tell(self.messages):
-                    self.look_around()
-
-    def _play(self, index: int, lines: Sequence[Line]) -> None:
-        self._players[index].play(lines)
-        self.messages += len(lines)
-
-    def _look_for_depth(self) -> None:
-        """Say which symbols have no book because none was recorded."""
-        without = [symbol for symbol in self._plant.markets if symbol not in self._depth]
-        if without:
-            more = f" and {len(without) - SHOWN_SYMBOLS} more" * (len(without) > SHOWN_SYMBOLS)
-            shown = ", ".join(without[:SHOWN_SYMBOLS]) + more
-            self._warn(f"{shown}: book-derived streams are silent: no depth was recorded")
+        skipped = sum(recording.skipped for recording in self._recordings)
+        return Counter({SKIPPED: skipped}) + self._performance.left_out()
 
     def look_around(self) -> None:
         """Say what was not applied, and which books are not whole, and why, or are again."""
-        for player in self._players:
-            player.report_unapplied()
-        for symbol, market in self._plant.markets.items():
-            if market.unreadable or market.book.unreadable:
-                self._warn(f"{symbol}: some numbers are not in the units of its first messages")
-            if symbol not in self._depth:
-                continue
-            if not market.book_live:
-                reason = market.book_sync.reason
-                self._warn(f"{symbol}: book-derived streams are silent: {reason}", symbol)
-            elif self._status.clear(symbol):
-                self._log.info(f"= {symbol}: the book is whole again")
+        self._performance.look_around(self._status)
+
+    # What others want of it
+
+    async def steer(self, given: Mapping[str, object]) -> ClockState:
+        """Do what is wanted, see `Wishes`; return where the replay is then, or is on its way from.
+
+        Raises:
+            ConfigError: a field is unknown, or its value cannot be used; nothing is changed.
+            RequestError: that is not possible now; nothing is changed.
+        """
+        wishes = read_wishes(given)
+        target_ns = None if wishes.seek is None else self._sought_ns(wishes.seek)
+        is_paused = self._clock.is_paused if wishes.paused is None else wishes.paused
+        if wishes.step is not None:
+            self._refuse_step(is_paused=is_paused, seeks=target_ns is not None)
+        at_ns, next_ns = _at_ns(), self._next_ns()
+        if wishes.speed is not None:
+            self._clock.set_speed(wishes.speed, at_ns, next_ns)
+        if wishes.paused is not None:
+            self._clock.pause(at_ns, next_ns, paused=wishes.paused)
+        if target_ns is not None or wishes.step is not None:
+            self._target_ns, self._step = target_ns, wishes.step
+            self._done.clear()
+        self._wake()
+        if target_ns is not None or wishes.step is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._done.wait(), ANSWER_WITHIN_S)
+        return self.state()
+
+    def _sought_ns(self, moment: Moment) -> int:
+        """Return where a seek leads.
+
+        Raises:
+            RequestError: that is not in the recordings.
+        """
+        first_ns, end_ns = self._span.opening_ns, self._span.end_ns
+        if moment.sign:
+            offset_ns = moment.ns if moment.sign == "+" else -moment.ns
+            return min(max(self._position_ns() + offset_ns, first_ns), end_ns)
+        if not first_ns <= moment.ns <= end_ns:
+            until = f" to {iso(end_ns)}" if self._span.is_end_known else " on"
+            there_is = f"the replay is of what was recorded from {iso(first_ns)}{until}"
+            raise RequestError(CONFLICT, f"seek: {iso(moment.ns)} is not in it, {there_is}", 409)
+        return moment.ns
+
+    def _refuse_step(self, *, is_paused: bool, seeks: bool) -> None:
+        reason = ""
+        if self._phase != "playing":
+            reason = f"the replay is {self._phase}"
+        elif not is_paused:
+            reason = "the replay is not paused"
+        elif seeks:
+            reason = "it cannot come with a seek"
+        if reason:
+            raise RequestError(CONFLICT, f"step: {reason}", 409)
+
+    # How it goes on
+
+    async def _open(self) -> None:
+        """Get ready, and wait for the first subscribers."""
+        await self._begin()
+        waited_from_ms = self._now_ms()
+        self._phase = "waiting"
+        await wait_for_subscribers(self._wait_for, self._readers, self._status, self._go_elsewhere)
+        late = self._now_ms() - waited_from_ms > PATIENCE_MS
+        if self._plan.rebased and late and self._played_ns < self._span.begin_ns:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """Be where the replay begins, with all that is known there."""
+        begin_ns = self._span.begin_ns
+        if self._plan.rebased:
+            self._rebase(self._now_ms())
+        start_ns = self._start_ns(begin_ns)
+        if start_ns or self._plan.rebased:
+            self._rewind(start_ns)
+        else:
+            self._performance.open_books()
+            self._reel.wind(0)
+        await self._run_up(begin_ns)
+        self._clock.jump(begin_ns, _at_ns())
+
+    @property
+    def _is_wanted_elsewhere(self) -> bool:
+        return self._target_ns is not None
+
+    async def _go_elsewhere(self) -> None:
+        """Be where somebody wants the replay to be, if anybody does."""
+        phase = self._phase
+        while self._target_ns is not None:
+            await self._jump(self._target_ns)
+            self._phase = phase
+
+    async def _play(self, progress: Progress) -> None:
+        """Play until the end, or until somebody wants to be elsewhere."""
+        clock, reel = self._clock, self._reel
+        self._phase = "playing"
+        self._status.ready(True)
+        clock.go(_at_ns())
+        unturned = _Unturned()
+        while not self._is_wanted_elsewhere and reel.next_ns is not None:
+            if progress.tell(self.messages):
+                self.look_around()
+            if clock.stands:
+                self._status.lag_ms = 0
+                await self._stand()
+            elif clock.speed:
+                await self._play_due(reel.next_ns)
+            else:
+                lines = self._take(LATEST_NS)
+                clock.jump(self._played_ns, _at_ns())
+                if unturned.is_enough(lines, sum(each.text_bytes for each in self._recordings)):
+                    await asyncio.sleep(0)  # the server flushes
+                    if self._readers.congested:
+                        await self._readers.wait_clear()
+
+    async def _play_due(self, next_ns: int) -> None:
+        """Play what is due by now, or sleep until something is."""
+        wait_s = self._clock.wait_ns(_at_ns(), next_ns) / _NS_PER_S
+        self._status.lag_ms = max(0, int(-wait_s * 1_000))
+        if wait_s > SHORTEST_WAIT_S:
+            await self._sleep(min(wait_s, LONGEST_WAIT_S))
+            return
+        self._take(self._clock.reached_ns(_at_ns(), next_ns), paced=True)
+        await asyncio.sleep(0)
+
+    def _take(self, until_ns: int, most: int = SLICE_MESSAGES, *, paced: bool = False) -> int:
+        """Play the next lines; return how many they were."""
+        index, lines = self._reel.take(until_ns, most)
+        if paced:
+            self._lateness.count(lines, until_ns, self._clock.speed)
+        self._performance.play(index, lines)
+        self._played_ns = lines[-1][0]
+        if self._phase == "playing":
+            self.messages += len(lines)
+        return len(lines)
+
+    async def _stand(self) -> None:
+        """Do not play, but for the steps that somebody wants."""
+        step, self._step = self._step, None
+        if step is None:
+            self._status.ready(True, "paused")
+            await self._sleep(LONGEST_WAIT_S)
+            self._status.ready(True)
+            return
+        until_ns = self._position_ns() + step.duration_ns if step.duration_ns else LATEST_NS
+        left = step.messages or LATEST_NS
+        while left and self._target_ns is None and self._reel.next_ns is not None:
+            if self._reel.next_ns > until_ns:
+                break
+            left -= self._take(until_ns, min(left, SLICE_MESSAGES))
+            self._clock.jump(self._played_ns, _at_ns())
+            await asyncio.sleep(0)
+        if step.duration_ns and self._target_ns is None:
+            self._clock.jump(min(until_ns, self._span.end_ns), _at_ns())
+        if self._target_ns is None:
+            self._done.set()
+
+    async def _jump(self, target_ns: int) -> None:
+        """Be elsewhere; is left early if somebody changes their mind."""
+        self._step = None
+        self._clock.stand(_at_ns(), self._next_ns())
+        self._phase = "running up"
+        start_ns = self._start_ns(target_ns)
+        if target_ns <= self._played_ns or start_ns > self._played_ns >= 0:
+            self._rewind(start_ns)
+        if not await self._run_up(target_ns):
+            return
+        self._target_ns = None
+        is_beyond = self._reel.next_ns is None and not self._span.is_end_known
+        self._clock.jump(max(self._played_ns, 0) if is_beyond else target_ns, _at_ns())
+        self._log.info("= the replay is elsewhere", at=iso(target_ns))
+        self._done.set()
+
+    async def _run_up(self, target_ns: int) -> bool:
+        """Play all before a moment, silently; return whether it was not left early."""
+        next_ns, wanted_ns = self._reel.next_ns, self._target_ns
+        if next_ns is None or next_ns >= target_ns:
+            self._plant.speak()
+            return True
+        self._phase = "running up"
+        self._status.ready(False, f"running up to {iso(target_ns)}")
+        self._plant.hush()
+        while (next_ns := self._reel.next_ns) is not None and next_ns < target_ns:
+            self._take(target_ns - 1)
+            await asyncio.sleep(0)
+            if self._target_ns != wanted_ns:
+                return False
+        self._plant.speak()
+        return True
+
+    def _rewind(self, start_ns: int) -> None:
+        """Be before the first line from `start_ns` on, with markets that know of nothing."""
+        self._reel.wind(start_ns)
+        shift_ms = self._performance.shift_ms
+        self._performance.begin((self._next_ms() if start_ns else self._found.start_ms) + shift_ms)
+        self._played_ns = start_ns - 1
+        if not start_ns:
+            self._performance.open_books()
+
+    async def _end(self) -> None:
+        """Say that it is over; the last state stays."""
+        self._clock.stand(_at_ns(), self._next_ns())
+        self._plant.advance(self._plant.now_ms)
+        self.look_around()
+        await self._readers.wait_clear()
+        self._phase = "over"
+        self._done.set()
+        if not self._plan.loops:
+            self._status.ready(False, "the recording is over")
+        words = "begins anew" if self._plan.loops else "is over"
+        self._log.info(
+            f"= the recording {words}", messages=self.messages, left_out=self.left_out().total()
+        )
+
+    def _begin_anew(self) -> None:
+        """Want to be at the beginning; times go on where they are, if they were shifted at all."""
+        self._target_ns = self._span.begin_ns
+        if self._plan.rebased:
+            self._rebase(self._plant.now_ms, late=True)
+
+    def _rebase(self, now_ms: int, *, late: bool = False) -> None:
+        """Shift times so that the first message is of now, as far as candles let it."""
+        self._reel.wind(self._span.begin_ns)
+        streams = (stream for file in self._found.files for stream in file.streams)
+        has_candles = any("kline" in stream.lower() for stream in streams)
+        self._performance.shift_ms = shift_of(
+            self._next_ms(), now_ms, on_the_minute=has_candles, late=late
+        )
+
+    def _start_ns(self, target_ns: int) -> int:
+        """Return from where on to play to know all at a moment; 0 is from the beginning."""
+        if target_ns <= self._span.opening_ns:
+            return 0
+        ahead_ns = [view.ahead_ns if isinstance(view, ByEventTime) else 0 for view in self._views]
+        start_ns = run_up_start_ns(target_ns, self._plan.run_up_ns, self._found.files, ahead_ns)
+        return start_ns if start_ns > self._span.opening_ns else 0
+
+    def _position_ns(self) -> int:
+        return self._clock.position_ns(_at_ns(), self._next_ns())
+
+    def _next_ns(self) -> int:
+        """Return the time of the next line; at the end that of the last one."""
+        next_ns = self._reel.next_ns
+        return max(self._played_ns, 0) if next_ns is None else next_ns
+
+    def _next_ms(self) -> int:
+        """Return the market time of the next line, as it was recorded."""
+        return event_time_ms(self._reel.next_raw) or self._next_ns() // _NS_PER_MS
+
+    async def _sleep(self, seconds: float) -> None:
+        """Return after a time, or when somebody wants something."""
+        loop = asyncio.get_running_loop()
+        self._alarm = alarm = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await alarm
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
 
     def _warn_of_flaw(self, flaw: Flaw) -> None:
         self._warn(str(flaw))
@@ -189,13 +487,22 @@ class RecordingSource:
             self._log.warning(f"! {text}")
 
 
-def _slices(
-    runs: Iterator[tuple[int, list[Line]]],
-) -> Iterator[tuple[int, list[Line]]]:
-    """Cut long runs, so that a turn of the event loop comes after each slice."""
-    for index, lines in runs:
-        if len(lines) <= SLICE_MESSAGES:
-            yield index, lines
-        else:
-            for start in range(0, len(lines), SLICE_MESSAGES):
-                yield index, lines[start : start + SLICE_MESSAGES]
+class _Unturned:
+    """What was played since the last turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._messages = 0
+        self._turned_bytes = 0
+
+    def is_enough(self, messages: int, text_bytes: int) -> bool:
+        """Count messages; return whether it is time for a turn."""
+        self._messages += messages
+        enough = self._messages >= SLICE_MESSAGES or text_bytes - self._turned_bytes >= SLICE_BYTES
+        if enough:
+            self._messages, self._turned_bytes = 0, text_bytes
+        return enough
+
+
+def _at_ns() -> int:
+    """Return the time of this machine, for the clock of a replay."""
+    return int(asyncio.get_running_loop().time() * _NS_PER_S)

@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
-from tickerplant.recording.line import Line, RecordedFile
-from tickerplant.recording.merging import merge
+from tickerplant.recording.line import Line
+from tickerplant.recording.merging import Batched, merge
 
 _received: Callable[[Line], int] = itemgetter(0)
 
@@ -20,7 +20,7 @@ class Reel:
         end_ns: The first moment that is not.
     """
 
-    def __init__(self, recordings: Sequence[RecordedFile], end_ns: int) -> None:
+    def __init__(self, recordings: Sequence[Batched], end_ns: int) -> None:
         self.next_ns: int | None = None
         """The time of the next line; None at the end."""
         self._recordings = recordings

@@ -1,24 +1,29 @@
 """A first look at recordings: what is traded in them, and which streams they hold.
 
 Only the first lines of each file are read, so that a plant can be made before the replay begins.
+A recording with a manifest tells by itself; of others the messages let guess.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
 
 from msgspec import Struct
 
 from tickerplant.decode.decoder import Decoder
+from tickerplant.decode.exchange_info import instruments_of
 from tickerplant.decode.sketch import Sketches, venue_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.instrument import Instrument
+from tickerplant.recording.journal import Anchored
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.line_file import EXPECTED
+from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.opening import recorded_files
-from tickerplant.venue import USDM
+from tickerplant.recording.segments import Segments
+from tickerplant.venue import USDM, VENUES
 
 SCANNED_LINES = 20_000
 """Lines of each file that are looked at."""
@@ -33,12 +38,27 @@ asks for one at once, and can join to one that is a little ahead of the updates 
 _NS_PER_MS = 1_000_000
 
 
-class FileScan(Struct, frozen=True):
-    """What the first lines of one file tell."""
+class Anchor(Struct, frozen=True):
+    """A snapshot of a book that is in a recording."""
+
+    symbol: str
+    received_ns: int
+
+
+class FileScan(Struct, frozen=True, kw_only=True):
+    """What the first lines of one file, or its manifest, tell."""
 
     path: str
     venue: str
     """The venue most of its streams belong to."""
+    is_told: bool = False
+    """Whether a manifest tells the venue; all streams are of it then."""
+    profile: str = ""
+    """The period of the protocol that a manifest tells; empty if none does."""
+    anchors: tuple[Anchor, ...] | None = None
+    """The snapshots that a manifest tells of, oldest first; None without a manifest."""
+    first_ns: int
+    """Receive time of its first line."""
     streams: frozenset[str]
     answered_symbol: str
     """Whose book a REST answer without a symbol must be: the file's only symbol, or empty."""
@@ -56,8 +76,15 @@ class Scan(Struct, frozen=True):
     start_ms: int
     """Market time of the first message."""
 
+    @property
+    def profile(self) -> str:
+        """The period of the protocol that the first manifest with one tells; empty if none does."""
+        return next((file.profile for file in self.files if file.profile), "")
+
     def stream_venue(self, stream: str, file: FileScan) -> str:
         """Return the name of the venue whose `stream` it is that `file` holds."""
+        if file.is_told:
+            return file.venue
         symbol = stream.partition("@")[0].upper()
         known = any(symbol == instrument.symbol for instrument in self.instruments)
         return venue_of(symbol).name if known else file.venue
@@ -72,47 +99,95 @@ class Scan(Struct, frozen=True):
         )
 
 
-def scan(paths: Sequence[str], lines: int = SCANNED_LINES) -> Scan:
-    """Look at the first `lines` lines of each recording.
+def scan(
+    paths: Sequence[str], lines: int = SCANNED_LINES, warn: Callable[[str], object] = lambda _: None
+) -> Scan:
+    """Look at the first `lines` lines of each recording, and at its manifest.
+
+    Args:
+        paths: The recordings.
+        lines: How much of each is read.
+        warn: Takes what a manifest tells that cannot be used.
 
     Raises:
         RecordingError: a file cannot be read, is no recording, or none tells of a market.
     """
     sketches = Sketches()
-    files = tuple(_scan_file(file, lines, sketches) for file in recorded_files(paths))
+    listed: dict[str, Instrument] = {}
+    files = []
+    for file in recorded_files(paths):
+        manifest = file.manifest() if isinstance(file, Segments) else None
+        if manifest is not None:
+            for instrument in _listed(manifest, warn):
+                listed.setdefault(instrument.symbol, instrument)
+        files.append(_scan_file(file, manifest, lines, sketches))
     start_ms = min((file.first_ms for file in files if file.first_ms), default=0)
-    drawn = (sketch.instrument(start_ms) for sketch in sketches.values())
-    instruments = tuple(instrument for instrument in drawn if instrument is not None)
+    sketched = (sketch for symbol, sketch in sketches.items() if symbol not in listed)
+    drawn = (sketch.instrument(start_ms) for sketch in sketched)
+    found = tuple(instrument for instrument in drawn if instrument is not None)
     if not any(file.streams for file in files):
         raise RecordingError(", ".join(paths), f"no message of a stream, expected {EXPECTED}")
-    return Scan(files, instruments, start_ms)
+    return Scan(tuple(files), (*listed.values(), *found), start_ms)
 
 
-def _scan_file(file: RecordedFile, lines: int, sketches: Sketches) -> FileScan:
+def _listed(manifest: Manifest, warn: Callable[[str], object]) -> list[Instrument]:
+    """Return the contracts that a manifest lists."""
+    venue = next((venue for venue in VENUES if venue.name == manifest.venue), None)
+    if venue is None:
+        names = ", ".join(venue.name for venue in VENUES)
+        raise RecordingError(
+            manifest.path, f"its venue is {manifest.venue!r}, expected one of {names}", line=1
+        )
+    answer = b'{"symbols":[%b]}' % b",".join(bytes(raw) for raw in manifest.symbols.values())
+    listing = instruments_of(answer, venue)
+    for text in listing.left_out:
+        warn(f"{manifest.path}: left out the contract {text}")
+    return listing.instruments
+
+
+def _scan_file(
+    file: RecordedFile, manifest: Manifest | None, lines: int, sketches: Sketches
+) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
-    streams: Counter[str] = Counter()
+    streams: set[str] = set()
     answers: list[bytes] = []
     first_ms = first_ns = 0
     batches = file.batches()
     for received_ns, raw in islice(chain.from_iterable(batches), lines):
+        first_ns = first_ns or received_ns
         try:
             stream, payload, time_ms, _ = decoder.decode(raw)
         except DecodeError:
             continue  # reported when it is played
         first_ms = first_ms or time_ms or received_ns // _NS_PER_MS
-        first_ns = first_ns or received_ns
         if not stream and b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
             answers.append(raw)
         if stream:
-            streams[stream] += 1
+            streams.add(stream)
             sketches.see(stream, payload)
     symbols = {stream.partition("@")[0].upper() for stream in streams} & sketches.keys()
     venues = Counter(venue_of(symbol).name for symbol in symbols)
     return FileScan(
         path=file.path,
-        venue=venues.most_common(1)[0][0] if venues else USDM.name,
-        streams=frozenset(streams),
+        venue=manifest.venue if manifest else _most_common(venues) or USDM.name,
+        is_told=manifest is not None,
+        profile=manifest.profile if manifest else "",
+        anchors=_anchors(manifest) if manifest else None,
+        first_ns=first_ns,
+        streams=frozenset(streams | manifest.counts.keys() if manifest else streams),
         answered_symbol=symbols.pop() if len(symbols) == 1 else "",
         first_ms=first_ms,
         answers=tuple(answers),
+    )
+
+
+def _most_common(venues: Counter[str]) -> str:
+    return venues.most_common(1)[0][0] if venues else ""
+
+
+def _anchors(manifest: Manifest) -> tuple[Anchor, ...]:
+    return tuple(
+        Anchor(entry.symbol, entry.time_ns)
+        for entry in manifest.entries
+        if isinstance(entry, Anchored)
     )

@@ -6,7 +6,7 @@ A source drives a plant: it gives it events and time until it is over or cancell
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -86,11 +86,21 @@ POLL_S = 0.01
 """How often a source looks whether its first subscribers are there."""
 
 
-async def wait_for_subscribers(count: int, readers: Readers, status: Status) -> None:
+async def _nothing() -> None:
+    """Do nothing."""
+
+
+async def wait_for_subscribers(
+    count: int,
+    readers: Readers,
+    status: Status,
+    meanwhile: Callable[[], Awaitable[None]] = _nothing,
+) -> None:
     """Return when `count` connections have subscribed; the source is ready meanwhile."""
     if readers.subscriber_count < count:
         noun = "subscriber" if count == 1 else "subscribers"
         status.ready(True, f"waiting for {count} {noun}")
-    while readers.subscriber_count < count:  # noqa: ASYNC110  # a count has no event
+    while readers.subscriber_count < count:
+        await meanwhile()
         await asyncio.sleep(POLL_S)
     status.ready(True)

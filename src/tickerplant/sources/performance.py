@@ -1,0 +1,113 @@
+"""What recordings do to a plant, line by line, and what there is to say about it.
+
+It can begin anew, at any time of the market, with markets that know of nothing before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from msgspec import structs
+
+from tickerplant.logs import logger
+from tickerplant.plant import Plant
+from tickerplant.recording.line import Line
+from tickerplant.sources.player import FastestDepth, Player
+from tickerplant.sources.rebase import rebased
+from tickerplant.sources.scan import FileScan, Scan
+from tickerplant.sources.source import Status
+
+SHOWN_SYMBOLS = 5
+"""Symbols that a warning about many names."""
+UNDECODABLE = "no message"
+
+
+class Performance:
+    """Plays the lines of recordings into a plant.
+
+    Args:
+        found: What `scan` found in the recordings.
+        plant: Where the messages go; made from the instruments that were found.
+        warn: Takes what is incomplete, and of what subject, empty for itself.
+    """
+
+    def __init__(self, found: Scan, plant: Plant, warn: Callable[[str, str], None]) -> None:
+        self.shift_ms = 0
+        """How much later all times are than they were recorded."""
+        self._found = found
+        self._plant = plant
+        self._warn = warn
+        self._left_out: Counter[str] = Counter()
+        """What was left out before the plant began anew."""
+        self._players: list[Player] = []
+        self._load()
+
+    def begin(self, start_ms: int) -> None:
+        """Begin anew: afterwards the plant knows of nothing, and market time is `start_ms`."""
+        self._left_out = self.left_out()
+        self._plant.restart(self._found.instruments, start_ms=start_ms)
+        self._load()
+
+    def open_books(self) -> None:
+        """Load the snapshots that were recorded soon after the beginning, before it is played."""
+        for player in self._players:
+            player.open_books()
+
+    def play(self, index: int, lines: Sequence[Line]) -> None:
+        """Play `lines` of one recording."""
+        if self.shift_ms:
+            lines = [(at_ns, rebased(raw, self.shift_ms)) for at_ns, raw in lines]
+        self._players[index].play(lines)
+
+    def left_out(self) -> Counter[str]:
+        """Count the messages of which no market heard, by what was wrong with them."""
+        counts = self._left_out + Counter(
+            {UNDECODABLE: sum(player.undecodable for player in self._players)}
+        )
+        for player in self._players:
+            counts += player.decoder.unapplied
+        return counts
+
+    def look_for_depth(self) -> None:
+        """Say which symbols have no book because none was recorded."""
+        without = [symbol for symbol in self._plant.markets if symbol not in self._depth]
+        if without:
+            more = f" and {len(without) - SHOWN_SYMBOLS} more" * (len(without) > SHOWN_SYMBOLS)
+            shown = ", ".join(without[:SHOWN_SYMBOLS]) + more
+            self._warn(f"{shown}: book-derived streams are silent: no depth was recorded", "")
+
+    def look_around(self, status: Status) -> None:
+        """Say what was not applied, and which books are not whole, and why, or are again."""
+        for player in self._players:
+            player.report_unapplied()
+        for symbol, market in self._plant.markets.items():
+            if market.unreadable or market.book.unreadable:
+                self._warn(f"{symbol}: some numbers are not in the units of its first messages", "")
+            if symbol not in self._depth:
+                continue
+            if not market.book_live:
+                reason = market.book_sync.reason
+                self._warn(f"{symbol}: book-derived streams are silent: {reason}", symbol)
+            elif status.clear(symbol):
+                logger().info(f"= {symbol}: the book is whole again")
+
+    def _load(self) -> None:
+        """Make players that remember nothing, and tell the plant what they will deliver."""
+        found = self._found
+        self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
+        self._players = [
+            Player(self._plant, found, self._shifted(file), applied=self._depth, report=self._tell)
+            for file in found.files
+        ]
+        for venue_name in self._plant.venues:
+            self._plant.deliver_verbatim(venue_name, found.streams(venue_name))
+
+    def _shifted(self, file: FileScan) -> FileScan:
+        if not self.shift_ms:
+            return file
+        answers = tuple(rebased(raw, self.shift_ms) for raw in file.answers)
+        return structs.replace(file, answers=answers)
+
+    def _tell(self, text: str) -> None:
+        self._warn(text, "")
