@@ -14,14 +14,22 @@ import pytest
 from msgspec import Struct, structs
 
 import tickerplant
-from tickerplant import FeedSettings, MarketClient, Message, Notice, blocking, messages
+from tickerplant import (
+    FeedSettings,
+    MarketClient,
+    Message,
+    Notice,
+    OpenedRecording,
+    blocking,
+    messages,
+)
 from tickerplant.client.books import Books
 from tickerplant.client.subscription import Subscription
 from tickerplant.feed.local_book import State
 from tickerplant.feed.queue import POLICIES, Policy
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
-OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "websockets")
+OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "pyarrow", "websockets")
 """What takes its time to be imported."""
 
 
@@ -134,6 +142,7 @@ def test_every_setting_and_policy_is_on_the_page(page: str) -> None:
         (blocking.BlockingListener, "listener"),
         (blocking.BlockingBooks, "books"),
         (blocking.BlockingBook, "book"),
+        (OpenedRecording, "recording"),
     ],
 )
 def test_every_method_is_on_the_page(kind: type, variable: str, page: str) -> None:

@@ -23,6 +23,9 @@ from prometheus_client.core import Metric
 
 import tickerplant
 from tickerplant import blocking, cli, errors, messages
+from tickerplant.archive import tables
+from tickerplant.archive.opened import OpenedRecording
+from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.client.blocking import BlockingMarket
 from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
 from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscription
@@ -59,6 +62,7 @@ from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import journal
+from tickerplant.recording.line import Flaw
 from tickerplant.server import rest
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.faulty_rest import FaultsPage, FaultUse
@@ -578,6 +582,15 @@ def python_page() -> str:
         *_members(BlockingListener, "listener"),
         *_members(BlockingBooks, "books"),
         *_members(BlockingBook, "book"),
+        "## `open_recording`",
+        *_callable("tickerplant.open_recording", tickerplant.open_recording),
+        *_class("`OpenedRecording`", OpenedRecording, "recording"),
+        "What stands in the tables: [tables](tables.md).",
+        *_class("`BookSnapshot`", BookSnapshot, "snapshot"),
+        table(("field", "key", "type", "what it is"), _field_rows(BookSnapshot, keys=True)),
+        "### `Flaw`",
+        _sentences(Flaw),
+        table(("field", "what it is"), _counted(Flaw)),
         "## Messages",
         "The classes of `tickerplant.messages`.\n"
         "The key is that of the exchange's message.\n"
@@ -611,6 +624,36 @@ def python_page() -> str:
     )
 
 
+def tables_page() -> str:
+    """Return the page of the tables that recordings are read into."""
+    return page(
+        "Tables",
+        "What recordings are read into by [`tickerplant export`](../how-to/export.md) and in "
+        "[Python](../how-to/read-a-recording-in-python.md).",
+        "A message is a row; of depth, a level is one.\n"
+        "Rows stand in the order in which they were received.\n"
+        "What was recorded twice, as `@depth` at two speeds, is there twice; `stream` tells it apart.",
+        "Times (`…_ns`) are nanoseconds since the epoch, ids and counts whole numbers, all int64.\n"
+        f"Numbers are decimals with {tables.DIGITS} digits, {tables.DECIMALS} of them behind the "
+        "point, or float64, or text, as is wanted; decimals and text are exact.\n"
+        "What the exchange did not tell is null.",
+        "All tables have these columns; in Parquet files venue and symbol are told by the path.",
+        table(
+            ("column", "type", "what it is"),
+            ((f"`{tables.VENUE}`", "text", tables.VENUE_DOC), *map(_column, tables.COMMON)),
+        ),
+        *(
+            f"## `{each.name}`\n\n{each.doc}\n\n"
+            + table(("column", "type", "what it is"), map(_column, (*each.columns, *each.levels)))
+            for each in tables.TABLES
+        ),
+    )
+
+
+def _column(column: tables.Column) -> Cells:
+    return f"`{column.name}`", column.kind.value, column.doc
+
+
 BOOK_MEMBERS = (
     "state",
     "reason",
@@ -628,6 +671,7 @@ ERRORS = (
     errors.RequestError,
     errors.UpstreamError,
     errors.QueueOverflow,
+    errors.RecordingError,
 )
 _POLICY = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
 _SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
@@ -859,6 +903,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "profiles.md": profiles_page,
     "operations.md": operations_page,
     "python.md": python_page,
+    "tables.md": tables_page,
 }
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tickerplant import messages
+    from tickerplant.archive.opened import OpenedRecording, open_recording
+    from tickerplant.archive.snapshot import BookSnapshot
     from tickerplant.client import blocking
     from tickerplant.client.blocking import BlockingMarket
     from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tickerplant.errors import (
         ConfigError,
         QueueOverflow,
+        RecordingError,
         RequestError,
         TickerplantError,
         UpstreamError,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from tickerplant.feed.weight import WeightBudget
     from tickerplant.messages.message import Message
     from tickerplant.messages.notice import Notice
+    from tickerplant.recording.line import Flaw
 
 __version__ = "0.1.0"
 
@@ -46,19 +50,23 @@ __all__ = [
     "BlockingListener",
     "BlockingMarket",
     "BlockingSubscription",
+    "BookSnapshot",
     "BookState",
     "Books",
     "ConfigError",
     "FeedCounters",
     "FeedSettings",
+    "Flaw",
     "Listener",
     "LocalBook",
     "MarketClient",
     "Message",
     "Notice",
+    "OpenedRecording",
     "Policy",
     "QueueCounters",
     "QueueOverflow",
+    "RecordingError",
     "RequestError",
     "Subscription",
     "TickerplantError",
@@ -68,6 +76,7 @@ __all__ = [
     "blocking",
     "connect",
     "messages",
+    "open_recording",
 ]
 
 _HOME = {
@@ -77,19 +86,23 @@ _HOME = {
     "BlockingListener": "client.blocking_streams",
     "BlockingMarket": "client.blocking",
     "BlockingSubscription": "client.blocking_streams",
+    "BookSnapshot": "archive.snapshot",
     "BookState": "feed.local_book",
     "Books": "client.books",
     "ConfigError": "errors",
     "FeedCounters": "feed.feed",
     "FeedSettings": "feed.settings",
+    "Flaw": "recording.line",
     "Listener": "client.listener",
     "LocalBook": "feed.local_book",
     "MarketClient": "client.market",
     "Message": "messages.message",
     "Notice": "messages.notice",
+    "OpenedRecording": "archive.opened",
     "Policy": "feed.queue",
     "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
+    "RecordingError": "errors",
     "RequestError": "errors",
     "Subscription": "client.subscription",
     "TickerplantError": "errors",
@@ -98,6 +111,7 @@ _HOME = {
     "blocking": "client",
     "connect": "client.market",
     "messages": "",
+    "open_recording": "archive.opened",
 }
 """In which module a public name is; the modules themselves have none.
 

@@ -1,0 +1,1 @@
+"""Recordings as a program reads them: typed messages, and tables of their columns."""

@@ -1,0 +1,141 @@
+"""Messages to Arrow: a column at a time, numbers exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickerplant.archive.tables import (
+    COMMON,
+    DECIMALS,
+    DIGITS,
+    VENUE,
+    Column,
+    Kind,
+    Level,
+    Table,
+    level_count,
+    levels_of,
+)
+from tickerplant.errors import ConfigError
+from tickerplant.messages.message import Message
+
+_DECIMAL = pa.decimal128(DIGITS, DECIMALS)
+_LABEL = pa.dictionary(pa.int32(), pa.string())
+_NUMBERS = {"decimal": _DECIMAL, "float": pa.float64(), "text": pa.string()}
+_TYPES = {
+    Kind.TIME: pa.int64(),
+    Kind.ID: pa.int64(),
+    Kind.TEXT: _LABEL,
+    Kind.FLAG: pa.bool_(),
+}
+_MS = 1_000_000
+_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
+"""What is raised for numbers that are none, or are too large or too fine."""
+
+
+class Converter:
+    """Makes record batches of one table.
+
+    Args:
+        table: Which.
+        numbers: How prices and quantities stand in it.
+        is_placed: Whether venue and symbol are left out, because the place of a file tells them.
+
+    Raises:
+        ConfigError: `numbers` is unknown.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        numbers: Literal["decimal", "float", "text"] = "decimal",
+        *,
+        is_placed: bool = False,
+    ) -> None:
+        if numbers not in _NUMBERS:
+            raise ConfigError("numbers", numbers, f"one of {', '.join(_NUMBERS)}")
+        self.refused = 0
+        """Messages left out so far, as a number in them cannot be kept exactly."""
+        self._table = table
+        self._number = _NUMBERS[numbers]
+        self._is_placed = is_placed
+        self._columns = (*(COMMON[1:] if is_placed else COMMON), *table.columns)
+        named = [(column.name, self._type(column)) for column in (*self._columns, *table.levels)]
+        self.schema = pa.schema(named if is_placed else [(VENUE, _LABEL), *named])
+
+    def _type(self, column: Column) -> Any:
+        return self._number if column.kind is Kind.NUMBER else _TYPES[column.kind]
+
+    def batch(self, messages: Sequence[Message], venues: Sequence[str] = ()) -> Any:
+        """Return the rows of `messages` as a record batch.
+
+        A message with a number that is none, or does not fit, is left out and counted.
+        """
+        try:
+            return self._batch(messages, venues)
+        except _UNFIT:
+            if len(messages) == 1:
+                self.refused += 1
+                return self._empty()
+        middle = len(messages) // 2
+        halves = [
+            self.batch(messages[part], venues[part])
+            for part in (slice(0, middle), slice(middle, None))
+        ]
+        return pa.concat_batches([half for half in halves if half.num_rows] or halves[:1])
+
+    def _empty(self) -> Any:
+        return pa.RecordBatch.from_arrays(
+            [pa.array([], field.type) for field in self.schema], schema=self.schema
+        )
+
+    def _batch(self, messages: Sequence[Message], venues: Sequence[str]) -> Any:
+        arrays = [] if self._is_placed else [_labels(venues)]
+        arrays += [self._array(column, messages) for column in self._columns]
+        if self._table.levels:
+            counts = np.fromiter(map(level_count, messages), np.int64, len(messages))
+            rows = pa.array(np.repeat(np.arange(len(messages)), counts))
+            levels: list[Level] = list(chain.from_iterable(map(levels_of, messages)))
+            arrays = [array.take(rows) for array in arrays]
+            sides, prices, quantities = zip(*levels, strict=True) if levels else ((), (), ())
+            arrays += [_labels(sides), self._numbers(prices), self._numbers(quantities)]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _array(self, column: Column, messages: Sequence[Message]) -> Any:
+        values = list(map(column.get, messages))
+        untold = column.untold
+        if column.kind is Kind.TIME:
+            return _times(values, untold)
+        if untold is not None:
+            values = [None if value == untold else value for value in values]
+        if column.kind is Kind.NUMBER:
+            return self._numbers(values)
+        if column.kind is Kind.TEXT:
+            return _labels(values)
+        return pa.array(values, _TYPES[column.kind])
+
+    def _numbers(self, texts: Sequence[str | None]) -> Any:
+        array = pa.array(texts, pa.string())
+        if self._number == pa.string():
+            return array
+        decimals = pc.cast(array, _DECIMAL)
+        return decimals if self._number == _DECIMAL else pc.cast(array, pa.float64())
+
+
+def _times(milliseconds: Sequence[int], untold: int | None) -> Any:
+    """Return times in ns; `untold` becomes null."""
+    array = pa.array(milliseconds, pa.int64())
+    scaled = pc.multiply_checked(array, _MS)
+    if untold is None:
+        return scaled
+    return pc.if_else(pc.equal(array, untold), pa.scalar(None, pa.int64()), scaled)
+
+
+def _labels(texts: Sequence[str | None]) -> Any:
+    return pa.array(texts, pa.string()).dictionary_encode()

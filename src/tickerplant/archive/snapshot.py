@@ -1,0 +1,62 @@
+"""Snapshots of order books, as they were asked for while a recording was made."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import DecodeError, field
+from msgspec.json import Decoder
+
+from tickerplant.messages.message import Message
+
+_ASKED_DEPTH = re.compile(rb"https?://[^?\s]*/depth\?")
+_ASKED_SYMBOL = re.compile(rb"[?&]symbol=([\w.-]+)")
+
+
+class BookSnapshot(Message, kw_only=True, gc=False):
+    """The answer of `depth` over REST: the best levels of a book, best first.
+
+    Updates whose final update id is not above `last_update_id` are in it.
+    """
+
+    symbol: str = ""
+    """Whose book it is; on USDⓈ-M the answer does not say, but the question did."""
+    last_update_id: int = field(name="lastUpdateId")
+    event_time: int = field(name="E", default=0)
+    transaction_time: int = field(name="T", default=0)
+    """When the book last changed."""
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+_decode = Decoder(BookSnapshot).decode
+
+
+def read_snapshot(raw: bytes, only_symbol: str) -> BookSnapshot | None:
+    """Return the snapshot that is recorded in `raw`; None if that is another answer.
+
+    Args:
+        raw: `<address> <body>`, or the body alone, as some collectors keep it.
+        only_symbol: Whose book it is if neither says; empty if that is not known.
+
+    Raises:
+        ValueError: It is the answer of `depth`, and not in its form, or nobody knows whose.
+    """
+    address, body = b"", raw
+    if raw.startswith(b"http"):
+        address, _, body = raw.partition(b" ")
+    is_asked = _ASKED_DEPTH.match(address) is not None
+    if not is_asked and (address or b'"lastUpdateId"' not in body):
+        return None
+    try:
+        snapshot = _decode(body)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if is_asked and b'"lastUpdateId"' not in body:
+            return None  # an error, which the recorder was told instead
+        raise ValueError(f"a snapshot in no known form ({error})") from None
+    asked = _ASKED_SYMBOL.search(address)
+    snapshot.symbol = snapshot.symbol or (asked[1].decode().upper() if asked else only_symbol)
+    if not snapshot.symbol:
+        raise ValueError("a snapshot that does not say of which symbol")
+    snapshot.payload = body
+    return snapshot

@@ -1,0 +1,398 @@
+"""The tables that recordings are read into: what stands in each column, and where it comes from.
+
+A message is a row, except of depth: there each level is one.  Times are ns since the epoch, ids and
+counts are whole numbers, and what the exchange did not tell is null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from tickerplant.archive.snapshot import BookSnapshot
+from tickerplant.errors import ConfigError
+from tickerplant.messages.book_ticker import BookTicker
+from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.force_order import Liquidation
+from tickerplant.messages.kline import ContinuousKline, IndexPriceKline, Kline, MarkPriceKline
+from tickerplant.messages.mark_price import IndexPrice, MarkPrice
+from tickerplant.messages.message import Message
+from tickerplant.messages.readers import reader
+from tickerplant.messages.ticker import MiniTicker, Ticker
+from tickerplant.messages.trade import AggregateTrade, Trade
+
+DIGITS = 38
+"""Of exact numbers."""
+DECIMALS = 12
+"""Of these, behind the point: the exchange prints up to 8, and products of two still fit."""
+STREAMS_KEPT = 1 << 16
+"""Stream names whose table is remembered."""
+
+
+class Kind(Enum):
+    """What stands in a column."""
+
+    TIME = "time"
+    """int64, ns since the epoch."""
+    ID = "id"
+    """int64."""
+    NUMBER = "number"
+    """A price, quantity or rate: exact, as float64 or as text, as is wanted."""
+    TEXT = "text"
+    """Text of which there are few different ones."""
+    FLAG = "flag"
+    """True or false."""
+
+
+class Column(Struct, frozen=True):
+    """One column of a table."""
+
+    name: str
+    kind: Kind
+    get: Callable[[Any], Any]
+    """Takes it out of a message; of a time in ms."""
+    doc: str
+    untold: Any = None
+    """What stands in a message for what the exchange did not tell, besides None."""
+
+
+Level: TypeAlias = tuple[str | None, str | None, str | None]
+"""Side, price and quantity."""
+
+
+class Table(Struct, frozen=True):
+    """One table."""
+
+    name: str
+    doc: str
+    message: type[Message]
+    """Of which messages it is made."""
+    columns: tuple[Column, ...]
+    """Besides those that all tables have."""
+    topic: str = ""
+    """How the part of the stream's name behind the `@` begins, where the class does not tell."""
+    levels: tuple[Column, ...] = ()
+    """Columns that are taken out of each level; then each level is a row."""
+
+    @property
+    def takes_snapshots(self) -> bool:
+        """Whether snapshots of books are in it."""
+        return self.name == DEPTH_TABLE
+
+    @property
+    def rows_of(self) -> Callable[[Any], int] | None:
+        """How many rows a message becomes; None: always one."""
+        return level_count if self.levels else None
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Every column but the venue, which no message tells."""
+        return (*COMMON, *self.columns, *self.levels)
+
+
+DEPTH_TABLE = "depth_updates"
+_PARTIAL = re.compile(r"@depth\d")
+
+
+def level_count(message: Any) -> int:
+    """Return how many rows a message about depth becomes: one even if it has no level."""
+    return len(message.bids) + len(message.asks) or 1
+
+
+def levels_of(message: Any) -> list[Level]:
+    """Return the rows of a message about depth: bids, then asks, as they were told."""
+    bids: list[Level] = [("bid", price, quantity) for price, quantity in message.bids]
+    asks: list[Level] = [("ask", price, quantity) for price, quantity in message.asks]
+    return bids + asks or [(None, None, None)]
+
+
+def _final_update_id(message: Any) -> int:
+    if isinstance(message, BookSnapshot):
+        return message.last_update_id
+    final_update_id: int = message.final_update_id
+    return final_update_id
+
+
+def _is_snapshot(message: Message) -> bool:
+    return isinstance(message, BookSnapshot) or _PARTIAL.search(message.stream) is not None
+
+
+def _time(name: str, doc: str, path: str = "", untold: Any = None) -> Column:
+    return Column(f"{name}_ns", Kind.TIME, attrgetter(path or name), doc, untold)
+
+
+def _id(name: str, doc: str, path: str = "") -> Column:
+    return Column(name, Kind.ID, attrgetter(path or name), doc)
+
+
+def _number(name: str, doc: str, path: str = "", untold: Any = None) -> Column:
+    return Column(name, Kind.NUMBER, attrgetter(path or name), doc, untold)
+
+
+def _text(name: str, doc: str, path: str = "", untold: Any = None) -> Column:
+    return Column(name, Kind.TEXT, attrgetter(path or name), doc, untold)
+
+
+def _flag(name: str, doc: str, path: str = "") -> Column:
+    return Column(name, Kind.FLAG, attrgetter(path or name), doc)
+
+
+VENUE = "venue"
+"""The first column of every table; its text comes with the recording."""
+VENUE_DOC = "`usdm` or `coinm`: where it was recorded."
+COMMON = (
+    _text("symbol", "Of streams of pairs the pair."),
+    _text("stream", "The stream it came from; null for what was asked for over REST.", untold=""),
+    Column("received_ns", Kind.ID, attrgetter("received_ns"), "When it was received, ns."),
+    _time("event_time", "When the exchange sent it.", untold=0),
+)
+"""What all tables have besides the venue."""
+
+_QUANTITY = "In base asset on USDⓈ-M, in contracts on COIN-M."
+_TURNOVER = "In quote asset on USDⓈ-M, in base asset on COIN-M."
+_TRADED = (
+    _time("trade_time", "When it happened."),
+    _number("price", ""),
+    _number("quantity", _QUANTITY),
+    _flag("buyer_is_maker", "Whether the seller was the taker."),
+)
+_CANDLE = (
+    _text("interval", "`1m`, `4h` and so on.", "candle.interval"),
+    _time("open_time", "When it began.", "candle.open_time"),
+    _time("close_time", "The last millisecond in it.", "candle.close_time"),
+    _number("open_price", "", "candle.open_price"),
+    _number("high_price", "", "candle.high_price"),
+    _number("low_price", "", "candle.low_price"),
+    _number("close_price", "", "candle.close_price"),
+    _number("volume", _QUANTITY, "candle.volume"),
+    _number("turnover", _TURNOVER, "candle.turnover"),
+    _id("trade_count", "Of candles of prices the number of data points.", "candle.trade_count"),
+    _number("taker_buy_volume", "What takers bought of it.", "candle.taker_buy_volume"),
+    _number("taker_buy_turnover", "What takers bought of it.", "candle.taker_buy_turnover"),
+    _id("first_trade_id", "Of candles of trades of a symbol.", "candle.first_trade_id"),
+    _id("last_trade_id", "As the first.", "candle.last_trade_id"),
+    _flag(
+        "is_closed", "Whether it is over: of the rows of a candle, the last.", "candle.is_closed"
+    ),
+)
+_DAY = (
+    _number("open_price", "24 hours before."),
+    _number("high_price", ""),
+    _number("low_price", ""),
+    _number("close_price", "The last price."),
+    _number("volume", _QUANTITY),
+    _number("turnover", _TURNOVER),
+)
+_CHANGED = (
+    _time("transaction_time", "When the book last changed.", untold=0),
+    Column(
+        "first_update_id",
+        Kind.ID,
+        lambda message: getattr(message, "first_update_id", None),
+        "Null in a snapshot from REST.",
+    ),
+    Column(
+        "final_update_id",
+        Kind.ID,
+        _final_update_id,
+        "Of a snapshot from REST its `lastUpdateId`.",
+    ),
+    Column(
+        "previous_update_id",
+        Kind.ID,
+        lambda message: getattr(message, "previous_update_id", None),
+        "The final id of the message before; null in a snapshot from REST.",
+    ),
+    Column(
+        "is_snapshot",
+        Kind.FLAG,
+        _is_snapshot,
+        "Whether the levels are all there is, as deep as it goes, and not changes: "
+        "answers of REST, and the streams `@depth5`, `@depth10`, `@depth20`.",
+    ),
+)
+_LEVEL = (
+    Column("side", Kind.TEXT, lambda level: level[0], "`bid` or `ask`; null if there is no level."),
+    Column("price", Kind.NUMBER, lambda level: level[1], "Null if there is no level."),
+    Column(
+        "quantity",
+        Kind.NUMBER,
+        lambda level: level[2],
+        "All there is at the price now; 0 removes the level.",
+    ),
+)
+
+TABLES = (
+    Table(
+        "trades",
+        "`<symbol>@trade`: single trades.",
+        Trade,
+        (
+            _id("trade_id", "Consecutive for a symbol."),
+            *_TRADED,
+            _text("origin", "`MARKET` for trades of the order book; others are of no book."),
+        ),
+    ),
+    Table(
+        "agg_trades",
+        "`<symbol>@aggTrade`: the fills of one taker at one price.",
+        AggregateTrade,
+        (
+            _id("aggregate_id", "Consecutive for a symbol."),
+            _id("first_trade_id", ""),
+            _id("last_trade_id", ""),
+            *_TRADED,
+            _number("normal_quantity", "Without trades of RPI orders; null where it is not told."),
+        ),
+    ),
+    Table(
+        "book_tickers",
+        "`<symbol>@bookTicker`, `!bookTicker`: the best bid and ask after each change.",
+        BookTicker,
+        (
+            _time("transaction_time", "When the book changed.", untold=0),
+            _id("update_id", "Of the change of the book."),
+            _number("bid_price", ""),
+            _number("bid_quantity", ""),
+            _number("ask_price", ""),
+            _number("ask_quantity", ""),
+        ),
+    ),
+    Table(
+        DEPTH_TABLE,
+        "`<symbol>@depth`, also partial, and snapshots from REST: a row for each level.  "
+        "A message without levels is one row without side, price and quantity.",
+        DepthUpdate,
+        _CHANGED,
+        topic="depth",
+        levels=_LEVEL,
+    ),
+    Table(
+        "rpi_depth_updates",
+        "`<symbol>@rpiDepth`: the same of the book with RPI orders.",
+        DepthUpdate,
+        _CHANGED,
+        topic="rpiDepth",
+        levels=_LEVEL,
+    ),
+    Table(
+        "klines",
+        "`<symbol>@kline_<interval>`: candles of trades, a row each time one was told.",
+        Kline,
+        _CANDLE,
+    ),
+    Table(
+        "continuous_klines",
+        "`<pair>_<contractType>@continuousKline_<interval>`: of the contract that is of the type.",
+        ContinuousKline,
+        (_text("contract_type", "`PERPETUAL`, `CURRENT_QUARTER`, …"), *_CANDLE),
+    ),
+    Table(
+        "index_price_klines",
+        "`<pair>@indexPriceKline_<interval>` of COIN-M.",
+        IndexPriceKline,
+        _CANDLE,
+    ),
+    Table(
+        "mark_price_klines",
+        "`<symbol>@markPriceKline_<interval>` of COIN-M.",
+        MarkPriceKline,
+        _CANDLE,
+    ),
+    Table(
+        "mark_prices",
+        "`<symbol>@markPrice`, `<pair>@markPrice`, `!markPrice@arr`: mark price and funding.",
+        MarkPrice,
+        (
+            _number("mark_price", ""),
+            _number("mark_price_average", "Null where it is not told.", untold=""),
+            _number("index_price", ""),
+            _number("estimated_settle_price", "Of meaning in the last hour before a settlement."),
+            _number("funding_rate", "Null of contracts without funding.", untold=""),
+            _time("next_funding_time", "Null of contracts without funding.", untold=0),
+        ),
+    ),
+    Table(
+        "index_prices",
+        "`<pair>@indexPrice`.",
+        IndexPrice,
+        (_number("price", ""),),
+    ),
+    Table(
+        "tickers",
+        "`<symbol>@ticker`, `!ticker@arr`: the last 24 hours.",
+        Ticker,
+        (
+            *_DAY,
+            _number("price_change", "Last price less opening price."),
+            _number("price_change_percent", ""),
+            _number("weighted_average_price", ""),
+            _number("last_quantity", ""),
+            _time("open_time", "When the 24 hours began."),
+            _time("close_time", "When they ended."),
+            _id("first_trade_id", ""),
+            _id("last_trade_id", ""),
+            _id("trade_count", ""),
+        ),
+    ),
+    Table(
+        "mini_tickers",
+        "`<symbol>@miniTicker`, `!miniTicker@arr`: the last 24 hours, in short.",
+        MiniTicker,
+        _DAY,
+    ),
+    Table(
+        "liquidations",
+        "`<symbol>@forceOrder`, `!forceOrder@arr`: forced orders.",
+        Liquidation,
+        (
+            _time("trade_time", "When it was filled.", "order.trade_time"),
+            _text("side", "`BUY` or `SELL`: a long position is closed by selling.", "order.side"),
+            _text("order_type", "", "order.order_type"),
+            _text("time_in_force", "", "order.time_in_force"),
+            _number("price", "Of the order.", "order.price"),
+            _number("average_price", "Of its fills.", "order.average_price"),
+            _number("quantity", _QUANTITY, "order.quantity"),
+            _number("last_filled_quantity", "", "order.last_filled_quantity"),
+            _number("filled_quantity", "Of all its fills together.", "order.filled_quantity"),
+            _text("status", "`FILLED`, rarely another.", "order.status"),
+        ),
+    ),
+)
+"""All tables.  Streams of contracts, composite indices, assets and sessions have none."""
+
+_NAMED = {table.name: table for table in TABLES}
+
+
+def table_named(name: str) -> Table:
+    """Return a table.
+
+    Raises:
+        ConfigError: There is none of the name.
+    """
+    try:
+        return _NAMED[name]
+    except KeyError:
+        raise ConfigError("table", name, f"one of {', '.join(_NAMED)}") from None
+
+
+@lru_cache(STREAMS_KEPT)
+def table_of(stream: str) -> Table | None:
+    """Return the table for the messages of a stream; None if there is none.
+
+    The empty stream is that of snapshots from REST.
+    """
+    if not stream:
+        return _NAMED[DEPTH_TABLE]
+    message = reader(stream).message
+    topic = stream.partition("@")[2]
+    for table in TABLES:
+        if table.message is message and topic.startswith(table.topic):
+            return table
+    return None

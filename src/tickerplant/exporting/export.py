@@ -1,0 +1,206 @@
+"""`tickerplant export`: recordings as files of other tools.
+
+The work goes unit by unit; what is finished stands in the journal of the folder, so that an export
+that was interrupted, or whose recording grew, goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tickerplant.archive.selection import LATEST_NS, Selection
+from tickerplant.archive.tables import TABLES, table_named
+from tickerplant.config.settings import ExportSettings
+from tickerplant.errors import ConfigError
+from tickerplant.exporting.csv_files import CsvWriter
+from tickerplant.exporting.hftbacktest_export import export_npz
+from tickerplant.exporting.journal import Finished, Journal, Options, opened_journal
+from tickerplant.exporting.parquet import ParquetWriter
+from tickerplant.exporting.piece import Piece
+from tickerplant.exporting.progress import Progress
+from tickerplant.exporting.units import Unit, units_of
+from tickerplant.exporting.writer import Writer
+from tickerplant.logs import configure, plain
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+_MS = 1_000_000
+
+
+def export(settings: ExportSettings, paths: Sequence[str]) -> int:
+    """Export what is recorded at `paths`; return the exit status.
+
+    Raises:
+        ConfigError: a setting cannot be used, or the folder is that of another export.
+        RecordingError: there is nothing at a path, or no recording.
+    """
+    configure()
+    if not settings.out:
+        raise ConfigError("--out", settings.out or "", "the folder to write into")
+    out = Path(settings.out)
+    selection = Selection(
+        symbols=frozenset(symbol.upper() for symbol in settings.symbols),
+        start_ns=0 if settings.from_ms is None else settings.from_ms * _MS,
+        end_ns=LATEST_NS if settings.to_ms is None else settings.to_ms * _MS,
+    )
+    try:
+        if settings.to == "hftbacktest":
+            return export_npz(settings, paths, selection, out)
+        writer: Writer = (
+            CsvWriter(out) if settings.to == "csv" else ParquetWriter(out, settings.numbers)
+        )
+        return _Export(settings, selection, writer, out).run(paths)
+    except OSError as error:
+        where = plain(str(error.filename or out))
+        click.echo(
+            f"tickerplant: {where}: {error.strerror or plain(str(error))}; "
+            "what is finished stays, and the same command goes on from there",
+            err=True,
+        )
+        return FAILED
+
+
+class _Export:
+    """One run of an export that goes unit by unit."""
+
+    def __init__(
+        self, settings: ExportSettings, selection: Selection, writer: Writer, out: Path
+    ) -> None:
+        self._selection = selection
+        self._writer = writer
+        self._out = out
+        self._named = settings.tables
+        self._tables = _tables(settings, writer)
+        self._options = Options(
+            to=settings.to,
+            tables=tuple(sorted(self._tables)),
+            symbols=tuple(sorted(selection.symbols)),
+            start_ns=selection.start_ns,
+            end_ns=selection.end_ns,
+            numbers=settings.numbers if settings.to == "parquet" else "text",
+        )
+        self._flaws: list[str] = []
+        self._messages = 0
+
+    def run(self, paths: Sequence[str]) -> int:
+        """Export; return the exit status."""
+        units = units_of(paths, lambda flaw: self._warn(str(flaw)))
+        progress = Progress(sum(unit.size_bytes for unit in units))
+        with opened_journal(self._out, self._options, self._writer.patterns) as journal:
+            done: list[Finished] = []
+            try:
+                self._units(units, journal, progress, done)
+                files = self._writer.complete(journal)
+            except KeyboardInterrupt:
+                progress.end()
+                _tell(_totals(done, None, progress.seconds))
+                _tell(
+                    f"interrupted after {len(done)} of {len(units)} files; "
+                    "the same command goes on from there"
+                )
+                return INTERRUPTED
+            finally:
+                progress.end()
+        return self._end(done, files, progress.seconds)
+
+    def _units(
+        self, units: Sequence[Unit], journal: Journal, progress: Progress, done: list[Finished]
+    ) -> None:
+        behind_bytes = 0
+        skipped = 0
+        for unit in units:
+            finished = journal.find(unit)
+            if finished is None:
+                finished = self._unit(unit, journal, progress, behind_bytes)
+                self._messages += finished.messages
+            else:
+                skipped += 1
+                for flaw in finished.flaws:
+                    self._warn(flaw)
+            done.append(finished)
+            behind_bytes += unit.size_bytes
+        if skipped:
+            _tell(f"{skipped} of {len(units)} files were exported before")
+
+    def _unit(
+        self, unit: Unit, journal: Journal, progress: Progress, behind_bytes: int
+    ) -> Finished:
+        """Export a unit; whatever happens, either all of it is there afterwards or nothing."""
+        number = journal.number_of(unit)
+
+        def tell(position_bytes: int, messages: int) -> None:
+            progress.tell(behind_bytes + position_bytes, self._messages + messages)
+
+        self._writer.begin(number)
+        piece = Piece(unit, self._selection, self._tables, self._writer, tell, self._warn)
+        try:
+            piece.run()
+            parts = self._writer.finish()
+        except BaseException:
+            self._writer.abandon()
+            raise
+        came = piece.came
+        finished = Finished(
+            number=number,
+            path=unit.path,
+            size_bytes=unit.size_bytes,
+            digest=unit.digest,
+            messages=came.messages,
+            rows=dict(came.rows),
+            parts=parts,
+            unreadable=came.unreadable,
+            flaws=tuple(came.flaws),
+        )
+        journal.write(finished)
+        return finished
+
+    def _warn(self, text: str) -> None:
+        self._flaws.append(text)
+        click.echo(f"! {plain(text)}", err=True)
+
+    def _end(self, done: Sequence[Finished], files: int, seconds: float) -> int:
+        _tell(_totals(done, files, seconds))
+        rows = _rows(done)
+        absent = [name for name in self._named if not rows[name]]
+        if absent:
+            _tell(f"nothing was recorded for {', '.join(absent)}")
+        elif not rows:
+            _tell("nothing was recorded that belongs into a table")
+        return FAILED if self._flaws or absent or not rows else DONE
+
+
+def _tables(settings: ExportSettings, writer: Writer) -> frozenset[str]:
+    """Return the tables to export.
+
+    Raises:
+        ConfigError: one is no table, or this form has it not.
+    """
+    for name in settings.tables:
+        table_named(name)
+        if name not in writer.tables:
+            listed = ", ".join(table.name for table in TABLES if table.name in writer.tables)
+            raise ConfigError("--tables", name, f"one that the archive's CSV has: {listed}")
+    return frozenset(settings.tables) or writer.tables
+
+
+def _rows(done: Sequence[Finished]) -> Counter[str]:
+    rows: Counter[str] = Counter()
+    for finished in done:
+        rows.update(finished.rows)
+    return rows
+
+
+def _totals(done: Sequence[Finished], files: int | None, seconds: float) -> str:
+    """Return the last line of an export."""
+    rows = _rows(done)
+    told = [f"{table.name} {rows[table.name]:,}" for table in TABLES if rows[table.name]]
+    shown = ", ".join(told) or "none"
+    written = "" if files is None else f", in {files:,} files"
+    return f"rows: {shown}{written}; {seconds:.1f} s"
+
+
+def _tell(text: str) -> None:
+    click.echo(plain(text), err=True)

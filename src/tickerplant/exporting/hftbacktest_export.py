@@ -1,0 +1,96 @@
+"""`tickerplant export --to hftbacktest`: the files of hftbacktest, venue by venue."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tickerplant.archive.opened import guessed_venue, manifest_of
+from tickerplant.archive.selection import Selection
+from tickerplant.config.settings import ExportSettings
+from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.exporting.hftbacktest import Totals, export_hftbacktest
+from tickerplant.exporting.progress import Progress
+from tickerplant.logs import plain
+from tickerplant.recording.line import Flaw, RecordedFile
+from tickerplant.recording.opening import recorded_files
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def export_npz(
+    settings: ExportSettings, paths: Sequence[str], selection: Selection, out: Path
+) -> int:
+    """Export what is recorded at `paths`; of several venues each into a folder of its own.
+
+    Raises:
+        ConfigError: there is a setting that has no meaning here.
+        RecordingError: there is nothing at a path, or no recording.
+    """
+    if settings.tables:
+        raise ConfigError("--tables", ",".join(settings.tables), "to be left out for hftbacktest")
+    flaws: list[Flaw] = []
+
+    def warn(flaw: Flaw) -> None:
+        flaws.append(flaw)
+        click.echo(f"! {plain(str(flaw))}", err=True)
+
+    recordings = _by_venue(recorded_files(paths, warn))
+    listed = [each for several in recordings.values() for each in several]
+    progress = Progress()
+    totals: list[Totals] = []
+    try:
+        for venue, several in recordings.items():
+            totals.append(
+                export_hftbacktest(
+                    several,
+                    out / venue if len(recordings) > 1 else out,
+                    symbols=selection.symbols,
+                    start_ns=selection.start_ns,
+                    end_ns=selection.end_ns,
+                    progress=lambda messages: progress.tell_share(_share(listed), messages),
+                )
+            )
+    except KeyboardInterrupt:
+        progress.end()
+        click.echo("interrupted; the same command makes what is missing", err=True)
+        return INTERRUPTED
+    except RecordingError as error:
+        progress.end()
+        click.echo(plain(f"tickerplant: {error}"), err=True)
+        return FAILED
+    progress.end()
+    return _end(totals, flaws, progress.seconds)
+
+
+def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile]]:
+    found: defaultdict[str, list[RecordedFile]] = defaultdict(list)
+    for recording in recordings:
+        manifest = manifest_of(recording)
+        quiet = recorded_files([recording.path])[0]
+        found[manifest.venue if manifest else guessed_venue(quiet) or "usdm"].append(recording)
+    return found
+
+
+def _share(recordings: Sequence[RecordedFile]) -> float:
+    size = sum(each.size_bytes for each in recordings)
+    return sum(each.position_bytes for each in recordings) / max(size, 1)
+
+
+def _end(totals: Sequence[Totals], flaws: Sequence[Flaw], seconds: float) -> int:
+    files = sum(each.files for each in totals)
+    kept = sum(each.kept for each in totals)
+    events = sum(each.events for each in totals)
+    left_out = [item for each in totals for item in each.left_out.items()]
+    for reason, count in left_out:
+        click.echo(plain(f"! left out {count:,}: {reason}"), err=True)
+    click.echo(
+        f"events: {events:,}, in {files:,} files; {kept:,} were there already; {seconds:.1f} s",
+        err=True,
+    )
+    if not files and not kept:
+        click.echo("nothing was recorded that hftbacktest has an event for", err=True)
+    return FAILED if flaws or left_out or not (files or kept) else DONE

@@ -1,0 +1,139 @@
+"""Parquet in Hive partitions: `venue=usdm/table=trades/symbol=BTCUSDT/date=2024-08-08/part-….parquet`.
+
+Every unit writes parts of its own, whose names sort in the order of the units.  Venue, table, symbol
+and date are told by the path, and are no columns of the files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+
+from tickerplant.archive.arrow import Converter
+from tickerplant.archive.tables import TABLES, Table
+from tickerplant.exporting.journal import UNFINISHED, Journal
+from tickerplant.exporting.places import path_part
+from tickerplant.messages.message import Message
+
+MAX_OPEN_FILES = 128
+"""Files that are open at a time; then the one that was written to least recently is closed, and
+what comes for it later begins another part."""
+COMPRESSION_LEVEL = 6
+
+
+class ParquetWriter:
+    """Writes units as Parquet into a folder."""
+
+    patterns: tuple[str, ...] = tuple(
+        f"venue=*/table=*/symbol=*/date=*/part-*.parquet{end}" for end in ("", UNFINISHED)
+    )
+    tables = frozenset(table.name for table in TABLES)
+
+    def __init__(self, folder: Path, numbers: Literal["decimal", "float", "text"]) -> None:
+        self._folder = folder
+        self._numbers = numbers
+        self._converters: dict[str, Converter] = {}
+        self._number = 0
+        self._open: OrderedDict[str, Any] = OrderedDict()
+        """Parquet writers by place, the one that was written to most recently last."""
+        self._begun: Counter[str] = Counter()
+        """How many parts were begun, by place."""
+        self._parts: list[str] = []
+
+    @property
+    def refused(self) -> int:
+        """Messages of this unit that could not be written."""
+        return sum(converter.refused for converter in self._converters.values())
+
+    def begin(self, number: int) -> None:
+        """Begin a unit."""
+        self._number = number
+        self._converters.clear()
+        self._open.clear()
+        self._begun.clear()
+        self._parts.clear()
+
+    def time_of(self, _table: Table, /) -> Callable[[Any], int]:
+        """Return what takes the event time out of a message."""
+        return attrgetter("event_time")
+
+    def place(self, table: Table, _stream: str, venue: str, symbol: str, date: str) -> str:
+        """Return the folder of a partition.
+
+        Raises:
+            ValueError: the symbol is none.
+        """
+        return f"venue={venue}/table={table.name}/symbol={path_part(symbol)}/date={date}"
+
+    def write(self, table: Table, place: str, messages: Sequence[Message]) -> int:
+        """Write messages as one row group; return how many rows that are.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        batch = self._converter(table).batch(messages)
+        rows: int = batch.num_rows
+        if rows:
+            self._file(table, place).write_batch(batch, row_group_size=rows)
+        return rows
+
+    def _converter(self, table: Table) -> Converter:
+        found = self._converters.get(table.name)
+        if found is None:
+            found = Converter(table, self._numbers, is_placed=True)
+            self._converters[table.name] = found
+        return found
+
+    def _file(self, table: Table, place: str) -> Any:
+        file = self._open.get(place)
+        if file is not None:
+            self._open.move_to_end(place)
+            return file
+        if len(self._open) >= MAX_OPEN_FILES:
+            _, oldest = self._open.popitem(last=False)
+            oldest.close()
+        self._begun[place] += 1
+        part = f"{place}/part-{self._number:06d}-{self._begun[place]}.parquet"
+        self._parts.append(part)
+        path = self._folder / f"{part}{UNFINISHED}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._open[place] = file = pq.ParquetWriter(
+            path,
+            self._converter(table).schema,
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+        )
+        return file
+
+    def finish(self) -> dict[str, int]:
+        """Finish the unit; return its files, seen from the folder, with their sizes.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        while self._open:
+            self._open.popitem()[1].close()
+        sizes = {}
+        for part in self._parts:
+            path = self._folder / f"{part}{UNFINISHED}"
+            sizes[part] = path.stat().st_size
+            path.replace(self._folder / part)
+        return sizes
+
+    def abandon(self) -> None:
+        """Remove what was written for the unit."""
+        while self._open:
+            with suppress(OSError):
+                self._open.popitem()[1].close()
+        for part in self._parts:
+            (self._folder / f"{part}{UNFINISHED}").unlink(missing_ok=True)
+
+    def complete(self, journal: Journal) -> int:
+        """Return how many files there are; nothing has to be put together."""
+        return sum(len(each.parts) for each in journal.finished)

@@ -1,0 +1,90 @@
+"""What is exported in one piece: a segment of a recording, or a file of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import Struct
+
+from tickerplant.archive.opened import guessed_venue, manifest_of
+from tickerplant.errors import RecordingError
+from tickerplant.recording.line import Flaw, RecordedFile, Report
+from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.segments import Segments
+
+ENDS_BYTES = 1 << 16
+"""A file is known by its name, its size, and so much of its beginning and end."""
+
+
+class Unit(Struct, frozen=True):
+    """A file that is exported in one piece."""
+
+    path: str
+    """Where it is, from the root on."""
+    venue: str
+    """Of its recording; empty where it is told by each symbol."""
+    size_bytes: int
+    digest: str
+    """SHA-256 of its ends, in hexadecimal digits."""
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return Path(self.path).name
+
+    def open(self, report: Report) -> RecordedFile:
+        """Return what is in it, to be read.
+
+        Raises:
+            RecordingError: it is not there any more.
+        """
+        return recorded_files([self.path], report)[0]
+
+
+def units_of(paths: Sequence[str], report: Report) -> list[Unit]:
+    """Return what is to be exported of the recordings at `paths`, in order; nothing twice.
+
+    Raises:
+        RecordingError: there is nothing at a path, or no recording.
+    """
+    found: dict[str, Unit] = {}
+    for recording in recorded_files(paths, report):
+        manifest = manifest_of(recording)
+        files = recording.files() if isinstance(recording, Segments) else [Path(recording.path)]
+        names = {path.name for path in files}
+        for name, known in manifest.sealed.items() if manifest else ():
+            if name not in names:
+                missing = str(Path(recording.path, name))
+                report(Flaw(missing, 0, 0, "the segment is missing", known.lines))
+        venue = manifest.venue if manifest else _guessed(recording)
+        for path in files:
+            whole = str(path.resolve())
+            found.setdefault(whole, _unit(whole, venue))
+    return list(found.values())
+
+
+def _guessed(recording: RecordedFile) -> str:
+    """Return the venue of a recording without manifest.
+
+    What is wrong with it is reported when it is exported.
+    """
+    quiet = recorded_files([recording.path])[0]
+    try:
+        return guessed_venue(quiet)
+    except RecordingError:
+        return ""
+
+
+def _unit(path: str, venue: str) -> Unit:
+    try:
+        with Path(path).open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            ends = file.read(ENDS_BYTES)
+            file.seek(max(size - ENDS_BYTES, 0))
+            ends += file.read(ENDS_BYTES)
+    except OSError as error:
+        raise RecordingError(path, error.strerror or str(error)) from None
+    return Unit(path=path, venue=venue, size_bytes=size, digest=sha256(ends).hexdigest())
