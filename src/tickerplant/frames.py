@@ -22,12 +22,13 @@ class _Headers(dict[int, bytes]):
         return header
 
 
-_headers = _Headers()
+HEADERS = _Headers()
+"""The header of a final text frame by the size of its payload."""
 
 
 def text_frame(payload: bytes) -> bytes:
     """Return `payload` as one final text frame."""
-    return _headers[len(payload)] + payload
+    return HEADERS[len(payload)] + payload
 
 
 def payloads(frames: bytes) -> Iterator[bytes]:

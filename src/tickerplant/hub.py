@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from tickerplant.events import Event
-from tickerplant.frames import text_frame
+from tickerplant.frames import HEADERS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
@@ -87,7 +87,7 @@ class Channel:
         """What makes the channel's messages; None when the source delivers them itself."""
         self.readings = readings(hub.markets.venue, name)
         """What the name may mean; read once, because meanings are looked up at every listing."""
-        self._put = hub.put
+        self._expect = hub.expect
         self._prefix = b'{"stream":%b,"data":' % msgspec.json.encode(name)
 
     @property
@@ -98,10 +98,20 @@ class Channel:
     def send(self, payload: bytes, combined: bytes = b"") -> None:
         """Put one message before everybody who is subscribed; `combined` is it in its envelope."""
         if self.raw:
-            self._put(self.raw, text_frame(payload))
+            frame = HEADERS[len(payload)] + payload
+            for audience in self.raw:
+                pending = audience.pending
+                if not pending:
+                    self._expect(audience)
+                pending.append(frame)
         if self.combined:
-            frame = text_frame(combined or b"%b%b}" % (self._prefix, payload))
-            self._put(self.combined, frame)
+            text = combined or b"%b%b}" % (self._prefix, payload)
+            frame = HEADERS[len(text)] + text
+            for audience in self.combined:
+                pending = audience.pending
+                if not pending:
+                    self._expect(audience)
+                pending.append(frame)
 
 
 class Hub:
@@ -170,14 +180,11 @@ class Hub:
         if channel is not None:
             channel.send(payload, combined)
 
-    def put(self, audiences: Iterable[Audience], frame: bytes) -> None:
-        """Let `frame` wait for every member of `audiences`."""
-        for audience in audiences:
-            if not audience.pending:
-                if not self._waiting:
-                    self.wake()
-                self._waiting.append(audience)
-            audience.pending.append(frame)
+    def expect(self, audience: Audience) -> None:
+        """Write to `audience` at the next flush: a frame begins to wait for it."""
+        if not self._waiting:
+            self.wake()
+        self._waiting.append(audience)
 
     def flush(self) -> None:
         """Write what waits, joined, once to each subscriber."""
@@ -210,6 +217,8 @@ class Hub:
 
     def speak(self) -> None:
         """Send again, beginning with what happens next."""
+        if not self.is_hushed:
+            return
         self.is_hushed = False
         self.channels.update(self._hushed)
         self._hushed.clear()

@@ -34,9 +34,10 @@ ANSWERS = "answers"
 
 ENVELOPE = b'{"stream":"'
 """How a message in the usual envelope begins."""
-_NECK = b'","data":'
+NECK = b'","data":'
+"""What stands between the name of its stream and the payload of such a message."""
 NAME_AT = len(ENVELOPE)
-NECK_BYTES = len(_NECK)
+NECK_BYTES = len(NECK)
 """The payload in the usual envelope begins so many bytes after the quote that ends the name."""
 
 _ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
@@ -79,7 +80,7 @@ def _always(_: str) -> bool:
 
 def envelope_of(stream: str) -> bytes:
     """Return the usual envelope of a message of `stream`, up to the payload."""
-    return ENVELOPE + msgspec.json.encode(stream)[1:-1] + _NECK
+    return ENVELOPE + msgspec.json.encode(stream)[1:-1] + NECK
 
 
 class Decoder:

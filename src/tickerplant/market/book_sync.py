@@ -70,11 +70,15 @@ class Join(Generic[AnyUpdate]):
 
     def offer(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take the next update; return what may be applied now: it, or nothing."""
+        return [update] if self.follow(update) else self._offer_oddly(update)
+
+    def follow(self, update: AnyUpdate) -> bool:
+        """Take the next update if it simply continues the last one; it may be applied then."""
         if self.live and update.previous_update_id == self._last_id:
             self._last_id = update.final_update_id
             self._first = False
-            return [update]
-        return self._offer_oddly(update)
+            return True
+        return False
 
     def drop(self, reason: str) -> None:
         """Wait for a snapshot again, because the book turned out wrong; `reason` says how."""

@@ -128,7 +128,7 @@ class Market:
             DepthUpdate: self._depth,
             BookSnapshot: self._snapshot,
             BookTicker: self._set_quote,
-            PrintedDepth: self._depth,
+            PrintedDepth: self._print_depth,
             PrintedQuote: self._print_quote,
             PrintedTrade: self._print_trade,
             MarkPrice: self._mark,
@@ -282,6 +282,13 @@ class Market:
     def _depth(self, update: Update) -> None:
         for each in self.book_sync.offer(update):
             self._apply(each)
+
+    def _print_depth(self, printed: PrintedDepth) -> None:
+        heeded = self._derives_book_ticker or self._heard(DepthUpdate, self.symbol)
+        if not heeded and self.book_sync.follow(printed):
+            self.book.apply_printed(printed, self.instrument)
+        else:
+            self._depth(printed)
 
     def _apply(self, update: Update) -> None:
         """Bring an update that continues the book into it, and tell it to whoever follows."""

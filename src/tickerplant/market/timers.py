@@ -60,7 +60,8 @@ class Timers:
         Minutes and aggregates that end then have ended; messages that are due then wait for the
         events, to contain them, until time goes on.
         """
-        self._fire(now_ms, MESSAGE_RANK)
+        if self._heap and self._heap[0][0] <= now_ms:
+            self._fire(now_ms, MESSAGE_RANK)
         self.now_ms = max(self.now_ms, now_ms)
 
     def _fire(self, until_ms: int, rank: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.json import Decoder as JsonDecoder
 
-from tickerplant.decode.decoder import ANSWERS, NAME_AT, NECK_BYTES, Decoder, envelope_of
+from tickerplant.decode.decoder import ANSWERS, NECK, Decoder, envelope_of
 from tickerplant.decode.readers import PRINTED
 from tickerplant.errors import DecodeError
 from tickerplant.hub import Hub
@@ -95,7 +95,7 @@ class Player:
         self._applied = applied
         self._hubs: dict[str, Hub] = {}
         self._lanes: dict[bytes, _Lane] = {}
-        """By the usual envelope up to the payload."""
+        """By what the usual envelope begins with, up to the end of the name."""
 
     def open_books(self) -> None:
         """Load the snapshots that were recorded soon after the beginning, before it is played.
@@ -108,14 +108,14 @@ class Player:
 
     def play(self, lines: Sequence[Line]) -> None:
         """Play `lines`: each moves the market's clock, is sent as it was, and is applied."""
-        lanes, approach, timers = self._lanes, self._plant.approach, self._plant.timers
+        lanes, timers = self._lanes, self._plant.timers
         for _, raw in lines:
-            start = raw.find(b'"', NAME_AT) + NECK_BYTES
-            lane = lanes.get(raw[:start])
+            envelope, _, rest = raw.partition(NECK)
+            lane = lanes.get(envelope)
             if lane is None:
                 self._play_any(raw)
                 continue
-            payload = raw[start:-1]
+            payload = rest[:-1]
             try:
                 printed = lane.read(payload)
             except ValueError:
@@ -125,7 +125,7 @@ class Player:
                 self._play_any(raw)
                 continue
             if printed.event_time_ms > timers.now_ms:
-                approach(printed.event_time_ms)
+                timers.approach(printed.event_time_ms)
             channel = lane.channels.get(lane.stream)
             if channel is not None:
                 channel.send(payload, raw)
@@ -165,7 +165,7 @@ class Player:
         kind = PRINTED.get(topic.partition("@")[0])
         market = self._plant.markets.get(symbol.upper())
         if kind is not None and market is not None and self._applied(stream):
-            self._lanes[envelope_of(stream)] = _Lane(stream, kind, market, hub)
+            self._lanes[envelope_of(stream).removesuffix(NECK)] = _Lane(stream, kind, market, hub)
         return hub
 
     def _skip(self, error: DecodeError) -> None:
