@@ -163,7 +163,9 @@ def _totals_text(recorder: Recorder, writer: RecordingWriter, heard: int, second
     if totals.dropped:
         parts.append(f"{count_text(totals.dropped, 'message')} left out")
     messages = count_text(totals.lines - recorder.asking.snapshots, "message")
-    stored = f"{size_text(totals.stored_bytes)}, {ratio:.1f} times smaller than as text"
+    stored = size_text(totals.stored_bytes)
+    if totals.stored_bytes:
+        stored += f", {ratio:.1f} times smaller than as text"
     of = f"{heard:,} of {count_text(len(recorder.names), 'stream')}"
     return (
         f"{messages} of {of} in {seconds:.1f} s are recorded in {stored}: {', '.join(parts)}. "

@@ -1,0 +1,404 @@
+"""A server, a recorder and a recording, compared with what the server published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from loopback import Loopback, looped, until
+from tape import manifest, read
+from wires import Witness
+
+from tickerplant.client.rest import RestClient
+from tickerplant.config import values
+from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.weight import WeightBudget
+from tickerplant.messages.notice import Notice
+from tickerplant.plant import Plant
+from tickerplant.recorder.asking import profile_of
+from tickerplant.recorder.recorder import Recorder
+from tickerplant.recorder.writer import RecordingWriter, WriterSettings
+from tickerplant.recording.journal import (
+    Anchored,
+    Connected,
+    CopyLost,
+    Disconnected,
+    Hole,
+    Listed,
+    Missing,
+    Renewed,
+    RunBegun,
+    Unanchored,
+)
+from tickerplant.server.faulty import Faults
+from tickerplant.server.server import Server
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.streams import resolve
+from tickerplant.venue import COINM, USDM
+
+T = TypeVar("T")
+START_MS = 1_767_225_600_000
+QUICK = FeedSettings(
+    retry_base_ms=10,
+    retry_max_ms=50,
+    steady_ms=0,
+    overlap_ms=200,
+    opens_per_s=100,
+    requests_per_s=100,
+)
+NAMES = (
+    "btcusdt@trade",
+    "btcusdt@aggTrade",
+    "btcusdt@bookTicker",
+    "btcusdt@depth@100ms",
+    "btcusdt@kline_1m",
+    "!miniTicker@arr",
+    "ethusdt@depth@0ms",
+)
+NUMBERED = NAMES[:2]
+
+
+class House(Loopback):
+    """A simulated market, and somebody at its hub who sees all that is published."""
+
+    witness: Witness
+
+    def published(self, name: str) -> list[bytes]:
+        self.plant.hubs[USDM.name].flush()
+        return self.witness.published.get(name, [])
+
+    @property
+    def connections(self) -> list[Any]:
+        return [each for endpoint in self.server._endpoints for each in endpoint.connections]
+
+    def reset(self) -> None:
+        """Cut every connection as a network does."""
+        for connection in self.connections:
+            connection._transport.abort()
+
+
+@asynccontextmanager
+async def simulation(*, faults: str = "", port: int = 0) -> AsyncIterator[House]:
+    traded = instruments(START_MS, ("BTCUSDT", "ETHUSDT"))
+    exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS)
+    plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
+    server = Server(
+        plant,
+        ports={USDM.name: port, COINM.name: 0},
+        faults=Faults(values.faults(faults) if faults else {}),
+    )
+    await server.start()
+    house = House(plant, server, None)  # type: ignore[arg-type]
+    house.witness = Witness()
+    hub = plant.hubs[USDM.name]
+    hub.set_combined(house.witness, True)
+    for name in NAMES:
+        found = resolve(USDM, name)
+        hub.subscribe(house.witness, [name], found[0].route if found else "")
+    open_market(plant, exchange)
+    source = SimulatedSource(exchange, plant, speed=1.0)
+    running = asyncio.create_task(source.run(server.gate, server.readiness))
+    try:
+        yield house
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await server.stop()
+
+
+class Recording:
+    """A recorder at work."""
+
+    def __init__(self, recorder: Recorder, writer: RecordingWriter) -> None:
+        self.recorder = recorder
+        self.writer = writer
+        self.over = asyncio.Event()
+
+    @property
+    def feed(self) -> Any:
+        return self.recorder.runner.feed
+
+    async def wait_heard(self, *names: str) -> None:
+        await until(lambda: set(names) <= set(self.recorder.heard))
+
+    async def wait_anchored(self, count: int) -> None:
+        await until(lambda: self.recorder.asking.snapshots >= count)
+
+    def renew(self) -> None:
+        for link in self.feed.links.values():
+            link.renew_ms = self.feed.now_ms
+
+
+@asynccontextmanager
+async def recording(
+    house: Loopback,
+    folder: Path,
+    *names: str,
+    settings: FeedSettings = QUICK,
+    snapshots_ms: int | None = 3_600_000,
+    **writing: Any,
+) -> AsyncIterator[Recording]:
+    """Record until the block ends."""
+    hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
+    rest = RestClient(hosts, WeightBudget())
+    names = names or NAMES
+    writer = RecordingWriter(
+        str(folder),
+        venue=USDM,
+        url=hosts.streams,
+        profile=await profile_of(hosts, rest),
+        streams=names,
+        settings=WriterSettings(flush_ms=100, **writing),
+    )
+    notices: list[Notice] = []
+    recorder = Recorder(
+        hosts,
+        names,
+        writer,
+        rest,
+        settings=settings,
+        snapshots_ms=snapshots_ms,
+        told=notices.append,
+    )
+    found = Recording(recorder, writer)
+    running = asyncio.create_task(recorder.run(found.over))
+    try:
+        yield found
+    finally:
+        found.over.set()
+        await running
+        writer.close("the test is over")
+
+
+def noted(folder: Path, kind: type[T]) -> list[T]:
+    """Return the lines of a kind in the manifest."""
+    return [each for each in manifest(folder).entries if isinstance(each, kind)]
+
+
+class _Envelope(msgspec.Struct):
+    stream: str
+    data: msgspec.Raw
+
+
+def recorded(folder: Path) -> tuple[dict[str, list[bytes]], list[bytes]]:
+    """Return the payloads by stream, and the answers."""
+    lines, flaws = read(folder)
+    assert flaws == []
+    times = [time for time, _ in lines]
+    assert times == sorted(times), "receive times never go back"
+    payloads: defaultdict[str, list[bytes]] = defaultdict(list)
+    answers = []
+    for _, raw in lines:
+        if raw.startswith(b"http"):
+            answers.append(raw)
+        else:
+            message = msgspec.json.decode(raw, type=_Envelope)
+            payloads[message.stream].append(bytes(message.data))
+    return payloads, answers
+
+
+def pieces(of: list[bytes], whole: list[bytes]) -> list[tuple[int, int]]:
+    """Return which runs of `whole` make up `of`, all of it in order."""
+    runs: list[tuple[int, int]] = []
+    at = 0
+    for payload in of:
+        place = whole.index(payload, at)
+        if runs and runs[-1][1] == place:
+            runs[-1] = runs[-1][0], place + 1
+        else:
+            runs.append((place, place + 1))
+        at = place + 1
+    return runs
+
+
+def left_out(runs: list[tuple[int, int]]) -> int:
+    """Return how much is missing between the pieces."""
+    return sum(after[0] - before[1] for before, after in pairwise(runs))
+
+
+@looped
+async def test_what_is_heard_is_recorded_byte_by_byte(tmp_path: Path) -> None:
+    async with simulation() as house:
+        async with recording(house, tmp_path) as tape:
+            await tape.wait_heard(*NAMES)
+            await tape.wait_anchored(2)
+        payloads, answers = recorded(tmp_path)
+        for name in NAMES:
+            assert len(pieces(payloads[name], house.published(name))) == 1, f"{name} is one piece"
+    assert len(answers) == 2
+    (run,) = noted(tmp_path, RunBegun)
+    assert isinstance(run, RunBegun)
+    assert (run.profile, set(run.streams)) == ("2026q1", set(NAMES))
+    symbols = manifest(tmp_path).symbols
+    assert {"BTCUSDT", "ETHUSDT"} <= set(symbols)
+    assert noted(tmp_path, Disconnected) == []
+    assert noted(tmp_path, Missing) == []
+    assert noted(tmp_path, Hole) == []
+
+
+@looped
+async def test_a_snapshot_joins_the_first_recorded_update(tmp_path: Path) -> None:
+    async with simulation() as house, recording(house, tmp_path) as tape:
+        await tape.wait_anchored(2)
+        await asyncio.sleep(0.5)  # for the updates after it
+    payloads, answers = recorded(tmp_path)
+    for answer in answers:
+        address, _, body = answer.partition(b" ")
+        symbol = address.partition(b"symbol=")[2].partition(b"&")[0].decode()
+        assert address.startswith(b"http://127.0.0.1:")
+        assert b"/fapi/v1/depth?symbol=" in address
+        assert address.endswith(b"&limit=1000")
+        last_id = msgspec.json.decode(body)["lastUpdateId"]
+        stream = next(name for name in NAMES if name.startswith(f"{symbol.lower()}@depth"))
+        updates = [msgspec.json.decode(each) for each in payloads[stream]]
+        assert updates[0]["U"] <= last_id, "the snapshot is no older than the first update"
+        assert any(each["u"] >= last_id for each in updates), "updates go on from it"
+    assert {each.symbol for each in noted(tmp_path, Anchored)} == {"BTCUSDT", "ETHUSDT"}
+
+
+@looped
+async def test_a_planned_renewal_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+    async with simulation() as house:
+        async with recording(house, tmp_path) as tape:
+            await tape.wait_heard(*NAMES)
+            tape.renew()
+            await until(lambda: tape.recorder.counters.renewed)
+            await asyncio.sleep(0.5)
+        payloads, _ = recorded(tmp_path)
+        for name in NAMES:
+            assert len(pieces(payloads[name], house.published(name))) == 1, f"{name} is one piece"
+    renewed = noted(tmp_path, Renewed)
+    assert {name for each in renewed for name in each.streams} == set(NAMES)
+    assert noted(tmp_path, Disconnected) == []
+    assert noted(tmp_path, Missing) == []
+
+
+@looped
+async def test_a_reset_is_noted_with_its_span_and_anchored_anew(tmp_path: Path) -> None:
+    async with simulation() as house:
+        settings = msgspec.structs.replace(QUICK, retry_base_ms=600, retry_max_ms=600)
+        async with recording(house, tmp_path, settings=settings) as tape:
+            await tape.wait_heard(*NAMES)
+            await tape.wait_anchored(2)
+            house.reset()
+            await until(lambda: tape.recorder.noting.lost)
+            await tape.wait_anchored(4)
+        payloads, answers = recorded(tmp_path)
+        missed = 0
+        for name in NAMES:
+            runs = pieces(payloads[name], house.published(name))
+            assert len(runs) <= 2, f"{name} is in one piece or two"
+            missed += left_out(runs)
+        gaps = noted(tmp_path, Missing)
+        for name in NUMBERED:
+            runs = pieces(payloads[name], house.published(name))
+            lost = left_out(runs)
+            assert lost == sum(gap.missing or 0 for gap in gaps if gap.stream == name)
+    assert missed
+    assert len(answers) == 4
+    lost_at = {
+        name: each.time_ns for each in noted(tmp_path, Disconnected) for name in each.streams
+    }
+    again = [each for each in noted(tmp_path, Connected) if each.blind_ms]
+    assert set(lost_at) == set(NAMES) == {name for each in again for name in each.streams}
+    for each in again:
+        for name in each.streams:
+            outage_ms = (each.time_ns - lost_at[name]) // 1_000_000
+            assert each.blind_ms >= outage_ms - 60, "no less than the outage"
+
+
+@looped
+async def test_with_two_copies_the_loss_of_one_costs_nothing(tmp_path: Path) -> None:
+    async with simulation() as house:
+        settings = msgspec.structs.replace(QUICK, copies=2)
+        async with recording(house, tmp_path, settings=settings) as tape:
+            await tape.wait_heard(*NAMES)
+            await asyncio.sleep(0.5)
+            house.connections[0]._transport.abort()
+            await until(lambda: tape.recorder.counters.lost)
+            await asyncio.sleep(0.5)
+        payloads, _ = recorded(tmp_path)
+        for name in NUMBERED:
+            assert len(pieces(payloads[name], house.published(name))) == 1, f"{name} is one piece"
+    assert noted(tmp_path, CopyLost)
+    assert noted(tmp_path, Missing) == []
+
+
+@looped
+async def test_messages_that_the_server_swallows_are_gaps(tmp_path: Path) -> None:
+    async with simulation(faults="chain=200ms") as house:
+        async with recording(house, tmp_path, *NUMBERED, "btcusdt@depth@100ms") as tape:
+            await until(lambda: tape.recorder.noting.gaps >= 5)
+        payloads, _ = recorded(tmp_path)
+        counted: Counter[str] = Counter()
+        for name in NUMBERED:
+            runs = pieces(payloads[name], house.published(name))
+            counted[name] = left_out(runs)
+    told: Counter[str] = Counter()
+    for gap in noted(tmp_path, Missing):
+        told[gap.stream] += gap.missing or 0
+    assert {name: told[name] for name in NUMBERED} == dict(counted)
+
+
+@looped
+async def test_another_run_continues_the_recording_with_a_hole(tmp_path: Path) -> None:
+    async with simulation() as house:
+        for _ in range(2):
+            async with recording(house, tmp_path) as tape:
+                await tape.wait_heard(*NUMBERED)
+            await asyncio.sleep(0.2)
+        payloads, _ = recorded(tmp_path)
+        assert len(pieces(payloads["btcusdt@trade"], house.published("btcusdt@trade"))) <= 2
+    assert [each.run for each in noted(tmp_path, RunBegun)] == [1, 2]
+    assert len(noted(tmp_path, Hole)) == 1
+
+
+@looped
+async def test_every_segment_has_snapshots_of_its_own(tmp_path: Path) -> None:
+    async with simulation() as house, recording(house, tmp_path, segment_ms=1_000) as tape:
+        await tape.wait_anchored(6)
+    assert len(manifest(tmp_path).sealed) >= 3
+
+
+@looped
+async def test_without_snapshots_none_is_asked_for(tmp_path: Path) -> None:
+    async with simulation() as house, recording(house, tmp_path, snapshots_ms=None) as tape:
+        await tape.wait_heard(*NAMES)
+    assert recorded(tmp_path)[1] == []
+
+
+@looped
+async def test_rest_that_fails_stops_nothing(tmp_path: Path) -> None:
+    async with simulation(faults="http_garbage=1") as house:
+        async with recording(house, tmp_path) as tape:
+            await tape.wait_heard(*NAMES)
+            await until(lambda: tape.recorder.anchors._books["BTCUSDT"].failures)
+        payloads, answers = recorded(tmp_path)
+        for name in NAMES:
+            assert len(pieces(payloads[name], house.published(name))) == 1
+    assert answers == []
+    assert {each.symbol for each in noted(tmp_path, Unanchored)} >= {"BTCUSDT"}
+    assert noted(tmp_path, Listed) == []
+
+
+@looped
+async def test_more_streams_than_a_connection_takes_are_heard_on_several(tmp_path: Path) -> None:
+    names = [f"{number}usdt@trade" for number in range(2_500)]
+    wanted = (*names, "btcusdt@trade")
+    async with simulation() as house, recording(house, tmp_path, *wanted) as tape:
+        await until(lambda: len(tape.feed.strands) == len(wanted))
+        await until(lambda: all(each.lead for each in tape.feed.strands.values()))
+        sizes = sorted(len(link.names) for link in tape.feed.links.values())
+        assert sizes == [2_501 - 2 * 1024, 1024, 1024]
+        await tape.wait_heard("btcusdt@trade")
+    connected = noted(tmp_path, Connected)
+    assert {name for each in connected for name in each.streams} == {*names, "btcusdt@trade"}

@@ -1,0 +1,278 @@
+"""`tickerplant record` as a user runs it, against a server of this test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import resource
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from loopback import Loopback, loopback, looped, until
+from tape import manifest, read
+
+from tickerplant.recording.journal import Hole, RunBegun, RunEnded
+from tickerplant.venue import COINM, USDM
+
+NAME = "btcusdt@trade"
+CLOSED = "ws://127.0.0.1:9"
+TOTALS = re.compile(
+    r"([\d,]+) messages? of (\d+) of (\d+) streams? in [\d.]+ s are recorded in .*"
+    r" The same command continues the recording\.\n"
+)
+
+
+@asynccontextmanager
+async def running(
+    *arguments: str, stderr: int = PIPE, before: Callable[[], object] | None = None
+) -> AsyncIterator[Process]:
+    """Start to record; it is killed at the end."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("TICKERPLANT_")
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tickerplant", "record", *arguments),
+        stdout=PIPE,
+        stderr=stderr,
+        env=environment,
+        preexec_fn=before,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def run(*arguments: str) -> tuple[int, str]:
+    async with running(*arguments) as process:
+        out, err = await process.communicate()
+        assert out == b"", "standard output is nobody's"
+        assert b"Traceback" not in err, err.decode()
+        return process.returncode or 0, err.decode()
+
+
+@asynccontextmanager
+async def trading() -> AsyncIterator[Loopback]:
+    """Serve a market in which trades happen all the time."""
+    async with loopback() as server:
+
+        async def trade() -> None:
+            while True:
+                server.trade()
+                await asyncio.sleep(0.002)
+
+        task = asyncio.create_task(trade())
+        try:
+            yield server
+        finally:
+            task.cancel()
+
+
+def url(server: Loopback) -> str:
+    return f"ws://{server.server.urls[USDM.name]}"
+
+
+def to(folder: Path, server: Loopback | str) -> tuple[str, ...]:
+    address = server if isinstance(server, str) else url(server)
+    return "--out", str(folder), "--url", address
+
+
+def stored(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.zst"))
+
+
+def ids(folder: Path) -> list[int]:
+    """Return the ids of the recorded trades."""
+    lines, flaws = read(folder)
+    assert flaws == []
+    return [msgspec.json.decode(raw)["data"]["t"] for _, raw in lines if raw.startswith(b"{")]
+
+
+def tear(folder: Path) -> None:
+    """Leave half a block at the end, as a crash does."""
+    with next(folder.glob("*.zst")).open("ab") as segment:
+        segment.write(b"torn")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def end_of(folder: Path) -> Any:
+    return manifest(folder).entries[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@looped
+async def test_an_interruption_ends_it_with_the_totals_and_status_0(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with trading() as server, running(NAME, *to(tmp_path, server)) as process:
+        await until(lambda: stored(tmp_path))
+        process.send_signal(number)
+        process.send_signal(number)  # the second is that of somebody who cannot wait
+        _, err = await process.communicate()
+    assert process.returncode == 0, err
+    totals = TOTALS.fullmatch(err.decode().splitlines(keepends=True)[-1])
+    assert totals, err
+    found = ids(tmp_path)
+    assert int(totals[1].replace(",", "")) == len(found)
+    assert found == list(range(found[0], found[0] + len(found)))
+    assert end_of(tmp_path).reason == "interrupted"
+
+
+@looped
+async def test_it_ends_when_the_time_is_up(tmp_path: Path) -> None:
+    async with trading() as server:
+        status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.5")
+    assert status == 0, err
+    assert isinstance(end_of(tmp_path), RunEnded)
+    assert end_of(tmp_path).reason == "the time is up"
+
+
+@looped
+async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> None:
+    async with trading() as server:
+        async with running(NAME, *to(tmp_path, server)) as process:
+            await until(lambda: stored(tmp_path))
+            process.kill()
+            await process.wait()
+        tear(tmp_path)
+        status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.5")
+    assert status == 0, err
+    assert "the torn end of 4 bytes is cut off" in err
+    found = ids(tmp_path)
+    assert found == sorted(set(found))
+    jumps = [now for before, now in pairwise(found) if now != before + 1]
+    assert len(jumps) == 1, "one hole"
+    entries = manifest(tmp_path).entries
+    assert [each.run for each in entries if isinstance(each, RunBegun)] == [1, 2]
+    assert len([each for each in entries if isinstance(each, Hole)]) == 1
+
+
+@looped
+async def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1(
+    tmp_path: Path,
+) -> None:
+    status, err = await run(NAME, *to(tmp_path, CLOSED), "--seconds", "0.5")
+    assert status == 1
+    assert "refused: connection refused" in err
+    assert f"nothing was heard of {NAME}" in err
+    assert TOTALS.fullmatch(err.splitlines(keepends=True)[-1]), err
+
+
+@looped
+async def test_streams_are_read_from_files(tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    names.write_text(f"# trades\n\n{NAME}  # the first\n  btcusdt@aggTrade\n{NAME}\n")
+    async with trading() as server:
+        status, err = await run(f"@{names}", *to(tmp_path / "out", server), "--seconds", "0.5")
+    assert status == 0, err
+    assert manifest(tmp_path / "out").streams == {NAME, "btcusdt@aggTrade"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((NAME,), "--out: '' is not usable, expected the folder of the recording"),
+        (("@{tmp}/none", "--out", "{tmp}"), "in each line: No such file or directory"),
+        (("@{tmp}/latin", "--out", "{tmp}"), "in each line: it is not UTF-8"),
+        (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one stream"),
+        (("@{tmp}/long", "--out", "{tmp}"), "long, line 2: "),
+        ((NAME, "--out", "{tmp}/empty"), "empty"),
+        ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "--url: 'ws://h/x'"),
+        ((NAME, "--out", "{tmp}", "--segment", "0"), "of at least a second"),
+        ((NAME, "--out", "{tmp}", "--segment-size", "9"), "a size such as 256MB"),
+        ((NAME, "--out", "{tmp}", "--snapshots", "no"), "of at most a century, or off"),
+        ((NAME, "--out", "{tmp}", "--snapshot-levels", "7"), "one of 5, 10, 20"),
+        ((NAME, "--out", "{tmp}", "--level", "99"), "--level: '99'"),
+    ],
+)
+@looped
+async def test_wrong_usage_is_told_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "latin").write_bytes(b"\xe9t\xe9@trade\n")
+    (tmp_path / "empty").write_text("# nothing\n")
+    (tmp_path / "long").write_text(f"{NAME}\n{'x' * 300}@trade\n")
+    given = [each.replace("{tmp}", str(tmp_path)) for each in arguments]
+    status, err = await run(*given, *(() if "--url" in given else ("--url", CLOSED)))
+    assert status == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@looped
+async def test_a_recording_of_another_venue_is_left_alone(tmp_path: Path) -> None:
+    async with trading() as server:
+        assert (await run(NAME, *to(tmp_path, server), "--seconds", "0.3"))[0] == 0
+        before = contents(tmp_path)
+        status, err = await run("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
+    assert status == 2
+    assert "is a recording of USDⓈ-M, not of COIN-M" in err
+    assert before == contents(tmp_path)
+
+
+@looped
+async def test_two_recorders_do_not_share_a_folder(tmp_path: Path) -> None:
+    async with trading() as server, running(NAME, *to(tmp_path, server)):
+        await until(lambda: stored(tmp_path))
+        status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.3")
+    assert status == 2
+    assert "another recorder writes into it" in err
+
+
+@looped
+async def test_a_full_disk_ends_it_with_file_and_offset_and_what_was_recorded_is_whole(
+    tmp_path: Path,
+) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+
+    async with (
+        trading() as server,
+        running(NAME, *to(tmp_path, server), before=limit) as process,
+    ):
+        _, error = await process.communicate()
+    err = error.decode()
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    place = rf"tickerplant: the recording stopped: {tmp_path}/000001-.*: .*, at byte \d+\n"
+    assert re.fullmatch(place, err.splitlines(keepends=True)[-1]), err
+    found = ids(tmp_path)
+    assert found == list(range(found[0], found[0] + len(found)))
+
+
+@looped
+async def test_on_a_terminal_one_line_tells_how_it_goes(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    async with (
+        trading() as server,
+        running(NAME, *to(tmp_path, server), stderr=theirs) as process,
+    ):
+        os.close(theirs)
+        seen = b""
+        while b"record 1." not in seen:
+            seen += await asyncio.to_thread(os.read, ours, 4096)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # its end is one
+            while piece := await asyncio.to_thread(os.read, ours, 4096):
+                seen += piece
+        assert await process.wait() == 0
+    os.close(ours)
+    shown = seen.decode()
+    assert re.search(r"\r\x1b\[2Krecord \d\.\d s · 1/1 stream · [\d,]+ messages · ", shown)
+    assert shown.endswith("continues the recording.\r\n")
