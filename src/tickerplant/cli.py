@@ -157,12 +157,12 @@ def _settings(
 
 @commands.command()
 @settings_options(SimulateSettings)
-def simulate(config: str | None, **flags: object) -> None:
+def simulate(config: str | None, **flags: object) -> int:
     """Serve a simulated market, living and seeded."""
     settings = _settings("simulate", SimulateSettings, config, flags)
     from tickerplant import serving
 
-    serving.simulate(settings, _say)
+    return serving.simulate(settings, _say)
 
 
 @commands.command()
@@ -181,7 +181,7 @@ def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
 
 @commands.command()
 @settings_options(RelaySettings)
-def relay(config: str | None, **flags: object) -> None:
+def relay(config: str | None, **flags: object) -> int:
     """Serve a live upstream: the exchange, or another plant.
 
     What is heard here is asked for there, once for everybody.
@@ -189,7 +189,7 @@ def relay(config: str | None, **flags: object) -> None:
     settings = _settings("relay", RelaySettings, config, flags)
     from tickerplant import serving
 
-    serving.relay(settings, _say)
+    return serving.relay(settings, _say)
 
 
 @commands.command()

@@ -31,6 +31,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
+from tickerplant.recorder.taps import NOTHING, Tapping, Taps
 from tickerplant.server.clock import connection_clock_ms
 from tickerplant.server.clock_page import Steering
 from tickerplant.server.coalescing import CoalescingForwarder
@@ -52,6 +53,8 @@ YOUNG_OBJECTS = 50_000
 """New objects before the collector looks at them.  Nearly all are events and frames, which have no
 cycles and are gone by then."""
 
+FAILED = 1
+"""Exit status when all was served and not all was recorded."""
 _HARMLESS = re.compile(r"\w+")
 """A symbol that is the same word for a shell, and in a URL between others."""
 
@@ -61,11 +64,12 @@ Run: TypeAlias = Callable[[Server], Coroutine[None, None, None]]
 """Drives the plant that a server serves until the source is over."""
 
 
-def simulate(settings: SimulateSettings, tell: Tell) -> None:
-    """Serve a simulated market until interrupted, or until its time is up.
+def simulate(settings: SimulateSettings, tell: Tell) -> int:
+    """Serve a simulated market until interrupted, or until its time is up; return the exit status.
 
     Raises:
         ConfigError: a setting cannot be used.
+        RecordingError: it cannot be recorded where that was wanted.
     """
     logs.configure(settings.log_format, settings.log_level)
     # A market that begins now keeps up with the wall clock, however long it takes to make.
@@ -89,7 +93,8 @@ def simulate(settings: SimulateSettings, tell: Tell) -> None:
         wait_for=settings.wait_for,
         opened_s=opened_s,
     )
-    _run(settings, plant, _driver(source), tell)
+    tapping = Tapping(folder=settings.record or "", names=settings.record_streams)
+    return _run(settings, plant, _driver(source), tell, tapping=tapping)
 
 
 def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
@@ -129,17 +134,18 @@ def _replayed_profile(settings: ReplaySettings, told: str) -> str:
     return told if told in PROFILES else P2026Q1.name
 
 
-def relay(settings: RelaySettings, tell: Tell) -> None:
-    """Serve a live upstream until interrupted.
+def relay(settings: RelaySettings, tell: Tell) -> int:
+    """Serve a live upstream until interrupted; return the exit status.
 
     Raises:
         ConfigError: a setting cannot be used.
+        RecordingError: it cannot be recorded where that was wanted.
     """
     logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(_relay(settings, tell))
+    return asyncio.run(_relay(settings, tell))
 
 
-async def _relay(settings: RelaySettings, tell: Tell) -> None:
+async def _relay(settings: RelaySettings, tell: Tell) -> int:
     limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
     upstreams = _upstreams(settings)
     interrupted = _interruption()
@@ -147,7 +153,7 @@ async def _relay(settings: RelaySettings, tell: Tell) -> None:
         met = await _met(upstreams, settings.profile, interrupted)
         if met is None:
             tell("Served nothing: the upstream has not answered.")
-            return
+            return 0
         plant = Plant(
             met.instruments,
             start_ms=met.time_ms,
@@ -163,12 +169,18 @@ async def _relay(settings: RelaySettings, tell: Tell) -> None:
             upstream.venue.name: CoalescingForwarder(upstream.fetch, upstream.lacks)
             for upstream in upstreams
         }
-        await serve(
+        tapping = Tapping(
+            folder=settings.record or "",
+            names=settings.record_streams,
+            upstreams={upstream.venue.name: upstream for upstream in upstreams},
+        )
+        return await serve(
             settings,
             limits,
             plant,
             run,
             tell,
+            tapping=tapping,
             origins={each.venue: f"  relays {each.hosts.streams}" for each in upstreams},
             forwarders=forwarders,
             interrupted=interrupted,
@@ -249,10 +261,13 @@ def _run(
     tell: Tell,
     *,
     steering: Steering | None = None,
-) -> None:
-    """Serve `plant` in an event loop of its own."""
+    tapping: Tapping = NOTHING,
+) -> int:
+    """Serve `plant` in an event loop of its own; return the exit status."""
     limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
-    asyncio.run(serve(settings, limits, plant, run, tell, steering=steering))
+    return asyncio.run(
+        serve(settings, limits, plant, run, tell, steering=steering, tapping=tapping)
+    )
 
 
 async def serve(
@@ -263,10 +278,11 @@ async def serve(
     tell: Tell,
     *,
     steering: Steering | None = None,
+    tapping: Tapping = NOTHING,
     origins: Mapping[Venue, str] | None = None,
     forwarders: Mapping[str, Forwarder] | None = None,
     interrupted: asyncio.Future[None] | None = None,
-) -> None:
+) -> int:
     """Serve `plant`, driven by `run`, until interrupted or until `run` is over.
 
     Args:
@@ -276,13 +292,18 @@ async def serve(
         run: The source.
         tell: Takes the lines for the user.
         steering: The source, if its clock may be set.
+        tapping: What is recorded.
         origins: The venues that are served, each with words about where its market is from; all
             venues if missing.
         forwarders: Who answers what the plant cannot, by venue name.
         interrupted: Is done at the first Ctrl-C or SIGTERM, if somebody waits for it already.
 
+    Returns:
+        The exit status: 0, or 1 if what was to be recorded is not all on disk.
+
     Raises:
-        ConfigError: an address or a port cannot be used.
+        ConfigError: an address, a port or a stream to record cannot be used.
+        RecordingError: it cannot be recorded where that was wanted.
         TickerplantError: the source failed.
     """
     started_s = time.monotonic()
@@ -299,6 +320,12 @@ async def serve(
     )
     await server.start()
     try:
+        taps = Taps(tapping, plant, server.urls, server.readiness)
+    except BaseException:
+        await server.stop()
+        raise
+    recording, ended = asyncio.create_task(taps.run()), "it failed"
+    try:
         tell(_ready_text(server, plant, origins or {}))
         # What exists now stays; the collector need not look at it again.
         gc.collect()
@@ -312,9 +339,15 @@ async def serve(
         source.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await source
+        ended = "interrupted" if interrupted.done() else "the time is up"
     finally:
+        recording.cancel()
+        recorded = taps.close(ended)
         await server.stop()
-        tell(_totals_text(server, plant, time.monotonic() - started_s))
+        tell(_totals_text(server, plant, taps, time.monotonic() - started_s))
+        for line in recorded:
+            tell(line)
+    return FAILED if taps.has_failed else 0
 
 
 def _allow_many_connections() -> None:
@@ -372,10 +405,12 @@ def _python() -> str:
     return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
-def _totals_text(server: Server, plant: Plant, seconds: float) -> str:
+def _totals_text(server: Server, plant: Plant, taps: Taps, seconds: float) -> str:
     """Return the last line: what was done in how long."""
     totals = server.totals
-    served = f"{_count(totals.messages, 'message')}, {_count(totals.sent_bytes, 'byte')}"
+    # What was recorded went through the same hubs, and to no client.
+    messages, sent_bytes = totals.messages - taps.messages, totals.sent_bytes - taps.heard_bytes
+    served = f"{_count(messages, 'message')}, {_count(sent_bytes, 'byte')}"
     events = _count(plant.published.total(), "event")
     clients = _count(totals.connections, "connection")
     return f"Served {served}, to {clients} from {events} in {seconds:.1f} s."

@@ -99,6 +99,22 @@ class PacedSettings(ServeSettings, frozen=True, kw_only=True):
     speed: Annotated[Speed, _setting("Market seconds per second; 0 is as fast as it goes.")] = 1.0
 
 
+RecordFolder = Annotated[
+    str | None,
+    _setting(
+        "Record what is sent into a folder, a recording for each venue; "
+        "if it cannot be written, serving goes on, and the exit status is 1."
+    ),
+]
+RecordStreams = Annotated[
+    tuple[str, ...],
+    _setting(
+        "Streams to record, separated by commas "
+        "[trades, quotes, depth, mark prices and more of every symbol].",
+        names,
+    ),
+]
+
 _WAIT_FOR = "Start the clock when this many connections have subscribed."
 
 
@@ -123,6 +139,8 @@ class SimulateSettings(PacedSettings, frozen=True, kw_only=True):
         int | None,
         _setting("Stop after this much market time, such as 10m [never].", duration_ms, "duration"),
     ] = None
+    record: RecordFolder = None
+    record_streams: RecordStreams = ()
 
 
 class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
@@ -269,6 +287,8 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
             "Close clients whose streams are lost upstream for so long.", duration_ms, "grace"
         ),
     ] = 5_000
+    record: RecordFolder = None
+    record_streams: RecordStreams = ()
 
 
 class ExportSettings(Struct, frozen=True, kw_only=True):
@@ -300,6 +320,13 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
         Literal["decimal", "float", "text"],
         _setting("Prices and quantities in Parquet: exact, as float64, or as they were printed."),
     ] = "decimal"
+    extras: Annotated[
+        tuple[str, ...],
+        _setting("For hftbacktest beside books and trades: book_tickers, mark_prices.", names),
+    ] = ()
+    base_latency_ns: Annotated[
+        Count, _setting("For hftbacktest: added where receive times have to be corrected.")
+    ] = 0
 
 
 class VerifySettings(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.client.told_profile import told_profile
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
+from tickerplant.feed.observer import Observer
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Strand
 from tickerplant.feed.weight import Allowances, PartOfBudget, WeightBudget
@@ -82,12 +83,13 @@ class Upstream:
         )
         self.contracts_changed = False
         """Whether the list of contracts was said to have changed since it was read."""
-        self.wanted = Wanted(self._source_of, linger_ms, (CONTRACTS,), most=most_streams)
+        self.wanted = Wanted(self.source_of, linger_ms, (CONTRACTS,), most=most_streams)
         self.heard: Callable[[int], object] = _ignore
         """Is called with the time of each message, before it is told; returns whether market time
         is that of the upstream."""
         self.noticed: Callable[[Upstream, Notice], object] = _ignore
         """Is called with what is to be known of streams."""
+        self._overhear: Callable[[Notice], object] = _ignore
         self._now_ms = clock or (lambda: self.runner.feed.now_ms)
         self._questions = Questions(
             hosts,
@@ -152,6 +154,11 @@ class Upstream:
         hub.demand = self
         for name in tuple(hub.channels):
             self.opened(name)
+
+    def observe(self, observer: Observer, overhear: Callable[[Notice], object]) -> None:
+        """Tell `observer` of connections, and `overhear` what is to be known of streams."""
+        self.runner.feed.observer = observer
+        self._overhear = overhear
 
     @property
     def is_met(self) -> bool:
@@ -294,7 +301,7 @@ class Upstream:
         if upstream not in self.wanted:
             self._served.withdraw_verbatim(self.venue.name, (upstream,))
 
-    def _source_of(self, name: str) -> str:
+    def source_of(self, name: str) -> str:
         """Return the stream that `name` is made from: what is not known here is only passed on."""
         markets = self._markets
         found = find(markets, name)
@@ -373,6 +380,7 @@ class Upstream:
             for name in notice.streams:
                 self._forget_marks(name)
         self.noticed(self, notice)
+        self._overhear(notice)
         if isinstance(notice, Refused):
             for name in notice.streams:
                 if name != CONTRACTS:
