@@ -287,10 +287,15 @@ def test_only_what_is_asked_for_is_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extras", "kinds"), [("", []), ("t", [103, 104]), ("mt", [103, 104, 100, 101, 102])]
+    ("extras", "kinds"),
+    [
+        (set(), []),
+        ({"book_tickers"}, [103, 104]),
+        ({"book_tickers", "mark_prices"}, [103, 104, 100, 101, 102]),
+    ],
 )
 def test_book_tickers_and_mark_prices_are_extras(
-    tmp_path: Path, extras: str, kinds: list[int]
+    tmp_path: Path, extras: set[str], kinds: list[int]
 ) -> None:
     ticker = {"e": "bookTicker", "u": 9, "s": "BTCUSDT", "b": "1", "B": "2", "a": "3", "A": "4"}
     mark = {"e": "markPriceUpdate", "E": T0, "s": "BTCUSDT", "p": "6", "i": "5", "P": "0"}
@@ -299,7 +304,7 @@ def test_book_tickers_and_mark_prices_are_extras(
         (NOON, trade(T0, "1")),
         (NOON, {"stream": "!bookTicker", "data": {**ticker, "T": T0, "E": T0}}),
         (NOON, {"stream": "!markPrice@arr@1s", "data": [{**mark, "r": "0.0001", "T": T0 + 9**9}]}),
-        extras=extras,
+        extras=frozenset(extras),
     )
     rows = rows_of(tmp_path / "out" / BTC)[1:]
     assert [row[0] & 0xFF for row in rows] == kinds
@@ -336,7 +341,9 @@ def test_a_file_is_not_made_again_from_the_same(tmp_path: Path) -> None:
     assert exported(tmp_path, *lines).files == 1
     source = LineFile(str(tmp_path / "lines"))
     assert export(tmp_path, source) == Totals(files=0, events=0, kept=1)
-    assert export(tmp_path, source, extras="t").files == 1, "it would be another file"
+    assert export(tmp_path, source, extras=frozenset({"book_tickers"})).files == 1, (
+        "it would be another file"
+    )
     assert exported(tmp_path, *lines, (NOON + 1, trade(T0, "2"))).files == 1, "it was recorded on"
     (tmp_path / "out" / BTC).write_bytes(b"PK\3\4 torn")
     assert export(tmp_path, source).files == 1, "what is no whole file is replaced"
@@ -450,9 +457,9 @@ def test_two_exports_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="extras: 'x' is not usable"):
-        export(tmp_path, extras="x")
-    with pytest.raises(ConfigError, match="base_latency_ns: -1 is not usable"):
+    with pytest.raises(ConfigError, match="--extras: 'x' is not usable"):
+        export(tmp_path, extras=frozenset({"x"}))
+    with pytest.raises(ConfigError, match="--base-latency-ns: -1 is not usable"):
         export(tmp_path, base_latency_ns=-1)
 
 

@@ -182,6 +182,9 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         Literal["off", "now"],
         _setting("Shift all times so that the first message is of now."),
     ] = "off"
+    verbatim: Annotated[
+        bool, _setting("Send recorded streams only, keep no derived state: it is faster.")
+    ] = False
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 1
     exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
 

@@ -49,6 +49,8 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     try:
         if settings.to == "hftbacktest":
             return export_npz(settings, paths, selection, out)
+        for name in settings.extras:
+            raise ConfigError("--extras", name, "to be left out, except for hftbacktest")
         writer: Writer = (
             CsvWriter(out) if settings.to == "csv" else ParquetWriter(out, settings.numbers)
         )

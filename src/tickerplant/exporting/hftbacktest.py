@@ -36,8 +36,8 @@ MAX_HELD_ROWS = 1 << 20
 LOOK_EVERY_LINES = 1 << 12
 """How often it is looked at how many events are in memory."""
 
-EXTRAS = "mt"
-"""What can be exported beside books and trades: mark prices, and book tickers."""
+EXTRAS = frozenset({"book_tickers", "mark_prices"})
+"""What can be exported beside books and trades."""
 
 WORKSHOP = ".hftbacktest.unfinished"
 """Where the unfinished files are; what an export that was killed left there is removed."""
@@ -68,7 +68,7 @@ def export_hftbacktest(
     start_ns: int,
     end_ns: int,
     base_latency_ns: int = 0,
-    extras: str = "",
+    extras: frozenset[str] = frozenset(),
     progress: Callable[[int], object] = lambda _: None,
 ) -> Totals:
     """Write what is recorded from `start_ns` to before `end_ns` into files in the folder `out`.
@@ -80,18 +80,18 @@ def export_hftbacktest(
         start_ns: In nanoseconds since the epoch, by receive time.
         end_ns: Likewise.
         base_latency_ns: Added to local times where these have to be corrected.
-        extras: `t` adds book tickers as events 103 and 104, `m` index prices, mark prices and
+        extras: `book_tickers` adds events 103 and 104, `mark_prices` index prices, mark prices and
             funding rates as 100, 101 and 102.
         progress: Is told now and then how many messages have been read.
 
     Raises:
-        ConfigError: `extras` has another letter, or the latency is negative.
+        ConfigError: `extras` names something else, or the latency is negative.
         RecordingError: a recording cannot be read, or a file not be written; then none is left half.
     """
-    if not set(extras) <= set(EXTRAS):
-        raise ConfigError("extras", extras, f"letters of `{EXTRAS}`")
+    for name in sorted(extras - EXTRAS):
+        raise ConfigError("--extras", name, f"one of {', '.join(sorted(EXTRAS))}")
     if base_latency_ns < 0:
-        raise ConfigError("base_latency_ns", base_latency_ns, "0 or more nanoseconds")
+        raise ConfigError("--base-latency-ns", base_latency_ns, "0 or more nanoseconds")
     try:
         with _workshop(out) as workshop:
             export = _Export(recordings, workshop, out, symbols, base_latency_ns, extras)
@@ -111,14 +111,14 @@ class _Export:
         out: Path,
         symbols: frozenset[str],
         base_latency_ns: int,
-        extras: str,
+        extras: frozenset[str],
     ) -> None:
         self._recordings = recordings
         self._workshop = workshop
         self._out = out
         self._symbols = symbols
         self._base_latency_ns = base_latency_ns
-        self._extras = "".join(sorted(set(extras)))
+        self._extras = extras
         self._sources = [_Source(recording) for recording in recordings]
         self._left_out: Counter[str] = Counter()
         self._files = self._events = self._kept = 0
@@ -165,7 +165,7 @@ class _Export:
         self._date = datetime.fromtimestamp(first_ns // 10**9, UTC).strftime("%Y%m%d")
         said = [source.of_day(first_ns, last_ns) for source in self._sources]
         between = max(start_ns, first_ns), min(end_ns, last_ns)
-        text = repr((said, between, self._base_latency_ns, self._extras))
+        text = repr((said, between, self._base_latency_ns, sorted(self._extras)))
         self._fingerprint = _MADE_BY + sha256(text.encode()).hexdigest().encode()
         return last_ns
 

@@ -51,6 +51,8 @@ def export_npz(
                     symbols=selection.symbols,
                     start_ns=selection.start_ns,
                     end_ns=selection.end_ns,
+                    base_latency_ns=settings.base_latency_ns,
+                    extras=frozenset(settings.extras),
                     progress=lambda messages: progress.tell_share(_share(listed), messages),
                 )
             )

@@ -151,12 +151,14 @@ class Market:
 
     Args:
         sink_of: Where they go.
-        extras: `t` for book tickers, `m` for mark prices.
+        extras: `book_tickers`, `mark_prices`, or both, if they are wanted.
         path: The recording, which is looked at again for whose an answer without a symbol is.
         unread: Counts the messages that are left out, by what is wrong with them.
     """
 
-    def __init__(self, sink_of: SinkOf, extras: str, path: str, unread: Counter[str]) -> None:
+    def __init__(
+        self, sink_of: SinkOf, extras: frozenset[str], path: str, unread: Counter[str]
+    ) -> None:
         self._sink_of = sink_of
         self._extras = extras
         self._path = path
@@ -253,7 +255,7 @@ class Market:
         return take
 
     def _ticker(self, received_ns: int, payload: bytes) -> None:
-        if "t" not in self._extras:
+        if "book_tickers" not in self._extras:
             return
         ticker = _read_ticker(payload)
         sink = self._sink_of(ticker.symbol)
@@ -263,7 +265,7 @@ class Market:
             sink.add(BEST_ASK_EVENT, time_ns, received_ns, ((ticker.ask, ticker.ask_quantity),))
 
     def _mark(self, received_ns: int, payload: bytes) -> None:
-        if "m" not in self._extras:
+        if "mark_prices" not in self._extras:
             return
         several = _read_marks(payload) if payload[:1] == b"[" else [_read_mark(payload)]
         for mark in several:
