@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 import zstandard
 
@@ -19,6 +20,7 @@ from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.segments import Segments
 from tickerplant.venue import USDM, Venue
 
+EntryT = TypeVar("EntryT", bound=Entry)
 START_NS = 1_795_236_514_000_000_000
 MS = 1_000_000
 
@@ -63,7 +65,7 @@ def manifest(folder: Path) -> Manifest:
     return found
 
 
-def of_kind(folder: Path, *kinds: type[Entry]) -> list[Entry]:
+def of_kind(folder: Path, *kinds: type[EntryT]) -> list[EntryT]:
     return [each for each in manifest(folder).entries if isinstance(each, kinds)]
 
 

@@ -1,0 +1,387 @@
+"""Taps of a plant: what they record is what a subscriber hears, with snapshots in step."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from msgspec import structs
+from stage import (
+    BTCUSD_PERP,
+    BTCUSDT,
+    ETHUSDT,
+    START_MS,
+    happen,
+    hear,
+    listen,
+    open_plant,
+    snapshot,
+    trade,
+    update,
+)
+from tape import manifest, of_kind, read, wait_until_written
+
+from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.events import ContractChanged
+from tickerplant.feed.observer import Observer
+from tickerplant.instrument import Instrument
+from tickerplant.messages.notice import Disconnected, Notice, Recovered
+from tickerplant.plant import Plant
+from tickerplant.profile import PROFILES
+from tickerplant.recorder.tap import Tap
+from tickerplant.recorder.tapped import named_streams, usual_streams
+from tickerplant.recorder.taps import MOST_UNNAMED, Tapping, Taps
+from tickerplant.recorder.writer import RecordingWriter, WriterSettings
+from tickerplant.recording import journal
+from tickerplant.recording.journal import Anchored, Connected, Listed, RunBegun, RunEnded
+from tickerplant.recording.line import Line
+from tickerplant.server.readiness import Readiness
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import open_market
+from tickerplant.venue import COINM, USDM
+
+URLS = {USDM.name: "127.0.0.1:9001", COINM.name: "127.0.0.1:9002"}
+
+
+def tapped(
+    plant: Plant,
+    folder: Path,
+    *names: str,
+    settings: WriterSettings = WriterSettings(flush_ms=0),  # noqa: B008  # it is frozen
+) -> Tap:
+    writer = RecordingWriter(
+        str(folder), venue=USDM, url="", profile="", streams=names, settings=settings
+    )
+    return Tap(plant.hubs["usdm"], writer, names, "http://h")
+
+
+def open_books(plant: Plant) -> None:
+    for symbol in plant.markets:
+        plant.publish(snapshot(100, [(6_527_990, 7)], [(6_528_000, 8)], symbol=symbol))
+
+
+def messages(lines: list[Line]) -> list[tuple[str, Any]]:
+    """Streams with payloads, and the symbols of snapshots with theirs."""
+    found = []
+    for _, raw in lines:
+        if raw.startswith(b"http"):
+            address, _, body = raw.partition(b" ")
+            found.append((address.decode(), json.loads(body)))
+        else:
+            message = json.loads(raw)
+            found.append((message["stream"], message["data"]))
+    return found
+
+
+def test_what_is_recorded_is_what_a_subscriber_hears(tmp_path: Path) -> None:
+    plant = open_plant()
+    open_books(plant)
+    names = ("btcusdt@trade", "btcusdt@depth@100ms", "ethusdt@bookTicker", "!markPrice@arr@1s")
+    tap = tapped(plant, tmp_path, *names)
+    listener = listen(plant, names)
+    plant.hubs["usdm"].set_combined(listener, combined=True)
+    heard = []
+    for step in range(30):
+        plant.advance(START_MS + step * 100)
+        happen(plant)
+        plant.publish(trade(100 + step, plant.now_ms))
+        heard += hear(plant, listener)
+    tap.close("done")
+    lines, flaws = read(tmp_path)
+    found = [{"stream": stream, "data": data} for stream, data in messages(lines)]
+    assert [each for each in found if not each["stream"].startswith("http")] == heard
+    assert flaws == []
+    assert tap.messages == len(heard) > 90
+
+
+class Chain:
+    """A local book by the documented procedure: one snapshot, then every change continues."""
+
+    def __init__(self) -> None:
+        self.last_id: int | None = None
+        self.previous_id: int | None = None
+        self.joined = 0
+
+    def take(self, data: dict[str, Any]) -> None:
+        if self.previous_id is not None:
+            assert data["pu"] == self.previous_id, "the chain of changes is broken"
+        self.previous_id = data["u"]
+        if self.last_id is not None and data["u"] >= self.last_id:
+            assert data["U"] <= self.last_id <= data["u"], "the snapshot does not join"
+            self.last_id = None
+            self.joined += 1
+
+
+def check_chains(lines: list[Line]) -> Counter[str]:
+    """Follow every book; return how many snapshots joined, by symbol."""
+    chains: dict[str, Chain] = {}
+    for stream, data in messages(lines):
+        if stream.startswith("http"):
+            symbol = stream.partition("symbol=")[2].partition("&")[0]
+            chain = chains.setdefault(symbol, Chain())
+            assert chain.previous_id is None or data["lastUpdateId"] >= chain.previous_id
+            chain.last_id = data["lastUpdateId"]
+        elif "@depth" in stream:
+            chains.setdefault(data["s"], Chain()).take(data)
+    return Counter({symbol: chain.joined for symbol, chain in chains.items()})
+
+
+def test_the_books_of_a_simulation_are_whole_in_every_segment(tmp_path: Path) -> None:
+    start_ms = 1_767_225_595_000
+    traded = instruments(start_ms, ("BTCUSDT", "ETHUSDT"))
+    exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms)
+    plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    settings = WriterSettings(flush_ms=0, segment_bytes=30_000)
+    tap = tapped(plant, tmp_path, settings=settings)
+    written = 0
+    while tap.writer.rotated < 4:
+        for _ in range(200):
+            time_ms, events = exchange.step()
+            plant.approach(time_ms)
+            for event in events:
+                plant.publish(event)
+        plant.hubs["usdm"].flush()
+        tap.tick()
+        written = max(written, tap.messages)
+        wait_until_written(tap.writer, written)
+    plant.advance(plant.now_ms + 1_000)
+    tap.close("done")
+    lines, flaws = read(tmp_path)
+    assert flaws == []
+    joined = check_chains(lines)
+    assert set(joined) == {"BTCUSDT", "ETHUSDT"}
+    assert min(joined.values()) >= 3, "a snapshot at the beginning and in each further segment"
+    noted = Counter(each.symbol for each in of_kind(tmp_path, Anchored))
+    answers = [stream for stream, _ in messages(lines) if stream.startswith("http")]
+    assert noted == Counter(each.partition("symbol=")[2].partition("&")[0] for each in answers)
+    assert answers[0] == "http://h/fapi/v1/depth?symbol=BTCUSDT&limit=1000"
+
+
+def test_a_symbol_that_is_listed_later_is_recorded_from_its_first_message(tmp_path: Path) -> None:
+    plant = open_plant([BTCUSDT])
+    open_books(plant)
+    tap = tapped(plant, tmp_path)
+    plant.advance(START_MS + 100)
+    plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS + 100))
+    plant.hubs["usdm"].flush()
+    plant.publish(trade(7, START_MS + 100, symbol="ETHUSDT"))
+    plant.publish(snapshot(100, [(6_527_990, 7)], [(6_528_000, 8)], symbol="ETHUSDT"))
+    plant.hubs["usdm"].flush()
+    tap.tick()
+    plant.publish(update(100, 102, [(6_527_990, 9)], [], START_MS + 100, symbol="ETHUSDT"))
+    plant.advance(START_MS + 1_000)
+    tap.close("done")
+    lines, _ = read(tmp_path)
+    found = [stream for stream, data in messages(lines) if "ETHUSDT" in json.dumps([stream, data])]
+    assert found == [
+        "!contractInfo",
+        "ethusdt@trade",
+        "http://h/fapi/v1/depth?symbol=ETHUSDT&limit=1000",
+        "ethusdt@depth@100ms",
+    ]
+    assert check_chains(lines)["ETHUSDT"] == 1
+    connected = [each.streams for each in of_kind(tmp_path, Connected)]
+    assert connected[1] == ("ethusdt@bookTicker", "ethusdt@depth@100ms", "ethusdt@trade")
+    listed = [each.symbols for each in of_kind(tmp_path, Listed)]
+    told = [[json.loads(bytes(raw))["symbol"] for raw in symbols] for symbols in listed]
+    assert told == [["BTCUSDT"], ["ETHUSDT"]]
+    assert list(manifest(tmp_path).symbols) == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_contracts_are_told_again_when_they_change(tmp_path: Path) -> None:
+    plant = open_plant([BTCUSDT, ETHUSDT])
+    tap = tapped(plant, tmp_path, "btcusdt@trade")
+    tap.tick()
+    changed = structs.replace(BTCUSDT, status="SETTLING")
+    plant.publish(ContractChanged("BTCUSDT", changed, (), START_MS))
+    plant.publish(
+        ContractChanged("ETHUSDT", structs.replace(ETHUSDT, status="SETTLING"), (), START_MS)
+    )
+    tap.tick()
+    tap.tick()
+    tap.close("done")
+    listed = [each.symbols for each in of_kind(tmp_path, Listed)]
+    told = [
+        [(json.loads(bytes(raw))["symbol"], json.loads(bytes(raw))["status"]) for raw in each]
+        for each in listed
+    ]
+    assert told == [[("BTCUSDT", "TRADING")], [("BTCUSDT", "SETTLING")]], "only what is recorded"
+
+
+def test_a_book_is_anchored_once_it_is_whole_and_after_each_gap(tmp_path: Path) -> None:
+    plant = open_plant([BTCUSDT])
+    tap = tapped(plant, tmp_path, "btcusdt@depth@100ms")
+
+    def look() -> None:
+        tap.tick()
+        tap.tick()
+
+    look()
+    open_books(plant)
+    look()
+    plant.publish(update(100, 102, [], []))
+    look()
+    plant.publish(update(110, 112, [], []))
+    look()  # at a book with a gap
+    plant.publish(snapshot(120, [(1, 1)], [(2, 2)]))
+    look()
+    plant.publish(update(120, 122, [], []))
+    plant.publish(update(130, 132, [], []))
+    plant.publish(snapshot(140, [(1, 1)], [(2, 2)]))
+    look()  # after a gap that has come and gone
+    tap.close("done")
+    ids = [each.last_update_id for each in of_kind(tmp_path, Anchored)]
+    assert ids == [101, 121, 141], "a snapshot of the plant has an id of its own"
+
+
+def test_a_strict_plant_is_recorded_on_all_routes(tmp_path: Path) -> None:
+    strict = next(each for each in PROFILES.values() if each.splits_routes(USDM))
+    plant = open_plant(profile=strict, strict_routing=True)
+    tap = tapped(plant, tmp_path, "btcusdt@trade", "btcusdt@bookTicker", "!markPrice@arr@1s")
+    for step in range(15):
+        plant.advance(START_MS + step * 100)
+        happen(plant)
+    tap.close("done")
+    heard = Counter(stream for stream, _ in messages(read(tmp_path)[0]))
+    assert set(heard) == {"btcusdt@trade", "btcusdt@bookTicker", "!markPrice@arr@1s"}
+
+
+# Both venues
+
+
+class Upstream:
+    """What a relay knows of an upstream that makes all depth from one stream."""
+
+    def __init__(self) -> None:
+        self.observer = Observer()
+        self.overhear: Callable[[Notice], object]
+
+    def observe(self, observer: Observer, overhear: Callable[[Notice], object]) -> None:
+        self.observer, self.overhear = observer, overhear
+
+    def source_of(self, name: str) -> str:
+        return name.partition("@")[0] + "@depth@100ms" if "@depth" in name else name
+
+
+class Case(NamedTuple):
+    plant: Plant
+    readiness: Readiness
+
+
+def case(*traded: Instrument) -> Case:
+    return Case(open_plant(traded), Readiness())
+
+
+def refusal(tapping: Tapping, it: Case) -> str:
+    with pytest.raises((ConfigError, RecordingError)) as caught:
+        Taps(tapping, it.plant, URLS, it.readiness)
+    return str(caught.value)
+
+
+def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
+    it = case(BTCUSDT, BTCUSD_PERP)
+    taps = Taps(Tapping(folder=str(tmp_path)), it.plant, URLS, it.readiness)
+    happen(it.plant)
+    lines = taps.close("the time is up")
+    assert not taps.has_failed
+    for venue, line in zip((USDM, COINM), lines, strict=True):
+        folder = tmp_path / venue.name
+        [run] = manifest(folder).runs
+        assert manifest(folder).venue == venue.name
+        assert run.url == f"ws://{URLS[venue.name]}"
+        assert run.profile == "2026q1"
+        assert set(run.streams) == set(usual_streams(it.plant.venues[venue.name].by_symbol))
+        assert of_kind(folder, RunEnded)[0].reason == "the time is up"
+        assert f"into {folder}: " in line
+        assert len(read(folder)[0]) > 3
+
+
+def test_a_venue_without_contracts_or_streams_is_not_recorded(tmp_path: Path) -> None:
+    it = case(BTCUSDT)
+    Taps(Tapping(folder=str(tmp_path / "a")), it.plant, URLS, it.readiness).close("done")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["usdm"]
+    both = case(BTCUSDT, BTCUSD_PERP)
+    tapping = Tapping(folder=str(tmp_path / "b"), names=("btcusd_perp@trade",))
+    Taps(tapping, both.plant, URLS, both.readiness).close("done")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["coinm"]
+    assert Taps(Tapping(folder=""), both.plant, URLS, both.readiness).close("done") == []
+
+
+def test_names_go_to_the_venues_that_have_them() -> None:
+    names = ("btcusdt@trade", "btcusd_perp@depth", "!contractInfo", "btcusdt@trade")
+    assert named_streams(names, (USDM, COINM)) == {
+        "usdm": ("btcusdt@trade", "!contractInfo"),
+        "coinm": ("btcusd_perp@depth", "!contractInfo"),
+    }
+
+
+def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
+    it = case(BTCUSDT)
+    told = refusal(Tapping(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
+    assert told.startswith("--record-streams: 'btcusdt@trdae' is not usable, expected a stream (")
+    assert not (tmp_path / "rec").exists()
+
+
+def test_a_relay_of_many_symbols_wants_to_be_told_what_to_record(tmp_path: Path) -> None:
+    many = [
+        structs.replace(BTCUSDT, symbol=f"C{n}USDT", pair=f"C{n}USDT")
+        for n in range(MOST_UNNAMED + 1)
+    ]
+    it = case(*many)
+    tapping = Tapping(folder=str(tmp_path / "rec"), upstreams={"usdm": Upstream()})
+    told = refusal(tapping, it)
+    assert "--record-streams: '' is not usable, expected the streams to record, such as" in told
+    assert "USDⓈ-M has 51 symbols upstream" in told
+    named = structs.replace(tapping, names=("c1usdt@trade",))
+    Taps(named, it.plant, URLS, it.readiness).close("done")
+    simulated = structs.replace(tapping, upstreams={})
+    Taps(simulated, it.plant, URLS, it.readiness).close("done")
+
+
+def test_the_manifest_tells_what_happened_to_the_streams_of_an_upstream(tmp_path: Path) -> None:
+    it, upstream = case(BTCUSDT), Upstream()
+    names = ("btcusdt@depth@500ms", "btcusdt@trade")
+    tapping = Tapping(folder=str(tmp_path), names=names, upstreams={"usdm": upstream})
+    taps = Taps(tapping, it.plant, URLS, it.readiness)
+    base, other = "btcusdt@depth@100ms", "ethusdt@trade"
+    upstream.observer.carried(1, [base, other])
+    upstream.overhear(Disconnected(streams=(base, other), time_ms=1, reason="lost", retry_ms=1))
+    upstream.overhear(Disconnected(streams=(other,), time_ms=1, reason="lost", retry_ms=1))
+    upstream.observer.carried(2, [base])
+    upstream.overhear(Recovered(streams=(base,), time_ms=2, blind_ms=70))
+    taps.close("done")
+    folder = tmp_path / "usdm"
+    depth = ("btcusdt@depth@500ms",)
+    assert [each.streams for each in of_kind(folder, Connected)] == [depth, depth]
+    assert [each.streams for each in of_kind(folder, journal.Disconnected)] == [depth]
+    assert of_kind(folder, RunBegun)
+
+
+def test_a_disk_that_takes_no_more_is_told_while_serving_goes_on(tmp_path: Path) -> None:
+    it = case(BTCUSDT)
+    taps = Taps(Tapping(folder=str(tmp_path)), it.plant, URLS, it.readiness)
+    [tap] = taps._taps.values()
+    happen(it.plant)
+    it.plant.hubs["usdm"].flush()
+    # The place for the first segment is taken away before it is begun.
+    (tmp_path / "usdm").rename(tmp_path / "away")
+    lines = taps.close("done")
+    taps._look_at("usdm", tap.writer)
+    assert taps.has_failed
+    [warning] = it.readiness.warnings
+    assert warning.startswith(f"usdm: nothing is recorded any more: {tmp_path / 'usdm'}/000001-")
+    assert "No such file or directory" in lines[0]
+
+
+def test_a_recording_of_another_venue_is_refused_before_anything_is_served(tmp_path: Path) -> None:
+    RecordingWriter(str(tmp_path / "usdm"), venue=COINM, url="", profile="", streams=()).close(
+        "done"
+    )
+    told = refusal(Tapping(folder=str(tmp_path)), case(BTCUSDT, BTCUSD_PERP))
+    assert "is a recording of COIN-M, not of USDⓈ-M" in told
