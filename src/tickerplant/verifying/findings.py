@@ -142,6 +142,8 @@ class RecordingFinding(Struct, kw_only=True):
     flaws: int = 0
     first_flaws: list[Flaw] = []
     """What is damaged or contradicts the manifest."""
+    first_unreadable: list[Flaw] = []
+    """The first message of each stream that cannot be read, and the first of no stream."""
     skipped_lines: int = 0
     """Lines that are lost with flaws, as far as they can be counted."""
     unknown: int = 0
@@ -156,8 +158,8 @@ class RecordingFinding(Struct, kw_only=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is no hole and no damage."""
-        return not (
+        """Whether there is something in it, no hole and no damage."""
+        return bool(self.messages) and not (
             self.flaws
             or self.skipped_lines
             or self.unknown

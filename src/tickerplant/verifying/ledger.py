@@ -58,8 +58,6 @@ class Ledger:
         """Messages that the recorder left out."""
         self.unanchored: Counter[str] = Counter()
         """How often a snapshot could not be had, by symbol."""
-        self.killed_runs = 0
-        """Runs that did not end on purpose, but for the last."""
         self.is_ended = True
         """Whether the last run ended on purpose."""
         self._venue = _venue(manifest)
@@ -136,7 +134,6 @@ class Ledger:
     def _begin(self, run: RunBegun) -> None:
         """Begin a run: what was asked for before was not heard since the last one."""
         if not self.is_ended:
-            self.killed_runs += 1
             self._end(self._latest_ns)
         self.is_ended, self._is_fresh, self._is_tap = False, True, True
         self._began_ns = run.time_ns

@@ -27,6 +27,7 @@ SHOWN_FLAWS = 20
 """Of more flaws of a recording only so many are printed; `--json` has more of them."""
 _TITLES = {venue.name: venue.title for venue in VENUES}
 _HEAD = ("stream", "from", "to", "messages", "gaps", "missing", "blind", "book")
+_NUMBERS = frozenset({"messages", "gaps", "missing", "blind"})
 
 
 def lines_of(findings: Findings, most_gaps: int) -> Iterator[str]:
@@ -60,28 +61,21 @@ def _holes(findings: Findings) -> list[str]:
     unknown = sum(each.unknown_gaps for each in streams)
     holes = []
     if gaps:
-        holes.append(count_text(gaps, "gap"))
+        size = f" ({unknown:,} of unknown size)" if unknown else ""
+        holes.append(count_text(gaps, "gap") + size)
     if missing := sum(each.missing for each in streams):
         holes.append(f"{count_text(missing, 'message')} missing")
-    if unknown:
-        holes.append(f"{count_text(unknown, 'gap')} of unknown size")
     counts = (
         (sum(each.holes for each in streams), "blind time", " that may have lost messages"),
         (sum(each.dropped for each in recordings), "message", " dropped by the recorder"),
         (sum(each.unreadable for each in streams), "unreadable message", ""),
         (sum(each.unknown for each in recordings), "line", " of no known form"),
         (sum(each.senseless for each in streams), "update", " with contradictory ids"),
-        (sum(map(_damages, recordings)), "damage", " in the files"),
+        (sum(each.flaws for each in recordings), "damage", " in the files"),
         (sum(len(each.absent) for each in recordings), "stream", " not in it"),
         (len(findings.unread), "path", " that cannot be read"),
     )
     return holes + [count_text(number, one) + more for number, one, more in counts if number]
-
-
-def _damages(recording: RecordingFinding) -> int:
-    """Return how much is damaged; messages that cannot be read are counted by themselves."""
-    told = sum(flaw.lost == 0 for flaw in recording.first_flaws)
-    return recording.flaws - told
 
 
 def _recording(found: RecordingFinding, most_gaps: int) -> Iterator[str]:
@@ -98,7 +92,7 @@ def _recording(found: RecordingFinding, most_gaps: int) -> Iterator[str]:
             if title not in {"blind", "book"} or any(row[n] for row in rows)
         ]
         table = [[row[n] for n in used] for row in (_HEAD, *rows)]
-        yield from (f"  {line}" for line in columns(table))
+        yield from (f"  {line}" for line in columns(_aligned(table)))
     blocks = (
         _all_gaps(heard, found, most_gaps),
         _all_blind(found),
@@ -140,6 +134,18 @@ def _row(each: StreamFinding, found: RecordingFinding) -> tuple[str, ...]:
         duration_text(each.blind_ns) if each.blind else "",
         "" if each.book is None else _book(each.book),
     )
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return a table whose numbers, and their titles, end in one line."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        [
+            cell.rjust(width) if title in _NUMBERS else cell
+            for title, cell, width in zip(table[0], row, widths, strict=True)
+        ]
+        for row in table
+    ]
 
 
 def _missing(each: StreamFinding) -> str:
@@ -213,6 +219,8 @@ def _all_blind(found: RecordingFinding) -> Iterator[str]:
 
 def _flaws(found: RecordingFinding) -> Iterator[str]:
     for flaw in found.first_flaws[:SHOWN_FLAWS]:
+        yield f"! {flaw}"
+    for flaw in found.first_unreadable[:SHOWN_FLAWS]:
         yield f"! {flaw}"
     more = found.flaws - min(len(found.first_flaws), SHOWN_FLAWS)
     if more > 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -70,7 +71,9 @@ class Walk:
         files = recorded_files(paths, self.report)
         self._files = files
         self._wanted = frozenset(streams)
-        self._lanes: dict[bytes, Lane] = {}
+        self._ways: dict[
+            bytes, tuple[Callable[[bytes], Any], Callable[[Any, int], bool], Lane]
+        ] = {}
         """By the usual envelope up to the payload."""
         self._streams: dict[str, Lane] = {}
         self._decoders = [Decoder({}, applied=lambda _: False) for _ in files]
@@ -165,29 +168,29 @@ class Walk:
 
     def _walk(self, index: int, lines: Sequence[Line]) -> None:
         """Walk some lines of a file."""
-        found, lanes, unreadable = self.found, self._lanes, UNREADABLE
+        found, ways, unreadable = self.found, self._ways, UNREADABLE
         found.first_ns = min(found.first_ns or lines[0][0], lines[0][0])
         found.last_ns = max(found.last_ns, lines[-1][0])
         self._index = index
-        number = self._taken[index]
-        for received_ns, raw in lines:
+        first = self._taken[index]
+        for number, (received_ns, raw) in enumerate(lines, first):
             start = raw.find(b'"', NAME_AT) + NECK_BYTES
-            lane = lanes.get(raw[:start])
-            if lane is None:
+            way = ways.get(raw[:start])
+            if way is None:
                 self._number = number
                 self._walk_any(raw, received_ns)
-            else:
-                try:
-                    message = lane.decode(raw[start:-1])
-                except unreadable:
-                    self._number = number
-                    self._walk_any(raw, received_ns)
-                else:
-                    if not lane.take(message, received_ns):
-                        self._number = number
-                        lane.take_oddly(message, received_ns)
-            number += 1
-        self._taken[index] = number
+                continue
+            decode, take, lane = way
+            try:
+                message = decode(raw[start:-1])
+            except unreadable:
+                self._number = number
+                self._walk_any(raw, received_ns)
+                continue
+            if not take(message, received_ns):
+                self._number = number
+                lane.take_oddly(message, received_ns)
+        self._taken[index] = first + len(lines)
 
     def _walk_any(self, raw: bytes, received_ns: int) -> None:
         """Walk a line of any form."""
@@ -195,7 +198,8 @@ class Walk:
             stream, payload, _, _ = self._decoders[self._index].decode(raw)
         except DecodeError as error:
             start = raw.find(b'"', NAME_AT) + NECK_BYTES
-            self._take_unreadable(self._lanes.get(raw[:start]), raw, str(error), received_ns)
+            *_, lane = self._ways.get(raw[:start], (None,))
+            self._take_unreadable(lane, raw, str(error), received_ns)
             return
         if not stream:
             self._take_answer(raw, payload, received_ns)
@@ -223,10 +227,11 @@ class Walk:
         else:
             is_first, what = not lane.found.unreadable, f"a message of {lane.stream}"
             lane.take_unreadable(received_ns)
-        if is_first:
+        if is_first and len(self.found.first_unreadable) < MOST_FLAWS:
             place = self.place()
             shown = f"{raw[:SHOWN_BYTES]!r} cannot be read as {what}: {reason}"
-            self.report(Flaw(place.path, place.line, place.offset_bytes, shown, 0))
+            flaw = Flaw(place.path, place.line, place.offset_bytes, shown)
+            self.found.first_unreadable.append(flaw)
 
     def _meet(self, stream: str, received_ns: int) -> Lane | None:
         """Return a lane for a new stream; None if there are too many."""
@@ -235,7 +240,8 @@ class Walk:
         is_wanted = not self._wanted or stream in self._wanted
         lane = lane_of(stream, self) if is_wanted else UnwalkedLane(stream, self)
         lane.found.first_ns = received_ns
-        self._streams[stream] = self._lanes[envelope_of(stream)] = lane
+        self._streams[stream] = lane
+        self._ways[envelope_of(stream)] = lane.decode, lane.take, lane
         symbol, kind = (*stream.split("@"), "")[:2]
         if snapshot := self._snapshots.get((symbol, kind)):
             lane.take_snapshot(*snapshot)
@@ -316,10 +322,12 @@ class Walk:
                     remarks.append(
                         f"{path.name}: a torn end of {sealed.cut_bytes} bytes was cut off after a crash"
                     )
-            elif self._is_running:
-                remarks.append(f"{path.name} is not finished: the recorder still runs")
-            elif self._sealed or self.found.runs:
-                remarks.append(f"{path.name} is not finished: the recorder was killed")
+            elif self.found.runs:
+                remarks.append(f"{path.name} is not finished")
+        if self._is_running:
+            remarks.append("a recorder still writes into it")
+        elif not self._ledger.is_ended:
+            remarks.append("the last recorder was killed: it did not end on purpose")
 
     # The end
 

@@ -1,0 +1,280 @@
+"""What only the manifest knows, weighed against what the ids prove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from taped import folder, stream_of, tape
+
+from tickerplant.config.settings import VerifySettings
+from tickerplant.recording.journal import (
+    Connected,
+    Disconnected,
+    Dropped,
+    Entry,
+    Hole,
+    Missing,
+    Refused,
+    Renewed,
+    RunBegun,
+    RunEnded,
+    Silent,
+)
+from tickerplant.recording.line import Line
+from tickerplant.venue import USDM
+from tickerplant.verifying.findings import RecordingFinding, StreamFinding
+from tickerplant.verifying.telling import lines_of
+from tickerplant.verifying.verify import found_in
+from tickerplant.verifying.walk import Walk
+
+STREAMS = (
+    "btcusdt@trade",
+    "btcusdt@depth@100ms",
+    "btcusdt@bookTicker",
+    "btcusdt@markPrice@1s",
+    "btcusdt@forceOrder",
+)
+BLIND = 400, 500
+"""The lines before which a stream is not heard any more, and is heard again."""
+
+
+@pytest.fixture(scope="module")
+def market() -> list[Line]:
+    return tape(USDM, 8, STREAMS)
+
+
+def begun(lines: list[Line], run: int = 1, streams: tuple[str, ...] = STREAMS) -> list[Entry]:
+    first_ns = lines[0][0] - 1
+    return [
+        RunBegun(
+            time_ns=first_ns, run=run, url="ws://127.0.0.1:9001", profile="", streams=streams,
+            software="a test",
+        ),
+        Connected(time_ns=first_ns, streams=streams, connection=1),
+    ]  # fmt: skip
+
+
+def ended(lines: list[Line]) -> RunEnded:
+    return RunEnded(time_ns=lines[-1][0] + 1, reason="interrupted")
+
+
+def lost(lines: list[Line], streams: tuple[str, ...], after: int, before: int) -> list[Entry]:
+    return [
+        Disconnected(time_ns=lines[after][0] + 1, streams=streams, reason="reset"),
+        Connected(time_ns=lines[before][0] - 1, streams=streams, connection=2, blind_ms=5),
+    ]
+
+
+def walked(path: str) -> tuple[RecordingFinding, dict[str, StreamFinding]]:
+    found = Walk([path]).go()
+    return found, {each.stream: each for each in found.streams}
+
+
+def without(lines: list[Line], streams: tuple[str, ...], after: int, before: int) -> list[Line]:
+    """The lines without what the streams told at a time when they were not heard."""
+    return [
+        line
+        for number, line in enumerate(lines)
+        if not after < number < before or stream_of(line[1]) not in streams
+    ]
+
+
+def said(path: str) -> str:
+    findings = found_in(VerifySettings(), [path])
+    return "\n".join([*lines_of(findings, 10), findings.summary])
+
+
+def test_a_disconnect_that_lost_nothing_is_no_hole_where_ids_prove_it(
+    market: list[Line], tmp_path: Path
+) -> None:
+    streams = ("btcusdt@trade", "btcusdt@depth@100ms")
+    entries = [*begun(market), *lost(market, streams, *BLIND), ended(market)]
+    path = folder(tmp_path / "r", [market], entries)
+    found, by_name = walked(path)
+    assert found.is_complete
+    for name in streams:
+        [blind] = by_name[name].first_blind
+        assert (blind.verdict, blind.cause) == ("nothing lost", "disconnected: reset")
+        assert by_name[name].blind_ns == market[BLIND[1]][0] - market[BLIND[0]][0] - 2
+    assert "nothing lost: btcusdt@depth@100ms, btcusdt@trade" in said(path)
+    assert "complete: " in said(path).splitlines()[-1]
+
+
+def test_a_disconnect_is_the_cause_of_the_gap_that_it_made(
+    market: list[Line], tmp_path: Path
+) -> None:
+    streams = ("btcusdt@trade", "btcusdt@depth@100ms")
+    kept = without(market, streams, *BLIND)
+    entries = [*begun(market), *lost(market, streams, *BLIND), ended(market)]
+    found, by_name = walked(folder(tmp_path / "r", [kept], entries))
+    assert not found.is_complete
+    for name in streams:
+        each = by_name[name]
+        assert (each.gaps, each.holes) == (1, 0), "the gap is the hole, and is counted once"
+        assert each.first_gaps[0].cause == "disconnected: reset"
+        assert each.first_blind[0].verdict == "lost"
+
+
+def test_where_nothing_proves_it_a_disconnect_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+    streams = ("btcusdt@bookTicker", "btcusdt@markPrice@1s", "btcusdt@forceOrder")
+    entries = [*begun(market), *lost(market, streams, *BLIND), ended(market)]
+    path = folder(tmp_path / "r", [market], entries)
+    found, by_name = walked(path)
+    assert not found.is_complete
+    assert {name: by_name[name].holes for name in streams} == dict.fromkeys(streams, 1)
+    assert by_name["btcusdt@forceOrder"].messages == 0
+    assert said(path).endswith("NOT complete: 3 blind times that may have lost messages")
+
+
+def test_a_stream_that_never_comes_back_is_a_hole_whatever_its_ids(
+    market: list[Line], tmp_path: Path
+) -> None:
+    streams = ("btcusdt@trade",)
+    kept = without(market, streams, 400, len(market))
+    entries = [*begun(market), lost(market, streams, 400, 500)[0], ended(market)]
+    _, by_name = walked(folder(tmp_path / "r", [kept], entries))
+    each = by_name["btcusdt@trade"]
+    assert (each.gaps, each.holes) == (0, 1), "no id tells what came after"
+    assert each.first_blind[0].to_ns == ended(market).time_ns
+
+
+def test_a_renewal_and_a_quiet_stream_are_no_holes(market: list[Line], tmp_path: Path) -> None:
+    renewed = Renewed(time_ns=market[300][0], streams=STREAMS, connection=2)
+    path = folder(tmp_path / "r", [market], [*begun(market), renewed, ended(market)])
+    found, by_name = walked(path)
+    assert found.is_complete
+    assert by_name["btcusdt@forceOrder"].messages == 0
+    assert "= no message of btcusdt@forceOrder" in said(path)
+
+
+def test_what_was_refused_or_is_doubtful_is_told(market: list[Line], tmp_path: Path) -> None:
+    streams = (*STREAMS, "btcusdt@depht", "ethusdt@trade")
+    run, _ = begun(market, streams=streams)
+    heard = Connected(time_ns=market[0][0], streams=(*STREAMS, "btcusdt@depht"), connection=1)
+    no = Refused(time_ns=market[0][0], streams=("ethusdt@trade",), code=2, reason="Invalid request")
+    path = folder(tmp_path / "r", [market], [run, heard, no, ended(market)])
+    found, by_name = walked(path)
+    assert found.is_complete
+    assert by_name["ethusdt@trade"].remark == "the server refused it: 2 Invalid request"
+    assert "depth" in by_name["btcusdt@depht"].remark, "what was probably meant"
+
+
+def test_a_stream_that_was_never_connected_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+    run, _ = begun(market, streams=(*STREAMS, "ethusdt@trade"))
+    heard = Connected(time_ns=market[0][0], streams=STREAMS, connection=1)
+    found, by_name = walked(folder(tmp_path / "r", [market], [run, heard, ended(market)]))
+    assert not found.is_complete
+    assert by_name["ethusdt@trade"].holes == 1
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("is_lossy", [False, True])
+def test_between_two_runs_only_ids_prove_that_nothing_is_missing(
+    market: list[Line], tmp_path: Path, is_killed: bool, is_lossy: bool
+) -> None:
+    first, second = market[:600], market[700 if is_lossy else 600 :]
+    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    entries = [
+        *begun(first),
+        *([] if is_killed else [ended(first)]),
+        begun(second, run=2)[0],
+        hole,
+        begun(second, run=2)[1],
+        ended(second),
+    ]
+    found, by_name = walked(folder(tmp_path / "r", [first, second], entries))
+    assert not found.is_complete
+    assert found.runs == 2
+    for name in ("btcusdt@bookTicker", "btcusdt@markPrice@1s", "btcusdt@forceOrder"):
+        assert by_name[name].holes == 1, f"{name}: nobody knows"
+        assert by_name[name].first_blind[0].cause == "nobody recorded"
+    for name in ("btcusdt@trade", "btcusdt@depth@100ms"):
+        assert by_name[name].holes == 0, f"{name}: the ids know"
+        assert by_name[name].gaps == is_lossy
+        if is_lossy:
+            assert by_name[name].first_gaps[0].cause == "nobody recorded"
+
+
+def test_a_stream_of_another_run_alone_is_not_missed_in_this_one(
+    market: list[Line], tmp_path: Path
+) -> None:
+    one, other = ("btcusdt@trade",), ("btcusdt@bookTicker",)
+    lines = [line for line in market if stream_of(line[1]) in {*one, *other}]
+    cut = len(lines) // 2
+    first = [line for line in lines[:cut] if stream_of(line[1]) in one]
+    second = [line for line in lines[cut:] if stream_of(line[1]) in other]
+    entries = [*begun(first, 1, one), ended(first), *begun(second, 2, other), ended(second)]
+    found, _ = walked(folder(tmp_path / "r", [first, second], entries))
+    assert found.is_complete
+
+
+def test_ids_that_begin_anew_prove_nothing_of_the_time_between(tmp_path: Path) -> None:
+    streams = ("btcusdt@trade",)
+    first = tape(USDM, 5, streams)
+    hour_ns = 3_600 * 10**9
+    later = [raw.replace(b'"E":17723', b'"E":17729') for _, raw in first]
+    second = [(time_ns + hour_ns, raw) for (time_ns, _), raw in zip(first, later, strict=True)]
+    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    entries = [
+        *begun(first, 1, streams),
+        ended(first),
+        begun(second, 2, streams)[0],
+        hole,
+        begun(second, 2, streams)[1],
+        ended(second),
+    ]
+    found, by_name = walked(folder(tmp_path / "r", [first, second], entries))
+    each = by_name["btcusdt@trade"]
+    assert (each.restarts, each.gaps, each.holes) == (1, 0, 1)
+    assert not found.is_complete
+
+
+def test_what_the_recorder_dropped_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+    dropped = Dropped(time_ns=market[9][0], count=12, reason="the disk is too slow")
+    path = folder(tmp_path / "r", [market], [*begun(market), dropped, ended(market)])
+    assert said(path).endswith("NOT complete: 12 messages dropped by the recorder")
+
+
+def test_silence_is_a_hole_only_of_a_stream_that_is_never_silent(
+    market: list[Line], tmp_path: Path
+) -> None:
+    streams = ("btcusdt@markPrice@1s", "btcusdt@bookTicker")
+    silent = Silent(time_ns=market[500][0], streams=streams, silent_ms=2_000)
+    heard = Connected(time_ns=market[510][0], streams=streams, connection=1)
+    path = folder(tmp_path / "r", [market], [*begun(market), silent, heard, ended(market)])
+    _, by_name = walked(path)
+    assert by_name["btcusdt@markPrice@1s"].holes == 1
+    assert by_name["btcusdt@bookTicker"].holes == 0, "nothing changed, for all anybody knows"
+
+
+def test_what_the_recorder_knew_of_a_gap_is_its_cause(market: list[Line], tmp_path: Path) -> None:
+    streams = ("btcusdt@trade",)
+    kept = without(market, streams, *BLIND)
+    found, by_name = walked(folder(tmp_path / "a", [kept], [*begun(kept), ended(kept)]))
+    [gap] = by_name["btcusdt@trade"].first_gaps
+    assert gap.cause == ""
+    missing = Missing(
+        time_ns=gap.to_ns,
+        stream="btcusdt@trade",
+        symbol="BTCUSDT",
+        after_id=gap.after_id,
+        before_id=gap.before_id,
+        missing=gap.missing,
+        reason="not answered in time",
+    )
+    found, by_name = walked(folder(tmp_path / "b", [kept], [*begun(kept), missing, ended(kept)]))
+    assert not found.is_complete
+    assert by_name["btcusdt@trade"].first_gaps[0].cause == "not answered in time"
+
+
+def test_a_recorder_inside_a_server_hears_from_its_beginning(
+    market: list[Line], tmp_path: Path
+) -> None:
+    first, second = market[:600], market[600:]
+    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    entries = [begun(first)[0], ended(first), begun(second, 2)[0], hole, ended(second)]
+    _, by_name = walked(folder(tmp_path / "r", [first, second], entries))
+    assert by_name["btcusdt@trade"].holes == 0
+    [blind] = by_name["btcusdt@bookTicker"].first_blind
+    assert blind.to_ns == second[0][0] - 1, "not until the end of the run"
