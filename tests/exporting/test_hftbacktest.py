@@ -329,6 +329,14 @@ def test_of_what_is_recorded_twice_the_finer_counts(tmp_path: Path) -> None:
     assert [row[3] for row in rows_of(tmp_path / "out" / BTC)] == [1, 2, 4, 8]
 
 
+@pytest.mark.parametrize("spaced", [False, True])
+def test_a_message_in_any_form_makes_the_same_event(tmp_path: Path, spaced: bool) -> None:
+    message = trade(T0, "1.5")
+    text = json.dumps(message) if spaced else json.dumps(message["data"])
+    assert exported(tmp_path, (NOON, message), (NOON, text), (NOON, text)).left_out == {}
+    assert rows_of(tmp_path / "out" / BTC) == [(TRADE | BUY | BOTH, NOON, NOON, 1.5, 0.1)] * 3
+
+
 def test_recordings_are_read_as_one(tmp_path: Path) -> None:
     first = recording(tmp_path / "1", (NOON, trade(T0, "1")), (NOON + 2, trade(T0, "3")))
     second = recording(tmp_path / "2", (NOON + 1, trade(T0, "2")), (NOON + 3, trade(T0, "4")))
@@ -379,6 +387,18 @@ def test_a_snapshot_that_could_be_of_several_symbols_is_left_out(tmp_path: Path)
     both = (NOON, trade(T0, "1")), (NOON, trade(T0, "1", "ETHUSDT")), (NOON + 1, book)
     totals = exported(tmp_path, *both)
     assert totals == Totals(files=2, events=2, left_out={"a snapshot without a symbol": 1})
+
+
+def test_a_snapshot_belongs_to_the_symbol_it_was_asked_for(tmp_path: Path) -> None:
+    book = answer(T0, 5, [["99", "1"]], [])
+    exported(
+        tmp_path,
+        (NOON, trade(T0, "1")),
+        (NOON, asked(book, "fapi/v1/depth?limit=5&symbol=%E5%B8%81USDT")),
+        (NOON, asked(book, "fapi/v1/depth?symbol=..%2FX")),
+        (NOON, asked(book, "fapi/v1/rpiDepth?symbol=BTCUSDT")),
+    )
+    assert files(tmp_path) == [BTC, "币USDT_20251121.npz"]
 
 
 def test_times_that_no_file_can_hold_end_the_export(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from shutil import rmtree
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting.hftbacktest_market import MAX_TIME_NS, Market, is_symbol
+from tickerplant.exporting.hftbacktest_market import Market, is_symbol
+from tickerplant.exporting.hftbacktest_messages import MAX_TIME_NS
 from tickerplant.exporting.hftbacktest_order import write_in_order
 from tickerplant.exporting.hftbacktest_rows import Waiting
 from tickerplant.exporting.npz import comment_of

@@ -11,14 +11,22 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable
 from itertools import chain, islice
-from typing import Annotated, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 import msgspec
-from msgspec import Meta, Struct, field
-from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.decode.decoder import ENVELOPE, MAX_STREAMS, NAME_AT, NECK_BYTES, Decoder
 from tickerplant.errors import DecodeError
+from tickerplant.exporting.hftbacktest_messages import (
+    MS_NS,
+    read_answer,
+    read_depth,
+    read_mark,
+    read_marks,
+    read_ticker,
+    read_trade,
+)
 from tickerplant.exporting.hftbacktest_rows import (
     AGAIN,
     BEST_ASK_EVENT,
@@ -48,17 +56,9 @@ HELD_DIFFS = 512
 LINES_TO_JUDGE = 10_000
 """So many lines tell whether a recording is of one symbol only."""
 
-MAX_TIME_NS = 4_102_444_800 * 10**9
-"""The year 2100: what is later is no time of a market, and need not fit into 64 bits."""
-
-_MS_NS = 1_000_000
-
-_Time: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_TIME_NS // _MS_NS)]
-"""Milliseconds since the epoch."""
-
 _STREAM = re.compile(r"(\w{1,64})@(depth|trade|aggTrade|bookTicker|markPrice)(?:@(\d+)(m?)s)?")
 _DEPTH_ADDRESS = re.compile(rb"https?://[^?\s]*/depth\?")
-_ASKED_SYMBOL = re.compile(rb"[?&]symbol=(\w{1,64})(?:&|$)")
+_ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
 _SYMBOL = re.compile(r"\w{1,64}")
 """Symbols become names of files."""
 
@@ -78,57 +78,6 @@ SinkOf: TypeAlias = Callable[[str], Sink | None]
 
 _Take: TypeAlias = Callable[[int, bytes], None]
 """Takes a payload and when it was received."""
-
-_Pairs: TypeAlias = list[tuple[float, float]]
-
-
-class _Depth(Struct, gc=False):
-    time_ms: _Time = field(name="T")
-    final_id: int = field(name="u")
-    bids: _Pairs = field(name="b")
-    asks: _Pairs = field(name="a")
-
-
-class _Trade(Struct, gc=False):
-    time_ms: _Time = field(name="T")
-    price: float = field(name="p")
-    quantity: float = field(name="q")
-    buyer_is_maker: bool = field(name="m")
-    origin: str = field(name="X", default="MARKET")
-
-
-class _Ticker(Struct, gc=False):
-    symbol: str = field(name="s")
-    bid: float = field(name="b")
-    bid_quantity: float = field(name="B")
-    ask: float = field(name="a")
-    ask_quantity: float = field(name="A")
-    time_ms: _Time = field(name="T", default=0)
-
-
-class _Mark(Struct, gc=False):
-    event_time_ms: _Time = field(name="E")
-    symbol: str = field(name="s")
-    price: float = field(name="p")
-    index: float | None = field(name="i", default=None)
-    funding_rate: str = field(name="r", default="")
-    """Empty of contracts without funding."""
-
-
-class _Answer(Struct, gc=False):
-    last_id: int = field(name="lastUpdateId")
-    bids: _Pairs
-    asks: _Pairs
-    symbol: str = ""
-    time_ms: _Time = field(name="T", default=0)
-
-
-_read_depth = JsonDecoder(_Depth, strict=False).decode
-_read_trade = JsonDecoder(_Trade, strict=False).decode
-_read_ticker = JsonDecoder(_Ticker, strict=False).decode
-_read_mark = JsonDecoder(_Mark, strict=False).decode
-_read_marks = JsonDecoder(list[_Mark], strict=False).decode
-_read_answer = JsonDecoder(_Answer, strict=False).decode
 
 
 class _Finest:
@@ -232,8 +181,8 @@ class Market:
             held.append((received_ns, payload))
             sink = self._sink_of(symbol)
             if sink is not None:
-                update = _read_depth(payload)
-                time_ns = update.time_ms * _MS_NS
+                update = read_depth(payload)
+                time_ns = update.time_ms * MS_NS
                 sink.add(DEPTH_EVENT | BUY_EVENT, time_ns, received_ns, update.bids)
                 sink.add(DEPTH_EVENT | SELL_EVENT, time_ns, received_ns, update.asks)
 
@@ -246,33 +195,33 @@ class Market:
             sink = self._sink_of(symbol)
             if sink is None:
                 return
-            trade = _read_trade(payload)
+            trade = read_trade(payload)
             if trade.origin == "MARKET":
                 side = SELL_EVENT if trade.buyer_is_maker else BUY_EVENT
                 level = ((trade.price, trade.quantity),)
-                sink.add(TRADE_EVENT | side, trade.time_ms * _MS_NS, received_ns, level)
+                sink.add(TRADE_EVENT | side, trade.time_ms * MS_NS, received_ns, level)
 
         return take
 
     def _ticker(self, received_ns: int, payload: bytes) -> None:
         if "book_tickers" not in self._extras:
             return
-        ticker = _read_ticker(payload)
+        ticker = read_ticker(payload)
         sink = self._sink_of(ticker.symbol)
         if sink is not None and ticker.time_ms:
-            time_ns = ticker.time_ms * _MS_NS
+            time_ns = ticker.time_ms * MS_NS
             sink.add(BEST_BID_EVENT, time_ns, received_ns, ((ticker.bid, ticker.bid_quantity),))
             sink.add(BEST_ASK_EVENT, time_ns, received_ns, ((ticker.ask, ticker.ask_quantity),))
 
     def _mark(self, received_ns: int, payload: bytes) -> None:
         if "mark_prices" not in self._extras:
             return
-        several = _read_marks(payload) if payload[:1] == b"[" else [_read_mark(payload)]
+        several = read_marks(payload) if payload[:1] == b"[" else [read_mark(payload)]
         for mark in several:
             sink = self._sink_of(mark.symbol)
             if sink is None:
                 continue
-            time_ns = mark.event_time_ms * _MS_NS
+            time_ns = mark.event_time_ms * MS_NS
             if mark.index is not None:
                 sink.add(INDEX_PRICE_EVENT, time_ns, received_ns, ((mark.index, 0.0),))
             sink.add(MARK_PRICE_EVENT, time_ns, received_ns, ((mark.price, 0.0),))
@@ -283,13 +232,13 @@ class Market:
     def _take_answer(self, received_ns: int, address: bytes, body: bytes) -> None:
         """Take an answer: a book to begin with, if it is one and its symbol is known."""
         try:
-            answer = _read_answer(body)
+            answer = read_answer(body)
         except msgspec.ValidationError:
             if address:
                 self._unread["an answer `depth` that is no book"] += 1
             return  # an answer to something else
         asked = _ASKED_SYMBOL.search(address)
-        symbol = answer.symbol or (asked[1].decode().upper() if asked else "")
+        symbol = answer.symbol or (unquote_to_bytes(asked[1]).decode().upper() if asked else "")
         if not symbol and not address:
             symbol = self._symbol_of_all()
         if not symbol:
@@ -298,7 +247,7 @@ class Market:
         sink = self._sink_of(symbol)
         if sink is None:
             return
-        time_ns = answer.time_ms * _MS_NS or received_ns
+        time_ns = answer.time_ms * MS_NS or received_ns
         for side, levels in zip(_SIDES, (answer.bids, answer.asks), strict=True):
             if levels:
                 worst = ((levels[-1][0], 0.0),)
@@ -315,9 +264,9 @@ class Market:
     def _repeat(self, symbol: str, last_id: int, received_ns: int, sink: Sink) -> None:
         """Tell the local side once more what it heard before a snapshot that is older than that."""
         for heard_ns, payload in self._held.get(symbol, ()):
-            update = _read_depth(payload)
+            update = read_depth(payload)
             if update.final_id > last_id and heard_ns >= received_ns - HELD_NS:
-                time_ns = update.time_ms * _MS_NS
+                time_ns = update.time_ms * MS_NS
                 for side, levels in zip(_SIDES, (update.bids, update.asks), strict=True):
                     sink.add(DEPTH_EVENT | side | AGAIN, time_ns, received_ns, levels)
 

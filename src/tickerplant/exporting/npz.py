@@ -9,7 +9,6 @@ from typing import IO, Any
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 DEFLATE_LEVEL = 3
 """How hard rows are compressed; 6, as numpy does, makes an eighth less of it in twice the time."""
@@ -45,8 +44,3 @@ def comment_of(path: Path) -> bytes:
             return archive.comment
     except (OSError, BadZipFile):
         return b""
-
-
-def as_bytes(rows: NDArray[Any]) -> bytes:
-    """Return `rows` as a file takes them."""
-    return np.ascontiguousarray(rows).tobytes()
