@@ -11,7 +11,7 @@ the order in which they were made, until `flush` joins them and gives each membe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableSequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -58,6 +58,9 @@ class Demand(Protocol):
         """Nobody listens to `name` any more."""
         ...
 
+
+Frames: TypeAlias = MutableSequence[bytes]
+"""Frames that wait to be sent, in order."""
 
 Key: TypeAlias = tuple[frozenset[str], bool]
 _NOTHING: Key = (frozenset(), False)
@@ -179,6 +182,18 @@ class Hub:
         channel = self.channels.get(name)
         if channel is not None:
             channel.send(payload, combined)
+
+    def frames_of(self, name: str) -> Frames | None:
+        """Return where frames of the stream `name` wait that are sent to one audience only.
+
+        Whoever has many may add them there, each in the combined envelope, until somebody
+        subscribes or unsubscribes, or `flush`.  None if they have to be sent one by one: because
+        nothing waits yet, or nobody or several audiences hear the stream, or without envelope.
+        """
+        channel = self.channels.get(name)
+        if channel is None or channel.raw or len(channel.combined) != 1:
+            return None
+        return channel.combined[0].pending or None
 
     def expect(self, audience: Audience) -> None:
         """Write to `audience` at the next flush: a frame begins to wait for it."""

@@ -47,6 +47,7 @@ from tickerplant.sources.scan import scan
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.sources.span import Plan
 from tickerplant.sources.upstream import Upstream
+from tickerplant.sources.verbatim import Stateless
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 YOUNG_OBJECTS = 50_000
@@ -118,11 +119,13 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         run_up_ns=settings.run_up_ms * 1_000_000,
         loops=settings.loop,
         rebased=settings.rebase == "now",
+        verbatim=settings.verbatim,
     )
     source = RecordingSource(
         found, plant, plan, wait_for=settings.wait_for, stays=not settings.exit_at_end
     )
-    _run(settings, plant, _driver(source), tell, steering=source)
+    forwarders = dict.fromkeys(plant.venues, Stateless()) if settings.verbatim else None
+    _run(settings, plant, _driver(source), tell, steering=source, forwarders=forwarders)
 
 
 def _replayed_profile(settings: ReplaySettings, told: str) -> str:
@@ -262,11 +265,21 @@ def _run(
     *,
     steering: Steering | None = None,
     tapping: Tapping = NOTHING,
+    forwarders: Mapping[str, Forwarder] | None = None,
 ) -> int:
     """Serve `plant` in an event loop of its own; return the exit status."""
     limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
     return asyncio.run(
-        serve(settings, limits, plant, run, tell, steering=steering, tapping=tapping)
+        serve(
+            settings,
+            limits,
+            plant,
+            run,
+            tell,
+            steering=steering,
+            tapping=tapping,
+            forwarders=forwarders,
+        )
     )
 
 

@@ -17,6 +17,7 @@ from tickerplant.sources.player import FastestDepth, Player
 from tickerplant.sources.rebase import rebased
 from tickerplant.sources.scan import FileScan, Scan
 from tickerplant.sources.source import Status
+from tickerplant.sources.verbatim import VerbatimPlayer
 
 SHOWN_SYMBOLS = 5
 """Symbols that a warning about many names."""
@@ -30,17 +31,26 @@ class Performance:
         found: What `scan` found in the recordings.
         plant: Where the messages go; made from the instruments that were found.
         warn: Takes what is incomplete, and of what subject, empty for itself.
+        verbatim: Send the lines and do nothing else with them.
     """
 
-    def __init__(self, found: Scan, plant: Plant, warn: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        found: Scan,
+        plant: Plant,
+        warn: Callable[[str, str], None],
+        *,
+        verbatim: bool = False,
+    ) -> None:
         self.shift_ms = 0
         """How much later all times are than they were recorded."""
         self._found = found
         self._plant = plant
         self._warn = warn
+        self._verbatim = verbatim
         self._left_out: Counter[str] = Counter()
         """What was left out before the plant began anew."""
-        self._players: list[Player] = []
+        self._players: list[Player | VerbatimPlayer] = []
         self._load()
 
     def begin(self, start_ms: int) -> None:
@@ -71,6 +81,8 @@ class Performance:
 
     def look_for_depth(self) -> None:
         """Say which symbols have no book because none was recorded."""
+        if self._verbatim:
+            return
         without = [symbol for symbol in self._plant.markets if symbol not in self._depth]
         if without:
             more = f" and {len(without) - SHOWN_SYMBOLS} more" * (len(without) > SHOWN_SYMBOLS)
@@ -79,6 +91,8 @@ class Performance:
 
     def look_around(self, status: Status) -> None:
         """Say what was not applied, and which books are not whole, and why, or are again."""
+        if self._verbatim:
+            return
         for player in self._players:
             player.report_unapplied()
         for symbol, market in self._plant.markets.items():
@@ -96,12 +110,14 @@ class Performance:
         """Make players that remember nothing, and tell the plant what they will deliver."""
         found = self._found
         self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
-        self._players = [
-            Player(self._plant, found, self._shifted(file), applied=self._depth, report=self._tell)
-            for file in found.files
-        ]
+        self._players = [self._player(self._shifted(file)) for file in found.files]
         for venue_name in self._plant.venues:
             self._plant.deliver_verbatim(venue_name, found.streams(venue_name))
+
+    def _player(self, file: FileScan) -> Player | VerbatimPlayer:
+        if self._verbatim:
+            return VerbatimPlayer(self._plant, self._found, file, report=self._tell)
+        return Player(self._plant, self._found, file, applied=self._depth, report=self._tell)
 
     def _shifted(self, file: FileScan) -> FileScan:
         if not self.shift_ms:

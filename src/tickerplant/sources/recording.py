@@ -142,7 +142,7 @@ class RecordingSource:
         self._recordings = recorded_files(paths, self._warn_of_flaw)
         self._views = views_of(plan, self._recordings)
         self._reel = Reel(self._views, self._span.end_ns)
-        self._performance = Performance(found, plant, self._warn)
+        self._performance = Performance(found, plant, self._warn, verbatim=plan.verbatim)
         self._clock = ReplayClock(plan.speed)
         self._lateness = Lateness()
         self._phase: Phase = "waiting"
@@ -167,7 +167,8 @@ class RecordingSource:
         status.measure(self._lateness.samples)
         self._performance.look_for_depth()
         for venue_name, hub in self._plant.hubs.items():
-            hub.demand = Lacking(hub, self._found.streams(venue_name))
+            tells = () if self._plan.verbatim else self._found.streams(venue_name)
+            hub.demand = Lacking(hub, tells)
         await self._open()
         while True:
             await self._go_elsewhere()
@@ -448,6 +449,8 @@ class RecordingSource:
         """Return from where on to play to know all at a moment; 0 is from the beginning."""
         if target_ns <= self._span.opening_ns:
             return 0
+        if self._plan.verbatim:
+            return target_ns  # nothing is to be known there
         ahead_ns = [view.ahead_ns if isinstance(view, ByEventTime) else 0 for view in self._views]
         start_ns = run_up_start_ns(target_ns, self._plan.run_up_ns, self._found.files, ahead_ns)
         return start_ns if start_ns > self._span.opening_ns else 0

@@ -41,6 +41,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Whether it begins anew at the end."""
     rebased: bool = False
     """Whether all times are shifted so that the first message is of now."""
+    verbatim: bool = False
+    """Whether recorded streams are sent and nothing else is done with them."""
 
 
 class Span(Struct, frozen=True):

@@ -1,0 +1,134 @@
+"""Plays recorded streams as they are, and keeps nothing of what they say.
+
+Of a message only the name of its stream is looked at, and of those that are played together the
+event time of the last that has one: market time goes on, but no market hears of anything.  What is
+not in the usual envelope is decoded as usual, once for every form it can have.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from tickerplant.decode.decoder import ENVELOPE, NECK, Decoder, envelope_of
+from tickerplant.errors import DecodeError, RequestError
+from tickerplant.frames import HEADERS
+from tickerplant.hub import Frames, Hub
+from tickerplant.plant import Plant
+from tickerplant.queries.query import Query
+from tickerplant.recording.line import Line
+from tickerplant.sources.event_time import event_time_ms
+from tickerplant.sources.scan import FileScan, Scan
+
+NO_STATE = -1
+"""Code of the error that everything is answered with that asks for state."""
+_NOWHERE: Frames = deque(maxlen=0)
+"""Where the frames wait that nobody will get."""
+
+
+class VerbatimPlayer:
+    """Plays the lines of one file; does what `Player` does, but for all that follows from them.
+
+    Args:
+        plant: Where the messages go.
+        found: What was found in all files.
+        file: What was found in this one.
+        report: Takes what is incomplete; the same text may come more than once.
+    """
+
+    def __init__(
+        self,
+        plant: Plant,
+        found: Scan,
+        file: FileScan,
+        *,
+        report: Callable[[str], None],
+    ) -> None:
+        self.undecodable = 0
+        """Lines left out because they are no message."""
+        self.decoder = Decoder({}, applied=lambda _: False)
+        self._plant = plant
+        self._found = found
+        self._file = file
+        self._report = report
+        self._hubs: dict[str, Hub] = {}
+        """By stream."""
+        self._streams: dict[bytes, str] = {}
+        """By what the usual envelope begins with, up to the end of the name."""
+
+    def open_books(self) -> None:
+        """Do nothing: there are no books."""
+
+    def report_unapplied(self) -> None:
+        """Report nothing: no message is applied."""
+
+    def play(self, lines: Sequence[Line]) -> None:
+        """Send `lines` as they are; the market's clock reaches the last of them."""
+        ways: dict[bytes, Frames] = {}  # while lines are played nobody comes or goes
+        for _, raw in lines:
+            name = raw.partition(NECK)[0]
+            way = ways.get(name)
+            if way is None:
+                self._open_way(name, raw, ways)
+            else:
+                way.append(HEADERS[len(raw)] + raw)
+        times_ms = (event_time_ms(raw) for _, raw in reversed(lines))
+        self._plant.approach(next(filter(None, times_ms), 0))
+
+    def _open_way(self, name: bytes, raw: bytes, ways: dict[bytes, Frames]) -> None:
+        """Send a message, and find the way of those that follow in the same envelope."""
+        stream = self._streams.get(name)
+        if stream is None:
+            self._play_any(name, raw)
+            return
+        hub = self._hubs[stream]
+        hub.pass_on(stream, raw[len(name) + len(NECK) : -1], raw)
+        way = hub.frames_of(stream) if stream in hub.channels else _NOWHERE
+        if way is not None:
+            ways[name] = way
+
+    def _play_any(self, name: bytes, raw: bytes) -> None:
+        """Play a line of any form."""
+        try:
+            stream, payload, _, _ = self.decoder.decode(raw)
+        except DecodeError as error:
+            if not self.undecodable:
+                self._report(f"{self._file.path}: left out {error}")
+            self.undecodable += 1
+            return
+        if not stream:
+            return
+        hub = self._hubs.get(stream) or self._meet(stream)
+        hub.pass_on(stream, payload)
+        if raw.startswith(ENVELOPE) and envelope_of(stream) == name + NECK:
+            self._streams[name] = stream
+
+    def _meet(self, stream: str) -> Hub:
+        """Return the hub of a stream, tell the plant of the stream if it is new."""
+        venue_name = self._found.stream_venue(stream, self._file)
+        hub = self._hubs[stream] = self._plant.hubs[venue_name]
+        if stream not in hub.verbatim:
+            self._plant.deliver_verbatim(venue_name, [stream])
+        return hub
+
+
+class Stateless:
+    """A forwarder that refuses what only markets know that have heard of what was recorded."""
+
+    counts: Mapping[str, int] = {}
+
+    def wants(self, query: Query, _params: Mapping[str, object]) -> bool:
+        """Let questions about the server and its contracts be answered here.
+
+        Raises:
+            RequestError: the question is about the state of a market.
+        """
+        if query.of_market:
+            name = query.method or query.path
+            message = f"{name} is not known: the replay is verbatim, and keeps no derived state."
+            raise RequestError(NO_STATE, message, 503)
+        return False
+
+    async def answer(self, _query: Query, _params: Mapping[str, object]) -> bytes:
+        """Answer nothing; it is never asked."""
+        raise NotImplementedError

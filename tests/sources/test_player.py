@@ -1,0 +1,236 @@
+"""The quick way of usual messages does what the plain way of any message does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain, islice, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_captures import CAPTURES, capture
+
+from tickerplant.plant import Plant
+from tickerplant.queries import QUERIES
+from tickerplant.recording.line import Line
+from tickerplant.recording.merging import merge
+from tickerplant.recording.opening import recorded_files
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.player import FastestDepth, Player
+from tickerplant.sources.scan import Scan, scan
+from tickerplant.sources.simulated import open_market
+from tickerplant.sources.verbatim import VerbatimPlayer
+
+START_MS = 1_772_323_200_000
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+RECORDED = tuple(
+    f"{symbol.lower()}@{topic}"
+    for symbol in SYMBOLS
+    for topic in ("trade", "bookTicker", "depth@0ms", "markPrice@1s")
+)
+DERIVED = ("kline_1m", "ticker", "miniTicker", "aggTrade", "depth5@100ms", "depth20")
+MESSAGES = 1_500
+CAPTURED = 4_000
+"""Lines of a capture that are compared."""
+FLUSHED_EVERY = 100
+
+
+class Ear:
+    """A subscriber that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.heard.append(data)
+
+
+class PlainPlayer(Player):
+    """Plays every line by the way that any line can go."""
+
+    def play(self, lines: Sequence[Line]) -> None:
+        for _, raw in lines:
+            self._play_any(raw)
+
+
+class Played:
+    """What came of lines that were played in one of the ways."""
+
+    def __init__(
+        self,
+        way: type[Player | VerbatimPlayer],
+        found: Scan,
+        runs: Sequence[tuple[int, Sequence[Line]]],
+        names: Sequence[Sequence[str]],
+        envelopes: Sequence[bool] = (False, True),
+    ) -> None:
+        self.plant = Plant(found.instruments, start_ms=found.start_ms)
+        self.reports: set[str] = set()
+        self.ears = [Ear() for _ in names for _ in envelopes]
+        applied = {}
+        if way is not VerbatimPlayer:
+            depth = FastestDepth(stream for file in found.files for stream in file.streams)
+            applied = {"applied": depth}
+        players = [
+            way(self.plant, found, file, report=self.reports.add, **applied) for file in found.files
+        ]
+        for venue_name, hub in self.plant.hubs.items():
+            self.plant.deliver_verbatim(venue_name, found.streams(venue_name))
+            for ear, (each, combined) in zip(self.ears, product(names, envelopes), strict=True):
+                hub.set_combined(ear, combined)
+                hub.subscribe(ear, each)
+        for player in players:
+            player.open_books()
+        for index, lines in runs:
+            players[index].play(lines)
+            for hub in self.plant.hubs.values():
+                hub.flush()
+        self.plant.advance(self.plant.now_ms + 61_000)
+        for hub in self.plant.hubs.values():
+            hub.flush()
+        self.left_out = [(player.undecodable, player.decoder.unapplied) for player in players]
+
+    def answers(self) -> Iterator[tuple[str, object]]:
+        """Yield what REST answers to everything that is asked of a symbol."""
+        for markets in self.plant.venues.values():
+            for query in QUERIES:
+                if markets.venue not in query.venues or query.path is None:
+                    continue
+                for symbol in markets.by_symbol:
+                    asked = {"symbol": symbol, "pair": symbol, "interval": "1m", "limit": "100"}
+                    try:
+                        answer: object = msgspec.json.encode(query.answer(markets, asked))
+                    except Exception as error:  # noqa: BLE001  # what it says is compared
+                        answer = str(error)
+                    yield f"{query.path} {symbol}", answer
+
+
+def assert_same(quick: Played, plain: Played) -> None:
+    for one, other in zip(quick.ears, plain.ears, strict=True):
+        assert b"".join(one.heard) == b"".join(other.heard), "expected the same bytes"
+    assert dict(quick.answers()) == dict(plain.answers()), "expected the same state"
+    assert quick.plant.published == plain.plant.published, "expected the same events"
+    assert quick.left_out == plain.left_out, "expected the same lines left out"
+    assert quick.reports == plain.reports, "expected the same reports"
+    assert quick.plant.now_ms == plain.plant.now_ms, "expected the same market time"
+
+
+@cache
+def simulated() -> tuple[bytes, ...]:
+    """Return messages of a simulated market of two symbols, each in the usual envelope."""
+    traded = instruments(START_MS, SYMBOLS)
+    exchange = SimulatedExchange(traded, seed=4, start_ms=START_MS)
+    plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    hub, ear = plant.hubs["usdm"], Ear()
+    hub.set_combined(ear, True)
+    hub.subscribe(ear, RECORDED)
+    while len(ear.heard) < MESSAGES:
+        time_ms, events = exchange.step()
+        plant.advance(time_ms)
+        hub.flush()
+        for event in events:
+            plant.publish(event)
+            hub.flush()
+    return tuple(frame[frame.index(b"{") :] for frame in ear.heard[:MESSAGES])
+
+
+def _bare(raw: bytes) -> bytes:
+    return raw.partition(b'"data":')[2][:-1]
+
+
+def _odd_levels(raw: bytes) -> bytes:
+    return raw.replace(b'"b":[[', b'"b":[["1.00"],[')
+
+
+CHANGES: Mapping[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda raw: raw[: len(raw) // 2],
+    "cut off in its name": lambda raw: raw[:15],
+    "cut off behind its name": lambda raw: raw.partition(b'","data":')[0],
+    "bare": _bare,
+    "spaced": lambda raw: raw.replace(b'","data":', b'", "data": '),
+    "longer": lambda raw: raw[:-1] + b',"more":1}',
+    "of another symbol": lambda raw: raw.replace(b'"s":"BTCUSDT"', b'"s":"ETHUSDT"'),
+    "of an unknown symbol": lambda raw: raw.replace(b"btcusdt@", b"newusdt@"),
+    "with other decimals": lambda raw: raw.replace(b".", b".00000001"),
+    "without a number": lambda raw: raw.replace(b'"E":1', b'"E":"x",:1'),
+    "with odd levels": _odd_levels,
+    "an answer": lambda _: b'{"result":null,"id":1}',
+    "no message": lambda _: b'{"neither":1}',
+    "of another stream": lambda raw: raw.replace(b"@depth@0ms", b"@depth@100ms"),
+}
+EDITS = st.lists(
+    st.tuples(st.integers(0, MESSAGES - 1), st.sampled_from(sorted(CHANGES))), max_size=12
+)
+
+
+@given(
+    edits=EDITS, dropped=st.sets(st.integers(0, MESSAGES - 1), max_size=3), cut=st.integers(1, 400)
+)
+@settings(max_examples=15, deadline=None)
+def test_simulated_messages_with_anything_wrong_come_to_the_same(
+    edits: list[tuple[int, str]], dropped: set[int], cut: int
+) -> None:
+    raws = list(simulated())
+    for at, change in edits:
+        raws[at] = CHANGES[change](raws[at])
+    lines = [(START_MS * 10**6 + n, raw) for n, raw in enumerate(raws) if n not in dropped]
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "lines")
+        path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
+        found = scan([str(path)])
+    runs = [(0, lines[start : start + cut]) for start in range(0, len(lines), cut)]
+    names = [RECORDED, [f"btcusdt@{topic}" for topic in (*DERIVED, "trade")]]
+    quick, plain = (Played(way, found, runs, names) for way in (Player, PlainPlayer))
+    assert_same(quick, plain)
+
+
+@pytest.mark.parametrize(("folder", "names"), [(folder, names) for folder, names, _ in CAPTURES])
+@pytest.mark.parametrize("derived", [False, True])
+def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], *, derived: bool) -> None:
+    paths = capture(folder, names)
+    found = scan(paths)
+    runs = _runs(paths)
+    streams = sorted(set(chain.from_iterable(file.streams for file in found.files)))
+    symbols = [instrument.symbol.lower() for instrument in found.instruments][:2]
+    heard = [streams]
+    if derived:
+        heard.append([f"{symbol}@{topic}" for symbol in symbols for topic in DERIVED])
+    quick, plain = (Played(way, found, runs, heard) for way in (Player, PlainPlayer))
+    assert_same(quick, plain)
+
+
+@pytest.mark.parametrize(("folder", "names"), [(folder, names) for folder, names, _ in CAPTURES])
+@pytest.mark.parametrize("envelopes", [(True,), (False, True)])
+def test_a_verbatim_replay_sends_the_same_bytes(
+    folder: str, names: tuple[str, ...], envelopes: Sequence[bool]
+) -> None:
+    paths = capture(folder, names)
+    found = scan(paths)
+    runs = _runs(paths)
+    streams = sorted(set(chain.from_iterable(file.streams for file in found.files)))
+    heard = [streams[::2], streams[1::2]] if len(envelopes) > 1 else [streams]
+    quick, plain = (
+        Played(way, found, runs, heard, envelopes) for way in (VerbatimPlayer, PlainPlayer)
+    )
+    for one, other in zip(quick.ears, plain.ears, strict=True):
+        assert b"".join(one.heard) == b"".join(other.heard), "expected the same bytes"
+    assert not quick.plant.published, "expected nothing to be applied"
+    assert quick.plant.now_ms == plain.plant.now_ms, "expected time to go on"
+
+
+def _runs(paths: Sequence[str]) -> list[tuple[int, Sequence[Line]]]:
+    runs: list[tuple[int, Sequence[Line]]] = []
+    left = CAPTURED
+    for index, lines in islice(merge(recorded_files(paths)), CAPTURED):
+        starts = range(0, len(lines), FLUSHED_EVERY)
+        runs += ((index, lines[start : start + FLUSHED_EVERY]) for start in starts)
+        left -= len(lines)
+        if left <= 0:
+            break
+    return runs
