@@ -1,0 +1,252 @@
+"""What is damaged, torn, missing or not as the manifest says."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from taped import VENUE_STREAMS, folder, line_file, tape, write_manifest
+
+from tickerplant.recording.journal import MANIFEST, RunBegun, RunEnded, Sealed, encode_entry
+from tickerplant.recording.line import Line
+from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.segments import segment_paths
+from tickerplant.venue import USDM
+from tickerplant.verifying.findings import RecordingFinding
+from tickerplant.verifying.walk import Walk
+
+
+@pytest.fixture(scope="module")
+def market() -> list[Line]:
+    return tape(USDM, 4)
+
+
+@pytest.fixture
+def path(market: list[Line], tmp_path: Path) -> str:
+    third = len(market) // 3
+    return folder(tmp_path / "r", [market[:third], market[third:-third], market[-third:]])
+
+
+def walked(*paths: str) -> RecordingFinding:
+    return Walk(paths).go()
+
+
+def reasons(found: RecordingFinding) -> list[str]:
+    return [flaw.reason for flaw in found.first_flaws]
+
+
+def seal(path: str, name: str, **changes: object) -> None:
+    """Change what the manifest says of a segment."""
+    manifest = read_manifest(path)
+    entries = [
+        msgspec.structs.replace(entry, **changes)
+        if isinstance(entry, Sealed) and entry.name == name
+        else entry
+        for entry in manifest.entries
+    ]
+    write_manifest(Path(path), entries)
+
+
+def test_what_was_sealed_is_as_it_was(path: str) -> None:
+    found = walked(path)
+    assert found.is_complete
+    assert (found.segments, found.flaws, found.skipped_lines) == (3, 0, 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_flipped_bit_is_found(
+    market: list[Line], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    name = folder(tmp_path_factory.mktemp("flipped"), [market[:400], market[400:]])
+    segment = data.draw(st.sampled_from(segment_paths(name)))
+    content = bytearray(segment.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= 1 << data.draw(st.integers(0, 7))
+    segment.write_bytes(content)
+    found = walked(name)
+    assert not found.is_complete
+    assert {flaw.path for flaw in found.first_flaws} == {str(segment)}
+    assert found.first_flaws[0].offset_bytes <= at, "no later than where it is"
+
+
+def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> None:
+    segment = segment_paths(path)[1]
+    content = bytearray(segment.read_bytes())
+    content[100] ^= 1
+    segment.write_bytes(content)
+    found = walked(path)
+    [flaw] = found.first_flaws
+    assert (flaw.path, flaw.offset_bytes, flaw.lost) == (str(segment), 0, 50)
+    assert "with 50 messages received from" in flaw.reason
+    assert found.skipped_lines == 50
+    trades = next(each for each in found.streams if each.stream == "btcusdt@depth@0ms")
+    [gap] = trades.first_gaps
+    assert gap.place.path == str(segment), "the first message after it"
+
+
+def test_a_torn_end_is_told(path: str) -> None:
+    segment = segment_paths(path)[2]
+    segment.write_bytes(segment.read_bytes()[:-3])
+    found = walked(path)
+    size = segment.stat().st_size
+    assert not found.is_complete
+    assert reasons(found)[0].startswith("the last block is cut off")
+    assert reasons(found)[1] == f"{size} bytes, and the manifest says {size + 3}"
+
+
+def test_a_missing_segment_is_told_with_what_it_held(path: str, market: list[Line]) -> None:
+    segment = segment_paths(path)[1]
+    segment.unlink()
+    found = walked(path)
+    [flaw] = found.first_flaws
+    assert (flaw.path, flaw.reason) == (str(segment), "the segment is missing")
+    assert found.skipped_lines == flaw.lost == len(market) - 2 * (len(market) // 3)
+    assert sum(each.gaps for each in found.streams) > 0
+
+
+def test_a_missing_manifest_is_told_and_all_is_read(path: str, market: list[Line]) -> None:
+    Path(path, MANIFEST).unlink()
+    found = walked(path)
+    assert reasons(found) == ["the manifest is missing"]
+    assert not found.is_complete
+    assert found.messages + found.answers == len(market)
+    assert not any(each.gaps for each in found.streams)
+
+
+def test_segments_by_themselves_need_no_manifest(path: str) -> None:
+    found = walked(*map(str, segment_paths(path)))
+    assert found.is_complete
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("lines", 5, "lines, and the manifest says 5"),
+        ("blocks", 7, "blocks, and the manifest says 7"),
+        ("text_bytes", 1, "bytes of text, and the manifest says 1"),
+        ("size_bytes", 9, "bytes, and the manifest says 9"),
+        ("sha256", "0" * 64, "SHA-256"),
+        ("streams", {"btcusdt@trade": 1}, "messages of btcusdt@trade, and the manifest says 1"),
+    ],
+)
+def test_counts_that_are_not_those_of_the_manifest_are_told(
+    path: str, field: str, value: object, reason: str
+) -> None:
+    segment = segment_paths(path)[0]
+    seal(path, segment.name, **{field: value})
+    found = walked(path)
+    assert not found.is_complete
+    assert {flaw.path for flaw in found.first_flaws} == {str(segment)}
+    assert any(reason in each for each in reasons(found)), reasons(found)
+
+
+def test_a_torn_or_unreadable_line_of_the_manifest_is_told(path: str) -> None:
+    manifest = Path(path, MANIFEST)
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(lines[0] + b"rubbish\n" + b"".join(lines[1:]) + b'{"kind":"seg')
+    found = walked(path)
+    assert [(flaw.line, flaw.path) for flaw in found.first_flaws] == [
+        (2, str(manifest)),
+        (len(lines) + 2, str(manifest)),
+    ]
+    assert not found.is_complete
+
+
+def run(lines: list[Line], *, is_ended: bool) -> list[RunBegun | RunEnded]:
+    begun = RunBegun(
+        time_ns=lines[0][0],
+        run=1,
+        url="",
+        profile="",
+        streams=VENUE_STREAMS["usdm"],
+        software="a test",
+    )
+    ended = RunEnded(time_ns=lines[-1][0], reason="interrupted")
+    return [begun, ended] if is_ended else [begun]
+
+
+def unsealed(market: list[Line], path: Path) -> tuple[str, Path]:
+    """A recording whose last segment is not finished, with a torn end."""
+    name = folder(path, [market[:500], market[500:]], run(market, is_ended=False))
+    entries = read_manifest(name).entries
+    write_manifest(path, entries[:-1])
+    return name, segment_paths(name)[1]
+
+
+def test_a_killed_recorder_is_told_and_is_no_hole(market: list[Line], tmp_path: Path) -> None:
+    name, segment = unsealed(market, tmp_path / "r")
+    found = walked(name)
+    assert found.is_complete
+    assert found.remarks == [
+        f"{segment.name} is not finished",
+        "the last recorder was killed: it did not end on purpose",
+    ]
+    segment.write_bytes(segment.read_bytes()[:-5])
+    found = walked(name)
+    assert not found.is_complete
+    assert "cut off" in found.first_flaws[0].reason
+
+
+def test_what_a_recorder_writes_just_now_is_no_damage(market: list[Line], tmp_path: Path) -> None:
+    name, segment = unsealed(market, tmp_path / "r")
+    segment.write_bytes(segment.read_bytes()[:-5])
+    manifest = Path(name, MANIFEST)
+    manifest.write_bytes(manifest.read_bytes() + encode_entry(read_manifest(name).entries[0])[:9])
+    with manifest.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        found = walked(name)
+    assert found.is_complete
+    assert found.remarks == [
+        f"{segment.name} is not finished",
+        "a recorder still writes into it",
+    ]
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
+def test_a_torn_file_of_lines_is_told(
+    compress: type[bytes], market: list[Line], tmp_path: Path
+) -> None:
+    path = tmp_path / "lines"
+    line_file(path, market)
+    whole = compress(path.read_bytes())
+    path.write_bytes(whole)
+    assert walked(str(path)).is_complete
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    found = walked(str(path))
+    assert not found.is_complete
+    assert found.flaws == 1
+    assert found.messages > 0
+
+
+def test_messages_that_cannot_be_read_are_counted_by_themselves(
+    market: list[Line], tmp_path: Path
+) -> None:
+    lines = list(market)
+    trades = [n for n, (_, raw) in enumerate(lines) if raw.startswith(b'{"stream":"btcusdt@trade"')]
+    odd = trades[5], trades[9]
+    lines[odd[0]] = lines[odd[0]][0], lines[odd[0]][1].replace(b'"t":', b'"t":"x",":":')
+    lines[odd[1]] = lines[odd[1]][0], lines[odd[1]][1][:-9]
+    lines[200:200] = [
+        (lines[200][0], b'{"what":"is this"}'),
+        (lines[200][0], b'{"id":1,"result":null}'),
+    ]
+    path = line_file(tmp_path / "lines", lines)
+    found = walked(path)
+    trade = next(each for each in found.streams if each.stream == "btcusdt@trade")
+    assert (trade.unreadable, trade.gaps, trade.missing) == (2, 2, 2)
+    assert trade.messages == len(trades)
+    assert found.unknown == 1, "an answer to the recorder is none of them"
+    numbers = {flaw.line: flaw.reason for flaw in found.first_unreadable}
+    begins = [b"%d %b" % line for line in lines]
+    assert numbers.keys() == {odd[0] + 1 + 2 * (odd[0] >= 200), 201}
+    for flaw in found.first_unreadable:
+        text = Path(path).read_bytes()[flaw.offset_bytes :]
+        assert text.startswith(begins[flaw.line - 1]), "the place is that of the message"
+    assert not found.is_complete
