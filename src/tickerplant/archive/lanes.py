@@ -6,7 +6,7 @@ bare payloads, answers of REST, messages in another spelling, are looked at clos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tickerplant.archive.selection import Selection
@@ -95,15 +95,14 @@ class Lanes:
         self._depth_symbols: set[str] = set()
         """Whose depth was heard: a snapshot that does not say its symbol is of the only one."""
 
-    def read(self, lines: Sequence[Line]) -> list[Message]:
-        """Return the messages in `lines` that are wanted; the elements of arrays one by one."""
-        found: list[Message] = []
-        append, lanes, keeps = found.append, self._lanes, self._payloads
+    def read(self, lines: Iterable[Line]) -> Iterator[Message]:
+        """Yield the messages in `lines` that are wanted; the elements of arrays one by one."""
+        lanes, keeps = self._lanes, self._payloads
         for received_ns, raw in lines:
             start = raw.find(b'"', NAME_AT) + NECK_BYTES
             lane = lanes.get(raw[:start])
             if lane is None:
-                found += self._read_any(received_ns, raw)
+                yield from self._read_any(received_ns, raw)
                 continue
             if not lane.is_kept:
                 continue
@@ -111,17 +110,16 @@ class Lanes:
             try:
                 message = lane.decode(payload)
             except UNREADABLE:
-                found += self._read_any(received_ns, raw)
+                yield from self._read_any(received_ns, raw)
                 continue
             if lane.is_array or lane.is_mixed:
-                found += self._several(lane, message, payload, received_ns)
+                yield from self._several(lane, message, payload, received_ns)
                 continue
             message.stream = lane.stream
             message.received_ns = received_ns
             if keeps:
                 message.payload = payload
-            append(message)
-        return found
+            yield message
 
     def _several(
         self, lane: Lane, decoded: Any, payload: bytes, received_ns: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from importlib import import_module
 from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
@@ -151,8 +150,8 @@ class OpenedRecording:
         recordings = self._recordings()
         self._lanes = [Lanes(self._selection, snapshots=snapshots) for _ in recordings]
         lanes = self._lanes
-        for index, lines in self._lines(recordings):
-            yield from lanes[index].read(lines)
+        read = (lanes[index].read(lines) for index, lines in self._lines(recordings))
+        return chain.from_iterable(read)
 
     def _lines(self, recordings: list[RecordedFile]) -> Iterator[tuple[int, list[Line]]]:
         end_ns = self._selection.end_ns
@@ -202,7 +201,7 @@ class OpenedRecording:
         origins: list[str] = []
         rows = 0
         for index, lines in self._lines(recordings):
-            found = lanes[index].read(lines)
+            found = list(lanes[index].read(lines))
             waiting += found
             origins += [venues[index] or venue_of(each.symbol).name for each in found]
             rows += len(found) if table.rows_of is None else sum(map(table.rows_of, found))
@@ -236,17 +235,14 @@ class OpenedRecording:
     def pandas(self, table: str, numbers: Numbers = "decimal") -> Any:
         """Return a table as `pandas.DataFrame`, if pandas is installed.
 
-        Exact numbers are columns of Arrow decimals, with which pandas reckons.
+        Exact numbers are `decimal.Decimal` there, which take long to reckon with; `float` is fast.
 
         Raises:
             ConfigError: There is no such table, or no pandas.
             RecordingError: Nothing of a recording could be read.
         """
-        dtype = library("pandas").ArrowDtype
-        is_decimal = import_module("pyarrow.types").is_decimal
-        return self.arrow(table, numbers).to_pandas(
-            types_mapper=lambda kind: dtype(kind) if is_decimal(kind) else None
-        )
+        library("pandas")
+        return self.arrow(table, numbers).to_pandas()
 
     @property
     def tables(self) -> tuple[str, ...]:

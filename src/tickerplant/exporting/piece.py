@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -113,10 +113,9 @@ class Piece:
             count = self.came.unreadable
             self._keep(f"{self._unit.path}: messages left out: {count:,}; {reason}")
 
-    def _take(self, messages: list[Message]) -> None:
-        routes, add = self._routes, self._buffers.add
-        self.came.messages += len(messages)
-        for message in messages:
+    def _take(self, messages: Iterable[Message]) -> None:
+        routes, add, count = self._routes, self._buffers.add, 0
+        for count, message in enumerate(messages, 1):  # noqa: B007  # counted behind the loop
             route = routes.get(message.stream) or self._route(message.stream)
             day = (route.time_of(message) or message.received_ns // _MS) // DAY_MS
             try:
@@ -127,6 +126,7 @@ class Piece:
                 self.came.unreadable += 1
                 continue
             add(waiting, message, 1 if route.rows_of is None else route.rows_of(message))
+        self.came.messages += count
 
     def _route(self, stream: str) -> _Route:
         if len(self._routes) >= MAX_PLACES:

@@ -1,0 +1,117 @@
+"""Recordings to read: of goldens, of a simulated market, and what their messages come to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stage import hear, listen
+
+from tickerplant.decode.decoder import envelope_of
+from tickerplant.plant import Plant
+from tickerplant.profile import CURRENT
+from tickerplant.recording.block import packed_lines
+from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, RunBegun, encode_entry
+from tickerplant.recording.line import Line
+from tickerplant.recording.segments import segment_name
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import open_market
+
+START_NS = 1_772_000_100_000_000_000
+"""2026-02-25 06:15:00 UTC."""
+GOLDENS = Path(__file__).parents[1] / "goldens" / "streams"
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+def line_of(stream: str, payload: object, received_ns: int = START_NS) -> Line:
+    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    return received_ns, envelope_of(stream) + text + b"}"
+
+
+def golden(venue: str, period: str = "current") -> list[tuple[str, Any]]:
+    """Every golden message of a venue, with its stream."""
+    return [
+        (path.stem, content)
+        for path in sorted((GOLDENS / venue / period).glob("*.json"))
+        for content in json.loads(path.read_text())
+    ]
+
+
+def golden_lines(venue: str, period: str = "current") -> list[Line]:
+    return [
+        line_of(stream, content, START_NS + number)
+        for number, (stream, content) in enumerate(golden(venue, period))
+    ]
+
+
+def line_file(path: Path, lines: Iterable[Line]) -> str:
+    path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
+    return str(path)
+
+
+def recording(folder: Path, *segments: Sequence[Line], venue: str = "usdm") -> str:
+    """Write a recording in the native format, blocks of 100 lines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    streams = {
+        raw.split(b'"')[3].decode() for lines in segments for _, raw in lines if raw[:1] == b"{"
+    }
+    begun = (
+        Begun(time_ns=START_NS, format=FORMAT, venue=venue, software="a test"),
+        RunBegun(
+            time_ns=START_NS,
+            run=1,
+            url="ws://127.0.0.1:9001",
+            profile="current",
+            streams=tuple(sorted(streams)),
+            software="a test",
+        ),
+    )
+    (folder / MANIFEST).write_bytes(b"".join(encode_entry(each) + b"\n" for each in begun))
+    for number, lines in enumerate(segments, 1):
+        blocks = (packed_lines(list(lines[at : at + 100])) for at in range(0, len(lines), 100))
+        path = folder / segment_name(number, "20260225T061500Z")
+        path.write_bytes(b"".join(blocks))
+    return str(folder)
+
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BTCUSD_PERP")
+TOPICS = ("trade", "aggTrade", "bookTicker", "depth@0ms", "kline_1m", "markPrice@1s", "miniTicker")
+
+
+def simulated(duration_ms: int = 5_000) -> dict[str, list[Line]]:
+    """What a simulated market says of some streams, by venue."""
+    start_ms = START_NS // 1_000_000 + 57_000
+    listed = instruments(start_ms, list(SYMBOLS))
+    exchange = SimulatedExchange(listed, 11, start_ms)
+    plant = Plant(listed, start_ms=start_ms, profile=CURRENT, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    names = [
+        ("coinm" if "_" in symbol else "usdm", f"{symbol.lower()}@{topic}")
+        for symbol in SYMBOLS
+        for topic in TOPICS
+    ]
+    listeners = {(venue, name): listen(plant, name, venue) for venue, name in names}
+    said: dict[str, list[Line]] = {"usdm": [], "coinm": []}
+
+    def take(time_ms: int) -> None:
+        for (venue, name), listener in listeners.items():
+            for payload in hear(plant, listener):
+                received_ns = time_ms * 1_000_000 + len(said[venue])
+                said[venue].append(line_of(name, payload, received_ns))
+
+    while exchange.next_time_ms <= start_ms + duration_ms:
+        time_ms, events = exchange.step()
+        plant.advance(time_ms)
+        for event in events:
+            plant.publish(event)
+        take(time_ms)
+    return said
+
+
+def contents(lines: Iterable[Line]) -> list[tuple[str, Any]]:
+    """Stream and payload of lines in the usual envelope, read by another library."""
+    read = (json.loads(raw) for _, raw in lines)
+    return [(each["stream"], each["data"]) for each in read]

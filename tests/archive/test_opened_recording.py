@@ -1,0 +1,344 @@
+"""Recordings as a program opens them."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from archived import SHARED, START_NS, contents, golden, golden_lines, line_file, line_of, recording
+
+import tickerplant
+from tickerplant.archive import opened as opening
+from tickerplant.archive.libraries import library
+from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.messages import AggregateTrade, DepthUpdate, MarkPrice, Message, Trade
+from tickerplant.recording.line import Line
+
+TRADE = {
+    "e": "trade",
+    "E": 1,
+    "T": 1,
+    "s": "A",
+    "t": 1,
+    "p": "1",
+    "q": "1",
+    "X": "MARKET",
+    "m": True,
+}
+
+
+def trades(count: int, symbol: str = "BTCUSDT", start_ns: int = START_NS) -> list[Line]:
+    stream = f"{symbol.lower()}@trade"
+    return [
+        line_of(stream, TRADE | {"s": symbol, "t": number}, start_ns + number * 1_000)
+        for number in range(count)
+    ]
+
+
+def flat(venue: str) -> list[tuple[str, str]]:
+    """Stream and symbol or pair of every golden message, arrays element by element."""
+    return [
+        (stream, str(element))
+        for stream, content in golden(venue)
+        for element in (content if isinstance(content, list) else [content])
+    ]
+
+
+@pytest.mark.parametrize("venue", ["usdm", "coinm"])
+def test_messages_come_typed_with_stream_payload_and_time(tmp_path: Path, venue: str) -> None:
+    lines = golden_lines(venue)
+    opened = tickerplant.open_recording(recording(tmp_path, lines, venue=venue))
+    messages = list(opened)
+    assert [each.stream for each in messages] == [stream for stream, _ in flat(venue)]
+    payloads = dict(lines)
+    for message in messages:
+        assert message.payload in payloads[message.received_ns]
+        assert type(message) is not Message
+    assert opened.unreadable == 0
+    assert opened.flaws == ()
+
+
+def test_a_recording_says_what_it_is(tmp_path: Path) -> None:
+    lines = golden_lines("coinm")
+    opened = tickerplant.open_recording(recording(tmp_path, lines, venue="coinm"))
+    assert opened.venue == "coinm"
+    assert opened.span == (lines[0][0], lines[-1][0])
+    assert opened.streams == {stream for stream, _ in contents(lines)}
+    assert opened.manifest is not None
+    assert opened.manifest.venue == "coinm"
+
+
+def test_of_a_file_of_lines_the_symbols_tell_the_venue(tmp_path: Path) -> None:
+    lines = trades(3, "BTCUSD_PERP")
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    assert (opened.venue, opened.manifest) == ("coinm", None)
+    assert opened.streams == frozenset()
+    assert len(list(opened)) == 3
+    assert opened.streams == {"btcusd_perp@trade"}
+    assert opened.span == (lines[0][0], lines[-1][0])
+
+
+def test_raw_gives_every_byte_as_it_was_received(tmp_path: Path) -> None:
+    lines = [*golden_lines("usdm"), (START_NS * 1 + 10**9, b'{"result":null,"id":1}')]
+    opened = tickerplant.open_recording(recording(tmp_path, lines))
+    assert list(opened.raw()) == lines
+
+
+def test_streams_symbols_and_times_select(tmp_path: Path) -> None:
+    lines = sorted([*trades(100), *trades(100, "ETHUSDT")])
+    lines += [
+        line_of("!markPrice@arr", content, lines[-1][0] + 1)
+        for stream, content in golden("usdm")
+        if stream == "!markPrice@arr"
+    ]
+    opened = tickerplant.open_recording(recording(tmp_path, lines))
+    everything = list(opened)
+    parts: list[tuple[tickerplant.OpenedRecording, Callable[[Message], bool]]] = [
+        (opened.select(streams=["btcusdt@trade"]), lambda m: m.stream == "btcusdt@trade"),
+        (opened.select(streams="btcusdt@trade"), lambda m: m.stream == "btcusdt@trade"),
+        (opened.select(symbols=["ethusdt"]), lambda m: m.symbol == "ETHUSDT"),
+        (
+            opened.select(start=START_NS + 10_000, end=START_NS + 20_000),
+            lambda m: START_NS + 10_000 <= m.received_ns < START_NS + 20_000,
+        ),
+        (
+            opened.select(symbols="BTCUSDT").select(start=START_NS + 10_000),
+            lambda m: m.symbol == "BTCUSDT" and m.received_ns >= START_NS + 10_000,
+        ),
+    ]
+    for part, kept in parts:
+        expected = [message for message in everything if kept(message)]
+        assert expected
+        assert list(part) == expected
+
+
+def test_times_are_iso_datetimes_or_nanoseconds(tmp_path: Path) -> None:
+    lines = trades(100, start_ns=1_772_000_100 * 10**9)
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    moment = datetime(2026, 2, 25, 6, 15, 0, 50, tzinfo=UTC)
+    east = moment.astimezone(timezone(timedelta(hours=8)))
+    given = (
+        *("2026-02-25T06:15:00.000050", "2026-02-25T14:15:00.000050+08:00"),
+        *(moment, east, moment.replace(tzinfo=None), 1_772_000_100_000_050_000),
+    )
+    for start in given:
+        assert len(list(opened.select(start=start))) == 50, start
+    for wrong in ("yesterday", 1_772_000_100_000, None.__class__, True):
+        with pytest.raises(ConfigError, match=r"start: .* is not usable"):
+            opened.select(start=wrong)  # type: ignore[arg-type]
+
+
+def test_several_recordings_are_read_as_one_in_order_of_time(tmp_path: Path) -> None:
+    btc = recording(tmp_path / "usdm", trades(50), venue="usdm")
+    coin = recording(tmp_path / "coinm", trades(50, "BTCUSD_PERP", START_NS + 500), venue="coinm")
+    opened = tickerplant.open_recording(btc, Path(coin))
+    times = [message.received_ns for message in opened]
+    assert times == sorted(times)
+    assert len(times) == 100
+    assert (opened.venue, opened.manifest) == ("", None)
+    venues = opened.arrow("trades").column("venue").to_pylist()
+    assert venues[:4] == ["usdm", "coinm", "usdm", "coinm"]
+    both = tickerplant.open_recording(tmp_path)
+    assert list(both.raw()) == sorted(opened.raw())
+
+
+def test_two_readings_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    opened = tickerplant.open_recording(recording(tmp_path, trades(250)))
+    pairs = list(zip(opened, islice(opened, 10, None), strict=False))
+    assert len(pairs) == 240
+    for first, second in pairs:
+        assert isinstance(first, Trade)
+        assert isinstance(second, Trade)
+        assert second.trade_id == first.trade_id + 10
+
+
+def open_files() -> int:
+    """How many files this process has open; 0 where nothing tells."""
+    open_now = Path("/proc/self/fd")
+    return len(list(open_now.iterdir())) if open_now.is_dir() else 0
+
+
+def test_files_are_closed_when_a_reading_is_given_up(tmp_path: Path) -> None:
+    opened = tickerplant.open_recording(recording(tmp_path, trades(500)))
+    before = open_files()
+    for make in (opened.__iter__, opened.raw, opened.with_snapshots):
+        reading = make()
+        next(reading)
+        del reading
+        gc.collect()
+    assert open_files() == before
+
+
+SNAPSHOT = b'{"lastUpdateId":7,"E":5,"T":4,"bids":[["1.5","2"]],"asks":[["1.6","3"],["1.7","4"]]}'
+
+
+def depth(symbol: str, at_ns: int) -> Line:
+    (content, *_) = [each for name, each in golden("usdm") if name == "btcusdt@depth"]
+    return line_of(f"{symbol.lower()}@depth", content | {"s": symbol}, at_ns)
+
+
+def test_snapshots_stand_where_they_were_recorded(tmp_path: Path) -> None:
+    asked = b"http://127.0.0.1:9001/fapi/v1/depth?symbol=ETHUSDT&limit=1000 " + SNAPSHOT
+    lines = [
+        depth("ETHUSDT", START_NS),
+        (START_NS + 1, asked),
+        depth("ETHUSDT", START_NS + 2),
+        (START_NS + 3, b'http://127.0.0.1:9001/fapi/v1/ticker/price {"symbol":"X"}'),
+        (START_NS + 4, b'http://127.0.0.1:9001/fapi/v1/depth?symbol=X {"code":-1121,"msg":"x"}'),
+        (START_NS + 5, b'{"result":null,"id":312}'),
+    ]
+    opened = tickerplant.open_recording(recording(tmp_path, lines))
+    kinds = [type(each).__name__ for each in opened.with_snapshots()]
+    assert kinds == ["DepthUpdate", "BookSnapshot", "DepthUpdate"]
+    (snapshot,) = opened.snapshots()
+    assert (snapshot.symbol, snapshot.last_update_id, snapshot.received_ns) == (
+        *("ETHUSDT", 7),
+        START_NS + 1,
+    )
+    assert (snapshot.bids, snapshot.asks[1], snapshot.payload) == (
+        *([("1.5", "2")], ("1.7", "4")),
+        SNAPSHOT,
+    )
+    assert all(isinstance(each, DepthUpdate) for each in opened)
+    assert opened.unreadable == 0
+    rows = opened.arrow("depth_updates").to_pylist()
+    told = [row for row in rows if row["stream"] is None]
+    assert [(row["side"], row["is_snapshot"], row["final_update_id"]) for row in told] == [
+        ("bid", True, 7),
+        ("ask", True, 7),
+        ("ask", True, 7),
+    ]
+    assert {row["first_update_id"] for row in told} == {None}
+    assert list(opened.select(symbols=["BTCUSDT"]).snapshots()) == []
+    assert list(opened.select(streams=["ethusdt@trade"]).snapshots()) == []
+
+
+def test_a_bare_snapshot_is_of_the_only_symbol_with_depth(tmp_path: Path) -> None:
+    lines = [depth("ETHUSDT", START_NS), (START_NS + 1, SNAPSHOT)]
+    opened = tickerplant.open_recording(line_file(tmp_path / "one", lines))
+    assert [each.symbol for each in opened.snapshots()] == ["ETHUSDT"]
+    lines.insert(0, depth("BTCUSDT", START_NS))
+    several = tickerplant.open_recording(line_file(tmp_path / "two", lines))
+    assert list(several.snapshots()) == []
+    assert several.unreadable == 1
+    assert "does not say of which symbol" in several.unreadable_reason
+
+
+def test_what_cannot_be_read_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
+    lines = trades(10)
+    lines[3] = lines[3][0], b'{"stream":"btcusdt@trade","data":{"e":"trade"}}'
+    lines[5] = lines[5][0], b'{"stream":"btcusdt@trade","data":'
+    lines[7] = lines[7][0], b'{ "data": %b, "stream": "btcusdt@trade" }' % lines[7][1][33:-1]
+    opened = tickerplant.open_recording(recording(tmp_path, lines))
+    read = [each.trade_id for each in opened if isinstance(each, Trade)]
+    assert read == [0, 1, 2, 4, 6, 7, 8, 9]
+    assert opened.unreadable == 2
+    assert str(lines[3][0]) in opened.unreadable_reason
+    list(opened)
+    assert opened.unreadable == 2, "each reading counts anew"
+
+
+def test_bare_payloads_and_arrays_are_read_too(tmp_path: Path) -> None:
+    by_stream = dict(golden("usdm"))
+    array = next(content for stream, content in golden("usdm") if stream == "!markPrice@arr")
+    bare = [
+        line_of("x", by_stream["btcusdt@aggTrade"])[1].partition(b'"data":')[2][:-1],
+        line_of("x", array)[1].partition(b'"data":')[2][:-1],
+    ]
+    lines = [(START_NS + number, raw) for number, raw in enumerate(bare)]
+    messages = list(tickerplant.open_recording(line_file(tmp_path / "tape", lines)))
+    assert [type(each) for each in messages] == [AggregateTrade, *[MarkPrice] * len(array)]
+    assert messages[0].stream == "btcusdt@aggTrade"
+    assert messages[1].payload == bare[1]
+
+
+def test_damage_costs_its_block_and_is_told_with_file_and_byte(tmp_path: Path) -> None:
+    path = recording(tmp_path, trades(300))
+    (segment,) = tmp_path.glob("*.zst")
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    segment.write_bytes(data)
+    opened = tickerplant.open_recording(path)
+    assert len(list(opened)) == 200
+    (flaw,) = opened.flaws
+    assert flaw.path == str(segment)
+    assert flaw.lost == 100
+    list(opened)
+    assert len(opened.flaws) == 1, "the same flaw is told once"
+
+
+def test_what_is_no_recording_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="No such file"):
+        tickerplant.open_recording(tmp_path / "nothing")
+    with pytest.raises(RecordingError, match="no recording in it"):
+        tickerplant.open_recording(tmp_path)
+
+
+def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "BATCH_ROWS", 150)
+    opened = tickerplant.open_recording(recording(tmp_path, trades(1_000)))
+    sizes = [batch.num_rows for batch in opened.batches("trades")]
+    assert sum(sizes) == 1_000
+    assert max(sizes) <= 150 + 100
+    assert opened.arrow("trades").column("trade_id").to_pylist() == list(range(1_000))
+
+
+def test_polars_and_pandas_have_the_same_rows(tmp_path: Path) -> None:
+    opened = tickerplant.open_recording(recording(tmp_path, trades(20)))
+    expected = opened.arrow("trades").to_pylist()
+    polars = opened.polars("trades")
+    assert polars.to_dicts() == expected
+    assert (polars["price"] * polars["quantity"]).sum() == 20
+    pandas = opened.pandas("trades")
+    assert pandas["trade_id"].tolist() == [row["trade_id"] for row in expected]
+    assert (pandas["price"] * pandas["quantity"]).sum() == 20
+    floats = opened.pandas("trades", numbers="float")
+    assert floats["price"].dtype == "float64"
+
+
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+    opened = tickerplant.open_recording(recording(tmp_path, trades(1)))
+    table = opened.arrow("liquidations")
+    assert table.num_rows == 0
+    assert "average_price" in table.column_names
+    assert opened.polars("klines").height == 0
+    assert "klines" in opened.tables
+
+
+def test_a_library_that_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match="pip install nothing_of_that_name"):
+        library("nothing_of_that_name")
+
+
+def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
+    path = recording(tmp_path, trades(3))
+    program = (
+        "import sys, tickerplant\n"
+        f"assert len(list(tickerplant.open_recording({path!r}))) == 3\n"
+        "assert 'pyarrow' not in sys.modules and 'pandas' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)  # noqa: S603  # ours
+
+
+def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
+    path = SHARED / "ws-usdm-2024-08-hftbacktest" / "btcusdt_20240808.gz"
+    if not path.exists():
+        pytest.skip("the captures are not beside the repository")
+    opened = tickerplant.open_recording(path)
+    rows = {name: opened.arrow(name).num_rows for name in ("trades", "book_tickers")}
+    assert rows == {"trades": 21_313, "book_tickers": 66_089}
+    depths = opened.arrow("depth_updates")
+    ids = set(
+        zip(
+            *(depths.column(each).to_pylist() for each in ("received_ns", "final_update_id")),
+            strict=True,
+        )
+    )
+    assert len(ids) == 6_551 + 1
+    assert (opened.unreadable, opened.flaws) == (0, ())
