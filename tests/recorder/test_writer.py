@@ -272,6 +272,12 @@ def test_a_folder_of_recordings_is_not_made_one_itself(tmp_path: Path) -> None:
     assert not (tmp_path / MANIFEST).exists()
 
 
+def test_a_recording_is_not_made_inside_another(tmp_path: Path) -> None:
+    writer(tmp_path).close("done")
+    assert "usdm: lies in another recording" in refusal(tmp_path / "usdm")
+    assert not (tmp_path / "usdm").exists()
+
+
 def test_files_that_readers_would_take_for_segments_are_refused(tmp_path: Path) -> None:
     (tmp_path / "lines.zst").write_bytes(zstandard.compress(b"mine"))
     assert "lines.zst: is no segment" in refusal(tmp_path)

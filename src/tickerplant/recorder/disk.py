@@ -82,14 +82,14 @@ class Disk:
     def _run(self) -> None:
         item: Item = Look(0)
         while not isinstance(item, End):
-            item = self.backlog.take()
+            item, blocks = self.backlog.take(), self.blocks
             try:
                 self._do(item)
             except OSError as error:
                 self._fail(error)
             except Exception as fault:  # noqa: BLE001  # whoever waits for this thread must not hang
                 self._fail(OSError(EIO, f"{type(fault).__name__}: {fault}", str(self._folder.path)))
-            if self.failure is not None and isinstance(item, RawBlock):
+            if isinstance(item, RawBlock) and self.blocks == blocks:
                 self.left_out += len(item.lines)
         self._folder.journal.close()
 

@@ -21,7 +21,7 @@ from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Hole, RunBegu
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.manifest import Manifest, read_manifest
 from tickerplant.recording.opening import recording_folders
-from tickerplant.recording.segments import segment_paths
+from tickerplant.recording.segments import is_recording, segment_paths
 from tickerplant.venue import VENUES, Venue
 
 KILLED = "the recorder was killed"
@@ -67,8 +67,8 @@ def open_folder(name: str, venue: Venue, software: str, time_ns: int) -> Folder:
     """
     path = Path(name)
     try:
-        _make(path)
         _check_content(path)
+        _make(path)
         journal = JournalFile(path)
         try:
             return _opened(path, journal, venue, software, time_ns)
@@ -99,6 +99,9 @@ def _check_content(path: Path) -> None:
                 raise RecordingError(str(segment), reason)
     if segment_paths(str(path)):
         return  # a recording that has lost its manifest
+    if is_recording(str(path.absolute().parent)):
+        reason = "lies in another recording, where no reader would look for it; give another folder"
+        raise RecordingError(str(path), reason)
     try:
         inner = ", ".join(Path(each).name for each in recording_folders(str(path)))
     except RecordingError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
+from math import inf
 from urllib.parse import quote
 
 import msgspec
@@ -29,8 +30,9 @@ from tickerplant.venue import COINM, USDM
 
 LEVELS = 1_000
 """Levels of each side in a snapshot."""
-ANCHORS_A_TICK = 20
-"""Most snapshots that are taken in one go while the plant is serving: each takes about a millisecond."""
+ANCHOR_S = 0.01
+"""Longest time that snapshots take in one go while the plant is serving, and one more: each takes
+about a millisecond."""
 _PAYLOAD = b',"data":'
 _EXCHANGE_INFO = {USDM.name: exchange_info, COINM.name: coin_exchange_info}
 
@@ -84,7 +86,7 @@ class Tap:
         hub.set_combined(self, combined=True)
         self._hear(names)
         self._look_at_contracts()
-        self._anchor(len(self._symbols))
+        self._anchor(inf)  # nobody is served yet
 
     @property
     def streams(self) -> Collection[str]:
@@ -105,14 +107,14 @@ class Tap:
         self.heard_bytes += len(data)
         if have_contracts_changed:  # what is listed now is to be heard from its first message
             self._look_at_contracts()
-            self._anchor(ANCHORS_A_TICK)
+            self._anchor(ANCHOR_S)
 
     def tick(self) -> None:
         """Do what is due: to be called about every tenth of a second."""
         self.writer.tick()
         self._look_at_contracts()
         self._look_at_books()
-        self._anchor(ANCHORS_A_TICK)
+        self._anchor(ANCHOR_S)
 
     def close(self, reason: str) -> None:
         """Record what waits, and end the recording because of `reason`."""
@@ -168,8 +170,8 @@ class Tap:
             if market is not None and (market.book_sync.gaps != gaps or not market.book_live):
                 self._unanchored[symbol] = None
 
-    def _anchor(self, most: int) -> None:
-        """Record snapshots of `most` books of which one is wanted, as far as they are whole."""
+    def _anchor(self, budget_s: float) -> None:
+        """Record snapshots of books of which one is wanted, as far as they are whole."""
         ready = [
             market
             for symbol in self._unanchored
@@ -178,8 +180,11 @@ class Tap:
         if not ready:
             return
         self._hub.flush()  # what was before the snapshot stands before it
-        for market in ready[:most]:
+        stop_s = time.monotonic() + budget_s
+        for market in ready:
             self._record_book(market)
+            if time.monotonic() > stop_s:
+                return
 
     def _record_book(self, market: Market) -> None:
         symbol, now_ns = market.symbol, self._clock_ns()
