@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import pytest
 from loopback import Loopback, looped, until
 from tape import manifest, read
 from wires import Witness
@@ -22,6 +24,7 @@ from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.notice import Notice
 from tickerplant.plant import Plant
+from tickerplant.recorder import asking
 from tickerplant.recorder.asking import profile_of
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
@@ -30,9 +33,11 @@ from tickerplant.recording.journal import (
     Connected,
     CopyLost,
     Disconnected,
+    Entry,
     Hole,
     Listed,
     Missing,
+    Profiled,
     Renewed,
     RunBegun,
     Unanchored,
@@ -65,6 +70,10 @@ NAMES = (
     "ethusdt@depth@0ms",
 )
 NUMBERED = NAMES[:2]
+
+
+def nobody(_: Notice) -> None:
+    """Is told, and does not care."""
 
 
 class House(Loopback):
@@ -159,7 +168,6 @@ async def recording(
         streams=names,
         settings=WriterSettings(flush_ms=100, **writing),
     )
-    notices: list[Notice] = []
     recorder = Recorder(
         hosts,
         names,
@@ -167,7 +175,7 @@ async def recording(
         rest,
         settings=settings,
         snapshots_ms=snapshots_ms,
-        told=notices.append,
+        told=nobody,
     )
     found = Recording(recorder, writer)
     running = asyncio.create_task(recorder.run(found.over))
@@ -367,6 +375,97 @@ async def test_every_segment_has_snapshots_of_its_own(tmp_path: Path) -> None:
     async with simulation() as house, recording(house, tmp_path, segment_ms=1_000) as tape:
         await tape.wait_anchored(6)
     assert len(manifest(tmp_path).sealed) >= 3
+
+
+class Tape:
+    """A tape whose room the test decides."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.rotated = 0
+        self.failure: OSError | None = None
+        self.lines: list[tuple[str, bytes]] = []
+        self.notes: list[Entry] = []
+
+    def add(self, received_ns: int, stream: str, payload: bytes) -> None:
+        assert received_ns
+        self.lines.append((stream, payload))
+
+    def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
+        assert received_ns
+        self.lines.append((address, body))
+
+    def note(self, entry: Entry) -> None:
+        self.notes.append(entry)
+
+    def tick(self) -> None:
+        pass
+
+
+@looped
+async def test_while_the_tape_has_no_room_the_server_waits_and_nothing_is_lost() -> None:
+    name = "btcusdt@trade"
+    async with simulation() as house:
+        hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
+        tape, over = Tape(), asyncio.Event()
+        rest = RestClient(hosts, WeightBudget())
+        recorder = Recorder(
+            hosts, [name], tape, rest, settings=QUICK, snapshots_ms=None, told=nobody
+        )
+        running = asyncio.create_task(recorder.run(over))
+        await until(lambda: tape.lines)
+        tape.is_full = True
+        await asyncio.sleep(0.3)
+        before = len(tape.lines)
+        await asyncio.sleep(0.5)
+        assert len(tape.lines) == before, "nothing is read"
+        tape.is_full = False
+        await until(lambda: len(tape.lines) > before + 5)
+        over.set()
+        await running
+        payloads = [payload for stream, payload in tape.lines if stream == name]
+        assert len(pieces(payloads, house.published(name))) == 1
+    assert not [each for each in tape.notes if isinstance(each, Disconnected | Missing)]
+
+
+@looped
+async def test_a_tape_that_fails_ends_it() -> None:
+    async with simulation() as house:
+        hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
+        tape, rest = Tape(), RestClient(hosts, WeightBudget())
+        recorder = Recorder(
+            hosts, NAMES, tape, rest, settings=QUICK, snapshots_ms=None, told=nobody
+        )
+        running = asyncio.create_task(recorder.run(asyncio.Event()))
+        await until(lambda: tape.lines)
+        tape.failure = OSError("no space")
+        await running
+
+
+@looped
+async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "FIRST_PAUSE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    hosts = hosts_of(USDM, f"ws://127.0.0.1:{port}")
+    rest = RestClient(hosts, WeightBudget())
+    profile = await profile_of(hosts, rest)
+    assert profile == ""
+    tape, over = Tape(), asyncio.Event()
+    recorder = Recorder(hosts, NAMES, tape, rest, settings=QUICK, snapshots_ms=60_000, told=nobody)
+    running = asyncio.create_task(recorder.run(over))
+    await until(lambda: tape.notes)
+    async with simulation(port=port):
+        await until(lambda: set(recorder.heard) == set(NAMES))
+        await until(lambda: any(isinstance(each, Profiled) for each in tape.notes))
+        await until(lambda: any(isinstance(each, Listed) for each in tape.notes))
+        await until(lambda: recorder.asking.snapshots == 2)
+        over.set()
+        await running
+    assert isinstance(tape.notes[0], Disconnected)
+    assert [each.profile for each in tape.notes if isinstance(each, Profiled)] == ["2026q1"]
 
 
 @looped

@@ -257,6 +257,35 @@ async def test_a_full_disk_ends_it_with_file_and_offset_and_what_was_recorded_is
 
 
 @looped
+async def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x")
+    os.set_blocking(writing, True)
+    arguments = (NAME, "nonsense", *to(tmp_path, CLOSED), "--seconds", "0.5")
+    async with running(*arguments, stderr=writing) as process:
+        assert await process.wait() == 1, "nothing was heard"
+    os.close(reading)
+    async with trading() as server:
+        arguments = (NAME, "nonsense", *to(tmp_path, server), "--seconds", "0.5")
+        async with running(*arguments, stderr=writing) as process:
+            assert await process.wait() == 0
+    os.close(writing)
+    assert ids(tmp_path)
+
+
+@looped
+async def test_it_goes_on_without_standard_error(tmp_path: Path) -> None:
+    async with trading() as server:
+        arguments = (NAME, *to(tmp_path, server), "--seconds", "0.5")
+        async with running(*arguments, before=lambda: os.close(2)) as process:
+            assert await process.wait() == 0
+    assert ids(tmp_path)
+
+
+@looped
 async def test_on_a_terminal_one_line_tells_how_it_goes(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     async with (

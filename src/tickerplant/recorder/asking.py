@@ -31,6 +31,8 @@ LIST_EVERY_S = 3_600.0
 """The contracts are asked for so often, even if nothing says that they changed."""
 LIST_LATEST_S = 2.0
 """After a message about contracts others may follow for so long."""
+LIST_LEAST_S = 10.0
+"""Whatever messages say, they are asked for no more often."""
 FIRST_PAUSE_S = 5.0
 """After a question that failed; each further failure doubles it."""
 LONGEST_PAUSE_S = 300.0
@@ -88,16 +90,18 @@ class Asking:
         self._clock_ns = clock_ns
         self._now_ms = 0
         self._asking: set[asyncio.Task[None]] = set()
-        self._listing: asyncio.Task[None] | None = None
+        self._lasting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
-    def start(self) -> None:
-        """Begin with the list of contracts."""
-        self._listing = asyncio.create_task(self._keep_list())
+    def start(self, profile: str) -> None:
+        """Begin with the list of contracts, and the profile if it is not known yet."""
+        self._lasting.add(asyncio.create_task(self._keep_list()))
+        if not profile:
+            self._lasting.add(asyncio.create_task(self._find_profile()))
 
     async def stop(self) -> None:
         """Ask nothing any more."""
-        tasks = {*self._asking, *({self._listing} if self._listing else ())}
+        tasks = self._asking | self._lasting
         for task in tasks:
             task.cancel()
         if tasks:
@@ -162,9 +166,24 @@ class Asking:
             pause_s = FIRST_PAUSE_S
             if news:
                 self._tape.note(journal.Listed(time_ns=self._clock_ns(), symbols=news))
+            await asyncio.sleep(LIST_LEAST_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), LIST_EVERY_S)
                 await asyncio.sleep(LIST_LATEST_S)
+
+    # The profile
+
+    async def _find_profile(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                profile = await told_profile(self._rest)
+            except (RequestError, UpstreamError):
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                self._tape.note(journal.Profiled(time_ns=self._clock_ns(), profile=profile))
+                return
 
 
 def _is_final(failure: Exception) -> bool:

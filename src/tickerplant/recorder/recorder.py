@@ -23,6 +23,7 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.logs import Complaints
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice
 from tickerplant.messages.readers import payload_reader
@@ -71,6 +72,7 @@ class Recorder:
         settings: How the feed behaves.
         snapshots_ms: How long a snapshot of a book is good for; None: none are taken at all.
         levels: Levels of a side in a snapshot.
+        profile: The profile of the server; empty if it is to be asked for until it is known.
         told: Is called with everything that is to be known of the streams.
         clock_ns: The time, ns since the epoch.
     """
@@ -85,6 +87,7 @@ class Recorder:
         settings: FeedSettings,
         snapshots_ms: int | None,
         levels: int = SNAPSHOT_LEVELS,
+        profile: str = "",
         told: Callable[[Notice], object],
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -99,9 +102,12 @@ class Recorder:
         self._tape = tape
         self._add = tape.add
         self._rest = rest
+        self._profile = profile
         self._told = told
         self._awaited = self.anchors.awaited
         self._sink = self._take
+        self._contracts_sink = self._take_contracts
+        self._complaints = Complaints()
         self._is_held_up = False
         self._segments = 1
 
@@ -129,11 +135,11 @@ class Recorder:
     async def run(self, over: asyncio.Event) -> None:
         """Record until `over` is set, or the tape fails; afterwards all connections are closed."""
         self.runner.start()
-        self.asking.start()
+        self.asking.start(self._profile)
         others = [name for name in self.names if name != CONTRACTS]
         self.runner.attach(others, self._sink)
         if CONTRACTS in self.names:
-            self.runner.attach((CONTRACTS,), self._take_contracts)
+            self.runner.attach((CONTRACTS,), self._contracts_sink)
         try:
             while not over.is_set() and self._tape.failure is None:
                 self._turn()
@@ -147,16 +153,25 @@ class Recorder:
     def _turn(self) -> None:
         """Do what is due."""
         self._tape.tick()
-        is_full = self._tape.is_full
-        if is_full and not self._is_held_up:
-            self.runner.hold_up(self._sink, self.names)
-        elif self._is_held_up and not is_full:
-            self.runner.make_room(self._sink)
-        self._is_held_up = is_full
+        self._read_or_not()
         if self._tape.rotated > self._segments:
             self._segments = self._tape.rotated
             self.anchors.begin_anew()
         self.asking.turn(self.runner.feed.now_ms)
+
+    def _read_or_not(self) -> None:
+        """Leave with the network what the tape has no room for."""
+        is_full = self._tape.is_full
+        if is_full == self._is_held_up:
+            return
+        self._is_held_up = is_full
+        for sink in (self._sink, self._contracts_sink):
+            if is_full:
+                self.runner.hold_up(sink, self.names)
+            else:
+                self.runner.make_room(sink)
+        if is_full:
+            self._complaints.add("full", "! the disk cannot keep up: the server waits meanwhile")
 
     # What is heard
 

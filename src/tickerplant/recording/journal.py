@@ -52,6 +52,12 @@ class RunBegun(Entry, frozen=True, kw_only=True, tag="run"):
     """Who records."""
 
 
+class Profiled(Entry, frozen=True, kw_only=True, tag="profile"):
+    """The server said later than at the beginning of the run which period of the protocol it has."""
+
+    profile: str
+
+
 class Listed(Entry, frozen=True, kw_only=True, tag="instruments"):
     """The contracts that the streams are about, at the beginning of a run and when they change."""
 
@@ -93,6 +99,7 @@ class CopyLost(Entry, frozen=True, kw_only=True, tag="copy lost"):
 
     streams: tuple[str, ...]
     connection: int
+    """The one that was lost."""
     reason: str
 
 
@@ -217,6 +224,7 @@ class Hole(Entry, frozen=True, kw_only=True, tag="hole"):
 AnyEntry: TypeAlias = (
     Begun
     | RunBegun
+    | Profiled
     | Listed
     | Connected
     | Disconnected

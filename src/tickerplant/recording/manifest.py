@@ -15,6 +15,7 @@ from tickerplant.recording.journal import (
     AnyEntry,
     Begun,
     Listed,
+    Profiled,
     RunBegun,
     Sealed,
     read_entry,
@@ -52,7 +53,10 @@ class Manifest(Struct, kw_only=True):
     @property
     def profile(self) -> str:
         """The period of the protocol, as the last run knew it; empty if none did."""
-        return next((run.profile for run in reversed(self.runs) if run.profile), "")
+        told = (
+            each.profile for each in reversed(self.entries) if isinstance(each, RunBegun | Profiled)
+        )
+        return next(filter(None, told), "")
 
     @property
     def streams(self) -> frozenset[str]:

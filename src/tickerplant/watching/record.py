@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Sequence
 
-import click
 from msgspec import Struct
 
 from tickerplant.client.rest import RestClient
@@ -16,7 +15,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.logs import logger, plain
+from tickerplant.logs import logger
 from tickerplant.recorder.asking import profile_of
 from tickerplant.recorder.recorder import TURN_S, Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
@@ -81,6 +80,7 @@ async def _record(wanted: Wanted) -> int:
         settings=FeedSettings(copies=settings.copies, life_ms=settings.life_ms),
         snapshots_ms=settings.snapshots_ms or None,
         levels=settings.snapshot_levels,
+        profile=profile,
         told=progress.notice,
     )
     logger().info(
@@ -101,8 +101,7 @@ async def _record(wanted: Wanted) -> int:
         reason = _reason(interrupted, writer)
     finally:
         writer.close(reason)
-        progress.end()
-    return _conclude(recorder, writer, time.monotonic() - started_s)
+    return _conclude(progress, recorder, writer, time.monotonic() - started_s)
 
 
 def _writer(wanted: Wanted, profile: str) -> RecordingWriter:
@@ -136,14 +135,16 @@ def _reason(interrupted: asyncio.Event, writer: RecordingWriter) -> str:
     return writer.failure_text or (INTERRUPTED if interrupted.is_set() else TIME_IS_UP)
 
 
-def _conclude(recorder: Recorder, writer: RecordingWriter, seconds: float) -> int:
+def _conclude(
+    progress: RecordProgress, recorder: Recorder, writer: RecordingWriter, seconds: float
+) -> int:
     """Tell what was recorded; return the exit status."""
     heard = set(recorder.heard)
     if silent := [name for name in recorder.names if name not in heard]:
-        logger().warning(f"! nothing was heard of {plain(names_text(silent))}")
-    click.echo(_totals_text(recorder, writer, len(heard), seconds), err=True)
+        logger().warning(f"! nothing was heard of {names_text(silent)}")
+    progress.say(_totals_text(recorder, writer, len(heard), seconds))
     if writer.failure_text:
-        click.echo(plain(f"tickerplant: the recording stopped: {writer.failure_text}"), err=True)
+        progress.say(f"tickerplant: the recording stopped: {writer.failure_text}")
         return FAILED
     return 0 if heard else FAILED
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
-from typing import TextIO
+from typing import TextIO, cast
 
 from tickerplant import logs
-from tickerplant.logs import logger
+from tickerplant.logs import logger, plain
 from tickerplant.messages.notice import Doubtful, Notice, Recovered
 from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter
+from tickerplant.watching.outlet import Outlet
 from tickerplant.watching.telling import count_text, duration_text, notice_text
 
 TERMINAL_EVERY_S = 0.5
@@ -20,38 +20,20 @@ LOG_EVERY_S = 60.0
 NOTICES_PER_S, NOTICE_BURST = 1, 20
 """Log lines about streams, steadily and at once; the manifest has every one."""
 
-_CLEAR_LINE = "\r\x1b[2K"
 _KILO = 1_000
-
-
-class Above:
-    """Standard error, whose last line is cleared before something is written."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write where the line stands that changes."""
-        return self._stream.write(_CLEAR_LINE + text)
-
-    def flush(self) -> None:
-        """Let it be seen."""
-        self._stream.flush()
 
 
 class RecordProgress:
     """Shows how a recording goes."""
 
     def __init__(self, log_format: str) -> None:
-        self._stream = sys.stderr
-        self._on_terminal = bool(self._stream and self._stream.isatty())
-        self._every_s = TERMINAL_EVERY_S if self._on_terminal else LOG_EVERY_S
+        self._outlet = Outlet()
+        self._every_s = TERMINAL_EVERY_S if self._outlet.is_terminal else LOG_EVERY_S
         self._began_s = self._told_s = time.monotonic()
         self._told_messages = 0
         self._notices = TokenBucket(NOTICES_PER_S, NOTICE_BURST, self._now_ms)
         self._untold = 0
-        above: object = Above(self._stream) if self._on_terminal else self._stream
-        logs.configure(log_format, stream=above)  # type: ignore[arg-type]
+        logs.configure(log_format, stream=cast("TextIO", self._outlet))
 
     @property
     def _now_ms(self) -> int:
@@ -82,7 +64,7 @@ class RecordProgress:
         self._told_s, self._told_messages = now_s, messages
         heard, asked = len(recorder.heard), len(recorder.names)
         stored, gaps = writer.totals.stored_bytes, recorder.noting.gaps
-        if not self._on_terminal:
+        if not self._outlet.is_terminal:
             logger().info(
                 "= recording",
                 heard=f"{heard}/{asked}",
@@ -105,14 +87,11 @@ class RecordProgress:
         if waiting := recorder.anchors.waiting:
             parts.append(f"{count_text(waiting, 'book')} without a snapshot")
         width = shutil.get_terminal_size().columns - 1
-        self._stream.write(_CLEAR_LINE + " · ".join(parts)[:width])
-        self._stream.flush()
+        self._outlet.show(" · ".join(parts)[:width])
 
-    def end(self) -> None:
-        """Clear the line."""
-        if self._on_terminal:
-            self._stream.write(_CLEAR_LINE)
-            self._stream.flush()
+    def say(self, text: str) -> None:
+        """Tell how it ended."""
+        self._outlet.say(plain(text))
 
 
 def size_text(size_bytes: int) -> str:
