@@ -1,0 +1,190 @@
+"""The market on tape, from end to end, with the program itself.
+
+A simulated market is recorded through planned renewals; the recorder is killed, and continued; what
+it wrote is verified, replayed as it was, and asked with SQL.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import duckdb
+import msgspec
+import pytest
+from websockets.sync.client import connect
+
+from tickerplant.recording.journal import Hole, Renewed, RunEnded
+from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.segments import Segments
+
+TIMEOUT_S = 60
+LIFE_S = 3
+NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")
+CHAINED = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
+OTHERS = ("btcusdt@bookTicker", "!markPrice@arr@1s")
+STREAMS = (*NUMBERED, *CHAINED, *OTHERS)
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the program while the block lasts."""
+    with subprocess.Popen(  # noqa: S603  # our own program
+        [sys.executable, "-m", "tickerplant", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """Run the program on free ports; yield host and port of USDⓈ-M."""
+    ports = ("--usdm-port", "0", "--coinm-port", "0", "--log-level", "error")
+    with running(*arguments, *ports) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().rpartition("//")[2].strip()
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, "-m", "tickerplant", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def segments_of(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.zst"))
+
+
+def wait_for_lines(folder: Path, least: int, more_than: int = 0) -> None:
+    """Return when so many lines are on disk; what is not written yet is not seen."""
+    for _ in range(TIMEOUT_S * 10):
+        if len(segments_of(folder)) > more_than:
+            lines = Segments(str(segments_of(folder)[-1]))
+            if sum(map(len, lines.batches())) >= least:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"{folder}: fewer than {least} lines")
+
+
+def recorded(folder: Path) -> list[bytes]:
+    return [raw for batch in Segments(str(folder)).batches() for _, raw in batch]
+
+
+def streams_of(messages: Sequence[bytes]) -> Counter[str]:
+    named = re.compile(rb'\{"stream":"([^"]+)"')
+    return Counter(found[1].decode() for raw in messages if (found := named.match(raw)))
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording whose recorder was killed once."""
+    folder = tmp_path_factory.mktemp("tape") / "market"
+    options = ("--symbols", "BTCUSDT,ETHUSDT", "--limit", f"lifetime_ms={LIFE_S * 1_000}")
+    with serving("simulate", *options) as host:
+        source = ("--url", f"ws://{host}", "--life", f"{LIFE_S}s")
+        command = ("record", *STREAMS, "--out", str(folder), *source)
+        with running(*command) as first:
+            wait_for_lines(folder, 600)
+            first.send_signal(signal.SIGKILL)
+        with running(*command) as second:
+            wait_for_lines(folder, 600, more_than=1)
+            second.send_signal(signal.SIGINT)
+            out, err = second.communicate(timeout=TIMEOUT_S)
+        assert second.returncode == 0, err
+        assert "gaps" in (out + err).splitlines()[-1], "expected the totals as the last line"
+    return folder
+
+
+def test_planned_renewals_and_the_kill_are_in_the_manifest(market: Path) -> None:
+    manifest = read_manifest(str(market))
+    assert len(manifest.runs) == 2
+    assert any(isinstance(entry, Renewed) for entry in manifest.entries)
+    [hole] = [entry for entry in manifest.entries if isinstance(entry, Hole)]
+    assert "killed" in hole.reason
+    assert [e.reason for e in manifest.entries if isinstance(e, RunEnded)] == ["interrupted"]
+    assert set(manifest.symbols) == {"BTCUSDT", "ETHUSDT"}
+    assert manifest.counts == streams_of(recorded(market))
+
+
+def test_verify_finds_the_hole_of_the_kill_and_no_other(market: Path) -> None:
+    ended = run("verify", str(market), "--json")
+    assert ended.returncode == 1, ended.stderr
+    [found] = json.loads(ended.stdout)["recordings"]
+    gaps = {each["stream"]: each["gaps"] for each in found["streams"]}
+    assert {name: gaps[name] for name in (*NUMBERED, *CHAINED)} == dict.fromkeys(
+        (*NUMBERED, *CHAINED), 1
+    ), "expected that the renewals lost nothing, and the kill something of every stream"
+    blind = {each["stream"]: each["blind"] for each in found["streams"]}
+    assert set(blind.values()) == {1}
+    missing = {each["stream"]: each["missing"] for each in found["streams"]}
+    for name in NUMBERED:
+        first, second = (trade_ids(market, name, part) for part in (0, 1))
+        assert missing[name] == second[0] - first[-1] - 1
+
+
+def trade_ids(market: Path, stream: str, segment: int) -> list[int]:
+    key = "a" if stream.endswith("aggTrade") else "t"
+    messages = [
+        msgspec.json.decode(raw)
+        for raw in recorded(segments_of(market)[segment])
+        if raw[:1] == b"{"
+    ]
+    return [each["data"][key] for each in messages if each["stream"] == stream]
+
+
+def test_what_one_run_recorded_is_complete(market: Path) -> None:
+    ended = run("verify", str(segments_of(market)[1]))
+    assert ended.returncode == 0, ended.stdout
+    assert ended.stdout.splitlines()[-1].startswith("complete")
+
+
+@pytest.mark.parametrize("options", [("--speed", "0"), ("--speed", "0", "--verbatim")])
+def test_a_replay_sends_what_was_recorded(market: Path, options: tuple[str, ...]) -> None:
+    expected = [raw.decode() for raw in recorded(market) if raw.startswith(b'{"stream"')]
+    with serving("replay", str(market), *options) as host:
+        address = f"ws://{host}/stream?streams={'/'.join(STREAMS)}"
+        with connect(address, close_timeout=1, max_size=None) as socket:
+            heard = [str(socket.recv(timeout=TIMEOUT_S)) for _ in expected]
+    assert heard == expected, "expected the recorded messages, byte for byte and in order"
+
+
+def test_a_replay_answers_as_of_its_clock(market: Path) -> None:
+    with serving("replay", str(market), "--speed", "0", "--wait-for", "0") as host:
+        for _ in range(TIMEOUT_S * 10):
+            with urlopen(f"http://{host}/plant/v1/clock") as answer:
+                state = json.load(answer)
+            if state["state"] == "over":
+                break
+        question = f"http://{host}/fapi/v1/trades?symbol=BTCUSDT&limit=1"
+        with urlopen(question) as answer:
+            [trade] = json.load(answer)
+    assert trade["id"] == trade_ids(market, "btcusdt@trade", 1)[-1]
+
+
+def test_what_was_exported_is_asked_in_one_line(market: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tables"
+    ended = run("export", str(market), "--to", "parquet", "--out", str(out))
+    assert ended.returncode == 0, ended.stderr
+    tables = duckdb.read_parquet(f"{out}/venue=usdm/table=trades/**", hive_partitioning=True)
+    counts = streams_of(recorded(market))
+    expected = {"BTCUSDT": counts["btcusdt@trade"], "ETHUSDT": counts["ethusdt@trade"]}
+    found = tables.aggregate("symbol, count(*)").fetchall()
+    assert dict(found) == expected
