@@ -24,7 +24,7 @@ from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.sources.scan import scan
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
-from tickerplant.verifying.lanes import Lane, UnwalkedLane, lane_of
+from tickerplant.verifying.lanes import Lane, UnwalkedLane, lane_of, tells_changes
 from tickerplant.verifying.ledger import Ledger
 from tickerplant.verifying.seals import contradictions, is_being_recorded, miscounts
 
@@ -266,10 +266,10 @@ class Walk:
             self._snapshots[symbol, kind] = snapshot.last_update_id, received_ns
 
     def _answered_symbol(self) -> str:
-        """Return whose book an answer must be that does not tell: the only symbol of its file."""
+        """Return whose book an answer must be that does not tell: the only one of its file."""
         index = self._index
         if index not in self._answered:
-            self._answered[index] = scan([self._files[index].path]).files[0].answered_symbol
+            self._answered[index] = _only_book(self._files[index].path)
         return self._answered[index]
 
     # The segments
@@ -361,3 +361,13 @@ class Walk:
 def _folder(file: RecordedFile) -> Segments | None:
     """Return the folder of a recording, None if this is a file of one."""
     return file if isinstance(file, Segments) and Path(file.path).is_dir() else None
+
+
+def _only_book(path: str) -> str:
+    """Return the symbol whose book a file tells; empty if it is none or several."""
+    try:
+        streams = scan([path]).files[0].streams
+    except RecordingError:
+        return ""
+    symbols = {stream.partition("@")[0] for stream in streams if tells_changes(stream)}
+    return symbols.pop() if len(symbols) == 1 else ""

@@ -1,0 +1,232 @@
+"""`tickerplant verify` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from taped import folder, line_file, tape
+
+from tickerplant.cli import main
+from tickerplant.recording.line import Line
+from tickerplant.recording.segments import segment_paths
+from tickerplant.venue import COINM, USDM
+
+TIMEOUT_S = 30
+
+
+@pytest.fixture(scope="module")
+def market() -> list[Line]:
+    return tape(USDM, 4)
+
+
+@pytest.fixture(scope="module")
+def other() -> list[Line]:
+    return tape(COINM, 4)
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], str]:
+    with pytest.raises(SystemExit) as end:
+        main(("verify", *arguments))
+    output = capsys.readouterr()
+    return int(end.value.code or 0), output.out.splitlines(), output.err
+
+
+def without_trade(lines: list[Line], number: int) -> list[Line]:
+    trades = [n for n, (_, raw) in enumerate(lines) if b"btcusdt@trade" in raw]
+    return [line for n, line in enumerate(lines) if n != trades[number]]
+
+
+def test_a_complete_recording_is_a_table_and_a_last_line(
+    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "r", [market])
+    status, out, err = run(path, capsys=capsys)
+    assert (status, err) == (0, "")
+    assert out[0] == f"{path}: USDⓈ-M, 1 segment, {len(market) - 2:,} messages"
+    assert out[1].startswith("  receive times (UTC) from 2026-03-01 00:00:00.")
+    [head] = [line.split() for line in out if "messages  gaps" in line]
+    assert head == ["stream", "from", "to", "messages", "gaps", "missing", "book"]
+    rows = {line.split()[0]: line.split() for line in out[4:13]}
+    assert rows["btcusdt@trade"][4:] == ["0", "0"]
+    assert rows["btcusdt@bookTicker"][4:] == ["-", "-"], "nothing can be proved"
+    assert rows["btcusdt@depth@100ms"][4:] == ["0", "0", "from", "start"]
+    assert out[-1] == f"complete: {len(market) - 2:,} messages of 9 streams"
+
+
+def test_a_hole_is_told_with_its_place_and_the_status_is_1(
+    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = line_file(tmp_path / "cut", without_trade(market, 5))
+    status, out, _ = run(path, capsys=capsys)
+    assert status == 1
+    [gap] = [line for line in out if line.startswith("  ! ")]
+    assert gap.startswith("  ! btcusdt@trade: 1 missing between ")
+    assert f"{path} line " in gap
+    assert out[-1] == "NOT complete: 1 gap, 1 message missing"
+
+
+def test_several_recordings_have_a_table_each_and_one_last_line(
+    market: list[Line], other: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    folder(both / "coinm", [other])
+    folder(both / "usdm", [market[:400], without_trade(market[400:], 2)])
+    status, out, _ = run(str(both), capsys=capsys)
+    assert status == 1
+    titles = [line.partition(":")[0] for line in out if line.startswith("/")]
+    assert titles == [str(both / "coinm"), str(both / "usdm")]
+    assert out[-1] == "NOT complete: 1 gap, 1 message missing"
+
+
+def test_files_that_are_named_together_are_one_recording(
+    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = line_file(tmp_path / "1", market[:500])
+    second = line_file(tmp_path / "2", market[500:])
+    for paths in ((first, second), (second, first)):
+        status, out, _ = run(*paths, capsys=capsys)
+        assert (status, out[-1][:9]) == (0, "complete:")
+
+
+def test_json_is_one_document(
+    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "r", [without_trade(market, 3)])
+    status, out, _ = run(path, "--json", capsys=capsys)
+    assert status == 1
+    told = json.loads("\n".join(out))
+    assert told["complete"] is False
+    assert told["summary"] == "NOT complete: 1 gap, 1 message missing"
+    [recording] = told["recordings"]
+    [stream] = [each for each in recording["streams"] if each["gaps"]]
+    assert (stream["stream"], stream["proof"], stream["missing"]) == (
+        "btcusdt@trade",
+        "ids by one",
+        1,
+    )
+    [gap] = stream["first_gaps"]
+    assert gap["place"]["path"] == str(segment_paths(path)[0])
+    books = [each["book"] for each in recording["streams"] if each["book"]]
+    assert all(book["from_start"] for book in books)
+
+
+def test_what_cannot_be_read_is_told_beside_what_can(
+    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = line_file(tmp_path / "lines", market)
+    poem = tmp_path / "poem"
+    poem.write_text("roses are red\n")
+    nowhere = str(tmp_path / "nowhere")
+    status, out, _ = run(nowhere, path, str(poem), str(tmp_path), capsys=capsys)
+    assert status == 1
+    assert out[0].startswith(f"{path}: ")
+    assert f"! {nowhere}: No such file or directory" in out
+    assert any(line.startswith(f"! {poem}: ") and "expected" in line for line in out)
+    assert any(line.startswith(f"! {tmp_path}: no recording in it") for line in out)
+    assert out[-1] == "NOT complete: 3 paths that cannot be read"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda _: None])
+def test_where_nothing_can_be_read_the_status_is_2(
+    make: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(make)
+    make(tmp_path / "r")
+    status, out, _ = run(str(tmp_path / "r"), capsys=capsys)
+    assert status == 2
+    assert out[-1] == "NOT complete: 1 path that cannot be read"
+
+
+def test_a_manifest_without_segments_cannot_be_read(
+    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "r", [market])
+    segment_paths(path)[0].unlink()
+    status, out, _ = run(path, capsys=capsys)
+    assert (status, out[0]) == (2, f"! {path}: no segment in it")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("x", "--gaps", "-1"), ("x", "--gaps", "many"), ("x", "--streams", ",")]
+)
+def test_wrong_usage_is_one_line_and_the_status_is_2(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(*arguments, capsys=capsys)
+    assert (status, out) == (2, [])
+    assert len(err.splitlines()) == 1
+
+
+def test_signs_that_a_terminal_would_obey_are_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "\\u001b[2Jx@trade"
+    lines = [
+        (1_772_323_200_000_000_000 + n, f'{{"stream":"{name}","data":{{"t":{n * 2}}}}}'.encode())
+        for n in range(3)
+    ]
+    _, out, _ = run(line_file(tmp_path / "lines", lines), capsys=capsys)
+    assert "·[2Jx@trade" in "\n".join(out)
+    assert all(line.isprintable() for line in out)
+
+
+@contextmanager
+def started(*arguments: str, stderr: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tickerplant", "verify", *arguments]
+    with subprocess.Popen(  # noqa: S603  # our own program
+        command, stdout=subprocess.PIPE, stderr=stderr
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def has_open(process: int, path: str) -> bool:
+    """Whether a process reads a file."""
+    with suppress(OSError):
+        files = Path(f"/proc/{process}/fd").iterdir()
+        return any(str(file.readlink()) == path for file in files)
+    return False
+
+
+def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -> None:
+    path = line_file(tmp_path / "lines", market * 100)
+    with started(path) as process:
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not has_open(process.pid, path) and time.monotonic() < deadline_s:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert err == b""
+    assert out.decode().splitlines()[-1].startswith("interrupted: ")
+
+
+def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> None:
+    path = line_file(tmp_path / "lines", market * 20)
+    master, slave = pty.openpty()
+    with started(path, stderr=slave) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                data = os.read(master, 4_096)
+            except OSError:  # the other side is closed
+                break
+            shown += data
+        process.communicate(timeout=TIMEOUT_S)
+    os.close(master)
+    assert process.returncode == 0
+    assert "━".encode() in shown
