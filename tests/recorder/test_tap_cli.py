@@ -1,0 +1,131 @@
+"""`simulate --record` and `relay --record`, as they are called."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+from tape import manifest, of_kind, read
+from test_tap import check_chains
+
+from tickerplant.recording.journal import Anchored, Connected, Disconnected, Hole, RunEnded
+
+TIMEOUT_S = 60
+SMALL = ("--usdm-port", "0", "--coinm-port", "0", "--symbols", "BTCUSDT,BTCUSD_PERP")
+LIMITED = """
+import resource, sys
+from tickerplant.cli import main
+
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+main(sys.argv[1:])
+"""
+
+
+def command(*arguments: str, limit_bytes: int = 0) -> list[str]:
+    if limit_bytes:
+        return [sys.executable, "-c", LIMITED, str(limit_bytes), *arguments]
+    return [sys.executable, "-m", "tickerplant", *arguments]
+
+
+def environment() -> dict[str, str]:
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("TICKERPLANT_")}
+    return ours | {"PYTHONUNBUFFERED": "1"}
+
+
+def run(*arguments: str, limit_bytes: int = 0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # our own program
+        command(*arguments, limit_bytes=limit_bytes),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        env=environment(),
+    )
+
+
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(  # noqa: S603  # our own program
+        command(*arguments), stdout=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_simulation_is_recorded_and_continued(tmp_path: Path) -> None:
+    arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "5s")
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert re.search(
+        rf"Recorded [\d,]+ messages and snapshots into {tmp_path}/usdm: ", first.stdout
+    )
+    second = run(*arguments)
+    assert second.returncode == 0, second.stderr
+    for venue, symbol in (("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")):
+        folder = tmp_path / venue
+        told = manifest(folder)
+        assert [run.run for run in told.runs] == [1, 2]
+        [hole] = of_kind(folder, Hole)
+        assert hole.reason == "nobody recorded"
+        assert [each.reason for each in of_kind(folder, RunEnded)] == ["the time is up"] * 2
+        lines, flaws = read(folder)
+        assert flaws == []
+        before = [line for line in lines if line[0] <= hole.from_ns]
+        assert check_chains(before)[symbol] == 1
+        assert check_chains(lines[len(before) :])[symbol] == 1
+
+
+def test_serving_goes_on_without_a_disk_and_the_status_tells(tmp_path: Path) -> None:
+    arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "30s")
+    done = run(*arguments, limit_bytes=20_000)
+    assert done.returncode == 1
+    segment = next((tmp_path / "usdm").glob("*.zst"))
+    place = f"{segment}: File too large, at byte {segment.stat().st_size}"
+    assert f"nothing is recorded any more: {place}" in done.stderr
+    assert "Served 0 messages, 0 bytes" in done.stdout, "what is recorded is sent to no client"
+    assert f": {place}." in done.stdout
+
+
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("simulate", *SMALL, "--record", str(tmp_path / "file"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"tickerplant: {tmp_path}/file/usdm: Not a directory\n"
+
+
+def test_a_relay_is_recorded_with_what_befell_its_upstream(tmp_path: Path) -> None:
+    with started("simulate", *SMALL) as simulation:
+        assert simulation.stdout is not None
+        address = simulation.stdout.readline().split()[1]
+        ports = ("--usdm-port", "0", "--coinm-port", "0")
+        record = ("--record", str(tmp_path), "--log-level", "error")
+        with started("relay", "--usdm-url", address, *ports, *record) as relay:
+            folder, end_s = tmp_path / "usdm", monotonic() + TIMEOUT_S
+            while not (any(folder.glob("*.zst")) and of_kind(folder, Anchored)):
+                assert monotonic() < end_s, "no book was anchored"
+                sleep(0.05)
+            sleep(1)  # let updates follow
+            simulation.send_signal(signal.SIGINT)
+            simulation.wait(TIMEOUT_S)
+            while not of_kind(folder, Disconnected):
+                assert monotonic() < end_s, "the loss was not told"
+                sleep(0.05)
+            relay.send_signal(signal.SIGINT)
+            assert relay.wait(TIMEOUT_S) == 0
+    assert not (tmp_path / "coinm").exists(), "it is not relayed"
+    connected = {name for each in of_kind(folder, Connected) for name in each.streams}
+    assert connected == set(manifest(folder).runs[0].streams)
+    lines, flaws = read(folder)
+    assert flaws == []
+    assert check_chains(lines)["BTCUSDT"] >= 1
+    assert of_kind(folder, RunEnded)[-1].reason == "interrupted"
