@@ -18,7 +18,8 @@ EXPECTED = (
 )
 EXPECTED_DURATION = "a duration such as 100ms, 90s, 15m, 2h or 1d"
 
-_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+_DIGITS = re.compile(r"[0-9]{9,19}")
 _UNIT_NS = {
     "ms": 10**6,
     "s": 10**9,
@@ -52,7 +53,7 @@ def read_moment(given: object) -> Moment:
         except ValueError:
             raise ValueError(EXPECTED) from None
     try:
-        ns = _digits_ns(text) if text.isdecimal() and len(text) > len("20260101") else _iso_ns(text)
+        ns = _digits_ns(text) if _DIGITS.fullmatch(text) else _iso_ns(text)
     except (ValueError, OverflowError):
         ns = 0
     if not EARLIEST_NS <= ns <= LATEST_NS or isinstance(given, bool):

@@ -153,6 +153,7 @@ class RecordingSource:
         self._step: Step | None = None
         self._done = asyncio.Event()
         """Is set when what was wanted is done."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm: asyncio.Future[None] | None = None
         """What ends a sleep early."""
 
@@ -163,6 +164,7 @@ class RecordingSource:
             RecordingError: a file cannot be opened, or is no recording.
         """
         self._readers, self._status = readers, status
+        self._loop = asyncio.get_running_loop()
         status.left_out = self.left_out
         status.measure(self._lateness.samples)
         self._performance.look_for_depth()
@@ -230,7 +232,7 @@ class RecordingSource:
         is_paused = self._clock.is_paused if wishes.paused is None else wishes.paused
         if wishes.step is not None:
             self._refuse_step(is_paused=is_paused, seeks=target_ns is not None)
-        at_ns, next_ns = _at_ns(), self._next_ns()
+        at_ns, next_ns = self._at_ns(), self._next_ns()
         if wishes.speed is not None:
             self._clock.set_speed(wishes.speed, at_ns, next_ns)
         if wishes.paused is not None:
@@ -289,13 +291,14 @@ class RecordingSource:
         if self._plan.rebased:
             self._rebase(self._now_ms())
         start_ns = self._start_ns(begin_ns)
+        self._plant.hush()
         if start_ns or self._plan.rebased:
             self._rewind(start_ns)
         else:
             self._performance.open_books()
             self._reel.wind(0)
         await self._run_up(begin_ns)
-        self._clock.jump(begin_ns, _at_ns())
+        self._clock.jump(begin_ns, self._at_ns())
 
     @property
     def _is_wanted_elsewhere(self) -> bool:
@@ -313,7 +316,7 @@ class RecordingSource:
         clock, reel = self._clock, self._reel
         self._phase = "playing"
         self._status.ready(True)
-        clock.go(_at_ns())
+        clock.go(self._at_ns())
         unturned = _Unturned()
         while not self._is_wanted_elsewhere and reel.next_ns is not None:
             if progress.tell(self.messages):
@@ -325,7 +328,7 @@ class RecordingSource:
                 await self._play_due(reel.next_ns)
             else:
                 lines = self._take(LATEST_NS)
-                clock.jump(self._played_ns, _at_ns())
+                clock.jump(self._played_ns, self._at_ns())
                 if unturned.is_enough(lines, sum(each.text_bytes for each in self._recordings)):
                     await asyncio.sleep(0)  # the server flushes
                     if self._readers.congested:
@@ -333,12 +336,17 @@ class RecordingSource:
 
     async def _play_due(self, next_ns: int) -> None:
         """Play what is due by now, or sleep until something is."""
-        wait_s = self._clock.wait_ns(_at_ns(), next_ns) / _NS_PER_S
+        wait_s = self._clock.wait_ns(self._at_ns(), next_ns) / _NS_PER_S
         self._status.lag_ms = max(0, int(-wait_s * 1_000))
         if wait_s > SHORTEST_WAIT_S:
             await self._sleep(min(wait_s, LONGEST_WAIT_S))
             return
-        self._take(self._clock.reached_ns(_at_ns(), next_ns), paced=True)
+        reached_ns, played = self._clock.reached_ns(self._at_ns(), next_ns), 0
+        while played < SLICE_MESSAGES and next_ns <= reached_ns:
+            played += self._take(reached_ns, paced=True)
+            if (following_ns := self._reel.next_ns) is None:
+                break
+            next_ns = following_ns
         await asyncio.sleep(0)
 
     def _take(self, until_ns: int, most: int = SLICE_MESSAGES, *, paced: bool = False) -> int:
@@ -366,39 +374,40 @@ class RecordingSource:
             if self._reel.next_ns > until_ns:
                 break
             left -= self._take(until_ns, min(left, SLICE_MESSAGES))
-            self._clock.jump(self._played_ns, _at_ns())
+            self._clock.jump(self._played_ns, self._at_ns())
             await asyncio.sleep(0)
         if step.duration_ns and self._target_ns is None:
-            self._clock.jump(min(until_ns, self._span.end_ns), _at_ns())
+            self._clock.jump(min(until_ns, self._span.end_ns), self._at_ns())
         if self._target_ns is None:
             self._done.set()
 
     async def _jump(self, target_ns: int) -> None:
         """Be elsewhere; is left early if somebody changes their mind."""
         self._step = None
-        self._clock.stand(_at_ns(), self._next_ns())
+        self._clock.stand(self._at_ns(), self._next_ns())
         self._phase = "running up"
         start_ns = self._start_ns(target_ns)
+        self._plant.hush()
         if target_ns <= self._played_ns or start_ns > self._played_ns >= 0:
             self._rewind(start_ns)
         if not await self._run_up(target_ns):
             return
         self._target_ns = None
         is_beyond = self._reel.next_ns is None and not self._span.is_end_known
-        self._clock.jump(max(self._played_ns, 0) if is_beyond else target_ns, _at_ns())
+        self._clock.jump(max(self._played_ns, 0) if is_beyond else target_ns, self._at_ns())
         self._log.info("= the replay is elsewhere", at=iso(target_ns))
         self._done.set()
 
     async def _run_up(self, target_ns: int) -> bool:
-        """Play all before a moment, silently; return whether it was not left early."""
-        next_ns, wanted_ns = self._reel.next_ns, self._target_ns
-        if next_ns is None or next_ns >= target_ns:
-            self._plant.speak()
-            return True
-        self._phase = "running up"
-        self._status.ready(False, f"running up to {iso(target_ns)}")
-        self._plant.hush()
+        """Play all before a moment, which nobody hears, and let the plant speak then.
+
+        Returns:
+            Whether it came to that, and nobody wanted to be elsewhere meanwhile.
+        """
+        wanted_ns = self._target_ns
         while (next_ns := self._reel.next_ns) is not None and next_ns < target_ns:
+            self._phase = "running up"
+            self._status.ready(False, f"running up to {iso(target_ns)}")
             self._take(target_ns - 1)
             await asyncio.sleep(0)
             if self._target_ns != wanted_ns:
@@ -417,7 +426,7 @@ class RecordingSource:
 
     async def _end(self) -> None:
         """Say that it is over; the last state stays."""
-        self._clock.stand(_at_ns(), self._next_ns())
+        self._clock.stand(self._at_ns(), self._next_ns())
         self._plant.advance(self._plant.now_ms)
         self.look_around()
         await self._readers.wait_clear()
@@ -456,7 +465,7 @@ class RecordingSource:
         return start_ns if start_ns > self._span.opening_ns else 0
 
     def _position_ns(self) -> int:
-        return self._clock.position_ns(_at_ns(), self._next_ns())
+        return self._clock.position_ns(self._at_ns(), self._next_ns())
 
     def _next_ns(self) -> int:
         """Return the time of the next line; at the end that of the last one."""
@@ -466,6 +475,10 @@ class RecordingSource:
     def _next_ms(self) -> int:
         """Return the market time of the next line, as it was recorded."""
         return event_time_ms(self._reel.next_raw) or self._next_ns() // _NS_PER_MS
+
+    def _at_ns(self) -> int:
+        """Return the time of this machine, by the clock of the event loop; 0 before there is one."""
+        return int(self._loop.time() * _NS_PER_S) if self._loop else 0
 
     async def _sleep(self, seconds: float) -> None:
         """Return after a time, or when somebody wants something."""
@@ -504,8 +517,3 @@ class _Unturned:
         if enough:
             self._messages, self._turned_bytes = 0, text_bytes
         return enough
-
-
-def _at_ns() -> int:
-    """Return the time of this machine, for the clock of a replay."""
-    return int(asyncio.get_running_loop().time() * _NS_PER_S)

@@ -1,0 +1,443 @@
+"""A replay that is steered: what is heard after a seek is what was recorded from there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replaying import NS, SNAPSHOT, START_MS, Listener, Replay, depth, recorded, trade
+
+from tickerplant.errors import ConfigError, RequestError
+from tickerplant.frames import text_frame
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.queries import find_path
+from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.sources.moment import Moment
+from tickerplant.sources.recording import RecordingSource
+from tickerplant.sources.span import Plan
+from tickerplant.venue import USDM
+
+TRADES = 200
+EVERY_MS = 250
+DERIVED = ["btcusdt@aggTrade", "btcusdt@bookTicker", "btcusdt@kline_1m", "btcusdt@miniTicker"]
+QUESTIONS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("/fapi/v1/depth", {"symbol": "BTCUSDT"}),
+    ("/fapi/v1/trades", {"symbol": "BTCUSDT"}),
+    ("/fapi/v1/aggTrades", {"symbol": "BTCUSDT"}),
+    ("/fapi/v1/klines", {"symbol": "BTCUSDT", "interval": "1m"}),
+    ("/fapi/v1/ticker/24hr", {"symbol": "BTCUSDT"}),
+    ("/fapi/v1/ticker/bookTicker", {"symbol": "BTCUSDT"}),
+    ("/fapi/v1/exchangeInfo", {}),
+    ("/fapi/v1/time", {}),
+)
+
+
+def at(n: int) -> Moment:
+    """When the n-th trade was received."""
+    return Moment((START_MS + n * EVERY_MS) * NS)
+
+
+def payload(n: int) -> bytes:
+    return trade(n, f"{100 + n % 7}.00", at_ms=n * EVERY_MS)
+
+
+def lines() -> list[tuple[int, str, bytes]]:
+    """A book, its changes, and trades in equal distances, for fifty seconds."""
+    found = [
+        (1, "btcusdt@depth", depth(10, 5)),
+        (2, "", SNAPSHOT),
+        (3, "btcusdt@depth", depth(20, 10)),
+    ]
+    for n in range(1, TRADES + 1):
+        time_ms = n * EVERY_MS
+        change = depth(20 + n, 19 + n, bid="99.50", quantity=f"{n}.000")
+        change = change.replace(b'"E":%d' % (START_MS + 20 + n), b'"E":%d' % (START_MS + time_ms))
+        found += [(time_ms, "btcusdt@trade", payload(n)), (time_ms + 1, "btcusdt@depth", change)]
+    return found
+
+
+def heard(first: int, last: int = TRADES) -> bytes:
+    return b"".join(text_frame(payload(n)) for n in range(first, last + 1))
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded(tmp_path_factory.mktemp("recordings") / "r", lines())
+
+
+def replay(path: Path, names: Sequence[str] = ("btcusdt@trade",), **options: Any) -> Replay:
+    options.setdefault("speed", 0)
+    plan = Plan(**{key: options.pop(key) for key in list(options) if key in PLANNED})
+    return Replay([path], {"usdm": names}, plan=plan, **options)
+
+
+PLANNED = set(Plan.__struct_fields__)
+
+
+def answers(plant: Plant) -> dict[str, bytes]:
+    """What the plant answers to everything it can be asked here."""
+    answerer = QueryAnswerer(plant.venues["usdm"], Complaints())
+    found = {}
+    for where, params in QUESTIONS:
+        query = find_path(USDM, where)
+        assert query is not None, where
+        try:
+            found[where] = answerer.ask(query, params)
+        except RequestError as error:
+            found[where] = str(error).encode()
+    return found
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110  # what is waited for is seen from outside
+        await asyncio.sleep(0.01)
+
+
+async def until_over(source: RecordingSource) -> None:
+    await until(lambda: source.state().state == "over")
+
+
+async def steer(source: RecordingSource, **given: object) -> Mapping[str, Any]:
+    state = await source.steer(given)
+    return {name: getattr(state, name) for name in state.__struct_fields__}
+
+
+@pytest.mark.parametrize("speed", [0.0, 1.0, 1000.0])
+@pytest.mark.parametrize("first", [1, 2, 77, 200])
+def test_a_replay_begins_and_ends_where_it_is_told(path: Path, first: int, speed: float) -> None:
+    last = min(first + 50, TRADES)
+    played = replay(path, begin=at(first), end=at(last + 1), speed=speed)
+    played.run()
+    assert played.listeners["usdm"].data == heard(first, last)
+    assert played.source.messages == 2 * (last - first + 1), "the run-up does not count"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, TRADES), min_size=1, max_size=5), st.sampled_from([0.0, 50.0]))
+def test_after_a_seek_is_heard_what_was_recorded_from_there(
+    path: Path, targets: list[int], speed: float
+) -> None:
+    played = replay(path, speed=speed, stays=True)
+    listener = played.listeners["usdm"]
+
+    async def visit() -> None:
+        await until_over(played.source)
+        for target in targets:
+            listener.data = b""
+            await steer(played.source, paused=True)
+            state = await steer(played.source, seek=at(target).ns)
+            assert (state["received_ns"], state["state"]) == (at(target).ns, "paused")
+            assert listener.data == b"", "a run-up is silent"
+            await steer(played.source, paused=False)
+            await until_over(played.source)
+            assert listener.data == heard(target)
+
+    played.run_with(visit)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(2, TRADES), st.integers(2, TRADES))
+def test_a_plant_after_seeks_is_as_a_new_one(path: Path, first: int, second: int) -> None:
+    new = replay(path, DERIVED, begin=at(second))
+    new.run()
+    used = replay(path, DERIVED, stays=True)
+    listener = used.listeners["usdm"]
+    known: list[dict[str, bytes]] = []
+
+    async def visit() -> None:
+        await until_over(used.source)
+        await steer(used.source, paused=True)
+        for target in (first, 1, second):
+            await steer(used.source, seek=at(target).ns)
+            known.append(answers(used.plant))
+        listener.data = b""
+        await steer(used.source, paused=False)
+        await until_over(used.source)
+
+    used.run_with(visit)
+    assert listener.data == new.listeners["usdm"].data, "derived streams are the same"
+    assert answers(used.plant) == answers(new.plant)
+    stopped = replay(path, DERIVED, end=at(second))
+    stopped.run()
+    assert known[-1] == answers(stopped.plant), "and so is what is known there"
+
+
+def test_a_replay_that_is_steered_to_and_fro_while_it_runs_says_the_same_in_the_end(
+    path: Path,
+) -> None:
+    played = replay(path, DERIVED, speed=10.0, stays=True)
+    listener = played.listeners["usdm"]
+
+    async def visit() -> None:
+        await asyncio.sleep(1.0)
+        await steer(played.source, seek="+10s")
+        await asyncio.sleep(0.5)
+        state = await steer(played.source, seek="-20s", speed=2)
+        assert state["state"] == "playing"
+        await asyncio.sleep(0.5)
+        await steer(played.source, paused=True)
+        await steer(played.source, seek=at(5).ns)
+        listener.data = b""
+        await steer(played.source, paused=False, speed=0)
+        await until_over(played.source)
+
+    played.run_with(visit)
+    new = replay(path, DERIVED, begin=at(5))
+    new.run()
+    assert listener.data == new.listeners["usdm"].data
+
+
+def test_a_seek_while_another_runs_up_wins(path: Path) -> None:
+    played = replay(path, stays=True)
+    listener = played.listeners["usdm"]
+
+    async def visit() -> None:
+        await until_over(played.source)
+        await steer(played.source, paused=True)
+        listener.data = b""
+        first = asyncio.create_task(steer(played.source, seek=at(150).ns))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(steer(played.source, seek=at(3).ns))
+        await asyncio.gather(first, second)
+        assert played.source.state().received_ns == at(3).ns
+        await steer(played.source, step=2)
+
+    played.run_with(visit)
+    assert listener.data == text_frame(payload(3)), "a trade and a change of the book"
+
+
+def test_steps_are_of_messages_or_of_time(path: Path) -> None:
+    played = replay(path, begin=at(10), stays=True, speed=0.001)
+    listener = played.listeners["usdm"]
+
+    async def visit() -> None:
+        await asyncio.sleep(0.1)
+        await steer(played.source, paused=True)
+        listener.data = b""
+        state = await steer(played.source, step=1)
+        assert state["received_ns"] == at(10).ns + NS
+        for n in range(11, 14):
+            state = await steer(played.source, step="2")
+            assert state["received_ns"] == at(n).ns + NS, "where the last message was"
+        state = await steer(played.source, step="1s")
+        assert state["received_ns"] == at(17).ns + NS
+        state = await steer(played.source, step=1_000_000)
+        assert state["state"] == "over", "there are not so many"
+        with pytest.raises(RequestError, match="the replay is over") as refused:
+            await steer(played.source, step=1)
+        assert refused.value.status == 409
+
+    played.run_with(visit)
+    assert listener.data == heard(11)
+
+
+def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path) -> None:
+    played = replay(path, speed=1.0)
+    listener = played.listeners["usdm"]
+
+    async def visit() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(5.1)
+        await steer(played.source, paused=True)
+        sent = len(listener.data)
+        await asyncio.sleep(1_000)
+        assert len(listener.data) == sent
+        assert played.readiness.is_ready
+        assert played.readiness.reason == "paused"
+        await steer(played.source, paused=False, speed=10)
+        resumed_s = loop.time()
+        await until_over(played.source)
+        left_s = TRADES * EVERY_MS / 1_000 - 5.1
+        assert loop.time() - resumed_s == pytest.approx(left_s / 10, abs=0.1)
+
+    played.run_with(visit)
+    assert listener.data == heard(1), "nothing is missing, nothing comes twice"
+
+
+@pytest.mark.parametrize(
+    ("given_fields", "field", "expected"),
+    [
+        ({"speed": "fast"}, "speed", "0.001"),
+        ({"speed": -1}, "speed", "0.001"),
+        ({"paused": 1}, "paused", "true or false"),
+        ({"seek": "later"}, "seek", "an ISO date"),
+        ({"step": 0}, "step", "a number of messages"),
+        ({"step": -5}, "step", "100ms"),
+        ({"step": "1e3"}, "step", "100ms"),
+        ({"rewind": 1}, "field", "speed, paused, seek, step"),
+        ({}, "fields", "at least one of"),
+    ],
+)
+def test_what_cannot_be_read_changes_nothing(
+    path: Path, given_fields: dict[str, object], field: str, expected: str
+) -> None:
+    played = replay(path, speed=1.0)
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        with pytest.raises(ConfigError) as refused:
+            await played.source.steer({"paused": True, **given_fields} if given_fields else {})
+        assert refused.value.setting == field
+        assert expected in str(refused.value)
+        assert not played.source.state().paused
+
+    played.run_with(visit)
+
+
+def test_what_is_not_possible_is_refused_with_the_reason(path: Path) -> None:
+    played = replay(path, speed=1.0)
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        with pytest.raises(RequestError, match="step: the replay is not paused"):
+            await steer(played.source, step=1)
+        with pytest.raises(RequestError, match=r"seek: 2001-09-09T01:46:40\.000Z is not in it"):
+            await steer(played.source, seek=10**18)
+        with pytest.raises(RequestError, match="it cannot come with a seek"):
+            await steer(played.source, step=1, paused=True, seek="+1s")
+        assert not played.source.state().paused, "nothing was changed"
+
+    played.run_with(visit)
+
+
+def test_an_offset_beyond_the_recording_leads_to_its_bounds(path: Path) -> None:
+    played = replay(path, begin=at(100), speed=1.0, stays=True)
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        await steer(played.source, paused=True)
+        state = await steer(played.source, seek="-1d")
+        assert state["received_ns"] == (START_MS + 1) * NS
+        state = await steer(played.source, seek="+1d")
+        assert state["received_ns"] == state["to_ns"]
+        await until_over(played.source)
+        state = await steer(played.source, seek="-1s")
+        assert state["state"] == "paused"
+
+    played.run_with(visit)
+
+
+def test_a_seek_is_possible_before_the_subscribers_are_there(path: Path) -> None:
+    played = replay(path, wait_for=2)
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        state = await steer(played.source, seek=at(100).ns)
+        assert (state["state"], state["received_ns"]) == ("waiting", at(100).ns)
+        with pytest.raises(RequestError, match="the replay is waiting"):
+            await steer(played.source, step=1, paused=True)
+
+    played.run_with(visit)
+
+
+def test_a_loop_begins_anew_with_markets_that_know_of_nothing(path: Path) -> None:
+    played = replay(path, ["btcusdt@trade"], loops=True, begin=at(180), speed=1.0)
+    listener = played.listeners["usdm"]
+
+    async def visit() -> None:
+        await until(lambda: listener.data.count(b'"e"') >= 3 * 21)
+
+    played.run_with(visit)
+    assert listener.data.startswith(3 * heard(180))
+    assert not played.readiness.warnings
+
+
+def test_a_replay_rebased_is_of_now(path: Path) -> None:
+    now_ms = START_MS + 86_400_123
+    played = replay(
+        path, ["btcusdt@trade", "btcusdt@miniTicker"], rebased=True, now_ms=lambda: now_ms
+    )
+    played.run()
+    first = text_frame(
+        payload(1).replace(b"%d" % (START_MS + EVERY_MS), b"%d" % (now_ms - 10 + EVERY_MS))
+    )
+    assert played.listeners["usdm"].data.startswith(first), (
+        "its first message was a change of the book"
+    )
+    shift_ms = played.source.state().shift_ms
+    assert shift_ms == now_ms - (START_MS + 10)
+    assert played.plant.now_ms == START_MS + TRADES * EVERY_MS + shift_ms
+    assert b"%d" % START_MS not in played.listeners["usdm"].data
+
+
+def test_rounds_of_a_rebased_loop_go_on_in_time(path: Path) -> None:
+    played = replay(path, rebased=True, loops=True, speed=10.0, now_ms=lambda: START_MS)
+    times: list[int] = []
+
+    async def visit() -> None:
+        for _ in range(200):
+            times.append(played.plant.now_ms)
+            await asyncio.sleep(0.1)
+
+    played.run_with(visit)
+    assert times == sorted(times), "market time never goes back"
+    assert times[-1] > times[0] + 3 * TRADES * EVERY_MS, "there were several rounds"
+
+
+def test_candles_keep_a_rebased_replay_on_the_minute(tmp_path: Path) -> None:
+    candle = b'{"e":"kline","E":%d,"s":"BTCUSDT","k":{"t":%d,"T":%d,"s":"BTCUSDT","i":"1m"}}'
+    opened_ms = START_MS // 60_000 * 60_000
+    line = (1, "btcusdt@kline_1m", candle % (START_MS, opened_ms, opened_ms + 59_999))
+    path = recorded(tmp_path / "r", [line, (2, "btcusdt@trade", trade(1))])
+    now_ms = START_MS + 7_654_321
+    played = replay(path, ["btcusdt@kline_1m"], rebased=True, now_ms=lambda: now_ms)
+    played.run()
+    shift_ms = played.source.state().shift_ms
+    assert shift_ms % 60_000 == 0
+    assert 0 <= now_ms - (START_MS + shift_ms) < 60_000
+    expected = candle % (START_MS + shift_ms, opened_ms + shift_ms, opened_ms + shift_ms + 59_999)
+    assert played.listeners["usdm"].data == text_frame(expected)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "complaint"),
+    [
+        (
+            at(TRADES + 9),
+            None,
+            r"^--from: .* expected a moment before the end; the recording is from",
+        ),
+        (None, Moment(at(0).ns), r"^--to: .* expected a moment after the beginning"),
+        (at(50), at(40), r"^--to: .* expected a moment after --from"),
+        (at(50), at(50), r"^--to: .* expected a moment after --from"),
+        (Moment(at(50).ns + 2 * NS), Moment(at(50).ns + 3 * NS), r"^--to: .* there is none from"),
+        (Moment(10**12, "+"), None, r"^--from: .* expected a moment before the end"),
+    ],
+)
+def test_a_plan_that_leaves_nothing_is_refused(
+    path: Path, begin: Moment | None, end: Moment | None, complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        replay(path, begin=begin, end=end)
+
+
+def test_offsets_count_from_the_beginning_and_from_the_end(path: Path) -> None:
+    played = replay(path, begin=Moment(249 * NS, "+"), end=Moment(49 * EVERY_MS * NS + NS, "-"))
+    played.run()
+    assert played.listeners["usdm"].data == heard(1, TRADES - 50)
+
+
+def test_a_listener_that_comes_during_a_run_up_hears_what_follows(path: Path) -> None:
+    played = replay(path, stays=True)
+    late = Listener()
+
+    async def visit() -> None:
+        await until_over(played.source)
+        await steer(played.source, paused=True)
+        running_up = asyncio.create_task(steer(played.source, seek=at(150).ns))
+        while not played.plant.hubs["usdm"].is_hushed:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        played.plant.hubs["usdm"].subscribe(late, ["btcusdt@trade", "btcusdt@bookTicker"])
+        await running_up
+        await steer(played.source, paused=False)
+        await until_over(played.source)
+
+    played.run_with(visit)
+    assert late.data.count(b'"e":"trade"') == 51
+    assert late.data.count(b'"e":"bookTicker"') == 51
