@@ -109,7 +109,7 @@ RecordFolder = Annotated[
 RecordStreams = Annotated[
     tuple[str, ...],
     _setting(
-        "Streams to record, separated by commas "
+        "Streams to record, separated by commas; a relay of more than 50 symbols wants them named "
         "[trades, quotes, depth, mark prices and more of every symbol].",
         names,
     ),
