@@ -278,3 +278,29 @@ def test_a_recorder_inside_a_server_hears_from_its_beginning(
     assert by_name["btcusdt@trade"].holes == 0
     [blind] = by_name["btcusdt@bookTicker"].first_blind
     assert blind.to_ns == second[0][0] - 1, "not until the end of the run"
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_disconnect_that_lasts_into_the_next_run_is_one_blind_time(
+    market: list[Line], tmp_path: Path, is_killed: bool
+) -> None:
+    streams = ("btcusdt@bookTicker", "btcusdt@trade")
+    first, second = market[:600], market[700:]
+    kept = without(first, streams, 400, len(first))
+    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    entries = [
+        *begun(first),
+        lost(market, streams, 400, 500)[0],
+        *([] if is_killed else [ended(first)]),
+        begun(second, 2)[0],
+        hole,
+        begun(second, 2)[1],
+        ended(second),
+    ]
+    _, by_name = walked(folder(tmp_path / "r", [kept, second], entries))
+    for name in streams:
+        [blind] = by_name[name].first_blind
+        assert blind.cause == "disconnected: reset; nobody recorded"
+        assert (blind.from_ns, blind.to_ns) == (market[400][0] + 1, second[0][0] - 1)
+    assert by_name["btcusdt@trade"].first_gaps[0].cause == blind.cause
+    assert by_name["btcusdt@forceOrder"].first_blind[0].cause == "nobody recorded"

@@ -143,9 +143,14 @@ def test_where_nothing_can_be_read_the_status_is_2(
 ) -> None:
     assert callable(make)
     make(tmp_path / "r")
-    status, out, _ = run(str(tmp_path / "r"), capsys=capsys)
-    assert status == 2
-    assert out[-1] == "NOT complete: 1 path that cannot be read"
+    status, out, err = run(str(tmp_path / "r"), capsys=capsys)
+    assert (status, out) == (2, [])
+    [line] = err.splitlines()
+    assert line.startswith(f"tickerplant: {tmp_path / 'r'}: ")
+    status, out, err = run(str(tmp_path / "r"), "--json", capsys=capsys)
+    assert (status, err) == (2, "")
+    told = json.loads("\n".join(out))
+    assert [flaw["path"] for flaw in told["unread"]] == [str(tmp_path / "r")]
 
 
 def test_a_manifest_without_segments_cannot_be_read(
@@ -153,8 +158,8 @@ def test_a_manifest_without_segments_cannot_be_read(
 ) -> None:
     path = folder(tmp_path / "r", [market])
     segment_paths(path)[0].unlink()
-    status, out, _ = run(path, capsys=capsys)
-    assert (status, out[0]) == (2, f"! {path}: no segment in it")
+    status, _, err = run(path, capsys=capsys)
+    assert (status, err) == (2, f"tickerplant: {path}: no segment in it\n")
 
 
 @pytest.mark.parametrize(

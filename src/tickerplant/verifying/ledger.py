@@ -7,7 +7,7 @@ others nobody knows, and so the time counts as a hole.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tickerplant.recording.journal import (
@@ -40,6 +40,11 @@ class _Since(NamedTuple):
     time_ns: int
     cause: str
 
+    def joined(self, other: _Since) -> _Since:
+        """Return both as one."""
+        cause = "; ".join(dict.fromkeys((self.cause, other.cause)))
+        return _Since(min(self.time_ns, other.time_ns), cause)
+
 
 class Ledger:
     """The blind times of every stream.
@@ -62,11 +67,13 @@ class Ledger:
         """Whether the last run ended on purpose."""
         self._venue = _venue(manifest)
         self._since: dict[str, _Since] = {}
+        """Streams that are not heard."""
+        self._before: dict[str, _Since] = {}
+        """Those that were not heard when the last run ended."""
         self._never: dict[str, int] = {}
         """Streams that were asked for and are not heard yet, since when."""
         self._reasons: dict[tuple[str, int], str] = {}
         self._latest_ns = 0
-        self._hole: Hole | None = None
         self._began_ns = 0
         self._is_fresh = False
         """Whether nothing was told of the run but that it began."""
@@ -89,7 +96,10 @@ class Ledger:
             if read is not None:
                 read(entry)
             self._latest_ns = max(self._latest_ns, entry.time_ns)
-        self._end(self._latest_ns)
+        if not self.is_ended:
+            self._finish(self._latest_ns)
+        for stream, since in self._since.items():
+            self._add(stream, since, self._latest_ns)
 
     def cause(self, stream: str, from_ns: int, to_ns: int, before_id: int) -> str:
         """Return why messages are missing; the blind times in which they are have lost them."""
@@ -134,25 +144,30 @@ class Ledger:
     def _begin(self, run: RunBegun) -> None:
         """Begin a run: what was asked for before was not heard since the last one."""
         if not self.is_ended:
-            self._end(self._latest_ns)
+            self._finish(self._latest_ns)
         self.is_ended, self._is_fresh, self._is_tap = False, True, True
         self._began_ns = run.time_ns
-        hole, self._hole = self._hole, None
-        since = _Since(hole.from_ns, hole.reason) if hole else _Since(self._latest_ns, BETWEEN)
+        self._before, self._since = self._since, {}
+        for stream, since in self._before.items():
+            if stream not in run.streams:  # nobody asks for it any more
+                self._add(stream, since, self._latest_ns)
         for stream in run.streams:
-            if stream in self.asked:
-                self._since[stream] = since
-            else:
+            if stream not in self.asked:
                 self._never[stream] = run.time_ns
+        again = [stream for stream in run.streams if stream in self.asked]
+        self._miss_between(again, _Since(self._latest_ns, BETWEEN))
         self.asked.update(run.streams)
 
     def _note_hole(self, hole: Hole) -> None:
-        """Take note why nothing was recorded before the run that just began, or that follows."""
-        if not self._is_fresh:
-            self._hole = hole
-            return
-        for stream in self._since:
-            self._since[stream] = _Since(hole.from_ns, hole.reason)
+        """Take note since when nothing was recorded before the run that just began, and why."""
+        if self._is_fresh:
+            self._miss_between(tuple(self._since), _Since(hole.from_ns, hole.reason))
+
+    def _miss_between(self, streams: Iterable[str], since: _Since) -> None:
+        """Take note that streams were not heard between two runs, if not for longer."""
+        for stream in streams:
+            before = self._before.get(stream)
+            self._since[stream] = since if before is None else before.joined(since)
 
     def _hear(self, entry: Connected) -> None:
         self._is_fresh = self._is_tap = False
@@ -193,19 +208,18 @@ class Ledger:
         self.unanchored[entry.symbol] += 1
 
     def _note_end(self, entry: RunEnded) -> None:
-        self._end(entry.time_ns)
+        self._finish(entry.time_ns)
         self.is_ended = True
 
-    def _end(self, time_ns: int) -> None:
-        """End a run: what is not heard then is not heard up to here."""
+    def _finish(self, time_ns: int) -> None:
+        """Finish a run; what is not heard at its end may not be heard in the next one either."""
         if self._is_tap:  # it is part of a server, and hears from its beginning to its end
-            time_ns = self._began_ns
             self._never.clear()
-        for stream, since in self._since.items():
-            self._add(stream, since, time_ns)
+            for stream, since in self._since.items():
+                self._add(stream, since, self._began_ns)
+            self._since.clear()
         for stream, began_ns in self._never.items():
             self._add(stream, _Since(began_ns, NEVER), time_ns)
-        self._since.clear()
         self._never.clear()
         self._is_fresh = False
 

@@ -99,7 +99,7 @@ def _recording(found: RecordingFinding, most_gaps: int) -> Iterator[str]:
         _flaws(found),
         _odd(found),
         _unheard(found),
-        found.remarks,
+        (f"= {remark}" for remark in found.remarks),
     )
     for block in blocks:
         for number, line in enumerate(block):

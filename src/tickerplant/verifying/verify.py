@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
 
+import click
 import msgspec
 
 from tickerplant import logs
@@ -22,7 +23,7 @@ from tickerplant.verifying.telling import lines_of, summary_of
 from tickerplant.verifying.walk import Walk
 
 COMPLETE, NOT_COMPLETE, NOTHING_READ, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
-"""Exit statuses."""
+"""Exit statuses; the second last if there is nothing that could be read."""
 
 Tell = Callable[[str | bytes], object]
 """Takes lines for the user."""
@@ -33,6 +34,10 @@ def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
     logs.configure()
     with _interruption() as is_interrupted:
         findings = found_in(settings, paths, is_interrupted)
+    if not findings.recordings and not settings.json and not findings.interrupted:
+        for flaw in findings.unread:
+            click.echo(logs.plain(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
+        return NOTHING_READ
     if settings.json:
         tell(msgspec.json.format(msgspec.json.encode(findings)))
     else:
