@@ -10,7 +10,17 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks import catalogue, client, endurance, fanout, latency, relay, replay, simulation
+from benchmarks import (
+    catalogue,
+    client,
+    endurance,
+    fanout,
+    latency,
+    recording,
+    relay,
+    replay,
+    simulation,
+)
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
 
@@ -19,6 +29,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "simulation": simulation.run,
     "catalogue": catalogue.run,
     "replay": replay.run,
+    "recording": recording.run,
     "latency": latency.run,
     "client": client.run,
     "relay": relay.run,

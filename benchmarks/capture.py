@@ -12,6 +12,7 @@ from msgspec import Struct
 from benchmarks.frames import text_spans
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
+from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
@@ -25,6 +26,7 @@ SNAPSHOT_AFTER = 50
 COMPRESSION = 1
 
 _HEAD = b'{"stream":"'
+_DEPTH = USDM.rest_prefix + "/v1/depth"
 
 
 class Contents(Struct, frozen=True):
@@ -52,6 +54,26 @@ def contents(path: Path) -> Contents:
             streams[raw[len(_HEAD) : raw.index(b'"', len(_HEAD))]] = None
             messages += 1
     return Contents(tuple(name.decode() for name in streams), messages)
+
+
+def pack(path: Path, folder: Path) -> None:
+    """Write the lines of a recording of BTCUSDT into a native one, as `tickerplant record` does."""
+    writer = RecordingWriter(str(folder), venue=USDM, url="simulated", profile="", streams=STREAMS)
+    for received_ns, raw in lines(path):
+        stream, payload = unwrapped(raw.rstrip())
+        if stream:
+            writer.add(received_ns, stream, payload)
+        else:
+            writer.add_answer(received_ns, f"http://simulated{_DEPTH}?symbol={SYMBOL}", payload)
+    writer.close("done")
+
+
+def unwrapped(raw: bytes) -> tuple[str, bytes]:
+    """Return the stream and the payload of a combined message; no stream for an answer."""
+    if not raw.startswith(_HEAD):
+        return "", raw
+    name, _, rest = raw[len(_HEAD) :].partition(b'","data":')
+    return name.decode(), rest[:-1]
 
 
 class _Recorder:
@@ -100,7 +122,7 @@ def record(path: Path, messages: int) -> None:
 
 def _depth_answer(plant: Plant) -> bytes:
     """Return what REST answers when it is asked for the whole book."""
-    query = find_path(USDM, USDM.rest_prefix + "/v1/depth")
+    query = find_path(USDM, _DEPTH)
     assert query is not None, "there is no REST depth"
     asked = {"symbol": SYMBOL, "limit": "1000"}
     return msgspec.json.encode(query.answer(plant.venues[USDM.name], asked))
