@@ -81,11 +81,11 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "BTCUSD_PERP")
 TOPICS = ("trade", "aggTrade", "bookTicker", "depth@0ms", "kline_1m", "markPrice@1s", "miniTicker")
 
 
-def simulated(duration_ms: int = 5_000) -> dict[str, list[Line]]:
+def simulated(duration_ms: int = 4_000) -> dict[str, list[Line]]:
     """What a simulated market says of some streams, by venue."""
     start_ms = START_NS // 1_000_000 + 57_000
     listed = instruments(start_ms, list(SYMBOLS))
-    exchange = SimulatedExchange(listed, 11, start_ms)
+    exchange = SimulatedExchange(listed, 11, start_ms, intensity=2.0)
     plant = Plant(listed, start_ms=start_ms, profile=CURRENT, reserved_snapshot_ids=True)
     open_market(plant, exchange)
     names = [

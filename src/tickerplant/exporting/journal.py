@@ -174,7 +174,8 @@ def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> I
             raise ConfigError("out", str(folder), "a folder that no other export uses") from None
         text = path.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]
-        os.truncate(handle, len(whole))
+        if len(whole) < len(text):
+            os.truncate(handle, len(whole))
         journal = Journal(folder, _checked(path, whole, options))
         if whole:
             journal.forget_broken()

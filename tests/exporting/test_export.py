@@ -1,0 +1,597 @@
+"""Exports to Parquet and CSV: what is in them, and what becomes of them when they are cut off."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from archived import SHARED, START_NS, contents, golden_lines, line_file, recording, simulated
+
+import tickerplant
+from tickerplant.config.resolve import resolve
+from tickerplant.config.settings import ExportSettings
+from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.exporting import buffers, csv_files, export, journal, parquet
+from tickerplant.exporting.journal import JOURNAL, UNFINISHED
+from tickerplant.exporting.piece import Piece
+from tickerplant.recording.line import Line
+
+Said = dict[str, list[Line]]
+
+
+@pytest.fixture(scope="module")
+def said() -> Said:
+    return simulated()
+
+
+@pytest.fixture
+def tape(tmp_path: Path, said: Said) -> Path:
+    """A simulated market on tape, in three segments a venue."""
+    for venue, lines in said.items():
+        third = len(lines) // 3
+        segments = lines[:third], lines[third : 2 * third], lines[2 * third :]
+        recording(tmp_path / "tape" / venue, *segments, venue=venue)
+    return tmp_path / "tape"
+
+
+def run(folder: Path, /, *paths: Path | str, **flags: object) -> int:
+    settings = resolve("export", ExportSettings, {"out": str(folder)} | flags, {})
+    return export.export(settings, [str(path) for path in paths])
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """Everything in a folder but the journal, whose paths differ."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name != JOURNAL
+    }
+
+
+def one(query: str) -> list[tuple[Any, ...]]:
+    found = duckdb.sql(query)
+    assert found is not None
+    return found.fetchall()
+
+
+def events(said: Said, event: str) -> list[tuple[str, str, Any]]:
+    return [
+        (venue, stream, content)
+        for venue, lines in said.items()
+        for stream, content in contents(lines)
+        if content["e"] == event
+    ]
+
+
+# Parquet
+
+
+def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -> None:
+    out = tmp_path / "lake"
+    assert run(out, tape) == 0
+    count: Counter[str] = Counter()
+    total: defaultdict[str, Decimal] = defaultdict(Decimal)
+    worth: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for _, _, trade in events(said, "trade"):
+        count[trade["s"]] += 1
+        total[trade["s"]] += Decimal(trade["q"])
+        worth[trade["s"]] += Decimal(trade["p"]) * Decimal(trade["q"])
+    assert len(count) == 3
+    found = one(
+        "select symbol, count(*), sum(quantity), sum(price * quantity) "
+        f"from '{out}/*/table=trades/**/*.parquet' group by 1"
+    )
+    assert {row[0]: row[1:] for row in found} == {
+        symbol: (count[symbol], total[symbol], worth[symbol]) for symbol in count
+    }
+    same = one(
+        "select symbol, count(*), sum(quantity) from read_parquet("
+        f"'{out}/**/*.parquet', hive_partitioning=true, union_by_name=true) "
+        "where \"table\" = 'trades' group by 1"
+    )
+    assert {row[0]: row[1:] for row in same} == {each: (count[each], total[each]) for each in count}
+
+
+def test_levels_candles_and_places_are_those_of_the_messages(
+    tape: Path, said: Said, tmp_path: Path
+) -> None:
+    out = tmp_path / "lake"
+    assert run(out, tape) == 0
+    levels = Counter[tuple[str, str]]()
+    for venue, _, depth in events(said, "depthUpdate"):
+        levels[venue, depth["s"]] += max(len(depth["b"]) + len(depth["a"]), 1)
+    found = one(
+        f"select venue, symbol, count(*) from '{out}/*/table=depth_updates/**/*.parquet' group by all"
+    )
+    assert {row[:2]: row[2] for row in found} == levels
+    closed = [
+        (message["s"], message["k"]["t"] * 1_000_000, Decimal(message["k"]["c"]))
+        for _, _, message in events(said, "kline")
+        if message["k"]["x"]
+    ]
+    assert len(closed) == 3
+    found = one(
+        f"select symbol, open_time_ns, close_price from '{out}/*/table=klines/**/*.parquet' "
+        "where is_closed"
+    )
+    assert sorted(found) == sorted(closed)
+    days = one(f"select distinct date::text from '{out}/*/table=trades/**/*.parquet'")
+    assert days == [("2026-02-25",)]
+
+
+def test_rows_stand_as_they_were_received(tape: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lake"
+    assert run(out, tape / "usdm", tables="book_tickers", symbols="BTCUSDT") == 0
+    frame = pl.read_parquet(f"{out}/**/*.parquet", hive_partitioning=True)
+    received = frame["received_ns"].to_list()
+    opened = tickerplant.open_recording(tape / "usdm").select(streams="btcusdt@bookTicker")
+    assert received == [message.received_ns for message in opened]
+    assert set(frame["symbol"]) == {"BTCUSDT"}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind"), [("decimal", "DECIMAL(38,12)"), ("float", "DOUBLE"), ("text", "VARCHAR")]
+)
+def test_numbers_are_what_was_asked_for(
+    tape: Path, tmp_path: Path, numbers: str, kind: str
+) -> None:
+    assert run(tmp_path / "lake", tape, tables="trades", numbers=numbers) == 0
+    found = one(f"select typeof(price) from '{tmp_path}/lake/**/*.parquet' limit 1")
+    assert found == [(kind,)]
+
+
+def test_both_ends_of_a_time_select(tape: Path, said: Said, tmp_path: Path) -> None:
+    times = sorted(received_ns for received_ns, _ in said["usdm"])
+    from_ms, to_ms = (times[len(times) * part // 4] // 1_000_000 for part in (1, 3))
+    out = tmp_path / "lake"
+    assert run(out, tape / "usdm", tables="book_tickers", from_ms=from_ms, to_ms=to_ms) == 0
+    (found,) = one(f"select count(*) from '{out}/**/*.parquet'")
+    expected = [
+        received_ns
+        for received_ns, raw in said["usdm"]
+        if b"@bookTicker" in raw[:40] and from_ms <= received_ns // 1_000_000 < to_ms
+    ]
+    assert found[0] == len(expected) > 0
+
+
+def test_few_open_files_and_few_waiting_rows_lose_nothing(
+    tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path / "many", tape) == 0
+    monkeypatch.setattr(parquet, "MAX_OPEN_FILES", 2)
+    monkeypatch.setattr(buffers, "FULL_ROWS", 20)
+    monkeypatch.setattr(buffers, "MAX_ROWS", 40)
+    assert run(tmp_path / "few", tape) == 0
+    for table in ("trades", "depth_updates", "mark_prices"):
+        rows = [
+            one(f"select * from '{tmp_path}/{name}/*/table={table}/**/*.parquet' order by all")
+            for name in ("many", "few")
+        ]
+        assert rows[0] == rows[1]
+        assert rows[0]
+
+
+# CSV
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Path) -> None:
+    out = tmp_path / "archive"
+    assert run(out, tape, to="csv") == 0
+    daily = out / "data" / "futures"
+    trades = read_csv(daily / "um/daily/trades/BTCUSDT/BTCUSDT-trades-2026-02-25.csv")
+    heard = [each for _, _, each in events(said, "trade") if each["s"] == "BTCUSDT"]
+    assert trades == [
+        {
+            "id": str(each["t"]),
+            "price": each["p"],
+            "qty": each["q"],
+            "quote_qty": f"{(Decimal(each['p']) * Decimal(each['q'])).normalize():f}",
+            "time": str(each["T"]),
+            "is_buyer_maker": "true" if each["m"] else "false",
+        }
+        for each in heard
+        if each["X"] == "MARKET"
+    ]
+    (coin, *_) = read_csv(daily / "cm/daily/trades/BTCUSD_PERP/BTCUSD_PERP-trades-2026-02-25.csv")
+    base = Decimal(coin["qty"]) * 100 / Decimal(coin["price"])
+    assert 0 <= base - Decimal(coin["base_qty"]) < Decimal("1e-8")
+    (candle,) = read_csv(daily / "um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-02-25.csv")
+    assert list(candle) == [
+        *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume"),
+        *("count", "taker_buy_volume", "taker_buy_quote_volume", "ignore"),
+    ]
+    assert candle["ignore"] == "0"
+    aggregates = read_csv(daily / "um/daily/aggTrades/ETHUSDT/ETHUSDT-aggTrades-2026-02-25.csv")
+    assert [row["agg_trade_id"] for row in aggregates] == [
+        str(each["a"]) for _, _, each in events(said, "aggTrade") if each["s"] == "ETHUSDT"
+    ]
+    tops = read_csv(daily / "um/daily/bookTicker/ETHUSDT/ETHUSDT-bookTicker-2026-02-25.csv")
+    assert [(row["update_id"], row["best_ask_qty"]) for row in tops] == [
+        (str(each["u"]), each["A"])
+        for _, _, each in events(said, "bookTicker")
+        if each["s"] == "ETHUSDT"
+    ]
+
+
+def test_liquidations_have_the_columns_of_the_archive(tmp_path: Path) -> None:
+    tape = recording(tmp_path / "tape", golden_lines("usdm"))
+    assert run(tmp_path / "out", tape, to="csv", tables="liquidations") == 0
+    path = next((tmp_path / "out").rglob("*.csv"))
+    assert path.parent.parent.name == "liquidationSnapshot"
+    (row, *_) = read_csv(path)
+    assert list(row) == [
+        *("time", "side", "order_type", "time_in_force", "original_quantity", "price"),
+        *("average_price", "order_status", "last_fill_quantity", "accumulated_fill_quantity"),
+    ]
+
+
+def test_a_table_the_archive_lacks_is_refused(tape: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"depth_updates.*one that the archive's CSV has: trades"):
+        run(tmp_path / "out", tape, to="csv", tables="depth_updates")
+
+
+# Cut off, and going on
+
+
+class Killed(BaseException):
+    """What no program catches."""
+
+
+FORMS = pytest.mark.parametrize("to", ["parquet", "csv"])
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int) -> None:
+    """Let the `call`th call of a function end the program, as far as a test can."""
+    real: Callable[..., Any] = getattr(where, name)
+    calls = Counter[str]()
+
+    def function(*arguments: Any, **more: Any) -> Any:
+        calls[name] += 1
+        if calls[name] == call:
+            raise Killed
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(where, name, function)
+
+
+@FORMS
+@pytest.mark.parametrize("unit", [1, 3, 6])
+@pytest.mark.parametrize("moment", ["while it is written", "before it is journalled", "torn"])
+def test_going_on_after_a_kill_makes_the_same_files(
+    tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, unit: int, moment: str
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    monkeypatch.setattr(buffers, "FULL_ROWS", 10)
+    assert run(whole, tape, to=to) == 0
+    with monkeypatch.context() as patched:
+        # Nothing of what a program would do on its way out is done.
+        patched.setattr(parquet.ParquetWriter, "abandon", lambda _: None)
+        patched.setattr(csv_files.CsvWriter, "abandon", lambda _: None)
+        if moment == "while it is written":
+            killed_at(patched, Piece, "_write", unit * 3)
+        else:
+            killed_at(patched, journal.Journal, "write", unit + 1)
+        with pytest.raises(Killed):
+            run(cut, tape, to=to)
+    if moment == "torn":
+        with (cut / JOURNAL).open("ab") as file:
+            file.write(b'{"kind":"unit","number":')
+    assert run(cut, tape, to=to) == 0
+    assert files(cut) == files(whole)
+
+
+@FORMS
+def test_a_second_time_does_nothing(
+    tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(out, tape, to=to) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert run(out, tape, to=to) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert "6 of 6 files were exported before" in capsys.readouterr().err
+
+
+@FORMS
+def test_what_was_recorded_since_is_added_and_what_grew_is_done_anew(
+    tape: Path, said: Said, tmp_path: Path, to: str
+) -> None:
+    third = len(said["usdm"]) // 3
+    growing = tmp_path / "growing"
+    recording(growing, said["usdm"][:third], said["usdm"][third : third + 50])
+    assert run(tmp_path / "out", growing, to=to) == 0
+    moved = growing.rename(tmp_path / "moved")
+    for segment in (tape / "usdm").glob("*.zst"):
+        (moved / segment.name).write_bytes(segment.read_bytes())
+    again = moved.rename(growing)
+    assert run(tmp_path / "out", again, to=to) == 0
+    assert run(tmp_path / "whole", tape / "usdm", to=to) == 0
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_a_recording_that_was_moved_is_known(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "out", tape) == 0
+    assert run(tmp_path / "out", tape.rename(tmp_path / "elsewhere")) == 0
+    assert "6 of 6 files were exported before" in capsys.readouterr().err
+
+
+@FORMS
+def test_a_file_that_is_gone_is_made_again(tape: Path, tmp_path: Path, to: str) -> None:
+    out = tmp_path / "out"
+    assert run(out, tape, to=to) == 0
+    before = files(out)
+    next(iter(out.rglob("*.parquet" if to == "parquet" else "*.csv"))).unlink()
+    assert run(out, tape, to=to) == 0
+    assert files(out) == before
+
+
+def test_other_options_want_another_folder(tape: Path, tmp_path: Path) -> None:
+    assert run(tmp_path / "out", tape, tables="trades") == 0
+    with pytest.raises(ConfigError, match="exported with tables trades, not klines"):
+        run(tmp_path / "out", tape, tables="klines")
+    with pytest.raises(ConfigError, match="exported with to parquet, not csv"):
+        run(tmp_path / "out", tape, tables="trades", to="csv")
+
+
+def test_files_of_somebody_else_are_not_taken_for_ours(tape: Path, tmp_path: Path) -> None:
+    place = tmp_path / "venue=usdm/table=trades/symbol=BTCUSDT/date=2026-02-25"
+    place.mkdir(parents=True)
+    (place / "part-000001-1.parquet").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=f"an export with its {JOURNAL}, or none"):
+        run(tmp_path, tape)
+    assert (place / "part-000001-1.parquet").read_bytes() == b"mine"
+
+
+def test_one_export_at_a_time_writes_into_a_folder(tape: Path, tmp_path: Path) -> None:
+    options = journal.Options(
+        to="parquet", tables=(), symbols=(), start_ns=0, end_ns=1, numbers="text"
+    )
+    with (
+        journal.opened_journal(tmp_path / "out", options, ()),
+        pytest.raises(ConfigError, match="a folder that no other export uses"),
+    ):
+        run(tmp_path / "out", tape)
+
+
+def test_ctrl_c_tells_totals_and_how_to_go_on(
+    tape: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = Piece.run
+    runs = Counter[str]()
+
+    def run_or_interrupt(piece: Piece) -> None:
+        runs["units"] += 1
+        real(piece)
+        if runs["units"] == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Piece, "run", run_or_interrupt)
+    assert run(tmp_path / "out", tape) == 130
+    told = capsys.readouterr().err
+    assert "rows: " in told
+    assert "interrupted after 2 of 6 files; the same command goes on" in told
+    assert not list((tmp_path / "out").rglob(f"*{UNFINISHED}"))
+
+
+def test_a_full_disk_is_told_and_nothing_half_stays(
+    tape: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(_writer: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "out"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parquet.ParquetWriter, "finish", full)
+        assert run(tmp_path / "out", tape) == 1
+    told = capsys.readouterr().err
+    assert "No space left on device; what is finished stays" in told
+    assert files(tmp_path / "out") == {}
+    assert run(tmp_path / "out", tape) == 0
+
+
+# What is wrong with a recording
+
+
+def test_damage_is_told_now_and_later_and_the_rest_is_exported(
+    tape: Path, said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    segment = sorted((tape / "usdm").glob("*.zst"))[1]
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    segment.write_bytes(data)
+    for _ in range(2):
+        assert run(tmp_path / "out", tape) == 1
+        told = capsys.readouterr().err
+        assert f"! {segment}, byte" in told
+        assert "with 100 messages" in told
+    rows = one(f"select count(*) from '{tmp_path}/out/*/table=mark_prices/**/*.parquet'")
+    assert rows[0][0] > len(events(said, "markPriceUpdate")) - 100
+
+
+def test_a_missing_segment_is_told(
+    tmp_path: Path, said: Said, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape = Path(recording(tmp_path / "tape", said["usdm"][:50], said["usdm"][50:100]))
+    first, second = sorted(tape.glob("*.zst"))
+    sealed = {
+        "kind": "segment",
+        "time_ns": START_NS,
+        "name": second.name,
+        "first_ns": 1,
+        "last_ns": 2,
+        "lines": 50,
+        "blocks": 1,
+        "text_bytes": 1,
+        "size_bytes": 1,
+        "sha256": "",
+        "streams": {},
+    }
+    with (tape / "manifest.jsonl").open("a") as file:
+        file.write(json.dumps(sealed) + "\n")
+    second.unlink()
+    assert run(tmp_path / "out", tape) == 1
+    assert f"! {second}, byte 0: the segment is missing" in capsys.readouterr().err
+    assert first.exists()
+
+
+HOSTILE = (
+    "../../etc/passwd",
+    "..",
+    "A/B",
+    "A=B",
+    "A\\B",
+    "A B",
+    "A\nB",
+    "币安人生USDT",
+    "A%2FB",
+    "'A'",
+)
+
+
+@FORMS
+def test_a_symbol_from_outside_stays_in_the_folder(tmp_path: Path, to: str) -> None:
+    trade = {"e": "trade", "E": 1, "T": 1, "t": 1, "p": "1", "q": "1", "X": "MARKET", "m": True}
+    lines = [
+        (
+            START_NS,
+            json.dumps({"stream": f"{number}@trade", "data": trade | {"s": symbol}}).encode(),
+        )
+        for number, symbol in enumerate((*HOSTILE, "", "X" * 65))
+    ]
+    out = tmp_path / "in" / "out"
+    assert run(out, recording(tmp_path / "tape", lines), to=to) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "tape"}
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"out"}
+    name = "*.parquet" if to == "parquet" else "*.csv"
+    found = list(out.rglob(name))
+    assert len(found) == len(HOSTILE)
+    if to == "parquet":
+        symbols = one(f"select distinct symbol from '{out}/**/*.parquet'")
+        assert {row[0] for row in symbols} == set(HOSTILE), "DuckDB reads %XX"
+
+
+def test_a_text_that_would_break_a_csv_file_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trade = {"e": "trade", "E": 1, "T": 1, "s": "A", "t": 1, "q": "1", "X": "MARKET", "m": True}
+    order = {"s": "A", "S": "BUY", "q": "1", "p": "1", "ap": "1", "X": "FILLED", "l": "1", "z": "1"}
+    messages = [
+        ("a@trade", trade | {"p": "1"}),
+        ("a@trade", trade | {"p": "nonsense"}),
+        ("a@forceOrder", {"e": "forceOrder", "E": 1, "o": order | {"T": 1, "f": "IOC\n1"}}),
+        ("a@forceOrder", {"e": "forceOrder", "E": 1, "o": order | {"T": 1, "X": "A,B"}}),
+        ("a@forceOrder", {"e": "forceOrder", "E": 1, "o": order | {"T": 1}}),
+    ]
+    lines = [
+        (START_NS, json.dumps({"stream": stream, "data": data}).encode())
+        for stream, data in messages
+    ]
+    assert run(tmp_path / "out", recording(tmp_path / "tape", lines), to="csv") == 1
+    assert "messages left out: 3" in capsys.readouterr().err
+    for path in (tmp_path / "out").rglob("*.csv"):
+        assert len(path.read_text().splitlines()) == 2
+
+
+def test_nothing_for_a_table_is_told(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "out", tape, tables="trades,liquidations") == 1
+    assert "nothing was recorded for liquidations" in capsys.readouterr().err
+    assert run(tmp_path / "none", tape, symbols="XRPUSDT") == 1
+    assert "nothing was recorded that belongs into a table" in capsys.readouterr().err
+
+
+def test_wrong_usage_is_told(tape: Path, tmp_path: Path) -> None:
+    for flags, words in (
+        ({"tables": "trade"}, "'trade' is not usable, expected one of trades, agg_trades"),
+        ({"out": ""}, "--out: '' is not usable, expected the folder"),
+        ({"to": "hftbacktest", "tables": "trades"}, "--tables: .* to be left out"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            run(tmp_path / "out", tape, **flags)
+    with pytest.raises(RecordingError, match="No such file"):
+        run(tmp_path / "out", tmp_path / "nothing")
+
+
+def test_hftbacktest_gets_a_folder_for_each_venue(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "npz", tape, to="hftbacktest")
+    names = {str(path.relative_to(tmp_path / "npz")) for path in (tmp_path / "npz").rglob("*.npz")}
+    assert names == {
+        "usdm/BTCUSDT_20260225.npz",
+        "usdm/ETHUSDT_20260225.npz",
+        "coinm/BTCUSD_PERP_20260225.npz",
+    }
+    assert "in 3 files" in capsys.readouterr().err
+
+
+CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
+    (
+        "ws-usdm-2024-08-hftbacktest",
+        ("btcusdt_20240808.gz", "ethusdt_20240808.gz"),
+        {"trades": 21_313 + 14_076, "book_tickers": 66_089 + 53_992},
+    ),
+    (
+        "ws-coinm-2024-08-hftbacktest",
+        ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz"),
+        {"trades": 2_286 + 2_949, "book_tickers": 19_136 + 29_219},
+    ),
+    (
+        "ws-usdm-2023-04-hftbacktest",
+        ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz"),
+        {"trades": 2_197 + 10_738, "book_tickers": 6_765 + 37_440, "mark_prices": 99 + 415},
+    ),
+    (
+        "ws-coinm-2021-07-22-cryptofeed",
+        ("BINANCE_DELIVERY.ws.1.0.gz", "BINANCE_DELIVERY.http.0.0.gz"),
+        {"book_tickers": 2_240, "agg_trades": 51, "klines": 33},
+    ),
+    (
+        "ws-usdm-2026-09-jarvistrader",
+        ("usdm_streams.txt",),
+        {"liquidations": 21, "book_tickers": 16, "agg_trades": 16, "klines": 4, "mark_prices": 3},
+    ),
+)
+
+
+@pytest.mark.parametrize(("folder", "names", "counts"), CAPTURES, ids=lambda each: str(each)[:40])
+def test_a_capture_becomes_as_many_rows_as_its_description_says(
+    tmp_path: Path, folder: str, names: Sequence[str], counts: dict[str, int]
+) -> None:
+    paths = [SHARED / folder / name for name in names]
+    if not all(path.exists() for path in paths):
+        pytest.skip("the captures are not beside the repository")
+    tables = ",".join(counts)
+    assert run(tmp_path / "out", *paths, tables=tables) == 0
+    for table, count in counts.items():
+        rows = one(f"select count(*) from '{tmp_path}/out/*/table={table}/**/*.parquet'")
+        assert rows == [(count,)], table
+
+
+def test_a_file_of_lines_is_a_unit(said: Said, tmp_path: Path) -> None:
+    path = line_file(tmp_path / "tape.txt", said["usdm"])
+    assert run(tmp_path / "out", path, tmp_path / "tape.txt", tables="trades") == 0
+    rows = one(f"select count(*) from '{tmp_path}/out/**/*.parquet'")
+    wanted = [each for venue, _, each in events(said, "trade") if venue == "usdm"]
+    assert rows == [(len(wanted),)], "a path that is named twice is exported once"
