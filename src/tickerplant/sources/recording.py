@@ -53,8 +53,8 @@ SLICE_BYTES = 1 << 19
 """Text played without a turn, more or less: far less than a subscriber may leave unread."""
 LONGEST_WAIT_S = 1.0
 """The source wakes so often while a recording is quiet."""
-SHORTEST_WAIT_S = 1e-6
-"""It does not sleep for less, which an event loop cannot."""
+GRAIN_S = 0.0005
+"""Event loops sleep in milliseconds, and up to one too long: what is due so soon is due now."""
 ANSWER_WITHIN_S = 5.0
 """Who steers is answered when it is done, or after this long, whatever comes first."""
 PATIENCE_MS = 1_000
@@ -338,8 +338,8 @@ class RecordingSource:
         """Play what is due by now, or sleep until something is."""
         wait_s = self._clock.wait_ns(self._at_ns(), next_ns) / _NS_PER_S
         self._status.lag_ms = max(0, int(-wait_s * 1_000))
-        if wait_s > SHORTEST_WAIT_S:
-            await self._sleep(min(wait_s, LONGEST_WAIT_S))
+        if wait_s > GRAIN_S:
+            await self._sleep(min(wait_s - GRAIN_S, LONGEST_WAIT_S))
             return
         reached_ns, played = self._clock.reached_ns(self._at_ns(), next_ns), 0
         while played < SLICE_MESSAGES and next_ns <= reached_ns:

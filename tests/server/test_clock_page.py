@@ -1,0 +1,214 @@
+"""The clock of a replay over sockets, while a client stays connected."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import looped, until
+from websockets.asyncio.client import connect
+
+import tickerplant
+from tickerplant.plant import Plant
+from tickerplant.server.clock_page import CLOCK_PATH
+from tickerplant.server.server import Server
+from tickerplant.sources.moment import Moment
+from tickerplant.sources.recording import ClockState, RecordingSource
+from tickerplant.sources.scan import scan
+from tickerplant.sources.span import Plan
+from tickerplant.venue import COINM, USDM
+
+START_MS = 1_795_285_140_000
+COUNT = 300
+EVERY_MS = 100
+
+
+def trade(n: int) -> str:
+    time_ms = START_MS + n * EVERY_MS
+    return (
+        f'{{"e":"trade","E":{time_ms},"T":{time_ms},"s":"BTCUSDT","t":{n},"p":"{100 + n % 5}.00",'
+        f'"q":"1.000","X":"MARKET","m":false}}'
+    )
+
+
+def change(n: int) -> str:
+    time_ms = START_MS + n * EVERY_MS
+    return (
+        f'{{"e":"depthUpdate","E":{time_ms},"T":{time_ms},"s":"BTCUSDT","U":{2 * n - 1},'
+        f'"u":{2 * n},"pu":{2 * n - 2},"b":[["{90 + n % 9}.00","{n}.000"]],"a":[["{110 + n % 9}.00","1.000"]]}}'
+    )
+
+
+def recording(folder: Path) -> str:
+    """Write a trade and a change of the book every tenth of a second, after a snapshot."""
+    snapshot = f'{{"lastUpdateId":0,"E":{START_MS},"T":{START_MS},"bids":[],"asks":[]}}'
+    lines = [(START_MS, snapshot)]
+    for n in range(1, COUNT + 1):
+        at_ms = START_MS + n * EVERY_MS
+        lines.append((at_ms, f'{{"stream":"btcusdt@trade","data":{trade(n)}}}'))
+        lines.append((at_ms, f'{{"stream":"btcusdt@depth@100ms","data":{change(n)}}}'))
+    path = folder / "market.txt"
+    path.write_text("".join(f"{at_ms}000000 {raw}\n" for at_ms, raw in lines))
+    return str(path)
+
+
+class House:
+    """A server with a replay."""
+
+    def __init__(self, server: Server, source: RecordingSource) -> None:
+        self.server = server
+        self.source = source
+
+    async def ask(
+        self, method: str, path: str, body: bytes | None = None, venue: str = USDM.name
+    ) -> tuple[int, Any]:
+        return await asyncio.to_thread(self._ask, method, path, body, venue)
+
+    def _ask(self, method: str, path: str, body: bytes | None, venue: str) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.server.urls[venue], timeout=10)
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            text = response.read()
+        finally:
+            connection.close()
+        return response.status, json.loads(text) if text.startswith(b"{") else text
+
+    async def steer(self, **given: object) -> Any:
+        status, state = await self.ask("POST", CLOCK_PATH, json.dumps(given).encode())
+        assert status == 200, state
+        return state
+
+
+@asynccontextmanager
+async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
+    found = scan([path])
+    plant = Plant(found.instruments, start_ms=found.start_ms)
+    source = RecordingSource(found, plant, plan, wait_for=0, stays=True)
+    server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, steering=source)
+    await server.start()
+    playing = asyncio.create_task(source.run(server.gate, server.readiness))
+    try:
+        yield House(server, source)
+    finally:
+        playing.cancel()
+        await asyncio.wait({playing})
+        await server.stop()
+
+
+@looped
+async def test_clients_stay_connected_while_the_clock_is_set(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = recording(tmp_path_factory.mktemp("clock"))
+    async with replaying(path, Plan(begin=Moment(10**9, "+"), speed=0.001)) as house:
+        address = house.server.urls[USDM.name]
+        async with connect(f"ws://{address}/ws/btcusdt@trade", proxy=None) as client:
+            state = await house.steer(paused=True)
+            assert (state["state"], state["paused"]) == ("paused", True)
+            for target in (250, 20, 120):
+                at_ms = START_MS + target * EVERY_MS
+                state = await house.steer(seek=at_ms)
+                assert state["received_ns"] == at_ms * 10**6
+                state = await house.steer(step=1)
+                while (message := await client.recv()) != trade(target):
+                    assert json.loads(message)["t"] == 10, "what was heard before the pause"
+            state = await house.steer(speed=0, paused=False)
+            for n in range(121, COUNT + 1):
+                assert await client.recv() == trade(n)
+            await until(lambda: house.source.state().state == "over")
+        status, state = await house.ask("GET", CLOCK_PATH, venue=COINM.name)
+        assert (status, state["state"]) == (200, "over"), "both ports tell"
+        assert set(state) == set(ClockState.__struct_fields__)
+
+
+@looped
+async def test_the_clock_can_be_set_in_the_query_and_on_either_port(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = recording(tmp_path_factory.mktemp("clock"))
+    async with replaying(path, Plan(speed=0.001)) as house:
+        status, state = await house.ask(
+            "POST", f"{CLOCK_PATH}?paused=true&speed=7.5", venue=COINM.name
+        )
+        assert (status, state["speed"], state["paused"]) == (200, 7.5, True)
+        status, state = await house.ask("POST", f"{CLOCK_PATH}?seek=%2B15s")
+        assert (status, state["received_ns"] // 10**6) == (200, START_MS + 15_000)
+        assert state["from_ns"] == START_MS * 10**6
+
+
+@looped
+async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = recording(tmp_path_factory.mktemp("clock"))
+    async with replaying(path, Plan(speed=0.001)) as house:
+        answers = [
+            await house.ask("POST", CLOCK_PATH, body)
+            for body in (
+                b'{"speed": "fast"}',
+                b'{"speed"',
+                b"[1]",
+                b"\xff\xfe",
+                b"",
+                b'{"step": 1}',
+                b'{"seek": 1000000000000}',
+                b" " * 5_000,
+            )
+        ]
+        status, text = await house.ask("DELETE", CLOCK_PATH)
+    assert [status for status, _ in answers] == [400, 400, 400, 400, 400, 409, 409, 413]
+    assert answers[0][1]["field"] == "speed"
+    assert "'fast' is not usable, expected a number from 0.001" in answers[0][1]["error"]
+    assert answers[1][1]["field"] == answers[2][1]["field"] == "body"
+    assert answers[5][1] == {"error": "step: the replay is not paused"}
+    assert status == 405
+    assert text["code"] == -5000
+
+
+@looped
+async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_a_seek(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = recording(tmp_path_factory.mktemp("clock"))
+    async with replaying(path, Plan(begin=Moment(10**10, "+"), speed=20.0)) as house:
+        url = f"ws://{house.server.urls[USDM.name]}"
+        async with (
+            tickerplant.connect("usdm", base_url=url) as market,
+            market.books("BTCUSDT", speed="100ms") as books,
+        ):
+            await books.wait_live()
+            assert books["BTCUSDT"].counters.gaps == 0
+            await house.steer(seek="+8s", speed=5)
+            await until(lambda: books["BTCUSDT"].counters.gaps == 1)
+            await books.wait_live()
+            last_id = books["BTCUSDT"].last_update_id
+            await until(lambda: books["BTCUSDT"].last_update_id > last_id)
+            await house.steer(paused=True)
+            audit = await books.audit("BTCUSDT")
+    assert audit.score == 1, audit
+
+
+@looped
+async def test_a_book_that_is_asked_for_joins_the_changes_that_follow(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = recording(tmp_path_factory.mktemp("clock"))
+    async with replaying(path, Plan(begin=Moment(10**10, "+"), speed=0.001)) as house:
+        address = house.server.urls[USDM.name]
+        async with connect(f"ws://{address}/ws/btcusdt@depth@100ms", proxy=None) as client:
+            await house.steer(paused=True)
+            for target in (250, 20, 120):
+                await house.steer(seek=START_MS + target * EVERY_MS)
+                _, book = await house.ask("GET", "/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
+                await house.steer(step=2)
+                while (update := json.loads(await client.recv()))["u"] != 2 * target:
+                    assert update["u"] == 200, "what was heard before the pause"
+                assert book["lastUpdateId"] == update["pu"], "the chain goes on from the answer"
+                assert book["bids"][0][0] == "98.00"
+                assert len(book["bids"]) == 9
+                assert house.source.state().time_ms == update["E"]
