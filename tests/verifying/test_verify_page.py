@@ -1,0 +1,31 @@
+"""The page about the command says all that the command prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from tickerplant.recording.line import Flaw, Place
+from tickerplant.verifying.findings import (
+    Blindness,
+    BookFinding,
+    Break,
+    Findings,
+    Gap,
+    RecordingFinding,
+    StreamFinding,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "verify.md"
+KINDS = (
+    Findings, RecordingFinding, StreamFinding, Gap, Blindness, BookFinding, Break, Flaw, Place,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_of_the_document_is_explained(kind: type[Struct]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    missing = [name for name in kind.__struct_fields__ if f"`{name}`" not in page]
+    assert missing == [], f"keys of {kind.__name__} that the page does not name"
