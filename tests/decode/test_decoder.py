@@ -302,6 +302,11 @@ def test_a_depth_answer_is_a_snapshot_of_the_symbol_it_was_asked_for(
     assert (stream, time_ms, events) == ("", 1723161256300, (SNAPSHOT,))
 
 
+def test_the_book_with_rpi_orders_is_no_snapshot_of_the_book() -> None:
+    raw = b"https://fapi.binance.com/fapi/v1/rpiDepth?symbol=BTCUSDT&limit=1000 " + ANSWER
+    assert Decoder(BOTH, answered_symbol="BTCUSDT").decode(raw)[3] == ()
+
+
 def test_a_depth_answer_nobody_can_place_is_counted() -> None:
     decoder = Decoder(BOTH)
     assert decoder.decode(ANSWER)[3] == ()

@@ -14,12 +14,13 @@ from tickerplant.recorder.anchors import (
     OLD_PAUSE_MS,
     Anchors,
     Book,
-    symbol_of_diffs,
+    book_of_diffs,
 )
 
 DEPTH = "btcusdt@depth@100ms"
 OTHER = "btcusdt@depth"
 ETH = "ethusdt@depth"
+RPI = "btcusdt@rpiDepth@500ms"
 HOUR_MS = 3_600_000
 
 
@@ -34,20 +35,29 @@ def asked(books: Anchors, now_ms: int = 0) -> Book:
 
 
 @pytest.mark.parametrize(
-    ("stream", "symbol"),
+    ("stream", "book"),
     [
-        ("btcusdt@depth", "BTCUSDT"),
-        ("btcusdt@depth@100ms", "BTCUSDT"),
-        ("btcusd_perp@depth@0ms", "BTCUSD_PERP"),
-        ("btcusdt@depth20", ""),
-        ("btcusdt@depth20@100ms", ""),
-        ("btcusdt@rpiDepth@500ms", ""),
-        ("!depth@arr", ""),
-        ("btcusdt@aggTrade", ""),
+        ("btcusdt@depth", ("BTCUSDT", "depth")),
+        ("btcusdt@depth@100ms", ("BTCUSDT", "depth")),
+        ("btcusd_perp@depth@0ms", ("BTCUSD_PERP", "depth")),
+        ("btcusdt@rpiDepth@500ms", ("BTCUSDT", "rpiDepth")),
+        ("btcusdt@depth20", None),
+        ("btcusdt@depth20@100ms", None),
+        ("!depth@arr", None),
+        ("btcusdt@aggTrade", None),
     ],
 )
-def test_only_streams_of_changes_have_a_book(stream: str, symbol: str) -> None:
-    assert symbol_of_diffs(stream) == symbol
+def test_only_streams_of_changes_have_a_book(stream: str, book: tuple[str, str] | None) -> None:
+    assert book_of_diffs(stream) == book
+
+
+def test_the_book_with_rpi_orders_is_another() -> None:
+    books = anchors(DEPTH, RPI)
+    books.first(DEPTH, 100)
+    books.first(RPI, 900)
+    assert books.answered(asked(books), 100, 0)
+    assert not books.answered(asked(books), 100, 0)
+    assert books.answered(asked(books, OLD_PAUSE_MS), 900, 0)
 
 
 def test_nothing_is_asked_before_the_first_update() -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from loopback import Loopback, looped, until
-from tape import manifest, read
+from written import manifest, read
 from wires import Witness
 
 from tickerplant.client.rest import RestClient
@@ -274,6 +274,17 @@ async def test_a_snapshot_joins_the_first_recorded_update(tmp_path: Path) -> Non
 
 
 @looped
+async def test_the_book_with_rpi_orders_has_a_snapshot_of_its_own(tmp_path: Path) -> None:
+    names = "btcusdt@depth@100ms", "btcusdt@rpiDepth@500ms"
+    async with simulation() as house, recording(house, tmp_path, *names) as tape:
+        await tape.wait_anchored(2)
+    _, answers = recorded(tmp_path)
+    asked = {answer.partition(b"?")[0].rpartition(b"/")[2] for answer in answers}
+    assert asked == {b"depth", b"rpiDepth"}
+    assert {each.question for each in noted(tmp_path, Anchored)} == {"depth", "rpiDepth"}
+
+
+@looped
 async def test_a_planned_renewal_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     async with simulation() as house:
         async with recording(house, tmp_path) as tape:
@@ -480,7 +491,7 @@ async def test_rest_that_fails_stops_nothing(tmp_path: Path) -> None:
     async with simulation(faults="http_garbage=1") as house:
         async with recording(house, tmp_path) as tape:
             await tape.wait_heard(*NAMES)
-            await until(lambda: tape.recorder.anchors._books["BTCUSDT"].failures)
+            await until(lambda: tape.recorder.anchors._books["BTCUSDT", "depth"].failures)
         payloads, answers = recorded(tmp_path)
         for name in NAMES:
             assert len(pieces(payloads[name], house.published(name))) == 1

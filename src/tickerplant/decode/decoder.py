@@ -178,6 +178,9 @@ class Decoder:
 
     def _snapshot(self, address: bytes, body: bytes) -> Message:
         """Return a REST answer `depth`, as a snapshot if it is known whose book it is."""
+        if address and not _ASKED_DEPTH.match(address):  # such as the book with RPI orders
+            self.unapplied[ANSWERS] += 1
+            return "", body, 0, ()
         answer = self._answer(body)
         asked = _ASKED_SYMBOL.search(address) if _ASKED_DEPTH.match(address) else None
         symbol = answer.symbol or (asked[1].decode().upper() if asked else self._answered_symbol)

@@ -24,19 +24,30 @@ LONGEST_PAUSE_MS = 300_000
 OLD_PAUSE_MS = 500
 """Before a snapshot that was too old is asked for again."""
 
-_DIFFS = re.compile(r"(?P<symbol>[^!@][^@]*)@depth(?:@[0-9]+ms)?")
+_DIFFS = re.compile(r"(?P<symbol>[^!@][^@]*)@(?P<kind>depth|rpiDepth)(?:@[0-9]+ms)?")
+
+
+def book_of_diffs(stream: str) -> tuple[str, str] | None:
+    """Return the symbol and the question of the book that `stream` tells the changes of, if any.
+
+    The book with RPI orders is another than that without.
+    """
+    found = _DIFFS.fullmatch(stream)
+    return (found["symbol"].upper(), found["kind"]) if found else None
 
 
 def symbol_of_diffs(stream: str) -> str:
-    """Return the symbol whose book `stream` tells the changes of; empty if it tells none."""
-    found = _DIFFS.fullmatch(stream)
-    return found["symbol"].upper() if found else ""
+    """Return the symbol whose book without RPI orders `stream` tells the changes of; else nothing."""
+    symbol, kind = book_of_diffs(stream) or ("", "")
+    return symbol if kind == "depth" else ""
 
 
 class Book(Struct):
     """One book: what it wants."""
 
     symbol: str
+    question: str
+    """The question of REST that is answered with it: `depth` or `rpiDepth`."""
     streams: list[str] = field(default_factory=list)
     needed: dict[str, int] = field(default_factory=dict)
     """First id of the update from which on a stream is whole and has no snapshot yet, by stream."""
@@ -48,6 +59,11 @@ class Book(Struct):
     """Not before then is it asked for."""
     failures: int = 0
     """In a row."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which book it is."""
+        return self.symbol, self.question
 
 
 class Anchors:
@@ -62,15 +78,15 @@ class Anchors:
         self.awaited: dict[str, Book] = {}
         """Books by the streams of which the next update begins something: see `first`."""
         self._every_ms = every_ms
-        self._books: dict[str, Book] = {}
+        self._books: dict[tuple[str, str], Book] = {}
         self._of_stream: dict[str, Book] = {}
-        self._wanted: dict[str, Book] = {}
-        """By symbol, those that were never asked for or lost something, in this order."""
-        self._anchored: dict[str, Book] = {}
-        """By symbol, those that have a snapshot, the oldest first."""
+        self._wanted: dict[tuple[str, str], Book] = {}
+        """Those that were never asked for or lost something, in this order."""
+        self._anchored: dict[tuple[str, str], Book] = {}
+        """Those that have a snapshot, the oldest first."""
         for name in streams:
-            if symbol := symbol_of_diffs(name):
-                book = self._books.setdefault(symbol, Book(symbol))
+            if key := book_of_diffs(name):
+                book = self._books.setdefault(key, Book(*key))
                 book.streams.append(name)
                 self._of_stream[name] = book
         self.begin_anew()
@@ -106,19 +122,19 @@ class Anchors:
             self._want(book)
 
     def _want(self, book: Book) -> None:
-        self._anchored.pop(book.symbol, None)
-        self._wanted[book.symbol] = book
+        self._anchored.pop(book.key, None)
+        self._wanted[book.key] = book
 
     def next(self, now_ms: int) -> Book | None:
         """Return a book of which a snapshot is to be asked for now; `answered` or `failed` follow."""
         for book in self._wanted.values():
             if now_ms >= book.due_ms and not book.is_asked:
-                del self._wanted[book.symbol]
+                del self._wanted[book.key]
                 return self._ask(book)
         for book in self._anchored.values():
             if now_ms < book.due_ms:
                 break
-            del self._anchored[book.symbol]
+            del self._anchored[book.key]
             return self._ask(book)
         return None
 
@@ -142,8 +158,8 @@ class Anchors:
         book.needed.clear()
         book.failures = 0
         book.due_ms = now_ms + self._every_ms
-        self._wanted.pop(book.symbol, None)
-        self._anchored[book.symbol] = book
+        self._wanted.pop(book.key, None)
+        self._anchored[book.key] = book
         return True
 
     def failed(self, book: Book, now_ms: int, least_ms: int = 0) -> bool:

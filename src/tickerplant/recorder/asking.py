@@ -21,6 +21,7 @@ from tickerplant.feed.weight import REFUSALS
 from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.profile import CURRENT
+from tickerplant.queries.depth import RETAIL_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recording import journal
@@ -122,10 +123,11 @@ class Asking:
     # Snapshots
 
     async def _anchor(self, book: Book) -> None:
-        symbol, limit = book.symbol, self._levels
-        address = self._rest.url_of("depth").with_query(symbol=symbol, limit=str(limit))
+        symbol, question = book.key
+        limit = self._levels if question == "depth" else RETAIL_LIMIT
+        address = self._rest.url_of(question).with_query(symbol=symbol, limit=str(limit))
         try:
-            body = await self._rest.get("depth", symbol=symbol, limit=limit)
+            body = await self._rest.get(question, symbol=symbol, limit=limit)
             last_update_id = _snapshot(body).last_update_id
         except Failure as failure:
             self._fail(book, failure)
@@ -136,7 +138,11 @@ class Asking:
             self._tape.add_answer(received_ns, str(address), body)
             self._tape.note(
                 journal.Anchored(
-                    time_ns=received_ns, symbol=symbol, last_update_id=last_update_id, levels=limit
+                    time_ns=received_ns,
+                    symbol=symbol,
+                    question=question,
+                    last_update_id=last_update_id,
+                    levels=limit,
                 )
             )
 

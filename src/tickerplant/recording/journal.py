@@ -165,6 +165,8 @@ class Anchored(Entry, frozen=True, kw_only=True, tag="snapshot"):
 
     symbol: str
     """Whose book."""
+    question: str = "depth"
+    """What was asked over REST: `rpiDepth` is the book with RPI orders."""
     last_update_id: int
     """The last update that is in it."""
     levels: int
