@@ -1,0 +1,302 @@
+"""Recordings with a manifest: what it tells is used, and a moment is reached from near it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pytest
+from replaying import Replay
+from stage import BTCUSD_PERP, BTCUSDT, open_plant
+
+from tickerplant.errors import RecordingError
+from tickerplant.frames import text_frame
+from tickerplant.logs import Complaints
+from tickerplant.queries import find_path
+from tickerplant.recording.block import packed_lines
+from tickerplant.recording.journal import (
+    FORMAT,
+    MANIFEST,
+    Anchored,
+    AnyEntry,
+    Begun,
+    Listed,
+    RunBegun,
+    Sealed,
+    encode_entry,
+)
+from tickerplant.recording.line import Line
+from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.segments import segment_name
+from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.sources.moment import Moment
+from tickerplant.sources.scan import scan
+from tickerplant.sources.span import Plan, run_up_start_ns, span_of
+from tickerplant.venue import VENUES
+
+START_MS = 1_795_285_140_000
+NS = 1_000_000
+SECONDS = 3_600
+STREAMS = ("btcusdt@trade", "btcusdt@depth@100ms")
+
+
+def exchange_info(symbol: str) -> msgspec.Raw:
+    """The contract as the exchange lists it."""
+    plant = open_plant([BTCUSDT, BTCUSD_PERP])
+    for venue in VENUES:
+        query = find_path(venue, f"{venue.rest_prefix}/v1/exchangeInfo")
+        assert query is not None
+        answer = QueryAnswerer(plant.venues[venue.name], Complaints()).ask(query, {})
+        for each in msgspec.json.decode(answer)["symbols"]:
+            if each["symbol"] == symbol:
+                return msgspec.Raw(msgspec.json.encode(each))
+    raise AssertionError(symbol)
+
+
+def at_ns(second: int) -> int:
+    return (START_MS + second * 1_000) * NS
+
+
+def trade(second: int, symbol: str = "BTCUSDT") -> bytes:
+    time_ms = START_MS + second * 1_000
+    return (
+        f'{{"e":"trade","E":{time_ms},"T":{time_ms},"s":"{symbol}","t":{second},'
+        f'"p":"65000.10","q":"1","X":"MARKET","m":false}}'
+    ).encode()
+
+
+def change(second: int) -> bytes:
+    time_ms = START_MS + second * 1_000
+    return (
+        f'{{"e":"depthUpdate","E":{time_ms},"T":{time_ms},"s":"BTCUSDT","U":{2 * second - 1},'
+        f'"u":{2 * second},"pu":{2 * second - 2},"b":[["64000.00","{second}"]],"a":[]}}'
+    ).encode()
+
+
+def snapshot(second: int) -> bytes:
+    time_ms = START_MS + second * 1_000
+    return (
+        f"http://h/fapi/v1/depth?symbol=BTCUSDT&limit=1000 "
+        f'{{"lastUpdateId":{2 * second},"E":{time_ms},"T":{time_ms},'
+        f'"bids":[["64500.00","{second}"]],"asks":[["66000.00","1"]]}}'
+    ).encode()
+
+
+def framed(stream: str, payload: bytes) -> bytes:
+    return b'{"stream":"%b","data":%b}' % (stream.encode(), payload)
+
+
+def written(
+    folder: Path,
+    lines: list[Line],
+    *,
+    venue: str = "usdm",
+    symbols: Sequence[str] = ("BTCUSDT",),
+    anchors: Sequence[int] = (),
+    profile: str = "2026q2",
+    counts: dict[str, int] | None = None,
+) -> Path:
+    """A finished recording in blocks of ten lines."""
+    folder.mkdir(parents=True)
+    name = segment_name(1, "20261121T181900Z")
+    blocks = [packed_lines(lines[at : at + 10]) for at in range(0, len(lines), 10)]
+    (folder / name).write_bytes(b"".join(blocks))
+    now_ns = lines[0][0]
+    entries: list[AnyEntry] = [
+        Begun(time_ns=now_ns, format=FORMAT, venue=venue, software="a test"),
+        RunBegun(time_ns=now_ns, run=1, url="", profile=profile, streams=STREAMS, software=""),
+        Listed(time_ns=now_ns, symbols=tuple(map(exchange_info, symbols))),
+        *(
+            Anchored(time_ns=at_ns(s), symbol="BTCUSDT", last_update_id=2 * s, levels=1000)
+            for s in anchors
+        ),
+        Sealed(
+            time_ns=lines[-1][0],
+            name=name,
+            first_ns=now_ns,
+            last_ns=lines[-1][0],
+            lines=len(lines),
+            blocks=len(blocks),
+            text_bytes=0,
+            size_bytes=0,
+            sha256="",
+            streams=dict.fromkeys(STREAMS, 1) if counts is None else counts,
+        ),
+    ]
+    (folder / MANIFEST).write_bytes(b"".join(encode_entry(each) + b"\n" for each in entries))
+    return folder
+
+
+ANCHORS = (1, 600, 1_200, 1_800, 2_400, 3_000)
+
+
+def an_hour() -> list[Line]:
+    """A trade and a change of the book a second, and now and then a snapshot."""
+    found: list[Line] = []
+    for second in range(1, SECONDS + 1):
+        found.append((at_ns(second), framed("btcusdt@depth@100ms", change(second))))
+        if second in ANCHORS:
+            found.append((at_ns(second), snapshot(second)))
+        found.append((at_ns(second) + 1, framed("btcusdt@trade", trade(second))))
+    return found
+
+
+@pytest.fixture(scope="module")
+def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("hours") / "usdm", an_hour(), anchors=ANCHORS)
+
+
+def test_a_manifest_tells_venue_profile_contracts_and_streams(hour: Path) -> None:
+    found = scan([str(hour)], lines=1)
+    assert found.profile == "2026q2"
+    assert found.streams("usdm") == set(STREAMS), "also what the first line does not tell"
+    [instrument] = found.instruments
+    assert (instrument.symbol, instrument.max_price) == ("BTCUSDT", BTCUSDT.max_price)
+    assert instrument.tick_size == BTCUSDT.tick_size, "as listed, not as it can be guessed"
+
+
+def test_contracts_that_a_manifest_does_not_list_are_guessed(tmp_path: Path) -> None:
+    folder = written(tmp_path / "r", an_hour()[:100], symbols=())
+    [instrument] = scan([str(folder)]).instruments
+    assert instrument.symbol == "BTCUSDT"
+    assert instrument.max_price != BTCUSDT.max_price
+
+
+def test_a_contract_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    folder = written(tmp_path / "r", an_hour()[:100])
+    manifest = folder / MANIFEST
+    manifest.write_bytes(
+        manifest.read_bytes().replace(b'"pricePrecision":2', b'"pricePrecision":-2')
+    )
+    warnings: list[str] = []
+    scan([str(folder)], warn=warnings.append)
+    [warning] = warnings
+    assert warning.startswith(f"{manifest}: left out the contract BTCUSDT: pricePrecision is -2")
+
+
+def test_a_recording_of_no_venue_is_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path / "r", an_hour()[:10], venue="spot")
+    with pytest.raises(RecordingError, match="its venue is 'spot', expected one of usdm, coinm"):
+        scan([str(folder)])
+
+
+def test_both_venues_in_one_folder_are_served_on_their_ports(tmp_path: Path) -> None:
+    usdm = [(at_ns(s), framed("btcusdt@trade", trade(s))) for s in range(1, 50)]
+    coinm = [
+        (at_ns(s) + 5, framed("btcusd_perp@trade", trade(s, "BTCUSD_PERP").replace(b".10", b".1")))
+        for s in range(1, 50)
+    ]
+    written(tmp_path / "both" / "usdm", usdm, counts={"btcusdt@trade": 49})
+    written(
+        tmp_path / "both" / "coinm",
+        coinm,
+        venue="coinm",
+        symbols=["BTCUSD_PERP"],
+        counts={"btcusd_perp@trade": 49},
+    )
+    names = {"usdm": ["btcusdt@trade"], "coinm": ["btcusd_perp@trade", "btcusd_perp@aggTrade"]}
+    played = Replay([tmp_path / "both"], names)
+    played.run()
+    assert played.listeners["usdm"].data.count(b'"e":"trade"') == 49
+    assert played.listeners["coinm"].data.count(b'"e":"trade"') == 49
+    assert played.listeners["coinm"].data.count(b'"e":"aggTrade"') >= 40
+
+
+@pytest.mark.parametrize(
+    ("second", "run_up_s", "from_second"),
+    [
+        (2_000, 0, 1_790),
+        (2_000, 500, 1_500),
+        (1_805, 0, 1_190),
+        (1_810, 0, 1_790),
+        (300, 0, 0),
+        (5, 0, 0),
+        (3_600, 3_600, 0),
+    ],
+)
+def test_a_run_up_begins_before_the_last_snapshot(
+    hour: Path, second: int, run_up_s: int, from_second: int
+) -> None:
+    found = scan([str(hour)])
+    start_ns = run_up_start_ns(at_ns(second), run_up_s * 10**9, found.files, [0])
+    assert max(start_ns, at_ns(0)) == at_ns(from_second)
+
+
+def test_files_of_lines_are_played_from_the_beginning(hour: Path, tmp_path: Path) -> None:
+    lines = b"".join(b"%d %b\n" % line for line in an_hour())
+    (tmp_path / "lines").write_bytes(lines)
+    found = scan([str(hour), str(tmp_path / "lines")])
+    assert run_up_start_ns(at_ns(2_000), 0, found.files, [0, 0]) == 0
+
+
+@pytest.mark.parametrize("pace", ["receive", "event"])
+def test_a_moment_in_the_middle_is_reached_without_what_was_long_before(
+    hour: Path, pace: Literal["receive", "event"]
+) -> None:
+    plan = Plan(begin=Moment(at_ns(3_500)), speed=0, run_up_ns=300 * 10**9, pace=pace)
+    played = Replay([hour], {"usdm": STREAMS}, plan=plan, wait_for=2)
+    whole = Replay([hour], {"usdm": []}, plan=Plan(speed=0, end=Moment(at_ns(3_500))))
+    whole.run()
+    events_before = whole.plant.published.total()
+
+    async def look() -> None:
+        await asyncio.sleep(0.1)
+        assert played.source.state().state == "waiting"
+        market, other = played.plant.markets["BTCUSDT"], whole.plant.markets["BTCUSDT"]
+        assert market.book_live
+        assert market.book.last_update_id == other.book.last_update_id == 2 * 3_499
+        assert market.book.best_bid == (6_450_000, 3_000_000), "that of the last snapshot"
+        assert played.plant.now_ms == whole.plant.now_ms
+        assert played.plant.published.total() < events_before / 3
+
+    played.run_with(look)
+    played = Replay([hour], {"usdm": ["btcusdt@trade"]}, plan=plan)
+    played.run()
+    expected = b"".join(text_frame(trade(second)) for second in range(3_500, SECONDS + 1))
+    assert played.listeners["usdm"].data == expected
+
+
+def test_the_end_of_a_folder_is_known_without_reading_it(hour: Path) -> None:
+    found = scan([str(hour)])
+    span = span_of(Plan(), recorded_files([file.path for file in found.files]))
+    assert (span.opening_ns, span.end_ns) == (at_ns(1), at_ns(SECONDS) + 2)
+    assert span.is_end_known
+
+
+def test_of_a_damaged_recording_everything_readable_is_played_and_the_rest_told(
+    tmp_path: Path,
+) -> None:
+    lines = [(at_ns(s), framed("btcusdt@trade", trade(s))) for s in range(1, 51)]
+    folder = written(tmp_path / "r", lines, counts={"btcusdt@trade": 50})
+    [segment] = folder.glob("*.zst")
+    text = bytearray(segment.read_bytes())
+    damaged_at = len(packed_lines(lines[:10]))
+    text[damaged_at + 100] ^= 1
+    segment.write_bytes(bytes(text))
+    played = Replay([folder], {"usdm": ["btcusdt@trade"]})
+    played.run()
+    kept = [*range(1, 11), *range(21, 51)]
+    assert played.listeners["usdm"].data == b"".join(text_frame(trade(s)) for s in kept)
+    [warning] = [each for each in played.readiness.warnings if "damaged" in each]
+    assert warning.startswith(f"{segment}, byte {damaged_at}: a block is damaged")
+    assert played.readiness.left_out()["no line of a recording"] == 10
+
+
+def test_subscribing_to_what_recordings_can_never_tell_is_counted(hour: Path) -> None:
+    played = Replay([hour], {"usdm": []})
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        hub = played.plant.hubs["usdm"]
+        names = ["btcusdt@markPrice", "btcusdt@forceOrder", "btcusdt@rpiDepth@500ms"]
+        derived = ["btcusdt@bookTicker", "btcusdt@aggTrade", "btcusdt@kline_5m", "!ticker@arr"]
+        for name in (*names, *names, *derived, *STREAMS):
+            listener = played.listeners["usdm"]
+            hub.subscribe(listener, [name])
+            hub.unsubscribe(listener, [name])
+        assert hub.silent == {"not recorded": 2 * len(names)}
+
+    played.run_with(visit)

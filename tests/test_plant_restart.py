@@ -1,0 +1,86 @@
+"""A plant that begins anew is as a new one, and its subscribers stay."""
+
+from __future__ import annotations
+
+import pytest
+from stage import INSTRUMENTS, START_MS, WORLD, happen, hear, listen, name_of, open_plant, trade
+
+from tickerplant.plant import Plant
+from tickerplant.streams import CATALOGUE
+from tickerplant.venue import VENUES
+
+
+def names_of(plant: Plant, venue: str) -> list[str]:
+    found = (
+        name_of(plant, row, venue) for row in CATALOGUE if plant.venues[venue].venue in row.venues
+    )
+    return [name for name in found if name is not None]
+
+
+def live_a_minute(plant: Plant) -> None:
+    for second in range(1, 62):
+        plant.advance(plant.timers.now_ms + 1_000)
+        if second % 7 == 0:
+            happen(plant)
+
+
+@pytest.mark.parametrize("venue", [venue.name for venue in VENUES])
+def test_after_a_restart_everything_is_heard_as_from_a_new_plant(venue: str) -> None:
+    new = open_plant(WORLD)
+    names = names_of(new, venue)
+    expected = listen(new, names, venue)
+    live_a_minute(new)
+
+    used = open_plant(WORLD, start_ms=START_MS + 86_400_000)
+    listener = listen(used, names, venue)
+    used.deliver_verbatim(venue, ["btcusdt@trade"])
+    live_a_minute(used)
+    used.restart(WORLD, start_ms=START_MS)
+    assert used.now_ms == START_MS, "market time went back"
+    listener.writes.clear()
+    live_a_minute(used)
+    assert hear(used, listener) == hear(new, expected)
+
+
+def test_what_waited_is_sent_before_a_restart_and_nothing_of_before_afterwards() -> None:
+    plant = open_plant(INSTRUMENTS)
+    listener = listen(plant, ["btcusdt@trade", "btcusdt@miniTicker"])
+    plant.publish(trade(7, START_MS))
+    plant.restart(INSTRUMENTS, start_ms=START_MS - 10_000)
+    assert [each["t"] for each in listener.take()] == [7]
+    plant.advance(START_MS + 10_000)
+    assert hear(plant, listener) == [], "the mini ticker of before is forgotten"
+
+
+def test_who_is_hushed_hears_nothing_until_the_plant_speaks() -> None:
+    plant = open_plant(INSTRUMENTS)
+    names = ["btcusdt@trade", "btcusdt@depth@100ms", "btcusdt@miniTicker"]
+    listener = listen(plant, names)
+    plant.hush()
+    late = listen(plant, names)
+    gone = listen(plant, ["ethusdt@trade"])
+    plant.hubs["usdm"].drop(gone)
+    happen(plant)
+    plant.hubs["usdm"].pass_on("btcusdt@trade", b"{}")
+    plant.advance(START_MS + 1_000)
+    assert hear(plant, listener) == []
+    plant.speak()
+    plant.publish(trade(9, plant.now_ms))
+    for each in (listener, late):
+        assert [message["t"] for message in hear(plant, each)] == [9]
+    assert "ethusdt@trade" not in plant.hubs["usdm"].channels
+    plant.hubs["usdm"].unsubscribe(late, names)
+    plant.publish(trade(10, plant.now_ms))
+    assert hear(plant, late) == []
+
+
+def test_a_restart_while_hushed_stays_silent() -> None:
+    plant = open_plant(INSTRUMENTS)
+    listener = listen(plant, "btcusdt@trade")
+    plant.hush()
+    plant.restart(INSTRUMENTS, start_ms=START_MS)
+    plant.publish(trade(1, START_MS))
+    assert hear(plant, listener) == []
+    plant.speak()
+    plant.publish(trade(2, START_MS))
+    assert [message["t"] for message in hear(plant, listener)] == [2]
