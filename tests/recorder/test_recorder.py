@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from loopback import Loopback, looped, until
-from written import manifest, read
 from wires import Witness
+from written import manifest, read
 
 from tickerplant.client.rest import RestClient
 from tickerplant.config import values

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 from loopback import Loopback, loopback, looped, until
-from tape import manifest, read
+from written import manifest, read
 
 from tickerplant.recording.journal import Hole, RunBegun, RunEnded
 from tickerplant.venue import COINM, USDM

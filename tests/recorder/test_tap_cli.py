@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
-from tape import manifest, of_kind, read
 from test_tap import check_chains
+from written import manifest, of_kind, read
 
 from tickerplant.recording.journal import Anchored, Connected, Disconnected, Hole, RunEnded
 

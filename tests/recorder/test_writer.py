@@ -6,7 +6,7 @@ from threading import Event, current_thread, main_thread
 import pytest
 import zstandard
 from msgspec import Raw
-from tape import (
+from written import (
     MS,
     START_NS,
     Clock,

@@ -13,7 +13,7 @@ from time import sleep
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tape import START_NS, Clock, check_against_file, numbers, writer
+from written import START_NS, Clock, check_against_file, numbers, writer
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.block import walk

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from tape import add, check_against_file, numbers, writer
+from written import add, check_against_file, numbers, writer
 
 from tickerplant.recording.journal import Dropped, RunEnded
 from tickerplant.recording.line import Flaw
