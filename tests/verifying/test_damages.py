@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from taped import VENUE_STREAMS, folder, line_file, tape, write_manifest
 
+from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.journal import MANIFEST, RunBegun, RunEnded, Sealed, encode_entry
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.segments import segment_paths
 from tickerplant.venue import USDM
 from tickerplant.verifying.findings import RecordingFinding
+from tickerplant.verifying.telling import lines_of
+from tickerplant.verifying.verify import found_in
 from tickerplant.verifying.walk import Walk
 
 
@@ -250,3 +253,46 @@ def test_messages_that_cannot_be_read_are_counted_by_themselves(
         text = Path(path).read_bytes()[flaw.offset_bytes :]
         assert text.startswith(begins[flaw.line - 1]), "the place is that of the message"
     assert not found.is_complete
+
+
+_ODD = st.one_of(
+    st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b"")),
+    st.builds(
+        lambda name, data: msgspec.json.encode({"stream": name, "data": data}),
+        st.sampled_from(["a@trade", "a@depth", "!bookTicker", "a@kline_1m", "!ticker@arr", "odd"]),
+        st.recursive(
+            st.none() | st.integers(-(10**30), 10**30) | st.text(max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=2)
+                | st.dictionaries(
+                    st.sampled_from(["E", "s", "t", "T", "u", "U", "pu", "k", "x", "a", "o"]),
+                    inner,
+                    max_size=6,
+                )
+            ),
+            max_leaves=8,
+        ),
+    ),
+    st.builds(
+        lambda address, number: b'%b {"lastUpdateId":%d,"bids":[],"asks":[]}' % (address, number),
+        st.sampled_from(
+            [b"http://h/depth?symbol=A", b"http://[", b"https://h/rpiDepth?symbol=", b""]
+        ),
+        st.integers(-(10**30), 10**30),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(-5, 10**21), _ODD), min_size=1, max_size=12))
+def test_whatever_is_in_it_every_line_is_counted(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[Line]
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "lines"
+    name = line_file(path, [(1_772_323_200_000_000_000, b"{}"), *lines])
+    findings = found_in(VerifySettings(), [name])
+    [found] = findings.recordings
+    assert found.messages + found.answers + found.unknown + found.skipped_lines == len(lines) + 1
+    assert not found.is_complete
+    assert msgspec.json.encode(findings)
+    assert [*lines_of(findings, 10), findings.summary]

@@ -241,7 +241,7 @@ def _odd(found: RecordingFinding) -> Iterator[str]:
                 (stream.senseless, "update", " with contradictory ids"),
                 (stream.duplicates, "duplicate", ""),
                 (stream.late, "message", " out of order"),
-                (stream.restarts, "time", " ids began anew"),
+                (stream.restarts, "restart", " of its ids"),
                 (stream.event_times_back, "event time", " before that of an earlier message"),
             )
             if number

@@ -6,10 +6,11 @@ time.  Nothing is raised for what is in it: what is damaged is told, and the wal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -17,12 +18,14 @@ from msgspec import Struct, field, structs
 from tickerplant.decode.decoder import NAME_AT, NECK_BYTES, Decoder, envelope_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
+from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
+from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
-from tickerplant.sources.scan import scan
+from tickerplant.sources.scan import SCANNED_LINES
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.lanes import Lane, UnwalkedLane, lane_of, tells_changes
 from tickerplant.verifying.ledger import Ledger
@@ -91,6 +94,7 @@ class Walk:
         self._is_running = False
         self._ledger = Ledger(None)
         self._sealed: dict[str, Sealed] = {}
+        """Finished segments that are not compared with the manifest yet, by name."""
         self._segment = ""
         """The segment that is being read."""
 
@@ -137,8 +141,7 @@ class Walk:
             RecordingError: nothing of it can be read.
         """
         folder = self._folder
-        if folder is not None:
-            self._open(folder)
+        manifest = self._open(folder) if folder is not None else None
         is_over = False
         try:
             for index, lines in self._lines():
@@ -152,7 +155,7 @@ class Walk:
                 raise
             self.report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
         if folder is not None and is_over:
-            self._close(folder)
+            self._close(folder, manifest)
         self._conclude(is_over=is_over)
         return self.found
 
@@ -168,6 +171,8 @@ class Walk:
 
     def _walk(self, index: int, lines: Sequence[Line]) -> None:
         """Walk some lines of a file."""
+        if lines[-1][0] > LATEST_NS:  # no clock says so, and nothing could show it
+            lines = [(min(time_ns, LATEST_NS), raw) for time_ns, raw in lines]
         found, ways, unreadable = self.found, self._ways, UNREADABLE
         found.first_ns = min(found.first_ns or lines[0][0], lines[0][0])
         found.last_ns = max(found.last_ns, lines[-1][0])
@@ -255,7 +260,7 @@ class Walk:
             snapshot = _snapshot(body)
         except UNREADABLE:
             return
-        path, query = urlsplit(address)[2:4]
+        path, _, query = address.partition("?")
         asked = parse_qs(query).get("symbol", [""])[0]
         symbol = (snapshot.symbol or asked or self._answered_symbol()).lower()
         kind = "rpiDepth" if path.endswith("/rpiDepth") else "depth"
@@ -274,7 +279,7 @@ class Walk:
 
     # The segments
 
-    def _open(self, folder: Segments) -> None:
+    def _open(self, folder: Segments) -> Manifest | None:
         """Read the manifest."""
         self._is_running = is_being_recorded(folder.path)
         manifest = folder.manifest()
@@ -284,6 +289,7 @@ class Walk:
         if manifest is not None:
             self._sealed = manifest.sealed
             self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
+        return manifest
 
     def _turn_to(self, path: str) -> None:
         """Take note which segment the next messages are from."""
@@ -295,34 +301,41 @@ class Walk:
             lane.sealed = lane.messages
 
     def _leave_segment(self) -> None:
-        """Compare the messages of the segment that was read with what the manifest says."""
-        path = Path(self._segment)
-        sealed = self._sealed.get(path.name)
-        if not self._segment or sealed is None or self._segment in self._flawed:
+        """Compare the segment that was read with what the manifest says of it."""
+        if not self._segment:
             return
-        counts = {
-            stream: count
-            for stream, lane in self._streams.items()
-            if (count := lane.messages - lane.sealed)
-        }
-        for flaw in miscounts(path, sealed, counts):
+        path = Path(self._segment)
+        sealed = self._sealed.pop(path.name, None)
+        if sealed is None:
+            return
+        is_whole = self._segment not in self._flawed
+        if is_whole:
+            counts = {
+                stream: count
+                for stream, lane in self._streams.items()
+                if (count := lane.messages - lane.sealed)
+            }
+            self._report_all(miscounts(path, sealed, counts))
+        self._report_all(contradictions(path, sealed, is_whole=is_whole))
+
+    def _report_all(self, flaws: Iterable[Flaw]) -> None:
+        for flaw in flaws:
             self.report(flaw)
 
-    def _close(self, folder: Segments) -> None:
-        """Compare the segments with what the manifest says of them."""
+    def _close(self, folder: Segments, manifest: Manifest | None) -> None:
+        """Compare with the manifest what is left, and tell how the recording ends."""
         self._leave_segment()
-        remarks = self.found.remarks
+        remarks, sealed = self.found.remarks, manifest.sealed if manifest else {}
         for path in folder.files():
-            sealed = self._sealed.get(path.name)
-            if sealed is not None:
+            known = sealed.get(path.name)
+            if known is not None and path.name in self._sealed:  # not a message in it was read
                 is_whole = str(path) not in self._flawed
-                for flaw in contradictions(path, sealed, is_whole=is_whole):
-                    self.report(flaw)
-                if sealed.cut_bytes:
-                    remarks.append(
-                        f"{path.name}: a torn end of {sealed.cut_bytes} bytes was cut off after a crash"
-                    )
-            elif self.found.runs:
+                self._report_all(contradictions(path, known, is_whole=is_whole))
+            if known is not None and known.cut_bytes:
+                remarks.append(
+                    f"{path.name}: a torn end of {known.cut_bytes} bytes was cut off after a crash"
+                )
+            if known is None and manifest is not None:
                 remarks.append(f"{path.name} is not finished")
         if self._is_running:
             remarks.append("a recorder still writes into it")
@@ -364,10 +377,15 @@ def _folder(file: RecordedFile) -> Segments | None:
 
 
 def _only_book(path: str) -> str:
-    """Return the symbol whose book a file tells; empty if it is none or several."""
-    try:
-        streams = scan([path]).files[0].streams
-    except RecordingError:
-        return ""
-    symbols = {stream.partition("@")[0] for stream in streams if tells_changes(stream)}
+    """Return the symbol whose book a file tells, by its first lines; empty if none or several."""
+    decoder = Decoder({}, applied=lambda _: False)
+    symbols: set[str] = set()
+    (file,) = recorded_files([path])
+    for _, raw in islice(chain.from_iterable(file.batches()), SCANNED_LINES):
+        try:
+            stream = decoder.decode(raw)[0]
+        except DecodeError:
+            continue
+        if tells_changes(stream):
+            symbols.add(stream.partition("@")[0])
     return symbols.pop() if len(symbols) == 1 else ""
