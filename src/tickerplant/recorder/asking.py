@@ -37,7 +37,7 @@ LIST_LEAST_S = 10.0
 FIRST_PAUSE_S = 5.0
 """After a question that failed; each further failure doubles it."""
 LONGEST_PAUSE_S = 300.0
-PROFILE_PATIENCE_S = 5.0
+PROFILE_PATIENCE_S = 2.0
 """For so long a recording waits to know the profile before it begins."""
 
 

@@ -26,6 +26,7 @@ from tickerplant.messages.notice import (
     Stale,
     Unreadable,
 )
+from tickerplant.recorder.gap_notes import GapNotes
 from tickerplant.recording import journal
 
 Note = Callable[[journal.Entry], object]
@@ -52,6 +53,7 @@ class Noting(Observer):
         self.lost = 0
         """Times that streams were not heard any more."""
         self._note = note
+        self._gaps = GapNotes(note, clock_ns)
         self._keep = keep
         self._clock_ns = clock_ns
         self._connection: dict[str, int] = {}
@@ -60,6 +62,14 @@ class Noting(Observer):
         """Streams that the journal says are not connected."""
         self._unheard: set[str] = set()
         """Those, and the silent: consumers will be told when they are heard again."""
+
+    def turn(self) -> None:
+        """Note what waited for its turn; to be called now and then."""
+        self._gaps.turn()
+
+    def end(self) -> None:
+        """Note all that waits."""
+        self._gaps.end()
 
     # As a consumer
 
@@ -113,7 +123,7 @@ class Noting(Observer):
     def _gap(self, gap: Gap) -> None:
         self.gaps += 1
         for stream in gap.streams:
-            self._note(
+            self._gaps.add(
                 journal.Missing(
                     time_ns=self._clock_ns(),
                     stream=stream,

@@ -149,10 +149,12 @@ class Recorder:
             await self.asking.stop()
             await self.runner.stop()
             await self._rest.close()
+            self.noting.end()
 
     def _turn(self) -> None:
         """Do what is due."""
         self._tape.tick()
+        self.noting.turn()
         self._read_or_not()
         if self._tape.rotated > self._segments:
             self._segments = self._tape.rotated
