@@ -64,11 +64,14 @@ from tickerplant.queries.query import Query
 from tickerplant.recording import journal
 from tickerplant.recording.line import Flaw
 from tickerplant.server import rest
+from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.faulty_rest import FaultsPage, FaultUse
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.readiness import Readiness
+from tickerplant.sources.recording import ClockState
+from tickerplant.sources.steering import Wishes
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES
@@ -507,8 +510,15 @@ def operations_page() -> str:
                 ("`/metrics`", "[The metrics](metrics.md), Prometheus text."),
                 (f"`{LIMITS_PATH}`", "How near clients came to the limits, JSON."),
                 (f"`{FAULTS_PATH}`", "The [faults on demand](faults.md), JSON."),
+                (f"`{CLOCK_PATH}`", "The clock of a replay, JSON; POST sets it."),
             ),
         ),
+        f"## `{CLOCK_PATH}`",
+        "Where a replay is; no other command has the page.\n"
+        "How to set it: [control a replay](../how-to/control-a-replay.md).",
+        table(("key", "what it is"), _fields(ClockState)),
+        "A POST may have",
+        table(("field", "what is wanted"), _fields(Wishes)),
         f"## `{LIMITS_PATH}`",
         about,
         table(("key", "what it is"), _fields(LimitsPage)),
