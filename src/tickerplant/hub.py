@@ -10,7 +10,7 @@ the order in which they were made, until `flush` joins them and gives each membe
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, MutableSequence
 from typing import Protocol, TypeAlias
 
@@ -61,6 +61,8 @@ class Demand(Protocol):
 
 Frames: TypeAlias = MutableSequence[bytes]
 """Frames that wait to be sent, in order."""
+NOWHERE: Frames = deque(maxlen=0)
+"""Where the frames wait that nobody will get."""
 
 Key: TypeAlias = tuple[frozenset[str], bool]
 _NOTHING: Key = (frozenset(), False)
@@ -184,14 +186,16 @@ class Hub:
             channel.send(payload, combined)
 
     def frames_of(self, name: str) -> Frames | None:
-        """Return where frames of the stream `name` wait that are sent to one audience only.
+        """Return where the frames of the stream `name` wait: who has many adds them there himself.
 
-        Whoever has many may add them there, each in the combined envelope, until somebody
-        subscribes or unsubscribes, or `flush`.  None if they have to be sent one by one: because
-        nothing waits yet, or nobody or several audiences hear the stream, or without envelope.
+        Each is of a message in its envelope.  It holds until somebody subscribes or unsubscribes,
+        and until `flush`.  None if they have to be sent one by one: because nothing waits yet,
+        several audiences hear the stream, or one hears it without envelope.
         """
         channel = self.channels.get(name)
-        if channel is None or channel.raw or len(channel.combined) != 1:
+        if channel is None:
+            return NOWHERE
+        if channel.raw or len(channel.combined) != 1:
             return None
         return channel.combined[0].pending or None
 

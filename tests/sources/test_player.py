@@ -169,12 +169,23 @@ EDITS = st.lists(
 )
 
 
+LISTENERS: Mapping[str, tuple[bool, Sequence[bool]]] = {
+    "one": (False, (True,)),
+    "one, of derived streams too": (True, (True,)),
+    "several, with and without envelope": (True, (False, True)),
+}
+"""Whether derived streams are heard, and in which envelopes."""
+
+
 @given(
-    edits=EDITS, dropped=st.sets(st.integers(0, MESSAGES - 1), max_size=3), cut=st.integers(1, 400)
+    edits=EDITS,
+    dropped=st.sets(st.integers(0, MESSAGES - 1), max_size=3),
+    cut=st.integers(1, 400),
+    listeners=st.sampled_from(sorted(LISTENERS)),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_simulated_messages_with_anything_wrong_come_to_the_same(
-    edits: list[tuple[int, str]], dropped: set[int], cut: int
+    edits: list[tuple[int, str]], dropped: set[int], cut: int, listeners: str
 ) -> None:
     raws = list(simulated())
     for at, change in edits:
@@ -185,23 +196,25 @@ def test_simulated_messages_with_anything_wrong_come_to_the_same(
         path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
         found = scan([str(path)])
     runs = [(0, lines[start : start + cut]) for start in range(0, len(lines), cut)]
-    names = [RECORDED, [f"btcusdt@{topic}" for topic in (*DERIVED, "trade")]]
-    quick, plain = (Played(way, found, runs, names) for way in (Player, PlainPlayer))
+    derived, envelopes = LISTENERS[listeners]
+    more = [f"btcusdt@{topic}" for topic in DERIVED] if derived else []
+    names = [[*RECORDED, *more]] if len(envelopes) == 1 else [RECORDED, [*more, "btcusdt@trade"]]
+    quick, plain = (Played(way, found, runs, names, envelopes) for way in (Player, PlainPlayer))
     assert_same(quick, plain)
 
 
 @pytest.mark.parametrize(("folder", "names"), [(folder, names) for folder, names, _ in CAPTURES])
-@pytest.mark.parametrize("derived", [False, True])
-def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], *, derived: bool) -> None:
+@pytest.mark.parametrize("listeners", LISTENERS)
+def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], listeners: str) -> None:
     paths = capture(folder, names)
     found = scan(paths)
     runs = _runs(paths)
     streams = sorted(set(chain.from_iterable(file.streams for file in found.files)))
     symbols = [instrument.symbol.lower() for instrument in found.instruments][:2]
-    heard = [streams]
-    if derived:
-        heard.append([f"{symbol}@{topic}" for symbol in symbols for topic in DERIVED])
-    quick, plain = (Played(way, found, runs, heard) for way in (Player, PlainPlayer))
+    derived, envelopes = LISTENERS[listeners]
+    more = [f"{symbol}@{topic}" for symbol in symbols for topic in DERIVED] if derived else []
+    heard = [[*streams, *more]] if len(envelopes) == 1 else [streams, more]
+    quick, plain = (Played(way, found, runs, heard, envelopes) for way in (Player, PlainPlayer))
     assert_same(quick, plain)
 
 

@@ -99,8 +99,10 @@ class OrderBook:
     def apply_printed(self, update: PrintedDepth, instrument: Instrument) -> None:
         """Take over `update` as `apply` does; its text is read when somebody asks for levels."""
         bids, asks = self._bids.printed, self._asks.printed
-        bids.update(update.bids)
-        asks.update(update.asks)
+        for price, quantity in update.bids:  # most updates are of one level
+            bids[price] = quantity
+        for price, quantity in update.asks:
+            asks[price] = quantity
         self._printed_for = instrument
         self.last_update_id = update.final_update_id
         self.transaction_time_ms = update.transaction_time_ms

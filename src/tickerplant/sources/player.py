@@ -9,7 +9,8 @@ from msgspec.json import Decoder as JsonDecoder
 from tickerplant.decode.decoder import ANSWERS, NECK, Decoder, envelope_of
 from tickerplant.decode.readers import PRINTED
 from tickerplant.errors import DecodeError
-from tickerplant.hub import Hub
+from tickerplant.frames import HEADERS
+from tickerplant.hub import Frames, Hub
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.printed import Printed
@@ -52,16 +53,23 @@ def _speed_ms(stream: str) -> int:
 class _Lane:
     """The way of a stream's usual messages: nothing about them is looked up a second time."""
 
-    __slots__ = ("apply", "channels", "kind", "played", "read", "stream", "symbol")
+    __slots__ = ("apply", "hub", "kind", "played", "read", "stream", "symbol", "way")
 
     def __init__(self, stream: str, kind: type[Printed], market: Market, hub: Hub) -> None:
         self.stream = stream
         self.kind = kind
         self.symbol = market.symbol
         self.read: Callable[[bytes], Printed] = JsonDecoder(kind).decode
-        self.channels = hub.channels
+        self.hub = hub
+        self.way: Frames | None = None
+        """Where its frames wait while lines are played; None if they have to be sent one by one."""
         self.apply = market.applier(kind)
         self.played = 0
+
+    def send(self, payload: bytes, raw: bytes) -> None:
+        """Send a message, and find the way of those that are played after it."""
+        self.hub.pass_on(self.stream, payload, raw)
+        self.way = self.hub.frames_of(self.stream)
 
 
 class Player:
@@ -126,14 +134,16 @@ class Player:
                 continue
             if printed.event_time_ms > timers.now_ms:
                 timers.approach(printed.event_time_ms)
-            channel = lane.channels.get(lane.stream)
-            if channel is not None:
-                channel.send(payload, raw)
+            way = lane.way
+            if way is None:
+                lane.send(payload, raw)
+            else:
+                way.append(HEADERS[len(raw)] + raw)
             lane.apply(printed)
             lane.played += 1
         for lane in lanes.values():
             self._plant.published[lane.kind] += lane.played
-            lane.played = 0
+            lane.played, lane.way = 0, None
 
     def _play_any(self, raw: bytes) -> None:
         """Play a line of any form."""

@@ -7,7 +7,6 @@ not in the usual envelope is decoded as usual, once for every form it can have.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from tickerplant.decode.decoder import ENVELOPE, NECK, Decoder, envelope_of
@@ -24,8 +23,6 @@ NO_STATE = -1
 """Code of the error that everything is answered with that asks for state."""
 _CONTRACTS = "/v1/exchangeInfo"
 """The question about a market that needs no more than was seen before the replay."""
-_NOWHERE: Frames = deque(maxlen=0)
-"""Where the frames wait that nobody will get."""
 
 
 class VerbatimPlayer:
@@ -85,7 +82,7 @@ class VerbatimPlayer:
             return
         hub = self._hubs[stream]
         hub.pass_on(stream, raw[len(name) + len(NECK) : -1], raw)
-        way = hub.frames_of(stream) if stream in hub.channels else _NOWHERE
+        way = hub.frames_of(stream)
         if way is not None:
             ways[name] = way
 
