@@ -6,41 +6,37 @@ time.  Nothing is raised for what is in it: what is damaged is told, and the wal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from tickerplant.decode.decoder import NAME_AT, NECK_BYTES, Decoder, envelope_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
-from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
-from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.sources.scan import SCANNED_LINES
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
-from tickerplant.verifying.lanes import Lane, UnwalkedLane, lane_of, tells_changes
+from tickerplant.verifying.flaws import MOST_FLAWS, Flaws
+from tickerplant.verifying.lane import Lane, UnwalkedLane
+from tickerplant.verifying.lanes import lane_of, tells_changes
 from tickerplant.verifying.ledger import Ledger
-from tickerplant.verifying.seals import contradictions, is_being_recorded, miscounts
+from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
 
 MOST_GAPS = 10
 """Gaps of a stream that are listed, unless more are asked for; all are counted."""
 MOST_STREAMS = 1 << 16
 """Streams of a recording that are walked; the messages of further ones are counted as unknown."""
-MOST_FLAWS = 1_000
-"""Flaws of a recording that are listed; all are counted."""
 SHOWN_BYTES = 60
 """As much of an unreadable message is shown."""
-_CUT = "is cut off"
-"""What is said of torn ends."""
 
 Progress = Callable[[int], bool]
 """Is told how many messages were walked since it was last; returns whether to go on."""
@@ -71,7 +67,8 @@ class Walk:
     ) -> None:
         self.most_gaps = most_gaps
         self.found = RecordingFinding(paths=list(paths))
-        files = recorded_files(paths, self.report)
+        self._flaws = Flaws(self.found)
+        files = recorded_files(paths, self._flaws.add)
         self._files = files
         self._wanted = frozenset(streams)
         self._ways: dict[
@@ -88,29 +85,9 @@ class Walk:
         """Lines of each file that were walked."""
         self._index = self._number = 0
         """File and number of the line that is looked at oddly."""
-        self._flawed: set[str] = set()
-        """Files with flaws."""
         self._folder = _folder(files[0])
-        self._is_running = False
         self._ledger = Ledger(None)
-        self._sealed: dict[str, Sealed] = {}
-        """Finished segments that are not compared with the manifest yet, by name."""
-        self._segment = ""
-        """The segment that is being read."""
-
-    def report(self, flaw: Flaw) -> None:
-        """Take what is damaged; the readers of the files are made with this."""
-        found = self.found
-        if self._is_running and _CUT in flaw.reason:  # it is being written just now
-            return
-        if Path(flaw.path).name == MANIFEST and not Path(flaw.path).exists():
-            flaw = structs.replace(flaw, reason="the manifest is missing")
-        if flaw in found.first_flaws:
-            return  # the manifest is read more than once
-        self._flawed.add(flaw.path)
-        found.flaws += 1
-        if len(found.first_flaws) < MOST_FLAWS:
-            found.first_flaws.append(flaw)
+        self._segments: SegmentCheck | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -141,7 +118,8 @@ class Walk:
             RecordingError: nothing of it can be read.
         """
         folder = self._folder
-        manifest = self._open(folder) if folder is not None else None
+        if folder is not None:
+            self._open(folder)
         is_over = False
         try:
             for index, lines in self._lines():
@@ -153,9 +131,9 @@ class Walk:
         except RecordingError as error:
             if not any(self._taken):
                 raise
-            self.report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
-        if folder is not None and is_over:
-            self._close(folder, manifest)
+            self._flaws.add(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+        if self._segments is not None and is_over:
+            self.found.remarks += self._segments.close(self._ledger)
         self._conclude(is_over=is_over)
         return self.found
 
@@ -166,8 +144,20 @@ class Walk:
             yield from merge(self._files)
             return
         for lines in self._folder.batches():
-            self._turn_to(self._folder.place_of(0).path)
+            if self._segments is not None:
+                self._segments.turn_to(self._folder.place_of(0).path)
             yield 0, lines
+
+    def _open(self, folder: Segments) -> None:
+        """Read the manifest."""
+        self._flaws.is_running = is_being_recorded(folder.path)
+        manifest = folder.manifest()
+        self._ledger = Ledger(manifest)
+        self._segments = SegmentCheck(folder, manifest, self._streams, self._flaws)
+        self.found.segments = len(folder.files())
+        self.found.dropped = self._ledger.dropped
+        if manifest is not None:
+            self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
 
     def _walk(self, index: int, lines: Sequence[Line]) -> None:
         """Walk some lines of a file."""
@@ -276,71 +266,6 @@ class Walk:
         if index not in self._answered:
             self._answered[index] = _only_book(self._files[index].path)
         return self._answered[index]
-
-    # The segments
-
-    def _open(self, folder: Segments) -> Manifest | None:
-        """Read the manifest."""
-        self._is_running = is_being_recorded(folder.path)
-        manifest = folder.manifest()
-        self._ledger = ledger = Ledger(manifest)
-        self.found.dropped = ledger.dropped
-        self.found.segments = len(folder.files())
-        if manifest is not None:
-            self._sealed = manifest.sealed
-            self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
-        return manifest
-
-    def _turn_to(self, path: str) -> None:
-        """Take note which segment the next messages are from."""
-        if path == self._segment:
-            return
-        self._leave_segment()
-        self._segment = path
-        for lane in self._streams.values():
-            lane.sealed = lane.messages
-
-    def _leave_segment(self) -> None:
-        """Compare the segment that was read with what the manifest says of it."""
-        if not self._segment:
-            return
-        path = Path(self._segment)
-        sealed = self._sealed.pop(path.name, None)
-        if sealed is None:
-            return
-        is_whole = self._segment not in self._flawed
-        if is_whole:
-            counts = {
-                stream: count
-                for stream, lane in self._streams.items()
-                if (count := lane.messages - lane.sealed)
-            }
-            self._report_all(miscounts(path, sealed, counts))
-        self._report_all(contradictions(path, sealed, is_whole=is_whole))
-
-    def _report_all(self, flaws: Iterable[Flaw]) -> None:
-        for flaw in flaws:
-            self.report(flaw)
-
-    def _close(self, folder: Segments, manifest: Manifest | None) -> None:
-        """Compare with the manifest what is left, and tell how the recording ends."""
-        self._leave_segment()
-        remarks, sealed = self.found.remarks, manifest.sealed if manifest else {}
-        for path in folder.files():
-            known = sealed.get(path.name)
-            if known is not None and path.name in self._sealed:  # not a message in it was read
-                is_whole = str(path) not in self._flawed
-                self._report_all(contradictions(path, known, is_whole=is_whole))
-            if known is not None and known.cut_bytes:
-                remarks.append(
-                    f"{path.name}: a torn end of {known.cut_bytes} bytes was cut off after a crash"
-                )
-            if known is None and manifest is not None:
-                remarks.append(f"{path.name} is not finished")
-        if self._is_running:
-            remarks.append("a recorder still writes into it")
-        elif not self._ledger.is_ended:
-            remarks.append("the last recorder was killed: it did not end on purpose")
 
     # The end
 

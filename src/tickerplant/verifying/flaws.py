@@ -1,0 +1,51 @@
+"""The flaws of a recording, as its readers meet them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import structs
+
+from tickerplant.recording.journal import MANIFEST
+from tickerplant.recording.line import Flaw
+from tickerplant.verifying.findings import RecordingFinding
+
+MOST_FLAWS = 1_000
+"""Flaws of a recording that are listed; all are counted."""
+_CUT = "is cut off"
+"""What is said of torn ends."""
+
+
+class Flaws:
+    """Counts flaws, and lists the first.
+
+    Args:
+        found: Where they are counted.
+    """
+
+    def __init__(self, found: RecordingFinding) -> None:
+        self.is_running = False
+        """Whether a recorder writes just now, so that torn ends are none."""
+        self.paths: set[str] = set()
+        """Files with flaws."""
+        self._found = found
+
+    def add(self, flaw: Flaw) -> None:
+        """Take note of a flaw, unless it is known: a manifest is read more than once."""
+        if self.is_running and _CUT in flaw.reason:
+            return
+        path = Path(flaw.path)
+        if path.name == MANIFEST and not path.exists():
+            flaw = structs.replace(flaw, reason="the manifest is missing")
+        if flaw in self._found.first_flaws:
+            return
+        self.paths.add(flaw.path)
+        self._found.flaws += 1
+        if len(self._found.first_flaws) < MOST_FLAWS:
+            self._found.first_flaws.append(flaw)
+
+    def add_all(self, flaws: Iterable[Flaw]) -> None:
+        """Take note of several."""
+        for flaw in flaws:
+            self.add(flaw)

@@ -1,0 +1,149 @@
+"""Whether the segments of a recording are what its manifest says of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from fcntl import LOCK_NB, LOCK_SH, LOCK_UN, flock
+from pathlib import Path
+
+from tickerplant.recording.block import LATEST_NS, walk
+from tickerplant.recording.journal import MANIFEST, Sealed
+from tickerplant.recording.line import Flaw
+from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.segments import Segments
+from tickerplant.verifying.flaws import Flaws
+from tickerplant.verifying.lane import Lane
+from tickerplant.verifying.ledger import Ledger
+
+
+class SegmentCheck:
+    """Compares each segment with the manifest, as soon as it was read.
+
+    Args:
+        folder: The recording.
+        manifest: None if there is none.
+        streams: What was read of each stream up to now.
+        flaws: Takes what is not as the manifest says.
+    """
+
+    def __init__(
+        self,
+        folder: Segments,
+        manifest: Manifest | None,
+        streams: Mapping[str, Lane],
+        flaws: Flaws,
+    ) -> None:
+        self._folder = folder
+        self._sealed = manifest.sealed if manifest is not None else None
+        self._streams = streams
+        self._flaws = flaws
+        self._path = ""
+        """The segment that is being read."""
+        self._read: set[str] = set()
+        """Names of the segments that were compared."""
+
+    def turn_to(self, path: str) -> None:
+        """Take note that the next messages are from the segment at `path`."""
+        if path == self._path:
+            return
+        self._leave()
+        self._path = path
+        for lane in self._streams.values():
+            lane.sealed = lane.messages
+
+    def close(self, ledger: Ledger) -> Iterator[str]:
+        """Compare what is left, and yield what is to be remarked of the end of the recording."""
+        self._leave()
+        for path in self._folder.files():
+            sealed = (self._sealed or {}).get(path.name)
+            if sealed is not None and path.name not in self._read:
+                is_whole = str(path) not in self._flaws.paths
+                self._flaws.add_all(_contradictions(path, sealed, is_whole=is_whole))
+            if sealed is not None and sealed.cut_bytes:
+                yield f"{path.name}: a torn end of {sealed.cut_bytes} bytes was cut off after a crash"
+            if sealed is None and self._sealed is not None:
+                yield f"{path.name} is not finished"
+        if self._flaws.is_running:
+            yield "a recorder still writes into it"
+        elif not ledger.is_ended:
+            yield "the last recorder was killed: it did not end on purpose"
+
+    def _leave(self) -> None:
+        """Compare the segment that was read."""
+        path = Path(self._path)
+        sealed = (self._sealed or {}).get(path.name)
+        if not self._path or sealed is None:
+            return
+        self._read.add(path.name)
+        is_whole = self._path not in self._flaws.paths
+        if is_whole:
+            counts = {
+                stream: count
+                for stream, lane in self._streams.items()
+                if (count := lane.messages - lane.sealed)
+            }
+            self._flaws.add_all(_miscounts(path, sealed, counts))
+        self._flaws.add_all(_contradictions(path, sealed, is_whole=is_whole))
+
+
+def is_being_recorded(folder: str) -> bool:
+    """Whether a recorder writes into a folder now: it holds a lock on the manifest."""
+    try:
+        with Path(folder, MANIFEST).open("rb") as file:
+            flock(file, LOCK_SH | LOCK_NB)
+            flock(file, LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _contradictions(path: Path, sealed: Sealed, *, is_whole: bool) -> Iterator[Flaw]:
+    """Yield what is not as it was when the segment was sealed.
+
+    Args:
+        path: The segment.
+        sealed: What the manifest says of it.
+        is_whole: Whether every block of it could be read: if not, that says why it differs.
+    """
+    try:
+        with path.open("rb") as file:
+            size_bytes = file.seek(0, 2)
+            file.seek(0)
+            if size_bytes != sealed.size_bytes:
+                reason = f"{size_bytes} bytes, and the manifest says {sealed.size_bytes}"
+                yield _flaw(path, reason)
+            elif (
+                is_whole and hashlib.file_digest(file, hashlib.sha256).hexdigest() != sealed.sha256
+            ):
+                yield _flaw(
+                    path, "its SHA-256 is not what the manifest says, yet every block is whole"
+                )
+            if not is_whole:
+                return
+            heads = [found.head for found in walk(file, LATEST_NS + 1) if found.head is not None]
+    except OSError as error:
+        yield _flaw(path, error.strerror or str(error))
+        return
+    counts = {
+        "blocks": (len(heads), sealed.blocks),
+        "lines": (sum(head.lines for head in heads), sealed.lines),
+        "bytes of text": (sum(head.text_bytes for head in heads), sealed.text_bytes),
+    }
+    for name, (there, said) in counts.items():
+        if there != said:
+            yield _flaw(path, f"{there} {name}, and the manifest says {said}")
+
+
+def _miscounts(path: Path, sealed: Sealed, counts: Mapping[str, int]) -> Iterator[Flaw]:
+    """Yield the streams of which a segment holds more or less messages than the manifest says."""
+    for stream in sorted(counts.keys() | sealed.streams.keys()):
+        there, said = counts.get(stream, 0), sealed.streams.get(stream, 0)
+        if there != said:
+            yield _flaw(path, f"{there} messages of {stream}, and the manifest says {said}")
+
+
+def _flaw(path: Path, reason: str) -> Flaw:
+    return Flaw(str(path), 0, 0, reason)
