@@ -305,3 +305,15 @@ async def test_on_a_terminal_one_line_tells_how_it_goes(tmp_path: Path) -> None:
     shown = seen.decode()
     assert re.search(r"\r\x1b\[2Krecord \d\.\d s · 1/1 stream · [\d,]+ messages · ", shown)
     assert shown.endswith("continues the recording.\r\n")
+
+
+@pytest.mark.parametrize("names", [("!bookTicker",), ("btcusd_perp@trade", "!bookTicker")])
+@looped
+async def test_whose_venue_it_is_is_told_by_who_answers_if_nothing_else_tells(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    async with loopback() as server:
+        address = f"ws://{server.server.urls[COINM.name]}"
+        _, err = await run(*names, *to(tmp_path, address), "--seconds", "0.3")
+    assert "venue=coinm" in err
+    assert manifest(tmp_path).venue == COINM.name

@@ -17,7 +17,7 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.told_profile import told_profile
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.weight import REFUSALS
+from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.profile import CURRENT
@@ -201,6 +201,27 @@ def _reason(failure: Exception) -> str:
     if isinstance(failure, UNREADABLE):
         return f"the answer cannot be read: {failure}"
     return str(failure)
+
+
+async def venue_answering(likely: Hosts, unlikely: Hosts) -> Hosts:
+    """Return whose venue is served: `unlikely` if only that answers there; it takes seconds at most.
+
+    A recording says for ever of which venue it is, and at one address there is often but one.
+    """
+    for hosts in (likely, unlikely):
+        rest = RestClient(hosts, WeightBudget())
+        try:
+            async with asyncio.timeout(PROFILE_PATIENCE_S):
+                await rest.get("ping")
+        except RequestError:
+            continue
+        except (TimeoutError, UpstreamError):
+            return likely
+        else:
+            return hosts
+        finally:
+            await rest.close()
+    return likely
 
 
 async def profile_of(hosts: Hosts, rest: RestClient) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from tickerplant.errors import ConfigError
 from tickerplant.explain.subject import venue_of_name
 from tickerplant.streams.spelling import why_doubtful
-from tickerplant.venue import USDM, VENUES, Venue
+from tickerplant.venue import VENUES, Venue
 
 
 def venue_named(name: str) -> Venue | None:
@@ -29,9 +29,14 @@ def venue_of_url(url: str | None) -> Venue | None:
 
 
 def venue_of_streams(names: Iterable[str]) -> Venue:
-    """Return the venue whose streams all of `names` are, USDⓈ-M if they differ."""
+    """Return the venue whose streams `names` are; if they differ the one that lacks the fewest."""
+    names = tuple(names)
     told = {venue_of_name(name) for name in names}
-    return told.pop() if len(told) == 1 else USDM
+    return told.pop() if len(told) == 1 else min(VENUES, key=lambda venue: _lacks(venue, names))
+
+
+def _lacks(venue: Venue, names: Iterable[str]) -> int:
+    return sum(bool(why_doubtful(venue, name)) for name in names)
 
 
 def hints_of(venue: Venue, names: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tickerplant.client.rest import RestClient
 from tickerplant.config.settings import RecordSettings
@@ -16,9 +16,10 @@ from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import logger
-from tickerplant.recorder.asking import profile_of
+from tickerplant.recorder.asking import profile_of, venue_answering
 from tickerplant.recorder.recorder import TURN_S, Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
+from tickerplant.venue import VENUES
 from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.places import (
     check_text,
@@ -55,14 +56,22 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
     if not settings.out:
         raise ConfigError("--out", settings.out or "", "the folder of the recording")
     check_text("--out", settings.out)
-    venue = venue_named(settings.venue) or venue_of_url(settings.url) or venue_of_streams(names)
-    hosts = hosts_of(venue, settings.url, os.environ)
-    return asyncio.run(_record(Wanted(hosts, names, settings.out, settings)))
+    venue = venue_named(settings.venue) or venue_of_url(settings.url)
+    likely = venue or venue_of_streams(names)
+    hosts = hosts_of(likely, settings.url, os.environ)
+    other = None
+    if venue is None and settings.url is not None:
+        unlikely = next(each for each in VENUES if each is not likely)
+        other = hosts_of(unlikely, settings.url)
+    return asyncio.run(_record(Wanted(hosts, names, settings.out, settings), other))
 
 
-async def _record(wanted: Wanted) -> int:
+async def _record(wanted: Wanted, other: Hosts | None) -> int:
+    """Record what is wanted; at `other` hosts if it is not sure whose venue is served."""
     settings, interrupted = wanted.settings, interruption()
     progress, started_s = RecordProgress(settings.log_format), time.monotonic()
+    if other is not None:
+        wanted = structs.replace(wanted, hosts=await venue_answering(wanted.hosts, other))
     rest = RestClient(wanted.hosts, WeightBudget())
     try:
         profile = await profile_of(wanted.hosts, rest)
@@ -85,6 +94,7 @@ async def _record(wanted: Wanted) -> int:
     )
     logger().info(
         "= recording begins",
+        venue=wanted.hosts.venue.name,
         streams=len(wanted.names),
         of=wanted.hosts.streams,
         into=wanted.folder,

@@ -14,6 +14,8 @@ FILE_SIGN = "@"
 COMMENT_SIGN = "#"
 MOST_STREAMS = 100_000
 """More than any exchange has; a file of more is not one of streams."""
+MOST_SIGNS = 1 << 24
+"""In a file."""
 
 
 def streams_of(given: Iterable[str]) -> tuple[str, ...]:
@@ -43,15 +45,17 @@ def streams_of(given: Iterable[str]) -> tuple[str, ...]:
 
 def _in_file(path: str) -> Iterator[tuple[str, str]]:
     """Yield the names in a file, each with its place."""
+    reason: str | None = None
     try:
         with Path(path).open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if name := line.partition(COMMENT_SIGN)[0].strip():
-                    yield name, f"{path}, line {number}"
+            text = file.read(MOST_SIGNS + 1)
+        if len(text) > MOST_SIGNS:
+            reason = f"it has more than {MOST_SIGNS:,} signs"
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(
-            "STREAM",
-            f"{FILE_SIGN}{path}",
-            f"a file with the name of a stream in each line: {reason}",
-        ) from None
+    if reason is not None:
+        expected = f"a file with the name of a stream in each line: {reason}"
+        raise ConfigError("STREAM", f"{FILE_SIGN}{path}", expected)
+    for number, line in enumerate(text.splitlines(), 1):
+        if name := line.partition(COMMENT_SIGN)[0].strip():
+            yield name, f"{path}, line {number}"
