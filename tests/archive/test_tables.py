@@ -291,13 +291,14 @@ def test_a_message_that_does_not_fit_is_left_out_alone_and_counted(
         min_value=Decimal("-1e25"), max_value=Decimal("1e25"), places=DECIMALS, allow_nan=False
     )
 )
-def test_decimals_are_exact(number: Decimal) -> None:
+def test_decimals_are_exact_and_floats_the_nearest(number: Decimal) -> None:
     pa = pytest.importorskip("pyarrow")
     converter = pytest.importorskip("tickerplant.archive.arrow").Converter
     trade = tickerplant.messages.reader("a@trade").decode
     message = trade(line_of("", TRADE | {"p": f"{number:f}"})[1].partition(b'"data":')[2][:-1])
-    batch = converter(TABLES[0]).batch([message], ["usdm"])
-    assert pa.Table.from_batches([batch]).to_pylist()[0]["price"] == number
+    for numbers, expected in (("decimal", number), ("float", float(f"{number:f}"))):
+        batch = converter(TABLES[0], numbers).batch([message], ["usdm"])
+        assert pa.Table.from_batches([batch]).to_pylist()[0]["price"] == expected
 
 
 def test_the_wrong_table_or_form_of_numbers_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -19,7 +21,7 @@ import tickerplant
 from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting import buffers, csv_files, export, journal, parquet
+from tickerplant.exporting import buffers, csv_files, export, journal, parquet, progress
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
 from tickerplant.exporting.piece import Piece
 from tickerplant.recording.line import Line
@@ -293,6 +295,18 @@ def test_going_on_after_a_kill_makes_the_same_files(
     assert files(cut) == files(whole)
 
 
+def test_a_kill_while_files_are_put_together_costs_nothing(
+    tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path / "whole", tape, to="csv") == 0
+    with monkeypatch.context() as patched:
+        killed_at(patched, journal.Journal, "write", 10)
+        with pytest.raises(Killed):
+            run(tmp_path / "cut", tape, to="csv")
+    assert run(tmp_path / "cut", tape, to="csv") == 0
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
 @FORMS
 def test_a_second_time_does_nothing(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
@@ -311,15 +325,23 @@ def test_what_was_recorded_since_is_added_and_what_grew_is_done_anew(
 ) -> None:
     third = len(said["usdm"]) // 3
     growing = tmp_path / "growing"
-    recording(growing, said["usdm"][:third], said["usdm"][third : third + 50])
+    recording(growing, said["usdm"][:third], said["usdm"][third : third + 100])
     assert run(tmp_path / "out", growing, to=to) == 0
     moved = growing.rename(tmp_path / "moved")
     for segment in (tape / "usdm").glob("*.zst"):
         (moved / segment.name).write_bytes(segment.read_bytes())
-    again = moved.rename(growing)
-    assert run(tmp_path / "out", again, to=to) == 0
+    assert run(tmp_path / "out", moved, to=to) == 0
     assert run(tmp_path / "whole", tape / "usdm", to=to) == 0
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_another_recording_in_the_same_place_takes_nothing_away(said: Said, tmp_path: Path) -> None:
+    half = len(said["usdm"]) // 2
+    path = tmp_path / "today.txt"
+    for lines in (said["usdm"][:half], said["usdm"][half:]):
+        assert run(tmp_path / "out", line_file(path, lines), tables="book_tickers") == 0
+    wanted = [each for venue, _, each in events(said, "bookTicker") if venue == "usdm"]
+    assert one(f"select count(*) from '{tmp_path}/out/**/*.parquet'") == [(len(wanted),)]
 
 
 def test_a_recording_that_was_moved_is_known(
@@ -595,3 +617,27 @@ def test_a_file_of_lines_is_a_unit(said: Said, tmp_path: Path) -> None:
     rows = one(f"select count(*) from '{tmp_path}/out/**/*.parquet'")
     wanted = [each for venue, _, each in events(said, "trade") if venue == "usdm"]
     assert rows == [(len(wanted),)], "a path that is named twice is exported once"
+
+
+def test_help_does_not_load_what_an_export_needs() -> None:
+    program = (
+        "import sys\nfrom tickerplant.cli import main\n"
+        "try:\n    main(['export', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'pyarrow' not in sys.modules\n"
+    )
+    subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-c", program], check=True, capture_output=True, timeout=30
+    )
+
+
+def test_on_a_terminal_a_bar_tells_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "TERMINAL_EVERY_S", 0.0)
+    shown = progress.Progress(200)
+    shown.tell(50, 1_000)
+    shown.end()
+    told = capsys.readouterr().err
+    assert "25.0%  1,000 messages" in told
+    assert told.endswith("\r\x1b[2K")

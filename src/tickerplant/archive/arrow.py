@@ -125,7 +125,9 @@ class Converter:
         if self._number == pa.string():
             return array
         decimals = pc.cast(array, _DECIMAL)
-        return decimals if self._number == _DECIMAL else pc.cast(array, pa.float64())
+        if self._number == _DECIMAL:
+            return decimals
+        return pc.cast(array, pa.float64())  # of the text: that of a decimal is not the nearest
 
 
 def _times(milliseconds: Sequence[int], untold: int | None) -> Any:

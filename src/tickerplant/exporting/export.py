@@ -18,7 +18,7 @@ from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError
 from tickerplant.exporting.csv_files import CsvWriter
 from tickerplant.exporting.hftbacktest_export import export_npz
-from tickerplant.exporting.journal import Finished, Journal, Options, opened_journal
+from tickerplant.exporting.journal import Finished, Journal, Options, head_of, opened_journal
 from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.piece import Piece
 from tickerplant.exporting.progress import Progress
@@ -145,11 +145,14 @@ class _Export:
             self._writer.abandon()
             raise
         came = piece.came
+        head_bytes, head = head_of(unit)
         finished = Finished(
             number=number,
             path=unit.path,
             size_bytes=unit.size_bytes,
             digest=unit.digest,
+            head_bytes=head_bytes,
+            head=head,
             messages=came.messages,
             rows=dict(came.rows),
             parts=parts,

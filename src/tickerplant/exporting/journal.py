@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +25,8 @@ from tickerplant.exporting.units import Unit
 
 JOURNAL = "export.jsonl"
 """Its name."""
+Identity: TypeAlias = tuple[str, int, str]
+"""Name, size and digest of a file."""
 VERSION = 1
 """Changes when the same source would be exported to other files."""
 KEPT_FLAWS = 20
@@ -52,6 +56,9 @@ class Finished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="unit"):
     path: str
     size_bytes: int
     digest: str
+    head_bytes: int
+    head: str
+    """SHA-256 of so many of its first bytes, in hexadecimal digits."""
     messages: int
     rows: dict[str, int]
     """By table."""
@@ -63,7 +70,7 @@ class Finished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="unit"):
     """What was wrong with it."""
 
     @property
-    def identity(self) -> tuple[str, int, str]:
+    def identity(self) -> Identity:
         """What it is known by wherever it lies."""
         return Path(self.path).name, self.size_bytes, self.digest
 
@@ -89,6 +96,8 @@ class Journal:
         self.assembled: dict[str, Assembled] = {}
         """By path."""
         self._finished: dict[int, Finished] = {}
+        self._by_identity: dict[Identity, Finished] = {}
+        self._by_name: defaultdict[str, dict[int, None]] = defaultdict(dict)
         for line in lines:
             self._take(line)
 
@@ -99,13 +108,15 @@ class Journal:
 
     def find(self, unit: Unit) -> Finished | None:
         """Return what is written of a unit if it is finished, and its files are whole."""
-        identity = unit.name, unit.size_bytes, unit.digest
-        return next((each for each in self._finished.values() if each.identity == identity), None)
+        return self._by_identity.get((unit.name, unit.size_bytes, unit.digest))
 
     def number_of(self, unit: Unit) -> int:
         """Return the number of a unit that is to be exported: the old one if it grew since."""
-        again = (each.number for each in self._finished.values() if each.path == unit.path)
-        return next(again, max(self._finished, default=0) + 1)
+        for number in self._by_name[unit.name]:
+            before = self._finished.get(number)
+            if before is not None and _head(unit.head[: before.head_bytes]) == before.head:
+                return number
+        return max(self._finished, default=0) + 1
 
     def write(self, line: _Line) -> None:
         """Add a line.
@@ -123,13 +134,16 @@ class Journal:
         elif isinstance(line, Finished):
             before = self._finished.get(line.number)
             self._finished[line.number] = line
+            self._by_name[line.identity[0]][line.number] = None
             if before is not None:  # what was put together from it is out of date
+                self._by_identity.pop(before.identity, None)
                 changed = {*before.parts, *line.parts}
                 self.assembled = {
                     path: each
                     for path, each in self.assembled.items()
                     if changed.isdisjoint(each.parts)
                 }
+            self._by_identity[line.identity] = line
 
     def forget_broken(self) -> None:
         """Take units for unfinished whose files are not there, or not whole."""
@@ -140,6 +154,7 @@ class Journal:
             )
             if not all(sizes):
                 del self._finished[finished.number]
+                del self._by_identity[finished.identity]
 
     def remove_unknown(self, patterns: Iterable[str]) -> None:
         """Remove the files that fit to `patterns` and belong to no finished unit."""
@@ -219,6 +234,15 @@ def _difference(before: Options, now: Options) -> str:
 
 def _shown(value: object) -> str:
     return (",".join(map(str, value)) or "all") if isinstance(value, tuple) else str(value)
+
+
+def head_of(unit: Unit) -> tuple[int, str]:
+    """Return by what a unit is known again when it has grown: how many bytes, and their digest."""
+    return len(unit.head), _head(unit.head)
+
+
+def _head(text: bytes) -> str:
+    return sha256(text).hexdigest()
 
 
 def _size(path: Path) -> int:

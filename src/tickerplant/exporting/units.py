@@ -14,6 +14,8 @@ from tickerplant.recording.line import Flaw, RecordedFile, Report
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 
+HEAD_BYTES = 1 << 12
+"""By so much of its beginning a file is known that grew since."""
 ENDS_BYTES = 1 << 16
 """A file is known by its name, its size, and so much of its beginning and end."""
 
@@ -28,6 +30,8 @@ class Unit(Struct, frozen=True):
     size_bytes: int
     digest: str
     """SHA-256 of its ends, in hexadecimal digits."""
+    head: bytes
+    """How it begins, which stays as it is when the file grows."""
 
     @property
     def name(self) -> str:
@@ -87,4 +91,5 @@ def _unit(path: str, venue: str) -> Unit:
             ends += file.read(ENDS_BYTES)
     except OSError as error:
         raise RecordingError(path, error.strerror or str(error)) from None
-    return Unit(path=path, venue=venue, size_bytes=size, digest=sha256(ends).hexdigest())
+    digest = sha256(ends).hexdigest()
+    return Unit(path=path, venue=venue, size_bytes=size, digest=digest, head=ends[:HEAD_BYTES])
