@@ -268,16 +268,18 @@ def test_what_the_recorder_knew_of_a_gap_is_its_cause(market: list[Line], tmp_pa
     assert by_name["btcusdt@trade"].first_gaps[0].cause == "not answered in time"
 
 
-def test_a_recorder_inside_a_server_hears_from_its_beginning(
-    market: list[Line], tmp_path: Path
-) -> None:
-    first, second = market[:600], market[600:]
-    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
-    entries = [begun(first)[0], ended(first), begun(second, 2)[0], hole, ended(second)]
-    _, by_name = walked(folder(tmp_path / "r", [first, second], entries))
-    assert by_name["btcusdt@trade"].holes == 0
-    [blind] = by_name["btcusdt@bookTicker"].first_blind
-    assert blind.to_ns == second[0][0] - 1, "not until the end of the run"
+def test_a_run_that_never_heard_anything_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+    first = market[:600]
+    later_ns = market[700][0]
+    again, _ = begun(market[700:], run=2, streams=(*STREAMS, "ethusdt@trade"))
+    hole = Hole(time_ns=later_ns, from_ns=first[-1][0], reason="nobody recorded")
+    end = RunEnded(time_ns=market[-1][0], reason="interrupted")
+    entries = [*begun(first), ended(first), again, hole, end]
+    _, by_name = walked(folder(tmp_path / "r", [first], entries))
+    assert {name: by_name[name].holes for name in (*STREAMS, "ethusdt@trade")} == dict.fromkeys(
+        (*STREAMS, "ethusdt@trade"), 1
+    )
+    assert by_name["btcusdt@trade"].first_blind[0].to_ns == end.time_ns
 
 
 @pytest.mark.parametrize("is_killed", [False, True])

@@ -30,6 +30,7 @@ class Flaws:
         self.paths: set[str] = set()
         """Files with flaws."""
         self._found = found
+        self._listed: set[Flaw] = set()
 
     def add(self, flaw: Flaw) -> None:
         """Take note of a flaw, unless it is known: a manifest is read more than once."""
@@ -38,12 +39,13 @@ class Flaws:
         path = Path(flaw.path)
         if path.name == MANIFEST and not path.exists():
             flaw = structs.replace(flaw, reason="the manifest is missing")
-        if flaw in self._found.first_flaws:
+        if flaw in self._listed:
             return
         self.paths.add(flaw.path)
         self._found.flaws += 1
         if len(self._found.first_flaws) < MOST_FLAWS:
             self._found.first_flaws.append(flaw)
+            self._listed.add(flaw)
 
     def add_all(self, flaws: Iterable[Flaw]) -> None:
         """Take note of several."""

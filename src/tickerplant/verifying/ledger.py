@@ -6,8 +6,10 @@ others nobody knows, and so the time counts as a hole.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tickerplant.recording.journal import (
@@ -30,6 +32,7 @@ from tickerplant.venue import VENUES, Venue
 from tickerplant.verifying.findings import PROVEN, Blindness, StreamFinding
 
 NS_PER_MS = 1_000_000
+_FROM = attrgetter("from_ns")
 NEVER = "it was never heard"
 BETWEEN = "nothing was recorded between two runs"
 
@@ -74,11 +77,8 @@ class Ledger:
         """Streams that were asked for and are not heard yet, since when."""
         self._reasons: dict[tuple[str, int], str] = {}
         self._latest_ns = 0
-        self._began_ns = 0
         self._is_fresh = False
         """Whether nothing was told of the run but that it began."""
-        self._is_tap = False
-        """Whether nothing was told of connections in this run."""
         readers: dict[type[AnyEntry], Callable[[Any], None]] = {
             RunBegun: self._begin,
             RunEnded: self._note_end,
@@ -100,15 +100,19 @@ class Ledger:
             self._finish(self._latest_ns)
         for stream, since in self._since.items():
             self._add(stream, since, self._latest_ns)
+        for spans in self.blind.values():
+            spans.sort(key=_FROM)
 
     def cause(self, stream: str, from_ns: int, to_ns: int, before_id: int) -> str:
         """Return why messages are missing; the blind times in which they are have lost them."""
-        causes: dict[str, None] = {}
+        causes = []
         for each in self._at(stream, from_ns, to_ns):
             if each.verdict == "nothing lost":
                 each.verdict = "lost"
-            causes[each.cause] = None
-        return "; ".join(causes) or self._reasons.get((stream, before_id), "")
+            causes.append(each.cause)
+        return "; ".join(dict.fromkeys(reversed(causes))) or self._reasons.get(
+            (stream, before_id), ""
+        )
 
     def doubt(self, stream: str, from_ns: int, to_ns: int) -> None:
         """Take note that the ids of a stream began anew, and prove nothing of that time."""
@@ -130,10 +134,12 @@ class Ledger:
                 found.first_blind.append(each)
 
     def _at(self, stream: str, from_ns: int, to_ns: int) -> Iterator[Blindness]:
-        """Yield the blind times of a stream that touch a time."""
-        for each in self.blind.get(stream, ()):
-            if each.from_ns <= to_ns and each.to_ns >= from_ns:
-                yield each
+        """Yield the blind times of a stream that touch a time, the last one first."""
+        spans = self.blind.get(stream, [])
+        for number in range(bisect_right(spans, to_ns, key=_FROM) - 1, -1, -1):
+            if spans[number].to_ns < from_ns:
+                break  # nor do those before: they hardly ever overlap
+            yield spans[number]
 
     def unheard(self, stream: str) -> str:
         """Return why a stream that was asked for carried no message; empty if it was just quiet."""
@@ -145,8 +151,7 @@ class Ledger:
         """Begin a run: what was asked for before was not heard since the last one."""
         if not self.is_ended:
             self._finish(self._latest_ns)
-        self.is_ended, self._is_fresh, self._is_tap = False, True, True
-        self._began_ns = run.time_ns
+        self.is_ended, self._is_fresh = False, True
         self._before, self._since = self._since, {}
         for stream, since in self._before.items():
             if stream not in run.streams:  # nobody asks for it any more
@@ -170,7 +175,7 @@ class Ledger:
             self._since[stream] = since if before is None else before.joined(since)
 
     def _hear(self, entry: Connected) -> None:
-        self._is_fresh = self._is_tap = False
+        self._is_fresh = False
         for stream in entry.streams:
             self._never.pop(stream, None)
             self.refused.pop(stream, None)
@@ -179,7 +184,7 @@ class Ledger:
                 self._add(stream, since, entry.time_ns)
 
     def _lose(self, entry: Disconnected) -> None:
-        self._is_fresh = self._is_tap = False
+        self._is_fresh = False
         since = _Since(entry.time_ns, f"disconnected: {entry.reason}")
         for stream in entry.streams:
             if stream not in self._never:
@@ -213,11 +218,6 @@ class Ledger:
 
     def _finish(self, time_ns: int) -> None:
         """Finish a run; what is not heard at its end may not be heard in the next one either."""
-        if self._is_tap:  # it is part of a server, and hears from its beginning to its end
-            self._never.clear()
-            for stream, since in self._since.items():
-                self._add(stream, since, self._began_ns)
-            self._since.clear()
         for stream, began_ns in self._never.items():
             self._add(stream, _Since(began_ns, NEVER), time_ns)
         self._never.clear()
