@@ -86,10 +86,10 @@ def _unit(path: str, venue: str) -> Unit:
         with Path(path).open("rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            ends = file.read(ENDS_BYTES)
+            first = file.read(ENDS_BYTES)
             file.seek(max(size - ENDS_BYTES, 0))
-            ends += file.read(ENDS_BYTES)
+            last = file.read(ENDS_BYTES)
     except OSError as error:
         raise RecordingError(path, error.strerror or str(error)) from None
-    digest = sha256(ends).hexdigest()
-    return Unit(path=path, venue=venue, size_bytes=size, digest=digest, head=ends[:HEAD_BYTES])
+    digest = sha256(first + last).hexdigest()
+    return Unit(path=path, venue=venue, size_bytes=size, digest=digest, head=first[:HEAD_BYTES])
