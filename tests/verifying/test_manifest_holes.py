@@ -268,6 +268,38 @@ def test_what_the_recorder_knew_of_a_gap_is_its_cause(market: list[Line], tmp_pa
     assert by_name["btcusdt@trade"].first_gaps[0].cause == "not answered in time"
 
 
+def test_what_is_refused_in_every_run_is_no_hole(market: list[Line], tmp_path: Path) -> None:
+    streams = (*STREAMS, "ethusdt@trade")
+    first, second = market[:600], market[600:]
+    no = Refused(time_ns=first[0][0], streams=("ethusdt@trade",), code=2, reason="Invalid request")
+    entries = [
+        begun(first, 1, streams)[0],
+        begun(first)[1],
+        no,
+        ended(first),
+        begun(second, 2, streams)[0],
+        Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded"),
+        begun(second)[1],
+        no,
+        ended(second),
+    ]
+    _, by_name = walked(folder(tmp_path / "r", [first, second], entries))
+    assert by_name["ethusdt@trade"].blind == 0
+    assert by_name["ethusdt@trade"].remark.startswith("the server refused it")
+
+
+def test_a_run_that_recorded_nothing_lasts_no_longer_than_it_did(
+    market: list[Line], tmp_path: Path
+) -> None:
+    empty = [(market[0][0] - 5_000_000_000, b""), (market[0][0] - 2_000_000_000, b"")]
+    hole = Hole(time_ns=market[0][0] - 1, from_ns=0, reason="nobody recorded")
+    run, heard = begun(market, 2)
+    entries = [*begun(empty), ended(empty), run, hole, heard, ended(market)]
+    _, by_name = walked(folder(tmp_path / "r", [market], entries))
+    [blind] = by_name["btcusdt@bookTicker"].first_blind
+    assert blind.from_ns == empty[-1][0] + 1, "when the first run ended, not 1970"
+
+
 def test_a_run_that_never_heard_anything_is_a_hole(market: list[Line], tmp_path: Path) -> None:
     first = market[:600]
     later_ns = market[700][0]

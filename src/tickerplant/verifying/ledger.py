@@ -153,8 +153,9 @@ class Ledger:
             self._finish(self._latest_ns)
         self.is_ended, self._is_fresh = False, True
         self._before, self._since = self._since, {}
+        asked = frozenset(run.streams)
         for stream, since in self._before.items():
-            if stream not in run.streams:  # nobody asks for it any more
+            if stream not in asked:  # nobody asks for it any more
                 self._add(stream, since, self._latest_ns)
         for stream in run.streams:
             if stream not in self.asked:
@@ -165,7 +166,7 @@ class Ledger:
 
     def _note_hole(self, hole: Hole) -> None:
         """Take note since when nothing was recorded before the run that just began, and why."""
-        if self._is_fresh:
+        if self._is_fresh and hole.from_ns:  # 0: there is no line before it
             self._miss_between(tuple(self._since), _Since(hole.from_ns, hole.reason))
 
     def _miss_between(self, streams: Iterable[str], since: _Since) -> None:
@@ -201,6 +202,7 @@ class Ledger:
         for stream in entry.streams:
             self.refused[stream] = f"{entry.code} {entry.reason}"
             self._never.pop(stream, None)
+            self._since.pop(stream, None)
 
     def _note_missing(self, entry: Missing) -> None:
         if entry.reason:
