@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -346,6 +347,19 @@ def test_a_loop_begins_anew_with_markets_that_know_of_nothing(path: Path) -> Non
     played.run_with(visit)
     assert listener.data.startswith(3 * heard(180))
     assert not played.readiness.warnings
+
+
+def test_a_seek_back_leaves_nothing_of_the_old_markets(path: Path) -> None:
+    played = replay(path, DERIVED, stays=True)
+
+    async def visit() -> None:
+        await until_over(played.source)
+        old = weakref.ref(played.plant.markets["BTCUSDT"])
+        await steer(played.source, paused=True)
+        await steer(played.source, seek=at(3).ns)
+        assert old() is None, "each round of a loop would keep one"
+
+    played.run_with(visit)
 
 
 def test_a_replay_rebased_is_of_now(path: Path) -> None:

@@ -5,6 +5,7 @@ It can begin anew, at any time of the market, with markets that know of nothing 
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -58,6 +59,9 @@ class Performance:
         self._left_out = self.left_out()
         self._plant.restart(self._found.instruments, start_ms=start_ms)
         self._load()
+        # Markets refer to themselves, and next to nothing else that is made here can: left alone,
+        # the collector would not look for the old ones for hundreds of rounds of a loop.
+        gc.collect()
 
     def open_books(self) -> None:
         """Load the snapshots that were recorded soon after the beginning, before it is played."""

@@ -18,10 +18,16 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 
 class Progress:
-    """Shows how much of the recordings has been played, while it is entered."""
+    """Shows how much of the recordings has been played, while it is entered.
 
-    def __init__(self, recordings: Sequence[RecordedFile]) -> None:
+    Args:
+        recordings: What is played.
+        messages: How many messages had been played before.
+    """
+
+    def __init__(self, recordings: Sequence[RecordedFile], messages: int = 0) -> None:
         self._recordings = recordings
+        self._messages = messages
         self._on_terminal = sys.stderr.isatty()
         self._every_s = TERMINAL_EVERY_S if self._on_terminal else LOG_EVERY_S
         self._began_s = self._told_s = time.monotonic()
@@ -40,12 +46,12 @@ class Progress:
             sys.stderr.write(_CLEAR_LINE)
 
     def tell(self, messages: int) -> bool:
-        """Tell that `messages` have been played; return whether it was time to say so."""
+        """Tell that `messages` have been played in all; return whether it was time to say so."""
         now_s = time.monotonic()
         if now_s - self._told_s < self._every_s:
             return False
         self._told_s = now_s
-        rate = messages / max(now_s - self._began_s, 0.001)
+        rate = (messages - self._messages) / max(now_s - self._began_s, 0.001)
         if self._on_terminal:
             share = f"{self._share():6.1%}"
             sys.stderr.write(f"{_CLEAR_LINE}replay {share}  {messages:,} messages  {rate:,.0f}/s")

@@ -174,7 +174,7 @@ class RecordingSource:
         await self._open()
         while True:
             await self._go_elsewhere()
-            with Progress(self._recordings) as progress:
+            with Progress(self._recordings, self.messages) as progress:
                 await self._play(progress)
             if self._is_wanted_elsewhere:
                 continue
@@ -395,7 +395,7 @@ class RecordingSource:
         self._target_ns = None
         is_beyond = self._reel.next_ns is None and not self._span.is_end_known
         self._clock.jump(max(self._played_ns, 0) if is_beyond else target_ns, self._at_ns())
-        self._log.info("= the replay is elsewhere", at=iso(target_ns))
+        self._log.debug("= the replay is elsewhere", at=iso(target_ns))
         self._done.set()
 
     async def _run_up(self, target_ns: int) -> bool:
@@ -432,11 +432,12 @@ class RecordingSource:
         await self._readers.wait_clear()
         self._phase = "over"
         self._done.set()
-        if not self._plan.loops:
-            self._status.ready(False, "the recording is over")
-        words = "begins anew" if self._plan.loops else "is over"
+        if self._plan.loops:
+            self._log.debug("= the recording begins anew", messages=self.messages)
+            return
+        self._status.ready(False, "the recording is over")
         self._log.info(
-            f"= the recording {words}", messages=self.messages, left_out=self.left_out().total()
+            "= the recording is over", messages=self.messages, left_out=self.left_out().total()
         )
 
     def _begin_anew(self) -> None:
