@@ -25,7 +25,7 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.notice import Notice
 from tickerplant.plant import Plant
 from tickerplant.recorder import asking
-from tickerplant.recorder.asking import profile_of
+from tickerplant.recorder.meeting import profile_of
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.journal import (

@@ -1,4 +1,4 @@
-"""What a recorder asks over REST: snapshots of books, the contracts, and the profile.
+"""What a recorder asks over REST meanwhile: snapshots of books, the contracts, and the profile.
 
 Nothing of it is needed for messages to be recorded: what fails is noted, and asked for again.
 """
@@ -16,11 +16,9 @@ from msgspec.json import Decoder
 from tickerplant.client.rest import RestClient
 from tickerplant.client.told_profile import told_profile
 from tickerplant.errors import RequestError, UpstreamError
-from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.weight import REFUSALS, WeightBudget
+from tickerplant.feed.weight import REFUSALS
 from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
-from tickerplant.profile import CURRENT
 from tickerplant.queries.depth import RETAIL_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
 from tickerplant.recorder.contracts import Contracts
@@ -37,8 +35,6 @@ LIST_LEAST_S = 10.0
 FIRST_PAUSE_S = 5.0
 """After a question that failed; each further failure doubles it."""
 LONGEST_PAUSE_S = 300.0
-PROFILE_PATIENCE_S = 2.0
-"""For so long a recording waits to know the profile before it begins."""
 
 
 class Tape(Protocol):
@@ -201,35 +197,3 @@ def _reason(failure: Exception) -> str:
     if isinstance(failure, UNREADABLE):
         return f"the answer cannot be read: {failure}"
     return str(failure)
-
-
-async def venue_answering(likely: Hosts, unlikely: Hosts) -> Hosts:
-    """Return whose venue is served: `unlikely` if only that answers there; it takes seconds at most.
-
-    A recording says for ever of which venue it is, and at one address there is often but one.
-    """
-    for hosts in (likely, unlikely):
-        rest = RestClient(hosts, WeightBudget())
-        try:
-            async with asyncio.timeout(PROFILE_PATIENCE_S):
-                await rest.get("ping")
-        except RequestError:
-            continue
-        except (TimeoutError, UpstreamError):
-            return likely
-        else:
-            return hosts
-        finally:
-            await rest.close()
-    return likely
-
-
-async def profile_of(hosts: Hosts, rest: RestClient) -> str:
-    """Return the profile that is spoken at `hosts`; empty if it does not say so within seconds."""
-    if hosts.rest == f"https://{hosts.venue.rest_host}":
-        return CURRENT.name
-    try:
-        async with asyncio.timeout(PROFILE_PATIENCE_S):
-            return await told_profile(rest)
-    except (TimeoutError, RequestError, UpstreamError):
-        return ""

@@ -16,7 +16,7 @@ from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import logger
-from tickerplant.recorder.asking import profile_of, venue_answering
+from tickerplant.recorder.meeting import profile_of, venue_answering
 from tickerplant.recorder.recorder import TURN_S, Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.venue import VENUES
