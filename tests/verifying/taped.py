@@ -139,7 +139,9 @@ def folder(
                 streams=dict(Counter(filter(None, (stream_of(raw) for _, raw in lines)))),
             )
         )
-    begun = Begun(time_ns=segments[0][0][0], format=FORMAT, venue="usdm", software="a test")
+    entries = list(entries)
+    began_ns = min([segments[0][0][0], *(entry.time_ns for entry in entries)])
+    begun = Begun(time_ns=began_ns, format=FORMAT, venue="usdm", software="a test")
     write_manifest(path, [begun, *entries, *sealed])
     return str(path)
 
