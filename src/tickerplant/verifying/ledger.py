@@ -122,6 +122,12 @@ class Ledger:
     def judge(self, found: StreamFinding, most: int) -> None:
         """Say of a stream when it was blind, and whether it may have lost something then."""
         for each in self.blind.get(found.stream, ()):
+            if (
+                each.cause == NEVER
+                and each.from_ns <= found.last_ns
+                and found.first_ns <= each.to_ns
+            ):
+                continue  # it was, yet nobody wrote down that it was connected
             is_bridged = 0 < found.first_ns <= each.from_ns < found.last_ns
             if found.proof not in PROVEN or not is_bridged:
                 each.verdict = "may have lost"
