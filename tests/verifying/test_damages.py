@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from taped import VENUE_STREAMS, folder, line_file, tape, write_manifest
 
 from tickerplant.config.settings import VerifySettings
-from tickerplant.recording.journal import MANIFEST, RunBegun, RunEnded, Sealed, encode_entry
+from tickerplant.recording.journal import MANIFEST, Connected, Entry, RunBegun, Sealed, encode_entry
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.segments import segment_paths
@@ -162,22 +162,19 @@ def test_a_torn_or_unreadable_line_of_the_manifest_is_told(path: str) -> None:
     assert not found.is_complete
 
 
-def run(lines: list[Line], *, is_ended: bool) -> list[RunBegun | RunEnded]:
-    begun = RunBegun(
-        time_ns=lines[0][0],
-        run=1,
-        url="",
-        profile="",
-        streams=VENUE_STREAMS["usdm"],
-        software="a test",
-    )
-    ended = RunEnded(time_ns=lines[-1][0], reason="interrupted")
-    return [begun, ended] if is_ended else [begun]
+def unended_run(lines: list[Line]) -> list[Entry]:
+    streams, first_ns = VENUE_STREAMS["usdm"], lines[0][0]
+    return [
+        RunBegun(
+            time_ns=first_ns, run=1, url="", profile="", streams=streams, software="a test"
+        ),
+        Connected(time_ns=first_ns, streams=streams, connection=1),
+    ]  # fmt: skip
 
 
 def unsealed(market: list[Line], path: Path) -> tuple[str, Path]:
     """A recording whose last segment is not finished, with a torn end."""
-    name = folder(path, [market[:500], market[500:]], run(market, is_ended=False))
+    name = folder(path, [market[:500], market[500:]], unended_run(market))
     entries = read_manifest(name).entries
     write_manifest(path, entries[:-1])
     return name, segment_paths(name)[1]

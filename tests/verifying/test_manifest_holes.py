@@ -268,6 +268,15 @@ def test_what_the_recorder_knew_of_a_gap_is_its_cause(market: list[Line], tmp_pa
     assert by_name["btcusdt@trade"].first_gaps[0].cause == "not answered in time"
 
 
+def test_what_was_heard_was_connected_even_if_nobody_wrote_it_down(
+    market: list[Line], tmp_path: Path
+) -> None:
+    entries = [begun(market)[0], ended(market)]
+    _, by_name = walked(folder(tmp_path / "r", [market], entries))
+    holes = {name for name, each in by_name.items() if each.holes}
+    assert holes == {"btcusdt@forceOrder"}, "of this one nothing is known"
+
+
 def test_what_is_refused_in_every_run_is_no_hole(market: list[Line], tmp_path: Path) -> None:
     streams = (*STREAMS, "ethusdt@trade")
     first, second = market[:600], market[600:]
