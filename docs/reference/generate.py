@@ -70,7 +70,7 @@ from tickerplant.server.faulty_rest import FaultsPage, FaultUse
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.readiness import Readiness
-from tickerplant.sources.recording import ClockState
+from tickerplant.sources.clock_state import ClockState
 from tickerplant.sources.steering import Wishes
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream

@@ -18,8 +18,9 @@ import tickerplant
 from tickerplant.plant import Plant
 from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.server import Server
+from tickerplant.sources.clock_state import ClockState
 from tickerplant.sources.moment import Moment
-from tickerplant.sources.recording import ClockState, RecordingSource
+from tickerplant.sources.recording import RecordingSource
 from tickerplant.sources.scan import scan
 from tickerplant.sources.span import Plan
 from tickerplant.venue import COINM, USDM

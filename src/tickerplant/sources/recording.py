@@ -24,27 +24,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Literal
-
-from msgspec import Struct
 
 from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
-from tickerplant.recording.line import Flaw
-from tickerplant.recording.opening import recorded_files
-from tickerplant.sources.event_time import ByEventTime, event_time_ms
+from tickerplant.sources.clock_state import ClockState, Phase
+from tickerplant.sources.deck import Deck
 from tickerplant.sources.lacking import Lacking
 from tickerplant.sources.lateness import Lateness
 from tickerplant.sources.moment import LATEST_NS, Moment, iso
-from tickerplant.sources.performance import Performance
 from tickerplant.sources.progress import Progress
-from tickerplant.sources.rebase import shift_of
-from tickerplant.sources.reel import Reel
 from tickerplant.sources.replay_clock import ReplayClock
 from tickerplant.sources.scan import Scan
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
-from tickerplant.sources.span import Plan, run_up_start_ns, span_of, views_of
+from tickerplant.sources.span import Plan
 from tickerplant.sources.steering import Step, read_wishes
 
 SLICE_MESSAGES = 2_000
@@ -60,44 +53,9 @@ ANSWER_WITHIN_S = 5.0
 PATIENCE_MS = 1_000
 """How long subscribers may take until a replay that is rebased looks at the clock again."""
 
-SKIPPED = "no line of a recording"
-
 CONFLICT = -1
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
-
-Phase = Literal["waiting", "running up", "playing", "paused", "over"]
-
-
-class ClockState(Struct, frozen=True, kw_only=True):
-    """Where a replay is, and how it goes on."""
-
-    time: str
-    """Market time, as a date."""
-    time_ms: int
-    """Market time, ms since 1970."""
-    received_ns: int
-    """Position in the recordings, ns since 1970: receive time, or event time if that is the pace."""
-    speed: float
-    """Recorded seconds per second; 0 is as fast as it goes."""
-    paused: bool
-    """Whether it stands still on request."""
-    state: Phase
-    """`waiting` for subscribers, `running up` silently to a moment, `playing`, `paused` or `over`."""
-    pace: Literal["receive", "event"]
-    """Which of the times of a message counts."""
-    from_ns: int
-    """Where it begins."""
-    to_ns: int | None
-    """Where it ends; null if that is not known yet."""
-    loop: bool
-    """Whether it begins anew at the end."""
-    shift_ms: int
-    """How much later all times are than they were recorded."""
-    messages: int
-    """Recorded messages played so far; those of a run-up do not count."""
-    recordings: tuple[str, ...]
-    """What is played."""
 
 
 class RecordingSource:
@@ -137,17 +95,10 @@ class RecordingSource:
         self._status: Status
         self._readers: Readers
         self._log = logger()
-        paths = [file.path for file in found.files]
-        self._span = span_of(plan, recorded_files(paths))
-        self._recordings = recorded_files(paths, self._warn_of_flaw)
-        self._views = views_of(plan, self._recordings)
-        self._reel = Reel(self._views, self._span.end_ns)
-        self._performance = Performance(found, plant, self._warn, verbatim=plan.verbatim)
+        self._deck = Deck(found, plant, plan, self._warn)
         self._clock = ReplayClock(plan.speed)
         self._lateness = Lateness()
         self._phase: Phase = "waiting"
-        self._played_ns = -1
-        """The time of the line that was played last, also in a run-up."""
         self._target_ns: int | None = None
         """Where somebody wants to be instead."""
         self._step: Step | None = None
@@ -167,14 +118,14 @@ class RecordingSource:
         self._loop = asyncio.get_running_loop()
         status.left_out = self.left_out
         status.measure(self._lateness.samples)
-        self._performance.look_for_depth()
+        self._deck.look_for_depth()
         for venue_name, hub in self._plant.hubs.items():
             tells = () if self._plan.verbatim else self._found.streams(venue_name)
             hub.demand = Lacking(hub, tells)
         await self._open()
         while True:
             await self._go_elsewhere()
-            with Progress(self._recordings, self.messages) as progress:
+            with Progress(self._deck.recordings, self.messages) as progress:
                 await self._play(progress)
             if self._is_wanted_elsewhere:
                 continue
@@ -191,7 +142,7 @@ class RecordingSource:
     def state(self) -> ClockState:
         """Return where the replay is."""
         now_ms = self._plant.now_ms
-        span = self._span
+        span = self._deck.span
         stopped = self._phase == "playing" and self._clock.is_paused
         return ClockState(
             time=iso(now_ms * _NS_PER_MS),
@@ -204,19 +155,18 @@ class RecordingSource:
             from_ns=span.begin_ns,
             to_ns=span.end_ns if span.is_end_known else None,
             loop=self._plan.loops,
-            shift_ms=self._performance.shift_ms,
+            shift_ms=self._deck.shift_ms,
             messages=self.messages,
-            recordings=tuple(recording.path for recording in self._recordings),
+            recordings=tuple(recording.path for recording in self._deck.recordings),
         )
 
     def left_out(self) -> Counter[str]:
         """Count the lines and messages of which no market heard, by what was wrong with them."""
-        skipped = sum(recording.skipped for recording in self._recordings)
-        return Counter({SKIPPED: skipped}) + self._performance.left_out()
+        return self._deck.left_out()
 
     def look_around(self) -> None:
         """Say what was not applied, and which books are not whole, and why, or are again."""
-        self._performance.look_around(self._status)
+        self._deck.look_around(self._status)
 
     # What others want of it
 
@@ -232,7 +182,7 @@ class RecordingSource:
         is_paused = self._clock.is_paused if wishes.paused is None else wishes.paused
         if wishes.step is not None:
             self._refuse_step(is_paused=is_paused, seeks=target_ns is not None)
-        at_ns, next_ns = self._at_ns(), self._next_ns()
+        at_ns, next_ns = self._at_ns(), self._deck.edge_ns
         if wishes.speed is not None:
             self._clock.set_speed(wishes.speed, at_ns, next_ns)
         if wishes.paused is not None:
@@ -252,12 +202,12 @@ class RecordingSource:
         Raises:
             RequestError: that is not in the recordings.
         """
-        first_ns, end_ns = self._span.opening_ns, self._span.end_ns
+        first_ns, end_ns = self._deck.span.opening_ns, self._deck.span.end_ns
         if moment.sign:
             offset_ns = moment.ns if moment.sign == "+" else -moment.ns
             return min(max(self._position_ns() + offset_ns, first_ns), end_ns)
         if not first_ns <= moment.ns <= end_ns:
-            until = f" to {iso(end_ns)}" if self._span.is_end_known else " on"
+            until = f" to {iso(end_ns)}" if self._deck.span.is_end_known else " on"
             there_is = f"the replay is of what was recorded from {iso(first_ns)}{until}"
             raise RequestError(CONFLICT, f"seek: {iso(moment.ns)} is not in it, {there_is}", 409)
         return moment.ns
@@ -282,21 +232,14 @@ class RecordingSource:
         self._phase = "waiting"
         await wait_for_subscribers(self._wait_for, self._readers, self._status, self._go_elsewhere)
         late = self._now_ms() - waited_from_ms > PATIENCE_MS
-        if self._plan.rebased and late and self._played_ns < self._span.begin_ns:
+        if self._plan.rebased and late and self._deck.played_ns < self._deck.span.begin_ns:
             await self._begin()
 
     async def _begin(self) -> None:
         """Be where the replay begins, with all that is known there."""
-        begin_ns = self._span.begin_ns
-        if self._plan.rebased:
-            self._rebase(self._now_ms())
-        start_ns = self._start_ns(begin_ns)
+        begin_ns = self._deck.span.begin_ns
         self._plant.hush()
-        if start_ns or self._plan.rebased:
-            self._rewind(start_ns)
-        else:
-            self._performance.open_books()
-            self._reel.wind(0)
+        self._deck.open(self._now_ms())
         await self._run_up(begin_ns)
         self._clock.jump(begin_ns, self._at_ns())
 
@@ -313,49 +256,46 @@ class RecordingSource:
 
     async def _play(self, progress: Progress) -> None:
         """Play until the end, or until somebody wants to be elsewhere."""
-        clock, reel = self._clock, self._reel
+        clock, deck = self._clock, self._deck
         self._phase = "playing"
         self._status.ready(True)
         clock.go(self._at_ns())
-        unturned = _Unturned()
-        while not self._is_wanted_elsewhere and reel.next_ns is not None:
+        slices = _Slice(deck)
+        while not self._is_wanted_elsewhere and (next_ns := deck.next_ns) is not None:
             if progress.tell(self.messages):
                 self.look_around()
             if clock.stands:
                 self._status.lag_ms = 0
                 await self._stand()
             elif clock.speed:
-                await self._play_due(reel.next_ns)
+                await self._play_due(next_ns, slices)
             else:
                 lines = self._take(LATEST_NS)
-                clock.jump(self._played_ns, self._at_ns())
-                if unturned.is_enough(lines, sum(each.text_bytes for each in self._recordings)):
+                clock.jump(deck.played_ns, self._at_ns())
+                if slices.is_full(lines):
                     await asyncio.sleep(0)  # the server flushes
                     if self._readers.congested:
                         await self._readers.wait_clear()
 
-    async def _play_due(self, next_ns: int) -> None:
+    async def _play_due(self, next_ns: int, slices: _Slice) -> None:
         """Play what is due by now, or sleep until something is."""
         wait_s = self._clock.wait_ns(self._at_ns(), next_ns) / _NS_PER_S
         self._status.lag_ms = max(0, int(-wait_s * 1_000))
         if wait_s > GRAIN_S:
             await self._sleep(min(wait_s - GRAIN_S, LONGEST_WAIT_S))
             return
-        reached_ns, played = self._clock.reached_ns(self._at_ns(), next_ns), 0
-        while played < SLICE_MESSAGES and next_ns <= reached_ns:
-            played += self._take(reached_ns, paced=True)
-            if (following_ns := self._reel.next_ns) is None:
+        reached_ns = self._clock.reached_ns(self._at_ns(), next_ns)
+        while not slices.is_full(self._take(reached_ns, paced=True)):
+            following_ns = self._deck.next_ns
+            if following_ns is None or following_ns > reached_ns:
                 break
-            next_ns = following_ns
         await asyncio.sleep(0)
 
     def _take(self, until_ns: int, most: int = SLICE_MESSAGES, *, paced: bool = False) -> int:
         """Play the next lines; return how many they were."""
-        index, lines = self._reel.take(until_ns, most)
+        lines = self._deck.take(until_ns, most)
         if paced:
             self._lateness.count(lines, until_ns, self._clock.speed)
-        self._performance.play(index, lines)
-        self._played_ns = lines[-1][0]
         if self._phase == "playing":
             self.messages += len(lines)
         return len(lines)
@@ -370,31 +310,29 @@ class RecordingSource:
             return
         until_ns = self._position_ns() + step.duration_ns if step.duration_ns else LATEST_NS
         left = step.messages or LATEST_NS
-        while left and self._target_ns is None and self._reel.next_ns is not None:
-            if self._reel.next_ns > until_ns:
+        while left and self._target_ns is None and self._deck.next_ns is not None:
+            if self._deck.next_ns > until_ns:
                 break
             left -= self._take(until_ns, min(left, SLICE_MESSAGES))
-            self._clock.jump(self._played_ns, self._at_ns())
+            self._clock.jump(self._deck.played_ns, self._at_ns())
             await asyncio.sleep(0)
         if step.duration_ns and self._target_ns is None:
-            self._clock.jump(min(until_ns, self._span.end_ns), self._at_ns())
+            self._clock.jump(min(until_ns, self._deck.span.end_ns), self._at_ns())
         if self._target_ns is None:
             self._done.set()
 
     async def _jump(self, target_ns: int) -> None:
         """Be elsewhere; is left early if somebody changes their mind."""
         self._step = None
-        self._clock.stand(self._at_ns(), self._next_ns())
+        self._clock.stand(self._at_ns(), self._deck.edge_ns)
         self._phase = "running up"
-        start_ns = self._start_ns(target_ns)
         self._plant.hush()
-        if target_ns <= self._played_ns or start_ns > self._played_ns >= 0:
-            self._rewind(start_ns)
+        self._deck.approach(target_ns)
         if not await self._run_up(target_ns):
             return
         self._target_ns = None
-        is_beyond = self._reel.next_ns is None and not self._span.is_end_known
-        self._clock.jump(max(self._played_ns, 0) if is_beyond else target_ns, self._at_ns())
+        is_beyond = self._deck.next_ns is None and not self._deck.span.is_end_known
+        self._clock.jump(max(self._deck.played_ns, 0) if is_beyond else target_ns, self._at_ns())
         self._log.debug("= the replay is elsewhere", at=iso(target_ns))
         self._done.set()
 
@@ -405,7 +343,7 @@ class RecordingSource:
             Whether it came to that, and nobody wanted to be elsewhere meanwhile.
         """
         wanted_ns = self._target_ns
-        while (next_ns := self._reel.next_ns) is not None and next_ns < target_ns:
+        while (next_ns := self._deck.next_ns) is not None and next_ns < target_ns:
             self._phase = "running up"
             self._status.ready(False, f"running up to {iso(target_ns)}")
             self._take(target_ns - 1)
@@ -415,18 +353,9 @@ class RecordingSource:
         self._plant.speak()
         return True
 
-    def _rewind(self, start_ns: int) -> None:
-        """Be before the first line from `start_ns` on, with markets that know of nothing."""
-        self._reel.wind(start_ns)
-        shift_ms = self._performance.shift_ms
-        self._performance.begin((self._next_ms() if start_ns else self._found.start_ms) + shift_ms)
-        self._played_ns = start_ns - 1
-        if not start_ns:
-            self._performance.open_books()
-
     async def _end(self) -> None:
         """Say that it is over; the last state stays."""
-        self._clock.stand(self._at_ns(), self._next_ns())
+        self._clock.stand(self._at_ns(), self._deck.edge_ns)
         self._plant.advance(self._plant.now_ms)
         self.look_around()
         await self._readers.wait_clear()
@@ -442,40 +371,12 @@ class RecordingSource:
 
     def _begin_anew(self) -> None:
         """Want to be at the beginning; times go on where they are, if they were shifted at all."""
-        self._target_ns = self._span.begin_ns
+        self._target_ns = self._deck.span.begin_ns
         if self._plan.rebased:
-            self._rebase(self._plant.now_ms, late=True)
-
-    def _rebase(self, now_ms: int, *, late: bool = False) -> None:
-        """Shift times so that the first message is of now, as far as candles let it."""
-        self._reel.wind(self._span.begin_ns)
-        streams = (stream for file in self._found.files for stream in file.streams)
-        has_candles = any("kline" in stream.lower() for stream in streams)
-        self._performance.shift_ms = shift_of(
-            self._next_ms(), now_ms, on_the_minute=has_candles, late=late
-        )
-
-    def _start_ns(self, target_ns: int) -> int:
-        """Return from where on to play to know all at a moment; 0 is from the beginning."""
-        if target_ns <= self._span.opening_ns:
-            return 0
-        if self._plan.verbatim:
-            return target_ns  # nothing is to be known there
-        ahead_ns = [view.ahead_ns if isinstance(view, ByEventTime) else 0 for view in self._views]
-        start_ns = run_up_start_ns(target_ns, self._plan.run_up_ns, self._found.files, ahead_ns)
-        return start_ns if start_ns > self._span.opening_ns else 0
+            self._deck.rebase(self._plant.now_ms, late=True)
 
     def _position_ns(self) -> int:
-        return self._clock.position_ns(self._at_ns(), self._next_ns())
-
-    def _next_ns(self) -> int:
-        """Return the time of the next line; at the end that of the last one."""
-        next_ns = self._reel.next_ns
-        return max(self._played_ns, 0) if next_ns is None else next_ns
-
-    def _next_ms(self) -> int:
-        """Return the market time of the next line, as it was recorded."""
-        return event_time_ms(self._reel.next_raw) or self._next_ns() // _NS_PER_MS
+        return self._clock.position_ns(self._at_ns(), self._deck.edge_ns)
 
     def _at_ns(self) -> int:
         """Return the time of this machine, by the clock of the event loop; 0 before there is one."""
@@ -495,26 +396,25 @@ class RecordingSource:
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
 
-    def _warn_of_flaw(self, flaw: Flaw) -> None:
-        self._warn(str(flaw))
-
     def _warn(self, text: str, subject: str = "") -> None:
         """Show a warning on `/readyz` and log it; without a subject it stands to the end."""
         if self._status.warn(subject or text, text):
             self._log.warning(f"! {text}")
 
 
-class _Unturned:
+class _Slice:
     """What was played since the last turn of the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, deck: Deck) -> None:
+        self._deck = deck
         self._messages = 0
         self._turned_bytes = 0
 
-    def is_enough(self, messages: int, text_bytes: int) -> bool:
+    def is_full(self, messages: int) -> bool:
         """Count messages; return whether it is time for a turn."""
         self._messages += messages
-        enough = self._messages >= SLICE_MESSAGES or text_bytes - self._turned_bytes >= SLICE_BYTES
-        if enough:
+        text_bytes = self._deck.text_bytes
+        full = self._messages >= SLICE_MESSAGES or text_bytes - self._turned_bytes >= SLICE_BYTES
+        if full:
             self._messages, self._turned_bytes = 0, text_bytes
-        return enough
+        return full

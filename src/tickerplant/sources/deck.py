@@ -1,0 +1,158 @@
+"""Recordings, the place in them, and the markets that they are played to.
+
+What is known of the markets belongs to the place: who goes back begins with markets that know of
+nothing, before the moment, and plays up to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tickerplant.plant import Plant
+from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.opening import recorded_files
+from tickerplant.sources.event_time import ByEventTime, event_time_ms
+from tickerplant.sources.performance import Performance
+from tickerplant.sources.rebase import shift_of
+from tickerplant.sources.reel import Reel
+from tickerplant.sources.scan import Scan
+from tickerplant.sources.source import Status
+from tickerplant.sources.span import Plan, run_up_start_ns, span_of, views_of
+
+SKIPPED = "no line of a recording"
+
+_NS_PER_MS = 1_000_000
+
+
+class Deck:
+    """Takes lines from recordings, in order of time, and plays them into a plant.
+
+    Args:
+        found: What `scan` found in the recordings.
+        plant: Where the messages go; made from the instruments that were found.
+        plan: What is played, by which of its times.
+        warn: Takes what is incomplete, and of what subject, empty for itself.
+
+    Raises:
+        ConfigError: the plan leaves nothing to play.
+        RecordingError: a file cannot be opened, or is no recording.
+    """
+
+    def __init__(
+        self, found: Scan, plant: Plant, plan: Plan, warn: Callable[[str, str], None]
+    ) -> None:
+        self.played_ns = -1
+        """The time of the line that was played last."""
+        self._found = found
+        self._plan = plan
+        self._warn = warn
+        paths = [file.path for file in found.files]
+        self.span = span_of(plan, recorded_files(paths))
+        self.recordings = recorded_files(paths, self._warn_of_flaw)
+        self._views = views_of(plan, self.recordings)
+        self._reel = Reel(self._views, self.span.end_ns)
+        self._performance = Performance(found, plant, warn, verbatim=plan.verbatim)
+
+    @property
+    def next_ns(self) -> int | None:
+        """The time of the next line; None at the end."""
+        return self._reel.next_ns
+
+    @property
+    def edge_ns(self) -> int:
+        """The time of the next line; at the end that of the last one."""
+        next_ns = self._reel.next_ns
+        return max(self.played_ns, 0) if next_ns is None else next_ns
+
+    @property
+    def shift_ms(self) -> int:
+        """How much later all times are than they were recorded."""
+        return self._performance.shift_ms
+
+    @property
+    def text_bytes(self) -> int:
+        """How much text has been read."""
+        return sum(recording.text_bytes for recording in self.recordings)
+
+    def take(self, until_ns: int, most: int) -> Sequence[Line]:
+        """Play the next lines of one recording; return them, see `Reel.take`."""
+        index, lines = self._reel.take(until_ns, most)
+        self._performance.play(index, lines)
+        self.played_ns = lines[-1][0]
+        return lines
+
+    def open(self, now_ms: int) -> None:
+        """Be where one must begin to know all at the beginning of the plan.
+
+        Args:
+            now_ms: Of when the first message is to be, if that is the plan.
+        """
+        start_ns = self._start_ns(self.span.begin_ns)
+        if self._plan.rebased:
+            self.rebase(now_ms)
+        if start_ns or self._plan.rebased:
+            self._rewind(start_ns)
+        else:
+            self._performance.open_books()
+            self._reel.wind(0)
+
+    def approach(self, target_ns: int) -> None:
+        """Be at or before a moment, where one must begin to know all there.
+
+        The place stays if it is on the way.
+        """
+        start_ns = self._start_ns(target_ns)
+        if target_ns <= self.played_ns or start_ns > self.played_ns >= 0:
+            self._rewind(start_ns)
+
+    def rebase(self, now_ms: int, *, late: bool = False) -> None:
+        """Shift times so that the first message is of now, as far as candles let it.
+
+        That holds from the next `open` or `approach` on, which has to follow.
+        """
+        self._reel.wind(self.span.begin_ns)
+        streams = (stream for file in self._found.files for stream in file.streams)
+        has_candles = any("kline" in stream.lower() for stream in streams)
+        self._performance.shift_ms = shift_of(
+            self._next_ms(), now_ms, on_the_minute=has_candles, late=late
+        )
+
+    def left_out(self) -> Counter[str]:
+        """Count the lines and messages of which no market heard, by what was wrong with them."""
+        skipped = sum(recording.skipped for recording in self.recordings)
+        return Counter({SKIPPED: skipped}) + self._performance.left_out()
+
+    def look_for_depth(self) -> None:
+        """Say which symbols have no book because none was recorded."""
+        self._performance.look_for_depth()
+
+    def look_around(self, status: Status) -> None:
+        """Say what was not applied, and which books are not whole, and why, or are again."""
+        self._performance.look_around(status)
+
+    def _rewind(self, start_ns: int) -> None:
+        """Be before the first line from `start_ns` on, with markets that know of nothing."""
+        self._reel.wind(start_ns)
+        start_ms = self._next_ms() if start_ns else self._found.start_ms
+        self._performance.begin(start_ms + self.shift_ms)
+        self.played_ns = start_ns - 1
+        if not start_ns:
+            self._performance.open_books()
+
+    def _start_ns(self, target_ns: int) -> int:
+        """Return from where on to play to know all at a moment; 0 is from the beginning."""
+        if target_ns <= self.span.opening_ns:
+            return 0
+        if self._plan.verbatim:
+            return target_ns  # nothing is to be known there
+        ahead_ns = [view.ahead_ns if isinstance(view, ByEventTime) else 0 for view in self._views]
+        start_ns = run_up_start_ns(target_ns, self._plan.run_up_ns, self._found.files, ahead_ns)
+        return start_ns if start_ns > self.span.opening_ns else 0
+
+    def _next_ms(self) -> int:
+        """Return the market time of the next line, as it was recorded."""
+        return event_time_ms(self._reel.next_raw) or self.edge_ns // _NS_PER_MS
+
+    def _warn_of_flaw(self, flaw: Flaw) -> None:
+        self._warn(str(flaw), "")
