@@ -17,9 +17,7 @@ from tickerplant.archive.tables import (
     VENUE,
     Column,
     Kind,
-    Level,
     Table,
-    level_count,
     levels_of,
 )
 from tickerplant.errors import ConfigError
@@ -34,6 +32,9 @@ _TYPES = {
     Kind.TEXT: _LABEL,
     Kind.FLAG: pa.bool_(),
 }
+_SIDES = pa.array(["bid", "ask"])
+_NEITHER = 2
+_SIDE_CODES = np.arange(_NEITHER + 1)
 _MS = 1_000_000
 _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
 """What is raised for numbers that are none, or are too large or too fine."""
@@ -99,12 +100,12 @@ class Converter:
         arrays = [] if self._is_placed else [_labels(venues)]
         arrays += [self._array(column, messages) for column in self._columns]
         if self._table.levels:
-            counts = np.fromiter(map(level_count, messages), np.int64, len(messages))
+            sides, counts = _sides(messages)
             rows = pa.array(np.repeat(np.arange(len(messages)), counts))
-            levels: list[Level] = list(chain.from_iterable(map(levels_of, messages)))
             arrays = [array.take(rows) for array in arrays]
-            sides, prices, quantities = zip(*levels, strict=True) if levels else ((), (), ())
-            arrays += [_labels(sides), self._numbers(prices), self._numbers(quantities)]
+            levels = chain.from_iterable(map(levels_of, messages))
+            prices, quantities = zip(*levels, strict=True)
+            arrays += [sides, self._numbers(prices), self._numbers(quantities)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _array(self, column: Column, messages: Sequence[Message]) -> Any:
@@ -137,6 +138,15 @@ def _times(milliseconds: Sequence[int], untold: int | None) -> Any:
     if untold is None:
         return scaled
     return pc.if_else(pc.equal(array, untold), pa.scalar(None, pa.int64()), scaled)
+
+
+def _sides(messages: Sequence[Any]) -> tuple[Any, Any]:
+    """Return the side of each level, and how many rows each message becomes."""
+    told = np.array([(len(each.bids), len(each.asks), 0) for each in messages], np.int64)
+    told[:, _NEITHER] = told.sum(axis=1) == 0
+    sides = np.repeat(np.tile(_SIDE_CODES, len(messages)), told.reshape(-1))
+    codes = pa.array(sides, pa.int32(), mask=sides == _NEITHER)
+    return pa.DictionaryArray.from_arrays(codes, _SIDES), told.sum(axis=1)
 
 
 def _labels(texts: Sequence[str | None]) -> Any:

@@ -15,6 +15,7 @@ from tickerplant.archive.selection import LATEST_NS, Instant, Selection, instant
 from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.sketch import venue_of
+from tickerplant.errors import RecordingError
 from tickerplant.messages.message import Message
 from tickerplant.recording.block import walk
 from tickerplant.recording.line import Flaw, Line, RecordedFile
@@ -276,6 +277,9 @@ class OpenedRecording:
         """First and last receive time in ns, of all that is recorded; zeros if there is nothing.
 
         Of files of lines the whole is read.
+
+        Raises:
+            RecordingError: Nothing of a recording could be read.
         """
         spans = [span for each in self._recordings() if (span := _span(each))]
         if not spans:
@@ -346,7 +350,14 @@ def _span(recording: RecordedFile) -> tuple[int, int] | None:
 
 
 def _heads(path: Path) -> list[tuple[int, int]]:
-    """Return the times of the blocks of a segment, of which only the heads are read."""
-    with path.open("rb") as file:
-        blocks = walk(file, LATEST_NS)
-        return [(each.head.first_ns, each.head.last_ns) for each in blocks if each.head]
+    """Return the times of the blocks of a segment, of which only the heads are read.
+
+    Raises:
+        RecordingError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            blocks = walk(file, LATEST_NS)
+            return [(each.head.first_ns, each.head.last_ns) for each in blocks if each.head]
+    except OSError as error:
+        raise RecordingError(str(path), error.strerror or str(error)) from None

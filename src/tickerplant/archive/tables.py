@@ -7,7 +7,7 @@ counts are whole numbers, and what the exchange did not tell is null.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
@@ -62,8 +62,9 @@ class Column(Struct, frozen=True):
     """What stands in a message for what the exchange did not tell, besides None."""
 
 
-Level: TypeAlias = tuple[str | None, str | None, str | None]
-"""Side, price and quantity."""
+Level: TypeAlias = tuple[str | None, str | None]
+"""Price and quantity."""
+_NO_LEVEL: Sequence[Level] = ((None, None),)
 
 
 class Table(Struct, frozen=True):
@@ -78,7 +79,7 @@ class Table(Struct, frozen=True):
     topic: str = ""
     """How the part of the stream's name behind the `@` begins, where the class does not tell."""
     levels: tuple[Column, ...] = ()
-    """Columns that are taken out of each level; then each level is a row."""
+    """Side, price and quantity, if each level is a row."""
 
     @property
     def takes_snapshots(self) -> bool:
@@ -105,11 +106,9 @@ def level_count(message: Any) -> int:
     return len(message.bids) + len(message.asks) or 1
 
 
-def levels_of(message: Any) -> list[Level]:
-    """Return the rows of a message about depth: bids, then asks, as they were told."""
-    bids: list[Level] = [("bid", price, quantity) for price, quantity in message.bids]
-    asks: list[Level] = [("ask", price, quantity) for price, quantity in message.asks]
-    return bids + asks or [(None, None, None)]
+def levels_of(message: Any) -> Sequence[Level]:
+    """Return price and quantity of the rows of a message about depth: bids, then asks, as told."""
+    return message.bids + message.asks or _NO_LEVEL
 
 
 def _final_update_id(message: Any) -> int:
@@ -218,14 +217,9 @@ _CHANGED = (
     ),
 )
 _LEVEL = (
-    Column("side", Kind.TEXT, lambda level: level[0], "`bid` or `ask`; null if there is no level."),
-    Column("price", Kind.NUMBER, lambda level: level[1], "Null if there is no level."),
-    Column(
-        "quantity",
-        Kind.NUMBER,
-        lambda level: level[2],
-        "All there is at the price now; 0 removes the level.",
-    ),
+    _text("side", "`bid` or `ask`; null if there is no level."),
+    _number("price", "Null if there is no level."),
+    _number("quantity", "All there is at the price now; 0 removes the level."),
 )
 
 TABLES = (
