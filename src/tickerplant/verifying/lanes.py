@@ -33,10 +33,12 @@ class RisingLane(Lane):
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it is not as usual."""
-        event_ms = message.event_time
-        item_id = self._id_of(message)
-        last_ids, symbol = self._last_ids, message.symbol
-        if item_id <= last_ids.get(symbol, item_id) or event_ms < self._event_ms:
+        event_ms, item_id, symbol = message.event_time, self._id_of(message), message.symbol
+        last_ids = self._last_ids
+        try:
+            if item_id <= last_ids[symbol] or event_ms < self._event_ms:
+                return False
+        except KeyError:
             return False
         last_ids[symbol] = item_id
         self._event_ms = event_ms

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Struct, field
 
-from tickerplant.decode.decoder import NAME_AT, NECK_BYTES, Decoder, envelope_of
+from tickerplant.decode.decoder import ENVELOPE, NAME_AT, NECK_BYTES, Decoder, envelope_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
@@ -305,8 +305,15 @@ def _only_book(path: str) -> str:
     """Return the symbol whose book a file tells, by its first lines; empty if none or several."""
     decoder = Decoder({}, applied=lambda _: False)
     symbols: set[str] = set()
+    seen: set[bytes] = set()
+    """The usual envelopes."""
     (file,) = recorded_files([path])
     for _, raw in islice(chain.from_iterable(file.batches()), SCANNED_LINES):
+        envelope = raw[: raw.find(b'"', NAME_AT)] if raw.startswith(ENVELOPE) else b""
+        if envelope in seen:
+            continue
+        if envelope:
+            seen.add(envelope)
         try:
             stream = decoder.decode(raw)[0]
         except DecodeError:
