@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from replaying import Replay
 
 from tickerplant.decode.decoder import Decoder
 from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Event, Trade
+from tickerplant.frames import text_frame
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.plant import Plant
@@ -17,8 +20,11 @@ from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import merge
+from tickerplant.sources.event_time import ByEventTime
+from tickerplant.sources.moment import Moment
 from tickerplant.sources.player import FastestDepth, Player
 from tickerplant.sources.scan import scan
+from tickerplant.sources.span import Plan
 
 BESIDE = Path(__file__).parents[2].parent
 
@@ -140,3 +146,27 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
     assert all(frame.endswith(raw) for frame, raw in zip(sent, expected, strict=True)), (
         "the whole envelope is what was recorded"
     )
+
+
+@pytest.mark.parametrize("pace", ["receive", "event"])
+def test_a_capture_from_its_middle_is_what_was_recorded_from_there(
+    pace: Literal["receive", "event"],
+) -> None:
+    [path] = capture("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",))
+    recording = LineFile(path)
+    view = ByEventTime(recording) if pace == "event" else recording
+    lines = list(chain.from_iterable(view.batches()))
+    middle_ns = lines[len(lines) // 2][0]
+    begins = b'{"stream":"btcusdt@trade","data":'
+    payloads = [
+        raw.removeprefix(begins)[:-1]
+        for at_ns, raw in lines
+        if at_ns >= middle_ns and raw.startswith(begins)
+    ]
+    plan = Plan(begin=Moment(middle_ns), speed=0, pace=pace)
+    replay = Replay([Path(path)], {"usdm": ["btcusdt@trade"]}, plan=plan)
+    replay.run()
+    assert len(payloads) > 1_000
+    assert replay.listeners["usdm"].data == b"".join(map(text_frame, payloads))
+    assert replay.source.messages == sum(at_ns >= middle_ns for at_ns, _ in lines)
+    assert replay.plant.markets["BTCUSDT"].book_live
