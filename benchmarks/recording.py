@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,7 @@ POLL_S = 0.05
 TICK_EVERY = 10_000
 """Messages after which a writer looks at the clock: often enough at these rates."""
 MIB = 1 << 20
+PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 Timed = Callable[[], float]
 """Does something once and returns the seconds it took."""
@@ -56,8 +58,8 @@ class Recorded(Struct, frozen=True):
     wall_s: float
     """From the first message to the last, by the times that it recorded."""
     cpu_s: float
-    peak_bytes: int
-    """The most memory it had."""
+    peak_bytes: int | None
+    """The most memory it had; None where the system does not tell it."""
 
 
 def run(*, quick: bool = False) -> list[Table]:
@@ -138,6 +140,7 @@ def _writing(path: Path, native: Path, found: Contents, repetitions: int) -> Tab
     written = [_write(path) for _ in range(repetitions)]
     recorded = [_record(native, found) for _ in range(repetitions)]
     walls_s, cpus_s = [wall_s for wall_s, _ in written], [cpu_s for _, cpu_s in written]
+    peaks = [each.peak_bytes / MIB for each in recorded if each.peak_bytes]
     rates = [found.messages / each.wall_s for each in recorded]
     return Table(
         title="a recording, written",
@@ -155,7 +158,7 @@ def _writing(path: Path, native: Path, found: Contents, repetitions: int) -> Tab
                 spread(rates),
                 WRITTEN_TARGET_PER_S,
                 spread(found.messages / each.cpu_s for each in recorded),
-                spread(each.peak_bytes / MIB for each in recorded),
+                spread(peaks) if peaks else None,
             ),
         ],
         notes=[
@@ -193,6 +196,7 @@ def _record(native: Path, found: Contents) -> Recorded:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603  # our own program
         pin(RECEIVER_CORE, process.pid)
         _wait_for_end(folder)
+        peak_bytes = _peak_bytes(process.pid)
         process.send_signal(signal.SIGINT)
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0  # it has been waited for
@@ -201,8 +205,15 @@ def _record(native: Path, found: Contents) -> Recorded:
     return Recorded(
         (times_ns[-1] - times_ns[0]) / 1e9,
         usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        peak_bytes,
     )
+
+
+def _peak_bytes(pid: int) -> int | None:
+    """Return the most memory a process has had; what `wait` tells counts its parent's too."""
+    status = Path(f"/proc/{pid}/status")
+    found = PEAK.search(status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else None
 
 
 def _wait_for_end(folder: str) -> None:

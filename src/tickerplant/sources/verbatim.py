@@ -1,8 +1,9 @@
 """Plays recorded streams as they are, and keeps nothing of what they say.
 
 Of a message only the name of its stream is looked at, and of those that are played together the
-event time of the last that has one: market time goes on, but no market hears of anything.  What is
-not in the usual envelope is decoded as usual, once for every form it can have.
+event time of the last that has one: market time goes on, but no market hears of anything.  So a
+message whose payload is damaged is sent as it is.  What is not in the usual envelope is decoded,
+and sent in it.
 """
 
 from __future__ import annotations
