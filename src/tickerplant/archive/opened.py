@@ -89,8 +89,9 @@ class OpenedRecording:
         Args:
             streams: Only these, by their full names such as `btcusdt@depth@100ms`.
             symbols: Only messages about these; messages about a pair are about no symbol of it.
-            start: Only what was received then or later.
-            end: Only what was received before.
+            start: Only what was received then or later; an ISO date, which is UTC unless it says
+                otherwise, a `datetime`, or ns since the epoch.
+            end: Only what was received before; likewise.
 
         Raises:
             ConfigError: A moment is none.
