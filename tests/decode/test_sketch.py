@@ -103,3 +103,14 @@ def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
     found = {name: sketch.instrument(NOW_MS) for name, sketch in sketches.items()}
     assert sorted(found) == ["A", "B", "C", "D", "E"], "a message of another form tells nothing"
     assert all(each and each.price.decimals == 1 for each in found.values())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"{}", b'{"k":1}', b'{"k":{}}', b"[]", b"nothing", b'{"e":"\xff"}', b"[" * 5_000],
+)
+@pytest.mark.parametrize("kind", ["kline_1m", "trade", "aggTrade", "bookTicker", "depth@100ms"])
+def test_what_is_in_no_known_form_tells_nothing(kind: str, payload: bytes) -> None:
+    sketches = Sketches()
+    sketches.see(f"btcusdt@{kind}", payload)
+    assert [sketch.instrument(NOW_MS) for sketch in sketches.values()] in ([], [None])

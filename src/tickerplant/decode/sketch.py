@@ -16,6 +16,7 @@ from msgspec.json import Decoder as JsonDecoder
 from tickerplant.decode.messages import Kline
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, coin_contract_size
 from tickerplant.messages import AggregateTrade
+from tickerplant.messages.readers import UNREADABLE
 from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.quarters import coded_delivery_ms, deliveries_ms
 from tickerplant.venue import COINM, USDM, Venue
@@ -102,7 +103,7 @@ class Sketches(dict[str, Sketch]):
         kind = symbol[1:] if symbol.startswith("!") else kind
         try:
             self._see(re.split(r"[@_\d]", kind, maxsplit=1)[0], payload)
-        except msgspec.DecodeError:
+        except (*UNREADABLE, KeyError):  # a candle may lack what it is about
             return
 
     def _see(self, kind: str, payload: bytes) -> None:
