@@ -172,7 +172,7 @@ async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFact
 
 
 @looped
-async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_a_seek(
+async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = recording(tmp_path_factory.mktemp("clock"))
@@ -183,15 +183,17 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_a_seek(
             market.books("BTCUSDT", speed="100ms") as books,
         ):
             await books.wait_live()
-            assert books["BTCUSDT"].counters.gaps == 0
-            await house.steer(seek="+8s", speed=5)
-            await until(lambda: books["BTCUSDT"].counters.gaps == 1)
-            await books.wait_live()
-            last_id = books["BTCUSDT"].last_update_id
-            await until(lambda: books["BTCUSDT"].last_update_id > last_id)
-            await house.steer(paused=True)
-            audit = await books.audit("BTCUSDT")
-    assert audit.score == 1, audit
+            book = books["BTCUSDT"]
+            assert book.counters.resyncs == 0
+            for number, seek in enumerate(("+8s", "-12s"), 1):
+                await house.steer(seek=seek, speed=5, paused=False)
+                await until(lambda number=number: book.counters.resyncs == number)  # type: ignore[misc]
+                await books.wait_live()
+                applied = book.counters.applied
+                await until(lambda applied=applied: book.counters.applied > applied)  # type: ignore[misc]
+                await house.steer(paused=True)
+                audit = await books.audit("BTCUSDT")
+                assert audit.score == 1, audit
 
 
 @looped
