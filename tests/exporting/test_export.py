@@ -548,6 +548,7 @@ def test_wrong_usage_is_told(tape: Path, tmp_path: Path) -> None:
         ({"tables": "trade"}, "'trade' is not usable, expected one of trades, agg_trades"),
         ({"out": ""}, "--out: '' is not usable, expected the folder"),
         ({"to": "hftbacktest", "tables": "trades"}, "--tables: .* to be left out"),
+        ({"to": "csv", "numbers": "float"}, "--numbers: 'float' .* except for parquet"),
     ):
         with pytest.raises(ConfigError, match=words):
             run(tmp_path / "out", tape, **flags)

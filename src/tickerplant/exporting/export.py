@@ -40,6 +40,8 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     configure()
     if not settings.out:
         raise ConfigError("--out", settings.out or "", "the folder to write into")
+    if settings.numbers != "decimal" and settings.to != "parquet":
+        raise ConfigError("--numbers", settings.numbers, "to be left out, except for parquet")
     out = Path(settings.out)
     selection = Selection(
         symbols=frozenset(symbol.upper() for symbol in settings.symbols),
