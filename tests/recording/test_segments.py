@@ -253,3 +253,26 @@ def test_a_batch_knows_where_its_block_stands_and_late_lines_are_counted(tmp_pat
         (str(segment), 0, len(parts[0])),
     ]
     assert (file.late, file.late_ns) == (10, lines[19][0] - lines[0][0])
+
+
+def test_the_latest_time_is_told_by_heads_and_manifest(tmp_path: Path) -> None:
+    lines = messages(40)
+    path = recording(tmp_path, blocks(lines[20:]), blocks(lines[:20]))
+    assert Segments(path).last_ns() == lines[-1][0], "also when the clock stepped back"
+    first, second = segment_paths(path)
+    assert Segments(str(second)).last_ns() == lines[19][0]
+    sealed = Sealed(
+        time_ns=START_NS,
+        name=first.name,
+        first_ns=START_NS,
+        last_ns=START_NS * 2,
+        lines=20,
+        blocks=2,
+        text_bytes=0,
+        size_bytes=0,
+        sha256="",
+        streams={},
+    )
+    with (tmp_path / MANIFEST).open("ab") as file:
+        file.write(encode_entry(sealed) + b"\n")
+    assert Segments(path).last_ns() == START_NS * 2, "a finished segment is not read"

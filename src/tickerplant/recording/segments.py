@@ -93,13 +93,18 @@ class Segments:
         return self._place
 
     def last_ns(self) -> int:
-        """Return the receive time of the last line, as the heads of the blocks tell; 0 without any."""
-        for path in reversed(self.files()):
+        """Return the latest receive time, as manifest and heads tell it; 0 if nothing is there."""
+        manifest = self.manifest()
+        sealed = manifest.sealed if manifest else {}
+        latest_ns = 0
+        for path in self.files():
+            if known := sealed.get(path.name):
+                latest_ns = max(latest_ns, known.last_ns)
+                continue
             with path.open("rb") as file:
-                heads = [found.head for found in walk(file, LATEST_NS + 1) if found.head]
-            if heads:
-                return max(head.last_ns for head in heads)
-        return 0
+                heads = (found.head for found in walk(file, LATEST_NS + 1))
+                latest_ns = max([latest_ns, *(head.last_ns for head in heads if head)])
+        return latest_ns
 
     def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, block by block.
