@@ -1,0 +1,70 @@
+"""What can be said about a replay on the command line, in the environment and in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tickerplant.config.resolve import resolve
+from tickerplant.config.settings import ReplaySettings
+from tickerplant.errors import ConfigError
+from tickerplant.serving import _replayed_profile, replay
+from tickerplant.sources.moment import Moment
+
+
+def test_moments_speed_and_the_rest_come_from_every_place() -> None:
+    flags = {"begin": "+90s", "speed": "0.5"}
+    environment = {"TICKERPLANT_TO": "1795285140000", "TICKERPLANT_LOOP": "true"}
+    file = {"replay": {"rebase": "now", "pace": "event", "run_up": "24h"}}
+    found = resolve("replay", ReplaySettings, flags, environment, file)
+    assert found == ReplaySettings(
+        begin=Moment(90 * 10**9, "+"),
+        end=Moment(1_795_285_140_000 * 10**6),
+        speed=0.5,
+        loop=True,
+        rebase="now",
+        pace="event",
+        run_up_ms=86_400_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "option", "expected"),
+    [
+        ("begin", "yesterday", "--from", "an ISO date such as"),
+        ("end", "+5", "--to", "an offset such as"),
+        ("speed", "0.0001", "--speed", "a number from 0.001 to 1,000,000"),
+        ("run_up_ms", "long", "--run-up", "a duration such as"),
+        ("pace", "slow", "--pace", "one of receive, event"),
+        ("rebase", "then", "--rebase", "one of off, now"),
+        ("profile", "1999", "--profile", "or told"),
+    ],
+)
+def test_what_cannot_be_used_is_said_with_the_option(
+    field: str, value: str, option: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve("replay", ReplaySettings, {field: value}, {})
+    assert refused.value.setting == option
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told", "name"),
+    [
+        ("told", "2026q2", "2026q2"),
+        ("told", "", "2026q1"),
+        ("told", "of another century", "2026q1"),
+        ("current", "2026q2", "current"),
+    ],
+)
+def test_the_profile_is_the_one_of_the_recording_unless_another_is_wanted(
+    wanted: str, told: str, name: str
+) -> None:
+    assert _replayed_profile(ReplaySettings(profile=wanted), told) == name
+
+
+def test_a_loop_has_no_end_at_which_to_leave(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--exit-at-end: "):
+        replay(ReplaySettings(loop=True, exit_at_end=True), [str(tmp_path)], lambda _: None)
