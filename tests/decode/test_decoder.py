@@ -374,3 +374,12 @@ def test_levels_make_a_round_trip_through_text(levels: list[tuple[int, int]], ba
     decoder = Decoder({symbol: instrument})
     _, _, _, (said,) = decoder.decode(wrapped(f"{symbol.lower()}@depth", payload))
     assert in_units(said, {symbol: instrument}) == DepthUpdate(symbol, 3, 4, 2, levels, levels, 2)
+
+
+@pytest.mark.parametrize("raw", [b'{"stream":"btcusdt@trade","data":%b}', b"%b"])
+def test_a_message_that_is_nested_without_end_is_not_decoded(raw: bytes) -> None:
+    deep = raw % (b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
+    decoder = Decoder({})
+    for _ in range(2):
+        with pytest.raises(DecodeError, match="nested too deeply"):
+            decoder.decode(deep)

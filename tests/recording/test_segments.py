@@ -1,16 +1,29 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from itertools import chain
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.block import packed_lines, walk
+from tickerplant.recording.block import (
+    _LAYOUT,
+    _MAGIC,
+    HEAD_BYTES,
+    Head,
+    Packer,
+    packed_lines,
+    read_head,
+    unpack,
+    walk,
+)
 from tickerplant.recording.journal import (
     FORMAT,
     KINDS,
@@ -276,3 +289,131 @@ def test_the_latest_time_is_told_by_heads_and_manifest(tmp_path: Path) -> None:
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(encode_entry(sealed) + b"\n")
     assert Segments(path).last_ns() == START_NS * 2, "a finished segment is not read"
+
+
+def lying(text: bytes, *, lines: int, first_ns: int, last_ns: int) -> bytes:
+    return Packer().pack(text, lines, first_ns, last_ns)
+
+
+@pytest.mark.parametrize(
+    ("lines", "first_ns", "last_ns", "wrong"),
+    [
+        (9, 0, 0, "the number of its lines is 10, and its head says 9"),
+        (0, 0, 0, "the number of its lines is 10, and its head says 0"),
+        (10, 5, 0, "the time of its first line"),
+        (10, 0, -5, "the time of its last line"),
+    ],
+)
+def test_a_block_whose_head_lies_is_read_and_told(
+    tmp_path: Path, lines: int, first_ns: int, last_ns: int, wrong: str
+) -> None:
+    whole = messages(10)
+    text = b"".join(b"%d %b\n" % line for line in whole)
+    block = lying(
+        text, lines=lines, first_ns=whole[0][0] + first_ns, last_ns=whole[-1][0] + last_ns
+    )
+    found, [flaw] = read(recording(tmp_path, [block, *blocks(messages(10, 10))]))
+    assert found == [*whole, *messages(10, 10)], "every line can be read"
+    assert wrong in flaw.reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"1795236514000000000x{}",
+        b"1795236514000000000",
+        b"17952365140000000001 {}",
+        b"-795236514000000000 {}",
+        b"12 {}",
+        b"",
+    ],
+)
+def test_what_is_no_line_of_a_segment_is_not_taken_for_one(tmp_path: Path, line: bytes) -> None:
+    block = lying(line + b"\n", lines=1, first_ns=START_NS, last_ns=START_NS)
+    found, flaws = read(recording(tmp_path, [block, *blocks(messages(10))]))
+    if line == b"1795236514000000000":
+        assert found[0] == (START_NS, b""), "an empty message"
+    else:
+        assert (found, [flaw.lost for flaw in flaws]) == (messages(10), [1])
+
+
+def test_a_block_without_data_is_a_damage(tmp_path: Path) -> None:
+    data = b""
+    head = _LAYOUT.pack(_MAGIC, HEAD_BYTES - 8, b"TPB1", 9, START_NS, START_NS, 99, 0, crc32(data))
+    empty = head + crc32(head).to_bytes(4, "little")
+    found, flaws = read(recording(tmp_path, [empty, *blocks(messages(10))]))
+    assert (found, len(flaws)) == (messages(10), 1)
+
+
+def test_a_frame_that_grows_beyond_its_head_takes_no_memory(tmp_path: Path) -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 30))
+    head = Head(1, START_NS, START_NS, 100, len(bomb), crc32(bomb))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="1073741824 bytes of lines, expected 100"):
+        unpack(bomb, head)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_a_second_frame_in_a_block_is_a_damage() -> None:
+    [block] = blocks(messages(10))
+    head = read_head(block)
+    assert head is not None
+    data = block[HEAD_BYTES:]
+    with pytest.raises(ValueError, match="unused data"):
+        unpack(data + data, head)
+
+
+def test_a_second_beginning_of_a_manifest_is_a_flaw(tmp_path: Path) -> None:
+    path = recording(tmp_path)
+    with (tmp_path / MANIFEST).open("ab") as file:
+        file.write(encode_entry(BEGUN) + b"\n")
+    flaws: list[Flaw] = []
+    assert read_manifest(path, flaws.append).venue == "usdm"
+    assert [(flaw.line, flaw.reason) for flaw in flaws] == [
+        (2, "a second line that begins a manifest")
+    ]
+
+
+def test_lines_about_a_segment_that_contradict_each_other_are_a_flaw(tmp_path: Path) -> None:
+    path = recording(tmp_path)
+    one = Sealed(
+        time_ns=START_NS,
+        name="000001-20261121T181900Z.zst",
+        first_ns=START_NS,
+        last_ns=START_NS,
+        lines=5,
+        blocks=1,
+        text_bytes=5,
+        size_bytes=5,
+        sha256="",
+        streams={},
+    )
+    other = structs.replace(one, lines=6)
+    with (tmp_path / MANIFEST).open("ab") as file:
+        file.write(b"".join(encode_entry(each) + b"\n" for each in (one, one, other)))
+    flaws: list[Flaw] = []
+    read_manifest(path, flaws.append)
+    assert [flaw.line for flaw in flaws] == [4], "the same twice is no contradiction"
+
+
+@pytest.mark.parametrize("kind", [b"instruments", b"something new"])
+def test_a_line_of_a_manifest_that_is_nested_without_end_is_a_flaw(
+    tmp_path: Path, kind: bytes
+) -> None:
+    path = recording(tmp_path)
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with (tmp_path / MANIFEST).open("ab") as file:
+        file.write(b'{"kind":"%b","time_ns":1,"symbols":[%b]}\n' % (kind, deep))
+    flaws: list[Flaw] = []
+    read_manifest(path, flaws.append)
+    assert ["nested too deeply" in flaw.reason for flaw in flaws] == [True]
+
+
+def test_what_is_no_contract_is_passed_over(tmp_path: Path) -> None:
+    path = recording(tmp_path)
+    with (tmp_path / MANIFEST).open("ab") as file:
+        file.write(
+            b'{"kind":"instruments","time_ns":1,"symbols":[5,{"a":1},{"symbol":"BTCUSDT"}]}\n'
+        )
+    assert list(read_manifest(path).symbols) == ["BTCUSDT"]

@@ -121,7 +121,7 @@ class Decoder:
         try:
             stream, read = self._streams[raw[:start]]
             time_ms, events = read(payload)
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             pass  # a new stream, another form or another symbol: look closely
         else:
             return stream, payload, time_ms, events
@@ -157,6 +157,8 @@ class Decoder:
                 return self._pass(_stream_of(outline), body)
         except ValueError as error:  # no JSON, or no UTF-8
             raise DecodeError(f"{raw[:60]!r}: {error}") from None
+        except RecursionError:
+            raise DecodeError(f"{raw[:60]!r}: its values are nested too deeply") from None
         is_answer = outline.request_id is not None or bytes(outline.result) or bytes(outline.error)
         if address or is_answer:
             self.unapplied[ANSWERS] += 1

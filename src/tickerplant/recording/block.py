@@ -36,7 +36,9 @@ LEVEL = 6
 BLOCK_BYTES = 1 << 18
 """Text of a block when it is full: its lines should be in the processor's cache when they are read."""
 LARGEST_BYTES = 1 << 28
-"""No block is larger, compressed or not; a head that says so is damaged."""
+"""No block is larger, compressed or not, and none is empty; a head that says so is damaged."""
+UNTOLD = -1
+"""What a Zstandard frame says that does not tell its size."""
 TIME_DIGITS = 19
 """Digits of every receive time, from 2001 to 2286."""
 EARLIEST_NS, LATEST_NS = 10**18, 10**19 - 1
@@ -115,7 +117,8 @@ def read_head(raw: bytes) -> Head | None:
     if crc32(raw[: _LAYOUT.size]) != check:
         return None
     head = Head(*_LAYOUT.unpack_from(raw)[3:])
-    return head if max(head.text_bytes, head.data_bytes) <= LARGEST_BYTES else None
+    sizes = head.text_bytes, head.data_bytes
+    return head if min(sizes) and max(sizes) <= LARGEST_BYTES else None
 
 
 def unpack(data: bytes, head: Head) -> bytes:
@@ -125,11 +128,18 @@ def unpack(data: bytes, head: Head) -> bytes:
         ValueError: it is damaged.
     """
     try:
-        text = zstandard.ZstdDecompressor().decompress(data, max_output_size=head.text_bytes)
+        said = zstandard.frame_content_size(data)
+        if said not in {head.text_bytes, UNTOLD}:  # before so much memory is taken
+            raise ValueError(f"{said} bytes of lines, expected {head.text_bytes}")
+        text = zstandard.ZstdDecompressor().decompress(
+            data, max_output_size=head.text_bytes, allow_extra_data=False
+        )
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None
-    if len(text) != head.text_bytes or not text.endswith(b"\n"):
+    if len(text) != head.text_bytes:
         raise ValueError(f"{len(text)} bytes of lines, expected {head.text_bytes}")
+    if not text.endswith(b"\n"):
+        raise ValueError("its last line has no end")
     return text
 
 

@@ -252,6 +252,7 @@ class _Kind(Struct):
     kind: str = ""
 
 
+NESTED = "its values are nested too deeply"
 KINDS = frozenset(str(each.__struct_config__.tag) for each in get_args(AnyEntry))
 """The kinds of lines that are known."""
 
@@ -265,7 +266,16 @@ def read_entry(line: bytes) -> AnyEntry | None:
     try:
         return _decode_entry(line)
     except msgspec.ValidationError:
-        kind = msgspec.json.decode(line, type=_Kind).kind
+        kind = _kind_of(line)
         if not kind or kind in KINDS:
             raise
         return None
+    except RecursionError:
+        raise ValueError(NESTED) from None
+
+
+def _kind_of(line: bytes) -> str:
+    try:
+        return msgspec.json.decode(line, type=_Kind).kind
+    except RecursionError:
+        raise ValueError(NESTED) from None

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.journal import (
@@ -71,12 +71,8 @@ class Manifest(Struct, kw_only=True):
     @property
     def symbols(self) -> dict[str, Raw]:
         """The contracts as they were last told, by symbol: elements of `symbols` of `exchangeInfo`."""
-        return {
-            msgspec.json.decode(raw, type=_Named).symbol: raw
-            for entry in self.entries
-            if isinstance(entry, Listed)
-            for raw in entry.symbols
-        }
+        told = (raw for entry in self.entries if isinstance(entry, Listed) for raw in entry.symbols)
+        return {symbol: raw for raw in told if (symbol := _symbol_of(raw))}
 
     @property
     def counts(self) -> Counter[str]:
@@ -85,6 +81,14 @@ class Manifest(Struct, kw_only=True):
         for segment in self.sealed.values():
             total.update(segment.streams)
         return total
+
+
+def _symbol_of(contract: Raw) -> str:
+    """Return the symbol of a contract; empty if it is none."""
+    try:
+        return msgspec.json.decode(contract, type=_Named).symbol
+    except (ValueError, RecursionError):
+        return ""
 
 
 def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
@@ -98,21 +102,8 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
         text = Path(path).read_bytes()
     except OSError as error:
         raise RecordingError(path, error.strerror or str(error)) from None
-    entries: list[AnyEntry] = []
     whole, _, torn = text.rpartition(b"\n")
-    offset = 0
-    for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
-        try:
-            entry = read_entry(line)
-        except ValueError as error:
-            if not entries:
-                break
-            reason = f"{line[:40]!r} is no line of a manifest ({error})"
-            report(Flaw(path, number, offset, reason))
-        else:
-            if entry is not None:
-                entries.append(entry)
-        offset += len(line) + 1
+    entries = _entries(path, whole.split(b"\n") if whole else [], report)
     if not entries or not isinstance(entries[0], Begun):
         raise RecordingError(path, "its first line is not that of a manifest", line=1)
     if entries[0].format > FORMAT:
@@ -129,3 +120,40 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
         size_bytes=len(text) - len(torn),
         torn_bytes=len(torn),
     )
+
+
+def _entries(path: str, lines: list[bytes], report: Report) -> list[AnyEntry]:
+    """Return what the lines of a manifest say; none if not even the first one is of it."""
+    entries: list[AnyEntry] = []
+    sealed: dict[str, Sealed] = {}
+    offset = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = read_entry(line)
+        except ValueError as error:
+            if not entries:
+                break
+            reason = f"{line[:40]!r} is no line of a manifest ({error})"
+            report(Flaw(path, number, offset, reason))
+        else:
+            if wrong := _contradiction(entries, sealed, entry):
+                report(Flaw(path, number, offset, wrong))
+            if isinstance(entry, Sealed):
+                sealed[entry.name] = entry
+            if entry is not None:
+                entries.append(entry)
+        offset += len(line) + 1
+    return entries
+
+
+def _contradiction(
+    entries: list[AnyEntry], sealed: dict[str, Sealed], entry: AnyEntry | None
+) -> str:
+    """Return what is wrong with a line after those before it; empty if nothing is."""
+    if isinstance(entry, Begun) and entries:
+        return "a second line that begins a manifest"
+    if isinstance(entry, Sealed):
+        before = sealed.get(entry.name)
+        if before is not None and structs.replace(before, time_ns=entry.time_ns) != entry:
+            return f"{entry.name} is said to hold something else than before"
+    return ""

@@ -15,7 +15,14 @@ from pathlib import Path
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.block import LATEST_NS, Found, unpack, walk
+from tickerplant.recording.block import (
+    EARLIEST_NS,
+    LATEST_NS,
+    Found,
+    Head,
+    unpack,
+    walk,
+)
 from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw, Line, Place, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
@@ -25,7 +32,8 @@ SUFFIX = ".zst"
 RECEIVED_DIGITS = 19
 
 _integers: Callable[[bytes], list[int]] = JsonDecoder(list[int]).decode
-_time_of: Callable[[bytes], bytes] = itemgetter(slice(RECEIVED_DIGITS))
+_time_of: Callable[[bytes], bytes] = itemgetter(slice(RECEIVED_DIGITS + 1))
+"""With what follows it, which no number may hold: so it is a space."""
 _message_of: Callable[[bytes], bytes] = itemgetter(slice(RECEIVED_DIGITS + 1, None))
 
 
@@ -161,9 +169,12 @@ class Segments:
         except ValueError as error:
             self._lose(path, found, f"a block is damaged: {error}")
             return []
+        if wrong := _contradiction(head, times_ns):
+            self._report(Flaw(str(path), 0, found.offset_bytes, wrong))
         self.text_bytes += len(text)
-        lines = list(zip(self._in_time(times_ns), raws, strict=True))
-        if head.first_ns < start_ns:
+        times_ns = self._in_time(times_ns)
+        lines = list(zip(times_ns, raws, strict=True))
+        if times_ns[0] < start_ns:
             lines = [line for line in lines if line[0] >= start_ns]
         self.lines += len(lines)
         return lines
@@ -191,19 +202,36 @@ class Segments:
         return times_ns
 
 
+def _contradiction(head: Head, times_ns: list[int]) -> str:
+    """Return what a head says of a whole block that is not so; empty if all is."""
+    said = head.lines, head.first_ns, head.last_ns
+    there = len(times_ns), times_ns[0], times_ns[-1]
+    if said == there:
+        return ""
+    names = "the number of its lines", "the time of its first line", "the time of its last line"
+    wrong = [
+        f"{name} is {is_so}, and its head says {told}"
+        for name, is_so, told in zip(names, there, said, strict=True)
+        if is_so != told
+    ]
+    return f"a block is not as its head says: {', '.join(wrong)}"
+
+
 def split(text: bytes) -> tuple[list[int], list[bytes]]:
     """Return the receive times (ns) and the messages in the lines of a block.
 
     The times are read as one list: one by one, that would be the larger part of reading.
 
     Raises:
-        ValueError: a line is not `<19 digits> <message>`.
+        ValueError: they are not lines of `<19 digits> <message>`.
     """
     lines = text.split(b"\n")
     lines.pop()
     times_ns = _integers(b"[%b]" % b",".join(map(_time_of, lines)))
     if len(times_ns) != len(lines):
         raise ValueError(f"{len(times_ns)} receive times in {len(lines)} lines")
+    if times_ns[0] < EARLIEST_NS or times_ns[-1] > LATEST_NS:
+        raise ValueError(f"receive times from {times_ns[0]} to {times_ns[-1]}")
     return times_ns, list(map(_message_of, lines))
 
 
