@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import looped, until
+from loopback import loopback, looped, until
 from websockets.asyncio.client import connect
 
 import tickerplant
@@ -215,3 +215,10 @@ async def test_a_book_that_is_asked_for_joins_the_changes_that_follow(
                 assert book["bids"][0][0] == "98.00"
                 assert len(book["bids"]) == 9
                 assert house.source.state().time_ms == update["E"]
+
+
+@looped
+async def test_there_is_no_clock_to_set_but_that_of_a_replay() -> None:
+    async with loopback() as house:
+        answers = [await house.get(CLOCK_PATH, method=method) for method in ("GET", "POST")]
+    assert [answer.status for answer in answers] == [404, 404]

@@ -349,6 +349,19 @@ def test_a_loop_begins_anew_with_markets_that_know_of_nothing(path: Path) -> Non
     assert not played.readiness.warnings
 
 
+def test_a_loop_of_next_to_nothing_lets_others_do_their_work(tmp_path: Path) -> None:
+    short = recorded(tmp_path / "r", [(1, "btcusdt@trade", trade(1))])
+    played = replay(short, loops=True)
+
+    async def visit() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    played.run_with(visit)
+    heard_data = played.listeners["usdm"].data
+    assert heard_data.startswith(3 * text_frame(trade(1)))
+
+
 def test_a_seek_back_leaves_nothing_of_the_old_markets(path: Path) -> None:
     played = replay(path, DERIVED, stays=True)
 

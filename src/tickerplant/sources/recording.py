@@ -132,6 +132,7 @@ class RecordingSource:
             await self._end()
             if self._plan.loops:
                 self._begin_anew()
+                await asyncio.sleep(0)  # a round may be shorter than a slice
             elif not self._stays:
                 return
             while not self._is_wanted_elsewhere:
