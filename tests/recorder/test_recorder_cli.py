@@ -115,7 +115,7 @@ def end_of(folder: Path) -> Any:
     return manifest(folder).entries[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @looped
 async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     tmp_path: Path, number: signal.Signals

@@ -6,10 +6,20 @@ import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
-from written import add, check_against_file, numbers, writer
+from written import (
+    add,
+    check_against_file,
+    numbers,
+    of_kind,
+    read,
+    wait_until_written,
+    writer,
+)
 
+from tickerplant.errors import RecordingError
 from tickerplant.recording.journal import Dropped, RunEnded
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.manifest import read_manifest
@@ -91,3 +101,46 @@ def test_a_manifest_that_cannot_grow_stays_whole(tmp_path: Path) -> None:
 def test_a_device_that_is_full_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="/dev/full: is a file; give a folder"):
         writer(Path("/dev/full"))
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_no_recording(tmp_path: Path) -> None:
+    recording = writer(tmp_path / "market")
+    add(recording, range(10))
+    recording.tick()
+    wait_until_written(recording, 10)
+    rmtree(tmp_path / "market")
+    recording.close("interrupted")
+    assert recording.failure_text == (
+        f"{tmp_path}/market/manifest.jsonl: was moved or deleted meanwhile"
+    )
+
+
+def test_a_folder_that_is_moved_meanwhile_holds_all_that_was_recorded(tmp_path: Path) -> None:
+    recording = writer(tmp_path / "market")
+    add(recording, range(10))
+    recording.tick()
+    wait_until_written(recording, 10)
+    (tmp_path / "market").rename(tmp_path / "moved")
+    recording.close("interrupted")
+    assert "was moved or deleted meanwhile" in recording.failure_text
+    lines, flaws = read(tmp_path / "moved")
+    assert (numbers(lines), flaws) == (list(range(10)), [])
+    [end] = of_kind(tmp_path / "moved", RunEnded)
+    assert end.reason == recording.failure_text
+
+
+def test_a_segment_that_is_deleted_while_it_is_written_ends_the_recording(tmp_path: Path) -> None:
+    recording = writer(tmp_path)
+    add(recording, range(10))
+    recording.tick()
+    wait_until_written(recording, 10)
+    [segment] = segment_paths(str(tmp_path))
+    segment.unlink()
+    recording.close("interrupted")
+    assert recording.failure_text == f"{segment}: was moved or deleted meanwhile"
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(RecordingError, match=r"is a link to .*nothing, which is not there"):
+        writer(tmp_path / "link")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from errno import ENOENT
 from pathlib import Path
 
 
@@ -61,6 +62,19 @@ class AppendFile:
             os.fsync(self.descriptor)
         except OSError as error:
             raise self._at_its_end(error) from None
+
+    def check(self) -> None:
+        """Return if the file is still where it was made: else nobody would find what is added.
+
+        Raises:
+            OSError: it was moved or deleted.
+        """
+        try:
+            is_there = os.path.samestat(self.path.stat(), os.fstat(self.descriptor))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise OSError(ENOENT, "was moved or deleted meanwhile", str(self.path))
 
     def close(self) -> None:
         """Close it; what is not synced is left to the system."""

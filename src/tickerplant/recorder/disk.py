@@ -22,7 +22,8 @@ from tickerplant.recording.block import HEAD_BYTES, Packer, read_head
 from tickerplant.recording.journal import Dropped, RunEnded
 
 SYNC_S = 5.0
-"""If the machine stops, so much is lost at most, besides what waits: the files are synced so often."""
+"""If the machine stops, so much is lost at most, besides what waits: the files are synced so often.
+So often it is also looked whether they are still there."""
 
 HASTY_LEVEL = 1
 """Of compression while more than half the backlog waits: four times as fast as the usual one, and
@@ -134,9 +135,16 @@ class Disk:
         if now_s - self._synced_s < SYNC_S:
             return
         self._synced_s = now_s
+        self._check()
         self._folder.journal.sync()
         if self._segment is not None:
             self._segment.file.sync()
+
+    def _check(self) -> None:
+        """Make sure that what is written can be found: the system would write on for ever."""
+        self._folder.journal.check()
+        if self._segment is not None:
+            self._segment.file.check()
 
     def _rotate(self, now_ns: int) -> None:
         """Seal the segment if it is old or large enough."""
@@ -162,12 +170,16 @@ class Disk:
         self._folder.journal.add(segment.sealed(self._clock_ns()))
         self._folder.journal.sync()
 
+    def _finish(self) -> None:
+        if self._segment is not None:
+            self._seal(self._segment)
+
     def _end(self, reason: str) -> None:
         """Write what ends a run, as far as the disk takes it."""
         journal = self._folder.journal
-        if self._segment is not None:
+        for do in (self._check, self._finish):
             try:
-                self._seal(self._segment)
+                do()
             except OSError as error:
                 self._fail(error)
         failure = self.failure

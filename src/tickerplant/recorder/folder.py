@@ -82,6 +82,8 @@ def open_folder(name: str, venue: Venue, software: str, time_ns: int) -> Folder:
 def _make(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RecordingError(str(path), "is a file; give a folder")
+    if path.is_symlink() and not path.exists():
+        raise RecordingError(str(path), f"is a link to {path.readlink()}, which is not there")
     missing = [each for each in (path, *path.parents) if not each.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for each in reversed(missing):

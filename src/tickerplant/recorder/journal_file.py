@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from pathlib import Path
 
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.append_file import AppendFile
 from tickerplant.recording.journal import MANIFEST, Entry, encode_entry
+
+READER_S = 0.2
+"""Whoever verifies a recording holds its lock for an instant, to see whether somebody records; a
+lock that is still held after so long is another recorder's."""
 
 
 class JournalFile(AppendFile):
@@ -22,11 +27,18 @@ class JournalFile(AppendFile):
         super().__init__(folder / MANIFEST)
         self.is_synced = True
         """Whether all its lines would survive that the machine stops."""
+        if not self._is_locked():
+            time.sleep(READER_S)
+            if not self._is_locked():
+                self.close()
+                raise RecordingError(str(folder), "another recorder writes into it")
+
+    def _is_locked(self) -> bool:
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self.close()
-            raise RecordingError(str(folder), "another recorder writes into it") from None
+            return False
+        return True
 
     def add(self, entry: Entry) -> None:
         """Add a line.

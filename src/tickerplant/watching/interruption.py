@@ -7,11 +7,15 @@ import signal
 
 
 def interruption() -> asyncio.Event:
-    """Return what is set by Ctrl-C and SIGTERM, from now on; a second one changes nothing."""
+    """Return what is set by Ctrl-C, SIGTERM and the end of the terminal, from now on.
+
+    A second one changes nothing, and the end of the terminal nothing under `nohup`.
+    """
     loop = asyncio.get_running_loop()
     interrupted = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) == signal.SIG_DFL:
+            loop.add_signal_handler(number, interrupted.set)
     return interrupted
 
 
