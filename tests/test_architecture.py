@@ -26,6 +26,7 @@ LAYERS = (
     {"logs"},
     {"client"},
     {"explain", "recorder", "server", "sources", "archive"},
+    {"replaying"},
     {"config"},
     {"serving", "watching", "verifying", "exporting"},
     {"cli"},

@@ -9,8 +9,8 @@ import pytest
 from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ReplaySettings
 from tickerplant.errors import ConfigError
+from tickerplant.replaying.moment import Moment
 from tickerplant.serving import _replayed_profile, replay
-from tickerplant.sources.moment import Moment
 
 
 def test_moments_speed_and_the_rest_come_from_every_place() -> None:

@@ -63,6 +63,8 @@ from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import journal
 from tickerplant.recording.line import Flaw
+from tickerplant.replaying.clock_state import ClockState
+from tickerplant.replaying.steering import Wishes
 from tickerplant.server import rest
 from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
@@ -70,8 +72,6 @@ from tickerplant.server.faulty_rest import FaultsPage, FaultUse
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.readiness import Readiness
-from tickerplant.sources.clock_state import ClockState
-from tickerplant.sources.steering import Wishes
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES

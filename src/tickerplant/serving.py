@@ -32,6 +32,10 @@ from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.recorder.taps import NOTHING, Tapping, Taps
+from tickerplant.replaying.scan import scan
+from tickerplant.replaying.source import RecordingSource
+from tickerplant.replaying.span import Plan
+from tickerplant.replaying.verbatim import Stateless
 from tickerplant.server.clock import connection_clock_ms
 from tickerplant.server.clock_page import Steering
 from tickerplant.server.coalescing import CoalescingForwarder
@@ -41,13 +45,9 @@ from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.recording import RecordingSource
 from tickerplant.sources.relay import Met, RelaySource, meet
-from tickerplant.sources.scan import scan
 from tickerplant.sources.simulated import SimulatedSource, open_market
-from tickerplant.sources.span import Plan
 from tickerplant.sources.upstream import Upstream
-from tickerplant.sources.verbatim import Stateless
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 YOUNG_OBJECTS = 50_000

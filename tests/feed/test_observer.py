@@ -29,7 +29,7 @@ class Heard(Observer):
     def spared(self, link: int, names: Iterable[str], reason: str) -> None:
         self.told.append(("spared", link, sorted(names), reason))
 
-    def unread(self, stream: str, payload: bytes, received_ns: int) -> None:
+    def unread(self, stream: str, payload: bytes, received_ns: int) -> None:  # noqa: ARG002
         self.told.append(("unread", stream, payload))
 
     def take(self) -> list[tuple[Any, ...]]:

@@ -207,8 +207,8 @@ class Market:
     def settle(self) -> None:
         """Let everything be answered well."""
         self.update()
-        for book, _, _ in self.on_the_way:
-            self.books.failed(book, self.now_ms)
+        for asked, _, _ in self.on_the_way:
+            self.books.failed(asked, self.now_ms)
         for _ in range(4):
             self.now_ms += LONGEST_PAUSE_MS
             while (book := self.books.next(self.now_ms)) is not None:

@@ -16,13 +16,13 @@ from websockets.asyncio.client import connect
 
 import tickerplant
 from tickerplant.plant import Plant
+from tickerplant.replaying.clock_state import ClockState
+from tickerplant.replaying.moment import Moment
+from tickerplant.replaying.scan import scan
+from tickerplant.replaying.source import RecordingSource
+from tickerplant.replaying.span import Plan
 from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.server import Server
-from tickerplant.sources.clock_state import ClockState
-from tickerplant.sources.moment import Moment
-from tickerplant.sources.recording import RecordingSource
-from tickerplant.sources.scan import scan
-from tickerplant.sources.span import Plan
 from tickerplant.venue import COINM, USDM
 
 START_MS = 1_795_285_140_000

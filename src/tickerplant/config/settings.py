@@ -25,10 +25,10 @@ from tickerplant.config.values import (
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
+from tickerplant.replaying.clock import read_speed
+from tickerplant.replaying.moment import Moment, read_moment
+from tickerplant.replaying.span import DEFAULT_RUN_UP_NS
 from tickerplant.server.faults import Fault
-from tickerplant.sources.moment import Moment, read_moment
-from tickerplant.sources.replay_clock import read_speed
-from tickerplant.sources.span import DEFAULT_RUN_UP_NS
 from tickerplant.venue import COINM, USDM
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tickerplant.market.book_sync import Join
 from tickerplant.messages.sequenced import SequencedDepth
-from tickerplant.sources.scan import OPENING_NS
+from tickerplant.replaying.scan import OPENING_NS
 from tickerplant.verifying.findings import BookFinding, Break
 
 KEPT_UPDATES = 1024

@@ -23,7 +23,7 @@ from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
-from tickerplant.sources.scan import SCANNED_LINES
+from tickerplant.replaying.scan import SCANNED_LINES
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.flaws import MOST_FLAWS, Flaws
 from tickerplant.verifying.lane import Lane, UnwalkedLane

@@ -15,7 +15,7 @@ from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.printed import Printed
 from tickerplant.recording.line import Line
-from tickerplant.sources.scan import FileScan, Scan
+from tickerplant.replaying.scan import FileScan, Scan
 
 DEFAULT_DEPTH_MS = 250
 """Speed of `<symbol>@depth`, which names none."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.recording.line_file import LineFile
-from tickerplant.sources.event_time import LONGEST_LEAP_NS, ByEventTime, event_time_ms
+from tickerplant.replaying.event_time import LONGEST_LEAP_NS, ByEventTime, event_time_ms
 
 START_MS = 1_795_285_140_000
 NS = 1_000_000

@@ -11,10 +11,10 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.segments import Segments
-from tickerplant.sources.event_time import SKEW_NS, ByEventTime
-from tickerplant.sources.moment import LATEST_NS, Moment, iso
-from tickerplant.sources.reel import Reel
-from tickerplant.sources.scan import FileScan
+from tickerplant.replaying.event_time import SKEW_NS, ByEventTime
+from tickerplant.replaying.moment import LATEST_NS, Moment, iso
+from tickerplant.replaying.reel import Reel
+from tickerplant.replaying.scan import FileScan
 
 DEFAULT_RUN_UP_NS = 3_600_000_000_000
 ANCHOR_MARGIN_NS = 10_000_000_000

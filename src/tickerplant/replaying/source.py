@@ -28,17 +28,17 @@ from contextlib import suppress
 from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
-from tickerplant.sources.clock_state import ClockState, Phase
-from tickerplant.sources.deck import Deck
-from tickerplant.sources.lacking import Lacking
-from tickerplant.sources.lateness import Lateness
-from tickerplant.sources.moment import LATEST_NS, Moment, iso
-from tickerplant.sources.progress import Progress
-from tickerplant.sources.replay_clock import ReplayClock
-from tickerplant.sources.scan import Scan
+from tickerplant.replaying.clock import ReplayClock
+from tickerplant.replaying.clock_state import ClockState, Phase
+from tickerplant.replaying.deck import Deck
+from tickerplant.replaying.lacking import Lacking
+from tickerplant.replaying.lateness import Lateness
+from tickerplant.replaying.moment import LATEST_NS, Moment, iso
+from tickerplant.replaying.progress import Progress
+from tickerplant.replaying.scan import Scan
+from tickerplant.replaying.span import Plan
+from tickerplant.replaying.steering import Step, read_wishes
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
-from tickerplant.sources.span import Plan
-from tickerplant.sources.steering import Step, read_wishes
 
 SLICE_MESSAGES = 2_000
 """Most messages played without a turn of the event loop."""

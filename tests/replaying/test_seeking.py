@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replaying import NS, SNAPSHOT, START_MS, Listener, Replay, depth, recorded, trade
+from played import NS, SNAPSHOT, START_MS, Listener, Replay, depth, recorded, trade
 
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.frames import text_frame
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
+from tickerplant.replaying.moment import Moment
+from tickerplant.replaying.source import RecordingSource
+from tickerplant.replaying.span import Plan
 from tickerplant.server.answerer import QueryAnswerer
-from tickerplant.sources.moment import Moment
-from tickerplant.sources.recording import RecordingSource
-from tickerplant.sources.span import Plan
 from tickerplant.venue import USDM
 
 TRADES = 200

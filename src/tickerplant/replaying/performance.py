@@ -14,11 +14,11 @@ from msgspec import structs
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.recording.line import Line
-from tickerplant.sources.player import FastestDepth, Player
-from tickerplant.sources.rebase import rebased
-from tickerplant.sources.scan import FileScan, Scan
+from tickerplant.replaying.player import FastestDepth, Player
+from tickerplant.replaying.rebase import rebased
+from tickerplant.replaying.scan import FileScan, Scan
+from tickerplant.replaying.verbatim import VerbatimPlayer
 from tickerplant.sources.source import Status
-from tickerplant.sources.verbatim import VerbatimPlayer
 
 SHOWN_SYMBOLS = 5
 """Symbols that a warning about many names."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.sources.moment import Moment, iso, read_moment
+from tickerplant.replaying.moment import Moment, iso, read_moment
 
 AT_NS = 1_795_285_140_000_000_000
 

@@ -9,8 +9,8 @@ from tickerplant.errors import RequestError
 from tickerplant.frames import payloads
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
-from tickerplant.sources.scan import scan
-from tickerplant.sources.verbatim import Stateless, VerbatimPlayer
+from tickerplant.replaying.scan import scan
+from tickerplant.replaying.verbatim import Stateless, VerbatimPlayer
 from tickerplant.venue import USDM
 
 START_MS = 1_723_161_256_000

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.recording.line import Line
-from tickerplant.sources.reel import Reel
+from tickerplant.replaying.reel import Reel
 
 FAR_NS = 10**6
 

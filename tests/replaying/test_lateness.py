@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tickerplant.recording.line import Line
-from tickerplant.sources.lateness import Lateness
+from tickerplant.replaying.lateness import Lateness
 
 MS = 1_000_000
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tickerplant.sources.rebase import MINUTE_MS, rebased, shift_of
+from tickerplant.replaying.rebase import MINUTE_MS, rebased, shift_of
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 SHIFT_MS = 123_456_789

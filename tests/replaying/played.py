@@ -10,11 +10,11 @@ from jumping_loop import run_jumping
 
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.replaying.scan import scan
+from tickerplant.replaying.source import RecordingSource
+from tickerplant.replaying.span import Plan
 from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
-from tickerplant.sources.recording import RecordingSource
-from tickerplant.sources.scan import scan
-from tickerplant.sources.span import Plan
 
 START_MS = 1_723_161_256_000
 NS = 1_000_000

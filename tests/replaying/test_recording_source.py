@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from jumping_loop import run_jumping
-from replaying import SNAPSHOT, START_MS, Replay, depth, recorded, trade
+from played import SNAPSHOT, START_MS, Replay, depth, recorded, trade
 
 from tickerplant.frames import text_frame
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.replaying.scan import scan
 from tickerplant.server.gate import Gate
-from tickerplant.sources.scan import scan
 
 
 def test_recorded_messages_are_sent_byte_for_byte_in_order(tmp_path: Path) -> None:

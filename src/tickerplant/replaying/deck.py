@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from tickerplant.plant import Plant
 from tickerplant.recording.line import Flaw, Line
 from tickerplant.recording.opening import recorded_files
-from tickerplant.sources.event_time import ByEventTime, event_time_ms
-from tickerplant.sources.performance import Performance
-from tickerplant.sources.rebase import shift_of
-from tickerplant.sources.reel import Reel
-from tickerplant.sources.scan import Scan
+from tickerplant.replaying.event_time import ByEventTime, event_time_ms
+from tickerplant.replaying.performance import Performance
+from tickerplant.replaying.rebase import shift_of
+from tickerplant.replaying.reel import Reel
+from tickerplant.replaying.scan import Scan
+from tickerplant.replaying.span import Plan, run_up_start_ns, span_of, views_of
 from tickerplant.sources.source import Status
-from tickerplant.sources.span import Plan, run_up_start_ns, span_of, views_of
 
 SKIPPED = "no line of a recording"
 

@@ -17,8 +17,8 @@ from tickerplant.hub import Frames, Hub
 from tickerplant.plant import Plant
 from tickerplant.queries.query import Query
 from tickerplant.recording.line import Line
-from tickerplant.sources.event_time import event_time_ms
-from tickerplant.sources.scan import FileScan, Scan
+from tickerplant.replaying.event_time import event_time_ms
+from tickerplant.replaying.scan import FileScan, Scan
 
 NO_STATE = -1
 """Code of the error that everything is answered with that asks for state."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 import pytest
-from replaying import Replay
+from played import Replay
 from stage import BTCUSD_PERP, BTCUSDT, open_plant
 
 from tickerplant.errors import RecordingError
@@ -31,10 +31,10 @@ from tickerplant.recording.journal import (
 from tickerplant.recording.line import Line
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_name
+from tickerplant.replaying.moment import Moment
+from tickerplant.replaying.scan import scan
+from tickerplant.replaying.span import Plan, run_up_start_ns, span_of
 from tickerplant.server.answerer import QueryAnswerer
-from tickerplant.sources.moment import Moment
-from tickerplant.sources.scan import scan
-from tickerplant.sources.span import Plan, run_up_start_ns, span_of
 from tickerplant.venue import VENUES
 
 START_MS = 1_795_285_140_000

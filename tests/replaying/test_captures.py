@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from replaying import Replay
+from played import Replay
 
 from tickerplant.decode.decoder import Decoder
 from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Event, Trade
@@ -20,11 +20,11 @@ from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import merge
-from tickerplant.sources.event_time import ByEventTime
-from tickerplant.sources.moment import Moment
-from tickerplant.sources.player import FastestDepth, Player
-from tickerplant.sources.scan import scan
-from tickerplant.sources.span import Plan
+from tickerplant.replaying.event_time import ByEventTime
+from tickerplant.replaying.moment import Moment
+from tickerplant.replaying.player import FastestDepth, Player
+from tickerplant.replaying.scan import scan
+from tickerplant.replaying.span import Plan
 
 BESIDE = Path(__file__).parents[2].parent
 

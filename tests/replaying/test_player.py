@@ -19,12 +19,12 @@ from tickerplant.queries import QUERIES
 from tickerplant.recording.line import Line
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
+from tickerplant.replaying.player import FastestDepth, Player
+from tickerplant.replaying.scan import Scan, scan
+from tickerplant.replaying.verbatim import VerbatimPlayer
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.player import FastestDepth, Player
-from tickerplant.sources.scan import Scan, scan
 from tickerplant.sources.simulated import open_market
-from tickerplant.sources.verbatim import VerbatimPlayer
 
 START_MS = 1_772_323_200_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
