@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tickerplant
+from tickerplant.archive.opened import BATCH_ROWS
 from tickerplant.archive.tables import DECIMALS, TABLES, Kind, table_of
 from tickerplant.errors import ConfigError
 
@@ -284,6 +285,31 @@ def test_a_message_that_does_not_fit_is_left_out_alone_and_counted(
     ids = [row["trade_id"] for row in opened.arrow("trades").to_pylist()]
     assert ids == [number for number in range(10) if number != 4]
     assert opened.unreadable == 1
+    assert "'A' in trades does not fit" in opened.unreadable_reason, "it is said which message"
+    assert len(list(opened)) == 10, "no table is made here, and so nothing does not fit"
+    assert (opened.unreadable, opened.unreadable_reason) == (0, ""), "each reading counts anew"
+
+
+def test_what_does_not_fit_is_counted_while_the_table_is_read(tmp_path: Path) -> None:
+    lines = [line_of("a@trade", TRADE | {"t": number}) for number in range(BATCH_ROWS + 10)]
+    lines[4] = line_of("a@trade", TRADE | {"p": "nonsense"})
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    batches = opened.batches("trades")
+    next(batches)
+    assert opened.unreadable == 1
+    del batches
+    assert opened.unreadable == 1, "a reading that was given up has counted so far"
+
+
+def test_negative_numbers_are_kept_exactly(tmp_path: Path) -> None:
+    mark = {"e": "markPriceUpdate", "E": 1, "s": "A", "p": "1", "P": "1", "i": "1"}
+    rates = ["-0.00300000", "0", "-0.000000000001", "-1e-8"]
+    lines = [line_of("a@markPrice", mark | {"r": rate}) for rate in rates]
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    table = opened.arrow("mark_prices")["funding_rate"].to_pylist()
+    assert table == [Decimal(rate) for rate in rates]
+    floats = opened.arrow("mark_prices", "float")["funding_rate"].to_pylist()
+    assert floats == [float(rate) for rate in rates]
 
 
 @given(

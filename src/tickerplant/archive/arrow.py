@@ -63,6 +63,8 @@ class Converter:
             raise ConfigError("numbers", numbers, f"one of {', '.join(_NUMBERS)}")
         self.refused = 0
         """Messages left out so far, as a number in them cannot be kept exactly."""
+        self.reason = ""
+        """What was wrong with the first of them."""
         self._table = table
         self._number = _NUMBERS[numbers]
         self._is_placed = is_placed
@@ -76,13 +78,14 @@ class Converter:
     def batch(self, messages: Sequence[Message], venues: Sequence[str] = ()) -> Any:
         """Return the rows of `messages` as a record batch.
 
-        A message with a number that is none, or does not fit, is left out and counted.
+        A message with a number that is none, or does not fit, is left out and counted; as text,
+        prices and quantities are whatever was told.
         """
         try:
             return self._batch(messages, venues)
-        except _UNFIT:
+        except _UNFIT as error:
             if len(messages) == 1:
-                self.refused += 1
+                self._refuse(messages[0], error)
                 return self._empty()
         middle = len(messages) // 2
         halves = [
@@ -90,6 +93,14 @@ class Converter:
             for part in (slice(0, middle), slice(middle, None))
         ]
         return pa.concat_batches([half for half in halves if half.num_rows] or halves[:1])
+
+    def _refuse(self, message: Message, error: Exception) -> None:
+        if not self.refused:
+            self.reason = (
+                f"received at {message.received_ns}: a number of {message.symbol!r} in "
+                f"{self._table.name} does not fit: {error}"
+            )
+        self.refused += 1
 
     def _empty(self) -> Any:
         return pa.RecordBatch.from_arrays(
@@ -104,8 +115,8 @@ class Converter:
             rows = pa.array(np.repeat(np.arange(len(messages)), counts))
             arrays = [array.take(rows) for array in arrays]
             levels = chain.from_iterable(map(levels_of, messages))
-            prices, quantities = zip(*levels, strict=True)
-            arrays += [sides, self._numbers(prices), self._numbers(quantities)]
+            numbers = list(chain.from_iterable(levels))
+            arrays += [sides, self._numbers(numbers[::2]), self._numbers(numbers[1::2])]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _array(self, column: Column, messages: Sequence[Message]) -> Any:
@@ -128,7 +139,8 @@ class Converter:
         decimals = pc.cast(array, _DECIMAL)
         if self._number == _DECIMAL:
             return decimals
-        return pc.cast(array, pa.float64())  # of the text: that of a decimal is not the nearest
+        # Of the text, because that of a decimal is not the nearest; what is no decimal was refused.
+        return pc.cast(array, pa.float64())
 
 
 def _times(milliseconds: Sequence[int], untold: int | None) -> Any:

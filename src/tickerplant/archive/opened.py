@@ -73,7 +73,8 @@ class OpenedRecording:
         self._flaws: dict[Flaw, None] = {}
         self._lanes: list[Lanes] = []
         self._manifests: list[Manifest | None] | None = None
-        self._refused_rows = 0
+        self._converter: Converter | None = None
+        """Of the last reading, if it was one of a table."""
         recorded_files(paths)  # says now if there is nothing
 
     def select(
@@ -150,6 +151,7 @@ class OpenedRecording:
 
     def _typed(self, *, snapshots: bool) -> Iterator[Message]:
         recordings = self._recordings()
+        self._converter = None
         self._lanes = [Lanes(self._selection, snapshots=snapshots) for _ in recordings]
         lanes = self._lanes
         read = (lanes[index].read(lines) for index, lines in self._lines(recordings))
@@ -193,7 +195,7 @@ class OpenedRecording:
         recordings = self._recordings()
         venues = self._venues(recordings)
         wanted = partial(_is_of, table)
-        self._refused_rows = 0
+        self._converter = converter
         self._lanes = [
             Lanes(self._selection, snapshots=table.takes_snapshots, payloads=False, wanted=wanted)
             for _ in recordings
@@ -209,11 +211,9 @@ class OpenedRecording:
             rows += len(found) if table.rows_of is None else sum(map(table.rows_of, found))
             if rows >= BATCH_ROWS:
                 yield converter.batch(waiting, origins)
-                self._refused_rows = converter.refused
                 waiting, origins, rows = [], [], 0
         if waiting:
             yield converter.batch(waiting, origins)
-        self._refused_rows = converter.refused
 
     def arrow(self, table: str, numbers: Numbers = "decimal") -> Any:
         """Return a table as `pyarrow.Table`; all of it is in memory.
@@ -294,13 +294,17 @@ class OpenedRecording:
 
     @property
     def unreadable(self) -> int:
-        """Messages that the last reading left out because they are in no known form."""
-        return sum(lanes.unreadable for lanes in self._lanes) + self._refused_rows
+        """Messages that the last reading left out: in no known form, or not fit for a table."""
+        refused = self._converter.refused if self._converter else 0
+        return sum(lanes.unreadable for lanes in self._lanes) + refused
 
     @property
     def unreadable_reason(self) -> str:
         """What was wrong with the first message that was left out; empty if none was."""
-        return next((lanes.reason for lanes in self._lanes if lanes.reason), "")
+        told = [lanes.reason for lanes in self._lanes]
+        if self._converter:
+            told.append(self._converter.reason)
+        return next(filter(None, told), "")
 
     def _known(self) -> list[Manifest | None]:
         """Return the manifests, read once."""
