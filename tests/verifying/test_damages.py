@@ -293,3 +293,54 @@ def test_whatever_is_in_it_every_line_is_counted(
     assert not found.is_complete
     assert msgspec.json.encode(findings)
     assert [*lines_of(findings, 10), findings.summary]
+
+
+def test_a_segment_that_nobody_knows_of_is_missing(market: list[Line], tmp_path: Path) -> None:
+    path = folder(tmp_path / "r", [market[:100], market[100:200], market[200:300], market[300:]])
+    first, *between, last = segment_paths(path)
+    for segment in between:
+        segment.unlink()
+    entries = read_manifest(path).entries
+    names = {segment.name for segment in between}
+    kept = [each for each in entries if not (isinstance(each, Sealed) and each.name in names)]
+    write_manifest(Path(path), kept)
+    found = walked(path)
+    assert not found.is_complete
+    assert reasons(found) == [
+        "segment 000002 to 000003 is missing, and the manifest does not know of it"
+    ]
+    assert [first.exists(), last.exists()] == [True, True]
+
+
+@pytest.mark.parametrize("field", ["first_ns", "last_ns"])
+def test_a_manifest_that_is_wrong_about_times_is_told(
+    path: str, market: list[Line], field: str
+) -> None:
+    name = segment_paths(path)[1].name
+    seal(path, name, **{field: market[0][0]})
+    [reason] = reasons(walked(path))
+    assert reason.endswith(f"and the manifest says {market[0][0]}")
+
+
+@pytest.mark.parametrize("time_ns", [10**21, 10**400, -1])
+def test_a_time_that_is_none_is_a_flaw_of_the_manifest(
+    path: str, market: list[Line], time_ns: int
+) -> None:
+    with Path(path, MANIFEST).open("ab") as file:
+        file.write(
+            b'{"kind":"disconnected","time_ns":%d,"streams":["btcusdt@trade"],"reason":""}\n'
+            b'{"kind":"silent","time_ns":1,"streams":["btcusdt@markPrice@1s"],"silent_ms":%d}\n'
+            % (time_ns, 2**63 - 1)
+        )
+    findings = found_in(VerifySettings(), [path])
+    assert "\n".join(lines_of(findings, 10)), "all of it can be printed"
+    [reason] = reasons(findings.recordings[0])
+    assert "is no line of a manifest (Expected `int`" in reason
+
+
+def test_a_message_that_is_nested_without_end_is_unreadable(
+    market: list[Line], tmp_path: Path
+) -> None:
+    deep = b'{"stream":"btcusdt@trade","data":%b}' % (b"[" * 100_000 + b"]" * 100_000)
+    found = walked(folder(tmp_path / "r", [[*market, (market[-1][0] + 1, deep)]]))
+    assert not found.is_complete

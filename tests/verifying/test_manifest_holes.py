@@ -20,6 +20,7 @@ from tickerplant.recording.journal import (
     RunBegun,
     RunEnded,
     Silent,
+    Unreadable,
 )
 from tickerplant.recording.line import Line
 from tickerplant.venue import USDM
@@ -233,7 +234,53 @@ def test_ids_that_begin_anew_prove_nothing_of_the_time_between(tmp_path: Path) -
 def test_what_the_recorder_dropped_is_a_hole(market: list[Line], tmp_path: Path) -> None:
     dropped = Dropped(time_ns=market[9][0], count=12, reason="the disk is too slow")
     path = folder(tmp_path / "r", [market], [*begun(market), dropped, ended(market)])
-    assert said(path).endswith("NOT complete: 12 messages dropped by the recorder")
+    text = said(path)
+    assert "! 12 messages left out by the recorder: the disk is too slow" in text
+    assert text.endswith("NOT complete: 12 messages left out by the recorder")
+
+
+def test_a_message_that_was_left_out_is_a_hole_unless_ids_prove_otherwise(
+    market: list[Line], tmp_path: Path
+) -> None:
+    streams = ("btcusdt@trade", "btcusdt@bookTicker")
+    left_out = Unreadable(time_ns=market[300][0] + 1, streams=streams, reason="no JSON")
+    path = folder(tmp_path / "r", [market], [*begun(market), left_out, ended(market)])
+    found, by_name = walked(path)
+    assert not found.is_complete
+    assert [by_name[name].holes for name in streams] == [0, 1]
+    assert by_name["btcusdt@bookTicker"].first_blind[0].cause == (
+        "a message that cannot be read was left out: no JSON"
+    )
+
+
+def test_a_message_that_cannot_be_read_and_was_recorded_counts_once(
+    market: list[Line], tmp_path: Path
+) -> None:
+    stream = "btcusdt@bookTicker"
+    odd = market[300][0] + 1, b'{"stream":"btcusdt@bookTicker","data":{}}'
+    told = Unreadable(time_ns=odd[0], streams=(stream,), reason="no ids")
+    lines = [*market[:301], odd, *market[301:]]
+    path = folder(tmp_path / "r", [lines], [*begun(market), told, ended(market)])
+    _, by_name = walked(path)
+    assert (by_name[stream].unreadable, by_name[stream].holes) == (1, 0)
+
+
+def test_candles_do_not_prove_that_no_update_of_them_was_lost(tmp_path: Path) -> None:
+    stream = "btcusdt@kline_1m"
+    lines = tape(USDM, 8, (stream,))
+    assert len(lines) > 10, "a candle is told often"
+    third = len(lines) // 3
+    entries = [
+        *begun(lines, streams=(stream,)),
+        *lost(lines, (stream,), third, 2 * third),
+        ended(lines),
+    ]
+    kept = without(lines, (stream,), third, 2 * third)
+    path = folder(tmp_path / "r", [kept], entries)
+    found, by_name = walked(path)
+    assert by_name[stream].gaps == 0, "every candle that ended was closed"
+    assert not found.is_complete, "updates between were lost all the same"
+    assert f"may have lost: {stream}" in said(path)
 
 
 def test_silence_is_a_hole_only_of_a_stream_that_is_never_silent(

@@ -235,3 +235,13 @@ def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> Non
     os.close(master)
     assert process.returncode == 0
     assert "━".encode() in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
+def test_a_path_that_is_no_unicode_is_told_too(
+    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / os.fsdecode(b"no\xff"), [market])
+    status, lines, err = run("--json", path, capsys=capsys)
+    assert (status, err) == (0, "")
+    assert json.loads("".join(lines))["recordings"][0]["paths"] == [path]

@@ -8,21 +8,24 @@ Nothing in it is ever changed, so that a crash costs its last line at most.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, get_args
+from typing import Annotated, TypeAlias, get_args
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 MANIFEST = "manifest.jsonl"
 """The name of the journal in the folder of a recording."""
 FORMAT = 1
 """The version of manifest, segments and blocks that is written here."""
 
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A number or a time as recorders write them; a line with any other is none of a journal."""
+
 
 class Entry(Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
     """One line of the journal."""
 
-    time_ns: int
+    time_ns: Count
     """When it was written, ns since the epoch, by the clock of the recorder."""
 
 
@@ -40,7 +43,7 @@ class Begun(Entry, frozen=True, kw_only=True, tag="recording"):
 class RunBegun(Entry, frozen=True, kw_only=True, tag="run"):
     """A recorder began to record."""
 
-    run: int
+    run: Count
     """Number of the run, from 1."""
     url: str
     """What it is connected to."""
@@ -72,7 +75,7 @@ class Connected(Entry, frozen=True, kw_only=True, tag="connected"):
     """The streams."""
     connection: int = 0
     """Which connection carries them, counted from 1 in each run."""
-    blind_ms: int = 0
+    blind_ms: Count = 0
     """For how long they were not, after a `disconnected`."""
 
 
@@ -108,7 +111,7 @@ class Silent(Entry, frozen=True, kw_only=True, tag="silent"):
 
     streams: tuple[str, ...]
     """The streams."""
-    silent_ms: int
+    silent_ms: Count
     """For how long nothing came."""
     reason: str = ""
     """Why, if that is known."""
@@ -125,7 +128,7 @@ class Missing(Entry, frozen=True, kw_only=True, tag="gap"):
     """Id of the last message before the gap."""
     before_id: int
     """Id of the first one after it."""
-    missing: int | None = None
+    missing: Count | None = None
     """How many; none where ids do not tell."""
     reason: str = ""
     """Why, if that is known."""
@@ -134,7 +137,7 @@ class Missing(Entry, frozen=True, kw_only=True, tag="gap"):
 class Dropped(Entry, frozen=True, kw_only=True, tag="dropped"):
     """The recorder itself could not keep up, and left out messages."""
 
-    count: int
+    count: Count
     """How many."""
     reason: str
     """What it could not keep up with."""
@@ -187,23 +190,23 @@ class Sealed(Entry, frozen=True, kw_only=True, tag="segment"):
 
     name: str
     """The name of the file."""
-    first_ns: int
+    first_ns: Count
     """Receive time of its first line."""
-    last_ns: int
+    last_ns: Count
     """Receive time of its last line."""
-    lines: int
+    lines: Count
     """How many lines are in it, answers of REST included."""
-    blocks: int
+    blocks: Count
     """How many blocks."""
-    text_bytes: int
+    text_bytes: Count
     """Bytes of the lines, decompressed."""
-    size_bytes: int
+    size_bytes: Count
     """Bytes of the file."""
     sha256: str
     """Of the whole file, in hexadecimal digits."""
-    streams: dict[str, int]
+    streams: dict[str, Count]
     """Messages by stream; answers of REST are not among them."""
-    cut_bytes: int = 0
+    cut_bytes: Count = 0
     """How much was cut off its end when it was found after a crash."""
 
 
@@ -217,7 +220,7 @@ class RunEnded(Entry, frozen=True, kw_only=True, tag="end"):
 class Hole(Entry, frozen=True, kw_only=True, tag="hole"):
     """Nothing was recorded between two runs."""
 
-    from_ns: int
+    from_ns: Count
     """Receive time of the last line before, 0 if there is none."""
     reason: str
     """Why."""

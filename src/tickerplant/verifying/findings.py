@@ -14,8 +14,9 @@ from tickerplant.recording.line import Flaw, Place
 Proof: TypeAlias = Literal["ids by one", "chained ids", "closed candles", "rising ids", "none"]
 """By what it is known whether messages of a stream are missing."""
 
-PROVEN: frozenset[Proof] = frozenset({"ids by one", "chained ids", "closed candles"})
-"""The proofs that show every gap; by the others a loss can go unnoticed."""
+PROVEN: frozenset[Proof] = frozenset({"ids by one", "chained ids"})
+"""The proofs that show every gap; by the others a loss can go unnoticed.  Of candles nothing shows
+that an update is missing which was followed by another before the candle was closed."""
 
 
 class Gap(Struct, kw_only=True):
@@ -150,6 +151,8 @@ class RecordingFinding(Struct, kw_only=True):
     """Lines that are no message of a stream and no answer."""
     dropped: int = 0
     """Messages that the recorder left out, as the manifest says."""
+    drop_reasons: list[str] = []
+    """Why, as far as the manifest says; each reason once."""
     receive_times_back: int = 0
     """Lines with a receive time before that of an earlier one."""
     most_back_ns: int = 0

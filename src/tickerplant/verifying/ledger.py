@@ -24,6 +24,7 @@ from tickerplant.recording.journal import (
     RunEnded,
     Silent,
     Unanchored,
+    Unreadable,
 )
 from tickerplant.recording.manifest import Manifest
 from tickerplant.streams import resolve
@@ -34,6 +35,9 @@ from tickerplant.verifying.findings import PROVEN, Blindness, StreamFinding
 NS_PER_MS = 1_000_000
 _FROM = attrgetter("from_ns")
 NEVER = "it was never heard"
+UNREADABLE = "a message that cannot be read was left out"
+MOST_REASONS = 20
+"""Why messages were left out is told in so many ways."""
 BETWEEN = "nothing was recorded between two runs"
 
 
@@ -64,6 +68,8 @@ class Ledger:
         """Streams that the server refused, and why."""
         self.dropped = 0
         """Messages that the recorder left out."""
+        self.drop_reasons: dict[str, None] = {}
+        """Why; up to so many."""
         self.unanchored: Counter[str] = Counter()
         """How often a snapshot could not be had, by symbol."""
         self.is_ended = True
@@ -90,6 +96,7 @@ class Ledger:
             Missing: self._note_missing,
             Dropped: self._drop,
             Unanchored: self._note_unanchored,
+            Unreadable: self._note_unreadable,
         }
         for entry in manifest.entries if manifest else ():
             read = readers.get(type(entry))
@@ -133,6 +140,8 @@ class Ledger:
                 each.verdict = "may have lost"
             elif each.verdict == "lost" and not found.gaps:  # all of it came late
                 each.verdict = "nothing lost"
+            if each.cause.startswith(UNREADABLE) and found.unreadable:
+                continue  # it was recorded
             found.blind += 1
             found.blind_ns += each.length_ns
             found.holes += each.verdict == "may have lost"
@@ -215,7 +224,16 @@ class Ledger:
             self._reasons[entry.stream, entry.before_id] = entry.reason
 
     def _drop(self, entry: Dropped) -> None:
-        self.dropped += entry.count
+        self.dropped += max(1, entry.count)
+        if len(self.drop_reasons) < MOST_REASONS:
+            self.drop_reasons[entry.reason] = None
+
+    def _note_unreadable(self, entry: Unreadable) -> None:
+        """Take note of a message that was left out, or is there and then counts by itself."""
+        since = _Since(entry.time_ns, f"{UNREADABLE}: {entry.reason}")
+        for stream in entry.streams:
+            if stream not in self._since and stream not in self._never:
+                self._add(stream, since, entry.time_ns)
 
     def _note_unanchored(self, entry: Unanchored) -> None:
         self.unanchored[entry.symbol] += 1

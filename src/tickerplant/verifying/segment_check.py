@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from fcntl import LOCK_NB, LOCK_SH, LOCK_UN, flock
+from itertools import pairwise
 from pathlib import Path
 
 from tickerplant.recording.block import LATEST_NS, walk
@@ -15,6 +17,9 @@ from tickerplant.recording.segments import Segments
 from tickerplant.verifying.flaws import Flaws
 from tickerplant.verifying.lane import Lane
 from tickerplant.verifying.ledger import Ledger
+
+NUMBERED = re.compile(r"([0-9]{6,18})-")
+"""How the names of segments begin, which are counted from 1."""
 
 
 class SegmentCheck:
@@ -64,6 +69,8 @@ class SegmentCheck:
                 yield f"{path.name}: a torn end of {sealed.cut_bytes} bytes was cut off after a crash"
             if sealed is None and self._sealed is not None:
                 yield f"{path.name} is not finished"
+        names = {path.name for path in self._folder.files()}.union(self._sealed or ())
+        self._flaws.add_all(_absences(self._folder.path, names))
         if self._flaws.is_running:
             yield "a recorder still writes into it"
         elif not ledger.is_ended:
@@ -100,6 +107,18 @@ def is_being_recorded(folder: str) -> bool:
     return False
 
 
+def _absences(folder: str, names: Iterable[str]) -> Iterator[Flaw]:
+    """Yield the segments that must have been, by the numbers of the others."""
+    numbers = sorted({int(match[1]) for match in map(NUMBERED.match, names) if match})
+    for before, after in pairwise(numbers):
+        if after - before > 1:
+            missing = f"{before + 1:06d}"
+            if after - before > 2:
+                missing += f" to {after - 1:06d}"
+            reason = f"segment {missing} is missing, and the manifest does not know of it"
+            yield Flaw(folder, 0, 0, reason)
+
+
 def _contradictions(path: Path, sealed: Sealed, *, is_whole: bool) -> Iterator[Flaw]:
     """Yield what is not as it was when the segment was sealed.
 
@@ -132,6 +151,9 @@ def _contradictions(path: Path, sealed: Sealed, *, is_whole: bool) -> Iterator[F
         "lines": (sum(head.lines for head in heads), sealed.lines),
         "bytes of text": (sum(head.text_bytes for head in heads), sealed.text_bytes),
     }
+    if heads:
+        counts["ns at its first line"] = heads[0].first_ns, sealed.first_ns
+        counts["ns at its last line"] = max(head.last_ns for head in heads), sealed.last_ns
     for name, (there, said) in counts.items():
         if there != said:
             yield _flaw(path, f"{there} {name}, and the manifest says {said}")

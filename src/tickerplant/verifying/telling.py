@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from tickerplant.explain.text import columns
 from tickerplant.logs import plain
+from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Place
 from tickerplant.venue import VENUES
 from tickerplant.verifying.findings import (
@@ -67,7 +68,7 @@ def _holes(findings: Findings) -> list[str]:
         holes.append(f"{count_text(missing, 'message')} missing")
     counts = (
         (sum(each.holes for each in streams), "blind time", " that may have lost messages"),
-        (sum(each.dropped for each in recordings), "message", " dropped by the recorder"),
+        (sum(each.dropped for each in recordings), "message", " left out by the recorder"),
         (sum(each.unreadable for each in streams), "unreadable message", ""),
         (sum(each.unknown for each in recordings), "line", " of no known form"),
         (sum(each.senseless for each in streams), "update", " with contradictory ids"),
@@ -228,7 +229,9 @@ def _flaws(found: RecordingFinding) -> Iterator[str]:
     if found.skipped_lines:
         yield f"! {count_text(found.skipped_lines, 'line')} lost with them"
     if found.dropped:
-        yield f"! {count_text(found.dropped, 'message')} dropped: the recorder could not keep up"
+        reasons = "; ".join(filter(None, found.drop_reasons))
+        because = f": {reasons}" if reasons else ""
+        yield f"! {count_text(found.dropped, 'message')} left out by the recorder{because}"
 
 
 def _odd(found: RecordingFinding) -> Iterator[str]:
@@ -287,7 +290,8 @@ def _span(from_ns: int, to_ns: int) -> str:
 
 
 def moment_text(time_ns: int) -> str:
-    """Return a moment in UTC, to the millisecond."""
+    """Return a moment in UTC, to the millisecond; the first or last that can be if it is none."""
+    time_ns = min(max(time_ns, 0), LATEST_NS)
     second = datetime.fromtimestamp(time_ns // NS_PER_S, UTC)
     return f"{second:%Y-%m-%d %H:%M:%S}.{time_ns // NS_PER_MS % 1_000:03d}"
 

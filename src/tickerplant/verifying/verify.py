@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
             click.echo(logs.plain(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
         return NOTHING_READ
     if settings.json:
-        tell(msgspec.json.format(msgspec.json.encode(findings)))
+        tell(_json(findings))
     else:
         for line in lines_of(findings, settings.gaps):
             tell(line)
@@ -49,6 +50,13 @@ def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
     if not findings.recordings:
         return NOTHING_READ
     return COMPLETE if findings.complete else NOT_COMPLETE
+
+
+def _json(findings: Findings) -> bytes:
+    try:
+        return msgspec.json.format(msgspec.json.encode(findings))
+    except UnicodeEncodeError:  # a path that is no Unicode: Python escapes what it is made of
+        return json.dumps(msgspec.to_builtins(findings), indent=2).encode()
 
 
 def found_in(

@@ -156,6 +156,7 @@ class Walk:
         self._segments = SegmentCheck(folder, manifest, self._streams, self._flaws)
         self.found.segments = len(folder.files())
         self.found.dropped = self._ledger.dropped
+        self.found.drop_reasons = list(self._ledger.drop_reasons)
         if manifest is not None:
             self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
 
