@@ -16,7 +16,7 @@ from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from types import UnionType
-from typing import get_args, get_origin, get_type_hints
+from typing import Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, structs
 from prometheus_client.core import Metric
@@ -448,7 +448,8 @@ _JSON_WORDS: Mapping[object, str] = {int: "number", str: "text", tuple: "list", 
 
 def _bare(hint: object) -> object:
     """Return the class of values of a field, be there one or not."""
-    (kind,) = set(get_args(hint)) - {type(None)} if isinstance(hint, UnionType) else {hint}
+    is_optional = get_origin(hint) in {Union, UnionType}
+    (kind,) = set(get_args(hint)) - {type(None)} if is_optional else {hint}
     return get_origin(kind) or kind
 
 
