@@ -57,6 +57,8 @@ class Replay:
             now_ms=now_ms,
         )
         self.readiness = Readiness()
+        self.subscribers = 1
+        self.gate = Gate(LIMITS, lambda: self.subscribers)
         self.listeners = {venue: Listener() for venue in names}
         for venue, listener in self.listeners.items():
             self.plant.hubs[venue].subscribe(listener, names[venue])
@@ -82,7 +84,8 @@ class Replay:
         loop = asyncio.get_running_loop()
         for hub in self.plant.hubs.values():
             hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
-        await self.source.run(Gate(LIMITS, lambda: subscribers), self.readiness)
+        self.subscribers = subscribers
+        await self.source.run(self.gate, self.readiness)
 
 
 def trade(n: int, price: str = "100.00", symbol: str = "BTCUSDT", at_ms: int = 0) -> bytes:

@@ -17,6 +17,7 @@ from tickerplant.errors import ConfigError, RequestError
 from tickerplant.frames import text_frame
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
+from tickerplant.protocol.closing import CloseReason
 from tickerplant.queries import find_path
 from tickerplant.replaying.moment import Moment
 from tickerplant.replaying.source import RecordingSource
@@ -93,6 +94,15 @@ def answers(plant: Plant) -> dict[str, bytes]:
         except RequestError as error:
             found[where] = str(error).encode()
     return found
+
+
+class SlowReader:
+    """A connection that has not taken what it was sent."""
+
+    unsent_bytes = 1
+
+    def close(self, _reason: CloseReason) -> None:
+        raise AssertionError("it reads again in time")
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -238,6 +248,26 @@ def test_steps_are_of_messages_or_of_time(path: Path) -> None:
     assert listener.data == heard(11)
 
 
+def test_a_long_step_waits_for_who_reads_slowly(path: Path) -> None:
+    played = replay(path, stays=True, speed=1.0)
+    reader = SlowReader()
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        await steer(played.source, paused=True)
+        before = played.source.messages
+        played.gate.pause(reader)
+        stepping = asyncio.create_task(steer(played.source, step=1_000_000))
+        await asyncio.sleep(0.5)
+        assert played.source.messages - before < TRADES, "it waits after a slice at most"
+        played.gate.resume(reader)
+        assert (await stepping)["state"] == "over"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tickerplant.replaying.source.SLICE_MESSAGES", 10)
+        played.run_with(visit)
+
+
 def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path) -> None:
     played = replay(path, speed=1.0)
     listener = played.listeners["usdm"]
@@ -267,9 +297,13 @@ def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path
         ({"speed": "fast"}, "speed", "0.001"),
         ({"speed": -1}, "speed", "0.001"),
         ({"paused": 1}, "paused", "true or false"),
+        ({"paused": []}, "paused", "true or false"),
+        ({"paused": {"now": True}}, "paused", "true or false"),
         ({"seek": "later"}, "seek", "an ISO date"),
         ({"step": 0}, "step", "a number of messages"),
         ({"step": -5}, "step", "100ms"),
+        ({"step": "0s"}, "step", "100ms"),
+        ({"step": "0.0000001ms"}, "step", "100ms"),
         ({"step": "1e3"}, "step", "100ms"),
         ({"rewind": 1}, "field", "speed, paused, seek, step"),
         ({}, "fields", "at least one of"),

@@ -317,6 +317,8 @@ class RecordingSource:
             left -= self._take(until_ns, min(left, SLICE_MESSAGES))
             self._clock.jump(self._deck.played_ns, self._at_ns())
             await asyncio.sleep(0)
+            if self._readers.congested:
+                await self._readers.wait_clear()
         if step.duration_ns and self._target_ns is None:
             self._clock.jump(min(until_ns, self._deck.span.end_ns), self._at_ns())
         if self._target_ns is None:

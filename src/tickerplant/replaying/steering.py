@@ -58,7 +58,7 @@ def read_wishes(given: Mapping[str, object]) -> Wishes:
 def _read_paused(given: object) -> bool:
     if isinstance(given, bool):
         return given
-    if given not in {"true", "false"}:
+    if not isinstance(given, str) or given not in {"true", "false"}:
         raise ValueError("true or false")
     return given == "true"
 
@@ -66,8 +66,8 @@ def _read_paused(given: object) -> bool:
 def _read_step(given: object) -> Step:
     text = str(given)
     try:
-        if not text.isdecimal():
-            return Step(duration_ns=read_duration_ns(text))
+        if not text.isdecimal() and (duration_ns := read_duration_ns(text)):
+            return Step(duration_ns=duration_ns)
         messages = int(text) if len(text) < len(str(MOST_STEPS)) + 1 else 0
     except ValueError:
         messages = 0
