@@ -43,10 +43,11 @@ class RecordingError(TickerplantError):
 
 
 class ConfigError(TickerplantError):
-    """A setting with a value that cannot be used."""
+    """A setting with a value that cannot be used, or with none where one is needed."""
 
     def __init__(self, setting: str, value: object, expected: str) -> None:
-        super().__init__(f"{setting}: {value!r} is not usable, expected {expected}")
+        wrong = "not given" if value is None else f"{value!r} is not usable"
+        super().__init__(f"{setting}: {wrong}, expected {expected}")
         self.setting = setting
 
 

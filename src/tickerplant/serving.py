@@ -107,7 +107,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
     """
     logs.configure(settings.log_format, settings.log_level)
     if settings.loop and settings.exit_at_end:
-        raise ConfigError("--exit-at-end", True, "an end, which there is none of with --loop")
+        raise ConfigError("--exit-at-end", True, "to be left out with --loop, which has no end")
     found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
     settings = structs.replace(settings, profile=_replayed_profile(settings, found.profile))
     plant = _plant(settings, found.instruments, found.start_ms)

@@ -364,10 +364,14 @@ def test_a_file_that_is_gone_is_made_again(tape: Path, tmp_path: Path, to: str) 
 
 def test_other_options_want_another_folder(tape: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "out", tape, tables="trades") == 0
-    with pytest.raises(ConfigError, match="exported with tables trades, not klines"):
-        run(tmp_path / "out", tape, tables="klines")
-    with pytest.raises(ConfigError, match="exported with to parquet, not csv"):
-        run(tmp_path / "out", tape, tables="trades", to="csv")
+    for flags, words in (
+        ({"tables": "klines"}, "exported with --tables trades, not klines"),
+        ({"to": "csv"}, "--out: .* exported with --to parquet, not csv"),
+        ({"symbols": "BTCUSDT"}, "exported with --symbols all, not BTCUSDT"),
+        ({"from_ms": "2026-02-25"}, "exported with --from all, not 1771977600000"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            run(tmp_path / "out", tape, **{"tables": "trades"} | flags)
 
 
 def test_files_of_somebody_else_are_not_taken_for_ours(tape: Path, tmp_path: Path) -> None:
@@ -540,13 +544,17 @@ def test_nothing_for_a_table_is_told(
     assert run(tmp_path / "out", tape, tables="trades,liquidations") == 1
     assert "nothing was recorded for liquidations" in capsys.readouterr().err
     assert run(tmp_path / "none", tape, symbols="XRPUSDT") == 1
-    assert "nothing was recorded that belongs into a table" in capsys.readouterr().err
+    assert "nothing was recorded of XRPUSDT" in capsys.readouterr().err
 
 
 def test_wrong_usage_is_told(tape: Path, tmp_path: Path) -> None:
     for flags, words in (
-        ({"tables": "trade"}, "'trade' is not usable, expected one of trades, agg_trades"),
+        (
+            {"tables": "trade"},
+            "--tables: 'trade' is not usable, expected one of trades, agg_trades",
+        ),
         ({"out": ""}, "--out: '' is not usable, expected the folder"),
+        ({"out": None}, "--out: not given, expected the folder"),
         ({"to": "hftbacktest", "tables": "trades"}, "--tables: .* to be left out"),
         ({"to": "csv", "numbers": "float"}, "--numbers: 'float' .* except for parquet"),
     ):
@@ -554,6 +562,10 @@ def test_wrong_usage_is_told(tape: Path, tmp_path: Path) -> None:
             run(tmp_path / "out", tape, **flags)
     with pytest.raises(RecordingError, match="No such file"):
         run(tmp_path / "out", tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    for to in ("parquet", "hftbacktest"):
+        with pytest.raises(RecordingError, match="file: is a file; give a folder"):
+            run(tmp_path / "file", tape, to=to)
 
 
 def test_hftbacktest_gets_a_folder_for_each_venue(

@@ -187,7 +187,7 @@ async def test_streams_are_read_from_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((NAME,), "--out: '' is not usable, expected the folder of the recording"),
+        ((NAME,), "--out: not given, expected the folder of the recording"),
         (("@{tmp}/none", "--out", "{tmp}"), "in each line: No such file or directory"),
         (("@{tmp}/latin", "--out", "{tmp}"), "in each line: it is not UTF-8"),
         (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one stream"),

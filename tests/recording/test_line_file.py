@@ -194,8 +194,8 @@ def test_receive_times_never_go_back(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (b"", "nothing in it"),
-        (b"hello\nworld\n", "b'hello' is no recording"),
-        (b'{"e":"trade"}\n', "is no recording"),
+        (b"hello\nworld\n", "'hello' is no line of a recording"),
+        (b'{"e":"trade"}\n', "is no line of a recording"),
         (b"\x1f\x8bnonsense", "expected lines of"),
         (gzip.compress(text_of(messages(1)), mtime=0)[:12], "ends early"),
     ],

@@ -417,3 +417,9 @@ def test_what_is_no_contract_is_passed_over(tmp_path: Path) -> None:
             b'{"kind":"instruments","time_ns":1,"symbols":[5,{"a":1},{"symbol":"BTCUSDT"}]}\n'
         )
     assert list(read_manifest(path).symbols) == ["BTCUSDT"]
+
+
+def test_a_manifest_that_is_named_is_no_recording_but_its_folder_is(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("")
+    with pytest.raises(RecordingError, match="is the manifest of a recording; give its folder"):
+        recorded_files([str(tmp_path / MANIFEST)])

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from tickerplant.archive.selection import LATEST_NS, Selection
-from tickerplant.archive.tables import TABLES, table_named
+from tickerplant.archive.tables import TABLES
 from tickerplant.config.settings import ExportSettings
-from tickerplant.errors import ConfigError
+from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.csv_files import CsvWriter
 from tickerplant.exporting.hftbacktest_export import export_npz
 from tickerplant.exporting.journal import Finished, Journal, Options, head_of, opened_journal
@@ -28,6 +28,7 @@ from tickerplant.logs import configure, plain
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _MS = 1_000_000
+_NAMES = tuple(table.name for table in TABLES)
 
 
 def export(settings: ExportSettings, paths: Sequence[str]) -> int:
@@ -35,14 +36,16 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
 
     Raises:
         ConfigError: a setting cannot be used, or the folder is that of another export.
-        RecordingError: there is nothing at a path, or no recording.
+        RecordingError: there is nothing at a path, or no recording, or the folder cannot be made.
     """
     configure()
     if not settings.out:
-        raise ConfigError("--out", settings.out or "", "the folder to write into")
+        raise ConfigError("--out", settings.out, "the folder to write into")
     if settings.numbers != "decimal" and settings.to != "parquet":
         raise ConfigError("--numbers", settings.numbers, "to be left out, except for parquet")
     out = Path(settings.out)
+    if out.exists() and not out.is_dir():
+        raise RecordingError(settings.out, "is a file; give a folder")
     selection = Selection(
         symbols=frozenset(symbol.upper() for symbol in settings.symbols),
         start_ns=0 if settings.from_ms is None else settings.from_ms * _MS,
@@ -58,6 +61,8 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
         )
         return _Export(settings, selection, writer, out).run(paths)
     except OSError as error:
+        if not out.is_dir():
+            raise RecordingError(str(out), error.strerror or str(error)) from None
         where = plain(str(error.filename or out))
         click.echo(
             f"tickerplant: {where}: {error.strerror or plain(str(error))}; "
@@ -175,7 +180,11 @@ class _Export:
         if absent:
             _tell(f"nothing was recorded for {', '.join(absent)}")
         elif not rows:
-            _tell("nothing was recorded that belongs into a table")
+            wanted = sorted(self._selection.symbols)
+            _tell(
+                f"nothing was recorded {'of ' if wanted else 'that a table has a row for'}"
+                f"{', '.join(wanted)}"
+            )
         return FAILED if self._flaws or absent or not rows else DONE
 
 
@@ -186,7 +195,8 @@ def _tables(settings: ExportSettings, writer: Writer) -> frozenset[str]:
         ConfigError: one is no table, or this form has it not.
     """
     for name in settings.tables:
-        table_named(name)
+        if name not in _NAMES:
+            raise ConfigError("--tables", name, f"one of {', '.join(_NAMES)}")
         if name not in writer.tables:
             listed = ", ".join(table.name for table in TABLES if table.name in writer.tables)
             raise ConfigError("--tables", name, f"one that the archive's CSV has: {listed}")

@@ -20,6 +20,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
+from tickerplant.archive.selection import LATEST_NS
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.units import Unit
 
@@ -31,6 +32,15 @@ VERSION = 1
 """Changes when the same source would be exported to other files."""
 KEPT_FLAWS = 20
 """Flaws of a unit that are kept; of more only the first are."""
+_OPTIONS = {
+    "to": "--to",
+    "tables": "--tables",
+    "symbols": "--symbols",
+    "start_ns": "--from",
+    "end_ns": "--to-time",
+    "numbers": "--numbers",
+}
+"""The options of the command line that `Options` keeps."""
 UNFINISHED = ".unfinished"
 """How the names of files end that are being written."""
 
@@ -186,7 +196,7 @@ def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> I
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError("out", str(folder), "a folder that no other export uses") from None
+            raise ConfigError("--out", str(folder), "a folder that no other export uses") from None
         text = path.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]
         if len(whole) < len(text):
@@ -197,7 +207,7 @@ def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> I
             journal.remove_unknown(patterns)
         else:
             if any(True for pattern in patterns for _ in folder.glob(pattern)):
-                raise ConfigError("out", str(folder), f"an export with its {JOURNAL}, or none")
+                raise ConfigError("--out", str(folder), f"an export with its {JOURNAL}, or none")
             journal.write(options)
         yield journal
     finally:
@@ -218,7 +228,7 @@ def _checked(path: Path, text: bytes, options: Options) -> list[_Line]:
         raise RecordingError(str(path), "no journal of an export", 1)
     if lines[0] != options:
         raise ConfigError(
-            "out", str(path.parent), f"another folder: {_difference(lines[0], options)}"
+            "--out", str(path.parent), f"another folder: {_difference(lines[0], options)}"
         )
     return lines
 
@@ -228,12 +238,18 @@ def _difference(before: Options, now: Options) -> str:
     for name in Options.__struct_fields__:
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
-            return f"it was exported with {name} {_shown(old)}, not {_shown(new)}"
+            option = _OPTIONS.get(name, name)
+            return f"it was exported with {option} {_shown(name, old)}, not {_shown(name, new)}"
     return ""
 
 
-def _shown(value: object) -> str:
-    return (",".join(map(str, value)) or "all") if isinstance(value, tuple) else str(value)
+def _shown(name: str, value: object) -> str:
+    """Return what an option was, as it could be typed."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "all"
+    if name in {"start_ns", "end_ns"} and isinstance(value, int):
+        return "all" if value in {0, LATEST_NS} else str(value // 1_000_000)
+    return str(value)
 
 
 def head_of(unit: Unit) -> tuple[int, str]:

@@ -312,8 +312,8 @@ def _form_of(lines: list[bytes], path: str) -> _Parse:
             return _parse_ns if unit_ns == 1 else partial(_parse_units, unit_ns)
         if _COLON_LINE.match(line):
             return _parse_colon
-    shown = lines[0][:40] if lines else b""
-    raise RecordingError(path, f"{shown!r} is no recording, expected {EXPECTED}", line=1)
+    shown = lines[0][:40].decode(errors="replace") if lines else ""
+    raise RecordingError(path, f"{shown!r} is no line of a recording, expected {EXPECTED}", line=1)
 
 
 def _parse_ns(lines: list[bytes]) -> list[Line]:

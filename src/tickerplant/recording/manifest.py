@@ -101,7 +101,9 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
     try:
         text = Path(path).read_bytes()
     except OSError as error:
-        raise RecordingError(path, error.strerror or str(error)) from None
+        lost = isinstance(error, FileNotFoundError)
+        reason = "the manifest is missing" if lost else error.strerror or str(error)
+        raise RecordingError(path, reason) from None
     whole, _, torn = text.rpartition(b"\n")
     entries = _entries(path, whole.split(b"\n") if whole else [], report)
     if not entries or not isinstance(entries[0], Begun):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import HEAD_BYTES, is_block
+from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.line import RecordedFile, Report
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.segments import Segments, is_recording
@@ -48,6 +49,8 @@ def recording_folders(path: str) -> list[str]:
 
 
 def _file(path: str, report: Report) -> RecordedFile:
+    if Path(path).name == MANIFEST:
+        raise RecordingError(path, "is the manifest of a recording; give its folder")
     try:
         with Path(path).open("rb") as file:
             begins = file.read(HEAD_BYTES)

@@ -54,7 +54,7 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
     """
     names = streams_of(given)
     if not settings.out:
-        raise ConfigError("--out", settings.out or "", "the folder of the recording")
+        raise ConfigError("--out", settings.out, "the folder of the recording")
     check_text("--out", settings.out)
     venue = venue_named(settings.venue) or venue_of_url(settings.url)
     likely = venue or venue_of_streams(names)
