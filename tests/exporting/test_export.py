@@ -21,7 +21,15 @@ import tickerplant
 from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting import buffers, csv_files, export, journal, parquet, progress
+from tickerplant.exporting import (
+    buffers,
+    csv_files,
+    export,
+    journal,
+    parquet,
+    progress,
+    row_groups,
+)
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
 from tickerplant.exporting.piece import Piece
 from tickerplant.recording.line import Line
@@ -171,6 +179,8 @@ def test_few_open_files_and_few_waiting_rows_lose_nothing(
     monkeypatch.setattr(parquet, "MAX_OPEN_FILES", 2)
     monkeypatch.setattr(buffers, "FULL_ROWS", 20)
     monkeypatch.setattr(buffers, "MAX_ROWS", 40)
+    monkeypatch.setattr(row_groups, "FULL_ROWS", 30)
+    monkeypatch.setattr(row_groups, "MAX_BYTES", 1 << 16)
     assert run(tmp_path / "few", tape) == 0
     for table in ("trades", "depth_updates", "mark_prices"):
         rows = [

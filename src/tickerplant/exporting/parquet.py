@@ -19,6 +19,7 @@ from tickerplant.archive.arrow import Converter
 from tickerplant.archive.tables import TABLES, Table
 from tickerplant.exporting.journal import UNFINISHED, Journal
 from tickerplant.exporting.places import path_part
+from tickerplant.exporting.row_groups import RowGroup, RowGroups
 from tickerplant.messages.message import Message
 
 MAX_OPEN_FILES = 128
@@ -39,6 +40,7 @@ class ParquetWriter:
         self._folder = folder
         self._numbers = numbers
         self._converters: dict[str, Converter] = {}
+        self._groups = RowGroups(self._write_group)
         self._number = 0
         self._open: OrderedDict[str, Any] = OrderedDict()
         """Parquet writers by place, the one that was written to most recently last."""
@@ -55,6 +57,7 @@ class ParquetWriter:
         """Begin a unit."""
         self._number = number
         self._converters.clear()
+        self._groups.forget()
         self._open.clear()
         self._begun.clear()
         self._parts.clear()
@@ -72,7 +75,7 @@ class ParquetWriter:
         return f"venue={venue}/table={table.name}/symbol={path_part(symbol)}/date={date}"
 
     def write(self, table: Table, place: str, messages: Sequence[Message]) -> int:
-        """Write messages as one row group; return how many rows that are.
+        """Write messages, now or later as one row group with others; return how many rows that are.
 
         Raises:
             OSError: they cannot be written.
@@ -80,8 +83,11 @@ class ParquetWriter:
         batch = self._converter(table).batch(messages)
         rows: int = batch.num_rows
         if rows:
-            self._file(table, place).write_batch(batch, row_group_size=rows)
+            self._groups.add(table, place, batch)
         return rows
+
+    def _write_group(self, group: RowGroup) -> None:
+        self._file(group.table, group.place).write_table(group.joined(), row_group_size=group.rows)
 
     def _converter(self, table: Table) -> Converter:
         found = self._converters.get(table.name)
@@ -117,6 +123,7 @@ class ParquetWriter:
         Raises:
             OSError: they cannot be written.
         """
+        self._groups.flush()
         while self._open:
             self._open.popitem()[1].close()
         sizes = {}
@@ -128,6 +135,7 @@ class ParquetWriter:
 
     def abandon(self) -> None:
         """Remove what was written for the unit."""
+        self._groups.forget()
         while self._open:
             with suppress(OSError):
                 self._open.popitem()[1].close()
