@@ -357,6 +357,26 @@ def test_candles_that_closed_while_nothing_was_heard_are_missing(backfills: bool
     assert (gap.missing, gap.backfilled) == (3, 3 if backfills else 0)
 
 
+@pytest.mark.parametrize("close_time", [0, 59_999, 10**400])
+def test_candles_that_end_before_they_begin_or_never_are_missing_all_the_same(
+    close_time: int,
+) -> None:
+    odd = msgspec.json.decode(candle_of(0, 1))
+    odd["k"] |= {"t": 60_000, "T": close_time}
+    world = World()
+    consumer = world.attach(CANDLES, backfills=False)
+    world.publish(CANDLES, msgspec.json.encode(odd))
+    world.run(100)
+    world.wire(CANDLES).cut()
+    world.run(1_000)
+    odd["E"] += 1_000_000
+    odd["k"] |= {"t": 10**500}
+    world.publish(CANDLES, msgspec.json.encode(odd))
+    world.run(100)
+    assert len(consumer.messages(CANDLES)) == 2
+    assert [gap.missing is not None for gap in consumer.notices(Gap)] == [True]
+
+
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_no_candle_is_missing_if_the_next_follows(is_closed: bool) -> None:
     world = World()

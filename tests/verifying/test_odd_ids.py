@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from taped import line_file
 
+from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line
 from tickerplant.verifying import walk
 from tickerplant.verifying.findings import StreamFinding
+from tickerplant.verifying.telling import lines_of
+from tickerplant.verifying.verify import found_in
 from tickerplant.verifying.walk import Walk
 
 START_MS = 1_772_323_200_000
@@ -149,6 +152,18 @@ def test_candles_follow_each_other(tmp_path: Path) -> None:
     found = one(tmp_path, *whole, candle(0, 61_001), whole[1])
     assert (found.late, found.duplicates, found.gaps) == (2, 0, 0)
     assert one(tmp_path, *whole[:2], whole[1]).duplicates == 1
+
+
+def test_numbers_beyond_measure_are_walked_and_told(tmp_path: Path) -> None:
+    opened = 10**4_000
+    far = message("btcusdt@kline_1m", 5, k={"t": opened, "T": opened, "s": "BTCUSDT", "x": False})
+    flat = message("btcusdt@kline_1m", 0, k={"t": 60_000, "T": 59_999, "s": "BTCUSDT", "x": False})
+    trades = [trade(number, ms) for ms, number in enumerate((1, 10**4_298, 10**4_299))]
+    path = line_file(tmp_path / "lines", lines(flat, far, *trades))
+    findings = found_in(VerifySettings(), [path])
+    assert [each.gaps for each in findings.recordings[0].streams] == [1, 2]
+    assert "3,000,000,000,000,000,000 messages missing" in findings.summary
+    assert list(lines_of(findings, 10))
 
 
 def test_contradictory_ids_are_told(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ class CandleStrand(MatchedStrand):
         found = {
             opened: row for row in rows if bounds[0] <= (opened := row.candle.open_time) < bounds[1]
         }
-        span_ms = self._close_time + 1 - self._open_time
-        missing = max(1, round((bounds[1] - bounds[0]) / span_ms), len(found))
+        span_ms = max(1, self._close_time + 1 - self._open_time)  # whatever a server says
+        missing = max(1, (bounds[1] - bounds[0] + span_ms // 2) // span_ms, len(found))
         self._tell_gap(held[0].symbol, bounds, missing, len(found), reason)
         for _, row in sorted(found.items()):
             row.stream = self.name

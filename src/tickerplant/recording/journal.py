@@ -128,7 +128,7 @@ class Missing(Entry, frozen=True, kw_only=True, tag="gap"):
     """Id of the last message before the gap."""
     before_id: int
     """Id of the first one after it."""
-    missing: Count | None = None
+    missing: int | None = None
     """How many; none where ids do not tell."""
     reason: str = ""
     """Why, if that is known."""

@@ -11,6 +11,8 @@ from tickerplant.verifying.findings import Gap, Proof, StreamFinding
 
 NONE = -1
 """No id yet."""
+MOST_MISSING = 10**18
+"""No gap is told to be larger: an id that says so is no count of anything."""
 
 
 class Walk(Protocol):
@@ -103,6 +105,7 @@ class Lane:
         if missing is None:
             found.unknown_gaps += 1
         else:
+            missing = min(missing, MOST_MISSING)
             found.missing += missing
         cause = self._walk.cause(self.stream, self.last_ns, received_ns, bounds[1])
         if len(found.first_gaps) >= self._walk.most_gaps:

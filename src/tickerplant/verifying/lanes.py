@@ -107,7 +107,7 @@ class CandleLane(Lane):
     def _miss(self, message: Any, first_missing: int, received_ns: int) -> None:
         opened = message.candle.open_time
         span_ms = max(1, self._close_time + 1 - self._open_time)
-        missing = max(1, round((opened - first_missing) / span_ms))
+        missing = max(1, (opened - first_missing + span_ms // 2) // span_ms)
         self._gap(message.symbol, (self._open_time, opened), missing, received_ns)
 
 
