@@ -140,7 +140,7 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
     return click.option(
         name,
         setting.field,
-        metavar="|".join(setting.choices) or setting.option.split("-")[-1].upper(),
+        metavar=setting.placeholder,
         multiple=setting.is_repeatable,
         help=setting.shown_help,
     )
@@ -171,7 +171,8 @@ def simulate(config: str | None, **flags: object) -> int:
 def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
     """Serve recordings, joined in time.
 
-    A recording is lines of `<receive ns> <raw message>`; plain, gzip or zstd.
+    A path is the folder of a recording, a folder of such folders, a segment, or a file
+    of lines `<receive time> <message>`, plain, gzip or zstd.
     """
     settings = _settings("replay", ReplaySettings, config, flags)
     from tickerplant import serving

@@ -25,6 +25,14 @@ from tickerplant.errors import ConfigError
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
 
 _DURATIONS = {duration_ms, period_ms, period_ms_or_off}
+_PLACEHOLDERS = {
+    "from": "TIME",
+    "out": "FOLDER",
+    "record": "FOLDER",
+    "to": "TIME",
+    "wait-for": "NUMBER",
+}
+"""What stands for values in help texts where it is not the last word of the option."""
 _PLAIN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -54,6 +62,15 @@ class Setting(Struct, frozen=True):
         """The only values it can have; empty where there are others."""
         bare = self.kind.__origin__
         return tuple(bare.__args__) if get_origin(bare) is Literal else ()
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for its value in a help text."""
+        if self.choices:
+            return "|".join(self.choices)
+        if self.parse in _DURATIONS:
+            return "DURATION"
+        return _PLACEHOLDERS.get(self.option, self.option.split("-")[-1].upper())
 
     @property
     def is_flag(self) -> bool:

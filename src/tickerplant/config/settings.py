@@ -158,7 +158,7 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
     ] = 1.0
     pace: Annotated[
         Literal["receive", "event"],
-        _setting("Keep the time at which messages were received, or that they carry."),
+        _setting("Pace by the times at which messages were received, or by those in them."),
     ] = "receive"
     begin: Annotated[
         Moment | None,
@@ -169,12 +169,14 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         ),
     ] = None
     end: Annotated[
-        Moment | None, _setting("End before that moment, written likewise.", read_moment, "to")
+        Moment | None, _setting("End before that moment, written the same way.", read_moment, "to")
     ] = None
     run_up_ms: Annotated[
         int,
         _setting(
-            "Play at least so much silently before a moment in the middle.", duration_ms, "run-up"
+            "How much is played silently, at least, to reach a moment in the middle.",
+            duration_ms,
+            "run-up",
         ),
     ] = DEFAULT_RUN_UP_NS // 1_000_000
     loop: Annotated[bool, _setting("Begin anew at the end.")] = False
@@ -183,7 +185,8 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         _setting("Shift all times so that the first message is of now."),
     ] = "off"
     verbatim: Annotated[
-        bool, _setting("Send recorded streams only, keep no derived state: it is faster.")
+        bool,
+        _setting("Send the recorded streams and nothing else; derive no state, which is faster."),
     ] = False
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 1
     exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
@@ -224,7 +227,7 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
     """Record streams."""
 
     out: Annotated[
-        str | None, _setting("Folder of the recording; one that is there is continued.")
+        str | None, _setting("Folder of the recording; a recording that is there is continued.")
     ] = None
     copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
     life_ms: Annotated[
@@ -239,22 +242,24 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
     snapshots_ms: Annotated[
         int,
         _setting(
-            "Record a snapshot of each book whose changes are recorded so often, besides the first "
-            "and those after losses, or none at all: off.",
+            "How often each recorded book is anchored by a snapshot, besides at its beginning and "
+            "after losses; off records no snapshots at all.",
             period_ms_or_off,
             "snapshots",
         ),
     ] = 3_600_000
     snapshot_levels: Annotated[
-        int, _setting("Levels of a side in a snapshot.", snapshot_levels)
+        int, _setting("Levels on each side of a snapshot.", snapshot_levels)
     ] = 1000
     segment_ms: Annotated[
-        int, _setting("Begin another file after this time.", period_ms, "segment")
+        int, _setting("Begin a new file after this time.", period_ms, "segment")
     ] = 3_600_000
     segment_bytes: Annotated[
-        int, _setting("Begin another file at this size.", size_bytes, "segment-size")
+        int, _setting("Begin a new file at this size.", size_bytes, "segment-size")
     ] = 256 << 20
-    level: Annotated[Level, _setting("Of compression: 1 is the quickest, 19 the smallest.")] = LEVEL
+    level: Annotated[Level, _setting("Compression level: 1 is the quickest, 19 the smallest.")] = (
+        LEVEL
+    )
     log_format: Annotated[
         Literal["text", "json"], _setting("Log lines for people or for programs.")
     ] = "text"
@@ -299,11 +304,11 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
 
     to: Annotated[
         Literal["parquet", "csv", "hftbacktest"],
-        _setting("Form of the files: csv is that of the exchange's public archive."),
+        _setting("Format of the files; csv is in the layout of the exchange's public archive."),
     ] = "parquet"
-    out: Annotated[str | None, _setting("Folder of the files; an export there is continued.")] = (
-        None
-    )
+    out: Annotated[
+        str | None, _setting("Folder to write into; an export that is there is continued.")
+    ] = None
     tables: Annotated[
         tuple[str, ...],
         _setting("Only these tables, such as trades,klines [all that the form has].", names),
@@ -313,11 +318,19 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     ] = ()
     from_ms: Annotated[
         int | None,
-        _setting("Only what was received then or later, an ISO date or ms.", instant_ms, "from"),
+        _setting(
+            "Only what was received then or later: an ISO date (UTC) or ms since 1970.",
+            instant_ms,
+            "from",
+        ),
     ] = None
     to_ms: Annotated[
         int | None,
-        _setting("Only what was received before, an ISO date or ms.", instant_ms, "to-time"),
+        _setting(
+            "Only what was received before: an ISO date (UTC) or ms since 1970.",
+            instant_ms,
+            "to-time",
+        ),
     ] = None
     numbers: Annotated[
         Literal["decimal", "float", "text"],
@@ -325,10 +338,13 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     ] = "decimal"
     extras: Annotated[
         tuple[str, ...],
-        _setting("For hftbacktest beside books and trades: book_tickers, mark_prices.", names),
+        _setting(
+            "For hftbacktest, besides books and trades: book_tickers, mark_prices [none].", names
+        ),
     ] = ()
     base_latency_ns: Annotated[
-        Count, _setting("For hftbacktest: added where receive times have to be corrected.")
+        Count,
+        _setting("For hftbacktest: ns that are added where receive times have to be corrected."),
     ] = 0
 
 
@@ -338,7 +354,9 @@ class VerifySettings(Struct, frozen=True, kw_only=True):
     streams: Annotated[
         tuple[str, ...], _setting("Only these streams, separated by commas [all].", names)
     ] = ()
-    gaps: Annotated[ListedGaps, _setting("Gaps of a stream that are listed; all are counted.")] = 10
+    gaps: Annotated[
+        ListedGaps, _setting("How many gaps of a stream are listed; all are counted.")
+    ] = 10
     json: Annotated[bool, _setting("Print one JSON document with all that was found.")] = False
 
 
