@@ -109,6 +109,19 @@ def test_the_form_with_colons_and_rest_answers_is_read(tmp_path: Path) -> None:
     assert flaws == [], "remarks of the collector are no flaws"
 
 
+@pytest.mark.parametrize("address", ["http://[::1]:9001/fapi/v1/depth", "https://a.example/d?x=1"])
+def test_lines_as_of_a_segment_may_begin_and_end_with_a_rest_answer(
+    address: str, tmp_path: Path
+) -> None:
+    answer = (START_NS, address.encode() + b' {"lastUpdateId":1,"bids":[]}')
+    path = written(tmp_path / "r", text_of([answer]))
+    assert lines_of(path) == [answer]
+    flaws: list[Flaw] = []
+    path = written(tmp_path / "r", text_of([answer]).rstrip(b"\n"))
+    assert lines_of(path, flaws) == [answer]
+    assert not flaws, "the last line is whole, it lacks its end only"
+
+
 def test_line_ends_of_windows_are_no_part_of_a_message(tmp_path: Path) -> None:
     path = written(tmp_path / "r", text_of(messages(3)).replace(b"\n", b"\r\n"))
     assert lines_of(path) == messages(3)

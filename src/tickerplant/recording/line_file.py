@@ -10,7 +10,8 @@ is read too, with seconds and a colon, and REST answers beside the address they 
     1626916403.8469708: {"stream":…}
     https://…/depth?symbol=BATUSDT&limit=1000 -> 1617647797.907: {"lastUpdateId":…}
 
-The message of such an answer is `<address> <body>`.  Files are plain, gzip or zstd, told apart by
+The message of such an answer is `<address> <body>`, and the first form may have that too: it is
+what `zstdcat` prints of a segment.  Files are plain, gzip or zstd, told apart by
 their first bytes.  Reading works on whole chunks, because a day of one symbol is millions of lines.
 
 A flaw never ends in an exception once a line was read: everything readable is read, and each kind
@@ -56,7 +57,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _UNITS_NS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 """A receive time below the first number counts in so many nanoseconds; above all, in one."""
 
-_PLAIN_LINE = re.compile(rb"(\d{9,19}) [\[{]")
+_PLAIN_LINE = re.compile(rb"(\d{9,19}) (?:[\[{]|https?://\S+ [\[{])")
 _COLON_LINE = re.compile(rb"(?:(https?://\S+) -> )?(\d{9,11})(?:\.(\d+))?: (?=[\[{])")
 _REMARK = re.compile(rb"configuration: |wss?://\S+ <-> ")
 
@@ -293,11 +294,11 @@ class LineFile:
 
 def _is_whole(line: bytes) -> bool:
     """Whether a line without a line end carries a complete JSON value all the same."""
-    value = re.search(rb"[\[{].*", line)
+    value = re.search(rb" ([\[{].*)", line)
     if value is None:
         return False
     try:
-        msgspec.json.decode(value[0], type=msgspec.Raw)
+        msgspec.json.decode(value[1], type=msgspec.Raw)
     except msgspec.DecodeError:
         return False
     return True
