@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from archived import SHARED, START_NS, contents, golden, golden_lines, line_file, line_of, recording
@@ -217,6 +218,13 @@ def test_snapshots_stand_where_they_were_recorded(tmp_path: Path) -> None:
     assert {row["first_update_id"] for row in told} == {None}
     assert list(opened.select(symbols=["BTCUSDT"]).snapshots()) == []
     assert list(opened.select(streams=["ethusdt@trade"]).snapshots()) == []
+
+
+def test_the_question_tells_a_symbol_of_other_letters(tmp_path: Path) -> None:
+    asked = f"http://a/fapi/v1/depth?symbol={quote('币安人生USDT')}&limit=1000".encode()
+    lines = [depth("ETHUSDT", START_NS), (START_NS + 1, asked + b" " + SNAPSHOT)]
+    opened = tickerplant.open_recording(recording(tmp_path, lines))
+    assert [each.symbol for each in opened.snapshots()] == ["币安人生USDT"]
 
 
 def test_a_bare_snapshot_is_of_the_only_symbol_with_depth(tmp_path: Path) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from msgspec import DecodeError, field
 from msgspec.json import Decoder
 
+from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.messages.message import Message
-
-_ASKED_DEPTH = re.compile(rb"https?://[^?\s]*/depth\?")
-_ASKED_SYMBOL = re.compile(rb"[?&]symbol=([\w.-]+)")
 
 
 class BookSnapshot(Message, kw_only=True, gc=False):
@@ -45,7 +41,7 @@ def read_snapshot(raw: bytes, only_symbol: str) -> BookSnapshot | None:
     address, body = b"", raw
     if raw.startswith(b"http"):
         address, _, body = raw.partition(b" ")
-    is_asked = _ASKED_DEPTH.match(address) is not None
+    is_asked = asked_book(address) == DEPTH
     if not is_asked and (address or b'"lastUpdateId"' not in body):
         return None
     try:
@@ -54,8 +50,7 @@ def read_snapshot(raw: bytes, only_symbol: str) -> BookSnapshot | None:
         if is_asked and b'"lastUpdateId"' not in body:
             return None  # an error, which the recorder was told instead
         raise ValueError(f"a snapshot in no known form ({error})") from None
-    asked = _ASKED_SYMBOL.search(address)
-    snapshot.symbol = snapshot.symbol or (asked[1].decode().upper() if asked else only_symbol)
+    snapshot.symbol = snapshot.symbol or asked_symbol(address) or only_symbol
     if not snapshot.symbol:
         raise ValueError("a snapshot that does not say of which symbol")
     snapshot.payload = body

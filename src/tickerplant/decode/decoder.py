@@ -7,7 +7,6 @@ always the exact slice of the bytes that came in, so that it can be sent again a
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeAlias
@@ -16,6 +15,7 @@ import msgspec
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.decode.messages import DepthAnswer, Outline
+from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.decode.readers import (
     Happening,
     Instruments,
@@ -39,9 +39,6 @@ NECK = b'","data":'
 NAME_AT = len(ENVELOPE)
 NECK_BYTES = len(NECK)
 """The payload in the usual envelope begins so many bytes after the quote that ends the name."""
-
-_ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
-_ASKED_DEPTH = re.compile(rb"https?://[^?\s]*/depth\?")
 
 _NAMES = {
     "trade": "trade",
@@ -180,12 +177,11 @@ class Decoder:
 
     def _snapshot(self, address: bytes, body: bytes) -> Message:
         """Return a REST answer `depth`, as a snapshot if it is known whose book it is."""
-        if address and not _ASKED_DEPTH.match(address):  # such as the book with RPI orders
+        if address and asked_book(address) != DEPTH:  # such as the book with RPI orders
             self.unapplied[ANSWERS] += 1
             return "", body, 0, ()
         answer = self._answer(body)
-        asked = _ASKED_SYMBOL.search(address) if _ASKED_DEPTH.match(address) else None
-        symbol = answer.symbol or (asked[1].decode().upper() if asked else self._answered_symbol)
+        symbol = answer.symbol or asked_symbol(address) or self._answered_symbol
         instrument = self._instruments.get(symbol)
         if instrument is None:
             self.unapplied["snapshot of an unknown symbol"] += 1

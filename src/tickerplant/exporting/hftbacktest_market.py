@@ -12,11 +12,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from itertools import chain, islice
 from typing import Protocol, TypeAlias
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from tickerplant.decode.decoder import ENVELOPE, MAX_STREAMS, NAME_AT, NECK_BYTES, Decoder
+from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.errors import DecodeError
 from tickerplant.exporting.hftbacktest_messages import (
     MS_NS,
@@ -57,8 +57,6 @@ LINES_TO_JUDGE = 10_000
 """So many lines tell whether a recording is of one symbol only."""
 
 _STREAM = re.compile(r"(\w{1,64})@(depth|trade|aggTrade|bookTicker|markPrice)(?:@(\d+)(m?)s)?")
-_DEPTH_ADDRESS = re.compile(rb"https?://[^?\s]*/depth\?")
-_ASKED_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
 _SYMBOL = re.compile(r"\w{1,64}")
 """Symbols become names of files."""
 
@@ -140,7 +138,7 @@ class Market:
         address, body = b"", raw
         if raw.startswith(b"http"):
             address, _, body = raw.partition(b" ")
-            if not _DEPTH_ADDRESS.match(address):
+            if asked_book(address) != DEPTH:
                 return
         stream, payload, _, _ = self._decode(raw)
         if not stream:
@@ -237,8 +235,7 @@ class Market:
             if address:
                 self._unread["an answer `depth` that is no book"] += 1
             return  # an answer to something else
-        asked = _ASKED_SYMBOL.search(address)
-        symbol = answer.symbol or (unquote_to_bytes(asked[1]).decode().upper() if asked else "")
+        symbol = answer.symbol or asked_symbol(address)
         if not symbol and not address:
             symbol = self._symbol_of_all()
         if not symbol:

@@ -1,0 +1,27 @@
+"""What was asked over REST, by the address that stands before a recorded answer."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+DEPTH = "depth"
+RPI_DEPTH = "rpiDepth"
+
+_BOOK = re.compile(rb"https?://[^?\s]*/(depth|rpiDepth)\?")
+_SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
+
+
+def asked_book(address: bytes) -> str:
+    """Return which book was asked for, `depth` or with RPI orders `rpiDepth`; empty if none."""
+    found = _BOOK.match(address)
+    return found[1].decode() if found else ""
+
+
+def asked_symbol(address: bytes) -> str:
+    """Return the symbol in a question, in capitals; empty if there is none.
+
+    Not every symbol is of ASCII letters; in an address such ones are written as `%XX`.
+    """
+    found = _SYMBOL.search(address)
+    return unquote_to_bytes(found[1]).decode(errors="replace").upper() if found else ""

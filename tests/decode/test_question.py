@@ -1,0 +1,40 @@
+"""Questions, by the address of their answers."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+
+from tickerplant.decode.question import asked_book, asked_symbol
+
+
+@pytest.mark.parametrize(
+    ("address", "book"),
+    [
+        ("https://fapi.binance.com/fapi/v1/depth?symbol=BTCUSDT&limit=1000", "depth"),
+        ("http://127.0.0.1:9001/fapi/v1/rpiDepth?symbol=BTCUSDT", "rpiDepth"),
+        ("http://127.0.0.1:9001/fapi/v1/ticker/bookTicker?symbol=BTCUSDT", ""),
+        ("http://127.0.0.1:9001/fapi/v1/trades?next=/depth?", ""),
+        ("ws://127.0.0.1:9001/depth?", ""),
+        ("", ""),
+    ],
+)
+def test_the_path_tells_which_book_was_asked_for(address: str, book: str) -> None:
+    assert asked_book(address.encode()) == book
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSD_PERP", "币安人生USDT"])
+def test_a_symbol_is_read_as_it_was_written(symbol: str) -> None:
+    for address in (
+        f"http://a/depth?symbol={quote(symbol)}&limit=5",
+        f"http://a/depth?limit=5&symbol={quote(symbol.lower())}",
+        f"http://a/depth?symbol={symbol}",
+    ):
+        assert asked_symbol(address.encode()) == symbol
+
+
+def test_no_symbol_is_empty_and_an_odd_one_harmless() -> None:
+    assert asked_symbol(b"http://a/depth?limit=5") == ""
+    assert asked_symbol(b"") == ""
+    assert asked_symbol(b"http://a/depth?symbol=%ff%zz") == "\ufffd%ZZ"
