@@ -32,6 +32,7 @@ from tickerplant.exporting import (
 )
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
 from tickerplant.exporting.piece import Piece
+from tickerplant.recording.block import packed_lines
 from tickerplant.recording.line import Line
 
 Said = dict[str, list[Line]]
@@ -462,6 +463,25 @@ def test_damage_is_told_now_and_later_and_the_rest_is_exported(
         assert "with 100 messages" in told
     rows = one(f"select count(*) from '{tmp_path}/out/*/table=mark_prices/**/*.parquet'")
     assert rows[0][0] > len(events(said, "markPriceUpdate")) - 100
+
+
+def test_of_many_damages_the_first_are_told_and_how_many_there_are(
+    tmp_path: Path, said: Said, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = said["usdm"][:3_000]
+    lines[0] = lines[0][0], b"?"
+    tape = Path(recording(tmp_path / "tape", lines))
+    (segment,) = tape.glob("*.zst")
+    blocks = [bytearray(packed_lines(lines[at : at + 100])) for at in range(0, 3_000, 100)]
+    for block in blocks[1:26]:
+        block[-5] ^= 0xFF
+    segment.write_bytes(b"".join(blocks))
+    for _ in range(2):
+        assert run(tmp_path / "out", tape) == 1
+        told = capsys.readouterr().err
+        assert told.count("with 100 messages") == journal.KEPT_FLAWS
+        assert "further damages: 5" in told
+        assert "messages left out: 1; received at" in told
 
 
 def test_a_missing_segment_is_told(

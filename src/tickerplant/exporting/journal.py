@@ -31,7 +31,7 @@ Identity: TypeAlias = tuple[str, int, str]
 VERSION = 1
 """Changes when the same source would be exported to other files."""
 KEPT_FLAWS = 20
-"""Flaws of a unit that are kept; of more only the first are."""
+"""Damages of a unit that are kept; of more the first are, and how many there were."""
 _OPTIONS = {
     "to": "--to",
     "tables": "--tables",

@@ -78,6 +78,8 @@ class Piece:
         self._writer = writer
         self._tell = tell
         self._warn = warn
+        self._untold = 0
+        """Flaws that were not kept."""
         self._buffers = Buffers(self._write)
         self._routes: dict[str, _Route] = {}
         """By stream."""
@@ -107,6 +109,8 @@ class Piece:
         except RecordingError as error:
             self._report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
         self._buffers.flush()
+        if self._untold:
+            self._keep(f"{self._unit.path}: further damages: {self._untold:,}")
         self.came.unreadable += self._lanes.unreadable + self._writer.refused
         if self.came.unreadable:
             reason = self._lanes.reason or "a number or a symbol in them does not fit"
@@ -156,12 +160,14 @@ class Piece:
             self.came.rows[waiting.table.name] += rows
 
     def _report(self, flaw: Flaw) -> None:
-        self._keep(str(flaw))
+        if len(self.came.flaws) < KEPT_FLAWS:
+            self._keep(str(flaw))
+        else:
+            self._untold += 1
 
     def _keep(self, text: str) -> None:
-        if len(self.came.flaws) < KEPT_FLAWS:
-            self.came.flaws.append(text)
-            self._warn(text)
+        self.came.flaws.append(text)
+        self._warn(text)
 
 
 def _is_wanted(tables: frozenset[str], stream: str) -> bool:
