@@ -423,3 +423,11 @@ def test_a_manifest_that_is_named_is_no_recording_but_its_folder_is(tmp_path: Pa
     (tmp_path / MANIFEST).write_text("")
     with pytest.raises(RecordingError, match="is the manifest of a recording; give its folder"):
         recorded_files([str(tmp_path / MANIFEST)])
+
+
+def test_a_folder_of_files_of_lines_is_refused_and_they_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="neither a manifest nor a segment$"):
+        recorded_files([str(tmp_path)])
+    (tmp_path / "day.gz").touch()
+    with pytest.raises(RecordingError, match="files of lines are named themselves, such as"):
+        recorded_files([str(tmp_path)])

@@ -44,7 +44,10 @@ def recording_folders(path: str) -> list[str]:
         raise RecordingError(path, error.strerror or str(error)) from None
     found = [each for each in inner if is_recording(each)]
     if not found:
-        raise RecordingError(path, "no recording in it: neither a manifest nor a segment")
+        reason = "no recording in it: neither a manifest nor a segment"
+        if any(each.is_file() for each in Path(path).iterdir()):
+            reason += f"; files of lines are named themselves, such as {Path(path, '*.gz')}"
+        raise RecordingError(path, reason)
     return found
 
 
