@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Struct, field
 
 from tickerplant.decode.decoder import ENVELOPE, NAME_AT, NECK_BYTES, Decoder, envelope_of
+from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
@@ -30,6 +30,7 @@ from tickerplant.verifying.lane import Lane, UnwalkedLane
 from tickerplant.verifying.lanes import lane_of, tells_changes
 from tickerplant.verifying.ledger import Ledger
 from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
+from tickerplant.verifying.telling import count_text
 
 MOST_GAPS = 10
 """Gaps of a stream that are listed, unless more are asked for; all are counted."""
@@ -246,15 +247,15 @@ class Walk:
     def _take_answer(self, raw: bytes, body: bytes, received_ns: int) -> None:
         """Take what was asked for: a snapshot of a book goes to the streams of its symbol."""
         self.found.answers += 1
-        address = raw[: -len(body)].decode(errors="replace").strip()
+        address = raw[: -len(body)]
+        kind = asked_book(address) if address else DEPTH
+        if not kind:
+            return
         try:
             snapshot = _snapshot(body)
         except UNREADABLE:
             return
-        path, _, query = address.partition("?")
-        asked = parse_qs(query).get("symbol", [""])[0]
-        symbol = (snapshot.symbol or asked or self._answered_symbol()).lower()
-        kind = "rpiDepth" if path.endswith("/rpiDepth") else "depth"
+        symbol = (snapshot.symbol or asked_symbol(address) or self._answered_symbol()).lower()
         for stream, lane in self._streams.items():
             if stream.split("@")[:2] == [symbol, kind]:
                 lane.take_snapshot(snapshot.last_update_id, received_ns)
@@ -292,7 +293,7 @@ class Walk:
         found.receive_times_back = sum(file.late for file in self._files)
         found.most_back_ns = max(file.late_ns for file in self._files)
         found.remarks += [
-            f"{count} snapshots of {symbol} could not be had"
+            f"{count_text(count, 'snapshot')} of {symbol} could not be had"
             for symbol, count in sorted(ledger.unanchored.items())
         ]
 
