@@ -426,7 +426,7 @@ def test_a_manifest_that_is_named_is_no_recording_but_its_folder_is(tmp_path: Pa
 
 
 def test_a_folder_of_files_of_lines_is_refused_and_they_are_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="neither a manifest nor a segment$"):
+    with pytest.raises(RecordingError, match=r"neither a manifest nor a segment$"):
         recorded_files([str(tmp_path)])
     (tmp_path / "day.gz").touch()
     with pytest.raises(RecordingError, match="files of lines are named themselves, such as"):
