@@ -220,6 +220,16 @@ def test_snapshots_stand_where_they_were_recorded(tmp_path: Path) -> None:
     assert list(opened.select(streams=["ethusdt@trade"]).snapshots()) == []
 
 
+def test_a_time_that_cannot_be_ends_no_reading(tmp_path: Path) -> None:
+    lines = trades(10)
+    lines[3] = 9_723_161_255_088_169_167, lines[3][1]  # a bit of its first digit was flipped
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    assert [each.trade_id for each in opened if isinstance(each, Trade)] == list(range(10))
+    assert len(opened.arrow("trades")) == 3
+    assert opened.unreadable == 7, "times stand still from there on, and fit into no table"
+    assert "does not fit" in opened.unreadable_reason
+
+
 def test_the_question_tells_a_symbol_of_other_letters(tmp_path: Path) -> None:
     asked = f"http://a/fapi/v1/depth?symbol={quote('币安人生USDT')}&limit=1000".encode()
     lines = [depth("ETHUSDT", START_NS), (START_NS + 1, asked + b" " + SNAPSHOT)]

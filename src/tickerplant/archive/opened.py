@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tickerplant.archive.lanes import OF_ONE_SYMBOL, Lanes
 from tickerplant.archive.libraries import library
-from tickerplant.archive.selection import LATEST_NS, Instant, Selection, instant_ns
+from tickerplant.archive.selection import Instant, Selection, instant_ns
 from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.sketch import venue_of
 from tickerplant.errors import RecordingError
 from tickerplant.messages.message import Message
-from tickerplant.recording.block import walk
+from tickerplant.recording.block import LATEST_NS, walk
 from tickerplant.recording.line import Flaw, Line, RecordedFile
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.merging import merge
@@ -362,7 +362,7 @@ def _heads(path: Path) -> list[tuple[int, int]]:
     """
     try:
         with path.open("rb") as file:
-            blocks = walk(file, LATEST_NS)
+            blocks = walk(file, LATEST_NS + 1)
             return [(each.head.first_ns, each.head.last_ns) for each in blocks if each.head]
     except OSError as error:
         raise RecordingError(str(path), error.strerror or str(error)) from None

@@ -8,11 +8,13 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.recording.block import LATEST_NS
 
 Instant: TypeAlias = str | int | datetime
 """A moment: an ISO date (UTC unless it says otherwise), a `datetime`, or ns since the epoch."""
 
-LATEST_NS = (1 << 63) - 1
+END_NS = LATEST_NS + 1
+"""Later than everything that is recorded."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATER = 10**17
@@ -28,7 +30,7 @@ class Selection(Struct, frozen=True):
     """Only these symbols, of streams of pairs these pairs; empty: all."""
     start_ns: int = 0
     """Receive time of the first message."""
-    end_ns: int = LATEST_NS
+    end_ns: int = END_NS
     """Receive time before which the last message came."""
 
 

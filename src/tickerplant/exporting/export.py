@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from tickerplant.archive.selection import LATEST_NS, Selection
+from tickerplant.archive.selection import END_NS, Selection
 from tickerplant.archive.tables import TABLES
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
@@ -49,7 +49,7 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     selection = Selection(
         symbols=frozenset(symbol.upper() for symbol in settings.symbols),
         start_ns=0 if settings.from_ms is None else settings.from_ms * _MS,
-        end_ns=LATEST_NS if settings.to_ms is None else settings.to_ms * _MS,
+        end_ns=END_NS if settings.to_ms is None else settings.to_ms * _MS,
     )
     try:
         if settings.to == "hftbacktest":

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from tickerplant.archive.selection import LATEST_NS
+from tickerplant.archive.selection import END_NS
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.units import Unit
 
@@ -248,7 +248,7 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "all"
     if name in {"start_ns", "end_ns"} and isinstance(value, int):
-        return "all" if value in {0, LATEST_NS} else str(value // 1_000_000)
+        return "all" if value in {0, END_NS} else str(value // 1_000_000)
     return str(value)
 
 
