@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from tickerplant.recorder.append_file import AppendFile
-from tickerplant.recording.block import Found, Head, unpack, walk
+from tickerplant.recording.block import TIME_DIGITS, Found, Head, unpack, walk
 from tickerplant.recording.journal import Sealed
-from tickerplant.recording.segments import RECEIVED_DIGITS, segment_name
+from tickerplant.recording.segments import segment_name
 
 _ENVELOPE = b'{"stream":'
 _PAYLOAD = b',"data":'
@@ -151,7 +151,7 @@ class Mended:
 
 def _streams(text: bytes) -> Iterable[str]:
     """Yield the stream of every message in a block; answers of REST have none."""
-    begins = RECEIVED_DIGITS + 1
+    begins = TIME_DIGITS + 1
     for line in text.split(b"\n"):
         if line.startswith(_ENVELOPE, begins):
             name, _, _ = line[begins + len(_ENVELOPE) :].partition(_PAYLOAD)

@@ -18,6 +18,7 @@ from tickerplant.errors import RecordingError
 from tickerplant.recording.block import (
     EARLIEST_NS,
     LATEST_NS,
+    TIME_DIGITS,
     Found,
     Head,
     unpack,
@@ -29,12 +30,11 @@ from tickerplant.recording.manifest import Manifest, read_manifest
 
 SUFFIX = ".zst"
 """How the names of segments end."""
-RECEIVED_DIGITS = 19
 
 _integers: Callable[[bytes], list[int]] = JsonDecoder(list[int]).decode
-_time_of: Callable[[bytes], bytes] = itemgetter(slice(RECEIVED_DIGITS + 1))
+_time_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1))
 """With what follows it, which no number may hold: so it is a space."""
-_message_of: Callable[[bytes], bytes] = itemgetter(slice(RECEIVED_DIGITS + 1, None))
+_message_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1, None))
 
 
 def segment_name(number: int, began: str) -> str:
