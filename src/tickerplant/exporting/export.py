@@ -215,7 +215,7 @@ def _totals(done: Sequence[Finished], files: int | None, seconds: float) -> str:
     rows = _rows(done)
     told = [f"{table.name} {rows[table.name]:,}" for table in TABLES if rows[table.name]]
     shown = ", ".join(told) or "none"
-    written = "" if files is None else f", in {files:,} files"
+    written = "" if files is None else f", in {files:,} {'file' if files == 1 else 'files'}"
     return f"rows: {shown}{written}; {seconds:.1f} s"
 
 

@@ -89,10 +89,9 @@ def _end(totals: Sequence[Totals], flaws: Sequence[Flaw], seconds: float) -> int
     left_out = [item for each in totals for item in each.left_out.items()]
     for reason, count in left_out:
         click.echo(plain(f"! left out {count:,}: {reason}"), err=True)
-    click.echo(
-        f"events: {events:,}, in {files:,} files; {kept:,} were there already; {seconds:.1f} s",
-        err=True,
-    )
+    written = f"in {files:,} {'file' if files == 1 else 'files'}"
+    stayed = f"; {kept:,} more {'was' if kept == 1 else 'were'} there already" if kept else ""
+    click.echo(f"events: {events:,}, {written}{stayed}; {seconds:.1f} s", err=True)
     if not files and not kept:
         click.echo("nothing was recorded that hftbacktest has an event for", err=True)
     return FAILED if flaws or left_out or not (files or kept) else DONE
