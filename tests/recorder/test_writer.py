@@ -29,6 +29,7 @@ from tickerplant.recording.journal import (
     Anchored,
     Begun,
     Connected,
+    Disconnected,
     Dropped,
     Hole,
     Listed,
@@ -321,7 +322,7 @@ def test_what_a_slow_disk_cannot_take_is_left_out_and_told(tmp_path: Path) -> No
         add(recording, [n])
         recording.tick()
     assert recording.is_full
-    anchored = Anchored(time_ns=START_NS, symbol="BTCUSDT", last_update_id=1, levels=5)
+    anchored = Anchored(time_ns=START_NS + total, symbol="BTCUSDT", last_update_id=1, levels=5)
     recording.note(anchored)
     clock.may.set()
     wait_until_written(recording, MOST_BLOCKS)
@@ -462,3 +463,16 @@ def test_a_file_with_another_name_is_left_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "copy.zst").read_bytes() == block(1)[:-3]
     [told] = recording.repairs
     assert told == f"{tmp_path / 'copy.zst'}: has no name of a segment, and is left as it is"
+
+
+def test_what_is_noted_after_a_message_is_not_earlier_though_the_clock_stepped_back(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    recording = writer(tmp_path, clock)
+    recording.add(START_NS + 5_000, "btcusdt@trade", b'{"n":1}')
+    clock.now_ns -= 1_000_000_000
+    recording.note(Disconnected(time_ns=clock.now_ns, streams=("btcusdt@trade",), reason="reset"))
+    recording.close("interrupted")
+    [lost] = of_kind(tmp_path, Disconnected)
+    assert lost.time_ns == START_NS + 5_000

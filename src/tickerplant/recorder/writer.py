@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.backlog import Look, RawBlock
@@ -182,9 +182,14 @@ class RecordingWriter:
             self._hand_over()
 
     def note(self, entry: Entry) -> None:
-        """Add a line to the manifest."""
+        """Add a line to the manifest, with a time no earlier than that of the last message.
+
+        What was lost is found between messages by its time, also if the clock stepped back.
+        """
         if self._is_closed:
             return
+        if entry.time_ns < self._last_ns:
+            entry = structs.replace(entry, time_ns=self._last_ns)
         self._tell_dropped()
         self._disk.backlog.put(entry)
 
