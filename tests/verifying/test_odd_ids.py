@@ -166,6 +166,18 @@ def test_numbers_beyond_measure_are_walked_and_told(tmp_path: Path) -> None:
     assert list(lines_of(findings, 10))
 
 
+def test_a_book_is_whole_again_with_a_snapshot_that_came_before_the_break_was_seen(
+    tmp_path: Path,
+) -> None:
+    begins = snapshot(3), update(1, 5, 0), update(6, 8, 5)
+    found = one(tmp_path, *begins, snapshot(20), update(18, 22, 17), update(23, 24, 22))
+    assert found.book is not None
+    assert (found.book.breaks, found.book.whole_at_end) == (1, True), "the second run has its own"
+    found = one(tmp_path, *begins, update(18, 22, 17), update(23, 24, 22))
+    assert found.book is not None
+    assert (found.book.breaks, found.book.whole_at_end) == (1, False), "the old one is of no use"
+
+
 def test_contradictory_ids_are_told(tmp_path: Path) -> None:
     found = one(tmp_path, update(1, 5, 0), update(9, 7, 5), update(3, 11, 7))
     assert (found.senseless, found.gaps) == (2, 0)

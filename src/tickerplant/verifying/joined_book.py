@@ -34,6 +34,8 @@ class JoinedBook:
         self._found = BookFinding()
         self._most_breaks = most_breaks
         self._first_ns = 0
+        self._latest: _Snapshot | None = None
+        """The last snapshot."""
         self._break: Break | None = None
 
     def offer(self, update: SequencedDepth, received_ns: int) -> None:
@@ -43,9 +45,10 @@ class JoinedBook:
         self._look(received_ns)
 
     def load(self, last_update_id: int, received_ns: int) -> None:
-        """Take a snapshot; a whole book needs none."""
+        """Take a snapshot; a whole book needs none, unless the next update breaks it."""
+        self._latest = _Snapshot(last_update_id)
         if not self.is_whole:
-            self._join.load(_Snapshot(last_update_id))
+            self._join.load(self._latest)
             self._look(received_ns)
 
     def tear(self, received_ns: int) -> None:
@@ -56,6 +59,8 @@ class JoinedBook:
         if not self.is_whole:
             return
         self.is_whole = False
+        if self._latest is not None:  # it may be newer: asked for before the first update
+            self._join.load(self._latest)
         self._found.breaks += 1
         self._break = Break(from_ns=received_ns)
         if len(self._found.first_breaks) < self._most_breaks:
