@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Callable
-from itertools import chain, islice
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from tickerplant.archive.only_book import only_book
 from tickerplant.decode.decoder import ENVELOPE, MAX_STREAMS, NAME_AT, NECK_BYTES, Decoder
 from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.errors import DecodeError
@@ -42,7 +42,6 @@ from tickerplant.exporting.hftbacktest_rows import (
     TRADE_EVENT,
     Levels,
 )
-from tickerplant.recording.opening import recorded_files
 
 QUIET_NS = 60_000_000_000
 """A finer stream that has been silent for so long makes way for a coarser one."""
@@ -52,9 +51,6 @@ HELD_NS = 5_000_000_000
 
 HELD_DIFFS = 512
 """At most so many diffs of a symbol are held."""
-
-LINES_TO_JUDGE = 10_000
-"""So many lines tell whether a recording is of one symbol only."""
 
 _STREAM = re.compile(r"(\w{1,64})@(depth|trade|aggTrade|bookTicker|markPrice)(?:@(\d+)(m?)s)?")
 _SYMBOL = re.compile(r"\w{1,64}")
@@ -109,7 +105,7 @@ class Market:
         self._sink_of = sink_of
         self._extras = extras
         self._path = path
-        self._only_symbol: str | None = None
+        self._only_book: str | None = None
         self._unread = unread
         self._takes: dict[bytes, _Take] = {}
         self._finest = _Finest()
@@ -237,7 +233,7 @@ class Market:
             return  # an answer to something else
         symbol = answer.symbol or asked_symbol(address)
         if not symbol and not address:
-            symbol = self._symbol_of_all()
+            symbol = self._symbol_of_only_book()
         if not symbol:
             self._unread["a snapshot without a symbol"] += 1
             return
@@ -252,11 +248,11 @@ class Market:
                 sink.add(DEPTH_SNAPSHOT_EVENT | side, time_ns, received_ns, levels)
         self._repeat(symbol, answer.last_id, received_ns, sink)
 
-    def _symbol_of_all(self) -> str:
-        """Return the only symbol of the recording; empty if it has several."""
-        if self._only_symbol is None:
-            self._only_symbol = only_symbol(self._path)
-        return self._only_symbol
+    def _symbol_of_only_book(self) -> str:
+        """Return the symbol of the only book in the recording; empty if there are several."""
+        if self._only_book is None:
+            self._only_book = only_book(self._path)
+        return self._only_book
 
     def _repeat(self, symbol: str, last_id: int, received_ns: int, sink: Sink) -> None:
         """Tell the local side once more what it heard before a snapshot that is older than that."""
@@ -275,22 +271,3 @@ def _nothing(_: int, __: bytes) -> None:
 def is_symbol(symbol: str) -> bool:
     """Whether it can be the name of a file."""
     return _SYMBOL.fullmatch(symbol) is not None
-
-
-def only_symbol(path: str) -> str:
-    """Return the one symbol that the first lines of a recording are of; empty if they are of several.
-
-    Raises:
-        RecordingError: it cannot be opened, or is no recording.
-    """
-    decode = Decoder({}, lambda _: False).decode
-    symbols: set[str] = set()
-    batches = chain.from_iterable(each.batches() for each in recorded_files([path]))
-    for _, raw in islice(chain.from_iterable(batches), LINES_TO_JUDGE):
-        try:
-            stream = decode(raw)[0]
-        except DecodeError:
-            continue
-        if "@" in stream and not stream.startswith("!"):
-            symbols.add(stream.partition("@")[0].upper())
-    return symbols.pop() if len(symbols) == 1 else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tickerplant.archive.only_book import tells_changes
 from tickerplant.feed import sequence
 from tickerplant.feed.identified import ANEW_MS
 from tickerplant.feed.sequence import Sequence, sequence_of
@@ -123,8 +124,3 @@ def lane_of(stream: str, walk: Walk) -> Lane:
     if ids.rule == sequence.NUMBERED:
         return NumberedLane(stream, reader, walk, ids)
     return UpdateLane(stream, reader, walk, ids, is_diff=tells_changes(stream))
-
-
-def tells_changes(stream: str) -> bool:
-    """Whether a stream of updates tells what changed, so that a book needs a snapshot."""
-    return stream.split("@")[1:2] in (["depth"], ["rpiDepth"])

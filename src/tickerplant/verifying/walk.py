@@ -7,14 +7,14 @@ time.  Nothing is raised for what is in it: what is damaged is told, and the wal
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from tickerplant.decode.decoder import ENVELOPE, NAME_AT, NECK_BYTES, Decoder, envelope_of
+from tickerplant.archive.only_book import only_book
+from tickerplant.decode.decoder import NAME_AT, NECK_BYTES, Decoder, envelope_of
 from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
@@ -23,11 +23,10 @@ from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
-from tickerplant.replaying.scan import SCANNED_LINES
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.flaws import MOST_FLAWS, Flaws
 from tickerplant.verifying.lane import Lane, UnwalkedLane
-from tickerplant.verifying.lanes import lane_of, tells_changes
+from tickerplant.verifying.lanes import lane_of
 from tickerplant.verifying.ledger import Ledger
 from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
 from tickerplant.verifying.telling import count_text
@@ -266,7 +265,7 @@ class Walk:
         """Return whose book an answer must be that does not tell: the only one of its file."""
         index = self._index
         if index not in self._answered:
-            self._answered[index] = _only_book(self._files[index].path)
+            self._answered[index] = only_book(self._files[index].path)
         return self._answered[index]
 
     # The end
@@ -301,25 +300,3 @@ class Walk:
 def _folder(file: RecordedFile) -> Segments | None:
     """Return the folder of a recording, None if this is a file of one."""
     return file if isinstance(file, Segments) and Path(file.path).is_dir() else None
-
-
-def _only_book(path: str) -> str:
-    """Return the symbol whose book a file tells, by its first lines; empty if none or several."""
-    decoder = Decoder({}, applied=lambda _: False)
-    symbols: set[str] = set()
-    seen: set[bytes] = set()
-    """The usual envelopes."""
-    (file,) = recorded_files([path])
-    for _, raw in islice(chain.from_iterable(file.batches()), SCANNED_LINES):
-        envelope = raw[: raw.find(b'"', NAME_AT)] if raw.startswith(ENVELOPE) else b""
-        if envelope in seen:
-            continue
-        if envelope:
-            seen.add(envelope)
-        try:
-            stream = decoder.decode(raw)[0]
-        except DecodeError:
-            continue
-        if tells_changes(stream):
-            symbols.add(stream.partition("@")[0])
-    return symbols.pop() if len(symbols) == 1 else ""
