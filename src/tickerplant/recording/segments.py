@@ -8,6 +8,7 @@ is in, at most; it is reported, and the reading goes on behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import accumulate
 from operator import itemgetter, sub
 from pathlib import Path
@@ -185,7 +186,8 @@ class Segments:
         lost = None if head is None else head.lines
         if head is not None:
             self.skipped += head.lines
-            reason = f"{reason}, with {head.lines} messages received from {head.first_ns} to {head.last_ns}"
+            span = f"{_utc(head.first_ns)} to {_utc(head.last_ns)} UTC"
+            reason = f"{reason}, with {head.lines} messages received from {span}"
         else:
             reason = f"{reason}, {found.size_bytes} bytes"
         self._report(Flaw(str(path), 0, found.offset_bytes, reason, lost))
@@ -240,3 +242,9 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _utc(time_ns: int) -> str:
+    """Return a receive time as people read it."""
+    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest_ns // 1_000_000:03d}"
