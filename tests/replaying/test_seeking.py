@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jumping_loop import run_jumping
 from played import NS, SNAPSHOT, START_MS, Listener, Replay, depth, recorded, trade
 
-from tickerplant.errors import ConfigError, RequestError
+from tickerplant.errors import ConfigError, RecordingError, RequestError
 from tickerplant.frames import text_frame
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.closing import CloseReason
 from tickerplant.queries import find_path
 from tickerplant.replaying.moment import Moment
+from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.span import Plan
 from tickerplant.server.answerer import QueryAnswerer
@@ -356,6 +358,67 @@ def test_an_offset_beyond_the_recording_leads_to_its_bounds(path: Path) -> None:
         assert state["state"] == "paused"
 
     played.run_with(visit)
+
+
+def test_who_waits_for_a_seek_is_answered_when_the_replay_is_ended(path: Path) -> None:
+    played = replay(path, stays=True, speed=1.0)
+
+    async def visit() -> None:
+        readiness = played.readiness
+        running = asyncio.create_task(played.source.run(played.gate, readiness))
+        await asyncio.sleep(1)
+        played.gate.pause(SlowReader())
+        await steer(played.source, speed=0)
+        await asyncio.sleep(0)
+        seeking = asyncio.create_task(steer(played.source, seek=at(150).ns))
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running})
+        state = await asyncio.wait_for(seeking, 1)
+        assert state["state"] != "over"
+
+    run_jumping(visit())
+
+
+def test_a_long_silence_is_spoken_of_and_can_be_passed_over(tmp_path: Path) -> None:
+    hour_ms = 3_600_000
+    apart = recorded(
+        tmp_path / "r",
+        [(1, "btcusdt@trade", trade(1)), (3 * hour_ms, "btcusdt@trade", trade(2))],
+    )
+    played = replay(apart, speed=1.0, stays=True)
+
+    async def visit() -> None:
+        await asyncio.sleep(60)
+        assert played.readiness.is_ready
+        assert played.readiness.reason == "nothing was recorded until 2024-08-09T02:54:16.000Z"
+        await steer(played.source, seek="+2h")
+        await steer(played.source, speed=1000)
+        assert played.source.state().state == "playing"
+        await until_over(played.source)
+        assert played.source.messages == 2
+
+    played.run_with(visit)
+
+
+def test_a_recording_named_twice_is_refused(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(RecordingError, match="link: is named twice"):
+        scan([str(path), str(link)])
+
+
+def test_recordings_of_the_same_at_the_same_time_are_spoken_of(tmp_path: Path) -> None:
+    stream = "btcusdt@trade"
+    paths = [
+        recorded(tmp_path / name, [(n, stream, trade(n)) for n in range(first, first + 10)])
+        for name, first in (("a", 1), ("b", 6), ("c", 20))
+    ]
+    played = Replay(paths, {"usdm": [stream]}, plan=Plan(speed=0))
+    played.run()
+    said = [text for text in played.readiness.warnings if "sent twice" in text]
+    assert len(said) == 1, "c follows"
+    assert f"{paths[1]} and {paths[0]} both hold {stream}" in said[0]
 
 
 def test_a_seek_is_possible_before_the_subscribers_are_there(path: Path) -> None:

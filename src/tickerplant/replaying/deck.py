@@ -53,6 +53,11 @@ class Deck:
         self._views = views_of(plan, self.recordings)
         self._reel = Reel(self._views, self.span.end_ns)
         self._performance = Performance(found, plant, warn, verbatim=plan.verbatim)
+        self._turn = -1
+        """Which recording the last line was of."""
+        self._begun: set[int] = set()
+        """The recordings that have had a turn since the markets began."""
+        self._compared: set[tuple[int, int]] = set()
 
     @property
     def next_ns(self) -> int | None:
@@ -78,6 +83,11 @@ class Deck:
     def take(self, until_ns: int, most: int) -> Sequence[Line]:
         """Play the next lines of one recording; return them, see `Reel.take`."""
         index, lines = self._reel.take(until_ns, most)
+        if index != self._turn:
+            if index in self._begun:
+                self._compare(self._turn, index)
+            self._begun.add(index)
+            self._turn = index
         self._performance.play(index, lines)
         self.played_ns = lines[-1][0]
         return lines
@@ -106,6 +116,10 @@ class Deck:
         if target_ns <= self.played_ns or start_ns > self.played_ns >= 0:
             self._rewind(start_ns)
 
+    def close(self) -> None:
+        """Close the recordings; nothing more is played."""
+        self._reel.close()
+
     def rebase(self, now_ms: int, *, late: bool = False) -> None:
         """Shift times so that the first message is of now, as far as candles let it.
 
@@ -131,12 +145,33 @@ class Deck:
         """Say what was not applied, and which books are not whole, and why, or are again."""
         self._performance.look_around(status)
 
+    def _compare(self, one: int, other: int) -> None:
+        """Say of two recordings that take turns if they hold the same streams."""
+        if (one, other) in self._compared:
+            return
+        self._compared |= {(one, other), (other, one)}
+        files = self._found.files
+        both = files[one].streams & files[other].streams
+        venue = self._found.stream_venue
+        shared = sorted(
+            each for each in both if venue(each, files[one]) == venue(each, files[other])
+        )
+        if shared:
+            more = f" and {len(shared) - 1} more streams" * (len(shared) > 1)
+            self._warn(
+                f"{files[one].path} and {files[other].path} both hold {shared[0]}{more} at the "
+                "same time: what is in both is sent twice",
+                "",
+            )
+
     def _rewind(self, start_ns: int) -> None:
         """Be before the first line from `start_ns` on, with markets that know of nothing."""
         self._reel.wind(start_ns)
         start_ms = self._next_ms() if start_ns else self._found.start_ms
         self._performance.begin(start_ms + self.shift_ms)
         self.played_ns = start_ns - 1
+        self._turn = -1
+        self._begun.clear()
         if not start_ns:
             self._performance.open_books()
 

@@ -45,6 +45,10 @@ class Reel:
         self._lines, self._start = (), 0
         self._look()
 
+    def close(self) -> None:
+        """Close the files; only `wind` leads on from here."""
+        self._runs = iter(())
+
     def take(self, until_ns: int, most: int) -> tuple[int, Sequence[Line]]:
         """Return the next lines of one recording, with its index.
 

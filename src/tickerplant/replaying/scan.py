@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -110,12 +111,15 @@ def scan(
         warn: Takes what a manifest tells that cannot be used.
 
     Raises:
-        RecordingError: a file cannot be read, is no recording, or none tells of a market.
+        RecordingError: a file cannot be read, is no recording, or is named twice, or none tells of
+            a market.
     """
     sketches = Sketches()
     listed: dict[str, Instrument] = {}
     files = []
-    for file in recorded_files(paths):
+    recordings = recorded_files(paths)
+    _refuse_repeated(recordings)
+    for file in recordings:
         manifest = file.manifest() if isinstance(file, Segments) else None
         if manifest is not None:
             for instrument in _listed(manifest, warn):
@@ -128,6 +132,17 @@ def scan(
     if not any(file.streams for file in files):
         raise RecordingError(", ".join(paths), f"no message of a stream, expected {EXPECTED}")
     return Scan(tuple(files), (*listed.values(), *found), start_ms)
+
+
+def _refuse_repeated(recordings: Sequence[RecordedFile]) -> None:
+    """Refuse a file that is named twice: each of its messages would come twice."""
+    seen: set[Path] = set()
+    for recording in recordings:
+        paths = recording.files() if isinstance(recording, Segments) else [Path(recording.path)]
+        resolved = {path.resolve() for path in paths}
+        if not seen.isdisjoint(resolved):
+            raise RecordingError(recording.path, "is named twice, by itself or within a folder")
+        seen |= resolved
 
 
 def _listed(manifest: Manifest, warn: Callable[[str], object]) -> list[Instrument]:

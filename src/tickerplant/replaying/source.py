@@ -50,6 +50,8 @@ GRAIN_S = 0.0005
 """Event loops sleep in milliseconds, and up to one too long: what is due so soon is due now."""
 ANSWER_WITHIN_S = 5.0
 """Who steers is answered when it is done, or after this long, whatever comes first."""
+QUIET_S = 60.0
+"""A longer wait for the next message is spoken of: it looks like a replay that hangs."""
 PATIENCE_MS = 1_000
 """How long subscribers may take until a replay that is rebased looks at the clock again."""
 
@@ -102,6 +104,8 @@ class RecordingSource:
         self._target_ns: int | None = None
         """Where somebody wants to be instead."""
         self._step: Step | None = None
+        self._quiet_until_ns = 0
+        """Until when there is no message, as was logged last."""
         self._done = asyncio.Event()
         """Is set when what was wanted is done."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -114,6 +118,13 @@ class RecordingSource:
         Raises:
             RecordingError: a file cannot be opened, or is no recording.
         """
+        try:
+            await self._run(readers, status)
+        finally:
+            self._done.set()  # nobody waits for what will not be
+            self._deck.close()
+
+    async def _run(self, readers: Readers, status: Status) -> None:
         self._readers, self._status = readers, status
         self._loop = asyncio.get_running_loop()
         status.left_out = self.left_out
@@ -283,7 +294,10 @@ class RecordingSource:
         wait_s = self._clock.wait_ns(self._at_ns(), next_ns) / _NS_PER_S
         self._status.lag_ms = max(0, int(-wait_s * 1_000))
         if wait_s > GRAIN_S:
+            if wait_s > QUIET_S:
+                self._speak_of_silence(next_ns, wait_s)
             await self._sleep(min(wait_s - GRAIN_S, LONGEST_WAIT_S))
+            self._status.ready(True)
             return
         reached_ns = self._clock.reached_ns(self._at_ns(), next_ns)
         while not slices.is_full(self._take(reached_ns, paced=True)):
@@ -291,6 +305,14 @@ class RecordingSource:
             if following_ns is None or following_ns > reached_ns:
                 break
         await asyncio.sleep(0)
+
+    def _speak_of_silence(self, next_ns: int, wait_s: float) -> None:
+        """Say until when there is no message, and log it once."""
+        reason = f"nothing was recorded until {iso(next_ns)}"
+        self._status.ready(True, reason)
+        if self._quiet_until_ns != next_ns:
+            self._quiet_until_ns = next_ns
+            self._log.info(f"= {reason}; seek to pass over it", wait_s=round(wait_s))
 
     def _take(self, until_ns: int, most: int = SLICE_MESSAGES, *, paced: bool = False) -> int:
         """Play the next lines; return how many they were."""
