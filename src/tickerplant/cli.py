@@ -201,7 +201,7 @@ def verify(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
 
     Ids, times and checksums are walked, and what the manifest knows is weighed against them.  Each
     folder is a recording; files that are named are one together.  The exit status is 0 if all is
-    complete, 1 if there is a hole or a damage, 2 if nothing can be read.
+    complete, 1 if there is a hole or damage, 2 if nothing can be read.
     """
     settings = _settings("verify", VerifySettings, config, flags)
     from tickerplant.verifying import verify as verifying
