@@ -190,7 +190,7 @@ def test_a_simulation_prints_its_addresses_answers_and_ends_cleanly(sign: signal
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_relay_waits_for_its_upstream_and_can_be_ended_meanwhile(sign: signal.Signals) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen

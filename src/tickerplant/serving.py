@@ -370,7 +370,7 @@ def _allow_many_connections() -> None:
 
 
 def _interruption() -> asyncio.Future[None]:
-    """Return a future that is done at the first Ctrl-C or SIGTERM."""
+    """Return a future that is done at the first Ctrl-C or SIGTERM, or when the terminal ends."""
     loop = asyncio.get_running_loop()
     interrupted: asyncio.Future[None] = loop.create_future()
 
@@ -378,8 +378,9 @@ def _interruption() -> asyncio.Future[None]:
         if not interrupted.done():
             interrupted.set_result(None)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) == signal.SIG_DFL:  # no `nohup`
+            loop.add_signal_handler(number, interrupt)
     return interrupted
 
 

@@ -431,3 +431,12 @@ def test_a_folder_of_files_of_lines_is_refused_and_they_are_asked_for(tmp_path: 
     (tmp_path / "day.gz").touch()
     with pytest.raises(RecordingError, match="files of lines are named themselves, such as"):
         recorded_files([str(tmp_path)])
+
+
+def test_segments_are_in_order_of_their_numbers(tmp_path: Path) -> None:
+    lines = messages(30)
+    folder = Path(recording(tmp_path))
+    for number, at in ((999_999, 0), (1_000_000, 10), (1_000_001, 20)):
+        name = segment_name(number, "20261121T181900Z")
+        (folder / name).write_bytes(packed_lines(lines[at : at + 10]))
+    assert read(str(folder)) == (lines, [])

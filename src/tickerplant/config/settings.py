@@ -12,6 +12,7 @@ from tickerplant.config.values import (
     base_url,
     duration_ms,
     faults,
+    folder_name,
     host_name,
     instant_ms,
     names,
@@ -103,7 +104,8 @@ RecordFolder = Annotated[
     str | None,
     _setting(
         "Record what is sent into a folder, a recording for each venue; "
-        "if it cannot be written, serving goes on, and the exit status is 1."
+        "if it cannot be written, serving goes on, and the exit status is 1.",
+        folder_name,
     ),
 ]
 RecordStreams = Annotated[
@@ -227,7 +229,8 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
     """Record streams."""
 
     out: Annotated[
-        str | None, _setting("Folder of the recording; a recording that is there is continued.")
+        str | None,
+        _setting("Folder of the recording; a recording that is there is continued.", folder_name),
     ] = None
     copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
     life_ms: Annotated[
@@ -307,7 +310,8 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
         _setting("Format of the files; csv is in the layout of the exchange's public archive."),
     ] = "parquet"
     out: Annotated[
-        str | None, _setting("Folder to write into; an export that is there is continued.")
+        str | None,
+        _setting("Folder to write into; an export that is there is continued.", folder_name),
     ] = None
     tables: Annotated[
         tuple[str, ...],

@@ -52,6 +52,17 @@ def _can_be_looked_up(host: str) -> bool:
     return True
 
 
+def folder_name(text: object) -> str:
+    """Return the name of a folder, be it there or not.
+
+    Raises:
+        ValueError: `text` is none.
+    """
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError("the name of a folder")
+    return text
+
+
 def base_url(text: object) -> str:
     """Return a base URL, such as `ws://127.0.0.1:9001`.
 

@@ -50,7 +50,13 @@ def segment_name(number: int, began: str) -> str:
 
 def segment_paths(folder: str) -> list[Path]:
     """Return the segments in a folder, in the order in which they were written."""
-    return sorted(path for path in Path(folder).glob(f"*{SUFFIX}") if path.is_file())
+    found = (path for path in Path(folder).glob(f"*{SUFFIX}") if path.is_file())
+    return sorted(found, key=_order)
+
+
+def _order(path: Path) -> tuple[int, str]:
+    """Return where a segment stands among others: numbers of seven digits come after those of six."""
+    return len(path.name.partition("-")[0]), path.name
 
 
 def is_recording(folder: str) -> bool:
