@@ -6,7 +6,6 @@ import re
 from urllib.parse import unquote_to_bytes
 
 DEPTH = "depth"
-RPI_DEPTH = "rpiDepth"
 
 _BOOK = re.compile(rb"https?://[^?\s]*/(depth|rpiDepth)\?")
 _SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
