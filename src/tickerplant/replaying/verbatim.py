@@ -124,8 +124,7 @@ class Stateless:
             RequestError: the question is about the state of a market.
         """
         if query.of_market and query.path != _CONTRACTS:
-            name = query.method or query.path
-            message = f"{name} is not known: the replay is verbatim, and keeps no derived state."
+            message = "The replay is verbatim and keeps no derived state: this is not known."
             raise RequestError(NO_STATE, message, 503)
         return False
 
