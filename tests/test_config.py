@@ -247,5 +247,5 @@ def test_a_placeholder_says_what_kind_of_value_an_option_takes() -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "a\0b"])
 def test_a_folder_has_a_name(name: str) -> None:
-    with pytest.raises(ConfigError, match="--record: .* expected the name of a folder"):
+    with pytest.raises(ConfigError, match=r"--record: .* expected the name of a folder"):
         resolve("simulate", SimulateSettings, {"record": name}, {})
