@@ -52,7 +52,7 @@ HELD_NS = 5_000_000_000
 HELD_DIFFS = 512
 """At most so many diffs of a symbol are held."""
 
-_STREAM = re.compile(r"(\w{1,64})@(depth|trade|aggTrade|bookTicker|markPrice)(?:@(\d+)(m?)s)?")
+_STREAM = re.compile(r"([^@]+)@(depth|trade|aggTrade|bookTicker|markPrice)(?:@(\d+)(m?)s)?")
 _SYMBOL = re.compile(r"\w{1,64}")
 """Symbols become names of files."""
 
