@@ -446,6 +446,22 @@ def test_a_loop_begins_anew_with_markets_that_know_of_nothing(path: Path) -> Non
     assert not played.readiness.warnings
 
 
+def test_a_seek_at_the_end_of_a_round_is_not_lost(path: Path) -> None:
+    played = replay(path, loops=True, rebased=True, now_ms=lambda: START_MS)
+    reader = SlowReader()
+
+    async def visit() -> None:
+        played.gate.pause(reader)
+        await until(lambda: played.source.messages >= 2 * TRADES)
+        await steer(played.source, paused=True)
+        seeking = asyncio.create_task(steer(played.source, seek=at(77).ns))
+        await asyncio.sleep(0.1)
+        played.gate.resume(reader)
+        assert (await seeking)["received_ns"] == at(77).ns
+
+    played.run_with(visit)
+
+
 def test_a_loop_of_next_to_nothing_lets_others_do_their_work(tmp_path: Path) -> None:
     short = recorded(tmp_path / "r", [(1, "btcusdt@trade", trade(1))])
     played = replay(short, loops=True)

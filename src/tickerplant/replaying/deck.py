@@ -13,6 +13,7 @@ from tickerplant.plant import Plant
 from tickerplant.recording.line import Flaw, Line
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.event_time import ByEventTime, event_time_ms
+from tickerplant.replaying.moment import LATEST_NS
 from tickerplant.replaying.performance import Performance
 from tickerplant.replaying.rebase import shift_of
 from tickerplant.replaying.reel import Reel
@@ -126,6 +127,7 @@ class Deck:
         That holds from the next `open` or `approach` on, which has to follow.
         """
         self._reel.wind(self.span.begin_ns)
+        self.played_ns = LATEST_NS  # wherever somebody wants to be, that is back
         streams = (stream for file in self._found.files for stream in file.streams)
         has_candles = any("kline" in stream.lower() for stream in streams)
         self._performance.shift_ms = shift_of(

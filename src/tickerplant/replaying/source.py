@@ -142,7 +142,8 @@ class RecordingSource:
                 continue
             await self._end()
             if self._plan.loops:
-                self._begin_anew()
+                if not self._is_wanted_elsewhere:  # else somebody was quicker
+                    self._begin_anew()
                 await asyncio.sleep(0)  # a round may be shorter than a slice
             elif not self._stays:
                 return
@@ -385,7 +386,8 @@ class RecordingSource:
         self.look_around()
         await self._readers.wait_clear()
         self._phase = "over"
-        self._done.set()
+        if not self._is_wanted_elsewhere:
+            self._done.set()
         if self._plan.loops:
             self._log.debug("= the recording begins anew", messages=self.messages)
             return
