@@ -9,6 +9,7 @@ import pytest
 
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recorder.contracts import Contracts
+from tickerplant.venue import COINM, USDM, Venue
 
 
 def contract(symbol: str, pair: str = "", kind: str = "PERPETUAL", **more: Any) -> dict[str, Any]:
@@ -39,12 +40,12 @@ ALL = answer(BTC, ETH, DATED)
     ],
 )
 def test_those_that_the_streams_are_about(stream: str, symbols: list[str]) -> None:
-    found = [msgspec.json.decode(raw)["symbol"] for raw in Contracts([stream]).news(ALL)]
+    found = [msgspec.json.decode(raw)["symbol"] for raw in Contracts([stream], USDM).news(ALL)]
     assert found == symbols
 
 
 def test_only_what_changed_is_told_again_and_as_it_came() -> None:
-    contracts = Contracts(["btcusdt@trade", "ethusdt@trade"])
+    contracts = Contracts(["btcusdt@trade", "ethusdt@trade"], USDM)
     assert len(contracts.news(ALL)) == 3
     assert contracts.news(ALL) == ()
     odd = b'{"symbols":[ {"symbol" : "ETHUSDT", "status":"BREAK", "new": [1, 2.50]} ]}'
@@ -55,4 +56,32 @@ def test_only_what_changed_is_told_again_and_as_it_came() -> None:
 @pytest.mark.parametrize("text", [b"[]", b"{}", b'{"symbols":[1]}', b"<html>", b"\xff"])
 def test_what_is_no_list_of_contracts_is_not_read(text: bytes) -> None:
     with pytest.raises(UNREADABLE):
-        Contracts(["btcusdt@trade"]).news(text)
+        Contracts(["btcusdt@trade"], USDM).news(text)
+
+
+@pytest.mark.parametrize("name", ["nope@trade", "nope@depth@100ms", "nope@kline_1m"])
+def test_a_symbol_that_is_not_listed_is_told_once(name: str) -> None:
+    contracts = Contracts([name, "nope@aggTrade", "btcusdt@trade"], USDM)
+    contracts.news(ALL)
+    assert contracts.unlisted() == ("NOPE",)
+    contracts.news(ALL)
+    assert contracts.unlisted() == ()
+
+
+@pytest.mark.parametrize(
+    ("venue", "name"),
+    [
+        (COINM, "nope@indexPrice"),
+        (COINM, "nope@markPrice"),
+        (COINM, "nope_perpetual@continuousKline_1m"),
+        (USDM, "nope_perpetual@continuousKline_1m"),
+        (USDM, "nopeusd@assetIndex"),
+        (USDM, "!bookTicker"),
+        (USDM, "tradingSession"),
+        (USDM, "nope@somethingNew"),
+    ],
+)
+def test_what_may_be_no_symbol_is_not_told(venue: Venue, name: str) -> None:
+    contracts = Contracts([name], venue)
+    contracts.news(ALL)
+    assert contracts.unlisted() == ()

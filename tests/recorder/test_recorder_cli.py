@@ -154,6 +154,7 @@ async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> No
         status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.5")
     assert status == 0, err
     assert "the torn end of 4 bytes is cut off" in err
+    assert "= recording continues, the recorder was killed: nothing was recorded for " in err
     found = ids(tmp_path)
     assert found == sorted(set(found))
     jumps = [now for before, now in pairwise(found) if now != before + 1]
@@ -161,6 +162,27 @@ async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> No
     entries = manifest(tmp_path).entries
     assert [each.run for each in entries if isinstance(each, RunBegun)] == [1, 2]
     assert len([each for each in entries if isinstance(each, Hole)]) == 1
+
+
+@looped
+async def test_a_symbol_that_is_not_listed_is_told_when_it_begins(tmp_path: Path) -> None:
+    async with trading() as server:
+        arguments = (NAME, "nope@trade", *to(tmp_path, server), "--seconds", "1")
+        status, err = await run(*arguments)
+    assert status == 0, err
+    assert err.count("! NOPE is not listed; it is recorded if it comes") == 1
+    assert "BTCUSDT is not listed" not in err
+
+
+@looped
+async def test_a_recording_that_continues_says_since_when_nobody_recorded(tmp_path: Path) -> None:
+    async with trading() as server:
+        arguments = (NAME, *to(tmp_path, server), "--seconds", "0.7")
+        _, first = await run(*arguments)
+        _, second = await run(*arguments)
+    assert "= recording begins" in first
+    assert "= recording begins" not in second
+    assert re.search(r"= recording continues, nobody recorded for \d+\.\d s ", second), second
 
 
 @looped

@@ -6,7 +6,7 @@ Nothing of it is needed for messages to be recorded: what fails is noted, and as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.told_profile import told_profile
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.weight import REFUSALS
-from tickerplant.logs import logger
+from tickerplant.logs import logger, plain
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries.depth import RETAIL_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
@@ -32,6 +32,8 @@ LIST_LATEST_S = 2.0
 """After a message about contracts others may follow for so long."""
 LIST_LEAST_S = 10.0
 """Whatever messages say, they are asked for no more often."""
+MOST_UNLISTED = 20
+"""Symbols that are not listed are told one by one up to so many; of more there is the number."""
 FIRST_PAUSE_S = 5.0
 """After a question that failed; each further failure doubles it."""
 LONGEST_PAUSE_S = 300.0
@@ -168,6 +170,7 @@ class Asking:
             pause_s = FIRST_PAUSE_S
             if news:
                 self._tape.note(journal.Listed(time_ns=self._clock_ns(), symbols=news))
+            _warn_unlisted(self._contracts.unlisted())
             await asyncio.sleep(LIST_LEAST_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), LIST_EVERY_S)
@@ -186,6 +189,13 @@ class Asking:
             else:
                 self._tape.note(journal.Profiled(time_ns=self._clock_ns(), profile=profile))
                 return
+
+
+def _warn_unlisted(symbols: Sequence[str]) -> None:
+    for symbol in symbols[:MOST_UNLISTED]:
+        logger().warning(f"! {plain(symbol)} is not listed; it is recorded if it comes")
+    if more := len(symbols[MOST_UNLISTED:]):
+        logger().warning(f"! {more:,} more symbols are not listed; they are recorded if they come")
 
 
 def _is_final(failure: Exception) -> bool:

@@ -95,7 +95,12 @@ class Recorder:
         self.anchors = Anchors(self.names if snapshots_ms else (), snapshots_ms or 0)
         self.noting = Noting(tape.note, tape.add, clock_ns)
         self.asking = asking.Asking(
-            rest, self.anchors, Contracts(self.names), tape, levels=levels, clock_ns=clock_ns
+            rest,
+            self.anchors,
+            Contracts(self.names, hosts.venue),
+            tape,
+            levels=levels,
+            clock_ns=clock_ns,
         )
         self.runner = FeedRunner(hosts, settings, payload_reader, Backfill(rest), Random())
         self.runner.feed.observer = self.noting

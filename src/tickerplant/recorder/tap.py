@@ -80,7 +80,7 @@ class Tap:
         """Those of which a snapshot is wanted."""
         self._instruments: tuple[Instrument, ...] = ()
         """The contracts as they were last told."""
-        self._contracts = Contracts(names or usual_streams(()))
+        self._contracts = Contracts(names or usual_streams(()), self._markets.venue)
         self._rotated = self._dropped = 0
         self._is_dropping = False
         hub.set_combined(self, combined=True)

@@ -100,6 +100,8 @@ class RecordingWriter:
         opened = open_folder(folder, venue, software, clock_ns())
         self.repairs = opened.repairs
         """What had to be put right, in words, and what is wrong that cannot be."""
+        self.hole = opened.hole
+        """What was not recorded before this run; None if it is the first."""
         run = RunBegun(
             time_ns=clock_ns(),
             run=opened.run,

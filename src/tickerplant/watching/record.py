@@ -16,9 +16,11 @@ from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import logger
+from tickerplant.recorder.folder import NOBODY
 from tickerplant.recorder.meeting import profile_of, venue_answering
 from tickerplant.recorder.recorder import TURN_S, Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
+from tickerplant.recording.journal import Hole
 from tickerplant.venue import VENUES
 from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.places import (
@@ -30,7 +32,7 @@ from tickerplant.watching.places import (
 from tickerplant.watching.printing import FAILED
 from tickerplant.watching.record_progress import RecordProgress, size_text
 from tickerplant.watching.stream_lists import streams_of
-from tickerplant.watching.telling import count_text, names_text
+from tickerplant.watching.telling import count_text, duration_text, names_text
 
 INTERRUPTED = "interrupted"
 TIME_IS_UP = "the time is up"
@@ -93,7 +95,7 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
         told=progress.notice,
     )
     logger().info(
-        "= recording begins",
+        f"= recording {_beginning(writer.hole)}",
         venue=wanted.hosts.venue.name,
         streams=len(wanted.names),
         of=wanted.hosts.streams,
@@ -112,6 +114,18 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
     finally:
         writer.close(reason)
     return _conclude(progress, recorder, writer, time.monotonic() - started_s)
+
+
+def _beginning(hole: Hole | None) -> str:
+    """Return how a run begins: what was not recorded before it, if it continues a recording."""
+    if hole is None:
+        return "begins"
+    if not hole.from_ns:
+        return "continues, nothing was recorded before"
+    lasted = duration_text((hole.time_ns - hole.from_ns) / 1_000_000)
+    if hole.reason == NOBODY:
+        return f"continues, {NOBODY} for {lasted}"
+    return f"continues, {hole.reason}: nothing was recorded for {lasted}"
 
 
 def _writer(wanted: Wanted, profile: str) -> RecordingWriter:
