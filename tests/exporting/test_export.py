@@ -577,13 +577,26 @@ def test_nothing_for_a_table_is_told(
     assert "nothing was recorded of XRPUSDT" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
+def test_each_symbol_of_which_nothing_was_recorded_is_told_every_time(
+    tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert run(out, tape / "usdm", to=to, symbols="BTCUSDT,nope,XRPUSDT") == 1
+        err = capsys.readouterr().err
+        assert err.splitlines()[-1] == "nothing was recorded of NOPE, XRPUSDT"
+    assert run(tmp_path / "all", tape / "usdm", to=to, symbols="BTCUSDT") == 0
+    assert run(tmp_path / "all", tape / "usdm", to=to, symbols="BTCUSDT") == 0, "as before"
+
+
 def test_wrong_usage_is_told(tape: Path, tmp_path: Path) -> None:
     for flags, words in (
         (
             {"tables": "trade"},
             "--tables: 'trade' is not usable, expected one of trades, agg_trades",
         ),
-        ({"out": ""}, "--out: '' is not usable, expected the folder"),
+        ({"out": ""}, "--out: '' is not usable, expected the name of a folder"),
         ({"out": None}, "--out: not given, expected the folder"),
         ({"to": "hftbacktest", "tables": "trades"}, "--tables: .* to be left out"),
         ({"to": "csv", "numbers": "float"}, "--numbers: 'float' .* except for parquet"),

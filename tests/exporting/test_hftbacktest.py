@@ -282,7 +282,7 @@ def test_only_what_is_asked_for_is_exported(tmp_path: Path) -> None:
         start_ns=NOON + 1,
         end_ns=NOON + 4,
     )
-    assert totals == Totals(files=1, events=3)
+    assert totals == Totals(files=1, events=3, symbols=frozenset({"BTCUSDT"}))
     assert [row[3] for row in rows_of(tmp_path / "out" / BTC)] == [1.5, 2.5, 3.5]
 
 

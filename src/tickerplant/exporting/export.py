@@ -162,6 +162,7 @@ class _Export:
             head=head,
             messages=came.messages,
             rows=dict(came.rows),
+            symbols=tuple(sorted(came.symbols)),
             parts=parts,
             unreadable=came.unreadable,
             flaws=tuple(came.flaws),
@@ -179,13 +180,21 @@ class _Export:
         absent = [name for name in self._named if not rows[name]]
         if absent:
             _tell(f"nothing was recorded for {', '.join(absent)}")
-        elif not rows:
-            wanted = sorted(self._selection.symbols)
-            _tell(
-                f"nothing was recorded {'of ' if wanted else 'that a table has a row for'}"
-                f"{', '.join(wanted)}"
-            )
-        return FAILED if self._flaws or absent or not rows else DONE
+        unheard = self._unheard(done)
+        if unheard:
+            _tell(f"nothing was recorded of {', '.join(unheard)}")
+        elif not rows and not absent:
+            _tell("nothing was recorded that a table has a row for")
+        return FAILED if self._flaws or absent or unheard or not rows else DONE
+
+    def _unheard(self, done: Sequence[Finished]) -> list[str]:
+        """Return the symbols that were asked for and have no row, as far as that is known."""
+        heard: set[str] = set()
+        for finished in done:
+            if finished.symbols is None and finished.rows:
+                return []
+            heard.update(finished.symbols or ())
+        return sorted(self._selection.symbols - heard)
 
 
 def _tables(settings: ExportSettings, writer: Writer) -> frozenset[str]:

@@ -59,6 +59,8 @@ class Totals(Struct, frozen=True):
     """Files that were there already, made from the same recordings."""
     left_out: Mapping[str, int] = {}
     """What could not be exported, by what is wrong with it."""
+    symbols: frozenset[str] = frozenset()
+    """Those of the symbols that were asked for of which there are files."""
 
 
 def export_hftbacktest(
@@ -123,6 +125,8 @@ class _Export:
         self._sources = [_Source(recording) for recording in recordings]
         self._left_out: Counter[str] = Counter()
         self._files = self._events = self._kept = 0
+        self._exported: set[str] = set()
+        """The symbols of which there are files."""
         self._day: dict[str, Waiting | None] = {}
         """By symbol what waits of the day, and None where nothing is wanted."""
         self._date = ""
@@ -157,7 +161,13 @@ class _Export:
             break
         self._end_day()
         progress(lines_read)
-        return Totals(self._files, self._events, self._kept, dict(self._left_out))
+        return Totals(
+            self._files,
+            self._events,
+            self._kept,
+            dict(self._left_out),
+            self._symbols & self._exported,
+        )
 
     def _begin_day(self, received_ns: int, start_ns: int, end_ns: int) -> int:
         """Begin the day of a receive time, and return when it ends."""
@@ -189,6 +199,7 @@ class _Export:
             return None
         if comment_of(self._target(symbol)) == self._fingerprint:
             self._kept += 1
+            self._exported.add(symbol)
             return None
         return Waiting(self._workshop / f"{symbol}.rows")
 
@@ -217,6 +228,7 @@ class _Export:
             self._events += write_in_order(waiting.path, made, latency_ns, self._fingerprint)
             made.replace(self._target(symbol))
             self._files += 1
+            self._exported.add(symbol)
         waiting.path.unlink()
 
 

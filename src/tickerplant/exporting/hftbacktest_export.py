@@ -65,7 +65,7 @@ def export_npz(
         click.echo(plain(f"tickerplant: {error}"), err=True)
         return FAILED
     progress.end()
-    return _end(totals, flaws, progress.seconds)
+    return _end(totals, flaws, selection.symbols, progress.seconds)
 
 
 def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile]]:
@@ -82,7 +82,9 @@ def _share(recordings: Sequence[RecordedFile]) -> float:
     return sum(each.position_bytes for each in recordings) / max(size, 1)
 
 
-def _end(totals: Sequence[Totals], flaws: Sequence[Flaw], seconds: float) -> int:
+def _end(
+    totals: Sequence[Totals], flaws: Sequence[Flaw], wanted: frozenset[str], seconds: float
+) -> int:
     files = sum(each.files for each in totals)
     kept = sum(each.kept for each in totals)
     events = sum(each.events for each in totals)
@@ -92,6 +94,9 @@ def _end(totals: Sequence[Totals], flaws: Sequence[Flaw], seconds: float) -> int
     written = f"in {files:,} {'file' if files == 1 else 'files'}"
     stayed = f"; {kept:,} more {'was' if kept == 1 else 'were'} there already" if kept else ""
     click.echo(f"events: {events:,}, {written}{stayed}; {seconds:.1f} s", err=True)
-    if not files and not kept:
+    unheard = wanted.difference(*(each.symbols for each in totals))
+    if unheard:
+        click.echo(plain(f"nothing was recorded of {', '.join(sorted(unheard))}"), err=True)
+    elif not files and not kept:
         click.echo("nothing was recorded that hftbacktest has an event for", err=True)
-    return FAILED if flaws or left_out or not (files or kept) else DONE
+    return FAILED if flaws or left_out or unheard or not (files or kept) else DONE

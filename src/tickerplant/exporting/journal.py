@@ -72,6 +72,9 @@ class Finished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="unit"):
     messages: int
     rows: dict[str, int]
     """By table."""
+    symbols: tuple[str, ...] | None = None
+    """Those of the symbols that were asked for of which there are rows; None if nobody knows, as
+    an earlier version wrote it."""
     parts: dict[str, int]
     """The files it was written to, seen from the folder, and their sizes."""
     unreadable: int = 0

@@ -33,6 +33,8 @@ class Came(Struct):
 
     messages: int = 0
     rows: Counter[str] = field(default_factory=Counter)
+    symbols: set[str] = field(default_factory=set)
+    """Those that were asked for by name, and have rows."""
     unreadable: int = 0
     flaws: list[str] = field(default_factory=list)
 
@@ -158,6 +160,8 @@ class Piece:
         rows = self._writer.write(waiting.table, waiting.place, waiting.messages)
         if rows:
             self.came.rows[waiting.table.name] += rows
+            if self._selection.symbols:
+                self.came.symbols.add(waiting.messages[0].symbol)
 
     def _report(self, flaw: Flaw) -> None:
         if len(self.came.flaws) < KEPT_FLAWS:
