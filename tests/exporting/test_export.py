@@ -578,6 +578,23 @@ def test_nothing_for_a_table_is_told(
 
 
 @pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
+@pytest.mark.parametrize("inner", ["", "lake", "a/b"])
+@pytest.mark.parametrize("lost", ["nothing", "manifest.jsonl", "*.zst"])
+def test_an_export_into_a_recording_is_refused(tape: Path, to: str, inner: str, lost: str) -> None:
+    for path in (tape / "usdm").glob(lost):
+        path.unlink()
+    before = sorted(tape.rglob("*"))
+    with pytest.raises(ConfigError, match=r"--out: .* expected a folder of its own, .* recording"):
+        run(tape / "usdm" / inner, tape / "coinm", to=to)
+    assert sorted(tape.rglob("*")) == before, "nothing is made"
+
+
+def test_a_file_that_is_no_segment_makes_no_recording(tape: Path, tmp_path: Path) -> None:
+    (tmp_path / "000001-notes.zst").write_bytes(b"something else")
+    assert run(tmp_path / "out", tape / "coinm") == 0
+
+
+@pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
 def test_each_symbol_of_which_nothing_was_recorded_is_told_every_time(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -25,6 +26,9 @@ from tickerplant.exporting.progress import Progress
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.logs import configure, plain
+from tickerplant.recording.block import HEAD_BYTES, is_block
+from tickerplant.recording.journal import MANIFEST
+from tickerplant.recording.segments import segment_paths
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _MS = 1_000_000
@@ -46,6 +50,9 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     out = Path(settings.out)
     if out.exists() and not out.is_dir():
         raise RecordingError(settings.out, "is a file; give a folder")
+    if (recording := _recording_around(out)) is not None:
+        reason = f"a folder of its own, {recording} is a recording"
+        raise ConfigError("--out", settings.out, reason)
     selection = Selection(
         symbols=frozenset(symbol.upper() for symbol in settings.symbols),
         start_ns=0 if settings.from_ms is None else settings.from_ms * _MS,
@@ -70,6 +77,23 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
             err=True,
         )
         return FAILED
+
+
+def _recording_around(out: Path) -> Path | None:
+    """Return the recording that a folder is, or lies in; None if there is none."""
+    whole = out.resolve()
+    return next((each for each in (whole, *whole.parents) if _holds_recording(each)), None)
+
+
+def _holds_recording(folder: Path) -> bool:
+    """Whether a folder has a manifest or a segment; other files may have names like segments."""
+    if (folder / MANIFEST).is_file():
+        return True
+    for path in segment_paths(str(folder)):
+        with suppress(OSError), path.open("rb") as file:
+            if is_block(file.read(HEAD_BYTES)):
+                return True
+    return False
 
 
 class _Export:
