@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from taped import folder, line_file, tape
+from taped import folder, line_file, tape, write_manifest
 
 from tickerplant.cli import main
+from tickerplant.recording.journal import FORMAT, Begun, RunBegun, RunEnded
 from tickerplant.recording.line import Line
 from tickerplant.recording.segments import segment_paths
 from tickerplant.venue import COINM, USDM
@@ -160,6 +161,32 @@ def test_a_manifest_without_segments_cannot_be_read(
     segment_paths(path)[0].unlink()
     status, _, err = run(path, capsys=capsys)
     assert (status, err) == (2, f"tickerplant: {path}: no segment in it\n")
+
+
+def test_a_recorder_that_heard_nothing_leaves_a_recording_that_is_not_complete(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r"
+    path.mkdir()
+    names = ("btcusdt@trade", "ethusdt@depth")
+    at_ns = 1_772_323_200_000_000_000
+    begun = Begun(time_ns=at_ns, format=FORMAT, venue="usdm", software="a test")
+    run_begun = RunBegun(
+        time_ns=at_ns, run=1, url="ws://x", profile="", streams=names, software="a test"
+    )
+    ended = RunEnded(time_ns=at_ns + 1, reason="interrupted")
+    write_manifest(path, [begun, run_begun, ended])
+    status, out, err = run(str(path), capsys=capsys)
+    assert (status, err) == (1, "")
+    assert out[0].endswith("1 run, 0 messages")
+    for name in names:
+        assert any(line.split()[:4] == [name, "-", "-", "0"] for line in out), "it is in the table"
+    assert "  ! nothing was heard" in out
+    assert out[-1].startswith("NOT complete: ")
+    status, out, _ = run(str(path), "--json", capsys=capsys)
+    assert status == 1
+    [recording] = json.loads("\n".join(out))["recordings"]
+    assert [each["stream"] for each in recording["streams"]] == list(names)
 
 
 @pytest.mark.parametrize(

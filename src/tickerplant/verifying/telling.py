@@ -84,9 +84,10 @@ def _recording(found: RecordingFinding, most_gaps: int) -> Iterator[str]:
     if found.first_ns:
         yield f"  receive times (UTC) from {moment_text(found.first_ns)} to {moment_text(found.last_ns)}"
     heard = [each for each in found.streams if each.messages]
-    if heard:
+    shown = heard or found.streams
+    if shown:
         yield ""
-        rows = [_row(each, found) for each in heard]
+        rows = [_row(each, found) for each in shown]
         used = [
             n
             for n, title in enumerate(_HEAD)
@@ -127,8 +128,8 @@ def _row(each: StreamFinding, found: RecordingFinding) -> tuple[str, ...]:
     time = clock_text if is_a_day else moment_text
     return (
         each.stream,
-        time(each.first_ns),
-        time(each.last_ns),
+        time(each.first_ns) if each.messages else "-",
+        time(each.last_ns) if each.messages else "-",
         f"{each.messages:,}",
         f"{each.gaps:,}" if each.proof not in {"rising ids", "none"} else "-",
         _missing(each),
@@ -263,6 +264,8 @@ def _odd(found: RecordingFinding) -> Iterator[str]:
 
 def _unheard(found: RecordingFinding) -> Iterator[str]:
     """Yield the streams of which there is no message."""
+    if not found.messages and not found.absent:
+        yield "! nothing was heard"
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for stream in found.streams:
         if not stream.messages:

@@ -88,6 +88,8 @@ class Walk:
         self._folder = _folder(files[0])
         self._ledger = Ledger(None)
         self._segments: SegmentCheck | None = None
+        self._is_silent = False
+        """Whether nothing was heard so far: there is a manifest, and no segment was begun."""
 
     @property
     def size_bytes(self) -> int:
@@ -143,6 +145,8 @@ class Walk:
         if self._folder is None:
             yield from merge(self._files)
             return
+        if self._is_silent:
+            return
         for lines in self._folder.batches():
             if self._segments is not None:
                 self._segments.turn_to(self._folder.place_of(0).path)
@@ -159,6 +163,7 @@ class Walk:
         self.found.drop_reasons = list(self._ledger.drop_reasons)
         if manifest is not None:
             self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
+            self._is_silent = not (manifest.sealed or self.found.segments)
 
     def _walk(self, index: int, lines: Sequence[Line]) -> None:
         """Walk some lines of a file."""
