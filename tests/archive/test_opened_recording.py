@@ -360,3 +360,16 @@ def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
     )
     assert len(ids) == 6_551 + 1
     assert (opened.unreadable, opened.flaws) == (0, ())
+
+
+def test_what_is_open_shows_without_being_read(tmp_path: Path) -> None:
+    path = recording(tmp_path / "tape", trades(3), venue="usdm")
+    opened = tickerplant.open_recording(path)
+    assert repr(opened) == f"<OpenedRecording {path}, market usdm>"
+    assert opened.streams == {"btcusdt@trade"}
+    assert repr(opened) == f"<OpenedRecording {path}, market usdm, 1 stream>"
+    for file in (tmp_path / "tape").iterdir():
+        file.unlink()
+    again = repr(tickerplant.open_recording(line_file(tmp_path / "lines", trades(3))))
+    assert again == f"<OpenedRecording {tmp_path / 'lines'}>"
+    assert path in repr(opened), "also when it is gone"

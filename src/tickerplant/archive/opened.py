@@ -16,8 +16,10 @@ from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.sketch import venue_of
 from tickerplant.errors import RecordingError
+from tickerplant.logs import plain
 from tickerplant.messages.message import Message
 from tickerplant.recording.block import LATEST_NS, walk
+from tickerplant.recording.journal import MANIFEST, Begun, read_entry
 from tickerplant.recording.line import Flaw, Line, RecordedFile
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.merging import merge
@@ -34,6 +36,10 @@ MAX_FLAWS = 1_000
 """Flaws that are kept; of more only the first are."""
 BATCH_ROWS = 65_536
 """A batch of a table has about so many rows; a single message may bring more."""
+SHOWN_PATHS = 3
+"""Of more paths than these `repr` tells how many there are."""
+FIRST_LINE_BYTES = 1 << 12
+"""The first line of a manifest is no longer."""
 LINES_TO_JUDGE = 1_000
 """The first lines of a recording without a manifest tell its venue."""
 
@@ -76,6 +82,22 @@ class OpenedRecording:
         self._converter: Converter | None = None
         """Of the last reading, if it was one of a table."""
         recorded_files(paths)  # says now if there is nothing
+
+    def __repr__(self) -> str:
+        """Return paths and venue, and how many streams there are once the manifests were read."""
+        facts = [", ".join(self._paths[:SHOWN_PATHS])]
+        if more := len(self._paths[SHOWN_PATHS:]):
+            facts[0] += f" and {more} more"
+        try:
+            venues = sorted(set(filter(None, map(_venue_told, self._recordings()))))
+        except RecordingError:  # it is gone
+            venues = []
+        if venues:
+            facts.append(f"{'market' if len(venues) == 1 else 'markets'} {' and '.join(venues)}")
+        if self._manifests is not None and any(self._manifests):
+            streams = len(self.streams)
+            facts.append(f"{streams} {'stream' if streams == 1 else 'streams'}")
+        return f"<OpenedRecording {plain(', '.join(facts))}>"
 
     def select(
         self,
@@ -327,6 +349,16 @@ def _is_of(table: Table, stream: str) -> bool:
 def manifest_of(recording: RecordedFile) -> Manifest | None:
     """Return the manifest of a recording; None if there is none."""
     return recording.manifest() if isinstance(recording, Segments) else None
+
+
+def _venue_told(recording: RecordedFile) -> str:
+    """Return the venue that the first line of a manifest tells; empty if none does."""
+    try:
+        with Path(recording.path, MANIFEST).open("rb") as file:
+            entry = read_entry(file.readline(FIRST_LINE_BYTES))
+    except (OSError, ValueError):
+        return ""
+    return entry.venue if isinstance(entry, Begun) else ""
 
 
 def guessed_venue(recording: RecordedFile) -> str:
