@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from blocks import packed_lines
 from stage import hear, listen
 
 from tickerplant.decode.decoder import envelope_of
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT
-from tickerplant.recording.block import packed_lines
 from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, RunBegun, encode_entry
 from tickerplant.recording.line import Line
 from tickerplant.recording.segments import segment_name

@@ -16,6 +16,7 @@ import duckdb
 import polars as pl
 import pytest
 from archived import SHARED, START_NS, contents, golden_lines, line_file, recording, simulated
+from blocks import packed_lines
 
 import tickerplant
 from tickerplant.config.resolve import resolve
@@ -32,7 +33,6 @@ from tickerplant.exporting import (
 )
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
 from tickerplant.exporting.piece import Piece
-from tickerplant.recording.block import packed_lines
 from tickerplant.recording.line import Line
 
 Said = dict[str, list[Line]]

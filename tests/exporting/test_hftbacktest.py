@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from blocks import packed_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,6 @@ from tickerplant.exporting.hftbacktest import WORKSHOP, Totals, export_hftbackte
 from tickerplant.exporting.hftbacktest_order import write_in_order
 from tickerplant.exporting.hftbacktest_rows import Waiting
 from tickerplant.exporting.npz import comment_of, npz_rows
-from tickerplant.recording.block import packed_lines
 from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Sealed, encode_entry
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.line_file import LineFile

@@ -5,6 +5,7 @@ from threading import Event, current_thread, main_thread
 
 import pytest
 import zstandard
+from blocks import packed_lines
 from msgspec import Raw
 from written import (
     MS,
@@ -23,7 +24,7 @@ from written import (
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.backlog import MOST_BLOCKS
 from tickerplant.recorder.writer import WriterSettings
-from tickerplant.recording.block import BLOCK_BYTES, packed_lines
+from tickerplant.recording.block import BLOCK_BYTES
 from tickerplant.recording.journal import (
     MANIFEST,
     Anchored,

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from blocks import packed_lines
 
-from tickerplant.recording.block import HEAD_BYTES, packed_lines
+from tickerplant.recording.block import HEAD_BYTES
 from tickerplant.recording.segments import segment_name
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "recording-format.md"

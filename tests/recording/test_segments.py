@@ -8,6 +8,7 @@ from zlib import crc32
 
 import pytest
 import zstandard
+from blocks import packed_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -19,7 +20,6 @@ from tickerplant.recording.block import (
     HEAD_BYTES,
     Head,
     Packer,
-    packed_lines,
     read_head,
     unpack,
     walk,

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 import pytest
+from blocks import packed_lines
 from played import Replay
 from stage import BTCUSD_PERP, BTCUSDT, open_plant
 
@@ -16,7 +17,6 @@ from tickerplant.errors import RecordingError
 from tickerplant.frames import text_frame
 from tickerplant.logs import Complaints
 from tickerplant.queries import find_path
-from tickerplant.recording.block import packed_lines
 from tickerplant.recording.journal import (
     FORMAT,
     MANIFEST,

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from blocks import packed_lines
 
 from tickerplant.frames import payloads
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
-from tickerplant.recording.block import packed_lines
 from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Entry, Sealed, encode_entry
 from tickerplant.recording.line import Line
 from tickerplant.recording.segments import segment_name, segment_paths

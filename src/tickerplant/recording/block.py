@@ -29,8 +29,6 @@ from zlib import crc32
 
 import zstandard
 
-from tickerplant.recording.line import Line
-
 LEVEL = 6
 """Of compression: smaller than gzip, at a hundred megabytes of text a second."""
 BLOCK_BYTES = 1 << 18
@@ -101,12 +99,6 @@ class Packer:
             crc32(data),
         )
         return head + _CHECK.pack(crc32(head)) + data
-
-
-def packed_lines(lines: list[Line], level: int = LEVEL) -> bytes:
-    """Return one block of `lines`, which are in order of time."""
-    text = b"".join([b"%d %b\n" % line for line in lines])
-    return Packer(level).pack(text, len(lines), lines[0][0], lines[-1][0])
 
 
 def read_head(raw: bytes) -> Head | None:
