@@ -853,7 +853,7 @@ async def _trade_when_heard(house: Any, market: Any, count: int = 1) -> None:
 @looped
 async def test_what_cannot_be_asked_is_told(asked: Any) -> None:
     async with tickerplant.connect(base_url=CLOSED) as market:
-        with pytest.raises(ConfigError, match=r"method: .* is not usable, expected a method, such"):
+        with pytest.raises(ConfigError, match=r"method: .*, expected a method, such"):
             await market.ask(asked)
         with pytest.raises(ConfigError, match=r"path: .* is not usable, expected a path, such as"):
             await market.get(asked)
