@@ -23,12 +23,12 @@ import msgspec
 import pytest
 from websockets.sync.client import connect
 
-from tickerplant.recording.journal import Hole, Renewed, RunEnded
+from tickerplant.recording.journal import MANIFEST, Hole, Renewed, RunBegun, RunEnded
 from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.segments import Segments
 
 TIMEOUT_S = 60
-LIFE_S = 3
+LIFE_S = 8
 NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")
 CHAINED = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
 OTHERS = ("btcusdt@bookTicker", "!markPrice@arr@1s")
@@ -73,15 +73,17 @@ def segments_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.zst"))
 
 
-def wait_for_lines(folder: Path, least: int, more_than: int = 0) -> None:
-    """Return when so many lines are on disk; what is not written yet is not seen."""
+def wait_for_renewal(folder: Path, run_number: int) -> None:
+    """Return when a connection was renewed in a run, and what was heard before is on disk."""
     for _ in range(TIMEOUT_S * 10):
-        if len(segments_of(folder)) > more_than:
-            lines = Segments(str(segments_of(folder)[-1]))
-            if sum(map(len, lines.batches())) >= least:
-                return
+        entries = read_manifest(str(folder)).entries if (folder / MANIFEST).exists() else []
+        runs = [at for at, entry in enumerate(entries) if isinstance(entry, RunBegun)]
+        if len(runs) == run_number and any(
+            isinstance(entry, Renewed) for entry in entries[runs[-1] :]
+        ):
+            return
         time.sleep(0.1)
-    pytest.fail(f"{folder}: fewer than {least} lines")
+    pytest.fail(f"{folder}: nothing was renewed in run {run_number}")
 
 
 def recorded(folder: Path) -> list[bytes]:
@@ -102,10 +104,10 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source = ("--url", f"ws://{host}", "--life", f"{LIFE_S}s")
         command = ("record", *STREAMS, "--out", str(folder), *source)
         with running(*command) as first:
-            wait_for_lines(folder, 600)
+            wait_for_renewal(folder, 1)
             first.send_signal(signal.SIGKILL)
         with running(*command) as second:
-            wait_for_lines(folder, 600, more_than=1)
+            wait_for_renewal(folder, 2)
             second.send_signal(signal.SIGINT)
             out, err = second.communicate(timeout=TIMEOUT_S)
         assert second.returncode == 0, err
