@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.frames import text_spans
+from tickerplant.frames import text_frame
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
 from tickerplant.recorder.writer import RecordingWriter
@@ -35,6 +36,8 @@ class Contents(Struct, frozen=True):
     streams: tuple[str, ...]
     messages: int
     """Messages of streams; answers are not counted."""
+    framed_bytes: int
+    """Bytes of them as a subscriber gets them: each a text frame."""
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -48,12 +51,13 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def contents(path: Path) -> Contents:
     """Return what is in a recording of combined messages."""
     streams: dict[bytes, None] = {}
-    messages = 0
+    messages = framed_bytes = 0
     for _, raw in lines(path):
         if raw.startswith(_HEAD):
             streams[raw[len(_HEAD) : raw.index(b'"', len(_HEAD))]] = None
             messages += 1
-    return Contents(tuple(name.decode() for name in streams), messages)
+            framed_bytes += len(text_frame(raw.rstrip()))
+    return Contents(tuple(name.decode() for name in streams), messages, framed_bytes)
 
 
 def pack(path: Path, folder: Path) -> None:

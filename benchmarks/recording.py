@@ -258,10 +258,10 @@ def _pacing(native: Path, found: Contents, seconds: int) -> Table:
     batches = Segments(str(native)).batches()
     received = (at_ns for batch in batches for at_ns, raw in batch if raw.startswith(b"{"))
     late_ns = [at_ns - was_ns for at_ns, was_ns in zip(arrived_ns, received, strict=False)]
-    least_ns = min(late_ns)
-    errors_ms = [(each - least_ns) / 1e6 for each in late_ns]
+    usual_ns = median(late_ns)
+    errors_ms = [abs(each - usual_ns) / 1e6 for each in late_ns]
     return Table(
-        title="a replay at the speed of the recording: how late messages are",
+        title="a replay at the speed of the recording: how far messages are off its rhythm",
         columns=("messages", "seconds", "p50, ms", "p99, ms", "target", "most, ms"),
         rows=[
             (
@@ -273,7 +273,10 @@ def _pacing(native: Path, found: Contents, seconds: int) -> Table:
                 max(errors_ms),
             )
         ],
-        notes=["At the subscriber, against the message that was least late of all."],
+        notes=[
+            "At the subscriber.  What a message usually takes is no error: an error is how much",
+            "earlier or later one came than the median of all, next to when it was received first.",
+        ],
     )
 
 

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from msgspec import Struct
 
 from benchmarks.capture import Contents, contents, pack, record
-from benchmarks.frames import text_spans
 from benchmarks.machine import RECEIVER_CORE, pin
 from benchmarks.program import Program
 from benchmarks.receiver import BUFFER_BYTES, shake_hands
@@ -126,19 +125,18 @@ def _replay(case: Case) -> Run:
 
 
 def _read_all(port: int, found: Contents) -> float:
-    """Return the seconds from the first to the last message."""
+    """Return the seconds from the first to the last byte of all messages."""
+    buffer = bytearray(BUFFER_BYTES)
     with shake_hands(port, "/stream?streams=" + "/".join(found.streams)) as sock:
         sock.settimeout(STALL_S)
-        data = sock.recv(BUFFER_BYTES)
+        missing = found.framed_bytes - sock.recv_into(buffer)
         began_s = time.monotonic()
-        missing = found.messages
-        while True:
-            spans, end = text_spans(data)
-            missing -= len(spans)
-            if missing <= 0:
-                assert not missing, "more was received than recorded"
-                return time.monotonic() - began_s
-            data = data[end:] + sock.recv(BUFFER_BYTES)
+        while missing > 0:
+            count = sock.recv_into(buffer)
+            assert count, "the replay closed the connection"
+            missing -= count
+        assert not missing, "more was received than recorded"
+        return time.monotonic() - began_s
 
 
 def _read(path: Path) -> float:
