@@ -70,7 +70,7 @@ class OpenedRecording:
             print(message.received_ns, message.symbol, type(message).__name__)
 
     What is damaged is left out and stands in `flaws`; messages that cannot be read are left out
-    and counted in `unreadable`.  Memory stays bounded, whatever the size.
+    and counted in `unreadable`.  Memory does not grow with the messages, only with the manifest.
     """
 
     def __init__(self, paths: tuple[str, ...], selection: Selection | None = None) -> None:
