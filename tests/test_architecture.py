@@ -24,7 +24,7 @@ LAYERS = (
     {"hub", "feed"},
     {"plant"},
     {"logs"},
-    {"client"},
+    {"client", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying"},
     {"config"},

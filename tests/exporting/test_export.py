@@ -28,7 +28,6 @@ from tickerplant.exporting import (
     export,
     journal,
     parquet,
-    progress,
     row_groups,
 )
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
@@ -701,16 +700,3 @@ def test_help_does_not_load_what_an_export_needs() -> None:
     subprocess.run(  # noqa: S603  # a program of this test
         [sys.executable, "-c", program], check=True, capture_output=True, timeout=30
     )
-
-
-def test_on_a_terminal_a_bar_tells_how_far_it_is(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(progress, "TERMINAL_EVERY_S", 0.0)
-    shown = progress.Progress(200)
-    shown.tell(50, 1_000)
-    shown.end()
-    told = capsys.readouterr().err
-    assert "25.0%  1,000 messages" in told
-    assert told.endswith("\r\x1b[2K")

@@ -22,10 +22,10 @@ from tickerplant.exporting.hftbacktest_export import export_npz
 from tickerplant.exporting.journal import Finished, Journal, Options, head_of, opened_journal
 from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.piece import Piece
-from tickerplant.exporting.progress import Progress
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.logs import configure, plain
+from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.segments import segment_paths
@@ -117,11 +117,13 @@ class _Export:
         )
         self._flaws: list[str] = []
         self._messages = 0
+        self._read_bytes = 0
 
     def run(self, paths: Sequence[str]) -> int:
         """Export; return the exit status."""
         units = units_of(paths, lambda flaw: self._warn(str(flaw)))
-        progress = Progress(sum(unit.size_bytes for unit in units))
+        size_bytes = max(sum(unit.size_bytes for unit in units), 1)
+        progress = Progress("export", lambda: self._read_bytes / size_bytes)
         with opened_journal(self._out, self._options, self._writer.patterns) as journal:
             done: list[Finished] = []
             try:
@@ -165,7 +167,8 @@ class _Export:
         number = journal.number_of(unit)
 
         def tell(position_bytes: int, messages: int) -> None:
-            progress.tell(behind_bytes + position_bytes, self._messages + messages)
+            self._read_bytes = behind_bytes + position_bytes
+            progress.tell(self._messages + messages)
 
         self._writer.begin(number)
         piece = Piece(unit, self._selection, self._tables, self._writer, tell, self._warn)

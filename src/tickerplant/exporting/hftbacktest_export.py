@@ -13,9 +13,9 @@ from tickerplant.archive.selection import Selection
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.hftbacktest import Totals, export_hftbacktest
-from tickerplant.exporting.progress import Progress
 from tickerplant.logs import plain
-from tickerplant.recording.line import Flaw, RecordedFile
+from tickerplant.progress import Progress
+from tickerplant.recording.line import Flaw, RecordedFile, share_read
 from tickerplant.recording.opening import recorded_files
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -40,7 +40,7 @@ def export_npz(
 
     recordings = _by_venue(recorded_files(paths, warn))
     listed = [each for several in recordings.values() for each in several]
-    progress = Progress()
+    progress = Progress("export", lambda: share_read(listed))
     totals: list[Totals] = []
     try:
         for venue, several in recordings.items():
@@ -53,7 +53,7 @@ def export_npz(
                     end_ns=selection.end_ns,
                     base_latency_ns=settings.base_latency_ns,
                     extras=frozenset(settings.extras),
-                    progress=lambda messages: progress.tell_share(_share(listed), messages),
+                    progress=progress.tell,
                 )
             )
     except KeyboardInterrupt:
@@ -75,11 +75,6 @@ def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile
         quiet = recorded_files([recording.path])[0]
         found[manifest.venue if manifest else guessed_venue(quiet) or "usdm"].append(recording)
     return found
-
-
-def _share(recordings: Sequence[RecordedFile]) -> float:
-    size = sum(each.size_bytes for each in recordings)
-    return sum(each.position_bytes for each in recordings) / max(size, 1)
 
 
 def _end(

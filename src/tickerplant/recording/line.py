@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -84,3 +84,10 @@ class RecordedFile(Protocol):
             RecordingError: it cannot be opened, or is no recording.
         """
         ...
+
+
+def share_read(files: Iterable[RecordedFile]) -> float:
+    """Return how much of `files` has been read, from 0 to 1, by their bytes as stored."""
+    files = tuple(files)
+    size_bytes = sum(file.size_bytes for file in files)
+    return sum(file.position_bytes for file in files) / max(size_bytes, 1)

@@ -24,17 +24,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
+from tickerplant.progress import Progress
+from tickerplant.recording.line import share_read
 from tickerplant.replaying.clock import ReplayClock
 from tickerplant.replaying.clock_state import ClockState, Phase
 from tickerplant.replaying.deck import Deck
 from tickerplant.replaying.lacking import Lacking
 from tickerplant.replaying.lateness import Lateness
 from tickerplant.replaying.moment import LATEST_NS, Moment, iso
-from tickerplant.replaying.progress import Progress
 from tickerplant.replaying.scan import Scan
 from tickerplant.replaying.span import Plan
 from tickerplant.replaying.steering import Step, read_wishes
@@ -136,8 +138,12 @@ class RecordingSource:
         await self._open()
         while True:
             await self._go_elsewhere()
-            with Progress(self._deck.recordings, self.messages) as progress:
+            recordings = self._deck.recordings
+            progress = Progress("replay", partial(share_read, recordings), self.messages)
+            try:
                 await self._play(progress)
+            finally:
+                progress.end()
             if self._is_wanted_elsewhere:
                 continue
             await self._end()
