@@ -13,7 +13,7 @@ from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Sink
+from tickerplant.feed.strand import Keep, Sink
 from tickerplant.messages.readers import Reader
 
 TICK_S = 0.05
@@ -76,9 +76,16 @@ class FeedRunner:
             await asyncio.gather(*closing, return_exceptions=True)
         await asyncio.gather(*self._fetches, return_exceptions=True)
 
-    def attach(self, names: Iterable[str], sink: Sink, *, backfills: bool = False) -> None:
-        """Give the messages of `names` to `sink` from now on."""
-        self.feed.attach(names, sink, backfills=backfills)
+    def attach(
+        self,
+        names: Iterable[str],
+        sink: Sink,
+        *,
+        backfills: bool = False,
+        keeper: Callable[[str], Keep] | None = None,
+    ) -> None:
+        """Give the messages of `names` to `sink` from now on; see `Feed.attach`."""
+        self.feed.attach(names, sink, backfills=backfills, keeper=keeper)
         self.perform()
 
     def detach(self, names: Iterable[str], sink: Sink) -> None:

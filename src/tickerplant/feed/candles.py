@@ -47,6 +47,13 @@ class CandleStrand(MatchedStrand):
         super().close()
         self._held.clear()
 
+    def passes(self, item: Item) -> bool:
+        """Whether `item`, of the leader, is to be delivered at once."""
+        if self._held or self._was_blind or not super().passes(item):
+            return False
+        self._note(item)
+        return True
+
     def _pass(self, item: Item) -> None:
         if self._held:
             self._held.append(item)
@@ -74,11 +81,15 @@ class CandleStrand(MatchedStrand):
         return self._close_time + 1 if self._is_closed else self._open_time
 
     def _deliver_candle(self, item: Item) -> None:
+        self._note(item)
+        self.deliver(item)
+
+    def _note(self, item: Item) -> None:
+        """Take note of the last candle."""
         candle = item.candle
         self._open_time = candle.open_time
         self._close_time = candle.close_time
         self._is_closed = candle.is_closed
-        self.deliver(item)
 
     def _bounds(self) -> tuple[int, int]:
         return self._first_missing, self._held[0].candle.open_time

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
-from tickerplant.decode.decoder import NAME_AT, NECK_BYTES
+from tickerplant.decode.decoder import NECK
 from tickerplant.feed.actions import Action, Fetch
 from tickerplant.feed.candles import CandleStrand
 from tickerplant.feed.fleet import Fleet
@@ -33,13 +33,16 @@ from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.rising import RisingStrand
 from tickerplant.feed.sequence import kind_of, sequence_of
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Item, Sink, Strand, StrandCounters
+from tickerplant.feed.strand import Item, Keep, Sink, Strand, StrandCounters
 from tickerplant.feed.telling import tell, tell_hole
 from tickerplant.feed.vigil import Vigil
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Doubtful, Stale, Unreadable
 from tickerplant.messages.readers import UNREADABLE, Reader
 from tickerplant.streams.spelling import why_doubtful
+
+_END = ord("}")
+"""How a message in the usual envelope ends."""
 
 STALLED_MS = 2_000
 """Without a tick for so long, nothing was read either: what was not heard says nothing."""
@@ -153,12 +156,28 @@ class Feed:
 
     # What the consumer wants
 
-    def attach(self, names: Iterable[str], sink: Sink, *, backfills: bool = False) -> None:
-        """Give the messages of `names`, and what is to be told of them, to `sink` from now on."""
+    def attach(
+        self,
+        names: Iterable[str],
+        sink: Sink,
+        *,
+        backfills: bool = False,
+        keeper: Callable[[str], Keep] | None = None,
+    ) -> None:
+        """Give the messages of `names`, and what is to be told of them, to `sink` from now on.
+
+        Args:
+            names: The streams.
+            sink: Takes messages and notices.
+            backfills: Whether it wants gaps to be filled over REST.
+            keeper: Returns what takes messages of a stream in the place of `sink` whenever they are
+                to be delivered at once, came in the usual envelope, and nobody else wants them.
+        """
         joined = []
         for name in names:
             strand = self.strands.get(name) or self._open_strand(name)
-            strand.attach(sink, backfills=backfills and _can_backfill(name))
+            keep = keeper and keeper(name)
+            strand.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)
             joined.append(strand)
         self._tell_newcomer(joined, sink)
         self._fleet.carry_out()
@@ -318,11 +337,11 @@ class Feed:
         lanes, unreadable = link.lanes, UNREADABLE
 
         def receive(raw: bytes, received_ns: int) -> bool:
-            start = raw.find(b'"', NAME_AT) + NECK_BYTES
-            strand = lanes.get(raw[:start])
+            head, _, rest = raw.partition(NECK)
+            strand = lanes.get(head)
             if strand is None:
                 return False
-            payload = raw[start:-1]
+            payload = rest[:-1]
             try:
                 item = strand.decode(payload)
             except unreadable:
@@ -330,14 +349,22 @@ class Feed:
             if strand.is_array:
                 self._take_any(link, strand, item, payload, received_ns)
                 return True
+            strand.messages += 1
+            link.is_fresh = True
+            leads = strand.lead is link and not strand.is_stale
+            if leads:
+                strand.heard_ms = self.now_ms
+            passes = leads and strand.passes(item)
+            if passes and strand.keep is not None and raw[-1] == _END:
+                strand.keep(received_ns, raw, item)
+                return True
             item.stream = strand.name
             item.payload = payload
             item.received_ns = received_ns
-            strand.messages += 1
-            link.is_fresh = True
-            if strand.lead is link and not strand.is_stale:
-                strand.heard_ms = self.now_ms
-                strand.take(item)
+            if passes:
+                strand.deliver(item)
+            elif leads:
+                strand.sift(item)
             else:
                 self._take_from(link, strand, item)
             return True

@@ -6,7 +6,6 @@ the ids began anew: another server, or a new count.  A repetition is no younger 
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Hashable
 
 from tickerplant.feed.rhythm import Rhythm
@@ -71,7 +70,7 @@ class IdentifiedStrand(Strand):
                 self.counters.duplicates += 1
             else:
                 self._merge()
-                self._offer(oldest.item)
+                self.sift(oldest.item)
 
     def _is_as_old(self, item: Item) -> bool:
         """Whether `item` may be what was delivered: it is not younger."""
@@ -117,12 +116,8 @@ class IdentifiedStrand(Strand):
         if follower.may_repeat and not follower.is_anew:
             self._merge()
         for entry in follower.waiting.drain():
-            self._offer(entry.item)
+            self.sift(entry.item)
         self._lost_follower()
-
-    @abstractmethod
-    def _offer(self, item: Item) -> None:
-        """Take a message that is perhaps the next one, from whomever."""
 
     def _tick_followers(self) -> bool:
         """Do what is due; return whether something else will be."""

@@ -36,7 +36,7 @@ class Link:
         self.names: dict[str, None] = {}
         """The streams that it is to carry, in the order in which they were wanted."""
         self.lanes: dict[bytes, Strand] = {}
-        """Its strands by the usual envelope of their messages, up to the payload."""
+        """Its strands by how their messages begin in the usual envelope, up to the name's last quote."""
         self.state = State.WAITING
         self.retry_ms = now_ms
         """When the next attempt is due."""

@@ -25,14 +25,11 @@ class MatchedStrand(Strand):
         self._leader: Follower | None = None
         """What the leader is still expected to tell of what was delivered; None: nothing."""
 
-    def take(self, item: Item) -> None:
-        """Take the next message of the leader."""
-        if self.followers or self._leader is not None:
-            self._compare(item)
-        else:
-            self._pass(item)
+    def passes(self, item: Item) -> bool:  # noqa: ARG002  # whatever it is
+        """Whether `item`, of the leader, is to be delivered at once."""
+        return not self.followers and self._leader is None
 
-    def _compare(self, item: Item) -> None:
+    def sift(self, item: Item) -> None:
         """Take a message of the leader that was perhaps delivered, or that followers will tell."""
         key = _key_of(item)
         if self._leader is not None:

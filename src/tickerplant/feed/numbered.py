@@ -63,7 +63,8 @@ class NumberedStrand(IdentifiedStrand):
         else:
             super().follow(link, item)
 
-    def _offer(self, item: Item) -> None:
+    def sift(self, item: Item) -> None:
+        """Take a message that is perhaps the next one, from whomever."""
         item_id = self._id_of(item)
         if item_id <= self.last_id:
             if self._is_repeated(item):
@@ -248,16 +249,15 @@ class TradeStrand(NumberedStrand):
 
     __slots__ = ()
 
-    def take(self, item: Item) -> None:
-        """Take the next message of the leader."""
-        trade_id = item.trade_id
+    def passes(self, item: Item) -> bool:
+        """Whether `item`, of the leader, is to be delivered at once."""
+        trade_id: int = item.trade_id
         if trade_id == self._next and not self._held:
             self.last_id = trade_id
             self._next = trade_id + 1
             self._last_ms = item.event_time
-            self.deliver(item)
-        else:
-            self._offer(item)
+            return True
+        return False
 
 
 class AggregateTradeStrand(NumberedStrand):
@@ -265,16 +265,15 @@ class AggregateTradeStrand(NumberedStrand):
 
     __slots__ = ()
 
-    def take(self, item: Item) -> None:
-        """Take the next message of the leader."""
-        aggregate_id = item.aggregate_id
+    def passes(self, item: Item) -> bool:
+        """Whether `item`, of the leader, is to be delivered at once."""
+        aggregate_id: int = item.aggregate_id
         if aggregate_id == self._next and not self._held:
             self.last_id = aggregate_id
             self._next = aggregate_id + 1
             self._last_ms = item.event_time
-            self.deliver(item)
-        else:
-            self._offer(item)
+            return True
+        return False
 
 
 class UpdateStrand(NumberedStrand):
@@ -282,11 +281,10 @@ class UpdateStrand(NumberedStrand):
 
     __slots__ = ()
 
-    def take(self, item: Item) -> None:
-        """Take the next message of the leader."""
+    def passes(self, item: Item) -> bool:
+        """Whether `item`, of the leader, is to be delivered at once."""
         if item.previous_update_id == self._next and not self._held:
             self.last_id = self._next = item.final_update_id
             self._last_ms = item.event_time
-            self.deliver(item)
-        else:
-            self._offer(item)
+            return True
+        return False

@@ -15,17 +15,17 @@ class RisingStrand(IdentifiedStrand):
 
     __slots__ = ()
 
-    def take(self, item: Item) -> None:
-        """Take the next message of the leader."""
-        update_id = item.update_id
+    def passes(self, item: Item) -> bool:
+        """Whether `item`, of the leader, is to be delivered at once."""
+        update_id: int = item.update_id
         if update_id > self.last_id and not self.followers:
             self.last_id = update_id
             self._last_ms = item.event_time
-            self.deliver(item)
-        else:
-            self._offer(item)
+            return True
+        return False
 
-    def _offer(self, item: Item) -> None:
+    def sift(self, item: Item) -> None:
+        """Take a message that is perhaps the next one, from whomever."""
         item_id = self._id_of(item)
         if item_id <= self.last_id:
             if self._is_repeated(item):

@@ -27,6 +27,9 @@ Item: TypeAlias = Any
 """A message, or the list of the messages of an array."""
 Sink: TypeAlias = Callable[[Message | Notice], object]
 """Takes the messages and notices of a consumer, in order.  Never raises; it may attach and detach."""
+Keep: TypeAlias = Callable[[int, bytes, Any], object]
+"""Takes when a message was received, the whole of it as it came, and what was read of it; what the
+receiver fills in is empty in that.  Never raises, and never attaches or detaches."""
 
 FOLLOWED = 4096
 """Messages of one stream by which a connection may be ahead of the leader; with more, the leader is
@@ -131,6 +134,7 @@ class Strand(ABC):
         "_fetched_after",
         "_host",
         "_is_fetching",
+        "_keeps",
         "_led_ms",
         "_told_ms",
         "blind_ms",
@@ -144,6 +148,7 @@ class Strand(ABC):
         "heard_ms",
         "is_array",
         "is_stale",
+        "keep",
         "lead",
         "messages",
         "name",
@@ -172,6 +177,10 @@ class Strand(ABC):
         """Who consumes it; changed by `attach` and `detach`."""
         self.deliver: Callable[[Item], object] = self._deliver_to_all
         """Hands a message to every consumer."""
+        self.keep: Keep | None = None
+        """Takes what is to be delivered at once and came in the usual envelope; None: `deliver` does."""
+        self._keeps: dict[Sink, Keep] = {}
+        """What consumers have for that."""
         self._backfilling: list[Sink] = []
         """Consumers that want gaps to be filled over REST."""
         self.lead: Hashable | None = None
@@ -220,8 +229,10 @@ class Strand(ABC):
         """Whether somebody wants gaps to be filled over REST; then they are for everybody."""
         return bool(self._backfilling)
 
-    def attach(self, sink: Sink, *, backfills: bool = False) -> None:
-        """Let `sink` be told, too."""
+    def attach(self, sink: Sink, *, backfills: bool = False, keep: Keep | None = None) -> None:
+        """Let `sink` be told, too; as long as it is the only one, `keep` takes what it can."""
+        if keep is not None:
+            self._keeps[sink] = keep
         self._set_sinks((*self.sinks, sink))
         if backfills:
             self._backfilling.append(sink)
@@ -233,11 +244,13 @@ class Strand(ABC):
         self._set_sinks(tuple(left))
         if sink not in left:
             self._backfilling = [each for each in self._backfilling if each != sink]
+            self._keeps.pop(sink, None)
 
     def _set_sinks(self, sinks: tuple[Sink, ...]) -> None:
         self.sinks = sinks
         is_simple = len(sinks) == 1 and not self.is_array
         self.deliver = sinks[0] if is_simple else self._deliver_to_all
+        self.keep = self._keeps.get(sinks[0]) if is_simple else None
 
     # Connections
 
@@ -395,9 +408,23 @@ class Strand(ABC):
 
     # Messages
 
-    @abstractmethod
     def take(self, item: Item) -> None:
         """Take the next message of the leader."""
+        if self.passes(item):
+            self.deliver(item)
+        else:
+            self.sift(item)
+
+    @abstractmethod
+    def passes(self, item: Item) -> bool:
+        """Whether `item`, of the leader, is to be delivered at once and nothing else is to be done.
+
+        That is the usual case.  It is taken note of here; who asks delivers it then.
+        """
+
+    @abstractmethod
+    def sift(self, item: Item) -> None:
+        """Take the next message of the leader that does not pass."""
 
     @abstractmethod
     def follow(self, link: Hashable, item: Item) -> None:
