@@ -19,8 +19,10 @@ from written import manifest, read
 
 from tickerplant.client.rest import RestClient
 from tickerplant.config import values
+from tickerplant.decode.decoder import envelope_of
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.strand import Keep
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.notice import Notice
 from tickerplant.plant import Plant
@@ -401,6 +403,10 @@ class Tape:
     def add(self, received_ns: int, stream: str, payload: bytes) -> None:
         assert received_ns
         self.lines.append((stream, payload))
+
+    def keeper(self, stream: str) -> Keep:
+        begin = len(envelope_of(stream))
+        return lambda received_ns, raw, _: self.add(received_ns, stream, raw[begin:-1])
 
     def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
         assert received_ns

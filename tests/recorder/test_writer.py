@@ -21,6 +21,7 @@ from written import (
     writer,
 )
 
+from tickerplant.decode.decoder import envelope_of
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.backlog import MOST_BLOCKS
 from tickerplant.recorder.writer import WriterSettings
@@ -59,6 +60,45 @@ def test_what_is_added_is_read_in_order_in_the_usual_envelope(tmp_path: Path) ->
     [sealed] = manifest(tmp_path).sealed.values()
     assert sealed.streams == {"btcusdt@trade": 1, "été@trade": 1}, "answers are not counted"
     assert (sealed.lines, sealed.blocks) == (3, 1)
+
+
+def test_whole_messages_make_the_same_tape_as_their_parts(tmp_path: Path) -> None:
+    names, stored = ("btcusdt@trade", "été@trade"), {}
+    odd = (b"[]", b'{\n"n":1,\n"m":"\n"}', b"1", b"x" * (BLOCK_BYTES + 1), b"")
+    payloads = [b'{"n":%d}' % n for n in range(20_000)] + list(odd) * 2
+    for way in ("parts", "whole"):
+        recording = writer(tmp_path / way)
+        keepers = {name: recording.keeper(name) for name in names}
+        for number, payload in enumerate(payloads):
+            name, received_ns = names[number % 2], START_NS + number - number % 5 * 7
+            if way == "parts" or number % 100 == 7:
+                recording.add(received_ns, name, payload)
+            else:
+                keepers[name](received_ns, envelope_of(name) + payload + b"}", None)
+            if number % 3000 == 0:
+                recording.add_answer(received_ns, "http://h/x", b"{}")
+        recording.close("done")
+        [sealed] = manifest(tmp_path / way).sealed.values()
+        [path] = segment_paths(str(tmp_path / way))
+        check_against_file(sealed, path)
+        assert sealed.blocks > 3
+        stored[way] = path.read_bytes()
+    assert stored["whole"] == stored["parts"]
+
+
+def test_a_keeper_goes_on_with_the_next_block_and_stops_with_the_writer(tmp_path: Path) -> None:
+    clock = Clock()
+    recording = writer(tmp_path, clock)
+    keep = recording.keeper("a@trade")
+    for number in range(3):
+        keep(START_NS + number, b'{"stream":"a@trade","data":{"n":%d}}' % number, None)
+        recording.tick()
+        wait_until_written(recording, number + 1)
+    recording.close("done")
+    keep(START_NS + 3, b'{"stream":"a@trade","data":{"n":3}}', None)
+    lines, flaws = read(tmp_path)
+    assert (numbers(lines), flaws) == ([0, 1, 2], [])
+    assert recording.totals.blocks == 3
 
 
 def test_the_manifest_tells_of_a_run_from_beginning_to_end(tmp_path: Path) -> None:

@@ -18,13 +18,22 @@ MOST_NOTES = 10_000
 class RawBlock(NamedTuple):
     """Lines that make one block, as they were received."""
 
-    lines: list[bytes]
-    """Whole, each with its receive time and its end."""
+    times_ns: list[int]
+    """When each was received; they never go back."""
+    messages: list[bytes]
+    """Messages and answers of REST, each as it is to stand behind its time."""
     streams: list[str]
     """A name for every message; answers of REST have none."""
-    first_ns: int
-    last_ns: int
-    text_bytes: int
+
+    @property
+    def text(self) -> bytes:
+        """The lines."""
+        messages = self.messages
+        if b"\n" in b"".join(messages):
+            messages = [each.replace(b"\n", b" ") for each in messages]
+        parts: list[int | bytes] = [0] * (2 * len(messages))
+        parts[::2], parts[1::2] = self.times_ns, messages
+        return b"%d %b\n" * len(messages) % tuple(parts)
 
 
 class Look(NamedTuple):

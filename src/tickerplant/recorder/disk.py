@@ -91,7 +91,7 @@ class Disk:
             except Exception as fault:  # noqa: BLE001  # whoever waits for this thread must not hang
                 self._fail(OSError(EIO, f"{type(fault).__name__}: {fault}", str(self._folder.path)))
             if isinstance(item, RawBlock) and self.blocks == blocks:
-                self.left_out += len(item.lines)
+                self.left_out += len(item.messages)
         self._folder.journal.close()
 
     def _fail(self, error: OSError) -> None:
@@ -112,11 +112,11 @@ class Disk:
             self._folder.journal.sync()
 
     def _write(self, block: RawBlock) -> None:
-        self._rotate(block.first_ns)
-        segment = self._segment or self._begin(block.first_ns)
-        text = b"".join(block.lines)
+        first_ns, last_ns = block.times_ns[0], block.times_ns[-1]
+        self._rotate(first_ns)
+        segment = self._segment or self._begin(first_ns)
         pack = self._pack_hastily if self.backlog.is_half_full else self._pack
-        packed = pack(text, len(block.lines), block.first_ns, block.last_ns)
+        packed = pack(block.text, len(block.messages), first_ns, last_ns)
         head = read_head(packed[:HEAD_BYTES])
         assert head is not None  # noqa: S101  # it was just made
         segment.append(packed, head, block.streams)

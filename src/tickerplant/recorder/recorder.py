@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
@@ -23,12 +23,13 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.strand import Keep
 from tickerplant.logs import Complaints
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice
 from tickerplant.messages.readers import payload_reader
 from tickerplant.recorder import asking
-from tickerplant.recorder.anchors import Anchors
+from tickerplant.recorder.anchors import Anchors, book_of_diffs
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recorder.noting import Noting
 
@@ -44,6 +45,9 @@ class Tape(asking.Tape, Protocol):
 
     def add(self, received_ns: int, stream: str, payload: bytes) -> None:
         """Record a message."""
+
+    def keeper(self, stream: str) -> Keep:
+        """Return what records messages of `stream` as they came."""
 
     def tick(self) -> None:
         """Let time pass."""
@@ -142,7 +146,7 @@ class Recorder:
         self.runner.start()
         self.asking.start(self._profile)
         others = [name for name in self.names if name != CONTRACTS]
-        self.runner.attach(others, self._sink)
+        self.runner.attach(others, self._sink, keeper=self._keeper)
         if CONTRACTS in self.names:
             self.runner.attach((CONTRACTS,), self._contracts_sink)
         try:
@@ -181,6 +185,19 @@ class Recorder:
             self._complaints.add("full", "! the disk cannot keep up: the server waits meanwhile")
 
     # What is heard
+
+    def _keeper(self, stream: str) -> Keep:
+        """Return what takes the messages of `stream` that nothing has to be done for."""
+        keep, awaited, anchors = self._tape.keeper(stream), self._awaited, self.anchors
+        if book_of_diffs(stream) is None:
+            return keep
+
+        def keep_update(received_ns: int, raw: bytes, item: Any) -> None:
+            keep(received_ns, raw, item)
+            if stream in awaited:
+                anchors.first(stream, item.first_update_id)
+
+        return keep_update
 
     def _take(self, item: Message | Notice) -> None:
         if isinstance(item, Notice):

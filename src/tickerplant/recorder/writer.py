@@ -22,11 +22,13 @@ from tickerplant.errors import RecordingError
 from tickerplant.recorder.backlog import Look, RawBlock
 from tickerplant.recorder.disk import Disk, Rotation
 from tickerplant.recorder.folder import open_folder
-from tickerplant.recording.block import BLOCK_BYTES, EARLIEST_NS, LEVEL
+from tickerplant.recording.block import BLOCK_BYTES, EARLIEST_NS, LEVEL, TIME_DIGITS
 from tickerplant.recording.journal import Dropped, Entry, RunBegun
 from tickerplant.venue import Venue
 
 OVERRUN = "the disk could not keep up"
+FRAME_BYTES = TIME_DIGITS + 2
+"""What a line is longer than its message: a time, a space and the end."""
 _NS_PER_MS = 1_000_000
 
 
@@ -124,10 +126,10 @@ class RecordingWriter:
         self._disk = Disk(opened, rotation, settings.level, clock_ns)
         self._prefixes: dict[str, bytes] = {}
         """The envelope of each stream, up to the payload."""
-        self._lines: list[bytes] = []
+        self._times_ns: list[int] = []
+        self._messages: list[bytes] = []
         self._streams: list[str] = []
         self._text_bytes = 0
-        self._first_ns = 0
         self._last_ns = max(opened.last_ns, EARLIEST_NS)
         self._unfinished_ns: int | None = None
         """When the unfinished block was first seen; None if it was not."""
@@ -151,19 +153,30 @@ class RecordingWriter:
         prefix = self._prefixes.get(stream)
         if prefix is None:
             prefix = self._prefixes[stream] = b'{"stream":%b,"data":' % msgspec.json.encode(stream)
-        if b"\n" in payload:
-            payload = payload.replace(b"\n", b" ")
-        if received_ns < self._last_ns:  # noqa: PLR1730  # a call costs more than all of this
-            received_ns = self._last_ns
-        line = b"%d %b%b}\n" % (received_ns, prefix, payload)
         self._streams.append(stream)
-        if not self._lines:
-            self._first_ns = received_ns
-        self._last_ns = received_ns
-        self._lines.append(line)
-        self._text_bytes += len(line)
-        if self._text_bytes >= BLOCK_BYTES:
-            self._hand_over()
+        self._add(received_ns, b"%b%b}" % (prefix, payload))
+
+    def keeper(self, stream: str) -> Callable[[int, bytes, object], None]:
+        """Return what records whole messages of `stream`, which are in the usual envelope.
+
+        It takes when one was received, as `add` does, and the message as it came; what else it is
+        given is nothing to it.
+        """
+        add_time, add_message = self._times_ns.append, self._messages.append
+        add_stream = self._streams.append
+
+        def keep(received_ns: int, message: bytes, _: object = None) -> None:
+            if received_ns < self._last_ns:  # noqa: PLR1730  # a call costs more than all of this
+                received_ns = self._last_ns
+            self._last_ns = received_ns
+            add_time(received_ns)
+            add_message(message)
+            add_stream(stream)
+            self._text_bytes += len(message) + FRAME_BYTES
+            if self._text_bytes >= BLOCK_BYTES:
+                self._hand_over()
+
+        return keep
 
     def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
         """Record an answer of REST.
@@ -173,13 +186,14 @@ class RecordingWriter:
             address: What was asked, such as `http://127.0.0.1:9001/fapi/v1/depth?symbol=BTCUSDT`.
             body: The answer.
         """
-        received_ns = max(received_ns, self._last_ns)
-        line = b"%d %b %b\n" % (received_ns, address.encode(), body.replace(b"\n", b" "))
-        if not self._lines:
-            self._first_ns = received_ns
-        self._last_ns = received_ns
-        self._lines.append(line)
-        self._text_bytes += len(line)
+        self._add(received_ns, b"%b %b" % (address.encode(), body))
+
+    def _add(self, received_ns: int, message: bytes) -> None:
+        """Add what is to stand behind its time."""
+        self._last_ns = received_ns = max(received_ns, self._last_ns)
+        self._times_ns.append(received_ns)
+        self._messages.append(message)
+        self._text_bytes += len(message) + FRAME_BYTES
         if self._text_bytes >= BLOCK_BYTES:
             self._hand_over()
 
@@ -203,7 +217,7 @@ class RecordingWriter:
         if self._is_closed:
             return
         now_ns = self._clock_ns()
-        if self._lines:
+        if self._messages:
             since_ns = self._unfinished_ns
             if since_ns is None or now_ns < since_ns:
                 since_ns = self._unfinished_ns = now_ns
@@ -263,19 +277,21 @@ class RecordingWriter:
 
     def _hand_over(self) -> None:
         """Let the block be written, or leave it out."""
-        lines, streams = self._lines, self._streams
-        block = RawBlock(lines, streams, self._first_ns, self._last_ns, self._text_bytes)
-        self._lines, self._streams = [], []
+        parts = self._times_ns, self._messages, self._streams
+        block = RawBlock(parts[0].copy(), parts[1].copy(), parts[2].copy())
+        for part in parts:  # they are emptied, not replaced: keepers add to them
+            part.clear()
         self._text_bytes = 0
         self._unfinished_ns = None
-        if not lines:
+        count = len(block.messages)
+        if not count:
             return
         if self._is_closed:
-            self._dropped += len(lines)
+            self._dropped += count
         elif self._drops and self.is_full:
-            self._dropped += len(lines)
-            self._untold_from_ns = self._untold_from_ns or block.first_ns
-            self._untold += len(lines)
+            self._dropped += count
+            self._untold_from_ns = self._untold_from_ns or block.times_ns[0]
+            self._untold += count
         else:
             self._tell_dropped()
             self._disk.backlog.put(block)
