@@ -77,6 +77,16 @@ def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read(path) == (lines, [])
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary().map(lambda raw: raw.replace(b"\n", b"\r")), min_size=1))
+def test_messages_of_any_bytes_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, raws: list[bytes]
+) -> None:
+    lines = [(START_NS + n, raw) for n, raw in enumerate(raws)]
+    path = recording(tmp_path_factory.mktemp("any"), blocks(lines))
+    assert read(path) == (lines, [])
+
+
 def test_zstandard_programs_read_a_segment(tmp_path: Path) -> None:
     lines = messages(35)
     path = recording(tmp_path, blocks(lines))

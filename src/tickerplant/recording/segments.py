@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from itertools import accumulate
 from operator import itemgetter, sub
 from pathlib import Path
@@ -35,7 +36,8 @@ SUFFIX = ".zst"
 _integers: Callable[[bytes], list[int]] = JsonDecoder(list[int]).decode
 _time_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1))
 """With what follows it, which no number may hold: so it is a space."""
-_message_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1, None))
+_message_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1, -1))
+"""Up to the end of its line."""
 
 
 def segment_name(number: int, began: str) -> str:
@@ -226,15 +228,15 @@ def _contradiction(head: Head, times_ns: list[int]) -> str:
 
 
 def split(text: bytes) -> tuple[list[int], list[bytes]]:
-    """Return the receive times (ns) and the messages in the lines of a block.
+    """Return the receive times (ns) and the messages in the lines of a block, all of them whole.
 
-    The times are read as one list: one by one, that would be the larger part of reading.
+    The times are read as one list: one by one, that would be the larger part of reading.  A file
+    in memory finds the ends of lines several times as fast as `bytes.split`.
 
     Raises:
         ValueError: they are not lines of `<19 digits> <message>`.
     """
-    lines = text.split(b"\n")
-    lines.pop()
+    lines = BytesIO(text).readlines()
     times_ns = _integers(b"[%b]" % b",".join(map(_time_of, lines)))
     if len(times_ns) != len(lines):
         raise ValueError(f"{len(times_ns)} receive times in {len(lines)} lines")
