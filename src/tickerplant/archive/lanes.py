@@ -11,7 +11,7 @@ from typing import Any
 
 from tickerplant.archive.selection import Selection
 from tickerplant.archive.snapshot import BookSnapshot, read_snapshot
-from tickerplant.decode.decoder import MAX_STREAMS, NAME_AT, NECK_BYTES, Decoder, envelope_of
+from tickerplant.decode.decoder import MAX_STREAMS, NECK, Decoder, envelope_of
 from tickerplant.errors import DecodeError
 from tickerplant.messages.book_ticker import BookTicker
 from tickerplant.messages.depth import DepthUpdate
@@ -37,13 +37,12 @@ SHOWN_BYTES = 80
 class Lane:
     """How the messages of a stream are read, and whether they are wanted."""
 
-    __slots__ = ("decode", "is_array", "is_kept", "is_mixed", "stream")
+    __slots__ = ("decode", "is_kept", "is_mixed", "is_single", "stream")
 
     def __init__(self, stream: str, selection: Selection, wanted: Callable[[str], bool]) -> None:
         self.stream = stream
         found = reader(stream)
         self.decode: Callable[[bytes], Any] = found.decode
-        self.is_array = found.array
         streams, symbols = selection.streams, selection.symbols
         self.is_kept = (not streams or stream in streams) and wanted(stream)
         self.is_mixed = bool(symbols)
@@ -51,6 +50,8 @@ class Lane:
         if symbols and found.message in OF_ONE_SYMBOL and not stream.startswith("!"):
             self.is_mixed = False
             self.is_kept &= stream.partition("@")[0].upper() in symbols
+        self.is_single = not (found.array or self.is_mixed)
+        """Whether each payload is one message, and wanted if the stream is."""
 
 
 def _all(_stream: str) -> bool:
@@ -90,7 +91,7 @@ class Lanes:
         self._payloads = payloads
         self._wanted = wanted
         self._lanes: dict[bytes, Lane] = {}
-        """By the usual envelope, up to the payload."""
+        """By the usual envelope, up to its neck."""
         self._decoder = Decoder({}, _never)
         self._depth_symbols: set[str] = set()
         """Whose depth was heard: a snapshot that does not say its symbol is of the only one."""
@@ -99,20 +100,20 @@ class Lanes:
         """Yield the messages in `lines` that are wanted; the elements of arrays one by one."""
         lanes, keeps = self._lanes, self._payloads
         for received_ns, raw in lines:
-            start = raw.find(b'"', NAME_AT) + NECK_BYTES
-            lane = lanes.get(raw[:start])
+            head, _, rest = raw.partition(NECK)
+            lane = lanes.get(head)
             if lane is None:
                 yield from self._read_any(received_ns, raw)
                 continue
             if not lane.is_kept:
                 continue
-            payload = raw[start:-1]
+            payload = rest[:-1]
             try:
                 message = lane.decode(payload)
             except UNREADABLE:
                 yield from self._read_any(received_ns, raw)
                 continue
-            if lane.is_array or lane.is_mixed:
+            if not lane.is_single:
                 yield from self._several(lane, message, payload, received_ns)
                 continue
             message.stream = lane.stream
@@ -157,13 +158,13 @@ class Lanes:
         self.unreadable += 1
 
     def _lane(self, stream: str) -> Lane:
-        envelope = envelope_of(stream)
-        lane = self._lanes.get(envelope)
+        head = envelope_of(stream).removesuffix(NECK)
+        lane = self._lanes.get(head)
         if lane is None:
             if len(self._lanes) >= MAX_STREAMS:
                 self._lanes.clear()
                 self.streams.clear()
-            lane = self._lanes[envelope] = Lane(stream, self._selection, self._wanted)
+            lane = self._lanes[head] = Lane(stream, self._selection, self._wanted)
             self.streams.add(stream)
             symbol, _, topic = stream.partition("@")
             if topic.startswith("depth") and len(self._depth_symbols) <= 1:
