@@ -64,7 +64,7 @@ def test_what_is_added_is_read_in_order_in_the_usual_envelope(tmp_path: Path) ->
 
 def test_whole_messages_make_the_same_tape_as_their_parts(tmp_path: Path) -> None:
     names, stored = ("btcusdt@trade", "été@trade"), {}
-    odd = (b"[]", b'{\n"n":1,\n"m":"\n"}', b"1", b"x" * (BLOCK_BYTES + 1), b"")
+    odd = (b"[]", b'{\n"n":1,\n"m":"\n"}', b"1", b'"%b"' % (b"x" * BLOCK_BYTES))
     payloads = [b'{"n":%d}' % n for n in range(20_000)] + list(odd) * 2
     for way in ("parts", "whole"):
         recording = writer(tmp_path / way)
