@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from benchmarks.capture import STREAMS, Contents, contents, lines, pack, record, unwrapped
 from benchmarks.frames import text_spans
-from benchmarks.machine import RECEIVER_CORE, pin
+from benchmarks.machine import RECEIVER_CORE, cores, pin
 from benchmarks.program import Program
 from benchmarks.receiver import BUFFER_BYTES, shake_hands
 from benchmarks.table import Table, median_ratio, spread
@@ -47,6 +48,9 @@ TICK_EVERY = 10_000
 """Messages after which a writer looks at the clock: often enough at these rates."""
 MIB = 1 << 20
 PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+ALL_CORES = cores()
+"""Those that this process may use, before it chooses one."""
 
 Timed = Callable[[], float]
 """Does something once and returns the seconds it took."""
@@ -137,11 +141,12 @@ def _read_typed(native: Path) -> float:
 
 
 def _writing(path: Path, native: Path, found: Contents, repetitions: int) -> Table:
-    written = [_write(path) for _ in range(repetitions)]
-    recorded = [_record(native, found) for _ in range(repetitions)]
+    written, recorded, recorded_alone = [], [], []
+    for _ in range(repetitions):
+        written.append(_write(path))
+        recorded.append(_record(native, found))
+        recorded_alone.append(_record(native, found, is_pinned=True))
     walls_s, cpus_s = [wall_s for wall_s, _ in written], [cpu_s for _, cpu_s in written]
-    peaks = [each.peak_bytes / MIB for each in recorded if each.peak_bytes]
-    rates = [found.messages / each.wall_s for each in recorded]
     return Table(
         title="a recording, written",
         columns=("what", "messages/s", "target", "per CPU second", "peak memory, MiB"),
@@ -153,18 +158,27 @@ def _writing(path: Path, native: Path, found: Contents, repetitions: int) -> Tab
                 spread(found.messages / cpu_s for cpu_s in cpus_s),
                 None,
             ),
-            (
-                "tickerplant record",
-                spread(rates),
-                WRITTEN_TARGET_PER_S,
-                spread(found.messages / each.cpu_s for each in recorded),
-                spread(peaks) if peaks else None,
-            ),
+            _row("tickerplant record", WRITTEN_TARGET_PER_S, found, recorded),
+            _row("tickerplant record, on one core", None, found, recorded_alone),
         ],
         notes=[
-            "To the last byte on disk.  The program hears a verbatim replay without a pace on another",
-            "core, and stops it when it cannot follow; its CPU time has its start in it.",
+            "To the last byte on disk.  The program hears a verbatim replay without a pace, which has",
+            "core 0 and is stopped when it is not followed.  The program is two threads, which may use",
+            "all cores, that of the replay too, or only the last.  Its CPU time has its start in it.",
         ],
+    )
+
+
+def _row(
+    name: str, target: int | None, found: Contents, recorded: Sequence[Recorded]
+) -> tuple[str | float | None, ...]:
+    peaks = [each.peak_bytes / MIB for each in recorded if each.peak_bytes]
+    return (
+        name,
+        spread(found.messages / each.wall_s for each in recorded),
+        target,
+        spread(found.messages / each.cpu_s for each in recorded),
+        spread(peaks) if peaks else None,
     )
 
 
@@ -185,16 +199,29 @@ def _write(path: Path) -> tuple[float, float]:
     return taken
 
 
-def _record(native: Path, found: Contents) -> Recorded:
-    """Let the program record a replay."""
+@contextmanager
+def _unpinned() -> Iterator[None]:
+    """Let this process use all its cores, and what it starts with it."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, ALL_CORES)
+    try:
+        yield
+    finally:
+        pin(RECEIVER_CORE)
+
+
+def _record(native: Path, found: Contents, *, is_pinned: bool = False) -> Recorded:
+    """Let the program record a replay, on all cores or on one that the replay does not have."""
     with (
         TemporaryDirectory() as folder,
+        _unpinned(),
         Program("replay", str(native), "--speed=0", "--verbatim", "--exit-at-end") as sender,
     ):
         command = [sys.executable, "-m", "tickerplant", "record", *found.streams]
         command += [f"--url=ws://127.0.0.1:{sender.port}", f"--out={folder}", "--snapshots=off"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603  # our own program
-        pin(RECEIVER_CORE, process.pid)
+        if is_pinned:
+            pin(RECEIVER_CORE, process.pid)
         _wait_for_end(folder)
         peak_bytes = _peak_bytes(process.pid)
         process.send_signal(signal.SIGINT)
