@@ -15,11 +15,11 @@ from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from random import Random
 from typing import TypeAlias
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, structs
 
 from tickerplant.decode.decoder import NECK
 from tickerplant.feed.actions import Action, Fetch
+from tickerplant.feed.any_message import any_message
 from tickerplant.feed.candles import CandleStrand
 from tickerplant.feed.fleet import Fleet
 from tickerplant.feed.hold_ups import HoldUps
@@ -52,29 +52,6 @@ GARBAGE_MS = 1_000
 """Consumers are told of unreadable messages of a stream, or connection, at most this often."""
 SHUTDOWN = "serverShutdown"
 """Event of a server that will soon close its connections."""
-
-
-class _Refusal(Struct):
-    code: int = 0
-    msg: str = ""
-
-
-class _ServerEvent(Struct):
-    kind: str = msgspec.field(name="e", default="")
-
-
-class _AnyMessage(Struct):
-    """Any message of the server: enough of it to see what it is."""
-
-    stream: str = ""
-    data: Raw = Raw()
-    id: int | str | UnsetType | None = UNSET
-    error: _Refusal | None = None
-    event: _ServerEvent | None = None
-    kind: str = msgspec.field(name="e", default="")
-
-
-_any_message = msgspec.json.Decoder(_AnyMessage).decode
 
 
 Receive: TypeAlias = Callable[[bytes, int], bool]
@@ -346,15 +323,13 @@ class Feed:
                 item = strand.decode(payload)
             except unreadable:
                 return False
-            if strand.is_array:
+            if strand.speaker is not link:
                 self._take_any(link, strand, item, payload, received_ns)
                 return True
             strand.messages += 1
+            strand.heard_ms = self.now_ms
             link.is_fresh = True
-            leads = strand.lead is link and not strand.is_stale
-            if leads:
-                strand.heard_ms = self.now_ms
-            passes = leads and strand.passes(item)
+            passes = strand.passes(item)
             if passes and strand.keep is not None and raw[-1] == _END:
                 strand.keep(received_ns, raw, item)
                 return True
@@ -363,10 +338,8 @@ class Feed:
             item.received_ns = received_ns
             if passes:
                 strand.deliver(item)
-            elif leads:
-                strand.sift(item)
             else:
-                self._take_from(link, strand, item)
+                strand.sift(item)
             return True
 
         return receive
@@ -374,7 +347,7 @@ class Feed:
     def _take_any(
         self, link: Link, strand: Strand, item: Item, payload: bytes, received_ns: int
     ) -> None:
-        """Take a message, or the list of those of an array."""
+        """Take a message, or the list of those of an array, of whatever connection."""
         link.is_fresh = True
         if _stamp(item if type(item) is list else [item], strand.name, payload, received_ns):
             strand.messages += 1
@@ -383,7 +356,7 @@ class Feed:
             strand.heard_ms = self.now_ms
 
     def _take_from(self, link: Link, strand: Strand, item: Item) -> None:
-        """Take a message of whatever connection."""
+        """Take what was counted."""
         if strand.lead is link:
             if strand.is_stale:
                 self._vigil.end(strand)
@@ -404,7 +377,7 @@ class Feed:
             return
         link.is_fresh = True
         try:
-            message = _any_message(raw)
+            message = any_message(raw)
         except UNREADABLE as unreadable:
             self._tell_unreadable(link, None, raw, str(unreadable))
             return

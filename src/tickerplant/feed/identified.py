@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from tickerplant.feed.follower import Follower
 from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.sequence import Sequence
-from tickerplant.feed.strand import FOLLOWED, Follower, Host, Item, Strand
+from tickerplant.feed.strand import FOLLOWED, Host, Item, Strand
 
 ANEW_MS = 1_000
 """By so much the clocks of servers may differ that tell the same message."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 
 from tickerplant.feed.backlog import Entry
+from tickerplant.feed.follower import Follower
 from tickerplant.feed.rhythm import Rhythm
-from tickerplant.feed.strand import FOLLOWED, Follower, Host, Item, Strand
+from tickerplant.feed.strand import FOLLOWED, Host, Item, Strand
 
 
 class MatchedStrand(Strand):

@@ -11,9 +11,10 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from tickerplant.feed import sequence
+from tickerplant.feed.follower import Follower
 from tickerplant.feed.identified import NONE, IdentifiedStrand
 from tickerplant.feed.rhythm import Rhythm
-from tickerplant.feed.strand import Follower, Host, Item
+from tickerplant.feed.strand import Host, Item
 
 ANEW = "the ids begin anew"
 LATE = "not answered in time"

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.feed.backlog import Backlog
+from tickerplant.feed.follower import Follower
 from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.message import Message
@@ -59,54 +59,6 @@ class Host(Protocol):
         """Whether a connection is not read, because a consumer has no room."""
 
 
-class Follower:
-    """A connection that carries a stream, as far as it is compared with others."""
-
-    __slots__ = (
-        "ahead",
-        "asked_again",
-        "carried",
-        "carried_ms",
-        "is_alike",
-        "is_anew",
-        "is_mute",
-        "may_be_older",
-        "may_repeat",
-        "missed_ms",
-        "passed",
-        "told_id",
-        "waiting",
-    )
-
-    def __init__(self, *, may_be_older: bool = False) -> None:
-        self.carried = False
-        """Whether it is known to carry the stream: its subscription was acknowledged, or heard."""
-        self.carried_ms = 0
-        """Since when."""
-        self.asked_again = 0
-        """How often it was asked for again on it, because it told nothing."""
-        self.missed_ms = 0
-        """Since when it is known that the leader tells it and this one does not; 0 if it is not."""
-        self.is_mute = False
-        """Whether it has told other streams since, so that it is not merely late."""
-        self.waiting = Backlog()
-        """What it told and the leader did not, yet."""
-        self.ahead = Backlog()
-        """What was delivered and it did not tell, yet."""
-        self.passed: dict[Hashable, int] = {}
-        """What was delivered, and it did not tell before it told others; until when it still may."""
-        self.told_id = -1
-        """Id of the last message that it told; below 0 if none has one."""
-        self.is_alike = False
-        """Whether it told a message that the leader told, too."""
-        self.is_anew = False
-        """Whether it is at a server whose ids began anew."""
-        self.may_be_older = may_be_older
-        """Whether it may carry the stream for longer than the leader: nobody led when it joined."""
-        self.may_repeat = not may_be_older
-        """Whether it may tell what was delivered: somebody led since it joined."""
-
-
 class StrandCounters(Struct):
     """What happened on one stream so far."""
 
@@ -134,8 +86,10 @@ class Strand(ABC):
         "_fetched_after",
         "_host",
         "_is_fetching",
+        "_is_stale",
         "_keeps",
         "_led_ms",
+        "_link",
         "_told_ms",
         "blind_ms",
         "blindness",
@@ -147,15 +101,14 @@ class Strand(ABC):
         "followers",
         "heard_ms",
         "is_array",
-        "is_stale",
         "keep",
-        "lead",
         "messages",
         "name",
         "patience",
         "refusal",
         "rhythm",
         "sinks",
+        "speaker",
         "told_garbage_ms",
         "unheard_ms",
     )
@@ -183,8 +136,9 @@ class Strand(ABC):
         """What consumers have for that."""
         self._backfilling: list[Sink] = []
         """Consumers that want gaps to be filled over REST."""
-        self.lead: Hashable | None = None
-        """The connection whose messages are delivered; None: nothing is heard."""
+        self.speaker: Hashable | None = None
+        """The leader, if what it tells may pass at once: one message each, and not after silence."""
+        self._link: Hashable | None = None
         self.followers: dict[Hashable, Follower] = {}
         self.counters = StrandCounters()
         self.messages = 0
@@ -203,8 +157,7 @@ class Strand(ABC):
         """When."""
         self.unheard_ms: int | None = None
         """When it was last heard before the first notice of that which is not recovered."""
-        self.is_stale = False
-        self.patience = 0
+        self._is_stale, self.patience = False, 0
         """How often it was called stale, or asked for again, since it was heard."""
         self.refusal: Refused | None = None
         """What consumers were told of a server that does not take its name, without names."""
@@ -216,6 +169,29 @@ class Strand(ABC):
         """Id that what is asked for over REST begins behind."""
         self._deadline_ms = 0
         """Until when a gap waits."""
+
+    @property
+    def lead(self) -> Hashable | None:
+        """The connection whose messages are delivered; None: nothing is heard."""
+        return self._link
+
+    @lead.setter
+    def lead(self, link: Hashable | None) -> None:
+        self._link = link
+        self._name_speaker()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is silent for longer than it should be."""
+        return self._is_stale
+
+    @is_stale.setter
+    def is_stale(self, is_stale: bool) -> None:
+        self._is_stale = is_stale
+        self._name_speaker()
+
+    def _name_speaker(self) -> None:
+        self.speaker = None if self._is_stale or self.is_array else self._link
 
     @property
     def is_refusal_told(self) -> bool:
