@@ -323,23 +323,27 @@ class Feed:
                 item = strand.decode(payload)
             except unreadable:
                 return False
-            if strand.speaker is not link:
+            speaks = passes = strand.speaker is link
+            if not speaks and strand.is_array:
                 self._take_any(link, strand, item, payload, received_ns)
                 return True
             strand.messages += 1
-            strand.heard_ms = self.now_ms
             link.is_fresh = True
-            passes = strand.passes(item)
-            if passes and strand.keep is not None and raw[-1] == _END:
-                strand.keep(received_ns, raw, item)
-                return True
+            if speaks:
+                strand.heard_ms = self.now_ms
+                passes = strand.passes(item)
+                if passes and strand.keep is not None and raw[-1] == _END:
+                    strand.keep(received_ns, raw, item)
+                    return True
             item.stream = strand.name
             item.payload = payload
             item.received_ns = received_ns
             if passes:
                 strand.deliver(item)
-            else:
+            elif speaks:
                 strand.sift(item)
+            else:
+                self._take_from(link, strand, item)
             return True
 
         return receive
@@ -349,11 +353,16 @@ class Feed:
     ) -> None:
         """Take a message, or the list of those of an array, of whatever connection."""
         link.is_fresh = True
-        if _stamp(item if type(item) is list else [item], strand.name, payload, received_ns):
-            strand.messages += 1
-            self._take_from(link, strand, item)
+        if type(item) is not list:
+            _stamp(item, strand.name, payload, received_ns)
+        elif item:
+            for message in item:
+                _stamp(message, strand.name, payload, received_ns)
         else:
             strand.heard_ms = self.now_ms
+            return
+        strand.messages += 1
+        self._take_from(link, strand, item)
 
     def _take_from(self, link: Link, strand: Strand, item: Item) -> None:
         """Take what was counted."""
@@ -490,13 +499,11 @@ class Feed:
             strand.unfilled(reason, after_id)
 
 
-def _stamp(messages: list[Message], stream: str, payload: bytes, received_ns: int) -> bool:
-    """Say of `messages` where and when they came from; return whether there are any."""
-    for message in messages:
-        message.stream = stream
-        message.payload = payload
-        message.received_ns = received_ns
-    return bool(messages)
+def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> None:
+    """Say of `message` where and when it came from."""
+    message.stream = stream
+    message.payload = payload
+    message.received_ns = received_ns
 
 
 def _add(total: FeedCounters, counted: StrandCounters) -> None:

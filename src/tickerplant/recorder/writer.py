@@ -1,7 +1,7 @@
 """Writes a recording: what is received comes in here, and is on disk about a second later.
 
-The thread that receives only collects lines until they make a block; a thread of its own
-(`disk.py`) compresses and writes.  Between them is a backlog with a bound: when it is full, whoever
+The thread that receives only collects messages until they make a block; a thread of its own
+(`disk.py`) makes lines of them, compresses and writes.  Between them is a backlog with a bound: when it is full, whoever
 records waits, or leaves out a block, which the manifest tells.
 
 A killed process costs what was not written yet: the unfinished block, at most `flush_ms` old, and
