@@ -15,6 +15,9 @@ SERVER_CORE = 0
 """Position of the core, among those we may use, on which the measured process runs."""
 RECEIVER_CORE = -1
 
+CORES = "TICKERPLANT_BENCHMARK_CORES"
+"""Environment variable that tells the processes of a benchmark which cores there are."""
+
 CONGESTION_CONTROL = b"reno"
 """The one that every system has."""
 
@@ -27,15 +30,31 @@ def processes() -> SpawnContext:
     return multiprocessing.get_context("spawn")
 
 
-def cores() -> list[int]:
-    """Return the cores that this process may use; empty where that cannot be told."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+def _usable_cores() -> list[int]:
+    """Return the cores that the first of our processes was given; empty where nothing tells.
+
+    A process that was pinned may use one alone, and so may what it starts: the others learn from
+    the environment what there is.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    given = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    return [int(core) for core in os.environ.setdefault(CORES, given).split(",")]
+
+
+_cores = _usable_cores()
 
 
 def pin(position: int, pid: int = 0) -> None:
     """Let a process (this one by default) run on one of our cores only, where that is possible."""
-    if usable := cores():
-        os.sched_setaffinity(pid, {usable[position]})
+    if _cores:
+        os.sched_setaffinity(pid, {_cores[position]})
+
+
+def unpin(pid: int) -> None:
+    """Let a process run on all of our cores, and all that it starts from now on."""
+    if _cores:
+        os.sched_setaffinity(pid, _cores)
 
 
 def allow_files(subscribers: int) -> None:
@@ -69,7 +88,7 @@ def unpace(listener: socket.socket | TransportSocket) -> None:
 
 def description() -> str:
     """Return what a figure depends on, in one line, without the name of the machine."""
-    count = len(cores()) or os.cpu_count() or 1
+    count = len(_cores) or os.cpu_count() or 1
     plural = "core" if count == 1 else "cores"
     return (
         f"{count} {plural} ({platform.machine()}), {platform.system()} {platform.release()}, "

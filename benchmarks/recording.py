@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -20,7 +19,7 @@ from msgspec import Struct
 
 from benchmarks.capture import STREAMS, Contents, contents, lines, pack, record, unwrapped
 from benchmarks.frames import text_spans
-from benchmarks.machine import RECEIVER_CORE, cores, pin
+from benchmarks.machine import RECEIVER_CORE, pin, unpin
 from benchmarks.program import Program
 from benchmarks.receiver import BUFFER_BYTES, shake_hands
 from benchmarks.table import Table, median_ratio, spread
@@ -48,9 +47,6 @@ TICK_EVERY = 10_000
 """Messages after which a writer looks at the clock: often enough at these rates."""
 MIB = 1 << 20
 PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
-
-ALL_CORES = cores()
-"""Those that this process may use, before it chooses one."""
 
 Timed = Callable[[], float]
 """Does something once and returns the seconds it took."""
@@ -199,29 +195,17 @@ def _write(path: Path) -> tuple[float, float]:
     return taken
 
 
-@contextmanager
-def _unpinned() -> Iterator[None]:
-    """Let this process use all its cores, and what it starts with it."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, ALL_CORES)
-    try:
-        yield
-    finally:
-        pin(RECEIVER_CORE)
-
-
 def _record(native: Path, found: Contents, *, is_pinned: bool = False) -> Recorded:
     """Let the program record a replay, on all cores or on one that the replay does not have."""
     with (
         TemporaryDirectory() as folder,
-        _unpinned(),
         Program("replay", str(native), "--speed=0", "--verbatim", "--exit-at-end") as sender,
     ):
         command = [sys.executable, "-m", "tickerplant", "record", *found.streams]
         command += [f"--url=ws://127.0.0.1:{sender.port}", f"--out={folder}", "--snapshots=off"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603  # our own program
-        if is_pinned:
-            pin(RECEIVER_CORE, process.pid)
+        if not is_pinned:
+            unpin(process.pid)
         _wait_for_end(folder)
         peak_bytes = _peak_bytes(process.pid)
         process.send_signal(signal.SIGINT)
