@@ -4,6 +4,8 @@ Most of what a recording says is soon replaced by what it says next: a quote by 
 quantity of a level by its next quantity.  Turning all of it into integers would be the larger part
 of a replay.  So quotes and depth updates enter a market as they were printed, and are converted
 when they are asked for, or when somebody is subscribed to what follows from them.
+
+Fields are in the order in which the exchange prints them, in which they are decoded fastest.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ Whole: TypeAlias = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 class PrintedQuote(Struct, frozen=True, gc=False):
     """`<symbol>@bookTicker` and `!bookTicker`."""
 
-    symbol: str = field(name="s")
     update_id: Whole = field(name="u")
+    symbol: str = field(name="s")
     bid_price: str = field(name="b")
     bid_quantity: str = field(name="B")
     ask_price: str = field(name="a")
@@ -56,9 +58,9 @@ class PrintedQuote(Struct, frozen=True, gc=False):
 class PrintedDepth(Struct, frozen=True, gc=False):
     """`<symbol>@depth`, every speed."""
 
-    symbol: str = field(name="s")
     event_time_ms: Whole = field(name="E")
     transaction_time_ms: Whole = field(name="T")
+    symbol: str = field(name="s")
     first_update_id: Whole = field(name="U")
     final_update_id: Whole = field(name="u")
     previous_update_id: Whole = field(name="pu")
@@ -86,9 +88,9 @@ class PrintedDepth(Struct, frozen=True, gc=False):
 class PrintedTrade(Struct, frozen=True, gc=False):
     """`<symbol>@trade`."""
 
-    symbol: str = field(name="s")
     event_time_ms: Whole = field(name="E")
     trade_time_ms: Whole = field(name="T")
+    symbol: str = field(name="s")
     trade_id: Whole = field(name="t")
     price: str = field(name="p")
     quantity: str = field(name="q")

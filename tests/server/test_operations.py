@@ -94,7 +94,7 @@ async def test_metrics_count_what_clients_and_the_market_do() -> None:
 def depth(first_id: int, price: str = "65280.00") -> PrintedDepth:
     """A recorded update that continues the one before it, with one bid."""
     levels = [(price, "1.000")]
-    return PrintedDepth("BTCUSDT", START_MS, START_MS, first_id, first_id, first_id - 1, levels, [])
+    return PrintedDepth(START_MS, START_MS, "BTCUSDT", first_id, first_id, first_id - 1, levels, [])
 
 
 @looped
@@ -107,7 +107,7 @@ async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
             publish(update)
         market = house.plant.markets["BTCUSDT"]
         best = market.book.best_bid
-        publish(PrintedQuote("BTCUSDT", 30, "1.001", "1.000", "2.00", "1.000"))
+        publish(PrintedQuote(30, "BTCUSDT", "1.001", "1.000", "2.00", "1.000"))
         quote = market.book_ticker
         house.server.readiness.left_out = lambda: {"no message": 3}
         counted = await house.metrics()

@@ -142,9 +142,9 @@ class UpstreamBooks:
                 return
             self._plant.publish(
                 PrintedDepth(
-                    update.symbol,
                     update.event_time,
                     update.transaction_time,
+                    update.symbol,
                     update.first_update_id,
                     update.final_update_id,
                     update.previous_update_id,
