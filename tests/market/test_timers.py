@@ -52,6 +52,16 @@ def test_the_clock_never_runs_backwards() -> None:
     assert timers.now_ms == 100
 
 
+def test_approaching_the_present_fires_nothing_that_was_set_since() -> None:
+    timers = Timers(100)
+    seen: list[int] = []
+    timers.at(100, MINUTE_RANK, seen.append)
+    timers.approach(100)
+    assert (seen, timers.now_ms) == ([], 100), "expected it to wait until time goes on"
+    timers.approach(101)
+    assert (seen, timers.now_ms) == ([100], 101)
+
+
 def test_what_is_overdue_fires_with_its_own_time_and_leaves_the_clock() -> None:
     timers = Timers(100)
     seen: list[tuple[int, int]] = []

@@ -58,11 +58,14 @@ class Timers:
         """Set the clock to `now_ms`, whose events are still to come.
 
         Minutes and aggregates that end then have ended; messages that are due then wait for the
-        events, to contain them, until time goes on.
+        events, to contain them, until time goes on.  A time that is no later than the present one
+        changes nothing, and what fell due when it was set waits until time goes on, too.
         """
+        if now_ms <= self.now_ms:
+            return
         if self._heap and self._heap[0][0] <= now_ms:
             self._fire(now_ms, MESSAGE_RANK)
-        self.now_ms = max(self.now_ms, now_ms)
+        self.now_ms = now_ms
 
     def _fire(self, until_ms: int, rank: int) -> None:
         """Fire everything due before `until_ms`, and at it what comes before `rank`."""
