@@ -141,6 +141,7 @@ class Hub:
         opened then, and none is said to stay silent because it is unknown."""
         self.channels: dict[str, Channel] = {}
         """Those that are sent on; it is the same dictionary always."""
+        self._publishers = 0
         self.is_hushed = False
         """Whether nothing is sent; see `hush`."""
         self._hushed: dict[str, Channel] = {}
@@ -167,6 +168,11 @@ class Hub:
             publisher.feed(market, event)
         for publisher in by_topic.get(ALL, ()):
             publisher.feed(market, event)
+
+    @property
+    def derives(self) -> bool:
+        """Whether messages are made here and sent: because somebody is subscribed to them."""
+        return self._publishers > 0
 
     def listens(self, kind: type, symbol: str) -> bool:
         """Whether a channel follows events of `kind` of `symbol`."""
@@ -396,6 +402,7 @@ class Hub:
         stream, args = reading
         publisher = Publisher(stream, args, self.markets, self.timers, channel.send)
         channel.publisher = publisher
+        self._publishers += 1
         for kind in stream.on:
             by_topic = self._listeners.setdefault(kind, {})
             by_topic.setdefault(publisher.topic, []).append(publisher)
@@ -412,6 +419,7 @@ class Hub:
         if publisher is None:
             return
         publisher.stop()
+        self._publishers -= 1
         for kind in publisher.stream.on:
             by_topic = self._listeners[kind]
             by_topic[publisher.topic].remove(publisher)

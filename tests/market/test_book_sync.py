@@ -68,6 +68,24 @@ def test_an_update_that_came_twice_is_left_out() -> None:
     assert (sync.live, sync.stale) == (True, 1)
 
 
+@given(st.integers(0, 6), st.sets(st.integers(0, 7)))
+def test_updates_are_followed_together_as_one_by_one(last: int, missing: set[int]) -> None:
+    updates = [each for n, each in enumerate(chain(8)) if n not in missing]
+    together, apart = live_at(10 * last), live_at(10 * last)
+    followed = together.follow_all(updates)
+    expected = 0
+    while expected < len(updates) and apart.follow(updates[expected]):
+        expected += 1
+    assert followed == expected, "expected those that simply continue, and no more"
+    left = updates[followed:]
+    assert [together.offer(each) for each in left] == [apart.offer(each) for each in left]
+    assert (together.live, together.reason) == (apart.live, apart.reason)
+
+
+def test_nothing_is_followed_while_a_book_waits() -> None:
+    assert BookSync().follow_all(chain(3)) == 0
+
+
 def test_a_gap_makes_the_book_wait_and_is_named() -> None:
     sync = live_at(20)
     sync.offer(update(21, 30, 20))

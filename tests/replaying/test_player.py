@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -38,6 +40,9 @@ MESSAGES = 1_500
 CAPTURED = 4_000
 """Lines of a capture that are compared."""
 FLUSHED_EVERY = 100
+DEEP = 100_000
+"""Lists in lists: more than any decoder follows."""
+EVENT_TIME = re.compile(rb'"E":(\d{13})')
 
 
 class Ear:
@@ -148,6 +153,16 @@ def _odd_levels(raw: bytes) -> bytes:
     return raw.replace(b'"b":[[', b'"b":[["1.00"],[')
 
 
+def _nested(raw: bytes) -> bytes:
+    return raw.replace(b'"data":{', b'"data":{"x":%b%b,' % (b"[" * DEEP, b"]" * DEEP))
+
+
+def _jittered(raw: bytes, jitter_ms: int) -> bytes:
+    """Return a message whose event time is up to so much earlier or later, at random."""
+    shift_ms = crc32(raw) % (2 * jitter_ms + 1) - jitter_ms
+    return EVENT_TIME.sub(lambda found: b'"E":%d' % (int(found[1]) + shift_ms), raw)
+
+
 CHANGES: Mapping[str, Callable[[bytes], bytes]] = {
     "cut off": lambda raw: raw[: len(raw) // 2],
     "cut off in its name": lambda raw: raw[:15],
@@ -160,6 +175,7 @@ CHANGES: Mapping[str, Callable[[bytes], bytes]] = {
     "with other decimals": lambda raw: raw.replace(b".", b".00000001"),
     "without a number": lambda raw: raw.replace(b'"E":1', b'"E":"x",:1'),
     "with odd levels": _odd_levels,
+    "nested too deeply": _nested,
     "an answer": lambda _: b'{"result":null,"id":1}',
     "no message": lambda _: b'{"neither":1}',
     "of another stream": lambda raw: raw.replace(b"@depth@0ms", b"@depth@100ms"),
@@ -181,13 +197,14 @@ LISTENERS: Mapping[str, tuple[bool, Sequence[bool]]] = {
     edits=EDITS,
     dropped=st.sets(st.integers(0, MESSAGES - 1), max_size=3),
     cut=st.integers(1, 400),
+    jitter_ms=st.sampled_from((0, 300)),
     listeners=st.sampled_from(sorted(LISTENERS)),
 )
 @settings(max_examples=20, deadline=None)
 def test_simulated_messages_with_anything_wrong_come_to_the_same(
-    edits: list[tuple[int, str]], dropped: set[int], cut: int, listeners: str
+    edits: list[tuple[int, str]], dropped: set[int], cut: int, jitter_ms: int, listeners: str
 ) -> None:
-    raws = list(simulated())
+    raws = [_jittered(raw, jitter_ms) for raw in simulated()]
     for at, change in edits:
         raws[at] = CHANGES[change](raws[at])
     lines = [(START_MS * 10**6 + n, raw) for n, raw in enumerate(raws) if n not in dropped]

@@ -8,6 +8,7 @@ recording are remembered as they were printed, and turned into units then.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 
 from tickerplant.events import BookSnapshot, DepthUpdate, Level
 from tickerplant.instrument import Instrument
@@ -96,16 +97,15 @@ class OrderBook:
         if len(bids) > SETTLE_AT or len(asks) > SETTLE_AT:
             self._settle()
 
-    def apply_printed(self, update: PrintedDepth, instrument: Instrument) -> None:
-        """Take over `update` as `apply` does; its text is read when somebody asks for levels."""
+    def apply_printed(self, updates: Sequence[PrintedDepth], instrument: Instrument) -> None:
+        """Take over `updates` as `apply` does; their text is read when somebody asks for levels."""
         bids, asks = self._bids.printed, self._asks.printed
-        for price, quantity in update.bids:  # most updates are of one level
-            bids[price] = quantity
-        for price, quantity in update.asks:
-            asks[price] = quantity
+        for update in updates:
+            bids.update(update.bids)
+            asks.update(update.asks)
         self._printed_for = instrument
-        self.last_update_id = update.final_update_id
-        self.transaction_time_ms = update.transaction_time_ms
+        self.last_update_id = updates[-1].final_update_id
+        self.transaction_time_ms = updates[-1].transaction_time_ms
         if len(bids) > READ_AT or len(asks) > READ_AT:
             self._settle()
 

@@ -13,6 +13,7 @@ snapshot that will end the wait is newer than all of them.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from tickerplant.events import DepthUpdate
@@ -79,6 +80,21 @@ class Join(Generic[AnyUpdate]):
             self._first = False
             return True
         return False
+
+    def follow_all(self, updates: Sequence[AnyUpdate]) -> int:
+        """Take the next updates as long as they simply continue; return how many they are."""
+        if not self.live:
+            return 0
+        followed, last_id = 0, self._last_id
+        for update in updates:
+            if update.previous_update_id != last_id:
+                break
+            last_id = update.final_update_id
+            followed += 1
+        if followed:
+            self._last_id = last_id
+            self._first = False
+        return followed
 
     def drop(self, reason: str) -> None:
         """Wait for a snapshot again, because the book turned out wrong; `reason` says how."""

@@ -7,7 +7,7 @@ itself is not derived.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -140,6 +140,10 @@ class Market:
             CompositeIndex: self._composite,
             ContractChanged: self._change,
         }
+        self._run_handlers: dict[type, Callable[[Any], None]] = {
+            PrintedDepth: self._print_depths,
+            PrintedQuote: self._print_quotes,
+        }
         self.deliver(delivered)
 
     def deliver(self, delivered: frozenset[type]) -> None:
@@ -155,6 +159,14 @@ class Market:
     def applier(self, kind: type[Printed]) -> Callable[[Any], None]:
         """Return what `apply` does with events of `kind`, for who has many of one kind."""
         return self._handlers[kind]
+
+    def run_applier(self, kind: type[Printed]) -> Callable[[Any], None] | None:
+        """Return what does for a sequence of events of `kind` what `apply` does for each of them.
+
+        Other events and time may have passed meanwhile, as long as nobody is told what follows
+        from any of them.  None for kinds of which that is not true.
+        """
+        return self._run_handlers.get(kind)
 
     def counts(self, event: Event) -> bool:
         """Whether `event` is one that candles and statistics are made from."""
@@ -284,11 +296,16 @@ class Market:
             self._apply(each)
 
     def _print_depth(self, printed: PrintedDepth) -> None:
-        heeded = self._derives_book_ticker or self._heard(DepthUpdate, self.symbol)
-        if not heeded and self.book_sync.follow(printed):
-            self.book.apply_printed(printed, self.instrument)
-        else:
-            self._depth(printed)
+        self._print_depths((printed,))
+
+    def _print_depths(self, updates: Sequence[PrintedDepth]) -> None:
+        followed = 0
+        if not (self._derives_book_ticker or self._heard(DepthUpdate, self.symbol)):
+            followed = self.book_sync.follow_all(updates)
+            if followed:
+                self.book.apply_printed(updates[:followed], self.instrument)
+        for update in updates[followed:]:
+            self._depth(update)
 
     def _apply(self, update: Update) -> None:
         """Bring an update that continues the book into it, and tell it to whoever follows."""
@@ -308,7 +325,7 @@ class Market:
                 pass  # the book takes the levels that can be read, and counts the others
             else:
                 return
-        self.book.apply_printed(printed, self.instrument)
+        self.book.apply_printed((printed,), self.instrument)
 
     def _derive_quote(self) -> None:
         bid, ask = self.book.best_bid, self.book.best_ask
@@ -356,6 +373,12 @@ class Market:
             self._set_quote(printed.event(self.instrument))
         except ValueError:
             self.unreadable += 1
+
+    def _print_quotes(self, quotes: Sequence[PrintedQuote]) -> None:
+        if not self._heard(BookTicker, self.symbol):
+            quotes = quotes[-1:]  # the others are replaced before anybody asks for them
+        for quote in quotes:
+            self._print_quote(quote)
 
     # Prices that are not traded
 
