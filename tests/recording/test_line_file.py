@@ -197,6 +197,15 @@ def test_bad_lines_are_skipped_counted_and_the_first_is_reported(tmp_path: Path)
     assert "b'garbage'" in flaws[0].reason
 
 
+def test_a_line_from_after_all_time_is_skipped_and_those_behind_it_are_not(tmp_path: Path) -> None:
+    good = text_of(messages(2)).splitlines(keepends=True)
+    path = written(tmp_path / "r", good[0] + b"17723232000000000001 {}\n" + good[1])
+    flaws: list[Flaw] = []
+    assert lines_of(path, flaws) == messages(2), "expected the lines around it, at their times"
+    assert [flaw.line for flaw in flaws] == [2]
+    assert "17723232000000000001" in flaws[0].reason
+
+
 def test_receive_times_never_go_back(tmp_path: Path) -> None:
     times = [START_NS + 5, START_NS + 3, START_NS + 9]
     path = written(tmp_path / "r", b"".join(b"%d {}\n" % time for time in times))

@@ -1,8 +1,8 @@
 """Writes a recording: what is received comes in here, and is on disk about a second later.
 
 The thread that receives only collects messages until they make a block; a thread of its own
-(`disk.py`) makes lines of them, compresses and writes.  Between them is a backlog with a bound: when it is full, whoever
-records waits, or leaves out a block, which the manifest tells.
+(`disk.py`) makes lines of them, compresses and writes.  Between them is a backlog with a bound: when
+it is full, whoever records waits, or leaves out a block, which the manifest tells.
 
 A killed process costs what was not written yet: the unfinished block, at most `flush_ms` old, and
 the backlog.  `folder.py` puts the rest right when the recording is continued.

@@ -33,6 +33,7 @@ import zstandard
 from isal import isal_zlib
 
 from tickerplant.errors import RecordingError
+from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Flaw, Line, Place, Report
 
 CHUNK_BYTES = 1 << 14
@@ -190,7 +191,7 @@ class LineFile:
         if self._parse is None:
             self._parse = _form_of(lines[:LINES_TO_JUDGE], self.path)
         try:
-            batch = self._parse(lines)
+            batch = _timely(self._parse(lines))
         except ValueError:
             batch = self._read_singly(lines, self._parse)
         self._line_number += len(lines)
@@ -205,7 +206,7 @@ class LineFile:
         offset_bytes = self.text_bytes
         for number, line in enumerate(lines, self._line_number + 1):
             try:
-                batch += parse([line])
+                batch += _timely(parse([line]))
             except ValueError:
                 if not self.skipped:
                     reason = f"{line[:40]!r} is skipped, expected `<receive time> <message>`"
@@ -290,6 +291,17 @@ class LineFile:
             except zlib.error:
                 pass
         return bytes(salvaged)
+
+
+def _timely(batch: list[Line]) -> list[Line]:
+    """Return `batch`.
+
+    Raises:
+        ValueError: a receive time in it is later than any: all after it would be taken for as late.
+    """
+    if batch and (latest_ns := max(batch)[0]) > LATEST_NS:
+        raise ValueError(latest_ns)
+    return batch
 
 
 def _is_whole(line: bytes) -> bool:
