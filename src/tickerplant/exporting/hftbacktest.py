@@ -88,7 +88,8 @@ def export_hftbacktest(
         progress: Is told now and then how many messages have been read.
 
     Raises:
-        ConfigError: `extras` names something else, or the latency is negative.
+        ConfigError: `extras` names something else, the latency is negative, or another export
+            writes into the folder.
         RecordingError: a recording cannot be read, or a file not be written; then none is left half.
     """
     for name in sorted(extras - EXTRAS):
@@ -271,7 +272,7 @@ def _workshop(out: Path) -> Iterator[Path]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RecordingError(str(out), "another export writes into this folder") from None
+            raise ConfigError("--out", str(out), "a folder that no other export uses") from None
         for path in folder.iterdir():
             path.unlink()
         try:
