@@ -21,7 +21,7 @@ RUN_LINES = 64
 """Lines that are sent before what they say is applied: what was decoded should still be in the
 processor's cache then, and the collector should not come to see it."""
 UNUSUAL = (KeyError, ValueError, RecursionError)
-"""What becomes of a line that is not in the usual form, or of no known stream or symbol."""
+"""What is raised where a line is not in the usual form, or of another stream or symbol."""
 DEFAULT_DEPTH_MS = 250
 """Speed of `<symbol>@depth`, which names none."""
 
