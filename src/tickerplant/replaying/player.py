@@ -174,7 +174,10 @@ class Player:
             lane.way = None
 
     def _play_in_turn(self, lines: Sequence[Line], opened: list[_Lane]) -> None:
-        """Play `lines`; what follows from one comes before the next."""
+        """Play `lines`; what follows from one comes before the next.
+
+        A line is read here as in `_play_run`: a function for both would be a call for each line.
+        """
         lanes, timers, published = self._lanes, self._plant.timers, self._plant.published
         for _, raw in lines:
             envelope, _, rest = raw.partition(NECK)
