@@ -11,7 +11,7 @@ from typing import Any
 
 from tickerplant.archive.selection import Selection
 from tickerplant.archive.snapshot import BookSnapshot, read_snapshot
-from tickerplant.decode.decoder import MAX_STREAMS, NECK, Decoder, envelope_of
+from tickerplant.decode.decoder import MAX_STREAMS, NECK, Decoder, head_of
 from tickerplant.errors import DecodeError
 from tickerplant.messages.book_ticker import BookTicker
 from tickerplant.messages.depth import DepthUpdate
@@ -158,7 +158,7 @@ class Lanes:
         self.unreadable += 1
 
     def _lane(self, stream: str) -> Lane:
-        head = envelope_of(stream).removesuffix(NECK)
+        head = head_of(stream)
         lane = self._lanes.get(head)
         if lane is None:
             if len(self._lanes) >= MAX_STREAMS:

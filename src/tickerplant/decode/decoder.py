@@ -77,7 +77,12 @@ def _always(_: str) -> bool:
 
 def envelope_of(stream: str) -> bytes:
     """Return the usual envelope of a message of `stream`, up to the payload."""
-    return ENVELOPE + msgspec.json.encode(stream)[1:-1] + NECK
+    return head_of(stream) + NECK
+
+
+def head_of(stream: str) -> bytes:
+    """Return how a message of `stream` begins in the usual envelope, up to its neck."""
+    return ENVELOPE + msgspec.json.encode(stream)[1:-1]
 
 
 class Decoder:

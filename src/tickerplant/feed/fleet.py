@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable
 from random import Random
 from typing import Protocol
 
-from tickerplant.decode.decoder import NECK, envelope_of
+from tickerplant.decode.decoder import head_of
 from tickerplant.feed import endings
 from tickerplant.feed.actions import Action, Drop, Open, Ping, Send
 from tickerplant.feed.backoff import Backoff
@@ -92,7 +92,7 @@ class Fleet:
 
     def _give(self, strand: Strand, link: Link) -> None:
         link.names[strand.name] = None
-        link.lanes[_head_of(strand.name)] = strand
+        link.lanes[head_of(strand.name)] = strand
         if link.session is not None:
             link.session.want((strand.name,))
             link.settled_ms = 0
@@ -100,7 +100,7 @@ class Fleet:
 
     def _take_away(self, strand: Strand, link: Link) -> None:
         del link.names[strand.name]
-        del link.lanes[_head_of(strand.name)]
+        del link.lanes[head_of(strand.name)]
         link.told_carried.discard(strand.name)
         strand.leave(link)
 
@@ -446,8 +446,3 @@ class Fleet:
             self._tell_renewed(successor, [strand.name for strand in strands])
         for strand in strands:
             strand.leave(link)
-
-
-def _head_of(name: str) -> bytes:
-    """Return how a message of a stream begins in the usual envelope, up to what follows its name."""
-    return envelope_of(name).removesuffix(NECK)

@@ -18,7 +18,8 @@ SETTLE_AT = 4096
 """Unsettled levels a side may hold before they are put in order without being asked."""
 
 READ_AT = 16_384
-"""Printed levels a side may hold before they are read without being asked."""
+"""Printed levels a side may hold before they are read without being asked; updates that come
+together are held together first."""
 
 
 class _Side:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.json import Decoder as JsonDecoder
 
-from tickerplant.decode.decoder import ANSWERS, NECK, Decoder, envelope_of
+from tickerplant.decode.decoder import ANSWERS, NECK, Decoder, head_of
 from tickerplant.decode.readers import PRINTED
 from tickerplant.errors import DecodeError
 from tickerplant.frames import HEADERS
@@ -180,9 +180,9 @@ class Player:
         """
         lanes, timers, published = self._lanes, self._plant.timers, self._plant.published
         for _, raw in lines:
-            envelope, _, rest = raw.partition(NECK)
+            head, _, rest = raw.partition(NECK)
             try:
-                lane = lanes[envelope]
+                lane = lanes[head]
                 payload = rest[:-1]
                 printed = lane.read(payload)
                 if printed.symbol != lane.symbol:
@@ -205,9 +205,9 @@ class Player:
         lanes, now_ms = self._lanes, self._plant.now_ms
         waiting = _Waiting(self._plant)
         for _, raw in lines:
-            envelope, _, rest = raw.partition(NECK)
+            head, _, rest = raw.partition(NECK)
             try:
-                lane = lanes[envelope]
+                lane = lanes[head]
                 payload = rest[:-1]
                 printed = lane.read(payload)
                 if printed.symbol != lane.symbol:
@@ -263,7 +263,7 @@ class Player:
         kind = PRINTED.get(topic.partition("@")[0])
         market = self._plant.markets.get(symbol.upper())
         if kind is not None and market is not None and self._applied(stream):
-            self._lanes[envelope_of(stream).removesuffix(NECK)] = _Lane(stream, kind, market, hub)
+            self._lanes[head_of(stream)] = _Lane(stream, kind, market, hub)
         return hub
 
     def _skip(self, error: DecodeError) -> None:

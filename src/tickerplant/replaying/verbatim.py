@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tickerplant.decode.decoder import ENVELOPE, NECK, Decoder, envelope_of
+from tickerplant.decode.decoder import ENVELOPE, NECK, Decoder, head_of
 from tickerplant.errors import DecodeError, RequestError
 from tickerplant.frames import HEADERS
 from tickerplant.hub import Frames, Hub
@@ -100,7 +100,7 @@ class VerbatimPlayer:
             return
         hub = self._hubs.get(stream) or self._meet(stream)
         hub.pass_on(stream, payload)
-        if raw.startswith(ENVELOPE) and envelope_of(stream) == name + NECK:
+        if raw.startswith(ENVELOPE) and head_of(stream) == name:
             self._streams[name] = stream
 
     def _meet(self, stream: str) -> Hub:
