@@ -6,13 +6,10 @@ Whatever the user can get wrong ends with one line on standard error and exit st
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import shutil
 import signal
 import sys
-import unicodedata
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -36,19 +33,16 @@ from tickerplant.config.settings import (
 )
 from tickerplant.errors import TickerplantError
 from tickerplant.profile import PROFILES
+from tickerplant.standard_files import CannotPrint, cannot_print
 from tickerplant.venue import VENUES
-from tickerplant.watching.printing import cannot_print
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 USAGE_ERROR = 2
-PLAINER = "plainer"
-"""How Python finds what prints signs that an encoding lacks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
-    _print_in_any_encoding()
     try:
         status = commands.main(arguments, prog_name="tickerplant", standalone_mode=False)
     except click.ClickException as error:
@@ -61,25 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         click.echo(plain(f"tickerplant: {error}"), err=True)
         sys.exit(USAGE_ERROR)
-    except _CannotPrint as error:
+    except CannotPrint as error:
         sys.exit(cannot_print(error.failure))
     sys.exit(status or 0)
-
-
-class _CannotPrint(Exception):  # noqa: N818 - it says what cannot be done
-    """Standard output takes nothing; says why."""
-
-    def __init__(self, failure: OSError) -> None:
-        super().__init__(failure.strerror)
-        self.failure = failure
-
-
-def _say(text: str | bytes) -> None:
-    """Print for the user."""
-    try:
-        click.echo(text)
-    except OSError as failure:
-        raise _CannotPrint(failure) from None
 
 
 def _in_one_line(error: click.ClickException) -> str:
@@ -87,22 +65,6 @@ def _in_one_line(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{text} (see {context.command_path} -h)" if context else text
-
-
-def _print_in_any_encoding() -> None:
-    """Make the output show what its encoding lacks in plainer signs; standard error never fails."""
-    codecs.register_error(PLAINER, _plainer)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors=PLAINER)
-
-
-def _plainer(error: UnicodeError) -> tuple[str, int]:
-    """Return the ASCII signs that stand for those that cannot be encoded: USDS-M for USDⓈ-M."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lacking = error.object[error.start : error.end]
-    plain = unicodedata.normalize("NFKC", lacking).encode("ascii", "replace").decode()
-    return plain, error.end
 
 
 @click.group(
@@ -162,7 +124,7 @@ def simulate(config: str | None, **flags: object) -> int:
     settings = _settings("simulate", SimulateSettings, config, flags)
     from tickerplant import serving
 
-    return serving.simulate(settings, _say)
+    return serving.simulate(settings, click.echo)
 
 
 @commands.command()
@@ -177,7 +139,7 @@ def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
     settings = _settings("replay", ReplaySettings, config, flags)
     from tickerplant import serving
 
-    serving.replay(settings, paths, _say)
+    serving.replay(settings, paths, click.echo)
 
 
 @commands.command()
@@ -190,7 +152,7 @@ def relay(config: str | None, **flags: object) -> int:
     settings = _settings("relay", RelaySettings, config, flags)
     from tickerplant import serving
 
-    return serving.relay(settings, _say)
+    return serving.relay(settings, click.echo)
 
 
 @commands.command()
@@ -206,7 +168,7 @@ def verify(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
     settings = _settings("verify", VerifySettings, config, flags)
     from tickerplant.verifying import verify as verifying
 
-    return verifying.verify(settings, paths, _say)
+    return verifying.verify(settings, paths, click.echo)
 
 
 @commands.command()
@@ -283,10 +245,10 @@ def explain(
     )
     if as_json:
         # As bytes: JSON is UTF-8 whatever the terminal is.
-        _say(msgspec.json.format(msgspec.json.encode(found)))
+        click.echo(msgspec.json.format(msgspec.json.encode(found)))
         return
     for line in lines_of(found):
-        _say(line)
+        click.echo(line)
 
 
 @commands.command()
@@ -362,4 +324,4 @@ def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None
         else None
     )
     for line in table(head, rows, width):
-        _say(line)
+        click.echo(line)

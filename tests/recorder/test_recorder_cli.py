@@ -38,7 +38,9 @@ async def running(
 ) -> AsyncIterator[Process]:
     """Start to record; it is killed at the end."""
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("TICKERPLANT_")
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TICKERPLANT_", "PYTHON"))
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,

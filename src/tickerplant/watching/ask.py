@@ -23,10 +23,11 @@ from tickerplant.market.timers import Timers
 from tickerplant.profile import P2026Q1
 from tickerplant.queries import find_method, find_path
 from tickerplant.queries.param import INTEGER, Param
+from tickerplant.standard_files import FAILED
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 from tickerplant.watching.places import check_text, venue_named, venue_of_url
-from tickerplant.watching.printing import FAILED, cannot_print, shown_json
+from tickerplant.watching.printing import shown_json
 
 _OUR_NAMES = frozenset({"self", "method", "path"})
 """Names that no question has for a parameter, and the client has for its own."""
@@ -60,10 +61,7 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
     text = msgspec.json.encode(answer)
     # As bytes: JSON is UTF-8 whatever the terminal is.
     is_read_by_people = sys.stdout is not None and sys.stdout.isatty()
-    try:
-        click.echo(shown_json(msgspec.json.format(text)) if is_read_by_people else text)
-    except OSError as failure:
-        return cannot_print(failure)
+    click.echo(shown_json(msgspec.json.format(text)) if is_read_by_people else text)
     return 0
 
 

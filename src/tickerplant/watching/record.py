@@ -21,6 +21,7 @@ from tickerplant.recorder.meeting import profile_of, venue_answering
 from tickerplant.recorder.recorder import TURN_S, Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.journal import Hole
+from tickerplant.standard_files import FAILED
 from tickerplant.venue import VENUES
 from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.places import (
@@ -29,7 +30,6 @@ from tickerplant.watching.places import (
     venue_of_streams,
     venue_of_url,
 )
-from tickerplant.watching.printing import FAILED
 from tickerplant.watching.record_progress import RecordProgress, size_text
 from tickerplant.watching.stream_lists import streams_of
 from tickerplant.watching.telling import count_text, duration_text, names_text

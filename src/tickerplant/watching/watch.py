@@ -16,6 +16,7 @@ from tickerplant.client.market import MarketClient, connect
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.standard_files import FAILED, cannot_print
 from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 from tickerplant.watching.places import (
@@ -25,7 +26,6 @@ from tickerplant.watching.places import (
     venue_of_streams,
     venue_of_url,
 )
-from tickerplant.watching.printing import FAILED, cannot_print
 from tickerplant.watching.screen import REFRESHES_PER_S, Screen
 from tickerplant.watching.table import Table
 from tickerplant.watching.telling import count_text, duration_text, totals_text

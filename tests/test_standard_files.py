@@ -1,0 +1,109 @@
+"""What the program does when nobody takes what it writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+FULL = Path("/dev/full")
+TIMEOUT_S = 60
+DESCRIPTORS = {"stdout": 1, "stderr": 2}
+TRADE = (
+    b'1767225600002000000 {"stream":"btcusdt@trade","data":{"e":"trade","E":1767225600001,'
+    b'"T":1767225600000,"s":"BTCUSDT","t":1,"p":"65280.10","q":"0.001","X":"MARKET","m":true}}\n'
+)
+
+
+@contextmanager
+def taking_nothing(way: str) -> Iterator[int]:
+    """Open a file that takes nothing: a pipe that nobody reads, or a full device."""
+    if way == "full":
+        if not FULL.exists():
+            pytest.skip("there is no full device here")
+        file = os.open(FULL, os.O_WRONLY)
+    else:
+        reading, file = os.pipe()
+        os.close(reading)
+    yield file
+    os.close(file)
+
+
+def run(*arguments: str, buffered: bool = True, **ways: str) -> tuple[int, str]:
+    """Run the program without `stdout` or `stderr`, in some way; return status and errors."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TICKERPLANT_", "PYTHON"))
+    }
+    if not buffered:
+        environment["PYTHONUNBUFFERED"] = "1"
+
+    def close() -> None:
+        for name, way in ways.items():
+            if way == "closed":
+                os.close(DESCRIPTORS[name])
+
+    with ExitStack() as stack:
+        files: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        for name, way in ways.items():
+            files[name] = stack.enter_context(taking_nothing(way))
+        done = subprocess.run(  # noqa: S603  # our own program
+            [sys.executable, "-m", "tickerplant", *arguments],
+            env=environment,
+            timeout=TIMEOUT_S,
+            check=False,
+            preexec_fn=close,
+            **files,  # type: ignore[call-overload]
+        )
+    err = (done.stderr or b"").decode()
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    return done.returncode, err
+
+
+@pytest.fixture
+def trade(tmp_path: Path) -> str:
+    """A recording of one trade."""
+    path = tmp_path / "trade.txt"
+    path.write_bytes(TRADE)
+    return str(path)
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("way", ["gone", "closed", "full"])
+def test_without_standard_error_all_ends_as_it_does_with_it(
+    way: str, buffered: bool, trade: str, tmp_path: Path
+) -> None:
+    def status(*arguments: str) -> int:
+        return run(*arguments, buffered=buffered, stderr=way)[0]
+
+    ports = ("--usdm-port", "0", "--coinm-port", "0")
+    assert status("replay", trade, "--wait-for", "0", "--exit-at-end", *ports) == 0
+    out = tmp_path / "out"
+    assert status("export", trade, "--to", "csv", "--out", str(out)) == 0
+    assert list(out.rglob("*.zip")) or list(out.rglob("*.csv")), "it was exported"
+    assert status("verify", str(tmp_path / "none")) == 2
+    assert status("simulate", "--speed", "fast") == 2
+    assert status() == 2
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("streams",), ("explain", "btcusdt@trade", "--json")],
+    ids=" ".join,
+)
+def test_who_reads_no_more_has_enough_and_a_full_disk_is_told(
+    arguments: tuple[str, ...], buffered: bool
+) -> None:
+    assert run(*arguments, buffered=buffered, stdout="gone") == (0, "")
+    assert run(*arguments, buffered=buffered, stdout="closed") == (0, "")
+    status, err = run(*arguments, buffered=buffered, stdout="full")
+    assert (status, err) == (1, "tickerplant: standard output: No space left on device\n")
+    assert run(*arguments, buffered=buffered, stdout="gone", stderr="gone") == (0, "")
