@@ -36,6 +36,7 @@ from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.span import Plan
 from tickerplant.replaying.verbatim import Stateless
+from tickerplant.server import event_loop
 from tickerplant.server.clock import connection_clock_ms
 from tickerplant.server.clock_page import Steering
 from tickerplant.server.coalescing import CoalescingForwarder
@@ -145,7 +146,7 @@ def relay(settings: RelaySettings, tell: Tell) -> int:
         RecordingError: it cannot be recorded where that was wanted.
     """
     logs.configure(settings.log_format, settings.log_level)
-    return asyncio.run(_relay(settings, tell))
+    return event_loop.run(_relay(settings, tell))
 
 
 async def _relay(settings: RelaySettings, tell: Tell) -> int:
@@ -269,7 +270,7 @@ def _run(
 ) -> int:
     """Serve `plant` in an event loop of its own; return the exit status."""
     limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
-    return asyncio.run(
+    return event_loop.run(
         serve(
             settings,
             limits,

@@ -58,7 +58,8 @@ class Ear:
 class PlainPlayer(Player):
     """Plays every line by the way that any line can go."""
 
-    def play(self, lines: Sequence[Line]) -> None:
+    def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
+        del prompt
         for _, raw in lines:
             self._play_any(raw)
 
@@ -73,6 +74,8 @@ class Played:
         runs: Sequence[tuple[int, Sequence[Line]]],
         names: Sequence[Sequence[str]],
         envelopes: Sequence[bool] = (False, True),
+        *,
+        prompt: bool = False,
     ) -> None:
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
         self.reports: set[str] = set()
@@ -92,7 +95,7 @@ class Played:
         for player in players:
             player.open_books()
         for index, lines in runs:
-            players[index].play(lines)
+            players[index].play(lines, prompt=prompt)
             for hub in self.plant.hubs.values():
                 hub.flush()
         self.plant.advance(self.plant.now_ms + 61_000)
@@ -199,10 +202,16 @@ LISTENERS: Mapping[str, tuple[bool, Sequence[bool]]] = {
     cut=st.integers(1, 400),
     jitter_ms=st.sampled_from((0, 300)),
     listeners=st.sampled_from(sorted(LISTENERS)),
+    prompt=st.booleans(),
 )
 @settings(max_examples=20, deadline=None)
 def test_simulated_messages_with_anything_wrong_come_to_the_same(
-    edits: list[tuple[int, str]], dropped: set[int], cut: int, jitter_ms: int, listeners: str
+    edits: list[tuple[int, str]],
+    dropped: set[int],
+    cut: int,
+    jitter_ms: int,
+    listeners: str,
+    prompt: bool,
 ) -> None:
     raws = [_jittered(raw, jitter_ms) for raw in simulated()]
     for at, change in edits:
@@ -216,8 +225,57 @@ def test_simulated_messages_with_anything_wrong_come_to_the_same(
     derived, envelopes = LISTENERS[listeners]
     more = [f"btcusdt@{topic}" for topic in DERIVED] if derived else []
     names = [[*RECORDED, *more]] if len(envelopes) == 1 else [RECORDED, [*more, "btcusdt@trade"]]
-    quick, plain = (Played(way, found, runs, names, envelopes) for way in (Player, PlainPlayer))
+    quick, plain = (
+        Played(way, found, runs, names, envelopes, prompt=prompt) for way in (Player, PlainPlayer)
+    )
     assert_same(quick, plain)
+
+
+class Witness(Ear):
+    """A subscriber that looks at the market whenever it is sent something."""
+
+    def __init__(self, plant: Plant) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int]] = []
+        """Market time, and how many trades were applied."""
+        self._plant = plant
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        market = self._plant.markets["BTCUSDT"]
+        self.seen.append((self._plant.now_ms, len(market.trades)))
+
+
+@pytest.mark.parametrize(("derived", "applied"), [(False, 0), (True, 1)])
+def test_promptly_played_lines_are_sent_before_they_are_applied_if_nothing_is_derived(
+    tmp_path: Path, derived: bool, applied: int
+) -> None:
+    trades = [raw for raw in simulated() if raw.startswith(b'{"stream":"btcusdt@trade"')][:100]
+    lines = [(START_MS * 10**6 + n, raw) for n, raw in enumerate(trades)]
+    path = tmp_path / "lines"
+    path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
+    found = scan([str(path)])
+    plant = Plant(found.instruments, start_ms=START_MS)
+    player = Player(
+        plant,
+        found,
+        found.files[0],
+        applied=FastestDepth(()),
+        report=pytest.fail,
+    )
+    plant.deliver_verbatim("usdm", found.streams("usdm"))
+    hub, witness = plant.hubs["usdm"], Witness(plant)
+    hub.set_combined(witness, True)
+    hub.subscribe(witness, ["btcusdt@trade", *(["btcusdt@aggTrade"] if derived else [])])
+    player.play(lines[:1])  # the stream is met
+    hub.flush()
+    before = witness.seen.pop()
+    player.play(lines[1:], prompt=True)
+    hub.flush()
+    known = len(lines) * applied or before[1]
+    assert [trades for _, trades in witness.seen] == [known], "expected one write, when it was due"
+    assert b"".join(witness.heard).count(b'"e":"trade"') == len(lines)
+    assert len(plant.markets["BTCUSDT"].trades) == len(lines), "expected all of them to be applied"
 
 
 @pytest.mark.parametrize(("folder", "names"), [(folder, names) for folder, names, _ in CAPTURES])

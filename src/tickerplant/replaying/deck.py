@@ -81,15 +81,15 @@ class Deck:
         """How much text has been read."""
         return sum(recording.text_bytes for recording in self.recordings)
 
-    def take(self, until_ns: int, most: int) -> Sequence[Line]:
-        """Play the next lines of one recording; return them, see `Reel.take`."""
+    def take(self, until_ns: int, most: int, *, prompt: bool = False) -> Sequence[Line]:
+        """Play the next lines of one recording; return them, see `Reel.take` and `Player.play`."""
         index, lines = self._reel.take(until_ns, most)
         if index != self._turn:
             if index in self._begun:
                 self._compare(self._turn, index)
             self._begun.add(index)
             self._turn = index
-        self._performance.play(index, lines)
+        self._performance.play(index, lines, prompt=prompt)
         self.played_ns = lines[-1][0]
         return lines
 

@@ -68,11 +68,11 @@ class Performance:
         for player in self._players:
             player.open_books()
 
-    def play(self, index: int, lines: Sequence[Line]) -> None:
-        """Play `lines` of one recording."""
+    def play(self, index: int, lines: Sequence[Line], *, prompt: bool = False) -> None:
+        """Play `lines` of one recording, see `Player.play`."""
         if self.shift_ms:
             lines = [(at_ns, rebased(raw, self.shift_ms)) for at_ns, raw in lines]
-        self._players[index].play(lines)
+        self._players[index].play(lines, prompt=prompt)
 
     def left_out(self) -> Counter[str]:
         """Count the messages of which no market heard, by what was wrong with them."""

@@ -81,6 +81,13 @@ class _Lane:
             opened.append(self)
 
 
+def _close(opened: list[_Lane]) -> None:
+    """Close the ways that are open; frames cannot go there after the next flush."""
+    for lane in opened:
+        lane.way = None
+    opened.clear()
+
+
 class _Waiting:
     """What was sent and waits to be applied.
 
@@ -158,20 +165,26 @@ class Player:
             for event in self.decoder.decode(raw)[3]:
                 self._plant.publish(event)
 
-    def play(self, lines: Sequence[Line]) -> None:
+    def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
         """Play `lines`: each moves the market's clock, is sent as it was, and is applied.
 
         While nobody hears what follows from them, a few at a time are sent and then applied: the
         markets come to the same, with less to do.
+
+        Args:
+            lines: What is played.
+            prompt: If nobody hears what follows, all are with the subscribers before any is
+                applied.
         """
         opened: list[_Lane] = []
         if any(hub.derives for hub in self._plant.hubs.values()):
             self._play_in_turn(lines, opened)
+        elif prompt:
+            self._play_run(lines, opened, prompt=True)
         else:
             for start in range(0, len(lines), RUN_LINES):
                 self._play_run(lines[start : start + RUN_LINES], opened)
-        for lane in opened:
-            lane.way = None
+        _close(opened)
 
     def _play_in_turn(self, lines: Sequence[Line], opened: list[_Lane]) -> None:
         """Play `lines`; what follows from one comes before the next.
@@ -200,7 +213,9 @@ class Player:
             published[lane.kind] += 1
             lane.apply(printed)
 
-    def _play_run(self, lines: Sequence[Line], opened: list[_Lane]) -> None:
+    def _play_run(
+        self, lines: Sequence[Line], opened: list[_Lane], *, prompt: bool = False
+    ) -> None:
         """Play `lines`; what they say is applied at the end."""
         lanes, now_ms = self._lanes, self._plant.now_ms
         waiting = _Waiting(self._plant)
@@ -231,6 +246,10 @@ class Player:
             if not run:
                 waiting.lanes.append(lane)
             run.append(printed)
+        if prompt:
+            _close(opened)
+            for hub in self._plant.hubs.values():
+                hub.flush()
         waiting.settle(now_ms)
 
     def _play_any(self, raw: bytes) -> None:

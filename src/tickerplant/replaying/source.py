@@ -44,12 +44,16 @@ from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 
 SLICE_MESSAGES = 2_000
 """Most messages played without a turn of the event loop."""
+BURST_MESSAGES = 256
+"""As many at a pace, which are with the subscribers before what they say is applied."""
+BEHIND_S = 0.01
+"""A replay that is later than this plays as many as without a pace, to catch up."""
 SLICE_BYTES = 1 << 19
 """Text played without a turn, more or less: far less than a subscriber may leave unread."""
 LONGEST_WAIT_S = 1.0
 """The source wakes so often while a recording is quiet."""
-GRAIN_S = 0.0005
-"""Event loops sleep in milliseconds, and up to one too long: what is due so soon is due now."""
+GRAIN_S = 0.0001
+"""To sleep and wake takes about as long: what is due so soon is due now."""
 ANSWER_WITHIN_S = 5.0
 """Who steers is answered when it is done, or after this long, whatever comes first."""
 QUIET_S = 60.0
@@ -307,7 +311,9 @@ class RecordingSource:
             self._status.ready(True)
             return
         reached_ns = self._clock.reached_ns(self._at_ns(), next_ns)
-        while not slices.is_full(self._take(reached_ns, paced=True)):
+        is_behind = wait_s < -BEHIND_S
+        most = SLICE_MESSAGES if is_behind else BURST_MESSAGES
+        while not slices.is_full(self._take_due(reached_ns, most, prompt=not is_behind), most):
             following_ns = self._deck.next_ns
             if following_ns is None or following_ns > reached_ns:
                 break
@@ -321,11 +327,16 @@ class RecordingSource:
             self._quiet_until_ns = next_ns
             self._log.info(f"= {reason}; seek to pass over it", wait_s=round(wait_s))
 
-    def _take(self, until_ns: int, most: int = SLICE_MESSAGES, *, paced: bool = False) -> int:
+    def _take_due(self, reached_ns: int, most: int, *, prompt: bool) -> int:
+        """Play lines that are due; return how many they were."""
+        lines = self._deck.take(reached_ns, most, prompt=prompt)
+        self._lateness.count(lines, reached_ns, self._clock.speed)
+        self.messages += len(lines)
+        return len(lines)
+
+    def _take(self, until_ns: int, most: int = SLICE_MESSAGES) -> int:
         """Play the next lines; return how many they were."""
         lines = self._deck.take(until_ns, most)
-        if paced:
-            self._lateness.count(lines, until_ns, self._clock.speed)
         if self._phase == "playing":
             self.messages += len(lines)
         return len(lines)
@@ -443,11 +454,11 @@ class _Slice:
         self._messages = 0
         self._turned_bytes = 0
 
-    def is_full(self, messages: int) -> bool:
-        """Count messages; return whether it is time for a turn."""
+    def is_full(self, messages: int, most: int = SLICE_MESSAGES) -> bool:
+        """Count messages; return whether it is time for a turn, which it is after `most`."""
         self._messages += messages
         text_bytes = self._deck.text_bytes
-        full = self._messages >= SLICE_MESSAGES or text_bytes - self._turned_bytes >= SLICE_BYTES
+        full = self._messages >= most or text_bytes - self._turned_bytes >= SLICE_BYTES
         if full:
             self._messages, self._turned_bytes = 0, text_bytes
         return full

@@ -62,8 +62,9 @@ class VerbatimPlayer:
     def report_unapplied(self) -> None:
         """Report nothing: no message is applied."""
 
-    def play(self, lines: Sequence[Line]) -> None:
+    def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
         """Send `lines` as they are; the market's clock reaches the last of them."""
+        del prompt  # nothing is applied that they could wait for
         ways: dict[bytes, Frames] = {}  # while lines are played nobody comes or goes
         for _, raw in lines:
             name = raw.partition(NECK)[0]
