@@ -8,9 +8,16 @@ from hypothesis import strategies as st
 
 from tickerplant.config.resolve import read_file, resolve
 from tickerplant.config.setting import settings_of
-from tickerplant.config.settings import COMMANDS, RelaySettings, ReplaySettings, SimulateSettings
+from tickerplant.config.settings import (
+    COMMANDS,
+    ExportSettings,
+    RelaySettings,
+    ReplaySettings,
+    SimulateSettings,
+)
 from tickerplant.config.values import duration_ms, duration_text, instant_ms
 from tickerplant.errors import ConfigError
+from tickerplant.recording.moment import Moment
 from tickerplant.server.faults import Fault
 
 
@@ -23,7 +30,9 @@ def test_every_setting_has_help_that_is_one_sentence_and_names_that_derive_from_
     for kind in COMMANDS.values():
         for setting in settings_of(kind):
             assert setting.help_text.endswith("."), setting.option
-            assert setting.environment == "TICKERPLANT_" + setting.option.replace("-", "_").upper()
+            own = f"{setting.owner}-" if setting.owner else ""
+            name = f"tickerplant-{own}{setting.option}".replace("-", "_").upper()
+            assert setting.environment == name
             assert setting.key == setting.option.replace("-", "_")
 
 
@@ -198,6 +207,29 @@ def test_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"--config: 'none\.toml' is not usable"):
         read_file("none.toml")
+
+
+def test_what_means_different_things_to_commands_is_set_for_each_of_them(tmp_path: Path) -> None:
+    """`--to` is a format of files to `export`, and a moment to `replay`."""
+    environment = {"TICKERPLANT_TO": "csv", "TICKERPLANT_EXPORT_TO": "hftbacktest"}
+    assert resolve("export", ExportSettings, {}, environment).to == "hftbacktest"
+    assert resolve("replay", ReplaySettings, {}, environment).end is None
+    file = read_file(write(tmp_path / "a.toml", '[export]\nto = "csv"\n[replay]\nto = "-5m"\n'))
+    assert resolve("export", ExportSettings, {}, {}, file).to == "csv"
+    assert resolve("replay", ReplaySettings, {}, {}, file).end == Moment(300 * 10**9, "-")
+    path = write(tmp_path / "b.toml", 'to = "csv"\n')
+    with pytest.raises(ConfigError, match=r"'to' is not .* to be in \[replay\] or \[export\]"):
+        read_file(path)
+
+
+def test_no_two_settings_have_one_name() -> None:
+    meanings: dict[str, set[tuple[str, str]]] = {}
+    for command, kind in COMMANDS.items():
+        for each in settings_of(kind):
+            owner = command if each.owner else ""
+            meanings.setdefault(each.environment, set()).add((owner, each.key))
+    ambiguous = {name: found for name, found in meanings.items() if len(found) > 1}
+    assert not ambiguous, "expected each name in the environment to stand for one setting"
 
 
 @given(st.integers(min_value=0, max_value=10**4), st.sampled_from(["ms", "s", "m", "h", "d", ""]))

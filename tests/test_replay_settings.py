@@ -9,13 +9,13 @@ import pytest
 from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ReplaySettings
 from tickerplant.errors import ConfigError
-from tickerplant.replaying.moment import Moment
+from tickerplant.recording.moment import Moment
 from tickerplant.serving import _replayed_profile, replay
 
 
 def test_moments_speed_and_the_rest_come_from_every_place() -> None:
     flags = {"begin": "+90s", "speed": "0.5"}
-    environment = {"TICKERPLANT_TO": "1795285140000", "TICKERPLANT_LOOP": "true"}
+    environment = {"TICKERPLANT_REPLAY_TO": "1795285140000", "TICKERPLANT_LOOP": "true"}
     file = {"replay": {"rebase": "now", "pace": "event", "run_up": "24h"}}
     found = resolve("replay", ReplaySettings, flags, environment, file)
     assert found == ReplaySettings(

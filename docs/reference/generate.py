@@ -362,7 +362,9 @@ def settings_page() -> str:
         "a key in a table named after the command, such as `[replay]`, "
         "holds for that command alone and wins.\n"
         "A command passes over what it does not have, so one file serves all of them; "
-        "a key that no command has is refused.",
+        "a key that no command has is refused.\n"
+        "`to` means another thing to each command that has it, so it stands only in their tables, "
+        "and has a name of its own in the environment.",
         *parts,
     )
 

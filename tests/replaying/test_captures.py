@@ -20,8 +20,8 @@ from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import merge
+from tickerplant.recording.moment import Moment
 from tickerplant.replaying.event_time import ByEventTime
-from tickerplant.replaying.moment import Moment
 from tickerplant.replaying.player import FastestDepth, Player
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.span import Plan

@@ -29,9 +29,9 @@ from tickerplant.recording.journal import (
     encode_entry,
 )
 from tickerplant.recording.line import Line
+from tickerplant.recording.moment import Moment
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_name
-from tickerplant.replaying.moment import Moment
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.span import Plan, run_up_start_ns, span_of
 from tickerplant.server.answerer import QueryAnswerer

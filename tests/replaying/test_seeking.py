@@ -20,7 +20,7 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.closing import CloseReason
 from tickerplant.queries import find_path
-from tickerplant.replaying.moment import Moment
+from tickerplant.recording.moment import Moment
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.span import Plan

@@ -16,8 +16,8 @@ from websockets.asyncio.client import connect
 
 import tickerplant
 from tickerplant.plant import Plant
+from tickerplant.recording.moment import Moment
 from tickerplant.replaying.clock_state import ClockState
-from tickerplant.replaying.moment import Moment
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.span import Plan

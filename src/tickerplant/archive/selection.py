@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import datetime
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
-from tickerplant.recording.block import LATEST_NS
+from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
+from tickerplant.recording.moment import read_time_ns
 
 Instant: TypeAlias = str | int | datetime
-"""A moment: an ISO date (UTC unless it says otherwise), a `datetime`, or ns since the epoch."""
+"""A moment: an ISO date or a `datetime` (UTC unless it says otherwise), or ns since the epoch."""
 
 END_NS = LATEST_NS + 1
 """Later than everything that is recorded."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_LATER = 10**17
-"""Nanoseconds are above this since 1973; what is below was given in another unit."""
+EXPECTED = "an ISO date such as 2026-01-31T12:00:00 (UTC), a datetime, or ns since 1970"
 
 
 class Selection(Struct, frozen=True):
@@ -39,20 +38,14 @@ def instant_ns(name: str, value: Instant) -> int:
 
     Args:
         name: What it is called where it is wrong.
-        value: The moment; one without time zone is UTC.
+        value: The moment; one without time zone is UTC, and 0 is before everything.
 
     Raises:
         ConfigError: It is none.
     """
-    if isinstance(value, int):
-        if value == 0 or _LATER <= value <= LATEST_NS:
-            return value
-        raise ConfigError(name, value, "nanoseconds since 1970")
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // _MICROSECOND * 1_000
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        expected = "an ISO date such as 2026-01-31T12:00:00 (UTC), a datetime, or ns since 1970"
-        raise ConfigError(name, value, expected) from None
+    if isinstance(value, int) and (value == 0 or EARLIEST_NS <= value <= LATEST_NS):
+        return value
+    if isinstance(value, str | datetime):  # a number of another unit is a mistake
+        with suppress(ValueError):
+            return read_time_ns(value)
+    raise ConfigError(name, value, EXPECTED)

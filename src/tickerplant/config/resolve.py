@@ -28,10 +28,16 @@ def read_file(path: str) -> dict[str, object]:
         raise ConfigError("--config", path, f"a file that can be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("--config", path, f"a TOML file ({error})") from None
-    known = {setting.key for kind in COMMANDS.values() for setting in settings_of(kind)}
+    settings = [setting for kind in COMMANDS.values() for setting in settings_of(kind)]
+    known = {setting.key for setting in settings if not setting.owner}
+    owned = {setting.key for setting in settings if setting.owner}
     for key, value in content.items():
         if key in COMMANDS and isinstance(value, dict):
             _refuse_unknown(value, {each.key for each in settings_of(COMMANDS[key])}, path, key)
+        elif key in owned:
+            tables = [f"[{each.owner}]" for each in settings if each.key == key]
+            expected = f"to be in {' or '.join(tables)}, where it means different things"
+            raise ConfigError(path, key, expected)
         else:
             _refuse_unknown({key: value}, known, path, "")
     return content
@@ -71,7 +77,7 @@ def resolve(
             (flags.get(setting.field), f"--{setting.option}"),
             (environment.get(setting.environment), setting.environment),
             (table.get(setting.key), f"{setting.key} in [{command}] of the file"),
-            (shared.get(setting.key), f"{setting.key} in the file"),
+            (None if setting.owner else shared.get(setting.key), f"{setting.key} in the file"),
         )
         for raw, origin in places:
             if raw is not None:

@@ -46,11 +46,14 @@ class Setting(Struct, frozen=True):
     parse: Parser | None
     option: str
     """The option's name, without the dashes."""
+    owner: str = ""
+    """The only command that it is for, where its name means something else to another."""
 
     @property
     def environment(self) -> str:
         """Its name in the environment."""
-        return ENVIRONMENT_PREFIX + self.key.upper()
+        own = f"{self.owner}_" if self.owner else ""
+        return ENVIRONMENT_PREFIX + (own + self.key).upper()
 
     @property
     def key(self) -> str:
@@ -142,4 +145,5 @@ def settings_of(kind: type[Struct]) -> Iterator[Setting]:
             help_text=meta.description,
             parse=meta.extra["parse"],
             option=meta.extra["option"] or field.name.replace("_", "-"),
+            owner=meta.extra["owner"],
         )

@@ -26,8 +26,8 @@ from tickerplant.config.values import (
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
+from tickerplant.recording.moment import Moment, read_moment, read_time_ns
 from tickerplant.replaying.clock import read_speed
-from tickerplant.replaying.moment import Moment, read_moment
 from tickerplant.replaying.span import DEFAULT_RUN_UP_NS
 from tickerplant.server.faults import Fault
 from tickerplant.venue import COINM, USDM
@@ -44,9 +44,18 @@ ListedGaps = Annotated[int, Meta(ge=0, le=100_000)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 
 
-def _setting(help_text: str, parse: Parser | None = None, option: str = "") -> Meta:
-    """Return what a field says about itself besides its type and default."""
-    return Meta(description=help_text, extra={"parse": parse, "option": option})
+def _setting(
+    help_text: str, parse: Parser | None = None, option: str = "", *, owner: str = ""
+) -> Meta:
+    """Return what a field says about itself besides its type and default.
+
+    Args:
+        help_text: What it does.
+        parse: Reads it; without, its type says how.
+        option: The option's name, if it is another than the field's.
+        owner: The only command that it is for, where the name means something else to another.
+    """
+    return Meta(description=help_text, extra={"parse": parse, "option": option, "owner": owner})
 
 
 class ProtocolSettings(Struct, frozen=True, kw_only=True):
@@ -171,7 +180,10 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         ),
     ] = None
     end: Annotated[
-        Moment | None, _setting("End before that moment, written the same way.", read_moment, "to")
+        Moment | None,
+        _setting(
+            "End before that moment, written the same way.", read_moment, "to", owner="replay"
+        ),
     ] = None
     run_up_ms: Annotated[
         int,
@@ -307,7 +319,10 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
 
     to: Annotated[
         Literal["parquet", "csv", "hftbacktest"],
-        _setting("Format of the files; csv is in the layout of the exchange's public archive."),
+        _setting(
+            "Format of the files; csv is in the layout of the exchange's public archive.",
+            owner="export",
+        ),
     ] = "parquet"
     out: Annotated[
         str | None,
@@ -320,21 +335,17 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     symbols: Annotated[
         tuple[str, ...], _setting("Only these symbols, separated by commas [all].", names)
     ] = ()
-    from_ms: Annotated[
+    start_ns: Annotated[
         int | None,
         _setting(
-            "Only what was received then or later: an ISO date (UTC) or ms since 1970.",
-            instant_ms,
+            "Only what was received then or later: an ISO date (UTC), ms or ns.",
+            read_time_ns,
             "from",
         ),
     ] = None
-    to_ms: Annotated[
+    end_ns: Annotated[
         int | None,
-        _setting(
-            "Only what was received before: an ISO date (UTC) or ms since 1970.",
-            instant_ms,
-            "to-time",
-        ),
+        _setting("Only what was received before, written the same way.", read_time_ns, "to-time"),
     ] = None
     numbers: Annotated[
         Literal["decimal", "float", "text"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from math import inf
 from typing import Any, TypeAlias
 
@@ -12,6 +11,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
+from tickerplant.recording.moment import EXPECTED_TIME, read_time_ns
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 from tickerplant.venue import USDM
 
@@ -178,27 +178,17 @@ def duration_text(milliseconds: int) -> str:
 
 
 def instant_ms(text: object) -> int:
-    """Return a moment, an ISO date (UTC unless it says otherwise) or milliseconds, as milliseconds.
+    """Return a moment of a market, as `read_time_ns` reads it, as milliseconds.
 
     Raises:
-        ValueError: `text` is neither.
+        ValueError: `text` is none, or no market is simulated then.
     """
-    plain = str(text).strip()
     try:
-        if plain.isdecimal() and len(plain) > len("20260101"):
-            milliseconds = int(plain)
-        else:
-            moment = datetime.fromisoformat(plain)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            milliseconds = round(moment.timestamp() * 1_000)
-    except (ValueError, OverflowError):
-        milliseconds = -1
+        milliseconds = read_time_ns(text) // 1_000_000
+    except ValueError:
+        milliseconds = 0
     if not _EARLIEST_MS <= milliseconds < _LATEST_MS:
-        raise ValueError(
-            "an ISO date such as 2026-01-31T12:00:00 (UTC), or milliseconds since 1970, "
-            "between 2010 and 2100"
-        )
+        raise ValueError(f"{EXPECTED_TIME}, between 2010 and 2100")
     return milliseconds
 
 

@@ -31,7 +31,6 @@ from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.segments import segment_paths
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
-_MS = 1_000_000
 _NAMES = tuple(table.name for table in TABLES)
 
 
@@ -55,8 +54,8 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
         raise ConfigError("--out", settings.out, reason)
     selection = Selection(
         symbols=frozenset(symbol.upper() for symbol in settings.symbols),
-        start_ns=0 if settings.from_ms is None else settings.from_ms * _MS,
-        end_ns=END_NS if settings.to_ms is None else settings.to_ms * _MS,
+        start_ns=settings.start_ns or 0,
+        end_ns=settings.end_ns or END_NS,
     )
     try:
         if settings.to == "hftbacktest":

@@ -251,7 +251,7 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "all"
     if name in {"start_ns", "end_ns"} and isinstance(value, int):
-        return "all" if value in {0, END_NS} else str(value // 1_000_000)
+        return "all" if value in {0, END_NS} else str(value)
     return str(value)
 
 

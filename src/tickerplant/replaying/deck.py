@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tickerplant.plant import Plant
+from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Flaw, Line
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.event_time import ByEventTime, event_time_ms
-from tickerplant.replaying.moment import LATEST_NS
 from tickerplant.replaying.performance import Performance
 from tickerplant.replaying.rebase import shift_of
 from tickerplant.replaying.reel import Reel

@@ -30,13 +30,14 @@ from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.progress import Progress
+from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import share_read
+from tickerplant.recording.moment import Moment, iso
 from tickerplant.replaying.clock import ReplayClock
 from tickerplant.replaying.clock_state import ClockState, Phase
 from tickerplant.replaying.deck import Deck
 from tickerplant.replaying.lacking import Lacking
 from tickerplant.replaying.lateness import Lateness
-from tickerplant.replaying.moment import LATEST_NS, Moment, iso
 from tickerplant.replaying.scan import Scan
 from tickerplant.replaying.span import Plan
 from tickerplant.replaying.steering import Step, read_wishes

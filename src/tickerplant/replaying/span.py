@@ -9,10 +9,11 @@ from typing import Literal
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import RecordedFile
+from tickerplant.recording.moment import Moment, iso
 from tickerplant.recording.segments import Segments
 from tickerplant.replaying.event_time import SKEW_NS, ByEventTime
-from tickerplant.replaying.moment import LATEST_NS, Moment, iso
 from tickerplant.replaying.reel import Reel
 from tickerplant.replaying.scan import FileScan
 

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.recording.moment import EXPECTED_DURATION, Moment, read_duration_ns, read_moment
 from tickerplant.replaying.clock import read_speed
-from tickerplant.replaying.moment import EXPECTED_DURATION, Moment, read_duration_ns, read_moment
 
 MOST_STEPS = 1_000_000
 """Messages of one step."""

@@ -8,10 +8,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-EARLIEST_NS = 1_000_000_000_000_000_000
-LATEST_NS = 9_999_999_999_999_999_999
-"""What recordings hold, 2001 to 2286."""
+from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
+
 LONGEST_NS = 36_525 * 86_400_000_000_000
+EXPECTED_TIME = "an ISO date such as 2026-01-31T12:00:00 (UTC), or ms or ns since 1970"
 EXPECTED = (
     "an ISO date such as 2026-01-31T12:00:00 (UTC), ms or ns since 1970, "
     "or an offset such as +90s or -5m"
@@ -53,12 +53,25 @@ def read_moment(given: object) -> Moment:
         except ValueError:
             raise ValueError(EXPECTED) from None
     try:
+        return Moment(read_time_ns(given))
+    except ValueError:
+        raise ValueError(EXPECTED) from None
+
+
+def read_time_ns(given: object) -> int:
+    """Return a moment that is no offset, as ns since the epoch, from 2001 to 2286.
+
+    Raises:
+        ValueError: it is none; says what is expected.
+    """
+    text = str(given).strip()
+    try:
         ns = _digits_ns(text) if _DIGITS.fullmatch(text) else _iso_ns(text)
     except (ValueError, OverflowError):
         ns = 0
     if not EARLIEST_NS <= ns <= LATEST_NS or isinstance(given, bool):
-        raise ValueError(EXPECTED)
-    return Moment(ns)
+        raise ValueError(EXPECTED_TIME)
+    return ns
 
 
 def read_duration_ns(text: str) -> int:

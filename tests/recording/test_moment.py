@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.replaying.moment import Moment, iso, read_moment
+from tickerplant.recording.moment import Moment, iso, read_moment, read_time_ns
 
 AT_NS = 1_795_285_140_000_000_000
 
@@ -38,6 +38,15 @@ def test_moments_are_read(written: object, moment: Moment) -> None:
 def test_what_is_no_moment_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="an ISO date such as"):
         read_moment(written)
+
+
+def test_a_time_is_a_moment_that_is_no_offset() -> None:
+    assert read_time_ns("2026-11-21T18:19:00Z") == AT_NS
+    assert read_time_ns("1795285140000") == AT_NS
+    assert read_time_ns(AT_NS + 1) == AT_NS + 1
+    for offset in ("+90s", "-5m"):
+        with pytest.raises(ValueError, match=r"or ms or ns since 1970$"):
+            read_time_ns(offset)
 
 
 def test_a_moment_is_written_as_it_is_read() -> None:
