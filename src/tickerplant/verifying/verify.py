@@ -16,10 +16,10 @@ import msgspec
 from tickerplant import logs
 from tickerplant.config.settings import VerifySettings
 from tickerplant.errors import RecordingError
+from tickerplant.progress import Progress
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.opening import recorded_files, recording_folders
 from tickerplant.verifying.findings import Findings
-from tickerplant.verifying.progress import WalkProgress
 from tickerplant.verifying.telling import lines_of, summary_of
 from tickerplant.verifying.walk import Walk
 
@@ -69,20 +69,25 @@ def found_in(
     Each folder is a recording; files that are named are one together.
     """
     findings = Findings(complete=False)
-    with WalkProgress() as progress:
-        for group in _groups(paths, findings.unread):
-            if is_interrupted():
-                break
-            try:
-                walk = Walk(group, settings.streams, settings.gaps)
+    groups, walks = _groups(paths, findings.unread), list[Walk]()
+    progress = Progress("verify", lambda: _share(walks, len(groups)))
+    messages = 0
 
-                def go_on(messages: int, walk: Walk = walk) -> bool:
-                    progress.tell(walk, messages)
-                    return not is_interrupted()
+    def go_on(more: int) -> bool:
+        nonlocal messages
+        messages += more
+        progress.tell(messages)
+        return not is_interrupted()
 
-                findings.recordings.append(walk.go(go_on))
-            except RecordingError as error:
-                findings.unread.append(_flaw(error))
+    for group in groups:
+        if is_interrupted():
+            break
+        try:
+            walks.append(Walk(group, settings.streams, settings.gaps))
+            findings.recordings.append(walks[-1].go(go_on))
+        except RecordingError as error:
+            findings.unread.append(_flaw(error))
+    progress.end()
     findings.interrupted = is_interrupted()
     findings.complete = (
         not findings.interrupted
@@ -92,6 +97,12 @@ def found_in(
     )
     findings.summary = summary_of(findings)
     return findings
+
+
+def _share(walks: Sequence[Walk], groups: int) -> float:
+    """Return how much is walked, from 0 to 1, as if all recordings were of one size."""
+    walk = walks[-1]
+    return (len(walks) - 1 + walk.position_bytes / max(walk.size_bytes, 1)) / groups
 
 
 def _groups(paths: Sequence[str], unread: list[Flaw]) -> list[list[str]]:
