@@ -466,11 +466,15 @@ def test_a_loop_of_next_to_nothing_lets_others_do_their_work(tmp_path: Path) -> 
     short = recorded(tmp_path / "r", [(1, "btcusdt@trade", trade(1))])
     played = replay(short, loops=True)
 
+    states = set()
+
     async def visit() -> None:
         for _ in range(100):
             await asyncio.sleep(0)
+            states.add(played.source.state().state)
 
     played.run_with(visit)
+    assert "over" not in states, "expected a loop to have no end"
     heard_data = played.listeners["usdm"].data
     assert heard_data.startswith(3 * text_frame(trade(1)))
 

@@ -403,7 +403,7 @@ class RecordingSource:
         self._plant.advance(self._plant.now_ms)
         self.look_around()
         await self._readers.wait_clear()
-        self._phase = "over"
+        self._phase = "running up" if self._plan.loops else "over"
         if not self._is_wanted_elsewhere:
             self._done.set()
         if self._plan.loops:
