@@ -20,8 +20,8 @@ from tickerplant.recording.block import (
     HEAD_BYTES,
     Head,
     Packer,
+    Unpacker,
     read_head,
-    unpack,
     walk,
 )
 from tickerplant.recording.journal import (
@@ -360,7 +360,7 @@ def test_a_frame_that_grows_beyond_its_head_takes_no_memory(tmp_path: Path) -> N
     head = Head(1, START_NS, START_NS, 100, len(bomb), crc32(bomb))
     tracemalloc.start()
     with pytest.raises(ValueError, match="1073741824 bytes of lines, expected 100"):
-        unpack(bomb, head)
+        Unpacker().unpack(bomb, head)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 
@@ -369,9 +369,11 @@ def test_a_second_frame_in_a_block_is_a_damage() -> None:
     [block] = blocks(messages(10))
     head = read_head(block)
     assert head is not None
-    data = block[HEAD_BYTES:]
-    with pytest.raises(ValueError, match="unused data"):
-        unpack(data + data, head)
+    data, unpacker = block[HEAD_BYTES:], Unpacker()
+    for damaged in (data + data, data[:-5], data[:20] + bytes(len(data) - 20)):
+        with pytest.raises(ValueError, match=r"unused data|decompress|bytes of lines"):
+            unpacker.unpack(damaged, head)
+        assert unpacker.unpack(data, head).count(b"\n") == 10, "expected a damage to be forgotten"
 
 
 def test_a_second_beginning_of_a_manifest_is_a_flaw(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tickerplant.recorder.append_file import AppendFile
-from tickerplant.recording.block import TIME_DIGITS, Found, Head, unpack, walk
+from tickerplant.recording.block import TIME_DIGITS, Found, Head, Unpacker, walk
 from tickerplant.recording.journal import Sealed
 from tickerplant.recording.segments import segment_name
 
@@ -90,6 +90,7 @@ class Mended:
         """What was done to it, and what is wrong with it."""
         self._streams: Counter[str] = Counter()
         self._heads: list[Head] = []
+        self._unpacker = Unpacker()
         with path.open("rb") as reading:
             size_bytes = reading.seek(0, 2)
             torn = [found for found in walk(reading) if not self._keep(path, found)]
@@ -136,7 +137,7 @@ class Mended:
             return False
         try:
             if not found.reason:
-                self._streams.update(_streams(unpack(found.data, head)))
+                self._streams.update(_streams(self._unpacker.unpack(found.data, head)))
                 self._heads.append(head)
                 return True
             reason = found.reason

@@ -23,7 +23,7 @@ from tickerplant.recording.block import (
     TIME_DIGITS,
     Found,
     Head,
-    unpack,
+    Unpacker,
     walk,
 )
 from tickerplant.recording.journal import MANIFEST, Sealed
@@ -87,6 +87,7 @@ class Segments:
         self.late = 0
         self.late_ns = 0
         self._report = report
+        self._unpacker = Unpacker()
         self._latest_ns = 0
         self._place = Place(path, 0, 0)
 
@@ -173,7 +174,7 @@ class Segments:
         head = found.head
         assert head is not None  # noqa: S101  # it has data
         try:
-            text = unpack(found.data, head)
+            text = self._unpacker.unpack(found.data, head)
             times_ns, raws = split(text)
         except ValueError as error:
             self._lose(path, found, f"a block is damaged: {error}")
