@@ -361,7 +361,10 @@ def told(time_ms: int, trade_id: int) -> bytes:
 
 
 @looped
-async def test_a_clock_that_leaps_is_followed_without_holding_anything_up() -> None:
+async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "LOOK_S", 0.0)  # a quick machine has caught up sooner
     far_ms = START_MS + 12 * 86_400_000
     async with (
         serve() as house,
