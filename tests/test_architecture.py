@@ -13,7 +13,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
-    {"errors"},
+    {"errors", "nearest"},
     {"venue"},
     {"instrument", "profile", "frames", "quarters"},
     {"events"},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
 
+from tickerplant.nearest import nearest
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.about import one_pair, one_symbol
 from tickerplant.streams.pattern import Pattern
@@ -116,6 +116,5 @@ def _without_speed(venue: Venue, name: str) -> str:
 
 def _like(venue: Venue, name: str) -> str:
     head, tail = _split(name)
-    tails = _tails(venue)
-    close = get_close_matches(tail.lower(), tails, n=1, cutoff=_ALIKE)
-    return head.lower() + tails[close[0]] if close else ""
+    close = nearest(tail, _tails(venue).values(), alike=_ALIKE)
+    return head.lower() + close if close else ""
