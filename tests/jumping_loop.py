@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 
 
 class JumpingSelector(selectors.DefaultSelector):
@@ -17,13 +18,29 @@ class JumpingSelector(selectors.DefaultSelector):
         return super().select(0)
 
 
-def jumping_loop() -> asyncio.AbstractEventLoop:
+def no_time() -> float:
+    return 0.0
+
+
+def jumping_loop(passed_s: Callable[[], float] = no_time) -> asyncio.AbstractEventLoop:
     selector = JumpingSelector()
     loop = asyncio.SelectorEventLoop(selector)
-    loop.time = lambda: selector.now_s  # type: ignore[method-assign]
+
+    def now_s() -> float:
+        selector.now_s += passed_s()
+        return selector.now_s
+
+    loop.time = now_s  # type: ignore[method-assign]
     return loop
 
 
-def run_jumping(main: Coroutine[None, None, None]) -> None:
-    with asyncio.Runner(loop_factory=jumping_loop) as runner:
+def run_jumping(main: Coroutine[None, None, None], passed_s: Callable[[], float] = no_time) -> None:
+    """Run `main` to its end.
+
+    Args:
+        main: What is run.
+        passed_s: Returns how much time passes until the clock is looked at once more: a machine
+            that is slow, or sometimes.
+    """
+    with asyncio.Runner(loop_factory=partial(jumping_loop, passed_s)) as runner:
         runner.run(main)

@@ -2,20 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import pytest
-from jumping_loop import run_jumping
+from jumping_loop import no_time, run_jumping
 from stage import frames
 
 from tickerplant.plant import Plant
+from tickerplant.protocol.closing import CloseReason
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.sources.simulated import SLICE_S, SimulatedSource, open_market
 
+DRAWN = Random()
 START_MS = 1_767_225_595_000
 STREAMS = {
     "usdm": [
@@ -33,6 +37,15 @@ class Listener:
 
     def write(self, data: bytes) -> None:
         self.data += data
+
+
+class SlowReader:
+    """Takes a byte whenever somebody looks."""
+
+    unsent_bytes = 1_000_000
+
+    def close(self, reason: CloseReason) -> None:
+        raise AssertionError(reason)
 
 
 class Simulation:
@@ -60,9 +73,9 @@ class Simulation:
         await asyncio.sleep(0.1)
 
 
-def heard(speed: float) -> dict[str, bytes]:
+def heard(speed: float, passed_s: Callable[[], float] = no_time) -> dict[str, bytes]:
     simulation = Simulation(speed=speed)
-    run_jumping(simulation.run())
+    run_jumping(simulation.run(), passed_s)
     assert simulation.plant.now_ms == START_MS + 7_000, "it ends when its time is up"
     return {venue: bytes(each.data) for venue, each in simulation.listeners.items()}
 
@@ -72,6 +85,48 @@ def test_the_same_seed_and_start_give_the_same_bytes_at_any_speed(speed: float) 
     at_once = heard(0)
     assert all(len(data) > 10_000 for data in at_once.values()), "both venues say something"
     assert heard(speed) == at_once
+
+
+def irregularly() -> float:
+    """Mostly no time at all, now and then more than a slice, seldom a second."""
+    return DRAWN.choice([0.0] * 40 + [0.0002] * 40 + [0.004, 0.006] * 8 + [1.1])
+
+
+MACHINES: Mapping[str, Callable[[], float]] = {
+    "one without time for a second step": lambda: SLICE_S * 1.1,
+    "one with time for a few steps": lambda: SLICE_S / 7,
+    "one that stops now and then": irregularly,
+}
+
+
+@pytest.mark.parametrize("speed", [0, 1.0, 20.0])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_how_fast_the_machine_is_changes_no_byte(speed: float, machine: str) -> None:
+    DRAWN.seed(7)
+    assert heard(speed, MACHINES[machine]) == heard(0)
+
+
+def test_what_is_due_at_the_very_end_is_sent_although_the_last_event_took_too_long() -> None:
+    simulation = Simulation(speed=0)
+    run_jumping(simulation.run(), MACHINES["one without time for a second step"])
+    last = [each["E"] for each in messages(simulation.listeners["usdm"]) if "E" in each][-1]
+    assert last == START_MS + 7_000
+
+
+def test_the_end_waits_until_its_readers_have_taken_what_was_said() -> None:
+    simulation = Simulation(speed=0, duration_ms=1_000)
+    gate = Gate(LIMITS, lambda: 0)
+    reader = SlowReader()
+    simulation.plant.hubs["usdm"].wake = lambda: gate.pause(reader)
+
+    async def run() -> None:
+        running = asyncio.create_task(simulation.source.run(gate, simulation.readiness))
+        await asyncio.sleep(1)
+        assert not running.done(), "somebody has not taken all of it yet"
+        gate.resume(reader)
+        await running
+
+    run_jumping(run())
 
 
 def test_the_clock_waits_for_its_subscribers() -> None:

@@ -57,12 +57,19 @@ class SimulatedSource:
         self._end_ms = None if duration_ms is None else plant.now_ms + duration_ms
 
     async def run(self, readers: Readers, status: Status) -> None:
-        """Run until the market time is up, or until cancelled."""
+        """Run until the market time is up, or until cancelled.
+
+        When it returns market time is exactly the end, all that was due by then is sent, and no
+        subscriber is congested any more.
+        """
         await wait_for_subscribers(self._wait_for, readers, status)
         if self._speed:
             await self._run_in_step(status)
         else:
             await self._run_freely(readers)
+        if self._end_ms is not None:
+            self._plant.advance(self._end_ms)  # what is due at the end follows its last event
+        await readers.wait_clear()
         status.ready(False, "the simulation is over")
 
     async def _run_in_step(self, status: Status) -> None:
@@ -81,9 +88,7 @@ class SimulatedSource:
             status.lag_ms = max(0, wanted_ms - self._plant.now_ms)
 
     async def _run_freely(self, readers: Readers) -> None:
-        while not self._over():
-            if self._play(self._end_ms) and self._end_ms is not None:
-                self._plant.advance(self._end_ms)
+        while not self._play(self._end_ms):
             await asyncio.sleep(0)
             if readers.congested:
                 await readers.wait_clear()
