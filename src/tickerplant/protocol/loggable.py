@@ -1,0 +1,74 @@
+"""What a client sent, as it may stand in a log: names of streams and known paths, never keys.
+
+Clients send keys, signatures and listen keys to the wrong door: as a path, as a parameter of a URL,
+as the name of a stream.  A word that is not known is shown as its size and a short digest, so that
+two lines about the same word can still be recognised as such.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from hashlib import blake2s
+from urllib.parse import unquote
+
+from tickerplant.protocol.target import ROUTES
+from tickerplant.queries import QUERIES
+from tickerplant.streams import CATALOGUE
+from tickerplant.venue import VENUES
+
+MAX_SHOWN = 200
+"""Characters of a path after which the rest is left out."""
+
+_PARTS = re.compile(r"[/?&=]|[^/?&=]+")
+_RUN = r"[^\W_]{1,24}"
+"""Letters and digits; a key or a signature has more of them without a break (32 at least)."""
+_NAME = re.compile(
+    rf"(?:!|{_RUN}(?:_{_RUN}){{0,3}}@)[A-Za-z]{{1,24}}\d{{0,4}}(?:[@_]\w{{1,16}}){{0,2}}"
+)
+"""Names that are streams, or were meant to be."""
+_WORDS = frozenset({"", "ws", "stream", "streams", "timeUnit", "returnRateLimits", *ROUTES})
+
+
+def loggable(text: str | bytes) -> str:
+    """Return `text`, a path or the name of a stream, as it may be logged, in bounded length.
+
+    Words that are those of a path that is served, or have the form of a stream name, stand as they
+    are, percent-encoding undone; of every other word stand its size and a digest.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    shown: list[str] = []
+    left = MAX_SHOWN
+    for part in _PARTS.finditer(text):
+        if left <= 0:
+            shown.append("…")
+            break
+        word = part[0]
+        if word not in "/?&=":
+            word = _word(unquote(word))
+        left -= len(word)
+        shown.append(word)
+    return "".join(shown)
+
+
+def sized(data: str | bytes) -> str:
+    """Return the size of `data` and a digest by which the same data can be recognised."""
+    encoded = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    plural = "" if len(encoded) == 1 else "s"
+    return f"{len(encoded)} byte{plural} #{blake2s(encoded, digest_size=4).hexdigest()}"
+
+
+def _word(word: str) -> str:
+    return word if word in _known_words() or _NAME.fullmatch(word) else f"[{sized(word)}]"
+
+
+@cache
+def _known_words() -> frozenset[str]:
+    """Return the words of the paths that are served and of the streams without a symbol."""
+    paths = [query.path_on(venue) or "" for query in QUERIES for venue in VENUES]
+    return _WORDS.union(
+        *(path.split("/") for path in paths),
+        *(venue.api_path.split("/") for venue in VENUES),
+        (stream.pattern.text for stream in CATALOGUE if not stream.pattern.parts),
+    )
