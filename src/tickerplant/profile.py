@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from tickerplant.venue import Venue
 
+REQUEST_WEIGHT_PER_MINUTE = 2400
+"""The exchange's budget of request weight; the limits table takes its default from here."""
+
 
 class Profile(Struct, frozen=True, kw_only=True):
     """One period of the exchange's protocol."""

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tickerplant.market.bar_arrays import combine
 from tickerplant.market.bars import (
     COUNT,
     FIRST_TRADE_ID,
@@ -11,7 +12,6 @@ from tickerplant.market.bars import (
     MINUTE_MS,
     OPEN_TIME,
     Bar,
-    combine,
     join,
 )
 

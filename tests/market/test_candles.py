@@ -10,20 +10,19 @@ from stage import BTCUSDT, START_MS, trade
 from tape import naive_bar, tapes
 
 from tickerplant.events import Trade
+from tickerplant.market.bar_arrays import NO_BARS, combine
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,
-    NO_BARS,
     OPEN_TIME,
     VOLUME,
     Bars,
-    combine,
 )
-from tickerplant.market.candles import Candles, close_time
-from tickerplant.market.interval import INTERVALS, LENGTHS_MS, next_open_time, open_time
+from tickerplant.market.candles import Candles
+from tickerplant.market.interval import INTERVALS, LENGTHS_MS, close_time, next_open_time, open_time
 from tickerplant.market.minutes import KEPT_MINUTES, Minutes
 
 EVERYTHING = 1 << 30

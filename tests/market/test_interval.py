@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.market.interval import (
-    INTERVALS,
-    LENGTHS_MS,
-    next_open_time,
-    open_time,
-    open_times,
-)
+from tickerplant.market.bar_arrays import open_times
+from tickerplant.market.interval import INTERVALS, LENGTHS_MS, next_open_time, open_time
 
 TIMES_MS = st.integers(0, 4_102_444_800_000)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

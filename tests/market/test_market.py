@@ -32,10 +32,11 @@ from tickerplant.events import (
     WindowMoved,
 )
 from tickerplant.instrument import Instrument, Scale
-from tickerplant.market.bars import CLOSE, DAY_MS, MINUTE_MS, NO_BARS, OPEN, Bars
+from tickerplant.market.bar_arrays import NO_BARS
+from tickerplant.market.bars import CLOSE, DAY_MS, MINUTE_MS, OPEN, Bars
 from tickerplant.market.market import WHOLE, Market
-from tickerplant.market.ring import CHUNK_EVENTS
-from tickerplant.market.tape import AGGREGATE_ROW, KEPT_AGGREGATES, KEPT_TRADES, TRADE_ROW, Rows
+from tickerplant.market.ring import CHUNK_EVENTS, KEPT_AGGREGATES, KEPT_TRADES
+from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
 from tickerplant.market.timers import Timers
 from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import CURRENT, P2026Q1

@@ -12,17 +12,9 @@ from tape import NaiveBar, naive_bar, naive_minutes, tapes
 
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import (
-    COUNT,
-    DAY_MS,
-    FIRST_TRADE_ID,
-    HOUR_MS,
-    MINUTE_MS,
-    NO_BARS,
-    OPEN_TIME,
-    combine,
-)
-from tickerplant.market.interval import open_time, open_times
+from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
+from tickerplant.market.bars import COUNT, DAY_MS, FIRST_TRADE_ID, HOUR_MS, MINUTE_MS, OPEN_TIME
+from tickerplant.market.interval import open_time
 from tickerplant.market.minutes import KEPT_MINUTES, Minutes, Statistics
 
 

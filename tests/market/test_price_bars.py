@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import START_MS
 
-from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS, NO_BARS, OPEN_TIME, Bars
+from tickerplant.market.bar_arrays import NO_BARS
+from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS, OPEN_TIME, Bars
 from tickerplant.market.interval import INTERVALS, open_time
 from tickerplant.market.price_bars import KEPT_MINUTES, PriceBars
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tickerplant.events import AssetIndex
-from tickerplant.market.markets import Markets
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 SETTLEMENT_INDICES = frozenset({"BTCUSD", "ETHUSD", "BNBUSD", "SOLUSD"})
 """What the integration notice (D.3, 2026-06-30) adds: assets that COIN-M contracts settle in."""

@@ -9,18 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tickerplant.market.bars import (
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
-    NO_BARS,
-    OPEN_TIME,
-    Bar,
-    Bars,
-    combine,
-    join,
-)
-from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time, open_times
+from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
+from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS, OPEN_TIME, Bar, Bars, join
+from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time
 from tickerplant.market.past import PastBars
 
 
@@ -169,11 +160,6 @@ class Candles:
         if open_time(interval, boundary_ms) != boundary_ms:
             return None
         return self._part(interval, open_time(interval, boundary_ms - 1), boundary_ms)
-
-
-def close_time(interval: str, opened_ms: int) -> int:
-    """Return the last millisecond of the candle that opened at `opened_ms`."""
-    return next_open_time(interval, opened_ms) - 1
 
 
 def _made_of(interval: str, length_ms: int) -> bool:

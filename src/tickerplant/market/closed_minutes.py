@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tickerplant.market.bars import (
-    COLUMNS,
-    HOUR_MS,
-    MINUTE_MS,
-    NO_BARS,
-    OPEN_TIME,
-    Bars,
-    combine,
-    empty_bars,
-)
+from tickerplant.market.bar_arrays import NO_BARS, combine, empty_bars
+from tickerplant.market.bars import COLUMNS, HOUR_MS, MINUTE_MS, OPEN_TIME, Bars
 
 KEPT_HOURS = 400 * 24
 """Hours that are kept of the minutes that are not; older ones are forgotten."""

@@ -6,8 +6,12 @@ captured tickers of both venues agree with that in every percent change and weig
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
-from tickerplant.market.minutes import Statistics
+
+if TYPE_CHECKING:
+    from tickerplant.market.minutes import Statistics
 
 PERCENT_DECIMALS = 3
 _HUNDRED_PERCENT = 100 * 10**PERCENT_DECIMALS

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS
 
 WEEK_MS = 7 * DAY_MS
@@ -55,12 +52,6 @@ def next_open_time(interval: str, opened_ms: int) -> int:
     return opened_ms + length_ms
 
 
-def open_times(interval: str, times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `open_time` of many times at once."""
-    length_ms = LENGTHS_MS[interval]
-    if length_ms == 0:
-        months = times_ms.astype("datetime64[ms]").astype("datetime64[M]")
-        return months.astype("datetime64[ms]").astype(np.int64)
-    shift_ms = FIRST_MONDAY_MS if interval == "1w" else 0
-    opened: NDArray[np.int64] = (times_ms - shift_ms) // length_ms * length_ms + shift_ms
-    return opened
+def close_time(interval: str, opened_ms: int) -> int:
+    """Return the last millisecond of the candle that opened at `opened_ms`."""
+    return next_open_time(interval, opened_ms) - 1

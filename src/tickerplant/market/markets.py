@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from tickerplant.events import AssetIndex, Delivered, InsuranceFund
 from tickerplant.market.market import Market
 from tickerplant.market.timers import Timers
-from tickerplant.profile import Profile
+from tickerplant.profile import REQUEST_WEIGHT_PER_MINUTE, Profile
 from tickerplant.venue import Venue
 
-REQUEST_WEIGHT_PER_MINUTE = 2400
-"""The exchange's budget of request weight; the limits table takes its default from here."""
 KEPT_DELIVERIES = 100
 """Settlements of a pair that are remembered; the oldest is forgotten."""
 

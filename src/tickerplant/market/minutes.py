@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from msgspec import Struct
 
+from tickerplant.market.bar_arrays import NO_BARS, row_of
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
@@ -21,14 +22,12 @@ from tickerplant.market.bars import (
     LAST_TRADE_ID,
     LOW,
     MINUTE_MS,
-    NO_BARS,
     OPEN,
     OPEN_TIME,
     TURNOVER,
     VOLUME,
     Bar,
     Bars,
-    row_of,
 )
 from tickerplant.market.closed_minutes import ClosedMinutes
 

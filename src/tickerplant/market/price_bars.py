@@ -6,7 +6,8 @@ is their number, and its first and last trade ids are the times of the first and
 
 from __future__ import annotations
 
-from tickerplant.market.bars import DAY_MS, MINUTE_MS, NO_BARS, Bar, Bars, row_of
+from tickerplant.market.bar_arrays import NO_BARS, row_of
+from tickerplant.market.bars import DAY_MS, MINUTE_MS, Bar, Bars
 from tickerplant.market.candles import Candles
 from tickerplant.market.closed_minutes import ClosedMinutes
 from tickerplant.market.past import PastBars

@@ -12,6 +12,9 @@ import msgspec
 from isal import isal_zlib
 from msgspec import Struct
 
+KEPT_TRADES = 100_000
+"""Trades that a market keeps at least; older ones are forgotten."""
+KEPT_AGGREGATES = 100_000
 CHUNK_EVENTS = 256
 """Events that are packed together, and forgotten together."""
 

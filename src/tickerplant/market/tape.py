@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.market.ring import CHUNK_EVENTS, Kept, Ring
-
-KEPT_TRADES = 100_000
-"""Trades that a market keeps at least; older ones are forgotten."""
-KEPT_AGGREGATES = 100_000
+from tickerplant.market.ring import CHUNK_EVENTS, KEPT_AGGREGATES, KEPT_TRADES, Kept, Ring
 
 Rows: TypeAlias = NDArray[np.void]
 """Records with named fields, oldest first: how a past hands over what it has many of."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
-from tickerplant.market.markets import REQUEST_WEIGHT_PER_MINUTE
+from tickerplant.profile import REQUEST_WEIGHT_PER_MINUTE
 
 CONNECTION_PAGE = "USDⓈ-M market-stream connection page"
 API_PAGE = "WebSocket API general information page"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from tickerplant.events import AssetIndex
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.market.asset_indices import told_indices
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.param import Param, word
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import BySymbol
 from tickerplant.venue import USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 
 class AssetIndexRow(Struct, frozen=True, rename="camel"):

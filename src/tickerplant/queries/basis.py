@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
 from tickerplant.market.bars import CLOSE, DAY_MS, OPEN_TIME
 from tickerplant.market.figures import nearest
-from tickerplant.market.markets import Markets
 from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.param import CONTRACT_TYPE
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 RATE_DIGITS = 4
 """Decimals of the rates."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import structs
 
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries.param import Param, one_of, pair
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 ALL = "ALL"
 CHOICES = (ALL, "CURRENT_QUARTER", "NEXT_QUARTER", "PERPETUAL")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from tickerplant.instrument import RATE_DECIMALS
-from tickerplant.market.markets import Markets
 from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.period import ALLOWANCE
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 
 class DeliveryPrice(Struct, frozen=True, rename="camel"):

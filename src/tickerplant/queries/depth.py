@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import Level
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.printed import PrintedLevel, level_texts
 from tickerplant.queries import refusal
 from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import ByLimit, Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 DEFAULT_LIMIT = 500

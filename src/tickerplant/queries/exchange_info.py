@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument, Scale, decimal_text
 from tickerplant.market.asset_indices import told_indices
-from tickerplant.market.markets import Markets
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 
 class Rule(Struct, frozen=True, rename="camel"):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries.param import (
     ANY_SYMBOL,
     END_TIME,
@@ -23,6 +22,10 @@ from tickerplant.queries.param import (
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 MOST = 1000
 DEFAULT_LIMIT = 100

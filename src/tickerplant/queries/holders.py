@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tickerplant.events import Positioning
-from tickerplant.market.market import Market
 from tickerplant.queries import refusal
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 
 def holders_now(market: Market) -> Positioning:

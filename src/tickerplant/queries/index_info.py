@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import IndexConstituent
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.param import ANY_SYMBOL, ONE_SYMBOL, Param, contracts
 from tickerplant.queries.query import Query
 from tickerplant.queries.selection import rows
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 
 class Constituent(Struct, frozen=True):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
 from tickerplant.market.bars import DAY_MS
-from tickerplant.market.candles import Candles, close_time
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
+from tickerplant.market.interval import close_time
 from tickerplant.queries import refusal
 from tickerplant.queries.param import (
     CONTRACT_TYPE,
@@ -26,6 +24,11 @@ from tickerplant.queries.param import (
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import ByLimit
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.candles import Candles
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 MOST = 1500
 DEFAULT_LIMIT = 500

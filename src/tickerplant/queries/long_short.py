@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import Positioning
 from tickerplant.instrument import decimal_text
 from tickerplant.market.figures import nearest
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 SHARE_DECIMALS = 4
 _WHOLE = int(10**SHARE_DECIMALS)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
 from tickerplant.queries.query import Query
 from tickerplant.queries.selection import rows
 from tickerplant.queries.weight import BySymbol, Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 INTEREST_RATE = "0.00010000"
 """0.01 % per 8 hours, on every contract that pays funding."""

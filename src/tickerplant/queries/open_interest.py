@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text
 from tickerplant.market.bars import OPEN, OPEN_TIME
 from tickerplant.market.figures import nearest
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.contract_choice import ANY_CHOICE, ONE_PAIR, contracts_of
 from tickerplant.queries.holders import holders_now
@@ -20,6 +19,10 @@ from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, Periods, period
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 
 class OpenInterest(Struct, frozen=True, rename="camel"):

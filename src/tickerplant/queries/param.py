@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
 from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.market.interval import INTERVALS
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 
-Reader: TypeAlias = Callable[[Markets, str, object], object]
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
+
+Reader: TypeAlias = "Callable[[Markets, str, object], object]"
 """Takes the markets, the name of a parameter and its raw value; returns what the value means.
 
 Raises `RequestError` for a value that means nothing.

@@ -6,17 +6,21 @@ the last 30 days can be asked for; an older time is refused, as production does.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from tickerplant.events import Positioning
 from tickerplant.market.bars import DAY_MS, OPEN_TIME, Bars
-from tickerplant.market.candles import Candles
 from tickerplant.market.interval import LENGTHS_MS, open_time
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.holders import holders_now
 from tickerplant.queries.param import END_TIME, START_TIME, Param, check_window, number, text
+
+if TYPE_CHECKING:
+    from tickerplant.market.candles import Candles
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 MOST = 500

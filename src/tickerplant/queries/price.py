@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
 from tickerplant.queries.query import Query
 from tickerplant.queries.selection import rows
 from tickerplant.queries.weight import BySymbol
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 
 class LastPrice(Struct, frozen=True):

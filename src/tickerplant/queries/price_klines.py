@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.market.candles import close_time
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
-from tickerplant.market.price_bars import PriceBars
+from tickerplant.market.interval import close_time
 from tickerplant.queries.klines import (
     CANDLE_PARAMS,
     PAIR,
@@ -20,6 +18,11 @@ from tickerplant.queries.klines import (
 )
 from tickerplant.queries.query import Query
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
+    from tickerplant.market.price_bars import PriceBars
 
 NOTHING = "0"
 """What a price that is not traded has for volumes and turnovers."""

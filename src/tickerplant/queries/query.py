@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tickerplant.market.markets import Markets
 from tickerplant.queries.param import Param
 from tickerplant.queries.weight import Weight
 from tickerplant.venue import Venue
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 
 class Query(Struct, frozen=True, kw_only=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from tickerplant.events import InsuranceFund
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
 from tickerplant.queries.holders import holders_now
 from tickerplant.queries.param import ANY_SYMBOL
@@ -15,6 +15,10 @@ from tickerplant.queries.query import Query
 from tickerplant.queries.selection import rows
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 
 class FundAsset(Struct, frozen=True, rename="camel"):

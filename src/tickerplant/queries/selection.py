@@ -8,12 +8,14 @@ an array of several; asked for alone, it says why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tickerplant.errors import RequestError
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries import refusal
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 Row = TypeVar("Row")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,14 +16,16 @@ from tickerplant.market.bars import (
     VOLUME,
 )
 from tickerplant.market.figures import nearest
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.queries.contract_choice import ONE_CHOICE, ONE_PAIR, contracts_of
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 DECIMALS = 4
 """Of every figure but whole contracts."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
 from tickerplant.market.bars import DAY_MS
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
-from tickerplant.market.tape import KEPT_AGGREGATES, KEPT_TRADES
+from tickerplant.market.ring import KEPT_AGGREGATES, KEPT_TRADES
 from tickerplant.queries import refusal
 from tickerplant.queries.param import (
     END_TIME,
@@ -24,6 +24,10 @@ from tickerplant.queries.param import (
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 MOST = 1000
 DEFAULT_LIMIT = 500

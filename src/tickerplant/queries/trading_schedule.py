@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
-from tickerplant.market.markets import Markets
 from tickerplant.market.sessions import week
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 
 class SessionRow(Struct, frozen=True, rename="camel"):

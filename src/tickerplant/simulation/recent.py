@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.aggregate import WINDOW_MS
+from tickerplant.market.bar_arrays import empty_bars
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
@@ -28,7 +29,6 @@ from tickerplant.market.bars import (
     TURNOVER,
     VOLUME,
     Bars,
-    empty_bars,
 )
 from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
 from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin

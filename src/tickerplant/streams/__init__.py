@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from tickerplant.market.markets import Markets
 from tickerplant.streams import (
     asset_index,
     book_ticker,
@@ -26,6 +25,9 @@ from tickerplant.streams import (
 from tickerplant.streams.pattern import Args
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import Venue
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 CATALOGUE: tuple[Stream, ...] = (
     *trade.STREAMS,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tickerplant.events import AssetIndex
 from tickerplant.market.asset_indices import told_indices
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.streams.pattern import Args
 
-Find: TypeAlias = Callable[[Markets, Args], Sequence[Any]]
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
+
+Find: TypeAlias = "Callable[[Markets, Args], Sequence[Any]]"
 """Markets of the venue, parts of the name → the subjects that the stream is about now; none when
 the name means nothing here.  Subjects are usually markets."""
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
 from tickerplant.events import CompositePart
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.market.market import Market
 from tickerplant.streams.about import one_composite
 from tickerplant.streams.pace import Every
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
 from tickerplant.venue import USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 
 class Part(Struct, frozen=True, kw_only=True):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import field
 
 from tickerplant.events import AggregateTrade, BarClosed, Event, Trade
 from tickerplant.instrument import CONTRACT_TYPES
-from tickerplant.market.market import Market
 from tickerplant.streams.about import one_contract_anywhere
 from tickerplant.streams.kline import ANY_INTERVAL, Candle, candle
 from tickerplant.streams.pace import UntilClosed
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 _ANY_TYPE = f"<contractType:{'|'.join(CONTRACT_TYPES).lower()}>"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import Bracket, ContractChanged
-from tickerplant.market.market import Market
 from tickerplant.streams.about import every_symbol
 from tickerplant.streams.pace import Each
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, real_time
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 
 class BracketPart(Struct, frozen=True, kw_only=True):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import DepthUpdate, Level
-from tickerplant.market.market import Market
 from tickerplant.printed import PrintedLevel, level_texts
 from tickerplant.streams.about import one_symbol
 from tickerplant.streams.pace import Chain, Each, Merge
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, named_ms, real_time
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 
 class DepthMessage(Payload, frozen=True, kw_only=True, tag="depthUpdate"):

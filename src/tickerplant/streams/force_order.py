@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct, UnsetType, field
 
 from tickerplant.events import Liquidation
-from tickerplant.market.market import Market
 from tickerplant.streams.about import every_symbol, one_symbol
 from tickerplant.streams.pace import Forced
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 
 class ForcedOrder(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import AggregateTrade, BarClosed, Event, Trade
@@ -20,14 +22,16 @@ from tickerplant.market.bars import (
     TURNOVER,
     VOLUME,
 )
-from tickerplant.market.candles import Candles, close_time
-from tickerplant.market.interval import INTERVALS
-from tickerplant.market.market import Market
+from tickerplant.market.interval import INTERVALS, close_time
 from tickerplant.streams.about import one_symbol_anywhere
 from tickerplant.streams.pace import UntilClosed
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
+
+if TYPE_CHECKING:
+    from tickerplant.market.candles import Candles
+    from tickerplant.market.market import Market
 
 ANY_INTERVAL = f"<interval:{'|'.join(INTERVALS)}>"
 """The part of a stream name that takes every interval."""

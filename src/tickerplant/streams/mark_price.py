@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.market.market import Market
 from tickerplant.streams.about import (
     Find,
     every_symbol,
@@ -19,6 +18,9 @@ from tickerplant.streams.pace import Every
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 
 class MarkPriceMessage(Payload, frozen=True, kw_only=True, tag="markPriceUpdate"):

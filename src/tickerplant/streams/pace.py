@@ -9,10 +9,12 @@ Messages of a period carry the state at its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tickerplant.events import BarClosed, DepthUpdate, Event, Liquidation
-from tickerplant.market.market import Market
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 Occasion: TypeAlias = tuple[Any, Any]
 """A subject, and what happened to it that a message is built from."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from tickerplant.events import BarClosed, Event, MarkPrice
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.market.bars import CLOSE, COUNT, HIGH, LAST_TRADE_ID, LOW, OPEN, OPEN_TIME
-from tickerplant.market.candles import Candles, close_time
-from tickerplant.market.market import Market
+from tickerplant.market.interval import close_time
 from tickerplant.streams.about import Find, inverse, one_pair_anywhere, one_symbol_anywhere
 from tickerplant.streams.kline import ANY_INTERVAL, Candle, told_row
 from tickerplant.streams.pace import UntilClosed
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
+
+if TYPE_CHECKING:
+    from tickerplant.market.candles import Candles
+    from tickerplant.market.market import Market
 
 NOBODY = "0"
 """The symbol in candles of an index, which has none."""

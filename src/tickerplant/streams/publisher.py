@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from tickerplant.events import Event
-from tickerplant.market.market import Market
-from tickerplant.market.markets import Markets
 from tickerplant.market.timers import MESSAGE_RANK, Timers, next_on_grid
 from tickerplant.streams.pattern import Args
 from tickerplant.streams.stream import Stream
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.markets import Markets
 
 ALL = ""
 """The topic of a stream that follows every symbol."""

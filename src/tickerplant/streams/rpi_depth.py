@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from tickerplant.events import DepthUpdate, Level, RetailUpdate
-from tickerplant.market.market import Market
-from tickerplant.market.retail import Quantities
 from tickerplant.streams.about import one_symbol
 from tickerplant.streams.depth import diff
 from tickerplant.streams.pace import Occasion, Subjects
 from tickerplant.streams.pattern import Pattern
 from tickerplant.streams.stream import Stream, every_ms
 from tickerplant.venue import USDM
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.retail import Quantities
 
 
 class Shown:

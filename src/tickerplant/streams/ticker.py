@@ -6,19 +6,21 @@ of the wire: naming their fields would be a tenth of the work.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade, WindowMoved
 from tickerplant.market import figures
-from tickerplant.market.market import Market
-from tickerplant.market.minutes import Statistics
 from tickerplant.streams.about import every_symbol, one_symbol
 from tickerplant.streams.pace import Every, Traded
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
+    from tickerplant.market.minutes import Statistics
 
 
 class MiniTickerMessage(Payload, frozen=True, gc=False, tag="24hrMiniTicker"):

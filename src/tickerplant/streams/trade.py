@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.market.market import Market
 from tickerplant.streams.about import one_symbol
 from tickerplant.streams.pace import Each
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.payload import Payload
 from tickerplant.streams.stream import Stream, every_ms, real_time
+
+if TYPE_CHECKING:
+    from tickerplant.market.market import Market
 
 
 class TradeMessage(Payload, frozen=True, kw_only=True, tag="trade"):
