@@ -24,7 +24,8 @@ from benchmarks.machine import unpace
 from tickerplant.events import BookTicker
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.server import BACKLOG, Server
+from tickerplant.server.listener import BACKLOG
+from tickerplant.server.server import Server
 from tickerplant.server.websocket import CONGESTED_SHARE
 from tickerplant.simulation.instruments import instruments
 from tickerplant.venue import COINM, USDM

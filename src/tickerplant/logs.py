@@ -20,6 +20,8 @@ _HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
 
 MAX_KINDS = 256
 """Most kinds of complaint that are told apart; the rest are counted together as `other`."""
+MAX_KIND = 80
+"""Most characters of a library's text that are part of a kind."""
 
 
 def plain(text: str) -> str:
@@ -106,8 +108,24 @@ class Complaints:
 
     def add(self, kind: str, text: str, **fields: object) -> None:
         """Count one complaint of `kind` and log it if it is the first."""
-        known = kind in self.counts or len(self.counts) < MAX_KINDS
-        name = kind if known else "other"
-        self.counts[name] += 1
+        name = self._count(kind)
         if self.counts[name] == 1:
             logger().warning(text, kind=name, **fields)
+
+    def take_libraries(self) -> None:
+        """Count what libraries log from now on, too, and let each kind be written once.
+
+        The kind of a record is its logger and its text without arguments.
+        """
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler.formatter, _PlainFormatter):
+                handler.addFilter(self._is_first)
+
+    def _is_first(self, record: logging.LogRecord) -> bool:
+        return self.counts[self._count(f"{record.name}: {str(record.msg)[:MAX_KIND].strip()}")] == 1
+
+    def _count(self, kind: str) -> str:
+        """Count one more of `kind`, and return under which name."""
+        name = kind if kind in self.counts or len(self.counts) < MAX_KINDS else "other"
+        self.counts[name] += 1
+        return name

@@ -332,6 +332,7 @@ async def serve(
         forwarders=forwarders,
         steering=steering,
     )
+    event_loop.report_faults(server.complaints)
     await server.start()
     try:
         taps = Taps(tapping, plant, server.urls, server.readiness)
@@ -367,7 +368,8 @@ async def serve(
 def _allow_many_connections() -> None:
     """Raise the limit on open files as far as the system lets this user."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with contextlib.suppress(ValueError, OSError):  # some systems let nobody have what they name
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _interruption() -> asyncio.Future[None]:

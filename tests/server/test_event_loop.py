@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 import select
 import signal
@@ -9,7 +11,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
+import structlog
 
+from tickerplant import logs
+from tickerplant.logs import Complaints
 from tickerplant.server import event_loop
 
 needs_epoll = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll here")
@@ -98,3 +103,33 @@ def test_what_is_ready_is_told_at_once_and_nothing_is_after_the_time() -> None:
         theirs.send(b"x")
         for timeout_s in (30, None, 0, -1):
             assert selector.select(timeout_s) == [(key, 1)]
+
+
+def test_what_fails_again_and_again_is_logged_once_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # without those of pytest
+    output = io.StringIO()
+    logs.configure("text", "info", output)
+    complaints = Complaints()
+
+    async def work() -> None:
+        event_loop.report_faults(complaints)
+        loop = asyncio.get_running_loop()
+        for number in range(100):
+            loop.call_soon(divmod, number, 0)
+            logging.getLogger("uvicorn.error").error("Exception in connection %d", number)
+        await asyncio.sleep(0)
+
+    try:
+        event_loop.run(work())
+        written = output.getvalue()
+        assert complaints.counts == {
+            "fault: ZeroDivisionError": 100,
+            "uvicorn.error: Exception in connection %d": 100,
+        }
+        assert written.count("ZeroDivisionError: ") == 1, "with its traceback"
+        assert written.count("uvicorn.error: Exception in connection 0\n") == 1
+        assert len(written) < 2_000
+    finally:
+        structlog.reset_defaults()

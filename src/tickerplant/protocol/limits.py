@@ -90,6 +90,20 @@ class Limits(Struct, frozen=True, kw_only=True):
     stall_timeout_ms: Annotated[
         int, About("ms", "Time a client may hold up a replay that waits for its readers.", OURS)
     ] = 30_000
+    reserved_descriptors: Annotated[
+        int,
+        About(
+            "descriptors",
+            "Descriptors kept for files and upstreams, at most a quarter of all; a client that "
+            "comes when only these are free is answered 503.",
+            OURS,
+            0,
+        ),
+    ] = 64
+    accept_pause_ms: Annotated[
+        int,
+        About("ms", "Time for which a port accepts nothing after the system had no socket.", OURS),
+    ] = 100
     request_weight_per_minute: Annotated[
         int, About("weight/min", "Request weight of one address, REST and API together.", API_PAGE)
     ] = REQUEST_WEIGHT_PER_MINUTE

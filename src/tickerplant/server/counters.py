@@ -9,6 +9,10 @@ class PortCounters:
     """Plain counts for the metrics; the shells add, the collector reads."""
 
     def __init__(self) -> None:
+        self.accept_pauses = 0
+        """Times the system had no socket for a connection, and accepting paused."""
+        self.turned_away: Counter[str] = Counter()
+        """Connections ended before their first request, by reason."""
         self.opened = 0
         """WebSocket connections opened."""
         self.closed: Counter[str] = Counter()

@@ -8,6 +8,8 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from tickerplant.logs import Complaints
+
 T = TypeVar("T")
 
 MOST_DESCRIPTORS = 1024
@@ -18,6 +20,21 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` as `asyncio.run` does, with timers that are late by parts of a millisecond only."""
     with asyncio.Runner(loop_factory=_factory()) as runner:
         return runner.run(work)
+
+
+def report_faults(complaints: Complaints) -> None:
+    """Log what goes wrong in callbacks of the running loop, and in libraries, once per kind.
+
+    A fault that a client can cause again and again would fill the disk otherwise.
+    """
+
+    def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        kind = type(error).__name__ if error else "no exception"
+        complaints.add(f"fault: {kind}", f"! {context['message']}", exc_info=error)
+
+    asyncio.get_running_loop().set_exception_handler(report)
+    complaints.take_libraries()
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

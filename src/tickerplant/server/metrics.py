@@ -82,6 +82,17 @@ class PlantCollector(Collector):
             {each.venue.name: each.counters.closed for each in self._endpoints},
         )
         yield self._counts(
+            "connections_turned_away",
+            "Connections ended before their first request, by reason.",
+            "reason",
+            {each.venue.name: each.counters.turned_away for each in self._endpoints},
+        )
+        yield self._count(
+            "accept_pauses",
+            "Times the system had no socket for a connection, and accepting paused.",
+            {each.venue.name: each.counters.accept_pauses for each in self._endpoints},
+        )
+        yield self._counts(
             "handshakes_refused",
             "WebSocket handshakes refused, by HTTP status.",
             "code",

@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 
-import aiofastnet
 from msgspec import Struct
 from uvicorn.server import ServerState
 
@@ -29,13 +28,13 @@ from tickerplant.server.faulty_rest import FaultyRest, faults_pages
 from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.gate import Gate
 from tickerplant.server.http import protocol_factory
+from tickerplant.server.listener import BACKLOG, Listener
 from tickerplant.server.metrics import PlantCollector, metrics_registry
 from tickerplant.server.operations import LIMITS_PATH, limits_pages, operations_pages
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Page, Post, Rest
 from tickerplant.venue import VENUES, Venue
 
-BACKLOG = 2_048
 TICK_MS = 1_000
 """How often the deadlines of connections are looked at."""
 STOP_POLL_S = 0.01
@@ -54,8 +53,7 @@ class _Port(Struct, frozen=True, eq=False):
     """One listening socket and what serves it."""
 
     endpoint: Endpoint
-    sock: socket.socket
-    listener: asyncio.AbstractServer
+    listener: Listener
     http: ServerState
 
 
@@ -146,7 +144,7 @@ class Server:
     @property
     def urls(self) -> dict[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return {port.endpoint.venue.name: _address(port.sock) for port in self._ports}
+        return {port.endpoint.venue.name: _address(port.listener.sock) for port in self._ports}
 
     @property
     def subscriber_count(self) -> int:
@@ -172,7 +170,7 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             for endpoint in self._endpoints:
-                self._ports.append(await self._open(endpoint))
+                self._ports.append(self._open(endpoint))
         except ConfigError:
             await self.stop()
             raise
@@ -223,7 +221,7 @@ class Server:
     def _port(self, venue_name: str) -> Endpoint:
         return next(each for each in self._endpoints if each.venue.name == venue_name)
 
-    async def _open(self, endpoint: Endpoint) -> _Port:
+    def _open(self, endpoint: Endpoint) -> _Port:
         venue = endpoint.venue
         sock = _listen(venue, self._host, self._ports_wanted.get(venue.name, venue.default_port))
         http = ServerState()
@@ -231,13 +229,9 @@ class Server:
         kind = FaultyRest if self.faults.on else Rest
         pages = {**self._pages, **limits_pages(endpoint, shared_budget=shared)}
         app = kind(endpoint, pages, self._posts)
-        listener = await aiofastnet.create_server(
-            asyncio.get_running_loop(),
-            protocol_factory(endpoint, app, http),
-            sock=sock,
-            backlog=BACKLOG,
-        )
-        return _Port(endpoint, sock, listener, http)
+        listener = Listener(endpoint, sock, protocol_factory(endpoint, app, http))
+        listener.start()
+        return _Port(endpoint, listener, http)
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> Callable[[], None]:
         """Return what schedules one flush of `hub` for the end of this turn of the loop."""
@@ -262,7 +256,7 @@ class Server:
     def _welcome(self) -> str:
         lines = ["Tickerplant, a futures market-data exchange feed", ""]
         for port in self._ports:
-            venue, address = port.endpoint.venue, _address(port.sock)
+            venue, address = port.endpoint.venue, _address(port.listener.sock)
             lines += [
                 venue.title,
                 f"  streams        ws://{address}/ws  ws://{address}/stream",

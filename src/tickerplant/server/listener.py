@@ -1,0 +1,133 @@
+"""The listening socket of a port: accepts connections, also when the system runs out of them.
+
+Files, the sockets of a relay and the connections of clients share the descriptors of the process.
+Some are kept back, so that clients cannot take what a recording needs: a client that comes when
+only those are free is answered 503 and closed.  When the system has none all the same, or no
+memory for a socket, accepting pauses, and the clients that come wait in the queue of the system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from errno import errorcode
+
+import aiofastnet
+
+from tickerplant.server.endpoint import Endpoint
+
+BACKLOG = 2_048
+"""Connections that wait in the queue of the system."""
+ACCEPTED_PER_TURN = 256
+"""Most connections that are accepted before others have their turn."""
+RESERVED_SHARE = 4
+"""Of few descriptors, at most this part is kept back."""
+RETRY_AFTER_S = 5
+
+_FULL_TEXT = b"No descriptor is free for another connection.\n"
+_FULL_ANSWER = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nretry-after: %d\r\nconnection: close\r\n\r\n%b"
+    % (len(_FULL_TEXT), RETRY_AFTER_S, _FULL_TEXT)
+)
+
+
+def descriptors_for_clients(reserved: int) -> int:
+    """Return below which descriptor the socket of a client must be.
+
+    Args:
+        reserved: How many descriptors are kept back, where there are many.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 1 << 31
+    return soft - min(reserved, soft // RESERVED_SHARE)
+
+
+class Listener:
+    """Gives each connection that comes to `sock` a protocol, from `start` to `close`."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        sock: socket.socket,
+        protocol_factory: Callable[[], asyncio.Protocol],
+    ) -> None:
+        self.sock = sock
+        self._endpoint = endpoint
+        self._protocol_factory = protocol_factory
+        self._loop = asyncio.get_running_loop()
+        self._bound = descriptors_for_clients(endpoint.limits.reserved_descriptors)
+        self._pause: asyncio.TimerHandle | None = None
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._pause = None
+        self._loop.add_reader(self.sock.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Close the socket; connections that were accepted stay."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self.sock.fileno())
+        self.sock.close()
+
+    def _accept(self) -> None:
+        """Accept what has come; the loop calls this again while something waits."""
+        for _ in range(ACCEPTED_PER_TURN):
+            try:
+                connection, _ = self.sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue  # it is gone already
+            except OSError as error:
+                self._rest(error)
+                return
+            # The system gives the lowest that is free, so all below are taken.
+            if connection.fileno() >= self._bound:
+                self._turn_away(connection)
+            else:
+                task = self._loop.create_task(self._open(connection))
+                self._opening.add(task)
+                task.add_done_callback(self._opening.discard)
+
+    def _rest(self, error: OSError) -> None:
+        """Accept nothing for a while: the socket stays readable, and the next try would fail too."""
+        pause_ms = self._endpoint.limits.accept_pause_ms
+        self._endpoint.counters.accept_pauses += 1
+        self._endpoint.complaints.add(
+            f"accept {errorcode.get(error.errno or 0, 'failed')}",
+            f"! {self._endpoint.venue.title} cannot accept connections: {error.strerror or error}; "
+            f"it tries again every {pause_ms} ms",
+        )
+        self._loop.remove_reader(self.sock.fileno())
+        self._pause = self._loop.call_later(pause_ms / 1_000, self.start)
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        """Answer 503 to who came when all descriptors for clients were taken."""
+        self._endpoint.counters.turned_away["no descriptor"] += 1
+        self._endpoint.complaints.add(
+            "no descriptor",
+            f"! {self._endpoint.venue.title} turns connections away: {self._bound} descriptors are "
+            "in use and the rest is kept for files; `ulimit -n` raises their number",
+        )
+        with connection, suppress(OSError):
+            connection.setblocking(False)
+            connection.send(_FULL_ANSWER)
+
+    async def _open(self, connection: socket.socket) -> None:
+        """Give an accepted connection its transport and its protocol."""
+        try:
+            transport, _ = await aiofastnet.connect_accepted_socket(
+                self._loop, self._protocol_factory, connection
+            )
+        except OSError:
+            connection.close()
+            return
+        if self.sock.fileno() < 0:  # closed meanwhile
+            transport.abort()
