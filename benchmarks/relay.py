@@ -180,7 +180,7 @@ class Source:
         """Begin to listen on `port`."""
         await self._server.start()
         for port in self._server._ports:  # noqa: SLF001  # nothing else wants the listening sockets
-            unpace(port.sock)
+            unpace(port.listener.sock)
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 
     async def send(self, traffic: Traffic, seconds: float) -> int:

@@ -125,7 +125,7 @@ class PlantSender:
     async def open(self) -> None:
         await self._server.start()
         for port in self._server._ports:  # noqa: SLF001  # nothing else wants the listening sockets
-            unpace(port.sock)
+            unpace(port.listener.sock)
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 
     async def ready(self, subscribers: int) -> None:
