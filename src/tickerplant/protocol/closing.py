@@ -82,6 +82,13 @@ FRAME_TOO_BIG = CloseReason(
     should_reconnect=False,
     doc="A message longer than a client may send.",
 )
+MESSAGE_TIMEOUT = CloseReason(
+    name="message_timeout",
+    code=1008,
+    reason="Message incomplete",
+    should_reconnect=True,
+    doc="A message of the client had begun, and its end did not come in time.",
+)
 GOING_AWAY = CloseReason(
     name="going_away",
     code=1001,
@@ -108,6 +115,7 @@ CLOSE_REASONS = (
     SLOW_CONSUMER,
     STALLED,
     FRAME_TOO_BIG,
+    MESSAGE_TIMEOUT,
     GOING_AWAY,
     UPSTREAM_LOST,
 )

@@ -90,6 +90,36 @@ class Limits(Struct, frozen=True, kw_only=True):
     stall_timeout_ms: Annotated[
         int, About("ms", "Time a client may hold up a replay that waits for its readers.", OURS)
     ] = 30_000
+    max_head_bytes: Annotated[
+        int, About("bytes", "Request line and headers of an HTTP request together.", OURS)
+    ] = 65_536
+    max_body_bytes: Annotated[int, About("bytes", "Body of an HTTP request.", OURS)] = 4_096
+    head_timeout_ms: Annotated[
+        int,
+        About(
+            "ms",
+            "Time for the head of an HTTP request, from its first byte, of the first request from "
+            "the opening of the connection; also for the handshake of TLS.",
+            OURS,
+        ),
+    ] = 30_000
+    body_timeout_ms: Annotated[
+        int, About("ms", "Time for the body of an HTTP request, from the end of its head.", OURS)
+    ] = 30_000
+    message_timeout_ms: Annotated[
+        int,
+        About(
+            "ms",
+            "Time for a WebSocket message, all its fragments, from its first byte to its last.",
+            OURS,
+        ),
+    ] = 30_000
+    answer_timeout_ms: Annotated[
+        int, About("ms", "Time a client may take to read the answer to an HTTP request.", OURS)
+    ] = 60_000
+    keep_alive_ms: Annotated[
+        int, About("ms", "Time an HTTP connection stays open between two requests.", OURS)
+    ] = 60_000
     reserved_descriptors: Annotated[
         int,
         About(

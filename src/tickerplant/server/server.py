@@ -103,7 +103,7 @@ class Server:
         self._host = host
         self._ports_wanted = ports or {}
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
-        shortest_ms = min(*lives_ms, *self.faults.times_ms)
+        shortest_ms = min(*lives_ms, limits.message_timeout_ms, *self.faults.times_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
         budgets = {venue: Budget(limits) for venue in VENUES}

@@ -32,7 +32,12 @@ from tickerplant.protocol.actions import (
     Unsubscribe,
 )
 from tickerplant.protocol.api_session import ApiSession
-from tickerplant.protocol.closing import FRAME_TOO_BIG, SLOW_CONSUMER, CloseReason
+from tickerplant.protocol.closing import (
+    FRAME_TOO_BIG,
+    MESSAGE_TIMEOUT,
+    SLOW_CONSUMER,
+    CloseReason,
+)
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.server.endpoint import Endpoint
@@ -75,6 +80,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._route = ""
         self._message = bytearray()
         self._message_opcode = Opcode.TEXT
+        self._in_message = False
+        self._message_deadline_ms = NEVER_MS
+        """When a message that has begun must be complete; never while none has."""
         self._asks = Asks(endpoint.forwarding)
         self._ending = ""
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -106,11 +114,14 @@ class WebSocketConnection(asyncio.Protocol):
         """When `tick` has something to do, on the connection clock."""
         if self._session is None or not self.is_open:
             return NEVER_MS
-        deadline_ms = self._session.keepalive.next_deadline_ms
+        deadline_ms = min(self._session.keepalive.next_deadline_ms, self._message_deadline_ms)
         return self._faults.next_deadline_ms(deadline_ms) if self._faults else deadline_ms
 
     def tick(self, now_ms: int) -> None:
-        """Do what is due at `now_ms`: ping, or close for a missing pong or old age."""
+        """Do what is due at `now_ms`: ping, or close: no pong, no end of a message, old age."""
+        if now_ms >= self._message_deadline_ms:
+            self._message_deadline_ms = NEVER_MS
+            self._perform([Close(MESSAGE_TIMEOUT)])
         if self._session is not None:
             self._perform(self._session.keepalive.tick(now_ms))
         if self._faults is not None and self.is_open:
@@ -142,8 +153,12 @@ class WebSocketConnection(asyncio.Protocol):
         for event in self._wire.events_received():
             if isinstance(event, Frame):
                 self._receive(event)
+                if not self._in_message:
+                    self._message_deadline_ms = NEVER_MS
             elif isinstance(event, Request):
                 self._shake_hands(event)
+        if self._in_message or self._wire.reader.buffer:
+            self._await_end_of_message()
         self._send_pending()
 
     def eof_received(self) -> None:
@@ -234,7 +249,8 @@ class WebSocketConnection(asyncio.Protocol):
         if frame.opcode is not Opcode.CONT:
             self._message_opcode = frame.opcode
         self._message += frame.data
-        if not frame.fin:
+        self._in_message = not frame.fin
+        if self._in_message:
             return
         message, self._message = bytes(self._message), bytearray()
         if self._message_opcode is Opcode.BINARY:
@@ -243,6 +259,12 @@ class WebSocketConnection(asyncio.Protocol):
             self._perform(session.receive_text(text, now_ms), message)
         else:
             self._wire.fail(CloseCode.INVALID_DATA, "text is not UTF-8")
+
+    def _await_end_of_message(self) -> None:
+        """Give a message, or a frame of it, that has only begun its time to become complete."""
+        if self._message_deadline_ms == NEVER_MS:
+            endpoint = self._endpoint
+            self._message_deadline_ms = endpoint.clock() + endpoint.limits.message_timeout_ms
 
     def _perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
         """Do what the session asks, in its order, in answer to `message` if there was one."""
