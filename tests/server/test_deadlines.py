@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
+from typing import cast
 
 import pytest
-from loopback import START_MS, loopback, looped, shake_hands, until
+from loopback import START_MS, Loopback, loopback, looped, shake_hands, until
+from msgspec.structs import replace
 from websockets.frames import Frame, Opcode
 
 from tickerplant.protocol.closing import MESSAGE_TIMEOUT
-from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.server.clock_page import CLOCK_PATH
+from tickerplant.server.http import HttpConnection
+from tickerplant.server.rest import Page, Post, Response, Rest
 
 CLOSED = f'tickerplant_connections_closed_total{{reason="{MESSAGE_TIMEOUT.name}",venue="usdm"}}'
 
@@ -70,3 +77,103 @@ async def test_each_message_has_its_own_time() -> None:
             await loop.sock_sendall(sock, WHOLE[7:])
             assert b"result" in await loop.sock_recv(sock, 4096)
             assert connection.next_deadline_ms == START_MS + LIMITS.ping_interval_ms
+
+
+def timeouts(what: str) -> str:
+    return f'tickerplant_http_timeouts_total{{venue="usdm",what="{what}"}}'
+
+
+async def read_all(sock: socket.socket) -> bytes:
+    """Return all that comes until the end."""
+    received = b""
+    with suppress(ConnectionError):
+        while data := await asyncio.get_running_loop().sock_recv(sock, 1 << 20):
+            received += data
+    return received
+
+
+async def drip(house: Loopback, data: bytes) -> bytes:
+    """Send `data`, then a byte a turn for as long as the server takes it; return the answer."""
+    loop = asyncio.get_running_loop()
+    with house.socket() as sock:
+        if data:
+            await loop.sock_sendall(sock, data)
+        answer = asyncio.create_task(read_all(sock))
+        with suppress(ConnectionError):
+            while data and not answer.done():
+                await asyncio.sleep(0.002)
+                await loop.sock_sendall(sock, b"x")
+        return await answer
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "answer"),
+    [
+        (b"", "head", b""),
+        (b"GET /healthz HTTP/1.1\r\nHost: ", "head", b"408"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /", "head", b"200"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /", "head", b"200"),
+        (
+            b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n",
+            "body",
+            b"408",
+        ),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n", "body", b"200"),
+    ],
+    ids=["silence", "head", "second head", "empty line", "body", "body that nobody wants"],
+)
+@looped
+async def test_a_request_that_does_not_end_is_cut(data: bytes, what: str, answer: bytes) -> None:
+    if what == "body":
+        data = data.replace(b"%b", CLOCK_PATH.encode()) + b"Content-Length: 4000\r\n\r\n"
+    taken = []
+
+    async def take(_query_string: bytes, body: bytes) -> Response:
+        taken.append(body)
+        return Response(b"")
+
+    async with loopback(replace(LIMITS, head_timeout_ms=50, body_timeout_ms=50)) as house:
+        cast("dict[str, Post]", house.server._posts)[CLOCK_PATH] = take
+        assert (await drip(house, data))[9:12] == answer
+        await until(lambda: not house.server._ports[0].http.connections)
+        assert (await house.metrics())[timeouts(what)] == 1
+        assert house.server.complaints.counts[f"http {what} timeout"] == 1
+        assert taken == [], "half a body is none"
+
+
+@pytest.mark.parametrize(
+    ("requests", "limits"),
+    [
+        (1, replace(LIMITS, answer_timeout_ms=100)),
+        (2, replace(LIMITS, answer_timeout_ms=100)),
+        (1, replace(LIMITS, keep_alive_ms=100)),
+    ],
+    ids=["one request", "pipelined", "after the answer"],
+)
+@looped
+async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
+    requests: int, limits: Limits
+) -> None:
+    async with loopback(limits) as house:
+        size = 20_000_000
+        with house.socket(receive_bytes=4096) as sock:
+            open_connections = house.server._ports[0].http.connections
+            await until(lambda: open_connections)
+            (connection,) = cast("set[HttpConnection]", open_connections)
+            pages = cast("dict[str, Page]", cast("Rest", connection.app)._pages)
+            pages["/big"] = lambda: Response(b"x" * size)
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
+            await until(lambda: not open_connections)
+            assert 0 < len(await read_all(sock)) < size
+        assert (await house.metrics())[timeouts("answer")] == 1
+
+
+@looped
+async def test_an_idle_connection_is_closed() -> None:
+    async with loopback(replace(LIMITS, keep_alive_ms=1)) as house:
+        with house.socket() as sock:
+            request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+            await asyncio.get_running_loop().sock_sendall(sock, request)
+            assert (await read_all(sock)).endswith(b"ok\n")
+        assert house.server._endpoints[0].counters.timeouts["idle"] == 1

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import cast
 
 import pytest
-from loopback import Loopback, loopback, looped, until
+from loopback import Loopback, loopback, looped
 from msgspec.structs import replace
 
 from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server import http
-from tickerplant.server.http import MAX_HEAD_BYTES
-from tickerplant.server.rest import Page, Response
 from tickerplant.venue import COINM, USDM
 
 
@@ -192,8 +187,8 @@ async def test_two_requests_on_one_connection() -> None:
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n",
         b"GET / HTTP/9\r\n\r\n",
-        b"GET /" + b"a" * (MAX_HEAD_BYTES - 4),
-        b"GET / HTTP/1.1\r\nx: " + b"y" * (MAX_HEAD_BYTES - 18),
+        b"GET /" + b"a" * (LIMITS.max_head_bytes - 4),
+        b"GET / HTTP/1.1\r\nx: " + b"y" * (LIMITS.max_head_bytes - 18),
     ],
 )
 @looped
@@ -229,34 +224,3 @@ async def test_a_handshake_without_a_proper_key_is_400(head: bytes) -> None:
         assert answer.startswith(b"HTTP/1.1 400 "), answer
         counted = await house.metrics()
         assert counted['tickerplant_handshakes_refused_total{code="400",venue="usdm"}'] == 1
-
-
-@looped
-async def test_a_request_that_never_ends_its_head_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_TIMEOUT_S", 0.05)
-    async with loopback() as house:
-        assert await raw(house, b"") == b"", "silence was answered"
-        with contextlib.suppress(ConnectionResetError):
-            assert await raw(house, b"GET /healthz HTTP/1.1\r\nHost: ") == b""
-
-
-@looped
-async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.1)
-    async with loopback() as house:
-        size = 20_000_000
-        pages = cast("dict[str, Page]", house.server._pages)
-        pages["/big"] = lambda: Response(b"x" * size)
-        with house.socket(receive_bytes=4096) as sock:
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
-            open_connections = house.server._ports[0].http.connections
-            await until(lambda: open_connections)
-            await until(lambda: not open_connections)
-            received = 0
-            with contextlib.suppress(ConnectionError):
-                while data := await loop.sock_recv(sock, 1 << 20):
-                    received += len(data)
-        assert received < size

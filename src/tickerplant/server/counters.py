@@ -23,5 +23,7 @@ class PortCounters:
         """HTTP requests answered, by path, method and status; unknown paths count as `other`."""
         self.malformed = 0
         """HTTP requests that could not be parsed, or whose head was too long."""
+        self.timeouts: Counter[str] = Counter()
+        """HTTP connections that were cut, by what they were late with."""
         self.weight = 0
         """Request weight charged for HTTP requests."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
@@ -14,12 +15,8 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.rest import Rest
 from tickerplant.server.websocket import WebSocketConnection
 
-MAX_HEAD_BYTES = 65_536
-"""Longest request line and headers together; also of pipelined requests that come at once."""
-HEAD_TIMEOUT_S = 30
-"""How long a connection may take to send the head of a request."""
-KEEP_ALIVE_S = 60
-"""How long a connection stays open after an answer, and how long it may take to read it."""
+HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
+"""What a connection was late with when it was cut: labels in the log and the metrics."""
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -28,66 +25,118 @@ class HttpConnection(HttpToolsProtocol):
     def __init__(self, endpoint: Endpoint, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {})
         self._endpoint = endpoint
+        self._limits = endpoint.limits
         self._head_bytes = 0
         self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
+        """Runs while a head or a body is awaited."""
+        self._writing: asyncio.TimerHandle | None = None
+        """Runs while an answer is not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the transport and wait for a request, not for ever."""
         super().connection_made(transport)
-        self._await_head()
+        self._await(HEAD, self._limits.head_timeout_ms)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._end_head()
+        self._end_reading()
+        self._end_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`, unless the head of the request has become too long."""
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response(f"Request head over {MAX_HEAD_BYTES} bytes.")
+            if self._head_bytes > self._limits.max_head_bytes:
+                self.send_400_response(f"Request head over {self._limits.max_head_bytes} bytes.")
                 return
         super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        self._await_head()
-        super().on_message_begin()
+        # Whoever begins a head or a body has to end it; a connection that was upgraded is not ours.
+        if self._reading is None and self in self.connections:
+            if not self._in_head:
+                self._await(BODY, self._limits.body_timeout_ms)
+            elif self._head_bytes:
+                self._await(HEAD, self._limits.head_timeout_ms)
 
     def on_headers_complete(self) -> None:
         """End the head and answer the request."""
-        self._end_head()
+        self._end_reading()
         self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """End the request; the next one begins with a new head."""
+        self._end_reading()
         self._in_head = True
         self._head_bytes = 0
         super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        """Write no more until the client has read, and cut it if it does not."""
+        super().pause_writing()
+        self._writing = self.loop.call_later(
+            self._limits.answer_timeout_ms / 1_000,
+            self._cut,
+            ANSWER,
+            self._limits.answer_timeout_ms,
+        )
+
+    def resume_writing(self) -> None:
+        """Write again."""
+        self._end_writing()
+        super().resume_writing()
+
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, and cut one that does not read its answer."""
-        if self.transport.get_write_buffer_size():
+        unread = self.transport.get_write_buffer_size()
+        self._cut(ANSWER if unread else IDLE, self._limits.keep_alive_ms)
+
+    def _await(self, what: str, timeout_ms: int) -> None:
+        self._reading = self.loop.call_later(timeout_ms / 1_000, self._cut, what, timeout_ms)
+
+    def _end_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _end_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def _cut(self, what: str, timeout_ms: int) -> None:
+        """End the connection because the client was late with something; say so if it may listen."""
+        if self.transport.is_closing():
+            return
+        self._endpoint.counters.timeouts[what] += 1
+        if what == IDLE:
+            self.transport.close()
+            return
+        said = f"The {what} of a request was not complete within {timeout_ms} ms."
+        if what == ANSWER:
+            said = f"An answer was not read within {timeout_ms} ms."
+        self._endpoint.complaints.add(f"http {what} timeout", f"! {said}")
+        has_begun = what == BODY or self._head_bytes
+        if what == ANSWER or not has_begun or (self.cycle and self.cycle.response_started):
             self.transport.abort()
-        super().timeout_keep_alive_handler()
-
-    def _await_head(self) -> None:
-        self._end_head()
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
-
-    def _end_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        else:
+            self._refuse(408, said)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP request, and count it."""
         self._endpoint.counters.malformed += 1
         self._endpoint.complaints.add("malformed http", f"! {msg}")
-        super().send_400_response(msg)
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answer with an error that is no answer to a request, and close."""
+        self.transport.write(
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            "content-type: text/plain; charset=utf-8\r\n"
+            f"content-length: {len(text) + 1}\r\nconnection: close\r\n\r\n{text}\n".encode("ascii")
+        )
+        self.transport.close()
 
 
 def protocol_factory(
@@ -104,7 +153,7 @@ def protocol_factory(
         ws=upgrade,  # type: ignore[arg-type]  # called like the class it stands for
         interface="asgi3",
         lifespan="off",
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=endpoint.limits.keep_alive_ms / 1_000,  # type: ignore[arg-type]  # seconds
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -190,6 +190,12 @@ class PlantCollector(Collector):
             "HTTP requests that could not be parsed.",
             {each.venue.name: each.counters.malformed for each in self._endpoints},
         )
+        yield self._counts(
+            "http_timeouts",
+            "HTTP connections cut: a head or a body did not come, an answer was not read, or idle.",
+            "what",
+            {each.venue.name: each.counters.timeouts for each in self._endpoints},
+        )
         yield self._count(
             "http_weight",
             "Request weight charged for HTTP requests.",

@@ -58,9 +58,6 @@ Page = Callable[[], Response]
 Post = Callable[[bytes, bytes], Awaitable[Response]]
 """Takes what was sent to such a page: the query string, and the body."""
 
-MAX_BODY_BYTES = 4_096
-"""Longest body of a request that is read; a longer one is refused."""
-
 
 class _ErrorBody(Struct, frozen=True):
     """An error as the exchange prints it."""
@@ -85,7 +82,7 @@ class Rest:
     ) -> None:
         self._endpoint = endpoint
         self._pages = pages
-        self._posts = posts or {}
+        self._posts = {} if posts is None else posts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -149,14 +146,16 @@ class Rest:
 
     async def _take(self, path: str, query_string: bytes, receive: Any) -> Response:
         """Answer who sends something to a page."""
-        body = b""
+        body, most_bytes = b"", self._endpoint.limits.max_body_bytes
         while True:
             part = await receive()
-            body += part.get("body", b"")
-            if len(body) > MAX_BODY_BYTES:
-                text = f"The body is longer than {MAX_BODY_BYTES} bytes.\n"
+            if part["type"] == "http.disconnect":
+                return Response(b"The body is incomplete.\n", 400, TEXT)  # nobody reads it
+            body += part["body"]
+            if len(body) > most_bytes:
+                text = f"The body is longer than {most_bytes} bytes.\n"
                 return Response(text.encode(), 413, TEXT)
-            if not part.get("more_body"):
+            if not part["more_body"]:
                 return await self._posts[path](query_string, body)
 
     def _refuse_target(self, method: str, path: str, target: str) -> Response:
