@@ -69,6 +69,7 @@ from tickerplant.server import rest
 from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.faulty_rest import FaultsPage, FaultUse
+from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.readiness import Readiness
@@ -516,8 +517,45 @@ def operations_page() -> str:
                 (f"`{CLOCK_PATH}`", "The clock of a replay, JSON; POST sets it."),
             ),
         ),
+        f"## Who may use `{PLANT_PATHS}…`",
+        "A browser sends what any web page asks it to, to this machine too; these pages are kept "
+        "from that.\n"
+        "Market data is open to all, as on the exchange.",
+        table(
+            ("request", "what must hold", "else"),
+            (
+                (
+                    "any, to a port on loopback",
+                    "`Host` is `localhost`, an address of loopback or the name in `--host`.",
+                    "403",
+                ),
+                (
+                    "any of a browser, to a port on other addresses",
+                    "`Host` is an address, `localhost`, the machine's name or that in `--host`.",
+                    "403",
+                ),
+                (
+                    "other than GET and HEAD",
+                    "`Origin` is absent or that of the server itself.",
+                    "403",
+                ),
+                (
+                    "other than GET and HEAD",
+                    "`Sec-Fetch-Site` is absent, `same-origin` or `none`.",
+                    "403",
+                ),
+                (
+                    "other than GET and HEAD",
+                    "`Content-Type` is `application/json`; without a body it may be absent.",
+                    "415",
+                ),
+            ),
+        ),
+        "There are no CORS headers, so a page of another origin cannot read an answer either.\n"
+        "A refusal is a JSON object with `error`, what is wrong and what to do, and is counted in "
+        "`tickerplant_http_requests_total` by its status.",
         f"## `{CLOCK_PATH}`",
-        "Where a replay is; no other command has the page.\n"
+        "Where a replay is; with other commands the answer is 404 and says so.\n"
         "How to set it: [control a replay](../how-to/control-a-replay.md).",
         table(("key", "what it is"), _fields(ClockState)),
         "A POST may have",

@@ -115,14 +115,17 @@ class Loopback:
         venue: Venue = USDM,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> Answer:
         """Ask over HTTP."""
-        return await asyncio.to_thread(self._get, path, venue, method, headers or {})
+        return await asyncio.to_thread(self._get, path, venue, method, headers or {}, body)
 
-    def _get(self, path: str, venue: Venue, method: str, sent: Mapping[str, str]) -> Answer:
+    def _get(
+        self, path: str, venue: Venue, method: str, sent: Mapping[str, str], body: bytes | None
+    ) -> Answer:
         connection = http.client.HTTPConnection(self.server.urls[venue.name], timeout=10)
         try:
-            connection.request(method, path, headers=dict(sent))
+            connection.request(method, path, body, dict(sent))
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.span import Plan
 from tickerplant.server.clock_page import CLOCK_PATH
+from tickerplant.server.faults import FAULTS_PATH
+from tickerplant.server.guard import Guard
+from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
 
@@ -65,6 +69,7 @@ class House:
     def __init__(self, server: Server, source: RecordingSource) -> None:
         self.server = server
         self.source = source
+        self.headers = {"Content-Type": "application/json"}
 
     async def ask(
         self, method: str, path: str, body: bytes | None = None, venue: str = USDM.name
@@ -74,7 +79,7 @@ class House:
     def _ask(self, method: str, path: str, body: bytes | None, venue: str) -> tuple[int, Any]:
         connection = http.client.HTTPConnection(self.server.urls[venue], timeout=10)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, self.headers)
             response = connection.getresponse()
             text = response.read()
         finally:
@@ -222,3 +227,92 @@ async def test_there_is_no_clock_to_set_but_that_of_a_replay() -> None:
     async with loopback() as house:
         answers = [await house.get(CLOCK_PATH, method=method) for method in ("GET", "POST")]
     assert [answer.status for answer in answers] == [404, 404]
+    assert all("tickerplant replay RECORDING" in answer.json["error"] for answer in answers)
+
+
+FOREIGN = "http://evil.example"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "said"),
+    [
+        ({**JSON, "Origin": FOREIGN}, b'{"speed":9}', 403, FOREIGN),
+        ({**JSON, "Origin": "null"}, b'{"speed":9}', 403, "null"),
+        ({**JSON, "Sec-Fetch-Site": "cross-site"}, b'{"speed":9}', 403, "another origin"),
+        ({**JSON, "Sec-Fetch-Site": "same-site"}, b'{"speed":9}', 403, "another origin"),
+        ({"Origin": FOREIGN}, None, 403, FOREIGN),
+        ({**JSON, "Host": "evil.example:9001"}, b'{"speed":9}', 403, "evil.example:9001"),
+        (
+            {**JSON, "Host": "evil.example", "Origin": FOREIGN},
+            b'{"speed":9}',
+            403,
+            "not a name of this server",
+        ),
+        ({"Content-Type": "text/plain"}, b'{"speed":9}', 415, "text/plain"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, None, 415, "urlencoded"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x--", 415, "multipart"),
+        ({}, b'{"speed":9}', 415, "missing"),
+        (JSON, b'{"speed":9}', 200, ""),
+        ({"Content-Type": "Application/JSON; charset=utf-8"}, b'{"speed":9}', 200, ""),
+        ({**JSON, "Host": "LOCALHOST:1"}, b'{"speed":9}', 200, ""),
+        ({**JSON, "Host": "[::1]:9001"}, b'{"speed":9}', 200, ""),
+        (
+            {**JSON, "Host": "127.0.0.2:1", "Origin": "http://127.0.0.2:1"},
+            b'{"speed":9}',
+            200,
+            "",
+        ),
+        ({"Sec-Fetch-Site": "same-origin"}, None, 200, ""),
+    ],
+)
+@looped
+async def test_no_web_page_can_set_the_clock(
+    tmp_path_factory: pytest.TempPathFactory,
+    headers: dict[str, str],
+    body: bytes | None,
+    status: int,
+    said: str,
+) -> None:
+    path = recording(tmp_path_factory.mktemp("clock"))
+    async with replaying(path, Plan(speed=0.001)) as house:
+        house.headers = headers
+        query = "" if body else "?speed=9"
+        answer_status, answer = await house.ask("POST", CLOCK_PATH + query, body)
+        assert (answer_status, house.source.state().speed == 9) == (status, status == 200)
+        if said:
+            assert said in answer["error"]
+            counts = house.server.complaints.counts
+            assert counts[f"/plant/v1/ {status}"] == 1
+
+
+@pytest.mark.parametrize("path", [CLOCK_PATH, LIMITS_PATH, FAULTS_PATH, "/plant/v1/anything"])
+@looped
+async def test_the_pages_of_the_plant_answer_to_its_names_only(path: str) -> None:
+    async with loopback() as house:
+        foreign = {"Host": "evil.example:9001"}
+        assert (await house.get(path, headers=foreign)).status == 403
+        preflight = await house.get(path, method="OPTIONS", headers={"Origin": FOREIGN})
+        assert preflight.status == 403
+        assert not [name for name in preflight.headers if name.startswith("access-control")]
+        assert (await house.get(path, headers={"Host": "localhost"})).status in {200, 404}
+        for open_path in ("/fapi/v1/time", "/healthz", "/"):
+            answer = await house.get(open_path, headers={**foreign, "Origin": FOREIGN})
+            assert answer.status == 200, "market data is for all"
+        async with house.connect("/ws", origin=FOREIGN, additional_headers=foreign):
+            pass
+
+
+def test_on_other_addresses_programs_may_use_any_name_and_browsers_those_of_the_machine() -> None:
+    guard = Guard("0.0.0.0", "0.0.0.0")  # noqa: S104  # nobody listens
+    own = socket.gethostname().encode()
+    json_type = b"application/json"
+    for host in (b"plant.example:9001", b"192.0.2.1:9001", own, b"localhost"):
+        headers = {b"host": host, b"content-type": json_type}
+        assert guard.refusal("POST", headers) is None
+        refusal = guard.refusal("POST", {**headers, b"origin": b"http://" + host})
+        assert (refusal is None) == (host != b"plant.example:9001")
+    named = Guard("plant.example", "192.0.2.1")
+    assert (
+        named.refusal("POST", {b"host": b"plant.example:9001", b"content-type": json_type}) is None
+    )

@@ -13,9 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError, RequestError
-from tickerplant.server.rest import Page, Post, Response
+from tickerplant.server.rest import Page, Post, Response, problem_response
 
 CLOCK_PATH = "/plant/v1/clock"
+NO_CLOCK = (
+    "this server has no clock that can be read or set: only a replay has one, "
+    "`tickerplant replay RECORDING`"
+)
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -37,34 +41,32 @@ class Steering(Protocol):
         ...
 
 
-class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why the clock was not set."""
-
-    error: str
-    """What is wrong, and what was expected."""
-    field: str = ""
-    """Where."""
-
-
-def clock_pages(steering: Steering) -> Mapping[str, Page]:
+def clock_pages(steering: Steering | None) -> Mapping[str, Page]:
     """Return the page by its path."""
+    if steering is None:
+        return {CLOCK_PATH: _no_clock}
     return {CLOCK_PATH: lambda: Response(msgspec.json.encode(steering.state()))}
 
 
-def clock_posts(steering: Steering) -> Mapping[str, Post]:
+def clock_posts(steering: Steering | None) -> Mapping[str, Post]:
     """Return what answers those who set the clock, by its path."""
 
     async def post(query_string: bytes, body: bytes) -> Response:
+        if steering is None:
+            return _no_clock()
         try:
             state = await steering.steer(_fields(query_string, body))
         except ConfigError as error:
-            problem = Problem(error=str(error), field=error.setting)
-            return Response(msgspec.json.encode(problem), 400)
+            return problem_response(400, str(error), error.setting)
         except RequestError as error:
-            return Response(msgspec.json.encode(Problem(error=error.message)), error.status)
+            return problem_response(error.status, error.message)
         return Response(msgspec.json.encode(state))
 
     return {CLOCK_PATH: post}
+
+
+def _no_clock() -> Response:
+    return problem_response(404, NO_CLOCK)
 
 
 def _fields(query_string: bytes, body: bytes) -> dict[str, object]:

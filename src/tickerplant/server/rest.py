@@ -22,6 +22,7 @@ from tickerplant.protocol.target import BadTarget, parse_target
 from tickerplant.queries import find_path, funding
 from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal
 
 JSON = "application/json;charset=UTF-8"
 TEXT = "text/plain; charset=utf-8"
@@ -59,6 +60,20 @@ Post = Callable[[bytes, bytes], Awaitable[Response]]
 """Takes what was sent to such a page: the query string, and the body."""
 
 
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a page of the plant was not answered, or did not do what was wanted."""
+
+    error: str
+    """What is wrong, and what was expected."""
+    field: str = ""
+    """Where."""
+
+
+def problem_response(status: int, error: str, field: str = "") -> Response:
+    """Return the answer that says what is wrong with a request to a page of the plant."""
+    return Response(msgspec.json.encode(Problem(error=error, field=field)), status)
+
+
 class _ErrorBody(Struct, frozen=True):
     """An error as the exchange prints it."""
 
@@ -79,9 +94,19 @@ class Rest:
         endpoint: Endpoint,
         pages: Mapping[str, Page],
         posts: Mapping[str, Post] | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        """Answer for `endpoint`.
+
+        Args:
+            endpoint: The port.
+            pages: The operations pages, by path.
+            posts: What answers POST, by path.
+            guard: Who decides which requests to the pages of the plant are taken; all are without.
+        """
         self._endpoint = endpoint
         self._pages = pages
+        self._guard = guard
         self._posts = {} if posts is None else posts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -91,7 +116,12 @@ class Rest:
         target = _target(scope["raw_path"], scope["query_string"])
         address = client[0] if client else "unknown"
         headers = dict(scope["headers"])
-        if method == "POST" and path in self._posts:
+        refusal = None
+        if path.startswith(PLANT_PATHS) and self._guard is not None:
+            refusal = self._guard.refusal(method, headers)
+        if refusal is not None:
+            known, response = path in self._pages, self._keep_out(refusal, address)
+        elif method == "POST" and path in self._posts:
             known, response = True, await self._take(path, scope["query_string"], receive)
         else:
             known, response = self.respond(
@@ -143,6 +173,13 @@ class Rest:
             return True, page()
         assert query is not None  # noqa: S101  # tells the type checker
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
+
+    def _keep_out(self, refusal: Refusal, address: str) -> Response:
+        """Answer a request to a page of the plant that is not taken."""
+        self._endpoint.complaints.add(
+            f"{PLANT_PATHS} {refusal.status}", f"! {refusal.error}", peer=address
+        )
+        return problem_response(refusal.status, refusal.error)
 
     async def _take(self, path: str, query_string: bytes, receive: Any) -> Response:
         """Answer who sends something to a page."""

@@ -27,6 +27,7 @@ from tickerplant.server.faulty import Faults
 from tickerplant.server.faulty_rest import FaultyRest, faults_pages
 from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.gate import Gate
+from tickerplant.server.guard import Guard
 from tickerplant.server.http import protocol_factory
 from tickerplant.server.listener import BACKLOG, Listener
 from tickerplant.server.metrics import PlantCollector, metrics_registry
@@ -136,9 +137,10 @@ class Server:
                 plant.profile.name,
             ),
             **faults_pages(self.faults),
-            **(clock_pages(steering) if steering else {}),
+            **clock_pages(steering),
         }
-        self._posts: Mapping[str, Post] = clock_posts(steering) if steering else {}
+        self._posts: Mapping[str, Post] = clock_posts(steering)
+        self._has_clock = steering is not None
         self._ports: list[_Port] = []
 
     @property
@@ -228,7 +230,8 @@ class Server:
         shared = self._plant.profile.shared_budget
         kind = FaultyRest if self.faults.on else Rest
         pages = {**self._pages, **limits_pages(endpoint, shared_budget=shared)}
-        app = kind(endpoint, pages, self._posts)
+        guard = Guard(self._host, str(sock.getsockname()[0]))
+        app = kind(endpoint, pages, self._posts, guard)
         listener = Listener(endpoint, sock, protocol_factory(endpoint, app, http))
         listener.start()
         return _Port(endpoint, listener, http)
@@ -267,7 +270,7 @@ class Server:
             lines += ["", LIMITS_OFF]
         if self.faults.on:
             lines += ["", faults_text(self.faults.values)]
-        clock = f"  {CLOCK_PATH}" if self._posts else ""
+        clock = f"  {CLOCK_PATH}" if self._has_clock else ""
         return "\n".join(
             [*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {FAULTS_PATH}{clock}", ""]
         )

@@ -1,0 +1,101 @@
+"""Who may use the pages of the plant itself: not the web pages that somebody has open.
+
+A browser sends what any page asks it to, also to this machine, and says so in its headers.
+Market data stays open to all, as on the exchange; `/plant/v1` is for those who run the server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+PLANT_PATHS = "/plant/v1/"
+"""Under this are the pages that are guarded."""
+READING = frozenset({"GET", "HEAD"})
+JSON_TYPE = "application/json"
+
+_OWN_SITES = frozenset({"", "none", "same-origin"})
+"""What a browser says of a request that no page of another origin caused (Fetch Metadata)."""
+
+
+class Refusal(Struct, frozen=True):
+    """Why a request is not answered."""
+
+    status: int
+    error: str
+    """What is wrong, and what to do."""
+
+
+class Guard:
+    """Decides which requests to the pages of the plant are taken.
+
+    Args:
+        host: What to listen on, as it was configured.
+        address: The address that the port listens on.
+    """
+
+    def __init__(self, host: str, address: str) -> None:
+        self._is_local = ipaddress.ip_address(address.partition("%")[0]).is_loopback
+        name = socket.gethostname().lower()
+        short = name.partition(".")[0]
+        own = {name, short, f"{short}.local"} if not self._is_local else set()
+        self._names = frozenset({"localhost", host.lower(), *own})
+
+    def refusal(self, method: str, headers: Mapping[bytes, bytes]) -> Refusal | None:
+        """Return why a request is refused, None if it is not.
+
+        Args:
+            method: The HTTP method.
+            headers: What came with the request, names in lower case.
+        """
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        site = headers.get(b"sec-fetch-site", b"").decode("latin-1")
+        is_browser = bool(origin or site)
+        # A name that leads here without being ours is how a web page gets around the rule of origins.
+        if host and (self._is_local or is_browser) and not self._is_ours(host):
+            return Refusal(
+                403,
+                f"Host {host[:80]!r} is not a name of this server: ask for 127.0.0.1 or localhost, "
+                "or listen on the address by which it is reached (--host)",
+            )
+        if method in READING:
+            return None
+        if site not in _OWN_SITES or (origin and origin.partition("://")[2] != host):
+            return Refusal(
+                403,
+                f"a web page of {origin[:80] or 'another origin'} may not change this server: "
+                "send the request from a program, such as curl",
+            )
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if kind != JSON_TYPE.encode() and (kind or _has_body(headers)):
+            return Refusal(
+                415,
+                f"Content-Type is {kind[:80].decode('latin-1') or 'missing'}: send JSON, with the "
+                f"header 'Content-Type: {JSON_TYPE}', or parameters of the query and no body",
+            )
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = _name_of(host)
+        if name in self._names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not self._is_local
+
+
+def _name_of(host: str) -> str:
+    """Return the name or address of `host` or `host:port`."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].removesuffix(".")
+
+
+def _has_body(headers: Mapping[bytes, bytes]) -> bool:
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip() != b"0"
