@@ -17,13 +17,29 @@ class TickerplantError(Exception):
 
 
 class RequestError(TickerplantError):
-    """A question that is answered with an error: `code`, `message` and the HTTP `status`."""
+    """A question that is answered with an error: `code`, `message` and the HTTP `status`.
 
-    def __init__(self, code: int, message: str, status: int = 400) -> None:
-        super().__init__(f"{code} {message}")
+    Where the client raises it, it also says what was `asked`, and of an address that is refused for
+    a while (429, 418) until when: `until_ms`, milliseconds since the epoch, else None.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        status: int = 400,
+        *,
+        asked: str = "",
+        until_ms: int | None = None,
+        again: str = "",
+    ) -> None:
+        said = f"{code} {message}" + (f" ({again})" if again else "")
+        super().__init__(f"{asked}: {said}" if asked else said)
         self.code = code
         self.message = message
         self.status = status
+        self.asked = asked
+        self.until_ms = until_ms
 
 
 class DecodeError(TickerplantError):
@@ -54,9 +70,10 @@ class ConfigError(TickerplantError):
 class UpstreamError(TickerplantError):
     """A server that was asked and gave no answer: unreachable, timed out, or not understood."""
 
-    def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"{url}: {reason}")
+    def __init__(self, url: str, reason: str, *, asked: str = "") -> None:
+        super().__init__(f"{url} {asked}: {reason}" if asked else f"{url}: {reason}")
         self.url = url
+        self.asked = asked
         self.reason = reason
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -118,7 +119,9 @@ async def test_an_error_of_the_exchange_is_raised_and_the_connection_stays() -> 
     async with loopback() as house:
         budget = WeightBudget()
         async with client_of(hosts_in(house), Moment(), budget) as client:
-            with pytest.raises(RequestError, match=r"^-1121 Invalid symbol\.$") as caught:
+            with pytest.raises(
+                RequestError, match=r"^depth symbol=NONESUCH: -1121 Inv.*\.$"
+            ) as caught:
                 await client.ask("depth", symbol="NONESUCH")
             assert (caught.value.code, caught.value.status) == (-1121, 400)
             spent = budget.spent
@@ -565,7 +568,7 @@ async def test_a_server_that_does_not_answer_is_given_up_by_all_at_once() -> Non
         )
         assert all(isinstance(end, UpstreamError) for end in ends)
         assert {str(end) for end in ends} == {
-            f"{server.hosts().api}: no handshake within 0.05 s, 3 times"
+            f"{server.hosts().api} ping: no handshake within 0.05 s, 3 times"
         }
         assert len(server.asked) == 3
 
@@ -621,7 +624,7 @@ async def test_closing_ends_the_questions_that_are_on_their_way_and_those_that_w
         await until(lambda: len(asked) == 5)
         await client.close()
         ends = await asyncio.gather(*questions, return_exceptions=True)
-    assert [str(end) for end in ends] == [f"{hosts.api}: the client is closed"] * 10
+    assert [str(end) for end in ends] == [f"{hosts.api} ping: the client is closed"] * 10
 
 
 @pytest.mark.parametrize("answer", [Fault.HANG, http(429, b"", Retry_After="50"), http(503)])
@@ -633,7 +636,7 @@ async def test_closing_ends_an_opening(answer: Answer) -> None:
         await until(lambda: server.asked)
         await asyncio.wait_for(client.close(), 10)  # and not for as long as a handshake may take
         ends = await asyncio.gather(*questions, return_exceptions=True)
-    assert [str(end) for end in ends] == [f"{client._url}: the client is closed"] * 3
+    assert [str(end) for end in ends] == [f"{client._url} ping: the client is closed"] * 3
 
 
 @looped
@@ -646,3 +649,80 @@ async def test_who_gives_up_does_not_end_the_opening_for_others() -> None:
         assert await second == {}
         with pytest.raises(asyncio.CancelledError):
             await first
+
+
+# With a timeout
+
+
+@looped
+async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_is_sent() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=5, refusals_before_ban=1)
+    async with loopback(limits) as house:
+        moment = Moment()
+        async with client_of(hosts_in(house), moment) as client:
+            for _ in range(3):
+                with pytest.raises(RequestError) as caught:
+                    await client.ask_within(10, "ticker.price", symbol="BTCUSDT")
+        refused = (await house.metrics())[REFUSED]
+    assert moment.slept == [], "who has a timeout waits for no refusal"
+    assert caught.value.until_ms is not None
+    assert caught.value.until_ms > moment.now_ms
+    assert re.fullmatch(
+        r"ticker\.price symbol=BTCUSDT: -1003 Not asked: an earlier question was refused with: .* "
+        r"\(HTTP 429, again in \d+ s, at 2026-01-01T00:\d\d:\d\dZ\)",
+        str(caught.value),
+    )
+    assert refused == 1, "the others were not sent"
+
+
+@looped
+async def test_the_end_of_a_ban_is_read_from_its_words_if_nothing_else_says_it() -> None:
+    said = f"Way too much request weight used; IP banned until {START_MS + 42_000}. Please wait."
+
+    async def handle(connection: ServerConnection) -> None:
+        async for text in connection:
+            error = {"code": -1003, "msg": said}
+            told = {"id": json.loads(text)["id"], "status": 418, "error": error}
+            await connection.send(json.dumps(told))
+
+    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+        with pytest.raises(RequestError, match=r"again in 42 s, at 2026") as caught:
+            await client.ask_within(10, "ping")
+    assert (caught.value.message, caught.value.until_ms) == (said, START_MS + 42_000)
+
+
+@looped
+async def test_a_refused_handshake_says_what_the_server_said() -> None:
+    refusal = http(429, b'{"code":-1003,"msg":"Too many connections."}', Retry_After="25")
+    moment = Moment()
+    async with scripted(refusal) as server, client_of(server.hosts(), moment) as client:
+        with pytest.raises(RequestError, match=r"^ping: -1003 Too many conn.*again in 25 s"):
+            await client.ask_within(10, "ping")
+        with pytest.raises(RequestError, match="refused with: Too many connections"):
+            await client.ask_within(10, "time")
+        assert (len(server.asked), moment.slept) == (1, [])
+
+
+@looped
+async def test_a_handshake_has_no_more_time_than_the_question() -> None:
+    async with scripted(Fault.HANG) as server, client_of(server.hosts(), Moment()) as client:
+        with pytest.raises(UpstreamError, match=r"v1 ping: no answer within 0\.05 s$"):
+            await client.ask_within(0.05, "ping")
+
+
+@looped
+async def test_a_question_that_is_given_up_early_leaves_the_connection_to_others() -> None:
+    connections = []
+
+    async def handle(connection: ServerConnection) -> None:
+        connections.append(connection)
+        first, second = await receive(connection), await receive(connection)
+        await reply(connection, second, "second")
+        await reply(connection, first, "first")
+        await connection.wait_closed()
+
+    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+        with pytest.raises(UpstreamError, match=r"no (answer|reply) within 0\.0"):
+            await client.ask_within(0.05, "first")
+        assert await client.ask_within(10, "second") == "second"
+    assert len(connections) == 1

@@ -322,7 +322,8 @@ async def test_a_server_that_answers_no_snapshot_is_told() -> None:
         async with market.books(BTC) as books, every(0.02, house.go_on):
             await until(lambda: books[BTC].counters.snapshots_failed)
             assert books[BTC].reason.startswith("no snapshot: http://127.0.0.1")
-            assert books[BTC].reason.endswith("the answer is not JSON, 3 times")
+            assert "the answer is not JSON but a page" in books[BTC].reason
+            assert books[BTC].reason.endswith(", 3 times")
             house.server.faults.switch({})
             await books.wait_live()
             assert books[BTC].reason == ""
@@ -374,6 +375,47 @@ async def test_what_is_not_live_in_time_is_named_with_its_reason() -> None:
             await books.wait_live(0.05)
         with pytest.raises(TimeoutError, match="; ETHUSDT: no snapshot"):
             await books.wait_live(timeout_s=0)
+
+
+@looped
+async def test_a_refusal_says_why_books_wait_and_until_when_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
+        moment = Moment()
+        market._rest._waiting.clock, market._rest._waiting._sleep = moment, moment.sleep
+        market.budget.refused(429, 42_000, moment.now_ms, "Too many requests; slow down.")
+        async with market.books(BTC, "ETHUSDT") as books, every(0.02, house.go_on):
+            await until(
+                lambda: all(books[symbol].reason.startswith("no snapshot:") for symbol in books)
+            )
+            expected = (
+                "no snapshot: 429, again in 42 s, at 2026-01-01T00:00:42Z: -1003 Not asked: "
+                "an earlier question was refused with: Too many requests; slow down."
+            )
+            assert [book.reason for book in books.values()] == [expected] * 2
+            with pytest.raises(TimeoutError, match=r"not live .* BTCUSDT: no snapshot: 429, again"):
+                await books.wait_live(0)
+            moment.now_ms += 30_000
+            assert "again in 12 s" in books[BTC].reason
+            (record,) = caplog.records
+            assert record.levelname == "WARNING"
+            assert "No snapshot of the book of" in record.getMessage()
+            moment.now_ms += 12_000
+            await books.wait_live()
+            assert moment.slept == []
+            assert len(caplog.records) == 1
+
+
+@looped
+async def test_a_timeout_names_a_few_of_many_books() -> None:
+    async with (
+        exchange(count=8, faults="http_garbage=1") as house,
+        client_of(house) as market,
+        market.books(*house.symbols(8)) as books,
+    ):
+        with pytest.raises(TimeoutError, match=r"(; \w+: [^;]+){4}; and 3 more$"):
+            await books.wait_live(0)
 
 
 @pytest.mark.parametrize(

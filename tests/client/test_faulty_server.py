@@ -465,14 +465,16 @@ def hurry(market: MarketClient) -> Moment:
 
 @meets("api_error")
 @looped
-async def test_errors_of_the_websocket_api_are_waited_out_or_raised() -> None:
+async def test_errors_of_the_websocket_api_are_raised() -> None:
     async with loopback(faults="api_error=0.5") as house, client_of(house) as market:
         moment = hurry(market)
-        answers = [await _outcome(market.ask("time")) for _ in range(12)]
+        answers = []
+        for _ in range(20):
+            answers.append(await _outcome(market.ask("time")))
+            await moment.sleep(121)  # a refusal is over by then
         assert market.budget.refusals
-        assert moment.slept
-        assert set(answers) <= {"dict", "RequestError 503"}
-        assert {"dict", "RequestError 503"} == set(answers)
+        assert {"dict", "RequestError 503"} < set(answers)
+        assert set(answers) <= {"dict", "RequestError 503", "RequestError 429", "RequestError 418"}
 
 
 async def _outcome(question: Coroutine[Any, Any, Any]) -> str:

@@ -17,7 +17,8 @@ from misbehaving import Answer, Fault, Moment, http, scripted
 from msgspec.structs import replace
 
 from tickerplant import __version__
-from tickerplant.client.rest import MAX_ANSWER_BYTES, MOST_AT_ONCE, RestClient, text_of, whole_path
+from tickerplant.client.http import MAX_ANSWER_BYTES
+from tickerplant.client.rest import MOST_AT_ONCE, RestClient, text_of, whole_path
 from tickerplant.client.waiting import plain_reason, retry_after_of
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
@@ -104,7 +105,9 @@ async def test_an_error_of_the_exchange_is_raised_and_not_asked_again() -> None:
     async with loopback() as house:
         moment = Moment()
         async with client_of(hosts_in(house), moment) as client:
-            with pytest.raises(RequestError, match=r"^-1121 Invalid symbol\.$") as caught:
+            with pytest.raises(
+                RequestError, match=r"^/fapi/v1/depth symbol=NONESUCH: -1121 Inv.*\.$"
+            ) as caught:
                 await client.get("depth", symbol="NONESUCH")
             assert (caught.value.code, caught.value.status) == (-1121, 400)
             with pytest.raises(RequestError) as caught:
@@ -206,7 +209,9 @@ async def test_refusals_without_end_end_with_the_patience() -> None:
         scripted(http(429, b'{"code":-1003,"msg":"no"}', Retry_After="25")) as server,
         client_of(server.hosts(), moment, budget) as client,
     ):
-        with pytest.raises(RequestError, match=r"^-1003 no$") as caught:
+        with pytest.raises(
+            RequestError, match=r"ping: -1003 no \(HTTP 429, again in 25 s, at "
+        ) as caught:
             await client.get("ping")
     assert caught.value.status == 429
     assert (moment.slept, budget.refusals) == ([25.0, 25.0], 3)
@@ -523,3 +528,94 @@ def test_an_answer_can_be_decoded() -> None:
 )
 def test_why_a_connection_failed_is_said_in_plain_words(error: Exception, said: str) -> None:
     assert plain_reason(error) == said
+
+
+# With a timeout
+
+
+@looped
+async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_is_sent() -> None:
+    said = b'{"code":-1003,"msg":"Way too many requests; IP banned. Please use the websocket."}'
+    moment = Moment()
+    async with (
+        scripted(http(418, said, Retry_After="7200")) as server,
+        client_of(server.hosts(), moment) as client,
+    ):
+        with pytest.raises(RequestError) as caught:
+            await client.get_within(10, "depth", symbol="BTCUSDT")
+        assert str(caught.value) == (
+            "/fapi/v1/depth symbol=BTCUSDT: -1003 Way too many requests; IP banned. Please use the "
+            "websocket. (HTTP 418, again in 120 min, at 2026-01-01T02:00:00Z)"
+        )
+        assert (caught.value.code, caught.value.status) == (-1003, 418)
+        assert caught.value.until_ms == START_MS + 7_200_000
+        with pytest.raises(
+            RequestError, match=r"Not asked: .*refused with: Way too many"
+        ) as caught:
+            await client.get_within(10, "depth", symbol="BTCUSDT")
+        assert (caught.value.status, caught.value.until_ms) == (418, START_MS + 7_200_000)
+        assert (len(server.asked), moment.slept) == (1, [])
+
+
+@looped
+async def test_with_a_timeout_nothing_is_waited_for_that_takes_longer() -> None:
+    async with loopback() as house:
+        moment = SharedMoment(house)
+        async with client_of(hosts_in(house), moment, WeightBudget(5, 0.2)) as client:
+            await client.get_within(30, "ping")
+            with pytest.raises(RequestError, match="weight of this minute is spent") as caught:
+                await client.get_within(5, "ping")
+            assert caught.value.until_ms == (moment.now_ms // MINUTE_MS + 1) * MINUTE_MS
+            assert moment.slept == []
+            await client.get_within(60, "ping")
+            assert len(moment.slept) == 1
+
+
+@looped
+async def test_the_timeout_holds_for_all_tries_together_and_says_why_the_last_failed() -> None:
+    async with (
+        scripted(http(503, b"<title>Backend\n gone</title>"), Fault.HANG) as server,
+        client_of(server.hosts(), Moment()) as client,
+    ):
+        with pytest.raises(UpstreamError) as caught:
+            await client.get_within(0.5, "depth", symbol="BTCUSDT")
+        assert str(caught.value) == (
+            f"{server.base}/fapi/v1/depth symbol=BTCUSDT: no answer within 0.5 s; before that: "
+            'HTTP 503 Service Unavailable, without an error of the exchange titled "Backend gone"'
+        )
+
+
+TROUBLE: tuple[tuple[Answer, str], ...] = (
+    (http(200, b" <html><title>Sign in\nhere</title>"), 'page titled "Sign in here": a proxy, or'),
+    (http(200, b'{"a":1,"b'), 'not JSON, or not all of it: {"a":1,"b'),
+    (http(200, b""), "the answer is not JSON: it is empty"),
+    (
+        http(302, b"", Location="http://portal/?a=\x1b[2J"),
+        "HTTP 302 Found, .* on to http://portal/",
+    ),
+    (http(502, b"<title>nginx</title>"), 'HTTP 502 Bad Gateway, .* titled "nginx"'),
+    (http(200, b"{}", Content_Length="7"), "closed in the middle of the answer"),
+    (Fault.RESET, "reset|closed without an answer"),
+    (Fault.CLOSE, "the connection was closed without an answer"),
+    (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}", "."),
+)
+
+
+@pytest.mark.parametrize(("answer", "said"), TROUBLE, ids=range(len(TROUBLE)))
+@looped
+async def test_every_trouble_is_said_in_one_line_that_names_the_symbol(
+    answer: Answer, said: str
+) -> None:
+    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+        with pytest.raises(UpstreamError, match=said) as caught:
+            await client.get_within(10, "depth", symbol="BTCUSDT")
+    assert str(caught.value).isprintable()
+    assert " symbol=BTCUSDT: " in str(caught.value)
+
+
+@looped
+async def test_secrets_are_not_named() -> None:
+    async with scripted(http(403)) as server, client_of(server.hosts(), Moment()) as client:
+        with pytest.raises(UpstreamError) as caught:
+            await client.get("depth", symbol="BTCUSDT", apiKey="secret", signature="secret")
+    assert "secret" not in str(caught.value)

@@ -248,14 +248,21 @@ async def test_the_error_of_the_exchange_is_told_and_the_status_is_1() -> None:
     async with loopback() as server:
         for method in ("ticker.price", "/fapi/v1/ticker/price"):
             ask = ("ask", method, "symbol=NONE", "--url", url(server))
-            assert await run(*ask) == (1, "", "tickerplant: -1121 Invalid symbol.\n")
+            assert await run(*ask) == (
+                1,
+                "",
+                "tickerplant: ticker.price symbol=NONE: -1121 Invalid symbol.\n",
+            )
 
 
 @looped
 async def test_who_cannot_be_reached_is_told_and_the_status_is_1() -> None:
     status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)
     assert (status, out) == (1, "")
-    assert err == f"tickerplant: {CLOSED}/ws-fapi/v1: connection refused, 3 times\n"
+    assert (
+        err
+        == f"tickerplant: {CLOSED}/ws-fapi/v1 ticker.price symbol=BTCUSDT: connection refused, 3 times\n"
+    )
 
 
 @pytest.mark.parametrize(

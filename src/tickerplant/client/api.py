@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from itertools import count
@@ -24,6 +25,8 @@ from tickerplant.client.rest import (
     TRY_AGAIN,
     UNKNOWN_WEIGHT,
     decoded,
+    error_of,
+    named_text,
     text_of,
 )
 from tickerplant.client.waiting import (
@@ -36,6 +39,7 @@ from tickerplant.client.waiting import (
     Sleep,
     Waiting,
     is_cancelled,
+    one_line,
     plain_reason,
     retry_after_of,
     wall_clock_ms,
@@ -45,6 +49,8 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.queries import find_method
 
+LEAST_SILENCE_S = 1.0
+"""A shorter wait for a reply says nothing of the connection."""
 HANDSHAKE_WEIGHT = 5
 """Weight of opening a connection (WebSocket API general information page)."""
 
@@ -97,6 +103,17 @@ class ApiClient:
         """Return the `result` of the reply, decoded; see `ask_raw`."""
         return decoded(await self.ask_raw(method, **params), self._url)
 
+    async def ask_within(self, timeout_s: float, method: str, /, **params: object) -> Any:
+        """Return the `result` of the reply, decoded, if it comes in time; see `ask_raw`.
+
+        Args:
+            timeout_s: How long all of it may take, handshake and pauses included.  Nothing is waited
+                for that is known to take longer, nor for the end of a refusal.
+            method: What is asked.
+            **params: What the question carries.
+        """
+        return decoded(await self._ask_in_time(timeout_s, method, params), self._url)
+
     async def ask_raw(self, method: str, /, **params: object) -> bytes:
         """Return the `result` of the reply as the server wrote it.
 
@@ -112,21 +129,36 @@ class ApiClient:
             UpstreamError: there was no reply while others were heard, or the connection was lost,
                 or silent, twice.
         """
+        return await self._ask_in_time(None, method, params)
+
+    async def _ask_in_time(
+        self, timeout_s: float | None, method: str, params: Mapping[str, object]
+    ) -> bytes:
         values = {name: _value_of(value) for name, value in params.items() if value is not None}
         query = find_method(self._venue, method.removeprefix("v1/"))
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(values)
-        question = self._waiting.question(self._url)
+        of = named_text(values)
+        question = self._waiting.question(self._url, one_line(method), of, timeout_s)
+        async with question.in_time():
+            return await self._answer(question, weight, method, values)
+
+    async def _answer(
+        self, question: Question, weight: int, method: str, values: Mapping[str, object]
+    ) -> bytes:
         was_lost = False
         while True:
             await question.allowed()
-            await self._connected()  # before its turn: questions leave no room for a handshake
+            await self._connected(
+                question
+            )  # before its turn: questions leave no room for a handshake
             await question.turn(weight)
-            connection = await self._connected()
+            connection = await self._connected(question)
+            asked = Asked(next(self._ids), method, values)
             try:
-                reply = await self._ask(connection, Asked(next(self._ids), method, values))
+                reply = await self._ask(question, connection, asked)
             except LostError as lost:
                 if was_lost:
-                    raise UpstreamError(self._url, str(lost)) from None
+                    raise question.failure(str(lost)) from None
                 was_lost = True
                 continue
             result = self._judge(question, reply)
@@ -149,17 +181,20 @@ class ApiClient:
             self._connection.end(CLOSED, WSCloseCode.OK)
             await self._connection.wait_ended()
 
-    async def _ask(self, connection: ApiConnection, asked: Asked) -> Reply:
-        heard = connection.heard
+    async def _ask(self, question: Question, connection: ApiConnection, asked: Asked) -> Reply:
+        heard, left_s = connection.heard, question.left_s()
+        timeout_s = self._timeout_s if left_s is None else min(self._timeout_s, left_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 return await connection.ask(asked)
         except TimeoutError:
-            reason = f"no reply within {self._timeout_s:g} s"
-            if connection.heard == heard:  # nobody is there any more
-                connection.end(reason)
-                raise LostError(reason) from None
-            raise UpstreamError(self._url, reason) from None
+            reason = f"no reply within {timeout_s:.3g} s"
+            is_silent = connection.heard == heard
+            if is_silent and timeout_s >= min(self._timeout_s, LEAST_SILENCE_S):
+                connection.end(reason)  # nobody is there any more
+                if timeout_s == self._timeout_s:
+                    raise LostError(reason) from None
+            raise question.failure(reason) from None
 
     def _judge(self, question: Question, reply: Reply) -> bytes | None:
         """Return the result, None after a refusal."""
@@ -171,11 +206,11 @@ class ApiClient:
         if reply.status == 200 and result:
             return result
         if error is None:
-            raise UpstreamError(self._url, "a reply with neither a result nor an error")
-        refusal = RequestError(error.code, error.msg, reply.status)
+            raise question.failure("a reply with neither a result nor an error")
         if reply.status not in REFUSALS:
-            raise refusal
-        question.refused(refusal, self._retry_after_ms(error.data or Retry()))
+            raise question.answered_with(error.code, error.msg, reply.status)
+        retry_after_ms = self._retry_after_ms(error.data or Retry())
+        question.refused(error.code, error.msg, reply.status, retry_after_ms)
         return None
 
     def _retry_after_ms(self, retry: Retry) -> int | None:
@@ -185,14 +220,27 @@ class ApiClient:
         now_ms = self._waiting.clock() if retry.server_time is None else retry.server_time
         return retry.retry_after - now_ms
 
-    async def _connected(self) -> ApiConnection:
-        """Return the connection, which is opened if there is none; a closed client has none."""
+    async def _connected(self, question: Question) -> ApiConnection:
+        """Return the connection, which is opened for `question` if there is none.
+
+        Raises:
+            RequestError: the server refuses the handshake, for longer than the question waits.
+            UpstreamError: it cannot be opened, or the client is closed.
+        """
+        try:
+            return await self._opened(question.timeout_s)
+        except UpstreamError as error:  # of whoever's question it was opened for
+            raise question.failure(error.reason) from None
+        except RequestError as error:
+            raise question.refused_as(error) from None
+
+    async def _opened(self, timeout_s: float | None) -> ApiConnection:
         if self._waiting.closed:
             raise UpstreamError(self._url, CLOSED)
         if self._connection is not None and self._connection.is_open:
             return self._connection
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
+            self._opening = asyncio.get_running_loop().create_task(self._open(timeout_s))
             self._opening.add_done_callback(self._forget_opening)
         opening = self._opening
         try:
@@ -207,14 +255,14 @@ class ApiClient:
         if is_good(opening):
             self._connection = opening.result()
 
-    async def _open(self) -> ApiConnection:
+    async def _open(self, timeout_s: float | None) -> ApiConnection:
         """Return a new connection.
 
         Raises:
-            RequestError: the server refuses for longer than the patience.
+            RequestError: the server refuses for longer than the patience, or there is a timeout.
             UpstreamError: it cannot be opened.
         """
-        question = self._waiting.question(self._url)
+        question = self._waiting.question(self._url, timeout_s=timeout_s)
         while True:
             await question.turn(HANDSHAKE_WEIGHT)
             self._dial = Dial(self._timeout_s)
@@ -256,9 +304,12 @@ class ApiClient:
             return
         status = int(response.status)
         if status in REFUSALS:
-            refusal = RequestError(TOO_MANY_REQUESTS, response.status.phrase, status)
             retry_after = response.headers.get("Retry-After", "")
-            question.refused(refusal, retry_after_of(retry_after, self._waiting.clock()))
+            retry_after_ms = retry_after_of(retry_after, self._waiting.clock())
+            said = error_of(error.raw_body or b"")
+            code = TOO_MANY_REQUESTS if said is None else said.code
+            message = response.status.phrase if said is None else said.msg
+            question.refused(code, message, status, retry_after_ms)
             return
         reason = f"HTTP {status} {response.status.phrase}"
         await question.failed(reason, tries=TRIES if status in TRY_AGAIN else 1)

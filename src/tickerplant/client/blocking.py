@@ -21,7 +21,7 @@ from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscr
 from tickerplant.client.books import Books
 from tickerplant.client.listener import Listener
 from tickerplant.client.loop_thread import LoopThread
-from tickerplant.client.market import QUEUE_SIZE, MarketClient
+from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S, MarketClient
 from tickerplant.client.subscription import Subscription
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.local_book import LocalBook
@@ -160,23 +160,23 @@ class BlockingMarket:
 
         return BlockingBooks(self._thread, self.wait(keep()), timeout_s)
 
-    def ask(self, method: str, /, **params: Any) -> Any:
+    def ask(self, method: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
         """Ask the WebSocket API; see `MarketClient.ask`.
 
         Raises:
             RequestError: the server answers with an error.
-            UpstreamError: the server cannot be reached, or its answer makes no sense.
+            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
         """
-        return self.wait(self._market.ask(method, **params))
+        return self.wait(self._market.ask(method, timeout_s, **params))
 
-    def get(self, path: str, /, **params: Any) -> Any:
+    def get(self, path: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
         """Ask over REST; see `MarketClient.get`.
 
         Raises:
             RequestError: the server answers with an error.
-            UpstreamError: the server cannot be reached, or its answer makes no sense.
+            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
         """
-        return self.wait(self._market.get(path, **params))
+        return self.wait(self._market.get(path, timeout_s, **params))
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Return what `coroutine` returns, run in the client's own event loop.

@@ -79,9 +79,9 @@ class BlockingBooks:
 
         Raises:
             RequestError: the server refuses the snapshot of a book.
-            TimeoutError: some book is not live within `timeout_s`.
+            TimeoutError: some book is not live within `timeout_s`; it names them, and says why.
         """
-        self._wait(self._books.wait_live, timeout_s, "not all books are live")
+        self._thread.wait(self._books.wait_live(timeout_s))
 
     def audit(self, symbol: str) -> AuditResult:
         """Compare the book of `symbol` with a fresh snapshot; see `Books.audit`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ from msgspec import structs
 from tickerplant.client.rest import MOST_AT_ONCE, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import streams_text
-from tickerplant.client.waiting import wall_clock_ms
+from tickerplant.client.waiting import Clock, again_text, wall_clock_ms
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
@@ -38,6 +38,10 @@ _log = logging.getLogger(__name__)
 
 LOOK_S = 0.1
 """How often books are asked whether they want a snapshot."""
+SNAPSHOT_S = 10.0
+"""How long the answer to one question for a snapshot may take."""
+MOST_REASONS = 5
+"""Books of which a timeout says why they are not live; of more it says how many."""
 
 
 class KeptBook(LocalBook):
@@ -45,6 +49,8 @@ class KeptBook(LocalBook):
 
     failure: Exception | None = None
     """What the last question for a snapshot ended with; None if it was answered."""
+    clock: Clock = staticmethod(wall_clock_ms)
+    """The time by which refusals end, ms since the epoch."""
 
     @property
     def refusal(self) -> RequestError | None:
@@ -57,10 +63,17 @@ class KeptBook(LocalBook):
     @property
     def reason(self) -> str:
         """Why the book is not live, for people; empty while it is."""
-        if self.failure is not None and self.state is State.SYNCING:
-            is_plain = isinstance(self.failure, RequestError | UpstreamError)
-            return f"no snapshot: {self.failure if is_plain else repr(self.failure)}"
-        return super().reason
+        failure = self.failure
+        if failure is None or self.state is not State.SYNCING:
+            return super().reason
+        if isinstance(failure, RequestError):
+            said = f"{failure.code} {failure.message}"
+            if failure.until_ms is None:
+                return f"no snapshot: {said}"
+            again = again_text(failure.until_ms, self.clock())
+            return f"no snapshot: {failure.status}, {again}: {said}"
+        is_plain = isinstance(failure, UpstreamError)
+        return f"no snapshot: {failure if is_plain else repr(failure)}"
 
 
 class Books(Mapping[str, LocalBook]):
@@ -107,6 +120,10 @@ class Books(Mapping[str, LocalBook]):
         """What the callback raised."""
         self._is_failure_told = False
         self._sink = self._take
+        self._refusal: RequestError | None = None
+        """Why no snapshot may be asked for at all before its `until_ms`."""
+        self._warned: set[str] = set()
+        """Symbols whose failure was logged; an empty one is that of what concerns all of them."""
         self._looking = asyncio.create_task(self._look())
 
     def add(self, *symbols: str) -> None:
@@ -129,6 +146,7 @@ class Books(Mapping[str, LocalBook]):
             return
         stream = f"{symbol.lower()}@depth{self._suffix}"
         book = KeptBook(symbol, limit=self._limit, streams=(stream,))
+        book.clock = self._rest.now_ms
         self._books[symbol] = self._of_stream[stream] = book
         self._loaded[symbol] = 0
         self._runner.attach((stream,), self._sink)
@@ -140,6 +158,7 @@ class Books(Mapping[str, LocalBook]):
             if book is not None:
                 self._changed.pop(symbol, None)
                 self._gapped.discard(symbol)
+                self._warned.discard(symbol)
                 del self._loaded[symbol]
                 for stream in book.streams:
                     del self._of_stream[stream]
@@ -199,8 +218,7 @@ class Books(Mapping[str, LocalBook]):
                     raise book.refusal
             pause_s = LOOK_S if until_s is None else min(LOOK_S, until_s - loop.time())
             if pause_s <= 0:
-                reasons = "; ".join(f"{book.symbol}: {book.reason}" for book in waiting)
-                raise TimeoutError(f"not live after {timeout_s:g} s: {reasons}")
+                raise TimeoutError(f"not live after {timeout_s:g} s: {_reasons_text(waiting)}")
             await asyncio.sleep(pause_s)
 
     async def audit(self, symbol: str) -> AuditResult:
@@ -375,6 +393,8 @@ class Books(Mapping[str, LocalBook]):
         the budget: what is asked for before a connection is lost is void, and is paid for.
         """
         now_ms = _monotonic_ms()
+        if self._is_refused():
+            return
         due = [
             book
             for book in self._books.values()
@@ -389,6 +409,17 @@ class Books(Mapping[str, LocalBook]):
             self._asking.add(task)
             task.add_done_callback(self._answered)
 
+    def _is_refused(self) -> bool:
+        """Whether nothing may be asked now; then every book that waits says so."""
+        refusal = self._refusal
+        if refusal is None or (refusal.until_ms or 0) <= self._rest.now_ms():
+            self._refusal = None
+            return False
+        for book in self._books.values():
+            if book.wants_snapshot and book.refusal is None:
+                book.failure = refusal
+        return True
+
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._asking.discard(task)
         if not self._is_closed:
@@ -398,9 +429,13 @@ class Books(Mapping[str, LocalBook]):
         try:
             book.load(await self._snapshot(book), _monotonic_ms())
             book.failure = None
+            self._warned.discard("")
         except (RequestError, UpstreamError) as error:
             book.failure = error
             book.snapshot_failed(_monotonic_ms())
+            if isinstance(error, RequestError) and error.until_ms is not None:
+                self._refusal = error
+            self._warn(book, error)
         except Exception as error:  # noqa: BLE001  # without an end no other question would follow
             _log.exception("The question for a snapshot of %s failed", book.symbol)
             book.failure = error
@@ -408,8 +443,25 @@ class Books(Mapping[str, LocalBook]):
         if self._books.get(book.symbol) is book:
             self._tell(book)
 
+    def _warn(self, book: KeptBook, failure: Exception) -> None:
+        """Log that a snapshot could not be had, unless that is known since the last that could."""
+        concerned = "" if book.refusal is None else book.symbol
+        if concerned not in self._warned and not self._is_closed:
+            self._warned.add(concerned)
+            said = "No snapshot of the book of %s: %s; it is asked for again, ever less often"
+            _log.warning(said, book.symbol, failure)
+
     async def _snapshot(self, book: LocalBook) -> bytes:
-        return await self._rest.get("depth", symbol=book.symbol, limit=book.limit)
+        return await self._rest.get_within(
+            SNAPSHOT_S, "depth", symbol=book.symbol, limit=book.limit
+        )
+
+
+def _reasons_text(waiting: Sequence[LocalBook]) -> str:
+    """Return why books are not live, of the first of them, and how many more there are."""
+    shown = "; ".join(f"{book.symbol}: {book.reason}" for book in waiting[:MOST_REASONS])
+    more = len(waiting) - MOST_REASONS
+    return shown + (f"; and {more} more" if more > 0 else "")
 
 
 def _folded(symbol: object) -> str:

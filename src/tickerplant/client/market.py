@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import inf
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +34,9 @@ from tickerplant.queries import depth
 
 QUEUE_SIZE = 10_000
 """Messages that may wait for a consumer, unless it says otherwise."""
+
+TIMEOUT_S = 10.0
+"""How long a question may take, unless it says otherwise."""
 
 DEPTH_SPEEDS = ("100ms", "250ms", "500ms")
 
@@ -189,35 +193,48 @@ class MarketClient:
         self._books.append(books)
         return books
 
-    async def ask(self, method: str, /, **params: Any) -> Any:
+    async def ask(self, method: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
         """Ask the WebSocket API, and return the result as Python objects.
 
+        Args:
+            method: Such as `ticker.price`.
+            timeout_s: How long all of it may take: connecting, tries, pauses between them.
+            params: The parameters.
+
         Raises:
-            ConfigError: the method is no text.
-            RequestError: the server answers with an error; COIN-M has no market data there.
-            UpstreamError: the server cannot be reached, or its answer makes no sense.
+            ConfigError: the method is no text, or the timeout is no time.
+            RequestError: the server answers with an error; COIN-M has no market data there.  Or it
+                refuses this address, or this minute's request weight is spent: at once, nothing is
+                sent meanwhile, and `until_ms` says when that is over.
+            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
         """
         self._check_open()
+        _check_timeout(timeout_s)
         _check_asked("method", method, "such as ticker.price")
-        return await self._api.ask(method, **params)
+        return await self._api.ask_within(timeout_s, method, **params)
 
-    async def get(self, path: str, /, **params: Any) -> Any:
+    async def get(self, path: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
         """Ask over REST, `depth` or `/fapi/v1/depth`, and return the answer as Python objects.
 
         Args:
             path: What is asked; a query string in it, `depth?symbol=BTCUSDT`, counts as parameters.
+            timeout_s: How long all of it may take: connecting, tries, pauses between them.
             params: The parameters; they win over a query string.
 
         Raises:
-            ConfigError: the path is none.
-            RequestError: the server answers with an error.
-            UpstreamError: the server cannot be reached, or its answer makes no sense.
+            ConfigError: the path is none, or the timeout is no time.
+            RequestError: the server answers with an error.  Or it refuses this address, or this
+                minute's request weight is spent: at once, nothing is sent meanwhile, and `until_ms`
+                says when that is over.
+            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
         """
         self._check_open()
+        _check_timeout(timeout_s)
         _check_asked("path", path, "such as depth or /fapi/v1/depth, without a host")
         path, _, query = path.partition("?")
         asked = dict(parse_qsl(query, keep_blank_values=True)) | params
-        return decoded(await self._rest.get(path, **asked), str(self._rest.url_of(path)))
+        answer = await self._rest.get_within(timeout_s, path, **asked)
+        return decoded(answer, self._rest.url_of(path))
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -288,6 +305,12 @@ class MarketClient:
             raise ExceptionGroup("several callbacks failed", failures)
         if failures:
             raise failures[0]
+
+
+def _check_timeout(timeout_s: Any) -> None:
+    """Raise `ConfigError` for what is no time."""
+    if type(timeout_s) not in {int, float} or not 0 < timeout_s < inf:
+        raise ConfigError("timeout_s", timeout_s, "seconds, more than 0")
 
 
 def _check_asked(what: str, asked: object, example: str) -> None:

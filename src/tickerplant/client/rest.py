@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
+from importlib import import_module
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 import msgspec
-from aiohttp import (
-    ClientError,
-    ClientHandlerType,
-    ClientOSError,
-    ClientRequest,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    ServerDisconnectedError,
-    TCPConnector,
-)
-from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Raw, Struct
-from yarl import URL
 
 from tickerplant.client.dial import USER_AGENT
 from tickerplant.client.waiting import (
@@ -33,21 +23,22 @@ from tickerplant.client.waiting import (
     Question,
     Sleep,
     Waiting,
-    plain_reason,
+    one_line,
     retry_after_of,
     wall_clock_ms,
 )
-from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.errors import UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries import find_path
 from tickerplant.venue import Venue
 
+if TYPE_CHECKING:
+    from tickerplant.client.http import HttpAnswer, HttpSession
+
 MOST_AT_ONCE = 10
 """Questions that are on their way at the same time."""
-MAX_ANSWER_BYTES = 1 << 25
-"""The longest answer that is read; that of `exchangeInfo`, the longest there is, has about 1 MB."""
 UNKNOWN_WEIGHT = 1
 """Weight of a path that no row of `queries` has."""
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
@@ -55,6 +46,12 @@ KEY_HEADER = "X-MBX-APIKEY"
 TRY_AGAIN = frozenset({408, *range(500, 600)})
 """Statuses that say nothing of the question: a timeout of the backend, and a server in trouble."""
 
+_HTTP = "tickerplant.client.http"
+_PATH_SIGNS = "/@:!$&'()*+,;="
+"""What stands in a path as it is, besides letters, digits and `-._~`."""
+_NAMED = ("symbol", "pair", "interval", "period")
+"""Parameters that errors name; others may be secrets."""
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,80})", re.IGNORECASE)
 _VERSIONED = re.compile(r"v[0-9]+/")
 _WEIGHT = re.compile(r"[0-9]{1,9}")
 """A used weight; what is longer is none."""
@@ -113,7 +110,7 @@ class RestClient:
             budget, patience_s=patience_s, clock=clock, sleep=sleep, chance=chance or Random()
         )
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
-        self._session: ClientSession | None = None
+        self._session: HttpSession | None = None
 
     async def get(self, path: str, /, **params: object) -> bytes:
         """Return the body of the answer, which is JSON.
@@ -128,24 +125,50 @@ class RestClient:
                 than the patience.
             UpstreamError: there was no answer that makes sense, after several tries.
         """
+        return await self.get_within(None, path, **params)
+
+    async def get_within(self, timeout_s: float | None, path: str, /, **params: object) -> bytes:
+        """Return the body of the answer if it comes in time; see `get`.
+
+        Args:
+            timeout_s: How long all of it may take, tries and pauses included.  Nothing is waited for
+                that is known to take longer, nor for the end of a refusal.  None is no limit but the
+                patience.
+            path: What is asked.
+            **params: What the question carries.
+
+        Raises:
+            RequestError: the exchange answered with its error, or refuses (429, 418) whatever is
+                asked; or this minute's request weight is spent.  `until_ms` says for how long.
+            UpstreamError: there was no answer that makes sense in time.
+        """
         whole = whole_path(path, self._hosts.venue)
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
         query = find_path(self._hosts.venue, whole)
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(texts)
         url = self.url_of(path)
-        question = self._waiting.question(str(url))
-        while True:
-            async with self._places:
-                await question.turn(weight)
-                answer = await self._try(question, url, texts)
-            if isinstance(answer, bytes):
-                return answer
-            if isinstance(answer, str):
-                await question.failed(answer)
+        question = self._waiting.question(url, one_line(whole), named_text(texts), timeout_s)
+        async with question.in_time():
+            while True:
+                async with self._places:
+                    await question.turn(weight)
+                    answer = await self._try(question, url, texts)
+                if isinstance(answer, bytes):
+                    return answer
+                if isinstance(answer, str):
+                    await question.failed(answer)
 
-    def url_of(self, path: str) -> URL:
+    def url_of(self, path: str) -> str:
         """Return where `path` is asked."""
-        return URL(self._hosts.rest).with_path(whole_path(path, self._hosts.venue))
+        return self._hosts.rest + quote(whole_path(path, self._hosts.venue), safe=_PATH_SIGNS)
+
+    def address_of(self, path: str, **params: str) -> str:
+        """Return the whole address of a question."""
+        return f"{self.url_of(path)}?{urlencode(params)}" if params else self.url_of(path)
+
+    def now_ms(self) -> int:
+        """Return the time by which refusals end, ms since the epoch."""
+        return self._waiting.clock()
 
     async def close(self) -> None:
         """Close the session; questions on their way end with an `UpstreamError`."""
@@ -155,72 +178,76 @@ class RestClient:
             await session.close()
 
     async def _try(
-        self, question: Question, url: URL, params: Mapping[str, str]
+        self, question: Question, url: str, params: Mapping[str, str]
     ) -> bytes | str | None:
         """Return the body; or why there was none that makes sense; or None after a refusal."""
+        http = await self._http()
+        question.check_open()
         if self._session is None:
-            self._session = ClientSession(
-                connector=TCPConnector(limit=MOST_AT_ONCE),
-                headers=self._headers,
-                timeout=ClientTimeout(total=self._timeout_s),
-                middlewares=(_ask_once,),
+            self._session = http.HttpSession(
+                self._headers, timeout_s=self._timeout_s, at_once=MOST_AT_ONCE
             )
         try:
-            async with self._session.get(url, params=params, allow_redirects=False) as response:
-                body = bytearray()
-                async for piece in response.content.iter_any():  # `read` would unpack without bound
-                    body += piece
-                    if len(body) > MAX_ANSWER_BYTES:
-                        said = f"the answer has more than {MAX_ANSWER_BYTES} bytes"
-                        raise UpstreamError(str(url), said)
-        except TimeoutError:
-            return f"no answer within {self._timeout_s:g} s"
-        except _NotAnsweredError as error:
+            answer = await self._session.get(url, params)
+        except http.NotAnsweredError as error:
             return str(error)
-        except UnicodeError:
-            return f"{url.host} is no name of a host"
-        except (ClientError, HttpProcessingError, OSError, RuntimeError) as error:
-            return plain_reason(error)
-        return self._judge(question, response, bytes(body))
+        except http.TooLongError as error:
+            raise question.failure(str(error)) from None
+        return self._judge(question, answer)
 
-    def _judge(
-        self, question: Question, response: ClientResponse, body: bytes
-    ) -> bytes | str | None:
-        used, status = response.headers.get(USED_WEIGHT, ""), response.status
+    async def _http(self) -> Any:
+        """Return the module that speaks HTTP; the first time it is imported in a thread meanwhile."""
+        module = sys.modules.get(_HTTP)
+        if module is None or not hasattr(module, "HttpSession"):
+            module = await asyncio.to_thread(import_module, _HTTP)
+        return module
+
+    def _judge(self, question: Question, answer: HttpAnswer) -> bytes | str | None:
+        used, status = answer.headers.get(USED_WEIGHT, ""), answer.status
         if _WEIGHT.fullmatch(used):
             question.told(int(used))
         if status == 200:
-            return body if is_json(body) else "the answer is not JSON"
-        error = error_of(body)
+            return answer.body if is_json(answer.body) else _why_not_json(answer.body)
+        error = error_of(answer.body)
+        reason = one_line(answer.reason)
         if status in REFUSALS:
-            error = error or ErrorBody(TOO_MANY_REQUESTS, response.reason or "Too many requests.")
-            retry_after = response.headers.get("Retry-After", "")
+            error = error or ErrorBody(TOO_MANY_REQUESTS, reason or "Too many requests.")
+            retry_after = answer.headers.get("Retry-After", "")
             retry_after_ms = retry_after_of(retry_after, self._waiting.clock())
-            question.refused(RequestError(error.code, error.msg, status), retry_after_ms)
+            question.refused(error.code, error.msg, status, retry_after_ms)
             return None
-        said = f"HTTP {status} {response.reason or ''}".rstrip()
-        told = (
-            ", without an error of the exchange" if error is None else f": {error.code} {error.msg}"
-        )
+        said = f"HTTP {status} {reason}".rstrip()
+        if error is not None:
+            told = f": {error.code} {one_line(error.msg)}"
+        elif place := answer.headers.get("Location", ""):
+            told = f", without an error of the exchange, sent on to {one_line(place)}"
+        else:
+            told = f", without an error of the exchange{_title_of(answer.body)}"
         if status in TRY_AGAIN:
-            return said if error is None else said + told
+            return said + told
         if error is None or status // 100 != 4:
-            raise UpstreamError(str(response.url), said + told)
-        raise RequestError(error.code, error.msg, status)
+            raise question.failure(said + told)
+        raise question.answered_with(error.code, error.msg, status)
 
 
-class _NotAnsweredError(ClientError):
-    """The connection was lost, or there was none."""
+def _why_not_json(body: bytes) -> str:
+    """Return what an answer is that should be JSON."""
+    if not body:
+        return "the answer is not JSON: it is empty"
+    if body.lstrip()[:1] == b"<":
+        return (
+            f"the answer is not JSON but a page{_title_of(body)}: "
+            "a proxy, or a network that wants a login, stands between"
+        )
+    return (
+        f"the answer is not JSON, or not all of it: {one_line(body[:80].decode(errors='replace'))}"
+    )
 
 
-async def _ask_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Ask, and keep aiohttp from asking again by itself: every try is paid for."""
-    try:
-        return await handler(request)
-    except ServerDisconnectedError as error:
-        raise _NotAnsweredError("the connection was closed without an answer") from error
-    except ClientOSError as error:
-        raise _NotAnsweredError(plain_reason(error)) from error
+def _title_of(body: bytes) -> str:
+    """Return the title of a page, as words that can follow; empty if there is none."""
+    found = _TITLE.search(body[:4096])
+    return f' titled "{one_line(found[1].decode(errors="replace"))}"' if found else ""
 
 
 def whole_path(path: str, venue: Venue) -> str:
@@ -231,6 +258,11 @@ def whole_path(path: str, venue: Venue) -> str:
         return f"/{path}"
     first = "" if _VERSIONED.match(path) else "v1/"
     return f"{venue.rest_prefix}/{first}{path}"
+
+
+def named_text(params: Mapping[str, object]) -> str:
+    """Return the parameters that say of which market is asked, as errors name them."""
+    return one_line(" ".join(f"{name}={params[name]}" for name in _NAMED if name in params))
 
 
 def text_of(value: object) -> str:

@@ -10,8 +10,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import TypeAlias
@@ -29,12 +30,17 @@ TRIES = 3
 FIRST_PAUSE_S = 0.25
 """Pause after the first failure, on average; twice as long after each further one."""
 TOO_MANY_REQUESTS = -1003
+TOO_MANY = 429
 CLOSED = "the client is closed"
 NO_SUCH_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 _SPENDING = threading.Lock()
 """Held for a moment by who uses a budget: clients of several threads may share one."""
 _NUMBER = re.compile(r"\[Errno (\d+)\]")
+_BANNED_UNTIL = re.compile(r"banned until (\d{13})\b")
+"""How the message of a ban says when it ends, ms since the epoch (WebSocket API and REST pages)."""
+LONGEST_REASON = 200
+"""Characters of a reason that is not in words of our own."""
 
 
 def wall_clock_ms() -> int:
@@ -93,9 +99,11 @@ class Waiting:
         for pause in self._pauses:
             pause.cancel()
 
-    def question(self, url: str) -> Question:
-        """Return a new question to `url`."""
-        return Question(self, url)
+    def question(
+        self, url: str, what: str = "", of: str = "", timeout_s: float | None = None
+    ) -> Question:
+        """Return a new question to `url`; see `Question`."""
+        return Question(self, url, what, of, timeout_s)
 
 
 class Question:
@@ -103,21 +111,66 @@ class Question:
 
     It waits for its turn as long as that takes, but for what the server is to blame for (refusals
     and failures) no longer than the patience.
+
+    One with a timeout waits for nothing that is known to take longer, and for no refusal at all: it
+    ends at once, and says why and until when.
+
+    Args:
+        waiting: What it has in common with others.
+        url: Where it is asked.
+        what: What is asked, such as `ticker.price`; empty if the URL says it.
+        of: Of which market, such as `symbol=BTCUSDT`.
+        timeout_s: How long all of it may take; None: as long as the patience allows.
     """
 
-    def __init__(self, waiting: Waiting, url: str) -> None:
+    def __init__(
+        self, waiting: Waiting, url: str, what: str, of: str, timeout_s: float | None
+    ) -> None:
         self._waiting = waiting
         self._url = url
-        self._patience_ms = waiting.patience_s * 1000
+        self._asked = " ".join(filter(None, (what, of)))
+        """What is asked, as an error of the server names it."""
+        self._asked_there = self._asked if what not in url else of
+        """As an error names it that names the URL."""
+        self.timeout_s = timeout_s
+        """How long all of it may take; None: as long as the patience allows."""
+        self._patience_ms = (waiting.patience_s if timeout_s is None else timeout_s) * 1000
         self._failures = 0
+        self._failure = ""
+        """Why the last try failed."""
         self._refusal: RequestError | None = None
         self._asked_ms = 0
+        self._until_s: float | None = None
+        """When the timeout is over, by the clock of the event loop."""
+
+    def left_s(self) -> float | None:
+        """Return how much of the timeout is left; None if there is none."""
+        if self._until_s is None:
+            return None
+        return max(self._until_s - asyncio.get_running_loop().time(), 0.0)
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """End what is done within, once the timeout is over.
+
+        Raises:
+            UpstreamError: it is; says why the last try failed, if one did.
+        """
+        if self.timeout_s is not None:
+            self._until_s = asyncio.get_running_loop().time() + self.timeout_s
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                yield
+        except TimeoutError:
+            before = f"; before that: {self._failure}" if self._failure else ""
+            raise self.failure(f"no answer within {self.timeout_s:g} s{before}") from None
 
     async def turn(self, weight: int) -> None:
         """Wait until `weight` may be spent, and spend it.
 
         Raises:
-            RequestError: the server refuses whatever is asked for longer than the patience.
+            RequestError: the server refuses whatever is asked for longer than the patience, or the
+                turn would come after the timeout.
             UpstreamError: the client is closed.
         """
         while True:
@@ -127,19 +180,22 @@ class Question:
                 wait_ms = self._waiting.budget.reserve(weight, self._asked_ms)
             if not wait_ms:
                 return
+            if self.timeout_s is not None and wait_ms > self._patience_ms:
+                raise self._not_asked("the request weight of this minute is spent", wait_ms)
+            self._patience_ms -= wait_ms if self.timeout_s is not None else 0
             await self._waiting.pause(wait_ms / 1000)
 
     async def allowed(self) -> None:
         """Wait until the server refuses no more.
 
         Raises:
-            RequestError: that takes longer than the patience.
+            RequestError: that takes longer than the patience, or there is a timeout.
             UpstreamError: the client is closed.
         """
         self.check_open()
         while closed_ms := self._closed_ms():
-            if closed_ms > self._patience_ms:
-                raise self._refusal or self._refused_elsewhere(closed_ms)
+            if self.timeout_s is not None or closed_ms > self._patience_ms:
+                raise self._refusal or self._not_asked(self._earlier_refusal(), closed_ms)
             self._patience_ms -= closed_ms
             self._waiting.budget.waited_ms += closed_ms
             await self._waiting.pause(closed_ms / 1000)
@@ -152,19 +208,30 @@ class Question:
     def check_open(self) -> None:
         """Raise `UpstreamError` if the client is closed."""
         if self._waiting.closed:
-            raise UpstreamError(self._url, CLOSED)
+            raise self.failure(CLOSED)
 
     def told(self, used: int) -> None:
         """Take the weight that the whole address has used, as the answer tells."""
         with _SPENDING:
             self._waiting.budget.told(used, self._asked_ms)
 
-    def refused(self, refusal: RequestError, retry_after_ms: int | None) -> None:
-        """Take a refusal (429, 418); the next turn comes when the server wants it."""
-        self._refusal = refusal
-        budget, clock = self._waiting.budget, self._waiting.clock
+    def refused(self, code: int, message: str, status: int, retry_after_ms: int | None) -> None:
+        """Take a refusal (429, 418); the next turn comes when the server wants it.
+
+        Args:
+            code: Of the error.
+            message: What the server says; of a ban it may say when it ends.
+            status: 429, or 418 for a ban.
+            retry_after_ms: What the server asks to wait besides; None if it does not say.
+        """
+        budget, now_ms = self._waiting.budget, self._waiting.clock()
+        told = _BANNED_UNTIL.search(message)
+        if retry_after_ms is None and told is not None:
+            retry_after_ms = int(told[1]) - now_ms
         with _SPENDING:
-            budget.refused(refusal.status, retry_after_ms, clock())
+            budget.refused(status, retry_after_ms, now_ms, message)
+        until_ms = now_ms + self._closed_ms()
+        self._refusal = self._error(code, message, status, until_ms)
 
     async def failed(self, reason: str, *, tries: int = TRIES) -> None:
         """Wait before the next try.
@@ -174,23 +241,54 @@ class Question:
         """
         self.check_open()
         self._failures += 1
+        self._failure = reason
         self._patience_ms -= max(self._waiting.clock() - self._asked_ms, 0)
         pause_s = (
             FIRST_PAUSE_S * 2.0 ** (self._failures - 1) * self._waiting.chance.uniform(0.5, 1.5)
         )
         if self._failures >= tries or pause_s * 1000 > self._patience_ms:
             tries_text = f", {self._failures} times" if self._failures > 1 else ""
-            raise UpstreamError(self._url, reason + tries_text)
+            raise self.failure(reason + tries_text)
         self._patience_ms -= pause_s * 1000
         await self._waiting.pause(pause_s)
 
-    def _refused_elsewhere(self, closed_ms: int) -> RequestError:
-        """Return the refusal of another question that holds for this one too."""
+    def failure(self, reason: str) -> UpstreamError:
+        """Return the error of a question that is not answered."""
+        return UpstreamError(self._url, reason, asked=self._asked_there)
+
+    def refused_as(self, error: RequestError) -> RequestError:
+        """Return the refusal of another question as one of this."""
+        if error.until_ms is None:
+            return self.answered_with(error.code, error.message, error.status)
+        return self._error(error.code, error.message, error.status, error.until_ms)
+
+    def answered_with(self, code: int, message: str, status: int) -> RequestError:
+        """Return the error with which the server answered."""
+        return RequestError(code, message, status, asked=self._asked)
+
+    def _earlier_refusal(self) -> str:
+        said = one_line(self._waiting.budget.refused_message)
+        return "an earlier question was refused" + (f" with: {said}" if said else "")
+
+    def _not_asked(self, reason: str, wait_ms: int) -> RequestError:
+        """Return why the question is not asked for another `wait_ms`."""
+        status = self._waiting.budget.refused_status or TOO_MANY
+        until_ms = self._waiting.clock() + wait_ms
+        return self._error(TOO_MANY_REQUESTS, f"Not asked: {reason.rstrip('.')}.", status, until_ms)
+
+    def _error(self, code: int, message: str, status: int, until_ms: int) -> RequestError:
+        again = f"HTTP {status}, {again_text(until_ms, self._waiting.clock())}"
         return RequestError(
-            TOO_MANY_REQUESTS,
-            f"Not asked: an earlier question was refused for another {closed_ms} ms.",
-            self._waiting.budget.refused_status,
+            code, message, status, asked=self._asked, until_ms=until_ms, again=again
         )
+
+
+def again_text(until_ms: int, now_ms: int) -> str:
+    """Return when something may be tried again: in how long, and at which time of UTC."""
+    seconds = max(-(-(until_ms - now_ms) // 1000), 0)
+    in_text = f"{seconds} s" if seconds < 600 else f"{seconds // 60} min"
+    at = datetime.fromtimestamp(until_ms / 1000, UTC)
+    return f"again in {in_text}, at {at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def plain_reason(error: Exception) -> str:
@@ -207,7 +305,13 @@ def plain_reason(error: Exception) -> str:
         number = cause.errno or (int(told[1]) if told else 0)
         if number in errno.errorcode:
             return os.strerror(number).lower()
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    return one_line(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def one_line(text: str) -> str:
+    """Return the beginning of `text`, which a server or a library wrote, on one line."""
+    shown = " ".join("".join(s if s.isprintable() else " " for s in text).split())
+    return shown if len(shown) <= LONGEST_REASON else f"{shown[:LONGEST_REASON]} …"
 
 
 def is_cancelled() -> bool:

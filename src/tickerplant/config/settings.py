@@ -235,6 +235,9 @@ class AskSettings(ClientSettings, frozen=True, kw_only=True):
     """Ask a question."""
 
     rest: Annotated[bool, _setting("Ask over REST what the WebSocket API has too.")] = False
+    timeout_ms: Annotated[
+        int, _setting("How long the answer may take, tries included.", period_ms, "timeout")
+    ] = 10_000
 
 
 class RecordSettings(ClientSettings, frozen=True, kw_only=True):

@@ -61,6 +61,7 @@ class WeightBudget:
         self._others = 0
         self._closed_until_ms = 0
         self._refused_status = 0
+        self._refused_message = ""
 
     def __repr__(self) -> str:
         return (
@@ -72,6 +73,11 @@ class WeightBudget:
     def refused_status(self) -> int:
         """With which status the server refused the latest question, 0 before the first."""
         return self._refused_status
+
+    @property
+    def refused_message(self) -> str:
+        """What the server said when it refused the latest question, empty before the first."""
+        return self._refused_message
 
     def reserve(self, weight: int, now_ms: int) -> int:
         """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
@@ -99,13 +105,16 @@ class WeightBudget:
         self._turn(asked_ms)
         self._others = max(used - self._reserved, 0)
 
-    def refused(self, status: int, retry_after_ms: int | None, now_ms: int) -> None:
+    def refused(
+        self, status: int, retry_after_ms: int | None, now_ms: int, message: str = ""
+    ) -> None:
         """Take a refusal, 429 or 418: nothing goes out before `retry_after_ms` are over.
 
         Args:
             status: 429, or 418 for a ban.
             retry_after_ms: What the server asks to wait; None if it does not say.
             now_ms: The time.
+            message: What the server says.
         """
         if retry_after_ms is None:
             retry_after_ms = FIRST_BAN_MS if status == BANNED else MINUTE_MS - now_ms % MINUTE_MS
@@ -113,6 +122,7 @@ class WeightBudget:
         self._turn(now_ms)
         self.refusals += 1
         self._refused_status = status
+        self._refused_message = message
         self._closed_until_ms = max(self._closed_until_ms, now_ms + wait_ms)
 
     def closed_ms(self, now_ms: int) -> int:
@@ -155,6 +165,11 @@ class PartOfBudget(WeightBudget):
         """With which status the server refused the latest question, of whatever part."""
         return self._whole.refused_status
 
+    @property
+    def refused_message(self) -> str:
+        """What the server said when it refused the latest question, of whatever part."""
+        return self._whole.refused_message
+
     def reserve(self, weight: int, now_ms: int) -> int:
         """Return 0 if `weight` may be spent now; else how long to wait, and nothing is reserved."""
         self._turn(now_ms)
@@ -170,10 +185,12 @@ class PartOfBudget(WeightBudget):
         """Take what the server says the whole address has used in this minute."""
         self._whole.told(used, asked_ms)
 
-    def refused(self, status: int, retry_after_ms: int | None, now_ms: int) -> None:
+    def refused(
+        self, status: int, retry_after_ms: int | None, now_ms: int, message: str = ""
+    ) -> None:
         """Take a refusal, 429 or 418, for all who share the whole."""
         self.refusals += 1
-        self._whole.refused(status, retry_after_ms, now_ms)
+        self._whole.refused(status, retry_after_ms, now_ms, message)
 
     def closed_ms(self, now_ms: int) -> int:
         """Return how long nothing may go out because the server refused, 0 if it does not."""

@@ -123,7 +123,7 @@ class Asking:
     async def _anchor(self, book: Book) -> None:
         symbol, question = book.key
         limit = self._levels if question == "depth" else RETAIL_LIMIT
-        address = self._rest.url_of(question).with_query(symbol=symbol, limit=str(limit))
+        address = self._rest.address_of(question, symbol=symbol, limit=str(limit))
         try:
             body = await self._rest.get(question, symbol=symbol, limit=limit)
             last_update_id = _snapshot(body).last_update_id
@@ -133,7 +133,7 @@ class Asking:
         received_ns = self._clock_ns()
         if self._anchors.answered(book, last_update_id, self._now_ms):
             self.snapshots += 1
-            self._tape.add_answer(received_ns, str(address), body)
+            self._tape.add_answer(received_ns, address, body)
             self._tape.note(
                 journal.Anchored(
                     time_ns=received_ns,

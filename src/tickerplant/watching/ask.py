@@ -29,7 +29,7 @@ from tickerplant.venue import COINM, USDM, VENUES, Venue
 from tickerplant.watching.places import check_text, venue_named, venue_of_url
 from tickerplant.watching.printing import shown_json
 
-_OUR_NAMES = frozenset({"self", "method", "path"})
+_OUR_NAMES = frozenset({"self", "method", "path", "timeout_s"})
 """Names that no question has for a parameter, and the client has for its own."""
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _TRUTHS = {"true": True, "false": False}
@@ -68,7 +68,8 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
 async def _answer(settings: AskSettings, question: Question) -> Any:
     async with connect(question.venue.name, base_url=settings.url) as market:
         asked = market.get if question.is_rest else market.ask
-        return await asked(question.name, **question.params)
+        timeout_s = settings.timeout_ms / 1000
+        return await asked(question.name, timeout_s, **question.params)
 
 
 def read_question(settings: AskSettings, name: str, given: Sequence[str]) -> Question:
