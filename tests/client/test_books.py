@@ -744,3 +744,29 @@ async def test_what_is_no_symbol_is_told_and_nothing_added(symbol: Any) -> None:
         with pytest.raises(ConfigError, match=r"symbol: .* symbols one by one"):
             books.add("ETHUSDT", symbol)
         assert list(books) == [BTC]
+
+
+@looped
+async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
+        async with every(0.005, house.go_on):
+            idle = market.stream("ethusdt@bookTicker", size=10)
+            async with market.books(BTC) as books:
+                await books.wait_live()
+                await until(lambda: market._runner.feed.apart)
+                update_id = books[BTC].last_update_id
+                await until(lambda: books[BTC].last_update_id > update_id + 100)
+                assert books[BTC].state is State.LIVE
+                (own,) = [each for each in market._runner.feed.links.values() if each.owner]
+                await until(lambda: own.is_held_up)
+                while idle.waiting:  # it is polled
+                    assert not isinstance(await anext(idle), Notice)
+                await until(lambda: not own.is_held_up)
+                await until(lambda: idle.waiting)
+        assert (idle.counters.dropped, market.counters.lost) == (0, 0)
+    (warning,) = [each for each in caplog.records if each.name.startswith("tickerplant.client")]
+    assert warning.levelname == "WARNING"
+    for word in ("ethusdt@bookTicker", "size=10", "policy='every'", "policy='latest'"):
+        assert word in warning.message

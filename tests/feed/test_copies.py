@@ -246,7 +246,7 @@ def test_a_leader_that_is_not_read_has_not_fallen_silent() -> None:
     said = b'{"stream":"%b","data":%b}' % (TICKERS.encode(), KINDS[TICKERS](2))
     other.say(said)
     world.run(20)
-    world.feed.held_up(set(world.wires), {consumer})
+    world.feed.held_up(set(world.wires))
     world.run(20_000)
     world.feed.held_up(set())
     lead.say(said)

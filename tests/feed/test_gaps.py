@@ -209,7 +209,7 @@ def test_a_gap_waits_for_a_follower_that_is_not_read() -> None:
     other = next(number for number in world.wires if number != lead)
     say(world, 1)
     say(world, 3, wire=lead)
-    world.feed.held_up(set(world.wires), {consumer})
+    world.feed.held_up(set(world.wires))
     world.run(60_000)
     assert ids(consumer) == [1]
     world.feed.held_up(set())

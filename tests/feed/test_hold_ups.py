@@ -1,142 +1,265 @@
 from __future__ import annotations
 
-from made import AGGREGATES, KINDS, QUOTES, TICKERS, aggregate
-from wires import Consumer, World
+from random import Random
 
-from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice, Recovered, Stale
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import AGGREGATES, ARRAY, KINDS, QUOTES, TICKERS, aggregate
+from wires import Slow, World
+
+from tickerplant.messages.notice import Disconnected, Recovered
+
+PATIENCE_MS = 1_000
+"""Longer than a full consumer waits for connections of its own."""
+MOVED_MS = 30_000
+"""Longer than it takes to get them, also on streams that are silent."""
 
 
 def envelope(name: str, payload: bytes) -> bytes:
     return b'{"stream":"%b","data":%b}' % (name.encode(), payload)
 
 
-def test_who_has_room_is_told_that_others_hold_the_connection_up() -> None:
+def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100) -> None:
+    for number in range(first, first + count):
+        world.publish(name, KINDS[name](number))
+        world.run(pace_ms)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("name", KINDS)
+def test_who_is_full_stops_nobody_and_loses_nothing(name: str, copies: int) -> None:
+    world = World(copies=copies)
+    quick = world.attach(name)
+    slow = Slow(world, 5)
+    world.feed.attach([name], slow)
+    publish(world, name, 1, 100)
+    assert quick.payloads(name) == world.published(name)
+    assert slow.has_own == [True]
+    assert world.feed.counters.apart == 1
+    assert len(slow.told) < 100, "it is not read any more on its own connections"
+    assert world.held() == {name: 2 * copies}
+    publish(world, name, 101, 100)
+    slow.read()
+    publish(world, name, 201, 20)
+    slow.read()
+    for consumer in (quick, slow):
+        assert consumer.payloads(name) == world.published(name)
+        assert not consumer.notices()
+    assert len(world.opens) == 2 * copies
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    name=st.sampled_from([*KINDS]),
+    copies=st.integers(1, 2),
+    seed=st.integers(0, 10**9),
+    size=st.integers(1, 30),
+)
+def test_however_slowly_each_one_reads_everybody_gets_everything(
+    name: str, copies: int, seed: int, size: int
+) -> None:
+    chance = Random(seed)
+    world = World(copies=copies, seed=seed)
+    quick = world.attach(name)
+    several = [Slow(world, size) for _ in range(3)]
+    for slow in several:
+        world.feed.attach([name], slow)
+        world.run(chance.randrange(2_000))
+    for number in range(1, 200):
+        world.publish(name, KINDS[name](number))
+        for wire in world.wires.values():
+            wire.down_ms = chance.choice([1, 10, 10, 400])
+        world.run(chance.choice([0, 20, 100, 300]))
+        if chance.random() < 0.05:
+            chance.choice(several).read()
+        if chance.random() < 0.02 and world.wires:
+            link = world.feed.links.get(chance.choice([*world.wires]))
+            if link is not None:
+                link.renew_ms = world.now_ms
+    world.run(MOVED_MS)
+    for _ in range(3):
+        for slow in several:
+            slow.read()
+        world.run(5_000)
+    for consumer in (quick, *several):
+        assert consumer.payloads(name) == world.published(name)
+        assert set(consumer.kinds()) <= {"message", "Stale", "Recovered"}, "silent at the end"
+
+
+def test_who_is_full_of_what_nobody_else_wants_stops_nobody_and_loses_nothing() -> None:
+    other = "ethusdt@bookTicker"
     world = World()
-    slow, quick = world.attach(QUOTES), world.attach(QUOTES)
-    world.publish(QUOTES, KINDS[QUOTES](1))
-    world.run(3_000)
-    number = world.wire(QUOTES).number
-    world.feed.held_up({number}, {slow})
-    world.run(900)
-    assert quick.kinds() == ["message"], "a short pause is nothing to be told of"
-    world.run(1_100)
-    late = world.attach(QUOTES, settle_ms=1_000)
-    (stale,) = quick.notices()
-    assert isinstance(stale, Stale)
-    assert stale.reason == "not read: another consumer on its connection has no room"
-    assert 4_000 <= stale.silent_ms <= 5_000
-    assert late.kinds() == ["Stale"], "who comes while it lasts, too"
-    world.feed.held_up(set())
-    assert [type(each) for each in quick.notices()] == [Stale, Recovered], "before any message"
-    assert quick.notices(Recovered)[0].blind_ms == 6_000
-    assert late.kinds() == ["Stale", "Recovered"]
-    assert slow.kinds() == ["message"], "it is not blind, but slow"
-    world.run(5_000)
-    assert len(quick.told) == 3
-
-
-def test_who_hears_of_a_pause_and_then_of_a_loss_hears_once_that_it_is_over() -> None:
-    world = World()
-    slow, quick = world.attach(QUOTES), world.attach(QUOTES)
-    wire = world.wire(QUOTES)
-    world.feed.held_up({wire.number}, {slow})
-    world.run(2_000)
-    wire.cut()
-    world.feed.held_up(set())
-    world.run(5_000)
-    assert quick.kinds() == ["Stale", "Disconnected", "Recovered"]
-    assert slow.kinds() == ["Disconnected", "Recovered"]
-
-
-def test_who_leaves_during_a_pause_is_told_nothing_any_more() -> None:
-    world = World()
-    slow, quick = world.attach(QUOTES), world.attach(QUOTES)
-    number = world.wire(QUOTES).number
-    world.feed.held_up({number}, {slow})
-    world.run(2_000)
-    world.feed.detach([QUOTES], quick)
-    world.feed.held_up(set())
+    quick = world.attach(QUOTES)
+    slow = Slow(world, 5)
+    world.feed.attach([other], slow)
     world.run(1_000)
-    assert quick.kinds() == ["Stale"]
+    for number in range(1, 101):
+        world.publish(other, KINDS[QUOTES](number))
+        publish(world, QUOTES, number, 1)
+    assert len(slow.told) < 100
+    assert world.held() == {QUOTES: 1, other: 1}
+    slow.read()
+    world.run(100)
+    slow.read()
+    assert quick.payloads(QUOTES) == world.published(QUOTES)
+    assert slow.payloads(other) == world.published(other)
+    assert len(world.opens) == 2
+    assert not slow.notices()
+    assert not quick.notices()
 
 
-def test_who_leaves_and_comes_back_during_a_pause_is_told_again() -> None:
+def test_of_many_streams_only_those_of_who_is_full_move() -> None:
     world = World()
-    slow, quick = world.attach(QUOTES), world.attach(QUOTES)
-    world.feed.held_up({world.wire(QUOTES).number}, {slow})
-    world.run(2_000)
-    world.feed.detach([QUOTES], quick)
-    world.feed.attach([QUOTES], quick)
+    quick = world.attach(*KINDS)
+    slow = Slow(world, 5)
+    world.feed.attach([QUOTES, ARRAY], slow)
     world.run(1_000)
-    assert quick.kinds() == ["Stale"]
-    assert len(quick.told) == 2
+    assert len(world.opens) == 2, "one for each traffic class"
+    for number in range(1, 400):
+        for name, make in KINDS.items():
+            world.publish(name, make(number))
+        world.run(50)
+    for name in KINDS:
+        assert quick.payloads(name) == world.published(name)
+    assert not quick.notices()
+    assert world.held() == dict.fromkeys(KINDS, 1) | {QUOTES: 2, ARRAY: 2}
 
 
-def test_a_stream_whose_subscription_is_not_read_is_told_of() -> None:
+def test_who_is_full_and_alone_is_not_read_and_does_not_move() -> None:
     world = World()
-    slow = world.attach(QUOTES)
-    number = world.wire(QUOTES).number
-    world.wires[number].down_ms = 3_000  # it waits in the socket
-    world.feed.held_up({number}, {slow})
-    late = world.attach("ethusdt@bookTicker", settle_ms=2_000)
-    assert late.kinds() == ["Stale"]
-    world.feed.held_up(set())
-    assert late.kinds() == ["Stale"], "the answer is still on its way"
-    world.run(3_000)
-    assert late.kinds() == ["Stale", "Recovered"]
+    slow = Slow(world, 5)
+    world.feed.attach([QUOTES], slow)
+    world.run(1_000)
+    publish(world, QUOTES, 1, 100)
+    assert len(slow.told) == 5
+    assert not slow.has_own
+    assert len(world.opens) == 1
+    slow.read()
+    publish(world, QUOTES, 101, 1)
+    assert slow.payloads(QUOTES)[:100] == world.published(QUOTES)[:100]
 
 
-class Closing(Consumer):
-    """Ends something as soon as it is told anything."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self.world = world
-
-    def __call__(self, item: Message | Notice) -> None:
-        super().__call__(item)
-        self.world.feed.held_up(set())
-
-
-def test_who_ends_the_pause_when_it_is_told_of_it_is_told_once_and_others_nothing() -> None:
+def test_who_comes_while_nothing_is_read_is_not_stopped() -> None:
     world = World()
-    slow = world.attach(QUOTES)
-    closing = Closing(world)
-    world.feed.attach([QUOTES], closing)
-    other = world.attach(QUOTES)
-    world.feed.held_up({world.wire(QUOTES).number}, {slow})
-    world.run(3_000)
-    assert closing.kinds() == ["Stale", "Recovered"]
-    assert len(closing.told) == 2
-    assert not other.told
+    slow = Slow(world, 5)
+    world.feed.attach([QUOTES], slow)
+    world.run(1_000)
+    publish(world, QUOTES, 1, 20)
+    other, same = world.attach("ethusdt@bookTicker"), world.attach(QUOTES)
+    world.publish("ethusdt@bookTicker", KINDS[QUOTES](1))
+    publish(world, QUOTES, 21, 30)
+    assert len(other.messages()) == 1
+    assert same.payloads(QUOTES)[-30:] == world.published(QUOTES)[-30:]
+    slow.read()
+    world.run(1_000)
+    slow.read()
+    assert slow.payloads(QUOTES) == world.published(QUOTES)
 
 
-class Leaving(Consumer):
-    """Unsubscribes from everything when it is told that something is heard again."""
-
-    def __init__(self, world: World, names: list[str]) -> None:
-        super().__init__()
-        self.world, self.names = world, names
-
-    def __call__(self, item: Message | Notice) -> None:
-        super().__call__(item)
-        if isinstance(item, Recovered):
-            self.world.feed.detach(self.names, self)
-            self.world.feed.held_up(set())
-
-
-def test_who_leaves_when_a_pause_is_over_is_told_no_more() -> None:
+def test_a_short_rush_costs_no_connection() -> None:
     world = World()
-    names = [QUOTES, "ethusdt@bookTicker"]
-    slow = world.attach(*names)
-    leaving = Leaving(world, names)
-    world.feed.attach(names, leaving)
-    world.feed.held_up({world.wire(QUOTES).number}, {slow})
-    world.run(2_000)
-    world.feed.held_up(set())
-    assert leaving.kinds() == ["Stale", "Recovered"]
-    assert len(leaving.notices(Recovered)) == 1
+    quick = world.attach(QUOTES)
+    slow = Slow(world, 5)
+    world.feed.attach([QUOTES], slow)
+    for number in range(0, 200, 10):
+        publish(world, QUOTES, number + 1, 10, pace_ms=1)
+        world.run(300)
+        slow.read()
+    assert len(world.opens) == 1
+    assert not slow.has_own
+    assert slow.payloads(QUOTES) == quick.payloads(QUOTES) == world.published(QUOTES)
+
+
+def test_who_moved_once_keeps_its_connections_and_they_end_with_it() -> None:
+    world = World()
+    world.attach(QUOTES)
+    slow = Slow(world, 5)
+    world.feed.attach([QUOTES], slow)
+    for first in range(1, 400, 40):
+        publish(world, QUOTES, first, 40)
+        slow.read()
+    assert len(world.opens) == 2
+    assert world.feed.counters.apart == 1
+    slow.close(QUOTES)
+    world.run(1_000)
+    assert world.held() == {QUOTES: 1}
+    assert len(world.feed.links) == 1
+    assert not world.feed.apart
+
+
+def test_who_leaves_on_the_way_leaves_nothing_behind() -> None:
+    world = World(delay_ms=2_000)
+    quick = world.attach(QUOTES, settle_ms=10_000)
+    slow = Slow(world, 1)
+    world.feed.attach([QUOTES], slow)
+    publish(world, QUOTES, 1, 40)
+    assert len(world.feed.links) == 2
+    slow.close(QUOTES)
+    world.run(10_000)
+    assert len(world.feed.links) == len(world.wires) == 1
+    publish(world, QUOTES, 41, 40)
+    world.run(5_000)
+    assert quick.payloads(QUOTES) == world.published(QUOTES)
+
+
+def test_who_stays_behind_hears_on_when_the_shared_connection_is_lost_on_the_way() -> None:
+    world = World()
+    quick = world.attach(QUOTES)
+    slow = Slow(world, 5)
+    world.feed.attach([QUOTES], slow)
+    publish(world, QUOTES, 1, 8)
+    world.refuse_for(3_000)
+    world.wire(QUOTES).cut()
+    publish(world, QUOTES, 9, 100)
+    slow.read()
+    world.run(MOVED_MS)
+    slow.read()
+    last = world.published(QUOTES)[-60:]
+    assert quick.payloads(QUOTES)[-60:] == slow.payloads(QUOTES)[-60:] == last
+    for consumer in (quick, slow):
+        assert [type(each) for each in consumer.notices()][:2] == [Disconnected, Recovered]
+    assert world.held() == {QUOTES: 2}
+
+
+def test_only_so_many_get_connections_of_their_own() -> None:
+    world = World(most_apart=1)
+    quick = world.attach(QUOTES)
+    first, second = Slow(world, 5), Slow(world, 5)
+    for slow in (first, second):
+        world.feed.attach([QUOTES], slow)
+    publish(world, QUOTES, 1, 50)
+    assert first.has_own == [True]
+    assert set(second.has_own) == {False}
+    assert world.held() == {QUOTES: 2}
+    assert quick.payloads(QUOTES) == second.payloads(QUOTES) == world.published(QUOTES)
+    first.close(QUOTES)
+    publish(world, QUOTES, 51, 50)
+    assert second.has_own[-1], "there is room for another"
+    assert world.held() == {QUOTES: 2}
+
+
+def test_what_nobody_reads_is_not_connected_again_and_again() -> None:
+    world = World()
+    quick = world.attach(QUOTES)
+    slow = Slow(world, 5)
+    world.feed.attach([QUOTES], slow)
+    publish(world, QUOTES, 1, 60)
+    (own,) = [link for link in world.feed.links.values() if link.owner is slow]
+    waiting = len(slow.told)
+    world.wires[own.number].end("closed 1008 Pong timeout", 1008)
+    publish(world, QUOTES, 61, 120, pace_ms=5_000)
+    assert len(world.opens) == 2
+    assert len(slow.told) == waiting + 1
+    (lost,) = slow.notices(Disconnected)
+    assert lost.reason == "closed 1008 Pong timeout"
+    slow.read()
+    world.run(5_000)
+    publish(world, QUOTES, 181, 5)
+    slow.read()
+    publish(world, QUOTES, 186, 5)
+    assert slow.payloads(QUOTES)[-5:] == quick.payloads(QUOTES)[-5:]
+    assert slow.kinds()[-3:] == ["Disconnected", "Recovered", "message"]
 
 
 def test_a_gap_waits_for_a_follower_that_is_not_read_but_not_for_ever() -> None:
@@ -147,7 +270,7 @@ def test_a_gap_waits_for_a_follower_that_is_not_read_but_not_for_ever() -> None:
     for wire in world.wires.values():
         wire.say(envelope(AGGREGATES, aggregate(1)))
     world.run(100)
-    world.feed.held_up({other.number}, {Consumer()})
+    world.feed.held_up({other.number})
     for number in (3, 4):
         lead.say(envelope(AGGREGATES, aggregate(number)))
     world.run(9_000)
@@ -169,7 +292,7 @@ def test_what_a_connection_repeats_after_a_long_pause_is_known() -> None:
         world.run(100)
         lead.cut()
         world.run(1)
-        world.feed.held_up({other.number}, {consumer})
+        world.feed.held_up({other.number})
         world.run(30_000)
         world.feed.held_up(set())
         for number in range(2, 7):

@@ -211,3 +211,31 @@ def test_a_queue_that_failed_hands_out_what_waits_and_then_fails() -> None:
 def test_a_queue_has_a_size_and_a_policy(size: int, policy: Any) -> None:
     with pytest.raises(ConfigError):
         Queue(size, policy)
+
+
+@given(steps=steps, size=st.integers(1, 6))
+def test_a_queue_that_overflows_says_what_came_too_late_behind_what_waited(
+    steps: list[Any], size: int
+) -> None:
+    queue = Queue(size, "every")
+    came, last, dropped = 0, 0, 0
+    for step in [*steps, *["get"] * (len(steps) + 1)]:
+        if step != "get":
+            came += 1
+            queue.put(message(came))
+            if len(queue) == size + 3 and not queue.is_overflowing:
+                queue.overflow()
+        elif queue:
+            item = queue.get()
+            if isinstance(item, Dropped):
+                assert not queue, "it stands behind everything that waited"
+                assert item.streams == (TICKERS,)
+                dropped += item.count
+                last += item.count
+            else:
+                last += 1
+                assert item == message(last)
+        assert len(queue) <= size + 3
+    assert last == came
+    assert queue.counters.dropped == dropped
+    assert queue.counters.handed_out == came - dropped

@@ -58,6 +58,8 @@ class Wire:
         self.requests: list[tuple[int, Any]] = []
         """When the server read each control message."""
         self.route = target.route
+        self.unread: list[bytes] | None = None
+        """What came and is not read, as the feed wants it; None: all is read."""
         self._due_down = self._due_up = 0
         self.session = StreamSession(target, world.limits, world.now_ms)
         world.hub.set_combined(self, target.combined)
@@ -78,7 +80,19 @@ class Wire:
 
     def _arrive(self, text: bytes) -> None:
         if self.world.wires.get(self.number) is self and not self.is_dead:
-            self.world.feed.received(self.number, text, self.world.now_ms)
+            if self.unread is not None:
+                self.unread.append(text)
+            else:
+                self.world.feed.received(self.number, text, self.world.now_ms)
+
+    def read(self, is_reading: bool) -> None:
+        """Let the client read, or not."""
+        if not is_reading:
+            self.unread = [] if self.unread is None else self.unread
+        elif self.unread is not None:
+            waiting, self.unread = self.unread, None
+            for text in waiting:
+                self._arrive(text)
 
     def swallow(self, payloads: Iterable[bytes]) -> None:
         """Let none of `payloads` arrive."""
@@ -193,6 +207,46 @@ class Consumer:
         return [name for name, _ in itertools.groupby(names)]
 
 
+class Slow(Consumer):
+    """Has room for some messages, and reads when it is let."""
+
+    def __init__(self, world: World, size: int) -> None:
+        super().__init__()
+        self.has_own: list[bool] = []
+        """What it was told about connections of its own."""
+        self._world = world
+        self._size = size
+        self._is_full = False
+        self._waiting = 0
+
+    def __call__(self, item: Message | Notice) -> None:
+        super().__call__(item)
+        self._waiting += 1
+        if self._waiting >= self._size and not self._is_full:
+            self._is_full = True
+            self._world.feed.hold_up(self, self)
+
+    def look(self) -> None:
+        """Take no note: it makes room when it reads."""
+
+    def crowded(self, has_own: bool) -> None:
+        """Take note that others share its connections."""
+        self.has_own.append(has_own)
+
+    def read(self) -> None:
+        """Read all that waits, and what comes then."""
+        while self._waiting:
+            self._waiting, self._is_full = 0, False
+            self._world.feed.make_room(self)
+            self._world.perform()
+
+    def close(self, *names: str) -> None:
+        """Unsubscribe."""
+        self._world.feed.detach(names, self)
+        self._world.feed.make_room(self)
+        self._world.perform()
+
+
 class World:
     """A feed, a server and what is between them."""
 
@@ -294,6 +348,10 @@ class World:
 
     def perform(self) -> None:
         """Carry out what the feed asks for."""
+        if self.feed.has_full or any(wire.unread is not None for wire in self.wires.values()):
+            unread = self.feed.unread()
+            for wire in tuple(self.wires.values()):
+                wire.read(wire.number not in unread)
         while self.feed.actions:
             actions, self.feed.actions = self.feed.actions, []
             for action in actions:

@@ -11,6 +11,7 @@ from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send
 from tickerplant.feed.feed import Feed
+from tickerplant.feed.hold_ups import Waiting
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Keep, Sink
@@ -46,8 +47,6 @@ class FeedRunner:
         self._connections: dict[int, Connection] = {}
         self._ending: set[Connection] = set()
         self._fetches: set[asyncio.Task[None]] = set()
-        self._unread: dict[Sink, tuple[str, ...]] = {}
-        """Consumers with no room, and what they subscribed to."""
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
@@ -98,30 +97,27 @@ class FeedRunner:
 
     def is_carried(self, name: str) -> bool:
         """Whether a connection carries the stream `name` now."""
-        strand = self.feed.strands.get(name)
-        return strand is not None and strand.lead is not None
+        return self.feed.is_carried(name)
 
     def forget(self, names: tuple[str, ...], sink: Sink) -> None:
         """Detach as soon as the event loop turns; may be called from anywhere."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.detach, names, sink)
 
-    def hold_up(self, sink: Sink, names: tuple[str, ...]) -> None:
-        """Read nothing from the connections that carry `names` until `make_room` is called."""
-        self._unread[sink] = names
+    def hold_up(self, sink: Sink, waiting: Waiting | None = None) -> None:
+        """Read nothing for `sink` alone until `make_room` is called; see `Feed.hold_up`."""
+        self.feed.hold_up(sink, waiting)
         self._read_or_not()
 
     def make_room(self, sink: Sink) -> None:
         """Read again what was held up for `sink`."""
-        if self._unread.pop(sink, None) is not None:
+        if self.feed.make_room(sink):
             self._read_or_not()
 
     def _read_or_not(self) -> None:
-        names = {name for unread in self._unread.values() for name in unread}
-        held_up = self.feed.links_of(names) if names else set()
+        unread = self.feed.unread()
         for number, connection in self._connections.items():
-            connection.read(number not in held_up)
-        self.feed.held_up(held_up, self._unread)
+            connection.read(number not in unread)
 
     def _tick(self) -> None:
         try:
@@ -133,7 +129,7 @@ class FeedRunner:
 
     def perform(self) -> None:
         """Carry out what the feed asks for."""
-        if self._unread:
+        if self.feed.has_full:
             self._read_or_not()  # connections may have come, or carry other streams
         while actions := self.feed.actions:
             self.feed.actions = []

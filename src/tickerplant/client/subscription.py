@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import TracebackType
 from typing import Self
 
@@ -10,10 +11,12 @@ from msgspec import structs
 
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import ConfigError, QueueOverflow
-from tickerplant.feed.queue import Policy, Queue, QueueCounters
+from tickerplant.feed.queue import SPARE, Policy, Queue, QueueCounters
 from tickerplant.feed.strand import Sink
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
+
+_log = logging.getLogger(__name__)
 
 NAMED = 3
 """Streams that are named where there may be very many."""
@@ -144,6 +147,8 @@ class Inbox:
         self._every = queue.policy == "every"
         self._plain = queue.plain
         self._deepest = 0
+        self._most = queue.size + SPARE
+        self._is_warned = False
 
     @property
     def counters(self) -> QueueCounters:
@@ -164,7 +169,44 @@ class Inbox:
             if depth >= self.queue.size and not self._is_held_up:
                 self._is_held_up = True
                 self.queue.counters.pauses += 1
-                self._runner.hold_up(self.put, self._names)
+                self._runner.hold_up(self.put, self)
+            elif depth >= self._most and not self.queue.is_overflowing:
+                self._overflow()
+
+    def look(self) -> None:
+        """Let connections be read again if everything was read; who only polls is seen here."""
+        if self._is_held_up and not self.queue:
+            self._is_held_up = False
+            self._runner.make_room(self.put)
+
+    def crowded(self, has_own: bool) -> None:
+        """Warn, once, that others with room share the connections of this subscription."""
+        if not self._is_warned:
+            self._is_warned = True
+            moved = "It is given connections of its own; what it is sent waits for it there"
+            kept = (
+                f"No more connections are to be had: of what comes, it keeps {SPARE} and drops more"
+            )
+            _log.warning(
+                "A subscription is not read, or too slowly: %s. %d messages wait (size=%d, "
+                "policy='every'). %s. Read it, close it, or give it policy='latest' or "
+                "policy='drop_oldest'.",
+                streams_text(self._names),
+                len(self._plain),
+                self.queue.size,
+                moved if has_own else kept,
+            )
+
+    def _overflow(self) -> None:
+        """Take nothing more in until what waits was read, and say so."""
+        self.queue.overflow()
+        self._put = self.queue.put
+        _log.warning(
+            "A subscription drops messages until it is read: %s. %d wait, and it has no connections "
+            "of its own on which more could.",
+            streams_text(self._names),
+            len(self._plain),
+        )
 
     def _take_messages(self, item: Message | Notice) -> None:
         """Take a message in, and no notice."""
@@ -182,12 +224,11 @@ class Inbox:
             while not self.queue:
                 if self.is_closed:
                     raise StopAsyncIteration
-                if self._is_held_up:
-                    self._is_held_up = False
-                    self._runner.make_room(self.put)
+                self.look()
                 await self._wait()
             try:
                 item = self.queue.get()
+                self._put = self.queue.put
             except QueueOverflow:
                 self.close()
                 raise

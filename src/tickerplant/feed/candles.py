@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+from tickerplant.feed.follower import Follower
 from tickerplant.feed.matched import MatchedStrand
 from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.strand import Host, Item
@@ -31,6 +32,16 @@ class CandleStrand(MatchedStrand):
         self._was_blind = False
         self._held: list[Item] = []
         """What waits behind candles that are asked for."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether messages wait behind a gap."""
+        return bool(self._held)
+
+    def begin_apart(self, followers: dict[Hashable, Follower]) -> None:
+        """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
+        super().begin_apart(followers)
+        self._held = []
 
     def _went_blind(self) -> None:
         super()._went_blind()

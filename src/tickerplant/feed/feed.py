@@ -17,12 +17,12 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, structs
 
-from tickerplant.decode.decoder import NECK
+from tickerplant.decode.decoder import NECK, head_of
 from tickerplant.feed.actions import Action, Fetch
 from tickerplant.feed.any_message import any_message
 from tickerplant.feed.candles import CandleStrand
 from tickerplant.feed.fleet import Fleet
-from tickerplant.feed.hold_ups import HoldUps
+from tickerplant.feed.hold_ups import Full, HoldUps, Waiting
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStrand
 from tickerplant.feed.link import Link
@@ -84,6 +84,8 @@ class FeedCounters(Struct):
     """Messages of streams that nobody wants any more."""
     stale: int = 0
     """Times a stream was called stale."""
+    apart: int = 0
+    """Subscriptions that were given connections of their own, because they were full."""
     duplicates: int = 0
     gaps: int = 0
     missing: int = 0
@@ -115,8 +117,9 @@ class Feed:
         self.actions: list[Action] = []
         """What the shell is to do, oldest first."""
         self.strands: dict[str, Strand] = {}
-        self.full: Container[Sink] = ()
-        """Consumers for whose want of room connections are not read."""
+        """The streams that consumers share, by name."""
+        self.apart: dict[Sink, dict[str, Strand]] = {}
+        """The streams of consumers who have connections of their own, because they are slow."""
         self.observer = Observer()
         """Who keeps a record of the connections."""
         self._venue = hosts.venue
@@ -128,7 +131,7 @@ class Feed:
         self._fleet = Fleet(self, hosts, chance)
         self.links: dict[int, Link] = self._fleet.links
         self._vigil = Vigil(self)
-        self._hold_ups = HoldUps(self)
+        self._hold_ups = HoldUps(self, self._fleet)
         self._watched: dict[Strand, None] = {}
 
     # What the consumer wants
@@ -152,7 +155,7 @@ class Feed:
         """
         joined = []
         for name in names:
-            strand = self.strands.get(name) or self._open_strand(name)
+            strand = self._strand_for(name, sink) or self._open_strand(name, sink)
             keep = keeper and keeper(name)
             strand.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)
             joined.append(strand)
@@ -184,14 +187,21 @@ class Feed:
     def detach(self, names: Iterable[str], sink: Sink) -> None:
         """Give nothing of `names` to `sink` any more."""
         for name in names:
-            strand = self.strands.get(name)
+            strand = self._strand_for(name, sink)
             if strand is None or sink not in strand.sinks:
                 continue
             strand.detach(sink)
-            self._hold_ups.forget(strand, sink)
             if not strand.sinks:
-                self._close_strand(strand)
+                self._close_strand(strand, sink)
+            elif sink not in strand.sinks:
+                self._fleet.remove_own(strand, sink)
         self._fleet.carry_out()
+
+    @property
+    def all_strands(self) -> list[Strand]:
+        """The streams, shared and apart."""
+        apart = (strand for strands in self.apart.values() for strand in strands.values())
+        return [*self.strands.values(), *apart]
 
     @property
     def counters(self) -> FeedCounters:
@@ -206,8 +216,9 @@ class Feed:
             unreadable=self._unreadable,
             late=self._late,
             stale=self._vigil.told,
+            apart=self._hold_ups.moved,
         )
-        for strand in self.strands.values():
+        for strand in self.all_strands:
             counted.messages += strand.messages
             _add(counted, strand.counters)
         return counted
@@ -215,16 +226,17 @@ class Feed:
     @property
     def is_heard(self) -> bool:
         """Whether every stream is carried by a connection, and none is stale."""
-        return all(
-            strand.lead is not None and not strand.is_stale for strand in self.strands.values()
-        )
+        return all(strand.lead is not None and not strand.is_stale for strand in self.all_strands)
 
-    def links_of(self, names: Iterable[str]) -> set[int]:
-        """Return the connections that carry any of `names`."""
-        wanted = set(names)
-        return {number for number, link in self.links.items() if wanted & link.names.keys()}
+    def is_carried(self, name: str) -> bool:
+        """Whether connections carry the stream `name` for all who want it."""
+        strands = self._named(name)
+        return bool(strands) and all(strand.lead is not None for strand in strands)
 
-    def _open_strand(self, name: str) -> Strand:
+    def _strand_for(self, name: str, sink: Sink) -> Strand | None:
+        return self.apart.get(sink, {}).get(name) or self.strands.get(name)
+
+    def _open_strand(self, name: str, sink: Sink) -> Strand:
         reader = self._reader(name)
         rhythm = Rhythm(self._venue, name, self.settings)
         ids = sequence_of(name, reader.message)
@@ -236,12 +248,21 @@ class Feed:
             strand = MatchedStrand(name, reader.decode, rhythm, self)
         strand.is_array = reader.array
         strand.doubt = why_doubtful(self._venue, name)
-        self.strands[name] = strand
-        self._fleet.place(strand)
+        if sink in self.apart:
+            self.apart[sink][name] = strand
+            self._fleet.place(strand, sink)
+        else:
+            self.strands[name] = strand
+            self._fleet.place(strand)
         return strand
 
-    def _close_strand(self, strand: Strand) -> None:
-        del self.strands[strand.name]
+    def _close_strand(self, strand: Strand, sink: Sink) -> None:
+        if self.strands.get(strand.name) is strand:
+            del self.strands[strand.name]
+        else:
+            del self.apart[sink][strand.name]
+            if not self.apart[sink]:
+                del self.apart[sink]
         self._watched.pop(strand, None)
         self._ended.messages += strand.messages
         _add(self._ended, strand.counters)
@@ -286,16 +307,40 @@ class Feed:
         if link is not None:
             self._fleet.heard(link)
 
-    def held_up(self, numbers: Container[int], full: Container[Sink] = ()) -> None:
-        """Take note which connections are not read for want of room: their silence says nothing.
+    def hold_up(self, sink: Sink, waiting: Waiting | None = None) -> None:
+        """Take note that a consumer has no room: `unread` says what is not to be read because of it.
 
         Args:
-            numbers: The connections.
-            full: The consumers that have no room; others are told if it takes long.
+            sink: The consumer.
+            waiting: Who is told what becomes of it.
         """
-        self.full = full
+        self._hold_ups.full[sink] = Full(self.now_ms, waiting)
+
+    def make_room(self, sink: Sink) -> bool:
+        """Take note that a consumer has room again; return whether it had none."""
+        return self._hold_ups.full.pop(sink, None) is not None
+
+    @property
+    def has_full(self) -> bool:
+        """Whether any consumer has no room."""
+        return bool(self._hold_ups.full)
+
+    def is_full(self, link: Link) -> bool:
+        """Whether no consumer of a connection has room."""
+        return self._hold_ups.is_full(link)
+
+    def unread(self) -> set[int]:
+        """Return the open connections that are not to be read from now on: nobody there has room.
+
+        Their silence says nothing.
+        """
+        numbers = self._hold_ups.unread()
+        self.held_up(numbers)
+        return numbers
+
+    def held_up(self, numbers: Container[int]) -> None:
+        """Take note which connections are not read for want of room: their silence says nothing."""
         self._fleet.held_up(numbers)
-        self._hold_ups.look_again()
 
     # Messages
 
@@ -405,7 +450,7 @@ class Feed:
 
     def _received_otherwise(self, link: Link, name: str, payload: bytes, received_ns: int) -> None:
         """Take a message of a stream whose envelope is written in another way, or that fails."""
-        strand = self.strands.get(name) if name in link.names else None
+        strand = link.lanes.get(head_of(name))
         if strand is None:
             self._late += 1
             return
@@ -425,7 +470,7 @@ class Feed:
         if told.told_garbage_ms and self.now_ms - told.told_garbage_ms < GARBAGE_MS:
             return
         told.told_garbage_ms = self.now_ms
-        strands = [strand] if strand else [self.strands[name] for name in link.names]
+        strands = [strand] if strand else list(link.lanes.values())
         notice = Unreadable(
             streams=(), time_ms=self.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
         )
@@ -488,15 +533,16 @@ class Feed:
             messages: What could be had.
             after_id: Of what was asked for; an answer that came too late is known by it.
         """
-        strand = self.strands.get(stream)
-        if strand is not None:
+        for strand in self._named(stream):
             strand.filled(messages, after_id)
 
     def unfilled(self, stream: str, reason: str, after_id: int | None = None) -> None:
         """Tell a stream that what it missed cannot be had."""
-        strand = self.strands.get(stream)
-        if strand is not None:
+        for strand in self._named(stream):
             strand.unfilled(reason, after_id)
+
+    def _named(self, name: str) -> list[Strand]:
+        return [strand for strand in self.all_strands if strand.name == name]
 
 
 def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> None:

@@ -22,7 +22,7 @@ from tickerplant.feed.link import Link, State
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Strand
+from tickerplant.feed.strand import Sink, Strand
 from tickerplant.feed.telling import tell, tell_blind, tell_hole, tell_recovered
 from tickerplant.feed.weight import LONGEST_BAN_MS
 from tickerplant.messages.notice import Disconnected, Refused
@@ -41,8 +41,10 @@ class Feed(Protocol):
     now_ms: int
     wall_ms: int
     actions: list[Action]
-    strands: dict[str, Strand]
     observer: Observer
+
+    def is_full(self, link: Link) -> bool:
+        """Whether no consumer of a connection has room."""
 
 
 class Fleet:
@@ -73,22 +75,66 @@ class Fleet:
 
     # Places
 
-    def place(self, strand: Strand) -> None:
-        """Let as many connections as are wanted carry `strand`."""
+    def place(self, strand: Strand, owner: Sink | None = None) -> None:
+        """Let as many connections as are wanted carry `strand`: those of `owner`, or shared ones."""
         found = resolve(self._hosts.venue, strand.name)
         route = "market" if found is None else found[0].route
         for copy in range(self._settings.copies):
-            self._give(strand, self._link_with_room(route, copy))
+            self._give(strand, self._link_with_room(route, copy, owner))
 
     def remove(self, strand: Strand) -> None:
         """Let no connection carry `strand` any more."""
-        for link in tuple(self.links.values()):
-            if strand.name in link.names:
-                self._take_away(strand, link)
-                if link.session is not None:
-                    link.session.unwant((strand.name,))
-                if not link.names:
-                    self._forget(link)
+        self._clear(strand, self._links_of(strand))
+
+    def remove_own(self, strand: Strand, owner: Sink) -> None:
+        """Let no connection of `owner` carry `strand` any more."""
+        self._clear(strand, self.own_links(strand, owner))
+
+    def own_links(self, strand: Strand, owner: Sink) -> list[Link]:
+        """Return the connections of `owner` that are to carry `strand`."""
+        return [link for link in self._links_of(strand) if link.owner == owner]
+
+    def _links_of(self, strand: Strand) -> list[Link]:
+        head = head_of(strand.name)
+        return [link for link in self.links.values() if link.lanes.get(head) is strand]
+
+    def _clear(self, strand: Strand, links: Iterable[Link]) -> None:
+        for link in links:
+            self._take_away(strand, link)
+            if link.session is not None:
+                link.session.unwant((strand.name,))
+            if not link.names:
+                self._forget(link)
+
+    def split(self, strand: Strand, owner: Sink) -> Strand | None:
+        """Return a strand for `owner` alone, on its own connections, which continues `strand`.
+
+        It is `strand` itself if nobody else consumes it.  None if something would be lost by now:
+        the connections of either side have not caught up with the leader.
+        """
+        own = self.own_links(strand, owner)
+        others = [link for link in self._links_of(strand) if link not in own]
+        leader = next((link for link in own if self._keeps_up(strand, link)), None)
+        if strand.holds or leader is None:
+            return None
+        if strand.sinks.count(owner) == len(strand.sinks):
+            self._clear(strand, others)
+            return strand
+        if strand.lead in own:
+            shared = next((link for link in others if self._keeps_up(strand, link)), None)
+            if shared is not None:
+                strand.change_lead(shared)
+            return None
+        apart = strand.split(owner, own, leader)
+        for link in own:
+            link.lanes[head_of(strand.name)] = apart
+        return apart
+
+    def _keeps_up(self, strand: Strand, link: Link) -> bool:
+        """Whether `link` tells what the leader of `strand` tells, as far as can be known."""
+        lead = strand.lead
+        heard_ms = lead.heard_ms if isinstance(lead, Link) else 0
+        return lead is link or strand.keeps_up(link, heard_ms)
 
     def _give(self, strand: Strand, link: Link) -> None:
         link.names[strand.name] = None
@@ -104,24 +150,27 @@ class Fleet:
         link.told_carried.discard(strand.name)
         strand.leave(link)
 
-    def _link_with_room(self, route: str, copy: int) -> Link:
+    def _link_with_room(self, route: str, copy: int, owner: Sink | None) -> Link:
         for link in self.links.values():
-            is_of_group = (link.route, link.copy) == (route, copy) and not link.is_apart
-            if is_of_group and len(link.names) < self._max_streams and link.successor is None:
+            is_of_group = (link.route, link.copy, link.owner) == (route, copy, owner)
+            is_usable = not link.is_apart and (owner is not None or not link.is_held_up)
+            has_room = len(link.names) < self._max_streams and link.successor is None
+            if is_of_group and is_usable and has_room:
                 return link
-        return self._new_link(route, copy)
+        return self._new_link(route, copy, owner)
 
-    def _new_link(self, route: str, copy: int) -> Link:
+    def _new_link(self, route: str, copy: int, owner: Sink | None) -> Link:
         settings = self._settings
         backoff = Backoff(settings.retry_base_ms, settings.retry_max_ms, self._chance)
-        link = Link(self._next_number, route, copy, backoff, self._feed.now_ms)
+        link = Link(self._next_number, route, copy, owner, backoff, self._feed.now_ms)
         self._next_number += 1
         self.links[link.number] = link
         return link
 
-    def _strands_of(self, names: Iterable[str]) -> list[Strand]:
-        strands = self._feed.strands
-        return [strands[name] for name in names if name in strands]
+    def _strands_of(self, link: Link, names: Iterable[str] | None = None) -> list[Strand]:
+        """Return what `link` carries, or is to: of `names`, or all."""
+        wanted = link.names if names is None else names
+        return [link.lanes[head_of(name)] for name in wanted if name in link.names]
 
     # What happens to connections
 
@@ -138,7 +187,7 @@ class Fleet:
         link.renew_ms = now_ms + round(self._settings.life_ms * share)
         link.session = ClientSession(self._settings, now_ms)
         link.session.want(link.names)
-        for strand in self._strands_of(link.names):
+        for strand in self._strands_of(link):
             strand.join(link)
 
     def refused(self, link: Link, reason: str, status: int | None, retry_after_ms: int) -> None:
@@ -185,7 +234,7 @@ class Fleet:
 
     def _pardon(self, link: Link) -> None:
         """Let all patience on `link` begin now."""
-        for strand in self._strands_of(link.names):
+        for strand in self._strands_of(link):
             strand.forgive()
             strand.wait_anew()
             strand.rhythm.rest()
@@ -202,6 +251,7 @@ class Fleet:
     ) -> None:
         """Let `link` wait for its next attempt, or go if another is taking its place."""
         names, successor = tuple(link.names), link.successor
+        strands = self._strands_of(link)
         pause_ms = self._pause_ms(link, ending, retry_after_ms)
         link.session = None
         if link.is_open:
@@ -216,10 +266,9 @@ class Fleet:
         now_ms, wall_ms = self._feed.now_ms, self._feed.wall_ms
         if link.is_fresh:
             link.heard_ms = now_ms
-        strands = self._strands_of(names)
         holes = [each for each in strands if each.has_hole_without(link, link.heard_ms)]
         tell_hole(holes, reason, now_ms - link.heard_ms, wall_ms, close_code)
-        for strand in self._strands_of(names):
+        for strand in strands:
             strand.leave(link)
         self._tell_spared(link, successor, holes, reason)
         notice = Disconnected(
@@ -229,7 +278,7 @@ class Fleet:
             close_code=close_code,
             retry_ms=pause_ms,
         )
-        tell_blind(self._strands_of(names), notice, link.heard_ms, now_ms)
+        tell_blind(strands, notice, link.heard_ms, now_ms)
         if link.predecessor is not None and link.predecessor.is_retiring:
             self._cut(link.predecessor, f"{reason}, while it took the place of another")
 
@@ -240,7 +289,7 @@ class Fleet:
         holed = {strand.name for strand in holes}
         spared = [
             strand.name
-            for strand in self._strands_of(link.told_carried)
+            for strand in self._strands_of(link, link.told_carried)
             if strand.lead is not None and strand.name not in holed
         ]
         link.told_carried.clear()
@@ -267,9 +316,9 @@ class Fleet:
 
     def _move(self, link: Link, names: Iterable[str]) -> None:
         """Let other connections carry `names`, which the server does not take on `link`."""
-        for strand in self._strands_of(names):
+        for strand in self._strands_of(link, names):
             self._take_away(strand, link)
-            self._give(strand, self._link_with_room(link.route, link.copy))
+            self._give(strand, self._link_with_room(link.route, link.copy, link.owner))
 
     def _cut(self, link: Link, reason: str) -> None:
         """Give an open connection up."""
@@ -300,10 +349,10 @@ class Fleet:
         names = [name for name in sent.names if name in link.names]
         if sent.method == "UNSUBSCRIBE":
             if link.is_retiring:
-                for strand in self._strands_of(names):
+                for strand in self._strands_of(link, names):
                     strand.leave(link)
         elif code is None:
-            self.begin(link, self._strands_of(names))
+            self.begin(link, self._strands_of(link, names))
         elif code == TOO_MANY_SUBSCRIPTIONS:
             room = len(link.session.carried) or len(names) // 2
             self._max_streams = max(1, min(self._max_streams, room))
@@ -313,13 +362,13 @@ class Fleet:
 
     def _part(self, link: Link, names: list[str], code: int, reason: str) -> None:
         """Find out which of `names` the server does not take: ask for them by halves, apart."""
-        strands = self._strands_of(names)
+        strands = self._strands_of(link, names)
         half = len(strands) // 2
         for part in (strands[:half], strands[half:]):
             if not part or len(link.names) == len(part):
                 link.is_apart = link.is_apart or bool(part)
                 continue
-            other = self._new_link(link.route, link.copy)
+            other = self._new_link(link.route, link.copy, link.owner)
             other.is_apart = True
             other.retry_ms = self._feed.now_ms + endings.POLICY.least_ms
             for strand in part:
@@ -362,6 +411,7 @@ class Fleet:
                     self._feed.actions.append(Send(link.number, text))
             elif (
                 link.state is State.WAITING
+                and not self._feed.is_full(link)
                 and now_ms >= max(link.retry_ms, self._admitted_ms)
                 and self._attempts.take(now_ms)
             ):
@@ -405,10 +455,10 @@ class Fleet:
     def renew(self, link: Link) -> None:
         """Begin to let another connection take the place of `link`."""
         self._splits_routes = self._hosts.venue.routed  # the server may be another one by now
-        successor = self._new_link(link.route, link.copy)
+        successor = self._new_link(link.route, link.copy, link.owner)
         successor.is_apart = link.is_apart
         successor.predecessor, link.successor = link, successor
-        for strand in self._strands_of(link.names):
+        for strand in self._strands_of(link):
             self._give(strand, successor)
 
     def shut_down(self, link: Link) -> None:
@@ -433,14 +483,14 @@ class Fleet:
             return
         link.settled_ms = link.settled_ms or now_ms
         if now_ms - link.settled_ms >= self._settings.overlap_ms and all(
-            strand.is_carried_beside(predecessor) for strand in self._strands_of(predecessor.names)
+            strand.is_carried_beside(predecessor) for strand in self._strands_of(predecessor)
         ):
             predecessor.is_retiring = True
             predecessor.session.unwant(predecessor.names)
 
     def _retire(self, link: Link) -> None:
         self.renewed_links += 1
-        strands, successor = self._strands_of(link.names), link.successor
+        strands, successor = self._strands_of(link), link.successor
         self._forget(link)
         if successor is not None:
             self._tell_renewed(successor, [strand.name for strand in strands])

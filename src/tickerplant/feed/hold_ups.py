@@ -1,109 +1,121 @@
-"""Connections that are not read: whom that leaves blind, through no fault of the server.
+"""Consumers with no room, who may lose nothing: what is not read for them, so that the server waits.
 
-A consumer that has no room and may lose nothing holds its connections up.  Others that share them
-hear nothing either, and are told.
+A connection is not read if none of its consumers has room.  If another one has, it is read: nobody
+is stopped by somebody else.  What comes meanwhile for the one without room waits in its queue, which
+holds some more than it should; and after a while that consumer gets connections of its own.  They
+open first, its streams are heard on both, and once nothing is lost by it the streams are split.
+From then on it may read as slowly as it likes, and keeps those connections until it is closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import NamedTuple, Protocol
 
+from tickerplant.feed.fleet import Fleet
 from tickerplant.feed.link import Link
+from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Sink, Strand
-from tickerplant.messages.notice import Recovered, Stale
 
-PATIENCE_MS = 1_000
-"""Consumers are told when their stream is not read for so long."""
-REASON = "not read: another consumer on its connection has no room"
+PATIENCE_MS = 500
+"""A consumer without room is given connections of its own after so long."""
 
 
 class Watched(Protocol):
     """What is seen of the feed."""
 
+    settings: FeedSettings
     now_ms: int
-    wall_ms: int
     links: dict[int, Link]
     strands: dict[str, Strand]
-    full: Container[Sink]
+    apart: dict[Sink, dict[str, Strand]]
 
 
-class _Told(NamedTuple):
-    """Who was told that a stream is not read, and when something of it was last heard."""
+class Waiting(Protocol):
+    """What a consumer without room may want to know."""
 
-    heard_ms: int
-    sinks: list[Sink]
+    def look(self) -> None:
+        """Make room if there is some again; called with each tick."""
+
+    def crowded(self, has_own: bool) -> None:
+        """Take note that others with room share its connections for long; whether it gets its own."""
+
+
+class Full(NamedTuple):
+    """A consumer without room."""
+
+    since_ms: int
+    waiting: Waiting | None
 
 
 class HoldUps:
-    """Tells consumers with room that others have none, and when that is over.
+    """Says what is not read, and gives who is full connections of their own.
 
     Args:
-        feed: Whose connections they are.
+        feed: Whose consumers they are.
+        fleet: Its connections.
     """
 
-    def __init__(self, feed: Watched) -> None:
+    def __init__(self, feed: Watched, fleet: Fleet) -> None:
+        self.full: dict[Sink, Full] = {}
+        self.moved = 0
+        """Consumers who were given connections of their own."""
         self._feed = feed
-        self._told: dict[Strand, _Told] = {}
+        self._fleet = fleet
+        self._moving: dict[Sink, None] = {}
+
+    def is_full(self, link: Link) -> bool:
+        """Whether no consumer of `link` has room, and it is not needed to get one out of the way."""
+        full = self.full
+        if not full or link.owner in self._moving:
+            return False
+        return all(sink in full for strand in link.lanes.values() for sink in strand.sinks)
+
+    def unread(self) -> set[int]:
+        """Return the open connections none of whose consumers has room."""
+        links = self._feed.links.items() if self.full else ()
+        return {number for number, link in links if link.is_open and self.is_full(link)}
 
     def look(self) -> None:
-        """Tell who has room which streams are not read, and which are again."""
-        for strand in tuple(self._feed.strands.values()):
-            self._see(strand)
-        self.look_again()
+        """Begin what is due, and end what can be ended."""
+        for full in tuple(self.full.values()):
+            if full.waiting is not None:
+                full.waiting.look()
+        due_ms = self._feed.now_ms - PATIENCE_MS
+        for sink, full in tuple(self.full.items()):
+            if full.since_ms <= due_ms and sink not in self._moving and self._is_crowded(sink):
+                self._begin(sink, full)
+        for sink in tuple(self._moving):
+            self._go_on(sink)
 
-    def _see(self, strand: Strand) -> None:
-        feed, link = self._feed, self._unread_link(strand)
-        if link is None or strand.is_stale or feed.now_ms - link.held_up_ms < PATIENCE_MS:
-            return
-        told = self._told.get(strand) or _Told(strand.heard_ms, [])
-        notice = Stale(
-            streams=(strand.name,),
-            time_ms=feed.wall_ms,
-            silent_ms=feed.now_ms - told.heard_ms,
-            expected_ms=strand.rhythm.expected_ms,
-            reason=REASON,
+    def _is_crowded(self, sink: Sink) -> bool:
+        """Whether somebody with room is on the connections that `sink` shares."""
+        heads = {id(strand) for strand in self._shared(sink)}
+        return any(
+            not self.is_full(link) and any(id(it) in heads for it in link.lanes.values())
+            for link in self._feed.links.values()
         )
-        for sink in dict.fromkeys(strand.sinks):
-            if not link.is_held_up:  # who was told has ended it
-                return
-            if sink in strand.sinks and sink not in feed.full and sink not in told.sinks:
-                self._told[strand] = told
-                told.sinks.append(sink)
-                sink(notice)
 
-    def _unread_link(self, strand: Strand) -> Link | None:
-        """Return the connection on which `strand` would be heard if it were read; None: it is."""
-        lead = strand.lead
-        if isinstance(lead, Link):
-            return lead if lead.is_held_up else None
-        if strand.blindness is not None:  # consumers know that nothing is heard
-            return None
-        links = self._feed.links.values()
-        return next((it for it in links if it.is_held_up and strand.name in it.names), None)
+    def _shared(self, sink: Sink) -> list[Strand]:
+        return [strand for strand in self._feed.strands.values() if sink in strand.sinks]
 
-    def look_again(self) -> None:
-        """Tell who was told that a stream is not read that it is."""
-        feed = self._feed
-        for strand in tuple(self._told):
-            if self._unread_link(strand) is not None:
-                continue
-            if strand.lead is None and strand.blindness is None:  # its subscription is on the way
-                continue
-            told = self._told.pop(strand, None)
-            if told is None or strand.lead is None:  # then consumers were told that it is lost
-                continue
-            blind_ms = feed.now_ms - told.heard_ms
-            notice = Recovered(streams=(strand.name,), time_ms=feed.wall_ms, blind_ms=blind_ms)
-            for sink in told.sinks:
-                if sink in strand.sinks:
-                    sink(notice)
+    def _begin(self, sink: Sink, full: Full) -> None:
+        apart = self._feed.apart.keys() | self._moving.keys()
+        has_own = sink in apart or len(apart) < self._feed.settings.most_apart
+        if has_own:
+            self.moved += sink not in apart
+            self._moving[sink] = None
+        if full.waiting is not None:
+            full.waiting.crowded(has_own)
 
-    def forget(self, strand: Strand, sink: Sink) -> None:
-        """Take note that `sink` may not be a consumer of `strand` any more."""
-        told = self._told.get(strand)
-        if told is None or sink in strand.sinks or sink not in told.sinks:
-            return
-        told.sinks.remove(sink)
-        if not told.sinks:
-            del self._told[strand]
+    def _go_on(self, sink: Sink) -> None:
+        """Give `sink` what it has not yet of its own, and let it have that alone if nothing is lost."""
+        shared = self._shared(sink)
+        for strand in shared:
+            if not self._fleet.own_links(strand, sink):
+                self._fleet.place(strand, sink)
+            elif (apart := self._fleet.split(strand, sink)) is not None:
+                if apart is strand:
+                    del self._feed.strands[strand.name]
+                self._feed.apart.setdefault(sink, {})[strand.name] = apart
+        if not self._shared(sink):
+            del self._moving[sink]

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from tickerplant.feed.backoff import Backoff
 from tickerplant.feed.session import ClientSession
-from tickerplant.feed.strand import Strand
+from tickerplant.feed.strand import Sink, Strand
 
 
 class State(Enum):
@@ -25,13 +25,23 @@ class Link:
         number: Its name; no other link of the feed ever has it.
         route: The traffic class of its streams, where the venue has such.
         copy: Of several connections that carry the same streams, which this is.
+        owner: The only consumer whose streams it carries; None: it may be shared.
         backoff: Its pauses between attempts.
     """
 
-    def __init__(self, number: int, route: str, copy: int, backoff: Backoff, now_ms: int) -> None:
+    def __init__(
+        self,
+        number: int,
+        route: str,
+        copy: int,
+        owner: Sink | None,
+        backoff: Backoff,
+        now_ms: int,
+    ) -> None:
         self.number = number
         self.route = route
         self.copy = copy
+        self.owner = owner
         self.backoff = backoff
         self.names: dict[str, None] = {}
         """The streams that it is to carry, in the order in which they were wanted."""

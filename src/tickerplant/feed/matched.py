@@ -112,6 +112,11 @@ class MatchedStrand(Strand):
         leader, self._leader = self._leader or Follower(), None
         return leader
 
+    def begin_apart(self, followers: dict[Hashable, Follower]) -> None:
+        """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
+        super().begin_apart(followers)
+        self._leader = None
+
     def _went_blind(self) -> None:
         self._leader = None
 

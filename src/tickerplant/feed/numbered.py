@@ -52,6 +52,16 @@ class NumberedStrand(IdentifiedStrand):
         self._held_ms: list[int] = []
         """When each of them came."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether messages wait behind a gap."""
+        return bool(self._held)
+
+    def begin_apart(self, followers: dict[Hashable, Follower]) -> None:
+        """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
+        super().begin_apart(followers)
+        self._held, self._held_ms = [], []
+
     def follow(self, link: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
         item_id = self._id_of(item)

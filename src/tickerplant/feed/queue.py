@@ -2,10 +2,14 @@
 
 A queue is bounded, and its policy says what happens when it is full:
 
-`every`        nothing is lost: the connections are not read until there is room (back-pressure)
+`every`        nothing is lost: the server waits until there is room (back-pressure)
 `latest`       of each stream and symbol only the latest message waits, between two notices
 `drop_oldest`  the oldest messages go, and a `Dropped` notice says how many, in their place
 `fail`         the consumer gets `QueueOverflow` after what waits
+
+With `every`, connections that others with room share are read until the queue has connections of
+its own.  `SPARE` more may wait meanwhile; what comes then is given up, and a `Dropped` notice behind
+what waits says how many that was.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from tickerplant.messages.notice import Dropped, Notice
 Policy: TypeAlias = Literal["every", "latest", "drop_oldest", "fail"]
 POLICIES: tuple[str, ...] = get_args(Policy)
 
+SPARE = 10_000
+"""With `every`, items beyond its size for which a queue has room until its connections can be left
+unread."""
 _NS_PER_MS = 1_000_000
 
 
@@ -37,9 +44,9 @@ class QueueCounters(Struct):
     conflated: int = 0
     """Replaced by a later one before they were read (`latest`)."""
     dropped: int = 0
-    """Given up (`latest` of too many subjects, `drop_oldest`, `fail`)."""
+    """Given up (`latest` of too many subjects, `drop_oldest`, `fail`; `every` beyond `SPARE`)."""
     pauses: int = 0
-    """Times the connections were not read (`every`)."""
+    """Times it was full, and its connections were not to be read (`every`)."""
     deepest: int = 0
     """The most that waited at once."""
 
@@ -48,8 +55,8 @@ class Queue:
     """Messages and notices in order, at most `size` of them.
 
     Args:
-        size: How many may wait.  With `every`, what one read of a socket brings may be added; after
-            a `Dropped`, the item that is kept to follow it.
+        size: How many may wait.  With `every`, `SPARE` more may; after a `Dropped`, the item that is
+            kept to follow it.
         policy: What happens when it is full.
 
     Raises:
@@ -83,12 +90,14 @@ class Queue:
         self._dropped_streams: set[str] = set()
         self._dropped_ms = 0
         self._has_failed = False
+        self._is_overflowing = False
+        """Whether nothing is taken in any more, until all that waits was read (`every`)."""
 
     def __len__(self) -> int:
         return len(self._waiting) + (self._next is not None)
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._next is not None or self._has_failed)
+        return bool(self._waiting or self._next is not None or self._has_failed or self._dropped)
 
     @property
     def counters(self) -> QueueCounters:
@@ -101,6 +110,19 @@ class Queue:
         """Whether nothing more should come."""
         return len(self._waiting) >= self.size
 
+    @property
+    def is_overflowing(self) -> bool:
+        """Whether nothing is taken in any more, until all that waits was read (`every`)."""
+        return self._is_overflowing
+
+    def overflow(self) -> None:
+        """Take nothing more in until all that waits was read: there is no room beyond the size, either."""
+        self._is_overflowing = True
+        self.put = self._put_nowhere
+
+    def _put_nowhere(self, item: Message | Notice) -> None:
+        self._note_dropped(item, item)
+
     def get(self) -> Message | Notice:
         """Return the oldest item.
 
@@ -112,7 +134,11 @@ class Queue:
         item = self._next
         if item is not None:
             self._next = None
-        elif self._dropped:
+        elif self._dropped and not self._waiting:  # what came after that which was just read
+            self._is_overflowing = False
+            self.put = self._waiting.append
+            return self._tell_dropped()
+        elif self._dropped and not self._is_overflowing:
             self._next = self._waiting.popleft()
             return self._tell_dropped()
         elif not self._waiting and self._has_failed:
@@ -171,9 +197,14 @@ class Queue:
         oldest = self._waiting.popleft()
         if isinstance(oldest, Message):
             self._latest_of(oldest)
-            self._dropped_streams.add(oldest.stream)
+        self._note_dropped(oldest, item)
+
+    def _note_dropped(self, dropped: Message | Notice, item: Message | Notice) -> None:
+        """Count an item that was given up because `item` came."""
+        if isinstance(dropped, Message):
+            self._dropped_streams.add(dropped.stream)
         else:
-            self._dropped_streams.update(oldest.streams)
+            self._dropped_streams.update(dropped.streams)
         self._counters.dropped += 1
         self._dropped += 1
         self._dropped_ms = (

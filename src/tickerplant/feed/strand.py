@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from copy import copy
+from typing import Any, Protocol, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -276,6 +277,50 @@ class Strand(ABC):
         self.followers.clear()
         self._is_fetching = False
 
+    def split(self, sink: Sink, links: Iterable[Hashable], leader: Hashable) -> Self:
+        """Return a strand for `sink` that goes on with `links`, of which `leader` leads.
+
+        This strand goes on with its other connections, one of which leads, for its other consumers.
+        """
+        apart = copy(self)
+        followers = {it: self.followers.pop(it) for it in links if it in self.followers}
+        self.counters.duplicates += sum(len(each.waiting) for each in followers.values())
+        self._lost_follower()
+        sinks, backfills, keep = self.sinks, sink in self._backfilling, self._keeps.get(sink)
+        apart.begin_apart(followers)
+        for _ in range(sinks.count(sink)):
+            apart.attach(sink, backfills=backfills, keep=keep)
+            self.detach(sink)
+        apart.change_lead(leader)
+        self._host.watch(apart)
+        return apart
+
+    def begin_apart(self, followers: dict[Hashable, Follower]) -> None:
+        """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
+        self.followers = followers
+        self.messages = sum(len(each.waiting) for each in followers.values())
+        self._link = None
+        self.counters = StrandCounters()
+        self.rhythm = copy(self.rhythm)
+        self._keeps, self._backfilling = {}, []
+        self._set_sinks(())
+
+    @property
+    def holds(self) -> bool:
+        """Whether messages wait behind a gap."""
+        return False
+
+    def keeps_up(self, link: Hashable, heard_ms: int) -> bool:
+        """Whether a follower would lose nothing if it led, when something came from the leader then.
+
+        It told what the leader told; or it told nothing, and has carried the stream for long.
+        """
+        follower = self.followers.get(link)
+        if follower is None or not self._can_lead(follower):
+            return False
+        settled_ms = follower.carried_ms + self._host.settings.overlap_ms
+        return follower.is_alike or (not follower.waiting and heard_ms >= settled_ms)
+
     @property
     def _heir(self) -> Hashable | None:
         """The follower that leads if the leader is lost; None: none can."""
@@ -351,11 +396,11 @@ class Strand(ABC):
                 if behind_ms >= self._patience_ms(follower):
                     if not follower.is_alike and not self.tells_gaps:
                         self._host.tell_hole(self)
-                    self._change_lead(link)
+                    self.change_lead(link)
                     return True
         return False
 
-    def _change_lead(self, link: Hashable) -> None:
+    def change_lead(self, link: Hashable) -> None:
         """Let the leader follow and `link` lead."""
         if self.lead is not None:
             leader = self.followers[self.lead] = self._as_follower()

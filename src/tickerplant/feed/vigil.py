@@ -23,7 +23,10 @@ class Watched(Protocol):
     now_ms: int
     wall_ms: int
     links: dict[int, Link]
-    strands: dict[str, Strand]
+
+    @property
+    def all_strands(self) -> list[Strand]:
+        """The streams, shared and apart."""
 
 
 class Vigil:
@@ -51,7 +54,7 @@ class Vigil:
         if feed.now_ms < self._look_ms:
             return [], []
         self._look_ms = feed.now_ms + LOOK_MS
-        strands = tuple(feed.strands.values())
+        strands = feed.all_strands
         silent = [found for strand in strands if (found := self._see(strand))]
         silent += [found for strand in strands for found in self._mute(strand)]
         deaf = [link for link in tuple(feed.links.values()) if self._is_deaf(link)]
@@ -118,7 +121,7 @@ class Vigil:
         age_ms = self._feed.now_ms - link.opened_ms
         if age_ms < self._feed.settings.deaf_ms << min(self._deaf, DOUBLINGS):
             return False
-        strands = [self._feed.strands[name] for name in link.names]
+        strands = tuple(link.lanes.values())
         due = [each for each in strands if each.rhythm.patience_ms is not None and _may_come(each)]
         if any(each.messages for each in strands) and not any(each.messages for each in due):
             return False  # what was never heard may be no stream at all: others are heard

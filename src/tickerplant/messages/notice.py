@@ -95,7 +95,7 @@ class Synced(Notice, frozen=True, kw_only=True):
 
 
 class Dropped(Notice, frozen=True, kw_only=True):
-    """The consumer was too slow: the queue gave up its oldest messages here."""
+    """The consumer was too slow: so many messages are missing here, which its queue gave up."""
 
     count: int
 

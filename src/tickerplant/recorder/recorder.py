@@ -178,7 +178,7 @@ class Recorder:
         self._is_held_up = is_full
         for sink in (self._sink, self._contracts_sink):
             if is_full:
-                self.runner.hold_up(sink, self.names)
+                self.runner.hold_up(sink)
             else:
                 self.runner.make_room(sink)
         if is_full:
