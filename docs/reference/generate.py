@@ -236,10 +236,10 @@ def closing_page() -> str:
         "Close reasons",
         "Why the server ends a WebSocket connection.",
         "The name is the `reason` label of `tickerplant_connections_closed_total` and of the log.\n"
-        "Six more names stand there for ends that no rule of the exchange decides: "
+        "Three more names stand there for ends that the server does not decide: "
         "`fault` was wanted ([faults on demand](faults.md)), "
-        "`client` closed properly, `lost` went without a word, and `protocol_error` (1002), "
-        "`invalid_data` (1007) and `internal_error` (1011) are those of WebSocket itself.",
+        "`client` closed properly, and `lost` went without a close frame.\n"
+        "Whatever came before the frame that ends a connection is answered before the close frame.",
         table(
             ("name", "code", "text of the close frame", "come back at once", "when"),
             (

@@ -1,8 +1,12 @@
-"""WebSocket text frames as a server sends them: complete, unmasked, ready to be shared."""
+"""WebSocket frames as a server sends them: complete, unmasked, ready to be shared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
+CLOSE, PING, PONG = 0x8, 0x9, 0xA
+"""The opcodes of data frames and of control frames (RFC 6455, section 5.2)."""
 
 _SHORT = 126
 _MEDIUM = 1 << 16
@@ -29,6 +33,16 @@ HEADERS = _Headers()
 def text_frame(payload: bytes) -> bytes:
     """Return `payload` as one final text frame."""
     return HEADERS[len(payload)] + payload
+
+
+def control_frame(opcode: int, payload: bytes) -> bytes:
+    """Return a close, ping or pong frame; `payload` has at most 125 bytes."""
+    return bytes((0x80 | opcode, len(payload))) + payload
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """Return a close frame; `reason` is ASCII of at most 123 characters."""
+    return control_frame(CLOSE, code.to_bytes(2) + reason.encode("ascii"))
 
 
 def payloads(frames: bytes) -> Iterator[bytes]:

@@ -299,7 +299,7 @@ async def test_the_pages_of_the_plant_answer_to_its_names_only(path: str) -> Non
         for open_path in ("/fapi/v1/time", "/healthz", "/"):
             answer = await house.get(open_path, headers={**foreign, "Origin": FOREIGN})
             assert answer.status == 200, "market data is for all"
-        async with house.connect("/ws", origin=FOREIGN, additional_headers=foreign):
+        async with house.connect("/ws", origin=FOREIGN):
             pass
 
 

@@ -80,7 +80,21 @@ FRAME_TOO_BIG = CloseReason(
     code=1009,
     reason="Message too big",
     should_reconnect=False,
-    doc="A message longer than a client may send.",
+    doc="A message longer than a client may send; the text goes on with how long it may be.",
+)
+PROTOCOL_ERROR = CloseReason(
+    name="protocol_error",
+    code=1002,
+    reason="Protocol error",
+    should_reconnect=False,
+    doc="A frame that breaks a rule of WebSocket (RFC 6455); the text goes on with the rule.",
+)
+INVALID_DATA = CloseReason(
+    name="invalid_data",
+    code=1007,
+    reason="Invalid data",
+    should_reconnect=False,
+    doc="Text that is not UTF-8, in a message or in a close frame; the text goes on with which.",
 )
 MESSAGE_TIMEOUT = CloseReason(
     name="message_timeout",
@@ -115,6 +129,8 @@ CLOSE_REASONS = (
     SLOW_CONSUMER,
     STALLED,
     FRAME_TOO_BIG,
+    PROTOCOL_ERROR,
+    INVALID_DATA,
     MESSAGE_TIMEOUT,
     GOING_AWAY,
     UPSTREAM_LOST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -10,6 +11,8 @@ from tickerplant.errors import TickerplantError
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.venue import Venue
 
+_AUTHORITY = re.compile(rb"\A[a-z][a-z0-9+.-]*://[^/?]*", re.IGNORECASE)
+"""What stands before the path where the request target is a whole URL (RFC 9112, section 3.2.2)."""
 ROUTES = ("public", "market", "private")
 
 
@@ -53,7 +56,7 @@ def parse_target(raw_path: str, venue: Venue, limits: Limits = LIMITS) -> Stream
         raise BadTarget(
             414, f"The URL has {len(encoded)} bytes; at most {limits.max_uri_bytes} are allowed."
         )
-    encoded_path, _, query = encoded.partition(b"?")
+    encoded_path, _, query = _AUTHORITY.sub(b"", encoded).partition(b"?")
     path = _decode(encoded_path)
     if path.rstrip("/") == venue.api_path:
         return ApiTarget(_truth(query, "returnRateLimits", default=True))

@@ -141,9 +141,17 @@ class StallableTransport(asyncio.Transport):
         """Return how much waits, here and there."""
         return len(self._held) + self._transport.get_write_buffer_size()
 
+    def can_write_eof(self) -> bool:
+        """Whether the stream can end in one direction only."""
+        return self._transport.can_write_eof()
+
     def write_eof(self) -> None:
         """Send nothing more."""
         self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close the connection once what it was given is sent."""
+        self._transport.close()
 
     def abort(self) -> None:
         """Cut the connection; what waits is lost."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from websockets.http11 import Request, Response
-from websockets.server import ServerProtocol
+import re
+from email.utils import formatdate
+from http import HTTPStatus
+from uuid import uuid4
 
+from msgspec import Struct
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.utils import accept_key
+
+from tickerplant.errors import TickerplantError
 from tickerplant.protocol.account import Account
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.stream_session import StreamSession
@@ -15,44 +23,142 @@ from tickerplant.server.faulty_connection import ConnectionFaults
 
 LOST_RETRY_S = 5
 """How long a client is told to wait while the upstream is lost."""
+VERSION = "13"
+"""The version of WebSocket that is spoken (RFC 6455, section 4.1)."""
+
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+"""Sixteen bytes in base64."""
 
 Target = StreamTarget | ApiTarget
 Session = StreamSession | ApiSession
 
 
+class Answer(Struct, frozen=True):
+    """The answer to an upgrade request, and what is opened."""
+
+    response: Response
+    target: Target | None = None
+    """None if nothing is opened."""
+    why: str = ""
+    """Why not, without anything the client sent, for the log."""
+
+
+class _Refusal(TickerplantError):  # noqa: N818  # it names what is done
+    """An upgrade request that opens nothing; `message` has nothing of the client in it."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(f"{status} {message}")
+        self.status = status
+        self.message = message
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
 def answer_handshake(
     request: Request,
-    wire: ServerProtocol,
     endpoint: Endpoint,
     address: str,
     now_ms: int,
     faults: ConnectionFaults | None,
-) -> tuple[Response, Target | None]:
-    """Return the answer to an upgrade request, and what is opened, None if nothing is."""
+) -> Answer:
+    """Return the answer to an upgrade request, and what is opened, if anything is."""
     try:
         target = parse_target(request.path, endpoint.venue, endpoint.limits)
+        key = _key_of(request)
+        _check_room(target, endpoint, address, now_ms)
+        _check_faults(faults)
     except BadTarget as bad:
-        return wire.reject(bad.status, bad.message + "\n"), None
+        return Answer(_rejection(bad.status, bad.message, now_ms), why="not an address of streams")
+    except _Refusal as refusal:
+        response = _rejection(refusal.status, refusal.message, now_ms)
+        response.headers.update(refusal.headers)
+        return Answer(response, why=refusal.message.removesuffix("."))
+    headers = Headers(
+        {
+            "Date": _date(now_ms),
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Accept": accept_key(key),
+        }
+    )
+    if isinstance(target, ApiTarget):
+        headers["x-mbx-uuid"] = str(uuid4())
+    return Answer(Response(101, "Switching Protocols", headers), target)
+
+
+def _key_of(request: Request) -> str:
+    """Return the key of an upgrade request that is as RFC 6455, section 4.2.1, demands.
+
+    Raises:
+        _Refusal: it is not.
+    """
+    if request.protocol != "HTTP/1.1":
+        raise _Refusal(400, "A WebSocket begins with a request of HTTP/1.1.")
+    if request.method != "GET":
+        raise _Refusal(405, "A WebSocket begins with a GET.", Allow="GET")
+    headers = request.headers
+    if "Transfer-Encoding" in headers or set(headers.get_all("Content-Length")) - {"0"}:
+        raise _Refusal(400, "An upgrade request has no body.")
+    _only(headers, "Host")
+    version = _only(headers, "Sec-WebSocket-Version")
+    if version != VERSION:
+        message = f"This server speaks version {VERSION} of WebSocket."
+        raise _Refusal(426, message, Upgrade="websocket", Sec_WebSocket_Version=VERSION)
+    key = _only(headers, "Sec-WebSocket-Key")
+    if not _KEY.fullmatch(key):
+        raise _Refusal(400, "The header Sec-WebSocket-Key is not 16 bytes in base64.")
+    return key
+
+
+def _only(headers: Headers, name: str) -> str:
+    """Return the value of a header that has to be there once.
+
+    Raises:
+        _Refusal: it is missing, or there more than once.
+    """
+    values = headers.get_all(name)
+    if len(values) != 1:
+        wrong = "is there more than once" if values else "is missing"
+        raise _Refusal(400, f"The header {name} {wrong}.")
+    return values[0]
+
+
+def _check_room(target: Target, endpoint: Endpoint, address: str, now_ms: int) -> None:
+    """Count the attempt.
+
+    Raises:
+        _Refusal: the address tries too often, or there are no streams to be had.
+    """
     wait_ms = endpoint.budget.attempt(address, now_ms)
     if wait_ms:
-        response = wire.reject(429, "Too many connection attempts.\n")
-        response.headers["Retry-After"] = str(-(-wait_ms // 1_000))
-        return response, None
+        wait_s = str(-(-wait_ms // 1_000))
+        raise _Refusal(429, "Too many connection attempts.", Retry_After=wait_s)
     if endpoint.lost is not None and isinstance(target, StreamTarget):
-        response = wire.reject(503, f"Upstream lost: {endpoint.lost}.\n")
-        response.headers["Retry-After"] = str(LOST_RETRY_S)
-        return response, None
-    if faults is not None and (status := faults.handshake_status()):
-        response = wire.reject(status, "Refused by a fault on demand.\n")
-        if status != 503:
-            response.headers["Retry-After"] = str(RETRY_AFTER_MS // 1_000)
-        return response, None
-    response = wire.accept(request)
-    if response.status_code != 101:
-        return response, None
-    if isinstance(target, ApiTarget):
-        response.headers["x-mbx-uuid"] = str(wire.id)
-    return response, target
+        raise _Refusal(503, f"Upstream lost: {endpoint.lost}.", Retry_After=str(LOST_RETRY_S))
+
+
+def _check_faults(faults: ConnectionFaults | None) -> None:
+    """Raise `_Refusal` if a fault on demand refuses the handshake."""
+    status = faults.handshake_status() if faults is not None else 0
+    if status:
+        headers = {} if status == 503 else {"Retry_After": str(RETRY_AFTER_MS // 1_000)}
+        raise _Refusal(status, "Refused by a fault on demand.", **headers)
+
+
+def _rejection(status: int, message: str, now_ms: int) -> Response:
+    body = f"{message}\n".encode()
+    headers = Headers(
+        {
+            "Date": _date(now_ms),
+            "Connection": "close",
+            "Content-Length": str(len(body)),
+            "Content-Type": "text/plain; charset=utf-8",
+        }
+    )
+    return Response(status, HTTPStatus(status).phrase, headers, body)
+
+
+def _date(now_ms: int) -> str:
+    return formatdate(now_ms / 1_000, usegmt=True)
 
 
 def open_session(

@@ -1,15 +1,21 @@
-"""The HTTP front of a port: uvicorn's protocol, with bounds on what comes before a request."""
+"""The HTTP front of a port: uvicorn's protocol, with bounds on what comes before a request.
+
+An upgrade to WebSocket takes the connection over once everything before it is answered, with every
+byte that followed the request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.rest import Rest
@@ -32,6 +38,8 @@ class HttpConnection(HttpToolsProtocol):
         """Runs while a head or a body is awaited."""
         self._writing: asyncio.TimerHandle | None = None
         """Runs while an answer is not read."""
+        self._after_upgrade: bytes | None = None
+        """What followed an upgrade request that waits for the answers before it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the transport and wait for a request, not for ever."""
@@ -46,12 +54,15 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`, unless the head of the request has become too long."""
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.max_head_bytes:
-                self.send_400_response(f"Request head over {self._limits.max_head_bytes} bytes.")
-                return
-        super().data_received(data)
+        if self._after_upgrade is not None:
+            self._after_upgrade += data
+            self.flow.pause_reading()
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         # Whoever begins a head or a body has to end it; a connection that was upgraded is not ours.
         if self._reading is None and self in self.connections:
             if not self._in_head:
@@ -59,10 +70,77 @@ class HttpConnection(HttpToolsProtocol):
             elif self._head_bytes:
                 self._await(HEAD, self._limits.head_timeout_ms)
 
+    def _parse(self, data: bytes) -> None:
+        """Take requests, up to one that asks for WebSocket; other upgrades are not taken up."""
+        most_bytes = self._limits.max_head_bytes
+        while data and not self.transport.is_closing():
+            portion = data
+            if self._in_head:
+                portion = data[: most_bytes - self._head_bytes]
+                self._head_bytes += len(portion)
+            if not portion:
+                self.send_400_response(f"Request head over {most_bytes} bytes.")
+                return
+            taken = len(portion)
+            try:
+                self.parser.feed_data(portion)
+            except httptools.HttpParserUpgrade as upgrade:
+                taken = upgrade.args[0]
+                if self._should_upgrade():
+                    self._after_upgrade = data[taken:]
+                    self._upgrade_when_answered()
+                    return
+            data = data[taken:]
+
+    def _should_upgrade(self) -> bool:
+        """Whether the upgrade that a request asks for may be one to WebSocket."""
+        return any(
+            token.strip().lower() == b"websocket"
+            for name, value in self.headers
+            if name == b"upgrade"
+            for token in value.split(b",")
+        )
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits for the answer."""
+        super().on_response_complete()
+        if self._after_upgrade is not None and not self.transport.is_closing():
+            self._upgrade_when_answered()
+
+    def _upgrade_when_answered(self) -> None:
+        """Give the connection to the WebSocket side, once no answer is under way."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.flow.pause_reading()
+            return
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        self._end_reading()
+        self._end_writing()
+        rest, self._after_upgrade = self._after_upgrade, None
+        connection = WebSocketConnection(self._endpoint)
+        self.transport.set_protocol(connection)
+        connection.connection_made(self.transport)
+        self.flow.resume_reading()
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers
+        ]
+        connection.begin(
+            Request(
+                self.url.decode("latin-1"),
+                Headers(headers),
+                str(self.scope["method"]),
+                f"HTTP/{self.scope['http_version']}",
+            )
+        )
+        if rest:
+            connection.data_received(rest)
+
     def on_headers_complete(self) -> None:
         """End the head and answer the request."""
         self._end_reading()
         self._in_head = False
+        if self.parser.should_upgrade() and not self._should_upgrade() and self._has_body():
+            raise ValueError  # the parser does not find the end of the body
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -71,6 +149,12 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         super().on_message_complete()
+
+    def _has_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+            for name, value in self.headers
+        )
 
     def pause_writing(self) -> None:
         """Write no more until the client has read, and cut it if it does not."""
@@ -143,14 +227,10 @@ def protocol_factory(
     endpoint: Endpoint, app: Rest, state: ServerState
 ) -> Callable[[], HttpConnection]:
     """Return what makes the protocol of a new connection to `endpoint`."""
-
-    def upgrade(**_uvicorn: Any) -> WebSocketConnection:
-        return WebSocketConnection(endpoint)
-
     config = Config(
         app,
         http=HttpToolsProtocol,
-        ws=upgrade,  # type: ignore[arg-type]  # called like the class it stands for
+        ws="none",
         interface="asgi3",
         lifespan="off",
         timeout_keep_alive=endpoint.limits.keep_alive_ms / 1_000,  # type: ignore[arg-type]  # seconds

@@ -1,23 +1,22 @@
 """One WebSocket connection: the socket's side of a session.
 
-The handshake and everything inbound go through the `websockets` library's sans-I/O protocol; so do
-the session's own replies.  Market data does not: the hub writes ready-made frames straight to the
-transport (`write`), at most once per turn of the event loop.  Two rules make that safe.  No
-extension is negotiated, so a frame is the same for everyone.  And a connection leaves the hub
-before its close frame is written, so nothing can follow that frame.
+A client's frames are taken one at a time, and each is answered before the next is looked at: what
+comes before a close frame, or before a broken one, has its answer before the closing.  Market data
+does not pass here: the hub writes ready-made frames straight to the transport (`write`), at most
+once per turn of the event loop.  Two rules make that safe.  No extension is negotiated, so a frame
+is the same for everyone.  And a connection leaves the hub before its close frame is written, so
+nothing can follow that frame.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Iterable
+from enum import Enum
 
-from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import SEND_EOF, State
-from websockets.server import ServerProtocol
 
+from tickerplant import frames
 from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.protocol.account import Account
@@ -32,33 +31,37 @@ from tickerplant.protocol.actions import (
     Unsubscribe,
 )
 from tickerplant.protocol.api_session import ApiSession
-from tickerplant.protocol.closing import (
-    FRAME_TOO_BIG,
-    MESSAGE_TIMEOUT,
-    SLOW_CONSUMER,
-    CloseReason,
-)
+from tickerplant.protocol.closing import MESSAGE_TIMEOUT, SLOW_CONSUMER, CloseReason
+from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
+from tickerplant.protocol.loggable import loggable, sized
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_connection import ConnectionFaults, faults_of
 from tickerplant.server.forwarding import Asks
-from tickerplant.server.handshake import Session, answer_handshake, open_session
+from tickerplant.server.handshake import (
+    Answer,
+    Session,
+    Target,
+    answer_handshake,
+    open_session,
+)
 
 CONGESTED_SHARE = 8
 """A connection is congested when its unsent data passes this part of the bound."""
 
 NEVER_MS = 1 << 62
 
-_ENDINGS: dict[int, str] = {
-    CloseCode.PROTOCOL_ERROR: "protocol_error",
-    CloseCode.INVALID_DATA: "invalid_data",
-    CloseCode.MESSAGE_TOO_BIG: FRAME_TOO_BIG.name,
-    CloseCode.INTERNAL_ERROR: "internal_error",
-}
-"""Names of the endings that the library decides on, by close code."""
 
-_WIRE_LOGGER = logging.getLogger("websockets.server")
+class _State(Enum):
+    """How far a connection is."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    """The server has sent its close frame and waits for that of the client."""
+    ENDED = 3
+    """Nothing is sent any more, and nothing that comes is looked at."""
 
 
 def _discard(_data: bytes) -> None:
@@ -74,13 +77,12 @@ class WebSocketConnection(asyncio.Protocol):
         peer is gone, only not after its end, and by then this is `_discard`."""
         self.identity = endpoint.new_connection_id()
         self._endpoint = endpoint
-        self._wire = ServerProtocol(max_size=endpoint.limits.max_frame_bytes, logger=_WIRE_LOGGER)
+        self._state = _State.CONNECTING
+        self._reader = FrameReader(endpoint.limits.max_frame_bytes)
+        self._pending: list[bytes] = []
         self._session: Session | None = None
         self._faults: ConnectionFaults | None = None
         self._route = ""
-        self._message = bytearray()
-        self._message_opcode = Opcode.TEXT
-        self._in_message = False
         self._message_deadline_ms = NEVER_MS
         """When a message that has begun must be complete; never while none has."""
         self._asks = Asks(endpoint.forwarding)
@@ -97,7 +99,7 @@ class WebSocketConnection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether messages may still go both ways."""
-        return self._wire.state is State.OPEN
+        return self._state is _State.OPEN
 
     @property
     def names(self) -> Collection[str] | None:
@@ -124,6 +126,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._perform([Close(MESSAGE_TIMEOUT)])
         if self._session is not None:
             self._perform(self._session.keepalive.tick(now_ms))
+            self._send_pending()
         if self._faults is not None and self.is_open:
             self._faults.tick(now_ms)
 
@@ -132,7 +135,8 @@ class WebSocketConnection(asyncio.Protocol):
         if not self.is_open:
             return
         self._leave(reason.name)
-        self._wire.send_close(reason.code, reason.reason)
+        self._state = _State.CLOSING
+        self._pending.append(frames.close_frame(reason.code, reason.reason))
         self._send_pending()
         self._abort_later()
 
@@ -143,28 +147,43 @@ class WebSocketConnection(asyncio.Protocol):
     # The surface of asyncio.Protocol, called by the transport.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take over the transport; the upgrade request follows as data."""
+        """Take over the transport; `begin` follows."""
         self._transport = transport
         transport.set_write_buffer_limits(self._endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
 
+    def begin(self, request: Request) -> None:
+        """Answer the upgrade request; what the client sends after it comes as data."""
+        endpoint, now_ms = self._endpoint, self._endpoint.clock()
+        faults = faults_of(endpoint.faults, request.headers)
+        answer = answer_handshake(request, endpoint, self._address, now_ms, faults)
+        self._transport.write(answer.response.serialize())
+        if answer.target is None:
+            self._note_refusal(request, answer)
+            self._finish()
+        else:
+            self._open(request, answer.target, now_ms, faults)
+
     def data_received(self, data: bytes) -> None:
-        """Answer everything in `data`."""
-        self._wire.receive_data(data)
-        for event in self._wire.events_received():
-            if isinstance(event, Frame):
-                self._receive(event)
-                if not self._in_message:
+        """Answer everything in `data`, one frame after the other."""
+        if self._session is None or self._state is _State.ENDED:
+            return
+        self._reader.feed(data)
+        try:
+            while received := self._next():
+                if not self._reader.is_in_message:
                     self._message_deadline_ms = NEVER_MS
-            elif isinstance(event, Request):
-                self._shake_hands(event)
-        if self._in_message or self._wire.reader.buffer:
+                self._receive(received, self._session)
+        except BadFrame as bad:
+            self._fail(bad)
+        if self._reader.is_midway:
             self._await_end_of_message()
         self._send_pending()
 
     def eof_received(self) -> None:
         """Take the end of the client's data as its end."""
-        self._wire.receive_eof()
-        self._send_pending()
+        if self._state is not _State.ENDED:
+            self._leave("lost")
+            self._finish()
 
     def pause_writing(self) -> None:
         """Become congested."""
@@ -184,7 +203,8 @@ class WebSocketConnection(asyncio.Protocol):
             return
         if self._faults is not None:
             self._faults.end()
-        self._leave("client" if self._wire.close_rcvd else "lost")
+        self._state = _State.ENDED
+        self._leave("lost")
         del endpoint.connections[self]
         endpoint.budget.leave(self._account)
         endpoint.counters.closed[self._ending] += 1
@@ -192,19 +212,14 @@ class WebSocketConnection(asyncio.Protocol):
 
     # Handshake.
 
-    def _shake_hands(self, request: Request) -> None:
-        endpoint, now_ms = self._endpoint, self._endpoint.clock()
-        faults = faults_of(endpoint.faults, request.headers)
-        response, target = answer_handshake(
-            request, self._wire, endpoint, self._address, now_ms, faults
-        )
-        if target is None:
-            self._wire.send_response(response)
-            return
+    def _open(
+        self, request: Request, target: Target, now_ms: int, faults: ConnectionFaults | None
+    ) -> None:
+        """Begin the session that was granted."""
+        endpoint = self._endpoint
         self._account = endpoint.budget.enter(self._address)
         self._session = open_session(target, endpoint, self._address, self._account, now_ms)
-        self._wire.send_response(response)
-        self._send_pending()
+        self._state = _State.OPEN
         if faults is not None:
             self._faults = faults
             self._transport = faults.begin(
@@ -213,14 +228,27 @@ class WebSocketConnection(asyncio.Protocol):
         self.write = self._transport.write if faults is None else faults.write
         endpoint.connections[self] = None
         endpoint.counters.opened += 1
-        shown = request.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:200]
         logger().info(
-            f"{self.identity} = open", venue=endpoint.venue.name, path=shown, peer=self._address
+            f"{self.identity} = open",
+            venue=endpoint.venue.name,
+            path=loggable(request.path),
+            peer=self._address,
         )
         if isinstance(target, StreamTarget):
             self._route = target.route
             endpoint.hub.set_combined(self, target.combined)
         self._perform(self._session.open())
+        self._send_pending()
+
+    def _note_refusal(self, request: Request, answer: Answer) -> None:
+        """Count a handshake that was not accepted."""
+        status = answer.response.status_code
+        self._endpoint.counters.refused[status] += 1
+        self._endpoint.complaints.add(
+            f"handshake {status}",
+            f"{self.identity} ! handshake refused: {answer.why}",
+            path=loggable(request.path),
+        )
 
     @property
     def _address(self) -> str:
@@ -229,36 +257,30 @@ class WebSocketConnection(asyncio.Protocol):
 
     # Conversation.
 
-    def _receive(self, frame: Frame) -> None:
-        """Give one frame to the session; the library has answered pings and close frames."""
-        session = self._session
-        if session is None:
+    def _next(self) -> Received | None:
+        """Return what is to be answered next, None if more has to come."""
+        return None if self._state is _State.ENDED else self._reader.next()
+
+    def _receive(self, received: Received, session: Session) -> None:
+        """Answer one message or control frame; after the server's close frame only another counts."""
+        if self._state is _State.CLOSING:
+            if received.opcode == frames.CLOSE:
+                self._finish()
             return
         now_ms = self._endpoint.clock()
-        if frame.opcode is Opcode.PING:
-            self._perform(session.keepalive.ping(now_ms))
-        elif frame.opcode is Opcode.PONG:
-            self._perform(session.keepalive.pong(now_ms))
-        elif frame.opcode is Opcode.CLOSE:
-            self._leave("client")
-        else:
-            self._collect(frame, session, now_ms)
-
-    def _collect(self, frame: Frame, session: Session, now_ms: int) -> None:
-        """Join the fragments of a message; the library bounds their sum."""
-        if frame.opcode is not Opcode.CONT:
-            self._message_opcode = frame.opcode
-        self._message += frame.data
-        self._in_message = not frame.fin
-        if self._in_message:
-            return
-        message, self._message = bytes(self._message), bytearray()
-        if self._message_opcode is Opcode.BINARY:
-            self._perform(session.receive_binary(now_ms), message)
-        elif (text := _text_of(message)) is not None:
-            self._perform(session.receive_text(text, now_ms), message)
-        else:
-            self._wire.fail(CloseCode.INVALID_DATA, "text is not UTF-8")
+        match received.opcode:
+            case frames.TEXT:
+                self._perform(session.receive_text(received.text, now_ms), received.payload)
+            case frames.BINARY:
+                self._perform(session.receive_binary(now_ms), received.payload)
+            case frames.PING:
+                self._pending.append(frames.control_frame(frames.PONG, received.payload))
+                self._perform(session.keepalive.ping(now_ms))
+            case frames.PONG:
+                self._perform(session.keepalive.pong(now_ms))
+            case _:
+                self._leave("client")
+                self._finish(frames.control_frame(frames.CLOSE, received.payload))
 
     def _await_end_of_message(self) -> None:
         """Give a message, or a frame of it, that has only begun its time to become complete."""
@@ -278,11 +300,13 @@ class WebSocketConnection(asyncio.Protocol):
                 case Subscribe(names=names):
                     self._subscribe(names)
                 case Unsubscribe(names=names):
+                    self._send_pending()  # the hub may write what waits there
                     hub.unsubscribe(self, names)
                 case SetCombined(combined=combined):
+                    self._send_pending()
                     hub.set_combined(self, combined)
                 case Ping(payload=payload):
-                    self._wire.send_ping(payload)
+                    self._pending.append(frames.control_frame(frames.PING, payload))
                 case Ask():
                     self._asks.begin(action, self._answer)
                 case Close(reason=reason):
@@ -290,7 +314,6 @@ class WebSocketConnection(asyncio.Protocol):
                         f"close {reason.name}", f"{self.identity} ! {reason.reason}"
                     )
                     self.close(reason)
-        self._send_pending()
 
     def _revised(self, actions: Iterable[Action], message: bytes) -> Iterable[Action]:
         """Return what faults on demand leave of `actions`."""
@@ -299,21 +322,17 @@ class WebSocketConnection(asyncio.Protocol):
         return self._faults.revise(actions, message, self._endpoint.clock())
 
     def _send(self, text: bytes, code: int | None, message: bytes) -> None:
-        self._wire.send_text(text)
+        self._pending.append(frames.text_frame(text))
         if code is not None:
-            shown = f"{self.identity} < {self._shown(message)}"
-            self._endpoint.complaints.add(f"reply {code}", shown, code=code)
+            # The message itself is not shown: requests carry keys, sent to the wrong address too.
+            shown = f"a message of {sized(message)}" if message else "a request asked elsewhere"
+            self._endpoint.complaints.add(f"reply {code}", f"{self.identity} < {shown}", code=code)
 
     def _answer(self, ask: Ask, result: bytes | RequestError) -> None:
         """Say what was answered elsewhere."""
         if isinstance(self._session, ApiSession):
             self._perform(self._session.answered(ask, result))
-
-    def _shown(self, message: bytes) -> str:
-        """Return what may be logged of a message: API requests can carry keys and signatures."""
-        if isinstance(self._session, ApiSession):
-            return f"a request of {len(message)} bytes" if message else "a request asked elsewhere"
-        return repr(message[:200])
+            self._send_pending()
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
         """Hear `names`; those that stay silent are noted, not refused."""
@@ -324,48 +343,38 @@ class WebSocketConnection(asyncio.Protocol):
             )
 
     def _send_pending(self) -> None:
-        """Write what the library wants sent, and end the stream when it says so."""
-        writes = self._wire.data_to_send()
-        if not writes:
+        """Write what the session has said."""
+        if not self._pending:
             return
-        data = b"".join(writes)
-        if self._session is None and not data:
-            # The library hangs up on an upgrade with a body without a word.
-            data = self._wire.reject(400, "An upgrade request has no body.\n").serialize()
-        if data:
-            self._transport.write(data)
-            if self.unsent_bytes > self._endpoint.limits.max_unsent_bytes:
-                self.close(SLOW_CONSUMER)  # asks more than it reads
-        if writes[-1] == SEND_EOF:
-            if self._session is None:
-                self._note_refusal(data)
-            else:
-                self._note_end()
-            self._transport.write_eof()
-            self._abort_later()
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._transport.write(data)
+        if self.unsent_bytes > self._endpoint.limits.max_unsent_bytes:
+            self.close(SLOW_CONSUMER)  # asks more than it reads
 
     # The end.
 
-    def _note_refusal(self, answer: bytes) -> None:
-        """Count a handshake that was not accepted, by us or by the library."""
-        status = answer[len("HTTP/1.1 ") :].partition(b" ")[0]
-        text = answer.partition(b"\r\n\r\n")[2]
-        self._endpoint.counters.refused[int(status or 0)] += 1
-        self._endpoint.complaints.add(
-            f"handshake {status.decode()}",
-            f"{self.identity} ! handshake refused",
-            answer=text.decode(errors="replace").strip()[:200],
-        )
+    def _fail(self, bad: BadFrame) -> None:
+        """End the connection for a frame that breaks a rule."""
+        if self._state is _State.CLOSING:
+            self._finish()
+            return
+        reason = bad.reason
+        self._endpoint.complaints.add(f"close {reason.name}", f"{self.identity} ! {bad.text}")
+        self._leave(reason.name)
+        self._finish(frames.close_frame(reason.code, bad.text))
 
-    def _note_end(self) -> None:
-        """Leave the hub because the library ended the conversation: why is in what it sent."""
-        sent = self._wire.close_sent
-        ending = _ENDINGS.get(sent.code if sent else 0, "lost")
-        if ending != "lost" and not self._ending:
-            self._endpoint.complaints.add(
-                f"close {ending}", f"{self.identity} ! {sent.reason if sent else ending}"
-            )
-        self._leave(ending)
+    def _finish(self, last_frame: bytes = b"") -> None:
+        """Send `last_frame`, then the end of the stream, and cut the connection if it stays."""
+        self._state = _State.ENDED
+        if last_frame:
+            self._pending.append(last_frame)
+        self._send_pending()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+        self._abort_later()
 
     def _leave(self, ending: str) -> None:
         """Take nothing more from the hub; the first ending is the one that counts."""
@@ -383,11 +392,3 @@ class WebSocketConnection(asyncio.Protocol):
             grace_s = self._endpoint.limits.close_grace_ms / 1_000
             loop = asyncio.get_running_loop()
             self._abort_timer = loop.call_later(grace_s, self._transport.abort)
-
-
-def _text_of(message: bytes) -> str | None:
-    """Return the text of a message, or None if it is not UTF-8."""
-    try:
-        return message.decode()
-    except UnicodeDecodeError:
-        return None
