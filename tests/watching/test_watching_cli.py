@@ -248,11 +248,8 @@ async def test_the_error_of_the_exchange_is_told_and_the_status_is_1() -> None:
     async with loopback() as server:
         for method in ("ticker.price", "/fapi/v1/ticker/price"):
             ask = ("ask", method, "symbol=NONE", "--url", url(server))
-            assert await run(*ask) == (
-                1,
-                "",
-                "tickerplant: ticker.price symbol=NONE: -1121 Invalid symbol.\n",
-            )
+            said = f"tickerplant: {method} symbol=NONE: -1121 Invalid symbol.\n"
+            assert await run(*ask) == (1, "", said)
 
 
 @looped
