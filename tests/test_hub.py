@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,13 +31,17 @@ from stage import (
 
 from tickerplant import streams
 from tickerplant.events import ContractChanged, Event
-from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE, Hub
+from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE, Audience, Hub
+from tickerplant.market.interval import INTERVALS
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
+from tickerplant.streams.lookup import Lookup
 from tickerplant.streams.stream import Stream
+from tickerplant.venue import USDM
 
 QUOTES = "btcusdt@bookTicker"
 TRADES = "btcusdt@trade"
+ETHER = "ethusdt@bookTicker"
 
 
 def usdm(plant: Plant) -> Hub:
@@ -262,7 +269,8 @@ class Counting:
         rows = tuple(
             msgspec.structs.replace(row, build=self._counting(row)) for row in streams.CATALOGUE
         )
-        monkeypatch.setattr(streams, "CATALOGUE", rows)
+        lookup = Lookup(row for row in rows if USDM in row.venues)
+        monkeypatch.setattr("tickerplant.hub.LOOKUPS", {**streams.LOOKUPS, USDM.name: lookup})
 
     def _counting(self, row: Stream) -> Any:
         def build(*args: Any) -> Any:
@@ -484,62 +492,209 @@ def test_an_open_ended_hub_keeps_to_the_paths_of_what_it_knows() -> None:
     assert answer == {"btcusdt@aggTrade": WRONG_ROUTE}
 
 
+# What a change costs
+
+
+def calls_of(act: Callable[[], object]) -> int:
+    """How many functions are called by `act`: a measure of its work that is always the same."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+MANY = [f"btcusdt@kline_{interval}" for interval in INTERVALS] + [
+    f"{symbol}@{tail}"
+    for symbol in ("btcusdt", "ethusdt", *(f"zz{number}usdt" for number in range(96)))
+    for tail in ("trade", "aggTrade", "forceOrder", "depth", "depth@100ms", "miniTicker", "ticker")
+]
+
+
+def subscribed(plant: Plant, names: list[str]) -> Listener:
+    listener = Listener()
+    usdm(plant).subscribe(listener, names)
+    return listener
+
+
+@pytest.mark.parametrize("act", [Hub.subscribe, Hub.unsubscribe])
+def test_one_stream_more_or_less_costs_the_same_beside_one_and_beside_hundreds(
+    act: Callable[[Hub, Listener, list[str]], object],
+) -> None:
+    costs = []
+    for beside in (MANY[:1], MANY):
+        plant = open_plant()
+        present = [ETHER] if act is Hub.unsubscribe else []
+        listener = subscribed(plant, [*beside, *present])
+        costs.append(calls_of(partial(act, usdm(plant), listener, [ETHER])))
+    assert costs[0] == costs[1]
+    assert costs[0] < 60
+
+
+@pytest.mark.parametrize(
+    ("names", "most_calls"),
+    [
+        pytest.param(MANY, 24, id="streams, most of symbols that are not listed"),
+        pytest.param([f"btcusdt@nope{number}" for number in range(700)], 10, id="no streams"),
+        pytest.param(
+            [f"pair{number}_perpetual@continuousKline_1m" for number in range(700)],
+            48,
+            id="pairs that are not listed",
+        ),
+    ],
+)
+def test_a_name_costs_a_few_calls_whatever_it_is(names: list[str], most_calls: int) -> None:
+    plant = open_plant()
+    cold = calls_of(lambda: subscribed(plant, names))
+    assert cold < most_calls * len(names)
+    again = calls_of(lambda: subscribed(plant, names))
+    assert again <= cold, "what is open already costs no more"
+
+
 # All at once
 
-NAMES = [QUOTES, TRADES, "ethusdt@bookTicker", "!bookTicker", "btcusdt@depth", "btcusdt@kline_1m"]
+LATER = "xyzusdt@trade"
+NAMES = [
+    QUOTES,
+    TRADES,
+    ETHER,
+    "!bookTicker",
+    "btcusdt@depth",
+    "btcusdt@kline_1m",
+    LATER,
+    "no@such",
+]
 ACTS = st.lists(
     st.tuples(
-        st.sampled_from(["subscribe", "unsubscribe", "combined", "drop", "happen", "flush"]),
-        st.integers(0, 2),
-        st.lists(st.sampled_from(NAMES), max_size=3),
+        st.sampled_from(
+            [
+                *("subscribe", "unsubscribe") * 3,
+                *("combined", "drop", "happen", "happen", "flush", "hush", "speak"),
+            ]
+        ),
+        st.integers(0, 3),
+        st.lists(st.sampled_from(NAMES), max_size=4),
         st.booleans(),
     ),
-    max_size=30,
+    max_size=40,
 )
 
 
-@given(ACTS)
+class Model:
+    """What each of some subscribers has to be sent, found out the simplest way."""
+
+    def __init__(self, count: int) -> None:
+        self.wanted: list[set[str]] = [set() for _ in range(count)]
+        self.combined = [False] * count
+        self.expected: list[list[tuple[str, int, bool]]] = [[] for _ in range(count)]
+        self.hushed = False
+
+    def happen(self, name: str, number: int) -> None:
+        for expected, wanted, wrapped in zip(
+            self.expected, self.wanted, self.combined, strict=True
+        ):
+            if name in wanted and not self.hushed:
+                expected.append((name, number, wrapped))
+
+    @property
+    def channels(self) -> set[str]:
+        return set().union(*self.wanted)
+
+
+def sent(listener: Listener) -> list[tuple[str, int, bool]]:
+    """What a listener got: the stream, the number of the event, and whether in its envelope."""
+    found = []
+    for message in listener.messages():
+        data = message.get("data", message)
+        is_trade = data["e"] == "trade"
+        name = TRADES if is_trade else QUOTES if data["s"] == "BTCUSDT" else ETHER
+        assert message.get("stream", name) == name
+        found.append((name, data["t" if is_trade else "u"], "stream" in message))
+    return found
+
+
+def subscribe_as_told(
+    hub: Hub, model: Model, listener: Listener, who: int, act: str, names: list[str], flag: bool
+) -> None:
+    """One act of a subscriber, at the hub and in the model."""
+    if act == "subscribe":
+        hub.subscribe(listener, names)
+        model.wanted[who] |= set(names) - {"no@such"}
+    elif act == "unsubscribe":
+        hub.unsubscribe(listener, names)
+        model.wanted[who] -= set(names)
+    elif act == "combined":
+        hub.set_combined(listener, flag)
+        model.combined[who] = flag
+    elif act == "drop":
+        hub.flush()
+        hub.drop(listener)
+        model.wanted[who], model.combined[who] = set(), False
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["digests differ", "digests are the same"])
+@given(acts=ACTS)
 def test_each_subscriber_hears_exactly_what_it_is_subscribed_to(
-    acts: list[tuple[str, int, list[str], bool]],
+    alike: bool, acts: list[tuple[str, int, list[str], bool]]
 ) -> None:
     plant = open_plant()
     hub = usdm(plant)
     plant.publish(snapshot(0, [], []))
-    listeners = [Listener() for _ in range(3)]
-    wanted: list[set[str]] = [set(), set(), set()]
-    combined = [False] * 3
-    expected: list[list[tuple[str, int, bool]]] = [[], [], []]
-    for number, (act, who, names, flag) in enumerate(acts):
-        if act == "subscribe":
-            hub.subscribe(listeners[who], names)
-            wanted[who] |= set(names)
-        elif act == "unsubscribe":
-            hub.unsubscribe(listeners[who], names)
-            wanted[who] -= set(names)
-        elif act == "combined":
-            hub.set_combined(listeners[who], flag)
-            combined[who] = flag
-        elif act == "drop":
-            hub.flush()
-            hub.drop(listeners[who])
-            wanted[who], combined[who] = set(), False
-        elif act == "happen":
-            plant.publish(quote(number))
-            for heard, names_of, wrapped in zip(expected, wanted, combined, strict=True):
-                if QUOTES in names_of:
-                    heard.append((QUOTES, number, wrapped))
-        else:
-            hub.flush()
-        assert set(hub.channels) == set().union(*wanted), "a channel lives while it is heard"
+    listeners = [Listener() for _ in range(4)]
+    model = Model(4)
+    with pytest.MonkeyPatch.context() as patch:
+        if alike:
+            patch.setattr("tickerplant.hub.hash", lambda _: 0, raising=False)
+        for number, (act, who, names, flag) in enumerate(acts):
+            subscribe_as_told(hub, model, listeners[who], who, act, names, flag)
+            if act == "happen":
+                plant.publish(quote(number))
+                plant.publish(trade(number, START_MS))
+                plant.publish(quote(number, symbol="ETHUSDT"))
+                for name in (QUOTES, TRADES, ETHER):
+                    model.happen(name, number)
+            elif act in ("hush", "speak"):
+                (hub.hush if act == "hush" else hub.speak)()
+                model.hushed = act == "hush"
+            elif act == "flush":
+                hub.flush()
+            check_audiences(hub, listeners, model, alike=alike)
     hub.flush()
-    for listener, heard in zip(listeners, expected, strict=True):
-        told = [
-            (QUOTES, message.get("data", message)["u"], "stream" in message)
-            for message in listener.messages()
-        ]
-        assert told == heard
+    for listener, expected in zip(listeners, model.expected, strict=True):
+        assert sent(listener) == expected
     assert hub.messages_sent == sum(len(listener.texts()) for listener in listeners)
     assert hub.bytes_sent == sum(len(b"".join(listener.writes)) for listener in listeners)
+
+
+def check_audiences(hub: Hub, listeners: list[Listener], model: Model, *, alike: bool) -> None:
+    """Channels live while they are heard, and who wants the same shares an audience."""
+    assert set(hub._opened) == model.channels, "a channel lives while it is heard"
+    assert bool(hub.channels) <= (not model.hushed)
+    audiences: dict[tuple[frozenset[str], bool], Audience] = {}
+    for listener, wanted, combined in zip(listeners, model.wanted, model.combined, strict=True):
+        audience = hub._audience_of.get(listener)
+        if audience is None:
+            assert not wanted
+            continue
+        assert (set(audience.channels), audience.combined) == (wanted, combined)
+        assert listener in audience.members
+        same = audiences.setdefault((frozenset(wanted), combined), audience)
+        assert alike or same is audience, "the same subscriptions, the same audience"
+    members = set(hub._audience_of.values())
+    assert set(hub._audiences.values()) <= members, "an audience lives while it has a member"
+    for name, channel in hub._opened.items():
+        assert set(channel.raw) | set(channel.combined) == {
+            audience for audience in members if name in audience.channels
+        }
+        assert all(audience.combined for audience in channel.combined)
+        assert not any(audience.combined for audience in channel.raw)
 
 
 @pytest.mark.parametrize("venue", ["usdm", "coinm"])

@@ -11,7 +11,8 @@ the order in which they were made, until `flush` joins them and gives each membe
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, MutableSequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from operator import itemgetter
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -21,8 +22,10 @@ from tickerplant.frames import HEADERS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
-from tickerplant.streams import find, meant, readings
+from tickerplant.streams import LOOKUPS, meant
+from tickerplant.streams.lookup import Meaning, Reading
 from tickerplant.streams.publisher import ALL, Publisher
+from tickerplant.streams.stream import Stream
 
 UNKNOWN_STREAM = "unknown stream"
 UNKNOWN_SYMBOL = "unknown symbol"
@@ -64,41 +67,65 @@ Frames: TypeAlias = MutableSequence[bytes]
 NOWHERE: Frames = deque(maxlen=0)
 """Where the frames wait that nobody will get."""
 
-Key: TypeAlias = tuple[frozenset[str], bool]
-_NOTHING: Key = (frozenset(), False)
+NO_CHANNELS: Mapping[str, Channel] = {}
+Key: TypeAlias = tuple[int, bool]
+"""What the audiences with the same subscriptions have in common: see `Audience.digest`."""
 
 
 class Audience:
     """Subscribers with the same subscriptions, and the frames that wait for them."""
 
-    __slots__ = ("channels", "combined", "key", "members", "pending")
+    __slots__ = ("channels", "combined", "digest", "members", "pending")
 
-    def __init__(self, key: Key) -> None:
-        self.key = key
-        self.combined = key[1]
+    def __init__(self, channels: dict[str, Channel], digest: int, combined: bool) -> None:
+        self.channels = channels
+        """Those of the streams that its members are subscribed to, by name."""
+        self.digest = digest
+        """The hashes of these names, combined by exclusive or.
+
+        It follows each change in one step, whatever the order of the changes.  Equal digests are
+        only a hint that the names are the same.  A client cannot make others at will: Python
+        draws its hashes of texts anew in every process."""
+        self.combined = combined
         self.members: dict[Subscriber, None] = {}
-        self.channels: list[Channel] = []
         self.pending: list[bytes] = []
+
+    @property
+    def key(self) -> Key:
+        """What it is looked for by."""
+        return self.digest, self.combined
+
+    @property
+    def has_one_member(self) -> bool:
+        """Whether no other subscriber has the same subscriptions."""
+        return len(self.members) == 1
+
+    def join(self, channel: Channel) -> None:
+        """Take the messages of `channel`."""
+        (channel.combined if self.combined else channel.raw)[self] = None
+
+    def part(self, channel: Channel) -> None:
+        """Take the messages of `channel` no longer."""
+        del (channel.combined if self.combined else channel.raw)[self]
 
 
 class Channel:
     """One stream that is heard: its audiences and the envelope they see it in."""
 
-    def __init__(self, hub: Hub, name: str) -> None:
+    __slots__ = ("_expect", "_prefix", "combined", "name", "publisher", "raw", "readings")
+
+    def __init__(
+        self, name: str, readings: Sequence[Reading], expect: Callable[[Audience], object]
+    ) -> None:
         self.name = name
-        self.raw: list[Audience] = []
-        self.combined: list[Audience] = []
+        self.raw: dict[Audience, None] = {}
+        self.combined: dict[Audience, None] = {}
         self.publisher: Publisher | None = None
         """What makes the channel's messages; None when the source delivers them itself."""
-        self.readings = readings(hub.markets.venue, name)
+        self.readings = readings
         """What the name may mean; read once, because meanings are looked up at every listing."""
-        self._expect = hub.expect
-        self._prefix = b'{"stream":%b,"data":' % msgspec.json.encode(name)
-
-    @property
-    def heard(self) -> bool:
-        """Whether anybody is subscribed."""
-        return bool(self.raw or self.combined)
+        self._expect = expect
+        self._prefix = b""
 
     def send(self, payload: bytes, combined: bytes = b"") -> None:
         """Put one message before everybody who is subscribed; `combined` is it in its envelope."""
@@ -110,13 +137,17 @@ class Channel:
                     self._expect(audience)
                 pending.append(frame)
         if self.combined:
-            text = combined or b"%b%b}" % (self._prefix, payload)
+            text = combined or b"%b%b}" % (self._prefix or self._make_prefix(), payload)
             frame = HEADERS[len(text)] + text
             for audience in self.combined:
                 pending = audience.pending
                 if not pending:
                     self._expect(audience)
                 pending.append(frame)
+
+    def _make_prefix(self) -> bytes:
+        self._prefix = b'{"stream":%b,"data":' % msgspec.json.encode(self.name)
+        return self._prefix
 
 
 class Hub:
@@ -131,7 +162,6 @@ class Hub:
     def __init__(self, markets: Markets, timers: Timers, *, strict_routing: bool = False) -> None:
         self.markets = markets
         self.timers = timers
-        self.strict_routing = strict_routing
         self.verbatim: set[str] = set()
         """Names of streams whose messages the source delivers itself."""
         self.demand: Demand | None = None
@@ -152,7 +182,11 @@ class Hub:
         self.bytes_sent = 0
         self.silent: Counter[str] = Counter()
         """Subscriptions that were acknowledged and stay silent, by reason."""
+        profile, venue = markets.profile, markets.venue
+        self._splits_routes = strict_routing and profile.splits_routes(venue)
+        self._lookup = LOOKUPS[venue.name]
         self._audiences: dict[Key, Audience] = {}
+        """Those that can be joined."""
         self._audience_of: dict[Subscriber, Audience] = {}
         self._waiting: list[Audience] = []
         self._listeners: dict[type, dict[str, list[Publisher]]] = {}
@@ -203,7 +237,7 @@ class Hub:
             return NOWHERE
         if channel.raw or len(channel.combined) != 1:
             return None
-        return channel.combined[0].pending or None
+        return next(iter(channel.combined)).pending or None
 
     def expect(self, audience: Audience) -> None:
         """Write to `audience` at the next flush: a frame begins to wait for it."""
@@ -301,26 +335,64 @@ class Hub:
             The names that will stay silent, each with the reason.
         """
         silent: dict[str, str] = {}
-        present, combined = self._key(subscriber)
-        heard = set(present)
+        audience = self._audience_of.get(subscriber)
+        present: Mapping[str, Channel] = {} if audience is None else audience.channels
+        route = (route or "public") if self._splits_routes else ""
+        opened, added = self._opened, dict[str, Channel]()
+        new: list[tuple[str, Channel, Meaning | None]] = []
         for name in names:
-            reason = self._why_silent(name, route)
-            if reason in {None, UNKNOWN_SYMBOL}:
-                heard.add(name)
+            channel = opened.get(name) or added.get(name)
+            stream: Stream | None
+            meaning = reason = None
+            if channel is not None and channel.publisher is not None:
+                stream = channel.publisher.stream
+            else:
+                readings = self._lookup.readings(name) if channel is None else channel.readings
+                meaning = meant(self.markets, readings)
+                stream, reason = self._judge(name, readings, meaning)
+            if route and stream is not None and stream.route != route:
+                reason = WRONG_ROUTE
             if reason is not None:
                 silent[name] = reason
-                self.silent[reason] += 1
-        self._move(subscriber, (frozenset(heard), combined))
+                if reason != UNKNOWN_SYMBOL:
+                    continue
+            if channel is None:
+                channel = Channel(name, readings, self.expect)
+                new.append((name, channel, meaning))
+            if name not in present:
+                added[name] = channel
+        self.silent.update(silent.values())
+        self._open_channels(new)
+        if added:
+            self._change(subscriber, audience, added=added)
         return silent
+
+    def _judge(
+        self, name: str, readings: Sequence[Reading], meaning: Meaning | None
+    ) -> tuple[Stream | None, str | None]:
+        """Return what stream a name is, if it is one, and why it is silent, if it is."""
+        if meaning is not None:
+            return meaning[0], None
+        stream = readings[0][0] if readings else None
+        if self.open_ended or name in self.verbatim:  # its messages can come from the source
+            return stream, None
+        return stream, UNKNOWN_STREAM if stream is None else UNKNOWN_SYMBOL
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         """Let `subscriber` no longer hear `names`; what already waits is still sent."""
-        present, combined = self._key(subscriber)
-        self._move(subscriber, (present.difference(names), combined))
+        audience = self._audience_of.get(subscriber)
+        if audience is None:
+            return
+        present = audience.channels
+        removed = {name: present[name] for name in names if name in present}
+        if removed:
+            self._change(subscriber, audience, removed=removed)
 
     def set_combined(self, subscriber: Subscriber, combined: bool) -> None:
         """Wrap what `subscriber` hears from now on in the combined envelope, or stop to."""
-        self._move(subscriber, (self._key(subscriber)[0], combined))
+        audience = self._audience_of.get(subscriber)
+        if combined != (audience is not None and audience.combined):
+            self._change(subscriber, audience, combined=combined)
 
     def drop(self, subscriber: Subscriber) -> None:
         """Forget `subscriber`; nothing is written to it any more."""
@@ -328,84 +400,127 @@ class Hub:
         if audience is not None:
             self._leave(subscriber, audience)
 
-    def _key(self, subscriber: Subscriber) -> Key:
-        audience = self._audience_of.get(subscriber)
-        return _NOTHING if audience is None else audience.key
+    def _change(
+        self,
+        subscriber: Subscriber,
+        old: Audience | None,
+        *,
+        added: Mapping[str, Channel] = NO_CHANNELS,
+        removed: Mapping[str, Channel] = NO_CHANNELS,
+        combined: bool | None = None,
+    ) -> None:
+        """Let `subscriber`, a member of `old`, take other messages; what waits for it goes out first.
 
-    def _why_silent(self, name: str, route: str) -> str | None:
-        resolved = find(self.markets, name)
-        if resolved is None:
-            return None if self._may_come(name) else UNKNOWN_STREAM
-        stream, args = resolved
-        split = self.strict_routing and self.markets.profile.splits_routes(self.markets.venue)
-        if split and stream.route != (route or "public"):
-            return WRONG_ROUTE
-        known = self._may_come(name) or stream.about(self.markets, args)
-        return None if known else UNKNOWN_SYMBOL
-
-    def _may_come(self, name: str) -> bool:
-        """Whether messages of `name` can come from the source."""
-        return self.open_ended or name in self.verbatim
-
-    def _move(self, subscriber: Subscriber, key: Key) -> None:
-        """Make `subscriber` a member of the audience `key`; what waits for it goes out first."""
-        old = self._audience_of.get(subscriber)
+        Args:
+            subscriber: Who changes.
+            old: Its audience, None if it has none yet.
+            added: Open channels that it hears from now on, and did not.
+            removed: Channels that it heard, and no longer does.
+            combined: Whether it wants the envelope from now on; None leaves that.
+        """
+        digest = 0
         if old is not None:
-            if old.key == key:
-                return
             self._write(old)
-        audience = self._audiences.get(key) or self._open_audience(key)
-        self._write(audience)
-        audience.members[subscriber] = None
-        self._audience_of[subscriber] = audience
+            digest = old.digest
+            if combined is None:
+                combined = old.combined
+        for name in added:
+            digest ^= hash(name)
+        for name in removed:
+            digest ^= hash(name)
+        found = self._audiences.get((digest, bool(combined)))
+        if found is None and old is not None and old.has_one_member and old.combined == combined:
+            self._change_alone(old, digest, added, removed)
+            return
+        channels = {**old.channels, **added} if old is not None else dict(added)
+        for name in removed:
+            del channels[name]
+        if found is None or found.channels != channels:
+            found = Audience(channels, digest, bool(combined))
+            self._audiences.setdefault(found.key, found)
+            for channel in channels.values():
+                found.join(channel)
+        self._write(found)
+        found.members[subscriber] = None
+        self._audience_of[subscriber] = found
         if old is not None:
             self._leave(subscriber, old)
+
+    def _change_alone(
+        self,
+        audience: Audience,
+        digest: int,
+        added: Mapping[str, Channel],
+        removed: Mapping[str, Channel],
+    ) -> None:
+        """Let an audience of one take other messages; the work is that of the change alone."""
+        self._forget_key(audience)
+        for name, channel in removed.items():
+            del audience.channels[name]
+            self._part(audience, channel)
+        audience.channels.update(added)
+        for channel in added.values():
+            audience.join(channel)
+        audience.digest = digest
+        self._audiences.setdefault(audience.key, audience)
 
     def _leave(self, subscriber: Subscriber, audience: Audience) -> None:
         del audience.members[subscriber]
         if audience.members:
             return
-        del self._audiences[audience.key]
-        for channel in audience.channels:
-            (channel.combined if audience.combined else channel.raw).remove(audience)
-            if not channel.heard:
-                self._close_channel(channel)
+        self._forget_key(audience)
+        for channel in audience.channels.values():
+            self._part(audience, channel)
 
-    def _open_audience(self, key: Key) -> Audience:
-        audience = self._audiences[key] = Audience(key)
-        for name in sorted(key[0]):
-            channel = self._opened.get(name) or self._open_channel(name)
-            audience.channels.append(channel)
-            (channel.combined if audience.combined else channel.raw).append(audience)
-        return audience
+    def _forget_key(self, audience: Audience) -> None:
+        """Let nobody join `audience` any more; another may have its key, if digests are the same."""
+        if self._audiences.get(audience.key) is audience:
+            del self._audiences[audience.key]
+
+    def _part(self, audience: Audience, channel: Channel) -> None:
+        audience.part(channel)
+        if not (channel.raw or channel.combined):
+            self._close_channel(channel)
 
     @property
     def _opened(self) -> dict[str, Channel]:
         """The channels that somebody is subscribed to."""
         return self._hushed if self.is_hushed else self.channels
 
-    def _open_channel(self, name: str) -> Channel:
-        channel = self._opened[name] = Channel(self, name)
-        if self.demand is not None:
-            self.demand.opened(name)
-        if not self.is_hushed:
-            self._voice(channel)
-        return channel
+    def _open_channels(self, new: list[tuple[str, Channel, Meaning | None]]) -> None:
+        """Open channels, each with its name and what it is about, in the order of the names."""
+        new.sort(key=_name_of)
+        opened = self._opened
+        for name, channel, meaning in new:
+            opened[name] = channel
+            if self.demand is not None:
+                self.demand.opened(name)
+            if meaning is not None and not self.is_hushed and name not in self.verbatim:
+                self._publish(channel, meaning)
 
     def _voice(self, channel: Channel) -> None:
         """Give `channel` a publisher, if its messages are made here and it is about anything yet."""
         if channel.name in self.verbatim:
             return
-        reading = meant(self.markets, channel.readings)
-        if reading is None:
-            return
-        stream, args = reading
-        publisher = Publisher(stream, args, self.markets, self.timers, channel.send)
+        meaning = meant(self.markets, channel.readings)
+        if meaning is not None:
+            self._publish(channel, meaning)
+
+    def _publish(self, channel: Channel, meaning: Meaning) -> None:
+        """Make the messages of `channel` from now on."""
+        publisher = Publisher(meaning, self.markets, self.timers, channel.send)
         channel.publisher = publisher
         self._publishers += 1
-        for kind in stream.on:
-            by_topic = self._listeners.setdefault(kind, {})
-            by_topic.setdefault(publisher.topic, []).append(publisher)
+        topic = publisher.topic
+        for kind in publisher.stream.on:
+            by_topic = self._listeners.get(kind)
+            if by_topic is None:
+                by_topic = self._listeners[kind] = {}
+            publishers = by_topic.get(topic)
+            if publishers is None:
+                by_topic[topic] = [publisher]
+            else:
+                publishers.append(publisher)
 
     def _close_channel(self, channel: Channel) -> None:
         del self._opened[channel.name]
@@ -422,11 +537,15 @@ class Hub:
         self._publishers -= 1
         for kind in publisher.stream.on:
             by_topic = self._listeners[kind]
-            by_topic[publisher.topic].remove(publisher)
-            if not by_topic[publisher.topic]:
+            publishers = by_topic[publisher.topic]
+            publishers.remove(publisher)
+            if not publishers:
                 del by_topic[publisher.topic]
-            if not by_topic:
-                del self._listeners[kind]
+                if not by_topic:
+                    del self._listeners[kind]
+
+
+_name_of = itemgetter(0)
 
 
 def _nothing() -> None:

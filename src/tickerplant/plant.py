@@ -231,7 +231,7 @@ class Plant:
             reserved_snapshot_ids=self._reserved_snapshot_ids,
         )
         self.markets[instrument.symbol] = market
-        markets.by_symbol[instrument.symbol] = market
+        markets.add(market)
         if instrument.venue.name in self._partly:
             self._expect(instrument.venue.name, {instrument.symbol})
         return market
@@ -248,9 +248,10 @@ class Plant:
         market = self.markets.get(symbol)
         same = market is not None and market.instrument == instrument  # its brackets changed
         (market or self._list(instrument)).apply(change)
+        self.venues[instrument.venue.name].contracts_changed()
         if instrument.status in GONE:
             del self.markets[symbol]
-            del self.venues[instrument.venue.name].by_symbol[symbol]
+            self.venues[instrument.venue.name].remove(symbol)
         if not same:
             self._relist()
 

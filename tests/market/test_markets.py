@@ -27,12 +27,14 @@ BTCUSD_260925 = structs.replace(
 )
 
 
+def open_market(instrument: Instrument) -> Market:
+    return Market(instrument, P2026Q1, Timers(START_MS), lambda _, __: None, lambda _, __: True)
+
+
 def opened(venue: Venue, *instruments: Instrument) -> Markets:
     markets = Markets(venue, P2026Q1, Timers(START_MS))
     for each in instruments:
-        markets.by_symbol[each.symbol] = Market(
-            each, P2026Q1, Timers(START_MS), lambda _, __: None, lambda _, __: True
-        )
+        markets.add(open_market(each))
     return markets
 
 
@@ -82,6 +84,22 @@ def test_a_contract_is_found_by_what_it_is_now(coinm: Markets) -> None:
         assert found is not None
         assert found.symbol == symbol
     assert coinm.contract("ETHUSD", "PERPETUAL") is None
+
+
+def test_the_contracts_of_a_pair_follow_every_change(coinm: Markets) -> None:
+    assert coinm.contract("BTCUSD", "CURRENT_QUARTER") is coinm.by_symbol["BTCUSD_260626"]
+    coinm.remove("BTCUSD_260626")
+    assert coinm.contract("BTCUSD", "CURRENT_QUARTER") is None
+    assert symbols(coinm.of_pair("BTCUSD")) == ["BTCUSD_260925", "BTCUSD_PERP"]
+    next_quarter = coinm.by_symbol["BTCUSD_260925"]
+    next_quarter.instrument = structs.replace(next_quarter.instrument, pair="ETHUSD")
+    coinm.contracts_changed()
+    assert symbols(coinm.of_pair("BTCUSD")) == ["BTCUSD_PERP"]
+    assert symbols(coinm.of_pair("ETHUSD")) == ["BTCUSD_260925"]
+    coinm.add(open_market(BTCUSD_260626))
+    assert symbols(coinm.of_pair("BTCUSD")) == ["BTCUSD_260626", "BTCUSD_PERP"]
+    coinm.clear()
+    assert coinm.of_pair("BTCUSD") == []
 
 
 def test_settlements_of_a_pair_are_remembered_up_to_a_bound(coinm: Markets) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tickerplant.events import AssetIndex, Delivered, InsuranceFund
 from tickerplant.market.market import Market
@@ -21,6 +21,7 @@ class Markets:
         self.venue = venue
         self.profile = profile
         self.by_symbol: dict[str, Market] = {}
+        """To be looked at only; `add`, `remove` and `clear` change it."""
         self.others: tuple[Markets, ...] = ()
         """The other venues whose markets are listed here too (merged universe)."""
         self.asset_indices: dict[str, AssetIndex] = {}
@@ -32,6 +33,8 @@ class Markets:
         self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE
         """What one address may ask for, as clients are told; who serves under other limits says so."""
         self._timers = timers
+        self._by_pair: dict[str, list[Market]] = {}
+        """The markets of each pair, in the order of their listing; empty until somebody asks."""
 
     @property
     def now_ms(self) -> int:
@@ -53,20 +56,40 @@ class Markets:
 
     def of_pair(self, pair: str) -> list[Market]:
         """Return the markets of `pair`, the perpetual one last; none if there is no such pair."""
-        found = [market for market in self if market.instrument.pair == pair]
+        found = self._listed_of(pair)
         return sorted(found, key=lambda market: market.instrument.delivery_date_ms)
 
     def contract(self, pair: str, contract_type: str) -> Market | None:
         """Return the market that is now the contract of that type on `pair`, None if there is none."""
-        for market in self:
-            instrument = market.instrument
-            if instrument.pair == pair and instrument.contract_type == contract_type:
+        for market in self._listed_of(pair):
+            if market.instrument.contract_type == contract_type:
                 return market
         return None
+
+    def _listed_of(self, pair: str) -> Sequence[Market]:
+        if not self._by_pair:
+            for market in self:
+                self._by_pair.setdefault(market.instrument.pair, []).append(market)
+        return self._by_pair.get(pair, ())
+
+    def add(self, market: Market) -> None:
+        """List a market; one of the same symbol is replaced."""
+        self.by_symbol[market.symbol] = market
+        self.contracts_changed()
+
+    def remove(self, symbol: str) -> None:
+        """List the market of `symbol` no longer."""
+        del self.by_symbol[symbol]
+        self.contracts_changed()
+
+    def contracts_changed(self) -> None:
+        """Take note that the contract of a market is another than it was."""
+        self._by_pair.clear()
 
     def clear(self) -> None:
         """Know of nothing any more."""
         self.by_symbol.clear()
+        self.contracts_changed()
         self.asset_indices.clear()
         self.insurance_funds.clear()
         self.deliveries.clear()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tickerplant.streams import (
     asset_index,
@@ -22,9 +22,9 @@ from tickerplant.streams import (
     trade,
     trading_session,
 )
-from tickerplant.streams.pattern import Args
+from tickerplant.streams.lookup import Lookup, Meaning, Reading
 from tickerplant.streams.stream import Stream
-from tickerplant.venue import Venue
+from tickerplant.venue import VENUES, Venue
 
 if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
@@ -48,15 +48,15 @@ CATALOGUE: tuple[Stream, ...] = (
 )
 """Every stream, in the order of the reference page."""
 
+LOOKUPS: Mapping[str, Lookup] = {
+    venue.name: Lookup(row for row in CATALOGUE if venue in row.venues) for venue in VENUES
+}
+"""The streams of each venue, by its name, to be found by theirs."""
 
-Reading: TypeAlias = tuple[Stream, Args]
-"""A row, and the variable parts of a name of its pattern."""
 
-
-def readings(venue: Venue, name: str) -> tuple[Reading, ...]:
+def readings(venue: Venue, name: str) -> Sequence[Reading]:
     """Return the rows of `venue` whose pattern `name` is of: a symbol and a pair look alike."""
-    found = ((stream, stream.pattern.match(name)) for stream in CATALOGUE if venue in stream.venues)
-    return tuple((stream, args) for stream, args in found if args is not None)
+    return LOOKUPS[venue.name].readings(name)
 
 
 def resolve(venue: Venue, name: str) -> Reading | None:
@@ -73,9 +73,14 @@ def find(markets: Markets, name: str) -> Reading | None:
     Of several readings that is the one that is about something in `markets`, else the first.
     """
     found = readings(markets.venue, name)
-    return meant(markets, found) or next(iter(found), None)
+    meaning = meant(markets, found)
+    return next(iter(found), None) if meaning is None else meaning[:2]
 
 
-def meant(markets: Markets, among: Iterable[Reading]) -> Reading | None:
+def meant(markets: Markets, among: Iterable[Reading]) -> Meaning | None:
     """Return the reading that is about something in `markets`, None if none is."""
-    return next((each for each in among if each[0].about(markets, each[1])), None)
+    for stream, args in among:
+        subjects = stream.about(markets, args)
+        if subjects:
+            return stream, args, subjects
+    return None

@@ -44,6 +44,7 @@ class Pace(Protocol):
 class Each:
     """A message for every event, at once."""
 
+    __slots__ = ("period_ms",)
     waiting = False
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
@@ -62,6 +63,8 @@ class Each:
 
 class Latest:
     """At most one message a period and market, of the latest event, if there was any."""
+
+    __slots__ = ("_changed", "period_ms")
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
         del subjects
@@ -90,6 +93,8 @@ class Forced(Latest):
     2026-04-14 the largest on USDⓈ-M.
     """
 
+    __slots__ = ()
+
     def feed(self, market: Market, event: Liquidation) -> None:  # type: ignore[override]
         """Remember the latest or the largest liquidation of `market`."""
         earlier = self._changed.get(market)
@@ -102,6 +107,8 @@ class Forced(Latest):
 class Traded(Latest):
     """As `Latest`, of what was counted in candles and statistics."""
 
+    __slots__ = ()
+
     def feed(self, market: Market, event: Event) -> None:
         """Remember that `market` changed, unless `event` tells what was counted before."""
         if market.counts(event):
@@ -110,6 +117,8 @@ class Traded(Latest):
 
 class UntilClosed(Traded):
     """As `Traded`, and at once when a bar closes."""
+
+    __slots__ = ()
 
     def feed(self, market: Market, event: Event) -> Event | None:  # type: ignore[override]
         """Return a closed bar; remember anything else."""
@@ -122,6 +131,7 @@ class UntilClosed(Traded):
 class Every:
     """One message a period and subject, whether or not something changed."""
 
+    __slots__ = ("_subjects", "period_ms")
     waiting = True
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
@@ -142,6 +152,8 @@ class Merge:
     `U` is the id after the previous message's `u`, a legal case of the exchange's ids that makes
     the documented join with a snapshot succeed for every speed.
     """
+
+    __slots__ = ("_asks", "_bids", "_last", "_market", "_seen_id", "_told_id", "period_ms")
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
         self.period_ms = period_ms
@@ -193,6 +205,8 @@ class Merge:
 
 class Chain(Merge):
     """As `Merge`, for messages that show the top of the book: the ids without the levels."""
+
+    __slots__ = ()
 
     def feed(self, market: Market, event: DepthUpdate) -> None:
         """Remember the ids of `event`."""

@@ -12,6 +12,17 @@ Args: TypeAlias = Mapping[str, str]
 _PART = re.compile(r"<(\w+)(?::([^>]+))?>")
 _FREE = r"[^@!/<>\s]+?"
 """A symbol or pair: anything without the signs that structure a name."""
+_is_free = re.compile(_FREE).fullmatch
+
+
+def fills(text: str) -> bool:
+    """Whether `text` can stand for a symbol or pair in a stream name.
+
+    Symbols are lower case in stream names; an upper-case one never delivers, nor does a letter
+    that only becomes one of the symbol by being made upper case (`ſ`, `ı`).
+    """
+    # Letters and digits have none of the signs; to look for these takes three times as long.
+    return (text.isalnum() or _is_free(text) is not None) and text == text.upper().lower()
 
 
 class Pattern:
@@ -23,6 +34,8 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.is_of_all = text.startswith("!")
+        """Whether its names are those of streams that follow every symbol; the exchange marks them."""
         self.parts: dict[str, tuple[str, ...]] = {}
         expression, end = "", 0
         for part in _PART.finditer(text):
@@ -37,17 +50,13 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
     def match(self, name: str) -> Args | None:
-        """Return the variable parts of `name`, None when it is not of this pattern.
-
-        Symbols are lower case in stream names; an upper-case one never delivers, nor does a
-        letter that only becomes one of the symbol by being made upper case (`ſ`, `ı`).
-        """
+        """Return the variable parts of `name`, None when it is not of this pattern."""
         found = self._expression.fullmatch(name)
         if found is None:
             return None
         args = found.groupdict()
         for part, choices in self.parts.items():
-            if not choices and args[part] != args[part].upper().lower():
+            if not choices and not fills(args[part]):
                 return None
         return args
 

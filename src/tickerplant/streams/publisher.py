@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from tickerplant.events import Event
 from tickerplant.market.timers import MESSAGE_RANK, Timers, next_on_grid
-from tickerplant.streams.pattern import Args
-from tickerplant.streams.stream import Stream
+from tickerplant.streams.lookup import Meaning
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -28,24 +27,37 @@ class Publisher:
     """Makes messages from events, at the pace of their stream, until it is stopped.
 
     Args:
-        stream: The row of the catalogue.
-        args: The variable parts of the stream's name.
+        meaning: What the stream is about now.
         markets: Those of the venue where it is subscribed to.
         timers: The market clock.
         send: Takes each message, encoded.
     """
 
+    __slots__ = (
+        "_args",
+        "_build",
+        "_pace",
+        "_scheduled",
+        "_send",
+        "_stopped",
+        "_subject",
+        "_subjects",
+        "_timers",
+        "stream",
+        "topic",
+    )
+
     def __init__(
         self,
-        stream: Stream,
-        args: Args,
+        meaning: Meaning,
         markets: Markets,
         timers: Timers,
         send: Callable[[bytes], object],
     ) -> None:
+        stream, args, subjects = meaning
         self.stream = stream
         self._subjects = partial(stream.about, markets, args)
-        self._subject = self._followed()
+        self._subject: Market | None = subjects[0] if stream.follows_one else None
         self.topic = ALL if self._subject is None else self._subject.symbol
         """The symbol whose events matter."""
         self._args = args
@@ -65,9 +77,7 @@ class Publisher:
 
     def _followed(self) -> Market | None:
         """Return the one market whose events are followed; None if it is not one."""
-        if not self.stream.on or self.stream.of_all:
-            return None
-        return next(iter(self._subjects()), None)
+        return next(iter(self._subjects()), None) if self.stream.follows_one else None
 
     def feed(self, market: Market, event: Event) -> None:
         """Take in an event of a kind that the stream follows."""

@@ -57,9 +57,14 @@ class Stream(Struct, frozen=True, kw_only=True):
         return "steady" if self.pace is Every else "busy"
 
     @property
+    def follows_one(self) -> bool:
+        """Whether its messages are made from events of one symbol."""
+        return bool(self.on) and not self.pattern.is_of_all
+
+    @property
     def of_all(self) -> bool:
-        """Whether it follows every symbol; the exchange marks such names with `!`."""
-        return self.pattern.text.startswith("!")
+        """Whether it follows every symbol."""
+        return self.pattern.is_of_all
 
 
 def real_time(venue: Venue, args: Args) -> int:
