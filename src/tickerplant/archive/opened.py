@@ -25,6 +25,7 @@ from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
+from tickerplant.regular_files import open_regular
 
 if TYPE_CHECKING:
     from tickerplant.archive.arrow import Converter
@@ -354,7 +355,7 @@ def manifest_of(recording: RecordedFile) -> Manifest | None:
 def _venue_told(recording: RecordedFile) -> str:
     """Return the venue that the first line of a manifest tells; empty if none does."""
     try:
-        with Path(recording.path, MANIFEST).open("rb") as file:
+        with open_regular(Path(recording.path, MANIFEST)) as file:
             entry = read_entry(file.readline(FIRST_LINE_BYTES))
     except (OSError, ValueError):
         return ""
@@ -393,7 +394,7 @@ def _heads(path: Path) -> list[tuple[int, int]]:
         RecordingError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             blocks = walk(file, LATEST_NS + 1)
             return [(each.head.first_ns, each.head.last_ns) for each in blocks if each.head]
     except OSError as error:

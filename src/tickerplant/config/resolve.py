@@ -11,7 +11,10 @@ from msgspec import Struct
 from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import ConfigError
+from tickerplant.regular_files import read_regular
 
+MOST_BYTES = 1 << 20
+"""Of a file of settings."""
 SettingsT = TypeVar("SettingsT", bound=Struct)
 
 
@@ -22,12 +25,13 @@ def read_file(path: str) -> dict[str, object]:
         ConfigError: there is no such file, it is not TOML, or it has a key that no command knows.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # one file by the name the user gave
-            content = tomllib.load(file)
+        content = tomllib.loads(read_regular(path, MOST_BYTES, pipes=True).decode())
     except OSError as error:
         raise ConfigError("--config", path, f"a file that can be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("--config", path, f"a TOML file ({error})") from None
+    except RecursionError:
+        raise ConfigError("--config", path, "a TOML file that is not nested so deeply") from None
     settings = [setting for kind in COMMANDS.values() for setting in settings_of(kind)]
     known = {setting.key for setting in settings if not setting.owner}
     owned = {setting.key for setting in settings if setting.owner}

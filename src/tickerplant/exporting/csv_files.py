@@ -19,6 +19,7 @@ from tickerplant.archive.tables import Table
 from tickerplant.exporting.csv_layout import KINDS, Kind, kind_of, path_of
 from tickerplant.exporting.journal import UNFINISHED, Assembled, Journal
 from tickerplant.messages.message import Message
+from tickerplant.regular_files import open_regular
 
 PARTS = ".parts"
 """The folder of the parts."""
@@ -138,7 +139,7 @@ class CsvWriter:
             file.write(f"{header}\n".encode())
             for part in parts:
                 with (
-                    (self._folder / part).open("rb") as stored,
+                    open_regular(self._folder / part) as stored,
                     reader.stream_reader(stored, read_across_frames=True) as text,
                 ):
                     shutil.copyfileobj(text, file, COPIED_BYTES)

@@ -29,6 +29,7 @@ from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.segments import segment_paths
+from tickerplant.regular_files import open_regular
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _NAMES = tuple(table.name for table in TABLES)
@@ -89,7 +90,7 @@ def _holds_recording(folder: Path) -> bool:
     if (folder / MANIFEST).is_file():
         return True
     for path in segment_paths(str(folder)):
-        with suppress(OSError), path.open("rb") as file:
+        with suppress(OSError), open_regular(path) as file:
             if is_block(file.read(HEAD_BYTES)):
                 return True
     return False

@@ -23,6 +23,7 @@ from msgspec import Struct
 from tickerplant.archive.selection import END_NS
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.units import Unit
+from tickerplant.regular_files import check_regular, read_regular
 
 JOURNAL = "export.jsonl"
 """Its name."""
@@ -41,6 +42,8 @@ _OPTIONS = {
     "numbers": "--numbers",
 }
 """The options of the command line that `Options` keeps."""
+MOST_BYTES = 1 << 28
+"""Of a journal: a unit takes some hundred."""
 UNFINISHED = ".unfinished"
 """How the names of files end that are being written."""
 
@@ -167,7 +170,7 @@ class Journal:
             )
             if not all(sizes):
                 del self._finished[finished.number]
-                del self._by_identity[finished.identity]
+                self._by_identity.pop(finished.identity, None)
 
     def remove_unknown(self, patterns: Iterable[str]) -> None:
         """Remove the files that fit to `patterns` and belong to no finished unit."""
@@ -194,13 +197,15 @@ def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> I
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / JOURNAL
+    if path.exists():
+        check_regular(path)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError("--out", str(folder), "a folder that no other export uses") from None
-        text = path.read_bytes()
+        text = read_regular(path, MOST_BYTES)
         whole = text[: text.rfind(b"\n") + 1]
         if len(whole) < len(text):
             os.truncate(handle, len(whole))
@@ -223,8 +228,12 @@ def _checked(path: Path, text: bytes, options: Options) -> list[_Line]:
     for number, line in enumerate(text.splitlines(), 1):
         try:
             lines.append(_decode(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecordingError(str(path), f"no journal of an export: {error}", number) from None
+        for part in getattr(lines[-1], "parts", ()):
+            if Path(part).is_absolute() or ".." in Path(part).parts:
+                reason = f"no journal of an export: {part!r} is not in its folder"
+                raise RecordingError(str(path), reason, number)
     if not lines:
         return lines
     if not isinstance(lines[0], Options):

@@ -13,6 +13,7 @@ from tickerplant.errors import RecordingError
 from tickerplant.recording.line import Flaw, RecordedFile, Report
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
+from tickerplant.regular_files import open_regular
 
 HEAD_BYTES = 1 << 12
 """By so much of its beginning a file is known that grew since."""
@@ -83,7 +84,7 @@ def _guessed(recording: RecordedFile) -> str:
 
 def _unit(path: str, venue: str) -> Unit:
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(0)
             first = file.read(ENDS_BYTES)

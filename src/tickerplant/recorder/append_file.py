@@ -7,6 +7,8 @@ import os
 from errno import ENOENT
 from pathlib import Path
 
+from tickerplant.regular_files import check_regular
+
 
 class AppendFile:
     """A file that is open for adding to its end.
@@ -15,12 +17,14 @@ class AppendFile:
         path: The file; it is made if it is not there.
 
     Raises:
-        OSError: it cannot be opened or made.
+        OSError: it cannot be opened or made, or is no file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         is_new = not path.exists()
+        if not is_new:
+            check_regular(path)
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         if is_new:
             sync_folder(path.parent)

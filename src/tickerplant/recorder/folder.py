@@ -19,9 +19,10 @@ from tickerplant.recorder.segment_file import Mended
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Hole, RunBegun, RunEnded
 from tickerplant.recording.line import Flaw
-from tickerplant.recording.manifest import Manifest, read_manifest
+from tickerplant.recording.manifest import MOST_BYTES, Manifest, read_manifest
 from tickerplant.recording.opening import recording_folders
 from tickerplant.recording.segments import is_recording, segment_paths
+from tickerplant.regular_files import open_regular, read_regular
 from tickerplant.venue import VENUES, Venue
 
 KILLED = "the recorder was killed"
@@ -95,7 +96,7 @@ def _check_content(path: Path) -> None:
     if (path / MANIFEST).exists():
         return
     for segment in segment_paths(str(path)):
-        with segment.open("rb") as file:
+        with open_regular(segment) as file:
             if not is_block(file.read(HEAD_BYTES)):
                 reason = "is no segment, and readers would take it for one; give an empty folder"
                 raise RecordingError(str(segment), reason)
@@ -148,7 +149,7 @@ def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_
 
 def _manifest(path: Path, journal: JournalFile, repairs: list[str]) -> Manifest | None:
     """Return the manifest without a torn end; None if not even its first line was written."""
-    text = journal.path.read_bytes()
+    text = read_regular(journal.path, MOST_BYTES)
     if b"\n" not in text and text.startswith(_FIRST_WORDS[: len(text)]):
         if text:
             _cut(journal, 0, repairs)

@@ -14,6 +14,7 @@ from tickerplant.recorder.append_file import AppendFile
 from tickerplant.recording.block import TIME_DIGITS, Found, Head, Unpacker, walk
 from tickerplant.recording.journal import Sealed
 from tickerplant.recording.segments import segment_name
+from tickerplant.regular_files import open_regular
 
 _ENVELOPE = b'{"stream":'
 _PAYLOAD = b',"data":'
@@ -91,7 +92,7 @@ class Mended:
         self._streams: Counter[str] = Counter()
         self._heads: list[Head] = []
         self._unpacker = Unpacker()
-        with path.open("rb") as reading:
+        with open_regular(path) as reading:
             size_bytes = reading.seek(0, 2)
             torn = [found for found in walk(reading) if not self._keep(path, found)]
         file = AppendFile(path)
@@ -163,5 +164,5 @@ def _streams(text: bytes) -> Iterable[str]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, hashlib.sha256).hexdigest()

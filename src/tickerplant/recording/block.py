@@ -33,8 +33,16 @@ LEVEL = 6
 """Of compression: smaller than gzip, at a hundred megabytes of text a second."""
 BLOCK_BYTES = 1 << 18
 """Text of a block when it is full: its lines should be in the processor's cache when they are read."""
-LARGEST_BYTES = 1 << 28
-"""No block is larger, compressed or not, and none is empty; a head that says so is damaged."""
+LARGEST_BYTES = 1 << 26
+"""No block is larger, compressed or not, and none is empty; a head that says so is damaged.  It is
+a full block and the largest message that is ever received, with room."""
+MOST_LINES = 1 << 16
+"""No block has more lines: a full one of the shortest has a fifth of that."""
+EASY_BYTES = 1 << 20
+"""Lines are not counted before they are cut where the text is no larger: they take no memory."""
+MOST_REREAD = 4
+"""Bytes of blocks that turn out damaged are read so often at most, all in all, as the file is large:
+heads that lie about what follows could have it read once for each."""
 UNTOLD = -1
 """What a Zstandard frame says that does not tell its size."""
 TIME_DIGITS = 19
@@ -136,6 +144,8 @@ class Unpacker:
             raise ValueError(f"{len(text)} bytes of lines, expected {head.text_bytes}")
         if not text.endswith(b"\n"):
             raise ValueError("its last line has no end")
+        if len(text) > EASY_BYTES and (lines := text.count(b"\n")) > MOST_LINES:
+            raise ValueError(f"{lines:,} lines, expected {MOST_LINES:,} at most")
         return text
 
 
@@ -152,6 +162,7 @@ def walk(file: BinaryIO, start_ns: int = 0) -> Iterator[Found]:
     """
     size = file.seek(0, 2)
     offset = file.seek(0)
+    left_bytes = MOST_REREAD * size
     while offset < size:
         raw = file.read(HEAD_BYTES)
         head = read_head(raw)
@@ -159,8 +170,14 @@ def walk(file: BinaryIO, start_ns: int = 0) -> Iterator[Found]:
             found = _damage(file, offset, size)
         else:
             found = _block(file, offset, size, head, start_ns)
+            if found.reason and found.head:
+                left_bytes -= head.data_bytes
         yield found
         offset = file.seek(found.offset_bytes + found.size_bytes)
+        if left_bytes < 0 and offset < size:
+            reason = "too much is damaged: the rest is not read"
+            yield Found(offset, size - offset, None, b"", reason)
+            return
 
 
 def _block(file: BinaryIO, offset: int, size: int, head: Head, start_ns: int) -> Found:
@@ -192,7 +209,7 @@ def _damage(file: BinaryIO, offset: int, size: int) -> Found:
 
 def _next_block(file: BinaryIO, offset: int, size: int) -> int:
     """Return where the next whole head stands from `offset` on; the size of the file if none does."""
-    chunk_bytes = 1 << 20
+    chunk_bytes = 1 << 10
     while offset < size:
         file.seek(offset)
         chunk = file.read(chunk_bytes + HEAD_BYTES)
@@ -202,4 +219,5 @@ def _next_block(file: BinaryIO, offset: int, size: int) -> int:
                 return offset + at
             at = chunk.find(_BEGIN, at + 1)
         offset += chunk_bytes
+        chunk_bytes = min(4 * chunk_bytes, 1 << 20)  # the next one is near, or nowhere
     return size

@@ -24,9 +24,10 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from io import BytesIO
 from itertools import accumulate, repeat
 from operator import lt, sub
-from typing import BinaryIO, Protocol, TypeAlias, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import msgspec
 import zstandard
@@ -35,16 +36,26 @@ from isal import isal_zlib
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Flaw, Line, Place, Report
+from tickerplant.recording.zstd_text import MAGIC as _ZSTD
+from tickerplant.recording.zstd_text import ZstdText
+from tickerplant.regular_files import open_regular
 
 CHUNK_BYTES = 1 << 14
 """Bytes read from a file at once.  Compressed text grows about tenfold, and the lines of a chunk
 should still be in the processor's cache when they are played."""
+
+TEXT_BYTES = 1 << 18
+"""Text that is decompressed at once, at most: a chunk may hold a thousand times its size."""
 
 SALVAGE_BYTES = 64
 """Bytes read at once of a damaged gzip file, up to the chunk with the damage."""
 
 MAX_LINE_BYTES = 16 << 20
 """Longest line that is held; a file with a longer one is no recording from there on."""
+
+MOST_BAD_LINES = 100_000
+"""So many lines in a row that have not the form of one end a file: no damage leaves as many, and a
+few stored bytes can hold any number."""
 
 LINES_TO_JUDGE = 100
 """A file is a recording if one of its first lines, so many, has the form of one."""
@@ -54,23 +65,12 @@ EXPECTED = "lines of `<receive time> <message>`, plain, gzip or zstd"
 _IsalError = cast("type[Exception]", isal_zlib.error)  # its stub says an instance
 
 _GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
 _UNITS_NS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 """A receive time below the first number counts in so many nanoseconds; above all, in one."""
 
 _PLAIN_LINE = re.compile(rb"(\d{9,19}) (?:[\[{]|https?://\S+ [\[{])")
 _COLON_LINE = re.compile(rb"(?:(https?://\S+) -> )?(\d{9,11})(?:\.(\d+))?: (?=[\[{])")
 _REMARK = re.compile(rb"configuration: |wss?://\S+ <-> ")
-
-
-class _Inflater(Protocol):
-    """What the decompressors of isal, zlib and zstandard have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 _Parse: TypeAlias = Callable[[list[bytes]], list[Line]]
@@ -101,6 +101,9 @@ class LineFile:
         self.late_ns = 0
         self._latest_ns = 0
         self._torn = ""
+        """Why nothing is read any more."""
+        self._bad_lines = 0
+        """Lines in a row that were none, up to the last."""
         self._batch = b""
         """The text of the last batch."""
         self._batch_lines = 0
@@ -141,9 +144,9 @@ class LineFile:
         """
         self.lines = self.skipped = self.text_bytes = self.position_bytes = 0
         self._line_number = self._latest_ns = self.late = self.late_ns = 0
-        self._parse, self._torn = None, ""
+        self._parse, self._torn, self._bad_lines = None, "", 0
         try:
-            with open(self.path, "rb") as file:  # noqa: PTH123 - a pure module takes no pathlib
+            with open_regular(self.path) as file:
                 self.size_bytes = file.seek(0, 2)
                 file.seek(0)
                 for batch in self._batches(self._texts(file)):
@@ -155,31 +158,42 @@ class LineFile:
             raise RecordingError(self.path, error.strerror or str(error)) from None
 
     def _batches(self, texts: Iterable[bytes]) -> Iterator[list[Line]]:
-        """Cut text into lines, and end with whatever is left at a torn end."""
-        rest = b""
-        for text in texts:
-            whole, newline, after = text.rpartition(b"\n")
-            if newline:
-                if batch := self._read(rest + whole + newline):
-                    yield batch
-                rest = after
-            else:
-                rest += after
-            if len(rest) > MAX_LINE_BYTES:
-                self._torn = f"a line longer than {MAX_LINE_BYTES} bytes"
+        """Read text, and end with whatever is left at a torn end."""
+        for whole in self._cut(texts):
+            if batch := self._read(whole):
+                yield batch
+            if self._torn:
                 break
-        if rest and not self._torn:
-            self._parse = self._parse or _form_of([rest], self.path)
-            if _is_whole(rest):
-                if batch := self._read(rest):
-                    yield batch
-            else:
-                self._torn = "the last line is cut off"
         if self._line_number == 0:
             reason = self._torn or "nothing in it"
             raise RecordingError(self.path, f"{reason}, expected {EXPECTED}")
         if self._torn:
             self._report(Flaw(self.path, self._line_number + 1, self.text_bytes, self._torn))
+
+    def _cut(self, texts: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield whole lines, of each text those that end in it; the last one may lack its end."""
+        parts: list[bytes] = []
+        """What there is of a line whose end is still to come."""
+        part_bytes = 0
+        for text in texts:
+            whole, newline, after = text.rpartition(b"\n")
+            if newline:
+                yield b"".join((*parts, whole, newline))
+                parts.clear()
+                part_bytes = 0
+            if after:
+                parts.append(after)
+                part_bytes += len(after)
+            if part_bytes > MAX_LINE_BYTES:
+                self._torn = f"a line longer than {MAX_LINE_BYTES} bytes"
+                return
+        if parts and not self._torn:
+            rest = b"".join(parts)
+            self._parse = self._parse or _form_of([rest], self.path)
+            if _is_whole(rest):
+                yield rest
+            else:
+                self._torn = "the last line is cut off"
 
     def _read(self, text: bytes) -> list[Line]:
         """Turn whole lines into a batch; the lines that are none are skipped and counted."""
@@ -190,30 +204,47 @@ class LineFile:
             lines = [line.rstrip(b"\r") for line in lines]
         if self._parse is None:
             self._parse = _form_of(lines[:LINES_TO_JUDGE], self.path)
+        count = len(lines)
         try:
             batch = _timely(self._parse(lines))
+            self._bad_lines = 0 if batch else self._bad_lines + count
         except ValueError:
-            batch = self._read_singly(lines, self._parse)
-        self._line_number += len(lines)
+            batch, count, text = self._read_singly(text, self._parse)
+        if self._bad_lines >= MOST_BAD_LINES:
+            self._torn = f"{self._bad_lines:,} lines in a row are none of a recording"
+        self._line_number += count
         self.text_bytes += len(text)
         self.lines += len(batch)
         self._batch, self._batch_lines = text, len(batch)
         return self._in_time(batch)
 
-    def _read_singly(self, lines: list[bytes], parse: _Parse) -> list[Line]:
-        """Parse line by line, because some line of the batch is bad."""
+    def _read_singly(self, text: bytes, parse: _Parse) -> tuple[list[Line], int, bytes]:
+        """Parse line by line, because some line is bad.
+
+        Returns:
+            The lines of the recording, how many lines of text were read, and the text of these:
+            all of it, unless too many lines in a row are bad.
+        """
         batch: list[Line] = []
-        offset_bytes = self.text_bytes
-        for number, line in enumerate(lines, self._line_number + 1):
+        count = offset_bytes = 0
+        for line in BytesIO(text):
+            count += 1
             try:
-                batch += _timely(parse([line]))
+                batch += _timely(parse([line.rstrip(b"\r\n")]))
+                self._bad_lines = 0
             except ValueError:
                 if not self.skipped:
-                    reason = f"{line[:40]!r} is skipped, expected `<receive time> <message>`"
-                    self._report(Flaw(self.path, number, offset_bytes, reason))
+                    reason = (
+                        f"{line[:40].rstrip()!r} is skipped, expected `<receive time> <message>`"
+                    )
+                    place = self._line_number + count, self.text_bytes + offset_bytes
+                    self._report(Flaw(self.path, *place, reason))
                 self.skipped += 1
-            offset_bytes += len(line) + 1
-        return batch
+                self._bad_lines += 1
+            offset_bytes += len(line)
+            if self._bad_lines >= MOST_BAD_LINES:
+                break
+        return batch, count, text[:offset_bytes]
 
     def _in_time(self, batch: list[Line]) -> list[Line]:
         """Return `batch` with receive times that never go back."""
@@ -233,64 +264,71 @@ class LineFile:
         """Yield decompressed text up to the end or the tear, which `_torn` then names."""
         magic = file.read(4)
         file.seek(0)
-        chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
+        chunks = self._counted(iter(lambda: file.read(CHUNK_BYTES), b""))
         if magic.startswith(_GZIP):
-            return self._inflated(chunks, lambda: isal_zlib.decompressobj(31), "gzip")
+            return self._inflated(chunks)
         if magic.startswith(_ZSTD):
-            return self._inflated(chunks, zstandard.ZstdDecompressor().decompressobj, "zstd")
-        return self._plain(chunks)
+            return self._expanded(ZstdText(chunks))
+        return chunks
 
-    def _plain(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield `chunks`, and count what was taken of them before the last."""
         for chunk in chunks:
-            self.position_bytes += len(chunk)
             yield chunk
+            self.position_bytes += len(chunk)
 
-    def _inflated(
-        self, chunks: Iterable[bytes], start: Callable[[], _Inflater], kind: str
-    ) -> Iterator[bytes]:
+    def _expanded(self, texts: ZstdText) -> Iterator[bytes]:
+        try:
+            yield from texts
+        except zstandard.ZstdError:
+            self._torn = f"zstd data is damaged near byte {self.position_bytes}"
+            return
+        if texts.is_torn:
+            self._torn = f"zstd data ends early, at byte {self.position_bytes}"
+
+    def _inflated(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Decompress one member after the other, as `cat a.gz b.gz` makes them."""
-        inflater, begun = start(), False
+        inflater, begun = isal_zlib.decompressobj(31), False
         yielded_bytes = 0
         for chunk in chunks:
-            data = chunk
-            while data:
+            data, text = chunk, b""
+            while data or len(text) == TEXT_BYTES:
+                if not begun and not (data := data.lstrip(b"\0")):
+                    break  # some programs fill up with zeros
                 try:
-                    text = inflater.decompress(data)
-                except (_IsalError, zstandard.ZstdError):
-                    self._torn = f"{kind} data is damaged near byte {self.position_bytes}"
-                    if kind == "gzip":
-                        yield self._salvaged(yielded_bytes)
+                    text = inflater.decompress(data, TEXT_BYTES)
+                except _IsalError:
+                    yield from self._salvaged(yielded_bytes)
+                    self._torn = f"gzip data is damaged near byte {self.position_bytes}"
                     return
                 yield text
                 yielded_bytes += len(text)
-                begun, data = True, b""
+                begun, data = True, inflater.unconsumed_tail
                 if inflater.eof:
-                    data = inflater.unused_data.lstrip(b"\0")
-                    inflater, begun = start(), False
-            self.position_bytes += len(chunk)
+                    data = inflater.unused_data
+                    inflater, begun, text = isal_zlib.decompressobj(31), False, b""
         if begun:
-            self._torn = f"{kind} data ends early, at byte {self.position_bytes}"
+            self._torn = f"gzip data ends early, at byte {self.position_bytes}"
 
-    def _salvaged(self, known_bytes: int) -> bytes:
-        """Return what stands between the text known so far and the damage of a gzip file.
+    def _salvaged(self, known_bytes: int) -> Iterator[bytes]:
+        """Yield what stands between the text known so far and the damage of a gzip file.
 
         The fast decompressor loses a whole chunk to its damage, so the file is read once more, and
         byte by byte from where the text is new.
         """
         inflater = zlib.decompressobj(31)
-        salvaged = bytearray()
-        with open(self.path, "rb") as file:  # noqa: PTH123 - a pure module takes no pathlib
+        with open_regular(self.path) as file:
             try:
                 while data := file.read(1 if known_bytes <= 0 else SALVAGE_BYTES):
                     while data:
                         text = inflater.decompress(data)
-                        salvaged += text[max(known_bytes, 0) :]
+                        if new := text[max(known_bytes, 0) :]:
+                            yield new
                         known_bytes -= len(text)
                         data = inflater.unused_data.lstrip(b"\0") if inflater.eof else b""
                         inflater = zlib.decompressobj(31) if inflater.eof else inflater
             except zlib.error:
                 pass
-        return bytes(salvaged)
 
 
 def _timely(batch: list[Line]) -> list[Line]:
@@ -311,7 +349,7 @@ def _is_whole(line: bytes) -> bool:
         return False
     try:
         msgspec.json.decode(value[1], type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 

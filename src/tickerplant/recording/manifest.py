@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -21,6 +23,12 @@ from tickerplant.recording.journal import (
     read_entry,
 )
 from tickerplant.recording.line import Flaw, Report
+from tickerplant.regular_files import read_regular
+
+MOST_BYTES = 1 << 28
+"""Of a manifest: years of a recorder that loses its connection every minute."""
+MOST_BAD_LINES = 1_000
+"""Lines that are none of a manifest are reported one by one; behind so many it is not read on."""
 
 
 class _Named(Struct):
@@ -99,13 +107,13 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
     """
     path = str(Path(folder, MANIFEST))
     try:
-        text = Path(path).read_bytes()
+        text = read_regular(path, MOST_BYTES)
     except OSError as error:
         lost = isinstance(error, FileNotFoundError)
         reason = "the manifest is missing" if lost else error.strerror or str(error)
         raise RecordingError(path, reason) from None
     whole, _, torn = text.rpartition(b"\n")
-    entries = _entries(path, whole.split(b"\n") if whole else [], report)
+    entries = _entries(path, BytesIO(whole), report)
     if not entries or not isinstance(entries[0], Begun):
         raise RecordingError(path, "its first line is not that of a manifest", line=1)
     if entries[0].format > FORMAT:
@@ -124,19 +132,25 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
     )
 
 
-def _entries(path: str, lines: list[bytes], report: Report) -> list[AnyEntry]:
+def _entries(path: str, lines: Iterable[bytes], report: Report) -> list[AnyEntry]:
     """Return what the lines of a manifest say; none if not even the first one is of it."""
     entries: list[AnyEntry] = []
     sealed: dict[str, Sealed] = {}
-    offset = 0
-    for number, line in enumerate(lines, 1):
+    offset = bad = 0
+    for number, ended in enumerate(lines, 1):
+        line = ended.removesuffix(b"\n")
         try:
             entry = read_entry(line)
         except ValueError as error:
             if not entries:
                 break
             reason = f"{line[:40]!r} is no line of a manifest ({error})"
+            bad += 1
+            if bad > MOST_BAD_LINES:
+                reason = f"more than {MOST_BAD_LINES:,} lines are none of a manifest; the rest is not read"
             report(Flaw(path, number, offset, reason))
+            if bad > MOST_BAD_LINES:
+                break
         else:
             if wrong := _contradiction(entries, sealed, entry):
                 report(Flaw(path, number, offset, wrong))
@@ -144,7 +158,7 @@ def _entries(path: str, lines: list[bytes], report: Report) -> list[AnyEntry]:
                 sealed[entry.name] = entry
             if entry is not None:
                 entries.append(entry)
-        offset += len(line) + 1
+        offset += len(ended)
     return entries
 
 

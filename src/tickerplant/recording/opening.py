@@ -11,6 +11,7 @@ from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.line import RecordedFile, Report
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.segments import Segments, is_recording
+from tickerplant.regular_files import open_regular
 
 
 def recorded_files(paths: Sequence[str], report: Report = lambda _: None) -> list[RecordedFile]:
@@ -55,7 +56,7 @@ def _file(path: str, report: Report) -> RecordedFile:
     if Path(path).name == MANIFEST:
         raise RecordingError(path, "is the manifest of a recording; give its folder")
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             begins = file.read(HEAD_BYTES)
     except OSError as error:
         raise RecordingError(path, error.strerror or str(error)) from None

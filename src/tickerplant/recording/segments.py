@@ -29,6 +29,7 @@ from tickerplant.recording.block import (
 from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw, Line, Place, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
+from tickerplant.regular_files import open_regular
 
 SUFFIX = ".zst"
 """How the names of segments end."""
@@ -119,7 +120,7 @@ class Segments:
             if known := sealed.get(path.name):
                 latest_ns = max(latest_ns, known.last_ns)
                 continue
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 heads = (found.head for found in walk(file, LATEST_NS + 1))
                 latest_ns = max([latest_ns, *(head.last_ns for head in heads if head)])
         return latest_ns
@@ -158,7 +159,7 @@ class Segments:
     def _read(self, path: Path, start_ns: int) -> Iterator[list[Line]]:
         before = self.position_bytes
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 for found in walk(file, start_ns):
                     self.position_bytes = before + found.offset_bytes + found.size_bytes
                     if found.data and (lines := self._lines(path, found, start_ns)):

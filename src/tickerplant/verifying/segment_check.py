@@ -14,6 +14,7 @@ from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.segments import Segments
+from tickerplant.regular_files import open_regular
 from tickerplant.verifying.flaws import Flaws
 from tickerplant.verifying.lane import Lane
 from tickerplant.verifying.ledger import Ledger
@@ -97,7 +98,7 @@ class SegmentCheck:
 def is_being_recorded(folder: str) -> bool:
     """Whether a recorder writes into a folder now: it holds a lock on the manifest."""
     try:
-        with Path(folder, MANIFEST).open("rb") as file:
+        with open_regular(Path(folder, MANIFEST)) as file:
             flock(file, LOCK_SH | LOCK_NB)
             flock(file, LOCK_UN)
     except BlockingIOError:
@@ -128,7 +129,7 @@ def _contradictions(path: Path, sealed: Sealed, *, is_whole: bool) -> Iterator[F
         is_whole: Whether every block of it could be read: if not, that says why it differs.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size_bytes = file.seek(0, 2)
             file.seek(0)
             if size_bytes != sealed.size_bytes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from tickerplant.errors import ConfigError
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.regular_files import read_regular
 from tickerplant.watching.places import check_text
 
 FILE_SIGN = "@"
@@ -14,8 +14,8 @@ FILE_SIGN = "@"
 COMMENT_SIGN = "#"
 MOST_STREAMS = 100_000
 """More than any exchange has; a file of more is not one of streams."""
-MOST_SIGNS = 1 << 24
-"""In a file."""
+MOST_BYTES = 1 << 24
+"""Of a file."""
 
 
 def streams_of(given: Iterable[str]) -> tuple[str, ...]:
@@ -47,10 +47,7 @@ def _in_file(path: str) -> Iterator[tuple[str, str]]:
     """Yield the names in a file, each with its place."""
     reason: str | None = None
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            text = file.read(MOST_SIGNS + 1)
-        if len(text) > MOST_SIGNS:
-            reason = f"it has more than {MOST_SIGNS:,} signs"
+        text = read_regular(path, MOST_BYTES, pipes=True).decode()
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
     if reason is not None:
