@@ -363,7 +363,7 @@ def test_a_file_is_not_made_again_from_the_same(tmp_path: Path) -> None:
         ({"stream": "btcusdt@trade", "data": {"p": "1"}}, "a message that cannot be read"),
         (trade(1 << 62, "1"), "a message that cannot be read"),
         (trade(T0, "?"), "a message that cannot be read"),
-        (trade(T0, "inf"), "a price or quantity that is no finite number"),
+        (trade(T0, "inf"), "a price or quantity that is no number, or too large or too fine"),
         (trade(T0, "1", "../../X"), "a symbol that cannot be the name of a file"),
         (trade(T0, "1", "X/Y"), "a symbol that cannot be the name of a file"),
         (trade(T0, "1", "X" * 65), "a symbol that cannot be the name of a file"),

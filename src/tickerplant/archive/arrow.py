@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, compress
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tickerplant.archive.fit import EXPECTED_NUMBER, are_numbers, misfit
+from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import (
     COMMON,
     DECIMALS,
@@ -24,8 +26,9 @@ from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
 
 _DECIMAL = pa.decimal128(DIGITS, DECIMALS)
+_TEXT = pa.string()
 _LABEL = pa.dictionary(pa.int32(), pa.string())
-_NUMBERS = {"decimal": _DECIMAL, "float": pa.float64(), "text": pa.string()}
+_NUMBERS = {"decimal": _DECIMAL, "float": pa.float64(), "text": _TEXT}
 _TYPES = {
     Kind.TIME: pa.int64(),
     Kind.ID: pa.int64(),
@@ -36,7 +39,7 @@ _SIDES = pa.array(["bid", "ask"])
 _NEITHER = 2
 _SIDE_CODES = np.arange(_NEITHER + 1)
 _MS = 1_000_000
-_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
+_UNFIT = (ValueError, OverflowError)
 """What is raised for numbers that are none, or are too large or too fine."""
 
 
@@ -63,14 +66,16 @@ class Converter:
             raise ConfigError("numbers", numbers, f"one of {', '.join(_NUMBERS)}")
         self.refused = 0
         """Messages left out so far, as a number in them cannot be kept exactly."""
-        self.reason = ""
-        """What was wrong with the first of them."""
+        self.first_refused: Refused | None = None
         self._table = table
         self._number = _NUMBERS[numbers]
         self._is_placed = is_placed
         self._columns = (*(COMMON[1:] if is_placed else COMMON), *table.columns)
         named = [(column.name, self._type(column)) for column in (*self._columns, *table.levels)]
         self.schema = pa.schema(named if is_placed else [(VENUE, _LABEL), *named])
+        shown = {each.name for each in (*table.columns, *table.levels) if each.kind is Kind.NUMBER}
+        self._numbers = [at for at, name in enumerate(self.schema.names) if name in shown]
+        """Which columns are numbers."""
 
     def _type(self, column: Column) -> Any:
         return self._number if column.kind is Kind.NUMBER else _TYPES[column.kind]
@@ -78,29 +83,25 @@ class Converter:
     def batch(self, messages: Sequence[Message], venues: Sequence[str] = ()) -> Any:
         """Return the rows of `messages` as a record batch.
 
-        A message with a number that is none, or does not fit, is left out and counted; as text,
-        prices and quantities are whatever was told.
+        A message with a number that is none, or does not fit, is left out and counted, however
+        numbers stand in the table.
         """
         try:
             return self._batch(messages, venues)
-        except _UNFIT as error:
-            if len(messages) == 1:
-                self._refuse(messages[0], error)
-                return self._empty()
-        middle = len(messages) // 2
-        halves = [
-            self.batch(messages[part], venues[part])
-            for part in (slice(0, middle), slice(middle, None))
-        ]
-        return pa.concat_batches([half for half in halves if half.num_rows] or halves[:1])
+        except _UNFIT:
+            fit = [not self._refuses(message) for message in messages]
+        if not any(fit):
+            return self._empty()
+        return self._batch(list(compress(messages, fit)), list(compress(venues, fit)))
 
-    def _refuse(self, message: Message, error: Exception) -> None:
-        if not self.refused:
-            self.reason = (
-                f"received at {message.received_ns}: a number of {message.symbol!r} in "
-                f"{self._table.name} does not fit: {error}"
-            )
+    def _refuses(self, message: Message) -> bool:
+        """Whether a message does not fit, which is counted."""
+        wrong = misfit(self._table, message)
+        if not wrong:
+            return False
         self.refused += 1
+        self.first_refused = self.first_refused or Refused(self._table, message, wrong)
+        return True
 
     def _empty(self) -> Any:
         return pa.RecordBatch.from_arrays(
@@ -116,10 +117,16 @@ class Converter:
             arrays = [array.take(rows) for array in arrays]
             levels = chain.from_iterable(map(levels_of, messages))
             numbers = list(chain.from_iterable(levels))
-            arrays += [sides, self._numbers(numbers[::2]), self._numbers(numbers[1::2])]
+            arrays += [sides, pa.array(numbers[::2], _TEXT), pa.array(numbers[1::2], _TEXT)]
+        # Of some texts the cast makes another number, and of some it crashes.
+        if not are_numbers(pa.chunked_array([arrays[at] for at in self._numbers], _TEXT)):
+            raise ValueError(EXPECTED_NUMBER)
+        for at in self._numbers:
+            arrays[at] = pc.cast(arrays[at], self._number)
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _array(self, column: Column, messages: Sequence[Message]) -> Any:
+        """Return a column, of numbers their texts."""
         values = list(map(column.get, messages))
         untold = column.untold
         if column.kind is Kind.TIME:
@@ -127,20 +134,10 @@ class Converter:
         if untold is not None:
             values = [None if value == untold else value for value in values]
         if column.kind is Kind.NUMBER:
-            return self._numbers(values)
+            return pa.array(values, _TEXT)
         if column.kind is Kind.TEXT:
             return _labels(values)
         return pa.array(values, _TYPES[column.kind])
-
-    def _numbers(self, texts: Sequence[str | None]) -> Any:
-        array = pa.array(texts, pa.string())
-        if self._number == pa.string():
-            return array
-        decimals = pc.cast(array, _DECIMAL)
-        if self._number == _DECIMAL:
-            return decimals
-        # Of the text, because that of a decimal is not the nearest; what is no decimal was refused.
-        return pc.cast(array, pa.float64())
 
 
 def _times(milliseconds: Sequence[int], untold: int | None) -> Any:

@@ -323,11 +323,15 @@ class OpenedRecording:
 
     @property
     def unreadable_reason(self) -> str:
-        """What was wrong with the first message that was left out; empty if none was."""
-        told = [lanes.reason for lanes in self._lanes]
-        if self._converter:
-            told.append(self._converter.reason)
-        return next(filter(None, told), "")
+        """What was wrong with the first message that was left out; empty if none was.
+
+        Of one that does not fit into a table, the recording is read for where it stands.
+        """
+        reason = next(filter(None, (lanes.reason for lanes in self._lanes)), "")
+        refused = self._converter.first_refused if self._converter else None
+        if reason or refused is None:
+            return reason
+        return refused.described(recorded_files(self._paths))
 
     def _known(self) -> list[Manifest | None]:
         """Return the manifests, read once."""

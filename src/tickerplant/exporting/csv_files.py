@@ -15,6 +15,8 @@ from typing import Any
 
 import zstandard
 
+from tickerplant.archive.fit import have_numbers, misfit
+from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import Table
 from tickerplant.exporting.csv_layout import KINDS, Kind, kind_of, path_of
 from tickerplant.exporting.journal import UNFINISHED, Assembled, Journal
@@ -36,6 +38,7 @@ class CsvWriter:
     def __init__(self, folder: Path) -> None:
         self.refused = 0
         """Messages of this unit that could not be written."""
+        self.first_refused: Refused | None = None
         self._folder = folder
         self._number = 0
         self._kinds: dict[str, Kind] = {}
@@ -47,6 +50,7 @@ class CsvWriter:
         """Begin a unit."""
         self._number = number
         self.refused = 0
+        self.first_refused = None
         self._kinds.clear()
         self._parts.clear()
 
@@ -65,7 +69,7 @@ class CsvWriter:
         self._kinds[place] = kind
         return place
 
-    def write(self, _table: Table, place: str, messages: Sequence[Message], /) -> int:
+    def write(self, table: Table, place: str, messages: Sequence[Message], /) -> int:
         """Write messages; return how many rows that are.
 
         Raises:
@@ -74,18 +78,20 @@ class CsvWriter:
         kind = self._kinds[place]
         row, commas = kind.row, kind.header.count(",")
         lines = []
+        if not have_numbers(table, messages):
+            messages = [message for message in messages if not self._refuses(table, message)]
         for message in messages:
             try:
                 line = row(message)
             except ArithmeticError:
-                self.refused += 1
+                self._refuse(table, message, "what it is worth cannot be calculated")
                 continue
             if line is None:
                 continue
             if line.count(",") == commas and line.count("\n") == 1:
                 lines.append(line)
             else:
-                self.refused += 1  # a text in it would break the file
+                self._refuse(table, message, "a text in it would break the file")
         if lines:
             part = f"{PARTS}/{place.removesuffix('.csv')}/{self._number:06d}.csv.zst"
             path = self._folder / f"{part}{UNFINISHED}"
@@ -94,6 +100,17 @@ class CsvWriter:
                 self._parts[part] = None
                 file.write(self._compress("".join(lines).encode()))
         return len(lines)
+
+    def _refuses(self, table: Table, message: Message) -> bool:
+        """Whether a message does not fit, which is counted."""
+        wrong = misfit(table, message)
+        if wrong:
+            self._refuse(table, message, wrong)
+        return bool(wrong)
+
+    def _refuse(self, table: Table, message: Message, reason: str) -> None:
+        self.refused += 1
+        self.first_refused = self.first_refused or Refused(table, message, reason)
 
     def finish(self) -> dict[str, int]:
         """Finish the unit; return its files, seen from the folder, with their sizes.

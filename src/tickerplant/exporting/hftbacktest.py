@@ -216,9 +216,9 @@ class _Export:
             if waiting is not None:
                 waiting.write()
                 if waiting.dropped:
-                    self._left_out["a price or quantity that is no finite number"] += (
-                        waiting.dropped
-                    )
+                    self._left_out[
+                        "a price or quantity that is no number, or too large or too fine"
+                    ] += waiting.dropped
                 self._finish(symbol, waiting)
         self._day.clear()
 

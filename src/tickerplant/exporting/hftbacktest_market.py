@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Callable
+from math import nan
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from tickerplant.archive.fit import is_number
 from tickerplant.archive.only_book import only_book
 from tickerplant.decode.decoder import ENVELOPE, MAX_STREAMS, NAME_AT, NECK_BYTES, Decoder
 from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
@@ -220,7 +222,7 @@ class Market:
                 sink.add(INDEX_PRICE_EVENT, time_ns, received_ns, ((mark.index, 0.0),))
             sink.add(MARK_PRICE_EVENT, time_ns, received_ns, ((mark.price, 0.0),))
             if mark.funding_rate:
-                rate = float(mark.funding_rate)
+                rate = float(mark.funding_rate) if is_number(mark.funding_rate) else nan
                 sink.add(FUNDING_RATE_EVENT, time_ns, received_ns, ((rate, 0.0),))
 
     def _take_answer(self, received_ns: int, address: bytes, body: bytes) -> None:

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tickerplant.archive.tables import DECIMALS, DIGITS
+
 DEPTH_EVENT = 1
 TRADE_EVENT = 2
 DEPTH_CLEAR_EVENT = 3
@@ -51,6 +53,10 @@ EVENT = np.dtype(
 ROW = np.dtype([(name, EVENT[name]) for name in ("ev", "exch_ts", "local_ts", "px", "qty")])
 """An event as it waits: without the fields that are always 0."""
 
+SMALLEST = 10.0**-DECIMALS
+LARGEST = 10.0 ** (DIGITS - DECIMALS)
+"""A number that is not 0 and less than the one, or as much as the other, fits into no table."""
+
 CHUNK_ROWS = 1 << 18
 """Rows that are handled at once, 10 MB of them while they wait."""
 
@@ -63,7 +69,7 @@ class Waiting:
         self.rows = 0
         """How many there are in the file, once all are written."""
         self.dropped = 0
-        """How many were left out because a price or quantity is not a finite number."""
+        """How many were left out because a price or quantity is no number that fits a table."""
         self.held = 0
         """About how many are still in memory."""
         self._groups = array("q")
@@ -89,9 +95,10 @@ class Waiting:
         for column, name in enumerate(("ev", "exch_ts", "local_ts")):
             rows[name] = np.repeat(groups[:, column], groups[:, 3])
         rows["px"], rows["qty"] = numbers[:, 0], numbers[:, 1]
-        finite = np.isfinite(numbers).all(axis=1)
-        if not finite.all():
-            rows = rows[finite]
+        sizes = np.abs(numbers)
+        fit = ((sizes == 0) | (sizes >= SMALLEST) & (sizes < LARGEST)).all(axis=1)
+        if not fit.all():
+            rows = rows[fit]
             self.dropped += len(numbers) - len(rows)
         with self.path.open("ab") as file:
             file.write(rows.tobytes())

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 
 from tickerplant.archive.arrow import Converter
+from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import TABLES, Table
 from tickerplant.exporting.journal import UNFINISHED, Journal
 from tickerplant.exporting.places import path_part
@@ -52,6 +53,12 @@ class ParquetWriter:
     def refused(self) -> int:
         """Messages of this unit that could not be written."""
         return sum(converter.refused for converter in self._converters.values())
+
+    @property
+    def first_refused(self) -> Refused | None:
+        """The first of them."""
+        refused = (converter.first_refused for converter in self._converters.values())
+        return next(filter(None, refused), None)
 
     def begin(self, number: int) -> None:
         """Begin a unit."""

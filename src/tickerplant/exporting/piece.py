@@ -115,9 +115,16 @@ class Piece:
             self._keep(f"{self._unit.path}: further damages: {self._untold:,}")
         self.came.unreadable += self._lanes.unreadable + self._writer.refused
         if self.came.unreadable:
-            reason = self._lanes.reason or "a number or a symbol in them does not fit"
+            reason = self._reason()
             count = self.came.unreadable
             self._keep(f"{self._unit.path}: messages left out: {count:,}; {reason}")
+
+    def _reason(self) -> str:
+        """Return what is wrong with the first message that is left out."""
+        refused = self._writer.first_refused
+        if self._lanes.reason or refused is None:
+            return self._lanes.reason or "a symbol or a time in them does not fit"
+        return refused.described([self._unit.open(lambda _: None)])
 
     def _take(self, messages: Iterable[Message]) -> None:
         routes, add, count = self._routes, self._buffers.add, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import Table
 from tickerplant.exporting.journal import Journal
 from tickerplant.messages.message import Message
@@ -24,6 +25,11 @@ class Writer(Protocol):
     @property
     def refused(self) -> int:
         """Messages of this unit that could not be written."""
+        ...
+
+    @property
+    def first_refused(self) -> Refused | None:
+        """The first of them, as far as it is known."""
         ...
 
     def begin(self, number: int) -> None:

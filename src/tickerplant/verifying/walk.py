@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from tickerplant.archive.only_book import only_book
+from tickerplant.archive.refused import Refused, place_of
 from tickerplant.decode.decoder import NAME_AT, NECK_BYTES, Decoder, envelope_of
 from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.errors import DecodeError, RecordingError
@@ -28,6 +29,7 @@ from tickerplant.verifying.flaws import MOST_FLAWS, Flaws
 from tickerplant.verifying.lane import Lane, UnwalkedLane
 from tickerplant.verifying.lanes import lane_of
 from tickerplant.verifying.ledger import Ledger
+from tickerplant.verifying.number_check import NumberCheck
 from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
 from tickerplant.verifying.telling import count_text
 
@@ -35,6 +37,8 @@ MOST_GAPS = 10
 """Gaps of a stream that are listed, unless more are asked for; all are counted."""
 MOST_STREAMS = 1 << 16
 """Streams of a recording that are walked; the messages of further ones are counted as unknown."""
+MOST_PLACES = 10
+"""Numbers that do not fit whose places are looked for; all are counted."""
 SHOWN_BYTES = 60
 """As much of an unreadable message is shown."""
 
@@ -77,6 +81,9 @@ class Walk:
         """By the usual envelope up to the payload."""
         self._streams: dict[str, Lane] = {}
         self._decoders = [Decoder({}, applied=lambda _: False) for _ in files]
+        self._numbers = NumberCheck(self._refuse)
+        self._refused: set[tuple[int, str]] = set()
+        """The files and streams of which a number was named that does not fit."""
         self._answered: dict[int, str] = {}
         """Whose book an answer without a symbol is, by the index of its file."""
         self._snapshots: dict[tuple[str, str], tuple[int, int]] = {}
@@ -134,6 +141,7 @@ class Walk:
             if not any(self._taken):
                 raise
             self._flaws.add(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+        self._numbers.finish()
         if self._segments is not None and is_over:
             self.found.remarks += self._segments.close(self._ledger)
         self._conclude(is_over=is_over)
@@ -192,6 +200,39 @@ class Walk:
                 self._number = number
                 lane.take_oddly(message, received_ns)
         self._taken[index] = first + len(lines)
+        self._numbers.add(index, lines)
+
+    def _refuse(self, index: int, line: Line, refused: Refused) -> None:
+        """Count a message with a number that does not fit into its table; the first is named.
+
+        It was received at the time of `line` or later.
+        """
+        stream = refused.message.stream
+        lane = self._streams.get(stream)
+        if stream and (lane is None or isinstance(lane, UnwalkedLane)):
+            return  # it is not looked at
+        if lane is not None:
+            lane.found.unreadable += 1
+        if (index, stream) in self._refused or len(self._refused) >= MOST_FLAWS:
+            return
+        self._refused.add((index, stream))
+        what = f"a message of {stream}" if stream else "a snapshot of a book"
+        reason = f"{what} does not fit into {refused.table.name}: {refused.reason}"
+        place = self._place_of(index, line)
+        flaw = Flaw(place.path, place.line, place.offset_bytes, reason)
+        if lane is None:
+            self._flaws.add(flaw)
+        else:
+            self.found.first_unreadable.append(flaw)
+
+    def _place_of(self, index: int, line: Line) -> Place:
+        """Return where a message stands; a file is read once more, of a few messages only."""
+        from_ns, raw = line
+        file = recorded_files([self._files[index].path])[0]
+        place = None
+        if len(self._refused) <= MOST_PLACES:
+            place = place_of(file, lambda each: each[1] == raw, from_ns, LATEST_NS)
+        return place or Place(file.path, 0, 0)
 
     def _walk_any(self, raw: bytes, received_ns: int) -> None:
         """Walk a line of any form."""

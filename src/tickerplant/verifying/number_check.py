@@ -1,0 +1,54 @@
+"""Whether the numbers in a recording are such that tables can be made of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+
+from tickerplant.archive.fit import odd_messages
+from tickerplant.archive.refused import Refused, all_lanes, refused_in
+from tickerplant.recording.line import Line
+
+CHECKED_BYTES = 1 << 20
+"""Messages are checked together when they are so many bytes: a check has a price of its own."""
+
+_FIRST = itemgetter(0)
+
+
+class NumberCheck:
+    """Looks at the numbers of messages, many at a time.
+
+    Args:
+        refuse: Takes the index of the recording, when a message of it was received at the
+            earliest, the message, and what in it does not fit.
+    """
+
+    def __init__(self, refuse: Callable[[int, Line, Refused], object]) -> None:
+        self._refuse = refuse
+        self._lanes = all_lanes()
+        self._raws: list[bytes] = []
+        self._origins: list[tuple[int, int, int]] = []
+        """From which message on they are of a recording, and received at a time or later."""
+        self._waiting_bytes = 0
+
+    def add(self, index: int, lines: Sequence[Line]) -> None:
+        """Take some lines of a recording."""
+        raws = [raw for _, raw in lines]
+        self._origins.append((len(self._raws), index, lines[0][0]))
+        self._raws += raws
+        self._waiting_bytes += sum(map(len, raws))
+        if self._waiting_bytes >= CHECKED_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Check all that was taken."""
+        for at in odd_messages(self._raws):
+            _, index, from_ns = self._origins[bisect_right(self._origins, at, key=_FIRST) - 1]
+            line = from_ns, self._raws[at]
+            refused = refused_in(line, self._lanes)
+            if refused is not None:
+                self._refuse(index, line, refused)
+        self._raws.clear()
+        self._origins.clear()
+        self._waiting_bytes = 0

@@ -1,0 +1,188 @@
+"""What fits into a table: the form of numbers against a naive model, and who looks at it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from archived import START_NS, contents, golden_lines, line_file, line_of, recording
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import tickerplant
+from tickerplant.archive.fit import is_number, odd_messages
+from tickerplant.archive.opened import Numbers
+from tickerplant.archive.refused import all_lanes, refused_in
+from tickerplant.archive.tables import DECIMALS
+
+TRADE = {
+    "e": "trade",
+    "E": 1,
+    "T": 1,
+    "s": "A",
+    "t": 1,
+    "p": "1",
+    "q": "1",
+    "X": "MARKET",
+    "m": True,
+}
+DEPTH = {"e": "depthUpdate", "E": 1, "T": 1, "s": "A", "U": 2, "u": 3, "pu": 1}
+NO_NUMBERS = (
+    "1e-999999999",
+    "1e400",
+    "1e5",
+    "1E-9",
+    "inf",
+    "-inf",
+    "nan",
+    "NaN",
+    "0x10",
+    "1_000",
+    "+1",
+    "",
+    " 1",
+    "1 ",
+    "1\n",
+    "1.",
+    ".5",
+    "1.2.3",
+    "--1",
+    "1-2",
+    "-",
+    "\u0661\u0662",
+    "\uff11",
+    "9" * 27 + ".5",
+    "9" * 27,
+    "0.0000000000001",
+    "1." + "0" * 600_000,
+    "0" * 600_000 + "1",
+)
+"""None of these is a number of the exchange; by some a cast is crashed, or another number made."""
+NUMBERS = ("0", "-0", "-0.00000", "00001", "65000.10", "1.000000000000000000", "9" * 26 + ".5")
+SHOWN = [text[:20].encode("unicode_escape").decode() for text in NO_NUMBERS]
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS, ids=SHOWN)
+def test_a_message_with_a_number_that_is_none_is_left_out_and_named(
+    tmp_path: Path, text: str
+) -> None:
+    trades = [line_of("a@trade", TRADE | {"t": number}, START_NS + number) for number in range(9)]
+    trades[4] = line_of("a@trade", TRADE | {"q": text}, START_NS + 4)
+    path = line_file(tmp_path / "tape", trades)
+    opened = tickerplant.open_recording(path)
+    for numbers in get_args(Numbers):
+        assert opened.arrow("trades", numbers)["trade_id"].to_pylist() == [0, 1, 2, 3, 5, 6, 7, 8]
+        assert opened.unreadable == 1
+        offset = sum(len(b"%d %b\n" % line) for line in trades[:4])
+        reason = opened.unreadable_reason
+        assert reason.startswith(f"{path}, line 5, byte {offset}, received at {START_NS + 4}: ")
+        assert f"fit into trades: quantity is {repr(text)[:30]}" in reason
+        assert len(reason) < 400
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS, ids=SHOWN)
+def test_an_update_with_a_level_that_is_none_is_left_out_whole(tmp_path: Path, text: str) -> None:
+    levels: tuple[dict[str, Any], ...] = (
+        {"b": [["1", "2"]], "a": []},
+        {"b": [["1", "2"], ["1", text]], "a": []},
+        {"b": [], "a": [["1", "2"], [text, "1"]]},
+        {"b": [], "a": []},
+    )
+    lines = [
+        line_of("a@depth", DEPTH | each | {"u": number}, START_NS + number)
+        for number, each in enumerate(levels)
+    ]
+    opened = tickerplant.open_recording(recording(tmp_path / "tape", lines))
+    assert opened.arrow("depth_updates")["final_update_id"].to_pylist() == [0, 3]
+    assert opened.unreadable == 2
+    assert "fit into depth_updates: quantity of a bid is" in opened.unreadable_reason
+    assert f".zst, byte 0, received at {START_NS + 1}" in opened.unreadable_reason
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_what_the_exchange_may_print_is_exact(tmp_path: Path, text: str) -> None:
+    lines = [line_of("a@trade", TRADE | {"p": text})]
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    assert opened.arrow("trades")["price"].to_pylist() == [Decimal(text)]
+    assert opened.arrow("trades", "float")["price"].to_pylist() == [float(text)]
+    assert opened.arrow("trades", "text")["price"].to_pylist() == [text]
+
+
+def test_a_batch_of_which_nothing_fits_is_empty(tmp_path: Path) -> None:
+    lines = [line_of("a@trade", TRADE | {"p": "inf"})] * 3
+    lines += [line_of("a@depth", DEPTH | {"b": [["inf", "1"]], "a": []})] * 3
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    for table in ("trades", "depth_updates"):
+        assert opened.arrow(table).num_rows == 0
+        assert opened.unreadable == 3
+
+
+@pytest.mark.parametrize("how", ["decimal", "float", "csv"])
+def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
+    """In a process of its own, because the defect was a segmentation fault."""
+    texts = [text for text in NO_NUMBERS if len(text) < 100]
+    trades = [
+        line_of("a@trade", TRADE | {"t": at, "p": text}, START_NS + at)
+        for at, text in enumerate([*texts, "1"])
+    ]
+    path = line_file(tmp_path / "tape", trades)
+    form = ["--to", "csv"] if how == "csv" else ["--to", "parquet", "--numbers", how]
+    command = [sys.executable, "-m", "tickerplant", "export", path, "--out", str(tmp_path / "out")]
+    done = subprocess.run(  # noqa: S603  # our own program
+        [*command, *form], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"messages left out: {len(texts)}; {path}, line 1, byte 0, " in done.stderr
+    assert "price is '1e-999999999', expected a plain decimal" in done.stderr
+    assert "rows: trades 1, in 1 file" in done.stderr
+
+
+@given(st.text("0123456789.-+eE_ \u0661", max_size=50))
+@example("1\n")
+def test_the_form_of_a_number_is_that_of_a_plain_decimal(text: str) -> None:
+    digits, point, decimals = text.removeprefix("-").partition(".")
+    plain = set(digits + decimals) <= set("0123456789")
+    expected = (
+        plain
+        and 1 <= len(digits) <= 26
+        and (not point or (1 <= len(decimals) <= 36 and not decimals[DECIMALS:].strip("0")))
+    )
+    assert bool(is_number(text)) == expected
+
+
+def test_nothing_real_is_odd() -> None:
+    raws = [raw for _, raw in golden_lines("usdm") + golden_lines("coinm")]
+    lanes = all_lanes()
+    assert [raw for raw in raws if refused_in((START_NS, raw), lanes)] == []
+    typed = [raw for raw in raws if b"@trade" in raw or b"@depth" in raw or b"kline" in raw]
+    assert odd_messages(typed) == [], "what there is most of is not looked at closely"
+
+
+LARGE = (1 << 63) - 1
+TEXTS = st.sampled_from(NO_NUMBERS[:-2] + NUMBERS) | st.text("0123456789.e-", max_size=5)
+WHOLE = st.sampled_from([0, 1, LARGE // 10**6, LARGE // 10**6 + 1, LARGE, LARGE + 1, 1 << 80])
+
+
+@given(st.sampled_from(contents(golden_lines("usdm") + golden_lines("coinm"))), st.data())
+def test_whatever_does_not_fit_is_odd(message: tuple[str, Any], data: st.DataObject) -> None:
+    stream, content = message
+    line = line_of(stream, _changed(content, data))
+    if refused_in(line, all_lanes()) is not None:
+        assert odd_messages([line[1]]) == [0]
+
+
+def _changed(value: Any, data: st.DataObject) -> Any:
+    """A message of which some numbers are others."""
+    if isinstance(value, dict):
+        return {key: _changed(each, data) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_changed(each, data) for each in value]
+    if isinstance(value, bool) or data.draw(st.integers(0, 5)):
+        return value
+    if isinstance(value, int):
+        return data.draw(WHOLE)
+    return data.draw(TEXTS) if isinstance(value, str) else value
