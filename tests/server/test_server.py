@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 
 import pytest
@@ -108,3 +109,29 @@ async def test_a_client_that_vanishes_costs_the_others_nothing() -> None:
             await asyncio.sleep(0)
         ids = [json.loads(await staying.recv())["t"] for _ in range(20)]
     assert ids == list(range(1, 21)), "every trade, in order"
+
+
+@looped
+async def test_both_venues_on_one_port_are_called_that() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = a_server(usdm=port, coinm=port)
+    with pytest.raises(ConfigError, match=rf"--coinm-port: {port} .*: USDⓈ-M is on {port} too"):
+        await server.start()
+    assert server.urls == {}
+
+
+@looped
+async def test_tls_to_a_plain_port_is_called_that_and_counted() -> None:
+    async with loopback() as house:
+        address, port = house.server.urls["usdm"].split(":")
+        for _ in range(2):
+            with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version.number|record layer"):
+                await asyncio.open_connection(address, port, ssl=ssl.create_default_context())
+        complaints = house.server.complaints.counts
+        assert complaints["TLS to a plain port"] == 2
+        assert "malformed http" not in complaints
+        name = (
+            'tickerplant_connections_turned_away_total{reason="TLS to a plain port",venue="usdm"}'
+        )
+        assert (await house.metrics())[name] == 2

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+NO_DESCRIPTOR = "no descriptor"
+TLS_TO_PLAIN = "TLS to a plain port"
+PLAIN_TO_TLS = "plain to a TLS port"
+NO_TLS = "TLS failed"
+"""Why connections are turned away before their first request."""
+
 
 class PortCounters:
     """Plain counts for the metrics; the shells add, the collector reads."""

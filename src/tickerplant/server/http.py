@@ -17,10 +17,13 @@ from uvicorn.server import ServerState
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
+from tickerplant.server.counters import TLS_TO_PLAIN
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.rest import Rest
 from tickerplant.server.websocket import WebSocketConnection
 
+TLS_HELLO = b"\x16\x03"
+"""How TLS begins; HTTP never does."""
 HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 """What a connection was late with when it was cut: labels in the log and the metrics."""
 
@@ -54,6 +57,9 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`, unless the head of the request has become too long."""
+        if self._in_head and not self._head_bytes and data.startswith(TLS_HELLO):
+            self._refuse_tls()
+            return
         if self._after_upgrade is not None:
             self._after_upgrade += data
             self.flow.pause_reading()
@@ -212,6 +218,21 @@ class HttpConnection(HttpToolsProtocol):
         self._endpoint.counters.malformed += 1
         self._endpoint.complaints.add("malformed http", f"! {msg}")
         self._refuse(400, msg)
+
+    def _refuse_tls(self) -> None:
+        """Answer who speaks TLS to a plain port, and count it.
+
+        TLS libraries know an answer in HTTP when they see one: `wrong version number`, `server gave
+        HTTP response to HTTPS client`.
+        """
+        host, port = self.transport.get_extra_info("sockname")[:2]
+        said = (
+            f"{host}:{port} speaks no TLS: use ws:// and http://, not wss:// and https://, or start "
+            "the server with --tls self or --tls-cert"
+        )
+        self._endpoint.counters.turned_away[TLS_TO_PLAIN] += 1
+        self._endpoint.complaints.add(TLS_TO_PLAIN, f"! a client begins TLS: {said}")
+        self._refuse(400, said)
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer with an error that is no answer to a request, and close."""

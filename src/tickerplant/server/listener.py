@@ -11,13 +11,17 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from errno import errorcode
+from typing import Any
 
 import aiofastnet
 
+from tickerplant.server.counters import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.http import HEAD, TLS_HELLO
 
 BACKLOG = 2_048
 """Connections that wait in the queue of the system."""
@@ -27,11 +31,20 @@ RESERVED_SHARE = 4
 """Of few descriptors, at most this part is kept back."""
 RETRY_AFTER_S = 5
 
+TLS_BUFFER_BYTES = 4 * (16_384 + 64)
+"""Records of TLS that are read or written at once; each connection has both buffers."""
+
 _FULL_TEXT = b"No descriptor is free for another connection.\n"
 _FULL_ANSWER = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: %d\r\nretry-after: %d\r\nconnection: close\r\n\r\n%b"
     % (len(_FULL_TEXT), RETRY_AFTER_S, _FULL_TEXT)
+)
+
+_PLAIN_TEXT = b"This port speaks TLS: use wss:// and https://, not ws:// and http://.\n"
+_PLAIN_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_PLAIN_TEXT), _PLAIN_TEXT)
 )
 
 
@@ -55,6 +68,7 @@ class Listener:
         endpoint: Endpoint,
         sock: socket.socket,
         protocol_factory: Callable[[], asyncio.Protocol],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.sock = sock
         self._endpoint = endpoint
@@ -62,6 +76,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._bound = descriptors_for_clients(endpoint.limits.reserved_descriptors)
         self._pause: asyncio.TimerHandle | None = None
+        self._tls = tls
         self._opening: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -110,9 +125,9 @@ class Listener:
 
     def _turn_away(self, connection: socket.socket) -> None:
         """Answer 503 to who came when all descriptors for clients were taken."""
-        self._endpoint.counters.turned_away["no descriptor"] += 1
+        self._endpoint.counters.turned_away[NO_DESCRIPTOR] += 1
         self._endpoint.complaints.add(
-            "no descriptor",
+            NO_DESCRIPTOR,
             f"! {self._endpoint.venue.title} turns connections away: {self._bound} descriptors are "
             "in use and the rest is kept for files; `ulimit -n` raises their number",
         )
@@ -122,12 +137,72 @@ class Listener:
 
     async def _open(self, connection: socket.socket) -> None:
         """Give an accepted connection its transport and its protocol."""
+        options: dict[str, Any] = {}
+        if self._tls is not None:
+            if not await self._begins_tls(connection):
+                connection.close()
+                return
+            options = self._tls_options
         try:
             transport, _ = await aiofastnet.connect_accepted_socket(
-                self._loop, self._protocol_factory, connection
+                self._loop, self._protocol_factory, connection, **options
             )
-        except OSError:
+        except OSError as error:
             connection.close()
+            if self._tls is not None:
+                self._count_failure(error)
             return
         if self.sock.fileno() < 0:  # closed meanwhile
             transport.abort()
+
+    @property
+    def _tls_options(self) -> dict[str, Any]:
+        limits = self._endpoint.limits
+        return {
+            "ssl": self._tls,
+            "ssl_handshake_timeout": limits.head_timeout_ms / 1_000,
+            "ssl_shutdown_timeout": limits.close_grace_ms / 1_000,
+            "ssl_incoming_bio_size": TLS_BUFFER_BYTES,
+            "ssl_outgoing_bio_size": TLS_BUFFER_BYTES,
+        }
+
+    async def _begins_tls(self, connection: socket.socket) -> bool:
+        """Return whether a client begins as TLS does; answer it in plain words if it does not."""
+        connection.setblocking(False)
+        readable = self._loop.create_future()
+        self._loop.add_reader(connection, _be_done, readable)
+        try:
+            async with asyncio.timeout(self._endpoint.limits.head_timeout_ms / 1_000):
+                await readable
+            first = connection.recv(1, socket.MSG_PEEK)
+            if first == TLS_HELLO[:1] or not first:
+                return bool(first)
+            connection.recv(1 << 16)  # what is unread when it is closed takes the answer with it
+            self._endpoint.counters.turned_away[PLAIN_TO_TLS] += 1
+            self._endpoint.complaints.add(
+                PLAIN_TO_TLS,
+                f"! a client of {self._endpoint.venue.title} does not begin TLS: it should use "
+                "wss:// and https://, not ws:// and http://",
+            )
+            connection.send(_PLAIN_ANSWER)
+        except TimeoutError:
+            self._endpoint.counters.timeouts[HEAD] += 1
+        except OSError:
+            pass  # it is gone
+        finally:
+            self._loop.remove_reader(connection)
+        return False
+
+    def _count_failure(self, error: OSError) -> None:
+        """Count a handshake of TLS that came to nothing; log each kind once."""
+        why = getattr(error, "reason", None) or type(error).__name__
+        self._endpoint.counters.turned_away[NO_TLS] += 1
+        hint = ""
+        if "UNKNOWN_CA" in why or "BAD_CERTIFICATE" in why or "CERTIFICATE_UNKNOWN" in why:
+            hint = ": the client does not trust the certificate of this server"
+        self._endpoint.complaints.add(f"{NO_TLS}: {why}", f"! a client began TLS and left{hint}")
+
+
+def _be_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 
@@ -34,7 +35,7 @@ from tickerplant.server.metrics import PlantCollector, metrics_registry
 from tickerplant.server.operations import LIMITS_PATH, limits_pages, operations_pages
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Page, Post, Rest
-from tickerplant.venue import VENUES, Venue
+from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 TICK_MS = 1_000
 """How often the deadlines of connections are looked at."""
@@ -76,6 +77,7 @@ class Server:
         forwarders: Mapping[str, Forwarder] | None = None,
         readiness: Readiness | None = None,
         steering: Steering | None = None,
+        tls: ssl.SSLContext | None = None,
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
     ) -> None:
@@ -91,6 +93,7 @@ class Server:
             forwarders: Who is asked what the markets cannot answer, by venue name; nobody if missing.
             readiness: What the source says of itself.
             steering: A source whose clock clients may see and set; there is no page of it if missing.
+            tls: The certificate of the ports, which speak only TLS then; plain if missing.
             clock: The connection clock.
             tick_ms: How often connections are looked at for pings, timeouts and old age; more often
                 where a limit or the time of a fault is shorter than ten times that.
@@ -140,6 +143,7 @@ class Server:
             **clock_pages(steering),
         }
         self._posts: Mapping[str, Post] = clock_posts(steering)
+        self._tls = tls
         self._has_clock = steering is not None
         self._ports: list[_Port] = []
 
@@ -147,6 +151,11 @@ class Server:
     def urls(self) -> dict[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
         return {port.endpoint.venue.name: _address(port.listener.sock) for port in self._ports}
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """How addresses of streams and of REST begin: `ws`, `http`, or with TLS `wss`, `https`."""
+        return ("wss", "https") if self._tls else ("ws", "http")
 
     @property
     def subscriber_count(self) -> int:
@@ -170,6 +179,10 @@ class Server:
             ConfigError: an address or a port cannot be used; nothing is open then.
         """
         loop = asyncio.get_running_loop()
+        ports = [self._port_wanted(endpoint.venue) for endpoint in self._endpoints]
+        if ports[0] and len(ports) != len(set(ports)):
+            expected = f"a port of its own: {USDM.title} is on {ports[0]} too"
+            raise ConfigError(f"--{COINM.name}-port", ports[0], expected)
         try:
             for endpoint in self._endpoints:
                 self._ports.append(self._open(endpoint))
@@ -225,16 +238,19 @@ class Server:
 
     def _open(self, endpoint: Endpoint) -> _Port:
         venue = endpoint.venue
-        sock = _listen(venue, self._host, self._ports_wanted.get(venue.name, venue.default_port))
+        sock = _listen(venue, self._host, self._port_wanted(venue))
         http = ServerState()
         shared = self._plant.profile.shared_budget
         kind = FaultyRest if self.faults.on else Rest
         pages = {**self._pages, **limits_pages(endpoint, shared_budget=shared)}
         guard = Guard(self._host, str(sock.getsockname()[0]))
         app = kind(endpoint, pages, self._posts, guard)
-        listener = Listener(endpoint, sock, protocol_factory(endpoint, app, http))
+        listener = Listener(endpoint, sock, protocol_factory(endpoint, app, http), self._tls)
         listener.start()
         return _Port(endpoint, listener, http)
+
+    def _port_wanted(self, venue: Venue) -> int:
+        return self._ports_wanted.get(venue.name, venue.default_port)
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> Callable[[], None]:
         """Return what schedules one flush of `hub` for the end of this turn of the loop."""
@@ -257,14 +273,15 @@ class Server:
             self.gate.enforce()
 
     def _welcome(self) -> str:
+        ws, http = self.schemes
         lines = ["Tickerplant, a futures market-data exchange feed", ""]
         for port in self._ports:
             venue, address = port.endpoint.venue, _address(port.listener.sock)
             lines += [
                 venue.title,
-                f"  streams        ws://{address}/ws  ws://{address}/stream",
-                f"  WebSocket API  ws://{address}{venue.api_path}",
-                f"  REST           http://{address}{venue.rest_prefix}/v1/exchangeInfo",
+                f"  streams        {ws}://{address}/ws  {ws}://{address}/stream",
+                f"  WebSocket API  {ws}://{address}{venue.api_path}",
+                f"  REST           {http}://{address}{venue.rest_prefix}/v1/exchangeInfo",
             ]
         if not self.limits.enforced:
             lines += ["", LIMITS_OFF]
