@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import random
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -91,6 +92,75 @@ def test_lines_are_the_same_wherever_the_text_is_cut(cuts: list[int], count: int
 def test_receive_times_are_nanoseconds_whatever_their_unit(unit_ns: int, tmp_path: Path) -> None:
     path = written(tmp_path / "r", b"%d {}\n" % (START_NS // unit_ns))
     assert lines_of(path) == [(START_NS // unit_ns * unit_ns, b"{}")]
+
+
+@given(
+    st.integers(1_000_100_000, 9_999_900_000),
+    st.sampled_from("T "),
+    st.text("0123456789", max_size=9) | st.none(),
+    st.sampled_from(["", "Z", "+00:00", "-00:00", "+0530", "-08:00", "+14:00"]),
+)
+def test_iso_times_are_those_of_the_calendar(
+    seconds: int, between: str, fraction: str | None, zone: str
+) -> None:
+    whole = datetime.fromtimestamp(seconds, UTC).strftime(f"%Y-%m-%d{between}%H:%M:%S")
+    point = "" if fraction is None else f".{fraction}"
+    hours = 0 if zone in {"", "Z"} else int(zone[:3])
+    minutes = int(zone[-2:]) if zone[:3] == "+05" else 0
+    expected_ns = (seconds - hours * 3600 - minutes * 60) * 10**9
+    expected_ns += int((fraction or "").ljust(9, "0"))
+    text = f"{whole}{point}{zone} {{}}\n".encode()
+    read = chain.from_iterable(LineFile("memory")._batches([text]))
+    assert list(read) == [(expected_ns, b"{}")]
+
+
+def test_iso_times_may_stand_before_rest_answers(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "r",
+        b'2024-08-08T00:00:00.123Z https://a/depth?symbol=A {"lastUpdateId":1}\n'
+        b'2024-08-08T00:00:00.124Z {"stream":"a@trade"}\n',
+    )
+    assert lines_of(path) == [
+        (1_723_075_200_123_000_000, b'https://a/depth?symbol=A {"lastUpdateId":1}'),
+        (1_723_075_200_124_000_000, b'{"stream":"a@trade"}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2024-02-30T00:00:00Z",
+        "2024-13-01T00:00:00Z",
+        "2024-08-08T24:00:00Z",
+        "2024-08-08T00:00:60Z",
+        "9999-12-31T23:59:59Z",
+        "1999-12-31T23:59:59Z",
+        "2024-08-08T00:00:00.1234567890Z",
+        "2024-08-08T00:00:00,5Z",
+        "2024-08-08T00:00:00.+1Z",
+        "2024-08-08T00:00:00.1_0Z",
+        "2024-08-08t00:00:00Z",
+        "2024-08-08T00:00Z",
+        "٢024-08-08T00:00:00Z",
+    ],
+)
+def test_a_time_that_is_no_iso_time_is_a_skipped_line(tmp_path: Path, time: str) -> None:
+    good = [b"2024-08-08T00:00:0%d.5Z {}\n" % second for second in range(2)]
+    flaws: list[Flaw] = []
+    path = written(tmp_path / "r", good[0] + f"{time} {{}}\n".encode() + good[1])
+    assert [time_ns % 10**10 for time_ns, _ in lines_of(path, flaws)] == [
+        500_000_000,
+        1_500_000_000,
+    ]
+    assert [(flaw.line, "is skipped" in flaw.reason) for flaw in flaws] == [(2, True)]
+
+
+@pytest.mark.parametrize("time", ["+1723161255088169167", "1_723_161_255_088_169_167", "-1", "1,2"])
+def test_a_time_that_only_python_reads_is_a_skipped_line(tmp_path: Path, time: str) -> None:
+    flaws: list[Flaw] = []
+    path = written(tmp_path / "r", b"%d {}\n" % START_NS + f"{time} {{}}\n".encode())
+    assert lines_of(path, flaws) == [(START_NS, b"{}")]
+    assert [flaw.line for flaw in flaws] == [2]
 
 
 def test_the_form_with_colons_and_rest_answers_is_read(tmp_path: Path) -> None:
