@@ -112,6 +112,10 @@ class Complaints:
         if self.counts[name] == 1:
             logger().warning(text, kind=name, **fields)
 
+    def count(self, kind: str, number: int) -> None:
+        """Count `number` complaints of `kind` that are logged in another way."""
+        self.counts[self._known(kind)] += number
+
     def take_libraries(self) -> None:
         """Count what libraries log from now on, too, and let each kind be written once.
 
@@ -126,6 +130,9 @@ class Complaints:
 
     def _count(self, kind: str) -> str:
         """Count one more of `kind`, and return under which name."""
-        name = kind if kind in self.counts or len(self.counts) < MAX_KINDS else "other"
+        name = self._known(kind)
         self.counts[name] += 1
         return name
+
+    def _known(self, kind: str) -> str:
+        return kind if kind in self.counts or len(self.counts) < MAX_KINDS else "other"

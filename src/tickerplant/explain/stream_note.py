@@ -8,7 +8,7 @@ from tickerplant.explain.pretence import pretend, why_silent
 from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE
 from tickerplant.profile import Profile
 from tickerplant.streams import find, resolve
-from tickerplant.streams.spelling import why_unknown
+from tickerplant.streams.spelling import only_under, why_unknown
 from tickerplant.streams.stream import Route
 from tickerplant.venue import Venue
 
@@ -55,7 +55,7 @@ def note_stream(
         return StreamNote(stream=name, venue=venue.name, silent=why)
     plant = pretend(resolved[1], profile, strict=route is not None)
     stream, args = find(plant.venues[venue.name], name) or resolved
-    wrong_route = f"delivered under /{stream.route} only"
+    wrong_route = only_under(stream)
     silent = why_silent(plant, name, args, venue, route or "")
     remark = None
     if silent == WRONG_ROUTE:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from tickerplant.hub import Hub
 from tickerplant.logs import logger
+from tickerplant.protocol.loggable import loggable
 from tickerplant.streams import resolve
 
 NOT_RECORDED = "not recorded"
@@ -56,7 +57,7 @@ class Lacking:
         self._hub.silent[NOT_RECORDED] += 1
         if name not in self._warned and len(self._warned) < MOST_WARNINGS:
             self._warned.add(name)
-            logger().warning("! a subscription is silent: not recorded", stream=name[:80])
+            logger().warning("! a subscription is silent: not recorded", stream=loggable(name))
 
     def closed(self, name: str) -> None:
         """Take no notice."""

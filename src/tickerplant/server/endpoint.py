@@ -18,6 +18,7 @@ from tickerplant.server.counters import PortCounters
 from tickerplant.server.faulty import Faults
 from tickerplant.server.forwarding import Forwarder, Forwarding
 from tickerplant.server.gate import Gate
+from tickerplant.server.silent_names import SilentNames
 from tickerplant.venue import Venue
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Endpoint:
         self.budget = budget
         self.gate = gate
         self.complaints = complaints
+        self.silent_names = SilentNames(hub, complaints)
         self.clock = clock
         self.faults = Faults() if faults is None else faults
         self.forwarding = Forwarding(forwarder, complaints)

@@ -337,10 +337,8 @@ class WebSocketConnection(asyncio.Protocol):
     def _subscribe(self, names: tuple[str, ...]) -> None:
         """Hear `names`; those that stay silent are noted, not refused."""
         silent = self._endpoint.hub.subscribe(self, names, self._route)
-        for name, reason in silent.items():
-            self._endpoint.complaints.add(
-                f"silent: {reason}", f"{self.identity} ! a subscription is silent", stream=name[:80]
-            )
+        if silent:
+            self._endpoint.silent_names.note(self.identity, silent)
 
     def _send_pending(self) -> None:
         """Write what the session has said."""

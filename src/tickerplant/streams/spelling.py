@@ -6,12 +6,17 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
+from typing import TYPE_CHECKING
 
 from tickerplant.nearest import nearest
-from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams import CATALOGUE, find, resolve
 from tickerplant.streams.about import one_pair, one_symbol
-from tickerplant.streams.pattern import Pattern
+from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.stream import Stream
 from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+if TYPE_CHECKING:
+    from tickerplant.market.markets import Markets
 
 _CHOICES = re.compile(r":[^>]+>")
 _INVERSE = re.compile(r"[^@!/]+usd(_perp|_\d{6})?", re.IGNORECASE)
@@ -19,6 +24,8 @@ _INVERSE = re.compile(r"[^@!/]+usd(_perp|_\d{6})?", re.IGNORECASE)
 _FREE = "x"
 """Stands for a symbol or pair in the names that are compared."""
 _ALIKE = 0.75
+_SYMBOLS = {"symbol": "symbol", "pair": "pair", "assetSymbol": "asset index"}
+"""The free parts of names, and what they are called."""
 
 
 def why_doubtful(venue: Venue, name: str) -> str:
@@ -31,6 +38,49 @@ def why_doubtful(venue: Venue, name: str) -> str:
     if stream.about not in {one_symbol, one_pair} or listed is venue:  # others tell of both venues
         return ""
     return f"its symbol has the form of one of {listed.title}, not of {venue.title}"
+
+
+def remedy(markets: Markets, name: str) -> str:
+    """Return why nothing of the stream `name` is sent here and what to do, in one line.
+
+    Whoever asks has seen that nothing is: if the name and its symbol are right, the path is wrong.
+    """
+    found = find(markets, name)
+    if found is None:
+        return why_unknown(markets.venue, name)
+    stream, args = found
+    if stream.about(markets, args):
+        return only_under(stream)
+    return why_doubtful(markets.venue, name) or _why_unlisted(markets, name, args)
+
+
+def only_under(stream: Stream) -> str:
+    """Return on which path a stream is delivered where paths matter."""
+    return f"delivered under /{stream.route} only"
+
+
+def _why_unlisted(markets: Markets, name: str, args: Args) -> str:
+    part = next((part for part in _SYMBOLS if part in args), "")
+    if not part:
+        return "nothing that it tells of is listed now"
+    symbol = args[part].upper()
+    listed = _listed(markets, part, symbol[:1])
+    if symbol in listed:
+        return f"the stream is not about {symbol}"
+    text = f"no such {_SYMBOLS[part]} is listed now"
+    alike = nearest(symbol, listed)
+    return f"{text}; like it is {name.replace(args[part], alike.lower(), 1)}" if alike else text
+
+
+def _listed(markets: Markets, part: str, initial: str) -> set[str]:
+    """Return what a part of a name can be now, of those with the initial: to compare all is dear."""
+    if part == "assetSymbol":
+        found = set(markets.asset_indices)
+    elif part == "pair":
+        found = {market.instrument.pair for market in markets.universe}
+    else:
+        found = {market.symbol for market in markets.universe}
+    return {each for each in found if each.startswith(initial)}
 
 
 def is_inverse(symbol: str) -> bool:
