@@ -13,7 +13,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
-    {"errors", "nearest", "regular_files"},
+    {"errors", "nearest", "plain", "regular_files"},
     {"venue"},
     {"instrument", "profile", "frames", "quarters"},
     {"events"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import pytest
@@ -65,8 +68,56 @@ def test_every_public_name_is_there_and_on_the_page(name: str, page: str) -> Non
 def test_the_names_are_sorted_and_are_those_that_are_found() -> None:
     assert sorted(tickerplant.__all__) == sorted({*tickerplant._HOME, "__version__"})
     assert len(set(tickerplant.__all__)) == len(tickerplant.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = tickerplant.nothing
+    with pytest.raises(AttributeError, match=r"no attribute 'zzz'$"):
+        _ = tickerplant.zzz  # type: ignore[attr-defined]
+
+
+def test_a_name_that_is_not_there_says_which_is_near() -> None:
+    with pytest.raises(AttributeError, match=r"'conect'; did you mean connect\?$"):
+        _ = tickerplant.conect  # type: ignore[attr-defined]
+
+
+def test_a_type_checker_knows_which_names_are_there(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import tickerplant\n"
+        "market = tickerplant.connect('usdm')\n"
+        "error: type[tickerplant.TickerplantError] = tickerplant.RequestError\n"
+        "tickerplant.conect('usdm')\n"
+    )
+    checked = subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PAGE.parents[2],
+        timeout=120,
+    )
+    (error, _) = checked.stdout.splitlines()
+    assert 'program.py:4: error: Module has no attribute "conect"' in error
+    assert checked.returncode == 1
+
+
+@pytest.mark.parametrize("module", [tickerplant, blocking, messages], ids=lambda it: it.__name__)
+def test_code_in_a_docstring_is_code(module: ModuleType) -> None:
+    for code in _code_in(module.__doc__ or ""):
+        # As in a coroutine, where `async with` stands in a program.
+        ast.parse("async def main():\n" + textwrap.indent(code, "    "))
+    for name in module.__all__:
+        for code in _code_in(getattr(getattr(module, name), "__doc__", None) or ""):
+            ast.parse("async def main():\n" + textwrap.indent(code, "    "))
+
+
+@pytest.mark.parametrize("module", [tickerplant, blocking], ids=lambda it: it.__name__)
+def test_a_client_begins_with_an_example_that_can_be_run(module: ModuleType) -> None:
+    (code,) = _code_in(module.__doc__ or "")
+    assert "connect(" in code
+
+
+def _code_in(text: str) -> list[str]:
+    """Return the indented paragraphs of a docstring, except in its sections, as code is written."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return [textwrap.dedent(each) for each in paragraphs if each.startswith("    ")]
 
 
 def test_what_a_type_checker_sees_is_what_is_there() -> None:
@@ -160,6 +211,29 @@ def test_importing_the_package_is_quick() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
     )
     assert json.loads(ended.stdout) == []
+
+
+HEAVY = ("aiohttp", "numpy", "prometheus_client", "pyarrow", "rich", "uvicorn", "yarl")
+"""What the client and the command line do without until they use it."""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import tickerplant; tickerplant.connect; tickerplant.messages",
+        "import tickerplant; tickerplant.blocking.connect('usdm')",
+        "import tickerplant.cli",
+        "import contextlib, tickerplant.cli as cli\nwith contextlib.suppress(SystemExit): cli.main(['ask', '-h'])",
+        "import tickerplant.watching.ask",
+        "import tickerplant.watching.watch",
+    ],
+)
+def test_what_takes_its_time_is_imported_by_who_uses_it(program: str) -> None:
+    program += f"\nimport sys; print([each for each in {HEAVY!r} if each in sys.modules])"
+    ended = subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_name_that_needs_no_sockets_imports_none() -> None:

@@ -1,14 +1,16 @@
 """The market-data feed of a futures exchange as software you can run, and its client.
 
-async with tickerplant.connect("usdm", base_url="ws://127.0.0.1:9001") as market:
-async for message in market.stream("btcusdt@miniTicker"):
-print(message)
+    async with tickerplant.connect("usdm", base_url="ws://127.0.0.1:9001") as market:
+        async for message in market.stream("btcusdt@miniTicker"):
+            print(message)
+
+Without `base_url` it is the exchange; `tickerplant.blocking` is for programs without an event loop.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tickerplant import messages
@@ -123,15 +125,20 @@ _NAME_THERE = {"BookState": "State"}
 """What a name is called in its module, where that says already what it is of."""
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if not home:
-        return import_module(f"{__name__}.{name}")
-    if home == "client":
-        return import_module(f"{__name__}.{home}.{name}")
-    return getattr(import_module(f"{__name__}.{home}"), _NAME_THERE.get(name, name))
+if not TYPE_CHECKING:  # who checks types takes every name for one that is there otherwise
+
+    def __getattr__(name: str) -> object:
+        home = _HOME.get(name)
+        if home is None:
+            from tickerplant.nearest import suggestion  # noqa: PLC0415  # nobody needs it before
+
+            meant = suggestion(name, __all__)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant}")
+        if not home:
+            return import_module(f"{__name__}.{name}")
+        if home == "client":
+            return import_module(f"{__name__}.{home}.{name}")
+        return getattr(import_module(f"{__name__}.{home}"), _NAME_THERE.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import click
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
     except TickerplantError as error:
-        from tickerplant.logs import plain  # what an upstream says may be in it
+        from tickerplant.plain import plain  # what an upstream says may be in it
 
         click.echo(plain(f"tickerplant: {error}"), err=True)
         sys.exit(USAGE_ERROR)
@@ -72,7 +71,7 @@ def _in_one_line(error: click.ClickException) -> str:
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
 )
-@click.version_option(version("tickerplant"), message="%(prog)s %(version)s")
+@click.version_option(package_name="tickerplant", message="%(prog)s %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> None:
     """The futures market-data exchange feed as software you can run."""

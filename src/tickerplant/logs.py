@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from tickerplant.plain import plain
+
 _HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
 """How a line begins: the connection it is about, and what kind of line it is."""
 
@@ -22,11 +24,6 @@ MAX_KINDS = 256
 """Most kinds of complaint that are told apart; the rest are counted together as `other`."""
 MAX_KIND = 80
 """Most characters of a library's text that are part of a kind."""
-
-
-def plain(text: str) -> str:
-    """Return `text` without signs that a terminal would obey instead of showing them."""
-    return text if text.isprintable() else "".join(s if s.isprintable() else "·" for s in text)
 
 
 def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:

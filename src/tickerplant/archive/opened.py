@@ -16,8 +16,8 @@ from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.sketch import venue_of
 from tickerplant.errors import RecordingError
-from tickerplant.logs import plain
 from tickerplant.messages.message import Message
+from tickerplant.plain import plain
 from tickerplant.recording.block import LATEST_NS, walk
 from tickerplant.recording.journal import MANIFEST, Begun, read_entry
 from tickerplant.recording.line import Flaw, Line, RecordedFile

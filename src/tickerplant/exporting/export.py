@@ -24,7 +24,8 @@ from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.piece import Piece
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
-from tickerplant.logs import configure, plain
+from tickerplant.logs import configure
+from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.journal import MANIFEST

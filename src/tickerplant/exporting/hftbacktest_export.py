@@ -13,7 +13,7 @@ from tickerplant.archive.selection import Selection
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.hftbacktest import Totals, export_hftbacktest
-from tickerplant.logs import plain
+from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.line import Flaw, RecordedFile, share_read
 from tickerplant.recording.opening import recorded_files

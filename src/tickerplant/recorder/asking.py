@@ -17,8 +17,9 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.told_profile import told_profile
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.weight import REFUSALS
-from tickerplant.logs import logger, plain
+from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
+from tickerplant.plain import plain
 from tickerplant.queries.depth import RETAIL_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
 from tickerplant.recorder.contracts import Contracts

@@ -11,7 +11,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
-from tickerplant.logs import logger, plain
+from tickerplant.logs import logger
+from tickerplant.plain import plain
 from tickerplant.plant import Plant
 from tickerplant.recorder.noting import Noting
 from tickerplant.recorder.relayed import Relayed, Source

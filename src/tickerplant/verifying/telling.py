@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from tickerplant.explain.text import columns
-from tickerplant.logs import plain
+from tickerplant.plain import plain
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Place
 from tickerplant.venue import VENUES

@@ -16,6 +16,7 @@ import msgspec
 from tickerplant import logs
 from tickerplant.config.settings import VerifySettings
 from tickerplant.errors import RecordingError
+from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.opening import recorded_files, recording_folders
@@ -37,7 +38,7 @@ def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
         findings = found_in(settings, paths, is_interrupted)
     if not findings.recordings and not settings.json and not findings.interrupted:
         for flaw in findings.unread:
-            click.echo(logs.plain(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
+            click.echo(plain(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
         return NOTHING_READ
     if settings.json:
         tell(_json(findings))

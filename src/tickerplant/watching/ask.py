@@ -17,10 +17,7 @@ from tickerplant.client.market import connect
 from tickerplant.client.rest import whole_path
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
-from tickerplant.logs import plain
-from tickerplant.market.markets import Markets
-from tickerplant.market.timers import Timers
-from tickerplant.profile import P2026Q1
+from tickerplant.plain import plain
 from tickerplant.queries import find_method, find_path
 from tickerplant.queries.param import INTEGER, Param
 from tickerplant.standard_files import FAILED
@@ -145,10 +142,20 @@ def _typed(venue: Venue, method: str, params: Mapping[str, str]) -> dict[str, ob
     return {name: _value(text) if name in numeric else text for name, text in params.items()}
 
 
+class _NoMarkets:
+    """Refuses to be looked at: what reads an integer needs no markets."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RequestError(0, f"no integer depends on {name}")
+
+
+_NO_MARKETS: Any = _NoMarkets()
+
+
 def _is_integer(param: Param) -> bool:
     """Whether a parameter takes integers: what is none is refused as such."""
     try:
-        param.read(Markets(USDM, P2026Q1, Timers(0)), param.name, "x")
+        param.read(_NO_MARKETS, param.name, "x")
     except RequestError as error:
         return INTEGER in error.message
     return False

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tickerplant.logs import plain
 from tickerplant.messages.asset_index import AssetIndex
 from tickerplant.messages.book_ticker import BookTicker
 from tickerplant.messages.composite_index import CompositeIndex
@@ -26,6 +25,7 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.messages.trading_session import TradingSession
+from tickerplant.plain import plain
 
 SHOWN = 400
 """Most signs of what a message tells, and bytes of one that is shown as it came."""

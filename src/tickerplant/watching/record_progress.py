@@ -7,8 +7,9 @@ import time
 from typing import TextIO, cast
 
 from tickerplant import logs
-from tickerplant.logs import logger, plain
+from tickerplant.logs import logger
 from tickerplant.messages.notice import Doubtful, Notice, Recovered
+from tickerplant.plain import plain
 from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter

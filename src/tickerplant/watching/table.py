@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.logs import plain
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
     Disconnected,
@@ -21,6 +20,7 @@ from tickerplant.messages.notice import (
     Refused,
     Stale,
 )
+from tickerplant.plain import plain
 from tickerplant.watching.reading import reading
 
 State: TypeAlias = Literal["waiting", "live", "stale", "blind", "refused"]

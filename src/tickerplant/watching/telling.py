@@ -10,7 +10,6 @@ from typing import Any
 from msgspec import structs
 
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.logs import plain
 from tickerplant.messages.notice import (
     Disconnected,
     Doubtful,
@@ -23,6 +22,7 @@ from tickerplant.messages.notice import (
     Stale,
     Unreadable,
 )
+from tickerplant.plain import plain
 
 SHOWN_NAMES = 2
 """Of more streams than this only one is named."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
-from msgspec import Struct
-from rich.console import Console, RenderableType
-from rich.live import Live
 
-from tickerplant.client.market import MarketClient, connect
+from tickerplant.client.market import connect
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
 from tickerplant.feed.settings import FeedSettings
@@ -26,24 +23,12 @@ from tickerplant.watching.places import (
     venue_of_streams,
     venue_of_url,
 )
-from tickerplant.watching.screen import REFRESHES_PER_S, Screen
-from tickerplant.watching.table import Table
-from tickerplant.watching.telling import count_text, duration_text, totals_text
+from tickerplant.watching.watched import Watched, status_of
 
 BATCH = 1_000
 """Messages that are printed at once, if so many wait."""
 PARTING_S = 1.0
 """How long the reader of the lines has for the last of them."""
-
-
-class Watched(Struct, frozen=True):
-    """What is to be watched."""
-
-    market: MarketClient
-    names: tuple[str, ...]
-    hints: Mapping[str, str]
-    """What is wrong with names, by name."""
-    seconds: float | None
 
 
 def watch(settings: WatchSettings, names: Sequence[str]) -> int:
@@ -63,9 +48,13 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
     if sys.stdout is None:  # ">&-": its number may soon be that of a socket
         click.echo("tickerplant: there is no standard output", err=True)
         return FAILED
-    console = Console()
-    if sys.stdout.isatty() and not console.is_dumb_terminal and not settings.json:
-        return asyncio.run(_watch_table(watched, console))
+    if sys.stdout.isatty() and not settings.json:
+        # Who has no terminal needs nothing that draws on one.
+        from tickerplant.watching.live_table import on_terminal  # noqa: PLC0415
+
+        status = on_terminal(watched)
+        if status is not None:
+            return status
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     lines = Lines(as_json=settings.json, encoding=encoding, terminals=_terminals())
     return asyncio.run(_watch_lines(watched, lines))
@@ -75,29 +64,6 @@ def _terminals() -> set[int]:
     """Return which of the places for lines are terminals."""
     files = ((OUTPUT, sys.stdout), (ERRORS, sys.stderr))
     return {place for place, file in files if file is not None and file.isatty()}
-
-
-async def _watch_table(watched: Watched, console: Console) -> int:
-    interrupted = interruption()
-    market, started_s = watched.market, time.monotonic()
-    table = Table(watched.names, watched.hints)
-    picture = _Picture(watched, table, console)
-    async with market:
-        market.on(table.take, *watched.names)
-        over = asyncio.ensure_future(is_interrupted(interrupted, watched.seconds))
-        with Live(
-            get_renderable=picture.draw,
-            console=console,
-            screen=True,
-            refresh_per_second=REFRESHES_PER_S,
-        ):
-            while not over.done():
-                picture.take()
-                await asyncio.wait({over}, timeout=1 / REFRESHES_PER_S)
-    picture.take()  # all that the totals count
-    console.print(picture.draw(), "")
-    click.echo(totals_text(market.counters, len(watched.names), time.monotonic() - started_s))
-    return _status(market, is_interrupted=over.result())
 
 
 async def _watch_lines(watched: Watched, lines: Lines) -> int:
@@ -121,49 +87,9 @@ async def _watch_lines(watched: Watched, lines: Lines) -> int:
     seconds = time.monotonic() - started_s
     last = lines.totals(market.counters, len(watched.names), seconds)
     await asyncio.wait({asyncio.ensure_future(writer.write([(ERRORS, last)]))}, timeout=PARTING_S)
-    return _status(market, is_interrupted=over.result())
+    return status_of(market, is_interrupted=over.result())
 
 
 async def _print(subscription: Subscription, lines: Lines, writer: Writer) -> None:
     while items := await subscription.take(BATCH):
         await writer.write(lines.pieces(items))
-
-
-def _status(market: MarketClient, *, is_interrupted: bool) -> int:
-    return 0 if is_interrupted or market.counters.messages else FAILED
-
-
-class _Picture:
-    """What the terminal shows: taken in the event loop, drawn in the thread of the screen."""
-
-    def __init__(self, watched: Watched, table: Table, console: Console) -> None:
-        self._market = watched.market
-        self._table = table
-        self._console = console
-        self._screen = Screen()
-        self._started_s = time.monotonic()
-        self.take()
-
-    def take(self) -> None:
-        """Take what is to be shown."""
-        width, height = self._console.size
-        room = Screen.room(height, self._table.noticed)
-        view = self._table.view(time.time_ns(), room)
-        self._taken = self._about(), view, width, height
-
-    def draw(self) -> RenderableType:
-        """Return it as the terminal shows it."""
-        return self._screen.draw(*self._taken)
-
-    def _about(self) -> str:
-        hosts, counters = self._market.hosts, self._market.counters
-        parts = [
-            f"{hosts.venue.title} at {hosts.streams}",
-            duration_text((time.monotonic() - self._started_s) * 1_000),
-            count_text(counters.messages, "message"),
-        ]
-        if counters.lost:
-            parts.append(count_text(counters.lost, "connection lost", "connections lost"))
-        if counters.refused:
-            parts.append(count_text(counters.refused, "attempt failed", "attempts failed"))
-        return " · ".join(parts)
