@@ -299,16 +299,25 @@ def test_json_is_utf_8_on_any_terminal() -> None:
 def test_what_a_url_carries_is_explained_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
     url = "wss://fstream.binance.com/stream?streams=btcusdt@depth/BTCUSDT@trade"
     status, out, _ = run("explain", url, capsys=capsys)
-    assert status == 0
+    assert status == 1, "one stays silent"
     assert re.search(r"^  btcusdt@depth +depthUpdate +250 ms +public ", out, re.MULTILINE), out
     assert "BTCUSDT@trade is acknowledged and stays silent, unknown stream" in out
     assert "ws://127.0.0.1:9001/stream?streams=btcusdt@depth\n" in out
 
 
+def test_a_url_that_cannot_be_explained_leaves_the_others_explained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status, out, err = run("explain", "/nothing", "/ws/btcusdt@depth", capsys=capsys)
+    assert (status, err) == (1, "")
+    assert out.startswith("/nothing\n  ! 404 Nothing is served at /nothing; ")
+    assert re.search(r"^  btcusdt@depth +depthUpdate ", out, re.MULTILINE), out
+
+
 def test_what_a_url_carries_is_explained_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--profile", "current", "--routing", "strict", "--json")
     status, out, _ = run("explain", "/ws/btcusdt@aggTrade", *arguments, capsys=capsys)
-    assert status == 0
+    assert status == 1, "it stays silent"
     explanation = json.loads(out)
     (stream,) = explanation["addresses"][0]["streams"]
     assert stream["silent"] == "wrong route: delivered under /market only"

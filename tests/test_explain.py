@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from tickerplant.errors import TickerplantError
 from tickerplant.explain.explanation import explain
 from tickerplant.explain.stream_note import note_stream
-from tickerplant.explain.subject import read_subject, venue_of_name
+from tickerplant.explain.subject import CannotExplain, read_subject, venue_of_name
 from tickerplant.explain.text import lines_of, table
 from tickerplant.explain.words import weight_range, weight_text
 from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.session_methods import SESSION_METHODS
-from tickerplant.protocol.target import BadTarget, StreamTarget, parse_target
+from tickerplant.protocol.target import StreamTarget, parse_target
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.spelling import why_doubtful, why_unknown
@@ -277,8 +277,55 @@ def test_the_websocket_api_is_told_by_its_methods() -> None:
 
 
 def test_a_path_of_nothing_is_refused() -> None:
-    with pytest.raises(BadTarget, match="Nothing is served at /fapi/v1/nothing"):
+    with pytest.raises(CannotExplain, match="Nothing is served at /fapi/v1/nothing"):
         explain(["https://fapi.binance.com/fapi/v1/nothing"], P2026Q1)
+
+
+def test_what_cannot_be_explained_is_named_in_its_place_and_the_rest_is_explained() -> None:
+    given_texts = ["/ws/btcusdt@trade", "/no", "ftp://x/ws", "\udcff@trade", "/ws", "ethusdt@trade"]
+    explanation = explain(given_texts, P2026Q1)
+    assert [(each.given, each.kind) for each in explanation.addresses] == [
+        ("/ws/btcusdt@trade", "streams"),
+        ("/no", "refused"),
+        ("ftp://x/ws", "refused"),
+        ("\\udcff@trade", "refused"),
+        ("/ws", "streams"),
+    ]
+    assert [note.stream for note in explanation.streams] == ["ethusdt@trade"]
+    lines = list(lines_of(explanation))
+    place = lines.index("/no")
+    assert lines[place + 1].startswith("  ! 404 Nothing is served at /no; ")
+    assert "\n".join(lines).encode(), "it can be printed"
+    assert not explanation.all_is_well
+
+
+def test_all_that_fails_is_named_when_nothing_can_be_explained() -> None:
+    with pytest.raises(CannotExplain, match=r"served at /no;.*'ftp://x/ws' is no URL"):
+        explain(["/no", "ftp://x/ws"], P2026Q1)
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "well"),
+    [
+        ("/ws/btcusdt@aggTrade", False, True),
+        ("/ws/btcusdt@aggTrade", True, False),
+        ("/market/ws/btcusdt@aggTrade", True, True),
+        ("/ws", False, True),
+        ("/ws/btcusdt@trade/BTCUSDT@trade", False, False),
+        ("BTCUSDT@trade", False, False),
+        ("btcusdt@trade", False, True),
+        ("/fapi/v1/depth?symbol=BTCUSDT&limit=7", False, False),
+        ("/fapi/v1/depth?symbol=BTCUSDT&limit=5&more=1", False, True),
+        ("/fapi/v1/depth", False, False),
+        ("depth", False, True),
+        ("session.logon", False, True),
+        ("/ws-fapi/v1", False, True),
+    ],
+)
+def test_all_is_well_if_nothing_is_refused_and_nothing_stays_silent(
+    text: str, strict: bool, well: bool
+) -> None:
+    assert explain([text], CURRENT, strict=strict, venue=USDM).all_is_well == well
 
 
 HEAD = ("stream", "speed", "route", "what it tells")

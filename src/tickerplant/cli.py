@@ -37,6 +37,7 @@ from tickerplant.venue import VENUES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+NOT_WELL = 1
 USAGE_ERROR = 2
 
 
@@ -227,12 +228,13 @@ def explain(
     venue: str | None,
     as_json: bool,
     **flags: object,
-) -> None:
+) -> int:
     """Tell what URLs, streams and questions would do, without a market.
 
     A URL or path of a WebSocket connection: what each of its streams carries, how fast, on which
     route, and what stays silent and why.  Stream names: the same, and the connections they need.
-    A REST URL or path, or a method of the WebSocket API: what it weighs and takes.
+    A REST URL or path, or a method of the WebSocket API: what it weighs and takes.  The exit
+    status is 1 if anything would be refused or stay silent, 2 if nothing can be explained.
     """
     settings = _settings("explain", ProtocolSettings, config, flags)
     from tickerplant.explain.explanation import explain as explained
@@ -245,9 +247,10 @@ def explain(
     if as_json:
         # As bytes: JSON is UTF-8 whatever the terminal is.
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
-        return
-    for line in lines_of(found):
-        click.echo(line)
+    else:
+        for line in lines_of(found):
+            click.echo(line)
+    return 0 if found.all_is_well else NOT_WELL
 
 
 @commands.command()

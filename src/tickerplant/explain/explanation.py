@@ -9,13 +9,23 @@ from msgspec import Struct
 from tickerplant.explain.connections import ConnectionNote, plan
 from tickerplant.explain.question_note import QuestionNote, note_question
 from tickerplant.explain.stream_note import StreamNote, note_stream
-from tickerplant.explain.subject import Address, Name, Question, read_subject
+from tickerplant.explain.subject import (
+    Address,
+    CannotExplain,
+    Name,
+    Question,
+    Subject,
+    read_subject,
+)
 from tickerplant.profile import Profile
 from tickerplant.protocol.closing import INVALID_REQUEST
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.protocol.target import ApiTarget, StreamTarget
+from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget
 from tickerplant.queries import QUERIES
 from tickerplant.venue import Venue
+
+REFUSED = "refused"
+"""The kind of a URL that opens no connection."""
 
 
 class AddressNote(Struct, frozen=True, kw_only=True):
@@ -23,8 +33,9 @@ class AddressNote(Struct, frozen=True, kw_only=True):
 
     given: str
     venue: str
+    """Empty if the URL is refused."""
     kind: str
-    """`streams` or `websocket api`."""
+    """`streams`, `websocket api`, or `refused`: no connection is opened, the remarks say why."""
     route: str = ""
     combined: bool = False
     streams: list[StreamNote] = []
@@ -34,6 +45,12 @@ class AddressNote(Struct, frozen=True, kw_only=True):
     """Of the WebSocket API."""
     handshake_weight: int = 0
     remarks: list[str] = []
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is no such connection, or it is closed because it asks for too much."""
+        too_many = self.most_streams is not None and len(self.streams) > self.most_streams
+        return self.kind == REFUSED or too_many
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -48,11 +65,23 @@ class Explanation(Struct, frozen=True, kw_only=True):
     connections: list[ConnectionNote]
     """What the streams that exist need, of URLs and names together."""
 
+    @property
+    def all_is_well(self) -> bool:
+        """Whether nothing of all that was given would be refused, cut or stay silent."""
+        streams = [*self.streams, *(note for each in self.addresses for note in each.streams)]
+        return not (
+            any(note.silent for note in streams)
+            or any(note.is_refused for note in self.addresses)
+            or any(note.refused for note in self.questions)
+        )
+
 
 def explain(
     given: Iterable[str], profile: Profile, *, strict: bool = False, venue: Venue | None = None
 ) -> Explanation:
     """Return what each of `given` would do; no market is looked at, so symbols are not either.
+
+    What cannot be explained is said in its place, as a URL that is refused.
 
     Args:
         given: URLs, paths, stream names, methods of the WebSocket API.
@@ -61,14 +90,16 @@ def explain(
         venue: Whose they are; None lets each tell by itself.
 
     Raises:
-        CannotExplain: one is a URL of nothing that is served, or is not Unicode.
-        BadTarget: one is a path of nothing that is served.
+        CannotExplain: nothing of it can be explained; says why.
     """
-    subjects = [read_subject(text, venue) for text in given]
+    subjects = [_read(text, venue) for text in given]
+    failures = [each.remarks[0] for each in subjects if isinstance(each, AddressNote)]
+    if failures and len(failures) == len(subjects):
+        raise CannotExplain("; ".join(failures))
     addresses = [
-        _note_address(each, profile, strict=strict)
+        each if isinstance(each, AddressNote) else _note_address(each, profile, strict=strict)
         for each in subjects
-        if isinstance(each, Address)
+        if isinstance(each, Address | AddressNote)
     ]
     streams = [
         note_stream(each.given, each.venue, profile) for each in subjects if isinstance(each, Name)
@@ -82,6 +113,16 @@ def explain(
         questions=[note_question(each, profile) for each in subjects if isinstance(each, Question)],
         connections=plan([*on_addresses, *streams], profile),
     )
+
+
+def _read(text: str, venue: Venue | None) -> Subject | AddressNote:
+    """Return what `text` stands for, or why it stands for nothing."""
+    try:
+        return read_subject(text, venue)
+    except (CannotExplain, BadTarget) as error:
+        why = str(error)
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    return AddressNote(given=shown, venue="", kind=REFUSED, remarks=[why])
 
 
 def _note_address(address: Address, profile: Profile, *, strict: bool) -> AddressNote:

@@ -55,6 +55,8 @@ class QuestionNote(Struct, frozen=True, kw_only=True):
     keyed: bool = False
     """Whether REST wants an API key; any will do."""
     params: list[ParamNote] = []
+    refused: bool = False
+    """Whether the question as it was given is answered with an error."""
     remarks: list[str] = []
     """What would be refused or is not looked at."""
 
@@ -67,6 +69,7 @@ def note_question(question: Question, profile: Profile) -> QuestionNote:
     params = question.params or {}
     path, method = ways(query, venue)
     asked = question.params is not None
+    refusals = list(_refusals(query, venue, profile, params)) if asked else []
     return QuestionNote(
         given=question.given,
         venue=venue.name,
@@ -78,7 +81,8 @@ def note_question(question: Question, profile: Profile) -> QuestionNote:
         allowance=allowance_text(query) or None,
         keyed=query.keyed,
         params=[_param(param, params) for param in query.params],
-        remarks=list(_remarks(query, venue, profile, params)) if asked else [],
+        refused=bool(refusals),
+        remarks=[*refusals, *_ignored(query, params)] if asked else [],
     )
 
 
@@ -109,7 +113,7 @@ def _param(param: Param, params: Mapping[str, object]) -> ParamNote:
     )
 
 
-def _remarks(
+def _refusals(
     query: Query, venue: Venue, profile: Profile, params: Mapping[str, object]
 ) -> Iterator[str]:
     nothing = Markets(venue, profile, Timers(0))
@@ -119,5 +123,8 @@ def _remarks(
         except RequestError as error:
             if error.code not in _UNLISTED:
                 yield f"refused: {error}"
+
+
+def _ignored(query: Query, params: Mapping[str, object]) -> Iterator[str]:
     for name in params.keys() - {param.name for param in query.params}:
         yield f"{name} is not looked at"

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from tickerplant.explain.connections import ConnectionNote
-from tickerplant.explain.explanation import AddressNote, Explanation
+from tickerplant.explain.explanation import REFUSED, AddressNote, Explanation
 from tickerplant.explain.question_note import ParamNote, QuestionNote
 from tickerplant.explain.stream_note import StreamNote
 from tickerplant.streams.spelling import period_text
@@ -56,6 +56,9 @@ def lines_of(explanation: Explanation) -> Iterator[str]:
 
 def _address(note: AddressNote) -> Iterator[str]:
     yield note.given
+    if note.kind == REFUSED:
+        yield from (f"  ! {remark}" for remark in note.remarks)
+        return
     title = _TITLES[note.venue]
     if note.kind != "streams":
         yield f"  {title}, WebSocket API; the handshake weighs {note.handshake_weight}"
