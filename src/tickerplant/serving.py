@@ -7,7 +7,9 @@ import contextlib
 import gc
 import re
 import resource
+import shlex
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from tickerplant import logs
 from tickerplant.config.settings import (
@@ -59,6 +61,15 @@ FAILED = 1
 """Exit status when all was served and not all was recorded."""
 _HARMLESS = re.compile(r"\w+")
 """A symbol that is the same word for a shell, and in a URL between others."""
+
+
+class Tls(Struct, frozen=True):
+    """With which certificate a server serves."""
+
+    context: ssl.SSLContext
+    authority: str = ""
+    """The file that clients have to be given to trust it, if it is one of our own."""
+
 
 Tell: TypeAlias = Callable[[str], object]
 """Takes the lines for the user: the addresses when ready, the totals at the end."""
@@ -322,9 +333,11 @@ async def serve(
     """
     started_s = time.monotonic()
     _allow_many_connections()
+    tls = _tls(settings)
     server = Server(
         plant,
         host=settings.host,
+        tls=tls.context if tls else None,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         venues=VENUES if origins is None else tuple(origins),
         limits=limits,
@@ -335,13 +348,14 @@ async def serve(
     event_loop.report_faults(server.complaints)
     await server.start()
     try:
-        taps = Taps(tapping, plant, server.urls, server.readiness)
+        urls = {name: f"{server.schemes[0]}://{at}" for name, at in server.urls.items()}
+        taps = Taps(tapping, plant, urls, server.readiness)
     except BaseException:
         await server.stop()
         raise
     recording, ended = asyncio.create_task(taps.run()), "it failed"
     try:
-        tell(_ready_text(server, plant, origins or {}))
+        tell(_ready_text(server, plant, origins or {}, tls.authority if tls else ""))
         # What exists now stays; the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -387,13 +401,45 @@ def _interruption() -> asyncio.Future[None]:
     return interrupted
 
 
-def _ready_text(server: Server, plant: Plant, origins: Mapping[Venue, str]) -> str:
-    """Return the addresses, one per line, each with where the market is from, and what to paste."""
+def _tls(settings: ServeSettings) -> Tls | None:
+    """Return with which certificate to serve, None to serve without TLS.
+
+    Raises:
+        ConfigError: a certificate or a key cannot be used.
+    """
+    cert, key, wants_own = settings.tls_cert, settings.tls_key, settings.tls == "self"
+    if cert is None and not wants_own:
+        if key is not None:
+            raise ConfigError("--tls-cert", None, "the certificate of the key in --tls-key")
+        return None
+    if wants_own and (cert or key):
+        raise ConfigError("--tls", "self", "to be left out with --tls-cert and --tls-key")
+    from tickerplant.server import certificate  # noqa: PLC0415  # cryptography, for who wants it
+
+    if cert is not None:
+        return Tls(certificate.context_of(cert, key))
+    own = certificate.own_certificate(certificate.own_folder(), [settings.host])
+    return Tls(certificate.context_of(str(own.server)), str(own.authority))
+
+
+def _ready_text(
+    server: Server, plant: Plant, origins: Mapping[Venue, str], authority: str = ""
+) -> str:
+    """Return the addresses, one per line, each with where the market is from, and what to paste.
+
+    With `authority`, the file of whom clients have to trust, also how they do.
+    """
     lines = []
+    ws, http = server.schemes
+    trust = shlex.quote(authority)
+    curl = f"curl --cacert {trust}" if authority else "curl"
+    python = f"SSL_CERT_FILE={trust} {_python()}" if authority else _python()
     served = [venue for venue in VENUES if venue.name in server.urls]
     for venue in served:
         address = server.urls[venue.name]
-        lines.append(f"{venue.title:8} ws://{address}  http://{address}{origins.get(venue, '')}")
+        lines.append(
+            f"{venue.title:8} {ws}://{address}  {http}://{address}{origins.get(venue, '')}"
+        )
     venue = next((each for each in served if len(plant.venues[each.name])), served[0])
     symbols = plant.venues[venue.name].by_symbol
     # An upstream chooses the names, and what is shown here is pasted into a shell.
@@ -401,12 +447,17 @@ def _ready_text(server: Server, plant: Plant, origins: Mapping[Venue, str]) -> s
     address = server.urls[venue.name]
     route = "/market" if plant.profile.splits_routes(venue) else ""
     if not symbol and symbols:
-        lines += ["Try:", f"  curl 'http://{address}{venue.rest_prefix}/v1/exchangeInfo'"]
+        lines += ["Try:", f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/exchangeInfo'"]
     elif symbol:
         lines += [
             "Try:",
-            f"  curl 'http://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
-            f"  {_python()} -m websockets ws://{address}{route}/ws/{symbol.lower()}@miniTicker",
+            f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
+            f"  {python} -m websockets {ws}://{address}{route}/ws/{symbol.lower()}@miniTicker",
+        ]
+    if authority:
+        lines += [
+            f"The certificate is of this machine's own authority, {authority}. Programs trust it with",
+            f"  SSL_CERT_FILE={trust}  (Python, Go)   NODE_EXTRA_CA_CERTS={trust}  (Node)",
         ]
     if not server.limits.enforced:
         lines.append(LIMITS_OFF)

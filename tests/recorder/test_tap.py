@@ -47,7 +47,7 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
 from tickerplant.venue import COINM, USDM
 
-URLS = {USDM.name: "127.0.0.1:9001", COINM.name: "127.0.0.1:9002"}
+URLS = {USDM.name: "ws://127.0.0.1:9001", COINM.name: "ws://127.0.0.1:9002"}
 
 
 def tapped(
@@ -296,7 +296,7 @@ def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
         folder = tmp_path / venue.name
         [run] = manifest(folder).runs
         assert manifest(folder).venue == venue.name
-        assert run.url == f"ws://{URLS[venue.name]}"
+        assert run.url == URLS[venue.name]
         assert run.profile == "2026q1"
         assert set(run.streams) == set(usual_streams(it.plant.venues[venue.name].by_symbol))
         assert of_kind(folder, RunEnded)[0].reason == "the time is up"

@@ -7,6 +7,7 @@ import functools
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ParamSpec
@@ -107,7 +108,7 @@ class Loopback:
     def connect(self, path: str, venue: Venue = USDM, **options: Any) -> connect:
         """Return an asynchronous context manager of a client connection."""
         address = self.server.urls[venue.name]
-        return connect(f"ws://{address}{path}", proxy=None, **options)
+        return connect(f"{self.server.schemes[0]}://{address}{path}", proxy=None, **options)
 
     async def get(
         self,
@@ -186,6 +187,7 @@ async def loopback(
     profile: Profile = P2026Q1,
     faults: str = "",
     forwarder: Forwarder | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Loopback]:
     """Serve one market per venue until the block ends."""
     plant = Plant(
@@ -201,6 +203,7 @@ async def loopback(
         limits=limits,
         faults=Faults(values.faults(faults) if faults else {}),
         forwarders={USDM.name: forwarder} if forwarder else None,
+        tls=tls,
         clock=clock,
         tick_ms=TICK_MS,
     )

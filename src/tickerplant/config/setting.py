@@ -29,6 +29,8 @@ _PLACEHOLDERS = {
     "from": "TIME",
     "out": "FOLDER",
     "record": "FOLDER",
+    "tls-cert": "FILE",
+    "tls-key": "FILE",
     "to": "TIME",
     "wait-for": "NUMBER",
 }

@@ -12,6 +12,7 @@ from tickerplant.config.values import (
     base_url,
     duration_ms,
     faults,
+    file_name,
     folder_name,
     host_name,
     instant_ms,
@@ -82,6 +83,20 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
     coinm_port: Annotated[Port, _setting(f"Port of {COINM.title}; 0 picks a free one.")] = (
         COINM.default_port
     )
+    tls: Annotated[
+        Literal["off", "self"],
+        _setting(
+            "Speak TLS with a certificate of its own for this machine, and print how to trust it."
+        ),
+    ] = "off"
+    tls_cert: Annotated[
+        str | None,
+        _setting("Speak TLS with the certificate in this PEM file, its chain after it.", file_name),
+    ] = None
+    tls_key: Annotated[
+        str | None,
+        _setting("Key of the certificate, a PEM file [in the file of the certificate].", file_name),
+    ] = None
     limits: Annotated[
         Literal["exchange", "off"],
         _setting("Refuse what goes beyond a limit, as the exchange does, or only count it."),

@@ -63,6 +63,17 @@ def folder_name(text: object) -> str:
     return text
 
 
+def file_name(text: object) -> str:
+    """Return the name of a file, be it there or not.
+
+    Raises:
+        ValueError: `text` is none.
+    """
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError("the name of a file")
+    return text
+
+
 def base_url(text: object) -> str:
     """Return a base URL, such as `ws://127.0.0.1:9001`.
 

@@ -59,7 +59,7 @@ class Taps:
     Args:
         tapping: What and where.
         plant: Who tells it.
-        urls: Where the venues are served, such as `127.0.0.1:9001`, by their names.
+        urls: Where the venues are served, such as `ws://127.0.0.1:9001`, by their names.
         warns: Is told when a recording has come to its end before its time.
 
     Raises:
@@ -154,18 +154,22 @@ def _chosen(
         yield venue, ()
 
 
-def _tap(venue: Venue, names: Sequence[str], tapping: Tapping, plant: Plant, address: str) -> Tap:
+def _tap(venue: Venue, names: Sequence[str], tapping: Tapping, plant: Plant, url: str) -> Tap:
     writer = RecordingWriter(
         str(Path(tapping.folder, venue.name)),
         venue=venue,
-        url=f"ws://{address}",
+        url=url,
         profile=plant.profile.name,
         streams=names or usual_streams(plant.venues[venue.name].by_symbol),
         settings=WriterSettings(when_full="drop" if tapping.upstreams else "wait"),
     )
     source = tapping.upstreams.get(venue.name)
     tap = Tap(
-        plant.hubs[venue.name], writer, names, f"http://{address}", is_told=source is not None
+        plant.hubs[venue.name],
+        writer,
+        names,
+        url.replace("ws", "http", 1),
+        is_told=source is not None,
     )
     if source is not None:
         Relayed(source, lambda: tap.streams, Noting(writer.note, writer.add, time.time_ns))

@@ -29,7 +29,10 @@ def report_faults(complaints: Complaints) -> None:
     """
 
     def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
+        if context["message"] == "SSL handshake failed":
+            return  # the listener counts it
+        given = context.get("exception")  # some libraries give its class
+        error = given if isinstance(given, BaseException) else None
         kind = type(error).__name__ if error else "no exception"
         complaints.add(f"fault: {kind}", f"! {context['message']}", exc_info=error)
 

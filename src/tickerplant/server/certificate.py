@@ -1,0 +1,174 @@
+"""Certificates for the ports: those that are given, or one of our own for this machine.
+
+Our own is issued by an authority whose key is thrown away at once: who trusts that authority trusts
+this one certificate and nothing that anybody could issue later.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import trustme
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError
+
+VALID_DAYS = 397
+"""Browsers take no longer ones."""
+RENEWED_DAYS = 30
+"""A certificate that is valid for less than that is replaced at the next start."""
+AUTHORITY = "ca.pem"
+SERVER = "server.pem"
+
+_DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_CERT, _KEY, _SELF = "--tls-cert", "--tls-key", "--tls"
+
+
+class OwnCertificate(Struct, frozen=True):
+    """A certificate of this machine, on disk."""
+
+    authority: Path
+    """What clients have to trust."""
+    server: Path
+    """The certificate and its key, readable by nobody else."""
+
+
+def context_of(cert: str, key: str | None = None) -> ssl.SSLContext:
+    """Return what ports with the certificate in `cert` need.
+
+    Args:
+        cert: A PEM file: the certificate and what is between it and its authority.
+        key: A PEM file with its key, which is in `cert` too if missing.
+
+    Raises:
+        ConfigError: a file cannot be read, the key does not fit, or the certificate is not valid now.
+    """
+    certificate = _first_of(cert)
+    now = datetime.now(UTC)
+    if now > certificate.not_valid_after_utc:
+        until = certificate.not_valid_after_utc
+        raise ConfigError(_CERT, cert, f"a certificate that is valid; it expired {until:%Y-%m-%d}")
+    if now < certificate.not_valid_before_utc:
+        since = certificate.not_valid_before_utc
+        raise ConfigError(
+            _CERT, cert, f"a certificate that is valid now, not from {since:%Y-%m-%d}"
+        )
+    place, path = (_KEY, key) if key else (_CERT, cert)
+    text = _text_of(place, path)
+    if "PRIVATE KEY-----" not in text:
+        raise ConfigError(place, path, "a PEM file with a key" + ("" if key else f", or {_KEY}"))
+    if "ENCRYPTED" in text:
+        raise ConfigError(place, path, "a key without a passphrase")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(cert, path)
+    except ssl.SSLError as error:
+        expected = f"a key and a certificate that can be used ({error.reason or error})"
+        if error.reason == "KEY_VALUES_MISMATCH":
+            expected = f"the key of the certificate in {cert}"
+        raise ConfigError(place, path, expected) from None
+    return context
+
+
+def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:
+    """Return a certificate for this machine, the one that is in `folder` or a new one.
+
+    Args:
+        folder: Where it is kept, so that it has to be trusted only once.
+        names: Host names and addresses for which it is, besides those of loopback.
+
+    Raises:
+        ConfigError: `folder` cannot be written.
+    """
+    own = OwnCertificate(folder / AUTHORITY, folder / SERVER)
+    wanted = _names(names)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # who starts at the same time gets the same
+            kept = _kept_names(own)
+            if not wanted <= kept:
+                _issue(own, wanted | kept)
+    except OSError as error:
+        expected = f"a folder for the certificate, {folder}, that can be written ({error.strerror})"
+        raise ConfigError(_SELF, "self", expected) from None
+    return own
+
+
+def own_folder() -> Path:
+    """Return the folder of the user's own certificate."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "tickerplant" / "tls"
+
+
+def _names(others: Iterable[str]) -> frozenset[str]:
+    names = {"localhost", "127.0.0.1", "::1"}
+    for name in (socket.gethostname(), *others):
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            if _DNS_NAME.fullmatch(name.lower()):
+                names.add(name.lower())
+        else:
+            if not address.is_unspecified:
+                names.add(str(address))
+    return frozenset(names)
+
+
+def _kept_names(own: OwnCertificate) -> frozenset[str]:
+    """Return for which names the certificate on disk is; none if it has to be replaced."""
+    try:
+        certificate = _first_of(str(own.server))
+        certificate.verify_directly_issued_by(_first_of(str(own.authority)))
+        context_of(str(own.server))
+        value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ConfigError, InvalidSignature, TypeError, ValueError, x509.ExtensionNotFound):
+        return frozenset()
+    if certificate.not_valid_after_utc < datetime.now(UTC) + timedelta(days=RENEWED_DAYS):
+        return frozenset()
+    hosts = value.get_values_for_type(x509.DNSName)
+    return frozenset([*hosts, *map(str, value.get_values_for_type(x509.IPAddress))])
+
+
+def _issue(own: OwnCertificate, names: Iterable[str]) -> None:
+    authority = trustme.CA(organization_name="Tickerplant on this machine")
+    until = datetime.now(UTC) + timedelta(days=VALID_DAYS)
+    server = authority.issue_cert(*sorted(names), not_after=until)
+    _write(own.server, server.private_key_and_cert_chain_pem.bytes(), 0o600)
+    _write(own.authority, authority.cert_pem.bytes(), 0o644)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Replace a file at once; until it is whole nobody but the user can read it."""
+    with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(data)
+    Path(file.name).chmod(mode)
+    Path(file.name).replace(path)
+
+
+def _first_of(path: str) -> x509.Certificate:
+    """Return the first certificate in a PEM file."""
+    try:
+        return x509.load_pem_x509_certificates(_text_of(_CERT, path).encode())[0]
+    except ValueError:
+        raise ConfigError(_CERT, path, "a PEM file with a certificate") from None
+
+
+def _text_of(option: str, path: str) -> str:
+    try:
+        return Path(path).read_text("ascii")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(option, path, f"a PEM file that can be read ({why})") from None

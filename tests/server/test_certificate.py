@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from loopback import looped
+from stage import open_plant
+
+from tickerplant.config.settings import SimulateSettings
+from tickerplant.errors import ConfigError
+from tickerplant.server.certificate import OwnCertificate, context_of, own_certificate
+from tickerplant.server.server import Server
+from tickerplant.serving import _ready_text, _tls
+
+
+def written(folder: Path, name: str, pem: bytes) -> str:
+    path = folder / name
+    path.write_bytes(pem)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:
+    return own_certificate(tmp_path_factory.mktemp("tls"), [])
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def test_a_key_that_does_not_fit_is_named(tmp_path: Path, authority: trustme.CA) -> None:
+    one, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
+    cert = written(tmp_path, "cert.pem", one.cert_chain_pems[0].bytes())
+    key = written(tmp_path, "key.pem", other.private_key_pem.bytes())
+    with pytest.raises(
+        ConfigError, match=r"--tls-key: .*key.pem' .*, expected the key of .*cert.pem"
+    ):
+        context_of(cert, key)
+    key = written(tmp_path, "key.pem", one.private_key_pem.bytes())
+    assert context_of(cert, key)
+    assert context_of(written(tmp_path, "both.pem", one.private_key_and_cert_chain_pem.bytes()))
+    with pytest.raises(
+        ConfigError, match=r"--tls-cert: .*, expected a PEM file with a key, or --tls-key"
+    ):
+        context_of(cert)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(-1, "it expired "), (None, r"a PEM file with a certificate")]
+)
+def test_what_is_no_certificate_now_is_named(
+    tmp_path: Path, authority: trustme.CA, days: int | None, expected: str
+) -> None:
+    pem = b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"
+    if days is not None:
+        end = datetime.now(UTC) + timedelta(days=days)
+        pem = authority.issue_cert(
+            "localhost", not_after=end
+        ).private_key_and_cert_chain_pem.bytes()
+    with pytest.raises(ConfigError, match=rf"--tls-cert: .*cert.pem.*{expected}"):
+        context_of(written(tmp_path, "cert.pem", pem))
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.CA) -> None:
+    with pytest.raises(ConfigError, match=r"--tls-cert: .*none.pem.*No such file"):
+        context_of(str(tmp_path / "none.pem"))
+    cert = written(tmp_path, "cert.pem", authority.issue_cert("a").cert_chain_pems[0].bytes())
+    for key, why in (
+        (str(tmp_path), "Is a directory"),
+        (written(tmp_path, "der", b"\xff\xfe"), "it is no text"),
+        (written(tmp_path, "locked", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "passphrase"),
+        (written(tmp_path, "torn", b"-----BEGIN PRIVATE KEY-----\nx\n"), "can be used"),
+    ):
+        with pytest.raises(ConfigError, match=f"--tls-key: .*{why}"):
+            context_of(cert, key)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        (SimulateSettings(tls="self", tls_cert="a"), "--tls: 'self' .* left out with --tls-cert"),
+        (SimulateSettings(tls_key="a"), "--tls-cert: not given, expected the certificate"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    settings: SimulateSettings, wrong: str
+) -> None:
+    with pytest.raises(ConfigError, match=wrong):
+        _tls(settings)
+
+
+def test_the_own_certificate_stays_until_it_lacks_a_name(tmp_path: Path) -> None:
+    own = own_certificate(tmp_path / "new" / "tls", ["0.0.0.0", "bad_name"])  # noqa: S104
+    first = own.authority.read_bytes(), own.server.read_bytes()
+    assert own.server.stat().st_mode & 0o777 == 0o600
+    assert b"PRIVATE" not in first[0]
+    assert own_certificate(tmp_path / "new" / "tls", ["localhost"]) == own
+    assert (own.authority.read_bytes(), own.server.read_bytes()) == first, "it is trusted already"
+    own_certificate(tmp_path / "new" / "tls", ["plant.example", "192.0.2.1"])
+    second = own.server.read_bytes()
+    assert second != first[1]
+    own_certificate(tmp_path / "new" / "tls", [])
+    assert own.server.read_bytes() == second, "it has more names than are wanted"
+    own.authority.write_bytes(first[0])
+    own_certificate(tmp_path / "new" / "tls", [])
+    assert own.server.read_bytes() != second, "the other file is not its authority"
+    assert sorted(path.name for path in own.server.parent.iterdir()) == [
+        "ca.pem",
+        "lock",
+        "server.pem",
+    ]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"--tls: 'self' .*file/tls, that can be written \(Not a"):
+        own_certificate(tmp_path / "file" / "tls", [])
+
+
+def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertificate) -> None:
+    @looped
+    async def test() -> None:
+        plant = open_plant()
+        server = Server(plant, ports={"usdm": 0, "coinm": 0}, tls=context_of(str(own.server)))
+        await server.start()
+        try:
+            text = _ready_text(server, plant, {}, str(own.authority))
+            welcome = server._welcome()
+        finally:
+            await server.stop()
+        address = text.split("wss://")[1].split()[0]
+        assert f"curl --cacert {own.authority} 'https://{address}/" in text
+        assert f"SSL_CERT_FILE={own.authority} " in text
+        assert f"-m websockets wss://{address}/" in text
+        assert "http://" not in text + welcome
+        assert "ws://" not in (text + welcome).replace("wss://", "")
+
+    test()
