@@ -3,6 +3,7 @@
 TickerplantError
 ├── RequestError      the peer asked for something it cannot have; carries code and text to answer
 ├── DecodeError       a message from a recording or an upstream that cannot be understood
+│   └── ImpossibleTimeError   a time in it is far from the others
 ├── RecordingError    a recording that cannot be read; carries file, line and byte offset
 ├── ConfigError       a setting that cannot be used; carries the setting's name
 ├── UpstreamError     a server that cannot be reached, or whose answer makes no sense
@@ -44,6 +45,10 @@ class RequestError(TickerplantError):
 
 class DecodeError(TickerplantError):
     """A market message that is not in a form this program knows."""
+
+
+class ImpossibleTimeError(DecodeError):
+    """A market message with a time that cannot be true beside the others in it."""
 
 
 class RecordingError(TickerplantError):

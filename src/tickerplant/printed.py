@@ -17,6 +17,10 @@ from msgspec import Meta, Struct, field
 from tickerplant.events import BookTicker, DepthUpdate, Level, Trade
 from tickerplant.instrument import LARGEST, Instrument
 
+FAR_MS = 3_600_000
+"""Two times of one message that are farther apart than this cannot both be true: of a recorded one,
+the time it was received at counts as well."""
+
 PrintedLevel: TypeAlias = tuple[str, str]
 """Price and quantity of one level."""
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickerplant.printed import FAR_MS
 from tickerplant.recording.line_file import LineFile
-from tickerplant.replaying.event_time import LONGEST_LEAP_NS, ByEventTime, event_time_ms
+from tickerplant.replaying.event_time import ByEventTime, event_time_ms
 
 START_MS = 1_795_285_140_000
 NS = 1_000_000
@@ -49,9 +50,17 @@ def test_lines_before_the_first_event_have_the_time_that_they_should(tmp_path: P
 
 
 def test_one_wrong_time_does_not_carry_the_others_with_it(tmp_path: Path) -> None:
-    wrong_ms = LONGEST_LEAP_NS // NS + 5_000
+    wrong_ms = FAR_MS + 5_000
     recording = written(tmp_path, [(0, 0), (1, wrong_ms), (2, 2), (3, 3)])
     assert times(recording) == [0, 0, 2, 3]
+
+
+@pytest.mark.parametrize("skew_ms", [0, 10**11])
+def test_a_wrong_first_time_is_not_the_one_the_others_are_measured_by(
+    tmp_path: Path, skew_ms: int
+) -> None:
+    recording = written(tmp_path, [(0, 10**12), (1, 1), (2, 2), (3, 3)], skew_ms)
+    assert times(recording) == [0, 1, 2, 3]
 
 
 @settings(deadline=None)

@@ -60,8 +60,8 @@ class PlainPlayer(Player):
 
     def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
         del prompt
-        for _, raw in lines:
-            self._play_any(raw)
+        for line in lines:
+            self._play_any(line)
 
 
 class Played:
@@ -80,12 +80,12 @@ class Played:
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
         self.reports: set[str] = set()
         self.ears = [Ear() for _ in names for _ in envelopes]
-        applied = {}
-        if way is not VerbatimPlayer:
-            depth = FastestDepth(stream for file in found.files for stream in file.streams)
-            applied = {"applied": depth}
+        depth = FastestDepth(stream for file in found.files for stream in file.streams)
         players = [
-            way(self.plant, found, file, report=self.reports.add, **applied) for file in found.files
+            way(self.plant, found, file, report=self.reports.add)
+            if issubclass(way, VerbatimPlayer)
+            else way(self.plant, found, file, applied=depth, report=self.reports.add)
+            for file in found.files
         ]
         for venue_name, hub in self.plant.hubs.items():
             self.plant.deliver_verbatim(venue_name, found.streams(venue_name))

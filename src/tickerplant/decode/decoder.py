@@ -18,13 +18,14 @@ from tickerplant.decode.messages import DepthAnswer, Outline
 from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.decode.readers import (
     Happening,
+    ImpossibleTime,
     Instruments,
     Read,
     reader,
     snapshot,
     time_reader,
 )
-from tickerplant.errors import DecodeError
+from tickerplant.errors import DecodeError, ImpossibleTimeError
 
 MAX_STREAMS = 1 << 16
 """Stream names whose readers are remembered; beyond, all are forgotten and made anew."""
@@ -116,7 +117,8 @@ class Decoder:
         """Return the message in `raw`.
 
         Raises:
-            DecodeError: it is not JSON, or nothing that a market says.
+            DecodeError: it is not JSON, nothing that a market says, or a time in it is far from its
+                event time.
         """
         start = raw.find(b'"', NAME_AT) + NECK_BYTES
         payload = raw[start:-1]
@@ -176,6 +178,8 @@ class Decoder:
             self.unapplied["unknown symbol"] += 1
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.unapplied["unknown form"] += 1
+        except ImpossibleTime as error:
+            raise ImpossibleTimeError(f"{payload[:60]!r}: {error}") from None
         except ValueError:
             self.unapplied["more decimals than the instrument"] += 1
         return stream, payload, *self._read_time(payload)

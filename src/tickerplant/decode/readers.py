@@ -1,9 +1,9 @@
 """One reader per kind of stream: payload bytes to event time and events.
 
 A reader looks its instrument up by the symbol in the payload and turns text into the instrument's
-units.  It raises `msgspec.DecodeError` for another form, `KeyError` for an unknown symbol and
-`ValueError` for a number with more decimals than the instrument has, or a larger one than a market
-can hold.
+units.  It raises `msgspec.DecodeError` for another form, `KeyError` for an unknown symbol,
+`ImpossibleTime` for a time that cannot be true beside the event time, and another `ValueError` for a
+number with more decimals than the instrument has, or a larger one than a market can hold.
 """
 
 from __future__ import annotations
@@ -26,12 +26,30 @@ from tickerplant.events import (
     MarkPrice,
 )
 from tickerplant.instrument import LARGEST, RATE_DECIMALS, Instrument, decimal_units
-from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade, level_units
+from tickerplant.printed import (
+    FAR_MS,
+    Printed,
+    PrintedDepth,
+    PrintedQuote,
+    PrintedTrade,
+    level_units,
+)
 
 Instruments: TypeAlias = Mapping[str, Instrument]
 Happening: TypeAlias = Event | Printed
 Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Happening, ...]]]
 """Event time (0 if the message has none) and the events of one payload."""
+
+
+LONGEST_FUNDING_MS = 31 * 86_400_000
+"""The next funding time is not farther ahead: the exchange pays every few hours."""
+
+
+class ImpossibleTime(ValueError):  # noqa: N818  # it names what is wrong with the message
+    """A time in a message is far from its event time."""
+
+    def __init__(self, name: str, time_ms: int, event_time_ms: int) -> None:
+        super().__init__(f"its {name} is {time_ms}, far from its event time {event_time_ms}")
 
 
 def reader(stream: str, instruments: Instruments) -> Read:
@@ -83,6 +101,7 @@ def _aggregate_trades(instruments: Instruments) -> Read:
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
         instrument = instruments[message.symbol]
+        _refuse_far("trade time", message.trade_time, message.event_time)
         units = instrument.quantity.units
         price, quantity = instrument.price.units[message.price], units[message.quantity]
         if not instrument.can_count(price, quantity):
@@ -107,11 +126,40 @@ def _aggregate_trades(instruments: Instruments) -> Read:
     return read
 
 
+def printed_decoder(kind: type[Printed]) -> Callable[[bytes], Printed]:
+    """Return what decodes payloads to `kind`.
+
+    It raises `ImpossibleTime` for a trade at a time far from its event time.
+    """
+    decode: Callable[[bytes], Printed] = Decoder(kind).decode
+    if kind is not PrintedTrade:
+        return decode
+    decode_trade = Decoder(PrintedTrade).decode
+
+    def decode_timely(payload: bytes) -> PrintedTrade:
+        trade = decode_trade(payload)
+        if -FAR_MS <= trade.trade_time_ms - trade.event_time_ms <= FAR_MS:
+            return trade
+        raise ImpossibleTime("trade time", trade.trade_time_ms, trade.event_time_ms)
+
+    return decode_timely
+
+
+def _refuse_far(name: str, time_ms: int, event_time_ms: int) -> None:
+    """Refuse a time that is far from an event time.
+
+    Raises:
+        ImpossibleTime: it is.
+    """
+    if not -FAR_MS <= time_ms - event_time_ms <= FAR_MS:
+        raise ImpossibleTime(name, time_ms, event_time_ms)
+
+
 def _printed(kind: type[Printed]) -> Callable[[Instruments], Read]:
     """Return what makes readers of a kind of events that stay as they were printed."""
 
     def make(instruments: Instruments) -> Read:
-        decode: Callable[[bytes], Printed] = Decoder(kind).decode
+        decode = printed_decoder(kind)
 
         def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
             printed = decode(payload)
@@ -145,6 +193,8 @@ def _mark_prices(instruments: Instruments) -> Read:
 def _mark_price(message: messages.MarkPrice) -> MarkPrice:
     rate = message.funding_rate
     unfunded = not rate or not message.next_funding_time
+    if message.next_funding_time > message.event_time + LONGEST_FUNDING_MS:
+        raise ImpossibleTime("next funding time", message.next_funding_time, message.event_time)
     return MarkPrice(
         message.symbol,
         _rate(message.mark_price),
@@ -163,6 +213,7 @@ def _liquidations(instruments: Instruments) -> Read:
         message = decode(payload)
         order = message.order
         instrument = instruments[order.symbol]
+        _refuse_far("trade time", order.trade_time, message.event_time)
         prices, quantities = instrument.price.units, instrument.quantity.units
         liquidation = Liquidation(
             order.symbol,

@@ -44,6 +44,10 @@ class Place(Struct, frozen=True):
     offset_bytes: int
     """Where it begins: in the (decompressed) text of lines; of a segment, where its block begins."""
 
+    def __str__(self) -> str:
+        line = f", line {self.line}" if self.line else ""
+        return f"{self.path}{line}, byte {self.offset_bytes}"
+
 
 class RecordedFile(Protocol):
     """What can be read from the beginning to the end: a file of lines, or a folder of segments.
@@ -73,6 +77,10 @@ class RecordedFile(Protocol):
         Args:
             number: Which it is of all lines that were read, from 0.
         """
+        ...
+
+    def place_of_message(self, raw: bytes) -> Place:
+        """Return where a message of the last batch stands, as `place_of` does."""
         ...
 
     def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:

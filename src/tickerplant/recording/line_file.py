@@ -142,6 +142,14 @@ class LineFile:
             offset_bytes += len(text) + 1
         return Place(self.path, line_number, offset_bytes)
 
+    def place_of_message(self, raw: bytes) -> Place:
+        """Return where a message of the last batch stands."""
+        body = raw.partition(b" ")[2] if raw.startswith(b"http") else raw
+        line_start = self._batch.rfind(b"\n", 0, max(self._batch.find(body), 0)) + 1
+        ahead = self._batch.count(b"\n", line_start) + (not self._batch.endswith(b"\n"))
+        offset_bytes = self.text_bytes - len(self._batch) + line_start
+        return Place(self.path, self._line_number - ahead + 1, offset_bytes)
+
     def _holds_line(self, text: bytes) -> bool:
         """Whether a line of text is one of the recording, and not left out."""
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from tickerplant.plant import Plant
 from tickerplant.recording.block import LATEST_NS
+from tickerplant.recording.event_clock import NS_PER_MS, SAMPLE_LINES, clock_from
 from tickerplant.recording.line import Flaw, Line
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.event_time import ByEventTime, event_time_ms
@@ -22,8 +23,6 @@ from tickerplant.replaying.span import Plan, run_up_start_ns, span_of, views_of
 from tickerplant.sources.source import Status
 
 SKIPPED = "no line of a recording"
-
-_NS_PER_MS = 1_000_000
 
 
 class Deck:
@@ -53,7 +52,14 @@ class Deck:
         self.recordings = recorded_files(paths, self._warn_of_flaw)
         self._views = views_of(plan, self.recordings)
         self._reel = Reel(self._views, self.span.end_ns)
-        self._performance = Performance(found, plant, warn, verbatim=plan.verbatim)
+        self._performance = Performance(
+            found,
+            plant,
+            warn,
+            self.recordings,
+            by_event=plan.pace == "event",
+            verbatim=plan.verbatim,
+        )
         self._turn = -1
         """Which recording the last line was of."""
         self._begun: set[int] = set()
@@ -188,8 +194,17 @@ class Deck:
         return start_ns if start_ns > self.span.opening_ns else 0
 
     def _next_ms(self) -> int:
-        """Return the market time of the next line, as it was recorded."""
-        return event_time_ms(self._reel.next_raw) or self.edge_ns // _NS_PER_MS
+        """Return the market time of the next line, as it was recorded.
+
+        That is its event time, if it is not far from what its receive time lets expect, by what is
+        known of its file or of the lines that follow it.
+        """
+        index, coming = self._reel.coming(SAMPLE_LINES)
+        if not coming:
+            return self.edge_ns // NS_PER_MS
+        ahead_ms = 0 if self._plan.pace == "event" else self._found.files[index].ahead_ms
+        times = [(event_time_ms(raw), received_ns) for received_ns, raw in coming]
+        return clock_from(ahead_ms, times).first_ms(*times[0])
 
     def _warn_of_flaw(self, flaw: Flaw) -> None:
         self._warn(str(flaw), "")

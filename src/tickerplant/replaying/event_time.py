@@ -1,24 +1,28 @@
 """Recordings by the time the exchange sent their messages, instead of when they were received.
 
 A line then has the latest event time (`E`) up to and with its own, so that time never goes back
-and lines without one stay where they are.  A recording so read is a recording like any other.
+and lines without one stay where they are; event times that cannot be true count for nothing
+(`recording/event_clock.py`).  A recording so read is a recording like any other.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 
+from tickerplant.recording.event_clock import (
+    NS_PER_MS,
+    SAMPLE_LINES,
+    clock_from,
+    typical_ahead_ms,
+)
 from tickerplant.recording.line import Line, RecordedFile
 
 SKEW_NS = 60_000_000_000
-"""The two clocks of a line differ by what its recording's first line has, give or take so much."""
-LONGEST_LEAP_NS = 3_600_000_000_000
-"""An event time that is farther ahead of the one before than this, and than the receive time is, is
-none: one wrong message must not carry the time of all others with it."""
+"""The two clocks of a line differ by what most of its recording have, give or take so much."""
 
 _EVENT_TIME = re.compile(rb'"E":\s?(\d{13})(?!\d)')
-_NS_PER_MS = 1_000_000
 
 
 def event_time_ms(raw: bytes) -> int:
@@ -35,7 +39,7 @@ class ByEventTime:
 
     def __init__(self, recording: RecordedFile) -> None:
         self._recording = recording
-        self._ahead_ns: int | None = None
+        self._ahead_ms: int | None = None
 
     @property
     def path(self) -> str:
@@ -48,21 +52,22 @@ class ByEventTime:
         Raises:
             RecordingError: the recording cannot be opened, or is none.
         """
-        ahead_ns = self.ahead_ns
-        latest_ns = latest_received_ns = 0
-        for lines in self._recording.batches(max(start_ns - ahead_ns - SKEW_NS, 0)):
+        batches = self._recording.batches(max(start_ns - self.ahead_ns - SKEW_NS, 0))
+        latest_ms, clock = 0, None
+        for lines in batches:
+            times_ms = [event_time_ms(raw) for _, raw in lines]
+            if clock is None:
+                times = [(ms, at_ns) for ms, (at_ns, _) in zip(times_ms, lines, strict=True)]
+                clock = clock_from(self.ahead_ns // NS_PER_MS, times)
+                latest_ms = clock.first_ms(*times[0])
+            earliest_ms, last_ms = clock.bounds_ms(lines)
             timed: list[Line] = []
-            for at_ns, raw in lines:
-                event_ns = event_time_ms(raw) * _NS_PER_MS
-                if not latest_ns:
-                    latest_ns, latest_received_ns = event_ns or at_ns + ahead_ns, at_ns
-                elif (
-                    latest_ns
-                    < event_ns
-                    <= (latest_ns + at_ns - latest_received_ns + LONGEST_LEAP_NS)
+            for event_ms, (at_ns, raw) in zip(times_ms, lines, strict=True):
+                if event_ms > latest_ms and (
+                    earliest_ms <= event_ms <= last_ms or clock.believes(event_ms, at_ns, latest_ms)
                 ):
-                    latest_ns, latest_received_ns = event_ns, at_ns
-                timed.append((latest_ns, raw))
+                    latest_ms = event_ms
+                timed.append((latest_ms * NS_PER_MS, raw))
             if timed[0][0] < start_ns:
                 timed = [line for line in timed if line[0] >= start_ns]
             if timed:
@@ -70,13 +75,10 @@ class ByEventTime:
 
     @property
     def ahead_ns(self) -> int:
-        """How far the event times are ahead of the receive times, as its first message has it."""
-        if self._ahead_ns is None:
-            self._ahead_ns = 0
-            for lines in self._recording.batches():
-                told = ((event_time_ms(raw), at_ns) for at_ns, raw in lines)
-                found = next(((ms, at_ns) for ms, at_ns in told if ms), None)
-                if found is not None:
-                    self._ahead_ns = found[0] * _NS_PER_MS - found[1]
-                    break
-        return self._ahead_ns
+        """How far the event times are ahead of the receive times, as most of its first ones are."""
+        if self._ahead_ms is None:
+            lines = chain.from_iterable(self._recording.batches())
+            times = ((event_time_ms(raw), at_ns) for at_ns, raw in lines)
+            told = islice((each for each in times if each[0]), SAMPLE_LINES)
+            self._ahead_ms = typical_ahead_ms(told)
+        return self._ahead_ms * NS_PER_MS

@@ -13,8 +13,9 @@ from msgspec import structs
 
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
-from tickerplant.recording.line import Line
-from tickerplant.replaying.player import FastestDepth, Player
+from tickerplant.recording.event_clock import MISTIMED, EventClock
+from tickerplant.recording.line import Line, RecordedFile
+from tickerplant.replaying.player import UNDECODABLE, FastestDepth, Player
 from tickerplant.replaying.rebase import rebased
 from tickerplant.replaying.scan import FileScan, Scan
 from tickerplant.replaying.verbatim import VerbatimPlayer
@@ -22,7 +23,6 @@ from tickerplant.sources.source import Status
 
 SHOWN_SYMBOLS = 5
 """Symbols that a warning about many names."""
-UNDECODABLE = "no message"
 
 
 class Performance:
@@ -32,6 +32,8 @@ class Performance:
         found: What `scan` found in the recordings.
         plant: Where the messages go; made from the instruments that were found.
         warn: Takes what is incomplete, and of what subject, empty for itself.
+        recordings: What is played, in the order in which it was scanned.
+        by_event: Whether lines have event times for receive times.
         verbatim: Send the lines and do nothing else with them.
     """
 
@@ -40,7 +42,9 @@ class Performance:
         found: Scan,
         plant: Plant,
         warn: Callable[[str, str], None],
+        recordings: Sequence[RecordedFile],
         *,
+        by_event: bool = False,
         verbatim: bool = False,
     ) -> None:
         self.shift_ms = 0
@@ -48,7 +52,13 @@ class Performance:
         self._found = found
         self._plant = plant
         self._warn = warn
+        self._recordings = recordings
+        self._by_event = by_event
         self._verbatim = verbatim
+        self._reported: set[tuple[str, str]] = set()
+        """The files of which a kind of damage was reported."""
+        self._lines: Sequence[Line] = ()
+        """What is being played, as it was recorded."""
         self._left_out: Counter[str] = Counter()
         """What was left out before the plant began anew."""
         self._players: list[Player | VerbatimPlayer] = []
@@ -70,6 +80,7 @@ class Performance:
 
     def play(self, index: int, lines: Sequence[Line], *, prompt: bool = False) -> None:
         """Play `lines` of one recording, see `Player.play`."""
+        self._lines = lines
         if self.shift_ms:
             lines = [(at_ns, rebased(raw, self.shift_ms)) for at_ns, raw in lines]
         self._players[index].play(lines, prompt=prompt)
@@ -77,7 +88,10 @@ class Performance:
     def left_out(self) -> Counter[str]:
         """Count the messages of which no market heard, by what was wrong with them."""
         counts = self._left_out + Counter(
-            {UNDECODABLE: sum(player.undecodable for player in self._players)}
+            {
+                UNDECODABLE: sum(player.undecodable for player in self._players),
+                MISTIMED: sum(player.mistimed for player in self._players),
+            }
         )
         for player in self._players:
             counts += player.decoder.unapplied
@@ -114,14 +128,34 @@ class Performance:
         """Make players that remember nothing, and tell the plant what they will deliver."""
         found = self._found
         self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
-        self._players = [self._player(self._shifted(file)) for file in found.files]
+        self._players = [
+            self._player(self._shifted(file), recording)
+            for file, recording in zip(found.files, self._recordings, strict=True)
+        ]
         for venue_name in self._plant.venues:
             self._plant.deliver_verbatim(venue_name, found.streams(venue_name))
 
-    def _player(self, file: FileScan) -> Player | VerbatimPlayer:
+    def _player(self, file: FileScan, recording: RecordedFile) -> Player | VerbatimPlayer:
+        plant, found, report = self._plant, self._found, self._tell
+        clock = EventClock((0 if self._by_event else file.ahead_ms) + self.shift_ms)
         if self._verbatim:
-            return VerbatimPlayer(self._plant, self._found, file, report=self._tell)
-        return Player(self._plant, self._found, file, applied=self._depth, report=self._tell)
+            return VerbatimPlayer(plant, found, file, report=report, clock=clock)
+
+        def report_line(number: int, kind: str, text: str) -> None:
+            if (file.path, kind) not in self._reported:
+                self._reported.add((file.path, kind))
+                place = recording.place_of_message(self._lines[number][1])
+                report(f"{place}: left out {text}")
+
+        return Player(
+            plant,
+            found,
+            file,
+            applied=self._depth,
+            report=report,
+            clock=clock,
+            report_line=report_line,
+        )
 
     def _shifted(self, file: FileScan) -> FileScan:
         if not self.shift_ms:

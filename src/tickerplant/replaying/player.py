@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec.json import Decoder as JsonDecoder
-
 from tickerplant.decode.decoder import ANSWERS, NECK, Decoder, head_of
-from tickerplant.decode.readers import PRINTED
-from tickerplant.errors import DecodeError
+from tickerplant.decode.readers import PRINTED, printed_decoder
+from tickerplant.errors import DecodeError, ImpossibleTimeError
 from tickerplant.frames import HEADERS
 from tickerplant.hub import Frames, Hub
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.printed import Printed
+from tickerplant.recording.event_clock import MISTIMED, EventClock, mistimed_text
 from tickerplant.recording.line import Line
 from tickerplant.replaying.scan import FileScan, Scan
 
 RUN_LINES = 64
 """Lines that are sent before what they say is applied: what was decoded should still be in the
 processor's cache then, and the collector should not come to see it."""
+SHOWN_BYTES = 60
+"""As much of a message that is left out is shown."""
 UNUSUAL = (KeyError, ValueError, RecursionError)
-"""What is raised where a line is not in the usual form, or of another stream or symbol."""
+"""What is raised where a line is not in the usual form, of another stream or symbol, or its time
+needs a closer look."""
+UNDECODABLE = "no message"
 DEFAULT_DEPTH_MS = 250
 """Speed of `<symbol>@depth`, which names none."""
 
@@ -64,7 +67,7 @@ class _Lane:
         self.stream = stream
         self.kind = kind
         self.symbol = market.symbol
-        self.read: Callable[[bytes], Printed] = JsonDecoder(kind).decode
+        self.read = printed_decoder(kind)
         self.hub = hub
         self.way: Frames | None = None
         """Where its frames wait while lines are played; None if they have to be sent one by one."""
@@ -132,6 +135,9 @@ class Player:
         file: What was found in this one.
         applied: Whether the events of a stream are wanted; its messages are sent in any case.
         report: Takes what is incomplete; the same text may come more than once.
+        clock: Judges the event times of this file; None is one that trusts its receive times.
+        report_line: Takes which of the lines that are played is left out, by its number among them,
+            what kind of damage it is, and in words; None is `report`.
     """
 
     def __init__(
@@ -142,9 +148,17 @@ class Player:
         *,
         applied: Callable[[str], bool],
         report: Callable[[str], None],
+        clock: EventClock | None = None,
+        report_line: Callable[[int, str, str], None] | None = None,
     ) -> None:
         self.undecodable = 0
         """Lines left out because they are no message."""
+        self.mistimed = 0
+        """Lines left out because of a time that cannot be true."""
+        self._clock = clock or EventClock(file.ahead_ms)
+        self._report_line = report_line
+        self._lines: Sequence[Line] = ()
+        """What is being played."""
         instruments = {instrument.symbol: instrument for instrument in found.instruments}
         self.decoder = Decoder(instruments, applied, file.answered_symbol)
         self._plant = plant
@@ -177,6 +191,7 @@ class Player:
                 applied.
         """
         opened: list[_Lane] = []
+        self._lines = lines
         if any(hub.derives for hub in self._plant.hubs.values()):
             self._play_in_turn(lines, opened)
         elif prompt:
@@ -192,7 +207,9 @@ class Player:
         A line is read here as in `_play_run`: a function for both would be a call for each line.
         """
         lanes, timers, published = self._lanes, self._plant.timers, self._plant.published
-        for _, raw in lines:
+        earliest_ms, latest_ms = self._clock.bounds_ms(lines)
+        for line in lines:
+            raw = line[1]
             head, _, rest = raw.partition(NECK)
             try:
                 lane = lanes[head]
@@ -200,11 +217,15 @@ class Player:
                 printed = lane.read(payload)
                 if printed.symbol != lane.symbol:
                     raise KeyError(printed.symbol)
+                time_ms = printed.event_time_ms
+                if not earliest_ms <= time_ms <= latest_ms and time_ms:
+                    raise KeyError(time_ms)
             except UNUSUAL:
-                self._play_any(raw)
+                self._play_any(line)
+                earliest_ms, latest_ms = self._clock.bounds_ms(lines)
                 continue
-            if printed.event_time_ms > timers.now_ms:
-                timers.approach(printed.event_time_ms)
+            if time_ms > timers.now_ms:
+                timers.approach(time_ms)
             way = lane.way
             if way is not None:
                 way.append(HEADERS[len(raw)] + raw)
@@ -213,13 +234,15 @@ class Player:
             published[lane.kind] += 1
             lane.apply(printed)
 
-    def _play_run(
+    def _play_run(  # noqa: C901  # functions for its parts would be calls for each line
         self, lines: Sequence[Line], opened: list[_Lane], *, prompt: bool = False
     ) -> None:
         """Play `lines`; what they say is applied at the end."""
         lanes, now_ms = self._lanes, self._plant.now_ms
         waiting = _Waiting(self._plant)
-        for _, raw in lines:
+        earliest_ms, latest_ms = self._clock.bounds_ms(lines)
+        for line in lines:
+            raw = line[1]
             head, _, rest = raw.partition(NECK)
             try:
                 lane = lanes[head]
@@ -227,13 +250,17 @@ class Player:
                 printed = lane.read(payload)
                 if printed.symbol != lane.symbol:
                     raise KeyError(printed.symbol)
+                time_ms = printed.event_time_ms
+                if not earliest_ms <= time_ms <= latest_ms and time_ms:
+                    raise KeyError(time_ms)
             except UNUSUAL:
                 waiting.settle(now_ms)
-                self._play_any(raw)
+                self._play_any(line)
                 now_ms = self._plant.now_ms
+                earliest_ms, latest_ms = self._clock.bounds_ms(lines)
                 continue
-            if printed.event_time_ms > now_ms:  # noqa: PLR1730  # a call costs more than all of this
-                now_ms = printed.event_time_ms
+            if time_ms > now_ms:  # noqa: PLR1730  # a call costs more than all of this
+                now_ms = time_ms
             way = lane.way
             if way is not None:
                 way.append(HEADERS[len(raw)] + raw)
@@ -252,12 +279,23 @@ class Player:
                 hub.flush()
         waiting.settle(now_ms)
 
-    def _play_any(self, raw: bytes) -> None:
-        """Play a line of any form."""
+    def _play_any(self, line: Line) -> None:
+        """Play a line of any form; leave it out if it is no message, or its time cannot be true."""
+        received_ns, raw = line
         try:
             stream, payload, time_ms, events = self.decoder.decode(raw)
+        except ImpossibleTimeError as error:
+            self.mistimed += 1
+            self._leave_out(line, MISTIMED, str(error))
+            return
         except DecodeError as error:
-            self._skip(error)
+            self.undecodable += 1
+            self._leave_out(line, UNDECODABLE, str(error))
+            return
+        if time_ms and not self._clock.believes(time_ms, received_ns, self._plant.now_ms):
+            self.mistimed += 1
+            text = f"{raw[:SHOWN_BYTES]!r}: {mistimed_text(time_ms, received_ns)}"
+            self._leave_out(line, MISTIMED, text)
             return
         self._plant.approach(time_ms)
         if stream:
@@ -285,7 +323,12 @@ class Player:
             self._lanes[head_of(stream)] = _Lane(stream, kind, market, hub)
         return hub
 
-    def _skip(self, error: DecodeError) -> None:
-        if not self.undecodable:
-            self._report(f"{self._file.path}: left out {error}")
-        self.undecodable += 1
+    def _leave_out(self, line: Line, kind: str, text: str) -> None:
+        """Report a line that is left out, if it is the first of its kind."""
+        if {UNDECODABLE: self.undecodable, MISTIMED: self.mistimed}[kind] > 1:
+            return
+        if self._report_line is None:
+            self._report(f"{self._file.path}: left out {text}")
+            return
+        number = next(n for n, each in enumerate(self._lines) if each is line)
+        self._report_line(number, kind, text)

@@ -21,8 +21,6 @@ class Reel:
     """
 
     def __init__(self, recordings: Sequence[Batched], end_ns: int) -> None:
-        self.next_ns: int | None = None
-        """The time of the next line; None at the end."""
         self._recordings = recordings
         self._end_ns = end_ns
         self._runs: Iterator[tuple[int, list[Line]]] = iter(())
@@ -31,9 +29,21 @@ class Reel:
         self._start = 0
 
     @property
-    def next_raw(self) -> bytes:
-        """The message of the next line; empty at the end."""
-        return self._lines[self._start][1] if self.next_ns is not None else b""
+    def next_ns(self) -> int | None:
+        """The time of the next line; None at the end.
+
+        Only now the line is read, if it has to be: until then, `place_of_message` of a recording
+        finds what was taken from it last.
+        """
+        if self._start == len(self._lines):
+            self._look()
+        return self._lines[self._start][0] if self._start < len(self._lines) else None
+
+    def coming(self, most: int) -> tuple[int, Sequence[Line]]:
+        """Return up to `most` of the next lines of one recording, with its index; none at the end."""
+        if self.next_ns is None:
+            return 0, ()
+        return self._index, self._lines[self._start : self._start + most]
 
     def wind(self, start_ns: int) -> None:
         """Be before the first line whose time is `start_ns` or later.
@@ -43,11 +53,11 @@ class Reel:
         """
         self._runs = merge(self._recordings, start_ns)
         self._lines, self._start = (), 0
-        self._look()
+        self._look()  # who cannot read it says so now
 
     def close(self) -> None:
         """Close the files; only `wind` leads on from here."""
-        self._runs = iter(())
+        self._runs, self._lines, self._start = iter(()), (), 0
 
     def take(self, until_ns: int, most: int) -> tuple[int, Sequence[Line]]:
         """Return the next lines of one recording, with its index.
@@ -55,6 +65,8 @@ class Reel:
         They are at least one, at most `most`, and of those after the first none is later than
         `until_ns`.  Not to be called at the end.
         """
+        if self._start == len(self._lines):
+            self._look()
         lines, start = self._lines, self._start
         end = min(start + most, len(lines))
         if lines[end - 1][0] > until_ns:
@@ -62,15 +74,12 @@ class Reel:
         taken = lines if end - start == len(lines) else lines[start:end]
         index = self._index
         self._start = end
-        self._look()
         return index, taken
 
     def _look(self) -> None:
-        """See what comes next."""
-        if self._start == len(self._lines):
-            self._index, self._lines = next(self._runs, (0, ()))
-            self._start = 0
-            if self._lines and self._lines[-1][0] >= self._end_ns:
-                self._lines = self._lines[: bisect_left(self._lines, self._end_ns, key=_received)]
-        at_end = self._start == len(self._lines)
-        self.next_ns = None if at_end else self._lines[self._start][0]
+        """Read on."""
+        self._index, self._lines = next(self._runs, (0, ()))
+        self._start = 0
+        if self._lines and self._lines[-1][0] >= self._end_ns:
+            self._lines = self._lines[: bisect_left(self._lines, self._end_ns, key=_received)]
+            self._runs = iter(())  # all that follows is as late

@@ -18,6 +18,11 @@ from tickerplant.decode.exchange_info import instruments_of
 from tickerplant.decode.sketch import Sketches, venue_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.instrument import Instrument
+from tickerplant.recording.event_clock import (
+    SAMPLE_LINES,
+    EventClock,
+    typical_ahead_ms,
+)
 from tickerplant.recording.journal import Anchored
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.line_file import EXPECTED
@@ -35,8 +40,6 @@ OPENING_NS = 10_000_000_000
 Collectors ask for a snapshot when the stream runs already.  Who follows the documented procedure
 asks for one at once, and can join to one that is a little ahead of the updates it has.
 """
-
-_NS_PER_MS = 1_000_000
 
 
 class Anchor(Struct, frozen=True):
@@ -63,6 +66,8 @@ class FileScan(Struct, frozen=True, kw_only=True):
     streams: frozenset[str]
     answered_symbol: str
     """Whose book a REST answer without a symbol must be: the file's only symbol, or empty."""
+    ahead_ms: int = 0
+    """How far its event times are ahead of its receive times, as most of its first messages are."""
     first_ms: int
     """Market time of its first message, 0 if there is none."""
     answers: tuple[bytes, ...]
@@ -165,8 +170,9 @@ def _scan_file(
 ) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
     streams: set[str] = set()
-    answers: list[bytes] = []
-    first_ms = first_ns = 0
+    answers: list[tuple[int, int, bytes]] = []
+    times: list[tuple[int, int]] = []
+    first_ns = 0
     batches = file.batches()
     for received_ns, raw in islice(chain.from_iterable(batches), lines):
         first_ns = first_ns or received_ns
@@ -174,12 +180,15 @@ def _scan_file(
             stream, payload, time_ms, _ = decoder.decode(raw)
         except DecodeError:
             continue  # reported when it is played
-        first_ms = first_ms or time_ms or received_ns // _NS_PER_MS
+        if len(times) < SAMPLE_LINES:
+            times.append((time_ms, received_ns))
         if not stream and b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
-            answers.append(raw)
+            answers.append((time_ms, received_ns, raw))
         if stream:
             streams.add(stream)
             sketches.see(stream, payload)
+    ahead_ms = typical_ahead_ms(times)
+    first_ms = EventClock(ahead_ms).first_ms(*times[0]) if times else 0
     symbols = {stream.partition("@")[0].upper() for stream in streams} & sketches.keys()
     venues = Counter(venue_of(symbol).name for symbol in symbols)
     return FileScan(
@@ -191,8 +200,13 @@ def _scan_file(
         first_ns=first_ns,
         streams=frozenset(streams | manifest.counts.keys() if manifest else streams),
         answered_symbol=symbols.pop() if len(symbols) == 1 else "",
+        ahead_ms=ahead_ms,
         first_ms=first_ms,
-        answers=tuple(answers),
+        answers=tuple(
+            raw
+            for time_ms, received_ns, raw in answers
+            if not time_ms or EventClock(ahead_ms).believes(time_ms, received_ns, first_ms)
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """Plays recorded streams as they are, and keeps nothing of what they say.
 
 Of a message only the name of its stream is looked at, and of those that are played together the
-event time of the last that has one: market time goes on, but no market hears of anything.  So a
+event time of the last that has one that can be true: market time goes on, but no market hears of anything.  So a
 message whose payload is damaged is sent as it is.  What is not in the usual envelope is decoded,
 and sent in it.
 """
@@ -16,6 +16,7 @@ from tickerplant.frames import HEADERS
 from tickerplant.hub import Frames, Hub
 from tickerplant.plant import Plant
 from tickerplant.queries.query import Query
+from tickerplant.recording.event_clock import EventClock
 from tickerplant.recording.line import Line
 from tickerplant.replaying.event_time import event_time_ms
 from tickerplant.replaying.scan import FileScan, Scan
@@ -34,6 +35,7 @@ class VerbatimPlayer:
         found: What was found in all files.
         file: What was found in this one.
         report: Takes what is incomplete; the same text may come more than once.
+        clock: Judges the event times of this file; None is one that trusts its receive times.
     """
 
     def __init__(
@@ -43,9 +45,13 @@ class VerbatimPlayer:
         file: FileScan,
         *,
         report: Callable[[str], None],
+        clock: EventClock | None = None,
     ) -> None:
         self.undecodable = 0
         """Lines left out because they are no message."""
+        self.mistimed = 0
+        """Lines left out because of their event time: none, they are sent as they are."""
+        self._clock = clock or EventClock(file.ahead_ms)
         self.decoder = Decoder({}, applied=lambda _: False)
         self._plant = plant
         self._found = found
@@ -73,8 +79,12 @@ class VerbatimPlayer:
                 self._open_way(name, raw, ways)
             else:
                 way.append(HEADERS[len(raw)] + raw)
-        times_ms = (event_time_ms(raw) for _, raw in reversed(lines))
-        self._plant.approach(next(filter(None, times_ms), 0))
+        now_ms, believes = self._plant.now_ms, self._clock.believes
+        for received_ns, raw in reversed(lines):
+            time_ms = event_time_ms(raw)
+            if time_ms and believes(time_ms, received_ns, now_ms):
+                self._plant.approach(time_ms)
+                break
 
     def _open_way(self, name: bytes, raw: bytes, ways: dict[bytes, Frames]) -> None:
         """Send a message, and find the way of those that follow in the same envelope."""

@@ -1,0 +1,120 @@
+"""Whether the event time of a recorded message can be true.
+
+A recording has two clocks: the collector's, which gives every line its receive time, and the
+exchange's, which gives messages their event time (`E`).  Either may be wrong by years, but how far
+they are apart hardly changes within a file.  An event time that is far from what its receive time
+lets expect is damage: one such message must not carry the time of a market with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tickerplant.printed import FAR_MS
+from tickerplant.recording.line import Line
+from tickerplant.recording.moment import iso
+
+EARLIEST_MS, LATEST_MS = 10**12, 10**13 - 1
+"""Event times have thirteen digits, from 2001 to 2286."""
+SAMPLE_LINES = 1_000
+"""The first event times of a file, so many, give the distance between its two clocks."""
+WITNESSES = 8
+"""Different event times in a row that must be as far off as each other before they are believed:
+then it is the collector's clock that was set."""
+MISTIMED = "a time that cannot be true"
+"""What is wrong with such a message."""
+
+NS_PER_MS = 1_000_000
+
+
+class EventClock:
+    """Judges the event times of one file, line by line; makes no difference how lines are grouped.
+
+    Args:
+        ahead_ms: How far the event times are ahead of the receive times, see `typical_ahead_ms`.
+    """
+
+    def __init__(self, ahead_ms: int) -> None:
+        self.ahead_ms = ahead_ms
+        self._witnesses: dict[int, int] = {}
+        """Event times in a row that were not believed, with how far each was ahead."""
+        self._market_ms = 0
+        """Market time when the last of them was judged."""
+
+    def bounds_ms(self, lines: Sequence[Line]) -> tuple[int, int]:
+        """Return from when to when an event time of `lines` is true without a closer look."""
+        latest_ms = lines[0][0] // NS_PER_MS + self.ahead_ms + FAR_MS
+        return lines[-1][0] // NS_PER_MS + self.ahead_ms - FAR_MS, min(latest_ms, LATEST_MS)
+
+    def believes(self, time_ms: int, received_ns: int, now_ms: int) -> bool:
+        """Return whether an event time can be true.
+
+        Args:
+            time_ms: The event time, not 0.
+            received_ns: When its message was received.
+            now_ms: Market time before it.
+        """
+        if not EARLIEST_MS <= time_ms <= LATEST_MS:
+            return False
+        ahead_ms = time_ms - received_ns // NS_PER_MS
+        if abs(ahead_ms - self.ahead_ms) <= FAR_MS:
+            return True
+        if abs(time_ms - now_ms) > FAR_MS and not self._is_attested(time_ms, ahead_ms, now_ms):
+            return False
+        self.ahead_ms = ahead_ms
+        self._witnesses.clear()
+        return True
+
+    def first_ms(self, time_ms: int, received_ns: int) -> int:
+        """Return the market time of a first message: its event time if that can be true."""
+        if self.believes(time_ms, received_ns, 0):
+            return time_ms
+        return received_ns // NS_PER_MS + self.ahead_ms
+
+    def _is_attested(self, time_ms: int, ahead_ms: int, now_ms: int) -> bool:
+        """Whether enough messages in a row are as far off: none of them moved market time."""
+        others = self._witnesses.values()
+        if now_ms != self._market_ms or any(abs(ahead_ms - each) > FAR_MS for each in others):
+            self._witnesses.clear()
+        self._market_ms = now_ms
+        self._witnesses[time_ms] = ahead_ms
+        return len(self._witnesses) >= WITNESSES
+
+
+def clock_from(ahead_ms: int, times: Sequence[tuple[int, int]]) -> EventClock:
+    """Return a clock that judges lines from somewhere in a file on.
+
+    Args:
+        ahead_ms: How far event times are ahead at the beginning of the file.
+        times: The event time (ms, or 0) and the receive time (ns) of the next lines: if there are
+            enough, and none of them can be true so, the collector's clock was set before them.
+    """
+    told = [each for each in times if each[0]]
+    if len(told) < WITNESSES or any(EventClock(ahead_ms).believes(*each, 0) for each in told):
+        return EventClock(ahead_ms)
+    return EventClock(typical_ahead_ms(told))
+
+
+def mistimed_text(time_ms: int, received_ns: int) -> str:
+    """Return what is wrong with a message whose event time is not believed."""
+    shown = str(time_ms)
+    if EARLIEST_MS <= time_ms <= LATEST_MS:
+        shown += f" ({iso(time_ms * NS_PER_MS)})"
+    return f"its event time {shown} is far from its receive time, {iso(received_ns)}"
+
+
+def typical_ahead_ms(times: Iterable[tuple[int, int]]) -> int:
+    """Return how far event times (ms) are ahead of receive times (ns); 0 if there are none.
+
+    That is the median, of the distance: a few wrong times among them do not change it, and where
+    half of them are wrong, those count that are near their receive times.
+    """
+    ahead_ms = sorted(
+        (
+            time_ms - received_ns // NS_PER_MS
+            for time_ms, received_ns in times
+            if EARLIEST_MS <= time_ms <= LATEST_MS
+        ),
+        key=abs,
+    )
+    return ahead_ms[(len(ahead_ms) - 1) // 2] if ahead_ms else 0
