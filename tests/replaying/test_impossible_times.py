@@ -184,10 +184,10 @@ OTHERS = {
         trade(70).replace(b'"T":%d' % (START_MS + 70), b'"T":4923161256000'),
         "trade time",
     ),
-    "a funding in a year": (
+    "a funding in ten years": (
         "btcusdt@markPrice",
         b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"1.0","i":"1.0","P":"1.0","r":"0.1",'
-        b'"T":%d}' % (START_MS + 70, START_MS + 365 * DAY_MS),
+        b'"T":%d}' % (START_MS + 70, START_MS + 3_650 * DAY_MS),
         "next funding time",
     ),
     "an aggregate at another time": (

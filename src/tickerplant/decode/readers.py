@@ -41,8 +41,8 @@ Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Happening, ...]]]
 """Event time (0 if the message has none) and the events of one payload."""
 
 
-LONGEST_FUNDING_MS = 31 * 86_400_000
-"""The next funding time is not farther ahead: the exchange pays every few hours."""
+LONGEST_FUNDING_MS = 366 * 86_400_000
+"""A next funding time that is farther ahead is none: the exchange pays every few hours."""
 
 
 class ImpossibleTime(ValueError):  # noqa: N818  # it names what is wrong with the message
