@@ -61,7 +61,12 @@ async def test_every_holds_the_server_up_and_loses_nothing() -> None:
 @looped
 async def test_a_pause_longer_than_all_patience_costs_no_connection() -> None:
     settings = quick(
-        idle_ms=20, pong_timeout_ms=20, ack_timeout_ms=20, stale_ms=20, busy_stale_ms=20, deaf_ms=20
+        idle_ms=20,
+        pong_timeout_ms=20,
+        ack_timeout_ms=20,
+        stale_ms=300,
+        busy_stale_ms=300,
+        deaf_ms=20,
     )
     async with loopback() as house, client_of(house, settings=settings) as market:
         subscription = market.stream(TRADES, size=SIZE)

@@ -22,7 +22,7 @@ steps = st.lists(
 def test_the_loss_of_one_copy_at_a_time_costs_nothing(
     name: str, steps: list[tuple[str, int]], seed: int, pace: int
 ) -> None:
-    world = World(copies=2, seed=seed, steady_ms=1_000)
+    world = World(copies=2, seed=seed, steady_ms=1_000, quick_stale_ms=15_000)
     consumer = world.attach(name)
     number = 0
     for step, copy in steps:

@@ -63,7 +63,7 @@ def test_a_copy_that_tells_nothing_is_asked_again_and_nobody_is_told(name: str) 
     ]
     world.lead(name).cut()
     publish(world, name, 101, 50)
-    world.run(3_000)
+    world.run(1_000)
     assert consumer.payloads(name) == world.published(name)
     assert not consumer.notices()
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from made import AGGREGATES, KINDS, QUOTES, TICKERS
+from made import AGGREGATES, DEPTH, KINDS, QUOTES, TICKERS
 from wires import World
 
 from tickerplant.messages.notice import Disconnected, Doubtful, Recovered, Stale
@@ -65,6 +65,65 @@ def test_the_rhythm_of_a_busy_stream_is_learned() -> None:
     (stale,) = consumer.notices(Stale)
     assert 19_000 <= stale.silent_ms <= 21_500
     assert 900 <= stale.expected_ms <= 1_100
+
+
+def publish(world: World, name: str, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        world.publish(name, KINDS[name](number))
+        world.run(100)
+
+
+@pytest.mark.parametrize("name", [DEPTH, QUOTES])
+def test_a_stream_that_tells_ten_times_a_second_is_missed_after_two(name: str) -> None:
+    world = World()
+    consumer = world.attach(name)
+    publish(world, name, 1, 300)
+    world.run(1_300)
+    assert not consumer.notices()
+    world.run(700)
+    (stale,) = consumer.notices()
+    assert isinstance(stale, Stale)
+    assert 1_500 <= stale.silent_ms <= 2_000
+    assert stale.expected_ms == 100
+    publish(world, name, 301, 10)
+    assert consumer.kinds() == ["message", "Stale", "Recovered", "message"]
+
+
+def test_a_stream_that_was_heard_only_for_a_moment_is_given_longer() -> None:
+    world = World()
+    consumer = world.attach(QUOTES)
+    publish(world, QUOTES, 1, 100)
+    world.run(14_000)
+    assert not consumer.notices()
+    world.run(2_000)
+    assert consumer.kinds() == ["message", "Stale"]
+
+
+def test_a_stream_that_comes_back_by_itself_is_given_longer_the_next_time() -> None:
+    world = World()
+    consumer = world.attach(QUOTES)
+    publish(world, QUOTES, 1, 300)
+    for number in range(301, 901, 100):
+        world.run(3_000)
+        publish(world, QUOTES, number, 100)
+    (stale,) = consumer.notices(Stale)
+    assert stale.silent_ms <= 2_000
+    publish(world, QUOTES, 901, 9_000)
+    world.run(3_000)
+    assert len(consumer.notices(Stale)) == 2, "that was long ago"
+
+
+def test_a_busy_stream_is_not_asked_for_again_for_a_short_silence() -> None:
+    world = World()
+    world.attach(QUOTES)
+    publish(world, QUOTES, 1, 900)
+    wire = world.wire(QUOTES)
+    world.run(10_000)
+    assert world.feed.counters.stale == 1
+    assert [request["method"] for _, request in wire.requests] == ["SUBSCRIBE"]
+    assert len(world.opens) == 1, "though it is all that its connection carries"
+    world.run(10_000)
+    assert len(world.opens) == 2
 
 
 @pytest.mark.parametrize("copies", [1, 2])

@@ -166,12 +166,17 @@ class Inbox:
         elif self._every:
             depth = len(self._plain)
             self._deepest = max(self._deepest, depth)
-            if depth >= self.queue.size and not self._is_held_up:
-                self._is_held_up = True
-                self.queue.counters.pauses += 1
-                self._runner.hold_up(self.put, self)
-            elif depth >= self._most and not self.queue.is_overflowing:
-                self._overflow()
+            if depth >= self.queue.size:
+                self._note_full(depth)
+
+    def _note_full(self, depth: int) -> None:
+        """Take note that nothing more should come."""
+        if not self._is_held_up:
+            self._is_held_up = True
+            self.queue.counters.pauses += 1
+            self._runner.hold_up(self.put, self)
+        elif depth >= self._most and not self.queue.is_overflowing:
+            self._overflow()
 
     def look(self) -> None:
         """Let connections be read again if everything was read; who only polls is seen here."""

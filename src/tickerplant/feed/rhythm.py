@@ -1,11 +1,14 @@
 """How long a stream may be silent before something is wrong.
 
 A stream that tells every period is late after three of them.  One that tells changes has a rhythm
-of its own, which is learned; before anything was heard of it, a minute is allowed.  One that tells
-what seldom happens is never late.
+of its own, which is learned: how often it tells, and the longest pause that it made of late.  Until
+enough of it was heard it has a quarter of a minute, and before anything was, a whole one.  One that
+tells what seldom happens is never late.
 """
 
 from __future__ import annotations
+
+from copy import copy
 
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.streams import resolve
@@ -15,8 +18,20 @@ PERIODS = 3
 """Messages in a row that must be missing from a steady stream."""
 INTERVALS = 20
 """Usual pauses that the silence of a busy stream must last."""
+KNOWN_INTERVALS = 10
+"""And of one whose longest pauses are known."""
 MEMORY = 0.8
 """Weight of the rhythm that was known, against what was heard since."""
+LOOK_MS = 250
+"""How often `hear` is called: pauses that are shorter are not seen."""
+PAUSES = 3
+"""The longest pause of late must be exceeded so many times."""
+FADING = 0.5 ** (LOOK_MS / 300_000)
+"""What is left of the longest pause from one look to the next: half of it after five minutes."""
+KNOWN_MESSAGES = 50
+"""After so many messages a stream is known well enough."""
+KNOWN_MS = 20_000
+"""And not sooner than after so long."""
 
 
 class Rhythm:
@@ -28,8 +43,17 @@ class Rhythm:
         self._rhythm = "busy" if found is None else found[0].rhythm
         self._period_ms = 0 if found is None else found[0].period(venue, found[1])
         self._interval_ms = 0.0
+        self._longest_ms = 0.0
+        """The longest pause of late."""
+        self._silent_ms = 0
+        """How long the stream was silent at the last look."""
         self._heard_ms = -1
+        self._counted = 0
+        """Messages that `hear` was told of last."""
         self._messages = 0
+        """Messages that were heard."""
+        self._known_ms = 0
+        """For how long the stream was heard."""
 
     @property
     def steady(self) -> bool:
@@ -43,7 +67,18 @@ class Rhythm:
 
     @property
     def patience_ms(self) -> int | None:
-        """How long the stream may be silent; None for ever."""
+        """How long the stream may be silent before consumers are told; None for ever."""
+        repair_ms = self.repair_ms
+        is_known = self._messages >= KNOWN_MESSAGES and self._known_ms >= KNOWN_MS
+        if repair_ms is None or self.steady or not is_known:
+            return repair_ms
+        pauses_ms = PAUSES * (self._longest_ms + LOOK_MS)
+        usual_ms = max(pauses_ms, KNOWN_INTERVALS * self._interval_ms)
+        return min(repair_ms, max(round(usual_ms), self._settings.quick_stale_ms))
+
+    @property
+    def repair_ms(self) -> int | None:
+        """How long it may be silent before it is asked for again; None for ever."""
         settings = self._settings
         if self._rhythm == "rare":
             return None
@@ -53,18 +88,43 @@ class Rhythm:
             return settings.unheard_ms
         return max(round(INTERVALS * self._interval_ms), settings.busy_stale_ms)
 
-    def hear(self, messages: int, heard_ms: int) -> None:
-        """Learn from the count of all messages so far and the time of the last."""
-        new = messages - self._messages
-        if new <= 0:
-            return
-        if self._heard_ms >= 0:
-            interval_ms = (heard_ms - self._heard_ms) / new
-            known = self._interval_ms or interval_ms
-            self._interval_ms = MEMORY * known + (1 - MEMORY) * interval_ms
-        self._heard_ms = heard_ms
-        self._messages = messages
+    def hear(self, messages: int, heard_ms: int, silent_ms: int) -> None:
+        """Learn from what is known at a look.
+
+        Args:
+            messages: How many came so far.
+            heard_ms: When the last came.
+            silent_ms: How long ago that was.
+        """
+        new = messages - self._counted
+        if new > 0:
+            if self._heard_ms >= 0:
+                span_ms = heard_ms - self._heard_ms
+                self._known_ms += span_ms
+                interval_ms = span_ms / new
+                known = self._interval_ms or interval_ms
+                self._interval_ms = MEMORY * known + (1 - MEMORY) * interval_ms
+                self._longest_ms = max(FADING * self._longest_ms, self._silent_ms)
+            self._heard_ms = heard_ms
+            self._counted = messages
+            self._messages += new
+        else:
+            self._longest_ms *= FADING
+        self._silent_ms = silent_ms
+
+    def endure(self) -> None:
+        """Take note that the stream came back by itself, after consumers were told of its silence."""
+        if self.patience_ms is not None:
+            self._longest_ms = max(self._longest_ms, self.patience_ms)
 
     def rest(self) -> None:
         """Forget when the last message was: what comes next ends a silence that was not its own."""
         self._heard_ms = -1
+        self._silent_ms = 0
+
+    def apart(self) -> Rhythm:
+        """Return one that knows as much, of a stream whose messages are counted from 0."""
+        other = copy(self)
+        other.rest()
+        other._counted = 0  # noqa: SLF001  # it is of this class
+        return other

@@ -69,8 +69,10 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     """Messages of one stream that wait behind a gap; with more, the gap stays."""
     stale_ms: int = 5_000
     """No stream is called stale sooner."""
+    quick_stale_ms: int = 1_500
+    """A stream that only tells changes is not called stale sooner, however busy it is."""
     busy_stale_ms: int = 15_000
-    """A stream that only tells changes is not called stale sooner."""
+    """Nor sooner than this before its rhythm is known; and it is not asked for again sooner."""
     unheard_ms: int = 60_000
     """Silence, since its subscription, of a stream that only tells changes."""
     deaf_ms: int = 60_000

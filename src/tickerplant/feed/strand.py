@@ -301,7 +301,7 @@ class Strand(ABC):
         self.messages = sum(len(each.waiting) for each in followers.values())
         self._link = None
         self.counters = StrandCounters()
-        self.rhythm = copy(self.rhythm)
+        self.rhythm = self.rhythm.apart()
         self._keeps, self._backfilling = {}, []
         self._set_sinks(())
 

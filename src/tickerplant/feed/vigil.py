@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from tickerplant.feed.link import Link
+from tickerplant.feed.rhythm import LOOK_MS
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Strand
 from tickerplant.messages.notice import Recovered, Stale
 
-LOOK_MS = 500
-"""How often silence is looked for."""
 DOUBLINGS = 10
 """As often patience with what is asked for in vain is doubled."""
 
@@ -41,6 +40,14 @@ class Vigil:
         """Times a stream was called stale."""
         self._feed = feed
         self._look_ms = 0
+        settings = feed.settings
+        self._least_ms = min(
+            settings.quick_stale_ms,
+            settings.busy_stale_ms,
+            settings.stale_ms,
+            settings.unheard_ms,
+        )
+        """No stream is stale sooner."""
         self._deaf = 0
         """Connections that were replaced in a row because all their streams were stale."""
 
@@ -56,7 +63,7 @@ class Vigil:
         self._look_ms = feed.now_ms + LOOK_MS
         strands = feed.all_strands
         silent = [found for strand in strands if (found := self._see(strand))]
-        silent += [found for strand in strands for found in self._mute(strand)]
+        silent += [found for each in strands if each.followers for found in self._mute(each)]
         deaf = [link for link in tuple(feed.links.values()) if self._is_deaf(link)]
         self._deaf += len(deaf)
         return deaf, silent
@@ -65,6 +72,8 @@ class Vigil:
         """Tell that a stale stream is heard again."""
         feed = self._feed
         strand.is_stale = False
+        if strand.patience == 1:  # nobody has asked for it again
+            strand.rhythm.endure()
         strand.patience = 0
         strand.rhythm.rest()
         self._deaf = 0
@@ -76,9 +85,12 @@ class Vigil:
         feed, link = self._feed, strand.lead
         if not isinstance(link, Link) or link.is_held_up:
             return None
-        strand.rhythm.hear(strand.messages - strand.counters.duplicates, strand.heard_ms)
-        silent_ms = feed.now_ms - strand.heard_ms
-        patience_ms = strand.rhythm.patience_ms
+        silent_ms, rhythm = feed.now_ms - strand.heard_ms, strand.rhythm
+        count = strand.messages - strand.counters.duplicates
+        rhythm.hear(count, strand.heard_ms, silent_ms)
+        if silent_ms < self._least_ms:
+            return None
+        patience_ms = rhythm.repair_ms if strand.is_stale else rhythm.patience_ms
         if patience_ms is None or silent_ms < patience_ms << strand.patience:
             return None
         strand.patience = min(strand.patience + 1, DOUBLINGS)
@@ -122,10 +134,17 @@ class Vigil:
         if age_ms < self._feed.settings.deaf_ms << min(self._deaf, DOUBLINGS):
             return False
         strands = tuple(link.lanes.values())
-        due = [each for each in strands if each.rhythm.patience_ms is not None and _may_come(each)]
+        due = [each for each in strands if each.rhythm.repair_ms is not None and _may_come(each)]
         if any(each.messages for each in strands) and not any(each.messages for each in due):
             return False  # what was never heard may be no stream at all: others are heard
-        return bool(due) and all(each.is_stale and each.lead is link for each in due)
+        return bool(due) and all(
+            each.is_stale and each.lead is link and self._is_overdue(each) for each in due
+        )
+
+    def _is_overdue(self, strand: Strand) -> bool:
+        """Whether `strand` is silent for so long that something is to be done about it."""
+        repair_ms = strand.rhythm.repair_ms
+        return repair_ms is not None and self._feed.now_ms - strand.heard_ms >= repair_ms
 
 
 def _may_come(strand: Strand) -> bool:
