@@ -121,6 +121,10 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
     if settings.loop and settings.exit_at_end:
         raise ConfigError("--exit-at-end", True, "to be left out with --loop, which has no end")
     found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
+    for file in found.files:
+        if file.companions:
+            names = ", ".join(Path(each).name for each in file.companions)
+            logs.logger().info(f"= {file.path} is read with {names}")
     settings = structs.replace(settings, profile=_replayed_profile(settings, found.profile))
     plant = _plant(settings, found.instruments, found.start_ms)
     plan = Plan(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from tickerplant.venue import COINM, USDM, Venue
+
 DEPTH = "depth"
 
 _BOOK = re.compile(rb"https?://[^?\s]*/(depth|rpiDepth)\?")
+_LISTING = re.compile(rb"https?://[^?\s]*/([fd]api)/v\d/exchangeInfo(?:\?\S*)?$")
 _SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
 
 
@@ -15,6 +18,12 @@ def asked_book(address: bytes) -> str:
     """Return which book was asked for, `depth` or with RPI orders `rpiDepth`; empty if none."""
     found = _BOOK.match(address)
     return found[1].decode() if found else ""
+
+
+def asked_listing(address: bytes) -> Venue | None:
+    """Return of which venue the contracts were asked for; None if something else was."""
+    found = _LISTING.match(address)
+    return (COINM if found[1] == b"dapi" else USDM) if found else None
 
 
 def asked_symbol(address: bytes) -> str:

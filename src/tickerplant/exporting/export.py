@@ -28,7 +28,9 @@ from tickerplant.logs import configure
 from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
+from tickerplant.recording.capture import Capture
 from tickerplant.recording.journal import MANIFEST
+from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_paths
 from tickerplant.regular_files import open_regular
 
@@ -59,6 +61,7 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
         start_ns=settings.start_ns or 0,
         end_ns=settings.end_ns or END_NS,
     )
+    _name_companions(paths)
     try:
         if settings.to == "hftbacktest":
             return export_npz(settings, paths, selection, out)
@@ -78,6 +81,14 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
             err=True,
         )
         return FAILED
+
+
+def _name_companions(paths: Sequence[str]) -> None:
+    """Say which files are read besides those that were named."""
+    for recorded in recorded_files(paths):
+        if isinstance(recorded, Capture):
+            names = ", ".join(Path(each).name for each in recorded.companions)
+            _tell(f"= {recorded.path} is read with {names}")
 
 
 def _recording_around(out: Path) -> Path | None:
@@ -124,7 +135,7 @@ class _Export:
         """Export; return the exit status."""
         units = units_of(paths, lambda flaw: self._warn(str(flaw)))
         size_bytes = max(sum(unit.size_bytes for unit in units), 1)
-        progress = Progress("export", lambda: self._read_bytes / size_bytes)
+        progress = Progress("export", lambda: min(self._read_bytes / size_bytes, 1.0))
         with opened_journal(self._out, self._options, self._writer.patterns) as journal:
             done: list[Finished] = []
             try:

@@ -55,21 +55,45 @@ class RecordedFile(Protocol):
     The counters tell how far the reading is.
     """
 
-    path: str
-    lines: int
-    """Lines that were read."""
-    skipped: int
-    """Lines that had to be left out, as far as they can be counted."""
-    size_bytes: int
-    """Size as stored, once reading has begun."""
-    position_bytes: int
-    """How much of that has been read."""
-    text_bytes: int
-    """How much (decompressed) text has been read."""
-    late: int
-    """Lines whose receive time was earlier than that of one before them, which was taken instead."""
-    late_ns: int
-    """The most that such a time was earlier."""
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def lines(self) -> int:
+        """Lines that were read."""
+        ...
+
+    @property
+    def skipped(self) -> int:
+        """Lines that had to be left out, as far as they can be counted."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Size as stored, once reading has begun."""
+        ...
+
+    @property
+    def position_bytes(self) -> int:
+        """How much of that has been read."""
+        ...
+
+    @property
+    def text_bytes(self) -> int:
+        """How much (decompressed) text has been read."""
+        ...
+
+    @property
+    def late(self) -> int:
+        """Lines that were received before one in front of them, whose time was taken instead."""
+        ...
+
+    @property
+    def late_ns(self) -> int:
+        """The most that such a time was earlier."""
+        ...
 
     def place_of(self, number: int) -> Place:
         """Return where a line of the last batch stands.

@@ -150,6 +150,15 @@ class LineFile:
         offset_bytes = self.text_bytes - len(self._batch) + line_start
         return Place(self.path, self._line_number - ahead + 1, offset_bytes)
 
+    def has_colons(self) -> bool:
+        """Whether its lines have seconds and a colon, as those of cryptofeed.
+
+        Raises:
+            RecordingError: the file cannot be opened, or is no recording.
+        """
+        next(self.batches(), None)
+        return self._parse is _parse_colon
+
     def _holds_line(self, text: bytes) -> bool:
         """Whether a line of text is one of the recording, and not left out."""
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import HEAD_BYTES, is_block
+from tickerplant.recording.capture import Capture, companions_of, heard_in
 from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.line import RecordedFile, Report
 from tickerplant.recording.line_file import LineFile
@@ -17,18 +18,38 @@ from tickerplant.regular_files import open_regular
 def recorded_files(paths: Sequence[str], report: Report = lambda _: None) -> list[RecordedFile]:
     """Return what is recorded at `paths`, in the order in which they are named.
 
-    A path is the folder of a recording, a folder of such folders, a segment, or a file of lines.
+    A path is the folder of a recording, a folder of such folders, a segment, a file of lines, or
+    a folder with a capture of cryptofeed, see `capture`.  The file of a connection comes with its
+    companions, and those are not read once more if they are named too.
 
     Raises:
         RecordingError: there is nothing at a path, or no recording.
     """
     found: list[RecordedFile] = []
-    for path in paths:
+    for path in named_paths(paths):
         if Path(path).is_dir():
             found += [Segments(folder, report) for folder in recording_folders(path)]
         else:
             found.append(_file(path, report))
     return found
+
+
+def named_paths(paths: Sequence[str]) -> list[str]:
+    """Return `paths` with the files of a capture for its folder, and without what comes with them.
+
+    Raises:
+        RecordingError: a file that looks like one of a capture cannot be opened, or is none.
+    """
+    named: list[str] = []
+    for path in paths:
+        heard = heard_in(path) if Path(path).is_dir() and not is_recording(path) else []
+        named += heard or [path]
+    joined = {Path(each).resolve() for path in named for each in _companions(path)}
+    return [path for path in named if Path(path).resolve() not in joined]
+
+
+def _companions(path: str) -> list[str]:
+    return companions_of(path) if Path(path).is_file() else []
 
 
 def recording_folders(path: str) -> list[str]:
@@ -60,4 +81,7 @@ def _file(path: str, report: Report) -> RecordedFile:
             begins = file.read(HEAD_BYTES)
     except OSError as error:
         raise RecordingError(path, error.strerror or str(error)) from None
-    return Segments(path, report) if is_block(begins) else LineFile(path, report)
+    if is_block(begins):
+        return Segments(path, report)
+    companions = companions_of(path)
+    return Capture(path, companions, report) if companions else LineFile(path, report)

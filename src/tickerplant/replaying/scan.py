@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 
 from msgspec import Struct
 
 from tickerplant.decode.decoder import Decoder
-from tickerplant.decode.exchange_info import instruments_of
+from tickerplant.decode.exchange_info import Listing, instruments_of
+from tickerplant.decode.question import asked_listing
 from tickerplant.decode.sketch import Sketches, venue_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.instrument import Instrument
+from tickerplant.recording.capture import Capture
 from tickerplant.recording.event_clock import (
     SAMPLE_LINES,
     EventClock,
@@ -70,6 +73,8 @@ class FileScan(Struct, frozen=True, kw_only=True):
     """How far its event times are ahead of its receive times, as most of its first messages are."""
     first_ms: int
     """Market time of its first message, 0 if there is none."""
+    companions: tuple[str, ...] = ()
+    """Files beside it that are read with it."""
     answers: tuple[bytes, ...]
     """The REST answers `depth` among its first lines, see `OPENING_NS`."""
 
@@ -115,12 +120,16 @@ def scan(
         lines: How much of each is read.
         warn: Takes what a manifest tells that cannot be used.
 
+    Contracts are those that manifests list, then those of recorded answers to `exchangeInfo` that
+    there are messages of; others are guessed from their messages.
+
     Raises:
         RecordingError: a file cannot be read, is no recording, or is named twice, or none tells of
             a market.
     """
     sketches = Sketches()
     listed: dict[str, Instrument] = {}
+    answered: list[tuple[str, Listing]] = []
     files = []
     recordings = recorded_files(paths)
     _refuse_repeated(recordings)
@@ -129,7 +138,16 @@ def scan(
         if manifest is not None:
             for instrument in _listed(manifest, warn):
                 listed.setdefault(instrument.symbol, instrument)
-        files.append(_scan_file(file, manifest, lines, sketches))
+        listings: list[Listing] = []
+        files.append(_scan_file(file, manifest, lines, sketches, listings))
+        answered += [(file.path, listing) for listing in listings]
+    for path, listing in answered:  # they list all contracts that there were
+        for instrument in listing.instruments:
+            if instrument.symbol in sketches:
+                listed.setdefault(instrument.symbol, instrument)
+        for text in listing.left_out:
+            if text.partition(":")[0] in sketches:
+                warn(f"{path}: left out the contract {text}")
     start_ms = min((file.first_ms for file in files if file.first_ms), default=0)
     sketched = (sketch for symbol, sketch in sketches.items() if symbol not in listed)
     drawn = (sketch.instrument(start_ms) for sketch in sketched)
@@ -166,7 +184,11 @@ def _listed(manifest: Manifest, warn: Callable[[str], object]) -> list[Instrumen
 
 
 def _scan_file(
-    file: RecordedFile, manifest: Manifest | None, lines: int, sketches: Sketches
+    file: RecordedFile,
+    manifest: Manifest | None,
+    lines: int,
+    sketches: Sketches,
+    listings: list[Listing],
 ) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
     streams: set[str] = set()
@@ -182,6 +204,9 @@ def _scan_file(
             continue  # reported when it is played
         if len(times) < SAMPLE_LINES:
             times.append((time_ms, received_ns))
+        if not stream and (venue := asked_listing(raw[: -len(payload) - 1])) is not None:
+            with suppress(DecodeError):  # an error, which the collector was told instead
+                listings.append(instruments_of(payload, venue))
         if not stream and b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
             answers.append((time_ms, received_ns, raw))
         if stream:
@@ -202,6 +227,7 @@ def _scan_file(
         answered_symbol=symbols.pop() if len(symbols) == 1 else "",
         ahead_ms=ahead_ms,
         first_ms=first_ms,
+        companions=file.companions if isinstance(file, Capture) else (),
         answers=tuple(
             raw
             for time_ms, received_ns, raw in answers

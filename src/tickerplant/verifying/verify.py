@@ -19,7 +19,7 @@ from tickerplant.errors import RecordingError
 from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.line import Flaw
-from tickerplant.recording.opening import recorded_files, recording_folders
+from tickerplant.recording.opening import named_paths, recorded_files, recording_folders
 from tickerplant.verifying.findings import Findings
 from tickerplant.verifying.telling import lines_of, summary_of
 from tickerplant.verifying.walk import Walk
@@ -110,7 +110,7 @@ def _groups(paths: Sequence[str], unread: list[Flaw]) -> list[list[str]]:
     """Return the recordings at `paths`: the paths of each."""
     folders: list[list[str]] = []
     files: list[str] = []
-    for path in dict.fromkeys(paths):
+    for path in named_paths(list(dict.fromkeys(paths))):
         try:
             if Path(path).is_dir():
                 folders += [[folder] for folder in recording_folders(path)]

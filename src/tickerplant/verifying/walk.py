@@ -20,6 +20,7 @@ from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
+from tickerplant.recording.capture import Capture
 from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
@@ -74,6 +75,11 @@ class Walk:
         self._flaws = Flaws(self.found)
         files = recorded_files(paths, self._flaws.add)
         self._files = files
+        self.found.remarks += [
+            f"{Path(each.path).name} is read with {', '.join(Path(c).name for c in each.companions)}"
+            for each in files
+            if isinstance(each, Capture)
+        ]
         self._wanted = frozenset(streams)
         self._ways: dict[
             bytes, tuple[Callable[[bytes], Any], Callable[[Any, int], bool], Lane]

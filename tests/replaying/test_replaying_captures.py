@@ -1,0 +1,103 @@
+"""A capture of cryptofeed, replayed: its answers give books and contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from played import SNAPSHOT, START_MS, Replay, depth, trade
+
+import tickerplant
+from tickerplant.replaying.scan import scan
+from tickerplant.verifying.walk import Walk
+
+BESIDE = Path(__file__).parents[2].parent
+LISTED = (
+    b'{"serverTime":1,"symbols":[%b,{"symbol":"NEVERUSDT"},{"symbol":"BTCUSDT_X"}]}'
+    % b'{"symbol":"BTCUSDT","pair":"BTCUSDT","contractType":"PERPETUAL","status":"TRADING",'
+    b'"deliveryDate":4133404800000,"onboardDate":1,"baseAsset":"BTC","quoteAsset":"USDT",'
+    b'"marginAsset":"USDT","pricePrecision":2,"quantityPrecision":3,"filters":['
+    b'{"filterType":"PRICE_FILTER","minPrice":"0.10","maxPrice":"1000000","tickSize":"0.10"},'
+    b'{"filterType":"LOT_SIZE","minQty":"0.001","maxQty":"1000","stepSize":"0.001"}]}'
+)
+
+
+def capture(folder: Path) -> Path:
+    """A capture whose book begins with an answer, as the collector writes it."""
+
+    def at(ms: int) -> bytes:
+        seconds, rest = divmod(START_MS + ms, 1_000)
+        return b"%d.%03d" % (seconds, rest)
+
+    heard = [
+        (at(u), b'{"stream":"btcusdt@depth","data":%b}' % depth(u, u - 1)) for u in range(10, 30)
+    ]
+    heard.append((at(30), b'{"stream":"btcusdt@trade","data":%b}' % trade(30)))
+    folder.mkdir()
+    files = {
+        "BINANCE_FUTURES.0": b"https://h/fapi/v1/exchangeInfo -> %b: %b\n" % (at(0), LISTED),
+        "BINANCE_FUTURES.http.0.0": b"https://h/fapi/v1/depth?symbol=BTCUSDT&limit=1000 -> %b: %b\n"
+        % (at(21), SNAPSHOT),
+        "BINANCE_FUTURES.ws.1.0": b"wss://h/stream?streams=btcusdt@depth <-> 1\n"
+        + b"".join(b"%b: %b\n" % line for line in heard),
+    }
+    for name, text in files.items():
+        (folder / name).write_bytes(text)
+    return folder
+
+
+@pytest.mark.parametrize("named", ["", "BINANCE_FUTURES.ws.1.0"], ids=["folder", "file"])
+def test_the_book_of_a_capture_begins_and_its_contract_is_the_listed_one(
+    tmp_path: Path, named: str
+) -> None:
+    path = capture(tmp_path / "c") / named
+    warnings: list[str] = []
+    found = scan([str(path)], warn=warnings.append)
+    (instrument,) = found.instruments
+    assert (instrument.symbol, instrument.tick_size, instrument.max_quantity) == (
+        "BTCUSDT",
+        10,
+        1_000_000,
+    )
+    assert found.start_ms == START_MS, "when it was received counts, not what a cache says"
+    assert [Path(each).name for each in found.files[0].companions] == [
+        "BINANCE_FUTURES.0",
+        "BINANCE_FUTURES.http.0.0",
+    ]
+    assert warnings == [], "of contracts that nothing was heard of nothing is said"
+    replay = Replay([path], {"usdm": ["btcusdt@depth5@100ms"]})
+    replay.run()
+    market = replay.plant.markets["BTCUSDT"]
+    assert market.book.top(5) == ([(9_900, 2_000), (9_800, 1_000)], [(10_100, 3_000)])
+
+
+def test_the_other_readers_have_its_books_too(tmp_path: Path) -> None:
+    path = capture(tmp_path / "c")
+    (snapshot,) = tickerplant.open_recording(path).snapshots()
+    assert (snapshot.symbol, snapshot.last_update_id) == ("BTCUSDT", 15)
+    (heard,) = path.glob("*.ws.*")
+    found = Walk([str(heard)]).go()
+    (book,) = [each.book for each in found.streams if each.book]
+    assert book.from_start
+    assert found.is_complete
+    assert found.remarks == [
+        "BINANCE_FUTURES.ws.1.0 is read with BINANCE_FUTURES.0, BINANCE_FUTURES.http.0.0"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "symbols"),
+    [("ws-usdm-2021-07-22-cryptofeed", 4), ("ws-coinm-2021-07-22-cryptofeed", 10)],
+)
+def test_every_book_of_a_real_capture_begins(folder: str, symbols: int) -> None:
+    path = next(BESIDE.glob(f"*/data/{folder}"), None)
+    if path is None:
+        pytest.skip("the captures are not beside the repository")
+    found = scan([str(path)])
+    assert len(found.instruments) == symbols
+    assert all(instrument.onboard_date_ms for instrument in found.instruments), "as listed"
+    (heard,) = path.glob("*.ws.1.0.gz")
+    books = [each.book for each in Walk([str(heard)]).go().streams if each.book]
+    assert [book.from_start for book in books] == [True] * symbols
+    snapshots = list(tickerplant.open_recording(path).snapshots())
+    assert len({snapshot.symbol for snapshot in snapshots}) == symbols
