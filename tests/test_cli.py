@@ -64,6 +64,19 @@ def test_the_program_alone_prints_its_commands(capsys: pytest.CaptureFixture[str
         assert f"\n  {command} " in err
 
 
+def test_an_unknown_variable_of_the_environment_is_warned_of_and_stops_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TICKERPLANT_PROFIL", "current")
+    status, out, err = run("explain", "btcusdt@trade", capsys=capsys)
+    assert status == 0
+    assert "Connections needed in profile 2026q1: 1" in out
+    assert err == (
+        "tickerplant: TICKERPLANT_PROFIL in the environment is no setting; "
+        "did you mean TICKERPLANT_PROFILE?\n"
+    )
+
+
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_help_lists_every_setting(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(command, "--help", capsys=capsys)
@@ -102,6 +115,11 @@ def test_the_reference_tables_are_printed(
         (("relay", "--copies", "0"), "--copies: '0' is not usable"),
         (("relay", "--profile", "nope"), "--profile: 'nope' is not usable, expected one of"),
         (("simulate", "--bogus"), "No such option '--bogus'"),
+        (("simulate", "--sped", "1"), "'--speed'"),
+        (("simualte",), "Did you mean 'simulate'?"),
+        (("simulate", "--duration", "10"), "expected a number with a unit, such as 10s"),
+        (("simulate", "--symbols", "BTCUSTD"), "; did you mean BTCUSDT?"),
+        (("simulate", "--limit", "lifetme_ms=1"), "; did you mean lifetime_ms?"),
         (("nonsense",), "No such command 'nonsense'"),
         (("replay",), "Missing argument 'PATH...'"),
         (("replay", "no/such/file.gz"), "no/such/file.gz"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.config.resolve import read_file, resolve
+from tickerplant.config.resolve import read_file, resolve, unknown_variables
 from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import (
     COMMANDS,
@@ -58,7 +58,7 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
         'start = "2026-01-31"\nduration = "90s"\nsymbols = ["BTCUSDT", "ETHUSDT"]\n'
         'limits = "off"\n'
         "intensity = 0.5\n[limit]\nlifetime_ms = 5\n"
-        '[fault]\nrefuse = 0.1\nstall = "20s@5m"\nreset = 30\n'
+        '[fault]\nrefuse = 0.1\nstall = "20s@5m"\nreset = "30s"\n'
     )
     settings = resolve(
         "simulate", SimulateSettings, {}, {}, read_file(write(tmp_path / "a.toml", text))
@@ -71,7 +71,7 @@ def test_values_of_every_kind_are_read_from_toml(tmp_path: Path) -> None:
     assert settings.fault_values == {
         "refuse": Fault(text="0.1", share=0.1),
         "stall": Fault(text="20s@5m", time_ms=20_000, mean_ms=300_000),
-        "reset": Fault(text="30", mean_ms=30_000),
+        "reset": Fault(text="30s", mean_ms=30_000),
     }
 
 
@@ -127,6 +127,20 @@ def test_faults_are_read_alike_from_options_the_environment_and_the_file(tmp_pat
         ),
         ("fault_values", ("rest=1s",), "'rest=1s' is not usable, expected NAME=VALUE, several"),
         ("fault_values", ("rest=1s",), "with NAME one of refuse, limit_handshakes, "),
+        ("fault_values", ("rest=1s",), "not 'rest'; did you mean reset?"),
+        (
+            "fault_values",
+            ("reset=30",),
+            "expected reset=MEAN, a mean time of at least 1ms such as 30s",
+        ),
+        (
+            "duration_ms",
+            "10",
+            "--duration: '10' is not usable, expected a number with a unit, such as",
+        ),
+        ("duration_ms", "1.5", "expected a number with a unit, such as 10s"),
+        ("limits", "of", "expected one of exchange, off; did you mean off?"),
+        ("profile", "2026q3", "one of 2026q1, 2026q2, current; did you mean 2026q"),
         ("fault_values", ("reset",), "'reset' is not usable, expected reset=MEAN"),
         ("fault_values", ("",), "--fault: '' is not usable, expected NAME=VALUE"),
         ("fault_values", ("reset=0s",), "a mean time of at least 1ms"),
@@ -194,7 +208,14 @@ def test_what_is_no_text_in_the_file_is_refused_with_words(
         ("[replay]\nseed = 1", r"[replay] in "),
         ("[explain]\nspeed = 1", r"[explain] in "),
         ("[relay]\nspeed = 1", r"[relay] in "),
-        ("[relais]\nlinger = 1", "'relais' is not usable"),
+        (
+            "[relais]\nlinger = 1",
+            "'[relais]' is not usable, expected a table of a command: [simulate]",
+        ),
+        ("[relais]\nlinger = 1", "; did you mean [relay]?"),
+        ("[other]\nlinger = 1", "[verify]"),
+        ("[relay]\nlinge = 1", "; did you mean linger?"),
+        ("sped = 1", "; did you mean speed?"),
         ("speed = ", "expected a TOML file"),
     ],
 )
@@ -232,9 +253,35 @@ def test_no_two_settings_have_one_name() -> None:
     assert not ambiguous, "expected each name in the environment to stand for one setting"
 
 
-@given(st.integers(min_value=0, max_value=10**4), st.sampled_from(["ms", "s", "m", "h", "d", ""]))
+@pytest.mark.parametrize("zero", ["0", "0.0", 0])
+def test_nothing_is_as_long_in_every_unit(zero: object) -> None:
+    assert duration_ms(zero) == 0
+
+
+def test_a_duration_without_a_unit_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    file = read_file(write(tmp_path / "a.toml", "linger = 90\n"))
+    for flags, environment, content in (
+        ({"linger_ms": "90"}, {}, None),
+        ({}, {"TICKERPLANT_LINGER": "90"}, None),
+        ({}, {}, file),
+    ):
+        with pytest.raises(ConfigError, match="expected a number with a unit, such as 10s"):
+            resolve("relay", RelaySettings, flags, environment, content)
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_one_that_is_like_it() -> None:
+    known = {each.environment: "1" for kind in COMMANDS.values() for each in settings_of(kind)}
+    files = {"TICKERPLANT_CONFIG": "", "TICKERPLANT_USDM_URL": "", "TICKERPLANT_COINM_URL": ""}
+    assert list(unknown_variables({**known, **files, "PATH": "", "TICKER": ""})) == []
+    assert list(unknown_variables({"TICKERPLANT_SPED": "3", "TICKERPLANT_ZZZZZZZZZZ": ""})) == [
+        "TICKERPLANT_SPED in the environment is no setting; did you mean TICKERPLANT_SPEED?",
+        "TICKERPLANT_ZZZZZZZZZZ in the environment is no setting",
+    ]
+
+
+@given(st.integers(min_value=0, max_value=10**4), st.sampled_from(["ms", "s", "m", "h", "d"]))
 def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None:
-    seconds = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}[unit]
+    seconds = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit]
     assert duration_ms(f"{number}{unit}") == round(number * seconds * 1_000)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.nearest import LONGEST, nearest, suggestion
+from tickerplant.nearest import LONGEST, nearest, one_of, suggestion
 
 NAMES = ("speed", "seed", "symbols", "BTCUSDT", "ETHUSDT", "2026q1")
 
@@ -36,3 +36,8 @@ def test_whatever_is_found_is_one_of_the_names(text: str) -> None:
 def test_a_suggestion_is_the_end_of_a_sentence_or_nothing() -> None:
     assert suggestion("sped", NAMES, "--{}") == "; did you mean --speed?"
     assert suggestion("zzz", NAMES) == ""
+
+
+def test_what_is_possible_is_listed_before_what_was_probably_meant() -> None:
+    assert one_of("sped", ["speed", "limit"]) == "one of speed, limit; did you mean speed?"
+    assert one_of("zzz", ["speed", "limit"]) == "one of speed, limit"

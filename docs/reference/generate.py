@@ -33,7 +33,7 @@ from tickerplant.client.books import Books
 from tickerplant.client.listener import Listener
 from tickerplant.client.market import MarketClient
 from tickerplant.client.subscription import Subscription
-from tickerplant.config.setting import Setting, settings_of
+from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import RequestError
 from tickerplant.explain.words import allowance_text, speeds_text, ways, weight_text
@@ -363,7 +363,10 @@ def settings_page() -> str:
         "a key in a table named after the command, such as `[replay]`, "
         "holds for that command alone and wins.\n"
         "A command passes over what it does not have, so one file serves all of them; "
-        "a key that no command has is refused.\n"
+        "a key that no command has is refused, and so is a table that is named after no command.\n"
+        f"A variable of the environment that begins with `{ENVIRONMENT_PREFIX}` and is no setting "
+        "is warned of on standard error.\n"
+        "A duration is a number with a unit: `500ms`, `10s`, `15m`, `2h`, `1d`.\n"
         "`to` means another thing to each command that has it, so it stands only in their tables, "
         "and has a name of its own in the environment.",
         *parts,

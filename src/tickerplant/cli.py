@@ -17,7 +17,13 @@ import click
 import msgspec
 from msgspec import Struct
 
-from tickerplant.config.resolve import SettingsT, read_file, resolve
+from tickerplant.config.resolve import (
+    CONFIG_VARIABLE,
+    SettingsT,
+    read_file,
+    resolve,
+    unknown_variables,
+)
 from tickerplant.config.setting import Setting, settings_of
 from tickerplant.config.settings import (
     AskSettings,
@@ -51,13 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
     except TickerplantError as error:
-        from tickerplant.plain import plain  # what an upstream says may be in it
-
-        click.echo(plain(f"tickerplant: {error}"), err=True)
+        _complain(str(error))
         sys.exit(USAGE_ERROR)
     except CannotPrint as error:
         sys.exit(cannot_print(error.failure))
     sys.exit(status or 0)
+
+
+def _complain(text: str) -> None:
+    """Write one line on standard error."""
+    from tickerplant.plain import plain  # what an upstream or the environment says may be in it
+
+    click.echo(plain(f"tickerplant: {text}"), err=True)
 
 
 def _in_one_line(error: click.ClickException) -> str:
@@ -112,7 +123,9 @@ def _settings(
     command: str, kind: type[SettingsT], config: str | None, flags: dict[str, object]
 ) -> SettingsT:
     given = {name: value for name, value in flags.items() if value not in {None, ()}}
-    path = config or os.environ.get("TICKERPLANT_CONFIG")
+    for sentence in unknown_variables(os.environ):
+        _complain(sentence)
+    path = config or os.environ.get(CONFIG_VARIABLE)
     file = read_file(path) if path else None
     return resolve(command, kind, given, os.environ, file)
 

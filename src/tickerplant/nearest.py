@@ -28,6 +28,12 @@ def nearest(text: str, names: Iterable[str], *, alike: float = ALIKE) -> str:
     return by_folded[found[0]] if found else ""
 
 
+def one_of(text: str, names: Iterable[str]) -> str:
+    """Return `one of A, B, C`, with a suggestion at the end if `text` is like one of them."""
+    known = tuple(names)
+    return f"one of {', '.join(known)}{suggestion(text, known)}"
+
+
 def suggestion(text: str, names: Iterable[str], form: str = "{}") -> str:
     """Return `; did you mean NAME?` for the nearest of `names`, empty if none is like `text`.
 

@@ -30,6 +30,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.instrument import Instrument
+from tickerplant.nearest import one_of
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
@@ -250,7 +251,7 @@ def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:
     known = {row.name: row for row in LIMIT_ROWS}
     for name, number in changes.items():
         if name not in known:
-            raise ConfigError("--limit", name, f"one of {', '.join(known)}")
+            raise ConfigError("--limit", name, one_of(name, known))
         if isinstance(known[name].default, bool) and number not in {0, 1}:
             raise ConfigError(name, number, "0 or 1")
     numbers = msgspec.structs.asdict(LIMITS) | dict(changes) | {"enforced": enforced}

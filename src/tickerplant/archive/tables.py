@@ -26,6 +26,7 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.readers import reader
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Trade
+from tickerplant.nearest import one_of
 
 DIGITS = 38
 """Of exact numbers."""
@@ -373,7 +374,7 @@ def table_named(name: str) -> Table:
     try:
         return _NAMED[name]
     except KeyError:
-        raise ConfigError("table", name, f"one of {', '.join(_NAMED)}") from None
+        raise ConfigError("table", name, one_of(name, _NAMED)) from None
 
 
 @lru_cache(STREAMS_KEPT)

@@ -21,6 +21,7 @@ from tickerplant.config.values import (
     size_text,
 )
 from tickerplant.errors import ConfigError
+from tickerplant.nearest import one_of
 
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
 
@@ -118,14 +119,14 @@ class Setting(Struct, frozen=True):
             return msgspec.convert(value, self.kind, strict=False)
         except ValueError as error:
             known = isinstance(error, msgspec.ValidationError)
-            expected = self._expected(error) if known else str(error)
+            expected = self._expected(error, raw) if known else str(error)
             # An option that may be repeated arrives as a tuple; it is shown as it was typed.
             shown = ",".join(raw) if isinstance(raw, tuple) else raw
             raise ConfigError(origin, shown, expected) from None
 
-    def _expected(self, error: ValueError) -> str:
+    def _expected(self, error: ValueError, raw: object) -> str:
         if self.choices:
-            return f"one of {', '.join(self.choices)}"
+            return one_of(str(raw), self.choices)
         text = str(error).replace("`", "").removeprefix("Expected ").partition(", got")[0]
         # A setting that may be absent cannot be given as nothing.
         text = text.replace(" | null", "")

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
+from tickerplant.nearest import one_of, suggestion
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.moment import EXPECTED_TIME, read_time_ns
@@ -20,7 +21,6 @@ Parser: TypeAlias = Callable[[object], object]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _HOST = "an address or the name of a host"
-_PROFILE = f"one of {', '.join(PROFILES)}"
 _NAMES = "at least one name, several separated by commas"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _FAULTS = "NAME=VALUE, several separated by commas"
@@ -94,7 +94,7 @@ def profile_name(text: object) -> str:
         ValueError: no profile has the name `text`.
     """
     if not isinstance(text, str) or text not in PROFILES:
-        raise ValueError(_PROFILE)
+        raise ValueError(one_of(str(text), PROFILES))
     return text
 
 
@@ -106,19 +106,23 @@ def profile_name_or_told(text: object) -> str:
     """
     if text == "told":
         return "told"
-    try:
-        return profile_name(text)
-    except ValueError as error:
-        raise ValueError(f"{error} or told") from None
+    known = (*PROFILES, "told")
+    if not isinstance(text, str) or text not in known:
+        raise ValueError(one_of(str(text), known))
+    return text
 
 
 def duration_ms(text: object) -> int:
-    """Return a duration such as `90s`, `15m`, `2h` or `1d` in milliseconds; bare numbers are seconds.
+    """Return a duration such as `90s`, `15m`, `2h` or `1d` in milliseconds.
+
+    A number without a unit is none, but for 0.
 
     Raises:
         ValueError: `text` is not a duration.
     """
     match = _DURATION.fullmatch(str(text).strip())
+    if match and not match[2] and float(match[1]):
+        raise ValueError("a number with a unit, such as 10s, 10m or 10h")
     milliseconds = float(match[1]) * _UNIT_MS[match[2] or "s"] if match else inf
     if milliseconds > _LONGEST_MS:
         raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at most a century")
@@ -256,7 +260,9 @@ def _pairs(text: object) -> Iterator[tuple[str, str]]:
 def _fault(name: str, value: str) -> Fault:
     row = _FAULT_ROWS.get(name)
     if row is None:
-        raise ValueError(f"{_FAULTS}, with NAME one of {', '.join(_FAULT_ROWS)}, not {name!r}")
+        known = ", ".join(_FAULT_ROWS)
+        meant = suggestion(name, _FAULT_ROWS)
+        raise ValueError(f"{_FAULTS}, with NAME one of {known}, not {name!r}{meant}")
     try:
         parts = zip(row.parts, value.split("@"), strict=True)
         numbers = {part.name: _PART_READERS[part](text) for part, text in parts}

@@ -25,6 +25,7 @@ from tickerplant.exporting.piece import Piece
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.logs import configure
+from tickerplant.nearest import one_of
 from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
@@ -244,7 +245,7 @@ def _tables(settings: ExportSettings, writer: Writer) -> frozenset[str]:
     """
     for name in settings.tables:
         if name not in _NAMES:
-            raise ConfigError("--tables", name, f"one of {', '.join(_NAMES)}")
+            raise ConfigError("--tables", name, one_of(name, _NAMES))
         if name not in writer.tables:
             listed = ", ".join(table.name for table in TABLES if table.name in writer.tables)
             raise ConfigError("--tables", name, f"one that the archive's CSV has: {listed}")

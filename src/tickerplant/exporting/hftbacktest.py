@@ -26,6 +26,7 @@ from tickerplant.exporting.hftbacktest_messages import MAX_TIME_NS
 from tickerplant.exporting.hftbacktest_order import write_in_order
 from tickerplant.exporting.hftbacktest_rows import Waiting
 from tickerplant.exporting.npz import comment_of
+from tickerplant.nearest import one_of
 from tickerplant.recording.journal import Sealed
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.merging import merge
@@ -93,7 +94,7 @@ def export_hftbacktest(
         RecordingError: a recording cannot be read, or a file not be written; then none is left half.
     """
     for name in sorted(extras - EXTRAS):
-        raise ConfigError("--extras", name, f"one of {', '.join(sorted(EXTRAS))}")
+        raise ConfigError("--extras", name, one_of(name, sorted(EXTRAS)))
     if base_latency_ns < 0:
         raise ConfigError("--base-latency-ns", base_latency_ns, "0 or more nanoseconds")
     try:

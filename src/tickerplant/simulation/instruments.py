@@ -20,6 +20,7 @@ from tickerplant.instrument import (
     coin_contract_size,
     decimal_units,
 )
+from tickerplant.nearest import suggestion
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.coins import BY_NAME, COINS, INDEX, TRADFI, Coin, invented_coins
 from tickerplant.simulation.supplies import circulating_supply
@@ -67,7 +68,8 @@ def instruments(
     chosen = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
     for symbol in chosen:
         if symbol not in by_symbol:
-            raise ConfigError("symbols", symbol, "some of " + ", ".join(by_symbol))
+            expected = f"some of {', '.join(by_symbol)}{suggestion(symbol, by_symbol)}"
+            raise ConfigError("symbols", symbol, expected)
     return tuple(by_symbol[symbol] for symbol in chosen)[:symbol_count]
 
 
