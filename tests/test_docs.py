@@ -251,6 +251,30 @@ def test_each_book_is_recorded_after_its_first_change(
     assert found == snapshots
 
 
+def steps(page: Path) -> Iterator[list[str]]:
+    """The command lines of our program in a page, in order, as words."""
+    for block in SHELL.findall(page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            if found := COMMAND_LINE.search(line):
+                yield shlex.split(found[0])[1:]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/tutorial/*.md"))],
+                         ids=lambda page: page.name)  # fmt: skip
+def test_what_a_step_reads_an_earlier_step_of_the_page_wrote(page: Path) -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    written: list[str] = []
+    for command, *words in steps(page):
+        options = [at for at, word in enumerate(words) if word.startswith("-")]
+        paths = words[: options[0]] if options else words
+        if command in {"replay", "verify", "export"}:
+            assert set(paths) <= set(written), f"{command} reads what no step before it made"
+        if "--out" in words:
+            written.append(words[words.index("--out") + 1])
+    left = [name for name in written if f"/{name}/" not in ignored]
+    assert not left, "expected that git ignores what is written by who follows the page"
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
