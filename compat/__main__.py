@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -56,11 +57,14 @@ def main(names: tuple[str, ...], profiles: tuple[str, ...], *, locking: bool) ->
 
 def _tried(programs: list[Program], profile: str) -> list[Row]:
     """Run programs against a market of a profile; return what they found."""
-    with (
-        simulated(profile, ENVIRONMENTS / f"market-{profile}.log") as server,
-        ThreadPoolExecutor(AT_ONCE) as pool,
-    ):
-        found = pool.map(lambda program: list(_results(program, server)), programs)
+    with ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
+        servers = {
+            kind: stack.enter_context(
+                simulated(profile, kind, ENVIRONMENTS / f"market-{profile}-{kind.name.lower()}.log")
+            )
+            for kind in dict.fromkeys(program.market for program in programs)
+        }
+        found = pool.map(lambda program: list(_results(program, servers[program.market])), programs)
         return [Row(profile, result) for results in found for result in results]
 
 

@@ -1,8 +1,13 @@
-"""The virtual environments of the libraries: one each, because two of them share a module name."""
+"""The virtual environments of the libraries: one each, because two of them share a module name.
+
+An environment with a folder of its own in `compat/requirements` has npm packages too; node comes as
+a package of Python, so that Python is all it takes.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -20,29 +25,63 @@ def python_of(program: str) -> Path:
         subprocess.CalledProcessError: the packages cannot be installed.
     """
     folder = ENVIRONMENTS / program
-    python = folder / "bin" / "python"
     locked = REQUIREMENTS / f"{program}.txt"
+    packages = _npm_files(program)
+    wanted = "".join(path.read_text() for path in (locked, *packages))
     installed = folder / ".installed"
-    if not installed.exists() or installed.read_text() != locked.read_text():
-        venv.create(folder, with_pip=True, clear=True)
-        _run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install",
-             "--require-hashes", "--requirement", str(locked))  # fmt: skip
-        installed.write_text(locked.read_text())
-    return python
+    if not installed.exists() or installed.read_text() != wanted:
+        _create(folder, locked)
+        if packages:
+            _npm(folder, packages, "ci")
+        installed.write_text(wanted)
+    return folder / "bin" / "python"
+
+
+def _create(folder: Path, locked: Path) -> None:
+    """Make a new environment with the packages of Python that it has."""
+    venv.create(folder, with_pip=True, clear=True)
+    _run(folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check",
+         "install", "--require-hashes", "--requirement", locked)  # fmt: skip
+
+
+def _npm_files(program: str) -> list[Path]:
+    """Return the files that name and pin the npm packages of a program, if it has any."""
+    return sorted((REQUIREMENTS / program).glob("package*.json"))
+
+
+def _npm(folder: Path, packages: list[Path], *command: str) -> None:
+    """Run npm in an environment, with its node, for the packages that files name and pin."""
+    for each in packages:
+        shutil.copy(each, folder)
+    path = os.pathsep.join((str(folder / "bin"), os.environ.get("PATH", "")))
+    _run(folder / "bin" / "npm", *command, "--no-audit", "--no-fund", "--loglevel=error",
+         f"--prefix={folder}", PATH=path)  # fmt: skip
 
 
 def lock(program: str) -> None:
     """Pin the packages of a program anew, with hashes; needs uv.
 
     Raises:
-        subprocess.CalledProcessError: uv finds no set of packages.
+        subprocess.CalledProcessError: uv or npm finds no set of packages.
     """
     _run(os.environ.get("UV", "uv"), "pip", "compile", "--universal", "--python-version", "3.11",
          "--generate-hashes", "--no-annotate", "--quiet",
          "--custom-compile-command", "make compat ARGS=--lock",
          str(REQUIREMENTS / f"{program}.in"),
          "--output-file", str(REQUIREMENTS / f"{program}.txt"))  # fmt: skip
+    if packages := _npm_files(program):
+        folder = ENVIRONMENTS / program
+        _create(folder, REQUIREMENTS / f"{program}.txt")
+        _npm(
+            folder, packages, "install", "--package-lock-only", "--omit-lockfile-registry-resolved"
+        )
+        shutil.copy(folder / "package-lock.json", REQUIREMENTS / program)
 
 
-def _run(*command: str | Path) -> None:
-    subprocess.run([str(part) for part in command], check=True, stdout=sys.stderr)  # noqa: S603  # our own words
+def _run(*command: str | Path, **environment: str) -> None:
+    subprocess.run(  # noqa: S603  # our own words
+        [str(part) for part in command],
+        check=True,
+        stdout=sys.stderr,
+        env=os.environ | environment,
+    )

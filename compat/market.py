@@ -8,14 +8,26 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
 from compat.trial import Server
 from tickerplant.simulation.instruments import instruments
 from tickerplant.venue import USDM
 
-SPEED = 12
-"""Market seconds per second, so that rare things happen within the patience."""
+
+class Kind(Enum):
+    """The kinds of market, each with the options that make it."""
+
+    FAST = ("--speed", "12")
+    """Faster than life, so that rare things happen within the patience."""
+    LIVE = ("--speed", "1")
+    """For programs that compare the market's time with their own."""
+    SECURE = ("--speed", "12", "--tls", "self")
+    """For programs that take only addresses with TLS."""
+
+
+FAST, LIVE, SECURE = Kind
 CONTRACTS = {
     (USDM.name, "PERPETUAL", "COIN"): "BTC",
     (USDM.name, "CURRENT_QUARTER", "COIN"): "BTC",
@@ -30,13 +42,13 @@ LIMITS = ("--limit", "request_weight_per_minute=1000000,statistics_requests=1000
 
 
 @contextmanager
-def simulated(profile: str, log: Path) -> Iterator[Server]:
+def simulated(profile: str, kind: Kind, log: Path) -> Iterator[Server]:
     """Serve a simulated market on free ports until the block ends; its log goes to a file.
 
     Raises:
         RuntimeError: the market does not start.
     """
-    options = ["--profile", profile, "--speed", str(SPEED), "--symbols", ",".join(_symbols())]
+    options = ["--profile", profile, *kind.value, "--symbols", ",".join(_symbols())]
     command = [sys.executable, "-m", "tickerplant", "simulate", *PORTS, *LIMITS, *options]
     with (
         log.open("w", encoding="utf-8") as errors,

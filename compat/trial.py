@@ -33,12 +33,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Server:
-    """The server a program is pointed at: `host:port` of each venue, and how long to wait."""
+    """The server a program is pointed at: `host:port` of each venue, and how long to wait.
+
+    `certificate` is the file of the certificate to trust; without one the server has no TLS.
+    """
 
     profile: str
     usdm: str
     coinm: str
     patience_s: float
+    certificate: str = ""
 
     def address(self, venue: str) -> str:
         """Return `host:port` of a venue."""
@@ -76,11 +80,17 @@ class Report:
         name: str,
         reason: str = "",
         outcome: Outcome | None = None,
+        *,
+        released: str = "",
     ) -> None:
-        """Print one result; without an outcome it failed if there is a reason."""
+        """Print one result; without an outcome it failed if there is a reason.
+
+        `released` is the version of a library that is no package of Python.
+        """
         outcome = outcome or (Outcome.FAILED if reason else Outcome.OK)
         reason = " ".join(reason.split())[:REASON_LENGTH]
-        result = Result(library, version(library), venue, kind, name, outcome, reason)
+        released = released or version(library)
+        result = Result(library, released, venue, kind, name, outcome, reason)
         print(json.dumps(asdict(result)), file=self._out, flush=True)
 
 

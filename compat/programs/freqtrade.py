@@ -1,0 +1,119 @@
+"""freqtrade: a dry run of futures, from its first candles to a simulated entry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from compat.trial import REST, USDM, Report, Server, told
+
+LIBRARY = "freqtrade"
+PAIR = "BTC/USDT:USDT"
+PATIENCE_S = 150.0
+"""A candle ends within a minute, and the bot looks every few seconds."""
+STRATEGY = """
+from freqtrade.strategy import IStrategy
+
+
+class Always(IStrategy):
+    timeframe = "1m"
+    minimal_roi = {"0": 10}
+    stoploss = -0.9
+    startup_candle_count = 20
+
+    def populate_indicators(self, dataframe, metadata):
+        print("CANDLE", dataframe["date"].iloc[-1], flush=True)
+        return dataframe
+
+    def populate_entry_trend(self, dataframe, metadata):
+        dataframe["enter_long"] = 1
+        return dataframe
+
+    def populate_exit_trend(self, dataframe, metadata):
+        return dataframe
+"""
+SIGNS = {
+    "markets": "Whitelist with 1 pairs",
+    "candles": "CANDLE",
+    "dry-run entry": "entry_fill",
+}
+"""What the bot prints when it has got so far."""
+
+
+def config(server: Server) -> dict[str, Any]:
+    """Return the configuration of a dry run, with the addresses changed."""
+    address = server.address(USDM)
+    urls = {
+        "fapiPublic": f"http://{address}/fapi/v1",
+        "fapiPublicV2": f"http://{address}/fapi/v2",
+        "fapiData": f"http://{address}/futures/data",
+        "ws": {"linear": f"ws://{address}/ws"},
+    }
+    options = {
+        "defaultType": "swap",
+        "fetchCurrencies": False,
+        "fetchMargins": False,
+        "fetchMarkets": {"types": ["linear"]},
+    }
+    pricing = {"price_side": "other", "use_order_book": True, "order_book_top": 1}
+    return {
+        "dry_run": True,
+        "dry_run_wallet": 1000,
+        "initial_state": "running",
+        "stake_currency": "USDT",
+        "stake_amount": 200,
+        "max_open_trades": 1,
+        "trading_mode": "futures",
+        "margin_mode": "isolated",
+        "exchange": {
+            "name": "binance",
+            "ccxt_config": {"options": options, "urls": {"api": urls}},
+            "pair_whitelist": [PAIR],
+        },
+        "pairlists": [{"method": "StaticPairList"}],
+        "entry_pricing": pricing,
+        "exit_pricing": pricing,
+    }
+
+
+def run(server: Server, folder: Path) -> set[str]:
+    """Run the bot until it has got everywhere, or the patience is over; return how far it got."""
+    (folder / "config.json").write_text(json.dumps(config(server)), encoding="utf-8")
+    (folder / "always.py").write_text(STRATEGY, encoding="utf-8")
+    words = ["trade", "-c", "config.json", "--strategy", "Always", "--strategy-path", str(folder)]
+    words += ["--userdir", str(folder), "--db-url", "sqlite://"]
+    log = folder / "log"
+    with (
+        log.open("w", encoding="utf-8") as out,
+        subprocess.Popen(  # noqa: S603  # our own words
+            [str(Path(sys.prefix) / "bin" / "freqtrade"), *words],
+            cwd=folder, stdout=out, stderr=subprocess.STDOUT,
+        ) as bot,
+    ):  # fmt: skip
+        end, found = time.monotonic() + PATIENCE_S, set[str]()
+        while bot.poll() is None and time.monotonic() < end and len(found) < len(SIGNS):
+            time.sleep(0.5)
+            text = log.read_text(encoding="utf-8")
+            found = {name for name, sign in SIGNS.items() if sign in text}
+        bot.terminate()
+    sys.stderr.write(log.read_text(encoding="utf-8"))
+    return found
+
+
+def main() -> None:
+    """Try a dry run."""
+    server, report = told(), Report()
+    with TemporaryDirectory() as folder:
+        found = run(server, Path(folder))
+    for name in SIGNS:
+        reason = "" if name in found else "the bot did not get so far; see its log"
+        report.tell(LIBRARY, USDM, REST, name, reason)
+
+
+if __name__ == "__main__":
+    main()

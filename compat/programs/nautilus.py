@@ -1,0 +1,187 @@
+"""nautilus_trader: its live data client in a trading node, without an account.
+
+Its instrument provider asks for the account (`/fapi/v2/account`), which a server of market data does
+not have: nothing is loaded by the provider, and the node is given the instrument instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from nautilus_trader.adapters.binance import (
+    BINANCE,
+    BinanceAccountType,
+    BinanceDataClientConfig,
+    BinanceLiveDataClientFactory,
+)
+from nautilus_trader.config import InstrumentProviderConfig, LoggingConfig, TradingNodeConfig
+from nautilus_trader.live.node import TradingNode
+from nautilus_trader.model.currencies import BTC, USD, USDT
+from nautilus_trader.model.data import BarType
+from nautilus_trader.model.enums import BookType
+from nautilus_trader.model.identifiers import InstrumentId, Symbol
+from nautilus_trader.model.instruments import CryptoFuture, CryptoPerpetual, Instrument
+from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.trading.strategy import Strategy
+
+from compat.trial import COINM, REST, STREAM, USDM, Outcome, Report, Server, told
+
+LIBRARY = "nautilus_trader"
+ACCOUNTS = {USDM: BinanceAccountType.USDT_FUTURES, COINM: BinanceAccountType.COIN_FUTURES}
+PREFIXES = {USDM: "fapi", COINM: "dapi"}
+STREAMS = ("quote ticks", "trade ticks", "order book deltas", "bars", "mark prices")
+REQUESTS = ("request bars", "request trade ticks")
+DIFFERENT = {
+    (
+        COINM,
+        "mark prices",
+    ): "dated contracts have an empty funding rate, which the client cannot read",
+    (COINM, "request trade ticks"): "trades of COIN-M have baseQty, and the client wants quoteQty",
+}
+"""What the exchange sends otherwise than the client expects."""
+PERPETUALS = "the client names BTCUSD_PERP BTCUSD-PERP, and then subscribes to btcusd"
+
+
+def contract_of(server: Server, venue: str) -> dict[str, Any]:
+    """Return what exchangeInfo says of the contract that is tried."""
+    url = f"http://{server.address(venue)}/{PREFIXES[venue]}/v1/exchangeInfo"
+    with urllib.request.urlopen(url, timeout=10) as answer:  # an address of our own
+        symbols: list[dict[str, Any]] = json.load(answer)["symbols"]
+    wanted = "PERPETUAL" if venue == USDM else "QUARTER"
+    return next(row for row in symbols if row["contractType"].endswith(wanted) and
+                row["symbol"].startswith("BTC"))  # fmt: skip
+
+
+def instrument_of(contract: dict[str, Any], venue: str) -> Instrument:
+    """Return a contract as the library has it."""
+    filters = {row["filterType"]: row for row in contract["filters"]}
+    price = Price.from_str(filters["PRICE_FILTER"]["tickSize"])
+    size = Quantity.from_str(filters["LOT_SIZE"]["stepSize"])
+    name = f"{contract['symbol']}-PERP" if venue == USDM else contract["symbol"]
+    common = {
+        "instrument_id": InstrumentId.from_str(f"{name}.BINANCE"),
+        "raw_symbol": Symbol(contract["symbol"]),
+        "price_precision": price.precision,
+        "size_precision": size.precision,
+        "price_increment": price,
+        "size_increment": size,
+        "ts_event": 0,
+        "ts_init": 0,
+    }
+    if venue == USDM:
+        return CryptoPerpetual(base_currency=BTC, quote_currency=USDT, settlement_currency=USDT,
+                               is_inverse=False, **common)  # fmt: skip
+    return CryptoFuture(underlying=BTC, quote_currency=USD, settlement_currency=BTC,
+                        is_inverse=True, activation_ns=contract["onboardDate"] * 1_000_000,
+                        expiration_ns=contract["deliveryDate"] * 1_000_000,
+                        multiplier=Quantity.from_int(contract["contractSize"]),
+                        **common)  # fmt: skip
+
+
+class Listening(Strategy):  # type: ignore[misc]  # the library has no types
+    """Subscribes to everything of one instrument, asks for its past, and keeps what came."""
+
+    def __init__(self, instrument_id: InstrumentId) -> None:
+        super().__init__()
+        self.wanted = instrument_id
+        self.arrived: set[str] = set()
+
+    def on_start(self) -> None:
+        """Subscribe, and ask."""
+        name = self.wanted
+        bars = BarType.from_str(f"{name}-1-MINUTE-LAST-EXTERNAL")
+        self.subscribe_quote_ticks(name)
+        self.subscribe_trade_ticks(name)
+        self.subscribe_order_book_deltas(name, book_type=BookType.L2_MBP)
+        self.subscribe_bars(bars)
+        self.subscribe_mark_prices(name)
+        start = datetime.now(UTC) - timedelta(hours=1)
+        self.request_bars(bars, start=start, callback=lambda _: self.arrived.add("request bars"))
+        self.request_trade_ticks(
+            name, start=start, callback=lambda _: self.arrived.add("request trade ticks")
+        )
+
+    def on_quote_tick(self, _tick: object) -> None:
+        """Keep that a quote came."""
+        self.arrived.add("quote ticks")
+
+    def on_trade_tick(self, _tick: object) -> None:
+        """Keep that a trade came."""
+        self.arrived.add("trade ticks")
+
+    def on_order_book_deltas(self, _deltas: object) -> None:
+        """Keep that a change of the book came."""
+        self.arrived.add("order book deltas")
+
+    def on_bar(self, _bar: object) -> None:
+        """Keep that a bar came."""
+        self.arrived.add("bars")
+
+    def on_mark_price(self, _price: object) -> None:
+        """Keep that a mark price came."""
+        self.arrived.add("mark prices")
+
+
+def node_of(server: Server, venue: str) -> TradingNode:
+    """Return a node whose data client has its two base URLs changed."""
+    address = server.address(venue)
+    client = BinanceDataClientConfig(
+        api_key="any",
+        api_secret="any",  # noqa: S106  # the server looks at neither
+        account_type=ACCOUNTS[venue],
+        base_url_http=f"http://{address}",
+        base_url_ws=f"ws://{address}",
+        instrument_provider=InstrumentProviderConfig(load_all=False),
+    )
+    config = TradingNodeConfig(
+        logging=LoggingConfig(log_level="WARNING"),
+        data_clients={BINANCE: client},
+        timeout_connection=20.0,
+        timeout_disconnection=2.0,
+        timeout_post_stop=0.5,
+    )
+    node = TradingNode(config=config, loop=asyncio.new_event_loop())
+    node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
+    node.build()
+    return node
+
+
+async def listen(node: TradingNode, strategy: Listening, patience_s: float) -> None:
+    """Run a node until everything has arrived, or for as long as the patience lasts."""
+    running = asyncio.ensure_future(node.run_async())
+    for _ in range(int(patience_s * 4)):
+        if strategy.arrived >= {*STREAMS, *REQUESTS}:
+            break
+        await asyncio.sleep(0.25)
+    await node.stop_async()
+    await asyncio.wait({running}, timeout=5)
+
+
+def main() -> None:
+    """Try the data client of both venues."""
+    server, report = told(), Report()
+    for venue in ACCOUNTS:
+        instrument = instrument_of(contract_of(server, venue), venue)
+        node = node_of(server, venue)
+        node.kernel.cache.add_instrument(instrument)
+        strategy = Listening(instrument.id)
+        node.trader.add_strategy(strategy)
+        node.get_event_loop().run_until_complete(listen(node, strategy, server.patience_s / 4))
+        node.dispose()
+        for kind, names in ((STREAM, STREAMS), (REST, REQUESTS)):
+            for name in names:
+                reason, outcome = "nothing arrived", None
+                if name in strategy.arrived:
+                    reason = ""
+                elif (venue, name) in DIFFERENT:
+                    reason, outcome = DIFFERENT[venue, name], Outcome.DIFFERS
+                report.tell(LIBRARY, venue, kind, name, reason, outcome)
+    report.tell(LIBRARY, COINM, STREAM, "perpetuals", PERPETUALS, Outcome.NOT_OFFERED)
+
+
+if __name__ == "__main__":
+    main()
