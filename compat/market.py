@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -50,15 +51,21 @@ def simulated(profile: str, kind: Kind, log: Path) -> Iterator[Server]:
     """
     options = ["--profile", profile, *kind.value, "--symbols", ",".join(_symbols())]
     command = [sys.executable, "-m", "tickerplant", "simulate", *PORTS, *LIMITS, *options]
+    cache = log.parent / "cache"
+    certificate = str(cache / "tickerplant" / "tls" / "ca.pem") if kind is SECURE else ""
     with (
         log.open("w", encoding="utf-8") as errors,
         subprocess.Popen(  # noqa: S603  # our own words
-            command, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=os.environ | {"XDG_CACHE_HOME": str(cache)},
         ) as process,
     ):
         try:
             usdm, coinm = (_address(process) for _ in range(2))
-            yield Server(profile, usdm, coinm, PATIENCE_S)
+            yield Server(profile, usdm, coinm, PATIENCE_S, certificate)
         finally:
             process.terminate()
 
@@ -79,7 +86,7 @@ def _symbols() -> list[str]:
 def _address(process: subprocess.Popen[str]) -> str:
     """Read the line in which the server says where a venue listens."""
     line = process.stdout.readline() if process.stdout else ""
-    found = re.search(r"ws://(\S+)", line)
+    found = re.search(r"wss?://(\S+)", line)
     if found is None:
         raise RuntimeError(f"the market did not start: {line.strip() or 'see its log'}")
     return found[1]
