@@ -64,10 +64,10 @@ def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
     return merged
 
 
-def empty_bars(first_open_ms: int, count: int, price: int) -> Bars:
-    """Return `count` minutes from `first_open_ms` in which nothing was traded, at `price`."""
+def empty_bars(first_open_ms: int, count: int, price: int, length_ms: int = MINUTE_MS) -> Bars:
+    """Return `count` bars from `first_open_ms` in which nothing was traded, at `price`."""
     bars = np.zeros((count, len(COLUMNS)), dtype=np.int64)
-    bars[:, OPEN_TIME] = first_open_ms + MINUTE_MS * np.arange(count)
+    bars[:, OPEN_TIME] = first_open_ms + length_ms * np.arange(count)
     bars[:, OPEN : CLOSE + 1] = price
     bars[:, FIRST_TRADE_ID] = bars[:, LAST_TRADE_ID] = -1
     return bars

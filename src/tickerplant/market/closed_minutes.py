@@ -52,14 +52,31 @@ class ClosedMinutes:
             self._fold_hour()
 
     def fill(self, until_ms: int, price: int) -> None:
-        """Append empty minutes up to `until_ms`, at most as many as are kept."""
+        """Append empty minutes up to `until_ms`; the work is bounded, however many they are."""
         after_ms = int(self._rows[self._end - 1, OPEN_TIME]) + MINUTE_MS
         missing = (until_ms - after_ms) // MINUTE_MS
         if missing > self._kept:
-            after_ms += (missing - self._kept) * MINUTE_MS
-            missing = self._kept
+            after_ms = self._leap(after_ms, until_ms, price)
+            missing = (until_ms - after_ms) // MINUTE_MS
         if missing > 0:
             self.append(empty_bars(after_ms, missing, price))
+
+    def _leap(self, after_ms: int, until_ms: int, price: int) -> int:
+        """Turn all minutes, and the empty ones that are not kept at `until_ms`, into hours.
+
+        Returns:
+            When the first minute opens that is kept.
+        """
+        whole_ms = -(-after_ms // HOUR_MS) * HOUR_MS
+        kept_ms = -(-(until_ms - self._kept * MINUTE_MS) // HOUR_MS) * HOUR_MS
+        rest = empty_bars(after_ms, (whole_ms - after_ms) // MINUTE_MS, price)
+        minutes = np.concatenate([self.rows, rest])
+        hours = combine(minutes, minutes[:, OPEN_TIME] // HOUR_MS * HOUR_MS)
+        count = min((kept_ms - whole_ms) // HOUR_MS, KEPT_HOURS + 1)
+        empty = empty_bars(kept_ms - count * HOUR_MS, count, price, HOUR_MS)
+        self.hours = np.concatenate([self.hours, hours, empty])[-KEPT_HOURS - 1 :]
+        self._rows, self._first, self._end = NO_BARS, 0, 0
+        return kept_ms
 
     def _fold_hour(self) -> None:
         """Turn the oldest minutes, up to the next full hour, into one row of `hours`."""

@@ -3,13 +3,22 @@
 One heap holds everything that happens because time passes: minutes that end, aggregates that
 close, messages that are due.  Entries with the same due time fire by rank, then in the order they
 were set, so the same events at the same times always have the same consequences.
+
+A long stretch in which nothing happens is leapt over, because a recording may pause for months: of
+what falls due every second or minute on the way, only that is done which is due soon after the
+beginning, when a candle of any interval that was open then ends, and in the last minute.  So the
+work is bounded, candles and statistics are as if every minute had ended by itself, and what is sent
+is a part of what would have been (but that tickers say then what left their window before).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TypeAlias
+
+from tickerplant.market.bars import MINUTE_MS
+from tickerplant.market.interval import INTERVALS, next_open_time, open_time
 
 Callback: TypeAlias = Callable[[int], None]
 """Called with its own due time in milliseconds."""
@@ -18,6 +27,20 @@ MINUTE_RANK = 0
 """Minutes end before anything else at the same millisecond is told."""
 AGGREGATE_RANK = 1
 MESSAGE_RANK = 2
+
+
+LONGEST_STRETCH_MS = 3_600_000
+"""Time goes on so far without a leap."""
+SETTLE_MS = 5_000
+"""At the beginning of a leap and at its landmarks, all that is due so soon afterwards is done: no
+stream has a longer period."""
+
+
+def landmarks(from_ms: int, until_ms: int) -> list[int]:
+    """Return when the candles end that are open at `from_ms`, and the last minute, in order."""
+    ends = {next_open_time(each, open_time(each, from_ms)) for each in INTERVALS}
+    last_ms = until_ms // MINUTE_MS * MINUTE_MS
+    return sorted({each for each in ends if each < last_ms} | {last_ms})
 
 
 def next_on_grid(now_ms: int, period_ms: int) -> int:
@@ -51,6 +74,8 @@ class Timers:
 
         A time before the present one changes nothing: market time never runs backwards.
         """
+        if now_ms - self.now_ms > LONGEST_STRETCH_MS:
+            self._leap(now_ms)
         self._fire(now_ms + 1, MINUTE_RANK)
         self.now_ms = max(self.now_ms, now_ms)
 
@@ -63,9 +88,19 @@ class Timers:
         """
         if now_ms <= self.now_ms:
             return
+        if now_ms - self.now_ms > LONGEST_STRETCH_MS:
+            self._leap(now_ms)
         if self._heap and self._heap[0][0] <= now_ms:
             self._fire(now_ms, MESSAGE_RANK)
         self.now_ms = now_ms
+
+    def _leap(self, until_ms: int) -> None:
+        """Set the clock to the last minute before `until_ms`; what is due then is still to come."""
+        for landmark_ms in landmarks(self.now_ms, until_ms):
+            self._fire(min(self.now_ms + SETTLE_MS, landmark_ms), MINUTE_RANK)
+            self._heap[:] = [(max(each[0], landmark_ms), *each[1:]) for each in self._heap]
+            heapify(self._heap)
+            self.now_ms = max(self.now_ms, landmark_ms)
 
     def _fire(self, until_ms: int, rank: int) -> None:
         """Fire everything due before `until_ms`, and at it what comes before `rank`."""
