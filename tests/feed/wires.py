@@ -17,7 +17,7 @@ import msgspec
 from msgspec import structs
 
 from tickerplant import frames
-from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send
+from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.link import Link
@@ -271,6 +271,8 @@ class World:
         self.refusals: Callable[[str], tuple[int | None, int] | None] = lambda _: None
         """By URL, the HTTP status and `Retry-After` in ms with which an attempt is refused."""
         self.fetches: list[Fetch] = []
+        self.verified: list[tuple[str, ...]] = []
+        """Streams that are asked about, as they are silent."""
         self.is_stalled = False
         """Whether the feed is told nothing, not even the time."""
         self._events: list[tuple[int, int, Callable[[], object]]] = []
@@ -363,6 +365,8 @@ class World:
                 self._open(action)
             case Fetch():
                 self.fetches.append(action)
+            case Verify(streams=streams):
+                self.verified.append(streams)
             case Drop(link=link):
                 wire = self.wires.pop(link, None)
                 if wire is not None:

@@ -251,6 +251,15 @@ async def test_a_recording_of_another_venue_is_left_alone(tmp_path: Path) -> Non
 
 
 @looped
+async def test_the_port_of_the_other_venue_is_warned_of(tmp_path: Path) -> None:
+    async with loopback() as server:
+        given = ("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
+        status, err = await run(*given, "--seconds", "0.3")
+        assert f"WARNING ! {url(server)} serves USDⓈ-M, not COIN-M" in err
+    assert status == 1
+
+
+@looped
 async def test_two_recorders_do_not_share_a_folder(tmp_path: Path) -> None:
     async with trading() as server, running(NAME, *to(tmp_path, server)):
         await until(lambda: stored(tmp_path))

@@ -252,6 +252,18 @@ async def test_the_error_of_the_exchange_is_told_and_the_status_is_1() -> None:
             assert await run(*ask) == (1, "", said)
 
 
+@pytest.mark.parametrize("method", ["ticker.price", "/dapi/v1/ticker/price"])
+@looped
+async def test_a_question_at_the_port_of_the_other_venue_says_whose_it_is(method: str) -> None:
+    async with loopback() as server:
+        ask = ("ask", method, "symbol=BTCUSD_PERP", "--venue", "coinm", "--url", url(server))
+        status, out, err = await run(*ask)
+        first, second = err.splitlines()
+        assert first == f"tickerplant: {url(server)} serves USDⓈ-M, not COIN-M"
+    assert (status, out) == (1, "")
+    assert "404" in second or "-5000" in second
+
+
 @looped
 async def test_who_cannot_be_reached_is_told_and_the_status_is_1() -> None:
     status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)

@@ -14,7 +14,9 @@ from weakref import WeakSet
 from tickerplant.client.api import ApiClient
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.books import Books
+from tickerplant.client.doubt_log import DoubtLog
 from tickerplant.client.listener import Listener, check_callback
+from tickerplant.client.listing import Listing
 from tickerplant.client.rest import RestClient, decoded
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import Subscription
@@ -23,6 +25,7 @@ from tickerplant.feed.depth_budget import snapshot_limit
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
 from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.observer import Observer
 from tickerplant.feed.queue import Policy
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
@@ -82,6 +85,7 @@ class MarketClient:
         settings: FeedSettings,
         budget: WeightBudget,
         api_key: str | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.hosts = hosts
         self.budget = budget
@@ -89,7 +93,9 @@ class MarketClient:
         self._rest = RestClient(hosts, budget, api_key=api_key)
         self._api = ApiClient(hosts, budget)
         backfill = Backfill(self._rest, api_key)
-        self._runner = FeedRunner(hosts, settings, reader, backfill, chance)
+        listing = Listing(hosts, self._rest, budget)
+        self._runner = FeedRunner(hosts, settings, reader, backfill, chance, listing)
+        self._runner.feed.observer = DoubtLog() if observer is None else observer
         self._is_open = False
         self._was_opened = False
         self._subscriptions: WeakSet[Subscription] = WeakSet()

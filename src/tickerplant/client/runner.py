@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random
+from typing import Any
 
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection
-from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send
+from tickerplant.client.listing import Listing
+from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hold_ups import Waiting
 from tickerplant.feed.hosts import Hosts
@@ -32,6 +34,7 @@ class FeedRunner:
         reader: Returns what turns the payloads of a stream into messages.
         backfill: Asks for what is missing.
         chance: Decides pauses and times of renewal.
+        listing: Says what the server lists; None: nobody asks about streams that are silent.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class FeedRunner:
         reader: Callable[[str], Reader],
         backfill: Backfill,
         chance: Random,
+        listing: Listing | None = None,
     ) -> None:
         self.feed = Feed(hosts, settings, reader, chance)
+        self._listing = listing
         self._backfill = backfill
         self._connections: dict[int, Connection] = {}
         self._ending: set[Connection] = set()
@@ -151,9 +156,15 @@ class FeedRunner:
                 if link in self._connections:  # not if it waits for its first attempt
                     self._end(self._connections.pop(link))
             case Fetch():
-                task = asyncio.create_task(self._fetch(action))
-                self._fetches.add(task)
-                task.add_done_callback(self._fetches.discard)
+                self._ask(self._fetch(action))
+            case Verify(streams=streams):
+                if self._listing is not None:
+                    self._ask(self._verify(self._listing, streams))
+
+    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(question)
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
 
     def _end(self, connection: Connection) -> None:
         connection.drop()
@@ -169,4 +180,8 @@ class FeedRunner:
             self.feed.filled(fetch.stream, messages, fetch.after_id)
         else:
             self.feed.unfilled(fetch.stream, reason, fetch.after_id)
+        self.perform()
+
+    async def _verify(self, listing: Listing, streams: tuple[str, ...]) -> None:
+        self.feed.verified(streams, await listing.doubts(streams))
         self.perform()

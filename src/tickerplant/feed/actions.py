@@ -48,4 +48,10 @@ class Fetch(Struct, frozen=True):
     before_id: int
 
 
-Action: TypeAlias = Open | Send | Ping | Drop | Fetch
+class Verify(Struct, frozen=True):
+    """Ask over REST whether anything will come of streams that are silent; tell `verified`."""
+
+    streams: tuple[str, ...]
+
+
+Action: TypeAlias = Open | Send | Ping | Drop | Fetch | Verify

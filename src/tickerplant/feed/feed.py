@@ -21,6 +21,7 @@ from tickerplant.decode.decoder import NECK, head_of
 from tickerplant.feed.actions import Action, Fetch
 from tickerplant.feed.any_message import any_message
 from tickerplant.feed.candles import CandleStrand
+from tickerplant.feed.doubts import Doubts
 from tickerplant.feed.fleet import Fleet
 from tickerplant.feed.hold_ups import Full, HoldUps, Waiting
 from tickerplant.feed.hosts import Hosts
@@ -132,6 +133,7 @@ class Feed:
         self.links: dict[int, Link] = self._fleet.links
         self._vigil = Vigil(self)
         self._hold_ups = HoldUps(self, self._fleet)
+        self._doubts = Doubts(self)
         self._watched: dict[Strand, None] = {}
 
     # What the consumer wants
@@ -248,6 +250,7 @@ class Feed:
             strand = MatchedStrand(name, reader.decode, rhythm, self)
         strand.is_array = reader.array
         strand.doubt = why_doubtful(self._venue, name)
+        self._doubts.begin(strand)
         if sink in self.apart:
             self.apart[sink][name] = strand
             self._fleet.place(strand, sink)
@@ -264,6 +267,7 @@ class Feed:
             if not self.apart[sink]:
                 del self.apart[sink]
         self._watched.pop(strand, None)
+        self._doubts.forget(strand)
         self._ended.messages += strand.messages
         _add(self._ended, strand.counters)
         strand.close()
@@ -496,6 +500,7 @@ class Feed:
             if link.session is not None and link.successor is None:
                 link.session.ask_again(strand.name)
         self._fleet.look_after()
+        self._doubts.look()
         self._fleet.carry_out()
 
     # For strands
@@ -535,6 +540,10 @@ class Feed:
         """
         for strand in self._named(stream):
             strand.filled(messages, after_id)
+
+    def verified(self, streams: Iterable[str], doubts: Mapping[str, str] | None) -> None:
+        """Take the answer about silent streams: why nothing will come, by name; None: no answer."""
+        self._doubts.verified(streams, doubts)
 
     def unfilled(self, stream: str, reason: str, after_id: int | None = None) -> None:
         """Tell a stream that what it missed cannot be had."""

@@ -29,3 +29,10 @@ class Observer:
 
     def unread(self, stream: str, payload: bytes, received_ns: int) -> None:
         """Take a message that is not in the form of its stream; others are not handed out it."""
+
+    def doubted(self, stream: str, reason: str) -> None:
+        """Take note that nothing is expected of a stream, and why.
+
+        Of a name that no stream has that is known when it is subscribed to; of a symbol that is not
+        listed, or a server of the other venue, after some silence.
+        """

@@ -19,10 +19,11 @@ class Notice(Struct, frozen=True, kw_only=True):
 
 
 class Doubtful(Notice, frozen=True, kw_only=True):
-    """No stream of the venue that is known here has this name, told once when it is subscribed to.
+    """Nothing is expected of this stream.
 
-    It is asked for all the same.  An exchange that does not know it either acknowledges it and stays
-    silent.
+    When it is subscribed to: no stream of the venue that is known here has this name.  After five
+    seconds of silence: the server does not list its symbol, or serves the other venue.  It is asked
+    for all the same.
     """
 
     reason: str

@@ -13,7 +13,8 @@ import click
 import msgspec
 from msgspec import Struct
 
-from tickerplant.client.market import connect
+from tickerplant.client.listing import is_elsewhere, other_served, served_text
+from tickerplant.client.market import MarketClient, connect
 from tickerplant.client.rest import whole_path
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
@@ -66,7 +67,17 @@ async def _answer(settings: AskSettings, question: Question) -> Any:
     async with connect(question.venue.name, base_url=settings.url) as market:
         asked = market.get if question.is_rest else market.ask
         timeout_s = settings.timeout_ms / 1000
-        return await asked(question.name, timeout_s, **question.params)
+        try:
+            return await asked(question.name, timeout_s, **question.params)
+        except (RequestError, UpstreamError) as error:
+            await _say_whose_it_is(market, error)
+            raise
+
+
+async def _say_whose_it_is(market: MarketClient, error: RequestError | UpstreamError) -> None:
+    """Say that a server serves the other venue, if that is why it does not know the path."""
+    if is_elsewhere(error) and (other := await other_served(market.hosts, market.budget)):
+        click.echo(f"tickerplant: {served_text(market.hosts, other)}", err=True)
 
 
 def read_question(settings: AskSettings, name: str, given: Sequence[str]) -> Question:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
+from tickerplant.client.listing import served_text
 from tickerplant.client.rest import RestClient
 from tickerplant.config.settings import RecordSettings
 from tickerplant.errors import ConfigError
@@ -62,7 +63,7 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
     likely = venue or venue_of_streams(names)
     hosts = hosts_of(likely, settings.url, os.environ)
     other = None
-    if venue is None and settings.url is not None:
+    if settings.url is not None and (venue is None or venue_named(settings.venue)):
         unlikely = next(each for each in VENUES if each is not likely)
         other = hosts_of(unlikely, settings.url)
     return asyncio.run(_record(Wanted(hosts, names, settings.out, settings), other))
@@ -73,7 +74,12 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
     settings, interrupted = wanted.settings, interruption()
     progress, started_s = RecordProgress(settings.log_format), time.monotonic()
     if other is not None:
-        wanted = structs.replace(wanted, hosts=await venue_answering(wanted.hosts, other))
+        answering = await venue_answering(wanted.hosts, other)
+        if venue_named(settings.venue) is None:
+            wanted = structs.replace(wanted, hosts=answering)
+        elif answering is other:
+            served = served_text(wanted.hosts, other.venue)
+            logger().warning(f"! {served}: nothing may come of it; see --venue")
     rest = RestClient(wanted.hosts, WeightBudget())
     try:
         profile = await profile_of(wanted.hosts, rest)

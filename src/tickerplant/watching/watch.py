@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Sequence
 
 import click
 
-from tickerplant.client.market import connect
+from tickerplant.client.market import MarketClient
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
+from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.observer import Observer
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.weight import WeightBudget
 from tickerplant.standard_files import FAILED, cannot_print
 from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
@@ -41,8 +45,12 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
     for name in unique:
         check_text("STREAM", name)
     venue = venue_named(settings.venue) or venue_of_url(settings.url) or venue_of_streams(unique)
-    market = connect(
-        venue.name, base_url=settings.url, settings=FeedSettings(copies=settings.copies)
+    # What is doubtful is among the notices, and needs no line of the log.
+    market = MarketClient(
+        hosts_of(venue, settings.url, os.environ),
+        FeedSettings(copies=settings.copies),
+        WeightBudget(),
+        observer=Observer(),
     )
     watched = Watched(market, unique, hints_of(venue, unique), settings.seconds)
     if sys.stdout is None:  # ">&-": its number may soon be that of a socket

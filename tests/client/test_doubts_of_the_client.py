@@ -1,0 +1,143 @@
+"""Names of which nothing comes: what a program, and its log, is told."""
+
+from __future__ import annotations
+
+import pytest
+from consumers import client_of, url_of
+from loopback import loopback, looped, until
+from misbehaving import Moment, http, scripted
+
+import tickerplant
+from tickerplant import blocking
+from tickerplant.client.doubt_log import MOST_NAMES, DoubtLog
+from tickerplant.client.listing import Listing
+from tickerplant.client.rest import RestClient
+from tickerplant.feed import doubts
+from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.weight import WeightBudget
+from tickerplant.messages import Doubtful
+from tickerplant.venue import COINM, USDM
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask about streams as soon as they are subscribed to."""
+    monkeypatch.setattr(doubts, "SILENT_MS", 0)
+    monkeypatch.setattr(doubts, "LOOK_MS", 0)
+
+
+@looped
+async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with loopback() as house, client_of(house) as market:
+        for _ in range(2):
+            market.on(print, "btcusdt@trades", notices=False)
+        market.stream("btcusdt@trades", notices=False).close()
+        (record,) = caplog.records
+    assert (record.name, record.levelname) == ("tickerplant.client.doubt_log", "WARNING")
+    assert record.getMessage() == (
+        "Nothing is expected of the stream btcusdt@trades: "
+        "no stream has this name; like it is btcusdt@trade"
+    )
+
+
+def test_the_blocking_client_warns_too(caplog: pytest.LogCaptureFixture) -> None:
+    with blocking.connect(base_url="ws://127.0.0.1:9") as market:
+        market.on(print, "BTCUSDT@trade", notices=False)
+    (record,) = caplog.records
+    assert record.getMessage().endswith("names are case-sensitive: btcusdt@trade")
+
+
+@pytest.mark.usefixtures("hasty")
+@looped
+async def test_a_symbol_that_is_not_listed_is_warned_of_when_it_stays_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with loopback() as house, client_of(house) as market:
+        market.on(print, "btcusd@trade", "btcusdx@trade", "btcusdt@forceOrder", notices=False)
+        reader = market.stream("btcusdx@trade")
+        notice = await anext(reader)
+        base = url_of(house).replace("ws", "http", 1)
+    assert isinstance(notice, Doubtful)
+    reason = f"USDⓈ-M at {base} does not list BTCUSDX; did you mean btcusdt@trade?"
+    assert (notice.streams, notice.reason) == (("btcusdx@trade",), reason)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "its symbol has the form of one of COIN-M" in first
+    assert second == f"Nothing is expected of the stream btcusdx@trade: {reason}"
+
+
+@pytest.mark.usefixtures("hasty")
+@looped
+async def test_the_port_of_the_other_venue_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async with loopback() as house:
+        base = url_of(house, COINM)
+        async with tickerplant.connect("usdm", base_url=base) as market:
+            market.on(print, "btcusdt@trade", notices=False)
+            await until(lambda: caplog.records)
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f"{base} serves COIN-M, not USDⓈ-M")
+
+
+def test_the_log_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    log = DoubtLog()
+    for number in range(MOST_NAMES + 5):
+        log.doubted(f"{number}@nothing", "why")
+        log.doubted(f"{number}@nothing", "why")
+    assert len(caplog.records) == MOST_NAMES + 1
+    assert caplog.records[-1].getMessage().startswith("More than 1000 streams are doubtful")
+
+
+def test_what_is_logged_is_plain(caplog: pytest.LogCaptureFixture) -> None:
+    DoubtLog().doubted("a\x1b[2J@trade", "why")
+    assert caplog.records[0].getMessage().isprintable()
+
+
+CONTRACTS = b'{"symbols":[{"symbol":"BTCUSDT","pair":"BTCUSDT"},{"symbol":"BTCUSDT_260626","pair":"BTCUSDT"}]}'
+
+
+@looped
+async def test_the_contracts_are_asked_for_once_and_remembered_for_ten_minutes() -> None:
+    moment = Moment()
+    async with scripted(http(200, CONTRACTS)) as server:
+        budget = WeightBudget()
+        rest = RestClient(server.hosts(), budget, clock=moment, sleep=moment.sleep)
+        listing = Listing(server.hosts(), rest, budget)
+        for name, is_doubtful in (
+            ("btcusdt@trade", False),
+            ("btcusdt_260626@depth@100ms", False),
+            ("ethusdt@kline_1m", True),
+            ("btcusdt_perpetual@continuousKline_1m", False),
+            ("ethusdt_perpetual@continuousKline_1m", True),
+            ("defiusdt@compositeIndex", False),
+            ("btcusd@assetIndex", False),
+            ("!miniTicker@arr", False),
+            ("nonsense", False),
+        ):
+            assert (name in (await listing.doubts([name]) or {})) == is_doubtful, name
+        assert len(server.asked) == 1
+        moment.now_ms += 600_000
+        await listing.doubts(["btcusdt@trade"])
+        assert len(server.asked) == 2
+        await rest.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [http(503), http(429), http(404, b"<html>"), http(200, b"[]"), http(403)]
+)
+@looped
+async def test_a_server_that_does_not_tell_raises_no_doubt(answer: bytes) -> None:
+    moment = Moment()
+    async with scripted(answer) as server:
+        budget = WeightBudget()
+        rest = RestClient(server.hosts(), budget, clock=moment, sleep=moment.sleep)
+        assert await Listing(server.hosts(), rest, budget).doubts(["btcusdt@trade"]) is None
+        await rest.close()
+
+
+@looped
+async def test_who_cannot_be_reached_raises_no_doubt() -> None:
+    hosts, budget = hosts_of(USDM, "ws://127.0.0.1:9"), WeightBudget()
+    rest = RestClient(hosts, budget, sleep=Moment().sleep)
+    assert await Listing(hosts, rest, budget).doubts(["btcusdt@trade"]) is None
+    await rest.close()
