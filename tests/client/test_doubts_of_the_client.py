@@ -141,3 +141,12 @@ async def test_who_cannot_be_reached_raises_no_doubt() -> None:
     rest = RestClient(hosts, budget, sleep=Moment().sleep)
     assert await Listing(hosts, rest, budget).doubts(["btcusdt@trade"]) is None
     await rest.close()
+
+
+@looped
+async def test_a_host_of_the_exchange_says_by_its_name_whose_it_is() -> None:
+    hosts, budget = hosts_of(USDM, "wss://dstream.binance.com"), WeightBudget()
+    listing = Listing(hosts, RestClient(hosts, budget), budget)
+    doubts_of_it = await listing.doubts(["btcusdt@trade"])
+    assert doubts_of_it == {"btcusdt@trade": "wss://dstream.binance.com serves COIN-M, not USDⓈ-M"}
+    assert budget.spent == 0, "nothing is asked"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 from msgspec.json import Decoder
@@ -95,6 +96,9 @@ class Listing:
         now_ms = self._rest.now_ms()
         if now_ms - self._known_ms < REMEMBERED_MS:
             return True
+        self._other = other_named(self._hosts)
+        if self._other is not None:
+            return True
         try:
             listed = _listed(await self._rest.get_within(TIMEOUT_S, "exchangeInfo"))
         except (RequestError, UpstreamError) as error:
@@ -118,8 +122,24 @@ def is_elsewhere(error: RequestError | UpstreamError) -> bool:
     return error.reason.startswith(f"HTTP {NO_SUCH_PATH} ")
 
 
+def other_named(hosts: Hosts) -> Venue | None:
+    """Return the other venue if it is the one of the exchange's host; None if it is not."""
+    host = urlsplit(hosts.streams).hostname
+    for venue in VENUES:
+        if venue is not hosts.venue and host in {
+            venue.stream_host,
+            venue.api_host,
+            venue.rest_host,
+        }:
+            return venue
+    return None
+
+
 async def other_served(hosts: Hosts, budget: WeightBudget) -> Venue | None:
-    """Return the other venue if a server answers to its paths; None if it does not."""
+    """Return the other venue if a server has its name, or answers to its paths; None if not."""
+    named = other_named(hosts)
+    if named is not None:
+        return named
     for venue in VENUES:
         if venue is hosts.venue:
             continue
