@@ -12,6 +12,11 @@ TickerplantError
 
 from __future__ import annotations
 
+import re
+
+_USER = re.compile(r"^(\w+://)[^/?#]*@")
+_AFTER_HOST = re.compile(r"^(\w+://[^/?#]*[/?#]).+", re.DOTALL)
+
 
 class TickerplantError(Exception):
     """Anything this package raises on purpose."""
@@ -64,10 +69,16 @@ class RecordingError(TickerplantError):
 
 
 class ConfigError(TickerplantError):
-    """A setting with a value that cannot be used, or with none where one is needed."""
+    """A setting with a value that cannot be used, or with none where one is needed.
+
+    Of a URL neither the user nor what follows the host is shown: they may be keys.
+    """
 
     def __init__(self, setting: str, value: object, expected: str) -> None:
-        wrong = "not given" if value is None else f"{value!r} is not usable"
+        shown = value
+        if isinstance(value, str):
+            shown = _AFTER_HOST.sub(r"\1…", _USER.sub(r"\1…@", value))
+        wrong = "not given" if value is None else f"{shown!r} is not usable"
         super().__init__(f"{setting}: {wrong}, expected {expected}")
         self.setting = setting
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import structlog
 
 from tickerplant.plain import plain
+from tickerplant.protocol.masking import masked
 
 _HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
 """How a line begins: the connection it is about, and what kind of line it is."""
@@ -53,11 +54,20 @@ def _word(value: object) -> str:
     return repr(text) if not text or not text.isprintable() or " " in text else text
 
 
+def _mask_traceback(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Leave nothing in a traceback that may be a key: its last line can quote what a client sent."""
+    if "exception" in event:
+        event["exception"] = masked(str(event["exception"]))
+    return event
+
+
 class _PlainFormatter(logging.Formatter):
     """Formats what libraries log; only the lines of a traceback stay lines, and are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head, *more = super().format(record).splitlines() or [""]
+        head, *more = masked(super().format(record)).splitlines() or [""]
         return "\n".join([plain(head), *(f"  {plain(line)}" for line in more)])
 
 
@@ -79,6 +89,7 @@ def configure(log_format: str = "text", level: str = "info", stream: TextIO | No
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _mask_traceback,
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
@@ -123,7 +134,10 @@ class Complaints:
                 handler.addFilter(self._is_first)
 
     def _is_first(self, record: logging.LogRecord) -> bool:
-        return self.counts[self._count(f"{record.name}: {str(record.msg)[:MAX_KIND].strip()}")] == 1
+        return (
+            self.counts[self._count(f"{record.name}: {masked(str(record.msg))[:MAX_KIND].strip()}")]
+            == 1
+        )
 
     def _count(self, kind: str) -> str:
         """Count one more of `kind`, and return under which name."""

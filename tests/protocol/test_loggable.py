@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.protocol.loggable import MAX_SHOWN, loggable, sized
+from tickerplant.protocol.loggable import MAX_SHOWN, loggable, loggable_origin
+from tickerplant.protocol.masking import MORE_THAN_A_SYMBOL, masked, sized
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 
 SYMBOLS = ("btcusdt", "1000000babydogeusdt", "btcusd_perp", "ethusdt_260327", "币安人生usdt")
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 
-MORE_THAN_A_SYMBOL = 25
 KEYS = st.one_of(
     st.text(string.ascii_letters + string.digits, min_size=32, max_size=512),
     st.text(string.hexdigits, min_size=32, max_size=128),
@@ -97,3 +97,22 @@ def test_what_is_logged_is_bounded_and_has_no_signs_a_terminal_obeys(text: str |
     shown = loggable(text)
     assert len(shown) <= MAX_SHOWN + 100
     assert shown.isprintable()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["localhost", "127.0.0.1:9001", "[::1]:9001", "https://evil.example", "http://a-b.co.uk:80"],
+)
+def test_a_host_is_shown(origin: str) -> None:
+    assert loggable_origin(origin) == origin
+
+
+@given(st.one_of(KEYS, st.sampled_from(["user:pass@host", "a b", "", "x?apiKey=1", "a" * 30])))
+def test_what_is_no_host_is_not(text: str) -> None:
+    assert loggable_origin(text) == f"[{sized(text)}]"
+
+
+@given(KEYS)
+def test_a_key_in_a_traceback_is_masked(key: str) -> None:
+    line = 'File "/usr/lib/python3.11/asyncio/events.py", line 84\nKeyError: '
+    assert masked(line + repr(key)) == f"{line}'[{sized(key)}]'"

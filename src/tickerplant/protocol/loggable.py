@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from hashlib import blake2s
 from urllib.parse import unquote
 
+from tickerplant.protocol.masking import sized
 from tickerplant.protocol.target import ROUTES
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE
@@ -23,6 +23,11 @@ MAX_SHOWN = 200
 _PARTS = re.compile(r"[/?&=]|[^/?&=]+")
 _RUN = r"[^\W_]{1,24}"
 """Letters and digits; a key or a signature has more of them without a break (32 at least)."""
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?"
+_ORIGIN = re.compile(
+    rf"(?:https?://)?(?:{_LABEL}(?:\.{_LABEL}){{0,7}}|\[[0-9a-f:.]{{2,45}}\])(?::\d{{1,5}})?",
+    re.IGNORECASE,
+)
 _NAME = re.compile(
     rf"(?:!|{_RUN}(?:_{_RUN}){{0,3}}@)[A-Za-z]{{1,24}}\d{{0,4}}(?:[@_]\w{{1,16}}){{0,2}}"
 )
@@ -52,11 +57,9 @@ def loggable(text: str | bytes) -> str:
     return "".join(shown)
 
 
-def sized(data: str | bytes) -> str:
-    """Return the size of `data` and a digest by which the same data can be recognised."""
-    encoded = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    plural = "" if len(encoded) == 1 else "s"
-    return f"{len(encoded)} byte{plural} #{blake2s(encoded, digest_size=4).hexdigest()}"
+def loggable_origin(text: str) -> str:
+    """Return a host, with or without a port or a scheme before it, as it may be logged."""
+    return text if _ORIGIN.fullmatch(text) else f"[{sized(text)}]"
 
 
 def _word(word: str) -> str:

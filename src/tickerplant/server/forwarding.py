@@ -73,7 +73,7 @@ class Forwarding:
         except RequestError:
             raise
         except UpstreamError as error:
-            self._complaints.add("no answer from upstream", f"! {error}")
+            self._complaints.add("no answer from upstream", f"! {error.url}: {error.reason}")
             raise disconnected() from None
         except asyncio.CancelledError:
             if _is_cancelled():

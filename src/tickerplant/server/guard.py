@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tickerplant.protocol.loggable import loggable_origin
+
 PLANT_PATHS = "/plant/v1/"
 """Under this are the pages that are guarded."""
 READING = frozenset({"GET", "HEAD"})
@@ -27,6 +29,8 @@ class Refusal(Struct, frozen=True):
     status: int
     error: str
     """What is wrong, and what to do."""
+    logged: str
+    """The same as it may stand in the log."""
 
 
 class Guard:
@@ -57,25 +61,31 @@ class Guard:
         is_browser = bool(origin or site)
         # A name that leads here without being ours is how a web page gets around the rule of origins.
         if host and (self._is_local or is_browser) and not self._is_ours(host):
-            return Refusal(
+            return _refusal(
                 403,
-                f"Host {host[:80]!r} is not a name of this server: ask for 127.0.0.1 or localhost, "
+                "Host {!r} is not a name of this server: ask for 127.0.0.1 or localhost, "
                 "or listen on the address by which it is reached (--host)",
+                host,
+                loggable_origin(host),
             )
         if method in READING:
             return None
         if site not in _OWN_SITES or (origin and origin.partition("://")[2] != host):
-            return Refusal(
+            return _refusal(
                 403,
-                f"a web page of {origin[:80] or 'another origin'} may not change this server: "
+                "a web page of {} may not change this server: "
                 "send the request from a program, such as curl",
+                origin or "another origin",
+                loggable_origin(origin) if origin else "another origin",
             )
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != JSON_TYPE.encode() and (kind or _has_body(headers)):
-            return Refusal(
+            return _refusal(
                 415,
-                f"Content-Type is {kind[:80].decode('latin-1') or 'missing'}: send JSON, with the "
-                f"header 'Content-Type: {JSON_TYPE}', or parameters of the query and no body",
+                f"Content-Type is {{}}: send JSON, with the header 'Content-Type: {JSON_TYPE}', "
+                "or parameters of the query and no body",
+                kind.decode("latin-1") or "missing",
+                "another" if kind else "missing",
             )
         return None
 
@@ -88,6 +98,11 @@ class Guard:
         except ValueError:
             return False
         return address.is_loopback or not self._is_local
+
+
+def _refusal(status: int, text: str, said: str, logged: str) -> Refusal:
+    """Return a refusal whose text names something that was sent, cut short for the answer."""
+    return Refusal(status, text.format(said[:80]), text.format(logged))
 
 
 def _name_of(host: str) -> str:

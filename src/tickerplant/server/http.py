@@ -262,4 +262,5 @@ def protocol_factory(
         date_header=False,
     )
     config.load()
+    config.loaded_app = app  # at its lowest level uvicorn would log whole requests
     return lambda: HttpConnection(endpoint, config, state)

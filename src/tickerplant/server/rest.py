@@ -177,7 +177,7 @@ class Rest:
     def _keep_out(self, refusal: Refusal, address: str) -> Response:
         """Answer a request to a page of the plant that is not taken."""
         self._endpoint.complaints.add(
-            f"{PLANT_PATHS} {refusal.status}", f"! {refusal.error}", peer=address
+            f"{PLANT_PATHS} {refusal.status}", f"! {refusal.logged}", peer=address
         )
         return problem_response(refusal.status, refusal.error)
 

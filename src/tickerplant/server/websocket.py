@@ -33,7 +33,8 @@ from tickerplant.protocol.actions import (
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.closing import MESSAGE_TIMEOUT, SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
-from tickerplant.protocol.loggable import loggable, sized
+from tickerplant.protocol.loggable import loggable
+from tickerplant.protocol.masking import sized
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.server.endpoint import Endpoint

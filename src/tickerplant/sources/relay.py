@@ -29,6 +29,7 @@ from tickerplant.messages.notice import (
     Unreadable,
 )
 from tickerplant.plant import Plant
+from tickerplant.protocol.loggable import loggable
 from tickerplant.sources.source import Clients, Readers, Sample, Status
 from tickerplant.sources.told_time import ToldTime
 from tickerplant.sources.upstream import Upstream
@@ -411,5 +412,6 @@ def _machine_ms() -> int:
 
 
 def _shown(names: Iterable[str]) -> str:
+    """Return how many names there are and the first, which a client may have made up."""
     first, *others = names
-    return f"{first} and {len(others)} more" if others else first
+    return loggable(first) + (f" and {len(others)} more" if others else "")

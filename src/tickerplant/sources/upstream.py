@@ -28,6 +28,7 @@ from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Notice, Refused, Stale
 from tickerplant.plant import Plant
+from tickerplant.protocol.loggable import loggable
 from tickerplant.queries.query import Query
 from tickerplant.sources import meeting
 from tickerplant.sources.contracts import ContractList
@@ -289,7 +290,7 @@ class Upstream:
                 "stream not asked for",
                 "! a stream is not asked for: it cannot be one, or there are too many",
                 venue=self.venue.name,
-                stream=name[:200],
+                stream=loggable(name),
             )
             self._served.deliver_verbatim(self.venue.name, (upstream,))  # nothing half true
         self._change(change)
