@@ -141,3 +141,16 @@ def test_a_client_that_does_not_finish_the_handshake_is_cut(
             assert counters.timeouts["head"] + counters.turned_away["TLS failed"] == 1
 
     test()
+
+
+def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
+    @looped
+    async def test() -> None:
+        async with loopback(tls=context_of(str(own.server))) as house:
+            with house.socket() as sock, house.socket() as other:
+                await asyncio.get_running_loop().sock_sendall(other, b"\x16\x03\x01")
+                await until(lambda: len(house.server._ports[0].listener._opening) == 2)
+                await house.server.stop()
+                assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+
+    test()

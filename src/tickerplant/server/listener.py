@@ -85,9 +85,11 @@ class Listener:
         self._loop.add_reader(self.sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Close the socket; connections that were accepted stay."""
+        """Close the socket; connections that are open stay."""
         if self._pause is not None:
             self._pause.cancel()
+        for task in tuple(self._opening):
+            task.cancel()
         self._loop.remove_reader(self.sock.fileno())
         self.sock.close()
 
@@ -137,23 +139,23 @@ class Listener:
 
     async def _open(self, connection: socket.socket) -> None:
         """Give an accepted connection its transport and its protocol."""
-        options: dict[str, Any] = {}
-        if self._tls is not None:
-            if not await self._begins_tls(connection):
-                connection.close()
-                return
-            options = self._tls_options
         try:
-            transport, _ = await aiofastnet.connect_accepted_socket(
+            options: dict[str, Any] = {}
+            if self._tls is not None:
+                if not await self._begins_tls(connection):
+                    connection.close()
+                    return
+                options = self._tls_options
+            await aiofastnet.connect_accepted_socket(
                 self._loop, self._protocol_factory, connection, **options
             )
         except OSError as error:
             connection.close()
             if self._tls is not None:
                 self._count_failure(error)
-            return
-        if self.sock.fileno() < 0:  # closed meanwhile
-            transport.abort()
+        except asyncio.CancelledError:
+            connection.close()
+            raise
 
     @property
     def _tls_options(self) -> dict[str, Any]:
