@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from functools import partial
 from typing import Any
 
@@ -750,6 +751,29 @@ async def test_the_clock_goes_on_whatever_a_consumer_raises() -> None:
         now_ms = market._runner.feed.now_ms
         await until(lambda: market._runner.feed.now_ms > now_ms)
     assert isinstance(escaped[0], Escaped)
+
+
+@looped
+async def test_a_callback_that_stops_the_program_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tickerplant.client.runner.STALLED_MS", 100)
+    async with loopback() as house, client_of(house) as market:
+        called: list[Message | Notice] = []
+
+        def stop(item: Message | Notice) -> None:
+            called.append(item)
+            time.sleep(0.15)
+
+        market.on(stop, TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        house.trade()
+        await until(lambda: len(called) == 2)
+        await until(lambda: caplog.records)
+        await asyncio.sleep(0.1)
+    (warning,) = [each.message for each in caplog.records if "stood still" in each.message]
+    assert "a callback or other code of this program" in warning
 
 
 @looped

@@ -96,6 +96,30 @@ async def test_the_connection_is_read_again_when_who_is_full_goes() -> None:
 
 
 @looped
+async def test_what_has_no_connection_of_its_own_keeps_some_and_says_how_many_it_dropped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tickerplant.client.subscription.SPARE", 20)
+    async with loopback() as house, client_of(house, settings=quick(most_apart=0)) as market:
+        slow = market.stream(TRADES, size=SIZE)
+        other = market.stream(TRADES)
+        await carried(market, TRADES)
+        await trade(house, 100)
+        await until(lambda: other.waiting == 100)
+        assert slow.waiting == SIZE + 20
+        *kept, dropped = await read(slow, SIZE + 21)
+        assert kinds(kept) == [str(1 + each) for each in range(SIZE + 20)]
+        assert isinstance(dropped, Dropped)
+        assert (dropped.count, dropped.streams) == (75, (TRADES,))
+        await trade(house, 1)
+        assert kinds(await read(slow, 1)) == ["101"]
+        assert slow.counters.dropped == 75
+        assert market.counters.opened == 1
+    (warning,) = [each.message for each in caplog.records if "drops" in each.message]
+    assert TRADES in warning
+
+
+@looped
 async def test_other_connections_are_read_while_one_is_not() -> None:
     settings = quick(max_streams=1)
     async with loopback() as house, client_of(house, settings=settings) as market:

@@ -268,7 +268,7 @@ class MarketClient:
         return tuple(dict.fromkeys(names))
 
     def __repr__(self) -> str:
-        count = len(self._runner.feed.strands)
+        count = len({each.name for each in self._runner.feed.all_strands})
         streams = "1 stream" if count == 1 else f"{count} streams"
         closed = ", closed" if self._was_opened and not self._is_open else ""
         return f"<MarketClient {self.hosts.venue.name} {self.hosts.streams}, {streams}{closed}>"

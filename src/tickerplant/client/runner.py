@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from random import Random
@@ -12,13 +13,17 @@ from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection
 from tickerplant.client.listing import Listing
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
-from tickerplant.feed.feed import Feed
+from tickerplant.feed.feed import STALLED_MS, Feed
 from tickerplant.feed.hold_ups import Waiting
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.strand import Keep, Sink
 from tickerplant.messages.readers import Reader
 
+_log = logging.getLogger(__name__)
+
+WARNING_MS = 60_000
+"""That the event loop stood still is logged at most this often."""
 TICK_S = 0.05
 """How often the feed is told what time it is."""
 CLOSE_S = 2.0
@@ -55,6 +60,8 @@ class FeedRunner:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
+        self._ticked_ms = 0
+        self._warned_ms = -WARNING_MS
 
     def start(self) -> None:
         """Begin; an event loop must be running."""
@@ -125,12 +132,25 @@ class FeedRunner:
             connection.read(number not in unread)
 
     def _tick(self) -> None:
+        now_ms = time.monotonic_ns() // 1_000_000
+        self._note_stall(now_ms)
         try:
-            self.feed.tick(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+            self.feed.tick(now_ms, time.time_ns() // 1_000_000)
             self.perform()
         finally:  # whatever a consumer raised, the clock goes on for the others
             if not self._is_stopped:
                 self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _note_stall(self, now_ms: int) -> None:
+        """Warn, once a minute at most, that nothing ran in this event loop for long."""
+        stall_ms, self._ticked_ms = now_ms - (self._ticked_ms or now_ms), now_ms
+        if stall_ms >= STALLED_MS and now_ms >= self._warned_ms + WARNING_MS:
+            self._warned_ms = now_ms
+            _log.warning(
+                "The event loop stood still for %.1f s: a callback or other code of this program "
+                "took that long, and no message was read meanwhile.",
+                stall_ms / 1_000,
+            )
 
     def perform(self) -> None:
         """Carry out what the feed asks for."""

@@ -551,7 +551,8 @@ class Feed:
             strand.unfilled(reason, after_id)
 
     def _named(self, name: str) -> list[Strand]:
-        return [strand for strand in self.all_strands if strand.name == name]
+        found = (self.strands.get(name), *(strands.get(name) for strands in self.apart.values()))
+        return [strand for strand in found if strand is not None]
 
 
 def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> None:

@@ -89,9 +89,9 @@ class HoldUps:
 
     def _is_crowded(self, sink: Sink) -> bool:
         """Whether somebody with room is on the connections that `sink` shares."""
-        heads = {id(strand) for strand in self._shared(sink)}
-        return any(
-            not self.is_full(link) and any(id(it) in heads for it in link.lanes.values())
+        shared = set(self._shared(sink))
+        return bool(shared) and any(
+            not self.is_full(link) and not shared.isdisjoint(link.lanes.values())
             for link in self._feed.links.values()
         )
 
