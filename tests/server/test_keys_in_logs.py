@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 import structlog
-from loopback import UPGRADE, loopback, looped
+from loopback import START_MS, UPGRADE, instrument, loopback, looped
 from msgspec.structs import replace
 from test_frame_reader import closing, frame
 from test_upgrade import upgrade
@@ -19,8 +19,11 @@ from test_upgrade import upgrade
 from tickerplant import logs
 from tickerplant.frames import BINARY, PING, PONG, TEXT
 from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.replaying.lacking import Lacking
 from tickerplant.server.guard import Guard
+from tickerplant.venue import USDM
 
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 SIGNATURE = "c8db56825ae71d6d79447849e617115f4a920fa2acdceeda3ae0a19c05f1f5f3"
@@ -208,4 +211,14 @@ def test_a_fault_of_ours_shows_no_key_in_its_traceback(written: io.StringIO) -> 
         with suppress(KeyError):
             raise KeyError(SIGNATURE) from error
     assert "KeyError" in written.getvalue()
+    assert_clean(written.getvalue())
+
+
+def test_a_stream_that_a_recording_lacks_is_named_only_if_it_may_be_one(
+    written: io.StringIO,
+) -> None:
+    plant = Plant([instrument(USDM, KEY.upper(), KEY.upper())], start_ms=START_MS)
+    lacking = Lacking(plant.hubs[USDM.name], [])
+    lacking.opened(f"{KEY.lower()}@trade")
+    assert "not recorded" in written.getvalue()
     assert_clean(written.getvalue())
