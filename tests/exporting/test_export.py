@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 from archived import SHARED, START_NS, contents, golden_lines, line_file, recording, simulated
 from blocks import packed_lines
+from msgspec import structs
 
 import tickerplant
 from tickerplant.config.resolve import resolve
@@ -574,6 +575,36 @@ def test_nothing_for_a_table_is_told(
     assert "nothing was recorded for liquidations" in capsys.readouterr().err
     assert run(tmp_path / "none", tape, symbols="XRPUSDT") == 1
     assert "nothing was recorded of XRPUSDT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lines_only", [False, True], ids=["folder", "lines"])
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"start_ns": START_NS + 2 * 10**9}, "--from: .* expected a moment before the end; {}"),
+        ({"end_ns": START_NS}, "--to-time: .* expected a moment after the beginning; {}"),
+        (
+            {"start_ns": START_NS + 5, "end_ns": START_NS + 5},
+            "--to-time: .* expected a moment after --from, 2026-02-25",
+        ),
+    ],
+    ids=["after the end", "before the beginning", "nothing between"],
+)
+def test_times_outside_the_recording_are_refused_with_its_own(
+    tmp_path: Path, wanted: dict[str, int], said: str, *, lines_only: bool
+) -> None:
+    raw = b'{"stream":"btcusdt@trade","data":{}}'
+    lines = [(START_NS, raw), (START_NS + 10**9, raw)]
+    path = recording(tmp_path / "tape", lines)
+    if lines_only:
+        path = line_file(tmp_path / "lines", lines)
+    settings = structs.replace(
+        resolve("export", ExportSettings, {"out": str(tmp_path / "out")}, {}), **wanted
+    )
+    its_own = "the recording is from 2026-02-25T06:15:00.000Z to 2026-02-25T06:15:01.000Z"
+    with pytest.raises(ConfigError, match=said.format(its_own)):
+        export.export(settings, [path])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])

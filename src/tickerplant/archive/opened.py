@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -9,13 +10,14 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from tickerplant.archive.absent import absent_streams, absent_symbols
 from tickerplant.archive.lanes import OF_ONE_SYMBOL, Lanes
 from tickerplant.archive.libraries import library
 from tickerplant.archive.selection import Instant, Selection, instant_ns
 from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.sketch import venue_of
-from tickerplant.errors import RecordingError
+from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.messages.message import Message
 from tickerplant.plain import plain
 from tickerplant.recording.block import LATEST_NS, walk
@@ -23,12 +25,15 @@ from tickerplant.recording.journal import MANIFEST, Begun, read_entry
 from tickerplant.recording.line import Flaw, Line, RecordedFile
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.merging import merge
+from tickerplant.recording.moment import iso
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.regular_files import open_regular
 
 if TYPE_CHECKING:
     from tickerplant.archive.arrow import Converter
+
+_log = logging.getLogger(__name__)
 
 Numbers: TypeAlias = Literal["decimal", "float", "text"]
 """How prices and quantities stand in a table: exact, as float64, or as the exchange printed them."""
@@ -117,21 +122,36 @@ class OpenedRecording:
                 otherwise, a `datetime`, or ns since the epoch.
             end: Only what was received before; likewise.
 
+        A stream or a symbol that is not in the recording is named in one warning of `logging`: at
+        once where manifests tell what was recorded, else after the reading.
+
         Raises:
-            ConfigError: A moment is none.
+            ConfigError: A moment is none, or the end is not after the start.
         """
         before = self._selection
         names = [streams] if isinstance(streams, str) else streams
         chosen = [symbols] if isinstance(symbols, str) else symbols
-        return OpenedRecording(
-            self._paths,
-            Selection(
-                streams=frozenset(names) or before.streams,
-                symbols=frozenset(each.upper() for each in chosen) or before.symbols,
-                start_ns=before.start_ns if start is None else instant_ns("start", start),
-                end_ns=before.end_ns if end is None else instant_ns("end", end),
-            ),
+        selection = Selection(
+            streams=frozenset(names) or before.streams,
+            symbols=frozenset(each.upper() for each in chosen) or before.symbols,
+            start_ns=before.start_ns if start is None else instant_ns("start", start),
+            end_ns=before.end_ns if end is None else instant_ns("end", end),
         )
+        if selection.end_ns <= selection.start_ns:
+            raise ConfigError("end", iso(selection.end_ns), f"after {iso(selection.start_ns)}")
+        if (names or chosen) and all(self._known()):
+            self._say_absent(selection, self.streams)
+        return OpenedRecording(self._paths, selection)
+
+    def _say_absent(self, wanted: Selection, there: frozenset[str]) -> None:
+        """Say which streams and symbols are wanted and not there."""
+        for kind, absent in (
+            ("stream", absent_streams(wanted.streams, there)),
+            ("symbol", absent_symbols(wanted.symbols, there)),
+        ):
+            if absent:
+                paths = ", ".join(self._paths[:SHOWN_PATHS])
+                _log.warning("%s: no message of the %s %s", plain(paths), kind, plain(absent))
 
     # Messages
 
@@ -178,7 +198,15 @@ class OpenedRecording:
         self._lanes = [Lanes(self._selection, snapshots=snapshots) for _ in recordings]
         lanes = self._lanes
         read = (lanes[index].read(lines) for index, lines in self._lines(recordings))
-        return chain.from_iterable(read)
+        return chain(chain.from_iterable(read), self._end())
+
+    def _end(self) -> Iterator[Message]:
+        """Say, at the end of a reading, what did not come if no manifest told; yield nothing."""
+        if not all(self._known()):
+            self._say_absent(
+                self._selection, frozenset[str]().union(*(lanes.streams for lanes in self._lanes))
+            )
+        yield from ()
 
     def _lines(self, recordings: list[RecordedFile]) -> Iterator[tuple[int, list[Line]]]:
         end_ns = self._selection.end_ns
@@ -237,6 +265,7 @@ class OpenedRecording:
                 waiting, origins, rows = [], [], 0
         if waiting:
             yield converter.batch(waiting, origins)
+        yield from self._end()
 
     def arrow(self, table: str, numbers: Numbers = "decimal") -> Any:
         """Return a table as `pyarrow.Table`; all of it is in memory.

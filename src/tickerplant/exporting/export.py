@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import click
 
+from tickerplant.archive.opened import open_recording
 from tickerplant.archive.selection import END_NS, Selection
 from tickerplant.archive.tables import TABLES
 from tickerplant.config.settings import ExportSettings
@@ -31,6 +33,7 @@ from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.capture import Capture
 from tickerplant.recording.journal import MANIFEST
+from tickerplant.recording.moment import iso
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_paths
 from tickerplant.regular_files import open_regular
@@ -62,6 +65,7 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
         start_ns=settings.start_ns or 0,
         end_ns=settings.end_ns or END_NS,
     )
+    _refuse_outside(paths, settings)
     _name_companions(paths)
     try:
         if settings.to == "hftbacktest":
@@ -82,6 +86,32 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
             err=True,
         )
         return FAILED
+
+
+def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
+    """Refuse times at which nothing was recorded: before the first message, or after the last.
+
+    Raises:
+        ConfigError: they are such.
+    """
+    start_ns, end_ns = settings.start_ns or 0, settings.end_ns or END_NS
+    if end_ns <= start_ns:
+        raise ConfigError("--to-time", iso(end_ns), f"a moment after --from, {iso(start_ns)}")
+    try:
+        recorded = recorded_files(paths)
+        is_over = bool(start_ns) and not any(any(each.batches(start_ns)) for each in recorded)
+        is_early = end_ns < END_NS and end_ns <= min(
+            lines[0][0] for each in recorded for lines in islice(each.batches(), 1)
+        )
+        if not (is_over or is_early):
+            return
+        first_ns, last_ns = open_recording(*paths).span
+    except (RecordingError, ValueError):  # what is wrong is said when it is exported
+        return
+    bounds = f"the recording is from {iso(first_ns)} to {iso(last_ns)}"
+    if is_over:
+        raise ConfigError("--from", iso(start_ns), f"a moment before the end; {bounds}")
+    raise ConfigError("--to-time", iso(end_ns), f"a moment after the beginning; {bounds}")
 
 
 def _name_companions(paths: Sequence[str]) -> None:
