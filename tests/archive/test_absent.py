@@ -39,7 +39,7 @@ def test_without_one_it_is_said_after_the_reading(
     opened = tickerplant.open_recording(path)
 
     def read(**wanted: str) -> int:
-        chosen = opened.select(**wanted)  # type: ignore[arg-type]
+        chosen = opened.select(**wanted)
         return chosen.arrow("trades").num_rows if as_table else len(list(chosen))
 
     assert read(streams="btcusdt@trade", symbols="btcusdt") == 3
