@@ -61,7 +61,7 @@ from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, AddressUse, Li
 from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
-from tickerplant.recording import journal
+from tickerplant.recording import chain, journal
 from tickerplant.recording.line import Flaw
 from tickerplant.replaying.clock_state import ClockState
 from tickerplant.replaying.steering import Wishes
@@ -427,6 +427,8 @@ def manifest_page() -> str:
         "Lines are only ever added.\n"
         "Each has a `kind` and `time_ns`, when it was written, ns since the epoch by the clock of "
         "the recorder.\n"
+        f"Each but the first has `prev`, the first {chain.DIGITS} hexadecimal digits of the SHA-256 "
+        f"of the line before it, without its end; what the last line is stands in `{chain.TAIL}`.\n"
         "A key whose value is the default (empty, 0 or none) may be missing, and who meets a `kind` "
         "that is not listed here passes the line over.",
         *(

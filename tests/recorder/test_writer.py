@@ -13,6 +13,7 @@ from written import (
     Clock,
     add,
     check_against_file,
+    forget_the_end,
     manifest,
     numbers,
     of_kind,
@@ -406,6 +407,7 @@ def torn(folder: Path, *blocks: bytes) -> Path:
     recording.close("done")
     path = folder / MANIFEST
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    forget_the_end(folder)
     segment = folder / segment_name(1, "20261121T044834Z")
     segment.write_bytes(b"".join(blocks))
     return segment

@@ -13,7 +13,7 @@ from time import sleep
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from written import START_NS, Clock, check_against_file, numbers, writer
+from written import START_NS, Clock, check_against_file, forget_the_end, numbers, writer
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.block import walk
@@ -113,6 +113,7 @@ class Model:
         text = path.read_bytes()
         begins = text.rindex(b"\n", 0, len(text) - 1) + 1
         path.write_bytes(text[: data.draw(st.integers(begins, len(text) - 1), "manifest cut at")])
+        forget_the_end(self.folder)
 
     def crash_in_segment(self, data: st.DataObject) -> None:
         """Take what was said last from the manifest, and cut the last segment anywhere."""
@@ -125,6 +126,7 @@ class Model:
         ):
             return self.crash_in_manifest(data)
         path.write_bytes(b"".join(lines[:last]))
+        forget_the_end(self.folder)
         segment = segment_paths(str(self.folder))[-1]
         with segment.open("rb") as file:
             found = list(walk(file))

@@ -12,9 +12,11 @@ from threading import Event
 from typing import TypeVar
 
 import zstandard
+from msgspec import structs
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
-from tickerplant.recording.journal import Entry, Sealed
+from tickerplant.recording.chain import TAIL, Tail, digest_of
+from tickerplant.recording.journal import MANIFEST, Entry, Sealed
 from tickerplant.recording.line import Flaw, Line
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.segments import Segments
@@ -62,7 +64,17 @@ def manifest(folder: Path) -> Manifest:
     flaws: list[Flaw] = []
     found = Segments(str(folder), flaws.append).manifest()
     assert found is not None, flaws
+    found.entries = [structs.replace(each, prev="") for each in found.entries]
     return found
+
+
+def forget_the_end(folder: Path) -> None:
+    """Let the manifest be as a crash leaves it: what stands behind its present end was not synced."""
+    text = (folder / MANIFEST).read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    lines = whole.splitlines()
+    last = digest_of(lines[-1]) if lines else ""
+    (folder / TAIL).write_bytes(Tail(len(lines), len(whole), last).text())
 
 
 def of_kind(folder: Path, *kinds: type[EntryT]) -> list[EntryT]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import zstandard
+from blocks import chain_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from taped import VENUE_STREAMS, folder, line_file, tape, write_manifest
@@ -181,6 +182,7 @@ def unsealed(market: list[Line], path: Path) -> tuple[str, Path]:
     name = folder(path, [market[:500], market[500:]], unended_run(market))
     entries = read_manifest(name).entries
     write_manifest(path, entries[:-1])
+    chain_manifest(path)
     return name, segment_paths(name)[1]
 
 

@@ -24,7 +24,7 @@ from tickerplant.exporting.hftbacktest_export import export_npz
 from tickerplant.exporting.journal import Finished, Journal, Options, head_of, opened_journal
 from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.piece import Piece
-from tickerplant.exporting.units import Unit, units_of
+from tickerplant.exporting.units import Unit, as_unicode, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.logs import configure
 from tickerplant.nearest import one_of
@@ -225,7 +225,7 @@ class _Export:
         head_bytes, head = head_of(unit)
         finished = Finished(
             number=number,
-            path=unit.path,
+            path=as_unicode(unit.path),
             size_bytes=unit.size_bytes,
             digest=unit.digest,
             head_bytes=head_bytes,
@@ -235,7 +235,7 @@ class _Export:
             symbols=tuple(sorted(came.symbols)),
             parts=parts,
             unreadable=came.unreadable,
-            flaws=tuple(came.flaws),
+            flaws=tuple(map(as_unicode, came.flaws)),
         )
         journal.write(finished)
         return finished

@@ -36,8 +36,8 @@ class Unit(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name of the file."""
-        return Path(self.path).name
+        """The name of the file, as the journal has it."""
+        return as_unicode(Path(self.path).name)
 
     def open(self, report: Report) -> RecordedFile:
         """Return what is in it, to be read.
@@ -46,6 +46,11 @@ class Unit(Struct, frozen=True):
             RecordingError: it is not there any more.
         """
         return recorded_files([self.path], report)[0]
+
+
+def as_unicode(text: str) -> str:
+    """Return `text` with the bytes of names that are no UTF-8 written out: JSON has no other."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def units_of(paths: Sequence[str], report: Report) -> list[Unit]:

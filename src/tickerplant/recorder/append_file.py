@@ -15,17 +15,18 @@ class AppendFile:
 
     Args:
         path: The file; it is made if it is not there.
+        flags: How it is opened.
 
     Raises:
         OSError: it cannot be opened or made, or is no file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT | os.O_APPEND) -> None:
         self.path = path
         is_new = not path.exists()
         if not is_new:
             check_regular(path)
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self.descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
         if is_new:
             sync_folder(path.parent)
         self.size_bytes = os.fstat(self.descriptor).st_size
@@ -46,6 +47,17 @@ class AppendFile:
                 self.cut(self.size_bytes)
             raise self._at_its_end(error) from None
         self.size_bytes += len(data)
+
+    def overwrite(self, data: bytes) -> None:
+        """Write `data` over the beginning of a file that was not opened for appending.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        try:
+            os.pwrite(self.descriptor, data, 0)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def cut(self, size_bytes: int) -> None:
         """Leave the first `size_bytes` of the file.

@@ -7,7 +7,6 @@ block is sealed too, with no lines; no file is ever removed, and none that is no
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,11 +16,12 @@ from tickerplant.recorder.append_file import sync_folder
 from tickerplant.recorder.journal_file import JournalFile
 from tickerplant.recorder.segment_file import Mended
 from tickerplant.recording.block import HEAD_BYTES, is_block
+from tickerplant.recording.chain import Tail, read_tail
 from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Hole, RunBegun, RunEnded
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.manifest import MOST_BYTES, Manifest, read_manifest
 from tickerplant.recording.opening import recording_folders
-from tickerplant.recording.segments import is_recording, segment_paths
+from tickerplant.recording.segments import NAME, is_recording, segment_paths
 from tickerplant.regular_files import open_regular, read_regular
 from tickerplant.venue import VENUES, Venue
 
@@ -29,7 +29,6 @@ KILLED = "the recorder was killed"
 NOBODY = "nobody recorded"
 NOTABLE_NS = 1_000_000_000
 """A clock that is so far behind the last line is worth a word."""
-_SEGMENT = re.compile(r"(\d{6,})-\d{8}T\d{6}Z\.zst")
 _FIRST_WORDS = b'{"kind":"recording"'
 """How every manifest begins."""
 _TITLES = {venue.name: venue.title for venue in VENUES}
@@ -116,6 +115,7 @@ def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_
     repairs: list[str] = []
     manifest = _manifest(path, journal, repairs)
     if manifest is None:
+        journal.begin(_last_tail(path))
         begun = Begun(time_ns=time_ns, format=FORMAT, venue=venue.name, software=software)
         journal.add(begun)
         manifest = Manifest(
@@ -128,6 +128,8 @@ def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_
         theirs = _TITLES.get(manifest.venue, manifest.venue)
         reason = f"is a recording of {theirs}, not of {venue.title}; give another folder"
         raise RecordingError(str(path), reason)
+    else:
+        journal.begin(manifest.tail)
     last_ns = _mend(path, journal, manifest, time_ns, repairs)
     if last_ns - time_ns >= NOTABLE_NS:
         behind_s = (last_ns - time_ns) / 1_000_000_000
@@ -167,6 +169,15 @@ def _manifest(path: Path, journal: JournalFile, repairs: list[str]) -> Manifest 
     return manifest
 
 
+def _last_tail(path: Path) -> Tail:
+    """Return what a manifest begins behind: nothing, or the last line of one that is lost."""
+    try:
+        lost = read_tail(path) or Tail()
+    except (OSError, ValueError):
+        lost = Tail()
+    return Tail(last=lost.last)
+
+
 def _cut(journal: JournalFile, size_bytes: int, repairs: list[str]) -> None:
     repairs.append(
         f"{journal.path}, byte {size_bytes}: a torn line of {journal.size_bytes - size_bytes} "
@@ -183,7 +194,7 @@ def _mend(
     last_ns = 0
     for segment in segment_paths(str(path)):
         known = sealed.get(segment.name)
-        if known is None and not _SEGMENT.fullmatch(segment.name):
+        if known is None and not NAME.fullmatch(segment.name):
             repairs.append(f"{segment}: has no name of a segment, and is left as it is")
             continue
         if known is None:
@@ -197,7 +208,7 @@ def _mend(
 
 def _last_number(path: Path, manifest: Manifest) -> int:
     names = [*manifest.sealed, *(segment.name for segment in segment_paths(str(path)))]
-    matches = (_SEGMENT.fullmatch(name) for name in names)
+    matches = (NAME.fullmatch(name) for name in names)
     return max((int(match[1]) for match in matches if match), default=0)
 
 

@@ -27,6 +27,9 @@ class Entry(Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=T
 
     time_ns: Count
     """When it was written, ns since the epoch, by the clock of the recorder."""
+    prev: str = ""
+    """The first 16 hexadecimal digits of the SHA-256 of the line before it, without its end; empty
+    in the first line, and in those of versions that did not write it."""
 
 
 class Begun(Entry, frozen=True, kw_only=True, tag="recording"):
@@ -253,6 +256,7 @@ _decode_entry: Callable[[bytes], AnyEntry] = msgspec.json.Decoder(AnyEntry).deco
 
 class _Kind(Struct):
     kind: str = ""
+    prev: str = ""
 
 
 NESTED = "its values are nested too deeply"
@@ -269,7 +273,7 @@ def read_entry(line: bytes) -> AnyEntry | None:
     try:
         return _decode_entry(line)
     except msgspec.ValidationError:
-        kind = _kind_of(line)
+        kind = _bare(line).kind
         if not kind or kind in KINDS:
             raise
         return None
@@ -277,8 +281,17 @@ def read_entry(line: bytes) -> AnyEntry | None:
         raise ValueError(NESTED) from None
 
 
-def _kind_of(line: bytes) -> str:
+def prev_of(line: bytes) -> str:
+    """Return the digest that a line of any kind carries; empty if it has none.
+
+    Raises:
+        ValueError: it is no line of a journal.
+    """
+    return _bare(line).prev
+
+
+def _bare(line: bytes) -> _Kind:
     try:
-        return msgspec.json.decode(line, type=_Kind).kind
+        return msgspec.json.decode(line, type=_Kind)
     except RecursionError:
         raise ValueError(NESTED) from None

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct, structs
 
 from tickerplant.errors import RecordingError
+from tickerplant.recording.chain import TAIL, Chain, Tail, read_tail
 from tickerplant.recording.journal import (
     FORMAT,
     MANIFEST,
@@ -20,6 +21,7 @@ from tickerplant.recording.journal import (
     Profiled,
     RunBegun,
     Sealed,
+    prev_of,
     read_entry,
 )
 from tickerplant.recording.line import Flaw, Report
@@ -47,6 +49,11 @@ class Manifest(Struct, kw_only=True):
     """As far as it is whole."""
     torn_bytes: int = 0
     """What stands behind that: a line that a crash cut off."""
+    tail: Tail = Tail()
+    """What the next line is to be written behind: the last line, or what should have been it."""
+    unproven_lines: int = 0
+    """Lines at its beginning of which nothing shows whether one is missing: an earlier version
+    wrote them."""
 
     @property
     def venue(self) -> str:
@@ -106,6 +113,7 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
         RecordingError: there is none, it is none, or it is of a later version.
     """
     path = str(Path(folder, MANIFEST))
+    tail = _tail(folder, report)  # first: the manifest is never behind it
     try:
         text = read_regular(path, MOST_BYTES)
     except OSError as error:
@@ -113,26 +121,45 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
         reason = "the manifest is missing" if lost else error.strerror or str(error)
         raise RecordingError(path, reason) from None
     whole, _, torn = text.rpartition(b"\n")
-    entries = _entries(path, BytesIO(whole), report)
+    size_bytes = len(text) - len(torn)
+    chain = Chain(tail)
+    entries = _entries(path, BytesIO(text[:size_bytes]), chain, report)
     if not entries or not isinstance(entries[0], Begun):
         raise RecordingError(path, "its first line is not that of a manifest", line=1)
     if entries[0].format > FORMAT:
         newer = f"written in format {entries[0].format}, and this program reads up to {FORMAT}"
         raise RecordingError(path, newer, line=1)
+    missing = chain.missing_at_end()
+    if missing:
+        report(Flaw(path, chain.lines + 1, size_bytes, missing))
+    if tail is None and chain.begins:
+        reason = "is missing: nothing shows whether the last lines of the manifest are there"
+        report(Flaw(str(Path(folder, TAIL)), 0, 0, reason))
     if torn:
-        report(
-            Flaw(path, whole.count(b"\n") + 2, len(text) - len(torn), "the last line is cut off")
-        )
+        report(Flaw(path, whole.count(b"\n") + 2, size_bytes, "the last line is cut off"))
+    last = tail.last if tail and missing else chain.last
     return Manifest(
         path=path,
         begun=entries[0],
         entries=entries,
-        size_bytes=len(text) - len(torn),
+        size_bytes=size_bytes,
         torn_bytes=len(torn),
+        tail=Tail(chain.lines, size_bytes, last),
+        unproven_lines=chain.unproven_lines,
     )
 
 
-def _entries(path: str, lines: Iterable[bytes], report: Report) -> list[AnyEntry]:
+def _tail(folder: str, report: Report) -> Tail | None:
+    """Return what the file beside a manifest says; None if it says nothing, which is reported."""
+    try:
+        return read_tail(folder)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"is no tail of a manifest ({error})"
+        report(Flaw(str(Path(folder, TAIL)), 0, 0, reason))
+        return Tail()
+
+
+def _entries(path: str, lines: Iterable[bytes], chain: Chain, report: Report) -> list[AnyEntry]:
     """Return what the lines of a manifest say; none if not even the first one is of it."""
     entries: list[AnyEntry] = []
     sealed: dict[str, Sealed] = {}
@@ -141,23 +168,25 @@ def _entries(path: str, lines: Iterable[bytes], report: Report) -> list[AnyEntry
         line = ended.removesuffix(b"\n")
         try:
             entry = read_entry(line)
+            wrongs = [chain.follow(line, entry.prev if entry else prev_of(line))]
         except ValueError as error:
             if not entries:
                 break
-            reason = f"{line[:40]!r} is no line of a manifest ({error})"
+            entry = None
             bad += 1
-            if bad > MOST_BAD_LINES:
-                reason = f"more than {MOST_BAD_LINES:,} lines are none of a manifest; the rest is not read"
-            report(Flaw(path, number, offset, reason))
-            if bad > MOST_BAD_LINES:
-                break
-        else:
-            if wrong := _contradiction(entries, sealed, entry):
-                report(Flaw(path, number, offset, wrong))
-            if isinstance(entry, Sealed):
-                sealed[entry.name] = entry
-            if entry is not None:
-                entries.append(entry)
+            chain.follow(line, None)
+            wrongs = [f"{line[:40]!r} is no line of a manifest ({error})"]
+            if bad == MOST_BAD_LINES:
+                wrongs.append(f"{bad:,} lines are none of a manifest; the rest is not read")
+        wrongs.append(_contradiction(entries, sealed, entry))
+        for wrong in filter(None, wrongs):
+            report(Flaw(path, number, offset, wrong))
+        if bad == MOST_BAD_LINES:
+            break
+        if isinstance(entry, Sealed):
+            sealed[entry.name] = entry
+        if entry is not None:
+            entries.append(entry)
         offset += len(ended)
     return entries
 
@@ -170,6 +199,9 @@ def _contradiction(
         return "a second line that begins a manifest"
     if isinstance(entry, Sealed):
         before = sealed.get(entry.name)
-        if before is not None and structs.replace(before, time_ns=entry.time_ns) != entry:
+        if (
+            before is not None
+            and structs.replace(before, time_ns=entry.time_ns, prev=entry.prev) != entry
+        ):
             return f"{entry.name} is said to hold something else than before"
     return ""

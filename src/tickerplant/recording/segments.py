@@ -7,6 +7,7 @@ is in, at most; it is reported, and the reading goes on behind it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
@@ -33,6 +34,8 @@ from tickerplant.regular_files import open_regular
 
 SUFFIX = ".zst"
 """How the names of segments end."""
+NAME = re.compile(r"([0-9]{6,18})-[0-9]{8}T[0-9]{6}Z\.zst")
+"""How recorders name segments: by their number, from 1, and when they were begun."""
 
 _integers: Callable[[bytes], list[int]] = JsonDecoder(list[int]).decode
 _time_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1))

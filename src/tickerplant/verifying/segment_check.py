@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fcntl import LOCK_NB, LOCK_SH, LOCK_UN, flock
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from tickerplant.recording.block import LATEST_NS, walk
 from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.manifest import Manifest
-from tickerplant.recording.segments import Segments
+from tickerplant.recording.segments import NAME, Segments
 from tickerplant.regular_files import open_regular
 from tickerplant.verifying.flaws import Flaws
 from tickerplant.verifying.lane import Lane
@@ -21,6 +21,7 @@ from tickerplant.verifying.ledger import Ledger
 
 NUMBERED = re.compile(r"([0-9]{6,18})-")
 """How the names of segments begin, which are counted from 1."""
+_NEVER_SEALED = "the manifest does not know of it"
 
 
 class SegmentCheck:
@@ -29,6 +30,8 @@ class SegmentCheck:
     Args:
         folder: The recording.
         manifest: None if there is none.
+        present: Its segments, as they were before the manifest was read: of these, all are sealed
+            but the last.
         streams: What was read of each stream up to now.
         flaws: Takes what is not as the manifest says.
     """
@@ -37,10 +40,12 @@ class SegmentCheck:
         self,
         folder: Segments,
         manifest: Manifest | None,
+        present: Sequence[Path],
         streams: Mapping[str, Lane],
         flaws: Flaws,
     ) -> None:
         self._folder = folder
+        self._present = present
         self._sealed = manifest.sealed if manifest is not None else None
         self._streams = streams
         self._flaws = flaws
@@ -72,6 +77,12 @@ class SegmentCheck:
                 yield f"{path.name} is not finished"
         names = {path.name for path in self._folder.files()}.union(self._sealed or ())
         self._flaws.add_all(_absences(self._folder.path, names))
+        self._flaws.add_all(_same_numbers(self._present))
+        if self._sealed is not None:
+            may_be_unfinished = self._flaws.is_running or not ledger.is_ended or not ledger.asked
+            self._flaws.add_all(
+                _strangers(self._present, self._sealed, may_be_unfinished=may_be_unfinished)
+            )
         if self._flaws.is_running:
             yield "a recorder still writes into it"
         elif not ledger.is_ended:
@@ -118,6 +129,60 @@ def _absences(folder: str, names: Iterable[str]) -> Iterator[Flaw]:
                 missing += f" to {after - 1:06d}"
             reason = f"segment {missing} is missing, and the manifest does not know of it"
             yield Flaw(folder, 0, 0, reason)
+
+
+def _same_numbers(paths: Iterable[Path]) -> Iterator[Flaw]:
+    """Yield the segments that have the number of another."""
+    first: dict[int, Path] = {}
+    for path in paths:
+        if match := NUMBERED.match(path.name):
+            other = first.setdefault(int(match[1]), path)
+            if other is not path:
+                yield _flaw(path, f"it has the number of {other.name}")
+
+
+def _strangers(
+    paths: Sequence[Path], sealed: Mapping[str, Sealed], *, may_be_unfinished: bool
+) -> Iterator[Flaw]:
+    """Yield the segments that the manifest should know of, or that no recorder wrote.
+
+    Args:
+        paths: All segments, in order.
+        sealed: Those that the manifest knows.
+        may_be_unfinished: Whether the last segment may be one that a recorder did not finish.
+    """
+    strangers = [path for path in paths if path.name not in sealed]
+    if not strangers:
+        return
+    numbers = [int(match[1]) for match in map(NUMBERED.match, sealed) if match]
+    numbers += [int(match[1]) for path in paths if (match := NUMBERED.match(path.name))]
+    last_ns = max((each.last_ns for each in sealed.values()), default=0)
+    sums = {each.sha256: name for name, each in sealed.items()}
+    for path in strangers:
+        match = NAME.fullmatch(path.name)
+        digest, first_ns = _ends_of(path)
+        if (same := sums.setdefault(digest, path.name)) != path.name:
+            yield _flaw(path, f"{_NEVER_SEALED}: it holds the same as {same}")
+        elif match is None:
+            yield _flaw(path, f"{_NEVER_SEALED}, and no segment has such a name")
+        elif int(match[1]) < max(numbers):
+            yield _flaw(path, f"{_NEVER_SEALED}, and there are later ones")
+        elif not may_be_unfinished:
+            yield _flaw(path, f"{_NEVER_SEALED}, and the recorder ended on purpose")
+        elif first_ns < last_ns:
+            yield _flaw(path, f"{_NEVER_SEALED}, and it begins before the end of those it knows")
+
+
+def _ends_of(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 of a segment, and the receive time of its first whole block."""
+    try:
+        with open_regular(path) as file:
+            digest = hashlib.file_digest(file, hashlib.sha256).hexdigest()
+            heads = (found.head for found in walk(file, LATEST_NS + 1))
+            first = next((head.first_ns for head in heads if head is not None), LATEST_NS)
+    except OSError:
+        return "", LATEST_NS  # whoever reads it reports that
+    return digest, first
 
 
 def _contradictions(path: Path, sealed: Sealed, *, is_whole: bool) -> Iterator[Flaw]:

@@ -110,7 +110,8 @@ def _groups(paths: Sequence[str], unread: list[Flaw]) -> list[list[str]]:
     """Return the recordings at `paths`: the paths of each."""
     folders: list[list[str]] = []
     files: list[str] = []
-    for path in named_paths(list(dict.fromkeys(paths))):
+    same = {Path(path).resolve(): path for path in reversed(paths)}
+    for path in named_paths([path for path in dict.fromkeys(paths) if path in same.values()]):
         try:
             if Path(path).is_dir():
                 folders += [[folder] for folder in recording_folders(path)]

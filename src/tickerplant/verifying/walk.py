@@ -169,14 +169,20 @@ class Walk:
     def _open(self, folder: Segments) -> None:
         """Read the manifest."""
         self._flaws.is_running = is_being_recorded(folder.path)
+        present = folder.files()
         manifest = folder.manifest()
         self._ledger = Ledger(manifest)
-        self._segments = SegmentCheck(folder, manifest, self._streams, self._flaws)
+        self._segments = SegmentCheck(folder, manifest, present, self._streams, self._flaws)
         self.found.segments = len(folder.files())
         self.found.dropped = self._ledger.dropped
         self.found.drop_reasons = list(self._ledger.drop_reasons)
         if manifest is not None:
             self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
+            if manifest.unproven_lines:
+                self.found.remarks.append(
+                    f"lines 1 to {manifest.unproven_lines} of the manifest were written by an "
+                    "earlier version: nothing shows whether one of them is missing"
+                )
             self._is_silent = not (manifest.sealed or self.found.segments)
 
     def _walk(self, index: int, lines: Sequence[Line]) -> None:

@@ -1,0 +1,236 @@
+"""Whatever was taken from a manifest, or laid beside the segments that it knows, is noticed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from blocks import chain_manifest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import json
+from taped import VENUE_STREAMS, folder, tape
+
+from tickerplant.cli import main
+from tickerplant.config.settings import VerifySettings
+from tickerplant.recording.chain import MISSING_BEFORE, NOT_CHAINED, TAIL
+from tickerplant.recording.journal import (
+    MANIFEST,
+    Connected,
+    Disconnected,
+    RunBegun,
+    RunEnded,
+    encode_entry,
+)
+from tickerplant.recording.line import Line
+from tickerplant.recording.segments import segment_paths
+from tickerplant.venue import USDM
+from tickerplant.verifying.findings import RecordingFinding
+from tickerplant.verifying.verify import found_in
+from tickerplant.verifying.walk import Walk
+
+STREAMS = VENUE_STREAMS["usdm"]
+
+
+@pytest.fixture(scope="module")
+def market() -> list[Line]:
+    return tape(USDM, 2)
+
+
+def recorded(path: Path, market: list[Line]) -> Path:
+    """A recording of three segments, whose recorder ended."""
+    third = len(market) // 3
+    begun_ns, ended_ns = market[0][0], market[-1][0]
+    name = folder(
+        path,
+        [market[:third], market[third:-third], market[-third:]],
+        [
+            RunBegun(time_ns=begun_ns, run=1, url="", profile="", streams=STREAMS, software="x"),
+            Connected(time_ns=begun_ns, streams=STREAMS, connection=1),
+        ],
+    )
+    ended = RunEnded(time_ns=ended_ns, reason="interrupted")
+    with (path / MANIFEST).open("ab") as file:
+        file.write(encode_entry(ended) + b"\n")
+    chain_manifest(path)
+    return Path(name)
+
+
+@pytest.fixture
+def path(market: list[Line], tmp_path: Path) -> Path:
+    return recorded(tmp_path / "r", market)
+
+
+def walked(path: Path) -> RecordingFinding:
+    return Walk([str(path)]).go()
+
+
+def reasons(path: Path) -> list[str]:
+    return [flaw.reason for flaw in walked(path).first_flaws]
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return (path / MANIFEST).read_bytes().splitlines(keepends=True)
+
+
+def write(path: Path, lines: list[bytes]) -> None:
+    (path / MANIFEST).write_bytes(b"".join(lines))
+
+
+def test_a_whole_recording_is_complete(path: Path) -> None:
+    found = walked(path)
+    assert found.is_complete
+    assert found.remarks == []
+
+
+def test_any_line_that_is_missing_shows_at_its_place(path: Path) -> None:
+    lines = lines_of(path)
+    for first, last in itertools.combinations(range(len(lines) + 1), 2):
+        write(path, lines[:first] + lines[last:])
+        found = walked(path)
+        assert not found.is_complete, f"lines {first + 1} to {last} are missing"
+        flaws = [flaw for flaw in found.first_flaws if flaw.path == str(path / MANIFEST)]
+        place = 1 if first == 0 else first + 1
+        assert place in {flaw.line for flaw in flaws}, flaws
+
+
+def test_the_last_lines_are_said_to_be_missing(path: Path) -> None:
+    lines = lines_of(path)
+    write(path, lines[:-1])
+    assert reasons(path) == [f"1 line is missing before here, as {TAIL} tells"]
+    write(path, lines[:-2])
+    assert f"2 lines are missing before here, as {TAIL} tells" in reasons(path)
+    (path / TAIL).unlink()
+    assert f"{path / TAIL}" in [flaw.path for flaw in walked(path).first_flaws]
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_any_change_of_a_manifest_shows(
+    market: list[Line], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = recorded(tmp_path_factory.mktemp("changed") / "r", market[:60])
+    before = lines_of(path)
+    lines = list(before)
+    at = st.integers(0, len(lines) - 1)
+    match data.draw(st.sampled_from(["twice", "swapped", "moved", "changed", "added"])):
+        case "twice":
+            begins = data.draw(at)
+            ends = data.draw(st.integers(begins + 1, len(lines)))
+            lines[ends:ends] = lines[begins:ends]
+        case "swapped":
+            one, other = data.draw(at), data.draw(at)
+            lines[one], lines[other] = lines[other], lines[one]
+        case "moved":
+            line = lines.pop(data.draw(at))
+            lines.insert(data.draw(st.integers(0, len(lines))), line)
+        case "changed":
+            number = data.draw(at)
+            line = bytearray(lines[number])
+            line[data.draw(st.integers(0, len(line) - 2))] = data.draw(st.integers(32, 126))
+            lines[number] = bytes(line)
+        case "added":
+            line = encode_entry(Disconnected(time_ns=1, streams=(), reason=""))
+            lines.insert(data.draw(st.integers(0, len(lines))), line + b"\n")
+    write(path, lines)
+    assert walked(path).is_complete == (lines == before)
+
+
+def test_lines_of_an_earlier_version_are_read_and_said_to_prove_nothing(
+    market: list[Line], tmp_path: Path
+) -> None:
+    name = folder(tmp_path / "r", [market[:100], market[100:]])
+    found = walked(Path(name))
+    assert found.is_complete
+    [remark] = found.remarks
+    assert remark.startswith("lines 1 to 3 of the manifest were written by an earlier version")
+
+
+def test_a_line_without_the_one_before_is_odd_among_others(path: Path) -> None:
+    odd = encode_entry(Disconnected(time_ns=1, streams=(), reason="")) + b"\n"
+    write(path, [*lines_of(path), odd])
+    assert reasons(path) == [NOT_CHAINED]
+    assert MISSING_BEFORE not in reasons(path)
+
+
+def copied(path: Path, name: str) -> Path:
+    copy = path / name
+    copy.write_bytes(segment_paths(str(path))[1].read_bytes())
+    return copy
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "000004-20260301T000001Z.zst",
+        "000002-20260301T000000Z (copy).zst",
+        "000002-20260301T000005Z.zst",
+        "Copy of 000002-20260301T000000Z.zst",
+        "000002-20260301T000000Z\n.zst",
+        "000000-20260301T000000Z.zst",
+    ],
+)
+def test_a_copy_of_a_segment_is_noticed(path: Path, name: str) -> None:
+    copy = copied(path, name)
+    found = walked(path)
+    assert not found.is_complete
+    assert (str(copy), True) in [
+        (flaw.path, flaw.reason.startswith("the manifest does not know of it: it holds the same"))
+        for flaw in found.first_flaws
+    ]
+
+
+def test_part_of_a_copy_is_noticed_also_if_the_recorder_was_killed(path: Path) -> None:
+    lines = lines_of(path)
+    write(path, lines[:-1])
+    chain_manifest(path)
+    copy = copied(path, "000004-20260301T000001Z.zst")
+    assert walked(path).is_complete is False
+    text = copy.read_bytes()
+    copy.write_bytes(text[: len(text) // 2])
+    assert any("begins before the end of those it knows" in each for each in reasons(path))
+
+
+@pytest.mark.parametrize("command", ["verify", "verify --json", "export"])
+def test_a_segment_whose_name_is_no_utf_8_ends_nothing(
+    path: Path, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = path / os.fsdecode(b"000009-\xff\xfe.zst")
+    odd.write_bytes(segment_paths(str(path))[0].read_bytes())
+    name, *options = command.split()
+    if name == "export":
+        options += ["--to", "csv", "--tables", "trades", "--out", str(tmp_path / "out")]
+    for _ in range(2):  # also if it goes on with what is there
+        with pytest.raises(SystemExit) as ended:
+            main([name, *options, str(path)])
+        assert ended.value.code == (1 if name == "verify" else 0), capsys.readouterr()
+
+
+def test_a_path_outside_the_folder_is_not_read(path: Path, market: list[Line]) -> None:
+    outside = path.parent / "000002-20260301T000000Z.zst"
+    segment_paths(str(path))[1].rename(outside)
+    text = (path / MANIFEST).read_bytes()
+    (path / MANIFEST).write_bytes(text.replace(b'"000002', b'"../000002'))
+    chain_manifest(path)
+    found = walked(path)
+    assert not found.is_complete
+    assert found.messages < len(market)
+    assert "the segment is missing" in reasons(path)
+
+
+def test_a_linked_segment_is_one(path: Path) -> None:
+    segment = segment_paths(str(path))[1]
+    segment.rename(path.parent / "elsewhere")
+    segment.symlink_to(path.parent / "elsewhere")
+    assert walked(path).is_complete
+
+
+def test_a_recording_that_is_named_twice_is_one(path: Path) -> None:
+    findings = found_in(VerifySettings(), [str(path), f"{path}/", f"{path}/../{path.name}"])
+    assert len(findings.recordings) == 1
+    one, *_ = map(str, segment_paths(str(path)))
+    again = str(Path(one).parent / ".." / path.name / Path(one).name)
+    assert found_in(VerifySettings(), [one, again]).recordings[0].paths == [one]
+    assert json.encode(findings)
