@@ -128,9 +128,9 @@ def test_any_change_of_a_manifest_shows(
             lines.insert(data.draw(st.integers(0, len(lines))), line)
         case "changed":
             number = data.draw(at)
-            line = bytearray(lines[number])
-            line[data.draw(st.integers(0, len(line) - 2))] = data.draw(st.integers(32, 126))
-            lines[number] = bytes(line)
+            odd = bytearray(lines[number])
+            odd[data.draw(st.integers(0, len(odd) - 2))] = data.draw(st.integers(32, 126))
+            lines[number] = bytes(odd)
         case "added":
             line = encode_entry(Disconnected(time_ns=1, streams=(), reason=""))
             lines.insert(data.draw(st.integers(0, len(lines))), line + b"\n")
