@@ -7,13 +7,14 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Any
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 from picows import WSParsedURL, WSProtocolError, WSTransport
 
-USER_AGENT = f"tickerplant/{version('tickerplant')}"
+from tickerplant import __version__
+
+USER_AGENT = f"tickerplant/{__version__}"
 """What every request of the client says of itself."""
 PIECE_BYTES = 1 << 16
 """The most that one read of a socket brings."""
