@@ -21,10 +21,12 @@ from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.capture import Capture
+from tickerplant.recording.event_clock import NS_PER_MS, EventClock, mistimed_text
 from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
+from tickerplant.replaying.event_time import ByEventTime
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.flaws import MOST_FLAWS, Flaws
 from tickerplant.verifying.lane import Lane, UnwalkedLane
@@ -99,6 +101,13 @@ class Walk:
         self._index = self._number = 0
         """File and number of the line that is looked at oddly."""
         self._folder = _folder(files[0])
+        self._clocks: dict[int, EventClock] = {}
+        """Of each file."""
+        self._event_ms = 0
+        """The latest event time that was looked at closely and believed."""
+        self._mistimed = 0
+        """Messages with an event time that cannot be true."""
+        self._mistimed_files: set[int] = set()
         self._ledger = Ledger(None)
         self._segments: SegmentCheck | None = None
         self._is_silent = False
@@ -194,6 +203,8 @@ class Walk:
         found.last_ns = max(found.last_ns, lines[-1][0])
         self._index = index
         first = self._taken[index]
+        clock = self._clock_of(index)
+        earliest_ms, latest_ms = clock.bounds_ms(lines)
         for number, (received_ns, raw) in enumerate(lines, first):
             start = raw.find(b'"', NAME_AT) + NECK_BYTES
             way = ways.get(raw[:start])
@@ -208,6 +219,11 @@ class Walk:
                 self._number = number
                 self._walk_any(raw, received_ns)
                 continue
+            event_ms = message.event_time
+            if not earliest_ms <= event_ms <= latest_ms and event_ms:
+                self._number = number
+                self._doubt_time(event_ms, received_ns)
+                earliest_ms, latest_ms = clock.bounds_ms(lines)
             if not take(message, received_ns):
                 self._number = number
                 lane.take_oddly(message, received_ns)
@@ -268,8 +284,33 @@ class Walk:
         except UNREADABLE as error:
             self._take_unreadable(lane, payload, str(error), received_ns)
             return
+        if message.event_time:
+            self._doubt_time(message.event_time, received_ns)
         if not lane.take(message, received_ns):
             lane.take_oddly(message, received_ns)
+
+    def _clock_of(self, index: int) -> EventClock:
+        """Return what judges the event times of a file."""
+        clock = self._clocks.get(index)
+        if clock is None:
+            file = recorded_files([self._files[index].path])[0]
+            clock = EventClock(ByEventTime(file).ahead_ns // NS_PER_MS)
+            self._clocks[index] = clock
+        return clock
+
+    def _doubt_time(self, event_ms: int, received_ns: int) -> None:
+        """Take note of an event time if it cannot be true; the first of a file is a flaw of it."""
+        index = self._index
+        if self._clocks[index].believes(event_ms, received_ns, self._event_ms):
+            self._event_ms = event_ms
+            return
+        self._mistimed += 1
+        if index not in self._mistimed_files:
+            self._mistimed_files.add(index)
+            place = self.place()
+            text = mistimed_text(event_ms, received_ns)
+            self.found.flaws += 1
+            self.found.first_flaws.append(Flaw(place.path, place.line, place.offset_bytes, text))
 
     def _take_unreadable(
         self, lane: Lane | None, raw: bytes, reason: str, received_ns: int
@@ -349,6 +390,10 @@ class Walk:
         found.skipped_lines = sum(file.skipped for file in self._files)
         found.receive_times_back = sum(file.late for file in self._files)
         found.most_back_ns = max(file.late_ns for file in self._files)
+        if self._mistimed > len(self._mistimed_files):
+            found.remarks.append(
+                f"{count_text(self._mistimed, 'message')} with an event time that cannot be true"
+            )
         found.remarks += [
             f"{count_text(count, 'snapshot')} of {symbol} could not be had"
             for symbol, count in sorted(ledger.unanchored.items())
