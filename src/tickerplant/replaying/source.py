@@ -51,6 +51,11 @@ BEHIND_S = 0.01
 """A replay that is later than this plays as many as without a pace, to catch up."""
 SLICE_BYTES = 1 << 19
 """Text played without a turn, more or less: far less than a subscriber may leave unread."""
+SLICE_NS = 60_000_000_000
+"""Recorded time played without a look at the clock of this machine: in a sparse recording it is
+time that has work to do, not messages."""
+SLICE_S = 0.1
+"""Time of this machine without a turn of the event loop, and a slice more."""
 LONGEST_WAIT_S = 1.0
 """The source wakes so often while a recording is quiet."""
 GRAIN_S = 0.0001
@@ -294,7 +299,7 @@ class RecordingSource:
             elif clock.speed:
                 await self._play_due(next_ns, slices)
             else:
-                lines = self._take(LATEST_NS)
+                lines = self._take(next_ns + SLICE_NS)
                 clock.jump(deck.played_ns, self._at_ns())
                 if slices.is_full(lines):
                     await asyncio.sleep(0)  # the server flushes
@@ -390,7 +395,7 @@ class RecordingSource:
         while (next_ns := self._deck.next_ns) is not None and next_ns < target_ns:
             self._phase = "running up"
             self._status.ready(False, f"running up to {iso(target_ns)}")
-            self._take(target_ns - 1)
+            self._take(min(target_ns - 1, next_ns + SLICE_NS))
             await asyncio.sleep(0)
             if self._target_ns != wanted_ns:
                 return False
@@ -452,6 +457,8 @@ class _Slice:
 
     def __init__(self, deck: Deck) -> None:
         self._deck = deck
+        self._now_s = asyncio.get_running_loop().time
+        self._turned_s = self._now_s()
         self._messages = 0
         self._turned_bytes = 0
 
@@ -459,7 +466,13 @@ class _Slice:
         """Count messages; return whether it is time for a turn, which it is after `most`."""
         self._messages += messages
         text_bytes = self._deck.text_bytes
-        full = self._messages >= most or text_bytes - self._turned_bytes >= SLICE_BYTES
+        now_s = self._now_s()
+        full = (
+            self._messages >= most
+            or text_bytes - self._turned_bytes >= SLICE_BYTES
+            or now_s - self._turned_s >= SLICE_S
+        )
         if full:
+            self._turned_s = now_s
             self._messages, self._turned_bytes = 0, text_bytes
         return full
