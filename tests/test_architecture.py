@@ -23,7 +23,7 @@ LAYERS = (
     {"protocol"},
     {"hub", "feed"},
     {"plant"},
-    {"logs", "standard_files"},
+    {"logs", "outlet", "standard_files"},
     {"client", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying"},

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct, structs
@@ -31,6 +31,7 @@ from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.instrument import Instrument
 from tickerplant.nearest import one_of
+from tickerplant.outlet import Outlet
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
@@ -118,7 +119,9 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         ConfigError: a setting cannot be used.
         RecordingError: a file cannot be read, or is no recording.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    outlet = Outlet()
+    stream = cast("TextIO", outlet) if outlet.is_terminal else None
+    logs.configure(settings.log_format, settings.log_level, stream)
     if settings.loop and settings.exit_at_end:
         raise ConfigError("--exit-at-end", True, "to be left out with --loop, which has no end")
     found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
@@ -139,7 +142,12 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         verbatim=settings.verbatim,
     )
     source = RecordingSource(
-        found, plant, plan, wait_for=settings.wait_for, stays=not settings.exit_at_end
+        found,
+        plant,
+        plan,
+        wait_for=settings.wait_for,
+        stays=not settings.exit_at_end,
+        outlet=outlet,
     )
     forwarders = dict.fromkeys(plant.venues, Stateless()) if settings.verbatim else None
     _run(settings, plant, _driver(source), tell, steering=source, forwarders=forwarders)

@@ -161,38 +161,37 @@ class _Export:
         self._flaws: list[str] = []
         self._messages = 0
         self._read_bytes = 0
+        self._size_bytes = 1
+        self._progress = Progress("export", lambda: self._read_bytes / self._size_bytes)
 
     def run(self, paths: Sequence[str]) -> int:
         """Export; return the exit status."""
         units = units_of(paths, lambda flaw: self._warn(str(flaw)))
-        size_bytes = max(sum(unit.size_bytes for unit in units), 1)
-        progress = Progress("export", lambda: min(self._read_bytes / size_bytes, 1.0))
+        self._size_bytes = max(sum(unit.size_bytes for unit in units), 1)
         with opened_journal(self._out, self._options, self._writer.patterns) as journal:
             done: list[Finished] = []
             try:
-                self._units(units, journal, progress, done)
+                self._units(units, journal, done)
                 files = self._writer.complete(journal)
             except KeyboardInterrupt:
-                progress.end()
-                _tell(_totals(done, None, progress.seconds))
+                self._progress.clear()
+                _tell(_totals(done, None, self._progress.seconds))
                 _tell(
                     f"interrupted after {len(done)} of {len(units)} files; "
                     "the same command goes on from there"
                 )
                 return INTERRUPTED
             finally:
-                progress.end()
-        return self._end(done, files, progress.seconds)
+                self._progress.clear()
+        return self._end(done, files, self._progress.seconds)
 
-    def _units(
-        self, units: Sequence[Unit], journal: Journal, progress: Progress, done: list[Finished]
-    ) -> None:
+    def _units(self, units: Sequence[Unit], journal: Journal, done: list[Finished]) -> None:
         behind_bytes = 0
         skipped = 0
         for unit in units:
             finished = journal.find(unit)
             if finished is None:
-                finished = self._unit(unit, journal, progress, behind_bytes)
+                finished = self._unit(unit, journal, behind_bytes)
                 self._messages += finished.messages
             else:
                 skipped += 1
@@ -201,17 +200,16 @@ class _Export:
             done.append(finished)
             behind_bytes += unit.size_bytes
         if skipped:
+            self._progress.clear()
             _tell(f"{skipped} of {len(units)} files were exported before")
 
-    def _unit(
-        self, unit: Unit, journal: Journal, progress: Progress, behind_bytes: int
-    ) -> Finished:
+    def _unit(self, unit: Unit, journal: Journal, behind_bytes: int) -> Finished:
         """Export a unit; whatever happens, either all of it is there afterwards or nothing."""
         number = journal.number_of(unit)
 
         def tell(position_bytes: int, messages: int) -> None:
             self._read_bytes = behind_bytes + position_bytes
-            progress.tell(self._messages + messages)
+            self._progress.tell(self._messages + messages)
 
         self._writer.begin(number)
         piece = Piece(unit, self._selection, self._tables, self._writer, tell, self._warn)
@@ -242,6 +240,7 @@ class _Export:
 
     def _warn(self, text: str) -> None:
         self._flaws.append(text)
+        self._progress.clear()
         click.echo(f"! {plain(text)}", err=True)
 
     def _end(self, done: Sequence[Finished], files: int, seconds: float) -> int:

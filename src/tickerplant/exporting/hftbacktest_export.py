@@ -36,11 +36,13 @@ def export_npz(
 
     def warn(flaw: Flaw) -> None:
         flaws.append(flaw)
+        progress.clear()
         click.echo(f"! {plain(str(flaw))}", err=True)
 
-    recordings = _by_venue(recorded_files(paths, warn))
-    listed = [each for several in recordings.values() for each in several]
+    listed: list[RecordedFile] = []
     progress = Progress("export", lambda: share_read(listed))
+    recordings = _by_venue(recorded_files(paths, warn))
+    listed += [each for several in recordings.values() for each in several]
     totals: list[Totals] = []
     try:
         for venue, several in recordings.items():
@@ -57,14 +59,14 @@ def export_npz(
                 )
             )
     except KeyboardInterrupt:
-        progress.end()
+        progress.clear()
         click.echo("interrupted; the same command makes what is missing", err=True)
         return INTERRUPTED
     except RecordingError as error:
-        progress.end()
+        progress.clear()
         click.echo(plain(f"tickerplant: {error}"), err=True)
         return FAILED
-    progress.end()
+    progress.clear()
     return _end(totals, flaws, selection.symbols, progress.seconds)
 
 

@@ -24,10 +24,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 
 from tickerplant.errors import RequestError
 from tickerplant.logs import logger
+from tickerplant.outlet import Outlet
 from tickerplant.plant import Plant
 from tickerplant.progress import Progress
 from tickerplant.recording.block import LATEST_NS
@@ -82,6 +82,7 @@ class RecordingSource:
         wait_for: Connections that must have subscribed before the clock starts.
         stays: Whether `run` goes on at the end, for who seeks back.
         now_ms: The clock of this machine, of which a rebased replay is.
+        outlet: Where the progress is shown; standard error if missing.
 
     Raises:
         ConfigError: the plan leaves nothing to play.
@@ -97,6 +98,7 @@ class RecordingSource:
         wait_for: int = 1,
         stays: bool = False,
         now_ms: Callable[[], int] = lambda: time.time_ns() // _NS_PER_MS,
+        outlet: Outlet | None = None,
     ) -> None:
         self.messages = 0
         """Lines played so far, those of run-ups not included."""
@@ -111,6 +113,12 @@ class RecordingSource:
         self._log = logger()
         self._deck = Deck(found, plant, plan, self._warn)
         self._clock = ReplayClock(plan.speed)
+        self._progress = Progress(
+            "replay",
+            lambda: share_read(self._deck.recordings),
+            outlet=outlet,
+            state=self._state_words,
+        )
         self._lateness = Lateness()
         self._phase: Phase = "waiting"
         self._target_ns: int | None = None
@@ -133,6 +141,7 @@ class RecordingSource:
         try:
             await self._run(readers, status)
         finally:
+            self._progress.clear()
             self._done.set()  # nobody waits for what will not be
             self._deck.close()
 
@@ -148,12 +157,7 @@ class RecordingSource:
         await self._open()
         while True:
             await self._go_elsewhere()
-            recordings = self._deck.recordings
-            progress = Progress("replay", partial(share_read, recordings), self.messages)
-            try:
-                await self._play(progress)
-            finally:
-                progress.end()
+            await self._play()
             if self._is_wanted_elsewhere:
                 continue
             await self._end()
@@ -188,6 +192,13 @@ class RecordingSource:
             messages=self.messages,
             recordings=tuple(recording.path for recording in self._deck.recordings),
         )
+
+    def _state_words(self) -> tuple[str, ...]:
+        """Return where the replay is and how it goes on, for the line that shows the progress."""
+        speed = f"{self._clock.speed:g}x" if self._clock.speed else "full speed"
+        words = ["running up"] * (self._phase == "running up") + ["paused"] * self._clock.is_paused
+        seconds, _, _ = iso(self._plant.now_ms * _NS_PER_MS).partition(".")
+        return f"{seconds}Z", speed, *words
 
     def left_out(self) -> Counter[str]:
         """Count the lines and messages of which no market heard, by what was wrong with them."""
@@ -283,7 +294,7 @@ class RecordingSource:
             await self._jump(self._target_ns)
             self._phase = phase
 
-    async def _play(self, progress: Progress) -> None:
+    async def _play(self) -> None:
         """Play until the end, or until somebody wants to be elsewhere."""
         clock, deck = self._clock, self._deck
         self._phase = "playing"
@@ -291,7 +302,7 @@ class RecordingSource:
         clock.go(self._at_ns())
         slices = _Slice(deck)
         while not self._is_wanted_elsewhere and (next_ns := deck.next_ns) is not None:
-            if progress.tell(self.messages):
+            if self._progress.tell(self.messages):
                 self.look_around()
             if clock.stands:
                 self._status.lag_ms = 0
@@ -396,6 +407,7 @@ class RecordingSource:
             self._phase = "running up"
             self._status.ready(False, f"running up to {iso(target_ns)}")
             self._take(min(target_ns - 1, next_ns + SLICE_NS))
+            self._progress.tell(self.messages)
             await asyncio.sleep(0)
             if self._target_ns != wanted_ns:
                 return False
@@ -404,6 +416,7 @@ class RecordingSource:
 
     async def _end(self) -> None:
         """Say that it is over; the last state stays."""
+        self._progress.clear()
         self._clock.stand(self._at_ns(), self._deck.edge_ns)
         self._plant.advance(self._plant.now_ms)
         self.look_around()

@@ -88,7 +88,7 @@ def found_in(
             findings.recordings.append(walks[-1].go(go_on))
         except RecordingError as error:
             findings.unread.append(_flaw(error))
-    progress.end()
+    progress.clear()
     findings.interrupted = is_interrupted()
     findings.complete = (
         not findings.interrupted

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TextIO, cast
 
 from tickerplant import logs
 from tickerplant.logs import logger
 from tickerplant.messages.notice import Doubtful, Notice, Recovered
+from tickerplant.outlet import Outlet
 from tickerplant.plain import plain
 from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter
-from tickerplant.watching.outlet import Outlet
 from tickerplant.watching.telling import count_text, duration_text, notice_text
 
 TERMINAL_EVERY_S = 0.5
@@ -87,8 +86,7 @@ class RecordProgress:
         ]
         if waiting := recorder.anchors.waiting:
             parts.append(f"{count_text(waiting, 'book')} without a snapshot")
-        width = shutil.get_terminal_size().columns - 1
-        self._outlet.show(" · ".join(parts)[:width])
+        self._outlet.show(" · ".join(parts))
 
     def say(self, text: str) -> None:
         """Tell how it ended."""
