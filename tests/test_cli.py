@@ -111,7 +111,7 @@ def test_the_reference_tables_are_printed(
             ("relay", "--usdm-url", "nonsense"),
             "--usdm-url: 'nonsense' is not usable, expected ws://",
         ),
-        (("relay", "--coinm-url", "ws://a/b"), "--coinm-url: 'ws://a/b' is not usable"),
+        (("relay", "--coinm-url", "ws://a/b"), "--coinm-url: 'ws://a/…' is not usable"),
         (("relay", "--copies", "0"), "--copies: '0' is not usable"),
         (("relay", "--profile", "nope"), "--profile: 'nope' is not usable, expected one of"),
         (("simulate", "--bogus"), "No such option '--bogus'"),

@@ -185,7 +185,7 @@ async def test_two_requests_on_one_connection() -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n",
+        b"\x00\x03\x01 no protocol of ours\r\n\r\n",
         b"GET / HTTP/9\r\n\r\n",
         b"GET /" + b"a" * (LIMITS.max_head_bytes - 4),
         b"GET / HTTP/1.1\r\nx: " + b"y" * (LIMITS.max_head_bytes - 18),

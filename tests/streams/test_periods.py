@@ -107,7 +107,8 @@ def test_each_interval_closes_on_its_own_boundaries(interval: str) -> None:
     plant = open_plant()
     listener = listen(plant, f"btcusdt@kline_{interval}")
     trade_at(plant, 0)
-    at(plant, 6 * 3_600_000)
+    for hour in range(1, 7):  # a longer step is a leap, in which not every candle is closed
+        at(plant, hour * 3_600_000)
     closed = [each["k"] for each in hear(plant, listener) if each["k"]["x"]]
     ends = range(START_MS + MINUTE_MS, START_MS + 6 * 3_600_000 + 1, MINUTE_MS)
     assert [each["T"] + 1 for each in closed] == [
