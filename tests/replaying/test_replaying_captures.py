@@ -8,7 +8,7 @@ import pytest
 from played import SNAPSHOT, START_MS, Replay, depth, trade
 
 import tickerplant
-from tickerplant.replaying.scan import scan
+from tickerplant.replaying.scan import SCANNED_LINES, scan
 from tickerplant.verifying.walk import Walk
 
 BESIDE = Path(__file__).parents[2].parent
@@ -85,6 +85,36 @@ def test_the_other_readers_have_its_books_too(tmp_path: Path) -> None:
     ]
 
 
+def test_symbols_that_a_capture_asked_for_and_has_nothing_of_are_warned_of(tmp_path: Path) -> None:
+    path = capture(tmp_path / "c")
+    (heard,) = path.glob("*.ws.*")
+    text = heard.read_bytes()
+    heard.write_bytes(text.replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade/!ticker@arr"))
+    (asked,) = path.glob("*.http.*")
+    other = asked.read_bytes().replace(b"=BTCUSDT", b"=ETHUSDT")
+    asked.write_bytes(asked.read_bytes() + other)
+    replay = Replay([path], {"usdm": ["btcusdt@depth5@100ms"]})
+    replay.run()
+    [warning] = [each for each in replay.readiness.warnings if "no message" in each]
+    assert warning == (
+        "ETHUSDT, XRPUSDT: asked for by the collector, and no message was recorded: "
+        "their streams are silent"
+    )
+    assert "NEVERUSDT" not in "".join(replay.readiness.warnings), "it is listed, as all are"
+
+
+def test_of_a_long_file_it_is_said_how_much_was_looked_at(tmp_path: Path) -> None:
+    path = capture(tmp_path / "c")
+    (heard,) = path.glob("*.ws.*")
+    text = heard.read_bytes().replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade")
+    last = text.splitlines(keepends=True)[-1]
+    heard.write_bytes(text + last * SCANNED_LINES)
+    replay = Replay([path], {"usdm": ["btcusdt@depth5@100ms"]})
+    replay.run()
+    [warning] = [each for each in replay.readiness.warnings if "no message" in each]
+    assert "no message was recorded among the first 20,000 of a file: " in warning
+
+
 @pytest.mark.parametrize(
     ("folder", "symbols"),
     [("ws-usdm-2021-07-22-cryptofeed", 4), ("ws-coinm-2021-07-22-cryptofeed", 10)],
@@ -95,6 +125,7 @@ def test_every_book_of_a_real_capture_begins(folder: str, symbols: int) -> None:
         pytest.skip("the captures are not beside the repository")
     found = scan([str(path)])
     assert len(found.instruments) == symbols
+    assert found.unrecorded == []
     assert all(instrument.onboard_date_ms for instrument in found.instruments), "as listed"
     (heard,) = path.glob("*.ws.1.0.gz")
     books = [each.book for each in Walk([str(heard)]).go().streams if each.book]

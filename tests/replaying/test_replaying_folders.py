@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from blocks import packed_lines
 from played import Replay
-from stage import BTCUSD_PERP, BTCUSDT, open_plant
+from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT, open_plant
 
 from tickerplant.errors import RecordingError
 from tickerplant.frames import text_frame
@@ -45,7 +45,7 @@ STREAMS = ("btcusdt@trade", "btcusdt@depth@100ms")
 
 def exchange_info(symbol: str) -> msgspec.Raw:
     """The contract as the exchange lists it."""
-    plant = open_plant([BTCUSDT, BTCUSD_PERP])
+    plant = open_plant([BTCUSDT, ETHUSDT, BTCUSD_PERP])
     for venue in VENUES:
         query = find_path(venue, f"{venue.rest_prefix}/v1/exchangeInfo")
         assert query is not None
@@ -98,6 +98,7 @@ def written(
     anchors: Sequence[int] = (),
     profile: str = "2026q2",
     counts: dict[str, int] | None = None,
+    asked: Sequence[str] = STREAMS,
 ) -> Path:
     """A finished recording in blocks of ten lines."""
     folder.mkdir(parents=True)
@@ -107,7 +108,7 @@ def written(
     now_ns = lines[0][0]
     entries: list[AnyEntry] = [
         Begun(time_ns=now_ns, format=FORMAT, venue=venue, software="a test"),
-        RunBegun(time_ns=now_ns, run=1, url="", profile=profile, streams=STREAMS, software=""),
+        RunBegun(time_ns=now_ns, run=1, url="", profile=profile, streams=tuple(asked), software=""),
         Listed(time_ns=now_ns, symbols=tuple(map(exchange_info, symbols))),
         *(
             Anchored(time_ns=at_ns(s), symbol="BTCUSDT", last_update_id=2 * s, levels=1000)
@@ -156,6 +157,56 @@ def test_a_manifest_tells_venue_profile_contracts_and_streams(hour: Path) -> Non
     [instrument] = found.instruments
     assert (instrument.symbol, instrument.max_price) == ("BTCUSDT", BTCUSDT.max_price)
     assert instrument.tick_size == BTCUSDT.tick_size, "as listed, not as it can be guessed"
+
+
+def silent(path: Path) -> list[str]:
+    """What a replay warns of at its start."""
+    replay = Replay([path], {"usdm": ["btcusdt@trade"]})
+    replay.run()
+    return [each for each in replay.readiness.warnings if "silent" in each]
+
+
+@pytest.mark.parametrize(
+    ("never", "shown"),
+    [
+        (["ethusdt@trade"], "ETHUSDT"),
+        (
+            [f"a{n}usdt@trade" for n in range(9)],
+            "A0USDT, A1USDT, A2USDT, A3USDT, A4USDT and 4 more",
+        ),
+    ],
+)
+def test_symbols_that_were_asked_for_and_never_recorded_are_warned_of_in_one_line(
+    tmp_path: Path, never: list[str], shown: str
+) -> None:
+    folder = written(tmp_path / "r", an_hour()[:100], anchors=(1,), asked=[*STREAMS, *never])
+    text = "asked for by the collector, and no message was recorded: their streams are silent"
+    assert silent(folder) == [f"{shown}: {text}"]
+
+
+def test_nothing_is_warned_of_that_nobody_asked_for_or_that_may_be_there(tmp_path: Path) -> None:
+    listed = written(tmp_path / "listed", an_hour()[:100], symbols=("BTCUSDT", "ETHUSDT"))
+    [depth] = silent(listed)
+    assert depth == "ETHUSDT: book-derived streams are silent: no depth was recorded"
+    all_symbols = [*STREAMS, "!ticker@arr", "btcusdt@forceOrder"]
+    assert silent(written(tmp_path / "all", an_hour()[:100], anchors=(1,), asked=all_symbols)) == []
+    names = [*STREAMS, "ethusdt@trade"]
+    counted = dict.fromkeys(names, 1)
+    elsewhere = written(tmp_path / "counted", an_hour()[:100], asked=names, counts=counted)
+    assert scan([str(elsewhere)], lines=10).unrecorded == [], "its segments have it further on"
+    crashed = written(tmp_path / "crashed", an_hour()[:100], asked=names)
+    (crashed / segment_name(2, "20261121T191900Z")).write_bytes(packed_lines(an_hour()[100:110]))
+    assert scan([str(crashed)], lines=50).unrecorded == [], "of the last segment nothing is known"
+    assert scan([str(crashed)]).unrecorded == ["ETHUSDT"], "of a small one all is"
+
+
+def test_what_one_recording_lacks_may_be_in_another(tmp_path: Path) -> None:
+    names = [*STREAMS, "ethusdt@trade"]
+    lacking = written(tmp_path / "r", an_hour()[:100], asked=names)
+    other = tmp_path / "other"
+    other.write_bytes(b"%d %b\n" % (at_ns(5), framed("ethusdt@trade", trade(5, "ETHUSDT"))))
+    assert scan([str(lacking)]).unrecorded == ["ETHUSDT"]
+    assert scan([str(lacking), str(other)]).unrecorded == []
 
 
 def test_contracts_that_a_manifest_does_not_list_are_guessed(tmp_path: Path) -> None:

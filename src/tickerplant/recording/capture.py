@@ -51,6 +51,11 @@ class Capture:
         self._batch_lines = 0
 
     @property
+    def asked(self) -> frozenset[str]:
+        """The streams that were asked for, as far as the file of the connection says."""
+        return self._files[-1].asked
+
+    @property
     def skipped(self) -> int:
         """Lines that had to be left out."""
         return sum(file.skipped for file in self._files)

@@ -83,6 +83,8 @@ _ISO_TAIL = re.compile(rb"(?:\.(\d{0,9}))?(?:Z|(?:([+-])(\d\d):?(\d\d))?)")
 _ISO_SECONDS = len("2024-08-08T23:54:15")
 _COLON_LINE = re.compile(rb"(?:(https?://\S+) -> )?(\d{9,11})(?:\.(\d+))?: (?=[\[{])")
 _REMARK = re.compile(rb"configuration: |wss?://\S+ <-> ")
+_CONNECTED = re.compile(rb"wss?://[^\s?]*(?:\?streams=|/ws/)([^\s&?]+)\S* <-> ")
+"""Which streams were asked for with the address of a connection."""
 
 
 _SCALES = tuple(int(10 ** (9 - digits)) for digits in range(10))
@@ -108,6 +110,8 @@ class LineFile:
         """Size of the file as stored, once it is open."""
         self.position_bytes = 0
         """How much of the file as stored has been read."""
+        self.asked: frozenset[str] = frozenset()
+        """The streams that its first lines say were asked for, once it is read."""
         self._report = report
         self._parse: _Parse | None = None
         self._line_number = 0
@@ -237,6 +241,8 @@ class LineFile:
             lines = [line.rstrip(b"\r") for line in lines]
         if self._parse is None:
             self._parse = _form_of(lines[:LINES_TO_JUDGE], self.path)
+        if not self._line_number and self._parse is _parse_colon:
+            self.asked = _asked(lines)
         count = len(lines)
         try:
             batch = _timely(self._parse(lines))
@@ -400,6 +406,12 @@ def _form_of(lines: list[bytes], path: str) -> _Parse:
             return _parse_iso
     shown = lines[0][:40].decode(errors="replace") if lines else ""
     raise RecordingError(path, f"{shown!r} is no line of a recording, expected {EXPECTED}", line=1)
+
+
+def _asked(lines: Iterable[bytes]) -> frozenset[str]:
+    """Return the streams in the addresses of connections."""
+    found = (match[1].split(b"/") for line in lines if (match := _CONNECTED.match(line)))
+    return frozenset(name.decode(errors="replace") for names in found for name in names)
 
 
 def _parse_ns(lines: list[bytes]) -> list[Line]:

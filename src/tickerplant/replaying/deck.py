@@ -145,9 +145,9 @@ class Deck:
         skipped = sum(recording.skipped for recording in self.recordings)
         return Counter({SKIPPED: skipped}) + self._performance.left_out()
 
-    def look_for_depth(self) -> None:
-        """Say which symbols have no book because none was recorded."""
-        self._performance.look_for_depth()
+    def look_for_silence(self) -> None:
+        """Warn of symbols of which nothing was recorded, and of those without a book."""
+        self._performance.look_for_silence()
 
     def look_around(self, status: Status) -> None:
         """Say what was not applied, and which books are not whole, and why, or are again."""

@@ -17,7 +17,7 @@ from tickerplant.recording.event_clock import MISTIMED, EventClock
 from tickerplant.recording.line import Line, RecordedFile
 from tickerplant.replaying.player import UNDECODABLE, FastestDepth, Player
 from tickerplant.replaying.rebase import rebased
-from tickerplant.replaying.scan import FileScan, Scan
+from tickerplant.replaying.scan import SCANNED_LINES, FileScan, Scan
 from tickerplant.replaying.verbatim import VerbatimPlayer
 from tickerplant.sources.source import Status
 
@@ -97,15 +97,26 @@ class Performance:
             counts += player.decoder.unapplied
         return counts
 
-    def look_for_depth(self) -> None:
-        """Say which symbols have no book because none was recorded."""
-        if self._verbatim:
-            return
-        without = [symbol for symbol in self._plant.markets if symbol not in self._depth]
-        if without:
-            more = f" and {len(without) - SHOWN_SYMBOLS} more" * (len(without) > SHOWN_SYMBOLS)
-            shown = ", ".join(without[:SHOWN_SYMBOLS]) + more
-            self._warn(f"{shown}: book-derived streams are silent: no depth was recorded", "")
+    def look_for_silence(self) -> None:
+        """Warn of symbols of which nothing was recorded, and of those without a book."""
+        found = self._found
+        unrecorded = found.unrecorded
+        if unrecorded:
+            partial = any(file.asked and not file.is_whole for file in found.files)
+            among = f" among the first {SCANNED_LINES:,} of a file" * partial
+            self._warn(
+                f"{_shown(unrecorded)}: asked for by the collector, and no message was recorded"
+                f"{among}: their streams are silent",
+                "",
+            )
+        without = [
+            symbol
+            for symbol in self._plant.markets
+            if symbol not in self._depth and symbol not in unrecorded
+        ]
+        if without and not self._verbatim:
+            text = "book-derived streams are silent: no depth was recorded"
+            self._warn(f"{_shown(without)}: {text}", "")
 
     def look_around(self, status: Status) -> None:
         """Say what was not applied, and which books are not whole, and why, or are again."""
@@ -165,3 +176,9 @@ class Performance:
 
     def _tell(self, text: str) -> None:
         self._warn(text, "")
+
+
+def _shown(symbols: Sequence[str]) -> str:
+    """Return the first of some symbols, and how many more there are."""
+    more = f" and {len(symbols) - SHOWN_SYMBOLS} more" * (len(symbols) > SHOWN_SYMBOLS)
+    return ", ".join(symbols[:SHOWN_SYMBOLS]) + more

@@ -15,8 +15,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from tickerplant.decode.decoder import Decoder
-from tickerplant.decode.exchange_info import Listing, instruments_of
-from tickerplant.decode.question import asked_listing
+from tickerplant.decode.exchange_info import LONGEST_SYMBOL, Listing, instruments_of
+from tickerplant.decode.question import asked_book, asked_listing, asked_symbol
 from tickerplant.decode.sketch import Sketches, venue_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.instrument import Instrument
@@ -28,7 +28,7 @@ from tickerplant.recording.event_clock import (
 )
 from tickerplant.recording.journal import Anchored
 from tickerplant.recording.line import RecordedFile
-from tickerplant.recording.line_file import EXPECTED
+from tickerplant.recording.line_file import EXPECTED, LineFile
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
@@ -67,6 +67,10 @@ class FileScan(Struct, frozen=True, kw_only=True):
     first_ns: int
     """Receive time of its first line."""
     streams: frozenset[str]
+    asked: frozenset[str] = frozenset()
+    """Symbols and pairs of which somebody wanted to record something."""
+    is_whole: bool = True
+    """Whether it has no other streams than `streams`: all of it was looked at, or a manifest tells."""
     answered_symbol: str
     """Whose book a REST answer without a symbol must be: the file's only symbol, or empty."""
     ahead_ms: int = 0
@@ -91,6 +95,16 @@ class Scan(Struct, frozen=True):
     def profile(self) -> str:
         """The period of the protocol that the first manifest with one tells; empty if none does."""
         return next((file.profile for file in self.files if file.profile), "")
+
+    @property
+    def unrecorded(self) -> list[str]:
+        """Symbols and pairs that were asked for and of which no stream is known in any file.
+
+        Folders that may hold more streams than are known are left out.
+        """
+        recorded = {_topic(stream) for file in self.files for stream in file.streams}
+        files = (file for file in self.files if file.is_whole or not file.is_told)
+        return sorted({each for file in files for each in file.asked} - recorded)
 
     def stream_venue(self, stream: str, file: FileScan) -> str:
         """Return the name of the venue whose `stream` it is that `file` holds."""
@@ -192,11 +206,13 @@ def _scan_file(
 ) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
     streams: set[str] = set()
+    asked: set[str] = set()
     answers: list[tuple[int, int, bytes]] = []
     times: list[tuple[int, int]] = []
     first_ns = 0
-    batches = file.batches()
-    for received_ns, raw in islice(chain.from_iterable(batches), lines):
+    looked_at = 0
+    for received_ns, raw in islice(chain.from_iterable(file.batches()), lines):
+        looked_at += 1
         first_ns = first_ns or received_ns
         try:
             stream, payload, time_ms, _ = decoder.decode(raw)
@@ -204,9 +220,12 @@ def _scan_file(
             continue  # reported when it is played
         if len(times) < SAMPLE_LINES:
             times.append((time_ms, received_ns))
-        if not stream and (venue := asked_listing(raw[: -len(payload) - 1])) is not None:
+        question = b"" if stream else raw[: -len(payload) - 1]
+        if (venue := asked_listing(question)) is not None:
             with suppress(DecodeError):  # an error, which the collector was told instead
                 listings.append(instruments_of(payload, venue))
+        if asked_book(question):
+            asked.add(asked_symbol(question))
         if not stream and b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
             answers.append((time_ms, received_ns, raw))
         if stream:
@@ -216,6 +235,9 @@ def _scan_file(
     first_ms = EventClock(ahead_ms).first_ms(*times[0]) if times else 0
     symbols = {stream.partition("@")[0].upper() for stream in streams} & sketches.keys()
     venues = Counter(venue_of(symbol).name for symbol in symbols)
+    is_whole = looked_at < lines or (isinstance(file, Segments) and _is_sealed(file, manifest))
+    if manifest is not None:
+        streams |= manifest.counts.keys()
     return FileScan(
         path=file.path,
         venue=manifest.venue if manifest else _most_common(venues) or USDM.name,
@@ -223,7 +245,9 @@ def _scan_file(
         profile=manifest.profile if manifest else "",
         anchors=_anchors(manifest) if manifest else None,
         first_ns=first_ns,
-        streams=frozenset(streams | manifest.counts.keys() if manifest else streams),
+        streams=frozenset(streams),
+        asked=frozenset(asked | _asked(file, manifest)),
+        is_whole=is_whole,
         answered_symbol=symbols.pop() if len(symbols) == 1 else "",
         ahead_ms=ahead_ms,
         first_ms=first_ms,
@@ -234,6 +258,25 @@ def _scan_file(
             if not time_ms or EventClock(ahead_ms).believes(time_ms, received_ns, first_ms)
         ),
     )
+
+
+def _topic(stream: str) -> str:
+    """Return the symbol or pair that a stream is about."""
+    return stream.partition("@")[0].upper()
+
+
+def _asked(file: RecordedFile, manifest: Manifest | None) -> set[str]:
+    """Return of which symbols and pairs a collector wanted to hear something."""
+    streams = manifest.streams if manifest else frozenset[str]()
+    if isinstance(file, LineFile | Capture):
+        streams = file.asked
+    topics = {_topic(stream) for stream in streams if not stream.startswith("!")}
+    return {each for each in topics if 0 < len(each) <= LONGEST_SYMBOL}
+
+
+def _is_sealed(file: Segments, manifest: Manifest | None) -> bool:
+    """Whether a manifest tells of all segments what they hold."""
+    return manifest is not None and {path.name for path in file.files()} <= manifest.sealed.keys()
 
 
 def _most_common(venues: Counter[str]) -> str:

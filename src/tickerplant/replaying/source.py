@@ -150,7 +150,7 @@ class RecordingSource:
         self._loop = asyncio.get_running_loop()
         status.left_out = self.left_out
         status.measure(self._lateness.samples)
-        self._deck.look_for_depth()
+        self._deck.look_for_silence()
         for venue_name, hub in self._plant.hubs.items():
             tells = () if self._plan.verbatim else self._found.streams(venue_name)
             hub.demand = Lacking(hub, tells)
