@@ -10,7 +10,12 @@ from stage import open_plant
 
 from tickerplant.config.settings import SimulateSettings
 from tickerplant.errors import ConfigError
-from tickerplant.server.certificate import OwnCertificate, context_of, own_certificate
+from tickerplant.server.certificate import (
+    MOST_BYTES,
+    OwnCertificate,
+    context_of,
+    own_certificate,
+)
 from tickerplant.server.server import Server
 from tickerplant.serving import _ready_text, _tls
 
@@ -69,7 +74,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.
         context_of(str(tmp_path / "none.pem"))
     cert = written(tmp_path, "cert.pem", authority.issue_cert("a").cert_chain_pems[0].bytes())
     for key, why in (
-        (str(tmp_path), "Is a directory"),
+        (str(tmp_path), "is a folder"),
+        ("/dev/zero", "is a device"),
+        (written(tmp_path, "long", b"-" * (MOST_BYTES + 1)), "more than 1,048,576 bytes"),
         (written(tmp_path, "der", b"\xff\xfe"), "it is no text"),
         (written(tmp_path, "locked", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "passphrase"),
         (written(tmp_path, "torn", b"-----BEGIN PRIVATE KEY-----\nx\n"), "can be used"),

@@ -23,11 +23,14 @@ from cryptography.exceptions import InvalidSignature
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.regular_files import read_regular
 
 VALID_DAYS = 397
 """Browsers take no longer ones."""
 RENEWED_DAYS = 30
 """A certificate that is valid for less than that is replaced at the next start."""
+MOST_BYTES = 1 << 20
+"""Of a PEM file: a chain of certificates takes some thousand."""
 AUTHORITY = "ca.pem"
 SERVER = "server.pem"
 
@@ -168,7 +171,7 @@ def _first_of(path: str) -> x509.Certificate:
 
 def _text_of(option: str, path: str) -> str:
     try:
-        return Path(path).read_text("ascii")
+        return read_regular(path, MOST_BYTES).decode("ascii")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(option, path, f"a PEM file that can be read ({why})") from None
