@@ -236,12 +236,26 @@ class HttpConnection(HttpToolsProtocol):
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer with an error that is no answer to a request, and close."""
-        self.transport.write(
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-            "content-type: text/plain; charset=utf-8\r\n"
-            f"content-length: {len(text) + 1}\r\nconnection: close\r\n\r\n{text}\n".encode("ascii")
-        )
+        self.transport.write(closing_answer(status, text))
         self.transport.close()
+
+
+def closing_answer(status: int, text: str, *headers: str) -> bytes:
+    """Return an answer that is the last one on its connection: one line of ASCII text.
+
+    Args:
+        status: The HTTP status.
+        text: The line, without its end.
+        headers: Further headers, each `name: value`.
+    """
+    lines = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "content-type: text/plain; charset=utf-8",
+        f"content-length: {len(text) + 1}",
+        *headers,
+        "connection: close",
+    )
+    return "\r\n".join([*lines, "", f"{text}\n"]).encode("ascii")
 
 
 def protocol_factory(

@@ -21,7 +21,7 @@ import aiofastnet
 
 from tickerplant.server.counters import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.http import HEAD, TLS_HELLO
+from tickerplant.server.http import HEAD, TLS_HELLO, closing_answer
 
 BACKLOG = 2_048
 """Connections that wait in the queue of the system."""
@@ -34,17 +34,11 @@ RETRY_AFTER_S = 5
 TLS_BUFFER_BYTES = 4 * (16_384 + 64)
 """Records of TLS that are read or written at once; each connection has both buffers."""
 
-_FULL_TEXT = b"No descriptor is free for another connection.\n"
-_FULL_ANSWER = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: %d\r\nretry-after: %d\r\nconnection: close\r\n\r\n%b"
-    % (len(_FULL_TEXT), RETRY_AFTER_S, _FULL_TEXT)
+_FULL_ANSWER = closing_answer(
+    503, "No descriptor is free for another connection.", f"retry-after: {RETRY_AFTER_S}"
 )
-
-_PLAIN_TEXT = b"This port speaks TLS: use wss:// and https://, not ws:// and http://.\n"
-_PLAIN_ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_PLAIN_TEXT), _PLAIN_TEXT)
+_PLAIN_ANSWER = closing_answer(
+    400, "This port speaks TLS: use wss:// and https://, not ws:// and http://."
 )
 
 
