@@ -11,7 +11,7 @@ import re
 from functools import cache
 from urllib.parse import unquote
 
-from tickerplant.protocol.masking import sized
+from tickerplant.protocol.masking import MORE_THAN_A_SYMBOL, sized
 from tickerplant.protocol.target import ROUTES
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE
@@ -21,8 +21,8 @@ MAX_SHOWN = 200
 """Characters of a path after which the rest is left out."""
 
 _PARTS = re.compile(r"[/?&=]|[^/?&=]+")
-_RUN = r"[^\W_]{1,24}"
-"""Letters and digits; a key or a signature has more of them without a break (32 at least)."""
+_RUN = rf"[^\W_]{{1,{MORE_THAN_A_SYMBOL - 1}}}"
+"""Letters and digits, as many as a symbol has at most."""
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?"
 _ORIGIN = re.compile(
     rf"(?:https?://)?(?:{_LABEL}(?:\.{_LABEL}){{0,7}}|\[[0-9a-f:.]{{2,45}}\])(?::\d{{1,5}})?",

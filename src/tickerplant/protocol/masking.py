@@ -6,9 +6,9 @@ import re
 from hashlib import blake2s
 
 MORE_THAN_A_SYMBOL = 25
-"""Letters and digits without a break that no symbol has, and every key."""
+"""Letters and digits without a break that no symbol has, and every key: those have 32 at least."""
 
-_LONG_RUN = re.compile(rf"[A-Za-z0-9+=]{{{MORE_THAN_A_SYMBOL},}}")
+_LONG_RUN = re.compile(rf"(?:[^\W_]|[+=]){{{MORE_THAN_A_SYMBOL},}}")
 
 
 def sized(data: str | bytes) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 
 from tickerplant.hub import Hub
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.loggable import loggable
+from tickerplant.protocol.masking import masked
 from tickerplant.streams.spelling import remedy
 
 MOST_NAMES = 1_000
@@ -16,9 +16,6 @@ MOST_NAMES = 1_000
 MOST_AT_ONCE = 3
 """Names of one message that are logged; one line says how many more there are.  To find out what
 is wrong with a name takes up to half a millisecond."""
-
-_LONG_RUN = re.compile(r"[^\W_]{25,}")
-"""Letters and digits that may be a key; see `loggable`."""
 
 
 class SilentNames:
@@ -55,8 +52,8 @@ class SilentNames:
             logger().warning(f"{identity} ! {others} more subscriptions of the message are silent")
 
     def _log(self, identity: str, name: str, reason: str) -> None:
-        why = remedy(self._hub.markets, name)
-        shown = {} if _LONG_RUN.search(why) else {"why": why}
         logger().warning(
-            f"{identity} ! a subscription is silent: {reason}", stream=loggable(name), **shown
+            f"{identity} ! a subscription is silent: {reason}",
+            stream=loggable(name),
+            why=masked(remedy(self._hub.markets, name)),
         )
