@@ -39,7 +39,6 @@ from tickerplant.client.waiting import (
     Sleep,
     Waiting,
     is_cancelled,
-    one_line,
     plain_reason,
     retry_after_of,
     wall_clock_ms,
@@ -47,6 +46,7 @@ from tickerplant.client.waiting import (
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
+from tickerplant.plain import one_line
 from tickerplant.queries import find_method
 
 LEAST_SILENCE_S = 1.0

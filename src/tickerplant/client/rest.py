@@ -23,7 +23,6 @@ from tickerplant.client.waiting import (
     Question,
     Sleep,
     Waiting,
-    one_line,
     retry_after_of,
     wall_clock_ms,
 )
@@ -31,6 +30,7 @@ from tickerplant.errors import UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.messages.readers import UNREADABLE
+from tickerplant.plain import one_line
 from tickerplant.queries import find_path
 from tickerplant.venue import Venue
 

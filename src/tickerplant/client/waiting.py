@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.weight import WeightBudget
+from tickerplant.plain import one_line
 
 Clock: TypeAlias = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -39,8 +40,6 @@ _SPENDING = threading.Lock()
 _NUMBER = re.compile(r"\[Errno (\d+)\]")
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})\b")
 """How the message of a ban says when it ends, ms since the epoch (WebSocket API and REST pages)."""
-LONGEST_REASON = 200
-"""Characters of a reason that is not in words of our own."""
 
 
 def wall_clock_ms() -> int:
@@ -306,12 +305,6 @@ def plain_reason(error: Exception) -> str:
         if number in errno.errorcode:
             return os.strerror(number).lower()
     return one_line(f"{type(error).__name__}: {error}".rstrip(": "))
-
-
-def one_line(text: str) -> str:
-    """Return the beginning of `text`, which a server or a library wrote, on one line."""
-    shown = " ".join("".join(s if s.isprintable() else " " for s in text).split())
-    return shown if len(shown) <= LONGEST_REASON else f"{shown[:LONGEST_REASON]} …"
 
 
 def is_cancelled() -> bool:
