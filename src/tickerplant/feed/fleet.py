@@ -220,8 +220,6 @@ class Fleet:
             if link.is_held_up and not is_held_up:
                 self.heard(link)
                 self._pardon(link)
-            elif is_held_up and not link.is_held_up:
-                link.held_up_ms = self._feed.now_ms
             link.is_held_up = is_held_up
 
     def pardon(self) -> None:

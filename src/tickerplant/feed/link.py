@@ -71,8 +71,6 @@ class Link:
         """The connection whose place it is taking."""
         self.is_held_up = False
         """Whether it is not read, because a consumer has no room."""
-        self.held_up_ms = 0
-        """Since when."""
         self.is_split = False
         """Whether the URL of the last attempt had a route in it."""
         self.is_retiring = False

@@ -309,7 +309,7 @@ class Upstream:
         if found is None:
             return name
         row, args = found
-        is_whole = all(len(others) for others in markets.others) or not row.of_all
+        is_whole = all(len(others) for others in markets.others) or not row.pattern.is_of_all
         is_made_here = is_whole and row.about(markets, args)
         return base_of(row, args.get("symbol", ""), name) if is_made_here else name
 

@@ -61,11 +61,6 @@ class Stream(Struct, frozen=True, kw_only=True):
         """Whether its messages are made from events of one symbol."""
         return bool(self.on) and not self.pattern.is_of_all
 
-    @property
-    def of_all(self) -> bool:
-        """Whether it follows every symbol."""
-        return self.pattern.is_of_all
-
 
 def real_time(venue: Venue, args: Args) -> int:
     """Return the speed of a stream that tells every event at once."""
