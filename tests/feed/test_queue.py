@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from made import TICKERS
 
@@ -55,8 +55,11 @@ class Model:
         self.deepest = 0
         self.conflated = 0
         self.has_failed = False
+        self.last_notice_ms = -1
 
     def put(self, item: Any) -> None:
+        if isinstance(item, Notice):
+            self.last_notice_ms = item.time_ms
         self._put(item)
         self.deepest = max(self.deepest, len(self))
 
@@ -88,7 +91,7 @@ class Model:
 
     def _conflates_kept(self, item: Any) -> bool:
         for other in self.kept:
-            if isinstance(other, Notice):
+            if isinstance(other, Notice) or other.event_time < self.last_notice_ms:
                 return False
             if (other.stream, other.symbol) == (item.stream, item.symbol):
                 self.kept = [item]
@@ -120,6 +123,7 @@ def taken(queue: Queue) -> Any:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @given(steps=steps, size=st.integers(1, 6))
+@example(steps=["notice", ("B", "x"), "get", "notice", ("A", "x"), ("B", "x")], size=1)
 def test_a_queue_does_what_its_policy_says(policy: Policy, steps: list[Any], size: int) -> None:
     queue, model = Queue(size, policy), Model(size, policy)
     came = handed_out = 0
