@@ -211,9 +211,16 @@ def test_a_queue_that_failed_hands_out_what_waits_and_then_fails() -> None:
             queue.get()
 
 
-@pytest.mark.parametrize(("size", "policy"), [(0, "every"), (1, "newest")])
-def test_a_queue_has_a_size_and_a_policy(size: int, policy: Any) -> None:
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize(
+    ("size", "policy", "wrong"),
+    [
+        (0, "every", "size: 0 .* at least 1"),
+        (1, "newest", "policy: 'newest' .* one of every, latest, drop_oldest, fail$"),
+        (1, "drop_newest", "one of .*; did you mean drop_oldest"),
+    ],
+)
+def test_a_queue_has_a_size_and_a_policy(size: int, policy: Any, wrong: str) -> None:
+    with pytest.raises(ConfigError, match=wrong):
         Queue(size, policy)
 
 

@@ -24,6 +24,7 @@ from tickerplant.archive.tables import (
 )
 from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
+from tickerplant.nearest import one_of
 
 _DECIMAL = pa.decimal128(DIGITS, DECIMALS)
 _TEXT = pa.string()
@@ -63,7 +64,7 @@ class Converter:
         is_placed: bool = False,
     ) -> None:
         if numbers not in _NUMBERS:
-            raise ConfigError("numbers", numbers, f"one of {', '.join(_NUMBERS)}")
+            raise ConfigError("numbers", numbers, one_of(str(numbers), _NUMBERS))
         self.refused = 0
         """Messages left out so far, as a number in them cannot be kept exactly."""
         self.first_refused: Refused | None = None

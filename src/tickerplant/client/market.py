@@ -32,6 +32,7 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
+from tickerplant.nearest import one_of
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
 
@@ -186,7 +187,7 @@ class MarketClient:
         if on_update is not None:
             check_callback("on_update", on_update)
         if speed not in DEPTH_SPEEDS:
-            raise ConfigError("speed", speed, f"one of {', '.join(DEPTH_SPEEDS)}")
+            raise ConfigError("speed", speed, one_of(str(speed), DEPTH_SPEEDS))
         if limit is not None and limit not in depth.LIMITS:
             raise ConfigError("limit", limit, f"one of {', '.join(map(str, depth.LIMITS))}")
         wanted = tuple(map(str.upper, self._checked(symbols, "symbol", "such as BTCUSDT")))

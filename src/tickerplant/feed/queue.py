@@ -23,6 +23,7 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Dropped, Notice
+from tickerplant.nearest import one_of
 
 Policy: TypeAlias = Literal["every", "latest", "drop_oldest", "fail"]
 POLICIES: tuple[str, ...] = get_args(Policy)
@@ -67,7 +68,7 @@ class Queue:
         if type(size) is not int or size < 1:
             raise ConfigError("size", size, "a whole number, at least 1")
         if policy not in POLICIES:
-            raise ConfigError("policy", policy, f"one of {', '.join(POLICIES)}")
+            raise ConfigError("policy", policy, one_of(str(policy), POLICIES))
         self.size = size
         self.policy = policy
         self._counters = QueueCounters()
