@@ -22,6 +22,17 @@ from tickerplant.sources.simulated import open_market
 
 START_NS = 1_772_000_100_000_000_000
 """2026-02-25 06:15:00 UTC."""
+TRADE = {
+    "e": "trade",
+    "E": 1,
+    "T": 1,
+    "s": "A",
+    "t": 1,
+    "p": "1",
+    "q": "1",
+    "X": "MARKET",
+    "m": True,
+}
 GOLDENS = Path(__file__).parents[1] / "goldens" / "streams"
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 

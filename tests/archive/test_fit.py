@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from archived import START_NS, contents, golden_lines, line_file, line_of, recording
+from archived import START_NS, TRADE, contents, golden_lines, line_file, line_of, recording
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -19,17 +19,6 @@ from tickerplant.archive.opened import Numbers
 from tickerplant.archive.refused import all_lanes, refused_in
 from tickerplant.archive.tables import DECIMALS
 
-TRADE = {
-    "e": "trade",
-    "E": 1,
-    "T": 1,
-    "s": "A",
-    "t": 1,
-    "p": "1",
-    "q": "1",
-    "X": "MARKET",
-    "m": True,
-}
 DEPTH = {"e": "depthUpdate", "E": 1, "T": 1, "s": "A", "U": 2, "u": 3, "pu": 1}
 NO_NUMBERS = (
     "1e-999999999",

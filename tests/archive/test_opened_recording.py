@@ -12,7 +12,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from archived import SHARED, START_NS, contents, golden, golden_lines, line_file, line_of, recording
+from archived import (
+    SHARED,
+    START_NS,
+    TRADE,
+    contents,
+    golden,
+    golden_lines,
+    line_file,
+    line_of,
+    recording,
+)
 
 import tickerplant
 from tickerplant.archive import opened as opening
@@ -20,18 +30,6 @@ from tickerplant.archive.libraries import library
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.messages import AggregateTrade, DepthUpdate, MarkPrice, Message, Trade
 from tickerplant.recording.line import Line
-
-TRADE = {
-    "e": "trade",
-    "E": 1,
-    "T": 1,
-    "s": "A",
-    "t": 1,
-    "p": "1",
-    "q": "1",
-    "X": "MARKET",
-    "m": True,
-}
 
 
 def trades(count: int, symbol: str = "BTCUSDT", start_ns: int = START_NS) -> list[Line]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archived import START_NS, golden, golden_lines, line_file, line_of, recording
+from archived import START_NS, TRADE, golden, golden_lines, line_file, line_of, recording
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -248,19 +248,6 @@ def test_every_stream_has_the_table_of_its_kind() -> None:
     }
     found = {stream: table_of(stream) for stream in tables}
     assert {name: table and table.name for name, table in found.items()} == tables
-
-
-TRADE = {
-    "e": "trade",
-    "E": 1,
-    "T": 1,
-    "s": "A",
-    "t": 1,
-    "p": "1",
-    "q": "1",
-    "X": "MARKET",
-    "m": True,
-}
 
 
 @pytest.mark.parametrize(
