@@ -219,15 +219,20 @@ async def test_a_question_is_answered_by_the_websocket_api() -> None:
     assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
 
 
+@pytest.mark.parametrize("options", [("--rest", "ticker/price"), ("/fapi/v1/ticker/price",)])
 @looped
-async def test_a_question_is_answered_over_rest() -> None:
+async def test_a_question_is_answered_over_rest(options: tuple[str, ...]) -> None:
     async with loopback() as server:
         server.trade()
-        for options in (("--rest", "ticker/price"), ("/fapi/v1/ticker/price",)):
-            ask = ("ask", *options, "symbol=BTCUSDT", "--url", url(server))
-            status, out, err = await run(*ask)
-            assert (status, err) == (0, "")
-            assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
+        ask = ("ask", *options, "symbol=BTCUSDT", "--url", url(server))
+        status, out, err = await run(*ask)
+    assert (status, err) == (0, "")
+    assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
+
+
+@looped
+async def test_a_question_to_coin_m_goes_over_rest() -> None:
+    async with loopback() as server:
         where = ("--url", url(server, COINM.name))
         status, out, _ = await run("ask", "exchangeInfo", "--venue", "coinm", *where)
     assert status == 0
