@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
-from jumping_loop import run_jumping
+from jumping_loop import no_time, run_jumping
 
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
@@ -66,8 +66,12 @@ class Replay:
     def run(self, subscribers: int = 1) -> None:
         run_jumping(self._run(subscribers))
 
-    def run_with(self, visit: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Play while `visit` does something; end when it is done."""
+    def run_with(
+        self,
+        visit: Callable[[], Coroutine[None, None, None]],
+        passed_s: Callable[[], float] = no_time,
+    ) -> None:
+        """Play while `visit` does something; end when it is done; see `run_jumping`."""
 
         async def both() -> None:
             playing = asyncio.create_task(self._run(1))
@@ -78,7 +82,7 @@ class Replay:
             await visiting
             playing.cancel()
 
-        run_jumping(both())
+        run_jumping(both(), passed_s)
 
     async def _run(self, subscribers: int) -> None:
         loop = asyncio.get_running_loop()

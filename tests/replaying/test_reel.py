@@ -18,7 +18,9 @@ class Batches:
         self.lines = lines
         self.size = size
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
+        if pauses:
+            yield from ([] for line in self.lines if line[0] < start_ns)
         left = [line for line in self.lines if line[0] >= start_ns]
         for at in range(0, len(left), self.size):
             yield left[at : at + self.size]

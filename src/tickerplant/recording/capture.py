@@ -98,8 +98,10 @@ class Capture:
         """Return where a message of the last batch stands."""
         return self._files[self._index].place_of_message(raw)
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, in order of receive time.
+
+        No batch is empty, but with `pauses` for each that is passed over.
 
         Raises:
             RecordingError: the file of the connection cannot be opened, or is no recording; what
@@ -116,6 +118,8 @@ class Capture:
                 yield lines
             elif lines[-1][0] >= start_ns:
                 yield [line for line in lines if line[0] >= start_ns]
+            elif pauses:
+                yield []
             self._taken[index] += len(lines)
 
 
@@ -126,9 +130,9 @@ class _Companion:
         self._file = file
         self._report = report
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         try:
-            yield from self._file.batches(start_ns)
+            yield from self._file.batches(start_ns, pauses=pauses)
         except RecordingError as error:
             self._report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
 

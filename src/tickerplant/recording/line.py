@@ -107,10 +107,15 @@ class RecordedFile(Protocol):
         """Return where a message of the last batch stands, as `place_of` does."""
         ...
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, in order of receive time.
 
         No batch is empty.  May be called again, and begins anew.
+
+        Args:
+            start_ns: From when on.
+            pauses: Yield empty batches after all while much is passed over, so that whoever reads
+                can do something else in between.
 
         Raises:
             RecordingError: it cannot be opened, or is no recording.

@@ -170,11 +170,11 @@ class LineFile:
         except ValueError:
             return False
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, in file order.
 
-        No batch is empty.  Called again it begins anew; all is read in any case, as nothing tells
-        where a time is.
+        No batch is empty, but with `pauses` for each that is passed over.  Called again it begins
+        anew; all is read in any case, as nothing tells where a time is.
 
         Raises:
             RecordingError: the file cannot be opened, or is no recording.
@@ -191,6 +191,8 @@ class LineFile:
                         yield batch
                     elif batch[-1][0] >= start_ns:
                         yield [line for line in batch if line[0] >= start_ns]
+                    elif pauses:
+                        yield []
         except OSError as error:
             raise RecordingError(self.path, error.strerror or str(error)) from None
 

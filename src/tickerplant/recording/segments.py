@@ -133,8 +133,10 @@ class Segments:
                 latest_ns = max([latest_ns, *(head.last_ns for head in heads if head)])
         return latest_ns
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines that were received at `start_ns` or later, block by block.
+
+        No batch is empty, but with `pauses` for each block that is passed over.
 
         Raises:
             RecordingError: there is nothing that could be read.
@@ -153,7 +155,9 @@ class Segments:
             if known is not None and known.last_ns < start_ns:
                 self.position_bytes += _size(path)
                 continue
-            yield from self._read(path, start_ns)
+            for lines in self._read(path, start_ns):
+                if lines or pauses:
+                    yield lines
 
     def _miss(self, files: Sequence[Path], sealed: dict[str, Sealed]) -> None:
         """Report the segments that are not there any more."""
@@ -165,6 +169,7 @@ class Segments:
                 self._report(Flaw(path, 0, 0, "the segment is missing", known.lines))
 
     def _read(self, path: Path, start_ns: int) -> Iterator[list[Line]]:
+        """Yield the lines of each block; none for those that are passed over."""
         before = self.position_bytes
         try:
             with open_regular(path) as file:
@@ -173,8 +178,10 @@ class Segments:
                     if found.data and (lines := self._lines(path, found, start_ns)):
                         self._place = Place(str(path), 0, found.offset_bytes)
                         yield lines
-                    elif found.reason:
-                        self._lose(path, found, found.reason)
+                    else:
+                        if found.reason:
+                            self._lose(path, found, found.reason)
+                        yield []
         except OSError as error:
             self._report(Flaw(str(path), 0, 0, error.strerror or str(error)))
 

@@ -7,7 +7,7 @@ nothing, before the moment, and plays up to it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tickerplant.plant import Plant
 from tickerplant.recording.block import LATEST_NS
@@ -99,41 +99,43 @@ class Deck:
         self.played_ns = lines[-1][0]
         return lines
 
-    def open(self, now_ms: int) -> None:
+    def open(self, now_ms: int) -> Iterator[None]:
         """Be where one must begin to know all at the beginning of the plan.
+
+        That, and what `approach` and `rebase` do, is done when the iterator has ended.
 
         Args:
             now_ms: Of when the first message is to be, if that is the plan.
         """
         start_ns = self._start_ns(self.span.begin_ns)
         if self._plan.rebased:
-            self.rebase(now_ms)
+            yield from self.rebase(now_ms)
         if start_ns or self._plan.rebased:
-            self._rewind(start_ns)
+            yield from self._rewind(start_ns)
         else:
             self._performance.open_books()
-            self._reel.wind(0)
+            yield from self._reel.winding(0)
 
-    def approach(self, target_ns: int) -> None:
+    def approach(self, target_ns: int) -> Iterator[None]:
         """Be at or before a moment, where one must begin to know all there.
 
         The place stays if it is on the way.
         """
         start_ns = self._start_ns(target_ns)
         if target_ns <= self.played_ns or start_ns > self.played_ns >= 0:
-            self._rewind(start_ns)
+            yield from self._rewind(start_ns)
 
     def close(self) -> None:
         """Close the recordings; nothing more is played."""
         self._reel.close()
 
-    def rebase(self, now_ms: int, *, late: bool = False) -> None:
+    def rebase(self, now_ms: int, *, late: bool = False) -> Iterator[None]:
         """Shift times so that the first message is of now, as far as candles let it.
 
         That holds from the next `open` or `approach` on, which has to follow.
         """
-        self._reel.wind(self.span.begin_ns)
         self.played_ns = LATEST_NS  # wherever somebody wants to be, that is back
+        yield from self._reel.winding(self.span.begin_ns)
         streams = (stream for file in self._found.files for stream in file.streams)
         has_candles = any("kline" in stream.lower() for stream in streams)
         self._performance.shift_ms = shift_of(
@@ -172,9 +174,10 @@ class Deck:
                 "",
             )
 
-    def _rewind(self, start_ns: int) -> None:
+    def _rewind(self, start_ns: int) -> Iterator[None]:
         """Be before the first line from `start_ns` on, with markets that know of nothing."""
-        self._reel.wind(start_ns)
+        self.played_ns = LATEST_NS
+        yield from self._reel.winding(start_ns)
         start_ms = self._next_ms() if start_ns else self._found.start_ms
         self._performance.begin(start_ms + self.shift_ms)
         self.played_ns = start_ns - 1

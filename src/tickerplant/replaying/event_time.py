@@ -46,15 +46,20 @@ class ByEventTime:
         """Where it is."""
         return self._recording.path
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines whose time is `start_ns` or later.
+
+        No batch is empty, but with `pauses` for each that is passed over.
 
         Raises:
             RecordingError: the recording cannot be opened, or is none.
         """
-        batches = self._recording.batches(max(start_ns - self.ahead_ns - SKEW_NS, 0))
+        received_ns = max(start_ns - self.ahead_ns - SKEW_NS, 0)
         latest_ms, clock = 0, None
-        for lines in batches:
+        for lines in self._recording.batches(received_ns, pauses=pauses):
+            if not lines:
+                yield lines
+                continue
             times_ms = [event_time_ms(raw) for _, raw in lines]
             if clock is None:
                 times = [(ms, at_ns) for ms, (at_ns, _) in zip(times_ms, lines, strict=True)]
@@ -70,7 +75,7 @@ class ByEventTime:
                 timed.append((latest_ms * NS_PER_MS, raw))
             if timed[0][0] < start_ns:
                 timed = [line for line in timed if line[0] >= start_ns]
-            if timed:
+            if timed or pauses:
                 yield timed
 
     @property

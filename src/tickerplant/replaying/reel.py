@@ -51,9 +51,25 @@ class Reel:
         Raises:
             RecordingError: a recording cannot be opened, or is none.
         """
-        self._runs = merge(self._recordings, start_ns)
-        self._lines, self._start = (), 0
-        self._look()  # who cannot read it says so now
+        for _ in self.winding(start_ns):
+            pass
+
+    def winding(self, start_ns: int) -> Iterator[None]:
+        """Do what `wind` does, bit by bit: much may have to be read before the place is found.
+
+        It is there when the iterator has ended; until then there is no next line.
+
+        Raises:
+            RecordingError: a recording cannot be opened, or is none.
+        """
+        runs = merge(self._recordings, start_ns, pauses=True)
+        self._runs, self._lines, self._start = iter(()), (), 0
+        for index, lines in runs:
+            if lines:
+                self._runs = runs
+                self._hold(index, lines)
+                return
+            yield
 
     def close(self) -> None:
         """Close the files; only `wind` leads on from here."""
@@ -78,8 +94,15 @@ class Reel:
 
     def _look(self) -> None:
         """Read on."""
-        self._index, self._lines = next(self._runs, (0, ()))
-        self._start = 0
+        for index, lines in self._runs:
+            if lines:
+                self._hold(index, lines)
+                return
+        self._lines, self._start = (), 0
+
+    def _hold(self, index: int, lines: Sequence[Line]) -> None:
+        """Have `lines` for the next ones, as far as they are played at all."""
+        self._index, self._lines, self._start = index, lines, 0
         if self._lines and self._lines[-1][0] >= self._end_ns:
             self._lines = self._lines[: bisect_left(self._lines, self._end_ns, key=_received)]
             self._runs = iter(())  # all that follows is as late

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from tickerplant.errors import RequestError
@@ -163,7 +163,7 @@ class RecordingSource:
             await self._end()
             if self._plan.loops:
                 if not self._is_wanted_elsewhere:  # else somebody was quicker
-                    self._begin_anew()
+                    await self._begin_anew()
                 await asyncio.sleep(0)  # a round may be shorter than a slice
             elif not self._stays:
                 return
@@ -279,7 +279,7 @@ class RecordingSource:
         """Be where the replay begins, with all that is known there."""
         begin_ns = self._deck.span.begin_ns
         self._plant.hush()
-        self._deck.open(self._now_ms())
+        await self._wind(self._deck.open(self._now_ms()))
         await self._run_up(begin_ns)
         self._clock.jump(begin_ns, self._at_ns())
 
@@ -387,14 +387,26 @@ class RecordingSource:
         self._clock.stand(self._at_ns(), self._deck.edge_ns)
         self._phase = "running up"
         self._plant.hush()
-        self._deck.approach(target_ns)
-        if not await self._run_up(target_ns):
+        await self._wind(self._deck.approach(target_ns))
+        if self._target_ns != target_ns or not await self._run_up(target_ns):
             return
         self._target_ns = None
         is_beyond = self._deck.next_ns is None and not self._deck.span.is_end_known
         self._clock.jump(max(self._deck.played_ns, 0) if is_beyond else target_ns, self._at_ns())
         self._log.debug("= the replay is elsewhere", at=iso(target_ns))
         self._done.set()
+
+    async def _wind(self, steps: Iterator[None]) -> None:
+        """Do what takes many steps, and give the event loop its turns meanwhile."""
+        loop = asyncio.get_running_loop()
+        turned_s = loop.time()
+        for _ in steps:
+            if loop.time() - turned_s >= SLICE_S:
+                self._phase = "running up"
+                self._status.ready(False, "looking for the place in the recording")
+                self._progress.tell(self.messages)
+                await asyncio.sleep(0)
+                turned_s = loop.time()
 
     async def _run_up(self, target_ns: int) -> bool:
         """Play all before a moment, which nobody hears, and let the plant speak then.
@@ -432,11 +444,12 @@ class RecordingSource:
             "= the recording is over", messages=self.messages, left_out=self.left_out().total()
         )
 
-    def _begin_anew(self) -> None:
+    async def _begin_anew(self) -> None:
         """Want to be at the beginning; times go on where they are, if they were shifted at all."""
-        self._target_ns = self._deck.span.begin_ns
         if self._plan.rebased:
-            self._deck.rebase(self._plant.now_ms, late=True)
+            await self._wind(self._deck.rebase(self._plant.now_ms, late=True))
+        if not self._is_wanted_elsewhere:  # meanwhile
+            self._target_ns = self._deck.span.begin_ns
 
     def _position_ns(self) -> int:
         return self._clock.position_ns(self._at_ns(), self._deck.edge_ns)

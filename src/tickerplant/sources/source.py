@@ -97,10 +97,9 @@ async def wait_for_subscribers(
     meanwhile: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
     """Return when `count` connections have subscribed; the source is ready meanwhile."""
-    if readers.subscriber_count < count:
-        noun = "subscriber" if count == 1 else "subscribers"
-        status.ready(True, f"waiting for {count} {noun}")
+    noun = "subscriber" if count == 1 else "subscribers"
     while readers.subscriber_count < count:
+        status.ready(True, f"waiting for {count} {noun}")
         await meanwhile()
         await asyncio.sleep(POLL_S)
     status.ready(True)

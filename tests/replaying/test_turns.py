@@ -1,0 +1,152 @@
+"""A replay gives the event loop its turns, so that the server answers and ends when it should."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from played import NS, START_MS, Replay, recorded, trade
+
+from tickerplant.recording.line_file import CHUNK_BYTES
+from tickerplant.recording.opening import recorded_files
+from tickerplant.replaying.event_time import ByEventTime
+from tickerplant.replaying.reel import Reel
+from tickerplant.replaying.source import SLICE_S
+from tickerplant.replaying.span import Plan
+
+TIMEOUT_S = 30.0
+YEAR_MS = 365 * 86_400_000
+TRADES = 5_000
+FAR_NS = (START_MS + TRADES + 1) * NS
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of lines of many chunks."""
+    lines = [(n, "btcusdt@trade", trade(n)) for n in range(1, TRADES + 1)]
+    return recorded(tmp_path_factory.mktemp("large") / "r", lines)
+
+
+@pytest.mark.parametrize("by_event", [False, True])
+@pytest.mark.parametrize("at", [1, TRADES // 2, TRADES])
+def test_a_place_in_a_large_file_is_found_chunk_by_chunk(
+    large: Path, at: int, *, by_event: bool
+) -> None:
+    [file] = recorded_files([str(large)])
+    reel = Reel([ByEventTime(file) if by_event else file], FAR_NS)
+    target_ns = (START_MS + at) * NS
+    steps = sum(1 for _ in reel.winding(target_ns))
+    chunks = large.stat().st_size * (at - 1) / TRADES / CHUNK_BYTES
+    assert chunks - 1 <= steps <= chunks + 1
+    assert reel.next_ns == target_ns
+
+
+def test_a_reel_that_is_still_wound_has_no_next_line(large: Path) -> None:
+    reel = Reel(recorded_files([str(large)]), FAR_NS)
+    reel.wind(0)
+    winding = reel.winding((START_MS + TRADES) * NS)
+    next(winding)
+    assert reel.next_ns is None
+    reel.wind(0)
+    assert reel.next_ns == (START_MS + 1) * NS, "who gave up finds another place"
+
+
+def slow_machine() -> float:
+    """Every look at the clock takes as long as a slice may."""
+    return SLICE_S
+
+
+@pytest.mark.parametrize("rebased", [False, True])
+def test_while_a_place_is_looked_for_the_event_loop_has_its_turns(
+    large: Path, *, rebased: bool
+) -> None:
+    plan = Plan(speed=0, verbatim=True, rebased=rebased)
+    replay = Replay(
+        [large], {"usdm": ["btcusdt@trade"]}, plan=plan, stays=True, now_ms=lambda: START_MS
+    )
+    turns, states = 0, set[str]()
+
+    async def visit() -> None:
+        nonlocal turns
+        while replay.source.state().state != "over":  # noqa: ASYNC110  # it counts turns
+            await asyncio.sleep(0)
+        target_ns = (START_MS + TRADES - 1) * NS
+        await replay.source.steer({"paused": True})
+        seeking = asyncio.create_task(replay.source.steer({"seek": target_ns}))
+        while "paused" not in states:
+            await asyncio.sleep(0)
+            turns += 1
+            states.add(replay.source.state().state)
+        assert replay.source.state().received_ns == target_ns
+        await seeking
+
+    replay.run_with(visit, slow_machine)
+    assert turns >= large.stat().st_size // CHUNK_BYTES
+    assert states == {"over", "running up", "paused"}
+
+
+def test_a_seek_while_another_place_is_looked_for_wins(large: Path) -> None:
+    replay = Replay(
+        [large], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, verbatim=True), stays=True
+    )
+
+    async def visit() -> None:
+        while replay.source.state().state != "over":  # noqa: ASYNC110  # it counts turns
+            await asyncio.sleep(0)
+        seek = replay.source.steer
+        first = asyncio.create_task(seek({"seek": (START_MS + TRADES - 1) * NS, "paused": True}))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert replay.source.state().state == "running up"
+        second = asyncio.create_task(seek({"seek": (START_MS + 3) * NS}))
+        while replay.source.state().state != "paused":  # noqa: ASYNC110  # it counts turns
+            await asyncio.sleep(0)
+        assert replay.source.state().received_ns == (START_MS + 3) * NS
+        await asyncio.gather(first, second)
+
+    replay.run_with(visit, slow_machine)
+
+
+@pytest.fixture
+def sparse(tmp_path: Path) -> Path:
+    """A message a year."""
+    lines = [(n * YEAR_MS, "btcusdt@trade", trade(n, at_ms=n * YEAR_MS)) for n in range(1, 9)]
+    return recorded(tmp_path / "sparse", lines)
+
+
+def read_all(terminal: int) -> Iterator[bytes]:
+    try:
+        while data := os.read(terminal, 65_536):
+            yield data
+    except OSError:  # nobody has the other side any more
+        return
+
+
+@pytest.mark.parametrize(("number", "speed"), [(signal.SIGINT, "1"), (signal.SIGTERM, "0")])
+def test_a_signal_ends_a_replay_of_sparse_messages_and_nothing_stays_on_the_terminal(
+    sparse: Path, number: signal.Signals, speed: str
+) -> None:
+    ours, theirs = pty.openpty()
+    options = ("--usdm-port", "0", "--coinm-port", "0", "--wait-for", "0", "--speed", speed)
+    command = [sys.executable, "-m", "tickerplant", "replay", str(sparse), *options, "--loop"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:  # noqa: S603  # our own program
+        os.close(theirs)
+        drawn = b""
+        for data in read_all(ours):
+            drawn += data
+            if b"\x1b[2Kreplay " in drawn:  # it plays, and shows how far it is
+                process.send_signal(number)
+                break
+        drawn += b"".join(read_all(ours))
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    os.close(ours)
+    assert process.returncode == 0
+    assert out.splitlines()[-1].startswith(b"Served 0 messages")
+    assert drawn.endswith(b"\r\x1b[2K"), "the line that changes is taken away"
