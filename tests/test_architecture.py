@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -188,3 +189,23 @@ def test_every_stream_is_in_the_catalogue() -> None:
 
 def test_every_query_is_in_the_list() -> None:
     assert rows_missing("queries", "QUERIES", "QUERIES") == []
+
+
+ARCHITECTURE = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text()
+
+
+def test_the_table_of_rooms_is_that_of_the_layers() -> None:
+    rows = re.findall(r"^\| (\d+) \| (`[^|]+`) \|", ARCHITECTURE, re.MULTILINE)
+    told = {
+        room.rstrip("/"): int(line) - 1
+        for line, rooms in rows
+        for room in re.findall(r"`(.+?)`", rooms)
+    }
+    assert told == {each: layer for each, layer in LAYER_OF.items() if each != "__main__"}
+
+
+def test_every_file_that_is_named_in_the_walks_is_there() -> None:
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", ARCHITECTURE))
+    assert len(named) > 40
+    places = (SOURCE, SOURCE.parents[1])
+    assert {name for name in named if not any((place / name).exists() for place in places)} == set()
