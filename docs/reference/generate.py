@@ -798,6 +798,8 @@ def _items(section: str) -> Iterable[Cells]:
     """Yield names and sentences of a section of a docstring."""
     for item in re.split(r"\n(?=\S)", textwrap.dedent(section).strip()):
         name, _, text = item.partition(":")
+        if not name.strip().lstrip("*").isidentifier():
+            raise ValueError(f"{name!r} is no name: text in or behind a section of a docstring")
         yield f"`{name.strip().lstrip('*')}`", _one_line(text)
 
 

@@ -115,15 +115,15 @@ class OpenedRecording:
     ) -> OpenedRecording:
         """Return the same recording, of which only a part is read.
 
+        A stream or a symbol that is not in the recording is named in one warning of `logging`: at
+        once where manifests tell what was recorded, else after the reading.
+
         Args:
             streams: Only these, by their full names such as `btcusdt@depth@100ms`.
             symbols: Only messages about these; messages about a pair are about no symbol of it.
             start: Only what was received then or later; an ISO date, which is UTC unless it says
                 otherwise, a `datetime`, or ns since the epoch.
             end: Only what was received before; likewise.
-
-        A stream or a symbol that is not in the recording is named in one warning of `logging`: at
-        once where manifests tell what was recorded, else after the reading.
 
         Raises:
             ConfigError: A moment is none, or the end is not after the start.
