@@ -108,6 +108,15 @@ def test_the_log_ends_with_one_line_that_says_so(written: io.StringIO) -> None:
     assert lines(written) == []
 
 
+def test_a_key_with_dashes_that_was_sent_as_an_interval_is_not_logged(
+    written: io.StringIO,
+) -> None:
+    key = "3f2b8c1e-9d4a-4e7b-8a6f-5c0d1e2f3a4b"
+    Port().subscribe(f"btcusdt@kline_{key}", f"btcusdt@{key}", f"{key}@trade")
+    assert "3f2b" not in written.getvalue()
+    assert len(lines(written)) == 3
+
+
 @pytest.mark.parametrize(
     "name", [KEY, f"{KEY}@trade", f"{KEY.upper()}@trade", f"btcusdt@kline_{KEY}", f"{KEY} {KEY}"]
 )

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from tickerplant.hub import Hub
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.loggable import loggable
-from tickerplant.protocol.masking import masked
 from tickerplant.streams.spelling import remedy
 
 MOST_NAMES = 1_000
@@ -52,8 +51,7 @@ class SilentNames:
             logger().warning(f"{identity} ! {others} more subscriptions of the message are silent")
 
     def _log(self, identity: str, name: str, reason: str) -> None:
-        logger().warning(
-            f"{identity} ! a subscription is silent: {reason}",
-            stream=loggable(name),
-            why=masked(remedy(self._hub.markets, name)),
-        )
+        stream = loggable(name)
+        # What is wrong with a name repeats parts of it: not of one that may be a key.
+        shown = {"why": remedy(self._hub.markets, name)} if stream == name else {}
+        logger().warning(f"{identity} ! a subscription is silent: {reason}", stream=stream, **shown)
