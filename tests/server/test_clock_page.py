@@ -24,7 +24,7 @@ from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.span import Plan
 from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.faults import FAULTS_PATH
-from tickerplant.server.guard import Guard
+from tickerplant.server.guard import Guard, joined
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
@@ -286,6 +286,31 @@ async def test_no_web_page_can_set_the_clock(
             assert said in answer["error"]
             counts = house.server.complaints.counts
             assert counts[f"/plant/v1/ {status}"] == 1
+
+
+HOST, ORIGIN, KIND = b"host", b"origin", b"content-type"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(HOST, b"localhost:9001@evil.example")],
+        [(HOST, b"127.0.0.1:9001, evil.example")],
+        [(HOST, b"[::1")],
+        [(HOST, b"localhost:port")],
+        [(HOST, b"evil.example"), (HOST, b"127.0.0.1")],
+        [(HOST, b"127.0.0.1"), (ORIGIN, FOREIGN.encode()), (ORIGIN, b"http://127.0.0.1")],
+        [(HOST, b"127.0.0.1"), (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-site", b"none")],
+        [(HOST, b"127.0.0.1"), (KIND, b"text/plain"), (KIND, b"application/json")],
+    ],
+)
+def test_a_header_that_is_right_does_not_hide_one_that_is_wrong(
+    fields: list[tuple[bytes, bytes]],
+) -> None:
+    guard = Guard("127.0.0.1", "127.0.0.1")
+    assert guard.refusal("POST", joined(fields)) is not None
+    own = {HOST: b"localhost.:9001", KIND: b"application/json"}
+    assert guard.refusal("POST", own) is None
 
 
 @pytest.mark.parametrize("path", [CLOCK_PATH, LIMITS_PATH, FAULTS_PATH, "/plant/v1/anything"])

@@ -7,8 +7,9 @@ Market data stays open to all, as on the exchange; `/plant/v1` is for those who 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -21,6 +22,9 @@ JSON_TYPE = "application/json"
 
 _OWN_SITES = frozenset({"", "none", "same-origin"})
 """What a browser says of a request that no page of another origin caused (Fetch Metadata)."""
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?")
+"""A name, or an address of either kind, perhaps with a port: nothing else is a host."""
 
 
 class Refusal(Struct, frozen=True):
@@ -53,7 +57,7 @@ class Guard:
 
         Args:
             method: The HTTP method.
-            headers: What came with the request, names in lower case.
+            headers: What came with the request, see `joined`.
         """
         host = headers.get(b"host", b"").decode("latin-1").lower()
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
@@ -100,16 +104,26 @@ class Guard:
         return address.is_loopback or not self._is_local
 
 
+def joined(fields: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Return headers, names in lower case, with all values of those that came more than once.
+
+    So a value that is right does not hide one that is wrong: a list of hosts is no host.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in fields:
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
 def _refusal(status: int, text: str, said: str, logged: str) -> Refusal:
     """Return a refusal whose text names something that was sent, cut short for the answer."""
     return Refusal(status, text.format(said[:80]), text.format(logged))
 
 
 def _name_of(host: str) -> str:
-    """Return the name or address of `host` or `host:port`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].removesuffix(".")
+    """Return the name or address of `host` or `host:port`; empty if it is neither."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).removesuffix(".") if found else ""
 
 
 def _has_body(headers: Mapping[bytes, bytes]) -> bool:

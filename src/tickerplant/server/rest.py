@@ -22,7 +22,7 @@ from tickerplant.protocol.target import BadTarget, parse_target
 from tickerplant.queries import find_path, funding
 from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal
+from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
 
 JSON = "application/json;charset=UTF-8"
 TEXT = "text/plain; charset=utf-8"
@@ -118,7 +118,7 @@ class Rest:
         headers = dict(scope["headers"])
         refusal = None
         if path.startswith(PLANT_PATHS) and self._guard is not None:
-            refusal = self._guard.refusal(method, headers)
+            refusal = self._guard.refusal(method, joined(scope["headers"]))
         if refusal is not None:
             known, response = path in self._pages, self._keep_out(refusal, address)
         elif method == "POST" and path in self._posts:
