@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stage import hear, listen, mark, open_plant, trade
 
+from tickerplant.market.timers import LONGEST_STRETCH_MS
+from tickerplant.recording.event_clock import LATEST_MS
 from tickerplant.sources.told_time import (
     FAR_BEHIND_MS,
-    FARTHEST_MS,
     LATE_MS,
     LIKELY_MS,
     LONGEST_LEAP_MS,
@@ -45,26 +48,46 @@ def test_after_an_hour_without_a_message_an_hour_later_is_believed() -> None:
     assert time.is_catching_up
 
 
-def test_a_server_that_began_again_years_later_is_followed_step_by_step() -> None:
-    time, later_ms = ToldTime(START_MS, 0), START_MS + 1_000 * HOUR_MS
+def test_a_server_that_began_again_a_little_later_is_followed_step_by_step() -> None:
+    time, later_ms = ToldTime(START_MS, 0), START_MS + LONGEST_STRETCH_MS - 1_000
     for number in range(WITNESSES):
         assert not time.is_catching_up
         assert time.tell(later_ms + number, number) == START_MS
     assert time.is_catching_up
-    assert time.lag_ms == 1_000 * HOUR_MS + WITNESSES - 1, "time has passed since the first"
+    assert time.lag_ms == LONGEST_STRETCH_MS - 1_000 + WITNESSES - 1, (
+        "time has passed since the first"
+    )
     assert time.tell(later_ms + 50, 50) == START_MS, "no message waits for that"
     assert time.reach(60) == START_MS + STEP_MS
     assert time.reach(60) == START_MS + 2 * STEP_MS
-    for _ in range(1_000 * HOUR_MS // STEP_MS):
+    for _ in range(LONGEST_STRETCH_MS // STEP_MS):
         time.reach(60)
     assert time.now_ms == later_ms + 60
     assert not time.is_catching_up
 
 
-def test_nobody_is_believed_who_tells_of_another_century() -> None:
+@pytest.mark.parametrize("later_ms", [LONGEST_STRETCH_MS + 1, 100 * 365 * 24 * HOUR_MS])
+def test_a_server_that_began_again_years_later_is_followed_in_one_leap(later_ms: int) -> None:
+    plant = open_plant()
+    time = ToldTime(plant.now_ms, 0)
+    begun_ms = plant.now_ms
+    listener = listen(plant, ["btcusdt@kline_1m", "btcusdt@miniTicker", "!markPrice@arr@1s"])
+    plant.publish(mark(begun_ms))
+    plant.publish(trade(1, begun_ms))
+    for number in range(WITNESSES):
+        assert time.tell(begun_ms + later_ms + number, number) == begun_ms, "no message waits"
+    assert time.is_catching_up
+    assert time.reach(60) == begun_ms + later_ms + 60
+    assert time.lag_ms == 0
+    plant.advance(time.now_ms)
+    assert plant.now_ms == time.now_ms
+    assert 0 < len(hear(plant, listener)) < 500, "what was due on the way is not all made"
+
+
+def test_nobody_is_believed_whose_time_has_too_many_digits() -> None:
     time = ToldTime(START_MS, 0)
-    for _ in range(10 * WITNESSES):
-        time.tell(START_MS + FARTHEST_MS + HOUR_MS, 10)
+    for number in range(10 * WITNESSES):
+        time.tell(LATEST_MS + 1 + number, 10)
     assert not time.is_catching_up
 
 
@@ -146,7 +169,9 @@ def test_messages_of_one_moment_are_one_witness() -> None:
         st.tuples(st.integers(0, 5_000), st.integers(-(2**40), 2**64), st.booleans()), max_size=80
     )
 )
-def test_time_never_goes_back_nor_farther_than_a_step(steps: list[tuple[int, int, bool]]) -> None:
+def test_time_never_goes_back_nor_farther_than_a_step_or_a_leap(
+    steps: list[tuple[int, int, bool]],
+) -> None:
     time = ToldTime(START_MS, 0)
     reached, machine_ms = [START_MS], 0
     for passed_ms, offset_ms, is_told in steps:
@@ -156,4 +181,6 @@ def test_time_never_goes_back_nor_farther_than_a_step(steps: list[tuple[int, int
         assert now_ms == time.now_ms
         reached.append(now_ms)
     for before_ms, after_ms in itertools.pairwise(reached):
-        assert 0 <= after_ms - before_ms <= STEP_MS
+        passed_ms = after_ms - before_ms
+        assert 0 <= passed_ms <= STEP_MS or passed_ms > LONGEST_STRETCH_MS
+    assert time.now_ms <= LATEST_MS + machine_ms

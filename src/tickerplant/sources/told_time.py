@@ -1,11 +1,15 @@
 """Market time that is told by messages, and goes on by this machine's clock between them.
 
 Pure: it is told what time the machine has.  Most of it is about messages whose time cannot be true,
-and servers that begin again at another time: market time never goes back, and it goes forward in
-steps, because everything that is due on the way happens.
+and servers that begin again at another time: market time never goes back.  It goes forward in
+steps, because everything that is due on the way happens; a long way is one leap, in which the
+market does not do all of it (`market/timers.py`).
 """
 
 from __future__ import annotations
+
+from tickerplant.market.timers import LONGEST_STRETCH_MS
+from tickerplant.recording.event_clock import LATEST_MS
 
 LONGEST_LEAP_MS = 1_000
 """Market time goes on so far without a message, not farther."""
@@ -15,15 +19,13 @@ LIKELY_MS = 60_000
 """A message may be so much farther ahead than time has passed and is believed alone."""
 WITNESSES = 8
 """Messages in a row, of as many moments, that must be farther ahead before that is believed."""
-FARTHEST_MS = 10 * 365 * 86_400_000
-"""No message is believed that is farther ahead."""
 LATE_MS = 2_000
 """Messages that are so far behind say that market time is ahead, by one that was believed and should
 not have been: it goes on at half its pace until they have caught up."""
 FAR_BEHIND_MS = 60_000
 """Messages that are farther behind are of a server with another clock: time goes on without them."""
 STEP_MS = 60_000
-"""Market time goes so far in one step."""
+"""Market time goes so far in one step, unless it leaps."""
 
 
 class ToldTime:
@@ -83,7 +85,7 @@ class ToldTime:
 
     def _doubt(self, time_ms: int, machine_ms: int) -> None:
         self.disbelieved += 1
-        if time_ms - self.now_ms > FARTHEST_MS or time_ms in self._witnesses:
+        if time_ms > LATEST_MS or time_ms in self._witnesses:
             return
         self._witnesses[time_ms] = machine_ms
         if len(self._witnesses) >= WITNESSES:
@@ -107,5 +109,7 @@ class ToldTime:
         return round(min(passed_ms, LONGEST_LEAP_MS) * self._pace)
 
     def _approach(self, time_ms: int) -> int:
-        self.now_ms = max(self.now_ms, min(time_ms, self.now_ms + STEP_MS))
+        ahead_ms = time_ms - self.now_ms
+        if ahead_ms > 0:
+            self.now_ms += ahead_ms if ahead_ms > LONGEST_STRETCH_MS else min(ahead_ms, STEP_MS)
         return self.now_ms
