@@ -8,13 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
+import pyarrow as pa
 import pytest
 from archived import START_NS, TRADE, contents, golden_lines, line_file, line_of, recording
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tickerplant
-from tickerplant.archive.fit import is_number, odd_messages
+from tickerplant.archive.fit import are_numbers, is_number, odd_messages
 from tickerplant.archive.opened import Numbers
 from tickerplant.archive.refused import all_lanes, refused_in
 from tickerplant.archive.tables import DECIMALS
@@ -141,6 +142,28 @@ def test_the_form_of_a_number_is_that_of_a_plain_decimal(text: str) -> None:
         and (not point or (1 <= len(decimals) <= 36 and not decimals[DECIMALS:].strip("0")))
     )
     assert bool(is_number(text)) == expected
+
+
+@given(
+    st.lists(st.sampled_from(NUMBERS) | st.text("0123456789.-", max_size=16) | st.none()),
+    st.integers(0, 3),
+)
+@example([], 0)
+@example(["1.5", "2.", "5.5.5"], 0)
+@example(["1.5", "2.5", "0.123456789012"], 1)
+@example(["1.5", "0.1234567890123"], 0)
+@example(["9.5", "1.23", ".4", "5.6"], 0)
+@example(["9.5", "1..2", "4"], 0)
+def test_many_numbers_have_the_form_if_each_has(texts: list[str | None], start: int) -> None:
+    array = pa.array(texts, pa.string())[start:]
+    assert are_numbers(array) == all(text is None or is_number(text) for text in texts[start:])
+
+
+def test_one_of_very_many_numbers_is_found() -> None:
+    texts = ["65000.10"] * 20_000
+    assert are_numbers(pa.array(texts))
+    for at in (0, 4_095, 4_096, 19_999):
+        assert not are_numbers(pa.array([*texts[:at], "6500.0.10", *texts[at + 1 :]]))
 
 
 def test_nothing_real_is_odd() -> None:

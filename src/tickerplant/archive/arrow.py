@@ -120,7 +120,7 @@ class Converter:
             numbers = list(chain.from_iterable(levels))
             arrays += [sides, pa.array(numbers[::2], _TEXT), pa.array(numbers[1::2], _TEXT)]
         # Of some texts the cast makes another number, and of some it crashes.
-        if not are_numbers(pa.chunked_array([arrays[at] for at in self._numbers], _TEXT)):
+        if not all(are_numbers(arrays[at]) for at in self._numbers):
             raise ValueError(EXPECTED_NUMBER)
         for at in self._numbers:
             arrays[at] = pc.cast(arrays[at], self._number)

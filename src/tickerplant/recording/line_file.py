@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from itertools import accumulate, repeat
-from operator import lt, sub
+from operator import itemgetter, lt, sub
 from typing import Annotated, BinaryIO, TypeAlias, cast
 
 import msgspec
@@ -89,6 +89,7 @@ _CONNECTED = re.compile(rb"wss?://[^\s?]*(?:\?streams=|/ws/)([^\s&?]+)\S* <-> ")
 
 _SCALES = tuple(int(10 ** (9 - digits)) for digits in range(10))
 """What a fraction of so many digits is multiplied with to be ns."""
+_FIRST, _THIRD = itemgetter(0), itemgetter(2)
 _times: Callable[[bytes], list[int]] = JsonDecoder(list[Annotated[int, Meta(ge=0)]]).decode
 
 _Parse: TypeAlias = Callable[[list[bytes]], list[Line]]
@@ -421,10 +422,10 @@ def _parse_ns(lines: list[bytes]) -> list[Line]:
     if not cut:
         return []
     # As one list, which is faster than one by one, and takes no `+1` or `1_0`.
-    times = _times(b"[%b]" % b",".join([time for time, _, _ in cut]))
+    times = _times(b"[%b]" % b",".join(map(_FIRST, cut)))
     if len(times) != len(cut):
         raise ValueError(times)
-    return [(time, raw) for time, (_, _, raw) in zip(times, cut, strict=True)]
+    return list(zip(times, map(_THIRD, cut), strict=True))
 
 
 def _parse_units(unit_ns: int, lines: list[bytes]) -> list[Line]:

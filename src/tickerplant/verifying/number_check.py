@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from operator import itemgetter
 
 from tickerplant.archive.fit import odd_messages
 from tickerplant.archive.refused import Refused, all_lanes, refused_in
 from tickerplant.recording.line import Line
+from tickerplant.recording.merging import Batched
 
 CHECKED_BYTES = 1 << 20
 """Messages are checked together when they are so many bytes: a check has a price of its own."""
@@ -32,7 +34,16 @@ class NumberCheck:
         """From which message on they are of a recording, and received at a time or later."""
         self._waiting_bytes = 0
 
-    def add(self, index: int, lines: Sequence[Line]) -> None:
+    def of(self, index: int, recording: Batched) -> Batched:
+        """Return a recording whose lines are looked at as they are read.
+
+        Args:
+            index: Which it is.
+            recording: The recording.
+        """
+        return _Checked(partial(self._add, index), recording)
+
+    def _add(self, index: int, lines: Sequence[Line]) -> None:
         """Take some lines of a recording."""
         raws = [raw for _, raw in lines]
         self._origins.append((len(self._raws), index, lines[0][0]))
@@ -52,3 +63,20 @@ class NumberCheck:
         self._raws.clear()
         self._origins.clear()
         self._waiting_bytes = 0
+
+
+class _Checked:
+    """A recording whose batches are taken for the check when the next one is wanted.
+
+    By then all of their lines were walked, and their streams are known.
+    """
+
+    def __init__(self, add: Callable[[list[Line]], object], recording: Batched) -> None:
+        self._add = add
+        self._recording = recording
+
+    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+        """Yield the lines of the recording."""
+        for lines in self._recording.batches(start_ns):
+            yield lines
+            self._add(lines)

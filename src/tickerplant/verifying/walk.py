@@ -42,6 +42,9 @@ MOST_STREAMS = 1 << 16
 """Streams of a recording that are walked; the messages of further ones are counted as unknown."""
 MOST_PLACES = 10
 """Numbers that do not fit whose places are looked for; all are counted."""
+BOUNDED_NS = 1_000_000_000
+"""Files that are joined have few lines one after the other: which of their event times are true is
+calculated for those of so much time together."""
 SHOWN_BYTES = 60
 """As much of an unreadable message is shown."""
 
@@ -103,6 +106,8 @@ class Walk:
         self._folder = _folder(files[0])
         self._clocks: dict[int, EventClock] = {}
         """Of each file."""
+        self._bounds = [(0, 0, 0)] * len(files)
+        """From when to when event times of each file are true, and until which receive time."""
         self._event_ms = 0
         """The latest event time that was looked at closely and believed."""
         self._mistimed = 0
@@ -166,11 +171,11 @@ class Walk:
 
     def _lines(self) -> Iterator[tuple[int, list[Line]]]:
         if self._folder is None:
-            yield from merge(self._files)
+            yield from merge([self._numbers.of(at, file) for at, file in enumerate(self._files)])
             return
         if self._is_silent:
             return
-        for lines in self._folder.batches():
+        for lines in self._numbers.of(0, self._folder).batches():
             if self._segments is not None:
                 self._segments.turn_to(self._folder.place_of(0).path)
             yield 0, lines
@@ -199,12 +204,15 @@ class Walk:
         if lines[-1][0] > LATEST_NS:  # no clock says so, and nothing could show it
             lines = [(min(time_ns, LATEST_NS), raw) for time_ns, raw in lines]
         found, ways, unreadable = self.found, self._ways, UNREADABLE
-        found.first_ns = min(found.first_ns or lines[0][0], lines[0][0])
-        found.last_ns = max(found.last_ns, lines[-1][0])
+        first_ns, last_ns = lines[0][0], lines[-1][0]
+        if not found.first_ns or first_ns < found.first_ns:
+            found.first_ns = first_ns
+        found.last_ns = max(found.last_ns, last_ns)
         self._index = index
         first = self._taken[index]
-        clock = self._clock_of(index)
-        earliest_ms, latest_ms = clock.bounds_ms(lines)
+        earliest_ms, latest_ms, until_ns = self._bounds[index]
+        if last_ns > until_ns:
+            earliest_ms, latest_ms = self._bound(first_ns, last_ns)
         for number, (received_ns, raw) in enumerate(lines, first):
             start = raw.find(b'"', NAME_AT) + NECK_BYTES
             way = ways.get(raw[:start])
@@ -223,12 +231,11 @@ class Walk:
             if not earliest_ms <= event_ms <= latest_ms and event_ms:
                 self._number = number
                 self._doubt_time(event_ms, received_ns)
-                earliest_ms, latest_ms = clock.bounds_ms(lines)
+                earliest_ms, latest_ms = self._bound(first_ns, last_ns)
             if not take(message, received_ns):
                 self._number = number
                 lane.take_oddly(message, received_ns)
         self._taken[index] = first + len(lines)
-        self._numbers.add(index, lines)
 
     def _refuse(self, index: int, line: Line, refused: Refused) -> None:
         """Count a message with a number that does not fit into its table; the first is named.
@@ -297,6 +304,14 @@ class Walk:
             clock = EventClock(ByEventTime(file).ahead_ns // NS_PER_MS)
             self._clocks[index] = clock
         return clock
+
+    def _bound(self, first_ns: int, last_ns: int) -> tuple[int, int]:
+        """Return from when to when event times are true of lines received then, and soon after."""
+        until_ns = last_ns + BOUNDED_NS
+        lines = (first_ns, b""), (until_ns, b"")
+        earliest_ms, latest_ms = self._clock_of(self._index).bounds_ms(lines)
+        self._bounds[self._index] = earliest_ms, latest_ms, until_ns
+        return earliest_ms, latest_ms
 
     def _doubt_time(self, event_ms: int, received_ns: int) -> None:
         """Take note of an event time if it cannot be true; the first of a file is a flaw of it."""
