@@ -75,8 +75,9 @@ class _Checked:
         self._add = add
         self._recording = recording
 
-    def batches(self, start_ns: int = 0) -> Iterator[list[Line]]:
+    def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines of the recording."""
-        for lines in self._recording.batches(start_ns):
+        for lines in self._recording.batches(start_ns, pauses=pauses):
             yield lines
-            self._add(lines)
+            if lines:
+                self._add(lines)
