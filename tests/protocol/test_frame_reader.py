@@ -246,6 +246,18 @@ def test_it_knows_whether_it_stands_in_the_middle() -> None:
     assert states == [(False, True)] * (len(states) - 1) + [(True, False)]
 
 
+def test_no_more_frames_are_read_than_allowed() -> None:
+    reader = FrameReader(MAX_BYTES)
+    parts = [frame(TEXT, b"a", final=False), *[frame(CONTINUATION, b"", final=False)] * 5]
+    reader.feed(b"".join(parts) + frame(CONTINUATION, b"b") + P)
+    found = []
+    for _ in range(4):
+        reader.allow(3)
+        found.append((reader.next(), reader.is_held))
+    message, ping = Received(TEXT, b"ab", "ab"), Received(PING, b"p")
+    assert found == [(None, True), (None, True), (message, False), (ping, False)]
+
+
 def test_what_has_been_read_is_forgotten() -> None:
     reader = FrameReader(1 << 20)
     payload = secrets.token_bytes(100_000)

@@ -27,6 +27,8 @@ END = b"<end>"
 """Stands in what a connection wrote for the end of the stream."""
 TURNS = 6
 """Turns of the loop after which whatever a request has caused is done."""
+MOST_TURNS = 1_000
+"""Turns of the loop after which somebody who is not read will never be."""
 
 
 class Wire(asyncio.Transport):
@@ -97,23 +99,38 @@ def endpoint(complaints: Complaints | None = None) -> Endpoint:
     )
 
 
+def connect(wire: Wire, port: Endpoint) -> None:
+    """Begin a connection to `port`."""
+    wire.protocol = protocol_factory(port, Rest(port, {}), ServerState())()
+    wire.protocol.connection_made(wire)
+
+
+def receive(wire: Wire, data: bytes) -> None:
+    """Let the connection have bytes of its client."""
+    assert isinstance(wire.protocol, asyncio.Protocol)
+    wire.protocol.data_received(data)
+
+
+async def is_reading(wire: Wire) -> None:
+    """Wait until the connection wants more of its client."""
+    for _ in range(MOST_TURNS):
+        if wire.reads:
+            break
+        await asyncio.sleep(0)
+
+
 async def answers(portions: Iterable[bytes], port: Endpoint | None = None) -> bytes:
     """Return what a new connection writes when it is sent `portions`."""
     port = port or endpoint()
     wire = Wire()
-    wire.protocol = protocol_factory(port, Rest(port, {}), ServerState())()
-    assert isinstance(wire.protocol, asyncio.Protocol)
-    wire.protocol.connection_made(wire)
+    connect(wire, port)
     waiting: Iterator[bytes] = iter(portions)
     for portion in waiting:
-        for _ in range(TURNS):
-            if wire.reads:
-                break
-            await asyncio.sleep(0)
+        await is_reading(wire)
         if wire.is_closing():
             break
-        assert isinstance(wire.protocol, asyncio.Protocol)
-        wire.protocol.data_received(portion)
+        receive(wire, portion)
+    await is_reading(wire)
     for _ in range(TURNS):
         await asyncio.sleep(0)
     wire.protocol.connection_lost(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bare_connection import END, answers, endpoint
+from bare_connection import END, Wire, answers, connect, endpoint, is_reading, receive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import UPGRADE
@@ -21,6 +21,7 @@ from tickerplant.frames import (
     control_frame,
     text_frame,
 )
+from tickerplant.server.websocket import FRAMES_AT_ONCE
 
 REQUEST = UPGRADE.format(path="/ws").encode()
 SWITCHED = (
@@ -90,6 +91,33 @@ def said(frames: bytes) -> bytes:
 )  # fmt: skip
 def test_what_comes_before_the_end_is_answered_before_it(frames: bytes, answer: bytes) -> None:
     assert said(frames) == answer
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [P * 300, frame(TEXT, b"", final=False) + frame(CONTINUATION, b"", final=False) * 300],
+    ids=["pings", "fragments"],
+)
+def test_what_one_client_floods_the_port_with_lets_others_have_their_turn(flood: bytes) -> None:
+    async def both() -> tuple[bytes, bytes, bytes]:
+        wires = Wire(), Wire()
+        port = endpoint()
+        for wire in wires:
+            connect(wire, port)
+            receive(wire, REQUEST)
+        await asyncio.sleep(0)
+        receive(wires[0], flood)
+        receive(wires[1], ASK)
+        early = bytes(wires[0].written), bytes(wires[1].written)
+        await is_reading(wires[0])
+        receive(wires[0], closing(1000))
+        return *early, bytes(wires[0].written)
+
+    flooded, other, end = asyncio.run(both())
+    assert other.endswith(TOLD)
+    assert flooded.count(PONGED) == (FRAMES_AT_ONCE if flood.startswith(P) else 0)
+    assert end.count(PONGED) == flood.count(P)
+    assert end.endswith(close_frame(1000, "") + END)
 
 
 def is_all_control(case: Case) -> bool:

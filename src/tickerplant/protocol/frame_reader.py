@@ -36,6 +36,10 @@ _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5
 _Utf8Decoder = getincrementaldecoder("utf-8")
 
 
+ANY_NUMBER = 1 << 62
+"""Of frames, as long as nobody allows fewer."""
+
+
 class BadFrame(TickerplantError):  # noqa: N818  # it names what is wrong, not that
     """Bytes with which the connection fails: the `reason` row, and the `text` of the close frame."""
 
@@ -70,6 +74,7 @@ class FrameReader:
         self._mask = b""
         self._missing_bytes = 0
         self._in_payload = False
+        self._frames_left = ANY_NUMBER
         self._control = b""
         self._message_opcode = CONTINUATION  # no message has begun
         self._message = bytearray()
@@ -86,18 +91,27 @@ class FrameReader:
         """Whether a part of a frame or of a message is here, and the rest is not."""
         return self._in_payload or self.is_in_message or self._at < len(self._data)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether there is more here that `next` did not look at, as no more frames are allowed."""
+        return not self._frames_left and not self._in_payload and self._at < len(self._data)
+
+    def allow(self, frames: int) -> None:
+        """Let `next` read so many frames from now on: a few bytes make one, and many make a lot."""
+        self._frames_left = frames
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the client; `next` gives back what is in them."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
 
     def next(self) -> Received | None:
-        """Return the next message or control frame, None if its end is not there yet.
+        """Return the next message or control frame, None if its end is not there yet, or is held.
 
         Raises:
             BadFrame: the bytes break a rule; nothing may be read after that.
         """
-        while self._in_payload or self._read_header():
+        while self._in_payload or (self._frames_left and self._read_header()):
             self._read_payload()
             if self._missing_bytes:
                 return None
@@ -133,6 +147,7 @@ class FrameReader:
         self._at = at + 4
         self._opcode, self._is_final, self._missing_bytes = opcode, first >= _FINAL, length
         self._in_payload = True
+        self._frames_left -= 1
         if opcode in (TEXT, BINARY):
             self._message_opcode = opcode
         return True

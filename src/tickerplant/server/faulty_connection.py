@@ -107,7 +107,19 @@ class StallableTransport(asyncio.Transport):
         self._gate = endpoint.gate
         self._most_bytes = endpoint.limits.max_unsent_bytes // HELD_SHARE
         self._stalled = False
+        self._is_paused = False
         self._held = bytearray()
+
+    def pause_reading(self) -> None:
+        """Read nothing until `resume_reading`."""
+        self._is_paused = True
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, after a stall if there is one."""
+        self._is_paused = False
+        if not self._stalled:
+            self._transport.resume_reading()
 
     def stall(self) -> None:
         """Send and read nothing from now on."""
@@ -121,7 +133,8 @@ class StallableTransport(asyncio.Transport):
         held, self._held = bytes(self._held), bytearray()
         if held:
             self._transport.write(held)
-        self._transport.resume_reading()
+        if not self._is_paused:
+            self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         """Send `data`, now or after the stall."""

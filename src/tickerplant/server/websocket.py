@@ -51,6 +51,10 @@ from tickerplant.server.handshake import (
 CONGESTED_SHARE = 8
 """A connection is congested when its unsent data passes this part of the bound."""
 
+FRAMES_AT_ONCE = 64
+"""Frames of one client that are read in one turn of the loop, one or two milliseconds: pings, pongs
+and fragments are not bounded by the rate of messages, and a portion may hold forty thousand."""
+
 NEVER_MS = 1 << 62
 
 
@@ -80,6 +84,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._endpoint = endpoint
         self._state = _State.CONNECTING
         self._reader = FrameReader(endpoint.limits.max_frame_bytes)
+        self._is_held = False
+        """Whether the rest of what came is read in the next turn."""
         self._pending: list[bytes] = []
         self._session: Session | None = None
         self._faults: ConnectionFaults | None = None
@@ -169,16 +175,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._session is None or self._state is _State.ENDED:
             return
         self._reader.feed(data)
-        try:
-            while received := self._next():
-                if not self._reader.is_in_message:
-                    self._message_deadline_ms = NEVER_MS
-                self._receive(received, self._session)
-        except BadFrame as bad:
-            self._fail(bad)
-        if self._reader.is_midway:
-            self._await_end_of_message()
-        self._send_pending()
+        if not self._is_held:
+            self._read()
 
     def eof_received(self) -> None:
         """Take the end of the client's data as its end."""
@@ -261,6 +259,29 @@ class WebSocketConnection(asyncio.Protocol):
     def _next(self) -> Received | None:
         """Return what is to be answered next, None if more has to come."""
         return None if self._state is _State.ENDED else self._reader.next()
+
+    def _read(self) -> None:
+        """Answer what is here; of many frames the rest, when others have had their turn."""
+        self._reader.allow(FRAMES_AT_ONCE)
+        try:
+            while self._session is not None and (received := self._next()):
+                if not self._reader.is_in_message:
+                    self._message_deadline_ms = NEVER_MS
+                self._receive(received, self._session)
+        except BadFrame as bad:
+            self._fail(bad)
+        if self._reader.is_midway:
+            self._await_end_of_message()
+        self._send_pending()
+        self._hold(is_held=self._reader.is_held and self._state is not _State.ENDED)
+
+    def _hold(self, *, is_held: bool) -> None:
+        """Take no more of the client as long as there is something to read on with."""
+        if is_held:
+            asyncio.get_running_loop().call_soon(self._read)
+        if is_held is not self._is_held:
+            self._is_held = is_held
+            (self._transport.pause_reading if is_held else self._transport.resume_reading)()
 
     def _receive(self, received: Received, session: Session) -> None:
         """Answer one message or control frame; after the server's close frame only another counts."""
