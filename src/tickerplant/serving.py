@@ -36,6 +36,7 @@ from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.recorder.taps import NOTHING, Tapping, Taps
+from tickerplant.recording.capture import reading_text
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.span import Plan
@@ -127,8 +128,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
     found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
     for file in found.files:
         if file.companions:
-            names = ", ".join(Path(each).name for each in file.companions)
-            logs.logger().info(f"= {file.path} is read with {names}")
+            logs.logger().info(f"= {reading_text(file.path, file.companions)}")
     settings = structs.replace(settings, profile=_replayed_profile(settings, found.profile))
     plant = _plant(settings, found.instruments, found.start_ms)
     plan = Plan(

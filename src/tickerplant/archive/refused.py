@@ -34,8 +34,7 @@ class Refused(Struct, frozen=True):
         is_it = partial(self._is_in, lanes)
         places = (place_of(each, is_it, received_ns, received_ns) for each in recordings)
         place = next(filter(None, places), None)
-        line = f", line {place.line}" if place and place.line else ""
-        where = f"{place.path}{line}, byte {place.offset_bytes}, " if place else ""
+        where = f"{place}, " if place else ""
         return (
             f"{where}received at {received_ns}: a message of {self.message.symbol!r} does not fit "
             f"into {self.table.name}: {self.reason}"

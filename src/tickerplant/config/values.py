@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from math import inf
 from typing import Any, TypeAlias
 
@@ -58,9 +58,7 @@ def folder_name(text: object) -> str:
     Raises:
         ValueError: `text` is none.
     """
-    if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise ValueError("the name of a folder")
-    return text
+    return _path(text, "the name of a folder")
 
 
 def file_name(text: object) -> str:
@@ -69,8 +67,12 @@ def file_name(text: object) -> str:
     Raises:
         ValueError: `text` is none.
     """
+    return _path(text, "the name of a file")
+
+
+def _path(text: object, expected: str) -> str:
     if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise ValueError("the name of a file")
+        raise ValueError(expected)
     return text
 
 
@@ -93,9 +95,7 @@ def profile_name(text: object) -> str:
     Raises:
         ValueError: no profile has the name `text`.
     """
-    if not isinstance(text, str) or text not in PROFILES:
-        raise ValueError(one_of(str(text), PROFILES))
-    return text
+    return _one_of(PROFILES, text)
 
 
 def profile_name_or_told(text: object) -> str:
@@ -104,11 +104,12 @@ def profile_name_or_told(text: object) -> str:
     Raises:
         ValueError: `text` is neither.
     """
-    if text == "told":
-        return "told"
-    known = (*PROFILES, "told")
-    if not isinstance(text, str) or text not in known:
-        raise ValueError(one_of(str(text), known))
+    return _one_of((*PROFILES, "told"), text)
+
+
+def _one_of(names: Collection[str], text: object) -> str:
+    if not isinstance(text, str) or text not in names:
+        raise ValueError(one_of(str(text), names))
     return text
 
 

@@ -31,7 +31,7 @@ from tickerplant.nearest import one_of
 from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
-from tickerplant.recording.capture import Capture
+from tickerplant.recording.capture import Capture, reading_text
 from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.moment import iso
 from tickerplant.recording.opening import recorded_files
@@ -118,8 +118,7 @@ def _name_companions(paths: Sequence[str]) -> None:
     """Say which files are read besides those that were named."""
     for recorded in recorded_files(paths):
         if isinstance(recorded, Capture):
-            names = ", ".join(Path(each).name for each in recorded.companions)
-            _tell(f"= {recorded.path} is read with {names}")
+            _tell(f"= {reading_text(recorded.path, recorded.companions)}")
 
 
 def _recording_around(out: Path) -> Path | None:

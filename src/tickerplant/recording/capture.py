@@ -2,7 +2,7 @@
 
     BINANCE_FUTURES.0            what was asked before: exchangeInfo, and the collector's settings
     BINANCE_FUTURES.http.0.0     what was asked over REST meanwhile: `depth`
-    BINANCE_FUTURES.ws.1.0       what was heard over a connection
+    BINANCE_FUTURES.ws.1.0       what came over a connection
 
 The first two are *companions* of the third: without them its books have nothing to begin with.
 They are found by their names, plain or with `.gz` or `.zst`, beside a file whose lines have the
@@ -12,7 +12,7 @@ form with colons.  Of several files of connections, the first by its numbers has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tickerplant.errors import RecordingError
@@ -121,6 +121,11 @@ class Capture:
             elif pauses:
                 yield []
             self._taken[index] += len(lines)
+
+
+def reading_text(path: str, companions: Iterable[str]) -> str:
+    """Return in words with which companions a file is read."""
+    return f"{path} is read with {', '.join(Path(each).name for each in companions)}"
 
 
 class _Companion:

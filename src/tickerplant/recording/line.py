@@ -27,8 +27,7 @@ class Flaw(Struct, frozen=True):
     """How many messages are lost by it; None if that is not known."""
 
     def __str__(self) -> str:
-        line = f", line {self.line}" if self.line else ""
-        return f"{self.path}{line}, byte {self.offset_bytes}: {self.reason}"
+        return f"{Place(self.path, self.line, self.offset_bytes)}: {self.reason}"
 
 
 Report: TypeAlias = Callable[[Flaw], object]

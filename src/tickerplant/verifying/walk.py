@@ -20,7 +20,7 @@ from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
-from tickerplant.recording.capture import Capture
+from tickerplant.recording.capture import Capture, reading_text
 from tickerplant.recording.event_clock import NS_PER_MS, EventClock, mistimed_text
 from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
@@ -81,7 +81,7 @@ class Walk:
         files = recorded_files(paths, self._flaws.add)
         self._files = files
         self.found.remarks += [
-            f"{Path(each.path).name} is read with {', '.join(Path(c).name for c in each.companions)}"
+            reading_text(Path(each.path).name, each.companions)
             for each in files
             if isinstance(each, Capture)
         ]
