@@ -85,7 +85,7 @@ class Audience:
 
         It follows each change in one step, whatever the order of the changes.  Equal digests are
         only a hint that the names are the same.  A client cannot make others at will: Python
-        draws its hashes of texts anew in every process."""
+        salts its hashes of texts, in every process with another salt."""
         self.combined = combined
         self.members: dict[Subscriber, None] = {}
         self.pending: list[bytes] = []

@@ -27,7 +27,7 @@ def absent_symbols(wanted: Collection[str], streams: Collection[str]) -> str:
     if any(stream.startswith("!") or "@" not in stream for stream in streams):
         return ""
     there = {stream.partition("@")[0].partition("_perpetual")[0].upper() for stream in streams}
-    # A stream of a pair tells of the contracts on it.
+    # A stream of a pair is about the contracts on it.
     absent = sorted(each for each in wanted if there.isdisjoint({each, each.partition("_")[0]}))
     return _listed(absent, there)
 

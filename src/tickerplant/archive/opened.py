@@ -201,7 +201,7 @@ class OpenedRecording:
         return chain(chain.from_iterable(read), self._end())
 
     def _end(self) -> Iterator[Message]:
-        """Say, at the end of a reading, what did not come if no manifest told; yield nothing."""
+        """Say, at the end of a reading, what did not come, if no manifest said so before; yield nothing."""
         if not all(self._known()):
             self._say_absent(
                 self._selection, frozenset[str]().union(*(lanes.streams for lanes in self._lanes))

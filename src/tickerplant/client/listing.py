@@ -50,7 +50,7 @@ _listed = Decoder(_Listed).decode
 
 
 class Listing:
-    """Which streams a server will say nothing of, as far as the list of its contracts tells.
+    """Which streams a server will not send anything of, by the list of its contracts.
 
     Args:
         hosts: Where the venue is served.
@@ -174,6 +174,6 @@ def _unlisted(
         what, listed = args.get("pair", ""), pairs
     else:
         return None
-    is_own = is_inverse(what) == (venue is COINM)  # others may be told of by the other venue
+    is_own = is_inverse(what) == (venue is COINM)  # the other venue may list the others
     what = what.upper()
     return (what, listed) if what and is_own and what not in listed else None

@@ -49,7 +49,7 @@ class Fetch(Struct, frozen=True):
 
 
 class Verify(Struct, frozen=True):
-    """Ask over REST whether anything will come of streams that are silent; tell `verified`."""
+    """Ask over REST whether anything will come of streams that are silent; the answer goes to `verified`."""
 
     streams: tuple[str, ...]
 

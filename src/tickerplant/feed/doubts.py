@@ -18,7 +18,7 @@ from tickerplant.messages.notice import Doubtful
 LOOK_MS = 500
 """How often silent streams are looked for."""
 SILENT_MS = 5_000
-"""Silence of a stream that was never heard, after which it is asked whether its symbol is listed."""
+"""A stream of which nothing came for so long is asked about: whether its symbol is listed."""
 AGAIN_MS = 60_000
 """A question that was not answered is asked again after so long."""
 MOST_FAILURES = 3
@@ -47,7 +47,7 @@ class Doubts:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._unheard: dict[Strand, int | None] = {}
-        """Streams that were not heard yet, and since when they might have been."""
+        """Streams of which nothing came yet, and since when something might have."""
         self._asked: dict[Strand, None] = {}
         """Streams that are asked about."""
         self._look_ms = 0

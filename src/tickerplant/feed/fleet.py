@@ -131,7 +131,7 @@ class Fleet:
         return apart
 
     def _keeps_up(self, strand: Strand, link: Link) -> bool:
-        """Whether `link` tells what the leader of `strand` tells, as far as can be known."""
+        """Whether `link` carries what the leader of `strand` carries, as far as can be known."""
         lead = strand.lead
         heard_ms = lead.heard_ms if isinstance(lead, Link) else 0
         return lead is link or strand.keeps_up(link, heard_ms)

@@ -49,11 +49,11 @@ class Rhythm:
         """How long the stream was silent at the last look."""
         self._heard_ms = -1
         self._counted = 0
-        """Messages that `hear` was told of last."""
+        """The count of messages at the last look."""
         self._messages = 0
-        """Messages that were heard."""
+        """Messages that came while the stream was followed."""
         self._known_ms = 0
-        """For how long the stream was heard."""
+        """For how long it was followed."""
 
     @property
     def steady(self) -> bool:
@@ -67,7 +67,7 @@ class Rhythm:
 
     @property
     def patience_ms(self) -> int | None:
-        """How long the stream may be silent before consumers are told; None for ever."""
+        """How long the stream may be silent before consumers get a notice; None for ever."""
         repair_ms = self.repair_ms
         is_known = self._messages >= KNOWN_MESSAGES and self._known_ms >= KNOWN_MS
         if repair_ms is None or self.steady or not is_known:
@@ -113,7 +113,7 @@ class Rhythm:
         self._silent_ms = silent_ms
 
     def endure(self) -> None:
-        """Take note that the stream came back by itself, after consumers were told of its silence."""
+        """Take note that the stream came back by itself, after consumers got a notice of its silence."""
         if self.patience_ms is not None:
             self._longest_ms = max(self._longest_ms, self.patience_ms)
 

@@ -56,7 +56,7 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     """Age at which a connection counts as good, so that its loss is followed by an attempt at once."""
     most_apart: int = 20
     """Subscriptions that may have connections of their own because they are full.  A further one
-    keeps sharing, and is told what it loses (`Dropped`)."""
+    keeps sharing, and gets a `Dropped` for what it loses."""
     lag_ms: int = 500
     """By how much the leader may fall behind another connection before that one leads."""
     reorder_ms: int = 500

@@ -313,7 +313,7 @@ class Strand(ABC):
     def keeps_up(self, link: Hashable, heard_ms: int) -> bool:
         """Whether a follower would lose nothing if it led, when something came from the leader then.
 
-        It told what the leader told; or it told nothing, and has carried the stream for long.
+        It brought what the leader brought; or nothing, and has carried the stream for long.
         """
         follower = self.followers.get(link)
         if follower is None or not self._can_lead(follower):

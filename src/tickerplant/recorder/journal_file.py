@@ -76,7 +76,7 @@ class JournalFile(AppendFile):
             self.is_synced = True
 
     def begin(self, tail: Tail) -> None:
-        """Let lines be added behind the last one, which `tail` tells.
+        """Let lines be added behind the last one, as `tail` has it.
 
         Raises:
             OSError: the file beside it that says how far it is cannot be written.

@@ -19,7 +19,7 @@ ENOUGH_BYTES = 1 << 13
 """As much as stored is decompressed without waiting for more blocks: it is about one as it is
 usual, and its lines should still be in the processor's cache when they are played."""
 WINDOW_BYTES = 1 << 27
-"""So far a frame may look back, and takes as much memory: what `zstd` itself reads unless told."""
+"""So far a frame may look back, and takes as much memory: what `zstd` itself reads by default."""
 MAGIC = b"\x28\xb5\x2f\xfd"
 
 _SKIPPABLE = b"\x2a\x4d\x18"

@@ -21,7 +21,7 @@ Meaning: TypeAlias = tuple[Stream, Args, Sequence[Any]]
 """A row, the variable parts of a name, and whom it is about now: at least one."""
 
 _SIGN = "@"
-"""Stands between a symbol and what is told of it; no symbol or pair has it."""
+"""Stands between a symbol and the kind of stream; no symbol or pair has it."""
 
 
 class _Form(NamedTuple):

@@ -21,5 +21,5 @@ class Watched(Struct, frozen=True):
 
 
 def status_of(market: MarketClient, *, is_interrupted: bool) -> int:
-    """Return the exit status: that of a failure if nothing was heard until the time was up."""
+    """Return the exit status: that of a failure if nothing came until the time was up."""
     return 0 if is_interrupted or market.counters.messages else FAILED
