@@ -327,7 +327,7 @@ async def test_on_a_terminal_one_line_tells_how_it_goes(tmp_path: Path) -> None:
     ):
         os.close(theirs)
         seen = b""
-        while not re.search(rb"record [1-9]", seen):
+        while not re.search("record [1-9][0-9.]* s · 1/1 stream".encode(), seen):
             seen += await asyncio.to_thread(os.read, ours, 4096)
         process.send_signal(signal.SIGINT)
         with suppress(OSError):  # its end is one
