@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -19,8 +20,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "house")
 
 @pytest.fixture(autouse=True)
 def log_of_its_own() -> Iterator[None]:
-    """A program that a test ran logged to a standard error that is closed afterwards."""
+    """A program that a test ran logged to a standard error that is closed afterwards.
+
+    It may also have set from which level on libraries are logged.
+    """
+    root = logging.getLogger()
+    level = root.level
     yield
+    root.setLevel(level)
     structlog.reset_defaults()
 
 
