@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import random
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -86,6 +86,57 @@ def test_lines_are_the_same_wherever_the_text_is_cut(cuts: list[int], count: int
     chunks.append(text[start:])
     read = chain.from_iterable(LineFile("memory")._batches(chunks))
     assert list(read) == messages(count)
+
+
+HOUR_NS = 3_600_000_000_000
+
+
+@given(
+    st.integers(0, 39),
+    st.integers(HOUR_NS + 10**6, 2**62),
+    st.lists(st.integers(1, 400)),
+)
+def test_one_receive_time_far_ahead_is_named_and_no_other_follows_it(
+    damaged: int, ahead_ns: int, cuts: list[int]
+) -> None:
+    lines = messages(60)
+    ahead_ns = min(ahead_ns, 9_000_000_000_000_000_000 - START_NS)
+    told = list(lines)
+    told[damaged] = (lines[damaged][0] + ahead_ns, lines[damaged][1])
+    text = text_of(told)
+    places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
+    flaws: list[Flaw] = []
+    recording = LineFile("memory", flaws.append)
+    texts = [text[a:b] for a, b in pairwise(places)]
+    read = list(chain.from_iterable(recording._batches(texts)))
+    assert [raw for _, raw in read] == [raw for _, raw in lines], "every message, in order"
+    others = [line for n, line in enumerate(read) if n != damaged]
+    assert others == [line for n, line in enumerate(lines) if n != damaged]
+    assert [(flaw.line, flaw.offset_bytes) for flaw in flaws] == [
+        (damaged + 1, len(text_of(told[:damaged])))
+    ]
+    assert recording.misdated == 1
+
+
+@given(st.integers(1, 59), st.integers(0, 10**17), st.lists(st.integers(1, 400)))
+def test_a_recording_may_pause_for_any_time(paused: int, pause_ns: int, cuts: list[int]) -> None:
+    lines = [
+        (at + (pause_ns if n >= paused else 0), raw) for n, (at, raw) in enumerate(messages(60))
+    ]
+    text = text_of(lines)
+    places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
+    flaws: list[Flaw] = []
+    texts = [text[a:b] for a, b in pairwise(places)]
+    assert list(chain.from_iterable(LineFile("memory", flaws.append)._batches(texts))) == lines
+    assert flaws == []
+
+
+def test_most_of_the_first_lines_say_the_unit_of_receive_times(tmp_path: Path) -> None:
+    lines = messages(50)
+    text = b"5000000000 {}\n" + text_of(lines)
+    flaws: list[Flaw] = []
+    read = lines_of(written(tmp_path / "r", text), flaws)
+    assert read[-50:] == lines, "expected the damaged first line to speak for itself alone"
 
 
 @pytest.mark.parametrize("unit_ns", [1, 10**3, 10**6, 10**9])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,22 @@ def test_a_recording_that_is_named_twice_is_one(path: Path) -> None:
     again = str(Path(one).parent / ".." / path.name / Path(one).name)
     assert found_in(VerifySettings(), [one, again]).recordings[0].paths == [one]
     assert json.encode(findings)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "is a named pipe, expected a file"),
+        (Path.mkdir, "is a folder, expected a file"),
+        (lambda at: at.symlink_to("/dev/null"), "is a device, expected a file"),
+        (lambda at: at.symlink_to("nowhere"), "No such file or directory"),
+    ],
+)
+def test_what_is_no_file_and_has_the_name_of_a_segment_is_named(
+    path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    odd = path / "000009-20261121T000000Z.zst"
+    make(odd)
+    found = walked(path)
+    assert not found.is_complete
+    assert [(flaw.path, flaw.reason) for flaw in found.first_flaws] == [(str(odd), reason)]

@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -41,6 +42,7 @@ from msgspec import Meta
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.errors import RecordingError
+from tickerplant.printed import FAR_MS
 from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
 from tickerplant.recording.line import Flaw, Line, Place, Report
 from tickerplant.recording.zstd_text import MAGIC as _ZSTD
@@ -65,7 +67,13 @@ MOST_BAD_LINES = 100_000
 few stored bytes can hold any number."""
 
 LINES_TO_JUDGE = 100
-"""A file is a recording if one of its first lines, so many, has the form of one."""
+"""A file is a recording if one of its first lines, so many, has the form of one; most of them say
+in which unit receive times are."""
+
+WITNESSES = 8
+"""Lines behind a receive time that is far ahead of the one before: where most of them go back, it
+is damaged, and the time of no other line follows it."""
+_FAR_NS = FAR_MS * 1_000_000
 
 EXPECTED = "lines of `<receive time> <message>`, plain, gzip or zstd"
 
@@ -120,6 +128,8 @@ class LineFile:
         """How much (decompressed) text has been read."""
         self.late = 0
         self.late_ns = 0
+        self.misdated = 0
+        """Lines whose receive time was not believed; they have that of the line before."""
         self._latest_ns = 0
         self._torn = ""
         """Why nothing is read any more."""
@@ -181,7 +191,7 @@ class LineFile:
             RecordingError: the file cannot be opened, or is no recording.
         """
         self.lines = self.skipped = self.text_bytes = self.position_bytes = 0
-        self._line_number = self._latest_ns = self.late = self.late_ns = 0
+        self._line_number = self._latest_ns = self.late = self.late_ns = self.misdated = 0
         self._parse, self._torn, self._bad_lines = None, "", 0
         try:
             with open_regular(self.path) as file:
@@ -199,11 +209,17 @@ class LineFile:
 
     def _batches(self, texts: Iterable[bytes]) -> Iterator[list[Line]]:
         """Read text, and end with whatever is left at a torn end."""
+        held = b""
         for whole in self._cut(texts):
-            if batch := self._read(whole):
+            self._parse = self._parse or _form_of(_first_lines(whole), self.path)
+            text, held = self._hold(held + whole)
+            if batch := self._read(text):
                 yield batch
             if self._torn:
                 break
+        else:
+            if batch := self._read(held):
+                yield batch
         if self._line_number == 0:
             reason = self._torn or "nothing in it"
             raise RecordingError(self.path, f"{reason}, expected {EXPECTED}")
@@ -235,15 +251,39 @@ class LineFile:
             else:
                 self._torn = "the last line is cut off"
 
+    def _hold(self, text: bytes) -> tuple[bytes, bytes]:
+        """Return what of `text` is read now, and its last lines if these wait for their witnesses."""
+        if not self._latest_ns and text.count(b"\n") <= WITNESSES:
+            return b"", text  # the first line has no witness but those behind it
+        last = text.removesuffix(b"\n").rpartition(b"\n")[2]
+        latest_ns = self._latest_ns or self._time_ns(text.partition(b"\n")[0])
+        if not latest_ns or self._time_ns(last) - latest_ns <= _FAR_NS:
+            return text, b""
+        at = len(text) - text.endswith(b"\n")
+        for _ in range(WITNESSES):
+            at = text.rfind(b"\n", 0, at)
+            if at < 0:
+                return b"", text
+        return text[: at + 1], text[at + 1 :]
+
+    def _time_ns(self, text: bytes) -> int:
+        """Return the receive time of a line, 0 if it has none."""
+        try:
+            batch = _timely(self._parse([text.rstrip(b"\r")])) if self._parse else []
+        except ValueError:
+            return 0
+        return batch[0][0] if batch else 0
+
     def _read(self, text: bytes) -> list[Line]:
         """Turn whole lines into a batch; the lines that are none are skipped and counted."""
+        if not text:
+            return []
         lines = text.split(b"\n")
         if not lines[-1]:
             lines.pop()
         if b"\r" in text:
             lines = [line.rstrip(b"\r") for line in lines]
-        if self._parse is None:
-            self._parse = _form_of(lines[:LINES_TO_JUDGE], self.path)
+        assert self._parse is not None  # noqa: S101  # it was chosen by the first text
         if not self._line_number and self._parse is _parse_colon:
             self.asked = _asked(lines)
         count = len(lines)
@@ -293,7 +333,8 @@ class LineFile:
         if not batch:
             return batch
         if batch[0][0] < self._latest_ns or any(map(lt, batch[1:], batch)):
-            times, raws = zip(*batch, strict=True)
+            received, raws = zip(*batch, strict=True)
+            times = self._without_leaps(received)
             shown = list(accumulate((self._latest_ns, *times), max))[1:]
             steps = list(map(sub, shown, times))
             self.late += len(steps) - steps.count(0)
@@ -301,6 +342,26 @@ class LineFile:
             batch = list(zip(shown, raws, strict=True))
         self._latest_ns = batch[-1][0]
         return batch
+
+    def _without_leaps(self, received: Sequence[int]) -> list[int]:
+        """Return receive times of which none that is damaged is far ahead of the others."""
+        times, latest_ns = list(received), self._latest_ns
+        for number, time_ns in enumerate(received):
+            behind = received[number + 1 : number + 1 + WITNESSES]
+            back = sum(time_ns - each > _FAR_NS for each in behind)
+            if time_ns - latest_ns > _FAR_NS and back * 2 > len(behind):
+                times[number] = latest_ns or min(behind)
+                self._doubt(number, time_ns)
+            latest_ns = max(latest_ns, times[number])
+        return times
+
+    def _doubt(self, number: int, time_ns: int) -> None:
+        """Report the first receive time that is not believed, of a line of the last batch."""
+        self.misdated += 1
+        if self.misdated == 1:
+            place = self.place_of(self.lines - self._batch_lines + number)
+            reason = f"its receive time, {time_ns} ns, is hours ahead of the lines around it"
+            self._report(Flaw(self.path, place.line, place.offset_bytes, reason))
 
     def _texts(self, file: BinaryIO) -> Iterator[bytes]:
         """Yield decompressed text up to the end or the tear, which `_torn` then names."""
@@ -399,9 +460,8 @@ def _is_whole(line: bytes) -> bool:
 def _form_of(lines: list[bytes], path: str) -> _Parse:
     """Return the parser for the form of the first line that has one."""
     for line in lines:
-        if plain := _PLAIN_LINE.match(line):
-            received = int(plain[1])
-            unit_ns = next((ns for below, ns in _UNITS_NS if received < below), 1)
+        if _PLAIN_LINE.match(line):
+            unit_ns = _unit_ns(lines)
             return _parse_ns if unit_ns == 1 else partial(_parse_units, unit_ns)
         if _COLON_LINE.match(line):
             return _parse_colon
@@ -409,6 +469,18 @@ def _form_of(lines: list[bytes], path: str) -> _Parse:
             return _parse_iso
     shown = lines[0][:40].decode(errors="replace") if lines else ""
     raise RecordingError(path, f"{shown!r} is no line of a recording, expected {EXPECTED}", line=1)
+
+
+def _first_lines(text: bytes) -> list[bytes]:
+    """Return the lines by which a file is judged."""
+    return [line.rstrip(b"\r") for line in text.split(b"\n", LINES_TO_JUDGE)[:LINES_TO_JUDGE]]
+
+
+def _unit_ns(lines: Iterable[bytes]) -> int:
+    """Return the unit in which most receive times are: a damaged one must not speak for all."""
+    received = (int(plain[1]) for line in lines if (plain := _PLAIN_LINE.match(line)))
+    units = Counter(next((ns for end, ns in _UNITS_NS if time < end), 1) for time in received)
+    return units.most_common(1)[0][0]
 
 
 def _asked(lines: Iterable[bytes]) -> frozenset[str]:

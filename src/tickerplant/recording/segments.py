@@ -30,7 +30,7 @@ from tickerplant.recording.block import (
 from tickerplant.recording.journal import MANIFEST, Sealed
 from tickerplant.recording.line import Flaw, Line, Place, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
-from tickerplant.regular_files import open_regular
+from tickerplant.regular_files import check_regular, open_regular
 
 SUFFIX = ".zst"
 """How the names of segments end."""
@@ -160,8 +160,13 @@ class Segments:
                     yield lines
 
     def _miss(self, files: Sequence[Path], sealed: dict[str, Sealed]) -> None:
-        """Report the segments that are not there any more."""
+        """Report the segments that are not there any more, and what has the name of one."""
         present = {path.name for path in files}
+        for path in Path(self.path).glob(f"*{SUFFIX}") if Path(self.path).is_dir() else ():
+            try:
+                check_regular(path)
+            except OSError as error:
+                self._report(Flaw(str(path), 0, 0, error.strerror or str(error)))
         for name, known in sealed.items():
             if name not in present:
                 path = str(Path(self.path, name))
