@@ -162,11 +162,11 @@ class Segments:
     def _miss(self, files: Sequence[Path], sealed: dict[str, Sealed]) -> None:
         """Report the segments that are not there any more, and what has the name of one."""
         present = {path.name for path in files}
-        for path in Path(self.path).glob(f"*{SUFFIX}") if Path(self.path).is_dir() else ():
+        for named in Path(self.path).glob(f"*{SUFFIX}"):
             try:
-                check_regular(path)
+                check_regular(named)
             except OSError as error:
-                self._report(Flaw(str(path), 0, 0, error.strerror or str(error)))
+                self._report(Flaw(str(named), 0, 0, error.strerror or str(error)))
         for name, known in sealed.items():
             if name not in present:
                 path = str(Path(self.path, name))
