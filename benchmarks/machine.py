@@ -15,7 +15,7 @@ SERVER_CORE = 0
 """Position of the core, among those we may use, on which the measured process runs."""
 RECEIVER_CORE = -1
 
-CORES = "TICKERPLANT_BENCHMARK_CORES"
+CORES = "BENCHMARK_CORES"
 """Environment variable that tells the processes of a benchmark which cores there are."""
 
 CONGESTION_CONTROL = b"reno"

@@ -1,6 +1,6 @@
 """Recordings that are changed anyhow: whoever reads them ends, and says what is wrong.
 
-`TICKERPLANT_FUZZ_EXAMPLES=100000` looks longer.
+`FUZZ_EXAMPLES=100000` looks longer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tickerplant.venue import USDM
 from tickerplant.verifying.telling import lines_of
 from tickerplant.verifying.verify import found_in
 
-EXAMPLES = int(os.environ.get("TICKERPLANT_FUZZ_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 START_NS = 1_772_323_200_000_000_000
 MOST_LINES = 10_000
 """Far more than are in any of these recordings."""
