@@ -218,13 +218,23 @@ def test_snapshots_stand_where_they_were_recorded(tmp_path: Path) -> None:
     assert list(opened.select(streams=["ethusdt@trade"]).snapshots()) == []
 
 
-def test_a_time_that_cannot_be_ends_no_reading(tmp_path: Path) -> None:
+def test_a_time_that_cannot_be_costs_no_other_line_its_own(tmp_path: Path) -> None:
     lines = trades(10)
-    lines[3] = 9_723_161_255_088_169_167, lines[3][1]  # a bit of its first digit was flipped
+    lines[3] = 9_223_161_255_088_169_167, lines[3][1]  # its first digit was changed
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+    assert [each.trade_id for each in opened if isinstance(each, Trade)] == list(range(10))
+    received = opened.arrow("trades")["received_ns"].to_pylist()
+    assert received == [at for at, _ in [*lines[:3], lines[2], *lines[4:]]]
+    assert opened.unreadable == 0
+
+
+def test_times_that_no_table_holds_end_no_reading(tmp_path: Path) -> None:
+    lines = trades(10)
+    lines[3:] = [(9_723_161_255_088_169_167, raw) for _, raw in lines[3:]]
     opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
     assert [each.trade_id for each in opened if isinstance(each, Trade)] == list(range(10))
     assert len(opened.arrow("trades")) == 3
-    assert opened.unreadable == 7, "times stand still from there on, and fit into no table"
+    assert opened.unreadable == 7
     assert "does not fit" in opened.unreadable_reason
 
 
