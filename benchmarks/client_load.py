@@ -114,7 +114,7 @@ def messages(count: int) -> list[Message]:
     happening = _events(traded)
     while len(recorder.messages) < count:
         for time_ms, event in islice(happening, 1_000):
-            plant.approach(time_ms)
+            plant.advance_before(time_ms)
             plant.publish(event)
         hub.flush()
     return recorder.messages[:count]

@@ -37,15 +37,15 @@ from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.kline import CandleMessage
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
+    BookResyncing,
+    BookSynced,
+    DecodeFailed,
     Disconnected,
     Dropped,
     Gap,
     Notice,
     Recovered,
-    Resync,
     Stale,
-    Synced,
-    Unreadable,
 )
 from tickerplant.messages.trade import AggregateTrade, Trade
 
@@ -152,7 +152,7 @@ class Diary:
             for stream in notice.streams:
                 self.records.note(mark, numbers[stream])
         more = msgspec.to_builtins(notice)
-        if isinstance(notice, Unreadable):
+        if isinstance(notice, DecodeFailed):
             more["streams"] = more["streams"][:1]
         self.tell(name, **more)
 
@@ -174,10 +174,16 @@ class Diary:
             told = getattr(feed, what)
 
             def tell(number: int, *arguments: Any) -> None:
-                link = feed.links.get(number)
-                if what != "opened" and link is not None:
+                connection = feed.connections.get(number)
+                if what != "opened" and connection is not None:
                     self.taken.events[f"{what}: {arguments[0] if arguments else ''}"] += 1
-                self.tell(what, venue=venue, link=number, state=repr(link), arguments=arguments)
+                self.tell(
+                    what,
+                    venue=venue,
+                    connection=number,
+                    state=repr(connection),
+                    arguments=arguments,
+                )
                 told(number, *arguments)
 
             return tell
@@ -282,9 +288,9 @@ def _counting(totals: BookTotals, diary: Diary) -> Callable[[LocalBook, Message 
     """Return what counts how often books begin anew."""
 
     def count(book: LocalBook, item: Message | Notice) -> None:
-        if isinstance(item, Resync):
+        if isinstance(item, BookResyncing):
             totals.resyncs[item.reason] += 1
-        if isinstance(item, Resync | Synced):
+        if isinstance(item, BookResyncing | BookSynced):
             diary.tell(type(item).__name__, book=repr(book), why=repr(item))
 
     return count

@@ -22,7 +22,7 @@ from benchmarks.endurance_ledger import Kind, Records, digest_of, row_id_of
 from benchmarks.machine import SERVER_CORE, pin
 from tickerplant import logs
 from tickerplant.config.values import faults
-from tickerplant.decode.decoder import NAME_AT, NECK_BYTES
+from tickerplant.envelope import NAME_AT, NECK_BYTES
 from tickerplant.frames import payloads
 from tickerplant.hub import UNKNOWN_SYMBOL
 from tickerplant.plant import Plant

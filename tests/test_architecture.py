@@ -14,11 +14,11 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
-    {"errors", "nearest", "plain", "regular_files"},
+    {"errors", "formatting", "nearest", "plain", "regular_files", "units"},
     {"venue"},
-    {"instrument", "profile", "frames", "quarters"},
+    {"instrument", "profile", "frames", "quarters", "stream_name", "envelope"},
     {"events"},
-    {"printed", "messages"},
+    {"raw_events", "messages"},
     {"market", "simulation", "recording", "decode"},
     {"streams", "queries"},
     {"protocol"},

@@ -317,7 +317,7 @@ def test_any_text_is_an_instant_and_a_duration_or_is_refused_with_words(text: st
 
 def test_a_placeholder_says_what_kind_of_value_an_option_takes() -> None:
     placeholders = {each.option: each.placeholder for each in settings_of(ReplaySettings)}
-    assert placeholders["run-up"] == "DURATION"
+    assert placeholders["warm-up"] == "DURATION"
     assert placeholders["wait-for"] == "NUMBER"
     assert placeholders["from"] == placeholders["to"] == "TIME"
     assert placeholders["pace"] == "receive|event"

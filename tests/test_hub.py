@@ -337,7 +337,7 @@ def test_a_channel_that_closes_and_opens_again_in_one_period_speaks_once() -> No
 
 def test_a_recorded_message_goes_out_as_the_very_bytes_it_was() -> None:
     plant = open_plant()
-    plant.deliver_verbatim("usdm", [TRADES, "btcusdt@forceOrder"])
+    plant.start_passthrough("usdm", [TRADES, "btcusdt@forceOrder"])
     raw, combined = listen(plant, [TRADES, "btcusdt@forceOrder"]), listen(plant, TRADES)
     usdm(plant).set_combined(combined, True)
     payload = b'{ "e":"trade" ,"odd":1.50, "s":"BTCUSDT"}'
@@ -354,7 +354,7 @@ def test_a_recorded_stream_of_no_symbol_that_is_known_is_sent_all_the_same() -> 
     name = "dogeusd@markPrice"  # of a pair of which no contract is listed
     early = Listener()
     assert plant.hubs["coinm"].subscribe(early, [name]) == {name: UNKNOWN_SYMBOL}
-    plant.deliver_verbatim("coinm", [name])
+    plant.start_passthrough("coinm", [name])
     listener = Listener()
     assert plant.hubs["coinm"].subscribe(listener, [name]) == {}, "the source delivers it"
     plant.hubs["coinm"].pass_on(name, b"[{}]")
@@ -364,7 +364,7 @@ def test_a_recorded_stream_of_no_symbol_that_is_known_is_sent_all_the_same() -> 
 
 def test_a_recorded_envelope_goes_out_as_it_was_to_combined_listeners_only() -> None:
     plant = open_plant()
-    plant.deliver_verbatim("usdm", [TRADES])
+    plant.start_passthrough("usdm", [TRADES])
     raw, combined = listen(plant, TRADES), listen(plant, TRADES)
     usdm(plant).set_combined(combined, True)
     envelope = b'{"stream":"btcusdt@trade", "data":{"e":"trade"}}'
@@ -375,7 +375,7 @@ def test_a_recorded_envelope_goes_out_as_it_was_to_combined_listeners_only() -> 
 
 def test_what_the_source_does_not_deliver_is_derived_beside_it() -> None:
     plant = open_plant()
-    plant.deliver_verbatim("usdm", ["btcusdt@depth@100ms"])
+    plant.start_passthrough("usdm", ["btcusdt@depth@100ms"])
     quotes, tops = listen(plant, QUOTES), listen(plant, "btcusdt@depth5@100ms")
     plant.publish(snapshot(10, [(100, 1)], [(200, 1)]))
     relay(plant, "btcusdt@depth@100ms", b"{}", update(10, 12, [(101, 5)], []))
@@ -387,7 +387,7 @@ def test_what_the_source_does_not_deliver_is_derived_beside_it() -> None:
 @pytest.mark.parametrize("name", [QUOTES, "!bookTicker"])
 def test_recorded_quotes_are_not_doubled_by_derived_ones(name: str) -> None:
     plant = open_plant([BTCUSDT])
-    plant.deliver_verbatim("usdm", ["btcusdt@depth@100ms", name])
+    plant.start_passthrough("usdm", ["btcusdt@depth@100ms", name])
     listener = listen(plant, [each for each in (QUOTES, "!bookTicker") if each != name])
     plant.publish(snapshot(10, [(100, 1)], [(200, 1)]))
     relay(plant, "btcusdt@depth@100ms", b"{}", update(10, 12, [(101, 5)], []))
@@ -399,7 +399,7 @@ def test_recorded_quotes_are_not_doubled_by_derived_ones(name: str) -> None:
 def test_a_stream_that_begins_to_be_recorded_is_no_longer_made() -> None:
     plant = open_plant()
     listener = listen(plant, TRADES)
-    plant.deliver_verbatim("usdm", [TRADES])
+    plant.start_passthrough("usdm", [TRADES])
     relay(plant, TRADES, b'{"recorded":true}', trade(1, START_MS))
     assert hear(plant, listener) == [{"recorded": True}]
 
@@ -418,11 +418,11 @@ class Asked:
 
     def opened(self, name: str) -> None:
         self.told.append(f"+ {name}")
-        self._plant.deliver_verbatim("usdm", self._delivers & {name})
+        self._plant.start_passthrough("usdm", self._delivers & {name})
 
     def closed(self, name: str) -> None:
         self.told.append(f"- {name}")
-        self._plant.withdraw_verbatim("usdm", [name])
+        self._plant.stop_passthrough("usdm", [name])
 
 
 def test_a_source_is_told_when_the_first_comes_and_when_the_last_has_gone() -> None:
@@ -458,11 +458,11 @@ def test_what_a_source_delivers_when_it_is_asked_for_is_never_made_here(
 
 def test_a_stream_that_is_withdrawn_is_made_again() -> None:
     plant = open_plant()
-    plant.deliver_verbatim("usdm", [TRADES, "strange"])
+    plant.start_passthrough("usdm", [TRADES, "strange"])
     listener = listen(plant, [TRADES, "strange"])
     plant.publish(trade(1, START_MS))
     assert hear(plant, listener) == [], "it is the source that tells"
-    plant.withdraw_verbatim("usdm", [TRADES, "strange", QUOTES])
+    plant.stop_passthrough("usdm", [TRADES, "strange", QUOTES])
     plant.publish(trade(2, START_MS))
     usdm(plant).pass_on("strange", b'{"late":true}')
     assert [message.get("t") for message in hear(plant, listener)] == [2, None]
@@ -664,7 +664,7 @@ def test_each_subscriber_hears_exactly_what_it_is_subscribed_to(
                 for name in (QUOTES, TRADES, ETHER):
                     model.happen(name, number)
             elif act in ("hush", "speak"):
-                (hub.hush if act == "hush" else hub.speak)()
+                (hub.mute if act == "hush" else hub.unmute)()
                 model.hushed = act == "hush"
             elif act == "flush":
                 hub.flush()

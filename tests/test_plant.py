@@ -31,9 +31,9 @@ from stage import (
 )
 
 from tickerplant.events import BarClosed, ContractChanged, Event, Trade
-from tickerplant.market.bars import DAY_MS, MINUTE_MS
 from tickerplant.profile import CURRENT
 from tickerplant.streams import CATALOGUE
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 GAPS_MS = st.sampled_from([0, 0, 1, 99, 100, 250, 999, 3000, 59_999, 61_000])
 KINDS = (
@@ -200,10 +200,10 @@ def test_a_message_contains_what_happens_in_the_millisecond_it_is_due() -> None:
     plant = open_plant([BTCUSDT])
     listener = listen(plant, ["btcusdt@markPrice@1s", "btcusdt@miniTicker"])
     due_ms = START_MS + 2000
-    plant.approach(due_ms)
+    plant.advance_before(due_ms)
     plant.publish(mark(due_ms))
     plant.publish(trade(1, due_ms, 123, 1))
-    plant.approach(due_ms + 1)
+    plant.advance_before(due_ms + 1)
     ticker, told = sorted(hear(plant, listener), key=lambda message: str(message["e"]))
     assert (told["E"], ticker["E"]) == (due_ms, due_ms)
     assert ticker["c"] == BTCUSDT.price.text[123]
@@ -219,23 +219,23 @@ def test_what_comes_from_the_source_is_not_derived_and_is_again_once_it_comes_no
         return [message["s"] for message in hear(plant, listener)]
 
     depths = ["btcusdt@depth@100ms", "ethusdt@depth@100ms"]
-    plant.deliver_verbatim("usdm", [*depths, "!bookTicker"])
+    plant.start_passthrough("usdm", [*depths, "!bookTicker"])
     listener = listen(plant, ["btcusdt@bookTicker", "ethusdt@bookTicker"])
     for symbol in ("BTCUSDT", "ETHUSDT"):
         plant.publish(snapshot(10, [(100, 1)], [(200, 1)], symbol=symbol))
     assert told(11) == [], "quotes of every symbol come from the source"
-    plant.withdraw_verbatim("usdm", ["!bookTicker"])
-    plant.deliver_verbatim("usdm", ["ethusdt@bookTicker"])
+    plant.stop_passthrough("usdm", ["!bookTicker"])
+    plant.start_passthrough("usdm", ["ethusdt@bookTicker"])
     assert told(12) == ["BTCUSDT"]
-    plant.withdraw_verbatim("usdm", ["ethusdt@bookTicker"])
+    plant.stop_passthrough("usdm", ["ethusdt@bookTicker"])
     assert told(13) == ["BTCUSDT", "ETHUSDT"]
-    plant.withdraw_verbatim("usdm", depths)
+    plant.stop_passthrough("usdm", depths)
     assert told(14) == [], "books that nobody keeps whole have no quotes"
 
 
 def test_a_contract_that_is_listed_later_derives_what_the_others_do() -> None:
     plant = open_plant([BTCUSDT])
-    plant.deliver_verbatim("usdm", ["ethusdt@depth@100ms"])
+    plant.start_passthrough("usdm", ["ethusdt@depth@100ms"])
     listener = listen(plant, "ethusdt@bookTicker")
     plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
     plant.publish(snapshot(10, [(100, 1)], [(200, 1)], symbol="ETHUSDT"))

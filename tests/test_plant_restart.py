@@ -33,7 +33,7 @@ def test_after_a_restart_everything_is_heard_as_from_a_new_plant(venue: str) -> 
 
     used = open_plant(WORLD, start_ms=START_MS + 86_400_000)
     listener = listen(used, names, venue)
-    used.deliver_verbatim(venue, ["btcusdt@trade"])
+    used.start_passthrough(venue, ["btcusdt@trade"])
     live_a_minute(used)
     used.restart(WORLD, start_ms=START_MS)
     assert used.now_ms == START_MS, "market time went back"
@@ -56,7 +56,7 @@ def test_who_is_hushed_hears_nothing_until_the_plant_speaks() -> None:
     plant = open_plant(INSTRUMENTS)
     names = ["btcusdt@trade", "btcusdt@depth@100ms", "btcusdt@miniTicker"]
     listener = listen(plant, names)
-    plant.hush()
+    plant.mute()
     late = listen(plant, names)
     gone = listen(plant, ["ethusdt@trade"])
     plant.hubs["usdm"].drop(gone)
@@ -64,7 +64,7 @@ def test_who_is_hushed_hears_nothing_until_the_plant_speaks() -> None:
     plant.hubs["usdm"].pass_on("btcusdt@trade", b"{}")
     plant.advance(START_MS + 1_000)
     assert hear(plant, listener) == []
-    plant.speak()
+    plant.unmute()
     plant.publish(trade(9, plant.now_ms))
     for each in (listener, late):
         assert [message["t"] for message in hear(plant, each)] == [9]
@@ -77,10 +77,10 @@ def test_who_is_hushed_hears_nothing_until_the_plant_speaks() -> None:
 def test_a_restart_while_hushed_stays_silent() -> None:
     plant = open_plant(INSTRUMENTS)
     listener = listen(plant, "btcusdt@trade")
-    plant.hush()
+    plant.mute()
     plant.restart(INSTRUMENTS, start_ms=START_MS)
     plant.publish(trade(1, START_MS))
     assert hear(plant, listener) == []
-    plant.speak()
+    plant.unmute()
     plant.publish(trade(2, START_MS))
     assert [message["t"] for message in hear(plant, listener)] == [2]

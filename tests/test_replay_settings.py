@@ -16,7 +16,7 @@ from tickerplant.serving import _replayed_profile, replay
 def test_moments_speed_and_the_rest_come_from_every_place() -> None:
     flags = {"begin": "+90s", "speed": "0.5"}
     environment = {"TICKERPLANT_REPLAY_TO": "1795285140000", "TICKERPLANT_LOOP": "true"}
-    file = {"replay": {"rebase": "now", "pace": "event", "run_up": "24h"}}
+    file = {"replay": {"rebase": "now", "pace": "event", "warm_up": "24h"}}
     found = resolve("replay", ReplaySettings, flags, environment, file)
     assert found == ReplaySettings(
         begin=Moment(90 * 10**9, "+"),
@@ -25,7 +25,7 @@ def test_moments_speed_and_the_rest_come_from_every_place() -> None:
         loop=True,
         rebase="now",
         pace="event",
-        run_up_ms=86_400_000,
+        warm_up_ms=86_400_000,
     )
 
 
@@ -35,7 +35,7 @@ def test_moments_speed_and_the_rest_come_from_every_place() -> None:
         ("begin", "yesterday", "--from", "an ISO date such as"),
         ("end", "+5", "--to", "an offset such as"),
         ("speed", "0.0001", "--speed", "a number from 0.001 to 1,000,000"),
-        ("run_up_ms", "long", "--run-up", "a duration such as"),
+        ("warm_up_ms", "long", "--warm-up", "a duration such as"),
         ("pace", "slow", "--pace", "one of receive, event"),
         ("rebase", "then", "--rebase", "one of off, now"),
         ("profile", "1999", "--profile", "one of 2026q1, 2026q2, current, told"),
@@ -53,9 +53,9 @@ def test_what_cannot_be_used_is_said_with_the_option(
 @pytest.mark.parametrize(
     ("wanted", "told", "name"),
     [
-        ("told", "2026q2", "2026q2"),
-        ("told", "", "2026q1"),
-        ("told", "of another century", "2026q1"),
+        ("auto", "2026q2", "2026q2"),
+        ("auto", "", "2026q1"),
+        ("auto", "of another century", "2026q1"),
         ("current", "2026q2", "current"),
     ],
 )

@@ -172,9 +172,9 @@ class Hub:
         self.channels: dict[str, Channel] = {}
         """Those that are sent on; it is the same dictionary always."""
         self._publishers = 0
-        self.is_hushed = False
-        """Whether nothing is sent; see `hush`."""
-        self._hushed: dict[str, Channel] = {}
+        self.is_muted = False
+        """Whether nothing is sent; see `mute`."""
+        self._muted: dict[str, Channel] = {}
         """The channels that are heard while nothing is sent."""
         self.wake: Callable[[], object] = _nothing
         """Called when a frame begins to wait; whoever does the input and output flushes then."""
@@ -262,25 +262,25 @@ class Hub:
         self.messages_sent += len(frames) * len(members)
         self.bytes_sent += len(data) * len(members)
 
-    def hush(self) -> None:
-        """Send what waits and then nothing, whatever happens, until `speak`.
+    def mute(self) -> None:
+        """Send what waits and then nothing, whatever happens, until `unmute`.
 
         Who subscribes or unsubscribes meanwhile is taken note of.
         """
         self.flush()
         for channel in self.channels.values():
             self._silence(channel)
-        self._hushed.update(self.channels)
+        self._muted.update(self.channels)
         self.channels.clear()
-        self.is_hushed = True
+        self.is_muted = True
 
-    def speak(self) -> None:
+    def unmute(self) -> None:
         """Send again, beginning with what happens next."""
-        if not self.is_hushed:
+        if not self.is_muted:
             return
-        self.is_hushed = False
-        self.channels.update(self._hushed)
-        self._hushed.clear()
+        self.is_muted = False
+        self.channels.update(self._muted)
+        self._muted.clear()
         self.relist()
 
     def forget(self) -> None:
@@ -485,7 +485,7 @@ class Hub:
     @property
     def _opened(self) -> dict[str, Channel]:
         """The channels that somebody is subscribed to."""
-        return self._hushed if self.is_hushed else self.channels
+        return self._muted if self.is_muted else self.channels
 
     def _open_channels(self, new: list[tuple[str, Channel, Meaning | None]]) -> None:
         """Open channels, each with its name and what it is about, in the order of the names."""
@@ -495,7 +495,7 @@ class Hub:
             opened[name] = channel
             if self.demand is not None:
                 self.demand.opened(name)
-            if meaning is not None and not self.is_hushed and name not in self.verbatim:
+            if meaning is not None and not self.is_muted and name not in self.verbatim:
                 self._publish(channel, meaning)
 
     def _voice(self, channel: Channel) -> None:

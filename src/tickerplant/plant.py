@@ -1,6 +1,6 @@
 """The spine: events and time come in here, and go to the markets and on to the hubs.
 
-Read this first.  A source calls `approach` and `publish`, hands messages that were recorded to
+Read this first.  A source calls `advance_before` and `publish`, hands messages that were recorded to
 `Hub.pass_on`, and calls `advance` when nothing more happens for a while, always by plain function
 calls; nothing on the way from here to a subscriber's frame waits for anything.
 """
@@ -24,14 +24,14 @@ from tickerplant.events import (
 )
 from tickerplant.hub import Hub
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import MINUTE_MS
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import MINUTE_RANK, Timers, next_on_grid
-from tickerplant.printed import Printed
 from tickerplant.profile import P2026Q1, Profile
+from tickerplant.raw_events import RawEvent
 from tickerplant.streams import resolve
 from tickerplant.streams.publisher import ALL
+from tickerplant.units import MINUTE_MS
 from tickerplant.venue import USDM, VENUES
 
 GONE = frozenset({"DELIVERED", "CLOSE"})
@@ -124,22 +124,22 @@ class Plant:
         self._open(instruments)
         self._relist()
 
-    def hush(self) -> None:
-        """Send nothing until `speak`, whatever happens."""
+    def mute(self) -> None:
+        """Send nothing until `unmute`, whatever happens."""
         for hub in self.hubs.values():
-            hub.hush()
+            hub.mute()
 
-    def speak(self) -> None:
+    def unmute(self) -> None:
         """Send again, beginning with what happens next."""
         for hub in self.hubs.values():
-            hub.speak()
+            hub.unmute()
 
     def has_elsewhere(self, instrument: Instrument) -> bool:
         """Whether the symbol is that of another venue's contract: it stands for one alone."""
         market = self.markets.get(instrument.symbol)
         return market is not None and market.instrument.venue is not instrument.venue
 
-    def publish(self, event: Event | Printed) -> None:
+    def publish(self, event: Event | RawEvent) -> None:
         """Apply one event to its market and tell it, with what it causes, to who listens."""
         kind = type(event)
         self.published[kind] += 1
@@ -152,15 +152,15 @@ class Plant:
         """Let market time reach `now_ms`: whatever is due by then happens, in order."""
         self.timers.advance(now_ms)
 
-    def approach(self, now_ms: int) -> None:
+    def advance_before(self, now_ms: int) -> None:
         """Let market time reach `now_ms`, whose events are about to be published.
 
         What is due before then happens; messages that are due at `now_ms` itself wait until time
         goes on, so that they contain its events.
         """
-        self.timers.approach(now_ms)
+        self.timers.advance_before(now_ms)
 
-    def deliver_verbatim(self, venue_name: str, names: Iterable[str]) -> None:
+    def start_passthrough(self, venue_name: str, names: Iterable[str]) -> None:
         """Expect the messages of `names`, and of what was named before, from the source.
 
         Only the other streams are derived from now on.
@@ -176,7 +176,7 @@ class Plant:
                 changed.add(told.symbol)
         self._expect(venue_name, changed)
 
-    def withdraw_verbatim(self, venue_name: str, names: Iterable[str]) -> None:
+    def stop_passthrough(self, venue_name: str, names: Iterable[str]) -> None:
         """Expect the messages of `names` no longer; derive them again, as far as they can be."""
         hub, changed = self.hubs[venue_name], set()
         for name in set(names) & hub.verbatim:

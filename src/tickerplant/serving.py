@@ -136,7 +136,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         pace=settings.pace,
         begin=settings.begin,
         end=settings.end,
-        run_up_ns=settings.run_up_ms * 1_000_000,
+        warm_up_ns=settings.warm_up_ms * 1_000_000,
         loops=settings.loop,
         rebased=settings.rebase == "now",
         verbatim=settings.verbatim,
@@ -155,7 +155,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
 
 def _replayed_profile(settings: ReplaySettings, told: str) -> str:
     """Return the name of the profile in which recordings are served."""
-    if settings.profile != "told":
+    if settings.profile != "auto":
         return settings.profile
     if told and told not in PROFILES:
         logs.logger().warning(f"! the recording is of an unknown profile, {told}")

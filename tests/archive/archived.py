@@ -10,7 +10,7 @@ from typing import Any
 from blocks import packed_lines
 from stage import hear, listen
 
-from tickerplant.decode.decoder import envelope_of
+from tickerplant.envelope import prefix_of
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT
 from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, RunBegun, encode_entry
@@ -39,7 +39,7 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 def line_of(stream: str, payload: object, received_ns: int = START_NS) -> Line:
     text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
-    return received_ns, envelope_of(stream) + text + b"}"
+    return received_ns, prefix_of(stream) + text + b"}"
 
 
 def golden(venue: str, period: str = "current") -> list[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tickerplant.archive.lanes import Lanes
 from tickerplant.archive.selection import Selection
 from tickerplant.archive.snapshot import BookSnapshot
-from tickerplant.decode.decoder import envelope_of
+from tickerplant.envelope import prefix_of
 from tickerplant.messages import Message
 from tickerplant.messages.readers import reader
 
@@ -53,7 +53,7 @@ def content_of(stream: str) -> Any:
 
 def usual(stream: str) -> Made:
     payload = text(content_of(stream))
-    return Made(envelope_of(stream) + payload + b"}", stream, payload)
+    return Made(prefix_of(stream) + payload + b"}", stream, payload)
 
 
 def of_another_symbol(stream: str) -> Made:
@@ -61,7 +61,7 @@ def of_another_symbol(stream: str) -> Made:
     symbol, _, topic = stream.partition("@")
     other = SYMBOLS[symbol == "btcusdt"]
     payload = text(SAMPLES[f"btcusdt@{topic}"] | {"s": other})
-    return Made(envelope_of(stream) + payload + b"}", stream, payload)
+    return Made(prefix_of(stream) + payload + b"}", stream, payload)
 
 
 def with_spaces(stream: str) -> Made:
@@ -85,7 +85,7 @@ def turned_round(stream: str) -> Made:
 def with_more(stream: str) -> Made:
     """Something follows the payload in the usual envelope."""
     payload = text(content_of(stream))
-    return Made(envelope_of(stream) + payload + b',"more":1}', stream, payload)
+    return Made(prefix_of(stream) + payload + b',"more":1}', stream, payload)
 
 
 def torn(stream: str) -> Made:
@@ -93,13 +93,13 @@ def torn(stream: str) -> Made:
 
 
 def of_the_wrong_kind(stream: str) -> Made:
-    return Made(envelope_of(stream) + b'{"e":"trade","s":7}}', is_unreadable=True)
+    return Made(prefix_of(stream) + b'{"e":"trade","s":7}}', is_unreadable=True)
 
 
 def several(stream: str) -> Made:
     """Two payloads where one should be."""
     payload = text(content_of(stream))
-    return Made(envelope_of(stream) + payload + b"," + payload + b"}", is_unreadable=True)
+    return Made(prefix_of(stream) + payload + b"," + payload + b"}", is_unreadable=True)
 
 
 def asked(symbol: str) -> Made:

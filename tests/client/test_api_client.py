@@ -38,7 +38,7 @@ def client_in(
         budget or WeightBudget(),
         clock=moment,
         sleep=moment.sleep,
-        chance=Random(1),
+        rng=Random(1),
         **options,
     )
 

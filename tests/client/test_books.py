@@ -18,19 +18,19 @@ from tickerplant.client.books import Books
 from tickerplant.client.rest import MOST_AT_ONCE
 from tickerplant.config.values import faults as faults_of
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.messages import DepthUpdate, Disconnected, Gap, Recovered, Resync
-from tickerplant.messages.notice import Synced
+from tickerplant.messages import BookResyncing, DepthUpdate, Disconnected, Gap, Recovered
+from tickerplant.messages.notice import BookSynced
 from tickerplant.plant import Plant
 from tickerplant.server.faulty import Faults
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
+from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
 BTC = "BTCUSDT"
 STEP_MS = 100
-HOUR_MS = 3_600_000
 
 
 class Exchange(Loopback):
@@ -158,7 +158,7 @@ async def test_what_happens_to_a_book_is_told_in_its_order() -> None:
         told.append(item)
 
     async with exchange(BTC) as house, kept(house, on_update=note) as (_, books):
-        (synced,) = [each for each in told if isinstance(each, Synced)]
+        (synced,) = [each for each in told if isinstance(each, BookSynced)]
         assert (synced.symbol, synced.streams) == (BTC, ("btcusdt@depth@100ms",))
         assert synced.update_id >= 0
         count = len(told)
@@ -191,11 +191,11 @@ async def test_a_gap_begins_the_book_anew_and_is_told_once() -> None:
     ):
         count = len(told)
         house.clock.now_ms += 60_000
-        await until(lambda: any(isinstance(each, Resync) for each in told[count:]))
+        await until(lambda: any(isinstance(each, BookResyncing) for each in told[count:]))
         house.server.faults.switch({})
         await until_live(books)
         notices: list[Any] = [each for each in told[count:] if isinstance(each, Notice)]
-        assert [type(each) for each in notices[:3]] == [Gap, Resync, Synced]
+        assert [type(each) for each in notices[:3]] == [Gap, BookResyncing, BookSynced]
         assert notices[1].reason == "gap"
         counters = books[BTC].counters
         assert (counters.gaps, counters.resyncs) == (1, 1)
@@ -215,9 +215,9 @@ async def test_what_is_told_of_a_book_has_the_time_of_the_clock_when_that_was_se
         real = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: real() + 8 * HOUR_MS * 1_000_000)
         books._books[BTC].ids_anew(0)
-        await until(lambda: any(isinstance(each, Synced) for each in told[count:]))
+        await until(lambda: any(isinstance(each, BookSynced) for each in told[count:]))
         now_ms = time.time_ns() // 1_000_000
-        notices = [each for each in told[count:] if isinstance(each, Resync | Synced)]
+        notices = [each for each in told[count:] if isinstance(each, BookResyncing | BookSynced)]
         assert len(notices) == 2
         assert all(0 <= now_ms - each.time_ms < HOUR_MS for each in notices)
         assert (await books.audit(BTC)).score == 1.0
@@ -239,7 +239,7 @@ async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() ->
             exchange(BTC, start_ms=START_MS - 3_600_000, port=port) as house,
             every(0.02, house.go_on),
         ):
-            await until(lambda: any(isinstance(each, Synced) for each in told[count:]))
+            await until(lambda: any(isinstance(each, BookSynced) for each in told[count:]))
             assert 0 < book.last_update_id < old_id
             assert (await books.audit(BTC)).score == 1.0
             assert book.counters.resyncs == 1
@@ -247,8 +247,8 @@ async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() ->
     gap, resync, synced = notices[-3:]
     assert [type(each) for each in notices if isinstance(each, Gap)] == [Gap], "it is told once"
     assert (type(gap), gap.reason) == (Gap, "the ids begin anew")
-    assert (type(resync), resync.reason) == (Resync, "anew")
-    assert isinstance(synced, Synced)
+    assert (type(resync), resync.reason) == (BookResyncing, "anew")
+    assert isinstance(synced, BookSynced)
 
 
 @looped
@@ -269,7 +269,7 @@ async def test_a_book_that_is_not_heard_is_stale_until_it_is() -> None:
         house.server.faults.switch({})
         await until_live(books)
         notices = [type(each) for each in told if isinstance(each, Notice)]
-        assert notices == [Synced, Disconnected, Recovered, Gap, Resync, Synced]
+        assert notices == [BookSynced, Disconnected, Recovered, Gap, BookResyncing, BookSynced]
         assert (await books.audit(BTC)).score == 1.0
 
 
@@ -482,7 +482,7 @@ async def test_books_that_are_closed_while_they_are_added_subscribe_to_nothing_m
         # the second is of the other venue, which is told at once
         books = market.books(BTC, "BTCUSD_PERP", "ETHUSDT", on_update=_fail)
         assert list(books) == [BTC, "BTCUSD_PERP"]
-        assert not market._runner.feed.strands
+        assert not market._runner.feed.merged_streams
         with pytest.raises(_OddError):
             await books.wait_live()
 
@@ -683,7 +683,7 @@ async def test_books_that_wait_for_the_budget_while_connections_flap_do_not_pay_
     synced: list[str] = []
 
     def note(book: LocalBook, item: object) -> None:
-        if isinstance(item, Synced):
+        if isinstance(item, BookSynced):
             synced.append(book.symbol)
 
     budget = Turnstile()
@@ -759,7 +759,7 @@ async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
                 update_id = books[BTC].last_update_id
                 await until(lambda: books[BTC].last_update_id > update_id + 100)
                 assert books[BTC].state is State.LIVE
-                (own,) = [each for each in market._runner.feed.links.values() if each.owner]
+                (own,) = [each for each in market._runner.feed.connections.values() if each.owner]
                 await until(lambda: own.is_held_up)
                 while idle.waiting:  # it is polled
                     assert not isinstance(await anext(idle), Notice)

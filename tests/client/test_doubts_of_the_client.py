@@ -15,7 +15,7 @@ from tickerplant.client.rest import RestClient
 from tickerplant.feed import doubts
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.messages import Doubtful
+from tickerplant.messages import UnknownStream
 from tickerplant.venue import COINM, USDM
 
 
@@ -59,7 +59,7 @@ async def test_a_symbol_that_is_not_listed_is_warned_of_when_it_stays_silent(
         reader = market.stream("btcusdx@trade")
         notice = await anext(reader)
         base = url_of(house).replace("ws", "http", 1)
-    assert isinstance(notice, Doubtful)
+    assert isinstance(notice, UnknownStream)
     reason = f"USDⓈ-M at {base} does not list BTCUSDX; did you mean btcusdt@trade?"
     assert (notice.streams, notice.reason) == (("btcusdx@trade",), reason)
     first, second = (record.getMessage() for record in caplog.records)

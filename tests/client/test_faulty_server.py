@@ -40,7 +40,7 @@ from tickerplant import FeedSettings, MarketClient, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.values import faults
 from tickerplant.feed.endings import BROKEN, CLOSED, POLICY, Ending, of_close
-from tickerplant.messages import Disconnected, Gap, Recovered, Stale, Unreadable
+from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.faults import CLOSE_CODES, FAULT_ROWS
 from tickerplant.server.garble import GARBAGE, UNKNOWN_FIELDS
@@ -385,7 +385,7 @@ async def test_garbage_is_told_and_costs_nothing(ahead: Ahead) -> None:
             await counted(market, "unreadable", number + 1)
             await trade(house, 1)
             unreadable, message = await read(subscription, 2)
-            assert isinstance(unreadable, Unreadable)
+            assert isinstance(unreadable, DecodeFailed)
             assert unreadable.streams == (TRADES,)
             assert frame.endswith(unreadable.payload)
             assert unreadable.reason
@@ -415,7 +415,7 @@ async def test_text_that_is_not_utf_8_is_told() -> None:
         house.clock.now_ms += LATER_MS
         await until(lambda: market.counters.unreadable)
         (unreadable,) = await read(subscription, 1)
-        assert isinstance(unreadable, Unreadable)
+        assert isinstance(unreadable, DecodeFailed)
         assert unreadable.payload == b'{"zz":"\xc3\x28\xff"}'
         await trade(house, 1)
         assert kinds(await read(subscription, 1)) == ["4"]

@@ -26,9 +26,9 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import QUERIES
 from tickerplant.server.rest import NOT_TOLD
+from tickerplant.units import MINUTE_MS
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
-MINUTE_MS = 60_000
 REFUSED = "tickerplant_requests_refused_total"
 
 
@@ -41,7 +41,7 @@ async def client_of(
         budget or WeightBudget(),
         clock=moment,
         sleep=moment.sleep,
-        chance=Random(1),
+        rng=Random(1),
         **options,
     )
     try:

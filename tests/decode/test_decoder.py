@@ -23,7 +23,7 @@ from tickerplant.events import (
     Trade,
 )
 from tickerplant.instrument import Instrument, Scale, decimal_text
-from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
+from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
 
 TRADE = (
     b'{"e":"trade","E":1723161256322,"T":1723161256321,"s":"BTCUSDT","t":5266583935,'
@@ -88,7 +88,7 @@ BOTH = drawn(("btcusdt@bookTicker", TICKER), ("btcusd_perp@bookTicker", COINM_TI
 
 def in_units(said: object, instruments: dict[str, Instrument]) -> object:
     """Return what was said as an event in units, whether it came so or as it was printed."""
-    if isinstance(said, PrintedQuote | PrintedDepth | PrintedTrade):
+    if isinstance(said, RawQuote | RawDepth | RawTrade):
         return said.event(instruments[said.symbol])
     return said
 

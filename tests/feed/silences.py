@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tickerplant.feed.rhythm import LOOK_MS, Rhythm
+from tickerplant.feed.expected_interval import LOOK_MS, ExpectedInterval
 
 
 class Alarm(Struct):
@@ -29,7 +29,7 @@ class Watch(Struct):
     """For how long of that it would have been missed sooner than others are."""
 
 
-def watch(rhythm: Rhythm, times_ms: Sequence[float]) -> Watch:
+def watch(expected_interval: ExpectedInterval, times_ms: Sequence[float]) -> Watch:
     """Look at a stream from its first message to its last, as a vigil does."""
     alarms: list[Alarm] = []
     count, known_ms, is_stale = 1, 0, False
@@ -40,16 +40,16 @@ def watch(rhythm: Rhythm, times_ms: Sequence[float]) -> Watch:
             count += 1
         if is_stale and count > before:
             is_stale = False
-            rhythm.endure()
-            rhythm.rest()
+            expected_interval.endure()
+            expected_interval.rest()
         heard_ms = times_ms[count - 1]
         silent_ms = round(now_ms - heard_ms)
-        rhythm.hear(count, round(heard_ms), silent_ms)
-        patience_ms, repair_ms = rhythm.patience_ms, rhythm.repair_ms
+        expected_interval.hear(count, round(heard_ms), silent_ms)
+        patience_ms, repair_ms = expected_interval.patience_ms, expected_interval.repair_ms
         if patience_ms is not None and repair_ms is not None:
             known_ms += LOOK_MS * (patience_ms < repair_ms)
             if silent_ms >= patience_ms and not is_stale:
                 is_stale = True
                 alarms.append(Alarm(now_ms, silent_ms, patience_ms))
         now_ms += LOOK_MS
-    return Watch(alarms, rhythm.patience_ms, round(times_ms[-1] - times_ms[0]), known_ms)
+    return Watch(alarms, expected_interval.patience_ms, round(times_ms[-1] - times_ms[0]), known_ms)

@@ -14,57 +14,57 @@ NAMES = [*KINDS]
 QUIET_MS = 90_000
 
 
-def spoil(wire: Wire, chance: Random) -> None:
+def spoil(wire: Wire, rng: Random) -> None:
     """Let something happen to one connection."""
-    link = wire.world.feed.links.get(wire.number)
-    match chance.randrange(6):
+    connection = wire.world.feed.connections.get(wire.number)
+    match rng.randrange(6):
         case 0:
             wire.cut()
         case 1:
             wire.is_dead = True
         case 2:
-            wire.end("closed", chance.choice([1000, 1001, 1002, 1008, 1011]))
+            wire.end("closed", rng.choice([1000, 1001, 1002, 1008, 1011]))
         case 3:
-            wire.down_ms = chance.choice([1, 50, 300, 1_500])
+            wire.down_ms = rng.choice([1, 50, 300, 1_500])
         case 4:
-            wire.say(chance.choice([b"{", b'{"e":"serverShutdown"}', b"[]"]))
-        case _ if link is not None:
-            link.renew_ms = wire.world.now_ms
+            wire.say(rng.choice([b"{", b'{"e":"serverShutdown"}', b"[]"]))
+        case _ if connection is not None:
+            connection.renew_ms = wire.world.now_ms
 
 
-def misfortune(world: World, chance: Random) -> None:
+def misfortune(world: World, rng: Random) -> None:
     """Let one thing go wrong, or change."""
-    match chance.randrange(10):
+    match rng.randrange(10):
         case 0:
-            world.refuse_for(chance.randrange(5_000), chance.choice([None, 503, 429, 404]))
+            world.refuse_for(rng.randrange(5_000), rng.choice([None, 503, 429, 404]))
         case 1:
-            world.delay_ms = chance.choice([1, 20, 250])
+            world.delay_ms = rng.choice([1, 20, 250])
         case 2:
             for each in tuple(world.wires.values()):
                 each.cut()
         case 3:
             pass
         case _ if world.wires:
-            spoil(world.wires[chance.choice([*world.wires])], chance)
+            spoil(world.wires[rng.choice([*world.wires])], rng)
 
 
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 10**9), copies=st.integers(1, 3))
 @example(seed=622218, copies=1)  # cut before the first message
 def test_whatever_happens_it_is_told_and_ends_well(seed: int, copies: int) -> None:
-    chance = Random(seed)
+    rng = Random(seed)
     world = World(copies=copies, seed=seed, life_ms=120_000)
     consumer = world.attach(*NAMES)
-    visitor, visited = Consumer(), chance.sample(NAMES, 2)
+    visitor, visited = Consumer(), rng.sample(NAMES, 2)
     number = 0
-    for _ in range(chance.randrange(20, 60)):
-        for _ in range(chance.randrange(1, 30)):
+    for _ in range(rng.randrange(20, 60)):
+        for _ in range(rng.randrange(1, 30)):
             number += 1
             for name in NAMES:
                 world.publish(name, KINDS[name](number))
-            world.run(chance.choice([5, 50, 200]))
-        misfortune(world, chance)
-        if chance.random() < 0.2:
+            world.run(rng.choice([5, 50, 200]))
+        misfortune(world, rng)
+        if rng.random() < 0.2:
             if visited:
                 world.feed.attach(visited, visitor)
             world.feed.detach(visited, visitor)

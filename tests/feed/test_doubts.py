@@ -6,7 +6,7 @@ from made import AGGREGATES, KINDS
 from wires import World
 
 from tickerplant.feed.observer import Observer
-from tickerplant.messages.notice import Doubtful, Recovered, Stale
+from tickerplant.messages.notice import Recovered, Stale, UnknownStream
 
 NAME = "nosuchusdt@trade"
 REASON = "it is not listed"
@@ -49,8 +49,8 @@ def test_a_stream_that_stays_silent_for_five_seconds_is_asked_about_once() -> No
     assert world.verified == [(NAME,)]
     world.feed.verified((NAME,), {NAME: REASON})
     assert doubted.said == [(NAME, REASON)]
-    (notice,) = consumer.notices(Doubtful)
-    assert isinstance(notice, Doubtful)
+    (notice,) = consumer.notices(UnknownStream)
+    assert isinstance(notice, UnknownStream)
     assert (notice.streams, notice.reason) == ((NAME,), REASON)
     world.run(120_000)
     assert world.verified == [(NAME,)]
@@ -84,7 +84,7 @@ def test_what_is_heard_meanwhile_is_not_doubted() -> None:
     world.run(100)
     world.feed.verified((AGGREGATES,), {AGGREGATES: REASON})
     assert doubted.said == []
-    assert not consumer.notices(Doubtful)
+    assert not consumer.notices(UnknownStream)
 
 
 def test_silence_does_not_count_while_nothing_could_be_heard() -> None:

@@ -139,8 +139,8 @@ def test_what_waits_behind_a_gap_is_bounded() -> None:
     say(world, 1)
     for number in range(3, 200, 2):
         say(world, number)
-    strand: Any = world.feed.strands[AGGREGATES]
-    assert len(strand._held) <= 50
+    merged: Any = world.feed.merged_streams[AGGREGATES]
+    assert len(merged._held) <= 50
     assert ids(consumer)[:40] == [1, *range(3, 81, 2)]
     assert consumer.notices(Gap)[0].reason == "too many messages waited behind the gap"
 
@@ -268,8 +268,8 @@ def test_a_follower_may_be_far_ahead_and_nothing_is_forgotten() -> None:
                 world.run(2)
         world.run(20_000)
         assert consumer.payloads(name) == world.published(name)
-        strand = world.feed.strands[name]
-        assert all(len(each.waiting) == 0 for each in strand.followers.values())
+        merged = world.feed.merged_streams[name]
+        assert all(len(each.waiting) == 0 for each in merged.followers.values())
 
 
 @settings(deadline=None, max_examples=60)

@@ -9,9 +9,9 @@ import pytest
 from made import AGGREGATES, ARRAY, KINDS, aggregate
 from wires import Consumer, World
 
-from tickerplant.decode.decoder import envelope_of
+from tickerplant.envelope import prefix_of
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Gap, Notice, Recovered, Stale, Unreadable
+from tickerplant.messages.notice import DecodeFailed, Gap, Notice, Recovered, Stale
 
 
 class Keeper:
@@ -28,7 +28,7 @@ class Keeper:
             self.heard.append((item.stream, item.payload, item.received_ns))
 
     def keeper(self, stream: str) -> Callable[[int, bytes, Any], None]:
-        begin = envelope_of(stream)
+        begin = prefix_of(stream)
 
         def keep(received_ns: int, raw: bytes, item: Message) -> None:
             assert raw.startswith(begin)
@@ -52,7 +52,7 @@ def say(world: World, name: str, *payloads: bytes) -> None:
     """Let every connection tell messages of a stream."""
     for wire in tuple(world.wires.values()):
         for payload in payloads:
-            wire.say(envelope_of(name) + payload + b"}")
+            wire.say(prefix_of(name) + payload + b"}")
     world.run(20)
 
 
@@ -117,8 +117,8 @@ def test_what_is_not_in_the_usual_form_goes_the_long_way() -> None:
         say(world, name, aggregate(1), aggregate(2))
         wire.say(b'{"stream": "%b", "data": %b}' % (name.encode(), aggregate(3)))
         wire.say(b'{"data":%b,"stream":"%b"}' % (aggregate(4), name.encode()))
-        wire.say(envelope_of(name) + aggregate(5) + b"]")
-        wire.say(envelope_of(name) + aggregate(6) + b"} ")
+        wire.say(prefix_of(name) + aggregate(5) + b"]")
+        wire.say(prefix_of(name) + aggregate(6) + b"} ")
         say(world, name, b"{", b'{"a":"seven"}', b"[]", b'"\xff"', aggregate(8))
         world.run(2_000)
 
@@ -127,7 +127,7 @@ def test_what_is_not_in_the_usual_form_goes_the_long_way() -> None:
     assert payloads == [aggregate(number) for number in (1, 2, 3, 4, 5, 6, 8)]
     assert keeper.kept == 1
     kinds = [type(each) for each in keeper.heard if not isinstance(each, tuple)]
-    assert kinds == [Unreadable, Unreadable, Gap], "of the stream, and of who knows which"
+    assert kinds == [DecodeFailed, DecodeFailed, Gap], "of the stream, and of who knows which"
     assert world.feed.counters.unreadable == 4
 
 

@@ -18,7 +18,7 @@ from tickerplant.feed.local_book import (
     State,
 )
 from tickerplant.messages.depth import DepthUpdate
-from tickerplant.messages.notice import Gap, Resync
+from tickerplant.messages.notice import BookResyncing, Gap
 
 BIDS = [("100.00", "1.000"), ("99.00", "2.000"), ("98.00", "3.000"), ("97.00", "4.000")]
 ASKS = [("101.00", "1.500"), ("102.00", "2.500"), ("103.00", "3.500"), ("104.00", "4.500")]
@@ -59,7 +59,7 @@ def told(book: LocalBook) -> list[tuple[str, str]]:
     return [
         ("gap", f"{notice.after_id}-{notice.before_id}")
         if isinstance(notice, Gap)
-        else ("resync", notice.reason if isinstance(notice, Resync) else "")
+        else ("resync", notice.reason if isinstance(notice, BookResyncing) else "")
         for notice in book.drain()
     ]
 
@@ -238,7 +238,7 @@ def test_a_gap_is_told_and_a_snapshot_wanted() -> None:
             before_id=31,
             missing=None,
         ),
-        Resync(streams=("btcusdt@depth",), time_ms=7, symbol=SYMBOL, reason="gap"),
+        BookResyncing(streams=("btcusdt@depth",), time_ms=7, symbol=SYMBOL, reason="gap"),
     ]
     assert book.drain() == []
     assert book.bids(1) == BIDS[:1], "what is read is true of `last_update_id`"

@@ -20,14 +20,14 @@ class Heard(Observer):
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def carried(self, link: int, names: Iterable[str]) -> None:
-        self.told.append(("carried", link, sorted(names)))
+    def carried(self, connection: int, names: Iterable[str]) -> None:
+        self.told.append(("carried", connection, sorted(names)))
 
-    def renewed(self, link: int, names: Iterable[str]) -> None:
-        self.told.append(("renewed", link, sorted(names)))
+    def renewed(self, connection: int, names: Iterable[str]) -> None:
+        self.told.append(("renewed", connection, sorted(names)))
 
-    def spared(self, link: int, names: Iterable[str], reason: str) -> None:
-        self.told.append(("spared", link, sorted(names), reason))
+    def spared(self, connection: int, names: Iterable[str], reason: str) -> None:
+        self.told.append(("spared", connection, sorted(names), reason))
 
     def unread(self, stream: str, payload: bytes, received_ns: int) -> None:  # noqa: ARG002
         self.told.append(("unread", stream, payload))

@@ -88,4 +88,4 @@ def test_a_detached_stream_is_renewed_no_more() -> None:
     world.feed.detach([AGGREGATES], other)
     world.perform()
     assert not world.wires
-    assert not world.feed.links
+    assert not world.feed.connections

@@ -11,13 +11,13 @@ from tickerplant.feed.weight import (
     FIRST_BAN_MS,
     LEAST_WAIT_MS,
     LONGEST_BAN_MS,
-    MINUTE_MS,
     Allowances,
     AllowanceSpentError,
     PartOfBudget,
     WeightBudget,
 )
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.units import MINUTE_MS
 
 NOON_MS = 1_772_020_800_000
 assert NOON_MS % MINUTE_MS == 0

@@ -18,9 +18,9 @@ from msgspec import structs
 
 from tickerplant import frames
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
+from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import hosts_of
-from tickerplant.feed.link import Link
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.hub import Hub
 from tickerplant.messages.message import Message
@@ -367,32 +367,32 @@ class World:
                 self.fetches.append(action)
             case Verify(streams=streams):
                 self.verified.append(streams)
-            case Drop(link=link):
-                wire = self.wires.pop(link, None)
+            case Drop(number=number):
+                wire = self.wires.pop(number, None)
                 if wire is not None:
                     wire.leave()
-            case Send() | Ping() if action.link in self.wires:
-                wire = self.wires[action.link]
+            case Send() | Ping() if action.number in self.wires:
+                wire = self.wires[action.number]
                 if isinstance(action, Send):
                     wire.hear(action.text)
                 else:
                     wire.ping()
 
     def _open(self, action: Open) -> None:
-        self.opens.append((self.now_ms, action.link, action.url))
+        self.opens.append((self.now_ms, action.number, action.url))
         self.at(self.now_ms + self.delay_ms, lambda: self._shake_hands(action))
 
     def _shake_hands(self, action: Open) -> None:
         refusal = self.refusals(action.url)
         if refusal is not None:
             status, retry_ms = refusal
-            self.feed.refused(action.link, f"HTTP {status}", status, retry_ms)
+            self.feed.refused(action.number, f"HTTP {status}", status, retry_ms)
             return
         target = parse_target(action.url.removeprefix("ws://plant:9001"), self.venue, self.limits)
         assert isinstance(target, StreamTarget)
-        if action.link in self.feed.links:
-            self.wires[action.link] = Wire(self, action.link, target)
-            self.feed.opened(action.link)
+        if action.number in self.feed.connections:
+            self.wires[action.number] = Wire(self, action.number, target)
+            self.feed.opened(action.number)
 
     # Shortcuts
 
@@ -409,24 +409,24 @@ class World:
         until_ms = self.now_ms + duration_ms
         self.refusals = lambda _: (status, retry_ms) if self.now_ms < until_ms else None
 
-    def link(self, name: str, copy: int = 0) -> Link:
+    def connection(self, name: str, copy: int = 0) -> FeedConnection:
         """The connection that carries a stream."""
-        found = [each for each in self.feed.links.values() if name in each.names]
+        found = [each for each in self.feed.connections.values() if name in each.names]
         return next(each for each in found if each.copy == copy and each.successor is None)
 
     def wire(self, name: str, copy: int = 0) -> Wire:
         """The same, as the server sees it."""
-        return self.wires[self.link(name, copy).number]
+        return self.wires[self.connection(name, copy).number]
 
     def lead(self, name: str) -> Wire:
         """The connection that leads."""
-        link = self.feed.strands[name].lead
-        assert isinstance(link, Link)
-        return self.wires[link.number]
+        connection = self.feed.merged_streams[name].lead
+        assert isinstance(connection, FeedConnection)
+        return self.wires[connection.number]
 
     def renew(self, name: str, copy: int = 0) -> None:
         """Let the renewal of a connection be due."""
-        self.link(name, copy).renew_ms = self.now_ms
+        self.connection(name, copy).renew_ms = self.now_ms
 
     def held(self) -> dict[str, int]:
         """On how many connections the server holds each name."""
@@ -438,8 +438,8 @@ class World:
 
     def check_counters(self, consumer: Consumer) -> None:
         """All that came was handed out, left out, or waits; `consumer` listens from the beginning."""
-        for name, strand in self.feed.strands.items():
-            waiting = sum(len(each.waiting) for each in strand.followers.values())
-            waiting += len(getattr(strand, "_held", ()))
+        for name, merged in self.feed.merged_streams.items():
+            waiting = sum(len(each.waiting) for each in merged.followers.values())
+            waiting += len(getattr(merged, "_held", ()))
             told = [each for each in consumer.messages(name) if not each.backfilled]
-            assert strand.messages == len(told) + strand.counters.duplicates + waiting, name
+            assert merged.messages == len(told) + merged.counters.duplicates + waiting, name

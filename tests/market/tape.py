@@ -10,7 +10,7 @@ from stage import START_MS, trade
 
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 GAPS_MS = st.integers(0, 3 * MINUTE_MS) | st.sampled_from(
     [

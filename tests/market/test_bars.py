@@ -5,15 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.market.bar_arrays import combine
-from tickerplant.market.bars import (
-    COUNT,
-    FIRST_TRADE_ID,
-    LAST_TRADE_ID,
-    MINUTE_MS,
-    OPEN_TIME,
-    Bar,
-    join,
-)
+from tickerplant.market.bars import COUNT, FIRST_TRADE_ID, LAST_TRADE_ID, OPEN_TIME, Bar, join
+from tickerplant.units import MINUTE_MS
 
 OPENED_MS = 1_772_000_100_000
 

@@ -11,19 +11,11 @@ from tape import naive_bar, tapes
 
 from tickerplant.events import Trade
 from tickerplant.market.bar_arrays import NO_BARS, combine
-from tickerplant.market.bars import (
-    CLOSE,
-    COUNT,
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
-    OPEN_TIME,
-    VOLUME,
-    Bars,
-)
+from tickerplant.market.bars import CLOSE, COUNT, OPEN_TIME, VOLUME, Bars
 from tickerplant.market.candles import Candles
 from tickerplant.market.interval import INTERVALS, LENGTHS_MS, close_time, next_open_time, open_time
 from tickerplant.market.minutes import KEPT_MINUTES, Minutes
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 EVERYTHING = 1 << 30
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, mark, open_plant, trade
 
 from tickerplant.market.bar_arrays import empty_bars
-from tickerplant.market.bars import HOUR_MS, MINUTE_MS
 from tickerplant.market.closed_minutes import KEPT_HOURS, ClosedMinutes
 from tickerplant.market.interval import INTERVALS
 from tickerplant.market.timers import LONGEST_STRETCH_MS, MESSAGE_RANK, Timers, landmarks
 from tickerplant.plant import Plant
+from tickerplant.units import HOUR_MS, MINUTE_MS
 
 STREAMS = (
     *("btcusdt@kline_1m", "btcusdt@kline_1h", "btcusdt@kline_1d", "btcusdt@aggTrade"),
@@ -67,9 +67,9 @@ def test_a_leap_comes_to_the_same_as_going_step_by_step(gaps: list[tuple[int, in
     leaping, walking = World(), World()
     for gap_ms, price in gaps:
         target_ms = walking.plant.now_ms + gap_ms
-        leaping.plant.approach(target_ms)
+        leaping.plant.advance_before(target_ms)
         while walking.plant.now_ms < target_ms:
-            walking.plant.approach(min(walking.plant.now_ms + LONGEST_STRETCH_MS, target_ms))
+            walking.plant.advance_before(min(walking.plant.now_ms + LONGEST_STRETCH_MS, target_ms))
         assert leaping.state() == walking.state()
         for world in (leaping, walking):
             world.happen(price)
@@ -128,7 +128,7 @@ def test_what_is_done_in_a_leap_does_not_grow_with_it(years: int) -> None:
 
     timers.at(START_MS + 1_000, MESSAGE_RANK, every_second)
     until_ms = START_MS + years * 365 * 24 * HOUR_MS
-    timers.approach(until_ms)
+    timers.advance_before(until_ms)
     assert len(fired) <= 6 * (len(INTERVALS) + 1) + 60
     assert fired == sorted(fired)
     assert timers.now_ms == until_ms

@@ -33,13 +33,14 @@ from tickerplant.events import (
 )
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.market.bar_arrays import NO_BARS
-from tickerplant.market.bars import CLOSE, DAY_MS, MINUTE_MS, OPEN, Bars
+from tickerplant.market.bars import CLOSE, OPEN, Bars
 from tickerplant.market.market import WHOLE, Market
 from tickerplant.market.ring import CHUNK_EVENTS, KEPT_AGGREGATES, KEPT_TRADES
 from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
 from tickerplant.market.timers import Timers
-from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import CURRENT, P2026Q1
+from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 
 class Scene:
@@ -206,9 +207,9 @@ def test_a_book_with_an_empty_side_has_no_quote() -> None:
 def test_printed_events_are_the_events_they_print_heard_or_not(heard: bool) -> None:
     scene = Scene(heard=heard)
     scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
-    printed = PrintedDepth(0, 5, "BTCUSDT", 11, 12, 10, [("1.00", "0.007")], [("200.00", "0.000")])
+    printed = RawDepth(0, 5, "BTCUSDT", 11, 12, 10, [("1.00", "0.007")], [("200.00", "0.000")])
     scene.market.apply(printed)
-    scene.market.apply(PrintedQuote(12, "BTCUSDT", "1.00", "0.007", "3.00", "0.001", 5))
+    scene.market.apply(RawQuote(12, "BTCUSDT", "1.00", "0.007", "3.00", "0.001", 5))
     assert scene.market.book.top(5) == ([(100, 7), (90, 1)], [])
     assert scene.market.book_ticker == quote(12, (100, 7), (300, 1), 5)
     assert [type(event) for event in scene.told] == ([DepthUpdate, BookTicker] if heard else [])
@@ -219,11 +220,11 @@ def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(heard: boo
     scene = Scene(heard=heard)
     scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
     levels = [("1.00", "0.007"), ("abc", "1"), ("2.001", "1")]
-    scene.market.apply(PrintedDepth(0, 5, "BTCUSDT", 11, 12, 10, levels, []))
-    scene.market.apply(PrintedQuote(12, "BTCUSDT", "?", "0.007", "3.00", "0.001", 5))
+    scene.market.apply(RawDepth(0, 5, "BTCUSDT", 11, 12, 10, levels, []))
+    scene.market.apply(RawQuote(12, "BTCUSDT", "?", "0.007", "3.00", "0.001", 5))
     assert scene.market.book.top(5) == ([(100, 7), (90, 1)], [(20_000, 1)])
     assert scene.market.book_ticker is None
-    scene.market.apply(PrintedTrade(5, 5, "BTCUSDT", 1, "1.005", "0.001", buyer_is_maker=False))
+    scene.market.apply(RawTrade(5, 5, "BTCUSDT", 1, "1.005", "0.001", buyer_is_maker=False))
     assert not scene.market.trades
     assert (scene.market.book.unreadable, scene.market.unreadable) == (2, 2)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from stage import START_MS
 
 from tickerplant.events import Positioning
-from tickerplant.market.bars import DAY_MS, HOUR_MS
 from tickerplant.market.positions import GRID_MS, KEPT_ROWS, Positions
+from tickerplant.units import DAY_MS, HOUR_MS
 
 FIRST_MS = START_MS // (4 * HOUR_MS) * 4 * HOUR_MS
 

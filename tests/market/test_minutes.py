@@ -13,9 +13,10 @@ from tape import NaiveBar, naive_bar, naive_minutes, tapes
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
-from tickerplant.market.bars import COUNT, DAY_MS, FIRST_TRADE_ID, HOUR_MS, MINUTE_MS, OPEN_TIME
+from tickerplant.market.bars import COUNT, FIRST_TRADE_ID, OPEN_TIME
 from tickerplant.market.interval import open_time
 from tickerplant.market.minutes import KEPT_MINUTES, Minutes, Statistics
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 def play(minutes: Minutes, tape: list[Trade]) -> None:

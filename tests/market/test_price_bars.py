@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from stage import START_MS
 
 from tickerplant.market.bar_arrays import NO_BARS
-from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS, OPEN_TIME, Bars
+from tickerplant.market.bars import OPEN_TIME, Bars
 from tickerplant.market.interval import INTERVALS, open_time
 from tickerplant.market.price_bars import KEPT_MINUTES, PriceBars
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 POINTS = st.lists(st.tuples(st.integers(0, 200_000), st.integers(-50, 50)), max_size=30)
 

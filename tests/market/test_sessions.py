@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import START_MS
 
-from tickerplant.market.bars import DAY_MS
 from tickerplant.market.sessions import MARKETS, NO_TRADING, session, week
+from tickerplant.units import DAY_MS
 
 TIMES = st.datetimes(datetime(2008, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001 - the zone is given
     lambda moment: int(moment.timestamp() * 1000)

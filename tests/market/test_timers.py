@@ -56,9 +56,9 @@ def test_approaching_the_present_fires_nothing_that_was_set_since() -> None:
     timers = Timers(100)
     seen: list[int] = []
     timers.at(100, MINUTE_RANK, seen.append)
-    timers.approach(100)
+    timers.advance_before(100)
     assert (seen, timers.now_ms) == ([], 100), "expected it to wait until time goes on"
-    timers.approach(101)
+    timers.advance_before(101)
     assert (seen, timers.now_ms) == ([100], 101)
 
 
@@ -111,7 +111,7 @@ def test_messages_due_at_a_time_that_is_approached_wait_for_its_events(
         timers.at(due_ms, rank, fire)
     reached = (-1, 0)
     for now_ms, approaches in steps:
-        (timers.approach if approaches else timers.advance)(now_ms)
+        (timers.advance_before if approaches else timers.advance)(now_ms)
         reached = max(reached, (now_ms, MESSAGE_RANK) if approaches else (now_ms + 1, MINUTE_RANK))
     rows = [(at_ms, rank, number) for number, (at_ms, rank) in enumerate(entries)]
     assert fired == sorted(row for row in rows if row[:2] < reached)

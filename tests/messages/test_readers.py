@@ -24,7 +24,7 @@ from tickerplant.messages import (
     Message,
     Sequenced,
     Trade,
-    Unknown,
+    UnknownMessage,
     reader,
     sequence_reader,
 )
@@ -32,7 +32,10 @@ from tickerplant.streams import CATALOGUE
 from tickerplant.streams.pattern import Pattern
 
 IGNORED: dict[tuple[type[Struct], str], str] = {
-    (Message, "e"): "the name of the stream tells it; `TradingSession` and `Unknown` have it",
+    (
+        Message,
+        "e",
+    ): "the name of the stream tells it; `TradingSession` and `UnknownMessage` have it",
     (Candle, "B"): "the exchange says to ignore it",
 }
 UNDEFAULTED = {(IndexPrice, "i"), (IndexPrice, "s")}
@@ -86,7 +89,7 @@ def _same(ours: Any, wire: Any) -> bool:
 def check(each: Captured) -> None:
     found = reader(each.stream)
     messages = decoded(each)
-    assert found.message is not Unknown
+    assert found.message is not UnknownMessage
     assert found.array or not isinstance(each.content, list)
     assert len(messages) == len(each.rows)
     for message, row in zip(messages, each.rows, strict=True):
@@ -139,7 +142,7 @@ def a_name(pattern: Pattern) -> Iterator[str]:
 @pytest.mark.parametrize("stream", CATALOGUE, ids=lambda each: str(each.pattern.text)[:40])
 def test_every_row_of_the_catalogue_has_readers(stream: Any) -> None:
     for name in a_name(stream.pattern):
-        assert reader(name).message is not Unknown
+        assert reader(name).message is not UnknownMessage
         assert reader(name).array or not stream.array
         assert sequence_reader(name).array == reader(name).array
         assert (sequence_reader(name).message is Sequenced) == (name == "tradingSession")
@@ -152,7 +155,7 @@ def test_every_row_of_the_catalogue_has_readers(stream: Any) -> None:
      "btcusdt@trade5", "btcusdt@ticker_1h", "btcusdt@depth5x"],
 )  # fmt: skip
 def test_other_names_are_unknown(name: str) -> None:
-    assert reader(name).message is Unknown
+    assert reader(name).message is UnknownMessage
     payload = b'{"e":"novelty","E":5,"s":["x"],"p":{"q":null}}'
     message = reader(name).decode(payload)
     assert (message.event_type, message.event_time, message.symbol) == ("novelty", 5, "")

@@ -12,8 +12,8 @@ from stage import BTCUSD_260626, open_plant
 from tickerplant.errors import RequestError
 from tickerplant.events import ContractChanged
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import HOUR_MS
 from tickerplant.plant import Plant
+from tickerplant.units import HOUR_MS
 
 ANNOUNCED = structs.replace(
     SECOND,

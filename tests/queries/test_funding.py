@@ -16,9 +16,9 @@ from told_markets import ADJUSTED, told_markets
 
 from tickerplant.errors import RequestError
 from tickerplant.events import FundingPaid
-from tickerplant.market.bars import HOUR_MS
 from tickerplant.market.markets import Markets
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
+from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
 RATE = "/v1/fundingRate"

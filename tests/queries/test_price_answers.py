@@ -15,9 +15,9 @@ from stage import BTCUSD_260626, BTCUSD_260925, BTCUSDT_260626, mark, open_plant
 
 from tickerplant.events import MarkPrice, Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import MINUTE_MS
 from tickerplant.market.interval import next_open_time, open_time
 from tickerplant.market.markets import Markets
+from tickerplant.units import MINUTE_MS
 
 VENUES = ((LINEAR, SECOND, BTCUSDT_260626), (INVERSE, BTCUSD_260626, OTHER_PAIR))
 LINEAR_NEXT = structs.replace(

@@ -17,11 +17,11 @@ from told_markets import told_plant
 
 from tickerplant.errors import RequestError
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import DAY_MS, MINUTE_MS
 from tickerplant.market.interval import next_open_time, open_time
 from tickerplant.market.markets import Markets
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1
+from tickerplant.units import DAY_MS, MINUTE_MS
 from tickerplant.venue import COINM, USDM
 
 ONE = 10**8

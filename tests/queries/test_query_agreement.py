@@ -14,10 +14,10 @@ from stage import open_plant
 
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import DAY_MS, MINUTE_MS
 from tickerplant.market.interval import next_open_time, open_time
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 gaps_ms = st.integers(0, 200) | st.integers(0, 3 * MINUTE_MS) | st.integers(0, 40 * MINUTE_MS)
 fills = st.tuples(gaps_ms, st.integers(1, 2000), st.integers(1, 500), st.booleans())

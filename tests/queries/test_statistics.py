@@ -19,11 +19,11 @@ from told_markets import told_markets
 from tickerplant.errors import RequestError
 from tickerplant.events import MarkPrice, Positioning, Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import DAY_MS, MINUTE_MS
 from tickerplant.market.interval import LENGTHS_MS, open_time
 from tickerplant.market.markets import Markets
 from tickerplant.queries import QUERIES
 from tickerplant.queries.period import PERIODS
+from tickerplant.units import DAY_MS, MINUTE_MS
 from tickerplant.venue import COINM, USDM, Venue
 
 TAKERS, COIN_TAKERS = "/futures/data/takerlongshortRatio", "/futures/data/takerBuySellVol"

@@ -12,9 +12,9 @@ from told_markets import INSTRUMENTS, told_markets
 
 from tickerplant.errors import RequestError
 from tickerplant.events import Delivered, InsuranceFund
-from tickerplant.market.bars import DAY_MS
 from tickerplant.market.sessions import session
 from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 

@@ -14,10 +14,10 @@ from stage import BTCUSDT_260626, open_plant
 
 from tickerplant.errors import RequestError
 from tickerplant.events import Delivered, InsuranceFund, Positioning
-from tickerplant.market.bars import DAY_MS
 from tickerplant.market.markets import KEPT_DELIVERIES
 from tickerplant.market.sessions import Session, session
 from tickerplant.profile import PROFILES, Profile
+from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM, Venue
 
 CONTRACTS = (LINEAR, SECOND, BTCUSDT_260626)

@@ -23,10 +23,10 @@ from tickerplant.events import (
     Trade,
 )
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import HOUR_MS, MINUTE_MS
 from tickerplant.market.markets import Markets
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
+from tickerplant.units import HOUR_MS, MINUTE_MS
 from tickerplant.venue import COINM, USDM, Venue
 
 COMPOSITE = structs.replace(

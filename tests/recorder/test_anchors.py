@@ -16,12 +16,12 @@ from tickerplant.recorder.anchors import (
     Book,
     book_of_diffs,
 )
+from tickerplant.units import HOUR_MS
 
 DEPTH = "btcusdt@depth@100ms"
 OTHER = "btcusdt@depth"
 ETH = "ethusdt@depth"
 RPI = "btcusdt@rpiDepth@500ms"
-HOUR_MS = 3_600_000
 
 
 def anchors(*names: str, every_ms: int = HOUR_MS) -> Anchors:
@@ -166,7 +166,7 @@ class Market:
     """Books whose ids begin anew at a loss, and a server whose answers are of any age."""
 
     def __init__(self, seed: int) -> None:
-        self.chance = Random(seed)
+        self.rng = Random(seed)
         self.books = anchors(DEPTH, ETH, every_ms=30_000)
         self.now_ms = 0
         self.epoch, self.last_id = 0, 100
@@ -175,13 +175,13 @@ class Market:
 
     def step(self) -> None:
         """Let something happen."""
-        self.now_ms += self.chance.randrange(2_000)
-        self.last_id += self.chance.randrange(1, 20)
+        self.now_ms += self.rng.randrange(2_000)
+        self.last_id += self.rng.randrange(1, 20)
         happen = (self.lose, self.books.begin_anew, self.update, self.update, self.ask, self.answer)
-        self.chance.choice(happen)()
+        self.rng.choice(happen)()
 
     def lose(self) -> None:
-        self.epoch, self.last_id = self.epoch + 1, self.chance.randrange(1_000)
+        self.epoch, self.last_id = self.epoch + 1, self.rng.randrange(1_000)
         self.books.lost([DEPTH, ETH])
         self.needed.clear()
 
@@ -192,14 +192,14 @@ class Market:
 
     def ask(self) -> None:
         if (book := self.books.next(self.now_ms)) is not None:
-            age = self.chance.randrange(30)
+            age = self.rng.randrange(30)
             self.on_the_way.append((book, self.epoch, self.last_id - age))
 
     def answer(self) -> None:
         if not self.on_the_way:
             return
         book, epoch, last_id = self.on_the_way.pop()
-        if self.chance.random() < 0.2:
+        if self.rng.random() < 0.2:
             self.books.failed(book, self.now_ms)
         elif self.books.answered(book, last_id, self.now_ms) and book.symbol in self.needed:
             assert (epoch, last_id) >= self.needed.pop(book.symbol), "what is kept joins"

@@ -200,7 +200,9 @@ def test_messages_in_an_unknown_form_are_kept_and_noted_and_what_is_no_json_is_n
 def test_a_stream_that_the_server_refuses_is_noted() -> None:
     journal = Journal(AGGREGATES)
     journal.news()
-    journal.noting.take(notice.Refused(streams=(DEPTH,), time_ms=0, code=2, reason="Invalid"))
+    journal.noting.take(
+        notice.SubscriptionRejected(streams=(DEPTH,), time_ms=0, code=2, reason="Invalid")
+    )
     (refused,) = journal.news()
     assert isinstance(refused, Refused)
     assert (refused.streams, refused.code, refused.reason) == ((DEPTH,), 2, "Invalid")

@@ -19,10 +19,10 @@ from written import manifest, read
 
 from tickerplant.client.rest import RestClient
 from tickerplant.config import values
-from tickerplant.decode.decoder import envelope_of
+from tickerplant.envelope import prefix_of
 from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.merged_stream import Keep
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Keep
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.notice import Notice
 from tickerplant.plant import Plant
@@ -145,8 +145,8 @@ class Recording:
         await until(lambda: self.recorder.asking.snapshots >= count)
 
     def renew(self) -> None:
-        for link in self.feed.links.values():
-            link.renew_ms = self.feed.now_ms
+        for connection in self.feed.connections.values():
+            connection.renew_ms = self.feed.now_ms
 
 
 @asynccontextmanager
@@ -405,7 +405,7 @@ class Tape:
         self.lines.append((stream, payload))
 
     def keeper(self, stream: str) -> Keep:
-        begin = len(envelope_of(stream))
+        begin = len(prefix_of(stream))
         return lambda received_ns, raw, _: self.add(received_ns, stream, raw[begin:-1])
 
     def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
@@ -511,9 +511,9 @@ async def test_more_streams_than_a_connection_takes_are_heard_on_several(tmp_pat
     names = [f"{number}usdt@trade" for number in range(2_500)]
     wanted = (*names, "btcusdt@trade")
     async with simulation() as house, recording(house, tmp_path, *wanted) as tape:
-        await until(lambda: len(tape.feed.strands) == len(wanted))
-        await until(lambda: all(each.lead for each in tape.feed.strands.values()))
-        sizes = sorted(len(link.names) for link in tape.feed.links.values())
+        await until(lambda: len(tape.feed.merged_streams) == len(wanted))
+        await until(lambda: all(each.lead for each in tape.feed.merged_streams.values()))
+        sizes = sorted(len(connection.names) for connection in tape.feed.connections.values())
         assert sizes == [2_501 - 2 * 1024, 1024, 1024]
         await tape.wait_heard("btcusdt@trade")
     connected = noted(tmp_path, Connected)

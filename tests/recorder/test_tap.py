@@ -145,7 +145,7 @@ def test_the_books_of_a_simulation_are_whole_in_every_segment(tmp_path: Path) ->
     while tap.writer.rotated < 4:
         for _ in range(200):
             time_ms, events = exchange.step()
-            plant.approach(time_ms)
+            plant.advance_before(time_ms)
             for event in events:
                 plant.publish(event)
         plant.hubs["usdm"].flush()

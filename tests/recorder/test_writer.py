@@ -22,7 +22,7 @@ from written import (
     writer,
 )
 
-from tickerplant.decode.decoder import envelope_of
+from tickerplant.envelope import prefix_of
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.backlog import MOST_BLOCKS
 from tickerplant.recorder.writer import WriterSettings
@@ -75,7 +75,7 @@ def test_whole_messages_make_the_same_tape_as_their_parts(tmp_path: Path) -> Non
             if way == "parts" or number % 100 == 7:
                 recording.add(received_ns, name, payload)
             else:
-                keepers[name](received_ns, envelope_of(name) + payload + b"}", None)
+                keepers[name](received_ns, prefix_of(name) + payload + b"}", None)
             if number % 3000 == 0:
                 recording.add_answer(received_ns, "http://h/x", b"{}")
         recording.close("done")

@@ -42,7 +42,7 @@ for n in count():
 
 
 def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> None:
-    chance = random.Random(5)
+    rng = random.Random(5)
     written: list[int] = []
     for run in range(5):
         # Standard output goes to a file, so that nobody waits for a reader.
@@ -53,7 +53,7 @@ def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> Non
             )
         while said.stat().st_size < 1_000 and process.poll() is None:
             sleep(0.01)
-        sleep(chance.uniform(0, 0.2))
+        sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, said.read_text()[-500:]
         *whole, _ = said.read_text().split("\n")

@@ -16,7 +16,7 @@ from tickerplant.frames import text_frame
 from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.plant import Plant
-from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
+from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import merge
@@ -99,7 +99,7 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     for index, lines in merge(recorded_files([file.path for file in found.files], flaws.append)):
         for _, raw in lines:
             for said in decoders[index].decode(raw)[3]:
-                if isinstance(said, PrintedQuote | PrintedDepth | PrintedTrade):
+                if isinstance(said, RawQuote | RawDepth | RawTrade):
                     rebuilt.take(said.event(instruments[said.symbol]))
                 else:
                     rebuilt.take(said)
@@ -121,7 +121,7 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
     found = scan([path])
     plant = Plant(found.instruments, start_ms=found.start_ms)
     streams = found.streams("usdm")
-    plant.deliver_verbatim("usdm", streams)
+    plant.start_passthrough("usdm", streams)
     sent: list[bytes] = []
 
     class Listener:

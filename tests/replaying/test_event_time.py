@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickerplant.printed import FAR_MS
+from tickerplant.raw_events import FAR_MS
 from tickerplant.recording.line_file import LineFile
 from tickerplant.replaying.event_time import ByEventTime, event_time_ms
 

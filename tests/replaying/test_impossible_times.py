@@ -16,8 +16,8 @@ from tickerplant.recording.event_clock import MISTIMED, WITNESSES
 from tickerplant.recording.moment import Moment
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.span import Plan
+from tickerplant.units import DAY_MS
 
-DAY_MS = 86_400_000
 TIMES = {
     "the year 2126": 4_923_161_256_000,
     "the year 9999": 253_402_300_799_000,
@@ -168,7 +168,7 @@ def test_a_replay_from_the_middle_runs_up_past_it_and_begins_at_the_right_time(
         path = recorded(tmp_path / "r", lines(mistimed(at, TIMES["the year 2126"]), at=at))
         begin = Moment((START_MS + 150) * NS)
         replay = Replay(
-            [path], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, begin=begin, run_up_ns=0)
+            [path], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, begin=begin, warm_up_ns=0)
         )
         replay.run()
         assert ids(replay) == [n for n in range(150, HONEST + 1) if n != at]

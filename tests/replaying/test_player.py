@@ -88,7 +88,7 @@ class Played:
             for file in found.files
         ]
         for venue_name, hub in self.plant.hubs.items():
-            self.plant.deliver_verbatim(venue_name, found.streams(venue_name))
+            self.plant.start_passthrough(venue_name, found.streams(venue_name))
             for ear, (each, combined) in zip(self.ears, product(names, envelopes), strict=True):
                 hub.set_combined(ear, combined)
                 hub.subscribe(ear, each)
@@ -263,7 +263,7 @@ def test_promptly_played_lines_are_sent_before_they_are_applied_if_nothing_is_de
         applied=FastestDepth(()),
         report=pytest.fail,
     )
-    plant.deliver_verbatim("usdm", found.streams("usdm"))
+    plant.start_passthrough("usdm", found.streams("usdm"))
     hub, witness = plant.hubs["usdm"], Witness(plant)
     hub.set_combined(witness, True)
     hub.subscribe(witness, ["btcusdt@trade", *(["btcusdt@aggTrade"] if derived else [])])

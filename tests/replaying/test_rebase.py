@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tickerplant.replaying.rebase import MINUTE_MS, rebased, shift_of
+from tickerplant.replaying.rebase import rebased, shift_of
+from tickerplant.units import MINUTE_MS
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 SHIFT_MS = 123_456_789

@@ -33,7 +33,7 @@ from tickerplant.recording.moment import Moment
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_name
 from tickerplant.replaying.scan import scan
-from tickerplant.replaying.span import Plan, run_up_start_ns, span_of
+from tickerplant.replaying.span import Plan, span_of, warm_up_start_ns
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.venue import VENUES
 
@@ -257,7 +257,7 @@ def test_both_venues_in_one_folder_are_served_on_their_ports(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("second", "run_up_s", "from_second"),
+    ("second", "warm_up_s", "from_second"),
     [
         (2_000, 0, 1_790),
         (2_000, 500, 1_500),
@@ -268,11 +268,11 @@ def test_both_venues_in_one_folder_are_served_on_their_ports(tmp_path: Path) -> 
         (3_600, 3_600, 0),
     ],
 )
-def test_a_run_up_begins_before_the_last_snapshot(
-    hour: Path, second: int, run_up_s: int, from_second: int
+def test_a_warm_up_begins_before_the_last_snapshot(
+    hour: Path, second: int, warm_up_s: int, from_second: int
 ) -> None:
     found = scan([str(hour)])
-    start_ns = run_up_start_ns(at_ns(second), run_up_s * 10**9, found.files, [0])
+    start_ns = warm_up_start_ns(at_ns(second), warm_up_s * 10**9, found.files, [0])
     assert max(start_ns, at_ns(0)) == at_ns(from_second)
 
 
@@ -280,14 +280,14 @@ def test_files_of_lines_are_played_from_the_beginning(hour: Path, tmp_path: Path
     lines = b"".join(b"%d %b\n" % line for line in an_hour())
     (tmp_path / "lines").write_bytes(lines)
     found = scan([str(hour), str(tmp_path / "lines")])
-    assert run_up_start_ns(at_ns(2_000), 0, found.files, [0, 0]) == 0
+    assert warm_up_start_ns(at_ns(2_000), 0, found.files, [0, 0]) == 0
 
 
 @pytest.mark.parametrize("pace", ["receive", "event"])
 def test_a_moment_in_the_middle_is_reached_without_what_was_long_before(
     hour: Path, pace: Literal["receive", "event"]
 ) -> None:
-    plan = Plan(begin=Moment(at_ns(3_500)), speed=0, run_up_ns=300 * 10**9, pace=pace)
+    plan = Plan(begin=Moment(at_ns(3_500)), speed=0, warm_up_ns=300 * 10**9, pace=pace)
     played = Replay([hour], {"usdm": STREAMS}, plan=plan, wait_for=2)
     whole = Replay([hour], {"usdm": []}, plan=Plan(speed=0, end=Moment(at_ns(3_500))))
     whole.run()

@@ -128,7 +128,7 @@ def test_a_replay_begins_and_ends_where_it_is_told(path: Path, first: int, speed
     played = replay(path, begin=at(first), end=at(last + 1), speed=speed)
     played.run()
     assert played.listeners["usdm"].data == heard(first, last)
-    assert played.source.messages == 2 * (last - first + 1), "the run-up does not count"
+    assert played.source.messages == 2 * (last - first + 1), "the warm-up does not count"
 
 
 @settings(max_examples=20, deadline=None)
@@ -146,7 +146,7 @@ def test_after_a_seek_is_heard_what_was_recorded_from_there(
             await steer(played.source, paused=True)
             state = await steer(played.source, seek=at(target).ns)
             assert (state["received_ns"], state["state"]) == (at(target).ns, "paused")
-            assert listener.data == b"", "a run-up is silent"
+            assert listener.data == b"", "a warm-up is silent"
             await steer(played.source, paused=False)
             await until_over(played.source)
             assert listener.data == heard(target)
@@ -567,7 +567,7 @@ def test_offsets_count_from_the_beginning_and_from_the_end(path: Path) -> None:
     assert played.listeners["usdm"].data == heard(1, TRADES - 50)
 
 
-def test_a_listener_that_comes_during_a_run_up_hears_what_follows(path: Path) -> None:
+def test_a_listener_that_comes_during_a_warm_up_hears_what_follows(path: Path) -> None:
     played = replay(path, stays=True)
     late = Listener()
 
@@ -575,7 +575,7 @@ def test_a_listener_that_comes_during_a_run_up_hears_what_follows(path: Path) ->
         await until_over(played.source)
         await steer(played.source, paused=True)
         running_up = asyncio.create_task(steer(played.source, seek=at(150).ns))
-        while not played.plant.hubs["usdm"].is_hushed:  # noqa: ASYNC110
+        while not played.plant.hubs["usdm"].is_muted:  # noqa: ASYNC110
             await asyncio.sleep(0)
         played.plant.hubs["usdm"].subscribe(late, ["btcusdt@trade", "btcusdt@bookTicker"])
         await running_up

@@ -89,7 +89,7 @@ def test_while_a_place_is_looked_for_the_event_loop_has_its_turns(
 
     replay.run_with(visit, slow_machine)
     assert turns >= large.stat().st_size // CHUNK_BYTES
-    assert states == {"over", "running up", "paused"}
+    assert states == {"over", "warming up", "paused"}
 
 
 def test_a_seek_while_another_place_is_looked_for_wins(large: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_seek_while_another_place_is_looked_for_wins(large: Path) -> None:
         first = asyncio.create_task(seek({"seek": (START_MS + TRADES - 1) * NS, "paused": True}))
         for _ in range(9):
             await asyncio.sleep(0)
-        assert replay.source.state().state == "running up"
+        assert replay.source.state().state == "warming up"
         second = asyncio.create_task(seek({"seek": (START_MS + 3) * NS}))
         while replay.source.state().state != "paused":  # noqa: ASYNC110  # it counts turns
             await asyncio.sleep(0)

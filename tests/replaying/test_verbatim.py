@@ -45,7 +45,7 @@ class Replay:
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
         self.reports: list[str] = []
         self.player = VerbatimPlayer(self.plant, found, found.files[0], report=self.reports.append)
-        self.plant.deliver_verbatim("usdm", found.streams("usdm"))
+        self.plant.start_passthrough("usdm", found.streams("usdm"))
         self.hub = self.plant.hubs["usdm"]
 
     def ear(self, *names: str, combined: bool = True) -> Ear:
@@ -97,9 +97,9 @@ def test_a_hushed_plant_hears_nothing(tmp_path: Path) -> None:
     raws = [trade(n) for n in range(4)]
     replay = Replay(tmp_path, raws)
     ear = replay.ear(STREAM)
-    replay.plant.hush()
+    replay.plant.mute()
     replay.play(0, 2)
-    replay.plant.speak()
+    replay.plant.unmute()
     replay.play(2)
     assert ear.heard == raws[2:]
 

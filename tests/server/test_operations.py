@@ -8,9 +8,9 @@ from loopback import START_MS, loopback, looped, until
 from msgspec.structs import replace
 
 from tickerplant.events import BookSnapshot
-from tickerplant.printed import PrintedDepth, PrintedQuote
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.raw_events import RawDepth, RawQuote
 from tickerplant.server.metrics import MAX_SAMPLES
 from tickerplant.server.operations import LIMITS_PATH
 from tickerplant.server.server import LIMITS_OFF
@@ -91,10 +91,10 @@ async def test_metrics_count_what_clients_and_the_market_do() -> None:
     assert "process_cpu_seconds_total" in counted
 
 
-def depth(first_id: int, price: str = "65280.00") -> PrintedDepth:
+def depth(first_id: int, price: str = "65280.00") -> RawDepth:
     """A recorded update that continues the one before it, with one bid."""
     levels = [(price, "1.000")]
-    return PrintedDepth(START_MS, START_MS, "BTCUSDT", first_id, first_id, first_id - 1, levels, [])
+    return RawDepth(START_MS, START_MS, "BTCUSDT", first_id, first_id, first_id - 1, levels, [])
 
 
 @looped
@@ -107,7 +107,7 @@ async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
             publish(update)
         market = house.plant.markets["BTCUSDT"]
         best = market.book.best_bid
-        publish(PrintedQuote(30, "BTCUSDT", "1.001", "1.000", "2.00", "1.000"))
+        publish(RawQuote(30, "BTCUSDT", "1.001", "1.000", "2.00", "1.000"))
         quote = market.book_ticker
         house.server.readiness.left_out = lambda: {"no message": 3}
         counted = await house.metrics()

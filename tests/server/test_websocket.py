@@ -19,9 +19,8 @@ from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.stream import Stream
+from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
-
-DAY_MS = 86_400_000
 
 
 async def ending(client: ClientConnection) -> tuple[list[Any], int, str]:

@@ -10,19 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.events import Positioning
-from tickerplant.market.bars import (
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
-    OPEN_TIME,
-    VOLUME,
-    Bars,
-)
+from tickerplant.market.bars import OPEN_TIME, VOLUME, Bars
 from tickerplant.market.positions import GRID_MS
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedPast
 from tickerplant.simulation.holdings import CHANCE, OPENING, moved
 from tickerplant.simulation.instruments import instruments
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
 ROLLED_MS = 1_774_598_400_000

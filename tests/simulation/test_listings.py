@@ -25,11 +25,11 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.listings import Calendar, Planned
 from tickerplant.sources.simulated import open_market
+from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
 DELIVERY_MS = 1_782_460_800_000
 """2026-06-26 08:00 UTC."""
-HOUR_MS = 3_600_000
 QUARTERS = ("BTCUSDT_260626", "BTCUSD_260626", "BTCUSD_260925")
 
 

@@ -12,9 +12,9 @@ from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.marks import Mark, funding_rate
+from tickerplant.units import HOUR_MS
 
 START_MS = 1_780_000_000_000
-HOUR_MS = 3_600_000
 FUNDING_MS = 8 * HOUR_MS
 PERPETUAL, FOUR_HOURS, DATED = instruments(START_MS, ["BTCUSDT", "SUIUSDT", "BTCUSDT_260626"])
 CONTRACTS = pytest.mark.parametrize(

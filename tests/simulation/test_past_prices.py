@@ -9,13 +9,10 @@ from tickerplant.instrument import RATE_DECIMALS
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
-    DAY_MS,
     FIRST_TRADE_ID,
     HIGH,
-    HOUR_MS,
     LAST_TRADE_ID,
     LOW,
-    MINUTE_MS,
     OPEN,
     OPEN_TIME,
     VOLUME,
@@ -25,6 +22,7 @@ from tickerplant.market.past import PastBars
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedPast
 from tickerplant.simulation.instruments import instruments
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
 PRESENT_MS = START_MS // MINUTE_MS * MINUTE_MS

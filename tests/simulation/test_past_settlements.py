@@ -11,13 +11,14 @@ from msgspec import structs
 
 from tickerplant.events import Delivered
 from tickerplant.instrument import RATE_DECIMALS
-from tickerplant.market.bars import CLOSE, DAY_MS, HIGH, HOUR_MS, LOW, OPEN_TIME
+from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN_TIME
 from tickerplant.market.positions import GRID_MS, KEPT_ROWS
 from tickerplant.quarters import delivery_code
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedPast
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.marks import funding_rate
+from tickerplant.units import DAY_MS, HOUR_MS
 
 START_MS = 1_780_000_012_345
 SYMBOLS = ("BTCUSDT", "SUIUSDT", "XRPUSDT", "BTCUSDT_260626", "BTCUSD_PERP")

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.events import Positioning, Trade
-from tickerplant.market.bars import MINUTE_MS
 from tickerplant.market.positions import GRID_MS
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.holdings import (
@@ -23,6 +22,7 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.origin import Origin
 from tickerplant.simulation.positions import SHARE_KEEP, Holders
 from tickerplant.simulation.temper import temper
+from tickerplant.units import MINUTE_MS
 
 START_MS = 1_780_000_000_250
 TOLD_MS = START_MS // 1000 * 1000

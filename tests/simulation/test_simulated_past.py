@@ -11,13 +11,10 @@ from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
-    DAY_MS,
     FIRST_TRADE_ID,
     HIGH,
-    HOUR_MS,
     LAST_TRADE_ID,
     LOW,
-    MINUTE_MS,
     OPEN,
     OPEN_TIME,
     TAKER_BUY_TURNOVER,
@@ -32,6 +29,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedPast
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.origin import RECENT_TRADES
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
 SYMBOLS = ("BTCUSDT", "APTUSDT", "1000PEPEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925")

@@ -147,7 +147,7 @@ async def simulation(
 async def relay(
     house: Loopback,
     *venues: Venue,
-    profile: str = "told",
+    profile: str = "auto",
     settings: FeedSettings = EAGER,
     linger_ms: int = LINGER_MS,
     grace_ms: int = GRACE_MS,

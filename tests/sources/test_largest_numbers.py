@@ -66,7 +66,7 @@ class Relayed:
         self.plant: Plant = open_plant((instrument,))
         self.venue = instrument.venue.name
         self.market = self.plant.markets[instrument.symbol]
-        self.plant.deliver_verbatim(self.venue, (stream,))
+        self.plant.start_passthrough(self.venue, (stream,))
         self.left_out: Counter[str] = Counter()
         self._reading = Reading(self.left_out, lambda *_: None)
 

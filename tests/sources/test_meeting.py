@@ -88,7 +88,7 @@ async def test_a_contract_that_cannot_be_read_is_left_out_and_counted_by_one_nam
 async def test_who_says_no_profile_has_the_last(status: int, body: bytes, expected: str) -> None:
     assert P2026Q1.name == "2026q1"
     async with answering(status, body) as url, upstream(url) as found:
-        assert await found.told_profile() == expected
+        assert await found.upstream_profile() == expected
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -96,7 +96,7 @@ async def test_who_says_no_profile_has_the_last(status: int, body: bytes, expect
 async def test_who_is_in_trouble_is_asked_again_for_its_profile(status: int) -> None:
     async with answering(status, b"") as url, upstream(url) as found:
         with pytest.raises(UpstreamError):
-            await found.told_profile()
+            await found.upstream_profile()
 
 
 @looped
@@ -107,7 +107,7 @@ async def test_an_upstream_that_is_not_there_yet_is_waited_for(
     async with serve() as house:
         port = int(house.server.urls["usdm"].rpartition(":")[2])
     async with upstream(f"ws://127.0.0.1:{port}") as found:
-        meeting = asyncio.create_task(meet([found], "told"))
+        meeting = asyncio.create_task(meet([found], "auto"))
         await asyncio.sleep(0.05)
         assert not meeting.done()
         async with serve(port=port, profile=CURRENT):

@@ -58,7 +58,7 @@ def much_happens(house: Loopback) -> None:
     """Everything that streams tell of, and a trade that ends it."""
     plant = house.plant
     for number in range(3):
-        plant.approach(plant.now_ms + 1_700)
+        plant.advance_before(plant.now_ms + 1_700)
         happen(plant)
         plant.publish(trade(50 + number, plant.now_ms))
     plant.advance(plant.now_ms + 6_000)
@@ -561,7 +561,7 @@ async def test_a_stream_is_kept_for_a_while_after_its_last_listener() -> None:
             house.trade()
             await client.recv()
         clock.now_ms += 1_000
-        await until(lambda: "btcusdt@trade" not in near.upstream.runner.feed.strands)
+        await until(lambda: "btcusdt@trade" not in near.upstream.runner.feed.merged_streams)
         await until(lambda: house.plant.hubs["usdm"].channels.keys() == {"!contractInfo"})
         async with near.connect("/ws/btcusdt@trade") as client:
             await until(lambda: near.carries("btcusdt@trade"))
@@ -715,8 +715,8 @@ async def test_where_one_connection_of_several_is_lost_only_its_listeners_are_to
         near.connect("/ws/btcusdt@aggTrade") as other,
     ):
         await until(lambda: near.carries("btcusdt@trade", "btcusdt@aggTrade"))
-        near.upstream.runner.feed.strands["btcusdt@trade"].lead = None
-        near.upstream.runner.feed.strands["btcusdt@trade"].blind_ms = 0
+        near.upstream.runner.feed.merged_streams["btcusdt@trade"].lead = None
+        near.upstream.runner.feed.merged_streams["btcusdt@trade"].blind_ms = 0
         assert await ending(hearer) == LOST
         assert (await ask(other, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["result"]
         async with near.connect("/ws/btcusdt@aggTrade"):

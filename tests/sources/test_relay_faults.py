@@ -50,7 +50,7 @@ async def test_an_odd_answer_at_the_beginning_is_logged_once_and_asked_for_again
         hosts = hosts_of(USDM, f"ws://{house.server.urls['usdm']}")
         found = Odd(hosts, EAGER, linger_ms=LINGER_MS)
         try:
-            met = await meet([found], "told")
+            met = await meet([found], "auto")
         finally:
             await found.close()
     assert [each.symbol for each in met.instruments] == ["BTCUSDT"]

@@ -18,8 +18,8 @@ from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tickerplant import logs
+from tickerplant.feed.connection import FeedConnection, State
 from tickerplant.feed.hosts import Hosts, hosts_of
-from tickerplant.feed.link import Link, State
 from tickerplant.sources import relay as relay_module
 from tickerplant.sources.upstream import CONTRACTS
 from tickerplant.venue import Venue
@@ -41,20 +41,20 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "LOST_AGAIN_S", PAUSE_S)
 
 
-def cut(near: Relay, *names: str) -> dict[str, Link]:
+def cut(near: Relay, *names: str) -> dict[str, FeedConnection]:
     """Let streams be lost for long; return what carried them."""
-    strands, links = near.upstream.runner.feed.strands, {}
+    merged_streams, connections = near.upstream.runner.feed.merged_streams, {}
     for name in names:
-        link = strands[name].lead
-        assert isinstance(link, Link)
-        links[name] = link
-        strands[name].lead, strands[name].blind_ms = None, 0
-    return links
+        connection = merged_streams[name].lead
+        assert isinstance(connection, FeedConnection)
+        connections[name] = connection
+        merged_streams[name].lead, merged_streams[name].blind_ms = None, 0
+    return connections
 
 
-def mend(near: Relay, links: dict[str, Link]) -> None:
-    for name, link in links.items():
-        near.upstream.runner.feed.strands[name].carry(link)
+def mend(near: Relay, connections: dict[str, FeedConnection]) -> None:
+    for name, connection in connections.items():
+        near.upstream.runner.feed.merged_streams[name].carry(connection)
 
 
 async def is_lost(near: Relay) -> bool:
@@ -71,14 +71,14 @@ async def test_who_comes_back_to_a_stream_that_is_lost_still_is_told_again_after
         near.connect("/ws/btcusdt@trade") as hearer,
     ):
         await until(lambda: near.carries("btcusdt@trade", "btcusdt@aggTrade"))
-        links = cut(near, "btcusdt@trade")
+        connections = cut(near, "btcusdt@trade")
         assert await ending(hearer) == LOST
         for _ in range(3):
             began_s = loop.time()
             async with near.connect("/ws/btcusdt@trade") as again:
                 assert await ending(again) == LOST
             assert loop.time() - began_s > PAUSE_S / 2, "it is not put into a hot loop"
-        mend(near, links)
+        mend(near, connections)
         async with near.connect("/ws/btcusdt@trade") as again:
             await until(lambda: near.is_ready)
             house.trade()
@@ -94,11 +94,11 @@ async def test_what_is_lost_still_when_the_venue_is_there_again_is_told() -> Non
         near.connect("/ws/btcusdt@trade") as hearer,
     ):
         await until(lambda: near.carries("btcusdt@trade"))
-        links = cut(near, CONTRACTS, "btcusdt@trade")
+        connections = cut(near, CONTRACTS, "btcusdt@trade")
         assert await ending(hearer) == LOST
         with pytest.raises(InvalidStatus):
             await near.connect("/ws/btcusdt@trade")
-        mend(near, {CONTRACTS: links[CONTRACTS]})
+        mend(near, {CONTRACTS: connections[CONTRACTS]})
         while await is_lost(near):
             pass
         async with near.connect("/ws/btcusdt@trade") as again:
@@ -164,7 +164,7 @@ async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_
         monkeypatch.setattr(relaying, "hosts_of", hosts)
         async with relay(house) as near, near.connect("/ws/btcusdt@trade") as client:
             await until(lambda: near.carries("btcusdt@trade"))
-            assert near.upstream.runner.feed.strands[CONTRACTS].is_refusal_told
+            assert near.upstream.runner.feed.merged_streams[CONTRACTS].is_refusal_told
             await until(lambda: near.is_ready)
             house.trade()
             assert json.loads(await client.recv())["e"] == "trade"
@@ -185,7 +185,7 @@ async def test_an_upstream_that_refuses_all_that_it_was_asked_for_is_not_lost(
 
         monkeypatch.setattr(relaying, "hosts_of", hosts)
         async with relay(house, grace_ms=500) as near:
-            contracts = near.upstream.runner.feed.strands[CONTRACTS]
+            contracts = near.upstream.runner.feed.merged_streams[CONTRACTS]
             await until(lambda: contracts.is_refusal_told)
             await asyncio.sleep(0.7)  # longer than the grace
             assert near.is_ready
@@ -218,7 +218,7 @@ async def test_a_refused_name_costs_no_client_another_stream(
             for _ in range(60):  # parts are asked for apart, a second after each refusal
                 await asyncio.sleep(0.02)
                 reasons.add(near.server.readiness.reason)
-            assert len(near.upstream.runner.feed.links) > 2
+            assert len(near.upstream.runner.feed.connections) > 2
             house.trade()
             while "e" not in (told := json.loads(await client.recv())):
                 pass
@@ -232,21 +232,21 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
     async with serve() as house, relay(house, settings=settings, grace_ms=500) as near:
         found = near.upstream
         async with near.connect("/ws/btcusdt@trade"):
-            await until(lambda: "btcusdt@trade" in found.runner.feed.strands)
-            strand = found.runner.feed.strands["btcusdt@trade"]
-            (link,) = (
-                each for each in found.runner.feed.links.values() if strand.name in each.names
+            await until(lambda: "btcusdt@trade" in found.runner.feed.merged_streams)
+            merged = found.runner.feed.merged_streams["btcusdt@trade"]
+            (connection,) = (
+                each for each in found.runner.feed.connections.values() if merged.name in each.names
             )
-            await until(lambda: strand.lead is link)
+            await until(lambda: merged.lead is connection)
             now_ms = found.runner.feed.now_ms
-            strand.lead, strand.blind_ms, strand.heard_ms = None, None, now_ms - 3_600_000
-            link.state, link.ended_ms = State.OPENING, now_ms
+            merged.lead, merged.blind_ms, merged.heard_ms = None, None, now_ms - 3_600_000
+            connection.state, connection.ended_ms = State.OPENING, now_ms
             assert found.blind(500) == {}, "an hour of silence on an open connection is no loss"
-            link.ended_ms = now_ms - 500
+            connection.ended_ms = now_ms - 500
             assert found.blind(500) == {"btcusdt@trade": 500}
-            link.state = State.OPEN
+            connection.state = State.OPEN
             assert found.blind(500) == {}
-            strand.carry(link)
+            merged.carry(connection)
 
 
 @looped
@@ -255,11 +255,11 @@ async def test_who_hears_what_no_connection_ever_carried_is_told() -> None:
     life = contextlib.AsyncExitStack()
     house = await life.enter_async_context(serve())
     async with relay(house, settings=settings) as near:
-        strand = near.upstream.runner.feed.strands[CONTRACTS]
+        merged = near.upstream.runner.feed.merged_streams[CONTRACTS]
         await life.aclose()
-        await until(lambda: strand.lead is None)
+        await until(lambda: merged.lead is None)
         async with near.connect("/ws/btcusdt@trade") as client:
-            strand.lead = "another connection"
+            merged.lead = "another connection"
             assert await ending(client) == LOST
         assert not await is_lost(near)
 
@@ -273,14 +273,14 @@ async def test_every_loss_and_every_return_is_logged(log: io.StringIO) -> None:
     ):
         await until(lambda: near.carries("btcusdt@trade"))
         for _ in range(2):
-            links = cut(near, CONTRACTS, "btcusdt@trade")
+            connections = cut(near, CONTRACTS, "btcusdt@trade")
             await until(lambda: not near.is_ready)
-            mend(near, links)
+            mend(near, connections)
             await until(lambda: near.is_ready)
         for _ in range(2):
-            links = cut(near, "btcusdt@trade")
+            connections = cut(near, "btcusdt@trade")
             await until(lambda: not near.is_ready)
-            mend(near, links)
+            mend(near, connections)
             await until(lambda: near.is_ready)
     text = log.getvalue()
     assert text.count("! the upstream is lost, all of it") == 2

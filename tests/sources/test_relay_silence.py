@@ -7,7 +7,7 @@ from loopback import looped, until
 from msgspec import structs
 from relaying import EAGER, Relay, relay, serve
 
-from tickerplant.feed import rhythm, vigil
+from tickerplant.feed import expected_interval, staleness
 from tickerplant.sources import relay as relay_module
 
 IMPATIENT = structs.replace(EAGER, stale_ms=100, busy_stale_ms=100, unheard_ms=100)
@@ -18,8 +18,8 @@ SILENT = "usdm: the upstream is connected, and tells nothing"
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "LOOK_S", 0.0)
-    monkeypatch.setattr(vigil, "LOOK_MS", 0)
-    monkeypatch.setattr(rhythm, "PERIODS", 0)
+    monkeypatch.setattr(staleness, "LOOK_MS", 0)
+    monkeypatch.setattr(expected_interval, "PERIODS", 0)
 
 
 def warnings(near: Relay) -> list[str]:

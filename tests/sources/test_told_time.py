@@ -18,9 +18,9 @@ from tickerplant.sources.told_time import (
     WITNESSES,
     ToldTime,
 )
+from tickerplant.units import HOUR_MS
 
 START_MS = 1_767_225_600_000
-HOUR_MS = 3_600_000
 
 
 def test_time_is_that_of_the_messages_and_goes_on_between_them_for_a_second() -> None:

@@ -5,17 +5,21 @@ from typing import Any
 from loopback import looped, until
 from relaying import relay, serve
 
-from tickerplant.messages.notice import Refused
+from tickerplant.messages.notice import SubscriptionRejected
 
 
 @looped
 async def test_a_stream_that_the_upstream_refuses_is_not_asked_for_again() -> None:
     async with serve() as house, relay(house) as near, near.connect("/ws/odd@stream") as client:
         await until(lambda: near.carries("odd@stream"))
-        strand = near.upstream.runner.feed.strands["odd@stream"]
-        strand.tell(Refused(streams=("odd@stream",), time_ms=0, code=2, reason="Invalid request"))
+        merged = near.upstream.runner.feed.merged_streams["odd@stream"]
+        merged.tell(
+            SubscriptionRejected(
+                streams=("odd@stream",), time_ms=0, code=2, reason="Invalid request"
+            )
+        )
         assert near.upstream.wanted.unasked == ["odd@stream"]
-        assert "odd@stream" not in near.upstream.runner.feed.strands
+        assert "odd@stream" not in near.upstream.runner.feed.merged_streams
         await until(lambda: near.server.readiness.warnings)
         assert near.is_ready
         await client.close()

@@ -11,10 +11,11 @@ from stage import snapshot
 
 from tickerplant.client.waiting import wall_clock_ms
 from tickerplant.errors import UpstreamError
-from tickerplant.feed.weight import LIMIT_PER_MINUTE, MINUTE_MS, SHARE
+from tickerplant.feed.weight import LIMIT_PER_MINUTE, SHARE
 from tickerplant.queries import find_path
 from tickerplant.sources import questions as questions_module
 from tickerplant.sources.upstream import QUESTIONS_SHARE
+from tickerplant.units import MINUTE_MS
 from tickerplant.venue import USDM
 
 DAY = find_path(USDM, "/fapi/v1/ticker/24hr")

@@ -23,9 +23,9 @@ from stage import (
 )
 
 from tickerplant.events import ContractChanged
-from tickerplant.market.bars import MINUTE_MS
 from tickerplant.market.interval import open_time
 from tickerplant.profile import CURRENT
+from tickerplant.units import MINUTE_MS
 
 QUARTER = "btcusd_current_quarter@continuousKline_1m"
 STEPS = st.lists(st.tuples(st.integers(0, 40_000), st.integers(90, 110)), max_size=30)

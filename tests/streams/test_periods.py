@@ -23,9 +23,9 @@ from stage import (
 )
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.market.bars import DAY_MS, MINUTE_MS
 from tickerplant.market.interval import INTERVALS, open_time
 from tickerplant.plant import Plant
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 
 def at(plant: Plant, after_ms: int) -> None:
@@ -209,7 +209,7 @@ def test_an_off_book_print_changes_no_statistics(name: str) -> None:
 
 def test_aggregates_count_where_the_source_has_no_trades() -> None:
     plant = open_plant([BTCUSDT])
-    plant.deliver_verbatim("usdm", ["btcusdt@aggTrade"])
+    plant.start_passthrough("usdm", ["btcusdt@aggTrade"])
     listener = listen(plant, ["!ticker@arr", "btcusdt@kline_1m"])
     plant.publish(AggregateTrade("BTCUSDT", 9, 6_528_000, 5, 5, 11, 13, START_MS, False))
     at(plant, 2000)

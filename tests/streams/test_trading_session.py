@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from stage import START_MS, Listener, hear, listen, open_plant
 
 from tickerplant.hub import UNKNOWN_STREAM
-from tickerplant.market.bars import DAY_MS
 from tickerplant.profile import CURRENT, PROFILES, Profile
+from tickerplant.units import DAY_MS
 
 EVENTS = [
     "EquityUpdate",

@@ -19,10 +19,10 @@ from tickerplant.recording.segments import segment_name, segment_paths
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
+from tickerplant.units import NS_PER_MS
 from tickerplant.venue import Venue
 
 START_MS = 1_772_323_200_000
-NS_PER_MS = 1_000_000
 VENUE_STREAMS = {
     "usdm": (
         "btcusdt@trade",

@@ -10,8 +10,8 @@ from loopback import looped
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Gap, Notice, Refused, Unreadable
-from tickerplant.messages.unknown import Unknown
+from tickerplant.messages.notice import DecodeFailed, Gap, Notice, SubscriptionRejected
+from tickerplant.messages.unknown import UnknownMessage
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 
 TIME_MS = 1_767_225_600_000
@@ -19,7 +19,7 @@ RECEIVED = "2026-01-01T00:00:00.000000Z"
 
 
 def message(payload: bytes, stream: str = "a@trade") -> Message:
-    return Unknown(stream=stream, payload=payload, received_ns=TIME_MS * 1_000_000)
+    return UnknownMessage(stream=stream, payload=payload, received_ns=TIME_MS * 1_000_000)
 
 
 def gap() -> Notice:
@@ -59,7 +59,7 @@ def test_notices_are_objects_for_programs() -> None:
     assert told["notice"] == "Gap"
     assert told["time"] == RECEIVED
     assert (told["streams"], told["missing"]) == (["a@trade"], 1)
-    odd = Unreadable(streams=("a",), time_ms=TIME_MS, payload=b"\xff", reason="no")
+    odd = DecodeFailed(streams=("a",), time_ms=TIME_MS, payload=b"\xff", reason="no")
     assert msgspec.json.decode(Lines(as_json=True).notice(odd))["payload"] == "\ufffd"
 
 
@@ -80,7 +80,7 @@ def test_on_a_terminal_signs_that_it_would_obey_are_escaped() -> None:
     assert text.decode() == f"{RECEIVED} a@trade {shown}\n"
     ((_, text),) = Lines(as_json=True, terminals=terminals).pieces([odd])
     assert text.decode() == f'{{"received":"{RECEIVED}","stream":"a@trade","data":{shown}}}\n'
-    refused = Refused(streams=("a@trade",), time_ms=TIME_MS, code=2, reason="\x9b2J")
+    refused = SubscriptionRejected(streams=("a@trade",), time_ms=TIME_MS, code=2, reason="\x9b2J")
     told = Lines(as_json=True, terminals=terminals).notice(refused)
     assert rb'"reason":"\u009b2J"' in told
     assert "\x9b" in Lines(as_json=True, terminals=(OUTPUT,)).notice(refused).decode()

@@ -18,7 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Gap, Notice, Unreadable
+from tickerplant.messages.notice import DecodeFailed, Gap, Notice
 from tickerplant.messages.readers import reader
 from tickerplant.watching import table as tables
 from tickerplant.watching.reading import SHOWN
@@ -82,7 +82,7 @@ def test_what_is_very_long_is_shown_in_part() -> None:
     line = view_of(ticker(s="X" * 100_000, c="1" * 100_000)).lines[0]
     assert line.symbol == "X" * (SHOWN_SYMBOL - 1) + "…"
     assert line.tells == "1" * SHOWN
-    long = Unreadable(streams=(NAME,), time_ms=0, payload=b"x" * 100_000, reason="no")
+    long = DecodeFailed(streams=(NAME,), time_ms=0, payload=b"x" * 100_000, reason="no")
     assert drawn(view_of(long)).endswith("…\n")
 
 

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
+    DecodeFailed,
     Disconnected,
     Dropped,
     Gap,
     Notice,
     Recovered,
-    Refused,
     Stale,
-    Unreadable,
+    SubscriptionRejected,
 )
 from tickerplant.messages.ticker import MiniTicker
-from tickerplant.messages.unknown import Unknown
+from tickerplant.messages.unknown import UnknownMessage
 from tickerplant.watching.table import Line, Table, share_out
 
 NOW_NS = 1_767_225_600_000_000_000
@@ -119,9 +119,9 @@ def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
         ((blind(TRADES),), "blind"),
         ((blind(TRADES), again(TRADES)), "live"),
         ((Stale(streams=(TRADES,), time_ms=0, silent_ms=9, expected_ms=1),), "stale"),
-        ((Refused(streams=(TRADES,), time_ms=0, code=2, reason="no"),), "refused"),
+        ((SubscriptionRejected(streams=(TRADES,), time_ms=0, code=2, reason="no"),), "refused"),
         ((Dropped(streams=(TRADES,), time_ms=0, count=2),), "live"),
-        ((Unreadable(streams=(TRADES,), time_ms=0, payload=b"x", reason="no"),), "live"),
+        ((DecodeFailed(streams=(TRADES,), time_ms=0, payload=b"x", reason="no"),), "live"),
         ((blind("another@trade"),), "live"),
     ],
 )
@@ -195,7 +195,9 @@ def test_what_nobody_asked_for_is_passed_over() -> None:
 def test_a_message_without_a_symbol_has_a_row_too() -> None:
     payload = b'{"e":"new","x":"\x1b[2J"}'
     name = "btcusdt@brandNew"
-    table = table_of(Unknown(stream=name, received_ns=NOW_NS, payload=payload), names=(name,))
+    table = table_of(
+        UnknownMessage(stream=name, received_ns=NOW_NS, payload=payload), names=(name,)
+    )
     line = only(table)
     assert (line.symbol, line.messages, line.tells) == ("", 1, '{"e":"new","x":"·[2J"}')
 

@@ -5,16 +5,16 @@ import pytest
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.notice import (
+    BookResyncing,
+    DecodeFailed,
     Disconnected,
-    Doubtful,
     Dropped,
     Gap,
     Notice,
     Recovered,
-    Refused,
-    Resync,
     Stale,
-    Unreadable,
+    SubscriptionRejected,
+    UnknownStream,
 )
 from tickerplant.messages.readers import reader
 from tickerplant.streams import CATALOGUE
@@ -178,7 +178,7 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
             "a@trade and 2 more: nothing is heard, reset",
         ),
         (
-            Doubtful(streams=("a@Trade",), time_ms=0, reason="its name"),
+            UnknownStream(streams=("a@Trade",), time_ms=0, reason="its name"),
             "a@Trade: doubtful, its name",
         ),
         (
@@ -204,7 +204,7 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
         ),
         (numbered(None, symbol="B"), "a@trade: messages are missing of B between 4 and 9"),
         (
-            Resync(streams=ONE, time_ms=0, symbol="A", reason="a gap"),
+            BookResyncing(streams=ONE, time_ms=0, symbol="A", reason="a gap"),
             "a@trade: the book of A begins anew, a gap",
         ),
         (
@@ -212,11 +212,11 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
             "a@trade: 2 messages given up: they were read too slowly",
         ),
         (
-            Refused(streams=ONE, time_ms=0, code=2, reason="no\x1b"),
+            SubscriptionRejected(streams=ONE, time_ms=0, code=2, reason="no\x1b"),
             "a@trade: the server refuses: 2 no·",
         ),
         (
-            Unreadable(streams=ONE, time_ms=0, payload=b"\xff{", reason="no JSON"),
+            DecodeFailed(streams=ONE, time_ms=0, payload=b"\xff{", reason="no JSON"),
             "a@trade: a message cannot be read, no JSON: \ufffd{",
         ),
         (Notice(streams=(), time_ms=0), "nothing: Notice"),

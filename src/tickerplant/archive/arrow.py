@@ -25,6 +25,7 @@ from tickerplant.archive.tables import (
 from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
 from tickerplant.nearest import one_of
+from tickerplant.units import NS_PER_MS
 
 _DECIMAL = pa.decimal128(DIGITS, DECIMALS)
 _TEXT = pa.string()
@@ -39,7 +40,6 @@ _TYPES = {
 _SIDES = pa.array(["bid", "ask"])
 _NEITHER = 2
 _SIDE_CODES = np.arange(_NEITHER + 1)
-_MS = 1_000_000
 _UNFIT = (ValueError, OverflowError)
 """What is raised for numbers that are none, or are too large or too fine."""
 
@@ -144,7 +144,7 @@ class Converter:
 def _times(milliseconds: Sequence[int], untold: int | None) -> Any:
     """Return times in ns; `untold` becomes null."""
     array = pa.array(milliseconds, pa.int64())
-    scaled = pc.multiply_checked(array, _MS)
+    scaled = pc.multiply_checked(array, NS_PER_MS)
     if untold is None:
         return scaled
     return pc.if_else(pc.equal(array, untold), pa.scalar(None, pa.int64()), scaled)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickerplant.archive.tables import DECIMALS, DIGITS, Column, Kind, Table
+from tickerplant.units import NS_PER_MS
 
 WHOLE_DIGITS = DIGITS - DECIMALS
 """Most digits before the point."""
@@ -28,7 +29,6 @@ EXPECTED_NUMBER = (
 )
 EXPECTED_WHOLE = "a whole number of 64 bits"
 
-_NS_PER_MS = 1_000_000
 _LARGEST = (1 << 63) - 1
 _POINT, _ZERO = b".0"
 _SHOWN = 40
@@ -94,7 +94,7 @@ def _wrong(column: Column, value: Any) -> str:
     if column.kind is Kind.NUMBER:
         return "" if is_number(value) else EXPECTED_NUMBER
     if column.kind in {Kind.ID, Kind.TIME}:
-        scale = _NS_PER_MS if column.kind is Kind.TIME else 1
+        scale = NS_PER_MS if column.kind is Kind.TIME else 1
         return "" if -_LARGEST <= value * scale <= _LARGEST else EXPECTED_WHOLE
     return ""
 

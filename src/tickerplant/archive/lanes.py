@@ -11,7 +11,8 @@ from typing import Any
 
 from tickerplant.archive.selection import Selection
 from tickerplant.archive.snapshot import BookSnapshot, read_snapshot
-from tickerplant.decode.decoder import MAX_STREAMS, NECK, Decoder, head_of
+from tickerplant.decode.decoder import MAX_STREAMS, Decoder
+from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError
 from tickerplant.messages.book_ticker import BookTicker
 from tickerplant.messages.depth import DepthUpdate

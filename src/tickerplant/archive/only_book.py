@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from tickerplant.decode.decoder import ENVELOPE, NAME_AT, Decoder
+from tickerplant.decode.decoder import Decoder
+from tickerplant.envelope import HEAD, NAME_AT
 from tickerplant.errors import DecodeError
 from tickerplant.recording.opening import recorded_files
 
@@ -27,7 +28,7 @@ def only_book(path: str) -> str:
     """The usual envelopes."""
     batches = chain.from_iterable(file.batches() for file in recorded_files([path]))
     for _, raw in islice(chain.from_iterable(batches), LINES_TO_JUDGE):
-        envelope = raw[: raw.find(b'"', NAME_AT)] if raw.startswith(ENVELOPE) else b""
+        envelope = raw[: raw.find(b'"', NAME_AT)] if raw.startswith(HEAD) else b""
         if envelope in seen:
             continue
         if envelope:

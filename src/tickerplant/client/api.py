@@ -72,7 +72,7 @@ class ApiClient:
         patience_s: float = PATIENCE_S,
         clock: Clock = wall_clock_ms,
         sleep: Sleep = asyncio.sleep,
-        chance: Random | None = None,
+        rng: Random | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -84,13 +84,13 @@ class ApiClient:
                 before it ends with an error.
             clock: Milliseconds since the epoch, by which minutes are counted.
             sleep: Waits for seconds.
-            chance: Varies the pauses between tries.
+            rng: Varies the pauses between tries.
         """
         self._venue = hosts.venue
         self._url = hosts.api
         self._timeout_s = timeout_s
         self._waiting = Waiting(
-            budget, patience_s=patience_s, clock=clock, sleep=sleep, chance=chance or Random()
+            budget, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng or Random()
         )
         self._ids = count(1)
         self._connection: ApiConnection | None = None

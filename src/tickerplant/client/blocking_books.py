@@ -12,7 +12,7 @@ from tickerplant.client.loop_thread import LoopThread, OverError, within
 from tickerplant.client.subscription import streams_text
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.printed import PrintedLevel
+from tickerplant.raw_events import RawLevel
 
 T = TypeVar("T")
 
@@ -40,20 +40,20 @@ class BlockingBook:
         return self.read(lambda book: book.reason)
 
     @property
-    def best_bid(self) -> PrintedLevel | None:
+    def best_bid(self) -> RawLevel | None:
         """The highest bid, price and quantity, None if there is none."""
         return self.read(lambda book: book.best_bid)
 
     @property
-    def best_ask(self) -> PrintedLevel | None:
+    def best_ask(self) -> RawLevel | None:
         """The lowest ask, price and quantity, None if there is none."""
         return self.read(lambda book: book.best_ask)
 
-    def bids(self, count: int) -> list[PrintedLevel]:
+    def bids(self, count: int) -> list[RawLevel]:
         """Return the best `count` bids, the best first."""
         return self.read(lambda book: book.bids(count))
 
-    def asks(self, count: int) -> list[PrintedLevel]:
+    def asks(self, count: int) -> list[RawLevel]:
         """Return the best `count` asks, the best first."""
         return self.read(lambda book: book.asks(count))
 

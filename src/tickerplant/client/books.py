@@ -25,13 +25,13 @@ from tickerplant.feed.weight import REFUSALS
 from tickerplant.messages.depth import DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
+    BookSynced,
     Disconnected,
     Gap,
     Notice,
     Recovered,
-    Refused,
     Stale,
-    Synced,
+    SubscriptionRejected,
 )
 
 _log = logging.getLogger(__name__)
@@ -327,7 +327,7 @@ class Books(Mapping[str, LocalBook]):
                 book.feed_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
             case Recovered():
                 book.feed_back(now_ms)
-            case Refused(code=code, reason=reason):
+            case SubscriptionRejected(code=code, reason=reason):
                 book.failure = RequestError(code, reason)
             case Gap(reason=reason):
                 if reason == ANEW:
@@ -353,7 +353,7 @@ class Books(Mapping[str, LocalBook]):
         if book.counters.snapshots_used != self._loaded[book.symbol]:
             self._loaded[book.symbol] = book.counters.snapshots_used
             told.append(
-                Synced(
+                BookSynced(
                     streams=book.streams,
                     time_ms=wall_clock_ms(),
                     symbol=book.symbol,

@@ -90,12 +90,12 @@ class MarketClient:
     ) -> None:
         self.hosts = hosts
         self.budget = budget
-        chance = Random()  # pauses differ between clients
+        rng = Random()  # pauses differ between clients
         self._rest = RestClient(hosts, budget, api_key=api_key)
         self._api = ApiClient(hosts, budget)
         backfill = Backfill(self._rest, api_key)
         listing = Listing(hosts, self._rest, budget)
-        self._runner = FeedRunner(hosts, settings, reader, backfill, chance, listing)
+        self._runner = FeedRunner(hosts, settings, reader, backfill, rng, listing)
         self._runner.feed.observer = DoubtLog() if observer is None else observer
         self._is_open = False
         self._was_opened = False
@@ -269,7 +269,7 @@ class MarketClient:
         return tuple(dict.fromkeys(names))
 
     def __repr__(self) -> str:
-        count = len({each.name for each in self._runner.feed.all_strands})
+        count = len({each.name for each in self._runner.feed.all_merged_streams})
         streams = "1 stream" if count == 1 else f"{count} streams"
         closed = ", closed" if self._was_opened and not self._is_open else ""
         return f"<MarketClient {self.hosts.venue.name} {self.hosts.streams}, {streams}{closed}>"

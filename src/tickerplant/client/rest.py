@@ -86,7 +86,7 @@ class RestClient:
         patience_s: float = PATIENCE_S,
         clock: Clock = wall_clock_ms,
         sleep: Sleep = asyncio.sleep,
-        chance: Random | None = None,
+        rng: Random | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -99,7 +99,7 @@ class RestClient:
                 before it ends with an error.
             clock: Milliseconds since the epoch, by which minutes are counted.
             sleep: Waits for seconds.
-            chance: Varies the pauses between tries.
+            rng: Varies the pauses between tries.
         """
         self._hosts = hosts
         self._timeout_s = timeout_s
@@ -107,7 +107,7 @@ class RestClient:
         if api_key is not None:
             self._headers[KEY_HEADER] = api_key
         self._waiting = Waiting(
-            budget, patience_s=patience_s, clock=clock, sleep=sleep, chance=chance or Random()
+            budget, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng or Random()
         )
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._session: HttpSession | None = None

@@ -13,11 +13,11 @@ from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection
 from tickerplant.client.listing import Listing
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
+from tickerplant.feed.backpressure import Waiting
 from tickerplant.feed.feed import STALLED_MS, Feed
-from tickerplant.feed.hold_ups import Waiting
 from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.merged_stream import Keep, Sink
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Keep, Sink
 from tickerplant.messages.readers import Reader
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class FeedRunner:
         settings: How the feed behaves.
         reader: Returns what turns the payloads of a stream into messages.
         backfill: Asks for what is missing.
-        chance: Decides pauses and times of renewal.
+        rng: Decides pauses and times of renewal.
         listing: Says what the server lists; None: nobody asks about streams that are silent.
     """
 
@@ -48,10 +48,10 @@ class FeedRunner:
         settings: FeedSettings,
         reader: Callable[[str], Reader],
         backfill: Backfill,
-        chance: Random,
+        rng: Random,
         listing: Listing | None = None,
     ) -> None:
-        self.feed = Feed(hosts, settings, reader, chance)
+        self.feed = Feed(hosts, settings, reader, rng)
         self._listing = listing
         self._backfill = backfill
         self._connections: dict[int, Connection] = {}
@@ -164,17 +164,17 @@ class FeedRunner:
 
     def _perform(self, action: Action) -> None:
         match action:
-            case Open(link=link, url=url):
-                connection = Connection(self.feed, link, self.perform)
-                self._connections[link] = connection
+            case Open(number=number, url=url):
+                connection = Connection(self.feed, number, self.perform)
+                self._connections[number] = connection
                 connection.open(url)
-            case Send(link=link, text=text):
-                self._connections[link].send(text)
-            case Ping(link=link):
-                self._connections[link].ping()
-            case Drop(link=link):
-                if link in self._connections:  # not if it waits for its first attempt
-                    self._end(self._connections.pop(link))
+            case Send(number=number, text=text):
+                self._connections[number].send(text)
+            case Ping(number=number):
+                self._connections[number].ping()
+            case Drop(number=number):
+                if number in self._connections:  # not if it waits for its first attempt
+                    self._end(self._connections.pop(number))
             case Fetch():
                 self._ask(self._fetch(action))
             case Verify(streams=streams):

@@ -11,8 +11,8 @@ from msgspec import structs
 
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import ConfigError, QueueOverflow
+from tickerplant.feed.merged_stream import Sink
 from tickerplant.feed.queue import SPARE, Policy, Queue, QueueCounters
-from tickerplant.feed.strand import Sink
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 

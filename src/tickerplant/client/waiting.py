@@ -69,11 +69,11 @@ class Waiting:
         patience_s: float,
         clock: Clock,
         sleep: Sleep,
-        chance: Random,
+        rng: Random,
     ) -> None:
         self.budget = budget
         self.clock = clock
-        self.chance = chance
+        self.rng = rng
         self.patience_s = patience_s
         self.closed = False
         """Whether nothing may be asked any more."""
@@ -242,9 +242,7 @@ class Question:
         self._failures += 1
         self._failure = reason
         self._patience_ms -= max(self._waiting.clock() - self._asked_ms, 0)
-        pause_s = (
-            FIRST_PAUSE_S * 2.0 ** (self._failures - 1) * self._waiting.chance.uniform(0.5, 1.5)
-        )
+        pause_s = FIRST_PAUSE_S * 2.0 ** (self._failures - 1) * self._waiting.rng.uniform(0.5, 1.5)
         if self._failures >= tries or pause_s * 1000 > self._patience_ms:
             tries_text = f", {self._failures} times" if self._failures > 1 else ""
             raise self.failure(reason + tries_text)

@@ -20,7 +20,7 @@ from tickerplant.config.values import (
     period_ms,
     period_ms_or_off,
     profile_name,
-    profile_name_or_told,
+    profile_name_or_auto,
     size_bytes,
     snapshot_levels,
 )
@@ -29,7 +29,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.recording.moment import Moment, read_moment, read_time_ns
 from tickerplant.replaying.clock import read_speed
-from tickerplant.replaying.span import DEFAULT_RUN_UP_NS
+from tickerplant.replaying.span import DEFAULT_WARM_UP_NS
 from tickerplant.server.faults import Fault
 from tickerplant.venue import COINM, USDM
 
@@ -175,10 +175,10 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
     profile: Annotated[
         str,
         _setting(
-            f"Period of the protocol: {', '.join(PROFILES)}, or told: that of the recording.",
-            profile_name_or_told,
+            f"Period of the protocol: {', '.join(PROFILES)}, or auto: that of the recording.",
+            profile_name_or_auto,
         ),
-    ] = "told"
+    ] = "auto"
     speed: Annotated[
         float, _setting("Recorded seconds per second; 0 is as fast as it goes.", read_speed)
     ] = 1.0
@@ -200,14 +200,14 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
             "End before that moment, written the same way.", read_moment, "to", owner="replay"
         ),
     ] = None
-    run_up_ms: Annotated[
+    warm_up_ms: Annotated[
         int,
         _setting(
             "How much is played silently, at least, to reach a moment in the middle.",
             duration_ms,
-            "run-up",
+            "warm-up",
         ),
-    ] = DEFAULT_RUN_UP_NS // 1_000_000
+    ] = DEFAULT_WARM_UP_NS // 1_000_000
     loop: Annotated[bool, _setting("Begin anew at the end.")] = False
     rebase: Annotated[
         Literal["off", "now"],
@@ -233,9 +233,11 @@ class ClientSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     venue: Annotated[
-        Literal["told", "usdm", "coinm"],
-        _setting("Whose streams or answers are wanted; told by the URL or by the names."),
-    ] = "told"
+        Literal["auto", "usdm", "coinm"],
+        _setting(
+            "Whose streams or answers are wanted; by default inferred from the URL or the names."
+        ),
+    ] = "auto"
 
 
 class WatchSettings(ClientSettings, frozen=True, kw_only=True):
@@ -304,10 +306,10 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
     profile: Annotated[
         str,
         _setting(
-            f"Period of the protocol: {', '.join(PROFILES)}, or told: that of the upstream.",
-            profile_name_or_told,
+            f"Period of the protocol: {', '.join(PROFILES)}, or auto: that of the upstream.",
+            profile_name_or_auto,
         ),
-    ] = "told"
+    ] = "auto"
     usdm_url: Annotated[
         str | None,
         _setting(f"Where {USDM.title} is served, such as ws://127.0.0.1:9001.", base_url),

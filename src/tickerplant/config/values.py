@@ -98,13 +98,13 @@ def profile_name(text: object) -> str:
     return _one_of(PROFILES, text)
 
 
-def profile_name_or_told(text: object) -> str:
-    """Return the name of a profile, or `told` for that of the upstream.
+def profile_name_or_auto(text: object) -> str:
+    """Return the name of a profile, or `auto` for that of the upstream.
 
     Raises:
         ValueError: `text` is neither.
     """
-    return _one_of((*PROFILES, "told"), text)
+    return _one_of((*PROFILES, "auto"), text)
 
 
 def _one_of(names: Collection[str], text: object) -> str:

@@ -25,6 +25,7 @@ from tickerplant.decode.readers import (
     snapshot,
     time_reader,
 )
+from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
 from tickerplant.errors import DecodeError, ImpossibleTimeError
 
 MAX_STREAMS = 1 << 16
@@ -32,14 +33,6 @@ MAX_STREAMS = 1 << 16
 
 ANSWERS = "answers"
 """Kind of the messages that answer the collector itself; nothing is missing without them."""
-
-ENVELOPE = b'{"stream":"'
-"""How a message in the usual envelope begins."""
-NECK = b'","data":'
-"""What stands between the name of its stream and the payload of such a message."""
-NAME_AT = len(ENVELOPE)
-NECK_BYTES = len(NECK)
-"""The payload in the usual envelope begins so many bytes after the quote that ends the name."""
 
 _NAMES = {
     "trade": "trade",
@@ -74,16 +67,6 @@ was recorded, without envelope.  The event time is `E`, 0 if there is none.
 
 def _always(_: str) -> bool:
     return True
-
-
-def envelope_of(stream: str) -> bytes:
-    """Return the usual envelope of a message of `stream`, up to the payload."""
-    return head_of(stream) + NECK
-
-
-def head_of(stream: str) -> bytes:
-    """Return how a message of `stream` begins in the usual envelope, up to its neck."""
-    return ENVELOPE + msgspec.json.encode(stream)[1:-1]
 
 
 class Decoder:
@@ -132,7 +115,7 @@ class Decoder:
         return self._decode_any(raw)
 
     def _reader(self, stream: str) -> Read:
-        envelope = envelope_of(stream)
+        envelope = prefix_of(stream)
         known = self._streams.get(envelope)
         if known is not None:
             return known[1]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct, field
 
-from tickerplant.printed import PrintedLevel, Whole
+from tickerplant.raw_events import RawLevel, Whole
 
 
 class DepthAnswer(Struct, gc=False):
     """The REST answer `depth`; COIN-M names the symbol, USDⓈ-M does not."""
 
     last_update_id: Whole = field(name="lastUpdateId")
-    bids: list[PrintedLevel]
-    asks: list[PrintedLevel]
+    bids: list[RawLevel]
+    asks: list[RawLevel]
     symbol: str = ""
     event_time_ms: Whole = field(name="E", default=0)
     transaction_time_ms: Whole = field(name="T", default=0)

@@ -26,17 +26,17 @@ from tickerplant.events import (
     MarkPrice,
 )
 from tickerplant.instrument import LARGEST, RATE_DECIMALS, Instrument, decimal_units
-from tickerplant.printed import (
+from tickerplant.raw_events import (
     FAR_MS,
-    Printed,
-    PrintedDepth,
-    PrintedQuote,
-    PrintedTrade,
+    RawDepth,
+    RawEvent,
+    RawQuote,
+    RawTrade,
     level_units,
 )
 
 Instruments: TypeAlias = Mapping[str, Instrument]
-Happening: TypeAlias = Event | Printed
+Happening: TypeAlias = Event | RawEvent
 Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Happening, ...]]]
 """Event time (0 if the message has none) and the events of one payload."""
 
@@ -55,10 +55,10 @@ class ImpossibleTime(ValueError):  # noqa: N818  # it names what is wrong with t
 def reader(stream: str, instruments: Instruments) -> Read:
     """Return the reader for the payloads of `stream`; of unknown ones only the time is read."""
     makers = {
-        "trade": _printed(PrintedTrade),
+        "trade": _printed(RawTrade),
         "aggTrade": _aggregate_trades,
-        "bookTicker": _printed(PrintedQuote),
-        "depth": _printed(PrintedDepth),
+        "bookTicker": _printed(RawQuote),
+        "depth": _printed(RawDepth),
         "markPrice": _mark_prices,
         "forceOrder": _liquidations,
         "compositeIndex": _composite_indices,
@@ -68,10 +68,10 @@ def reader(stream: str, instruments: Instruments) -> Read:
     return make(instruments) if make else time_reader()
 
 
-PRINTED: Mapping[str, type[Printed]] = {
-    "trade": PrintedTrade,
-    "bookTicker": PrintedQuote,
-    "depth": PrintedDepth,
+RAW_EVENTS: Mapping[str, type[RawEvent]] = {
+    "trade": RawTrade,
+    "bookTicker": RawQuote,
+    "depth": RawDepth,
 }
 """What messages of a stream of one symbol are that stay as they were printed."""
 
@@ -126,17 +126,17 @@ def _aggregate_trades(instruments: Instruments) -> Read:
     return read
 
 
-def printed_decoder(kind: type[Printed]) -> Callable[[bytes], Printed]:
+def raw_decoder(kind: type[RawEvent]) -> Callable[[bytes], RawEvent]:
     """Return what decodes payloads to `kind`.
 
     It raises `ImpossibleTime` for a trade at a time far from its event time.
     """
-    decode: Callable[[bytes], Printed] = Decoder(kind).decode
-    if kind is not PrintedTrade:
+    decode: Callable[[bytes], RawEvent] = Decoder(kind).decode
+    if kind is not RawTrade:
         return decode
-    decode_trade = Decoder(PrintedTrade).decode
+    decode_trade = Decoder(RawTrade).decode
 
-    def decode_timely(payload: bytes) -> PrintedTrade:
+    def decode_timely(payload: bytes) -> RawTrade:
         trade = decode_trade(payload)
         if -FAR_MS <= trade.trade_time_ms - trade.event_time_ms <= FAR_MS:
             return trade
@@ -155,11 +155,11 @@ def _refuse_far(name: str, time_ms: int, event_time_ms: int) -> None:
         raise ImpossibleTime(name, time_ms, event_time_ms)
 
 
-def _printed(kind: type[Printed]) -> Callable[[Instruments], Read]:
+def _printed(kind: type[RawEvent]) -> Callable[[Instruments], Read]:
     """Return what makes readers of a kind of events that stay as they were printed."""
 
     def make(instruments: Instruments) -> Read:
-        decode = printed_decoder(kind)
+        decode = raw_decoder(kind)
 
         def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
             printed = decode(payload)

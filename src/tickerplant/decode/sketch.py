@@ -17,8 +17,8 @@ from tickerplant.decode.messages import Kline
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, coin_contract_size
 from tickerplant.messages import AggregateTrade
 from tickerplant.messages.readers import UNREADABLE
-from tickerplant.printed import PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.quarters import coded_delivery_ms, deliveries_ms
+from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
 from tickerplant.venue import COINM, USDM, Venue
 
 _SYMBOL = re.compile(r"(?P<pair>\w+?)(?:_(?P<series>PERP|\d{6}))?")
@@ -87,10 +87,10 @@ class Sketches(dict[str, Sketch]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._trade = JsonDecoder(PrintedTrade).decode
+        self._trade = JsonDecoder(RawTrade).decode
         self._aggregate = JsonDecoder(AggregateTrade).decode
-        self._book_ticker = JsonDecoder(PrintedQuote).decode
-        self._depth = JsonDecoder(PrintedDepth).decode
+        self._book_ticker = JsonDecoder(RawQuote).decode
+        self._depth = JsonDecoder(RawDepth).decode
         self._kline = JsonDecoder(dict[str, msgspec.Raw]).decode
 
     def __missing__(self, symbol: str) -> Sketch:

@@ -17,11 +17,12 @@ import msgspec
 
 from tickerplant.archive.fit import is_number
 from tickerplant.archive.only_book import only_book
-from tickerplant.decode.decoder import ENVELOPE, MAX_STREAMS, NAME_AT, NECK_BYTES, Decoder
+from tickerplant.decode.decoder import MAX_STREAMS, Decoder
 from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
+from tickerplant.envelope import HEAD, NAME_AT, NECK_BYTES
 from tickerplant.errors import DecodeError
 from tickerplant.exporting.hftbacktest_messages import (
-    MS_NS,
+    NS_PER_MS,
     read_answer,
     read_depth,
     read_mark,
@@ -144,7 +145,7 @@ class Market:
             return
         take = self._take_of(stream)
         start = raw.find(b'"', NAME_AT) + NECK_BYTES
-        if raw.startswith(ENVELOPE) and raw[start:-1] == payload:
+        if raw.startswith(HEAD) and raw[start:-1] == payload:
             if len(self._takes) >= MAX_STREAMS:
                 self._takes.clear()
             self._takes[raw[:start]] = take
@@ -178,7 +179,7 @@ class Market:
             sink = self._sink_of(symbol)
             if sink is not None:
                 update = read_depth(payload)
-                time_ns = update.time_ms * MS_NS
+                time_ns = update.time_ms * NS_PER_MS
                 sink.add(DEPTH_EVENT | BUY_EVENT, time_ns, received_ns, update.bids)
                 sink.add(DEPTH_EVENT | SELL_EVENT, time_ns, received_ns, update.asks)
 
@@ -195,7 +196,7 @@ class Market:
             if trade.origin == "MARKET":
                 side = SELL_EVENT if trade.buyer_is_maker else BUY_EVENT
                 level = ((trade.price, trade.quantity),)
-                sink.add(TRADE_EVENT | side, trade.time_ms * MS_NS, received_ns, level)
+                sink.add(TRADE_EVENT | side, trade.time_ms * NS_PER_MS, received_ns, level)
 
         return take
 
@@ -205,7 +206,7 @@ class Market:
         ticker = read_ticker(payload)
         sink = self._sink_of(ticker.symbol)
         if sink is not None and ticker.time_ms:
-            time_ns = ticker.time_ms * MS_NS
+            time_ns = ticker.time_ms * NS_PER_MS
             sink.add(BEST_BID_EVENT, time_ns, received_ns, ((ticker.bid, ticker.bid_quantity),))
             sink.add(BEST_ASK_EVENT, time_ns, received_ns, ((ticker.ask, ticker.ask_quantity),))
 
@@ -217,7 +218,7 @@ class Market:
             sink = self._sink_of(mark.symbol)
             if sink is None:
                 continue
-            time_ns = mark.event_time_ms * MS_NS
+            time_ns = mark.event_time_ms * NS_PER_MS
             if mark.index is not None:
                 sink.add(INDEX_PRICE_EVENT, time_ns, received_ns, ((mark.index, 0.0),))
             sink.add(MARK_PRICE_EVENT, time_ns, received_ns, ((mark.price, 0.0),))
@@ -242,7 +243,7 @@ class Market:
         sink = self._sink_of(symbol)
         if sink is None:
             return
-        time_ns = answer.time_ms * MS_NS or received_ns
+        time_ns = answer.time_ms * NS_PER_MS or received_ns
         for side, levels in zip(_SIDES, (answer.bids, answer.asks), strict=True):
             if levels:
                 worst = ((levels[-1][0], 0.0),)
@@ -261,7 +262,7 @@ class Market:
         for heard_ns, payload in self._held.get(symbol, ()):
             update = read_depth(payload)
             if update.final_id > last_id and heard_ns >= received_ns - HELD_NS:
-                time_ns = update.time_ms * MS_NS
+                time_ns = update.time_ms * NS_PER_MS
                 for side, levels in zip(_SIDES, (update.bids, update.asks), strict=True):
                     sink.add(DEPTH_EVENT | side | AGAIN, time_ns, received_ns, levels)
 

@@ -7,13 +7,13 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct, field
 from msgspec.json import Decoder
 
+from tickerplant.units import NS_PER_MS
+
 MAX_TIME_NS = 4_102_444_800 * 10**9
 """The year 2100: what is later is no time of a market, and need not fit into 64 bits."""
 
-MS_NS = 1_000_000
-"""A millisecond."""
 
-Time: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_TIME_NS // MS_NS)]
+Time: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_TIME_NS // NS_PER_MS)]
 """Milliseconds since the epoch."""
 
 Pairs: TypeAlias = list[tuple[float, float]]

@@ -17,15 +17,15 @@ from tickerplant.decode.sketch import venue_of
 from tickerplant.errors import RecordingError
 from tickerplant.exporting.buffers import Buffers, Waiting
 from tickerplant.exporting.journal import KEPT_FLAWS
-from tickerplant.exporting.places import DAY_MS, LAST_DAY, date_of
+from tickerplant.exporting.places import LAST_DAY, date_of
 from tickerplant.exporting.units import Unit
 from tickerplant.exporting.writer import Writer
 from tickerplant.messages.message import Message
 from tickerplant.recording.line import Flaw
+from tickerplant.units import DAY_MS, NS_PER_MS
 
 MAX_PLACES = 1 << 16
 """Places that are remembered; beyond, all are forgotten and found anew."""
-_MS = 1_000_000
 
 
 class Came(Struct):
@@ -130,7 +130,7 @@ class Piece:
         routes, add, count = self._routes, self._buffers.add, 0
         for count, message in enumerate(messages, 1):  # noqa: B007  # counted behind the loop
             route = routes.get(message.stream) or self._route(message.stream)
-            day = (route.time_of(message) or message.received_ns // _MS) // DAY_MS
+            day = (route.time_of(message) or message.received_ns // NS_PER_MS) // DAY_MS
             try:
                 waiting = route.places[message.symbol, day]
             except KeyError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
+from tickerplant.units import DAY_MS
 
-DAY_MS = 86_400_000
 LAST_DAY = 2_932_896
 """The last day that has a date, in the year 9999."""
 MAX_PART_BYTES = 200

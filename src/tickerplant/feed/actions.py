@@ -8,29 +8,29 @@ from msgspec import Struct
 
 
 class Open(Struct, frozen=True):
-    """Open a WebSocket connection; tell `opened` or `refused`."""
+    """Open a WebSocket connection; call `opened` or `refused`."""
 
-    link: int
+    number: int
     url: str
 
 
 class Send(Struct, frozen=True):
     """Send a text message."""
 
-    link: int
+    number: int
     text: bytes
 
 
 class Ping(Struct, frozen=True):
     """Send a ping; the pong is told by `heard`."""
 
-    link: int
+    number: int
 
 
 class Drop(Struct, frozen=True):
     """End a connection, or an attempt; nothing of it is told any more."""
 
-    link: int
+    number: int
 
 
 class Fetch(Struct, frozen=True):

@@ -18,7 +18,7 @@ from tickerplant.feed.book_journal import Journal
 from tickerplant.feed.book_side import BookSide, Sides
 from tickerplant.feed.depth_snapshot import DepthSnapshot, read_snapshot
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.printed import PrintedLevel
+from tickerplant.raw_events import RawLevel
 
 WAIT_MS = 5000
 """How long an audit waits for the update after its snapshot."""
@@ -148,10 +148,10 @@ class _Rewound:
 
     def __init__(self, side: BookSide) -> None:
         self.reach = side.reach
-        self.levels: dict[int, PrintedLevel] = dict(side.levels)
-        self.after: dict[int, PrintedLevel | None] = {}
+        self.levels: dict[int, RawLevel] = dict(side.levels)
+        self.after: dict[int, RawLevel | None] = {}
 
-    def take_back(self, replaced: dict[int, PrintedLevel | None]) -> None:
+    def take_back(self, replaced: dict[int, RawLevel | None]) -> None:
         self.after = {key: self.levels.get(key) for key in replaced}
         for key, level in replaced.items():
             if level is None:
@@ -215,7 +215,7 @@ class _Comparison:
                 self.wrong += 1
 
 
-def _equal(one: PrintedLevel | None, other: PrintedLevel | None) -> bool:
+def _equal(one: RawLevel | None, other: RawLevel | None) -> bool:
     """Whether two levels of one price are equal, however many decimals are printed."""
     if one is None or other is None:
         return one is other

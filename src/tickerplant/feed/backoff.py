@@ -11,10 +11,10 @@ FIRST_MS = 100
 class Backoff:
     """The pauses of one connection."""
 
-    def __init__(self, base_ms: int, most_ms: int, chance: Random) -> None:
+    def __init__(self, base_ms: int, most_ms: int, rng: Random) -> None:
         self._base_ms = base_ms
         self._most_ms = most_ms
-        self._chance = chance
+        self._rng = rng
         self.failures = 0
         """Attempts in a row that came to nothing."""
 
@@ -26,7 +26,7 @@ class Backoff:
         """
         bound_ms = min(self._most_ms, self._base_ms << min(self.failures, 32))
         self.failures += 1
-        return least_ms + round(bound_ms * self._chance.uniform(0.5, 1.0))
+        return least_ms + round(bound_ms * self._rng.uniform(0.5, 1.0))
 
     def restart(self) -> None:
         """Forget the failures: the connection was good."""
@@ -34,4 +34,4 @@ class Backoff:
 
     def short_ms(self) -> int:
         """Return how long to wait after a connection that was good and ended without a reason."""
-        return round(FIRST_MS * self._chance.random())
+        return round(FIRST_MS * self._rng.random())

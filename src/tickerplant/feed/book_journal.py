@@ -6,15 +6,15 @@ from collections import deque
 from typing import NamedTuple
 
 from tickerplant.messages.depth import DepthUpdate
-from tickerplant.printed import PrintedLevel
+from tickerplant.raw_events import RawLevel
 
 
 class Applied(NamedTuple):
     """One update, and what stood where it was applied."""
 
     update: DepthUpdate
-    bids: dict[int, PrintedLevel | None]
-    asks: dict[int, PrintedLevel | None]
+    bids: dict[int, RawLevel | None]
+    asks: dict[int, RawLevel | None]
 
 
 class Journal:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tickerplant.feed.depth_snapshot import DepthSnapshot
 from tickerplant.instrument import RATE_DECIMALS, decimal_units
-from tickerplant.printed import PrintedLevel
+from tickerplant.raw_events import RawLevel
 
 UNSETTLED = 4096
 """Levels that may come and go on a side before they are put in order without being asked."""
@@ -45,7 +45,7 @@ class BookSide:
 
     def __init__(self, keys: PriceKeys) -> None:
         self.keys = keys
-        self.levels: dict[int, PrintedLevel] = {}
+        self.levels: dict[int, RawLevel] = {}
         self.reach = _EVERYTHING
         """The key of the worst level that is known; nothing is known beyond it."""
         self.bound = _EVERYTHING
@@ -54,7 +54,7 @@ class BookSide:
         self._changed: list[int] = []
         """Keys that came or went since the order was right."""
 
-    def load(self, levels: list[PrintedLevel], limit: int) -> None:
+    def load(self, levels: list[RawLevel], limit: int) -> None:
         """Replace everything by the levels of a snapshot of up to `limit` levels.
 
         Raises:
@@ -66,7 +66,7 @@ class BookSide:
         if len(levels) >= limit and self.levels:
             self.reach = min(self.levels)
 
-    def apply(self, levels: Iterable[PrintedLevel]) -> None:
+    def apply(self, levels: Iterable[RawLevel]) -> None:
         """Take over absolute quantities; 0 removes, and what lies beyond the reach is left out.
 
         Raises:
@@ -117,7 +117,7 @@ class BookSide:
         return self._order
 
     @property
-    def best(self) -> PrintedLevel | None:
+    def best(self) -> RawLevel | None:
         """The best level, None if there is none."""
         level = self.levels.get(self.bound)
         if level is None and self.levels:
@@ -125,7 +125,7 @@ class BookSide:
             level = self.levels[self.bound]
         return level
 
-    def before(self, levels: Iterable[PrintedLevel]) -> dict[int, PrintedLevel | None]:
+    def before(self, levels: Iterable[RawLevel]) -> dict[int, RawLevel | None]:
         """Return what stands where `levels` will be applied.
 
         Raises:
@@ -143,7 +143,7 @@ class BookSide:
         self.reach = self._order[0]
         return len(worst)
 
-    def top(self, count: int) -> list[PrintedLevel]:
+    def top(self, count: int) -> list[RawLevel]:
         """Return up to `count` levels, best first."""
         levels = self.levels
         return [levels[key] for key in self.order[: -count - 1 : -1]] if count > 0 else []

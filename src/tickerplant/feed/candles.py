@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.follower import Follower
-from tickerplant.feed.matched import MatchedStrand
-from tickerplant.feed.rhythm import Rhythm
-from tickerplant.feed.strand import Host, Item
+from tickerplant.feed.matched import MatchedStream
+from tickerplant.feed.merged_stream import Host, Item
 
 
-class CandleStrand(MatchedStrand):
+class CandleStream(MatchedStream):
     """A stream of candles."""
 
     __slots__ = (
@@ -23,9 +23,13 @@ class CandleStrand(MatchedStrand):
     )
 
     def __init__(
-        self, name: str, decode: Callable[[bytes], Item], rhythm: Rhythm, host: Host
+        self,
+        name: str,
+        decode: Callable[[bytes], Item],
+        expected_interval: ExpectedInterval,
+        host: Host,
     ) -> None:
-        super().__init__(name, decode, rhythm, host)
+        super().__init__(name, decode, expected_interval, host)
         self._open_time = 0
         self._close_time = 0
         self._is_closed = False

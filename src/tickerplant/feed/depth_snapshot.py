@@ -5,15 +5,15 @@ from __future__ import annotations
 from msgspec import Struct, field
 from msgspec.json import Decoder
 
-from tickerplant.printed import PrintedLevel
+from tickerplant.raw_events import RawLevel
 
 
 class DepthSnapshot(Struct, gc=False):
     """The answer of `depth`, over REST and of the WebSocket API."""
 
     last_update_id: int = field(name="lastUpdateId")
-    bids: list[PrintedLevel]
-    asks: list[PrintedLevel]
+    bids: list[RawLevel]
+    asks: list[RawLevel]
     event_time: int = field(name="E", default=0)
     transaction_time: int = field(name="T", default=0)
     symbol: str = ""

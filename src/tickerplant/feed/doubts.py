@@ -10,10 +10,10 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Protocol
 
 from tickerplant.feed.actions import Action, Verify
+from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.strand import Strand
 from tickerplant.feed.telling import tell
-from tickerplant.messages.notice import Doubtful
+from tickerplant.messages.notice import UnknownStream
 
 LOOK_MS = 500
 """How often silent streams are looked for."""
@@ -33,7 +33,7 @@ class Feed(Protocol):
     actions: list[Action]
     observer: Observer
 
-    def is_held_up(self, link: Hashable) -> bool:
+    def is_held_up(self, connection: Hashable) -> bool:
         """Whether a connection is not read, because a consumer has no room."""
 
 
@@ -46,24 +46,24 @@ class Doubts:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._unheard: dict[Strand, int | None] = {}
+        self._unheard: dict[MergedStream, int | None] = {}
         """Streams of which nothing came yet, and since when something might have."""
-        self._asked: dict[Strand, None] = {}
+        self._asked: dict[MergedStream, None] = {}
         """Streams that are asked about."""
         self._look_ms = 0
         self._failures = 0
 
-    def begin(self, strand: Strand) -> None:
+    def begin(self, merged: MergedStream) -> None:
         """Take note of a new stream."""
-        if strand.doubt:
-            self._feed.observer.doubted(strand.name, strand.doubt)
+        if merged.doubt:
+            self._feed.observer.doubted(merged.name, merged.doubt)
         else:
-            self._unheard[strand] = None
+            self._unheard[merged] = None
 
-    def forget(self, strand: Strand) -> None:
+    def forget(self, merged: MergedStream) -> None:
         """Take note that nobody wants a stream any more."""
-        self._unheard.pop(strand, None)
-        self._asked.pop(strand, None)
+        self._unheard.pop(merged, None)
+        self._asked.pop(merged, None)
 
     def look(self) -> None:
         """Ask about the streams that are silent for long enough."""
@@ -71,22 +71,22 @@ class Doubts:
         if not self._unheard or feed.now_ms < self._look_ms:
             return
         self._look_ms = feed.now_ms + LOOK_MS
-        silent = [strand for strand in tuple(self._unheard) if self._is_silent(strand)]
-        for strand in silent:
-            del self._unheard[strand]
+        silent = [merged for merged in tuple(self._unheard) if self._is_silent(merged)]
+        for merged in silent:
+            del self._unheard[merged]
         if silent and self._failures < MOST_FAILURES:
             self._asked.update(dict.fromkeys(silent))
-            feed.actions.append(Verify(tuple(strand.name for strand in silent)))
+            feed.actions.append(Verify(tuple(merged.name for merged in silent)))
 
-    def _is_silent(self, strand: Strand) -> bool:
+    def _is_silent(self, merged: MergedStream) -> bool:
         feed = self._feed
-        since_ms = self._unheard[strand]
-        if strand.messages:
-            del self._unheard[strand]
-        elif strand.lead is None or feed.is_held_up(strand.lead):
-            self._unheard[strand] = None
+        since_ms = self._unheard[merged]
+        if merged.messages:
+            del self._unheard[merged]
+        elif merged.lead is None or feed.is_held_up(merged.lead):
+            self._unheard[merged] = None
         elif since_ms is None:
-            self._unheard[strand] = feed.now_ms
+            self._unheard[merged] = feed.now_ms
         else:
             return feed.now_ms - since_ms >= SILENT_MS
         return False
@@ -101,13 +101,13 @@ class Doubts:
         feed = self._feed
         self._failures = self._failures + 1 if doubts is None else 0
         answered = frozenset(names)
-        for strand in [each for each in self._asked if each.name in answered]:
-            del self._asked[strand]
-            if strand.messages:
+        for merged in [each for each in self._asked if each.name in answered]:
+            del self._asked[merged]
+            if merged.messages:
                 continue
             if doubts is None:
-                self._unheard[strand] = feed.now_ms + AGAIN_MS - SILENT_MS
-            elif reason := doubts.get(strand.name, ""):
-                strand.doubt = reason
-                feed.observer.doubted(strand.name, reason)
-                tell([strand], Doubtful(streams=(), time_ms=feed.wall_ms, reason=reason))
+                self._unheard[merged] = feed.now_ms + AGAIN_MS - SILENT_MS
+            elif reason := doubts.get(merged.name, ""):
+                merged.doubt = reason
+                feed.observer.doubted(merged.name, reason)
+                tell([merged], UnknownStream(streams=(), time_ms=feed.wall_ms, reason=reason))

@@ -5,8 +5,8 @@ This is a state machine.  The shell around it (`client/`) tells it what happens,
 stands in `actions`, which the shell takes out and carries out.
 
 Messages go from `received` by plain calls to the consumers' sinks.  How several connections become
-one stream is in `strand.py`, what becomes of the connections in `fleet.py`, what silence means in
-`vigil.py`.
+one stream is in `merged_stream.py`, what becomes of the connections in `connection_pool.py`, what silence means in
+`staleness.py`.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, structs
 
-from tickerplant.decode.decoder import NECK, head_of
+from tickerplant.envelope import NECK, head_of
 from tickerplant.feed.actions import Action, Fetch
 from tickerplant.feed.any_message import any_message
-from tickerplant.feed.candles import CandleStrand
+from tickerplant.feed.backpressure import Backpressure, Full, Waiting
+from tickerplant.feed.candles import CandleStream
+from tickerplant.feed.connection import FeedConnection
+from tickerplant.feed.connection_pool import ConnectionPool
 from tickerplant.feed.doubts import Doubts
-from tickerplant.feed.fleet import Fleet
-from tickerplant.feed.hold_ups import Full, HoldUps, Waiting
+from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.identified import IdentifiedStrand
-from tickerplant.feed.link import Link
-from tickerplant.feed.matched import MatchedStrand
-from tickerplant.feed.numbered import AggregateTradeStrand, TradeStrand, UpdateStrand
+from tickerplant.feed.identified import IdentifiedStream
+from tickerplant.feed.matched import MatchedStream
+from tickerplant.feed.merged_stream import Item, Keep, MergedStream, Sink, StreamCounters
+from tickerplant.feed.numbered import AggregateTradeStream, TradeStream, UpdateStream
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.rhythm import Rhythm
-from tickerplant.feed.rising import RisingStrand
+from tickerplant.feed.rising import RisingStream
 from tickerplant.feed.sequence import kind_of, sequence_of
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Item, Keep, Sink, Strand, StrandCounters
+from tickerplant.feed.staleness import StalenessMonitor
 from tickerplant.feed.telling import tell, tell_hole
-from tickerplant.feed.vigil import Vigil
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Doubtful, Stale, Unreadable
+from tickerplant.messages.notice import DecodeFailed, Stale, UnknownStream
 from tickerplant.messages.readers import UNREADABLE, Reader
 from tickerplant.streams.spelling import why_doubtful
 
@@ -59,11 +59,11 @@ Receive: TypeAlias = Callable[[bytes, int], bool]
 """Takes a text message and when it was received, ns; returns whether that was all there is to do."""
 
 
-_IDENTIFIED: Mapping[str, type[IdentifiedStrand]] = {
-    "trade_id": TradeStrand,
-    "aggregate_id": AggregateTradeStrand,
-    "final_update_id": UpdateStrand,
-    "update_id": RisingStrand,
+_IDENTIFIED: Mapping[str, type[IdentifiedStream]] = {
+    "trade_id": TradeStream,
+    "aggregate_id": AggregateTradeStream,
+    "final_update_id": UpdateStream,
+    "update_id": RisingStream,
 }
 """How streams whose messages have ids are put together, by the name of the id."""
 
@@ -100,7 +100,7 @@ class Feed:
         hosts: Where the venue is served.
         settings: How the feed behaves.
         reader: Returns what turns the payloads of a stream into messages.
-        chance: Decides pauses and times of renewal.
+        rng: Decides pauses and times of renewal.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Feed:
         hosts: Hosts,
         settings: FeedSettings,
         reader: Callable[[str], Reader],
-        chance: Random,
+        rng: Random,
     ) -> None:
         self.settings = settings
         self.now_ms = 0
@@ -117,9 +117,9 @@ class Feed:
         """Milliseconds since the epoch, for notices."""
         self.actions: list[Action] = []
         """What the shell is to do, oldest first."""
-        self.strands: dict[str, Strand] = {}
+        self.merged_streams: dict[str, MergedStream] = {}
         """The streams that consumers share, by name."""
-        self.apart: dict[Sink, dict[str, Strand]] = {}
+        self.apart: dict[Sink, dict[str, MergedStream]] = {}
         """The streams of consumers who have connections of their own, because they are slow."""
         self.observer = Observer()
         """Who keeps a record of the connections."""
@@ -129,12 +129,12 @@ class Feed:
         self._late = 0
         self._ended = FeedCounters()
         """Counts of strands that are no more."""
-        self._fleet = Fleet(self, hosts, chance)
-        self.links: dict[int, Link] = self._fleet.links
-        self._vigil = Vigil(self)
-        self._hold_ups = HoldUps(self, self._fleet)
+        self._pool = ConnectionPool(self, hosts, rng)
+        self.connections: dict[int, FeedConnection] = self._pool.connections
+        self._staleness = StalenessMonitor(self)
+        self._backpressure = Backpressure(self, self._pool)
         self._doubts = Doubts(self)
-        self._watched: dict[Strand, None] = {}
+        self._watched: dict[MergedStream, None] = {}
 
     # What the consumer wants
 
@@ -157,29 +157,29 @@ class Feed:
         """
         joined = []
         for name in names:
-            strand = self._strand_for(name, sink) or self._open_strand(name, sink)
+            merged = self._merged_for(name, sink) or self._open_merged(name, sink)
             keep = keeper and keeper(name)
-            strand.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)
-            joined.append(strand)
+            merged.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)
+            joined.append(merged)
         self._tell_newcomer(joined, sink)
-        self._fleet.carry_out()
+        self._pool.carry_out()
 
-    def _tell_newcomer(self, strands: Iterable[Strand], sink: Sink) -> None:
+    def _tell_newcomer(self, merged_streams: Iterable[MergedStream], sink: Sink) -> None:
         """Tell a new consumer what is to be doubted, and what others were told is not heard."""
-        for strand in dict.fromkeys(strands):
-            if strand.doubt and not strand.messages:
-                names = (strand.name,)
-                sink(Doubtful(streams=names, time_ms=self.wall_ms, reason=strand.doubt))
-            if strand.refusal is not None:
-                sink(structs.replace(strand.refusal, streams=(strand.name,)))
-            if strand.blindness is not None:
-                sink(structs.replace(strand.blindness, streams=(strand.name,)))
-            elif strand.is_stale:
-                silent_ms = self.now_ms - (strand.unheard_ms or strand.heard_ms)
-                expected_ms = strand.rhythm.expected_ms
+        for merged in dict.fromkeys(merged_streams):
+            if merged.doubt and not merged.messages:
+                names = (merged.name,)
+                sink(UnknownStream(streams=names, time_ms=self.wall_ms, reason=merged.doubt))
+            if merged.refusal is not None:
+                sink(structs.replace(merged.refusal, streams=(merged.name,)))
+            if merged.blindness is not None:
+                sink(structs.replace(merged.blindness, streams=(merged.name,)))
+            elif merged.is_stale:
+                silent_ms = self.now_ms - (merged.unheard_ms or merged.heard_ms)
+                expected_ms = merged.expected_interval.expected_ms
                 sink(
                     Stale(
-                        streams=(strand.name,),
+                        streams=(merged.name,),
                         time_ms=self.wall_ms,
                         silent_ms=silent_ms,
                         expected_ms=expected_ms,
@@ -189,98 +189,104 @@ class Feed:
     def detach(self, names: Iterable[str], sink: Sink) -> None:
         """Give nothing of `names` to `sink` any more."""
         for name in names:
-            strand = self._strand_for(name, sink)
-            if strand is None or sink not in strand.sinks:
+            merged = self._merged_for(name, sink)
+            if merged is None or sink not in merged.sinks:
                 continue
-            strand.detach(sink)
-            if not strand.sinks:
-                self._close_strand(strand, sink)
-            elif sink not in strand.sinks:
-                self._fleet.remove_own(strand, sink)
-        self._fleet.carry_out()
+            merged.detach(sink)
+            if not merged.sinks:
+                self._close_merged(merged, sink)
+            elif sink not in merged.sinks:
+                self._pool.remove_own(merged, sink)
+        self._pool.carry_out()
 
     @property
-    def all_strands(self) -> list[Strand]:
+    def all_merged_streams(self) -> list[MergedStream]:
         """The streams, shared and apart."""
-        apart = (strand for strands in self.apart.values() for strand in strands.values())
-        return [*self.strands.values(), *apart]
+        apart = (
+            merged for merged_streams in self.apart.values() for merged in merged_streams.values()
+        )
+        return [*self.merged_streams.values(), *apart]
 
     @property
     def counters(self) -> FeedCounters:
         """What happened so far."""
-        fleet = self._fleet
+        pool = self._pool
         counted = structs.replace(
             self._ended,
-            opened=fleet.opened_links,
-            refused=fleet.refused_links,
-            lost=fleet.lost_links,
-            renewed=fleet.renewed_links,
+            opened=pool.opened_connections,
+            refused=pool.refused_connections,
+            lost=pool.lost_connections,
+            renewed=pool.renewed_connections,
             unreadable=self._unreadable,
             late=self._late,
-            stale=self._vigil.told,
-            apart=self._hold_ups.moved,
+            stale=self._staleness.told,
+            apart=self._backpressure.moved,
         )
-        for strand in self.all_strands:
-            counted.messages += strand.messages
-            _add(counted, strand.counters)
+        for merged in self.all_merged_streams:
+            counted.messages += merged.messages
+            _add(counted, merged.counters)
         return counted
 
     @property
     def is_heard(self) -> bool:
         """Whether every stream is carried by a connection, and none is stale."""
-        return all(strand.lead is not None and not strand.is_stale for strand in self.all_strands)
+        return all(
+            merged.lead is not None and not merged.is_stale for merged in self.all_merged_streams
+        )
 
     def is_carried(self, name: str) -> bool:
         """Whether connections carry the stream `name` for all who want it."""
-        strands = self._named(name)
-        return bool(strands) and all(strand.lead is not None for strand in strands)
+        merged_streams = self._named(name)
+        return bool(merged_streams) and all(merged.lead is not None for merged in merged_streams)
 
-    def _strand_for(self, name: str, sink: Sink) -> Strand | None:
-        return self.apart.get(sink, {}).get(name) or self.strands.get(name)
+    def _merged_for(self, name: str, sink: Sink) -> MergedStream | None:
+        return self.apart.get(sink, {}).get(name) or self.merged_streams.get(name)
 
-    def _open_strand(self, name: str, sink: Sink) -> Strand:
+    def _open_merged(self, name: str, sink: Sink) -> MergedStream:
         reader = self._reader(name)
-        rhythm = Rhythm(self._venue, name, self.settings)
+        expected_interval = ExpectedInterval(self._venue, name, self.settings)
         ids = sequence_of(name, reader.message)
         if ids is not None:
-            strand: Strand = _IDENTIFIED[ids.id_field](name, reader.decode, rhythm, self, ids)
+            merged: MergedStream = _IDENTIFIED[ids.id_field](
+                name, reader.decode, expected_interval, self, ids
+            )
         elif "candle" in reader.message.__struct_fields__:
-            strand = CandleStrand(name, reader.decode, rhythm, self)
+            merged = CandleStream(name, reader.decode, expected_interval, self)
         else:
-            strand = MatchedStrand(name, reader.decode, rhythm, self)
-        strand.is_array = reader.array
-        strand.doubt = why_doubtful(self._venue, name)
-        self._doubts.begin(strand)
+            merged = MatchedStream(name, reader.decode, expected_interval, self)
+        merged.is_array = reader.array
+        merged.doubt = why_doubtful(self._venue, name)
+        self._doubts.begin(merged)
         if sink in self.apart:
-            self.apart[sink][name] = strand
-            self._fleet.place(strand, sink)
+            self.apart[sink][name] = merged
+            self._pool.place(merged, sink)
         else:
-            self.strands[name] = strand
-            self._fleet.place(strand)
-        return strand
+            self.merged_streams[name] = merged
+            self._pool.place(merged)
+        return merged
 
-    def _close_strand(self, strand: Strand, sink: Sink) -> None:
-        if self.strands.get(strand.name) is strand:
-            del self.strands[strand.name]
+    def _close_merged(self, merged: MergedStream, sink: Sink) -> None:
+        if self.merged_streams.get(merged.name) is merged:
+            del self.merged_streams[merged.name]
         else:
-            del self.apart[sink][strand.name]
+            del self.apart[sink][merged.name]
             if not self.apart[sink]:
                 del self.apart[sink]
-        self._watched.pop(strand, None)
-        self._doubts.forget(strand)
-        self._ended.messages += strand.messages
-        _add(self._ended, strand.counters)
-        strand.close()
-        self._fleet.remove(strand)
+        self._watched.pop(merged, None)
+        self._doubts.forget(merged)
+        self._ended.messages += merged.messages
+        _add(self._ended, merged.counters)
+        merged.close()
+        self._pool.remove(merged)
 
     # What happens to connections
 
     def opened(self, number: int) -> None:
         """Take note that a connection is open."""
-        link = self.links.get(number)
-        if link is not None:
-            self._fleet.opened(link)
-            self._fleet.carry_out()
+        connection = self.connections.get(number)
+        if connection is not None:
+            self._pool.opened(connection)
+            self._pool.carry_out()
 
     def refused(
         self, number: int, reason: str, status: int | None = None, retry_after_ms: int = 0
@@ -293,23 +299,23 @@ class Feed:
             status: The HTTP status of the answer, None if there was none.
             retry_after_ms: What the server asked for.
         """
-        link = self.links.get(number)
-        if link is not None:
-            self._fleet.refused(link, reason, status, retry_after_ms)
-            self._fleet.carry_out()
+        connection = self.connections.get(number)
+        if connection is not None:
+            self._pool.refused(connection, reason, status, retry_after_ms)
+            self._pool.carry_out()
 
     def lost(self, number: int, reason: str, close_code: int | None = None) -> None:
         """Take note that an open connection ended."""
-        link = self.links.get(number)
-        if link is not None:
-            self._fleet.lost(link, reason, close_code)
-            self._fleet.carry_out()
+        connection = self.connections.get(number)
+        if connection is not None:
+            self._pool.lost(connection, reason, close_code)
+            self._pool.carry_out()
 
     def heard(self, number: int) -> None:
         """Take note that a pong, or anything else but a message, came."""
-        link = self.links.get(number)
-        if link is not None:
-            self._fleet.heard(link)
+        connection = self.connections.get(number)
+        if connection is not None:
+            self._pool.heard(connection)
 
     def hold_up(self, sink: Sink, waiting: Waiting | None = None) -> None:
         """Take note that a consumer has no room: `unread` says what is not to be read because of it.
@@ -318,39 +324,39 @@ class Feed:
             sink: The consumer.
             waiting: Who is told what becomes of it.
         """
-        self._hold_ups.full[sink] = Full(self.now_ms, waiting)
+        self._backpressure.full[sink] = Full(self.now_ms, waiting)
 
     def make_room(self, sink: Sink) -> bool:
         """Take note that a consumer has room again; return whether it had none."""
-        return self._hold_ups.full.pop(sink, None) is not None
+        return self._backpressure.full.pop(sink, None) is not None
 
     @property
     def has_full(self) -> bool:
         """Whether any consumer has no room."""
-        return bool(self._hold_ups.full)
+        return bool(self._backpressure.full)
 
-    def is_full(self, link: Link) -> bool:
+    def is_full(self, connection: FeedConnection) -> bool:
         """Whether no consumer of a connection has room."""
-        return self._hold_ups.is_full(link)
+        return self._backpressure.is_full(connection)
 
     def unread(self) -> set[int]:
         """Return the open connections that are not to be read from now on: nobody there has room.
 
         Their silence says nothing.
         """
-        numbers = self._hold_ups.unread()
+        numbers = self._backpressure.unread()
         self.held_up(numbers)
         return numbers
 
     def held_up(self, numbers: Container[int]) -> None:
         """Take note which connections are not read for want of room: their silence says nothing."""
-        self._fleet.held_up(numbers)
+        self._pool.held_up(numbers)
 
     # Messages
 
     def received(self, number: int, raw: bytes, received_ns: int) -> None:
         """Take a text message as it came."""
-        if number in self.links and not self.receiver(number)(raw, received_ns):
+        if number in self.connections and not self.receiver(number)(raw, received_ns):
             self.received_oddly(number, raw, received_ns)
 
     def receiver(self, number: int) -> Receive:
@@ -359,126 +365,135 @@ class Feed:
         It returns whether the message was one of a stream in the usual form; if not, nothing was
         done, and `received_oddly` is to be told.
         """
-        link = self.links[number]
-        lanes, unreadable = link.lanes, UNREADABLE
+        connection = self.connections[number]
+        lanes, unreadable = connection.lanes, UNREADABLE
 
         def receive(raw: bytes, received_ns: int) -> bool:
             head, _, rest = raw.partition(NECK)
-            strand = lanes.get(head)
-            if strand is None:
+            merged = lanes.get(head)
+            if merged is None:
                 return False
             payload = rest[:-1]
             try:
-                item = strand.decode(payload)
+                item = merged.decode(payload)
             except unreadable:
                 return False
-            speaks = passes = strand.speaker is link
-            if not speaks and strand.is_array:
-                self._take_any(link, strand, item, payload, received_ns)
+            speaks = passes = merged.speaker is connection
+            if not speaks and merged.is_array:
+                self._take_any(connection, merged, item, payload, received_ns)
                 return True
-            strand.messages += 1
-            link.is_fresh = True
+            merged.messages += 1
+            connection.is_fresh = True
             if speaks:
-                strand.heard_ms = self.now_ms
-                passes = strand.passes(item)
-                if passes and strand.keep is not None and raw[-1] == _END:
-                    strand.keep(received_ns, raw, item)
+                merged.heard_ms = self.now_ms
+                passes = merged.passes(item)
+                if passes and merged.keep is not None and raw[-1] == _END:
+                    merged.keep(received_ns, raw, item)
                     return True
-            item.stream = strand.name
+            item.stream = merged.name
             item.payload = payload
             item.received_ns = received_ns
             if passes:
-                strand.deliver(item)
+                merged.deliver(item)
             elif speaks:
-                strand.sift(item)
+                merged.sift(item)
             else:
-                self._take_from(link, strand, item)
+                self._take_from(connection, merged, item)
             return True
 
         return receive
 
     def _take_any(
-        self, link: Link, strand: Strand, item: Item, payload: bytes, received_ns: int
+        self,
+        connection: FeedConnection,
+        merged: MergedStream,
+        item: Item,
+        payload: bytes,
+        received_ns: int,
     ) -> None:
         """Take a message, or the list of those of an array, of whatever connection."""
-        link.is_fresh = True
+        connection.is_fresh = True
         if type(item) is not list:
-            _stamp(item, strand.name, payload, received_ns)
+            _stamp(item, merged.name, payload, received_ns)
         elif item:
             for message in item:
-                _stamp(message, strand.name, payload, received_ns)
+                _stamp(message, merged.name, payload, received_ns)
         else:
-            strand.heard_ms = self.now_ms
+            merged.heard_ms = self.now_ms
             return
-        strand.messages += 1
-        self._take_from(link, strand, item)
+        merged.messages += 1
+        self._take_from(connection, merged, item)
 
-    def _take_from(self, link: Link, strand: Strand, item: Item) -> None:
+    def _take_from(self, connection: FeedConnection, merged: MergedStream, item: Item) -> None:
         """Take what was counted."""
-        if strand.lead is link:
-            if strand.is_stale:
-                self._vigil.end(strand)
-            strand.heard_ms = self.now_ms
-            strand.take(item)
+        if merged.lead is connection:
+            if merged.is_stale:
+                self._staleness.end(merged)
+            merged.heard_ms = self.now_ms
+            merged.take(item)
             return
-        strand.join(link)
-        if strand.lead is not None:
-            strand.follow(link, item)
+        merged.join(connection)
+        if merged.lead is not None:
+            merged.follow(connection, item)
             return
-        self._fleet.begin(link, [strand])  # heard before it was acknowledged
-        strand.take(item)
+        self._pool.begin(connection, [merged])  # heard before it was acknowledged
+        merged.take(item)
 
     def received_oddly(self, number: int, raw: bytes, received_ns: int) -> None:
         """Take a text message that is not one of a known stream in the usual form."""
-        link = self.links.get(number)
-        if link is None:
+        connection = self.connections.get(number)
+        if connection is None:
             return
-        link.is_fresh = True
+        connection.is_fresh = True
         try:
             message = any_message(raw)
         except UNREADABLE as unreadable:
-            self._tell_unreadable(link, None, raw, str(unreadable))
+            self._tell_unreadable(connection, None, raw, str(unreadable))
             return
         error = message.error
         if message.stream:
-            self._received_otherwise(link, message.stream, bytes(message.data), received_ns)
+            self._received_otherwise(connection, message.stream, bytes(message.data), received_ns)
         elif SHUTDOWN in {message.kind, message.event.kind if message.event else ""}:
-            self._fleet.shut_down(link)
+            self._pool.shut_down(connection)
         elif error is not None:
-            self._fleet.answered(link, message.id, error.code, error.msg)
+            self._pool.answered(connection, message.id, error.code, error.msg)
         elif message.id is not UNSET:
-            self._fleet.answered(link, message.id, None, "")
+            self._pool.answered(connection, message.id, None, "")
         else:
-            self._tell_unreadable(link, None, raw, "neither a stream nor an answer")
-        self._fleet.carry_out()
+            self._tell_unreadable(connection, None, raw, "neither a stream nor an answer")
+        self._pool.carry_out()
 
-    def _received_otherwise(self, link: Link, name: str, payload: bytes, received_ns: int) -> None:
+    def _received_otherwise(
+        self, connection: FeedConnection, name: str, payload: bytes, received_ns: int
+    ) -> None:
         """Take a message of a stream whose envelope is written in another way, or that fails."""
-        strand = link.lanes.get(head_of(name))
-        if strand is None:
+        merged = connection.lanes.get(head_of(name))
+        if merged is None:
             self._late += 1
             return
         try:
-            item = strand.decode(payload)
+            item = merged.decode(payload)
         except UNREADABLE as error:
-            if strand.lead in {None, link}:
+            if merged.lead in {None, connection}:
                 self.observer.unread(name, payload, received_ns)
-            self._tell_unreadable(link, strand, payload, str(error))
+            self._tell_unreadable(connection, merged, payload, str(error))
             return
-        self._take_any(link, strand, item, payload, received_ns)
+        self._take_any(connection, merged, item, payload, received_ns)
 
-    def _tell_unreadable(self, link: Link, strand: Strand | None, raw: bytes, reason: str) -> None:
+    def _tell_unreadable(
+        self, connection: FeedConnection, merged: MergedStream | None, raw: bytes, reason: str
+    ) -> None:
         """Tell of what cannot be read, of a stream or of who knows which one on a connection."""
         self._unreadable += 1
-        told = strand or link
+        told = merged or connection
         if told.told_garbage_ms and self.now_ms - told.told_garbage_ms < GARBAGE_MS:
             return
         told.told_garbage_ms = self.now_ms
-        strands = [strand] if strand else list(link.lanes.values())
-        notice = Unreadable(
+        merged_streams = [merged] if merged else list(connection.lanes.values())
+        notice = DecodeFailed(
             streams=(), time_ms=self.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
         )
-        tell(strands, notice)
+        tell(merged_streams, notice)
 
     # Time
 
@@ -488,46 +503,46 @@ class Feed:
         self.now_ms = now_ms
         self.wall_ms = wall_ms
         if has_stalled:
-            self._fleet.pardon()
-        for strand in tuple(self._watched):
-            if not strand.tick():
-                self._watched.pop(strand, None)
-        self._hold_ups.look()
-        deaf, silent = self._vigil.look()
-        for link in deaf:
-            self._fleet.renew(link)
-        for link, strand in silent:
-            if link.session is not None and link.successor is None:
-                link.session.ask_again(strand.name)
-        self._fleet.look_after()
+            self._pool.pardon()
+        for merged in tuple(self._watched):
+            if not merged.tick():
+                self._watched.pop(merged, None)
+        self._backpressure.look()
+        deaf, silent = self._staleness.look()
+        for connection in deaf:
+            self._pool.renew(connection)
+        for connection, merged in silent:
+            if connection.session is not None and connection.successor is None:
+                connection.session.ask_again(merged.name)
+        self._pool.look_after()
         self._doubts.look()
-        self._fleet.carry_out()
+        self._pool.carry_out()
 
     # For strands
 
-    def watch(self, strand: Strand) -> None:
+    def watch(self, merged: MergedStream) -> None:
         """Call `tick` of the strand from now on, until it returns False."""
-        self._watched[strand] = None
+        self._watched[merged] = None
 
-    def is_held_up(self, link: Hashable) -> bool:
+    def is_held_up(self, connection: Hashable) -> bool:
         """Whether a connection is not read, because a consumer has no room."""
-        return isinstance(link, Link) and link.is_held_up
+        return isinstance(connection, FeedConnection) and connection.is_held_up
 
-    def end_silence(self, strand: Strand) -> None:
+    def end_silence(self, merged: MergedStream) -> None:
         """Tell that a stale stream is heard again."""
-        self._vigil.end(strand)
+        self._staleness.end(merged)
 
-    def tell_hole(self, strand: Strand) -> None:
+    def tell_hole(self, merged: MergedStream) -> None:
         """Tell that something may be missing: a follower leads that began when nothing was heard."""
-        silent_ms = self.now_ms - strand.heard_ms
-        tell_hole([strand], "its connection fell silent", silent_ms, self.wall_ms, None)
+        silent_ms = self.now_ms - merged.heard_ms
+        tell_hole([merged], "its connection fell silent", silent_ms, self.wall_ms, None)
 
-    def fetch(self, strand: Strand, after_id: int, before_id: int) -> None:
+    def fetch(self, merged: MergedStream, after_id: int, before_id: int) -> None:
         """Ask for the messages between two ids."""
-        kind = kind_of(strand.name)
-        symbol = strand.name.partition("@")[0].upper()
+        kind = kind_of(merged.name)
+        symbol = merged.name.partition("@")[0].upper()
         self.actions.append(
-            Fetch(strand.name, symbol, kind.removeprefix("kline_"), after_id, before_id)
+            Fetch(merged.name, symbol, kind.removeprefix("kline_"), after_id, before_id)
         )
 
     def filled(self, stream: str, messages: Iterable[Message], after_id: int | None = None) -> None:
@@ -538,8 +553,8 @@ class Feed:
             messages: What could be had.
             after_id: Of what was asked for; an answer that came too late is known by it.
         """
-        for strand in self._named(stream):
-            strand.filled(messages, after_id)
+        for merged in self._named(stream):
+            merged.filled(messages, after_id)
 
     def verified(self, streams: Iterable[str], doubts: Mapping[str, str] | None) -> None:
         """Take the answer about silent streams: why nothing will come, by name; None: no answer."""
@@ -547,12 +562,15 @@ class Feed:
 
     def unfilled(self, stream: str, reason: str, after_id: int | None = None) -> None:
         """Tell a stream that what it missed cannot be had."""
-        for strand in self._named(stream):
-            strand.unfilled(reason, after_id)
+        for merged in self._named(stream):
+            merged.unfilled(reason, after_id)
 
-    def _named(self, name: str) -> list[Strand]:
-        found = (self.strands.get(name), *(strands.get(name) for strands in self.apart.values()))
-        return [strand for strand in found if strand is not None]
+    def _named(self, name: str) -> list[MergedStream]:
+        found = (
+            self.merged_streams.get(name),
+            *(merged_streams.get(name) for merged_streams in self.apart.values()),
+        )
+        return [merged for merged in found if merged is not None]
 
 
 def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> None:
@@ -562,7 +580,7 @@ def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> N
     message.received_ns = received_ns
 
 
-def _add(total: FeedCounters, counted: StrandCounters) -> None:
+def _add(total: FeedCounters, counted: StreamCounters) -> None:
     """Add what was counted of messages to `total`."""
     total.duplicates += counted.duplicates
     total.gaps += counted.gaps

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.follower import Follower
-from tickerplant.feed.rhythm import Rhythm
+from tickerplant.feed.merged_stream import FOLLOWED, Host, Item, MergedStream
 from tickerplant.feed.sequence import Sequence
-from tickerplant.feed.strand import FOLLOWED, Host, Item, Strand
 
 ANEW_MS = 1_000
 """By so much the clocks of servers may differ that tell the same message."""
@@ -19,7 +19,7 @@ NONE = -1
 """Stands for the id of a message before the first."""
 
 
-class IdentifiedStrand(Strand):
+class IdentifiedStream(MergedStream):
     """A stream whose messages have rising ids."""
 
     __slots__ = (
@@ -33,11 +33,11 @@ class IdentifiedStrand(Strand):
         self,
         name: str,
         decode: Callable[[bytes], Item],
-        rhythm: Rhythm,
+        expected_interval: ExpectedInterval,
         host: Host,
         ids: Sequence,
     ) -> None:
-        super().__init__(name, decode, rhythm, host)
+        super().__init__(name, decode, expected_interval, host)
         self.last_id = NONE
         """Id of the last message that was delivered; below 0 if none was."""
         self._id_of = ids.id_of
@@ -46,9 +46,9 @@ class IdentifiedStrand(Strand):
         self._merging_ms = 0
         """Until when the leader may tell what was delivered; 0 if it may not."""
 
-    def follow(self, link: Hashable, item: Item) -> None:
+    def follow(self, connection: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
-        follower, item_id = self.followers[link], self._id_of(item)
+        follower, item_id = self.followers[connection], self._id_of(item)
         follower.told_id = item_id
         self._carries(follower)
         if item_id <= self.last_id and not follower.is_anew:

@@ -27,8 +27,8 @@ from tickerplant.feed.depth_snapshot import DepthSnapshot, read_snapshot
 from tickerplant.feed.numbered import ANEW
 from tickerplant.market.book_sync import Join
 from tickerplant.messages.depth import DepthUpdate
-from tickerplant.messages.notice import Gap, Notice, Resync
-from tickerplant.printed import PrintedLevel
+from tickerplant.messages.notice import BookResyncing, Gap, Notice
+from tickerplant.raw_events import RawLevel
 
 LIMIT = 1000
 """Levels of a side in the deepest snapshot there is."""
@@ -303,20 +303,20 @@ class LocalBook:
         return "reach: no level that the snapshot told is left on a side" if self._exhausted else ""
 
     @property
-    def best_bid(self) -> PrintedLevel | None:
+    def best_bid(self) -> RawLevel | None:
         """Price and quantity of the highest bid, as printed."""
         return self.sides.bids.best
 
     @property
-    def best_ask(self) -> PrintedLevel | None:
+    def best_ask(self) -> RawLevel | None:
         """Price and quantity of the lowest ask, as printed."""
         return self.sides.asks.best
 
-    def bids(self, count: int) -> list[PrintedLevel]:
+    def bids(self, count: int) -> list[RawLevel]:
         """Return up to `count` bids as printed, highest first."""
         return self.sides.bids.top(count)
 
-    def asks(self, count: int) -> list[PrintedLevel]:
+    def asks(self, count: int) -> list[RawLevel]:
         """Return up to `count` asks as printed, lowest first."""
         return self.sides.asks.top(count)
 
@@ -389,7 +389,9 @@ class LocalBook:
         self.counters.resyncs += 1
         if not self._sync.live:
             self._refresh = None
-        self._tell(Resync(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token))
+        self._tell(
+            BookResyncing(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token)
+        )
 
     def _replace(self, sides: Sides, reason: str) -> None:
         """Make `sides` the content, of which the journal knows nothing."""

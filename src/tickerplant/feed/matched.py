@@ -1,6 +1,6 @@
 """Streams whose messages have no ids: two are the same if their bytes are.
 
-Every connection tells the same messages in the same order, from some message on.  So what one tells
+Every secondary tells the same messages in the same order, from some message on.  So what one tells
 between two messages that another told one after the other, the other has left out.
 """
 
@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 
 from tickerplant.feed.backlog import Entry
+from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.follower import Follower
-from tickerplant.feed.rhythm import Rhythm
-from tickerplant.feed.strand import FOLLOWED, Host, Item, Strand
+from tickerplant.feed.merged_stream import FOLLOWED, Host, Item, MergedStream
 
 
-class MatchedStrand(Strand):
+class MatchedStream(MergedStream):
     """A stream whose messages have no ids."""
 
     __slots__ = ("_leader",)
 
     def __init__(
-        self, name: str, decode: Callable[[bytes], Item], rhythm: Rhythm, host: Host
+        self,
+        name: str,
+        decode: Callable[[bytes], Item],
+        expected_interval: ExpectedInterval,
+        host: Host,
     ) -> None:
-        super().__init__(name, decode, rhythm, host)
+        super().__init__(name, decode, expected_interval, host)
         self._leader: Follower | None = None
         """What the leader is still expected to tell of what was delivered; None: nothing."""
 
@@ -41,9 +45,9 @@ class MatchedStrand(Strand):
         self._reconcile(key, None)
         self._pass(item)
 
-    def follow(self, link: Hashable, item: Item) -> None:
-        """Take the next message of another connection, which has joined."""
-        follower, key = self.followers[link], _key_of(item)
+    def follow(self, connection: Hashable, item: Item) -> None:
+        """Take the next message of another secondary, which has joined."""
+        follower, key = self.followers[connection], _key_of(item)
         self._carries(follower)
         self._host.watch(self)
         if not self._is_repeated(follower, key):
@@ -54,20 +58,20 @@ class MatchedStrand(Strand):
         self.counters.duplicates += 1
         self._meet(follower, follower.waiting.drain())
 
-    def _is_repeated(self, connection: Follower, key: Hashable) -> bool:
-        """Whether what `connection` tells was delivered; it is not expected again then."""
-        before = connection.ahead.pop_through(key)
+    def _is_repeated(self, secondary: Follower, key: Hashable) -> bool:
+        """Whether what `secondary` tells was delivered; it is not expected again then."""
+        before = secondary.ahead.pop_through(key)
         if before is not None:
-            self._pass_by(connection, before)
+            self._pass_by(secondary, before)
             return True
-        return connection.passed.pop(key, None) is not None
+        return secondary.passed.pop(key, None) is not None
 
-    def _pass_by(self, connection: Follower, before: Iterable[Entry]) -> None:
-        """Take note that `connection` left messages out, unless it tells in another order."""
+    def _pass_by(self, secondary: Follower, before: Iterable[Entry]) -> None:
+        """Take note that `secondary` left messages out, unless it tells in another order."""
         until_ms = self._host.now_ms + self._host.settings.merge_ms
         for entry in before:
-            connection.passed.pop(entry.key, None)
-            connection.passed[entry.key] = until_ms
+            secondary.passed.pop(entry.key, None)
+            secondary.passed[entry.key] = until_ms
             self._host.watch(self)
 
     def _reconcile(self, key: Hashable, source: Follower | None) -> None:
@@ -131,9 +135,9 @@ class MatchedStrand(Strand):
         now_ms = self._host.now_ms
         self._overtake()
         is_held_up = self._host.is_held_up
-        for link, follower in tuple(self.followers.items()):
+        for connection, follower in tuple(self.followers.items()):
             self._look_at(follower)
-            if not is_held_up(link):
+            if not is_held_up(connection):
                 _forget_passed(follower, now_ms)
         if self._leader is not None and not is_held_up(self.lead):
             _forget_passed(self._leader, now_ms)
@@ -144,11 +148,11 @@ class MatchedStrand(Strand):
         )
 
     def wait_anew(self) -> None:
-        """Let what waits for a connection wait from now on: it was not read for a while."""
+        """Let what waits for a secondary wait from now on: it was not read for a while."""
         until_ms = self._host.now_ms + self._host.settings.merge_ms
         leader = () if self._leader is None else (self._leader,)
-        for connection in (*leader, *self.followers.values()):
-            connection.passed = dict.fromkeys(connection.passed, until_ms)
+        for secondary in (*leader, *self.followers.values()):
+            secondary.passed = dict.fromkeys(secondary.passed, until_ms)
 
     def _look_at(self, follower: Follower) -> None:
         """Wait no longer for the leader to tell what `follower` told long ago."""
@@ -161,8 +165,8 @@ class MatchedStrand(Strand):
                 self.counters.duplicates += 1
 
 
-def _forget_passed(connection: Follower, now_ms: int) -> None:
-    passed = connection.passed
+def _forget_passed(secondary: Follower, now_ms: int) -> None:
+    passed = secondary.passed
     while passed and passed[key := next(iter(passed))] <= now_ms:
         del passed[key]
 

@@ -11,17 +11,17 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from tickerplant.feed import sequence
+from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.follower import Follower
-from tickerplant.feed.identified import NONE, IdentifiedStrand
-from tickerplant.feed.rhythm import Rhythm
-from tickerplant.feed.strand import Host, Item
+from tickerplant.feed.identified import NONE, IdentifiedStream
+from tickerplant.feed.merged_stream import Host, Item
 
 ANEW = "the ids begin anew"
 LATE = "not answered in time"
 TOO_MANY = "too many messages waited behind the gap"
 
 
-class NumberedStrand(IdentifiedStrand):
+class NumberedStream(IdentifiedStream):
     """A stream whose ids tell what is missing."""
 
     __slots__ = (
@@ -38,11 +38,11 @@ class NumberedStrand(IdentifiedStrand):
         self,
         name: str,
         decode: Callable[[bytes], Item],
-        rhythm: Rhythm,
+        expected_interval: ExpectedInterval,
         host: Host,
         ids: sequence.Sequence,
     ) -> None:
-        super().__init__(name, decode, rhythm, host, ids)
+        super().__init__(name, decode, expected_interval, host, ids)
         self._previous_of = ids.previous_of
         self._step = 1 if ids.rule == sequence.NUMBERED else 0
         self._next = NONE
@@ -62,17 +62,17 @@ class NumberedStrand(IdentifiedStrand):
         super().begin_apart(followers)
         self._held, self._held_ms = [], []
 
-    def follow(self, link: Hashable, item: Item) -> None:
+    def follow(self, connection: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
         item_id = self._id_of(item)
         is_missing = self._held and self.last_id < item_id < self._id_of(self._held[-1])
-        follower = self.followers[link]
+        follower = self.followers[connection]
         if is_missing and not follower.is_anew:
             follower.told_id = item_id
             self._carries(follower)
             self._hold(item)
         else:
-            super().follow(link, item)
+            super().follow(connection, item)
 
     def sift(self, item: Item) -> None:
         """Take a message that is perhaps the next one, from whomever."""
@@ -180,7 +180,8 @@ class NumberedStrand(IdentifiedStrand):
             return True
         until_ms = self._held_ms[0] + self._host.settings.merge_ms
         return self._host.now_ms < until_ms and any(
-            is_held_up(link) and self._may_tell(it) for link, it in self.followers.items()
+            is_held_up(connection) and self._may_tell(it)
+            for connection, it in self.followers.items()
         )
 
     def wait_anew(self) -> None:
@@ -255,7 +256,7 @@ class NumberedStrand(IdentifiedStrand):
         return will_be or bool(self._held)
 
 
-class TradeStrand(NumberedStrand):
+class TradeStream(NumberedStream):
     """Trades, whose ids rise by one; the usual case is spelled out, as in the classes below."""
 
     __slots__ = ()
@@ -271,7 +272,7 @@ class TradeStrand(NumberedStrand):
         return False
 
 
-class AggregateTradeStrand(NumberedStrand):
+class AggregateTradeStream(NumberedStream):
     """Aggregate trades, whose ids rise by one."""
 
     __slots__ = ()
@@ -287,7 +288,7 @@ class AggregateTradeStrand(NumberedStrand):
         return False
 
 
-class UpdateStrand(NumberedStrand):
+class UpdateStream(NumberedStream):
     """Depth updates, each of which names the id of the one before."""
 
     __slots__ = ()

@@ -15,16 +15,16 @@ class Observer:
     Connections are told by their numbers, which no other connection of the feed ever has.
     """
 
-    def carried(self, link: int, names: Iterable[str]) -> None:
+    def carried(self, connection: int, names: Iterable[str]) -> None:
         """Take note that `names` are heard on a connection from now on: its server said so.
 
         It is told before consumers are told that they hear `names` again.
         """
 
-    def renewed(self, link: int, names: Iterable[str]) -> None:
+    def renewed(self, connection: int, names: Iterable[str]) -> None:
         """Take note that a connection took the place of another in time, and nothing is lost."""
 
-    def spared(self, link: int, names: Iterable[str], reason: str) -> None:
+    def spared(self, connection: int, names: Iterable[str], reason: str) -> None:
         """Take note that a connection was lost, and others told all of `names` that it did."""
 
     def unread(self, stream: str, payload: bytes, received_ns: int) -> None:

@@ -24,6 +24,7 @@ from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Dropped, Notice
 from tickerplant.nearest import one_of
+from tickerplant.units import NS_PER_MS
 
 Policy: TypeAlias = Literal["every", "latest", "drop_oldest", "fail"]
 POLICIES: tuple[str, ...] = get_args(Policy)
@@ -31,7 +32,6 @@ POLICIES: tuple[str, ...] = get_args(Policy)
 SPARE = 10_000
 """With `every`, items beyond its size for which a queue has room until its connections can be left
 unread."""
-_NS_PER_MS = 1_000_000
 
 
 class QueueCounters(Struct):
@@ -209,7 +209,7 @@ class Queue:
         self._counters.dropped += 1
         self._dropped += 1
         self._dropped_ms = (
-            item.time_ms if isinstance(item, Notice) else item.received_ns // _NS_PER_MS
+            item.time_ms if isinstance(item, Notice) else item.received_ns // NS_PER_MS
         )
 
     def _tell_dropped(self) -> Dropped:

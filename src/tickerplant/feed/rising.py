@@ -6,11 +6,11 @@ comes after a later one is left out: it is not true any more.
 
 from __future__ import annotations
 
-from tickerplant.feed.identified import IdentifiedStrand
-from tickerplant.feed.strand import Item
+from tickerplant.feed.identified import IdentifiedStream
+from tickerplant.feed.merged_stream import Item
 
 
-class RisingStrand(IdentifiedStrand):
+class RisingStream(IdentifiedStream):
     """A stream whose ids rise."""
 
     __slots__ = ()

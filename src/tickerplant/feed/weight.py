@@ -18,8 +18,8 @@ from collections import defaultdict, deque
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.protocol.budget import TOO_MANY_REQUESTS, Rule
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.units import MINUTE_MS
 
-MINUTE_MS = 60_000
 LIMIT_PER_MINUTE = 2400
 """The exchange's limit (WebSocket API general information page)."""
 SHARE = 0.8

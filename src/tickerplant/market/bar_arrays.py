@@ -13,13 +13,13 @@ from tickerplant.market.bars import (
     HIGH,
     LAST_TRADE_ID,
     LOW,
-    MINUTE_MS,
     OPEN,
     OPEN_TIME,
     Bar,
     Bars,
 )
 from tickerplant.market.interval import FIRST_MONDAY_MS, LENGTHS_MS
+from tickerplant.units import MINUTE_MS
 
 NO_BARS: Bars = np.empty((0, len(COLUMNS)), dtype=np.int64)
 

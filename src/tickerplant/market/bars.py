@@ -48,10 +48,6 @@ Bars: TypeAlias = "NDArray[np.int64]"
 Bar: TypeAlias = list[int]
 """One bar by itself, in the order of `COLUMNS`."""
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
-
 
 def join(opened_ms: int, bar: Bar | None, later: Bar) -> Bar:
     """Merge two neighbouring bars as `combine` does.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tickerplant.events import BookSnapshot, DepthUpdate, Level
 from tickerplant.instrument import Instrument
-from tickerplant.printed import PrintedDepth
+from tickerplant.raw_events import RawDepth
 
 SETTLE_AT = 4096
 """Unsettled levels a side may hold before they are put in order without being asked."""
@@ -73,7 +73,7 @@ class OrderBook:
     def __init__(self) -> None:
         self._bids = _Side()
         self._asks = _Side()
-        self._printed_for: Instrument | None = None
+        self._raw_for: Instrument | None = None
         self.last_update_id = 0
         self.transaction_time_ms = 0
         self.unreadable = 0
@@ -88,7 +88,7 @@ class OrderBook:
 
     def apply(self, update: DepthUpdate) -> None:
         """Take over the absolute quantities of `update`; a quantity of 0 removes its level."""
-        if self._printed_for is not None:
+        if self._raw_for is not None:
             self._read_printed()
         bids, asks = self._bids.unsettled, self._asks.unsettled
         bids.update(update.bids)
@@ -98,23 +98,23 @@ class OrderBook:
         if len(bids) > SETTLE_AT or len(asks) > SETTLE_AT:
             self._settle()
 
-    def apply_printed(self, updates: Sequence[PrintedDepth], instrument: Instrument) -> None:
+    def apply_raw(self, updates: Sequence[RawDepth], instrument: Instrument) -> None:
         """Take over `updates` as `apply` does; their text is read when somebody asks for levels."""
         bids, asks = self._bids.printed, self._asks.printed
         for update in updates:
             bids.update(update.bids)
             asks.update(update.asks)
-        self._printed_for = instrument
+        self._raw_for = instrument
         self.last_update_id = updates[-1].final_update_id
         self.transaction_time_ms = updates[-1].transaction_time_ms
         if len(bids) > READ_AT or len(asks) > READ_AT:
             self._settle()
 
     def _read_printed(self) -> None:
-        if self._printed_for is not None:
-            self.unreadable += self._bids.read(self._printed_for)
-            self.unreadable += self._asks.read(self._printed_for)
-            self._printed_for = None
+        if self._raw_for is not None:
+            self.unreadable += self._bids.read(self._raw_for)
+            self.unreadable += self._asks.read(self._raw_for)
+            self._raw_for = None
 
     def _settle(self) -> None:
         self._read_printed()

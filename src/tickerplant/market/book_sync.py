@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from tickerplant.events import DepthUpdate
-from tickerplant.printed import PrintedDepth
+from tickerplant.raw_events import RawDepth
 
-Update: TypeAlias = DepthUpdate | PrintedDepth
+Update: TypeAlias = DepthUpdate | RawDepth
 
 KEPT_UPDATES = 4096
 """Updates kept while waiting for a snapshot: over two minutes of the fastest stream."""

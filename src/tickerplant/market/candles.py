@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
-from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS, OPEN_TIME, Bar, Bars, join
+from tickerplant.market.bars import OPEN_TIME, Bar, Bars, join
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time
 from tickerplant.market.past import PastBars
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 class LiveMinutes(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tickerplant.market.bar_arrays import NO_BARS, combine, empty_bars
-from tickerplant.market.bars import COLUMNS, HOUR_MS, MINUTE_MS, OPEN_TIME, Bars
+from tickerplant.market.bars import COLUMNS, OPEN_TIME, Bars
+from tickerplant.units import HOUR_MS, MINUTE_MS
 
 KEPT_HOURS = 400 * 24
 """Hours that are kept of the minutes that are not; older ones are forgotten."""

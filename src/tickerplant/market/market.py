@@ -45,8 +45,8 @@ from tickerplant.market.price_bars import PriceBars
 from tickerplant.market.retail import RetailBook
 from tickerplant.market.tape import AggregateTape, TradeTape
 from tickerplant.market.timers import AGGREGATE_RANK, Timers
-from tickerplant.printed import Printed, PrintedDepth, PrintedQuote, PrintedTrade
 from tickerplant.profile import Profile
+from tickerplant.raw_events import RawDepth, RawEvent, RawQuote, RawTrade
 
 WHOLE = frozenset({Trade, DepthUpdate, BookTicker})
 """What a source delivers, of what could else be derived, if it knows the whole market."""
@@ -101,7 +101,7 @@ class Market:
         self.unreadable = 0
         """Printed quotes and trades left out because they are not in the instrument's units."""
         self._quote: BookTicker | None = None
-        self._printed_quote: PrintedQuote | None = None
+        self._raw_quote: RawQuote | None = None
         self.last_price = 0
         self.last_trade_time_ms = 0
         """When the last trade was, 0 before the first one."""
@@ -128,9 +128,9 @@ class Market:
             DepthUpdate: self._depth,
             BookSnapshot: self._snapshot,
             BookTicker: self._set_quote,
-            PrintedDepth: self._print_depth,
-            PrintedQuote: self._print_quote,
-            PrintedTrade: self._print_trade,
+            RawDepth: self._print_depth,
+            RawQuote: self._print_quote,
+            RawTrade: self._print_trade,
             MarkPrice: self._mark,
             RetailUpdate: self._retail,
             Liquidation: self._pass_on,
@@ -141,8 +141,8 @@ class Market:
             ContractChanged: self._change,
         }
         self._run_handlers: dict[type, Callable[[Any], None]] = {
-            PrintedDepth: self._print_depths,
-            PrintedQuote: self._print_quotes,
+            RawDepth: self._print_depths,
+            RawQuote: self._print_quotes,
         }
         self.deliver(delivered)
 
@@ -152,15 +152,15 @@ class Market:
         self._derives_aggregates = AggregateTrade not in delivered
         self._counts_aggregates = AggregateTrade in delivered and Trade not in delivered
 
-    def apply(self, event: Event | Printed) -> None:
+    def apply(self, event: Event | RawEvent) -> None:
         """Take `event` in, then tell it and everything that follows from it."""
         self._handlers[type(event)](event)
 
-    def applier(self, kind: type[Printed]) -> Callable[[Any], None]:
+    def applier(self, kind: type[RawEvent]) -> Callable[[Any], None]:
         """Return what `apply` does with events of `kind`, for who has many of one kind."""
         return self._handlers[kind]
 
-    def run_applier(self, kind: type[Printed]) -> Callable[[Any], None] | None:
+    def run_applier(self, kind: type[RawEvent]) -> Callable[[Any], None] | None:
         """Return what does for a sequence of events of `kind` what `apply` does for each of them.
 
         Other events and time may have passed meanwhile, as long as nobody is told what follows
@@ -228,7 +228,7 @@ class Market:
                     self._wait_for_aggregate()
         self._tell(self, trade)
 
-    def _print_trade(self, printed: PrintedTrade) -> None:
+    def _print_trade(self, printed: RawTrade) -> None:
         try:
             trade = printed.event(self.instrument)
         except ValueError:
@@ -295,29 +295,29 @@ class Market:
         for each in self.book_sync.offer(update):
             self._apply(each)
 
-    def _print_depth(self, printed: PrintedDepth) -> None:
+    def _print_depth(self, printed: RawDepth) -> None:
         self._print_depths((printed,))
 
-    def _print_depths(self, updates: Sequence[PrintedDepth]) -> None:
+    def _print_depths(self, updates: Sequence[RawDepth]) -> None:
         followed = 0
         if not (self._derives_book_ticker or self._heard(DepthUpdate, self.symbol)):
             followed = self.book_sync.follow_all(updates)
             if followed:
-                self.book.apply_printed(updates[:followed], self.instrument)
+                self.book.apply_raw(updates[:followed], self.instrument)
         for update in updates[followed:]:
             self._depth(update)
 
     def _apply(self, update: Update) -> None:
         """Bring an update that continues the book into it, and tell it to whoever follows."""
-        if isinstance(update, PrintedDepth):
-            self._apply_printed(update)
+        if isinstance(update, RawDepth):
+            self._apply_raw(update)
             return
         self.book.apply(update)
         self._tell(self, update)
         if self._derives_book_ticker:
             self._derive_quote()
 
-    def _apply_printed(self, printed: PrintedDepth) -> None:
+    def _apply_raw(self, printed: RawDepth) -> None:
         if self._derives_book_ticker or self._heard(DepthUpdate, self.symbol):
             try:
                 self._apply(printed.event(self.instrument))
@@ -325,7 +325,7 @@ class Market:
                 pass  # the book takes the levels that can be read, and counts the others
             else:
                 return
-        self.book.apply_printed((printed,), self.instrument)
+        self.book.apply_raw((printed,), self.instrument)
 
     def _derive_quote(self) -> None:
         bid, ask = self.book.best_bid, self.book.best_ask
@@ -351,9 +351,9 @@ class Market:
     @property
     def book_ticker(self) -> BookTicker | None:
         """The best bid and ask as last told; None before the first time."""
-        printed = self._printed_quote
+        printed = self._raw_quote
         if printed is not None:
-            self._printed_quote = None
+            self._raw_quote = None
             try:
                 self._quote = printed.event(self.instrument)
             except ValueError:
@@ -362,19 +362,19 @@ class Market:
 
     def _set_quote(self, quote: BookTicker) -> None:
         self._quote = quote
-        self._printed_quote = None
+        self._raw_quote = None
         self._tell(self, quote)
 
-    def _print_quote(self, printed: PrintedQuote) -> None:
+    def _print_quote(self, printed: RawQuote) -> None:
         if not self._heard(BookTicker, self.symbol):
-            self._printed_quote = printed
+            self._raw_quote = printed
             return
         try:
             self._set_quote(printed.event(self.instrument))
         except ValueError:
             self.unreadable += 1
 
-    def _print_quotes(self, quotes: Sequence[PrintedQuote]) -> None:
+    def _print_quotes(self, quotes: Sequence[RawQuote]) -> None:
         if not self._heard(BookTicker, self.symbol):
             quotes = quotes[-1:]  # the others are replaced before anybody asks for them
         for quote in quotes:

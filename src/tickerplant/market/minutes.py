@@ -16,12 +16,10 @@ from tickerplant.market.bar_arrays import NO_BARS, row_of
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
-    DAY_MS,
     FIRST_TRADE_ID,
     HIGH,
     LAST_TRADE_ID,
     LOW,
-    MINUTE_MS,
     OPEN,
     OPEN_TIME,
     TURNOVER,
@@ -30,6 +28,7 @@ from tickerplant.market.bars import (
     Bars,
 )
 from tickerplant.market.closed_minutes import ClosedMinutes
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 KEPT_MINUTES = 7 * 1440
 """Closed minutes a market keeps one by one; older ones become parts of hours."""

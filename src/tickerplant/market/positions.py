@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from tickerplant.events import Positioning
-from tickerplant.market.bars import DAY_MS, MINUTE_MS
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 GRID_MS = 5 * MINUTE_MS
 KEPT_DAYS = 30

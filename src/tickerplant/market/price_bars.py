@@ -7,10 +7,11 @@ is their number, and its first and last trade ids are the times of the first and
 from __future__ import annotations
 
 from tickerplant.market.bar_arrays import NO_BARS, row_of
-from tickerplant.market.bars import DAY_MS, MINUTE_MS, Bar, Bars
+from tickerplant.market.bars import Bar, Bars
 from tickerplant.market.candles import Candles
 from tickerplant.market.closed_minutes import ClosedMinutes
 from tickerplant.market.past import PastBars
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 KEPT_MINUTES = 2 * DAY_MS // MINUTE_MS
 """Closed minutes of a price that are kept one by one; older ones become parts of hours."""

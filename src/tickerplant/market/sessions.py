@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 NO_TRADING = "NO_TRADING"
 _REGULAR = "REGULAR"

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
-from tickerplant.market.bars import MINUTE_MS
 from tickerplant.market.interval import INTERVALS, next_open_time, open_time
+from tickerplant.units import MINUTE_MS
 
 Callback: TypeAlias = Callable[[int], None]
 """Called with its own due time in milliseconds."""
@@ -79,7 +79,7 @@ class Timers:
         self._fire(now_ms + 1, MINUTE_RANK)
         self.now_ms = max(self.now_ms, now_ms)
 
-    def approach(self, now_ms: int) -> None:
+    def advance_before(self, now_ms: int) -> None:
         """Set the clock to `now_ms`, whose events are still to come.
 
         Minutes and aggregates that end then have ended; messages that are due then wait for the

@@ -20,17 +20,17 @@ from tickerplant.messages.kline import (
 from tickerplant.messages.mark_price import IndexPrice, MarkPrice
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
+    BookResyncing,
+    BookSynced,
+    DecodeFailed,
     Disconnected,
-    Doubtful,
     Dropped,
     Gap,
     Notice,
     Recovered,
-    Refused,
-    Resync,
     Stale,
-    Synced,
-    Unreadable,
+    SubscriptionRejected,
+    UnknownStream,
 )
 from tickerplant.messages.readers import UNREADABLE, Reader, reader, sequence_reader
 from tickerplant.messages.sequenced import (
@@ -52,12 +52,14 @@ from tickerplant.messages.sequenced import (
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.messages.trading_session import TradingSession
-from tickerplant.messages.unknown import Unknown
+from tickerplant.messages.unknown import UnknownMessage
 
 __all__ = [
     "UNREADABLE",
     "AggregateTrade",
     "AssetIndex",
+    "BookResyncing",
+    "BookSynced",
     "BookTicker",
     "Bracket",
     "Candle",
@@ -66,9 +68,9 @@ __all__ = [
     "CompositePart",
     "ContinuousKline",
     "ContractInfo",
+    "DecodeFailed",
     "DepthUpdate",
     "Disconnected",
-    "Doubtful",
     "Dropped",
     "Gap",
     "IndexPrice",
@@ -83,8 +85,6 @@ __all__ = [
     "Notice",
     "Reader",
     "Recovered",
-    "Refused",
-    "Resync",
     "Sequenced",
     "SequencedAggregateTrade",
     "SequencedBookTicker",
@@ -100,12 +100,12 @@ __all__ = [
     "SequencedPairKline",
     "SequencedTrade",
     "Stale",
-    "Synced",
+    "SubscriptionRejected",
     "Ticker",
     "Trade",
     "TradingSession",
-    "Unknown",
-    "Unreadable",
+    "UnknownMessage",
+    "UnknownStream",
     "aggregate_trades_of",
     "klines_of",
     "reader",

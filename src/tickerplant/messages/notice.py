@@ -18,7 +18,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     """When it was noticed, milliseconds since the epoch by the clock of this machine."""
 
 
-class Doubtful(Notice, frozen=True, kw_only=True):
+class UnknownStream(Notice, frozen=True, kw_only=True):
     """Nothing is expected of this stream.
 
     When it is subscribed to: no stream of the venue that is known here has this name.  After five
@@ -80,14 +80,14 @@ class Gap(Notice, frozen=True, kw_only=True):
     """Why they could not all be had; empty if they could or nobody asked for them."""
 
 
-class Resync(Notice, frozen=True, kw_only=True):
+class BookResyncing(Notice, frozen=True, kw_only=True):
     """A local order book begins anew from a snapshot."""
 
     symbol: str
     reason: str
 
 
-class Synced(Notice, frozen=True, kw_only=True):
+class BookSynced(Notice, frozen=True, kw_only=True):
     """A local order book has joined a snapshot to its updates, and is whole again."""
 
     symbol: str
@@ -101,14 +101,14 @@ class Dropped(Notice, frozen=True, kw_only=True):
     count: int
 
 
-class Refused(Notice, frozen=True, kw_only=True):
+class SubscriptionRejected(Notice, frozen=True, kw_only=True):
     """The server answered a subscription with an error."""
 
     code: int
     reason: str
 
 
-class Unreadable(Notice, frozen=True, kw_only=True):
+class DecodeFailed(Notice, frozen=True, kw_only=True):
     """A message came that could not be understood; it is counted and left out."""
 
     payload: bytes

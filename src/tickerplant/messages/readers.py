@@ -39,7 +39,7 @@ from tickerplant.messages.sequenced import (
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.messages.trading_session import TradingSession
-from tickerplant.messages.unknown import Unknown
+from tickerplant.messages.unknown import UnknownMessage
 
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 """All that the `decode` of a reader raises: for bytes that are no JSON or not of the kind of the
@@ -59,7 +59,7 @@ class Reader(Struct, frozen=True):
 
 
 def reader(stream: str) -> Reader:
-    """Return the reader for the payloads of `stream`; of unknown kinds they become `Unknown`."""
+    """Return the reader for the payloads of `stream`; of unknown kinds they become `UnknownMessage`."""
     return _TYPED.get(_kind(stream), _UNKNOWN)
 
 
@@ -151,5 +151,5 @@ _KINDS: Mapping[str, _Kind] = {
 }
 _TYPED = {kind: row.shape(row.typed) for kind, row in _KINDS.items()}
 _SEQUENCED = {kind: row.shape(row.sequenced) for kind, row in _KINDS.items()}
-_UNKNOWN = _either(Unknown)
+_UNKNOWN = _either(UnknownMessage)
 _UNSEQUENCED = _either(Sequenced)

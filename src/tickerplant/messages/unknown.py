@@ -7,7 +7,7 @@ from msgspec import field
 from tickerplant.messages.message import Message
 
 
-class Unknown(Message, kw_only=True, gc=False):
+class UnknownMessage(Message, kw_only=True, gc=False):
     """A message of a stream of an unknown kind; the rest of it is in `payload`."""
 
     event_type: str = field(name="e", default="")

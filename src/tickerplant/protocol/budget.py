@@ -19,8 +19,8 @@ from tickerplant.errors import RequestError
 from tickerplant.protocol.account import CONNECTIONS, Account
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.queries import funding, period
+from tickerplant.units import MINUTE_MS
 
-MINUTE_MS = 60_000
 TOO_MANY_REQUESTS = -1003
 REQUEST_WEIGHT = "requestWeight"
 CONNECTION_ATTEMPTS = "connectionAttempts"

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
-from tickerplant.market.bars import CLOSE, DAY_MS, OPEN_TIME
+from tickerplant.market.bars import CLOSE, OPEN_TIME
 from tickerplant.market.figures import nearest
 from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.param import CONTRACT_TYPE
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
+from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:

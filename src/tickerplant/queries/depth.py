@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import Level
-from tickerplant.printed import PrintedLevel, level_texts
 from tickerplant.queries import refusal
 from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import ByLimit, Flat
+from tickerplant.raw_events import RawLevel, level_texts
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Depth(Struct, frozen=True):
     last_update_id: int = field(name="lastUpdateId")
     now_ms: int = field(name="E")
     transaction_time_ms: int = field(name="T")
-    bids: list[PrintedLevel]
-    asks: list[PrintedLevel]
+    bids: list[RawLevel]
+    asks: list[RawLevel]
 
 
 def levels(offered: Collection[int]) -> Reader:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
-from tickerplant.market.bars import DAY_MS
 from tickerplant.market.interval import close_time
 from tickerplant.queries import refusal
 from tickerplant.queries.param import (
@@ -23,6 +22,7 @@ from tickerplant.queries.param import (
 )
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import ByLimit
+from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:

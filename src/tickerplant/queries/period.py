@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tickerplant.events import Positioning
-from tickerplant.market.bars import DAY_MS, OPEN_TIME, Bars
+from tickerplant.market.bars import OPEN_TIME, Bars
 from tickerplant.market.interval import LENGTHS_MS, open_time
 from tickerplant.queries import refusal
 from tickerplant.queries.holders import holders_now
 from tickerplant.queries.param import END_TIME, START_TIME, Param, check_window, number, text
+from tickerplant.units import DAY_MS
 
 if TYPE_CHECKING:
     from tickerplant.market.candles import Candles

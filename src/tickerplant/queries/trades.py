@@ -9,7 +9,6 @@ from msgspec import UNSET, Struct, UnsetType, field
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
-from tickerplant.market.bars import DAY_MS
 from tickerplant.market.ring import KEPT_AGGREGATES, KEPT_TRADES
 from tickerplant.queries import refusal
 from tickerplant.queries.param import (
@@ -23,6 +22,7 @@ from tickerplant.queries.param import (
 )
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
+from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:

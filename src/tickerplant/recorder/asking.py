@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.json import Decoder
 
 from tickerplant.client.rest import RestClient
-from tickerplant.client.told_profile import told_profile
+from tickerplant.client.upstream_profile import upstream_profile
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.weight import REFUSALS
 from tickerplant.logs import logger
@@ -183,7 +183,7 @@ class Asking:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                profile = await told_profile(self._rest)
+                profile = await upstream_profile(self._rest)
             except (RequestError, UpstreamError):
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -8,13 +8,12 @@ from msgspec import structs
 
 from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.recording.journal import Missing
+from tickerplant.units import NS_PER_MS
 
 LINES_PER_S, LINES_AT_ONCE = 1, 60
 """Lines about the gaps of one stream; the gaps between two of them become one.  A manifest is read
 whole, and a stream whose ids do not count as they should must not make it larger than itself."""
 SEVERAL = "several gaps, and messages between them"
-
-_NS_PER_MS = 1_000_000
 
 
 class GapNotes:
@@ -55,7 +54,7 @@ class GapNotes:
         self._waiting.clear()
 
     def _may_write(self, stream: str) -> bool:
-        now_ms = self._clock_ns() // _NS_PER_MS
+        now_ms = self._clock_ns() // NS_PER_MS
         bucket = self._buckets.get(stream)
         if bucket is None:
             bucket = self._buckets[stream] = TokenBucket(LINES_PER_S, LINES_AT_ONCE, now_ms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tickerplant.client.rest import RestClient
-from tickerplant.client.told_profile import told_profile
+from tickerplant.client.upstream_profile import upstream_profile
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import WeightBudget
@@ -42,6 +42,6 @@ async def profile_of(hosts: Hosts, rest: RestClient) -> str:
         return CURRENT.name
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return await told_profile(rest)
+            return await upstream_profile(rest)
     except (TimeoutError, RequestError, UpstreamError):
         return ""

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable
 from tickerplant.client.rest import is_json
 from tickerplant.feed.observer import Observer
 from tickerplant.messages.notice import (
+    DecodeFailed,
     Disconnected,
     Gap,
     Notice,
     Recovered,
-    Refused,
     Stale,
-    Unreadable,
+    SubscriptionRejected,
 )
 from tickerplant.recorder.gap_notes import GapNotes
 from tickerplant.recording import journal
@@ -94,7 +94,7 @@ class Noting(Observer):
                 self._connected(notice.streams, notice.blind_ms)
             case Gap():
                 self._gap(notice)
-            case Refused():
+            case SubscriptionRejected():
                 self._note(
                     journal.Refused(
                         time_ns=self._clock_ns(),
@@ -103,7 +103,7 @@ class Noting(Observer):
                         reason=notice.reason,
                     )
                 )
-            case Unreadable():
+            case DecodeFailed():
                 self._note(
                     journal.Unreadable(
                         time_ns=self._clock_ns(), streams=notice.streams, reason=notice.reason

@@ -22,8 +22,8 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.merged_stream import Keep
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Keep
 from tickerplant.logs import Complaints
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice
@@ -123,8 +123,10 @@ class Recorder:
     @property
     def heard(self) -> list[str]:
         """The streams of which anything came."""
-        strands = self.runner.feed.strands
-        return [name for name in self.names if name in strands and strands[name].messages]
+        merged_streams = self.runner.feed.merged_streams
+        return [
+            name for name in self.names if name in merged_streams and merged_streams[name].messages
+        ]
 
     @property
     def messages(self) -> int:
@@ -139,7 +141,7 @@ class Recorder:
     @property
     def connections(self) -> int:
         """Connections that are open now."""
-        return sum(link.is_open for link in self.runner.feed.links.values())
+        return sum(connection.is_open for connection in self.runner.feed.connections.values())
 
     async def run(self, over: asyncio.Event) -> None:
         """Record until `over` is set, or the tape fails; afterwards all connections are closed."""

@@ -24,12 +24,12 @@ from tickerplant.recorder.disk import Disk, Rotation
 from tickerplant.recorder.folder import open_folder
 from tickerplant.recording.block import BLOCK_BYTES, EARLIEST_NS, LEVEL, TIME_DIGITS
 from tickerplant.recording.journal import Dropped, Entry, RunBegun
+from tickerplant.units import NS_PER_MS
 from tickerplant.venue import Venue
 
 OVERRUN = "the disk could not keep up"
 FRAME_BYTES = TIME_DIGITS + 2
 """What a line is longer than its message: a time, a space and the end."""
-_NS_PER_MS = 1_000_000
 
 
 class WriterSettings(Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class RecordingWriter:
         software = f"tickerplant {version('tickerplant')}"
         self.folder = folder
         self._clock_ns = clock_ns
-        self._flush_ns = settings.flush_ms * _NS_PER_MS
+        self._flush_ns = settings.flush_ms * NS_PER_MS
         self._drops = settings.when_full == "drop"
         opened = open_folder(folder, venue, software, clock_ns())
         self.repairs = opened.repairs
@@ -121,7 +121,7 @@ class RecordingWriter:
             opened.journal.close()
             raise RecordingError(str(error.filename), str(error.strerror)) from None
         rotation = Rotation(
-            segment_ns=settings.segment_ms * _NS_PER_MS, segment_bytes=settings.segment_bytes
+            segment_ns=settings.segment_ms * NS_PER_MS, segment_bytes=settings.segment_bytes
         )
         self._disk = Disk(opened, rotation, settings.level, clock_ns)
         self._prefixes: dict[str, bytes] = {}

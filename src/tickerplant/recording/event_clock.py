@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tickerplant.printed import FAR_MS
+from tickerplant.raw_events import FAR_MS
 from tickerplant.recording.line import Line
 from tickerplant.recording.moment import iso
+from tickerplant.units import NS_PER_MS
 
 EARLIEST_MS, LATEST_MS = 10**12, 10**13 - 1
 """Event times have thirteen digits, from 2001 to 2286."""
@@ -23,8 +24,6 @@ WITNESSES = 8
 then it is the collector's clock that was set."""
 MISTIMED = "a time that cannot be true"
 """What is wrong with such a message."""
-
-NS_PER_MS = 1_000_000
 
 
 class EventClock:

@@ -42,7 +42,7 @@ from msgspec import Meta
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.errors import RecordingError
-from tickerplant.printed import FAR_MS
+from tickerplant.raw_events import FAR_MS
 from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
 from tickerplant.recording.line import Flaw, Line, Place, Report
 from tickerplant.recording.zstd_text import MAGIC as _ZSTD

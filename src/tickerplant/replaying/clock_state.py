@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Phase = Literal["waiting", "running up", "playing", "paused", "over"]
+Phase = Literal["waiting", "warming up", "playing", "paused", "over"]
 
 
 class ClockState(Struct, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class ClockState(Struct, frozen=True, kw_only=True):
     paused: bool
     """Whether it stands still on request."""
     state: Phase
-    """`waiting` for subscribers, `running up` silently to a moment, `playing`, `paused` or `over`."""
+    """`waiting` for subscribers, `warming up` silently to a moment, `playing`, `paused` or `over`."""
     pace: Literal["receive", "event"]
     """Which of the times of a message counts."""
     from_ns: int
@@ -35,6 +35,6 @@ class ClockState(Struct, frozen=True, kw_only=True):
     shift_ms: int
     """How much later all times are than they were recorded."""
     messages: int
-    """Recorded messages played so far; those of a run-up do not count."""
+    """Recorded messages played so far; those of a warm-up do not count."""
     recordings: tuple[str, ...]
     """What is played."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tickerplant.plant import Plant
 from tickerplant.recording.block import LATEST_NS
-from tickerplant.recording.event_clock import NS_PER_MS, SAMPLE_LINES, clock_from
+from tickerplant.recording.event_clock import SAMPLE_LINES, clock_from
 from tickerplant.recording.line import Flaw, Line
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.event_time import ByEventTime, event_time_ms
@@ -19,8 +19,9 @@ from tickerplant.replaying.performance import Performance
 from tickerplant.replaying.rebase import shift_of
 from tickerplant.replaying.reel import Reel
 from tickerplant.replaying.scan import Scan
-from tickerplant.replaying.span import Plan, run_up_start_ns, span_of, views_of
+from tickerplant.replaying.span import Plan, span_of, views_of, warm_up_start_ns
 from tickerplant.sources.source import Status
+from tickerplant.units import NS_PER_MS
 
 SKIPPED = "no line of a recording"
 
@@ -102,7 +103,7 @@ class Deck:
     def open(self, now_ms: int) -> Iterator[None]:
         """Be where one must begin to know all at the beginning of the plan.
 
-        That, and what `approach` and `rebase` do, is done when the iterator has ended.
+        That, and what `advance_before` and `rebase` do, is done when the iterator has ended.
 
         Args:
             now_ms: Of when the first message is to be, if that is the plan.
@@ -116,7 +117,7 @@ class Deck:
             self._performance.open_books()
             yield from self._reel.winding(0)
 
-    def approach(self, target_ns: int) -> Iterator[None]:
+    def advance_before(self, target_ns: int) -> Iterator[None]:
         """Be at or before a moment, where one must begin to know all there.
 
         The place stays if it is on the way.
@@ -132,7 +133,7 @@ class Deck:
     def rebase(self, now_ms: int, *, late: bool = False) -> Iterator[None]:
         """Shift times so that the first message is of now, as far as candles let it.
 
-        That holds from the next `open` or `approach` on, which has to follow.
+        That holds from the next `open` or `advance_before` on, which has to follow.
         """
         self.played_ns = LATEST_NS  # wherever somebody wants to be, that is back
         yield from self._reel.winding(self.span.begin_ns)
@@ -193,7 +194,7 @@ class Deck:
         if self._plan.verbatim:
             return target_ns  # nothing is to be known there
         ahead_ns = [view.ahead_ns if isinstance(view, ByEventTime) else 0 for view in self._views]
-        start_ns = run_up_start_ns(target_ns, self._plan.run_up_ns, self._found.files, ahead_ns)
+        start_ns = warm_up_start_ns(target_ns, self._plan.warm_up_ns, self._found.files, ahead_ns)
         return start_ns if start_ns > self.span.opening_ns else 0
 
     def _next_ms(self) -> int:

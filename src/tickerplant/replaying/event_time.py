@@ -11,13 +11,9 @@ import re
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from tickerplant.recording.event_clock import (
-    NS_PER_MS,
-    SAMPLE_LINES,
-    clock_from,
-    typical_ahead_ms,
-)
+from tickerplant.recording.event_clock import SAMPLE_LINES, clock_from, typical_ahead_ms
 from tickerplant.recording.line import Line, RecordedFile
+from tickerplant.units import NS_PER_MS
 
 SKEW_NS = 60_000_000_000
 """The two clocks of a line differ by what most of its recording have, give or take so much."""

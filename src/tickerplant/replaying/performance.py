@@ -144,7 +144,7 @@ class Performance:
             for file, recording in zip(found.files, self._recordings, strict=True)
         ]
         for venue_name in self._plant.venues:
-            self._plant.deliver_verbatim(venue_name, found.streams(venue_name))
+            self._plant.start_passthrough(venue_name, found.streams(venue_name))
 
     def _player(self, file: FileScan, recording: RecordedFile) -> Player | VerbatimPlayer:
         plant, found, report = self._plant, self._found, self._tell

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tickerplant.decode.decoder import ANSWERS, NECK, Decoder, head_of
-from tickerplant.decode.readers import PRINTED, printed_decoder
+from tickerplant.decode.decoder import ANSWERS, Decoder
+from tickerplant.decode.readers import RAW_EVENTS, raw_decoder
+from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError, ImpossibleTimeError
 from tickerplant.frames import HEADERS
 from tickerplant.hub import Frames, Hub
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
-from tickerplant.printed import Printed
+from tickerplant.raw_events import RawEvent
 from tickerplant.recording.event_clock import MISTIMED, EventClock, mistimed_text
 from tickerplant.recording.line import Line
 from tickerplant.replaying.scan import FileScan, Scan
@@ -63,17 +64,17 @@ class _Lane:
 
     __slots__ = ("apply", "apply_run", "hub", "kind", "read", "run", "stream", "symbol", "way")
 
-    def __init__(self, stream: str, kind: type[Printed], market: Market, hub: Hub) -> None:
+    def __init__(self, stream: str, kind: type[RawEvent], market: Market, hub: Hub) -> None:
         self.stream = stream
         self.kind = kind
         self.symbol = market.symbol
-        self.read = printed_decoder(kind)
+        self.read = raw_decoder(kind)
         self.hub = hub
         self.way: Frames | None = None
         """Where its frames wait while lines are played; None if they have to be sent one by one."""
         self.apply = market.applier(kind)
         self.apply_run = market.run_applier(kind)
-        self.run: list[Printed] = []
+        self.run: list[RawEvent] = []
         """What was sent and waits to be applied, if many can be at once."""
 
     def send(self, payload: bytes, raw: bytes, opened: list[_Lane]) -> None:
@@ -103,7 +104,7 @@ class _Waiting:
     def __init__(self, plant: Plant) -> None:
         self.lanes: list[_Lane] = []
         """Those that have a run."""
-        self.turns: list[tuple[int, _Lane, Printed]] = []
+        self.turns: list[tuple[int, _Lane, RawEvent]] = []
         """Market time in ms, whose event it is, and the event."""
         self._plant = plant
 
@@ -118,12 +119,12 @@ class _Waiting:
         self.lanes.clear()
         for at_ms, lane, printed in self.turns:
             if at_ms > timers.now_ms:
-                timers.approach(at_ms)
+                timers.advance_before(at_ms)
             published[lane.kind] += 1
             lane.apply(printed)
         self.turns.clear()
         if now_ms > timers.now_ms:
-            timers.approach(now_ms)
+            timers.advance_before(now_ms)
 
 
 class Player:
@@ -225,7 +226,7 @@ class Player:
                 earliest_ms, latest_ms = self._clock.bounds_ms(lines)
                 continue
             if time_ms > timers.now_ms:
-                timers.approach(time_ms)
+                timers.advance_before(time_ms)
             way = lane.way
             if way is not None:
                 way.append(HEADERS[len(raw)] + raw)
@@ -297,7 +298,7 @@ class Player:
             text = f"{raw[:SHOWN_BYTES]!r}: {mistimed_text(time_ms, received_ns)}"
             self._leave_out(line, MISTIMED, text)
             return
-        self._plant.approach(time_ms)
+        self._plant.advance_before(time_ms)
         if stream:
             hub = self._hubs.get(stream) or self._meet(stream)
             hub.pass_on(stream, payload)
@@ -315,9 +316,9 @@ class Player:
         venue_name = self._found.stream_venue(stream, self._file)
         hub = self._hubs[stream] = self._plant.hubs[venue_name]
         if stream not in hub.verbatim:
-            self._plant.deliver_verbatim(venue_name, [stream])
+            self._plant.start_passthrough(venue_name, [stream])
         symbol, _, topic = stream.partition("@")
-        kind = PRINTED.get(topic.partition("@")[0])
+        kind = RAW_EVENTS.get(topic.partition("@")[0])
         market = self._plant.markets.get(symbol.upper())
         if kind is not None and market is not None and self._applied(stream):
             self._lanes[head_of(stream)] = _Lane(stream, kind, market, hub)

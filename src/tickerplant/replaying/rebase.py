@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from re import Pattern
 
-MINUTE_MS = 60_000
+from tickerplant.units import MINUTE_MS
 
 _EVENT_TYPE = re.compile(rb'"e":\s?"(\w+)"')
 _ANSWER = b'"lastUpdateId"'

@@ -7,13 +7,13 @@ the wish, by `E`); the market's clock is `E`, because the messages that are deri
 in line with those that were recorded.  Market time moves only with messages, so the same recording
 gives the same bytes at every speed.
 
-    waiting ──subscribers──▶ playing ──last line──▶ over ──loop──▶ running up
+    waiting ──subscribers──▶ playing ──last line──▶ over ──loop──▶ warming up
                                │  ▲                  │                 │
-                               └──┼───── seek ───────┴──▶ running up ──┘
+                               └──┼───── seek ───────┴──▶ warming up ──┘
                                   └── all before is played, silently ──┘
 
 Who wants the replay elsewhere says so by `steer`, in between two turns of `run`.  A moment in the
-middle is reached by *running up* to it: what was recorded before is played while nothing is sent,
+middle is reached by *warming up* to it: what was recorded before is played while nothing is sent,
 so that the markets know what they would.  Going back, the plant begins anew.
 """
 
@@ -42,6 +42,7 @@ from tickerplant.replaying.scan import Scan
 from tickerplant.replaying.span import Plan
 from tickerplant.replaying.steering import Step, read_wishes
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
+from tickerplant.units import NS_PER_MS, NS_PER_S
 
 SLICE_MESSAGES = 2_000
 """Most messages played without a turn of the event loop."""
@@ -68,8 +69,6 @@ PATIENCE_MS = 1_000
 """How long subscribers may take until a replay that is rebased looks at the clock again."""
 
 CONFLICT = -1
-_NS_PER_S = 1_000_000_000
-_NS_PER_MS = 1_000_000
 
 
 class RecordingSource:
@@ -97,11 +96,11 @@ class RecordingSource:
         *,
         wait_for: int = 1,
         stays: bool = False,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // _NS_PER_MS,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // NS_PER_MS,
         outlet: Outlet | None = None,
     ) -> None:
         self.messages = 0
-        """Lines played so far, those of run-ups not included."""
+        """Lines played so far, those of warm-ups not included."""
         self._found = found
         self._plant = plant
         self._plan = plan = plan or Plan()
@@ -178,7 +177,7 @@ class RecordingSource:
         span = self._deck.span
         stopped = self._phase == "playing" and self._clock.is_paused
         return ClockState(
-            time=iso(now_ms * _NS_PER_MS),
+            time=iso(now_ms * NS_PER_MS),
             time_ms=now_ms,
             received_ns=self._position_ns(),
             speed=self._clock.speed,
@@ -196,8 +195,8 @@ class RecordingSource:
     def _state_words(self) -> tuple[str, ...]:
         """Return where the replay is and how it goes on, for the line that shows the progress."""
         speed = f"{self._clock.speed:g}x" if self._clock.speed else "full speed"
-        words = ["running up"] * (self._phase == "running up") + ["paused"] * self._clock.is_paused
-        seconds, _, _ = iso(self._plant.now_ms * _NS_PER_MS).partition(".")
+        words = ["warming up"] * (self._phase == "warming up") + ["paused"] * self._clock.is_paused
+        seconds, _, _ = iso(self._plant.now_ms * NS_PER_MS).partition(".")
         return f"{seconds}Z", speed, *words
 
     def left_out(self) -> Counter[str]:
@@ -278,9 +277,9 @@ class RecordingSource:
     async def _begin(self) -> None:
         """Be where the replay begins, with all that is known there."""
         begin_ns = self._deck.span.begin_ns
-        self._plant.hush()
+        self._plant.mute()
         await self._wind(self._deck.open(self._now_ms()))
-        await self._run_up(begin_ns)
+        await self._warm_up(begin_ns)
         self._clock.jump(begin_ns, self._at_ns())
 
     @property
@@ -319,7 +318,7 @@ class RecordingSource:
 
     async def _play_due(self, next_ns: int, slices: _Slice) -> None:
         """Play what is due by now, or sleep until something is."""
-        wait_s = self._clock.wait_ns(self._at_ns(), next_ns) / _NS_PER_S
+        wait_s = self._clock.wait_ns(self._at_ns(), next_ns) / NS_PER_S
         self._status.lag_ms = max(0, int(-wait_s * 1_000))
         if wait_s > GRAIN_S:
             if wait_s > QUIET_S:
@@ -385,10 +384,10 @@ class RecordingSource:
         """Be elsewhere; is left early if somebody changes their mind."""
         self._step = None
         self._clock.stand(self._at_ns(), self._deck.edge_ns)
-        self._phase = "running up"
-        self._plant.hush()
-        await self._wind(self._deck.approach(target_ns))
-        if self._target_ns != target_ns or not await self._run_up(target_ns):
+        self._phase = "warming up"
+        self._plant.mute()
+        await self._wind(self._deck.advance_before(target_ns))
+        if self._target_ns != target_ns or not await self._warm_up(target_ns):
             return
         self._target_ns = None
         is_beyond = self._deck.next_ns is None and not self._deck.span.is_end_known
@@ -402,13 +401,13 @@ class RecordingSource:
         turned_s = loop.time()
         for _ in steps:
             if loop.time() - turned_s >= SLICE_S:
-                self._phase = "running up"
+                self._phase = "warming up"
                 self._status.ready(False, "looking for the place in the recording")
                 self._progress.tell(self.messages)
                 await asyncio.sleep(0)
                 turned_s = loop.time()
 
-    async def _run_up(self, target_ns: int) -> bool:
+    async def _warm_up(self, target_ns: int) -> bool:
         """Play all before a moment, which nobody hears, and let the plant speak then.
 
         Returns:
@@ -416,14 +415,14 @@ class RecordingSource:
         """
         wanted_ns = self._target_ns
         while (next_ns := self._deck.next_ns) is not None and next_ns < target_ns:
-            self._phase = "running up"
-            self._status.ready(False, f"running up to {iso(target_ns)}")
+            self._phase = "warming up"
+            self._status.ready(False, f"warming up to {iso(target_ns)}")
             self._take(min(target_ns - 1, next_ns + SLICE_NS))
             self._progress.tell(self.messages)
             await asyncio.sleep(0)
             if self._target_ns != wanted_ns:
                 return False
-        self._plant.speak()
+        self._plant.unmute()
         return True
 
     async def _end(self) -> None:
@@ -433,7 +432,7 @@ class RecordingSource:
         self._plant.advance(self._plant.now_ms)
         self.look_around()
         await self._readers.wait_clear()
-        self._phase = "running up" if self._plan.loops else "over"
+        self._phase = "warming up" if self._plan.loops else "over"
         if not self._is_wanted_elsewhere:
             self._done.set()
         if self._plan.loops:
@@ -456,7 +455,7 @@ class RecordingSource:
 
     def _at_ns(self) -> int:
         """Return the time of this machine, by the clock of the event loop; 0 before there is one."""
-        return int(self._loop.time() * _NS_PER_S) if self._loop else 0
+        return int(self._loop.time() * NS_PER_S) if self._loop else 0
 
     async def _sleep(self, seconds: float) -> None:
         """Return after a time, or when somebody wants something."""

@@ -17,7 +17,7 @@ from tickerplant.replaying.event_time import SKEW_NS, ByEventTime
 from tickerplant.replaying.reel import Reel
 from tickerplant.replaying.scan import FileScan
 
-DEFAULT_RUN_UP_NS = 3_600_000_000_000
+DEFAULT_WARM_UP_NS = 3_600_000_000_000
 ANCHOR_MARGIN_NS = 10_000_000_000
 """Updates from so long before a snapshot are played too, because it may be older than its place in
 the recording; a snapshot so shortly before a moment may not count before it."""
@@ -36,7 +36,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """From where; from the beginning without."""
     end: Moment | None = None
     """Up to where."""
-    run_up_ns: int = DEFAULT_RUN_UP_NS
+    warm_up_ns: int = DEFAULT_WARM_UP_NS
     """How much is played silently, at least, before a moment in the middle."""
     loops: bool = False
     """Whether it begins anew at the end."""
@@ -121,20 +121,20 @@ def _last_ns(view: RecordedFile | ByEventTime, recording: RecordedFile) -> int:
     return last_ns
 
 
-def run_up_start_ns(
-    target_ns: int, run_up_ns: int, files: Iterable[FileScan], ahead_ns: Iterable[int]
+def warm_up_start_ns(
+    target_ns: int, warm_up_ns: int, files: Iterable[FileScan], ahead_ns: Iterable[int]
 ) -> int:
     """Return from where on to play so that at `target_ns` all is known; 0 is from the beginning.
 
-    That is before the last snapshot of every book, and at least `run_up_ns` before.
+    That is before the last snapshot of every book, and at least `warm_up_ns` before.
 
     Args:
         target_ns: The moment.
-        run_up_ns: How much is played at least.
+        warm_up_ns: How much is played at least.
         files: The recordings.
         ahead_ns: How far the times of each are ahead of its receive times.
     """
-    start_ns = target_ns - run_up_ns
+    start_ns = target_ns - warm_up_ns
     for file, ahead in zip(files, ahead_ns, strict=True):
         if file.anchors is None:
             return 0

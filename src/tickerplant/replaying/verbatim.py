@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tickerplant.decode.decoder import ENVELOPE, NECK, Decoder, head_of
+from tickerplant.decode.decoder import Decoder
+from tickerplant.envelope import HEAD, NECK, head_of
 from tickerplant.errors import DecodeError, RequestError
 from tickerplant.frames import HEADERS
 from tickerplant.hub import Frames, Hub
@@ -83,7 +84,7 @@ class VerbatimPlayer:
         for received_ns, raw in reversed(lines):
             time_ms = event_time_ms(raw)
             if time_ms and believes(time_ms, received_ns, now_ms):
-                self._plant.approach(time_ms)
+                self._plant.advance_before(time_ms)
                 break
 
     def _open_way(self, name: bytes, raw: bytes, ways: dict[bytes, Frames]) -> None:
@@ -111,7 +112,7 @@ class VerbatimPlayer:
             return
         hub = self._hubs.get(stream) or self._meet(stream)
         hub.pass_on(stream, payload)
-        if raw.startswith(ENVELOPE) and head_of(stream) == name:
+        if raw.startswith(HEAD) and head_of(stream) == name:
             self._streams[name] = stream
 
     def _meet(self, stream: str) -> Hub:
@@ -119,7 +120,7 @@ class VerbatimPlayer:
         venue_name = self._found.stream_venue(stream, self._file)
         hub = self._hubs[stream] = self._plant.hubs[venue_name]
         if stream not in hub.verbatim:
-            self._plant.deliver_verbatim(venue_name, [stream])
+            self._plant.start_passthrough(venue_name, [stream])
         return hub
 
 

@@ -10,7 +10,7 @@ from random import Random
 from msgspec import Struct
 
 from tickerplant.instrument import COMPOSITE
-from tickerplant.market.bars import DAY_MS
+from tickerplant.units import DAY_MS
 
 BORN_MS = 1_569_398_400_000
 """When the first contracts were listed (2019-09-25)."""

@@ -15,10 +15,10 @@ from typing import Protocol, TypeAlias
 from msgspec import structs
 
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import HOUR_MS, MINUTE_MS
 from tickerplant.quarters import deliveries_ms
 from tickerplant.simulation.coins import Coin, invented_coins
 from tickerplant.simulation.instruments import new_dated, new_perpetual
+from tickerplant.units import HOUR_MS, MINUTE_MS
 from tickerplant.venue import VENUES
 
 SETTLING_MS = 10_000

@@ -13,9 +13,9 @@ from collections import deque
 from tickerplant.events import FundingPaid, MarkPrice
 from tickerplant.instrument import RATE_ONE, Instrument
 from tickerplant.market.figures import nearest
+from tickerplant.units import HOUR_MS
 
 BASIS_SAMPLES = 30
-HOUR_MS = 3_600_000
 INTEREST_RATE = 0.0001
 """Per eight hours."""
 CLAMP = 0.0005

@@ -7,11 +7,11 @@ from math import exp, log
 from msgspec import Struct
 
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import HOUR_MS, MINUTE_MS
 from tickerplant.simulation.paths import DAY, LENGTHS_MS, Way
 from tickerplant.simulation.premiums import Premium
 from tickerplant.simulation.temper import Temper
 from tickerplant.simulation.value import PREMIUM
+from tickerplant.units import HOUR_MS, MINUTE_MS
 
 TRADES_PER_ORDER = 3.6
 RECENT_MS = HOUR_MS

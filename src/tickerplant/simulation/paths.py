@@ -16,8 +16,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from tickerplant.market.bars import DAY_MS, HOUR_MS, MINUTE_MS
 from tickerplant.simulation.coins import BORN_MS
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 WEEK_DAYS = 7
 """Days before the present that are known minute by minute."""

@@ -22,7 +22,6 @@ from tickerplant.market.bars import (
     HIGH,
     LAST_TRADE_ID,
     LOW,
-    MINUTE_MS,
     OPEN,
     TAKER_BUY_TURNOVER,
     TAKER_BUY_VOLUME,
@@ -41,6 +40,7 @@ from tickerplant.simulation.traded import (
     trade_counts,
 )
 from tickerplant.simulation.volumes import ORDER_MEAN, Ints
+from tickerplant.units import MINUTE_MS
 
 TRADES_PER_FILLING = 2.4
 """Trades that a taker's order makes at one price."""

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_ONE
-from tickerplant.market.bars import HOUR_MS
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.marks import funding_rate
 from tickerplant.simulation.origin import Origin
 from tickerplant.simulation.paths import Floats, values_at
+from tickerplant.units import HOUR_MS
 
 SAMPLES = 8
 """Moments of a funding interval that its average premium is taken from."""

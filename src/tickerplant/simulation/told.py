@@ -17,7 +17,6 @@ from tickerplant.market.bars import (
     CLOSE,
     COLUMNS,
     COUNT,
-    DAY_MS,
     FIRST_TRADE_ID,
     HIGH,
     LAST_TRADE_ID,
@@ -39,6 +38,7 @@ from tickerplant.simulation.paths import (
 )
 from tickerplant.simulation.premiums import SPREAD
 from tickerplant.simulation.volumes import Ints
+from tickerplant.units import DAY_MS
 
 SECOND_MS = 1000
 FLICKER = 0.00003

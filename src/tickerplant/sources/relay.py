@@ -20,13 +20,13 @@ from tickerplant.feed.weight import Allowances
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints, logger
 from tickerplant.messages.notice import (
+    DecodeFailed,
     Disconnected,
     Gap,
     Notice,
     Recovered,
-    Refused,
     Stale,
-    Unreadable,
+    SubscriptionRejected,
 )
 from tickerplant.plant import Plant
 from tickerplant.protocol.loggable import loggable
@@ -36,7 +36,7 @@ from tickerplant.sources.upstream import Upstream
 
 T = TypeVar("T")
 
-TOLD = "told"
+AUTO = "auto"
 """Stands for the profile that the upstream has."""
 TICK_S = 0.02
 """How often time goes on between messages."""
@@ -60,19 +60,19 @@ LOG_PAUSE_S = 1.0
 
 _GAUGES: Mapping[str, tuple[Callable[[Feed], int], str]] = {
     "upstream_connections": (
-        lambda feed: sum(link.is_open for link in feed.links.values()),
+        lambda feed: sum(connection.is_open for connection in feed.connections.values()),
         "Connections to the upstream that are open.",
     ),
     "upstream_streams": (
-        lambda feed: len(feed.strands),
+        lambda feed: len(feed.merged_streams),
         "Streams that the upstream is asked for.",
     ),
     "upstream_unheard_streams": (
-        lambda feed: sum(strand.lead is None for strand in feed.strands.values()),
+        lambda feed: sum(merged.lead is None for merged in feed.merged_streams.values()),
         "Of those, the ones that no connection carries.",
     ),
     "upstream_stale_streams": (
-        lambda feed: sum(strand.is_stale for strand in feed.strands.values()),
+        lambda feed: sum(merged.is_stale for merged in feed.merged_streams.values()),
         "Of those, the ones that are silent for longer than they should be.",
     ),
 }
@@ -102,8 +102,8 @@ _TOLD = {
     Recovered: "recovered",
     Stale: "stale",
     Gap: "gap",
-    Refused: "refused",
-    Unreadable: "unreadable",
+    SubscriptionRejected: "refused",
+    DecodeFailed: "unreadable",
 }
 
 
@@ -122,15 +122,15 @@ async def meet(upstreams: Sequence[Upstream], profile: str) -> Met:
 
     Args:
         upstreams: One of each venue that is relayed.
-        profile: The period of the protocol, or `told` for that of the first upstream.
+        profile: The period of the protocol, or `auto` for that of the first upstream.
     """
     complaints = Complaints()
     met = await asyncio.gather(
         *(_patiently(upstream, upstream.meet, complaints) for upstream in upstreams)
     )
     instruments = [instrument for listed, _ in met for instrument in listed]
-    if profile == TOLD:
-        profile = await _patiently(upstreams[0], upstreams[0].told_profile, complaints)
+    if profile == AUTO:
+        profile = await _patiently(upstreams[0], upstreams[0].upstream_profile, complaints)
     return Met(instruments, max(time_ms for _, time_ms in met), profile)
 
 
@@ -249,7 +249,7 @@ class RelaySource:
         """Let market time reach that of a message; return whether it is that of the upstream."""
         now_ms = self._time.tell(time_ms, _machine_ms())
         if now_ms > self._plant.now_ms:
-            self._plant.approach(now_ms)
+            self._plant.advance_before(now_ms)
         return not (self._time.is_behind or self._time.is_catching_up)
 
     async def _keep_time(self) -> None:

@@ -106,7 +106,7 @@ class SimulatedSource:
         stop_s = clock() + SLICE_S
         while until_ms is None or exchange.next_time_ms <= until_ms:
             time_ms, events = exchange.step()
-            plant.approach(time_ms)
+            plant.advance_before(time_ms)
             for event in events:
                 plant.publish(event)
             if clock() > stop_s:

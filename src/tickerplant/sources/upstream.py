@@ -15,18 +15,18 @@ from random import Random
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
-from tickerplant.client.told_profile import told_profile
+from tickerplant.client.upstream_profile import upstream_profile
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
+from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Strand
 from tickerplant.feed.weight import Allowances, PartOfBudget, WeightBudget
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Notice, Refused, Stale
+from tickerplant.messages.notice import Disconnected, Notice, Stale, SubscriptionRejected
 from tickerplant.plant import Plant
 from tickerplant.protocol.loggable import loggable
 from tickerplant.queries.query import Query
@@ -123,14 +123,14 @@ class Upstream:
             self._complaints.add(reason, "! a contract is left out", venue=self.venue.name)
         return listing.instruments, time_ms
 
-    async def told_profile(self) -> str:
+    async def upstream_profile(self) -> str:
         """Return the profile that the upstream says it has; the exchange says none, and has the last.
 
         Raises:
             RequestError: it refuses to answer for now.
             UpstreamError: it cannot be reached.
         """
-        return await told_profile(self.rest)
+        return await upstream_profile(self.rest)
 
     def start(self, plant: Plant) -> None:
         """Serve `plant` from now on; an event loop must be running."""
@@ -148,7 +148,7 @@ class Upstream:
         self._contracts = ContractList(plant, self.venue, self._added)
         self._questions.start(self._markets, self._books)
         hub = plant.hubs[self.venue.name]
-        plant.deliver_verbatim(self.venue.name, ())
+        plant.start_passthrough(self.venue.name, ())
         self.runner.start()
         self._change(Change(ask=tuple(self.wanted.names)))
         hub.open_ended = True
@@ -165,18 +165,20 @@ class Upstream:
     def is_met(self) -> bool:
         """Whether it is heard; one that refuses to tell of contracts is if it can be reached."""
         feed = self.runner.feed
-        strand = feed.strands.get(CONTRACTS)
-        if strand is None:
+        merged = feed.merged_streams.get(CONTRACTS)
+        if merged is None:
             return False
-        if strand.is_refusal_told and strand.lead is None:
-            return any(link.is_open for link in feed.links.values())
-        return strand.lead is not None and not strand.is_stale
+        if merged.is_refusal_told and merged.lead is None:
+            return any(connection.is_open for connection in feed.connections.values())
+        return merged.lead is not None and not merged.is_stale
 
     @property
-    def asked(self) -> list[Strand]:
+    def asked(self) -> list[MergedStream]:
         """The streams that it is asked for, without those that it refuses: nobody hears them."""
-        strands = self.runner.feed.strands.values()
-        return [each for each in strands if each.lead is not None or not each.is_refusal_told]
+        merged_streams = self.runner.feed.merged_streams.values()
+        return [
+            each for each in merged_streams if each.lead is not None or not each.is_refusal_told
+        ]
 
     def blind(self, patience_ms: int) -> dict[str, int]:
         """Return the streams that no connection carries, with for how long, ms.
@@ -185,22 +187,26 @@ class Upstream:
         `patience_ms`; if it is open, the answer to the subscription is on the way.
         """
         now_ms = self.runner.feed.now_ms
-        blind = [strand for strand in self.asked if strand.lead is None]
+        blind = [merged for merged in self.asked if merged.lead is None]
         new = {each.name: self._unopened_ms(each) for each in blind if each.blind_ms is None}
         known = {each.name: now_ms - each.blind_ms for each in blind if each.blind_ms is not None}
         return known | {name: since_ms for name, since_ms in new.items() if since_ms >= patience_ms}
 
-    def _unopened_ms(self, strand: Strand) -> int:
+    def _unopened_ms(self, merged: MergedStream) -> int:
         """Return for how long no connection that is to carry a stream was open; -1: one is.
 
         One that carries names apart, because the server refused one of them, takes its time.
         """
         feed = self.runner.feed
-        links = [link for link in feed.links.values() if strand.name in link.names]
-        if any(link.is_open or link.is_apart for link in links):
+        connections = [
+            connection
+            for connection in feed.connections.values()
+            if merged.name in connection.names
+        ]
+        if any(connection.is_open or connection.is_apart for connection in connections):
             return -1
-        ended_ms = max((link.ended_ms for link in links), default=feed.now_ms)
-        return feed.now_ms - max(ended_ms, strand.heard_ms)
+        ended_ms = max((connection.ended_ms for connection in connections), default=feed.now_ms)
+        return feed.now_ms - max(ended_ms, merged.heard_ms)
 
     @property
     def outage_ms(self) -> int | None:
@@ -212,16 +218,16 @@ class Upstream:
         if since_ms is None:
             return None
         lost_ms = (
-            strand.blind_ms
-            for strand in self.asked
-            if strand.blind_ms is not None and strand.heard_ms <= since_ms
+            merged.blind_ms
+            for merged in self.asked
+            if merged.blind_ms is not None and merged.heard_ms <= since_ms
         )
         return self.runner.feed.now_ms - max(lost_ms, default=since_ms)
 
     @property
     def stale(self) -> int:
         """How many streams are silent for longer than they should be."""
-        return sum(strand.is_stale for strand in self.asked)
+        return sum(merged.is_stale for merged in self.asked)
 
     @property
     def is_silent(self) -> bool:
@@ -229,17 +235,17 @@ class Upstream:
 
         Others may be of a contract in which nothing happens.
         """
-        strands = self.asked
+        merged_streams = self.asked
         is_telling = any(
-            strand.lead is not None and strand.messages and not strand.is_stale
-            for strand in strands
-            if strand.rhythm.patience_ms is not None
+            merged.lead is not None and merged.messages and not merged.is_stale
+            for merged in merged_streams
+            if merged.expected_interval.patience_ms is not None
         )
         return not is_telling and any(
-            strand.is_stale
-            and strand.rhythm.steady
-            and (strand.messages or self._is_known(strand.name))
-            for strand in strands
+            merged.is_stale
+            and merged.expected_interval.steady
+            and (merged.messages or self._is_known(merged.name))
+            for merged in merged_streams
         )
 
     def _is_known(self, name: str) -> bool:
@@ -271,7 +277,7 @@ class Upstream:
     def tick(self) -> None:
         """Give up what nobody has heard for long enough; take note if nothing is heard."""
         asked = self.asked
-        if any(strand.lead is not None for strand in asked) or (not asked and self.is_met):
+        if any(merged.lead is not None for merged in asked) or (not asked and self.is_met):
             self._silent_ms = None
         elif self._silent_ms is None:
             self._silent_ms = self.runner.feed.now_ms
@@ -292,7 +298,7 @@ class Upstream:
                 venue=self.venue.name,
                 stream=loggable(name),
             )
-            self._served.deliver_verbatim(self.venue.name, (upstream,))  # nothing half true
+            self._served.start_passthrough(self.venue.name, (upstream,))  # nothing half true
         self._change(change)
 
     def closed(self, name: str) -> None:
@@ -300,7 +306,7 @@ class Upstream:
         upstream = self.wanted.source_of(name)
         self.wanted.close(name, self._now_ms())
         if upstream not in self.wanted:
-            self._served.withdraw_verbatim(self.venue.name, (upstream,))
+            self._served.stop_passthrough(self.venue.name, (upstream,))
 
     def source_of(self, name: str) -> str:
         """Return the stream that `name` is made from: what is not known here is only passed on."""
@@ -320,7 +326,7 @@ class Upstream:
             self._ask_for(name)
 
     def _ask_for(self, upstream: str) -> None:
-        self._served.deliver_verbatim(self.venue.name, (upstream,))
+        self._served.start_passthrough(self.venue.name, (upstream,))
         symbol = symbol_of_base(upstream)
         if symbol in self._markets.by_symbol:
             self._books.add(symbol)
@@ -338,7 +344,7 @@ class Upstream:
         self._questions.lost((upstream,))
         self._forget_marks(upstream)
         if upstream not in self.wanted:
-            self._served.withdraw_verbatim(self.venue.name, (upstream,))
+            self._served.stop_passthrough(self.venue.name, (upstream,))
 
     def _forget_marks(self, upstream: str) -> None:
         """Let nothing be made of prices that are not heard any more, or were not yet."""
@@ -382,7 +388,7 @@ class Upstream:
                 self._forget_marks(name)
         self.noticed(self, notice)
         self._overhear(notice)
-        if isinstance(notice, Refused):
+        if isinstance(notice, SubscriptionRejected):
             for name in notice.streams:
                 if name != CONTRACTS:
                     self._change(self.wanted.refuse(name))

@@ -12,9 +12,9 @@ from tickerplant.events import BookSnapshot
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages.depth import DepthUpdate
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice, Resync, Synced
+from tickerplant.messages.notice import BookResyncing, BookSynced, Notice
 from tickerplant.plant import Plant
-from tickerplant.printed import PrintedDepth, level_units
+from tickerplant.raw_events import RawDepth, level_units
 from tickerplant.sources.wanted import BASE_SPEED
 from tickerplant.venue import Venue
 
@@ -120,10 +120,10 @@ class UpstreamBooks:
             self._failed()
 
     def _take_notice(self, book: LocalBook, notice: Notice) -> None:
-        if isinstance(notice, Synced):
+        if isinstance(notice, BookSynced):
             self.load(book)
             return
-        if isinstance(notice, Resync) and book.state is not State.LIVE:
+        if isinstance(notice, BookResyncing) and book.state is not State.LIVE:
             self._drop(book.symbol, notice.reason)
         if notice is not self._last_notice:  # it comes once for each book that it is about
             self._noticed(notice)
@@ -141,7 +141,7 @@ class UpstreamBooks:
                 self.load(book)
                 return
             self._plant.publish(
-                PrintedDepth(
+                RawDepth(
                     update.event_time,
                     update.transaction_time,
                     update.symbol,

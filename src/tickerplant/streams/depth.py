@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import DepthUpdate, Level
-from tickerplant.printed import PrintedLevel, level_texts
+from tickerplant.raw_events import RawLevel, level_texts
 from tickerplant.streams.about import one_symbol
 from tickerplant.streams.pace import Chain, Each, Merge
 from tickerplant.streams.pattern import Args, Pattern
@@ -28,8 +28,8 @@ class DepthMessage(Payload, frozen=True, kw_only=True, tag="depthUpdate"):
     first_update_id: int = field(name="U")
     final_update_id: int = field(name="u")
     previous_update_id: int = field(name="pu")
-    bids: list[PrintedLevel] = field(name="b")
-    asks: list[PrintedLevel] = field(name="a")
+    bids: list[RawLevel] = field(name="b")
+    asks: list[RawLevel] = field(name="a")
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
 
 

@@ -15,7 +15,7 @@ from tickerplant.venue import VENUES, Venue
 Route: TypeAlias = Literal["public", "market"]
 """The traffic class that later profiles deliver a stream under (USDⓈ-M path split)."""
 
-Rhythm: TypeAlias = Literal["steady", "busy", "rare"]
+Activity: TypeAlias = Literal["steady", "busy", "rare"]
 """Whether silence means something: `steady` tells every period whatever happens, `busy` whenever its
 market changes, `rare` may say nothing for days."""
 
@@ -50,7 +50,7 @@ class Stream(Struct, frozen=True, kw_only=True):
     doc: str
 
     @property
-    def rhythm(self) -> Rhythm:
+    def activity(self) -> Activity:
         """How often something is to be heard of it."""
         if self.rare:
             return "rare"

@@ -29,10 +29,10 @@ from tickerplant.recording.journal import (
 from tickerplant.recording.manifest import Manifest
 from tickerplant.streams import resolve
 from tickerplant.streams.spelling import why_doubtful
+from tickerplant.units import NS_PER_MS
 from tickerplant.venue import VENUES, Venue
 from tickerplant.verifying.findings import PROVEN, Blindness, StreamFinding
 
-NS_PER_MS = 1_000_000
 _FROM = attrgetter("from_ns")
 NEVER = "it was never heard"
 UNREADABLE = "a message that cannot be read was left out"
@@ -255,7 +255,7 @@ class Ledger:
 
     def _is_steady(self, stream: str) -> bool:
         found = resolve(self._venue, stream) if self._venue else None
-        return found is not None and found[0].rhythm == "steady"
+        return found is not None and found[0].activity == "steady"
 
 
 def _venue(manifest: Manifest | None) -> Venue | None:

@@ -10,6 +10,7 @@ from tickerplant.explain.text import columns
 from tickerplant.plain import plain
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Place
+from tickerplant.units import NS_PER_MS, NS_PER_S
 from tickerplant.venue import VENUES
 from tickerplant.verifying.findings import (
     Blindness,
@@ -20,8 +21,6 @@ from tickerplant.verifying.findings import (
     StreamFinding,
 )
 
-NS_PER_S = 1_000_000_000
-NS_PER_MS = 1_000_000
 SHOWN_STREAMS = 3
 """Of more streams that are told the same only so many are named."""
 SHOWN_FLAWS = 20

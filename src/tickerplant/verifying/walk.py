@@ -15,18 +15,20 @@ from msgspec import Struct, field
 
 from tickerplant.archive.only_book import only_book
 from tickerplant.archive.refused import Refused, place_of
-from tickerplant.decode.decoder import NAME_AT, NECK_BYTES, Decoder, envelope_of
+from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
+from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.capture import Capture, reading_text
-from tickerplant.recording.event_clock import NS_PER_MS, EventClock, mistimed_text
+from tickerplant.recording.event_clock import EventClock, mistimed_text
 from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.replaying.event_time import ByEventTime
+from tickerplant.units import NS_PER_MS
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.flaws import MOST_FLAWS, Flaws
 from tickerplant.verifying.lane import Lane, UnwalkedLane
@@ -351,7 +353,7 @@ class Walk:
         lane = lane_of(stream, self) if is_wanted else UnwalkedLane(stream, self)
         lane.found.first_ns = received_ns
         self._streams[stream] = lane
-        self._ways[envelope_of(stream)] = lane.decode, lane.take, lane
+        self._ways[prefix_of(stream)] = lane.decode, lane.take, lane
         symbol, kind = (*stream.split("@"), "")[:2]
         if snapshot := self._snapshots.get((symbol, kind)):
             lane.take_snapshot(*snapshot)

@@ -16,6 +16,7 @@ from msgspec import Raw, structs
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
+from tickerplant.units import NS_PER_MS
 from tickerplant.watching.printing import shown_json
 from tickerplant.watching.telling import notice_text, time_text, totals_text
 
@@ -23,7 +24,6 @@ OUTPUT, ERRORS = 1, 2
 """Where messages and notices go."""
 MARK = "!"
 """How a line that is no message begins."""
-NS_PER_MS = 1_000_000
 
 Piece: TypeAlias = tuple[int, bytes]
 """Lines, and where they go."""

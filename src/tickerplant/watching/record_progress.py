@@ -7,7 +7,7 @@ from typing import TextIO, cast
 
 from tickerplant import logs
 from tickerplant.logs import logger
-from tickerplant.messages.notice import Doubtful, Notice, Recovered
+from tickerplant.messages.notice import Notice, Recovered, UnknownStream
 from tickerplant.outlet import Outlet
 from tickerplant.plain import plain
 from tickerplant.protocol.token_bucket import TokenBucket
@@ -50,7 +50,7 @@ class RecordProgress:
         if isinstance(notice, Recovered):
             logger().info(f"= {text}", **more)
         else:
-            hint = "; it is recorded if it comes" if isinstance(notice, Doubtful) else ""
+            hint = "; it is recorded if it comes" if isinstance(notice, UnknownStream) else ""
             logger().warning(f"! {text}{hint}", **more)
 
     def tell(self, recorder: Recorder, writer: RecordingWriter) -> None:

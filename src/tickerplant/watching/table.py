@@ -17,10 +17,11 @@ from tickerplant.messages.notice import (
     Gap,
     Notice,
     Recovered,
-    Refused,
     Stale,
+    SubscriptionRejected,
 )
 from tickerplant.plain import plain
+from tickerplant.units import NS_PER_MS
 from tickerplant.watching.reading import reading
 
 State: TypeAlias = Literal["waiting", "live", "stale", "blind", "refused"]
@@ -40,7 +41,6 @@ MARK_NS = 1_000_000_000
 """How often counts are noted, for rates."""
 MARKS = 11
 """How many are kept: a rate is over ten seconds."""
-NS_PER_MS = 1_000_000
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -211,7 +211,7 @@ class Table:
                         source.state, source.blind_since_ms = "blind", time_ms
                 case Stale():
                     source.state = "stale"
-                case Refused():
+                case SubscriptionRejected():
                     source.state = "refused"
                 case Recovered():
                     source.state = "live" if source.is_heard else "waiting"

@@ -11,24 +11,24 @@ from msgspec import structs
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.notice import (
+    BookResyncing,
+    DecodeFailed,
     Disconnected,
-    Doubtful,
     Dropped,
     Gap,
     Notice,
     Recovered,
-    Refused,
-    Resync,
     Stale,
-    Unreadable,
+    SubscriptionRejected,
+    UnknownStream,
 )
 from tickerplant.plain import plain
+from tickerplant.units import NS_PER_S
 
 SHOWN_NAMES = 2
 """Of more streams than this only one is named."""
 LARGEST = 10**18
 """Largest number that is shown; Python prints none of more than 4300 digits."""
-NS_PER_S = 1_000_000_000
 
 
 def notice_text(notice: Notice, *, is_news: bool = True) -> str:
@@ -116,7 +116,7 @@ def _disconnected(it: Disconnected) -> str:
     return f"nothing is heard, {it.reason}{attempt}"
 
 
-def _doubtful(it: Doubtful) -> str:
+def _doubtful(it: UnknownStream) -> str:
     return f"doubtful, {it.reason}"
 
 
@@ -143,7 +143,7 @@ def _gap(it: Gap) -> str:
     return f"{what} missing{symbol} between {it.after_id} and {it.before_id}{had}{why}"
 
 
-def _resync(it: Resync) -> str:
+def _resync(it: BookResyncing) -> str:
     return f"the book of {it.symbol} begins anew, {it.reason}"
 
 
@@ -151,22 +151,22 @@ def _dropped(it: Dropped) -> str:
     return f"{count_text(it.count, 'message')} given up: they were read too slowly"
 
 
-def _refused(it: Refused) -> str:
+def _refused(it: SubscriptionRejected) -> str:
     return f"the server refuses: {it.code} {it.reason}"
 
 
-def _unreadable(it: Unreadable) -> str:
+def _unreadable(it: DecodeFailed) -> str:
     return f"a message cannot be read, {it.reason}: {it.payload.decode(errors='replace')}"
 
 
 _WORDS: Mapping[type[Notice], Callable[[Any], str]] = {
     Disconnected: _disconnected,
-    Doubtful: _doubtful,
+    UnknownStream: _doubtful,
     Dropped: _dropped,
     Gap: _gap,
     Recovered: _recovered,
-    Refused: _refused,
-    Resync: _resync,
+    SubscriptionRejected: _refused,
+    BookResyncing: _resync,
     Stale: _stale,
-    Unreadable: _unreadable,
+    DecodeFailed: _unreadable,
 }

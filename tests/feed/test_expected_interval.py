@@ -12,13 +12,14 @@ import pytest
 from silences import Watch, watch
 
 from tickerplant import frames
-from tickerplant.feed.rhythm import Rhythm
+from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.plant import Plant
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
 from tickerplant.streams import resolve
+from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM, Venue
 
 BESIDE = Path(__file__).parents[2].parent
@@ -30,11 +31,10 @@ CAPTURES = [
 LINE = re.compile(rb'([0-9.]+):? {"stream": ?"([^"]+)"')
 UNITS = {10: 1e3, 16: 1e-3, 19: 1e-6}
 """Milliseconds of the clocks of collectors, by the digits before the point."""
-HOUR_MS = 3_600_000
 
 
 def looked_at(venue: Venue, name: str, times_ms: list[float]) -> Watch:
-    return watch(Rhythm(venue, name, FeedSettings()), times_ms)
+    return watch(ExpectedInterval(venue, name, FeedSettings()), times_ms)
 
 
 def captured() -> Iterator[tuple[str, list[float]]]:

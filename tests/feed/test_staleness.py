@@ -6,7 +6,7 @@ import pytest
 from made import AGGREGATES, DEPTH, KINDS, QUOTES, TICKERS
 from wires import World
 
-from tickerplant.messages.notice import Disconnected, Doubtful, Recovered, Stale
+from tickerplant.messages.notice import Disconnected, Recovered, Stale, UnknownStream
 
 MARKS = "btcusdt@markPrice@1s"
 FORCED = "btcusdt@forceOrder"
@@ -223,7 +223,7 @@ def test_control_messages_on_a_connection_that_is_not_read_are_not_overdue() -> 
     world.feed.held_up(set())
     world.run(6_000)
     assert world.feed.counters.lost == 0
-    assert world.feed.strands[AGGREGATES].lead is not None
+    assert world.feed.merged_streams[AGGREGATES].lead is not None
 
 
 def test_a_program_that_stood_still_does_not_blame_its_connections() -> None:
@@ -285,7 +285,7 @@ def test_a_name_that_is_known_to_be_wrong_is_told_at_once_and_asked_for(
     world = World()
     consumer = world.attach(name, settle_ms=0)
     (doubtful,) = consumer.notices()
-    assert isinstance(doubtful, Doubtful)
+    assert isinstance(doubtful, UnknownStream)
     assert doubtful.streams == (name,)
     assert said in doubtful.reason
     world.run(1_000)

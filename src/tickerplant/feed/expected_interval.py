@@ -34,13 +34,13 @@ KNOWN_MS = 20_000
 """And not sooner than after so long."""
 
 
-class Rhythm:
+class ExpectedInterval:
     """The expectation of one stream."""
 
     def __init__(self, venue: Venue, name: str, settings: FeedSettings) -> None:
         found = resolve(venue, name)
         self._settings = settings
-        self._rhythm = "busy" if found is None else found[0].rhythm
+        self._activity = "busy" if found is None else found[0].activity
         self._period_ms = 0 if found is None else found[0].period(venue, found[1])
         self._interval_ms = 0.0
         self._longest_ms = 0.0
@@ -58,7 +58,7 @@ class Rhythm:
     @property
     def steady(self) -> bool:
         """Whether silence is never right."""
-        return self._rhythm == "steady"
+        return self._activity == "steady"
 
     @property
     def expected_ms(self) -> int:
@@ -80,7 +80,7 @@ class Rhythm:
     def repair_ms(self) -> int | None:
         """How long it may be silent before it is asked for again; None for ever."""
         settings = self._settings
-        if self._rhythm == "rare":
+        if self._activity == "rare":
             return None
         if self.steady:
             return max(PERIODS * self._period_ms, settings.stale_ms)
@@ -122,7 +122,7 @@ class Rhythm:
         self._heard_ms = -1
         self._silent_ms = 0
 
-    def apart(self) -> Rhythm:
+    def apart(self) -> ExpectedInterval:
         """Return one that knows as much, of a stream whose messages are counted from 0."""
         other = copy(self)
         other.rest()

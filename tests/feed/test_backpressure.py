@@ -59,24 +59,24 @@ def test_who_is_full_stops_nobody_and_loses_nothing(name: str, copies: int) -> N
 def test_however_slowly_each_one_reads_everybody_gets_everything(
     name: str, copies: int, seed: int, size: int
 ) -> None:
-    chance = Random(seed)
+    rng = Random(seed)
     world = World(copies=copies, seed=seed)
     quick = world.attach(name)
     several = [Slow(world, size) for _ in range(3)]
     for slow in several:
         world.feed.attach([name], slow)
-        world.run(chance.randrange(2_000))
+        world.run(rng.randrange(2_000))
     for number in range(1, 200):
         world.publish(name, KINDS[name](number))
         for wire in world.wires.values():
-            wire.down_ms = chance.choice([1, 10, 10, 400])
-        world.run(chance.choice([0, 20, 100, 300]))
-        if chance.random() < 0.05:
-            chance.choice(several).read()
-        if chance.random() < 0.02 and world.wires:
-            link = world.feed.links.get(chance.choice([*world.wires]))
-            if link is not None:
-                link.renew_ms = world.now_ms
+            wire.down_ms = rng.choice([1, 10, 10, 400])
+        world.run(rng.choice([0, 20, 100, 300]))
+        if rng.random() < 0.05:
+            rng.choice(several).read()
+        if rng.random() < 0.02 and world.wires:
+            connection = world.feed.connections.get(rng.choice([*world.wires]))
+            if connection is not None:
+                connection.renew_ms = world.now_ms
     world.run(MOVED_MS)
     for _ in range(3):
         for slow in several:
@@ -184,7 +184,7 @@ def test_who_moved_once_keeps_its_connections_and_they_end_with_it() -> None:
     slow.close(QUOTES)
     world.run(1_000)
     assert world.held() == {QUOTES: 1}
-    assert len(world.feed.links) == 1
+    assert len(world.feed.connections) == 1
     assert not world.feed.apart
 
 
@@ -194,10 +194,10 @@ def test_who_leaves_on_the_way_leaves_nothing_behind() -> None:
     slow = Slow(world, 1)
     world.feed.attach([QUOTES], slow)
     publish(world, QUOTES, 1, 40)
-    assert len(world.feed.links) == 2
+    assert len(world.feed.connections) == 2
     slow.close(QUOTES)
     world.run(10_000)
-    assert len(world.feed.links) == len(world.wires) == 1
+    assert len(world.feed.connections) == len(world.wires) == 1
     publish(world, QUOTES, 41, 40)
     world.run(5_000)
     assert quick.payloads(QUOTES) == world.published(QUOTES)
@@ -245,7 +245,9 @@ def test_what_nobody_reads_is_not_connected_again_and_again() -> None:
     slow = Slow(world, 5)
     world.feed.attach([QUOTES], slow)
     publish(world, QUOTES, 1, 60)
-    (own,) = [link for link in world.feed.links.values() if link.owner is slow]
+    (own,) = [
+        connection for connection in world.feed.connections.values() if connection.owner is slow
+    ]
     waiting = len(slow.told)
     world.wires[own.number].end("closed 1008 Pong timeout", 1008)
     publish(world, QUOTES, 61, 120, pace_ms=5_000)

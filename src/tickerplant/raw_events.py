@@ -21,14 +21,14 @@ FAR_MS = 3_600_000
 """Two times of one message that are farther apart than this cannot both be true: of a recorded one,
 the time it was received at counts as well."""
 
-PrintedLevel: TypeAlias = tuple[str, str]
+RawLevel: TypeAlias = tuple[str, str]
 """Price and quantity of one level."""
 
 Whole: TypeAlias = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 """An id or a time; who decodes a message refuses what a market cannot hold."""
 
 
-class PrintedQuote(Struct, frozen=True, gc=False):
+class RawQuote(Struct, frozen=True, gc=False):
     """`<symbol>@bookTicker` and `!bookTicker`."""
 
     update_id: Whole = field(name="u")
@@ -59,7 +59,7 @@ class PrintedQuote(Struct, frozen=True, gc=False):
         )
 
 
-class PrintedDepth(Struct, frozen=True, gc=False):
+class RawDepth(Struct, frozen=True, gc=False):
     """`<symbol>@depth`, every speed."""
 
     event_time_ms: Whole = field(name="E")
@@ -68,8 +68,8 @@ class PrintedDepth(Struct, frozen=True, gc=False):
     first_update_id: Whole = field(name="U")
     final_update_id: Whole = field(name="u")
     previous_update_id: Whole = field(name="pu")
-    bids: list[PrintedLevel] = field(name="b")
-    asks: list[PrintedLevel] = field(name="a")
+    bids: list[RawLevel] = field(name="b")
+    asks: list[RawLevel] = field(name="a")
 
     def event(self, instrument: Instrument) -> DepthUpdate:
         """Return the update in the units of `instrument`.
@@ -89,7 +89,7 @@ class PrintedDepth(Struct, frozen=True, gc=False):
         )
 
 
-class PrintedTrade(Struct, frozen=True, gc=False):
+class RawTrade(Struct, frozen=True, gc=False):
     """`<symbol>@trade`."""
 
     event_time_ms: Whole = field(name="E")
@@ -123,10 +123,10 @@ class PrintedTrade(Struct, frozen=True, gc=False):
         )
 
 
-Printed: TypeAlias = PrintedQuote | PrintedDepth | PrintedTrade
+RawEvent: TypeAlias = RawQuote | RawDepth | RawTrade
 
 
-def level_units(instrument: Instrument, levels: list[PrintedLevel]) -> list[Level]:
+def level_units(instrument: Instrument, levels: list[RawLevel]) -> list[Level]:
     """Return `levels` in the units of `instrument`.
 
     Raises:
@@ -137,7 +137,7 @@ def level_units(instrument: Instrument, levels: list[PrintedLevel]) -> list[Leve
     return [(prices[price], quantities[quantity]) for price, quantity in levels]
 
 
-def level_texts(instrument: Instrument, levels: list[Level]) -> list[PrintedLevel]:
+def level_texts(instrument: Instrument, levels: list[Level]) -> list[RawLevel]:
     """Return `levels` of `instrument` as they are printed."""
     prices, quantities = instrument.price.text, instrument.quantity.text
     return [(prices[price], quantities[quantity]) for price, quantity in levels]

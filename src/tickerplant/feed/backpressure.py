@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from tickerplant.feed.fleet import Fleet
-from tickerplant.feed.link import Link
+from tickerplant.feed.connection import FeedConnection
+from tickerplant.feed.connection_pool import ConnectionPool
+from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.strand import Sink, Strand
 
 PATIENCE_MS = 500
 """A consumer without room is given connections of its own after so long."""
@@ -25,9 +25,9 @@ class Watched(Protocol):
 
     settings: FeedSettings
     now_ms: int
-    links: dict[int, Link]
-    strands: dict[str, Strand]
-    apart: dict[Sink, dict[str, Strand]]
+    connections: dict[int, FeedConnection]
+    merged_streams: dict[str, MergedStream]
+    apart: dict[Sink, dict[str, MergedStream]]
 
 
 class Waiting(Protocol):
@@ -47,7 +47,7 @@ class Full(NamedTuple):
     waiting: Waiting | None
 
 
-class HoldUps:
+class Backpressure:
     """Says what is not read, and gives who is full connections of their own.
 
     Args:
@@ -55,25 +55,29 @@ class HoldUps:
         fleet: Its connections.
     """
 
-    def __init__(self, feed: Watched, fleet: Fleet) -> None:
+    def __init__(self, feed: Watched, pool: ConnectionPool) -> None:
         self.full: dict[Sink, Full] = {}
         self.moved = 0
         """Consumers who were given connections of their own."""
         self._feed = feed
-        self._fleet = fleet
+        self._pool = pool
         self._moving: dict[Sink, None] = {}
 
-    def is_full(self, link: Link) -> bool:
-        """Whether no consumer of `link` has room, and it is not needed to get one out of the way."""
+    def is_full(self, connection: FeedConnection) -> bool:
+        """Whether no consumer of `connection` has room, and it is not needed to get one out of the way."""
         full = self.full
-        if not full or link.owner in self._moving:
+        if not full or connection.owner in self._moving:
             return False
-        return all(sink in full for strand in link.lanes.values() for sink in strand.sinks)
+        return all(sink in full for merged in connection.lanes.values() for sink in merged.sinks)
 
     def unread(self) -> set[int]:
         """Return the open connections none of whose consumers has room."""
-        links = self._feed.links.items() if self.full else ()
-        return {number for number, link in links if link.is_open and self.is_full(link)}
+        connections = self._feed.connections.items() if self.full else ()
+        return {
+            number
+            for number, connection in connections
+            if connection.is_open and self.is_full(connection)
+        }
 
     def look(self) -> None:
         """Begin what is due, and end what can be ended."""
@@ -91,12 +95,12 @@ class HoldUps:
         """Whether somebody with room is on the connections that `sink` shares."""
         shared = set(self._shared(sink))
         return bool(shared) and any(
-            not self.is_full(link) and not shared.isdisjoint(link.lanes.values())
-            for link in self._feed.links.values()
+            not self.is_full(connection) and not shared.isdisjoint(connection.lanes.values())
+            for connection in self._feed.connections.values()
         )
 
-    def _shared(self, sink: Sink) -> list[Strand]:
-        return [strand for strand in self._feed.strands.values() if sink in strand.sinks]
+    def _shared(self, sink: Sink) -> list[MergedStream]:
+        return [merged for merged in self._feed.merged_streams.values() if sink in merged.sinks]
 
     def _begin(self, sink: Sink, full: Full) -> None:
         apart = self._feed.apart.keys() | self._moving.keys()
@@ -110,12 +114,12 @@ class HoldUps:
     def _go_on(self, sink: Sink) -> None:
         """Give `sink` what it has not yet of its own, and let it have that alone if nothing is lost."""
         shared = self._shared(sink)
-        for strand in shared:
-            if not self._fleet.own_links(strand, sink):
-                self._fleet.place(strand, sink)
-            elif (apart := self._fleet.split(strand, sink)) is not None:
-                if apart is strand:
-                    del self._feed.strands[strand.name]
-                self._feed.apart.setdefault(sink, {})[strand.name] = apart
+        for merged in shared:
+            if not self._pool.own_connections(merged, sink):
+                self._pool.place(merged, sink)
+            elif (apart := self._pool.split(merged, sink)) is not None:
+                if apart is merged:
+                    del self._feed.merged_streams[merged.name]
+                self._feed.apart.setdefault(sink, {})[merged.name] = apart
         if not self._shared(sink):
             del self._moving[sink]

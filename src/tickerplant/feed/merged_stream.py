@@ -18,11 +18,11 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.follower import Follower
-from tickerplant.feed.rhythm import Rhythm
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Gap, Notice, Refused
+from tickerplant.messages.notice import Disconnected, Gap, Notice, SubscriptionRejected
 
 Item: TypeAlias = Any
 """A message, or the list of the messages of an array."""
@@ -44,23 +44,23 @@ class Host(Protocol):
     now_ms: int
     wall_ms: int
 
-    def fetch(self, strand: Strand, after_id: int, before_id: int) -> None:
+    def fetch(self, merged: MergedStream, after_id: int, before_id: int) -> None:
         """Ask for the messages between two ids; `filled` or `unfilled` of the strand is called."""
 
-    def watch(self, strand: Strand) -> None:
+    def watch(self, merged: MergedStream) -> None:
         """Call `tick` of the strand from now on, until it returns False."""
 
-    def end_silence(self, strand: Strand) -> None:
+    def end_silence(self, merged: MergedStream) -> None:
         """Tell that a stale stream is heard again."""
 
-    def tell_hole(self, strand: Strand) -> None:
+    def tell_hole(self, merged: MergedStream) -> None:
         """Tell that something may be missing: a follower leads that began when nothing was heard."""
 
-    def is_held_up(self, link: Hashable) -> bool:
+    def is_held_up(self, connection: Hashable) -> bool:
         """Whether a connection is not read, because a consumer has no room."""
 
 
-class StrandCounters(Struct):
+class StreamCounters(Struct):
     """What happened on one stream so far."""
 
     duplicates: int = 0
@@ -71,18 +71,19 @@ class StrandCounters(Struct):
     backfilled: int = 0
 
 
-class Strand(ABC):
+class MergedStream(ABC):
     """A stream.
 
     Args:
         name: The stream.
         decode: Turns a payload into a message, or a list of them.
-        rhythm: How long it may be silent.
+        expected_interval: How long it may be silent.
         host: The feed.
     """
 
     __slots__ = (
         "_backfilling",
+        "_connection",
         "_deadline_ms",
         "_fetched_after",
         "_host",
@@ -90,7 +91,6 @@ class Strand(ABC):
         "_is_stale",
         "_keeps",
         "_led_ms",
-        "_link",
         "_told_ms",
         "blind_ms",
         "blindness",
@@ -99,6 +99,7 @@ class Strand(ABC):
         "decode",
         "deliver",
         "doubt",
+        "expected_interval",
         "followers",
         "heard_ms",
         "is_array",
@@ -107,7 +108,6 @@ class Strand(ABC):
         "name",
         "patience",
         "refusal",
-        "rhythm",
         "sinks",
         "speaker",
         "told_garbage_ms",
@@ -118,11 +118,15 @@ class Strand(ABC):
     """Whether ids tell what is missing."""
 
     def __init__(
-        self, name: str, decode: Callable[[bytes], Item], rhythm: Rhythm, host: Host
+        self,
+        name: str,
+        decode: Callable[[bytes], Item],
+        expected_interval: ExpectedInterval,
+        host: Host,
     ) -> None:
         self.name = name
         self.decode = decode
-        self.rhythm = rhythm
+        self.expected_interval = expected_interval
         self.doubt = ""
         """Why no server is expected to tell anything of it; empty if one is."""
         self.is_array = False
@@ -139,9 +143,9 @@ class Strand(ABC):
         """Consumers that want gaps to be filled over REST."""
         self.speaker: Hashable | None = None
         """The leader, if what it tells may pass at once: one message each, and not after silence."""
-        self._link: Hashable | None = None
+        self._connection: Hashable | None = None
         self.followers: dict[Hashable, Follower] = {}
-        self.counters = StrandCounters()
+        self.counters = StreamCounters()
         self.messages = 0
         """Messages that came, on whatever connection."""
         self.heard_ms = host.now_ms
@@ -160,7 +164,7 @@ class Strand(ABC):
         """When it was last heard before the first notice of that which is not recovered."""
         self._is_stale, self.patience = False, 0
         """How often it was called stale, or asked for again, since it was heard."""
-        self.refusal: Refused | None = None
+        self.refusal: SubscriptionRejected | None = None
         """What consumers were told of a server that does not take its name, without names."""
         self.told_garbage_ms = 0
         """When consumers were last told of something unreadable."""
@@ -174,11 +178,11 @@ class Strand(ABC):
     @property
     def lead(self) -> Hashable | None:
         """The connection whose messages are delivered; None: nothing is heard."""
-        return self._link
+        return self._connection
 
     @lead.setter
-    def lead(self, link: Hashable | None) -> None:
-        self._link = link
+    def lead(self, connection: Hashable | None) -> None:
+        self._connection = connection
         self._name_speaker()
 
     @property
@@ -192,7 +196,7 @@ class Strand(ABC):
         self._name_speaker()
 
     def _name_speaker(self) -> None:
-        self.speaker = None if self._is_stale or self.is_array else self._link
+        self.speaker = None if self._is_stale or self.is_array else self._connection
 
     @property
     def is_refusal_told(self) -> bool:
@@ -231,18 +235,18 @@ class Strand(ABC):
 
     # Connections
 
-    def join(self, link: Hashable) -> None:
-        """Let `link` follow: the stream was asked for on it."""
-        if link != self.lead and link not in self.followers:
-            self.followers[link] = Follower(may_be_older=self.lead is None)
+    def join(self, connection: Hashable) -> None:
+        """Let `connection` follow: the stream was asked for on it."""
+        if connection != self.lead and connection not in self.followers:
+            self.followers[connection] = Follower(may_be_older=self.lead is None)
 
-    def carry(self, link: Hashable) -> bool:
-        """Let `link` count: it carries the stream; return whether nothing was heard before."""
+    def carry(self, connection: Hashable) -> bool:
+        """Let `connection` count: it carries the stream; return whether nothing was heard before."""
         if self.lead is None:
-            self._lead(link)
+            self._lead(connection)
             return True
-        if link in self.followers:
-            self._carries(self.followers[link])
+        if connection in self.followers:
+            self._carries(self.followers[connection])
         return False
 
     def _carries(self, follower: Follower) -> None:
@@ -251,12 +255,12 @@ class Strand(ABC):
             follower.carried = True
             follower.carried_ms = self._host.now_ms
 
-    def leave(self, link: Hashable) -> bool:
-        """Forget `link`; return whether nothing is heard any more because of that."""
-        follower = self.followers.pop(link, None)
+    def leave(self, connection: Hashable) -> bool:
+        """Forget `connection`; return whether nothing is heard any more because of that."""
+        follower = self.followers.pop(connection, None)
         if follower is not None:
             self.counters.duplicates += len(follower.waiting)
-        if link != self.lead:
+        if connection != self.lead:
             self._lost_follower()
             return False
         heir = self._heir
@@ -266,7 +270,7 @@ class Strand(ABC):
         self.lead = None
         self.blind_ms = self._host.now_ms
         self.is_stale, self.patience = False, 0
-        self.rhythm.rest()
+        self.expected_interval.rest()
         self._went_blind()
         return True
 
@@ -277,13 +281,13 @@ class Strand(ABC):
         self.followers.clear()
         self._is_fetching = False
 
-    def split(self, sink: Sink, links: Iterable[Hashable], leader: Hashable) -> Self:
-        """Return a strand for `sink` that goes on with `links`, of which `leader` leads.
+    def split(self, sink: Sink, connections: Iterable[Hashable], leader: Hashable) -> Self:
+        """Return a strand for `sink` that goes on with `connections`, of which `leader` leads.
 
         This strand goes on with its other connections, one of which leads, for its other consumers.
         """
         apart = copy(self)
-        followers = {it: self.followers.pop(it) for it in links if it in self.followers}
+        followers = {it: self.followers.pop(it) for it in connections if it in self.followers}
         self.counters.duplicates += sum(len(each.waiting) for each in followers.values())
         self._lost_follower()
         sinks, backfills, keep = self.sinks, sink in self._backfilling, self._keeps.get(sink)
@@ -299,9 +303,9 @@ class Strand(ABC):
         """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
         self.followers = followers
         self.messages = sum(len(each.waiting) for each in followers.values())
-        self._link = None
-        self.counters = StrandCounters()
-        self.rhythm = self.rhythm.apart()
+        self._connection = None
+        self.counters = StreamCounters()
+        self.expected_interval = self.expected_interval.apart()
         self._keeps, self._backfilling = {}, []
         self._set_sinks(())
 
@@ -310,12 +314,12 @@ class Strand(ABC):
         """Whether messages wait behind a gap."""
         return False
 
-    def keeps_up(self, link: Hashable, heard_ms: int) -> bool:
+    def keeps_up(self, connection: Hashable, heard_ms: int) -> bool:
         """Whether a follower would lose nothing if it led, when something came from the leader then.
 
         It brought what the leader brought; or nothing, and has carried the stream for long.
         """
-        follower = self.followers.get(link)
+        follower = self.followers.get(connection)
         if follower is None or not self._can_lead(follower):
             return False
         settled_ms = follower.carried_ms + self._host.settings.overlap_ms
@@ -324,27 +328,27 @@ class Strand(ABC):
     @property
     def _heir(self) -> Hashable | None:
         """The follower that leads if the leader is lost; None: none can."""
-        carried = [link for link, it in self.followers.items() if self._can_lead(it)]
-        alike = (link for link in carried if self.followers[link].is_alike)
+        carried = [connection for connection, it in self.followers.items() if self._can_lead(it)]
+        alike = (connection for connection in carried if self.followers[connection].is_alike)
         return next(alike, carried[0] if carried else None)
 
-    def has_hole_without(self, link: Hashable, heard_ms: int) -> bool:
-        """Whether something may be missing if `link` is lost, from which something last came then.
+    def has_hole_without(self, connection: Hashable, heard_ms: int) -> bool:
+        """Whether something may be missing if `connection` is lost, from which something last came then.
 
         That is so if it leads, and the follower that is to lead carries the stream only since.
         """
         heir = self.followers.get(self._heir)
-        if link != self.lead or heir is None or self.tells_gaps:
+        if connection != self.lead or heir is None or self.tells_gaps:
             return False
         return not heir.is_alike and heard_ms < heir.carried_ms + self._host.settings.overlap_ms
 
     def expect_hole(self) -> None:  # noqa: B027
         """Take note that something may be missing before the next message."""
 
-    def is_carried_beside(self, link: Hashable) -> bool:
-        """Whether the stream is heard, or would be, without `link`."""
-        return self.lead not in {None, link} or any(
-            self._can_lead(it) for each, it in self.followers.items() if each != link
+    def is_carried_beside(self, connection: Hashable) -> bool:
+        """Whether the stream is heard, or would be, without `connection`."""
+        return self.lead not in {None, connection} or any(
+            self._can_lead(it) for each, it in self.followers.items() if each != connection
         )
 
     def _can_lead(self, follower: Follower) -> bool:
@@ -376,12 +380,12 @@ class Strand(ABC):
         since_ms, self.unheard_ms = self.unheard_ms, None
         return self._host.now_ms - (self.heard_ms if since_ms is None else since_ms)
 
-    def _lead(self, link: Hashable) -> None:
-        """Deliver from now on what `link` tells, after what it told already."""
-        follower = self.followers.pop(link, None) or Follower(may_be_older=True)
+    def _lead(self, connection: Hashable) -> None:
+        """Deliver from now on what `connection` tells, after what it told already."""
+        follower = self.followers.pop(connection, None) or Follower(may_be_older=True)
         for other in self.followers.values():
             other.may_repeat = True
-        self.lead = link
+        self.lead = connection
         if self.is_stale and follower.waiting:
             self._host.end_silence(self)
         self.forgive()
@@ -390,22 +394,22 @@ class Strand(ABC):
     def _overtake(self) -> bool:
         """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
         now_ms = self._host.now_ms
-        for link, follower in self.followers.items():
-            if follower.waiting and not self._host.is_held_up(link):
+        for connection, follower in self.followers.items():
+            if follower.waiting and not self._host.is_held_up(connection):
                 behind_ms = now_ms - max(follower.waiting.oldest.came_ms, self.heard_ms)
                 if behind_ms >= self._patience_ms(follower):
                     if not follower.is_alike and not self.tells_gaps:
                         self._host.tell_hole(self)
-                    self.change_lead(link)
+                    self.change_lead(connection)
                     return True
         return False
 
-    def change_lead(self, link: Hashable) -> None:
-        """Let the leader follow and `link` lead."""
+    def change_lead(self, connection: Hashable) -> None:
+        """Let the leader follow and `connection` lead."""
         if self.lead is not None:
             leader = self.followers[self.lead] = self._as_follower()
             self._carries(leader)
-        self._lead(link)
+        self._lead(connection)
 
     def _patience_ms(self, follower: Follower) -> int:
         """Return for how long the leader may fall behind `follower`."""
@@ -448,7 +452,7 @@ class Strand(ABC):
         """Take the next message of the leader that does not pass."""
 
     @abstractmethod
-    def follow(self, link: Hashable, item: Item) -> None:
+    def follow(self, connection: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
 
     @abstractmethod

@@ -15,7 +15,7 @@ PROFILE_PATH = "/plant/v1/profile"
 """Where a plant says which profile it has."""
 
 
-async def told_profile(rest: RestClient) -> str:
+async def upstream_profile(rest: RestClient) -> str:
     """Return the profile that the upstream says it has; the exchange says none, and has the last.
 
     Raises:
@@ -23,7 +23,7 @@ async def told_profile(rest: RestClient) -> str:
         UpstreamError: it cannot be reached.
     """
     try:
-        told = _told_profile(await rest.get(PROFILE_PATH)).profile
+        told = _read_profile(await rest.get(PROFILE_PATH)).profile
     except RequestError as error:
         if error.status in REFUSALS:
             raise
@@ -37,10 +37,10 @@ async def told_profile(rest: RestClient) -> str:
     return told if told in PROFILES else CURRENT.name
 
 
-class _ToldProfile(Struct):
+class _ProfileAnswer(Struct):
     """What a plant says of itself."""
 
     profile: str
 
 
-_told_profile = JsonDecoder(_ToldProfile).decode
+_read_profile = JsonDecoder(_ProfileAnswer).decode

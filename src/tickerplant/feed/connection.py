@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from tickerplant.feed.backoff import Backoff
+from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.feed.session import ClientSession
-from tickerplant.feed.strand import Sink, Strand
 
 
 class State(Enum):
@@ -18,7 +18,7 @@ class State(Enum):
     OPEN = auto()
 
 
-class Link:
+class FeedConnection:
     """A connection and the streams that are to be heard on it.
 
     Args:
@@ -45,7 +45,7 @@ class Link:
         self.backoff = backoff
         self.names: dict[str, None] = {}
         """The streams that it is to carry, in the order in which they were wanted."""
-        self.lanes: dict[bytes, Strand] = {}
+        self.lanes: dict[bytes, MergedStream] = {}
         """Its strands by how their messages begin in the usual envelope, up to the name's last quote."""
         self.state = State.WAITING
         self.retry_ms = now_ms
@@ -65,9 +65,9 @@ class Link:
         """When another connection is to take its place."""
         self.settled_ms = 0
         """Since when everything on it is acknowledged; 0 if not everything is."""
-        self.successor: Link | None = None
+        self.successor: FeedConnection | None = None
         """The connection that is taking its place."""
-        self.predecessor: Link | None = None
+        self.predecessor: FeedConnection | None = None
         """The connection whose place it is taking."""
         self.is_held_up = False
         """Whether it is not read, because a consumer has no room."""

@@ -17,7 +17,7 @@ from tickerplant.feed.endings import ENDINGS
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import LONGEST_BAN_MS
-from tickerplant.messages.notice import Disconnected, Recovered, Refused, Unreadable
+from tickerplant.messages.notice import DecodeFailed, Disconnected, Recovered, SubscriptionRejected
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
 
@@ -26,7 +26,7 @@ MANY = [f"s{number}usdt@aggTrade" for number in range(400)]
 
 def pauses(world: World) -> list[int]:
     """Between the attempts of the first connection."""
-    times = [at for at, link, _ in world.opens if link == world.opens[0][1]]
+    times = [at for at, connection, _ in world.opens if connection == world.opens[0][1]]
     return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
@@ -166,29 +166,29 @@ def test_a_server_that_splits_its_paths_later_is_followed_at_the_next_renewal() 
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 10**6), copies=st.integers(1, 2))
 def test_the_server_holds_what_is_wanted_whatever_was_wanted_before(seed: int, copies: int) -> None:
-    chance = Random(seed)
+    rng = Random(seed)
     world = World(
         limits=structs.replace(LIMITS, max_streams=40),
         max_streams=40,
         names_per_request=15,
         copies=copies,
-        delay_ms=chance.choice([5, 300]),
+        delay_ms=rng.choice([5, 300]),
     )
     consumers: list[tuple[Consumer, list[str]]] = []
     for _ in range(250):
-        if consumers and chance.random() < 0.5:
-            consumer, names = consumers.pop(chance.randrange(len(consumers)))
+        if consumers and rng.random() < 0.5:
+            consumer, names = consumers.pop(rng.randrange(len(consumers)))
             world.feed.detach(names, consumer)
         else:
-            names = chance.sample(MANY[:150], chance.randint(1, 25))
+            names = rng.sample(MANY[:150], rng.randint(1, 25))
             consumer = Consumer()
             world.feed.attach(names, consumer)
             consumers.append((consumer, names))
         world.perform()
-        world.run(chance.choice([0, 0, 30, 200]))
+        world.run(rng.choice([0, 0, 30, 200]))
         assert all(len(wire.session.names) <= 40 for wire in world.wires.values())
-        if chance.random() < 0.01 and world.wires:
-            world.wires[chance.choice([*world.wires])].cut()
+        if rng.random() < 0.01 and world.wires:
+            world.wires[rng.choice([*world.wires])].cut()
     for wire in world.wires.values():
         assert_paced([at for at, _ in wire.requests])
     world.run(40_000)
@@ -204,8 +204,8 @@ def test_the_server_holds_what_is_wanted_whatever_was_wanted_before(seed: int, c
         world.feed.detach(names, consumer)
     world.perform()
     assert not world.wires
-    assert not world.feed.links
-    assert not world.feed.strands
+    assert not world.feed.connections
+    assert not world.feed.merged_streams
 
 
 def assert_paced(times: list[int]) -> None:
@@ -228,7 +228,7 @@ def test_a_server_that_takes_fewer_streams_gets_more_connections(most: int) -> N
     world.run(50_000)
     assert world.held() == dict.fromkeys(MANY, 1)
     assert world.feed.is_heard
-    assert not consumer.notices(Refused)
+    assert not consumer.notices(SubscriptionRejected)
     for name in MANY:
         world.publish(name, KINDS[AGGREGATES](1))
     world.run(1_000)
@@ -241,11 +241,11 @@ def test_a_name_that_the_server_refuses_is_told_and_harms_no_other() -> None:
     names = [*MANY[:150], poison, *MANY[150:200]]
     consumer = world.attach(*names)
     world.run(120_000)
-    (refused,) = consumer.notices(Refused)
+    (refused,) = consumer.notices(SubscriptionRejected)
     assert refused.streams == (poison,)
     assert refused.code == 2
     late = world.attach(poison)
-    assert late.notices(Refused) == [refused], "who comes later is told, too"
+    assert late.notices(SubscriptionRejected) == [refused], "who comes later is told, too"
     for name in names:
         world.publish(name, KINDS[AGGREGATES](1))
     world.run(1_000)
@@ -426,7 +426,7 @@ def test_garbage_is_told_and_counted_and_harms_nothing(garbage: bytes) -> None:
     world.publish(TICKERS, KINDS[TICKERS](1))
     world.run(100)
     (unreadable,) = consumer.notices()
-    assert isinstance(unreadable, Unreadable)
+    assert isinstance(unreadable, DecodeFailed)
     assert unreadable.streams == (TICKERS, AGGREGATES)
     assert unreadable.payload == garbage[:200]
     assert world.feed.counters.unreadable == 50
@@ -439,7 +439,7 @@ def test_what_is_not_of_its_kind_is_told_of_its_stream() -> None:
     world.publish(AGGREGATES, KINDS[AGGREGATES](1), b'{"no":"trade"}', KINDS[AGGREGATES](3))
     world.publish(TICKERS, b"7")
     world.run(100)
-    assert [each.streams for each in consumer.notices(Unreadable)] == [(AGGREGATES,), (TICKERS,)]
+    assert [each.streams for each in consumer.notices(DecodeFailed)] == [(AGGREGATES,), (TICKERS,)]
     assert consumer.kinds() == ["message", "Unreadable", "Gap", "message", "Unreadable"]
 
 
@@ -493,7 +493,7 @@ def test_a_consumer_may_leave_in_the_middle_of_what_it_is_told() -> None:
         world.feed.detach(names, leaver)
         world.perform()
         assert other.payloads(TICKERS) == world.published(TICKERS)
-        assert world.feed.strands.keys() == {TICKERS, AGGREGATES}
+        assert world.feed.merged_streams.keys() == {TICKERS, AGGREGATES}
 
 
 def test_pauses_never_leave_their_bounds() -> None:
@@ -508,6 +508,6 @@ def test_pauses_never_leave_their_bounds() -> None:
 def test_no_server_can_ask_for_a_pause_of_years() -> None:
     world = World()
     world.attach(QUOTES, settle_ms=0)
-    (link,) = world.feed.links.values()
-    world.feed.refused(link.number, "HTTP 429", 429, 10**14)
-    assert link.retry_ms - world.now_ms <= LONGEST_BAN_MS + 60_000
+    (connection,) = world.feed.connections.values()
+    world.feed.refused(connection.number, "HTTP 429", 429, 10**14)
+    assert connection.retry_ms - world.now_ms <= LONGEST_BAN_MS + 60_000

@@ -1,0 +1,174 @@
+"""Silence: streams that should have told something, and connections on which nothing is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from tickerplant.feed.connection import FeedConnection
+from tickerplant.feed.expected_interval import LOOK_MS
+from tickerplant.feed.merged_stream import MergedStream
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.messages.notice import Recovered, Stale
+
+DOUBLINGS = 10
+"""As often patience with what is asked for in vain is doubled."""
+
+
+class Watched(Protocol):
+    """What a vigil sees of the feed."""
+
+    settings: FeedSettings
+    now_ms: int
+    wall_ms: int
+    connections: dict[int, FeedConnection]
+
+    @property
+    def all_merged_streams(self) -> list[MergedStream]:
+        """The streams, shared and apart."""
+
+
+class StalenessMonitor:
+    """Looks for silence.
+
+    Args:
+        feed: What is looked at.
+    """
+
+    def __init__(self, feed: Watched) -> None:
+        self.told = 0
+        """Times a stream was called stale."""
+        self._feed = feed
+        self._look_ms = 0
+        settings = feed.settings
+        self._least_ms = min(
+            settings.quick_stale_ms,
+            settings.busy_stale_ms,
+            settings.stale_ms,
+            settings.unheard_ms,
+        )
+        """No stream is stale sooner."""
+        self._deaf = 0
+        """Connections that were replaced in a row because all their streams were stale."""
+
+    def look(self) -> tuple[list[FeedConnection], list[tuple[FeedConnection, MergedStream]]]:
+        """Tell which streams fell silent; return what is to be asked for anew.
+
+        Returns:
+            Connections to be replaced, and streams to be subscribed to again.
+        """
+        feed = self._feed
+        if feed.now_ms < self._look_ms:
+            return [], []
+        self._look_ms = feed.now_ms + LOOK_MS
+        merged_streams = feed.all_merged_streams
+        silent = [found for merged in merged_streams if (found := self._see(merged))]
+        silent += [found for each in merged_streams if each.followers for found in self._mute(each)]
+        deaf = [
+            connection
+            for connection in tuple(feed.connections.values())
+            if self._is_deaf(connection)
+        ]
+        self._deaf += len(deaf)
+        return deaf, silent
+
+    def end(self, merged: MergedStream) -> None:
+        """Tell that a stale stream is heard again."""
+        feed = self._feed
+        merged.is_stale = False
+        if merged.patience == 1:  # nobody has asked for it again
+            merged.expected_interval.endure()
+        merged.patience = 0
+        merged.expected_interval.rest()
+        self._deaf = 0
+        blind_ms = merged.recover()
+        merged.tell(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, blind_ms=blind_ms))
+
+    def _see(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
+        """Tell that `merged` fell silent; return it if it is to be asked for again."""
+        feed, connection = self._feed, merged.lead
+        if not isinstance(connection, FeedConnection) or connection.is_held_up:
+            return None
+        silent_ms, expected_interval = feed.now_ms - merged.heard_ms, merged.expected_interval
+        count = merged.messages - merged.counters.duplicates
+        expected_interval.hear(count, merged.heard_ms, silent_ms)
+        if silent_ms < self._least_ms:
+            return None
+        patience_ms = (
+            expected_interval.repair_ms if merged.is_stale else expected_interval.patience_ms
+        )
+        if patience_ms is None or silent_ms < patience_ms << merged.patience:
+            return None
+        merged.patience = min(merged.patience + 1, DOUBLINGS)
+        if merged.is_stale:
+            return connection, merged
+        merged.is_stale = True
+        merged.miss()
+        self.told += 1
+        merged.tell(
+            Stale(
+                streams=(merged.name,),
+                time_ms=feed.wall_ms,
+                silent_ms=silent_ms,
+                expected_ms=merged.expected_interval.expected_ms,
+            )
+        )
+        return None
+
+    def _mute(self, merged: MergedStream) -> Iterator[tuple[FeedConnection, MergedStream]]:
+        """Yield the connections that tell other streams but not this one, which the leader tells."""
+        settings = self._feed.settings
+        for connection, follower in merged.followers.items():
+            if (
+                not isinstance(connection, FeedConnection)
+                or merged.lead is None
+                or not merged.misses(follower)
+            ):
+                follower.missed_ms, follower.is_mute = 0, False
+                continue
+            follower.missed_ms = follower.missed_ms or self._feed.now_ms
+            told_ms = connection.heard_ms - follower.missed_ms
+            follower.is_mute = told_ms >= settings.overlap_ms
+            patience_ms = settings.stale_ms << min(follower.asked_again, DOUBLINGS)
+            if (
+                told_ms >= patience_ms
+                and connection.session is not None
+                and connection.successor is None
+            ):
+                follower.asked_again += 1
+                follower.missed_ms = 0
+                follower.carried = False
+                yield connection, merged
+
+    def _is_deaf(self, connection: FeedConnection) -> bool:
+        """Whether a connection has been open for long, and everything on it is stale."""
+        if (
+            not connection.is_open
+            or connection.successor is not None
+            or connection.predecessor is not None
+        ):
+            return False
+        age_ms = self._feed.now_ms - connection.opened_ms
+        if age_ms < self._feed.settings.deaf_ms << min(self._deaf, DOUBLINGS):
+            return False
+        merged_streams = tuple(connection.lanes.values())
+        due = [
+            each
+            for each in merged_streams
+            if each.expected_interval.repair_ms is not None and _may_come(each)
+        ]
+        if any(each.messages for each in merged_streams) and not any(each.messages for each in due):
+            return False  # what was never heard may be no stream at all: others are heard
+        return bool(due) and all(
+            each.is_stale and each.lead is connection and self._is_overdue(each) for each in due
+        )
+
+    def _is_overdue(self, merged: MergedStream) -> bool:
+        """Whether `merged` is silent for so long that something is to be done about it."""
+        repair_ms = merged.expected_interval.repair_ms
+        return repair_ms is not None and self._feed.now_ms - merged.heard_ms >= repair_ms
+
+
+def _may_come(merged: MergedStream) -> bool:
+    """Whether messages of `merged` can be expected."""
+    return merged.messages > 0 or not merged.doubt

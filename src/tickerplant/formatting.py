@@ -1,0 +1,68 @@
+"""Numbers, times and sizes as text for people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+LARGEST = 10**18
+"""Largest number that is shown in full; Python prints none of more than 4300 digits."""
+LATEST_S = 253_402_300_799
+"""The last second that has a date: the end of the year 9999."""
+_KILO = 1_000
+
+
+def number_text(number: int) -> str:
+    """Return a number with separators; for one beyond `LARGEST` only that it is larger."""
+    return f"{number:,}" if number <= LARGEST else f"over {LARGEST:.0e}"
+
+
+def count_text(number: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun, such as `1 gap` or `1,204 gaps`.
+
+    Args:
+        number: How many there are.
+        singular: The noun for one.
+        plural: The noun for any other number; `singular` with an `s` if empty.
+    """
+    return f"{number_text(number)} {singular if number == 1 else plural or singular + 's'}"
+
+
+def duration_text(milliseconds: float) -> str:
+    """Return a duration in at most two units: `0.4 s`, `42 s`, `3 m 05 s`, `2 h 10 m`."""
+    seconds = max(milliseconds, 0) / 1_000
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3_600} h {whole % 3_600 // 60:02d} m"
+
+
+def date_text(time_ms: int) -> str:
+    """Return a time as an ISO date and time of day in UTC, to the second, without a zone.
+
+    A time before 1970 or after the year 9999 is shown as the first or last one that has a date.
+    """
+    return _second_text(min(max(time_ms // 1_000, 0), LATEST_S))
+
+
+def clock_text(time_ms: int) -> str:
+    """Return the time of day in UTC, to the second, such as `12:00:00Z`."""
+    return f"{date_text(time_ms)[11:]}Z"
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a number of bytes, such as `812 bytes` or `1.2 MB`; the units are decimal."""
+    size, units = float(size_bytes), ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= _KILO and len(units) > 1:
+        size /= _KILO
+        del units[0]
+    return f"{size:,.0f} {units[0]}" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
+
+
+@lru_cache(maxsize=64)
+def _second_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,84 @@
+"""The parts of a stream name, as they follow from its form alone.
+
+Whether such a stream exists, and at which venue, is for the catalogue (`streams/`) to say; the
+parts are the same for every venue.  The forms are `btcusdt@trade`, `btcusdt@depth20@100ms`,
+`btcusdt@kline_1m`, `btcusdt_perpetual@continuousKline_1m`, `!bookTicker`, `!markPrice@arr@1s` and
+`tradingSession`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from msgspec import Struct
+
+MAX_PARSED = 1 << 14
+"""Names whose parts are remembered; the least recently used is forgotten first."""
+
+_SPEED = re.compile(r"([0-9]+)(ms|s)")
+_VARIANT = re.compile(r"(?P<kind>\w*[kK]line)_(?P<interval>[0-9]+[A-Za-z])|depth(?P<levels>[0-9]+)")
+_CONTRACT_TYPE = re.compile(
+    r"_(perpetual|current_quarter|next_quarter|tradifi_perpetual)$", re.IGNORECASE
+)
+
+
+class StreamName(Struct, frozen=True):
+    """A stream name and its parts."""
+
+    text: str
+    """The whole name."""
+    topic: str = ""
+    """What precedes the kind: the symbol, pair, or pair and contract type, in the case of the name;
+    empty for a stream of all symbols."""
+    kind: str = ""
+    """The kind without interval, levels and speed: `trade`, `depth`, `kline`, `continuousKline`,
+    `markPrice`, `ticker`."""
+    interval: str = ""
+    """The interval of candles, such as `1m`; empty for other kinds."""
+    levels: int = 0
+    """The number of levels of a partial book; 0 for depth updates and other kinds."""
+    speed_ms: int | None = None
+    """The update speed in the name; None without one."""
+    is_of_all: bool = False
+    """Whether the stream covers all symbols: its name begins with `!`."""
+    is_array: bool = False
+    """Whether the name ends in `@arr`, apart from its speed."""
+
+    @property
+    def symbol(self) -> str:
+        """The symbol or pair in upper case, without contract type; empty for a stream of all."""
+        return _CONTRACT_TYPE.sub("", self.topic).upper()
+
+    @property
+    def family(self) -> str:
+        """What the names of all streams with the same kind of payload share.
+
+        That is `depth` for `btcusdt@depth20@100ms`, `!markPrice@arr` for `!markPrice@arr@1s`.
+        """
+        return f"{'!' * self.is_of_all}{self.kind}{'@arr' * self.is_array}"
+
+
+@lru_cache(MAX_PARSED)
+def parse_stream_name(text: str) -> StreamName:
+    """Return the parts of a stream name; a name of no known form has only `text` and a `kind`."""
+    parts = text.split("@")
+    speed_ms = None
+    if len(parts) > 1 and (speed := _SPEED.fullmatch(parts[-1])):
+        speed_ms = int(speed[1]) * (1 if speed[2] == "ms" else 1000)
+        del parts[-1]
+    is_array = len(parts) > 1 and parts[-1] == "arr"
+    if is_array:
+        del parts[-1]
+    is_of_all = parts[0].startswith("!")
+    if is_of_all:
+        parts[0] = parts[0][1:]
+    topic = parts.pop(0) if len(parts) > 1 else ""
+    kind = "@".join(parts)
+    variant = _VARIANT.fullmatch(kind)
+    if variant is None:
+        interval, levels = "", 0
+    else:
+        kind = variant["kind"] or "depth"
+        interval, levels = variant["interval"] or "", int(variant["levels"] or 0)
+    return StreamName(text, topic, kind, interval, levels, speed_ms, is_of_all, is_array)
