@@ -22,7 +22,6 @@ from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.envelope import HEAD, NAME_AT, NECK_BYTES
 from tickerplant.errors import DecodeError
 from tickerplant.exporting.hftbacktest_messages import (
-    NS_PER_MS,
     read_answer,
     read_depth,
     read_mark,
@@ -45,6 +44,7 @@ from tickerplant.exporting.hftbacktest_rows import (
     TRADE_EVENT,
     Levels,
 )
+from tickerplant.units import NS_PER_MS
 
 QUIET_NS = 60_000_000_000
 """A finer stream that has been silent for so long makes way for a coarser one."""
