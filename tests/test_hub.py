@@ -31,8 +31,17 @@ from stage import (
 )
 
 from tickerplant import streams
+from tickerplant.envelope import wrap
 from tickerplant.events import ContractChanged, Event
-from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE, Audience, Hub
+from tickerplant.frames import HEADERS
+from tickerplant.hub import (
+    UNKNOWN_STREAM,
+    UNKNOWN_SYMBOL,
+    WRONG_ROUTE,
+    Audience,
+    Hub,
+    Sender,
+)
 from tickerplant.market.interval import INTERVALS
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
@@ -373,6 +382,70 @@ def test_a_recorded_envelope_goes_out_as_it_was_to_combined_listeners_only() -> 
     assert (raw.texts(), combined.texts()) == ([b'{"e":"trade"}'], [envelope])
 
 
+SENDS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [*("send",) * 6, "subscribe", "unsubscribe", "combined", "drop", "flush", "mute"]
+        ),
+        st.integers(0, 2),
+        st.sampled_from([QUOTES, TRADES]),
+    ),
+    max_size=40,
+)
+
+
+def send_through(sender: Sender, payload: bytes) -> None:
+    """Send as a replay does: queue the frame directly if the hub allows it."""
+    envelope = wrap(sender.name, payload)
+    if sender.queue is None:
+        sender.send(payload, envelope)
+    else:
+        sender.queue(HEADERS[len(envelope)] + envelope)
+
+
+@given(acts=SENDS)
+def test_a_sender_delivers_the_same_bytes_as_pass_on(acts: list[tuple[str, int, str]]) -> None:
+    fast, slow = usdm(open_plant()), usdm(open_plant())
+    listeners = {hub: [Listener() for _ in range(3)] for hub in (fast, slow)}
+    senders = {name: fast.sender(name) for name in (QUOTES, TRADES)}
+    for number, (act, who, name) in enumerate(acts):
+        payload = b"%d" % number
+        if act == "send":
+            send_through(senders[name], payload)
+            slow.pass_on(name, payload)
+        for hub in (fast, slow):
+            listener = listeners[hub][who]
+            if act in ("subscribe", "unsubscribe"):
+                getattr(hub, act)(listener, [name])
+            elif act == "combined":
+                hub.set_combined(listener, name is QUOTES)
+            elif act == "drop":
+                hub.drop(listener)
+            elif act == "flush":
+                hub.flush()
+            elif act == "mute":
+                (hub.unmute if hub.is_muted else hub.mute)()
+    for hub in (fast, slow):
+        hub.flush()
+    assert [each.writes for each in listeners[fast]] == [each.writes for each in listeners[slow]]
+
+
+def test_a_sender_queues_frames_directly_while_one_combined_audience_is_subscribed() -> None:
+    hub = usdm(open_plant())
+    sender, listener = hub.sender(TRADES), Listener()
+    queues = []
+    for act in (
+        lambda: send_through(sender, b"1"),
+        lambda: hub.set_combined(listener, True),
+        lambda: hub.subscribe(listener, [TRADES]),
+        lambda: send_through(sender, b"2"),
+        hub.flush,
+    ):
+        act()
+        queues.append(sender.queue is not None)
+    assert queues == [True, False, False, True, False], "directly to nobody, and to one audience"
+
+
 def test_what_the_source_does_not_deliver_is_derived_beside_it() -> None:
     plant = open_plant()
     plant.start_passthrough("usdm", ["btcusdt@depth@100ms"])
@@ -482,7 +555,7 @@ def test_an_open_ended_hub_opens_what_only_the_source_may_know() -> None:
     assert hear(plant, listener) == [{"new": 1}]
     hub.drop(listener)
     assert hub.channels == {}
-    assert hub.verbatim == set()
+    assert hub.passthrough == set()
 
 
 def test_an_open_ended_hub_keeps_to_the_paths_of_what_it_knows() -> None:

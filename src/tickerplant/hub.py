@@ -10,8 +10,8 @@ the order in which they were made, until `flush` joins them and gives each membe
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Protocol, TypeAlias
 
@@ -46,14 +46,14 @@ class Subscriber(Protocol):
 class Demand(Protocol):
     """Who wants to know which streams are heard: a source that gets them only when they are.
 
-    It is told in the middle of a subscription: it may call `deliver` and `withdraw`, and raises
+    It is told in the middle of a subscription: it may call `start_passthrough` and `stop_passthrough`, and raises
     nothing, subscribes nobody and passes nothing on.
     """
 
     def opened(self, name: str) -> object:
         """Somebody listens to `name`, and nobody did.
 
-        Whether its messages are made here is decided afterwards, so that `deliver` still counts.
+        Whether its messages are made here is decided afterwards, so that `start_passthrough` still counts.
         """
         ...
 
@@ -61,11 +61,6 @@ class Demand(Protocol):
         """Nobody listens to `name` any more."""
         ...
 
-
-Frames: TypeAlias = MutableSequence[bytes]
-"""Frames that wait to be sent, in order."""
-NOWHERE: Frames = deque(maxlen=0)
-"""Where the frames wait that nobody will get."""
 
 NO_CHANNELS: Mapping[str, Channel] = {}
 Key: TypeAlias = tuple[int, bool]
@@ -150,6 +145,30 @@ class Channel:
         return self._prefix
 
 
+class Sender:
+    """Sends the messages of one stream as the source has them, often without a look-up.
+
+    `Hub.sender` makes it; it stays valid for the lifetime of the hub.
+    """
+
+    __slots__ = ("_hub", "name", "queue")
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self._hub = hub
+        self.name = name
+        self.queue: Callable[[bytes], object] | None = None
+        """Takes the frame of a message in its envelope.
+
+        The hub sets it while all subscribers of the stream are one combined audience, or there are
+        none.  While it is None, call `send`.  Read it again for each message."""
+
+    def send(self, payload: bytes, combined: bytes) -> None:
+        """Send one message to all subscribers; `combined` is `payload` in its envelope."""
+        hub = self._hub
+        hub.pass_on(self.name, payload, combined)
+        hub.open_queue(self)
+
+
 class Hub:
     """The subscriptions of one venue.
 
@@ -162,7 +181,7 @@ class Hub:
     def __init__(self, markets: Markets, timers: Timers, *, strict_routing: bool = False) -> None:
         self.markets = markets
         self.timers = timers
-        self.verbatim: set[str] = set()
+        self.passthrough: set[str] = set()
         """Names of streams whose messages the source delivers itself."""
         self.demand: Demand | None = None
         """Is told when a stream begins to be heard, and when it ends to be."""
@@ -189,6 +208,7 @@ class Hub:
         """Those that can be joined."""
         self._audience_of: dict[Subscriber, Audience] = {}
         self._waiting: list[Audience] = []
+        self._open_queues: list[Sender] = []
         self._listeners: dict[type, dict[str, list[Publisher]]] = {}
 
     # What happens
@@ -225,19 +245,31 @@ class Hub:
         if channel is not None:
             channel.send(payload, combined)
 
-    def frames_of(self, name: str) -> Frames | None:
-        """Return where the frames of the stream `name` wait: who has many adds them there himself.
+    def sender(self, name: str) -> Sender:
+        """Return what sends many messages of the stream `name` as they are."""
+        return Sender(self, name)
 
-        Each is of a message in its envelope.  It holds until somebody subscribes or unsubscribes,
-        and until `flush`.  None if they have to be sent one by one: because nothing waits yet,
-        several audiences hear the stream, or one hears it without envelope.
+    def open_queue(self, sender: Sender) -> None:
+        """Let `sender` queue frames directly until the next flush or change of subscriptions.
+
+        Does nothing if no frame waits yet, if the stream has several audiences, or if one takes
+        it without envelope.
         """
-        channel = self.channels.get(name)
+        channel = self.channels.get(sender.name)
         if channel is None:
-            return NOWHERE
-        if channel.raw or len(channel.combined) != 1:
-            return None
-        return next(iter(channel.combined)).pending or None
+            sender.queue = _discard
+        elif not channel.raw and len(channel.combined) == 1:
+            pending = next(iter(channel.combined)).pending
+            if not pending:
+                return
+            sender.queue = pending.append
+        self._open_queues.append(sender)
+
+    def _close_queues(self) -> None:
+        """Take the queues from all senders."""
+        for sender in self._open_queues:
+            sender.queue = None
+        self._open_queues.clear()
 
     def expect(self, audience: Audience) -> None:
         """Write to `audience` at the next flush: a frame begins to wait for it."""
@@ -247,6 +279,7 @@ class Hub:
 
     def flush(self) -> None:
         """Write what waits, joined, once to each subscriber."""
+        self._close_queues()
         waiting, self._waiting = self._waiting, []
         for audience in waiting:
             self._write(audience)
@@ -279,6 +312,7 @@ class Hub:
         if not self.is_muted:
             return
         self.is_muted = False
+        self._close_queues()
         self.channels.update(self._muted)
         self._muted.clear()
         self.relist()
@@ -291,7 +325,7 @@ class Hub:
         self.flush()
         for channel in self.channels.values():
             self._silence(channel)
-        self.verbatim.clear()
+        self.passthrough.clear()
 
     def relist(self) -> None:
         """Follow the contracts that names mean since contracts have changed."""
@@ -301,16 +335,16 @@ class Hub:
             if channel.publisher is None:
                 self._voice(channel)
 
-    def deliver(self, name: str) -> None:
+    def start_passthrough(self, name: str) -> None:
         """Expect the messages of the stream `name` from the source; make none any more."""
-        self.verbatim.add(name)
+        self.passthrough.add(name)
         channel = self.channels.get(name)
         if channel is not None:
             self._silence(channel)
 
-    def withdraw(self, name: str) -> None:
+    def stop_passthrough(self, name: str) -> None:
         """Expect the stream `name` from the source no longer; make its messages if they can be."""
-        self.verbatim.discard(name)
+        self.passthrough.discard(name)
         channel = self.channels.get(name)
         if channel is not None and channel.publisher is None:
             self._voice(channel)
@@ -374,7 +408,7 @@ class Hub:
         if meaning is not None:
             return meaning[0], None
         stream = readings[0][0] if readings else None
-        if self.open_ended or name in self.verbatim:  # its messages can come from the source
+        if self.open_ended or name in self.passthrough:  # its messages can come from the source
             return stream, None
         return stream, UNKNOWN_STREAM if stream is None else UNKNOWN_SYMBOL
 
@@ -398,6 +432,7 @@ class Hub:
         """Forget `subscriber`; nothing is written to it any more."""
         audience = self._audience_of.pop(subscriber, None)
         if audience is not None:
+            self._close_queues()
             self._leave(subscriber, audience)
 
     def _change(
@@ -419,6 +454,7 @@ class Hub:
             combined: Whether it wants the envelope from now on; None leaves that.
         """
         digest = 0
+        self._close_queues()
         if old is not None:
             self._write(old)
             digest = old.digest
@@ -495,12 +531,12 @@ class Hub:
             opened[name] = channel
             if self.demand is not None:
                 self.demand.opened(name)
-            if meaning is not None and not self.is_muted and name not in self.verbatim:
+            if meaning is not None and not self.is_muted and name not in self.passthrough:
                 self._publish(channel, meaning)
 
     def _voice(self, channel: Channel) -> None:
         """Give `channel` a publisher, if its messages are made here and it is about anything yet."""
-        if channel.name in self.verbatim:
+        if channel.name in self.passthrough:
             return
         meaning = meant(self.markets, channel.readings)
         if meaning is not None:
@@ -550,3 +586,7 @@ _name_of = itemgetter(0)
 
 def _nothing() -> None:
     """Wake nobody."""
+
+
+def _discard(_frame: bytes) -> None:
+    """Queue a frame of a stream without subscribers."""

@@ -169,8 +169,8 @@ class Plant:
         if venue_name not in self._partly:
             self._partly.add(venue_name)
             changed.add(ALL)
-        for name in set(names) - hub.verbatim:
-            hub.deliver(name)
+        for name in set(names) - hub.passthrough:
+            hub.start_passthrough(name)
             if told := self._told_by(venue_name, name):
                 self._delivered[told].add(name)
                 changed.add(told.symbol)
@@ -179,8 +179,8 @@ class Plant:
     def stop_passthrough(self, venue_name: str, names: Iterable[str]) -> None:
         """Expect the messages of `names` no longer; derive them again, as far as they can be."""
         hub, changed = self.hubs[venue_name], set()
-        for name in set(names) & hub.verbatim:
-            hub.withdraw(name)
+        for name in set(names) & hub.passthrough:
+            hub.stop_passthrough(name)
             if told := self._told_by(venue_name, name):
                 self._delivered[told].discard(name)
                 changed.add(told.symbol)

@@ -52,7 +52,7 @@ class Lacking:
 
     def opened(self, name: str) -> None:
         """Warn if nothing will ever be told of `name`."""
-        if name in self._hub.verbatim or self._can_come(name):
+        if name in self._hub.passthrough or self._can_come(name):
             return
         self._hub.silent[NOT_RECORDED] += 1
         if name not in self._warned and len(self._warned) < MOST_WARNINGS:

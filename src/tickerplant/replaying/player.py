@@ -9,7 +9,7 @@ from tickerplant.decode.readers import RAW_EVENTS, raw_decoder
 from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError, ImpossibleTimeError
 from tickerplant.frames import HEADERS
-from tickerplant.hub import Frames, Hub
+from tickerplant.hub import Hub
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.raw_events import RawEvent
@@ -62,34 +62,17 @@ def _speed_ms(stream: str) -> int:
 class _Lane:
     """The way of a stream's usual messages: nothing about them is looked up a second time."""
 
-    __slots__ = ("apply", "apply_run", "hub", "kind", "read", "run", "stream", "symbol", "way")
+    __slots__ = ("apply", "apply_run", "kind", "read", "run", "sender", "symbol")
 
     def __init__(self, stream: str, kind: type[RawEvent], market: Market, hub: Hub) -> None:
-        self.stream = stream
         self.kind = kind
         self.symbol = market.symbol
         self.read = raw_decoder(kind)
-        self.hub = hub
-        self.way: Frames | None = None
-        """Where its frames wait while lines are played; None if they have to be sent one by one."""
+        self.sender = hub.sender(stream)
         self.apply = market.applier(kind)
         self.apply_run = market.run_applier(kind)
         self.run: list[RawEvent] = []
         """What was sent and waits to be applied, if many can be at once."""
-
-    def send(self, payload: bytes, raw: bytes, opened: list[_Lane]) -> None:
-        """Send a message; if that opens a way for those that are played after it, say so."""
-        self.hub.pass_on(self.stream, payload, raw)
-        self.way = self.hub.frames_of(self.stream)
-        if self.way is not None:
-            opened.append(self)
-
-
-def _close(opened: list[_Lane]) -> None:
-    """Close the ways that are open; frames cannot go there after the next flush."""
-    for lane in opened:
-        lane.way = None
-    opened.clear()
 
 
 class _Waiting:
@@ -191,18 +174,16 @@ class Player:
             prompt: If nobody hears what follows, all are with the subscribers before any is
                 applied.
         """
-        opened: list[_Lane] = []
         self._lines = lines
         if any(hub.derives for hub in self._plant.hubs.values()):
-            self._play_in_turn(lines, opened)
+            self._play_in_turn(lines)
         elif prompt:
-            self._play_run(lines, opened, prompt=True)
+            self._play_run(lines, prompt=True)
         else:
             for start in range(0, len(lines), RUN_LINES):
-                self._play_run(lines[start : start + RUN_LINES], opened)
-        _close(opened)
+                self._play_run(lines[start : start + RUN_LINES])
 
-    def _play_in_turn(self, lines: Sequence[Line], opened: list[_Lane]) -> None:
+    def _play_in_turn(self, lines: Sequence[Line]) -> None:
         """Play `lines`; what follows from one comes before the next.
 
         A line is read here as in `_play_run`: a function for both would be a call for each line.
@@ -227,16 +208,16 @@ class Player:
                 continue
             if time_ms > timers.now_ms:
                 timers.advance_before(time_ms)
-            way = lane.way
-            if way is not None:
-                way.append(HEADERS[len(raw)] + raw)
+            queue = lane.sender.queue
+            if queue is not None:
+                queue(HEADERS[len(raw)] + raw)
             else:
-                lane.send(payload, raw, opened)
+                lane.sender.send(payload, raw)
             published[lane.kind] += 1
             lane.apply(printed)
 
     def _play_run(  # noqa: C901  # functions for its parts would be calls for each line
-        self, lines: Sequence[Line], opened: list[_Lane], *, prompt: bool = False
+        self, lines: Sequence[Line], *, prompt: bool = False
     ) -> None:
         """Play `lines`; what they say is applied at the end."""
         lanes, now_ms = self._lanes, self._plant.now_ms
@@ -262,11 +243,11 @@ class Player:
                 continue
             if time_ms > now_ms:  # noqa: PLR1730  # a call costs more than all of this
                 now_ms = time_ms
-            way = lane.way
-            if way is not None:
-                way.append(HEADERS[len(raw)] + raw)
+            queue = lane.sender.queue
+            if queue is not None:
+                queue(HEADERS[len(raw)] + raw)
             else:
-                lane.send(payload, raw, opened)
+                lane.sender.send(payload, raw)
             if lane.apply_run is None:
                 waiting.turns.append((now_ms, lane, printed))
                 continue
@@ -275,7 +256,6 @@ class Player:
                 waiting.lanes.append(lane)
             run.append(printed)
         if prompt:
-            _close(opened)
             for hub in self._plant.hubs.values():
                 hub.flush()
         waiting.settle(now_ms)
@@ -315,7 +295,7 @@ class Player:
         """Return the hub of a stream, tell the plant of the stream if it is new, open its lane."""
         venue_name = self._found.stream_venue(stream, self._file)
         hub = self._hubs[stream] = self._plant.hubs[venue_name]
-        if stream not in hub.verbatim:
+        if stream not in hub.passthrough:
             self._plant.start_passthrough(venue_name, [stream])
         symbol, _, topic = stream.partition("@")
         kind = RAW_EVENTS.get(topic.partition("@")[0])

@@ -14,7 +14,7 @@ from tickerplant.decode.decoder import Decoder
 from tickerplant.envelope import HEAD, NECK, head_of
 from tickerplant.errors import DecodeError, RequestError
 from tickerplant.frames import HEADERS
-from tickerplant.hub import Frames, Hub
+from tickerplant.hub import Hub, Sender
 from tickerplant.plant import Plant
 from tickerplant.queries.query import Query
 from tickerplant.recording.event_clock import EventClock
@@ -60,7 +60,7 @@ class VerbatimPlayer:
         self._report = report
         self._hubs: dict[str, Hub] = {}
         """By stream."""
-        self._streams: dict[bytes, str] = {}
+        self._senders: dict[bytes, Sender] = {}
         """By what the usual envelope begins with, up to the end of the name."""
 
     def open_books(self) -> None:
@@ -72,32 +72,22 @@ class VerbatimPlayer:
     def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
         """Send `lines` as they are; the market's clock reaches the last of them."""
         del prompt  # nothing is applied that they could wait for
-        ways: dict[bytes, Frames] = {}  # while lines are played nobody comes or goes
+        senders = self._senders
         for _, raw in lines:
             name = raw.partition(NECK)[0]
-            way = ways.get(name)
-            if way is None:
-                self._open_way(name, raw, ways)
+            sender = senders.get(name)
+            if sender is None:
+                self._play_any(name, raw)
+            elif (queue := sender.queue) is not None:
+                queue(HEADERS[len(raw)] + raw)
             else:
-                way.append(HEADERS[len(raw)] + raw)
+                sender.send(raw[len(name) + len(NECK) : -1], raw)
         now_ms, believes = self._plant.now_ms, self._clock.believes
         for received_ns, raw in reversed(lines):
             time_ms = event_time_ms(raw)
             if time_ms and believes(time_ms, received_ns, now_ms):
                 self._plant.advance_before(time_ms)
                 break
-
-    def _open_way(self, name: bytes, raw: bytes, ways: dict[bytes, Frames]) -> None:
-        """Send a message, and find the way of those that follow in the same envelope."""
-        stream = self._streams.get(name)
-        if stream is None:
-            self._play_any(name, raw)
-            return
-        hub = self._hubs[stream]
-        hub.pass_on(stream, raw[len(name) + len(NECK) : -1], raw)
-        way = hub.frames_of(stream)
-        if way is not None:
-            ways[name] = way
 
     def _play_any(self, name: bytes, raw: bytes) -> None:
         """Play a line of any form."""
@@ -113,13 +103,13 @@ class VerbatimPlayer:
         hub = self._hubs.get(stream) or self._meet(stream)
         hub.pass_on(stream, payload)
         if raw.startswith(HEAD) and head_of(stream) == name:
-            self._streams[name] = stream
+            self._senders[name] = hub.sender(stream)
 
     def _meet(self, stream: str) -> Hub:
         """Return the hub of a stream, tell the plant of the stream if it is new."""
         venue_name = self._found.stream_venue(stream, self._file)
         hub = self._hubs[stream] = self._plant.hubs[venue_name]
-        if stream not in hub.verbatim:
+        if stream not in hub.passthrough:
             self._plant.start_passthrough(venue_name, [stream])
         return hub
 
