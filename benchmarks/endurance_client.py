@@ -199,7 +199,7 @@ def _row_id_of(message: Message) -> int:
         case AggregateTrade():
             return message.aggregate_id
         case CandleMessage():
-            return message.open_time
+            return message.open_time_ms
         case _:
             return 0
 

@@ -651,7 +651,7 @@ def python_page() -> str:
         "The classes of `tickerplant.messages`.\n"
         "The key is that of the exchange's message.\n"
         "Fields that only some years have are empty, `0` or `None` where they are missing.",
-        "All have these, and `symbol` and `event_time`:",
+        "All have these, and `symbol` and `event_time_ms`:",
         table(("field", "type", "what it is"), _field_rows(Message, keys=False)),
         *(_message(kind) for kind in _message_kinds()),
         "### Ids alone",

@@ -171,7 +171,7 @@ async def test_messages_are_typed_and_have_their_payload() -> None:
         assert (trade.stream, trade.backfilled) == (TRADES, False)
         assert trade.payload.startswith(b'{"e":"trade","E":')
         assert trade.payload.endswith(b"}")
-        assert trade.event_time == START_MS
+        assert trade.event_time_ms == START_MS
         assert trade.received_ns > START_MS * 1_000_000
 
 

@@ -105,8 +105,8 @@ class TrueBook:
             for side in ("b", "a")
         }
         update = DepthUpdate(
-            event_time=self.now_ms + 1,
-            transaction_time=self.now_ms,
+            event_time_ms=self.now_ms + 1,
+            transaction_time_ms=self.now_ms,
             symbol=SYMBOL,
             first_update_id=self.sent_id + 1 if self.gapless else self.first_id,
             final_update_id=self.last_id,

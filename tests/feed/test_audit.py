@@ -105,8 +105,8 @@ def test_an_audit_never_accuses_a_true_book(acts: list[str], seed: int) -> None:
 
 def update(first: int, final: int, previous: int, *bids: tuple[str, str]) -> DepthUpdate:
     return DepthUpdate(
-        event_time=final,
-        transaction_time=final,
+        event_time_ms=final,
+        transaction_time_ms=final,
         symbol=SYMBOL,
         first_update_id=first,
         final_update_id=final,

@@ -320,7 +320,7 @@ def test_ids_rise_and_every_hole_is_told(
 
 def candles(consumer: Consumer) -> list[tuple[int, int, bool]]:
     opened = [
-        (each.open_time // 60_000 % 1_000, each.candle.trade_count, each.is_closed)
+        (each.open_time_ms // 60_000 % 1_000, each.candle.trade_count, each.is_closed)
         for each in consumer.messages(CANDLES)
     ]
     first = opened[0][0]
@@ -359,10 +359,10 @@ def test_candles_that_closed_while_nothing_was_heard_are_missing(backfills: bool
 
 @pytest.mark.parametrize("close_time", [0, 59_999, 10**400])
 def test_candles_that_end_before_they_begin_or_never_are_missing_all_the_same(
-    close_time: int,
+    close_time_ms: int,
 ) -> None:
     odd = msgspec.json.decode(candle_of(0, 1))
-    odd["k"] |= {"t": 60_000, "T": close_time}
+    odd["k"] |= {"t": 60_000, "T": close_time_ms}
     world = World()
     consumer = world.attach(CANDLES, backfills=False)
     world.publish(CANDLES, msgspec.json.encode(odd))

@@ -28,8 +28,8 @@ def update(
     first: int, final: int, previous: int, bids: Texts | None = None, asks: Texts | None = None
 ) -> DepthUpdate:
     return DepthUpdate(
-        event_time=final + 1,
-        transaction_time=final,
+        event_time_ms=final + 1,
+        transaction_time_ms=final,
         symbol=SYMBOL,
         first_update_id=first,
         final_update_id=final,
@@ -142,8 +142,8 @@ def test_what_waits_is_bounded_and_counted(acts: list[str], seed: int, buffered:
     st.lists(
         st.builds(
             DepthUpdate,
-            event_time=st.integers(),
-            transaction_time=st.integers(),
+            event_time_ms=st.integers(),
+            transaction_time_ms=st.integers(),
             symbol=st.sampled_from([SYMBOL, "ETHUSDT", ""]),
             first_update_id=st.integers(-5, 20),
             final_update_id=st.integers(-5, 20),
@@ -195,7 +195,7 @@ def test_buffered_updates_follow_the_snapshot_as_documented() -> None:
     assert (state(book), book.last_update_id) == (State.LIVE, 20)
     assert book.bids(2) == [("100.00", "7.000"), ("99.00", "2.000")]
     assert book.best_ask == ("102.00", "2.500")
-    assert (book.event_time, book.transaction_time) == (21, 20)
+    assert (book.event_time_ms, book.transaction_time_ms) == (21, 20)
     counters = book.counters
     assert (counters.applied, counters.buffered, counters.snapshots_used) == (2, 3, 1)
 
@@ -281,7 +281,7 @@ def test_lower_ids_of_a_clearly_later_time_begin_anew(ms: int, anew: bool) -> No
     book = live_book(1000)
     assert book.offer(update(1001, 1010, 1000), 0)
     later = update(11, 12, 10)
-    later.transaction_time = 1010 + ms
+    later.transaction_time_ms = 1010 + ms
     assert not book.offer(later, 7)
     assert state(book) is (State.SYNCING if anew else State.LIVE)
     assert told(book) == [("resync", "anew")] * anew
@@ -299,7 +299,7 @@ def test_a_quiet_book_follows_a_lower_snapshot_of_a_clearly_later_time(ms: int, 
     book.feed_back(10)
     book.asked(6000)
     lower = snapshot(10)
-    lower.transaction_time = 1010 + ms
+    lower.transaction_time_ms = 1010 + ms
     assert book.load(lower, 6010) is anew
     assert state(book) is (State.LIVE if anew else State.STALE)
     assert told(book) == [("resync", "anew")] * anew

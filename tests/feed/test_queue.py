@@ -19,7 +19,7 @@ def message(number: int, symbol: str = "BTCUSDT", stream: str = TICKERS) -> Mini
     return MiniTicker(
         stream=stream,
         received_ns=number * 1_000_000,
-        event_time=number,
+        event_time_ms=number,
         symbol=symbol,
         close_price="1",
         open_price="1",
@@ -91,7 +91,7 @@ class Model:
 
     def _conflates_kept(self, item: Any) -> bool:
         for other in self.kept:
-            if isinstance(other, Notice) or other.event_time < self.last_notice_ms:
+            if isinstance(other, Notice) or other.event_time_ms < self.last_notice_ms:
                 return False
             if (other.stream, other.symbol) == (item.stream, item.symbol):
                 self.kept = [item]
@@ -176,8 +176,8 @@ def test_a_reader_that_is_always_late_gets_messages_too(policy: Policy) -> None:
             last += item.count
         else:
             last += 1
-            ids.append(item.event_time)
-            assert item.event_time == last
+            ids.append(item.event_time_ms)
+            assert item.event_time_ms == last
     counters = queue.counters
     assert came == counters.handed_out + counters.dropped + len(queue)
     assert counters.handed_out == len(ids) == 10

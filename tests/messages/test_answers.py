@@ -47,7 +47,7 @@ def expected(row: Any) -> dict[str, Any]:
     """What a row says, by the names of messages."""
     if isinstance(row, list):
         names = (
-            "open_time open_price high_price low_price close_price volume close_time turnover "
+            "open_time_ms open_price high_price low_price close_price volume close_time_ms turnover "
             "trade_count taker_buy_volume taker_buy_turnover"
         )
         return dict(zip(names.split(), row[:-1], strict=True))
@@ -56,7 +56,7 @@ def expected(row: Any) -> dict[str, Any]:
             "trade_id": row["id"],
             "price": row["price"],
             "quantity": row["qty"],
-            "trade_time": row["time"],
+            "trade_time_ms": row["time"],
             "buyer_is_maker": row["isBuyerMaker"],
             "origin": "MARKET",
         }
@@ -67,7 +67,7 @@ def expected(row: Any) -> dict[str, Any]:
         "normal_quantity": row.get("nq"),
         "first_trade_id": row["f"],
         "last_trade_id": row["l"],
-        "trade_time": row["T"],
+        "trade_time_ms": row["T"],
         "buyer_is_maker": row["m"],
     }
 
@@ -82,9 +82,11 @@ def test_every_row_becomes_a_message(path: Any, of: Any, indent: int | None) -> 
         assert message.symbol == "BTCUSDT"
         assert message.backfilled
         assert json.loads(message.payload) == row
-        told, end = (message.candle, "close_time") if of is candles_of else (message, "trade_time")
+        told, end = (
+            (message.candle, "close_time_ms") if of is candles_of else (message, "trade_time_ms")
+        )
         assert {name: getattr(told, name) for name in expected(row)} == expected(row)
-        assert message.event_time == getattr(told, end)
+        assert message.event_time_ms == getattr(told, end)
 
 
 def test_the_payload_is_the_row_byte_by_byte() -> None:
@@ -94,8 +96,21 @@ def test_the_payload_is_the_row_byte_by_byte() -> None:
     assert isinstance(message, AggregateTrade)
 
 
-def candle(close_time: int) -> list[Any]:
-    return [close_time - 59_999, "1", "2", "0.5", "1.5", "3", close_time, "4", 7, "1", "2", "0"]
+def candle(close_time_ms: int) -> list[Any]:
+    return [
+        close_time_ms - 59_999,
+        "1",
+        "2",
+        "0.5",
+        "1.5",
+        "3",
+        close_time_ms,
+        "4",
+        7,
+        "1",
+        "2",
+        "0",
+    ]
 
 
 @pytest.mark.parametrize(("ago_ms", "closed"), [(1, True), (0, False), (-30_000, False)])

@@ -96,7 +96,7 @@ def check(each: Captured) -> None:
         assert type(message) is found.message
         assert list(lost(type(message), row)) == []
         assert values_agree(message, row)
-        assert message.event_time == row["E"]
+        assert message.event_time_ms == row["E"]
 
 
 def check_sequence(each: Captured) -> None:
@@ -107,11 +107,11 @@ def check_sequence(each: Captured) -> None:
         found if isinstance(found, list) else [found], decoded(each), strict=True
     ):
         assert isinstance(one, Sequenced)
-        assert (one.symbol, one.event_time) == (other.symbol, other.event_time)
+        assert (one.symbol, one.event_time_ms) == (other.symbol, other.event_time_ms)
         for name in {each.name for each in fields(one)} - {"candle", "order", "symbol", "pair"}:
             assert getattr(one, name) == getattr(other, name)
         if hasattr(one, "candle"):
-            assert (one.open_time, one.is_closed) == (other.open_time, other.is_closed)  # type: ignore[attr-defined]
+            assert (one.open_time_ms, one.is_closed) == (other.open_time_ms, other.is_closed)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("listed", [pytest.param(x, id=path) for path, x in goldens()])
@@ -158,10 +158,10 @@ def test_other_names_are_unknown(name: str) -> None:
     assert reader(name).message is UnknownMessage
     payload = b'{"e":"novelty","E":5,"s":["x"],"p":{"q":null}}'
     message = reader(name).decode(payload)
-    assert (message.event_type, message.event_time, message.symbol) == ("novelty", 5, "")
+    assert (message.event_type, message.event_time_ms, message.symbol) == ("novelty", 5, "")
     assert reader(name).decode(b'[{},{"e":"x"}]')[1].event_type == "x"
     sequenced = sequence_reader(name).decode(payload)
-    assert (sequenced.event_time, sequenced.symbol) == (5, "")
+    assert (sequenced.event_time_ms, sequenced.symbol) == (5, "")
 
 
 def test_a_kind_has_one_decoder() -> None:
@@ -220,12 +220,12 @@ def test_every_message_tells_whom_it_is_about(name: str, symbol: str) -> None:
 def test_a_message_tells_its_candle() -> None:
     message = reader("btcusdt@kline_1m").decode(KINDS["btcusdt@kline_1m"].payload)
     candle = message.candle
-    assert (message.interval, message.open_time) == (candle.interval, candle.open_time)
+    assert (message.interval, message.open_time_ms) == (candle.interval, candle.open_time_ms)
     assert message.is_closed is candle.is_closed
 
 
 def test_a_bare_message_is_about_nothing() -> None:
-    assert (Message().symbol, Message().event_time) == ("", 0)
+    assert (Message().symbol, Message().event_time_ms) == ("", 0)
 
 
 def older(kind: type[Struct], row: dict[str, Any]) -> dict[str, Any]:
@@ -375,4 +375,4 @@ def test_depth_without_end_is_unreadable(name: str, payload: bytes) -> None:
 def test_text_that_is_not_utf_8_is_unreadable_where_it_is_read() -> None:
     with pytest.raises(UnicodeDecodeError):
         reader("btcusdt@trade").decode(b'{"s":"\xff"}')
-    assert reader("btcusdt@novelty").decode(b'{"E":7,"s":"\xff"}').event_time == 7
+    assert reader("btcusdt@novelty").decode(b'{"E":7,"s":"\xff"}').event_time_ms == 7

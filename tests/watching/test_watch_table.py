@@ -32,7 +32,7 @@ def ticker(
     return MiniTicker(
         stream=stream,
         received_ns=at_ns,
-        event_time=sent_ms,
+        event_time_ms=sent_ms,
         symbol=symbol,
         close_price="110",
         open_price="100",

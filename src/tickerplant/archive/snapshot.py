@@ -18,8 +18,8 @@ class BookSnapshot(Message, kw_only=True, gc=False):
     symbol: str = ""
     """Whose book it is; on USDⓈ-M the answer does not say, but the question did."""
     last_update_id: int = field(name="lastUpdateId")
-    event_time: int = field(name="E", default=0)
-    transaction_time: int = field(name="T", default=0)
+    event_time_ms: int = field(name="E", default=0)
+    transaction_time_ms: int = field(name="T", default=0)
     """When the book last changed."""
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]

@@ -124,7 +124,7 @@ def _is_snapshot(message: Message) -> bool:
 
 
 def _time(name: str, doc: str, path: str = "", untold: Any = None) -> Column:
-    return Column(f"{name}_ns", Kind.TIME, attrgetter(path or name), doc, untold)
+    return Column(f"{name}_ns", Kind.TIME, attrgetter(f"{path or name}_ms"), doc, untold)
 
 
 def _id(name: str, doc: str, path: str = "") -> Column:

@@ -91,8 +91,8 @@ class Backfill:
             )
             # A candle before one that was heard is closed, whatever this machine's clock says.
             rows = klines_of(answer, fetch.symbol, fetch.kind, fetch.before_id)
-            found += [row for row in rows if row.candle.open_time < fetch.before_id]
+            found += [row for row in rows if row.candle.open_time_ms < fetch.before_id]
             if len(rows) < PAGE:
                 break
-            start_ms = rows[-1].candle.close_time + 1
+            start_ms = rows[-1].candle.close_time_ms + 1
         return found

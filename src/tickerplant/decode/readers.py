@@ -101,7 +101,7 @@ def _aggregate_trades(instruments: Instruments) -> Read:
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         message = decode(payload)
         instrument = instruments[message.symbol]
-        _refuse_far("trade time", message.trade_time, message.event_time)
+        _refuse_far("trade time", message.trade_time_ms, message.event_time_ms)
         units = instrument.quantity.units
         price, quantity = instrument.price.units[message.price], units[message.quantity]
         if not instrument.can_count(price, quantity):
@@ -118,10 +118,10 @@ def _aggregate_trades(instruments: Instruments) -> Read:
             quantity if normal is None else units[normal],
             first_id,
             last_id,
-            _whole(message.trade_time),
+            _whole(message.trade_time_ms),
             message.buyer_is_maker,
         )
-        return message.event_time, (aggregate,)
+        return message.event_time_ms, (aggregate,)
 
     return read
 
@@ -183,7 +183,7 @@ def _mark_prices(instruments: Instruments) -> Read:
             rows = [found]
         else:
             raise KeyError(found.symbol)
-        time_ms = max((message.event_time for message in rows), default=0)
+        time_ms = max((message.event_time_ms for message in rows), default=0)
         known = (message for message in rows if message.symbol in instruments)
         return time_ms, tuple(map(_mark_price, known))
 
@@ -192,17 +192,19 @@ def _mark_prices(instruments: Instruments) -> Read:
 
 def _mark_price(message: messages.MarkPrice) -> MarkPrice:
     rate = message.funding_rate
-    unfunded = not rate or not message.next_funding_time
-    if message.next_funding_time > message.event_time + LONGEST_FUNDING_MS:
-        raise ImpossibleTime("next funding time", message.next_funding_time, message.event_time)
+    unfunded = not rate or not message.next_funding_time_ms
+    if message.next_funding_time_ms > message.event_time_ms + LONGEST_FUNDING_MS:
+        raise ImpossibleTime(
+            "next funding time", message.next_funding_time_ms, message.event_time_ms
+        )
     return MarkPrice(
         message.symbol,
         _rate(message.mark_price),
         _rate(message.index_price),
         _rate(message.estimated_settle_price),
         None if unfunded else _rate(rate),
-        _whole(message.next_funding_time),
-        _whole(message.event_time),
+        _whole(message.next_funding_time_ms),
+        _whole(message.event_time_ms),
     )
 
 
@@ -213,7 +215,7 @@ def _liquidations(instruments: Instruments) -> Read:
         message = decode(payload)
         order = message.order
         instrument = instruments[order.symbol]
-        _refuse_far("trade time", order.trade_time, message.event_time)
+        _refuse_far("trade time", order.trade_time_ms, message.event_time_ms)
         prices, quantities = instrument.price.units, instrument.quantity.units
         liquidation = Liquidation(
             order.symbol,
@@ -224,9 +226,9 @@ def _liquidations(instruments: Instruments) -> Read:
             order.status,
             quantities[order.last_filled_quantity],
             quantities[order.filled_quantity],
-            _whole(order.trade_time),
+            _whole(order.trade_time_ms),
         )
-        return message.event_time, (liquidation,)
+        return message.event_time_ms, (liquidation,)
 
     return read
 
@@ -247,8 +249,10 @@ def _composite_indices(instruments: Instruments) -> Read:
             for part in message.composition
         )
         symbol = instruments[message.symbol].symbol
-        composite = CompositeIndex(symbol, _rate(message.price), parts, _whole(message.event_time))
-        return message.event_time, (composite,)
+        composite = CompositeIndex(
+            symbol, _rate(message.price), parts, _whole(message.event_time_ms)
+        )
+        return message.event_time_ms, (composite,)
 
     return read
 
@@ -260,7 +264,7 @@ def _asset_indices(instruments: Instruments) -> Read:
     def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
         found = decode(payload)
         rows = found if isinstance(found, list) else [found]
-        time_ms = max((message.event_time for message in rows), default=0)
+        time_ms = max((message.event_time_ms for message in rows), default=0)
         return time_ms, tuple(map(_asset_index, rows))
 
     return read
@@ -278,7 +282,7 @@ def _asset_index(message: messages.AssetIndex) -> AssetIndex:
         _rate(message.auto_exchange_ask_buffer),
         _rate(message.auto_exchange_bid_rate),
         _rate(message.auto_exchange_ask_rate),
-        _whole(message.event_time),
+        _whole(message.event_time_ms),
     )
 
 

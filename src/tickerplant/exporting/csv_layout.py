@@ -38,8 +38,8 @@ Row: TypeAlias = Callable[[Any], str | None]
 _EXACT = Context(prec=80)
 _LAST_BASE = Decimal(1).scaleb(-RATE_DECIMALS)
 _INTERVAL = re.compile(r"_(\d+[A-Za-z])$")
-_TRADED = attrgetter("trade_time")
-_OPENED = attrgetter("candle.open_time")
+_TRADED = attrgetter("trade_time_ms")
+_OPENED = attrgetter("candle.open_time_ms")
 _TRUTH = {True: "true", False: "false"}
 _CANDLE_HEADER = (
     "open_time,open,high,low,close,volume,close_time,"
@@ -77,21 +77,21 @@ def _coin_trade(message: Trade) -> str | None:
 def _trade_line(message: Trade, turnover: str) -> str:
     return (
         f"{message.trade_id},{message.price},{message.quantity},{turnover},"
-        f"{message.trade_time},{_TRUTH[message.buyer_is_maker]}\n"
+        f"{message.trade_time_ms},{_TRUTH[message.buyer_is_maker]}\n"
     )
 
 
 def _aggregate(message: AggregateTrade) -> str:
     return (
         f"{message.aggregate_id},{message.price},{message.quantity},{message.first_trade_id},"
-        f"{message.last_trade_id},{message.trade_time},{_TRUTH[message.buyer_is_maker]}\n"
+        f"{message.last_trade_id},{message.trade_time_ms},{_TRUTH[message.buyer_is_maker]}\n"
     )
 
 
 def _book_ticker(message: BookTicker) -> str:
     return (
         f"{message.update_id},{message.bid_price},{message.bid_quantity},{message.ask_price},"
-        f"{message.ask_quantity},{message.transaction_time},{message.event_time}\n"
+        f"{message.ask_quantity},{message.transaction_time_ms},{message.event_time_ms}\n"
     )
 
 
@@ -100,8 +100,8 @@ def _candle(message: CandleMessage) -> str | None:
     if not candle.is_closed:
         return None
     return (
-        f"{candle.open_time},{candle.open_price},{candle.high_price},{candle.low_price},"
-        f"{candle.close_price},{candle.volume},{candle.close_time},{candle.turnover},"
+        f"{candle.open_time_ms},{candle.open_price},{candle.high_price},{candle.low_price},"
+        f"{candle.close_price},{candle.volume},{candle.close_time_ms},{candle.turnover},"
         f"{candle.trade_count},{candle.taker_buy_volume},{candle.taker_buy_turnover},0\n"
     )
 
@@ -109,7 +109,7 @@ def _candle(message: CandleMessage) -> str | None:
 def _liquidation(message: Liquidation) -> str:
     order = message.order
     return (
-        f"{order.trade_time},{order.side},{order.order_type},{order.time_in_force},"
+        f"{order.trade_time_ms},{order.side},{order.order_type},{order.time_in_force},"
         f"{order.quantity},{order.price},{order.average_price},{order.status},"
         f"{order.last_filled_quantity},{order.filled_quantity}\n"
     )
@@ -130,7 +130,7 @@ KINDS = {
         "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,"
         "transaction_time,event_time",
         _book_ticker,
-        attrgetter("transaction_time"),
+        attrgetter("transaction_time_ms"),
     ),
     "klines": Kind("klines", _CANDLE_HEADER, _candle, _OPENED, has_interval=True),
     "index_price_klines": Kind(
@@ -144,7 +144,7 @@ KINDS = {
         "time,side,order_type,time_in_force,original_quantity,price,average_price,"
         "order_status,last_fill_quantity,accumulated_fill_quantity",
         _liquidation,
-        attrgetter("order.trade_time"),
+        attrgetter("order.trade_time_ms"),
     ),
 }
 """The kinds of files, by table.  The archive has none of the other tables."""

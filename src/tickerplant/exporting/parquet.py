@@ -71,7 +71,7 @@ class ParquetWriter:
 
     def time_of(self, _table: Table, /) -> Callable[[Any], int]:
         """Return what takes the event time out of a message."""
-        return attrgetter("event_time")
+        return attrgetter("event_time_ms")
 
     def place(self, table: Table, _stream: str, venue: str, symbol: str, date: str) -> str:
         """Return the folder of a partition.

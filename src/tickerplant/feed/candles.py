@@ -87,7 +87,7 @@ class CandleStream(MatchedStream):
 
     def _misses_before(self, item: Item) -> bool:
         """Whether a candle closed between the last message and `item`, or may have."""
-        opened = item.candle.open_time
+        opened = item.candle.open_time_ms
         return bool(self._open_time) and opened > self._first_missing
 
     @property
@@ -102,19 +102,21 @@ class CandleStream(MatchedStream):
     def _note(self, item: Item) -> None:
         """Take note of the last candle."""
         candle = item.candle
-        self._open_time = candle.open_time
-        self._close_time = candle.close_time
+        self._open_time = candle.open_time_ms
+        self._close_time = candle.close_time_ms
         self._is_closed = candle.is_closed
 
     def _bounds(self) -> tuple[int, int]:
-        return self._first_missing, self._held[0].candle.open_time
+        return self._first_missing, self._held[0].candle.open_time_ms
 
     def _answered(self, rows: Sequence[Any], reason: str) -> None:
         self._is_fetching = False
         bounds = self._bounds()
         held, self._held = self._held, []
         found = {
-            opened: row for row in rows if bounds[0] <= (opened := row.candle.open_time) < bounds[1]
+            opened: row
+            for row in rows
+            if bounds[0] <= (opened := row.candle.open_time_ms) < bounds[1]
         }
         span_ms = max(1, self._close_time + 1 - self._open_time)  # whatever a server says
         missing = max(1, (bounds[1] - bounds[0] + span_ms // 2) // span_ms, len(found))

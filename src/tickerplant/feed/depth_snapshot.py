@@ -14,8 +14,8 @@ class DepthSnapshot(Struct, gc=False):
     last_update_id: int = field(name="lastUpdateId")
     bids: list[RawLevel]
     asks: list[RawLevel]
-    event_time: int = field(name="E", default=0)
-    transaction_time: int = field(name="T", default=0)
+    event_time_ms: int = field(name="E", default=0)
+    transaction_time_ms: int = field(name="T", default=0)
     symbol: str = ""
 
 

@@ -75,7 +75,7 @@ class IdentifiedStream(MergedStream):
 
     def _is_as_old(self, item: Item) -> bool:
         """Whether `item` may be what was delivered: it is not younger."""
-        return self._last_ms is None or item.event_time <= self._last_ms + ANEW_MS
+        return self._last_ms is None or item.event_time_ms <= self._last_ms + ANEW_MS
 
     def _is_repeated(self, item: Item) -> bool:
         """Whether the leader tells `item`, whose id is not new, for the second time."""

@@ -105,9 +105,9 @@ class LocalBook:
         self.streams = streams
         self.counters = BookCounters()
         self.last_update_id = 0
-        self.event_time = 0
+        self.event_time_ms = 0
         """When the latest update or snapshot was sent, 0 before the first."""
-        self.transaction_time = 0
+        self.transaction_time_ms = 0
         """When the book last changed, 0 before the first snapshot."""
         self._enough = max(limit // LOW, 1)
         self._most = limit * WIDEST
@@ -146,7 +146,7 @@ class LocalBook:
                 self._offer_to_refresh(self._refresh, update, now_ms)
             return sync.live
         if was_live and sync.live:
-            if not self._is_before(update.transaction_time):
+            if not self._is_before(update.transaction_time_ms):
                 self.counters.left_out += 1
                 return False
             self.ids_anew(now_ms)
@@ -360,8 +360,8 @@ class LocalBook:
             self._spoilt("unreadable", f"unreadable: {error}", now_ms)
             return
         self.last_update_id = update.final_update_id
-        self.event_time = update.event_time
-        self.transaction_time = update.transaction_time
+        self.event_time_ms = update.event_time_ms
+        self.transaction_time_ms = update.transaction_time_ms
         self.counters.applied += 1
         if bids.bound + asks.bound >= 0 and self.sides.crossed:
             self._spoilt("crossed", self.sides.crossing, now_ms)
@@ -416,7 +416,7 @@ class LocalBook:
 
     def _is_before(self, time_ms: int) -> bool:
         """Whether the book is clearly older than what happened at `time_ms`."""
-        return 0 < self.transaction_time < time_ms - ANEW_MS
+        return 0 < self.transaction_time_ms < time_ms - ANEW_MS
 
     def _load_anew(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
         updates = self._sync.load(snapshot)
@@ -431,7 +431,7 @@ class LocalBook:
     def _load_in_doubt(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
         """Take a snapshot after the feed was lost, when no update has told what was missed."""
         if snapshot.last_update_id < self.last_update_id:
-            if not self._is_before(snapshot.transaction_time):
+            if not self._is_before(snapshot.transaction_time_ms):
                 self.counters.snapshots_unused += 1
                 return False
             self.ids_anew(now_ms)
@@ -473,8 +473,8 @@ class LocalBook:
         self.counters.snapshots_used += 1
         self._replace(sides, "the book began anew from a snapshot")
         self.last_update_id = snapshot.last_update_id
-        self.event_time = snapshot.event_time
-        self.transaction_time = snapshot.transaction_time
+        self.event_time_ms = snapshot.event_time_ms
+        self.transaction_time_ms = snapshot.transaction_time_ms
         for update in updates:
             self._take(update, now_ms)
             if not self._sync.live:

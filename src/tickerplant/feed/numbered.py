@@ -93,7 +93,7 @@ class NumberedStream(IdentifiedStream):
     def _pass(self, item: Item) -> None:
         self.last_id = self._id_of(item)
         self._next = self.last_id + self._step
-        self._last_ms = item.event_time
+        self._last_ms = item.event_time_ms
         self.deliver(item)
 
     def _restart(self, item: Item) -> None:
@@ -267,7 +267,7 @@ class TradeStream(NumberedStream):
         if trade_id == self._next and not self._held:
             self.last_id = trade_id
             self._next = trade_id + 1
-            self._last_ms = item.event_time
+            self._last_ms = item.event_time_ms
             return True
         return False
 
@@ -283,7 +283,7 @@ class AggregateTradeStream(NumberedStream):
         if aggregate_id == self._next and not self._held:
             self.last_id = aggregate_id
             self._next = aggregate_id + 1
-            self._last_ms = item.event_time
+            self._last_ms = item.event_time_ms
             return True
         return False
 
@@ -297,6 +297,6 @@ class UpdateStream(NumberedStream):
         """Whether `item`, of the leader, is to be delivered at once."""
         if item.previous_update_id == self._next and not self._held:
             self.last_id = self._next = item.final_update_id
-            self._last_ms = item.event_time
+            self._last_ms = item.event_time_ms
             return True
         return False

@@ -20,7 +20,7 @@ class RisingStream(IdentifiedStream):
         update_id: int = item.update_id
         if update_id > self.last_id and not self.followers:
             self.last_id = update_id
-            self._last_ms = item.event_time
+            self._last_ms = item.event_time_ms
             return True
         return False
 
@@ -52,7 +52,7 @@ class RisingStream(IdentifiedStream):
 
     def _pass(self, item_id: int, item: Item) -> None:
         self.last_id = item_id
-        self._last_ms = item.event_time
+        self._last_ms = item.event_time_ms
         self.deliver(item)
 
     def tick(self) -> bool:

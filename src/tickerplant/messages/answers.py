@@ -37,7 +37,7 @@ class _AggregateTradeRow(Struct, gc=False):
     quantity: str = field(name="q")
     first_trade_id: int = field(name="f")
     last_trade_id: int = field(name="l")
-    trade_time: int = field(name="T")
+    trade_time_ms: int = field(name="T")
     buyer_is_maker: bool = field(name="m")
     normal_quantity: str | None = field(name="nq", default=None)
 
@@ -45,13 +45,13 @@ class _AggregateTradeRow(Struct, gc=False):
 class _CandleRow(Struct, array_like=True, gc=False):
     """A row of `klines`."""
 
-    open_time: int
+    open_time_ms: int
     open_price: str
     high_price: str
     low_price: str
     close_price: str
     volume: str
-    close_time: int
+    close_time_ms: int
     turnover: str
     trade_count: int
     taker_buy_volume: str
@@ -78,8 +78,8 @@ def trades_of(answer: bytes, symbol: str) -> list[Trade]:
         Trade(
             payload=payload,
             backfilled=True,
-            event_time=row.time,
-            trade_time=row.time,
+            event_time_ms=row.time,
+            trade_time_ms=row.time,
             symbol=symbol,
             trade_id=row.trade_id,
             price=row.price,
@@ -101,7 +101,7 @@ def aggregate_trades_of(answer: bytes, symbol: str) -> list[AggregateTrade]:
         AggregateTrade(
             payload=payload,
             backfilled=True,
-            event_time=row.trade_time,
+            event_time_ms=row.trade_time_ms,
             aggregate_id=row.aggregate_id,
             symbol=symbol,
             price=row.price,
@@ -109,7 +109,7 @@ def aggregate_trades_of(answer: bytes, symbol: str) -> list[AggregateTrade]:
             normal_quantity=row.normal_quantity,
             first_trade_id=row.first_trade_id,
             last_trade_id=row.last_trade_id,
-            trade_time=row.trade_time,
+            trade_time_ms=row.trade_time_ms,
             buyer_is_maker=row.buyer_is_maker,
         )
         for payload, row in _rows(answer, _aggregate_trade_row)
@@ -133,11 +133,11 @@ def klines_of(answer: bytes, symbol: str, interval: str, now_ms: int) -> list[Kl
         Kline(
             payload=payload,
             backfilled=True,
-            event_time=row.close_time,
+            event_time_ms=row.close_time_ms,
             symbol=symbol,
             candle=Candle(
-                open_time=row.open_time,
-                close_time=row.close_time,
+                open_time_ms=row.open_time_ms,
+                close_time_ms=row.close_time_ms,
                 symbol=symbol,
                 interval=interval,
                 first_trade_id=UNKNOWN_ID,
@@ -148,7 +148,7 @@ def klines_of(answer: bytes, symbol: str, interval: str, now_ms: int) -> list[Kl
                 low_price=row.low_price,
                 volume=row.volume,
                 trade_count=row.trade_count,
-                is_closed=row.close_time < now_ms,
+                is_closed=row.close_time_ms < now_ms,
                 turnover=row.turnover,
                 taker_buy_volume=row.taker_buy_volume,
                 taker_buy_turnover=row.taker_buy_turnover,

@@ -10,7 +10,7 @@ from tickerplant.messages.message import Message
 class AssetIndex(Message, kw_only=True, gc=False):
     """`<assetSymbol>@assetIndex`, and the elements of `!assetIndex@arr`."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
     """The asset with `USD`: `ADAUSD`."""
     index: str = field(name="i")

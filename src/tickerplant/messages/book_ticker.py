@@ -18,9 +18,9 @@ class BookTicker(Message, kw_only=True, gc=False):
     bid_quantity: str = field(name="B")
     ask_price: str = field(name="a")
     ask_quantity: str = field(name="A")
-    transaction_time: int = field(name="T", default=0)
+    transaction_time_ms: int = field(name="T", default=0)
     """When the book changed; 0 in recordings that are older than this field."""
-    event_time: int = field(name="E", default=0)
+    event_time_ms: int = field(name="E", default=0)
     """When the message was sent; 0 in recordings that are older than this field."""
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""

@@ -20,7 +20,7 @@ class CompositePart(Struct, kw_only=True, gc=False):
 class CompositeIndex(Message, kw_only=True, gc=False):
     """`<symbol>@compositeIndex`: an index and its parts."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
     price: str = field(name="p")
     component: str = field(name="C", default="baseAsset")

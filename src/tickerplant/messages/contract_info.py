@@ -25,14 +25,14 @@ class Bracket(Struct, kw_only=True, gc=False):
 class ContractInfo(Message, kw_only=True, gc=False):
     """`!contractInfo`: a contract as it is from now on."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
     pair: str = field(name="ps")
     contract_type: str = field(name="ct")
     """`PERPETUAL`, `CURRENT_QUARTER`, `NEXT_QUARTER`, `TRADIFI_PERPETUAL`, …"""
-    delivery_time: int = field(name="dt")
+    delivery_time_ms: int = field(name="dt")
     """4133404800000, in the year 2100, of perpetual contracts that are not to be delisted."""
-    onboard_time: int = field(name="ot")
+    onboard_time_ms: int = field(name="ot")
     status: str = field(name="cs")
     """`PENDING_TRADING`, `TRADING`, `PRE_DELIVERING`, `DELIVERING`, `DELIVERED`, …"""
     brackets: list[Bracket] = field(name="bks", default_factory=list)

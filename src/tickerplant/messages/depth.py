@@ -14,8 +14,8 @@ class DepthUpdate(Message, kw_only=True, gc=False):
     changed, and quantity 0 removes a level; otherwise they are the best ones, best first.
     """
 
-    event_time: int = field(name="E")
-    transaction_time: int = field(name="T")
+    event_time_ms: int = field(name="E")
+    transaction_time_ms: int = field(name="T")
     """When the book last changed."""
     symbol: str = field(name="s")
     pair: str = field(name="ps", default="")

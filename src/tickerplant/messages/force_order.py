@@ -24,7 +24,7 @@ class LiquidationOrder(Struct, kw_only=True, gc=False):
     last_filled_quantity: str = field(name="l")
     filled_quantity: str = field(name="z")
     """Of all its fills together."""
-    trade_time: int = field(name="T")
+    trade_time_ms: int = field(name="T")
     pair: str = field(name="ps", default="")
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
@@ -33,7 +33,7 @@ class LiquidationOrder(Struct, kw_only=True, gc=False):
 class Liquidation(Message, kw_only=True, gc=False):
     """`<symbol>@forceOrder`, `!forceOrder@arr`: one forced order a message, in either stream."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     order: LiquidationOrder = field(name="o")
 
     @property

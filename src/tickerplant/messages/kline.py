@@ -10,8 +10,8 @@ from tickerplant.messages.message import Message
 class Candle(Struct, kw_only=True, gc=False):
     """One candle, open or closed."""
 
-    open_time: int = field(name="t")
-    close_time: int = field(name="T")
+    open_time_ms: int = field(name="t")
+    close_time_ms: int = field(name="T")
     """The last millisecond in it."""
     symbol: str = field(name="s", default="")
     """Empty in `continuousKline`, `0` in `indexPriceKline`."""
@@ -41,7 +41,7 @@ class Candle(Struct, kw_only=True, gc=False):
 class CandleMessage(Message, kw_only=True, gc=False):
     """What the messages of all kinds of candles have in common."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     candle: Candle = field(name="k")
 
     @property
@@ -50,9 +50,9 @@ class CandleMessage(Message, kw_only=True, gc=False):
         return self.candle.interval
 
     @property
-    def open_time(self) -> int:
+    def open_time_ms(self) -> int:
         """When the candle began."""
-        return self.candle.open_time
+        return self.candle.open_time_ms
 
     @property
     def is_closed(self) -> bool:

@@ -10,7 +10,7 @@ from tickerplant.messages.message import Message
 class MarkPrice(Message, kw_only=True, gc=False):
     """`<symbol>@markPrice`, and the elements of `<pair>@markPrice` and `!markPrice@arr`."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
     mark_price: str = field(name="p")
     mark_price_average: str = field(name="ap", default="")
@@ -20,7 +20,7 @@ class MarkPrice(Message, kw_only=True, gc=False):
     index_price: str = field(name="i")
     funding_rate: str = field(name="r", default="")
     """Empty or 0 of contracts without funding."""
-    next_funding_time: int = field(name="T", default=0)
+    next_funding_time_ms: int = field(name="T", default=0)
     """0 of contracts without funding."""
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
@@ -29,7 +29,7 @@ class MarkPrice(Message, kw_only=True, gc=False):
 class IndexPrice(Message, kw_only=True, gc=False):
     """`<pair>@indexPrice` of COIN-M, `<symbol>@indexPrice` of USDⓈ-M."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     pair: str = field(name="i", default="")
     """Only on COIN-M."""
     symbol: str = field(name="s", default="")

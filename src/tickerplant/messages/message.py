@@ -29,6 +29,6 @@ class Message(Struct, kw_only=True, gc=False):
         return ""
 
     @property
-    def event_time(self) -> int:
+    def event_time_ms(self) -> int:
         """When the exchange sent it; 0 if it does not tell."""
         return 0

@@ -15,7 +15,7 @@ from tickerplant.messages.message import Message
 class Sequenced(Message, kw_only=True, gc=False):
     """A message without ids and without a symbol: `tradingSession`, and what is unknown."""
 
-    event_time: int = field(name="E", default=0)
+    event_time_ms: int = field(name="E", default=0)
 
 
 class SequencedOther(Sequenced, kw_only=True, gc=False):
@@ -69,8 +69,8 @@ class SequencedDepth(Sequenced, kw_only=True, gc=False):
 class SequencedCandle(Struct, kw_only=True, gc=False):
     """A candle: which it is, and whether it is over."""
 
-    open_time: int = field(name="t")
-    close_time: int = field(name="T")
+    open_time_ms: int = field(name="t")
+    close_time_ms: int = field(name="T")
     symbol: str = field(name="s", default="")
     is_closed: bool = field(name="x")
 
@@ -81,9 +81,9 @@ class SequencedCandleMessage(Sequenced, kw_only=True, gc=False):
     candle: SequencedCandle = field(name="k")
 
     @property
-    def open_time(self) -> int:
+    def open_time_ms(self) -> int:
         """When the candle began."""
-        return self.candle.open_time
+        return self.candle.open_time_ms
 
     @property
     def is_closed(self) -> bool:

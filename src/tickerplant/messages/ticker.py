@@ -10,7 +10,7 @@ from tickerplant.messages.message import Message
 class MiniTicker(Message, kw_only=True, gc=False):
     """`<symbol>@miniTicker`, and the elements of `!miniTicker@arr`."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
     pair: str = field(name="ps", default="")
     close_price: str = field(name="c")
@@ -30,7 +30,7 @@ class MiniTicker(Message, kw_only=True, gc=False):
 class Ticker(Message, kw_only=True, gc=False):
     """`<symbol>@ticker`, and the elements of `!ticker@arr`."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
     pair: str = field(name="ps", default="")
     price_change: str = field(name="p")
@@ -48,9 +48,9 @@ class Ticker(Message, kw_only=True, gc=False):
     """In base asset on USDⓈ-M, in contracts on COIN-M."""
     turnover: str = field(name="q")
     """In quote asset on USDⓈ-M, in base asset on COIN-M."""
-    open_time: int = field(name="O")
+    open_time_ms: int = field(name="O")
     """When the 24 hours began."""
-    close_time: int = field(name="C")
+    close_time_ms: int = field(name="C")
     """When they ended."""
     first_trade_id: int = field(name="F")
     last_trade_id: int = field(name="L")

@@ -10,8 +10,8 @@ from tickerplant.messages.message import Message
 class Trade(Message, kw_only=True, gc=False):
     """`<symbol>@trade`: one trade."""
 
-    event_time: int = field(name="E")
-    trade_time: int = field(name="T")
+    event_time_ms: int = field(name="E")
+    trade_time_ms: int = field(name="T")
     symbol: str = field(name="s")
     trade_id: int = field(name="t")
     price: str = field(name="p")
@@ -28,7 +28,7 @@ class Trade(Message, kw_only=True, gc=False):
 class AggregateTrade(Message, kw_only=True, gc=False):
     """`<symbol>@aggTrade`: the fills of one taker side at one price within 100 ms."""
 
-    event_time: int = field(name="E")
+    event_time_ms: int = field(name="E")
     aggregate_id: int = field(name="a")
     """Consecutive for a symbol."""
     symbol: str = field(name="s")
@@ -39,7 +39,7 @@ class AggregateTrade(Message, kw_only=True, gc=False):
     """The quantity without trades of RPI orders; only USDⓈ-M tells it, since 2025-12-31."""
     first_trade_id: int = field(name="f")
     last_trade_id: int = field(name="l")
-    trade_time: int = field(name="T")
+    trade_time_ms: int = field(name="T")
     buyer_is_maker: bool = field(name="m")
     """Whether the seller was the taker."""
     symbol_type: int = field(name="st", default=0)

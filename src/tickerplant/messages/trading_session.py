@@ -12,9 +12,9 @@ class TradingSession(Message, kw_only=True, gc=False):
 
     event_type: str = field(name="e")
     """Which market: `EquityUpdate`, `CommodityUpdate`, `KR_EquityUpdate`, `HK_EquityUpdate`, …"""
-    event_time: int = field(name="E")
-    start_time: int = field(name="t")
+    event_time_ms: int = field(name="E")
+    start_time_ms: int = field(name="t")
     """When the session begins or began."""
-    end_time: int = field(name="T")
+    end_time_ms: int = field(name="T")
     kind: str = field(name="S")
     """`PRE_MARKET`, `REGULAR`, `AFTER_MARKET`, `OVERNIGHT` or `NO_TRADING`."""

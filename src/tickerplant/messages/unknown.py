@@ -11,4 +11,4 @@ class UnknownMessage(Message, kw_only=True, gc=False):
     """A message of a stream of an unknown kind; the rest of it is in `payload`."""
 
     event_type: str = field(name="e", default="")
-    event_time: int = field(name="E", default=0)
+    event_time_ms: int = field(name="E", default=0)

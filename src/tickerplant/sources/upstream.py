@@ -405,7 +405,7 @@ class Upstream:
 
     def _pass_message_on(self, message: Message) -> None:
         """Let its time be known, and pass a message on."""
-        if message.event_time and self.heard(message.event_time):
+        if message.event_time_ms and self.heard(message.event_time_ms):
             self._questions.heard_time()
         self._pass_on(message.stream, message.payload)
 

@@ -97,7 +97,7 @@ class UpstreamBooks:
                 book.last_update_id,
                 level_units(market.instrument, bids),
                 level_units(market.instrument, asks),
-                book.transaction_time,
+                book.transaction_time_ms,
             )
         except ValueError:
             self._left_out["more decimals than the instrument"] += 1
@@ -142,8 +142,8 @@ class UpstreamBooks:
                 return
             self._plant.publish(
                 RawDepth(
-                    update.event_time,
-                    update.transaction_time,
+                    update.event_time_ms,
+                    update.transaction_time_ms,
                     update.symbol,
                     update.first_update_id,
                     update.final_update_id,

@@ -53,7 +53,7 @@ class Lane:
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it is not as usual."""
-        event_ms = message.event_time
+        event_ms = message.event_time_ms
         if event_ms < self._event_ms:
             return False
         self._event_ms = event_ms
@@ -87,7 +87,7 @@ class Lane:
     def _offer(self, message: Any, received_ns: int) -> None:
         """Look at a message."""
         del received_ns
-        self._mind(message.event_time)
+        self._mind(message.event_time_ms)
 
     def _mind(self, event_ms: int) -> None:
         """Look at an event time; 0 is none, as that of an empty array."""
@@ -127,7 +127,7 @@ class Lane:
 class _Uninspected:
     """Stands for a message that is not read."""
 
-    event_time = 0
+    event_time_ms = 0
 
 
 _MESSAGE = _Uninspected()

@@ -34,7 +34,7 @@ class RisingLane(Lane):
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it is not as usual."""
-        event_ms, item_id, symbol = message.event_time, self._id_of(message), message.symbol
+        event_ms, item_id, symbol = message.event_time_ms, self._id_of(message), message.symbol
         last_ids = self._last_ids
         try:
             if item_id <= last_ids[symbol] or event_ms < self._event_ms:
@@ -52,13 +52,13 @@ class RisingLane(Lane):
         item_id, symbol = self._id_of(message), message.symbol
         last_id = self._last_ids.get(symbol, NONE)
         if item_id <= last_id:
-            if message.event_time <= self._event_ms + ANEW_MS:
+            if message.event_time_ms <= self._event_ms + ANEW_MS:
                 self._repeat(is_same=item_id == last_id)
                 return
             self.found.restarts += 1
         elif symbol not in self._last_ids and len(self._last_ids) >= MOST_SYMBOLS:
             return
-        self._mind(message.event_time)
+        self._mind(message.event_time_ms)
         self._last_ids[symbol] = item_id
 
     def _repeat(self, *, is_same: bool) -> None:
@@ -81,8 +81,8 @@ class CandleLane(Lane):
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it is not as usual."""
-        event_ms, candle = message.event_time, message.candle
-        if candle.open_time != self._open_time or self._is_closed or event_ms < self._event_ms:
+        event_ms, candle = message.event_time_ms, message.candle
+        if candle.open_time_ms != self._open_time or self._is_closed or event_ms < self._event_ms:
             return False
         self._is_closed = candle.is_closed
         self._event_ms = event_ms
@@ -92,21 +92,21 @@ class CandleLane(Lane):
 
     def _offer(self, message: Any, received_ns: int) -> None:
         candle = message.candle
-        if candle.open_time < self._open_time:
+        if candle.open_time_ms < self._open_time:
             self.found.late += 1
             return
-        if candle.open_time == self._open_time and self._is_closed:
+        if candle.open_time_ms == self._open_time and self._is_closed:
             self.found.duplicates += 1
             return
         first_missing = self._close_time + 1 if self._is_closed else self._open_time
-        if self._open_time != NONE and candle.open_time > first_missing:
+        if self._open_time != NONE and candle.open_time_ms > first_missing:
             self._miss(message, first_missing, received_ns)
-        self._mind(message.event_time)
-        self._open_time, self._close_time = candle.open_time, candle.close_time
+        self._mind(message.event_time_ms)
+        self._open_time, self._close_time = candle.open_time_ms, candle.close_time_ms
         self._is_closed = candle.is_closed
 
     def _miss(self, message: Any, first_missing: int, received_ns: int) -> None:
-        opened = message.candle.open_time
+        opened = message.candle.open_time_ms
         span_ms = max(1, self._close_time + 1 - self._open_time)
         missing = max(1, (opened - first_missing + span_ms // 2) // span_ms)
         self._gap(message.symbol, (self._open_time, opened), missing, received_ns)

@@ -43,7 +43,7 @@ class NumberedLane(Lane):
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it is not as usual."""
-        event_ms = message.event_time
+        event_ms = message.event_time_ms
         if self._previous_of(message) != self._next or event_ms < self._event_ms:
             return False
         self._last_id = item_id = self._id_of(message)
@@ -62,7 +62,7 @@ class NumberedLane(Lane):
             self._pass(message, item_id, received_ns)
         elif self._fills(message, item_id):
             self.found.late += 1
-        elif message.event_time <= self._event_ms + ANEW_MS:
+        elif message.event_time_ms <= self._event_ms + ANEW_MS:
             self.found.duplicates += 1
         else:
             self.found.restarts += 1
@@ -73,7 +73,7 @@ class NumberedLane(Lane):
 
     def _pass(self, message: Any, item_id: int, received_ns: int) -> None:
         del received_ns
-        self._mind(message.event_time)
+        self._mind(message.event_time_ms)
         self._last_id = item_id
         self._next = item_id + self._step
 
@@ -125,7 +125,7 @@ class UpdateLane(NumberedLane):
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it is not as usual."""
-        event_ms = message.event_time
+        event_ms = message.event_time_ms
         final_id = message.final_update_id
         if not (
             self._is_calm

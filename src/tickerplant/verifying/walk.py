@@ -229,7 +229,7 @@ class Walk:
                 self._number = number
                 self._walk_any(raw, received_ns)
                 continue
-            event_ms = message.event_time
+            event_ms = message.event_time_ms
             if not earliest_ms <= event_ms <= latest_ms and event_ms:
                 self._number = number
                 self._doubt_time(event_ms, received_ns)
@@ -293,8 +293,8 @@ class Walk:
         except UNREADABLE as error:
             self._take_unreadable(lane, payload, str(error), received_ns)
             return
-        if message.event_time:
-            self._doubt_time(message.event_time, received_ns)
+        if message.event_time_ms:
+            self._doubt_time(message.event_time_ms, received_ns)
         if not lane.take(message, received_ns):
             lane.take_oddly(message, received_ns)
 

@@ -303,5 +303,5 @@ def _symbol_text(symbol: str) -> str:
 
 def _delay_ms(message: Message) -> float | None:
     """Return how long a message was on its way, None if it does not tell when it was sent."""
-    sent_ms = message.event_time
+    sent_ms = message.event_time_ms
     return message.received_ns / NS_PER_MS - sent_ms if 0 < sent_ms < LATEST_MS else None
