@@ -14,7 +14,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
-    {"errors", "formatting", "nearest", "plain", "regular_files", "units"},
+    {"errors", "formatting", "regular_files", "suggestions", "units"},
     {"venue"},
     {"instrument", "profile", "frames", "quarters", "stream_name", "envelope"},
     {"events"},
@@ -24,7 +24,7 @@ LAYERS = (
     {"protocol"},
     {"hub", "feed"},
     {"plant"},
-    {"logs", "outlet", "standard_files"},
+    {"logs", "stdio"},
     {"client", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying"},

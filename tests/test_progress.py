@@ -4,26 +4,26 @@ import os
 import pty
 import re
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
 import pytest
 
-from tickerplant import logs, progress
-from tickerplant.outlet import Outlet
-from tickerplant.progress import Progress
+from tickerplant import logs
+from tickerplant.progress import Progress, StatusLine
 
 CLEAR = "\r\x1b[2K"
 
 
 @contextmanager
 def terminal(
-    monkeypatch: pytest.MonkeyPatch, encoding: str = "utf-8"
+    monkeypatch: pytest.MonkeyPatch, encoding: str = "utf-8", columns: int = 80
 ) -> Iterator[Callable[[], str]]:
-    """Have a terminal for standard error; yield what returns all that was written to it."""
+    """Make standard error a terminal; yield a function that returns all that was written to it."""
     leader, follower = pty.openpty()
-    monkeypatch.setattr(progress, "TERMINAL_EVERY_S", 0.0)
+    termios.tcsetwinsize(leader, (24, columns))
     written = b""
 
     def read() -> str:
@@ -46,42 +46,41 @@ def seen(written: str) -> list[str]:
     return [re.split(re.escape(CLEAR), line)[-1] for line in written.split("\n")]
 
 
-def test_on_a_terminal_a_line_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_status_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(monkeypatch) as read:
-        shown = Progress("export", lambda: 0.25)
-        assert shown.tell(1_000)
+        shown = Progress("export", lambda: 0.25, every_s=0)
+        assert shown.report(1_000)
         assert re.fullmatch(r"export █+·+  25\.0%  1,000 messages  [\d,]+/s", seen(read())[-1])
         shown.clear()
         assert seen(read()) == [""]
 
 
-def test_the_line_has_the_width_of_the_terminal_and_its_bar_what_is_left(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("columns", [200, 90, 60, 30, 6])
+def test_the_line_fits_the_terminal_and_its_bar_takes_the_rest(
+    monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     words = ("2024-08-08T23:54:16.000Z", "10x", "paused")
-    with terminal(monkeypatch) as read:
-        for columns in (200, 90, 60, 30, 5):
-            monkeypatch.setattr(Outlet, "columns", columns - 1)
-            Progress("replay", lambda: 0.5, state=lambda: words).tell(1)
-            line = seen(read())[-1]
-            assert len(line) <= columns - 1
-            assert line.startswith("replay"[: columns - 1])
-            if columns >= 60:
-                assert " 50.0%  2024-08-08T23:54:16.000Z  10x  paused" in line
-            signs = line.count("█") + line.count("·")
-            assert signs == 30 if columns == 200 else signs in {0, 6, 12}
-            assert columns > 60 or not signs
+    with terminal(monkeypatch, columns=columns) as read:
+        Progress("replay", lambda: 0.5, state=lambda: words, every_s=0).report(1)
+        line = seen(read())[-1]
+        assert len(line) <= columns - 1
+        assert line.startswith("replay"[: columns - 1])
+        if columns >= 60:
+            assert " 50.0%  2024-08-08T23:54:16.000Z  10x  paused" in line
+        bar = line.count("█") + line.count("·")
+        assert bar == 30 if columns == 200 else bar in {0, 6, 12}
+        assert columns > 60 or not bar
 
 
-def test_lines_of_the_log_stand_whole_above_the_line_and_nothing_stays_behind(
+def test_log_lines_appear_above_the_status_line_and_nothing_is_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with terminal(monkeypatch) as read:
-        outlet = Outlet()
-        logs.configure(stream=cast("TextIO", outlet))
-        shown = Progress("replay", lambda: 0.5, outlet=outlet)
+        status_line = StatusLine()
+        logs.configure(stream=cast("TextIO", status_line))
+        shown = Progress("replay", lambda: 0.5, status_line=status_line, every_s=0)
         for number in range(3):
-            shown.tell(number)
+            shown.report(number)
             logs.logger().info(f"= line {number}")
         lines = seen(read())
         assert [line.partition(" ")[2] for line in lines[:3]] == [f"= line {n}" for n in range(3)]
@@ -91,24 +90,21 @@ def test_lines_of_the_log_stand_whole_above_the_line_and_nothing_stays_behind(
         assert [line.partition(" ")[2] for line in seen(read())[3:]] == ["= over", ""]
 
 
-def test_a_terminal_whose_encoding_lacks_the_signs_has_plain_ones(
+def test_a_terminal_with_an_ascii_encoding_gets_an_ascii_bar(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with terminal(monkeypatch, "ascii") as read:
-        Progress("verify", lambda: 0.5).tell(1)
+        Progress("verify", lambda: 0.5, every_s=0).report(1)
         assert re.match(r"verify #+\.+  50\.0%", seen(read())[-1])
 
 
-def test_elsewhere_it_is_a_line_of_the_log(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "LOG_EVERY_S", 0.0)
+def test_without_a_terminal_it_writes_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
-    Progress("replay", lambda: 1.5).tell(7)
+    Progress("replay", lambda: 1.5, every_s=0).report(7)
     assert "= replay share=100.0% messages=7" in capsys.readouterr().err
 
 
-def test_it_is_not_told_too_often() -> None:
+def test_it_does_not_report_too_often() -> None:
     asked: list[int] = []
 
     def share() -> float:
@@ -116,12 +112,12 @@ def test_it_is_not_told_too_often() -> None:
         return 0.5
 
     shown = Progress("replay", share)
-    assert not shown.tell(1)
-    assert not asked, "expected that the share is asked for only when it is told"
+    assert not shown.report(1)
+    assert not asked, "expected the share to be computed only for a report"
 
 
-def test_without_a_standard_error_nothing_is_shown_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_shown_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
     shown = Progress("replay", lambda: 0.5)
-    assert not shown.tell(1)
+    assert not shown.report(1)
     shown.clear()

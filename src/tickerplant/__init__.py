@@ -130,7 +130,7 @@ if not TYPE_CHECKING:  # who checks types takes every name for one that is there
     def __getattr__(name: str) -> object:
         home = _HOME.get(name)
         if home is None:
-            from tickerplant.nearest import suggestion  # noqa: PLC0415  # nobody needs it before
+            from tickerplant.suggestions import suggestion  # noqa: PLC0415  # nobody needs it before
 
             meant = suggestion(name, __all__)
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant}")

@@ -11,7 +11,7 @@ def main() -> None:
     try:
         # It takes a moment, in which Ctrl-C may come.
         from tickerplant.cli import main as run  # noqa: PLC0415
-        from tickerplant.standard_files import install  # noqa: PLC0415
+        from tickerplant.stdio import install  # noqa: PLC0415
 
         install()
         run()

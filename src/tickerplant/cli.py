@@ -38,7 +38,7 @@ from tickerplant.config.settings import (
 )
 from tickerplant.errors import TickerplantError
 from tickerplant.profile import PROFILES
-from tickerplant.standard_files import CannotPrint, cannot_print
+from tickerplant.stdio import CannotPrint, cannot_print
 from tickerplant.venue import VENUES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -66,9 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _complain(text: str) -> None:
     """Write one line on standard error."""
-    from tickerplant.plain import plain  # what an upstream or the environment says may be in it
+    from tickerplant.formatting import (
+        printable,  # what an upstream or the environment says may be in it
+    )
 
-    click.echo(plain(f"tickerplant: {text}"), err=True)
+    click.echo(printable(f"tickerplant: {text}"), err=True)
 
 
 def _in_one_line(error: click.ClickException) -> str:

@@ -1,4 +1,4 @@
-"""Numbers, times and sizes as text for people."""
+"""Numbers, times, sizes and foreign text as text for people."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ LARGEST = 10**18
 LATEST_S = 253_402_300_799
 """The last second that has a date: the end of the year 9999."""
 _KILO = 1_000
+_LONGEST_LINE = 200
+"""Characters that `one_line` keeps."""
 
 
 def number_text(number: int) -> str:
@@ -61,6 +63,17 @@ def size_text(size_bytes: int) -> str:
         size /= _KILO
         del units[0]
     return f"{size:,.0f} {units[0]}" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
+
+
+def printable(text: str) -> str:
+    """Return `text` with `·` for every character that a terminal might obey instead of showing."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "·" for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return the beginning of `text` on one line, without unprintable characters."""
+    shown = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]} …"
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from tickerplant.plain import plain
+from tickerplant.formatting import printable
 from tickerplant.protocol.masking import masked
 
 _HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
@@ -33,7 +33,7 @@ def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict
     level = event.pop("level")
     if level not in {"info", "debug"}:
         parts.append(level.upper())
-    parts.append(plain(str(event.pop("event"))))  # an upstream may have had its say in it
+    parts.append(printable(str(event.pop("event"))))  # an upstream may have had its say in it
     parts.extend(f"{name}={_word(value)}" for name, value in event.items())
     return " ".join(parts)
 
@@ -68,7 +68,7 @@ class _PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         head, *more = masked(super().format(record)).splitlines() or [""]
-        return "\n".join([plain(head), *(f"  {plain(line)}" for line in more)])
+        return "\n".join([printable(head), *(f"  {printable(line)}" for line in more)])
 
 
 def configure(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> None:

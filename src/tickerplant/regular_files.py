@@ -1,7 +1,7 @@
-"""Files that a user named, or that lie in a folder: opened only if they are files.
+"""Opening files named by a user or found in a folder, only if they are regular files.
 
-A named pipe waits for ever, and a device never ends.  A link to a file is one.  Standard input and
-what a shell puts at `/dev/fd/…` may be pipes: somebody has them open for writing already.
+Opening a named pipe may block forever, and a device may never end.  Standard input and the
+`/dev/fd/…` of a shell may be pipes: their writing end is open already.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _KINDS = (
 )
 _CHUNK_BYTES = 1 << 20
 _OPEN_PIPES = "/proc"
-"""Where a link leads that stands for an open descriptor."""
+"""Where links to open descriptors resolve to."""
 
 
 def check_regular(path: str | Path, *, pipes: bool = False) -> None:
-    """Return if there is a file at `path`.
+    """Check that `path` is a regular file, or a link to one.
 
     Args:
-        path: Where.
-        pipes: Whether an open pipe, such as standard input, is as good.
+        path: The path to check.
+        pipes: Whether an open pipe, such as standard input, is accepted too.
 
     Raises:
-        OSError: there is nothing, or no file.
+        OSError: `path` does not exist or is something else.
     """
     mode = Path(path).stat().st_mode
     if stat.S_ISREG(mode):
@@ -43,20 +43,20 @@ def check_regular(path: str | Path, *, pipes: bool = False) -> None:
 
 
 def open_regular(path: str | Path, *, pipes: bool = False) -> BufferedReader:
-    """Return the file at `path`, open for reading.
+    """Return the regular file at `path`, open for reading.
 
     Raises:
-        OSError: it cannot be opened, or is no file.
+        OSError: `path` cannot be opened, or is not a regular file.
     """
     check_regular(path, pipes=pipes)
     return Path(path).open("rb")
 
 
 def read_regular(path: str | Path, most_bytes: int, *, pipes: bool = False) -> bytes:
-    """Return what is in the file at `path`.
+    """Return the content of the regular file at `path`.
 
     Raises:
-        OSError: it cannot be read, is no file, or has more than `most_bytes`.
+        OSError: `path` cannot be read, is not a regular file, or has more than `most_bytes`.
     """
     content = bytearray()
     with open_regular(path, pipes=pipes) as file:

@@ -30,10 +30,9 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.instrument import Instrument
-from tickerplant.nearest import one_of
-from tickerplant.outlet import Outlet
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.progress import StatusLine
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.recorder.taps import NOTHING, Tapping, Taps
 from tickerplant.recording.capture import reading_text
@@ -54,6 +53,7 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.relay import Met, RelaySource, meet
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.sources.upstream import Upstream
+from tickerplant.suggestions import one_of
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 YOUNG_OBJECTS = 50_000
@@ -120,8 +120,8 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         ConfigError: a setting cannot be used.
         RecordingError: a file cannot be read, or is no recording.
     """
-    outlet = Outlet()
-    stream = cast("TextIO", outlet) if outlet.is_terminal else None
+    status_line = StatusLine()
+    stream = cast("TextIO", status_line) if status_line.is_terminal else None
     logs.configure(settings.log_format, settings.log_level, stream)
     if settings.loop and settings.exit_at_end:
         raise ConfigError("--exit-at-end", True, "to be left out with --loop, which has no end")
@@ -147,7 +147,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         plan,
         wait_for=settings.wait_for,
         stays=not settings.exit_at_end,
-        outlet=outlet,
+        status_line=status_line,
     )
     forwarders = dict.fromkeys(plant.venues, Stateless()) if settings.verbatim else None
     _run(settings, plant, _driver(source), tell, steering=source, forwarders=forwarders)

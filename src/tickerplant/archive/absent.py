@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from itertools import islice
 
-from tickerplant.nearest import suggestion
+from tickerplant.suggestions import suggestion
 
 MOST_COMPARED = 2_000
 """Names that a wrong one is compared with."""

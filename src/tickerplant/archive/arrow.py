@@ -24,7 +24,7 @@ from tickerplant.archive.tables import (
 )
 from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
-from tickerplant.nearest import one_of
+from tickerplant.suggestions import one_of
 from tickerplant.units import NS_PER_MS
 
 _DECIMAL = pa.decimal128(DIGITS, DECIMALS)

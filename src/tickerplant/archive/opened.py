@@ -18,8 +18,8 @@ from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.sketch import venue_of
 from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.formatting import printable
 from tickerplant.messages.message import Message
-from tickerplant.plain import plain
 from tickerplant.recording.block import LATEST_NS, walk
 from tickerplant.recording.journal import MANIFEST, Begun, read_entry
 from tickerplant.recording.line import Flaw, Line, RecordedFile
@@ -103,7 +103,7 @@ class OpenedRecording:
         if self._manifests is not None and any(self._manifests):
             streams = len(self.streams)
             facts.append(f"{streams} {'stream' if streams == 1 else 'streams'}")
-        return f"<OpenedRecording {plain(', '.join(facts))}>"
+        return f"<OpenedRecording {printable(', '.join(facts))}>"
 
     def select(
         self,
@@ -151,7 +151,9 @@ class OpenedRecording:
         ):
             if absent:
                 paths = ", ".join(self._paths[:SHOWN_PATHS])
-                _log.warning("%s: no message of the %s %s", plain(paths), kind, plain(absent))
+                _log.warning(
+                    "%s: no message of the %s %s", printable(paths), kind, printable(absent)
+                )
 
     # Messages
 

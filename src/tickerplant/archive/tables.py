@@ -26,7 +26,7 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.readers import reader
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Trade
-from tickerplant.nearest import one_of
+from tickerplant.suggestions import one_of
 
 DIGITS = 38
 """Of exact numbers."""

@@ -46,7 +46,7 @@ from tickerplant.client.waiting import (
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
-from tickerplant.plain import one_line
+from tickerplant.formatting import one_line
 from tickerplant.queries import find_method
 
 LEAST_SILENCE_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from tickerplant.feed.observer import Observer
-from tickerplant.plain import plain
+from tickerplant.formatting import printable
 
 _log = logging.getLogger(__name__)
 
@@ -27,4 +27,6 @@ class DoubtLog(Observer):
         if len(self._names) > MOST_NAMES:
             _log.warning("More than %d streams are doubtful; no more are named here", MOST_NAMES)
         else:
-            _log.warning("Nothing is expected of the stream %s: %s", plain(stream), plain(reason))
+            _log.warning(
+                "Nothing is expected of the stream %s: %s", printable(stream), printable(reason)
+            )

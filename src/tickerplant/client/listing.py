@@ -13,7 +13,6 @@ from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.readers import UNREADABLE
-from tickerplant.nearest import nearest
 from tickerplant.streams import resolve
 from tickerplant.streams.about import (
     one_contract_anywhere,
@@ -24,6 +23,7 @@ from tickerplant.streams.about import (
     pair_anywhere,
 )
 from tickerplant.streams.spelling import is_inverse
+from tickerplant.suggestions import closest_match
 from tickerplant.venue import COINM, VENUES, Venue
 
 REMEMBERED_MS = 600_000
@@ -80,7 +80,7 @@ class Listing:
             wrong = _unlisted(self._hosts.venue, name, symbols, pairs)
             if wrong is not None:
                 what, listed = wrong
-                meant = nearest(what, listed) if len(doubts) < MOST_MEANT else ""
+                meant = closest_match(what, listed) if len(doubts) < MOST_MEANT else ""
                 doubts[name] = self._reason(name, what, meant)
         return doubts
 

@@ -32,9 +32,9 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
-from tickerplant.nearest import one_of
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
+from tickerplant.suggestions import one_of
 
 QUEUE_SIZE = 10_000
 """Messages that may wait for a consumer, unless it says otherwise."""

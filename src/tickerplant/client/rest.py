@@ -29,8 +29,8 @@ from tickerplant.client.waiting import (
 from tickerplant.errors import UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
+from tickerplant.formatting import one_line
 from tickerplant.messages.readers import UNREADABLE
-from tickerplant.plain import one_line
 from tickerplant.queries import find_path
 from tickerplant.venue import Venue
 

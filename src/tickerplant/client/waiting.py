@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.plain import one_line
+from tickerplant.formatting import one_line
 
 Clock: TypeAlias = Callable[[], int]
 """Milliseconds since the epoch."""

@@ -12,8 +12,8 @@ from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import environment_name
-from tickerplant.nearest import suggestion
 from tickerplant.regular_files import read_regular
+from tickerplant.suggestions import suggestion
 from tickerplant.venue import VENUES
 
 MOST_BYTES = 1 << 20

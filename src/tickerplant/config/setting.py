@@ -21,7 +21,7 @@ from tickerplant.config.values import (
     size_text,
 )
 from tickerplant.errors import ConfigError
-from tickerplant.nearest import one_of
+from tickerplant.suggestions import one_of
 
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
 

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
-from tickerplant.nearest import one_of, suggestion
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.moment import EXPECTED_TIME, read_time_ns
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
+from tickerplant.suggestions import one_of, suggestion
 from tickerplant.venue import USDM
 
 Parser: TypeAlias = Callable[[object], object]

@@ -26,9 +26,8 @@ from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.piece import Piece
 from tickerplant.exporting.units import Unit, as_unicode, units_of
 from tickerplant.exporting.writer import Writer
+from tickerplant.formatting import printable
 from tickerplant.logs import configure
-from tickerplant.nearest import one_of
-from tickerplant.plain import plain
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.capture import Capture, reading_text
@@ -37,6 +36,7 @@ from tickerplant.recording.moment import iso
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_paths
 from tickerplant.regular_files import open_regular
+from tickerplant.suggestions import one_of
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _NAMES = tuple(table.name for table in TABLES)
@@ -79,9 +79,9 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     except OSError as error:
         if not out.is_dir():
             raise RecordingError(str(out), error.strerror or str(error)) from None
-        where = plain(str(error.filename or out))
+        where = printable(str(error.filename or out))
         click.echo(
-            f"tickerplant: {where}: {error.strerror or plain(str(error))}; "
+            f"tickerplant: {where}: {error.strerror or printable(str(error))}; "
             "what is finished stays, and the same command goes on from there",
             err=True,
         )
@@ -208,7 +208,7 @@ class _Export:
 
         def tell(position_bytes: int, messages: int) -> None:
             self._read_bytes = behind_bytes + position_bytes
-            self._progress.tell(self._messages + messages)
+            self._progress.report(self._messages + messages)
 
         self._writer.begin(number)
         piece = Piece(unit, self._selection, self._tables, self._writer, tell, self._warn)
@@ -240,7 +240,7 @@ class _Export:
     def _warn(self, text: str) -> None:
         self._flaws.append(text)
         self._progress.clear()
-        click.echo(f"! {plain(text)}", err=True)
+        click.echo(f"! {printable(text)}", err=True)
 
     def _end(self, done: Sequence[Finished], files: int, seconds: float) -> int:
         _tell(_totals(done, files, seconds))
@@ -297,4 +297,4 @@ def _totals(done: Sequence[Finished], files: int | None, seconds: float) -> str:
 
 
 def _tell(text: str) -> None:
-    click.echo(plain(text), err=True)
+    click.echo(printable(text), err=True)

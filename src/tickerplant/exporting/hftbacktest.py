@@ -26,11 +26,11 @@ from tickerplant.exporting.hftbacktest_messages import MAX_TIME_NS
 from tickerplant.exporting.hftbacktest_order import write_in_order
 from tickerplant.exporting.hftbacktest_rows import Waiting
 from tickerplant.exporting.npz import comment_of
-from tickerplant.nearest import one_of
 from tickerplant.recording.journal import Sealed
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.segments import Segments
+from tickerplant.suggestions import one_of
 
 MAX_HELD_ROWS = 1 << 20
 """Events in memory, of all symbols together, before they are written to where they wait."""

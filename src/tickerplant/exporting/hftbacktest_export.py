@@ -13,7 +13,7 @@ from tickerplant.archive.selection import Selection
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.hftbacktest import Totals, export_hftbacktest
-from tickerplant.plain import plain
+from tickerplant.formatting import printable
 from tickerplant.progress import Progress
 from tickerplant.recording.line import Flaw, RecordedFile, share_read
 from tickerplant.recording.opening import recorded_files
@@ -37,7 +37,7 @@ def export_npz(
     def warn(flaw: Flaw) -> None:
         flaws.append(flaw)
         progress.clear()
-        click.echo(f"! {plain(str(flaw))}", err=True)
+        click.echo(f"! {printable(str(flaw))}", err=True)
 
     listed: list[RecordedFile] = []
     progress = Progress("export", lambda: share_read(listed))
@@ -64,7 +64,7 @@ def export_npz(
         return INTERRUPTED
     except RecordingError as error:
         progress.clear()
-        click.echo(plain(f"tickerplant: {error}"), err=True)
+        click.echo(printable(f"tickerplant: {error}"), err=True)
         return FAILED
     progress.clear()
     return _end(totals, flaws, selection.symbols, progress.seconds)
@@ -87,13 +87,13 @@ def _end(
     events = sum(each.events for each in totals)
     left_out = [item for each in totals for item in each.left_out.items()]
     for reason, count in left_out:
-        click.echo(plain(f"! left out {count:,}: {reason}"), err=True)
+        click.echo(printable(f"! left out {count:,}: {reason}"), err=True)
     written = f"in {files:,} {'file' if files == 1 else 'files'}"
     stayed = f"; {kept:,} more {'was' if kept == 1 else 'were'} there already" if kept else ""
     click.echo(f"events: {events:,}, {written}{stayed}; {seconds:.1f} s", err=True)
     unheard = wanted.difference(*(each.symbols for each in totals))
     if unheard:
-        click.echo(plain(f"nothing was recorded of {', '.join(sorted(unheard))}"), err=True)
+        click.echo(printable(f"nothing was recorded of {', '.join(sorted(unheard))}"), err=True)
     elif not files and not kept:
         click.echo("nothing was recorded that hftbacktest has an event for", err=True)
     return FAILED if flaws or left_out or unheard or not (files or kept) else DONE

@@ -23,7 +23,7 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Dropped, Notice
-from tickerplant.nearest import one_of
+from tickerplant.suggestions import one_of
 from tickerplant.units import NS_PER_MS
 
 Policy: TypeAlias = Literal["every", "latest", "drop_oldest", "fail"]

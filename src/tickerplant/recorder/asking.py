@@ -17,9 +17,9 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.upstream_profile import upstream_profile
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.weight import REFUSALS
+from tickerplant.formatting import printable
 from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
-from tickerplant.plain import plain
 from tickerplant.queries.depth import RETAIL_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
 from tickerplant.recorder.contracts import Contracts
@@ -194,7 +194,7 @@ class Asking:
 
 def _warn_unlisted(symbols: Sequence[str]) -> None:
     for symbol in symbols[:MOST_UNLISTED]:
-        logger().warning(f"! {plain(symbol)} is not listed; it is recorded if it comes")
+        logger().warning(f"! {printable(symbol)} is not listed; it is recorded if it comes")
     if more := len(symbols[MOST_UNLISTED:]):
         logger().warning(f"! {more:,} more symbols are not listed; they are recorded if they come")
 

@@ -11,8 +11,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.formatting import printable
 from tickerplant.logs import logger
-from tickerplant.plain import plain
 from tickerplant.plant import Plant
 from tickerplant.recorder.noting import Noting
 from tickerplant.recorder.relayed import Relayed, Source
@@ -188,4 +188,4 @@ def _conclusion(tap: Tap) -> str:
         text += f"; {totals.dropped:,} are left out"
     if writer.failure_text:
         text += f": {writer.failure_text}"
-    return plain(f"{text}.")
+    return printable(f"{text}.")

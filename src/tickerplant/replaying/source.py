@@ -27,9 +27,8 @@ from contextlib import suppress
 
 from tickerplant.errors import RequestError
 from tickerplant.logs import logger
-from tickerplant.outlet import Outlet
 from tickerplant.plant import Plant
-from tickerplant.progress import Progress
+from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import share_read
 from tickerplant.recording.moment import Moment, iso
@@ -81,7 +80,7 @@ class RecordingSource:
         wait_for: Connections that must have subscribed before the clock starts.
         stays: Whether `run` goes on at the end, for who seeks back.
         now_ms: The clock of this machine, of which a rebased replay is.
-        outlet: Where the progress is shown; standard error if missing.
+        status_line: Where the progress is shown; standard error if missing.
 
     Raises:
         ConfigError: the plan leaves nothing to play.
@@ -97,7 +96,7 @@ class RecordingSource:
         wait_for: int = 1,
         stays: bool = False,
         now_ms: Callable[[], int] = lambda: time.time_ns() // NS_PER_MS,
-        outlet: Outlet | None = None,
+        status_line: StatusLine | None = None,
     ) -> None:
         self.messages = 0
         """Lines played so far, those of warm-ups not included."""
@@ -115,7 +114,7 @@ class RecordingSource:
         self._progress = Progress(
             "replay",
             lambda: share_read(self._deck.recordings),
-            outlet=outlet,
+            status_line=status_line,
             state=self._state_words,
         )
         self._lateness = Lateness()
@@ -301,7 +300,7 @@ class RecordingSource:
         clock.go(self._at_ns())
         slices = _Slice(deck)
         while not self._is_wanted_elsewhere and (next_ns := deck.next_ns) is not None:
-            if self._progress.tell(self.messages):
+            if self._progress.report(self.messages):
                 self.look_around()
             if clock.stands:
                 self._status.lag_ms = 0
@@ -403,7 +402,7 @@ class RecordingSource:
             if loop.time() - turned_s >= SLICE_S:
                 self._phase = "warming up"
                 self._status.ready(False, "looking for the place in the recording")
-                self._progress.tell(self.messages)
+                self._progress.report(self.messages)
                 await asyncio.sleep(0)
                 turned_s = loop.time()
 
@@ -418,7 +417,7 @@ class RecordingSource:
             self._phase = "warming up"
             self._status.ready(False, f"warming up to {iso(target_ns)}")
             self._take(min(target_ns - 1, next_ns + SLICE_NS))
-            self._progress.tell(self.messages)
+            self._progress.report(self.messages)
             await asyncio.sleep(0)
             if self._target_ns != wanted_ns:
                 return False

@@ -20,10 +20,10 @@ from tickerplant.instrument import (
     coin_contract_size,
     decimal_units,
 )
-from tickerplant.nearest import suggestion
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.coins import BY_NAME, COINS, INDEX, TRADFI, Coin, invented_coins
 from tickerplant.simulation.supplies import circulating_supply
+from tickerplant.suggestions import suggestion
 from tickerplant.venue import COINM, USDM
 
 PERPETUAL_COINM = ("BTC", "ETH", "BNB")

@@ -8,11 +8,11 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tickerplant.nearest import nearest
 from tickerplant.streams import CATALOGUE, find, resolve
 from tickerplant.streams.about import one_pair, one_symbol
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Stream
+from tickerplant.suggestions import closest_match
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _why_unlisted(markets: Markets, name: str, args: Args) -> str:
     if symbol in listed:
         return f"the stream is not about {symbol}"
     text = f"no such {_SYMBOLS[part]} is listed now"
-    alike = nearest(symbol, listed)
+    alike = closest_match(symbol, listed)
     return f"{text}; like it is {name.replace(args[part], alike.lower(), 1)}" if alike else text
 
 
@@ -166,5 +166,5 @@ def _without_speed(venue: Venue, name: str) -> str:
 
 def _like(venue: Venue, name: str) -> str:
     head, tail = _split(name)
-    close = nearest(tail, _tails(venue).values(), alike=_ALIKE)
+    close = closest_match(tail, _tails(venue).values(), similarity=_ALIKE)
     return head.lower() + close if close else ""

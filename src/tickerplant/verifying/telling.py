@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from tickerplant.explain.text import columns
-from tickerplant.plain import plain
+from tickerplant.formatting import printable
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Place
 from tickerplant.units import NS_PER_MS, NS_PER_S
@@ -34,10 +34,10 @@ def lines_of(findings: Findings, most_gaps: int) -> Iterator[str]:
     """Yield findings line by line, but for the last line."""
     for recording in findings.recordings:
         for line in _recording(recording, most_gaps):
-            yield plain(line)
+            yield printable(line)
         yield ""
     for flaw in findings.unread:
-        yield plain(f"! {flaw.path}: {flaw.reason}")
+        yield printable(f"! {flaw.path}: {flaw.reason}")
 
 
 def summary_of(findings: Findings) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from tickerplant import logs
 from tickerplant.config.settings import VerifySettings
 from tickerplant.errors import RecordingError
-from tickerplant.plain import plain
+from tickerplant.formatting import printable
 from tickerplant.progress import Progress
 from tickerplant.recording.line import Flaw
 from tickerplant.recording.opening import named_paths, recorded_files, recording_folders
@@ -38,7 +38,7 @@ def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
         findings = found_in(settings, paths, is_interrupted)
     if not findings.recordings and not settings.json and not findings.interrupted:
         for flaw in findings.unread:
-            click.echo(plain(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
+            click.echo(printable(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
         return NOTHING_READ
     if settings.json:
         tell(_json(findings))
@@ -77,7 +77,7 @@ def found_in(
     def go_on(more: int) -> bool:
         nonlocal messages
         messages += more
-        progress.tell(messages)
+        progress.report(messages)
         return not is_interrupted()
 
     for group in groups:

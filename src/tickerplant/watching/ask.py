@@ -18,10 +18,10 @@ from tickerplant.client.market import MarketClient, connect
 from tickerplant.client.rest import whole_path
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
-from tickerplant.plain import plain
+from tickerplant.formatting import printable
 from tickerplant.queries import find_method, find_path
 from tickerplant.queries.param import INTEGER, Param
-from tickerplant.standard_files import FAILED
+from tickerplant.stdio import FAILED
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 from tickerplant.watching.places import check_text, venue_named, venue_of_url
@@ -54,7 +54,7 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
     try:
         answer = asyncio.run(_answer(settings, question))
     except (RequestError, UpstreamError) as error:
-        click.echo(plain(f"tickerplant: {error}"), err=True)
+        click.echo(printable(f"tickerplant: {error}"), err=True)
         return FAILED
     text = msgspec.json.encode(answer)
     # As bytes: JSON is UTF-8 whatever the terminal is.

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tickerplant.formatting import printable
 from tickerplant.messages.asset_index import AssetIndex
 from tickerplant.messages.book_ticker import BookTicker
 from tickerplant.messages.composite_index import CompositeIndex
@@ -25,7 +26,6 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.messages.trading_session import TradingSession
-from tickerplant.plain import plain
 
 SHOWN = 400
 """Most signs of what a message tells, and bytes of one that is shown as it came."""
@@ -46,7 +46,7 @@ def reading(message: Message) -> str:
         said = tell(message)
     except Exception:  # noqa: BLE001  # nothing that a server says may end the watching
         said = _json(message)
-    return plain(said[:SHOWN])
+    return printable(said[:SHOWN])
 
 
 def amount(text: str) -> str:

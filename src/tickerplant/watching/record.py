@@ -22,7 +22,7 @@ from tickerplant.recorder.meeting import profile_of, venue_answering
 from tickerplant.recorder.recorder import TURN_S, Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.journal import Hole
-from tickerplant.standard_files import FAILED
+from tickerplant.stdio import FAILED
 from tickerplant.venue import VENUES
 from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.places import (

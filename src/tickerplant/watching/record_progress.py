@@ -6,10 +6,10 @@ import time
 from typing import TextIO, cast
 
 from tickerplant import logs
+from tickerplant.formatting import printable
 from tickerplant.logs import logger
 from tickerplant.messages.notice import Notice, Recovered, UnknownStream
-from tickerplant.outlet import Outlet
-from tickerplant.plain import plain
+from tickerplant.progress import StatusLine
 from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter
@@ -27,13 +27,13 @@ class RecordProgress:
     """Shows how a recording goes."""
 
     def __init__(self, log_format: str) -> None:
-        self._outlet = Outlet()
-        self._every_s = TERMINAL_EVERY_S if self._outlet.is_terminal else LOG_EVERY_S
+        self._status_line = StatusLine()
+        self._every_s = TERMINAL_EVERY_S if self._status_line.is_terminal else LOG_EVERY_S
         self._began_s = self._told_s = time.monotonic()
         self._told_messages = 0
         self._notices = TokenBucket(NOTICES_PER_S, NOTICE_BURST, self._now_ms)
         self._untold = 0
-        logs.configure(log_format, stream=cast("TextIO", self._outlet))
+        logs.configure(log_format, stream=cast("TextIO", self._status_line))
 
     @property
     def _now_ms(self) -> int:
@@ -64,7 +64,7 @@ class RecordProgress:
         self._told_s, self._told_messages = now_s, messages
         heard, asked = len(recorder.heard), len(recorder.names)
         stored, gaps = writer.totals.stored_bytes, recorder.noting.gaps
-        if not self._outlet.is_terminal:
+        if not self._status_line.is_terminal:
             logger().info(
                 "= recording",
                 heard=f"{heard}/{asked}",
@@ -86,11 +86,11 @@ class RecordProgress:
         ]
         if waiting := recorder.anchors.waiting:
             parts.append(f"{count_text(waiting, 'book')} without a snapshot")
-        self._outlet.show(" · ".join(parts))
+        self._status_line.show(" · ".join(parts))
 
     def say(self, text: str) -> None:
         """Tell how it ended."""
-        self._outlet.say(plain(text))
+        self._status_line.end_with(printable(text))
 
 
 def size_text(size_bytes: int) -> str:

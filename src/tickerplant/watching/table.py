@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.formatting import printable
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
     Disconnected,
@@ -20,7 +21,6 @@ from tickerplant.messages.notice import (
     Stale,
     SubscriptionRejected,
 )
-from tickerplant.plain import plain
 from tickerplant.units import NS_PER_MS
 from tickerplant.watching.reading import reading
 
@@ -284,9 +284,9 @@ def share_out(room: int, sizes: Sequence[int]) -> list[int]:
 def _line(source: Source, row: Row, now_ns: int) -> Line:
     last = row.last
     return Line(
-        stream=plain(source.name),
+        stream=printable(source.name),
         symbol=_symbol_text(row.symbol),
-        tells=plain(source.hint) if last is None else reading(last),
+        tells=printable(source.hint) if last is None else reading(last),
         messages=row.messages,
         rate=row.rate(now_ns),
         age_ms=None if last is None else max(now_ns - last.received_ns, 0) / NS_PER_MS,
@@ -298,7 +298,7 @@ def _line(source: Source, row: Row, now_ns: int) -> Line:
 
 
 def _symbol_text(symbol: str) -> str:
-    return plain(symbol if len(symbol) <= SHOWN_SYMBOL else f"{symbol[: SHOWN_SYMBOL - 1]}…")
+    return printable(symbol if len(symbol) <= SHOWN_SYMBOL else f"{symbol[: SHOWN_SYMBOL - 1]}…")
 
 
 def _delay_ms(message: Message) -> float | None:

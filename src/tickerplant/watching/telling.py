@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import structs
 
 from tickerplant.feed.feed import FeedCounters
+from tickerplant.formatting import printable
 from tickerplant.messages.notice import (
     BookResyncing,
     DecodeFailed,
@@ -22,7 +23,6 @@ from tickerplant.messages.notice import (
     SubscriptionRejected,
     UnknownStream,
 )
-from tickerplant.plain import plain
 from tickerplant.units import NS_PER_S
 
 SHOWN_NAMES = 2
@@ -45,7 +45,7 @@ def notice_text(notice: Notice, *, is_news: bool = True) -> str:
         said = type(notice).__name__ if tell is None else tell(notice)
     except Exception:  # noqa: BLE001  # nothing that a server says may end the watching
         said = type(notice).__name__
-    return plain(f"{names_text(notice.streams)}: {said}")
+    return printable(f"{names_text(notice.streams)}: {said}")
 
 
 def names_text(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.standard_files import FAILED, cannot_print
+from tickerplant.stdio import FAILED, cannot_print
 from tickerplant.watching.interruption import interruption, is_interrupted
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 from tickerplant.watching.places import (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tickerplant.client.market import MarketClient
-from tickerplant.standard_files import FAILED
+from tickerplant.stdio import FAILED
 
 
 class Watched(Struct, frozen=True):
