@@ -55,7 +55,7 @@ def export_npz(
                     end_ns=selection.end_ns,
                     base_latency_ns=settings.base_latency_ns,
                     extras=frozenset(settings.extras),
-                    progress=progress.tell,
+                    progress=progress.report,
                 )
             )
     except KeyboardInterrupt:
