@@ -38,7 +38,7 @@ def test_moments_speed_and_the_rest_come_from_every_place() -> None:
         ("warm_up_ms", "long", "--warm-up", "a duration such as"),
         ("pace", "slow", "--pace", "one of receive, event"),
         ("rebase", "then", "--rebase", "one of off, now"),
-        ("profile", "1999", "--profile", "one of 2026q1, 2026q2, current, told"),
+        ("profile", "1999", "--profile", "one of 2026q1, 2026q2, current, auto"),
     ],
 )
 def test_what_cannot_be_used_is_said_with_the_option(

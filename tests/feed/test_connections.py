@@ -440,7 +440,7 @@ def test_what_is_not_of_its_kind_is_told_of_its_stream() -> None:
     world.publish(TICKERS, b"7")
     world.run(100)
     assert [each.streams for each in consumer.notices(DecodeFailed)] == [(AGGREGATES,), (TICKERS,)]
-    assert consumer.kinds() == ["message", "Unreadable", "Gap", "message", "Unreadable"]
+    assert consumer.kinds() == ["message", "DecodeFailed", "Gap", "message", "DecodeFailed"]
 
 
 def test_messages_of_streams_that_nobody_wants_are_counted() -> None:

@@ -55,7 +55,7 @@ def test_a_stream_that_stays_silent_for_five_seconds_is_asked_about_once() -> No
     world.run(120_000)
     assert world.verified == [(NAME,)]
     late = world.attach(NAME)
-    assert late.kinds()[0] == "Doubtful", "who comes later hears it, too"
+    assert late.kinds()[0] == "UnknownStream", "who comes later hears it, too"
     assert doubted.said == [(NAME, REASON)]
 
 

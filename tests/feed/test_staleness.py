@@ -289,9 +289,9 @@ def test_a_name_that_is_known_to_be_wrong_is_told_at_once_and_asked_for(
     assert doubtful.streams == (name,)
     assert said in doubtful.reason
     world.run(1_000)
-    assert consumer.kinds() == ["Doubtful"]
+    assert consumer.kinds() == ["UnknownStream"]
     assert world.held()[name] == 1
-    assert world.attach(name).kinds() == ["Doubtful"], "each who subscribes"
+    assert world.attach(name).kinds() == ["UnknownStream"], "each who subscribes"
 
 
 @pytest.mark.parametrize("others", [[], [FORCED], [MARKS]])

@@ -111,8 +111,11 @@ def test_messages_due_at_a_time_that_is_approached_wait_for_its_events(
         timers.at(due_ms, rank, fire)
     reached = (-1, 0)
     for now_ms, approaches in steps:
+        if not approaches:
+            reached = max(reached, (now_ms + 1, MINUTE_RANK))
+        elif now_ms > timers.now_ms:
+            reached = max(reached, (now_ms, MESSAGE_RANK))
         (timers.advance_before if approaches else timers.advance)(now_ms)
-        reached = max(reached, (now_ms, MESSAGE_RANK) if approaches else (now_ms + 1, MINUTE_RANK))
     rows = [(at_ms, rank, number) for number, (at_ms, rank) in enumerate(entries)]
     assert fired == sorted(row for row in rows if row[:2] < reached)
     assert timers.now_ms == max((now_ms for now_ms, _ in steps), default=0)
