@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS     := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types unit bench compat docs lock clean
+.PHONY: help setup run test quick lint types unit bench compat docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ lint: $(TOOLS) ## Check style and format
 types: $(TOOLS) ## Check types, strictly
 	$(BIN)/mypy
 
-unit: $(TOOLS) ## Run the tests
+quick: $(TOOLS) ## Run the tests that need neither sockets nor processes, in under a minute
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 -m 'not sockets'
+
+unit: $(TOOLS) ## Run all tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
@@ -39,10 +42,10 @@ bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
 compat: $(INSTALLED) ## Run public client libraries against the server (ARGS=ccxt_pro for one)
 	@UV=$(UV) $(BIN)/python -m compat $(ARGS)
 
-docs: $(INSTALLED) ## Write the reference pages anew from the tables of the program
+docs: $(INSTALLED) ## Write the reference pages from the tables of the program
 	$(BIN)/python docs/reference/generate.py
 
-lock: ## Pin the dependencies anew (needs uv)
+lock: ## Pin the dependencies again (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --upgrade --quiet \
 		--group build pyproject.toml --output-file requirements.lock
