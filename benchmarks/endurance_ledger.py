@@ -170,7 +170,7 @@ class Totals(Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-class Hole(Struct, frozen=True):
+class RunOutage(Struct, frozen=True):
     """Messages in a row of one stream that were lost, or one that came twice or too late."""
 
     what: str
@@ -200,7 +200,7 @@ class _Expected:
 class _Line:
     """One stream."""
 
-    def __init__(self, name: str, holes: list[Hole]) -> None:
+    def __init__(self, name: str, holes: list[RunOutage]) -> None:
         self.name = name
         self.totals = Totals(streams=1)
         self._holes = holes
@@ -295,7 +295,7 @@ class _Line:
             what = "lost, told"
         if len(self._holes) < MOST_HOLES:
             self._holes.append(
-                Hole(
+                RunOutage(
                     what,
                     self.name,
                     len(lost),
@@ -309,7 +309,7 @@ class _Line:
     def _describe(self, what: str, record: Record) -> None:
         if len(self._holes) < MOST_HOLES:
             ids = (record.row_id, record.row_id)
-            self._holes.append(Hole(what, self.name, 1, record.ms, record.ms, [], ids))
+            self._holes.append(RunOutage(what, self.name, 1, record.ms, record.ms, [], ids))
 
     def _forget(self, sent: _Expected) -> None:
         same = self._by_digest[sent.digest]
@@ -330,7 +330,7 @@ class Ledger:
     """
 
     def __init__(self, names: Sequence[str], sent: str, received: str) -> None:
-        self.holes: list[Hole] = []
+        self.holes: list[RunOutage] = []
         self._lines = [_Line(name, self.holes) for name in names]
         self._sent = Reading(sent)
         self._received = Reading(received)

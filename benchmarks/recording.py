@@ -25,7 +25,7 @@ from benchmarks.receiver import BUFFER_BYTES, shake_hands
 from benchmarks.table import Table, median_ratio, spread
 from tickerplant import open_recording
 from tickerplant.recorder.writer import RecordingWriter
-from tickerplant.recording.journal import MANIFEST
+from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.segments import Segments, segment_paths
 from tickerplant.venue import USDM
 

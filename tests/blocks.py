@@ -8,8 +8,8 @@ from msgspec import structs
 
 from tickerplant.recording.block import LEVEL, Packer
 from tickerplant.recording.chain import TAIL, Tail, digest_of
-from tickerplant.recording.journal import MANIFEST, encode_entry, read_entry
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import MANIFEST, encode_entry, read_entry
 
 
 def packed_lines(lines: list[Line], level: int = LEVEL) -> bytes:

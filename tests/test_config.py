@@ -17,7 +17,7 @@ from tickerplant.config.settings import (
 )
 from tickerplant.config.values import duration_ms, duration_text, instant_ms
 from tickerplant.errors import ConfigError
-from tickerplant.recording.moment import Moment
+from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.server.faults import Fault
 
 
@@ -237,7 +237,7 @@ def test_what_means_different_things_to_commands_is_set_for_each_of_them(tmp_pat
     assert resolve("replay", ReplaySettings, {}, environment).end is None
     file = read_file(write(tmp_path / "a.toml", '[export]\nto = "csv"\n[replay]\nto = "-5m"\n'))
     assert resolve("export", ExportSettings, {}, {}, file).to == "csv"
-    assert resolve("replay", ReplaySettings, {}, {}, file).end == Moment(300 * 10**9, "-")
+    assert resolve("replay", ReplaySettings, {}, {}, file).end == TimeSpec(300 * 10**9, "-")
     path = write(tmp_path / "b.toml", 'to = "csv"\n')
     with pytest.raises(ConfigError, match=r"'to' is not .* to be in \[replay\] or \[export\]"):
         read_file(path)

@@ -23,8 +23,14 @@ import msgspec
 import pytest
 from websockets.sync.client import connect
 
-from tickerplant.recording.journal import MANIFEST, Hole, Renewed, RunBegun, RunEnded
 from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.manifest_entries import (
+    MANIFEST,
+    Renewed,
+    RunEnded,
+    RunOutage,
+    RunStarted,
+)
 from tickerplant.recording.segments import Segments
 
 TIMEOUT_S = 60
@@ -77,7 +83,7 @@ def wait_for_renewal(folder: Path, run_number: int) -> None:
     """Return when a connection was renewed in a run, and what was heard before is on disk."""
     for _ in range(TIMEOUT_S * 10):
         entries = read_manifest(str(folder)).entries if (folder / MANIFEST).exists() else []
-        runs = [at for at, entry in enumerate(entries) if isinstance(entry, RunBegun)]
+        runs = [at for at, entry in enumerate(entries) if isinstance(entry, RunStarted)]
         if len(runs) == run_number and any(
             isinstance(entry, Renewed) for entry in entries[runs[-1] :]
         ):
@@ -119,7 +125,7 @@ def test_planned_renewals_and_the_kill_are_in_the_manifest(market: Path) -> None
     manifest = read_manifest(str(market))
     assert len(manifest.runs) == 2
     assert any(isinstance(entry, Renewed) for entry in manifest.entries)
-    [hole] = [entry for entry in manifest.entries if isinstance(entry, Hole)]
+    [hole] = [entry for entry in manifest.entries if isinstance(entry, RunOutage)]
     assert "killed" in hole.reason
     assert [e.reason for e in manifest.entries if isinstance(e, RunEnded)] == ["interrupted"]
     assert set(manifest.symbols) == {"BTCUSDT", "ETHUSDT"}

@@ -9,7 +9,7 @@ import pytest
 from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ReplaySettings
 from tickerplant.errors import ConfigError
-from tickerplant.recording.moment import Moment
+from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.serving import _replayed_profile, replay
 
 
@@ -19,8 +19,8 @@ def test_moments_speed_and_the_rest_come_from_every_place() -> None:
     file = {"replay": {"rebase": "now", "pace": "event", "warm_up": "24h"}}
     found = resolve("replay", ReplaySettings, flags, environment, file)
     assert found == ReplaySettings(
-        begin=Moment(90 * 10**9, "+"),
-        end=Moment(1_795_285_140_000 * 10**6),
+        begin=TimeSpec(90 * 10**9, "+"),
+        end=TimeSpec(1_795_285_140_000 * 10**6),
         speed=0.5,
         loop=True,
         rebase="now",

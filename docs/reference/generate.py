@@ -61,8 +61,8 @@ from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, AddressUse, Li
 from tickerplant.queries import QUERIES, refusal
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
-from tickerplant.recording import chain, journal
-from tickerplant.recording.line import Flaw
+from tickerplant.recording import chain, manifest_entries
+from tickerplant.recording.line import Damage
 from tickerplant.replaying.clock_state import ClockState
 from tickerplant.replaying.steering import Wishes
 from tickerplant.server import rest
@@ -422,7 +422,7 @@ def manifest_page() -> str:
     """Return the page of the lines of a manifest."""
     return page(
         "The manifest",
-        f"`{journal.MANIFEST}` in the folder of a [recording](recording-format.md): one JSON object "
+        f"`{manifest_entries.MANIFEST}` in the folder of a [recording](recording-format.md): one JSON object "
         "a line, in the order in which things happened.\n"
         "Lines are only ever added.\n"
         "Each has a `kind` and `time_ns`, when it was written, ns since the epoch by the clock of "
@@ -439,7 +439,7 @@ def manifest_page() -> str:
                     table(("key", "type", "what it is"), _entry_fields(kind)),
                 )
             )
-            for kind in get_args(journal.AnyEntry)
+            for kind in get_args(manifest_entries.AnyEntry)
         ),
     )
 
@@ -644,9 +644,9 @@ def python_page() -> str:
         "What stands in the tables: [tables](tables.md).",
         *_class("`BookSnapshot`", BookSnapshot, "snapshot"),
         table(("field", "key", "type", "what it is"), _field_rows(BookSnapshot, keys=True)),
-        "### `Flaw`",
-        _sentences(Flaw),
-        table(("field", "what it is"), _counted(Flaw)),
+        "### `Damage`",
+        _sentences(Damage),
+        table(("field", "what it is"), _counted(Damage)),
         "## Messages",
         "The classes of `tickerplant.messages`.\n"
         "The key is that of the exchange's message.\n"

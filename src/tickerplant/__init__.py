@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tickerplant.feed.weight import WeightBudget
     from tickerplant.messages.message import Message
     from tickerplant.messages.notice import Notice
-    from tickerplant.recording.line import Flaw
+    from tickerplant.recording.line import Damage
 
 __version__ = "0.1.0"
 
@@ -56,9 +56,9 @@ __all__ = [
     "BookState",
     "Books",
     "ConfigError",
+    "Damage",
     "FeedCounters",
     "FeedSettings",
-    "Flaw",
     "Listener",
     "LocalBook",
     "MarketClient",
@@ -92,9 +92,9 @@ _HOME = {
     "BookState": "feed.local_book",
     "Books": "client.books",
     "ConfigError": "errors",
+    "Damage": "recording.line",
     "FeedCounters": "feed.feed",
     "FeedSettings": "feed.settings",
-    "Flaw": "recording.line",
     "Listener": "client.listener",
     "LocalBook": "feed.local_book",
     "MarketClient": "client.market",

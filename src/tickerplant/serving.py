@@ -36,9 +36,9 @@ from tickerplant.progress import StatusLine
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.recorder.taps import NOTHING, Tapping, Taps
 from tickerplant.recording.capture import reading_text
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.replaying.span import Plan
 from tickerplant.replaying.verbatim import Stateless
 from tickerplant.server import event_loop
 from tickerplant.server.clock import connection_clock_ms

@@ -13,8 +13,14 @@ from stage import hear, listen
 from tickerplant.envelope import prefix_of
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT
-from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, RunBegun, encode_entry
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import (
+    FORMAT,
+    MANIFEST,
+    RecordingStarted,
+    RunStarted,
+    encode_entry,
+)
 from tickerplant.recording.segments import segment_name
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -70,8 +76,8 @@ def recording(folder: Path, *segments: Sequence[Line], venue: str = "usdm") -> s
         raw.split(b'"')[3].decode() for lines in segments for _, raw in lines if raw[:1] == b"{"
     }
     begun = (
-        Begun(time_ns=START_NS, format=FORMAT, venue=venue, software="a test"),
-        RunBegun(
+        RecordingStarted(time_ns=START_NS, format=FORMAT, venue=venue, software="a test"),
+        RunStarted(
             time_ns=START_NS,
             run=1,
             url="ws://127.0.0.1:9001",

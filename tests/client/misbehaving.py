@@ -92,7 +92,7 @@ async def scripted(*answers: Answer) -> AsyncIterator[Scripted]:
         await server.wait_closed()
 
 
-class Moment:
+class TimeSpec:
     """A clock that moves by what is slept."""
 
     def __init__(self, now_ms: int = START_MS) -> None:

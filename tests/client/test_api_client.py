@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from loopback import START_MS, Loopback, loopback, looped, until
-from misbehaving import Answer, Fault, Moment, http, scripted
+from misbehaving import Answer, Fault, TimeSpec, http, scripted
 from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -31,7 +31,7 @@ Handler: TypeAlias = Callable[[ServerConnection], Awaitable[None]]
 
 
 def client_in(
-    hosts: Hosts, moment: Moment, budget: WeightBudget | None = None, **options: Any
+    hosts: Hosts, moment: TimeSpec, budget: WeightBudget | None = None, **options: Any
 ) -> ApiClient:
     return ApiClient(
         hosts,
@@ -45,7 +45,7 @@ def client_in(
 
 @asynccontextmanager
 async def client_of(
-    hosts: Hosts, moment: Moment, budget: WeightBudget | None = None, **options: Any
+    hosts: Hosts, moment: TimeSpec, budget: WeightBudget | None = None, **options: Any
 ) -> AsyncIterator[ApiClient]:
     client = client_in(hosts, moment, budget, **options)
     try:
@@ -82,7 +82,7 @@ async def reply(connection: ServerConnection, asked: dict[str, Any], result: obj
 
 @looped
 async def test_a_question_is_answered_with_the_result() -> None:
-    async with loopback() as house, client_of(hosts_in(house), Moment()) as client:
+    async with loopback() as house, client_of(hosts_in(house), TimeSpec()) as client:
         assert await client.ask("time") == {"serverTime": START_MS}
         assert await client.ask_raw("time") == b'{"serverTime":%d}' % START_MS
         assert await client.ask("v1/ping") == {}
@@ -90,7 +90,7 @@ async def test_a_question_is_answered_with_the_result() -> None:
 
 @looped
 async def test_the_answer_is_that_of_rest_without_its_prefix() -> None:
-    async with loopback() as house, client_of(hosts_in(house), Moment()) as client:
+    async with loopback() as house, client_of(hosts_in(house), TimeSpec()) as client:
         house.trade()
         rest = RestClient(hosts_in(house), WeightBudget())
         price = await rest.get("v2/ticker/price", symbol="BTCUSDT")
@@ -102,7 +102,7 @@ async def test_the_answer_is_that_of_rest_without_its_prefix() -> None:
 async def test_every_question_weighs_what_the_server_charges() -> None:
     async with loopback() as house:
         budget = WeightBudget()
-        async with client_of(hosts_in(house), Moment(), budget) as client:
+        async with client_of(hosts_in(house), TimeSpec(), budget) as client:
             await client.ask("ping")
             assert budget.spent == HANDSHAKE_WEIGHT + 1
             for method in ("time", "depth", "ticker.price", "ticker.book", "nothing"):
@@ -118,7 +118,7 @@ async def test_every_question_weighs_what_the_server_charges() -> None:
 async def test_an_error_of_the_exchange_is_raised_and_the_connection_stays() -> None:
     async with loopback() as house:
         budget = WeightBudget()
-        async with client_of(hosts_in(house), Moment(), budget) as client:
+        async with client_of(hosts_in(house), TimeSpec(), budget) as client:
             with pytest.raises(
                 RequestError, match=r"^depth symbol=NONESUCH: -1121 Inv.*\.$"
             ) as caught:
@@ -131,7 +131,7 @@ async def test_an_error_of_the_exchange_is_raised_and_the_connection_stays() -> 
 
 @looped
 async def test_coinm_has_no_market_data_and_says_so() -> None:
-    async with loopback() as house, client_of(hosts_in(house, COINM), Moment()) as client:
+    async with loopback() as house, client_of(hosts_in(house, COINM), TimeSpec()) as client:
         assert await client.ask("time") == {"serverTime": START_MS}
         with pytest.raises(RequestError, match="-1020 This operation is not supported"):
             await client.ask("ticker.price", symbol="BTCUSD_PERP")
@@ -141,7 +141,7 @@ async def test_coinm_has_no_market_data_and_says_so() -> None:
 async def test_many_questions_share_one_connection() -> None:
     async with loopback() as house:
         budget = WeightBudget()
-        async with client_of(hosts_in(house), Moment(), budget) as client:
+        async with client_of(hosts_in(house), TimeSpec(), budget) as client:
             methods = [("time", "ping")[number % 2] for number in range(200)]
             answers = await asyncio.gather(*(client.ask(method) for method in methods))
         assert [bool(answer) for answer in answers] == [method == "time" for method in methods]
@@ -160,7 +160,7 @@ async def test_replies_find_their_questions_in_any_order_and_in_any_frames() -> 
         await reply(connection, await receive(connection), 1)
         await connection.wait_closed()
 
-    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         questions = (client.ask("depth", symbol=each) for each in "ABC")
         assert await asyncio.gather(*questions) == [{"symbol": each} for each in "ABC"]
         assert await client.ask("ping") == 1
@@ -173,7 +173,7 @@ async def test_parameters_are_sent_as_json() -> None:
         await reply(connection, asked, asked)
         await connection.wait_closed()
 
-    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         params = {
             "symbol": "币安",
             "limit": 5,
@@ -189,7 +189,7 @@ async def test_parameters_are_sent_as_json() -> None:
 @looped
 async def test_more_than_a_minute_has_room_for_takes_several_minutes() -> None:
     async with loopback(replace(LIMITS, request_weight_per_minute=20)) as house:
-        moment = Moment()
+        moment = TimeSpec()
         client = client_in(hosts_in(house), moment, WeightBudget(20, 0.5))
         for number in range(15):
             await client.ask("ping")
@@ -203,7 +203,7 @@ async def test_more_than_a_minute_has_room_for_takes_several_minutes() -> None:
 async def test_who_is_refused_comes_back_when_the_server_wants_it() -> None:
     async with loopback(replace(LIMITS, request_weight_per_minute=7)) as house:
 
-        class Shared(Moment):
+        class Shared(TimeSpec):
             async def sleep(self, seconds: float) -> None:
                 await super().sleep(seconds)
                 house.clock.now_ms = self.now_ms
@@ -234,7 +234,7 @@ async def test_it_waits_as_the_reply_says(data: object, slept: float) -> None:
         await reply(connection, await receive(connection), "at last")
         await connection.wait_closed()
 
-    moment = Moment()
+    moment = TimeSpec()
     async with served(handle) as hosts, client_of(hosts, moment) as client:
         assert await client.ask("ping") == "at last"
     assert moment.slept == [slept]
@@ -244,7 +244,7 @@ async def test_it_waits_as_the_reply_says(data: object, slept: float) -> None:
 async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
     limits = replace(LIMITS, request_weight_per_minute=5, refusals_before_ban=1)
     async with loopback(limits) as house:
-        moment = Moment()  # the server's minute does not end: one refusal, then the ban
+        moment = TimeSpec()  # the server's minute does not end: one refusal, then the ban
         async with client_of(hosts_in(house), moment) as client:
             for words in ("IP banned until", "an earlier question was refused"):
                 with pytest.raises(RequestError, match=words) as caught:
@@ -271,7 +271,7 @@ async def test_the_used_weight_of_the_reply_makes_room_for_others() -> None:
             answer = {"id": asked["id"], "status": 200, "result": {}, "rateLimits": limits}
             await connection.send(json.dumps(answer))
 
-    moment = Moment()
+    moment = TimeSpec()
     async with (
         served(handle) as hosts,
         client_of(hosts, moment, WeightBudget(100, 0.8)) as client,
@@ -295,7 +295,7 @@ async def test_a_lost_connection_is_opened_again_without_a_word() -> None:
         await connection.wait_closed()
 
     budget = WeightBudget()
-    async with served(handle) as hosts, client_of(hosts, Moment(), budget) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec(), budget) as client:
         assert await client.ask("ping") == "here"
     assert budget.spent == 2 * (HANDSHAKE_WEIGHT + 1)
 
@@ -303,7 +303,7 @@ async def test_a_lost_connection_is_opened_again_without_a_word() -> None:
 @looped
 async def test_a_connection_that_was_lost_while_nobody_asked_is_opened_again() -> None:
     async with loopback(replace(LIMITS, lifetime_ms=50)) as house:
-        moment = Moment()
+        moment = TimeSpec()
         async with client_of(hosts_in(house), moment) as client:
             await client.ask("ping")
             connection = client._connection
@@ -381,7 +381,7 @@ async def send_too_much(connection: ServerConnection) -> None:
 )
 @looped
 async def test_what_goes_wrong_twice_is_an_error(handler: Handler, reason: str) -> None:
-    async with served(handler) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handler) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=reason) as caught:
             await client.ask("ping")
         assert caught.value.url == hosts.api
@@ -398,7 +398,7 @@ async def test_a_result_that_is_no_python_object_is_an_error(result: bytes) -> N
         connection.transport.write(bytes([0x81, len(said)]) + said)
         await connection.wait_closed()
 
-    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=r"the answer cannot be read: .") as caught:
             await client.ask("ping")
         assert caught.value.url == hosts.api
@@ -410,7 +410,7 @@ async def test_a_reply_without_a_result_is_an_error() -> None:
         async for text in connection:
             await connection.send(json.dumps({"id": json.loads(text)["id"], "status": 500}))
 
-    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(UpstreamError, match="neither a result nor an error"):
             await client.ask("ping")
 
@@ -425,7 +425,7 @@ async def test_a_reply_that_does_not_come_is_an_error_and_the_connection_is_left
 
     async with (
         served(handle) as hosts,
-        client_of(hosts, Moment(), timeout_s=0.05) as client,
+        client_of(hosts, TimeSpec(), timeout_s=0.05) as client,
     ):
         for number in (1, 2):
             with pytest.raises(UpstreamError, match=r"no reply within 0\.05 s"):
@@ -443,7 +443,7 @@ async def test_a_close_without_a_code_is_answered_with_one_that_may_be_sent() ->
         await connection.wait_closed()
         codes.append(connection.protocol.close_rcvd and connection.protocol.close_rcvd.code)
 
-    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=r"the server closed the connection$"):
             await client.ask("ping")
         await until(lambda: len(codes) == 2)
@@ -464,7 +464,7 @@ async def test_a_handshake_has_no_more_than_its_time(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(loop, "time", lambda: time() + late_s)
     async with (
         scripted(Fault.HANG) as server,
-        client_of(server.hosts(), Moment(), timeout_s=10) as client,
+        client_of(server.hosts(), TimeSpec(), timeout_s=10) as client,
     ):
         asking = asyncio.create_task(client.ask("ping"))
         await until(lambda: server.asked)
@@ -484,7 +484,7 @@ async def test_a_question_on_a_connection_that_went_silent_is_asked_on_another()
 
     async with (
         served(handle) as hosts,
-        client_of(hosts, Moment(), timeout_s=0.05) as client,
+        client_of(hosts, TimeSpec(), timeout_s=0.05) as client,
     ):
         assert await client.ask("ping") == {"from": 1}
         assert await client.ask("ping") == {"from": 2}
@@ -501,7 +501,7 @@ async def test_a_reply_that_does_not_come_while_others_do_leaves_the_connection(
     budget = WeightBudget()
     async with (
         served(handle) as hosts,
-        client_of(hosts, Moment(), budget, timeout_s=0.2) as client,
+        client_of(hosts, TimeSpec(), budget, timeout_s=0.2) as client,
     ):
         lost = asyncio.create_task(client.ask("ping"))
         await asyncio.sleep(0.05)
@@ -528,7 +528,7 @@ HANDSHAKES: tuple[Answer, ...] = (
 @pytest.mark.parametrize("answer", HANDSHAKES, ids=range(len(HANDSHAKES)))
 @looped
 async def test_a_handshake_that_makes_no_sense_is_tried_again(answer: Answer) -> None:
-    moment = Moment()
+    moment = TimeSpec()
     async with scripted(answer) as server, client_of(server.hosts(), moment) as client:
         with pytest.raises(UpstreamError) as caught:
             await client.ask("ping")
@@ -540,7 +540,7 @@ async def test_a_handshake_that_makes_no_sense_is_tried_again(answer: Answer) ->
 @looped
 async def test_a_handshake_that_will_not_be_accepted_is_not_tried_again(status: int) -> None:
     answer = http(status, b"no", Location="ws://127.0.0.1:1/")
-    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+    async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=f"HTTP {status} {HTTPStatus(status).phrase}"):
             await client.ask("ping")
         assert len(server.asked) == 1
@@ -548,7 +548,7 @@ async def test_a_handshake_that_will_not_be_accepted_is_not_tried_again(status: 
 
 @looped
 async def test_a_handshake_that_is_refused_waits_as_the_answer_says() -> None:
-    moment, budget = Moment(), WeightBudget()
+    moment, budget = TimeSpec(), WeightBudget()
     answer = http(429, b"", Retry_After="25")
     async with scripted(answer) as server, client_of(server.hosts(), moment, budget) as client:
         with pytest.raises(RequestError) as caught:
@@ -561,7 +561,7 @@ async def test_a_handshake_that_is_refused_waits_as_the_answer_says() -> None:
 async def test_a_server_that_does_not_answer_is_given_up_by_all_at_once() -> None:
     async with (
         scripted(Fault.HANG) as server,
-        client_of(server.hosts(), Moment(), timeout_s=0.05) as client,
+        client_of(server.hosts(), TimeSpec(), timeout_s=0.05) as client,
     ):
         ends = await asyncio.gather(
             *(client.ask("ping") for _ in range(20)), return_exceptions=True
@@ -578,7 +578,7 @@ async def test_a_server_that_is_not_there_is_given_up() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         hosts = hosts_of(USDM, f"http://127.0.0.1:{sock.getsockname()[1]}")
-        async with client_of(hosts, Moment()) as client:
+        async with client_of(hosts, TimeSpec()) as client:
             with pytest.raises(UpstreamError, match="connection refused"):
                 await client.ask("ping")
 
@@ -586,12 +586,12 @@ async def test_a_server_that_is_not_there_is_given_up() -> None:
 @looped
 async def test_a_closed_client_asks_nothing() -> None:
     async with loopback() as house:
-        async with client_of(hosts_in(house), Moment()) as client:
+        async with client_of(hosts_in(house), TimeSpec()) as client:
             await client.ask("ping")
         with pytest.raises(UpstreamError, match="the client is closed"):
             await client.ask("ping")
         await client.close()
-        await client_in(hosts_in(house), Moment()).close()
+        await client_in(hosts_in(house), TimeSpec()).close()
 
 
 @looped
@@ -604,7 +604,7 @@ async def test_closing_says_goodbye() -> None:
         codes.append(connection.close_code)
 
     async with served(handle) as hosts:
-        async with client_of(hosts, Moment()) as client:
+        async with client_of(hosts, TimeSpec()) as client:
             await client.ask("ping")
         await until(lambda: codes)
     assert codes == [1000]
@@ -641,7 +641,7 @@ async def test_closing_ends_an_opening(answer: Answer) -> None:
 
 @looped
 async def test_who_gives_up_does_not_end_the_opening_for_others() -> None:
-    async with loopback() as house, client_of(hosts_in(house), Moment()) as client:
+    async with loopback() as house, client_of(hosts_in(house), TimeSpec()) as client:
         first = asyncio.create_task(client.ask("ping"))
         second = asyncio.create_task(client.ask("ping"))
         await asyncio.sleep(0)
@@ -658,7 +658,7 @@ async def test_who_gives_up_does_not_end_the_opening_for_others() -> None:
 async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_is_sent() -> None:
     limits = replace(LIMITS, request_weight_per_minute=5, refusals_before_ban=1)
     async with loopback(limits) as house:
-        moment = Moment()
+        moment = TimeSpec()
         async with client_of(hosts_in(house), moment) as client:
             for _ in range(3):
                 with pytest.raises(RequestError) as caught:
@@ -685,7 +685,7 @@ async def test_the_end_of_a_ban_is_read_from_its_words_if_nothing_else_says_it()
             told = {"id": json.loads(text)["id"], "status": 418, "error": error}
             await connection.send(json.dumps(told))
 
-    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(RequestError, match=r"again in 42 s, at 2026") as caught:
             await client.ask_within(10, "ping")
     assert (caught.value.message, caught.value.until_ms) == (said, START_MS + 42_000)
@@ -694,7 +694,7 @@ async def test_the_end_of_a_ban_is_read_from_its_words_if_nothing_else_says_it()
 @looped
 async def test_a_refused_handshake_says_what_the_server_said() -> None:
     refusal = http(429, b'{"code":-1003,"msg":"Too many connections."}', Retry_After="25")
-    moment = Moment()
+    moment = TimeSpec()
     async with scripted(refusal) as server, client_of(server.hosts(), moment) as client:
         with pytest.raises(RequestError, match=r"^ping: -1003 Too many conn.*again in 25 s"):
             await client.ask_within(10, "ping")
@@ -705,7 +705,7 @@ async def test_a_refused_handshake_says_what_the_server_said() -> None:
 
 @looped
 async def test_a_handshake_has_no_more_time_than_the_question() -> None:
-    async with scripted(Fault.HANG) as server, client_of(server.hosts(), Moment()) as client:
+    async with scripted(Fault.HANG) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=r"v1 ping: no answer within 0\.05 s$"):
             await client.ask_within(0.05, "ping")
 
@@ -721,7 +721,7 @@ async def test_a_question_that_is_given_up_early_leaves_the_connection_to_others
         await reply(connection, first, "first")
         await connection.wait_closed()
 
-    async with served(handle) as hosts, client_of(hosts, Moment()) as client:
+    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=r"no (answer|reply) within 0\.0"):
             await client.ask_within(0.05, "first")
         assert await client.ask_within(10, "second") == "second"

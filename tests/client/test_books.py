@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from consumers import client_of, connections, every, heard, quick
 from loopback import START_MS, TICK_MS, Clock, Loopback, looped, until
-from misbehaving import Moment
+from misbehaving import TimeSpec
 
 from tickerplant import ConfigError, MarketClient, Notice, RequestError, WeightBudget
 from tickerplant.client.books import Books
@@ -317,7 +317,7 @@ async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None
 @looped
 async def test_a_server_that_answers_no_snapshot_is_told() -> None:
     async with exchange(BTC, faults="http_garbage=1") as house, client_of(house) as market:
-        moment = Moment()
+        moment = TimeSpec()
         market._rest._waiting.clock, market._rest._waiting._sleep = moment, moment.sleep
         async with market.books(BTC) as books, every(0.02, house.go_on):
             await until(lambda: books[BTC].counters.snapshots_failed)
@@ -382,7 +382,7 @@ async def test_a_refusal_says_why_books_wait_and_until_when_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
-        moment = Moment()
+        moment = TimeSpec()
         market._rest._waiting.clock, market._rest._waiting._sleep = moment, moment.sleep
         market.budget.refused(429, 42_000, moment.now_ms, "Too many requests; slow down.")
         async with market.books(BTC, "ETHUSDT") as books, every(0.02, house.go_on):

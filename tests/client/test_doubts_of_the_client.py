@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from consumers import client_of, url_of
 from loopback import loopback, looped, until
-from misbehaving import Moment, http, scripted
+from misbehaving import TimeSpec, http, scripted
 
 import tickerplant
 from tickerplant import blocking
@@ -98,7 +98,7 @@ CONTRACTS = b'{"symbols":[{"symbol":"BTCUSDT","pair":"BTCUSDT"},{"symbol":"BTCUS
 
 @looped
 async def test_the_contracts_are_asked_for_once_and_remembered_for_ten_minutes() -> None:
-    moment = Moment()
+    moment = TimeSpec()
     async with scripted(http(200, CONTRACTS)) as server:
         budget = WeightBudget()
         rest = RestClient(server.hosts(), budget, clock=moment, sleep=moment.sleep)
@@ -127,7 +127,7 @@ async def test_the_contracts_are_asked_for_once_and_remembered_for_ten_minutes()
 )
 @looped
 async def test_a_server_that_does_not_tell_raises_no_doubt(answer: bytes) -> None:
-    moment = Moment()
+    moment = TimeSpec()
     async with scripted(answer) as server:
         budget = WeightBudget()
         rest = RestClient(server.hosts(), budget, clock=moment, sleep=moment.sleep)
@@ -138,7 +138,7 @@ async def test_a_server_that_does_not_tell_raises_no_doubt(answer: bytes) -> Non
 @looped
 async def test_who_cannot_be_reached_raises_no_doubt() -> None:
     hosts, budget = hosts_of(USDM, "ws://127.0.0.1:9"), WeightBudget()
-    rest = RestClient(hosts, budget, sleep=Moment().sleep)
+    rest = RestClient(hosts, budget, sleep=TimeSpec().sleep)
     assert await Listing(hosts, rest, budget).doubts(["btcusdt@trade"]) is None
     await rest.close()
 

@@ -31,7 +31,7 @@ from consumers import (
     url_of,
 )
 from loopback import Loopback, loopback, looped, until
-from misbehaving import Fault, Moment, http, scripted
+from misbehaving import Fault, TimeSpec, http, scripted
 from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -454,9 +454,9 @@ async def test_a_message_that_was_left_out_is_told_or_filled_in(backfill: bool) 
 # questions
 
 
-def hurry(market: MarketClient) -> Moment:
+def hurry(market: MarketClient) -> TimeSpec:
     """Let questions wait without waiting."""
-    moment = Moment(time.time_ns() // 1_000_000)
+    moment = TimeSpec(time.time_ns() // 1_000_000)
     for client in (market._rest, market._api):
         client._waiting.clock, client._waiting._sleep = moment, moment.sleep
     market._rest._timeout_s = 0.05

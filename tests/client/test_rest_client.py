@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from loopback import START_MS, Loopback, loopback, looped, until
-from misbehaving import Answer, Fault, Moment, http, scripted
+from misbehaving import Answer, Fault, TimeSpec, http, scripted
 from msgspec.structs import replace
 
 from tickerplant import __version__
@@ -34,7 +34,7 @@ REFUSED = "tickerplant_requests_refused_total"
 
 @asynccontextmanager
 async def client_of(
-    hosts: Hosts, moment: Moment, budget: WeightBudget | None = None, **options: Any
+    hosts: Hosts, moment: TimeSpec, budget: WeightBudget | None = None, **options: Any
 ) -> AsyncIterator[RestClient]:
     client = RestClient(
         hosts,
@@ -54,7 +54,7 @@ def hosts_in(house: Loopback, venue: Venue = USDM) -> Hosts:
     return hosts_of(venue, f"http://{house.server.urls[venue.name]}")
 
 
-class SharedMoment(Moment):
+class SharedMoment(TimeSpec):
     """A clock that moves that of the server, too."""
 
     def __init__(self, house: Loopback) -> None:
@@ -70,7 +70,7 @@ class SharedMoment(Moment):
 async def test_a_question_is_answered_with_the_bytes_of_the_server() -> None:
     async with loopback() as house:
         path = "/fapi/v1/exchangeInfo"
-        async with client_of(hosts_in(house), Moment()) as client:
+        async with client_of(hosts_in(house), TimeSpec()) as client:
             expected = (await house.get(path)).body
             assert await client.get("exchangeInfo") == expected
             assert await client.get(path) == expected
@@ -85,7 +85,7 @@ async def test_every_question_weighs_what_the_server_charges(venue: Venue) -> No
     asked = 0
     async with loopback(replace(LIMITS, request_weight_per_minute=100_000)) as house:
         budget = WeightBudget(100_000, 1.0)
-        async with client_of(hosts_in(house, venue), Moment(), budget, api_key="any") as client:
+        async with client_of(hosts_in(house, venue), TimeSpec(), budget, api_key="any") as client:
             for query in QUERIES:
                 path = query.path_on(venue)
                 if path is None:
@@ -103,7 +103,7 @@ async def test_every_question_weighs_what_the_server_charges(venue: Venue) -> No
 @looped
 async def test_an_error_of_the_exchange_is_raised_and_not_asked_again() -> None:
     async with loopback() as house:
-        moment = Moment()
+        moment = TimeSpec()
         async with client_of(hosts_in(house), moment) as client:
             with pytest.raises(
                 RequestError, match=r"^/fapi/v1/depth symbol=NONESUCH: -1121 Inv.*\.$"
@@ -171,7 +171,7 @@ async def test_who_is_refused_comes_back_when_the_server_wants_it() -> None:
 async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
     limits = replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
     async with loopback(limits) as house:
-        moment = Moment()  # the server's minute does not end: one refusal, then the ban
+        moment = TimeSpec()  # the server's minute does not end: one refusal, then the ban
         async with client_of(hosts_in(house), moment) as client:
             await client.get("ping")
             with pytest.raises(RequestError, match="IP banned until") as caught:
@@ -196,7 +196,7 @@ async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
 @looped
 async def test_it_waits_as_the_answer_says(retry_after: str, slept: float) -> None:
     refusal = http(429, b"<html>", Retry_After=retry_after)
-    moment = Moment()
+    moment = TimeSpec()
     async with scripted(refusal, http(200)) as server, client_of(server.hosts(), moment) as client:
         assert await client.get("ping") == b"{}"
     assert moment.slept == [slept]
@@ -204,7 +204,7 @@ async def test_it_waits_as_the_answer_says(retry_after: str, slept: float) -> No
 
 @looped
 async def test_refusals_without_end_end_with_the_patience() -> None:
-    moment, budget = Moment(), WeightBudget()
+    moment, budget = TimeSpec(), WeightBudget()
     async with (
         scripted(http(429, b'{"code":-1003,"msg":"no"}', Retry_After="25")) as server,
         client_of(server.hosts(), moment, budget) as client,
@@ -247,7 +247,7 @@ GARBAGE: tuple[Answer, ...] = (
 @pytest.mark.parametrize("answer", GARBAGE, ids=range(len(GARBAGE)))
 @looped
 async def test_what_makes_no_sense_is_asked_three_times(answer: Answer) -> None:
-    moment = Moment()
+    moment = TimeSpec()
     async with scripted(answer) as server, client_of(server.hosts(), moment) as client:
         with pytest.raises(UpstreamError) as caught:
             await client.get("time")
@@ -264,7 +264,7 @@ async def test_what_makes_no_sense_is_asked_three_times(answer: Answer) -> None:
 async def test_what_comes_right_at_last_is_the_answer(answer: Answer) -> None:
     async with (
         scripted(answer, answer, http(200, b'{"a":1}')) as server,
-        client_of(server.hosts(), Moment()) as client,
+        client_of(server.hosts(), TimeSpec()) as client,
     ):
         assert await client.get("time") == b'{"a":1}'
 
@@ -273,7 +273,7 @@ async def test_what_comes_right_at_last_is_the_answer(answer: Answer) -> None:
 async def test_a_server_that_does_not_answer_is_given_up() -> None:
     async with (
         scripted(Fault.HANG) as server,
-        client_of(server.hosts(), Moment(), timeout_s=0.05) as client,
+        client_of(server.hosts(), TimeSpec(), timeout_s=0.05) as client,
     ):
         with pytest.raises(UpstreamError, match=r"no answer within 0\.05 s"):
             await client.get("time")
@@ -285,14 +285,14 @@ async def test_a_server_that_is_not_there_is_given_up() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         hosts = hosts_of(USDM, f"http://127.0.0.1:{sock.getsockname()[1]}")
-        async with client_of(hosts, Moment()) as client:
+        async with client_of(hosts, TimeSpec()) as client:
             with pytest.raises(UpstreamError, match=r": connection refused, 3 times$"):
                 await client.get("time")
 
 
 @looped
 async def test_failures_without_end_end_with_the_patience() -> None:
-    moment = Moment()
+    moment = TimeSpec()
     async with (
         scripted(http(503, b"")) as server,
         client_of(server.hosts(), moment, patience_s=0.1) as client,
@@ -308,7 +308,7 @@ async def test_what_is_no_fault_of_the_question_and_will_not_change_is_not_asked
     status: int,
 ) -> None:
     answer = http(status, b"<html>" if status != 204 else b"", Location="http://127.0.0.1:1/")
-    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+    async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=f"HTTP {status} .*, without an error"):
             await client.get("time")
         assert len(server.asked) == 1
@@ -320,7 +320,7 @@ async def test_an_error_with_the_status_of_none_is_not_that_of_the_exchange(stat
     head = f"HTTP/1.1 {status} Odd\r\nContent-Length: 21\r\n\r\n".encode()
     async with (
         scripted(head + b'{"code":-1,"msg":"a"}') as server,
-        client_of(server.hosts(), Moment()) as client,
+        client_of(server.hosts(), TimeSpec()) as client,
     ):
         with pytest.raises(UpstreamError, match=f"HTTP {status} Odd: -1 a$"):
             await client.get("time")
@@ -334,7 +334,7 @@ async def test_an_answer_that_is_too_long_is_given_up(packed: bool) -> None:
     answer = http(200, gzip.compress(text), Content_Encoding="gzip") if packed else http(200, text)
     async with (
         scripted(answer) as server,
-        client_of(server.hosts(), Moment()) as client,
+        client_of(server.hosts(), TimeSpec()) as client,
     ):
         with pytest.raises(UpstreamError, match=f"more than {MAX_ANSWER_BYTES} bytes"):
             await client.get("time")
@@ -344,7 +344,7 @@ async def test_an_answer_that_is_too_long_is_given_up(packed: bool) -> None:
 @looped
 async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked() -> None:
     answer = http(200, gzip.compress(b" " * (4 * MAX_ANSWER_BYTES), 9), Content_Encoding="gzip")
-    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+    async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         tracemalloc.start()
         try:
             with pytest.raises(UpstreamError, match="more than"):
@@ -359,7 +359,7 @@ async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked
 async def test_it_says_who_asks_and_what() -> None:
     async with (
         scripted(http(200)) as server,
-        client_of(server.hosts(), Moment(), api_key="key") as client,
+        client_of(server.hosts(), TimeSpec(), api_key="key") as client,
     ):
         await client.get("v2/ticker/price", symbol="BTCUSDT", limit=5, flag=True, nothing=None)
         await client.get("futures/data/basis", pair="币安 &=?#")
@@ -372,7 +372,7 @@ async def test_it_says_who_asks_and_what() -> None:
 
 @looped
 async def test_few_questions_are_on_their_way_at_once() -> None:
-    async with scripted(http(200)) as server, client_of(server.hosts(), Moment()) as client:
+    async with scripted(http(200)) as server, client_of(server.hosts(), TimeSpec()) as client:
         await asyncio.gather(*(client.get("ping") for _ in range(5 * MOST_AT_ONCE)))
         assert len(server.asked) == 5 * MOST_AT_ONCE
         assert server.most_at_once == MOST_AT_ONCE
@@ -380,7 +380,7 @@ async def test_few_questions_are_on_their_way_at_once() -> None:
 
 @looped
 async def test_the_used_weight_makes_room_for_others() -> None:
-    moment, budget = Moment(), WeightBudget(100, 0.8)
+    moment, budget = TimeSpec(), WeightBudget(100, 0.8)
     async with (
         scripted(*(http(200, X_MBX_USED_WEIGHT_1M=str(used)) for used in (99, 100, 1))) as server,
         client_of(server.hosts(), moment, budget) as client,
@@ -394,7 +394,7 @@ async def test_the_used_weight_makes_room_for_others() -> None:
 @pytest.mark.parametrize("used", ["many", "9" * 5000, "²"])
 @looped
 async def test_nonsense_about_the_used_weight_is_passed_over(used: str) -> None:
-    moment = Moment()
+    moment = TimeSpec()
     answer = http(200).replace(b"\r\n\r\n", f"\r\nX-MBX-USED-WEIGHT-1M: {used}\r\n\r\n".encode())
     async with (
         scripted(answer) as server,
@@ -408,7 +408,7 @@ async def test_nonsense_about_the_used_weight_is_passed_over(used: str) -> None:
 @looped
 async def test_a_closed_client_asks_nothing() -> None:
     async with scripted(http(200)) as server:
-        async with client_of(server.hosts(), Moment()) as client:
+        async with client_of(server.hosts(), TimeSpec()) as client:
             await client.get("ping")
         with pytest.raises(UpstreamError, match="the client is closed"):
             await client.get("ping")
@@ -432,7 +432,7 @@ async def test_closing_ends_the_questions_that_are_on_their_way_and_those_that_w
 async def test_a_question_that_is_given_up_leaves_room_for_others() -> None:
     async with (
         scripted(*[Fault.HANG] * MOST_AT_ONCE, http(200)) as server,
-        client_of(server.hosts(), Moment()) as client,
+        client_of(server.hosts(), TimeSpec()) as client,
     ):
         questions = [asyncio.create_task(client.get("ping")) for _ in range(MOST_AT_ONCE)]
         await until(lambda: len(server.asked) == MOST_AT_ONCE)
@@ -536,7 +536,7 @@ def test_why_a_connection_failed_is_said_in_plain_words(error: Exception, said: 
 @looped
 async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_is_sent() -> None:
     said = b'{"code":-1003,"msg":"Way too many requests; IP banned. Please use the websocket."}'
-    moment = Moment()
+    moment = TimeSpec()
     async with (
         scripted(http(418, said, Retry_After="7200")) as server,
         client_of(server.hosts(), moment) as client,
@@ -575,7 +575,7 @@ async def test_with_a_timeout_nothing_is_waited_for_that_takes_longer() -> None:
 async def test_the_timeout_holds_for_all_tries_together_and_says_why_the_last_failed() -> None:
     async with (
         scripted(http(503, b"<title>Backend\n gone</title>"), Fault.HANG) as server,
-        client_of(server.hosts(), Moment()) as client,
+        client_of(server.hosts(), TimeSpec()) as client,
     ):
         with pytest.raises(UpstreamError) as caught:
             await client.get_within(0.5, "depth", symbol="BTCUSDT")
@@ -606,7 +606,7 @@ TROUBLE: tuple[tuple[Answer, str], ...] = (
 async def test_every_trouble_is_said_in_one_line_that_names_the_symbol(
     answer: Answer, said: str
 ) -> None:
-    async with scripted(answer) as server, client_of(server.hosts(), Moment()) as client:
+    async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=said) as caught:
             await client.get_within(10, "depth", symbol="BTCUSDT")
     assert str(caught.value).isprintable()
@@ -615,7 +615,7 @@ async def test_every_trouble_is_said_in_one_line_that_names_the_symbol(
 
 @looped
 async def test_secrets_are_not_named() -> None:
-    async with scripted(http(403)) as server, client_of(server.hosts(), Moment()) as client:
+    async with scripted(http(403)) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError) as caught:
             await client.get("depth", symbol="BTCUSDT", apiKey="secret", signature="secret")
     assert "secret" not in str(caught.value)

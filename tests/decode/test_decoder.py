@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.decode.decoder import Decoder
-from tickerplant.decode.sketch import Sketches
+from tickerplant.decode.inference import InstrumentInference
 from tickerplant.errors import DecodeError
 from tickerplant.events import (
     AggregateTrade,
@@ -76,7 +76,7 @@ ANSWER = (
 
 
 def drawn(*payloads: tuple[str, bytes]) -> dict[str, Instrument]:
-    sketches = Sketches()
+    sketches = InstrumentInference()
     for stream, payload in payloads:
         sketches.see(stream, payload)
     found = {name: sketch.instrument(1_723_161_256_000) for name, sketch in sketches.items()}

@@ -22,9 +22,15 @@ from tickerplant.exporting.hftbacktest import WORKSHOP, Totals, export_hftbackte
 from tickerplant.exporting.hftbacktest_order import write_in_order
 from tickerplant.exporting.hftbacktest_rows import Waiting
 from tickerplant.exporting.npz import comment_of, npz_rows
-from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Sealed, encode_entry
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.line_file import LineFile
+from tickerplant.recording.manifest_entries import (
+    FORMAT,
+    MANIFEST,
+    RecordingStarted,
+    SegmentSealed,
+    encode_entry,
+)
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_name
 
@@ -490,12 +496,12 @@ def test_what_is_no_archive_has_no_comment(tmp_path: Path) -> None:
     assert comment_of(tmp_path / "none.npz") == b""
 
 
-def segment(folder: Path, number: int, *lines: tuple[int, dict[str, Any]]) -> Sealed:
+def segment(folder: Path, number: int, *lines: tuple[int, dict[str, Any]]) -> SegmentSealed:
     """Write a segment, and return what a manifest says of a finished one."""
     texts = [(at, json.dumps(message, separators=(",", ":")).encode()) for at, message in lines]
     path = folder / segment_name(number, "20251121T120000Z")
     path.write_bytes(packed_lines(texts))
-    return Sealed(
+    return SegmentSealed(
         time_ns=NOON,
         name=path.name,
         first_ns=lines[0][0],
@@ -513,9 +519,9 @@ def test_days_stay_while_a_recording_grows(tmp_path: Path) -> None:
     folder = tmp_path / "recording"
     folder.mkdir()
     midnight = NOON + 43_200 * 10**9
-    begun = Begun(time_ns=NOON, format=FORMAT, venue="usdm", software="a test")
+    begun = RecordingStarted(time_ns=NOON, format=FORMAT, venue="usdm", software="a test")
 
-    def made(*sealed: Sealed) -> Totals:
+    def made(*sealed: SegmentSealed) -> Totals:
         entries = (begun, *sealed)
         (folder / MANIFEST).write_bytes(b"".join(encode_entry(each) + b"\n" for each in entries))
         return export(tmp_path, *recorded_files([str(folder)]))

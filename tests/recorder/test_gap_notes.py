@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from written import START_NS, Clock
 
 from tickerplant.recorder.gap_notes import LINES_AT_ONCE, SEVERAL, GapNotes
-from tickerplant.recording.journal import Missing
+from tickerplant.recording.manifest_entries import Missing
 
 S = 1_000_000_000
 

@@ -11,7 +11,7 @@ from tickerplant.messages import notice
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.recorder.noting import Noting
-from tickerplant.recording.journal import (
+from tickerplant.recording.manifest_entries import (
     Connected,
     CopyLost,
     Disconnected,

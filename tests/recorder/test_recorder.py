@@ -30,19 +30,19 @@ from tickerplant.recorder import asking
 from tickerplant.recorder.meeting import profile_of
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
-from tickerplant.recording.journal import (
-    Anchored,
+from tickerplant.recording.manifest_entries import (
     Connected,
     CopyLost,
     Disconnected,
     Entry,
-    Hole,
-    Listed,
+    InstrumentsListed,
     Missing,
-    Profiled,
+    ProfileReported,
     Renewed,
-    RunBegun,
-    Unanchored,
+    RunOutage,
+    RunStarted,
+    SnapshotFailed,
+    SnapshotRecorded,
 )
 from tickerplant.server.faulty import Faults
 from tickerplant.server.server import Server
@@ -245,14 +245,14 @@ async def test_what_is_heard_is_recorded_byte_by_byte(tmp_path: Path) -> None:
         for name in NAMES:
             assert len(pieces(payloads[name], house.published(name))) == 1, f"{name} is one piece"
     assert len(answers) == 2
-    (run,) = noted(tmp_path, RunBegun)
-    assert isinstance(run, RunBegun)
+    (run,) = noted(tmp_path, RunStarted)
+    assert isinstance(run, RunStarted)
     assert (run.profile, set(run.streams)) == ("2026q1", set(NAMES))
     symbols = manifest(tmp_path).symbols
     assert {"BTCUSDT", "ETHUSDT"} <= set(symbols)
     assert noted(tmp_path, Disconnected) == []
     assert noted(tmp_path, Missing) == []
-    assert noted(tmp_path, Hole) == []
+    assert noted(tmp_path, RunOutage) == []
 
 
 @looped
@@ -272,7 +272,7 @@ async def test_a_snapshot_joins_the_first_recorded_update(tmp_path: Path) -> Non
         updates = [msgspec.json.decode(each) for each in payloads[stream]]
         assert updates[0]["U"] <= last_id, "the snapshot is no older than the first update"
         assert any(each["u"] >= last_id for each in updates), "updates go on from it"
-    assert {each.symbol for each in noted(tmp_path, Anchored)} == {"BTCUSDT", "ETHUSDT"}
+    assert {each.symbol for each in noted(tmp_path, SnapshotRecorded)} == {"BTCUSDT", "ETHUSDT"}
 
 
 @looped
@@ -283,7 +283,7 @@ async def test_the_book_with_rpi_orders_has_a_snapshot_of_its_own(tmp_path: Path
     _, answers = recorded(tmp_path)
     asked = {answer.partition(b"?")[0].rpartition(b"/")[2] for answer in answers}
     assert asked == {b"depth", b"rpiDepth"}
-    assert {each.question for each in noted(tmp_path, Anchored)} == {"depth", "rpiDepth"}
+    assert {each.question for each in noted(tmp_path, SnapshotRecorded)} == {"depth", "rpiDepth"}
 
 
 @looped
@@ -379,8 +379,8 @@ async def test_another_run_continues_the_recording_with_a_hole(tmp_path: Path) -
             await asyncio.sleep(0.2)
         payloads, _ = recorded(tmp_path)
         assert len(pieces(payloads["btcusdt@trade"], house.published("btcusdt@trade"))) <= 2
-    assert [each.run for each in noted(tmp_path, RunBegun)] == [1, 2]
-    assert len(noted(tmp_path, Hole)) == 1
+    assert [each.run for each in noted(tmp_path, RunStarted)] == [1, 2]
+    assert len(noted(tmp_path, RunOutage)) == 1
 
 
 @looped
@@ -476,13 +476,13 @@ async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
     await until(lambda: tape.notes)
     async with simulation(port=port):
         await until(lambda: set(recorder.heard) == set(NAMES))
-        await until(lambda: any(isinstance(each, Profiled) for each in tape.notes))
-        await until(lambda: any(isinstance(each, Listed) for each in tape.notes))
+        await until(lambda: any(isinstance(each, ProfileReported) for each in tape.notes))
+        await until(lambda: any(isinstance(each, InstrumentsListed) for each in tape.notes))
         await until(lambda: recorder.asking.snapshots == 2)
         over.set()
         await running
     assert isinstance(tape.notes[0], Disconnected)
-    assert [each.profile for each in tape.notes if isinstance(each, Profiled)] == ["2026q1"]
+    assert [each.profile for each in tape.notes if isinstance(each, ProfileReported)] == ["2026q1"]
 
 
 @looped
@@ -502,8 +502,8 @@ async def test_rest_that_fails_stops_nothing(tmp_path: Path) -> None:
         for name in NAMES:
             assert len(pieces(payloads[name], house.published(name))) == 1
     assert answers == []
-    assert {each.symbol for each in noted(tmp_path, Unanchored)} >= {"BTCUSDT"}
-    assert noted(tmp_path, Listed) == []
+    assert {each.symbol for each in noted(tmp_path, SnapshotFailed)} >= {"BTCUSDT"}
+    assert noted(tmp_path, InstrumentsListed) == []
 
 
 @looped

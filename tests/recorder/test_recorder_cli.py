@@ -21,7 +21,7 @@ import pytest
 from loopback import Loopback, loopback, looped, until
 from written import manifest, read
 
-from tickerplant.recording.journal import Hole, RunBegun, RunEnded
+from tickerplant.recording.manifest_entries import RunEnded, RunOutage, RunStarted
 from tickerplant.venue import COINM, USDM
 
 NAME = "btcusdt@trade"
@@ -162,8 +162,8 @@ async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> No
     jumps = [now for before, now in pairwise(found) if now != before + 1]
     assert len(jumps) == 1, "one hole"
     entries = manifest(tmp_path).entries
-    assert [each.run for each in entries if isinstance(each, RunBegun)] == [1, 2]
-    assert len([each for each in entries if isinstance(each, Hole)]) == 1
+    assert [each.run for each in entries if isinstance(each, RunStarted)] == [1, 2]
+    assert len([each for each in entries if isinstance(each, RunOutage)]) == 1
 
 
 @looped

@@ -37,9 +37,15 @@ from tickerplant.recorder.tap import Tap
 from tickerplant.recorder.tapped import named_streams, usual_streams
 from tickerplant.recorder.taps import MOST_UNNAMED, Tapping, Taps
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
-from tickerplant.recording import journal
-from tickerplant.recording.journal import Anchored, Connected, Listed, RunBegun, RunEnded
+from tickerplant.recording import manifest_entries
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import (
+    Connected,
+    InstrumentsListed,
+    RunEnded,
+    RunStarted,
+    SnapshotRecorded,
+)
 from tickerplant.recording.segments import Segments, segment_paths
 from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -159,7 +165,7 @@ def test_the_books_of_a_simulation_are_whole_in_every_segment(tmp_path: Path) ->
     for segment in segment_paths(str(tmp_path))[:3]:
         joined = check_chains(list(chain.from_iterable(Segments(str(segment)).batches())))
         assert joined == {"BTCUSDT": 1, "ETHUSDT": 1}, f"{segment.name} does not stand alone"
-    noted = Counter(each.symbol for each in of_kind(tmp_path, Anchored))
+    noted = Counter(each.symbol for each in of_kind(tmp_path, SnapshotRecorded))
     answers = [stream for stream, _ in messages(lines) if stream.startswith("http")]
     assert noted == Counter(each.partition("symbol=")[2].partition("&")[0] for each in answers)
     assert answers[0] == "http://h/fapi/v1/depth?symbol=BTCUSDT&limit=1000"
@@ -190,7 +196,7 @@ def test_a_symbol_that_is_listed_later_is_recorded_from_its_first_message(tmp_pa
     assert check_chains(lines)["ETHUSDT"] == 1
     connected = [each.streams for each in of_kind(tmp_path, Connected)]
     assert connected[1] == ("ethusdt@bookTicker", "ethusdt@depth@100ms", "ethusdt@trade")
-    listed = [each.symbols for each in of_kind(tmp_path, Listed)]
+    listed = [each.symbols for each in of_kind(tmp_path, InstrumentsListed)]
     told = [[json.loads(bytes(raw))["symbol"] for raw in symbols] for symbols in listed]
     assert told == [["BTCUSDT"], ["ETHUSDT"]]
     assert list(manifest(tmp_path).symbols) == ["BTCUSDT", "ETHUSDT"]
@@ -208,7 +214,7 @@ def test_contracts_are_told_again_when_they_change(tmp_path: Path) -> None:
     tap.tick()
     tap.tick()
     tap.close("done")
-    listed = [each.symbols for each in of_kind(tmp_path, Listed)]
+    listed = [each.symbols for each in of_kind(tmp_path, InstrumentsListed)]
     told = [
         [(json.loads(bytes(raw))["symbol"], json.loads(bytes(raw))["status"]) for raw in each]
         for each in listed
@@ -238,7 +244,7 @@ def test_a_book_is_anchored_once_it_is_whole_and_after_each_gap(tmp_path: Path) 
     plant.publish(snapshot(140, [(1, 1)], [(2, 2)]))
     look()  # after a gap that has come and gone
     tap.close("done")
-    ids = [each.last_update_id for each in of_kind(tmp_path, Anchored)]
+    ids = [each.last_update_id for each in of_kind(tmp_path, SnapshotRecorded)]
     assert ids == [101, 121, 141], "a snapshot of the plant has an id of its own"
 
 
@@ -361,8 +367,8 @@ def test_the_manifest_tells_what_happened_to_the_streams_of_an_upstream(tmp_path
     folder = tmp_path / "usdm"
     depth = ("btcusdt@depth@500ms",)
     assert [each.streams for each in of_kind(folder, Connected)] == [depth, depth]
-    assert [each.streams for each in of_kind(folder, journal.Disconnected)] == [depth]
-    assert of_kind(folder, RunBegun)
+    assert [each.streams for each in of_kind(folder, manifest_entries.Disconnected)] == [depth]
+    assert of_kind(folder, RunStarted)
 
 
 def test_a_disk_that_takes_no_more_is_told_while_serving_goes_on(tmp_path: Path) -> None:

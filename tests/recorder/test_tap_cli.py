@@ -15,7 +15,13 @@ from time import monotonic, sleep
 from test_tap import check_chains
 from written import manifest, of_kind, read
 
-from tickerplant.recording.journal import Anchored, Connected, Disconnected, Hole, RunEnded
+from tickerplant.recording.manifest_entries import (
+    Connected,
+    Disconnected,
+    RunEnded,
+    RunOutage,
+    SnapshotRecorded,
+)
 
 TIMEOUT_S = 60
 SMALL = ("--usdm-port", "0", "--coinm-port", "0", "--symbols", "BTCUSDT,BTCUSD_PERP")
@@ -75,7 +81,7 @@ def test_a_simulation_is_recorded_and_continued(tmp_path: Path) -> None:
         folder = tmp_path / venue
         told = manifest(folder)
         assert [run.run for run in told.runs] == [1, 2]
-        [hole] = of_kind(folder, Hole)
+        [hole] = of_kind(folder, RunOutage)
         assert hole.reason == "nobody recorded"
         assert [each.reason for each in of_kind(folder, RunEnded)] == ["the time is up"] * 2
         lines, flaws = read(folder)
@@ -111,7 +117,7 @@ def test_a_relay_is_recorded_with_what_befell_its_upstream(tmp_path: Path) -> No
         record = ("--record", str(tmp_path), "--log-level", "error")
         with started("relay", "--usdm-url", address, *ports, *record) as relay:
             folder, end_s = tmp_path / "usdm", monotonic() + TIMEOUT_S
-            while not (any(folder.glob("*.zst")) and of_kind(folder, Anchored)):
+            while not (any(folder.glob("*.zst")) and of_kind(folder, SnapshotRecorded)):
                 assert monotonic() < end_s, "no book was anchored"
                 sleep(0.05)
             sleep(1)  # let updates follow

@@ -27,18 +27,18 @@ from tickerplant.errors import RecordingError
 from tickerplant.recorder.backlog import MOST_BLOCKS
 from tickerplant.recorder.writer import WriterSettings
 from tickerplant.recording.block import BLOCK_BYTES
-from tickerplant.recording.journal import (
+from tickerplant.recording.manifest_entries import (
     MANIFEST,
-    Anchored,
-    Begun,
     Connected,
     Disconnected,
     Dropped,
-    Hole,
-    Listed,
-    RunBegun,
+    InstrumentsListed,
+    RecordingStarted,
     RunEnded,
-    Sealed,
+    RunOutage,
+    RunStarted,
+    SegmentSealed,
+    SnapshotRecorded,
     encode_entry,
 )
 from tickerplant.recording.segments import segment_name, segment_paths
@@ -108,12 +108,18 @@ def test_the_manifest_tells_of_a_run_from_beginning_to_end(tmp_path: Path) -> No
     add(recording, range(3))
     recording.close("interrupted")
     entries = manifest(tmp_path / "new" / "rec").entries
-    assert [type(each) for each in entries] == [Begun, RunBegun, Connected, Sealed, RunEnded]
+    assert [type(each) for each in entries] == [
+        RecordingStarted,
+        RunStarted,
+        Connected,
+        SegmentSealed,
+        RunEnded,
+    ]
     begun, run = entries[0], entries[1]
-    assert isinstance(begun, Begun)
+    assert isinstance(begun, RecordingStarted)
     assert (begun.venue, begun.format) == ("usdm", 1)
     assert begun.software.startswith("tickerplant ")
-    assert isinstance(run, RunBegun)
+    assert isinstance(run, RunStarted)
     assert (run.run, run.streams) == (1, ("btcusdt@trade",))
     assert (run.url, run.profile) == ("ws://127.0.0.1:9001", "2026Q1")
     assert entries[-1] == RunEnded(time_ns=START_NS, reason="interrupted")
@@ -143,7 +149,7 @@ def test_a_message_in_several_lines_is_recorded_in_one(tmp_path: Path) -> None:
     recording.add(START_NS, "a@trade", b'{\n"n":1,\r\n"m":2}')
     recording.add_answer(START_NS, "http://h/x", b"[\n1\n]\n")
     symbols = (Raw(b'{"symbol":\n"BTCUSDT"}'),)
-    recording.note(Listed(time_ns=START_NS, symbols=symbols))
+    recording.note(InstrumentsListed(time_ns=START_NS, symbols=symbols))
     recording.close("done")
     lines, flaws = read(tmp_path)
     assert [raw for _, raw in lines] == [
@@ -240,10 +246,10 @@ def test_a_recording_is_continued_and_the_hole_is_told(tmp_path: Path) -> None:
         recording.close("interrupted")
     lines, flaws = read(tmp_path)
     assert (numbers(lines), flaws) == (list(range(30)), [])
-    holes = of_kind(tmp_path, Hole)
+    holes = of_kind(tmp_path, RunOutage)
     assert holes == [
-        Hole(time_ns=START_NS + 1_000, from_ns=START_NS + 9, reason="nobody recorded"),
-        Hole(time_ns=START_NS + 2_000, from_ns=START_NS + 19, reason="nobody recorded"),
+        RunOutage(time_ns=START_NS + 1_000, from_ns=START_NS + 9, reason="nobody recorded"),
+        RunOutage(time_ns=START_NS + 2_000, from_ns=START_NS + 19, reason="nobody recorded"),
     ]
     assert [run.run for run in manifest(tmp_path).runs] == [1, 2, 3]
     numbered = [path.name[:6] for path in segment_paths(str(tmp_path))]
@@ -267,7 +273,11 @@ def test_a_run_that_hears_nothing_leaves_no_segment(tmp_path: Path) -> None:
     recording.tick()
     recording.close("done")
     assert segment_paths(str(tmp_path)) == []
-    assert [type(each) for each in manifest(tmp_path).entries] == [Begun, RunBegun, RunEnded]
+    assert [type(each) for each in manifest(tmp_path).entries] == [
+        RecordingStarted,
+        RunStarted,
+        RunEnded,
+    ]
 
 
 # What is refused
@@ -288,7 +298,7 @@ def test_a_recording_of_another_venue_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recording_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    begun = Begun(time_ns=START_NS, format=2, venue="usdm", software="later")
+    begun = RecordingStarted(time_ns=START_NS, format=2, venue="usdm", software="later")
     (tmp_path / MANIFEST).write_bytes(encode_entry(begun) + b"\n")
     assert "written in format 2, and this program reads up to 1" in refusal(tmp_path)
 
@@ -364,7 +374,9 @@ def test_what_a_slow_disk_cannot_take_is_left_out_and_told(tmp_path: Path) -> No
         add(recording, [n])
         recording.tick()
     assert recording.is_full
-    anchored = Anchored(time_ns=START_NS + total, symbol="BTCUSDT", last_update_id=1, levels=5)
+    anchored = SnapshotRecorded(
+        time_ns=START_NS + total, symbol="BTCUSDT", last_update_id=1, levels=5
+    )
     recording.note(anchored)
     clock.may.set()
     wait_until_written(recording, MOST_BLOCKS)
@@ -375,7 +387,7 @@ def test_what_a_slow_disk_cannot_take_is_left_out_and_told(tmp_path: Path) -> No
     assert 7 <= dropped <= 10, "some were in the hands of the thread"
     assert numbers(lines) == [*range(total - dropped), total]
     assert flaws == []
-    told, note = of_kind(tmp_path, Dropped, Anchored)
+    told, note = of_kind(tmp_path, Dropped, SnapshotRecorded)
     first_ns, last_ns = START_NS + total - dropped, START_NS + total - 1
     assert note == anchored
     assert isinstance(told, Dropped)
@@ -434,8 +446,8 @@ def test_a_torn_end_is_cut_off_and_said_so(tmp_path: Path) -> None:
     sealed = manifest(tmp_path).sealed[segment.name]
     assert (sealed.cut_bytes, sealed.streams, sealed.lines) == (cut_bytes, {"a@trade": 3}, 3)
     check_against_file(sealed, segment)
-    killed = Hole(time_ns=START_NS, from_ns=START_NS + 2, reason="the recorder was killed")
-    assert of_kind(tmp_path, Hole) == [killed]
+    killed = RunOutage(time_ns=START_NS, from_ns=START_NS + 2, reason="the recorder was killed")
+    assert of_kind(tmp_path, RunOutage) == [killed]
 
 
 def test_a_damaged_block_stays_where_it_is_and_is_told(tmp_path: Path) -> None:
@@ -485,7 +497,7 @@ def test_a_recording_that_lost_its_manifest_is_continued(tmp_path: Path) -> None
     )
     assert numbers(read(tmp_path)[0]) == [0, 1, 2, 3]
     assert [each.lines for each in manifest(tmp_path).sealed.values()] == [3, 1]
-    assert len(of_kind(tmp_path, Hole)) == 1
+    assert len(of_kind(tmp_path, RunOutage)) == 1
 
 
 def test_a_manifest_cut_in_its_first_line_begins_anew(tmp_path: Path) -> None:
@@ -495,7 +507,11 @@ def test_a_manifest_cut_in_its_first_line_begins_anew(tmp_path: Path) -> None:
     assert recording.repairs == [
         f"{tmp_path / MANIFEST}, byte 0: a torn line of 26 bytes is cut off"
     ]
-    assert [type(each) for each in manifest(tmp_path).entries] == [Begun, RunBegun, RunEnded]
+    assert [type(each) for each in manifest(tmp_path).entries] == [
+        RecordingStarted,
+        RunStarted,
+        RunEnded,
+    ]
 
 
 def test_a_file_with_another_name_is_left_as_it_is(tmp_path: Path) -> None:

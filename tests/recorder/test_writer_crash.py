@@ -17,9 +17,9 @@ from written import START_NS, Clock, check_against_file, forget_the_end, numbers
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.block import walk
-from tickerplant.recording.journal import MANIFEST, Hole, Sealed, read_entry
-from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.line import Damage, Line
 from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.manifest_entries import MANIFEST, RunOutage, SegmentSealed, read_entry
 from tickerplant.recording.segments import Segments, segment_paths
 from tickerplant.venue import COINM
 
@@ -60,7 +60,7 @@ def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> Non
         written.append(int(whole[-1]))
     last = writer(tmp_path / "rec", Clock(1_900_000_000_000_000_000))
     last.close("done")
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     lines = list(chain.from_iterable(Segments(str(tmp_path / "rec"), flaws.append).batches()))
     assert flaws == []
     for run, least in enumerate(written):
@@ -72,7 +72,7 @@ def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> Non
     told = read_manifest(str(tmp_path / "rec"))
     for path in segment_paths(str(tmp_path / "rec")):
         check_against_file(told.sealed[path.name], path)
-    holes = [each.reason for each in told.entries if isinstance(each, Hole)]
+    holes = [each.reason for each in told.entries if isinstance(each, RunOutage)]
     assert holes == ["the recorder was killed"] * 5
 
 
@@ -120,7 +120,9 @@ class Model:
         path = self.folder / MANIFEST
         lines = path.read_bytes().splitlines(keepends=True)
         entries = [read_entry(line) for line in lines]
-        last = max((n for n, each in enumerate(entries) if isinstance(each, Sealed)), default=None)
+        last = max(
+            (n for n, each in enumerate(entries) if isinstance(each, SegmentSealed)), default=None
+        )
         if last is None or last < max(
             n for n, line in enumerate(lines) if line.startswith(b'{"kind":"run"')
         ):
@@ -163,7 +165,7 @@ def test_after_any_crash_a_beginning_is_left_and_what_comes_after_follows(
 
 
 def check(model: Model) -> None:
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     told = read_manifest(str(model.folder), flaws.append)
     paths = segment_paths(str(model.folder))
     assert set(told.sealed) == {path.name for path in paths}

@@ -20,15 +20,15 @@ from written import (
 )
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.journal import Dropped, RunEnded
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.manifest_entries import Dropped, RunEnded
 from tickerplant.recording.segments import Segments, segment_paths
 
 WRITES_TOO_MUCH = """
 import resource, sys
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
-from tickerplant.recording.journal import Silent
+from tickerplant.recording.manifest_entries import Silent
 from tickerplant.venue import USDM
 
 settings = WriterSettings(flush_ms=0)
@@ -70,7 +70,7 @@ def test_a_full_disk_ends_the_writing_at_a_whole_block(tmp_path: Path) -> None:
     size_bytes = segment.stat().st_size
     assert text == f"{segment}: File too large, at byte {size_bytes}"
     assert added == written + dropped
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     lines = list(chain.from_iterable(Segments(str(tmp_path), flaws.append).batches()))
     assert (numbers(lines), flaws) == (list(range(1, written + 1)), [])
     told = read_manifest(str(tmp_path))
@@ -84,7 +84,7 @@ def test_a_full_disk_ends_the_writing_at_a_whole_block(tmp_path: Path) -> None:
 
 def test_a_manifest_that_cannot_grow_stays_whole(tmp_path: Path) -> None:
     text, [added, written, dropped] = fill(tmp_path, "manifest")
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     told = read_manifest(str(tmp_path), flaws.append)
     assert flaws == []
     reason, _, offset = text.rpartition(" ")

@@ -16,9 +16,9 @@ from msgspec import structs
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.chain import TAIL, Tail, digest_of
-from tickerplant.recording.journal import MANIFEST, Entry, Sealed
-from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.line import Damage, Line
 from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.manifest_entries import MANIFEST, Entry, SegmentSealed
 from tickerplant.recording.segments import Segments
 from tickerplant.venue import USDM, Venue
 
@@ -54,14 +54,14 @@ def writer(
     )
 
 
-def read(folder: Path) -> tuple[list[Line], list[Flaw]]:
-    flaws: list[Flaw] = []
+def read(folder: Path) -> tuple[list[Line], list[Damage]]:
+    flaws: list[Damage] = []
     lines = list(chain.from_iterable(Segments(str(folder), flaws.append).batches()))
     return lines, flaws
 
 
 def manifest(folder: Path) -> Manifest:
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     found = Segments(str(folder), flaws.append).manifest()
     assert found is not None, flaws
     found.entries = [structs.replace(each, prev="") for each in found.entries]
@@ -97,7 +97,7 @@ def numbers(lines: list[Line]) -> list[int]:
     return [json.loads(raw)["data"]["n"] for _, raw in lines]
 
 
-def check_against_file(sealed: Sealed, path: Path) -> None:
+def check_against_file(sealed: SegmentSealed, path: Path) -> None:
     stored = path.read_bytes()
     assert sealed.sha256 == hashlib.sha256(stored).hexdigest()
     assert sealed.size_bytes == len(stored)

@@ -26,11 +26,11 @@ from tickerplant.recording.block import (
     Packer,
     walk,
 )
-from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, encode_entry
-from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.line import Damage, Line
 from tickerplant.recording.line_file import MAX_LINE_BYTES, MOST_BAD_LINES, LineFile
 from tickerplant.recording.manifest import MOST_BAD_LINES as MOST_BAD_ENTRIES
 from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.manifest_entries import FORMAT, MANIFEST, RecordingStarted, encode_entry
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments, segment_name
 
@@ -56,9 +56,9 @@ def memory_below(most_bytes: int) -> Iterator[None]:
         tracemalloc.stop()
 
 
-def read(path: Path, content: bytes) -> tuple[list[Line], list[Flaw], LineFile]:
+def read(path: Path, content: bytes) -> tuple[list[Line], list[Damage], LineFile]:
     path.write_bytes(content)
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     file = LineFile(str(path), flaws.append)
     return list(chain.from_iterable(file.batches())), flaws, file
 
@@ -134,7 +134,7 @@ def test_a_block_of_too_many_lines_takes_no_memory(line: bytes, tmp_path: Path) 
     bomb = Packer().pack(text, 1, START_NS, START_NS)
     assert len(bomb) < 4_000, "as stored"
     good = packed_lines([(START_NS, b"{}")])
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     file = Segments(str(segment(tmp_path, bomb, good)), flaws.append)
     with memory_below(40 * MIB):
         assert list(chain.from_iterable(file.batches())) == [(START_NS, b"{}")]
@@ -143,7 +143,7 @@ def test_a_block_of_too_many_lines_takes_no_memory(line: bytes, tmp_path: Path) 
 
 def test_a_block_of_too_much_text_is_none(tmp_path: Path) -> None:
     bomb = head(b"x", text_bytes=LARGEST_BYTES + 1, data_bytes=1)
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     file = Segments(str(segment(tmp_path, bomb)), flaws.append)
     assert list(file.batches()) == []
     assert len(flaws) == 1
@@ -185,12 +185,12 @@ def test_heads_that_claim_what_is_behind_them_do_not_have_it_read_for_each() -> 
     assert found[-1].reason == "too much is damaged: the rest is not read"
 
 
-BEGUN = Begun(time_ns=START_NS, format=FORMAT, venue="usdm", software="a test")
+BEGUN = RecordingStarted(time_ns=START_NS, format=FORMAT, venue="usdm", software="a test")
 
 
 def test_a_manifest_of_lines_that_are_none_is_not_read_on(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(encode_entry(BEGUN) + b"\n" * MIB)
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     assert read_manifest(str(tmp_path), flaws.append).entries == [BEGUN]
     assert len(flaws) == MOST_BAD_ENTRIES + 1
     assert flaws[-1].reason.endswith("the rest is not read")
@@ -213,7 +213,7 @@ def test_a_manifest_that_is_no_file_is_not_read(no_file: Path) -> None:
     good = segment(no_file.parent, packed_lines([(START_NS, b"{}")]))
     with pytest.raises(RecordingError, match=r"is a (device|named pipe|folder), expected a file"):
         read_manifest(str(no_file.parent))
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     file = Segments(str(no_file.parent), flaws.append)
     assert list(chain.from_iterable(file.batches())) == [(START_NS, b"{}")]
     assert [flaw.path for flaw in flaws] == [str(no_file)]

@@ -10,7 +10,7 @@ import pytest
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.capture import Capture
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.opening import named_paths, recorded_files
 
@@ -125,7 +125,7 @@ def test_a_companion_that_is_none_is_reported_and_left_out(tmp_path: Path) -> No
     heard = capture(tmp_path / "c", end="")
     broken = tmp_path / "c" / "BINANCE_FUTURES.http.0.0"
     broken.write_bytes(b"nothing of this kind\n")
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     (found,) = recorded_files([heard], flaws.append)
     assert len(list(chain.from_iterable(found.batches()))) == 5
     assert [flaw.path for flaw in flaws] == [str(broken)]

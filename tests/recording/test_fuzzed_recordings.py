@@ -25,8 +25,8 @@ from tickerplant.errors import TickerplantError
 from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.chain import TAIL
-from tickerplant.recording.journal import Connected
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import Connected
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.scan import scan
 from tickerplant.venue import USDM

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.line import Damage, Line
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import merge
 
@@ -24,7 +24,7 @@ def written(path: Path, text: bytes) -> str:
     return str(path)
 
 
-def lines_of(path: str, flaws: list[Flaw] | None = None) -> list[Line]:
+def lines_of(path: str, flaws: list[Damage] | None = None) -> list[Line]:
     report = (lambda _: None) if flaws is None else flaws.append
     return list(chain.from_iterable(LineFile(path, report).batches()))
 
@@ -52,7 +52,7 @@ def test_what_was_written_is_read_whatever_the_compression(
     compress: type[bytes], tmp_path: Path
 ) -> None:
     lines = messages(5_000)
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     path = written(tmp_path / "r", compress(text_of(lines)))
     assert lines_of(path, flaws) == lines, "every line, in order, byte for byte"
     assert flaws == []
@@ -105,7 +105,7 @@ def test_one_receive_time_far_ahead_is_named_and_no_other_follows_it(
     told[damaged] = (lines[damaged][0] + ahead_ns, lines[damaged][1])
     text = text_of(told)
     places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     recording = LineFile("memory", flaws.append)
     texts = [text[a:b] for a, b in pairwise(places)]
     read = list(chain.from_iterable(recording._batches(texts)))
@@ -125,7 +125,7 @@ def test_a_recording_may_pause_for_any_time(paused: int, pause_ns: int, cuts: li
     ]
     text = text_of(lines)
     places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     texts = [text[a:b] for a, b in pairwise(places)]
     assert list(chain.from_iterable(LineFile("memory", flaws.append)._batches(texts))) == lines
     assert flaws == []
@@ -134,7 +134,7 @@ def test_a_recording_may_pause_for_any_time(paused: int, pause_ns: int, cuts: li
 def test_most_of_the_first_lines_say_the_unit_of_receive_times(tmp_path: Path) -> None:
     lines = messages(50)
     text = b"5000000000 {}\n" + text_of(lines)
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     read = lines_of(written(tmp_path / "r", text), flaws)
     assert read[-50:] == lines, "expected the damaged first line to speak for itself alone"
 
@@ -197,7 +197,7 @@ def test_iso_times_may_stand_before_rest_answers(tmp_path: Path) -> None:
 )
 def test_a_time_that_is_no_iso_time_is_a_skipped_line(tmp_path: Path, time: str) -> None:
     good = [b"2024-08-08T00:00:0%d.5Z {}\n" % second for second in range(2)]
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     path = written(tmp_path / "r", good[0] + f"{time} {{}}\n".encode() + good[1])
     assert [time_ns % 10**10 for time_ns, _ in lines_of(path, flaws)] == [
         500_000_000,
@@ -208,7 +208,7 @@ def test_a_time_that_is_no_iso_time_is_a_skipped_line(tmp_path: Path, time: str)
 
 @pytest.mark.parametrize("time", ["+1723161255088169167", "1_723_161_255_088_169_167", "-1", "1,2"])
 def test_a_time_that_only_python_reads_is_a_skipped_line(tmp_path: Path, time: str) -> None:
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     path = written(tmp_path / "r", b"%d {}\n" % START_NS + f"{time} {{}}\n".encode())
     assert lines_of(path, flaws) == [(START_NS, b"{}")]
     assert [flaw.line for flaw in flaws] == [2]
@@ -222,7 +222,7 @@ def test_the_form_with_colons_and_rest_answers_is_read(tmp_path: Path) -> None:
         b'https://fapi/depth?symbol=A -> 1617647797.25: {"lastUpdateId":1}\n'
         b'1617647797.5: {"stream":"a@trade"}\n',
     )
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     assert lines_of(path, flaws) == [
         (1_617_647_797_250_000_000, b'https://fapi/depth?symbol=A {"lastUpdateId":1}'),
         (1_617_647_797_500_000_000, b'{"stream":"a@trade"}'),
@@ -237,7 +237,7 @@ def test_lines_as_of_a_segment_may_begin_and_end_with_a_rest_answer(
     answer = (START_NS, address.encode() + b' {"lastUpdateId":1,"bids":[]}')
     path = written(tmp_path / "r", text_of([answer]))
     assert lines_of(path) == [answer]
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     path = written(tmp_path / "r", text_of([answer]).rstrip(b"\n"))
     assert lines_of(path, flaws) == [answer]
     assert not flaws, "the last line is whole, it lacks its end only"
@@ -256,24 +256,24 @@ def test_several_compressed_parts_in_one_file_are_one_recording(tmp_path: Path) 
 
 
 def test_a_last_line_without_line_end_is_read_if_it_is_whole(tmp_path: Path) -> None:
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     path = written(tmp_path / "r", text_of(messages(3))[:-1])
     assert lines_of(path, flaws) == messages(3)
     assert flaws == []
 
 
 def test_a_last_line_that_is_cut_is_reported_and_left_out(tmp_path: Path) -> None:
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     path = written(tmp_path / "r", text_of(messages(3))[:-5])
     assert lines_of(path, flaws) == messages(2)
     offset_bytes = len(text_of(messages(2)))
-    assert flaws == [Flaw(path, 3, offset_bytes, "the last line is cut off")]
+    assert flaws == [Damage(path, 3, offset_bytes, "the last line is cut off")]
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 9, 1_000, 50_000])
 def test_a_torn_gzip_is_read_to_the_tear_and_reported_once(cut_bytes: int, tmp_path: Path) -> None:
     lines = messages(4_000)
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     path = written(tmp_path / "r", gzip.compress(text_of(lines))[:-cut_bytes])
     read = lines_of(path, flaws)
     assert read == lines[: len(read)], "what is read is what was written"
@@ -289,7 +289,7 @@ def test_damaged_gzip_is_read_to_the_damage(tmp_path: Path) -> None:
     stored = bytearray(gzip.compress(text_of(lines)))
     at = len(stored) // 2
     stored[at : at + 100] = bytes(100)
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     read = lines_of(written(tmp_path / "r", bytes(stored)), flaws)
     assert len(read) > len(lines) * 0.4, "what comes before the damage is read"
     assert read[: len(lines) // 3] == lines[: len(lines) // 3]
@@ -300,7 +300,7 @@ def test_damaged_gzip_is_read_to_the_damage(tmp_path: Path) -> None:
 def test_a_torn_zstd_is_read_by_its_whole_blocks(tmp_path: Path) -> None:
     lines = messages(10_000)
     stored = zstandard.ZstdCompressor().compress(text_of(lines))
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     read = lines_of(written(tmp_path / "r", stored[:-1_000]), flaws)
     assert read == lines[: len(read)]
     assert len(read) > 5_000
@@ -310,7 +310,7 @@ def test_a_torn_zstd_is_read_by_its_whole_blocks(tmp_path: Path) -> None:
 def test_bad_lines_are_skipped_counted_and_the_first_is_reported(tmp_path: Path) -> None:
     good = text_of(messages(2)).splitlines(keepends=True)
     path = written(tmp_path / "r", good[0] + b"garbage\n" + b"\n" + good[1])
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     recording = LineFile(path, flaws.append)
     assert list(chain.from_iterable(recording.batches())) == messages(2)
     assert recording.skipped == 2
@@ -321,7 +321,7 @@ def test_bad_lines_are_skipped_counted_and_the_first_is_reported(tmp_path: Path)
 def test_a_line_from_after_all_time_is_skipped_and_those_behind_it_are_not(tmp_path: Path) -> None:
     good = text_of(messages(2)).splitlines(keepends=True)
     path = written(tmp_path / "r", good[0] + b"17723232000000000001 {}\n" + good[1])
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     assert lines_of(path, flaws) == messages(2), "expected the lines around it, at their times"
     assert [flaw.line for flaw in flaws] == [2]
     assert "17723232000000000001" in flaws[0].reason

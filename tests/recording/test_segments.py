@@ -24,24 +24,24 @@ from tickerplant.recording.block import (
     read_head,
     walk,
 )
-from tickerplant.recording.journal import (
+from tickerplant.recording.line import Damage, Line
+from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.manifest_entries import (
     FORMAT,
     KINDS,
     MANIFEST,
-    Begun,
     Connected,
-    RunBegun,
-    Sealed,
+    RecordingStarted,
+    RunStarted,
+    SegmentSealed,
     encode_entry,
     read_entry,
 )
-from tickerplant.recording.line import Flaw, Line
-from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments, segment_name, segment_paths
 
 START_NS = 1_795_236_514_000_000_000
-BEGUN = Begun(time_ns=START_NS, format=FORMAT, venue="usdm", software="a test")
+BEGUN = RecordingStarted(time_ns=START_NS, format=FORMAT, venue="usdm", software="a test")
 
 
 def messages(count: int, start: int = 0) -> list[Line]:
@@ -65,8 +65,8 @@ def recording(folder: Path, *segments: list[bytes]) -> str:
     return str(folder)
 
 
-def read(path: str, start_ns: int = 0) -> tuple[list[Line], list[Flaw]]:
-    flaws: list[Flaw] = []
+def read(path: str, start_ns: int = 0) -> tuple[list[Line], list[Damage]]:
+    flaws: list[Damage] = []
     lines = list(chain.from_iterable(Segments(path, flaws.append).batches(start_ns)))
     return lines, flaws
 
@@ -168,7 +168,7 @@ def test_a_segment_that_is_gone_is_reported(tmp_path: Path) -> None:
     lines = messages(20)
     path = recording(tmp_path, blocks(lines[:10]), blocks(lines[10:]))
     [first, _] = segment_paths(path)
-    sealed = Sealed(
+    sealed = SegmentSealed(
         time_ns=START_NS,
         name=first.name,
         first_ns=lines[0][0],
@@ -221,13 +221,13 @@ def test_a_folder_with_nothing_in_it_is_no_recording(tmp_path: Path) -> None:
 
 def test_the_last_line_of_a_manifest_may_be_torn(tmp_path: Path) -> None:
     connected = encode_entry(Connected(time_ns=START_NS, streams=("btcusdt@trade",)))
-    run = RunBegun(
+    run = RunStarted(
         time_ns=START_NS, run=1, url="ws://x", profile="2026q1", streams=("a",), software="a test"
     )
     path = recording(tmp_path)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(encode_entry(run) + b"\n" + connected[:-5])
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     manifest = read_manifest(path, flaws.append)
     assert manifest.entries == [BEGUN, run]
     assert (manifest.venue, manifest.profile, set(manifest.streams)) == ("usdm", "2026q1", {"a"})
@@ -238,7 +238,7 @@ def test_the_last_line_of_a_manifest_may_be_torn(tmp_path: Path) -> None:
 
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
     path = recording(tmp_path)
-    later = Begun(time_ns=START_NS, format=FORMAT + 1, venue="usdm", software="later")
+    later = RecordingStarted(time_ns=START_NS, format=FORMAT + 1, venue="usdm", software="later")
     (tmp_path / MANIFEST).write_bytes(encode_entry(later) + b"\n")
     with pytest.raises(RecordingError, match=f"format {FORMAT + 1}"):
         read_manifest(path)
@@ -284,7 +284,7 @@ def test_the_latest_time_is_told_by_heads_and_manifest(tmp_path: Path) -> None:
     assert Segments(path).last_ns() == lines[-1][0], "also when the clock stepped back"
     first, second = segment_paths(path)
     assert Segments(str(second)).last_ns() == lines[19][0]
-    sealed = Sealed(
+    sealed = SegmentSealed(
         time_ns=START_NS,
         name=first.name,
         first_ns=START_NS,
@@ -380,7 +380,7 @@ def test_a_second_beginning_of_a_manifest_is_a_flaw(tmp_path: Path) -> None:
     path = recording(tmp_path)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(encode_entry(BEGUN) + b"\n")
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     assert read_manifest(path, flaws.append).venue == "usdm"
     assert [(flaw.line, flaw.reason) for flaw in flaws] == [
         (2, "a second line that begins a manifest")
@@ -389,7 +389,7 @@ def test_a_second_beginning_of_a_manifest_is_a_flaw(tmp_path: Path) -> None:
 
 def test_lines_about_a_segment_that_contradict_each_other_are_a_flaw(tmp_path: Path) -> None:
     path = recording(tmp_path)
-    one = Sealed(
+    one = SegmentSealed(
         time_ns=START_NS,
         name="000001-20261121T181900Z.zst",
         first_ns=START_NS,
@@ -404,7 +404,7 @@ def test_lines_about_a_segment_that_contradict_each_other_are_a_flaw(tmp_path: P
     other = structs.replace(one, lines=6)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b"".join(encode_entry(each) + b"\n" for each in (one, one, other)))
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     read_manifest(path, flaws.append)
     assert [flaw.line for flaw in flaws] == [4], "the same twice is no contradiction"
 
@@ -417,7 +417,7 @@ def test_a_line_of_a_manifest_that_is_nested_without_end_is_a_flaw(
     deep = b"[" * 100_000 + b"]" * 100_000
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b'{"kind":"%b","time_ns":1,"symbols":[%b]}\n' % (kind, deep))
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     read_manifest(path, flaws.append)
     assert ["nested too deeply" in flaw.reason for flaw in flaws] == [True]
 

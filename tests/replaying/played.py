@@ -10,9 +10,9 @@ from jumping_loop import no_time, run_jumping
 
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.replaying.span import Plan
 from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
 

@@ -17,15 +17,15 @@ from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.plant import Plant
 from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import merge
-from tickerplant.recording.moment import Moment
 from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.event_time import ByEventTime
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.player import FastestDepth, Player
 from tickerplant.replaying.scan import scan
-from tickerplant.replaying.span import Plan
 
 BESIDE = Path(__file__).parents[2].parent
 
@@ -94,7 +94,7 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     found = scan(capture(folder, names))
     instruments = {instrument.symbol: instrument for instrument in found.instruments}
     decoders = [Decoder(instruments, answered_symbol=file.answered_symbol) for file in found.files]
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     rebuilt = Rebuilt()
     for index, lines in merge(recorded_files([file.path for file in found.files], flaws.append)):
         for _, raw in lines:
@@ -164,7 +164,7 @@ def test_a_capture_from_its_middle_is_what_was_recorded_from_there(
         for at_ns, raw in lines
         if at_ns >= middle_ns and raw.startswith(begins)
     ]
-    plan = Plan(begin=Moment(middle_ns), speed=0, pace=pace)
+    plan = Plan(begin=TimeSpec(middle_ns), speed=0, pace=pace)
     replay = Replay([Path(path)], {"usdm": ["btcusdt@trade"]}, plan=plan)
     replay.run()
     assert len(payloads) > 1_000

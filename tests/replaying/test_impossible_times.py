@@ -13,9 +13,9 @@ from played import NS, START_MS, Replay, recorded, trade
 from stage import frames
 
 from tickerplant.recording.event_clock import MISTIMED, WITNESSES
-from tickerplant.recording.moment import Moment
+from tickerplant.recording.timestamps import TimeSpec
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
-from tickerplant.replaying.span import Plan
 from tickerplant.units import DAY_MS
 
 TIMES = {
@@ -166,7 +166,7 @@ def test_a_replay_from_the_middle_runs_up_past_it_and_begins_at_the_right_time(
 ) -> None:
     for at in (70, 150):
         path = recorded(tmp_path / "r", lines(mistimed(at, TIMES["the year 2126"]), at=at))
-        begin = Moment((START_MS + 150) * NS)
+        begin = TimeSpec((START_MS + 150) * NS)
         replay = Replay(
             [path], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, begin=begin, warm_up_ns=0)
         )

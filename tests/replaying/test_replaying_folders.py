@@ -17,23 +17,23 @@ from tickerplant.errors import RecordingError
 from tickerplant.frames import text_frame
 from tickerplant.logs import Complaints
 from tickerplant.queries import find_path
-from tickerplant.recording.journal import (
+from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import (
     FORMAT,
     MANIFEST,
-    Anchored,
     AnyEntry,
-    Begun,
-    Listed,
-    RunBegun,
-    Sealed,
+    InstrumentsListed,
+    RecordingStarted,
+    RunStarted,
+    SegmentSealed,
+    SnapshotRecorded,
     encode_entry,
 )
-from tickerplant.recording.line import Line
-from tickerplant.recording.moment import Moment
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_name
+from tickerplant.recording.timestamps import TimeSpec
+from tickerplant.replaying.plan import Plan, span_of, warm_up_start_ns
 from tickerplant.replaying.scan import scan
-from tickerplant.replaying.span import Plan, span_of, warm_up_start_ns
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.venue import VENUES
 
@@ -107,14 +107,16 @@ def written(
     (folder / name).write_bytes(b"".join(blocks))
     now_ns = lines[0][0]
     entries: list[AnyEntry] = [
-        Begun(time_ns=now_ns, format=FORMAT, venue=venue, software="a test"),
-        RunBegun(time_ns=now_ns, run=1, url="", profile=profile, streams=tuple(asked), software=""),
-        Listed(time_ns=now_ns, symbols=tuple(map(exchange_info, symbols))),
+        RecordingStarted(time_ns=now_ns, format=FORMAT, venue=venue, software="a test"),
+        RunStarted(
+            time_ns=now_ns, run=1, url="", profile=profile, streams=tuple(asked), software=""
+        ),
+        InstrumentsListed(time_ns=now_ns, symbols=tuple(map(exchange_info, symbols))),
         *(
-            Anchored(time_ns=at_ns(s), symbol="BTCUSDT", last_update_id=2 * s, levels=1000)
+            SnapshotRecorded(time_ns=at_ns(s), symbol="BTCUSDT", last_update_id=2 * s, levels=1000)
             for s in anchors
         ),
-        Sealed(
+        SegmentSealed(
             time_ns=lines[-1][0],
             name=name,
             first_ns=now_ns,
@@ -287,9 +289,9 @@ def test_files_of_lines_are_played_from_the_beginning(hour: Path, tmp_path: Path
 def test_a_moment_in_the_middle_is_reached_without_what_was_long_before(
     hour: Path, pace: Literal["receive", "event"]
 ) -> None:
-    plan = Plan(begin=Moment(at_ns(3_500)), speed=0, warm_up_ns=300 * 10**9, pace=pace)
+    plan = Plan(begin=TimeSpec(at_ns(3_500)), speed=0, warm_up_ns=300 * 10**9, pace=pace)
     played = Replay([hour], {"usdm": STREAMS}, plan=plan, wait_for=2)
-    whole = Replay([hour], {"usdm": []}, plan=Plan(speed=0, end=Moment(at_ns(3_500))))
+    whole = Replay([hour], {"usdm": []}, plan=Plan(speed=0, end=TimeSpec(at_ns(3_500))))
     whole.run()
     events_before = whole.plant.published.total()
 

@@ -20,10 +20,10 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.closing import CloseReason
 from tickerplant.queries import find_path
-from tickerplant.recording.moment import Moment
+from tickerplant.recording.timestamps import TimeSpec
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.replaying.span import Plan
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.venue import USDM
 
@@ -42,9 +42,9 @@ QUESTIONS: tuple[tuple[str, dict[str, object]], ...] = (
 )
 
 
-def at(n: int) -> Moment:
+def at(n: int) -> TimeSpec:
     """When the n-th trade was received."""
-    return Moment((START_MS + n * EVERY_MS) * NS)
+    return TimeSpec((START_MS + n * EVERY_MS) * NS)
 
 
 def payload(n: int) -> bytes:
@@ -547,22 +547,26 @@ def test_candles_keep_a_rebased_replay_on_the_minute(tmp_path: Path) -> None:
             None,
             r"^--from: .* expected a moment before the end; the recording is from",
         ),
-        (None, Moment(at(0).ns), r"^--to: .* expected a moment after the beginning"),
+        (None, TimeSpec(at(0).ns), r"^--to: .* expected a moment after the beginning"),
         (at(50), at(40), r"^--to: .* expected a moment after --from"),
         (at(50), at(50), r"^--to: .* expected a moment after --from"),
-        (Moment(at(50).ns + 2 * NS), Moment(at(50).ns + 3 * NS), r"^--to: .* there is none from"),
-        (Moment(10**12, "+"), None, r"^--from: .* expected a moment before the end"),
+        (
+            TimeSpec(at(50).ns + 2 * NS),
+            TimeSpec(at(50).ns + 3 * NS),
+            r"^--to: .* there is none from",
+        ),
+        (TimeSpec(10**12, "+"), None, r"^--from: .* expected a moment before the end"),
     ],
 )
 def test_a_plan_that_leaves_nothing_is_refused(
-    path: Path, begin: Moment | None, end: Moment | None, complaint: str
+    path: Path, begin: TimeSpec | None, end: TimeSpec | None, complaint: str
 ) -> None:
     with pytest.raises(ConfigError, match=complaint):
         replay(path, begin=begin, end=end)
 
 
 def test_offsets_count_from_the_beginning_and_from_the_end(path: Path) -> None:
-    played = replay(path, begin=Moment(249 * NS, "+"), end=Moment(49 * EVERY_MS * NS + NS, "-"))
+    played = replay(path, begin=TimeSpec(249 * NS, "+"), end=TimeSpec(49 * EVERY_MS * NS + NS, "-"))
     played.run()
     assert played.listeners["usdm"].data == heard(1, TRADES - 50)
 

@@ -17,9 +17,9 @@ from played import NS, START_MS, Replay, recorded, trade
 from tickerplant.recording.line_file import CHUNK_BYTES
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.event_time import ByEventTime
-from tickerplant.replaying.reel import Reel
+from tickerplant.replaying.line_cursor import LineCursor
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.source import SLICE_S
-from tickerplant.replaying.span import Plan
 
 TIMEOUT_S = 30.0
 YEAR_MS = 365 * 86_400_000
@@ -40,7 +40,7 @@ def test_a_place_in_a_large_file_is_found_chunk_by_chunk(
     large: Path, at: int, *, by_event: bool
 ) -> None:
     [file] = recorded_files([str(large)])
-    reel = Reel([ByEventTime(file) if by_event else file], FAR_NS)
+    reel = LineCursor([ByEventTime(file) if by_event else file], FAR_NS)
     target_ns = (START_MS + at) * NS
     steps = sum(1 for _ in reel.winding(target_ns))
     chunks = large.stat().st_size * (at - 1) / TRADES / CHUNK_BYTES
@@ -49,7 +49,7 @@ def test_a_place_in_a_large_file_is_found_chunk_by_chunk(
 
 
 def test_a_reel_that_is_still_wound_has_no_next_line(large: Path) -> None:
-    reel = Reel(recorded_files([str(large)]), FAR_NS)
+    reel = LineCursor(recorded_files([str(large)]), FAR_NS)
     reel.wind(0)
     winding = reel.winding((START_MS + TRADES) * NS)
     next(winding)

@@ -17,11 +17,11 @@ from websockets.asyncio.client import connect
 
 import tickerplant
 from tickerplant.plant import Plant
-from tickerplant.recording.moment import Moment
+from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.clock_state import ClockState
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.replaying.span import Plan
 from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.faults import FAULTS_PATH
 from tickerplant.server.guard import Guard, joined
@@ -113,7 +113,7 @@ async def test_clients_stay_connected_while_the_clock_is_set(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = recording(tmp_path_factory.mktemp("clock"))
-    async with replaying(path, Plan(begin=Moment(10**9, "+"), speed=0.001)) as house:
+    async with replaying(path, Plan(begin=TimeSpec(10**9, "+"), speed=0.001)) as house:
         address = house.server.urls[USDM.name]
         async with connect(f"ws://{address}/ws/btcusdt@trade", proxy=None) as client:
             state = await house.steer(paused=True)
@@ -183,7 +183,7 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
     # Its end is farther off than the test may take, however slow this machine is.
     count = int(TEST_TIMEOUT_S + 30) * 1000 // EVERY_MS
     path = recording(tmp_path_factory.mktemp("clock"), count)
-    async with replaying(path, Plan(begin=Moment(10**10, "+"))) as house:
+    async with replaying(path, Plan(begin=TimeSpec(10**10, "+"))) as house:
         url = f"ws://{house.server.urls[USDM.name]}"
         async with (
             tickerplant.connect("usdm", base_url=url) as market,
@@ -208,7 +208,7 @@ async def test_a_book_that_is_asked_for_joins_the_changes_that_follow(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = recording(tmp_path_factory.mktemp("clock"))
-    async with replaying(path, Plan(begin=Moment(10**10, "+"), speed=0.001)) as house:
+    async with replaying(path, Plan(begin=TimeSpec(10**10, "+"), speed=0.001)) as house:
         address = house.server.urls[USDM.name]
         async with connect(f"ws://{address}/ws/btcusdt@depth@100ms", proxy=None) as client:
             await house.steer(paused=True)

@@ -21,7 +21,7 @@ from tickerplant.frames import BINARY, PING, PONG, TEXT
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.replaying.lacking import Lacking
+from tickerplant.replaying.unavailable_streams import UnavailableStreams
 from tickerplant.server.guard import Guard
 from tickerplant.venue import USDM
 
@@ -218,7 +218,7 @@ def test_a_stream_that_a_recording_lacks_is_named_only_if_it_may_be_one(
     written: io.StringIO,
 ) -> None:
     plant = Plant([instrument(USDM, KEY.upper(), KEY.upper())], start_ms=START_MS)
-    lacking = Lacking(plant.hubs[USDM.name], [])
+    lacking = UnavailableStreams(plant.hubs[USDM.name], [])
     lacking.opened(f"{KEY.lower()}@trade")
     assert "not recorded" in written.getvalue()
     assert_clean(written.getvalue())

@@ -13,8 +13,15 @@ from blocks import packed_lines
 from tickerplant.frames import payloads
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
-from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Entry, Sealed, encode_entry
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import (
+    FORMAT,
+    MANIFEST,
+    Entry,
+    RecordingStarted,
+    SegmentSealed,
+    encode_entry,
+)
 from tickerplant.recording.segments import segment_name, segment_paths
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -126,7 +133,7 @@ def folder(
         data = b"".join(packed_lines(list(part)) for part in parts)
         segment.write_bytes(data)
         sealed.append(
-            Sealed(
+            SegmentSealed(
                 time_ns=lines[-1][0],
                 name=segment.name,
                 first_ns=lines[0][0],
@@ -141,7 +148,7 @@ def folder(
         )
     entries = list(entries)
     began_ns = min([segments[0][0][0], *(entry.time_ns for entry in entries)])
-    begun = Begun(time_ns=began_ns, format=FORMAT, venue="usdm", software="a test")
+    begun = RecordingStarted(time_ns=began_ns, format=FORMAT, venue="usdm", software="a test")
     write_manifest(path, [begun, *entries, *sealed])
     return str(path)
 

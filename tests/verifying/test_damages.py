@@ -16,9 +16,16 @@ from hypothesis import strategies as st
 from taped import VENUE_STREAMS, folder, line_file, tape, write_manifest
 
 from tickerplant.config.settings import VerifySettings
-from tickerplant.recording.journal import MANIFEST, Connected, Entry, RunBegun, Sealed, encode_entry
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.manifest_entries import (
+    MANIFEST,
+    Connected,
+    Entry,
+    RunStarted,
+    SegmentSealed,
+    encode_entry,
+)
 from tickerplant.recording.segments import segment_paths
 from tickerplant.venue import USDM
 from tickerplant.verifying.findings import RecordingFinding
@@ -51,7 +58,7 @@ def seal(path: str, name: str, **changes: object) -> None:
     manifest = read_manifest(path)
     entries = [
         msgspec.structs.replace(entry, **changes)
-        if isinstance(entry, Sealed) and entry.name == name
+        if isinstance(entry, SegmentSealed) and entry.name == name
         else entry
         for entry in manifest.entries
     ]
@@ -170,7 +177,7 @@ def test_a_torn_or_unreadable_line_of_the_manifest_is_told(path: str) -> None:
 def unended_run(lines: list[Line]) -> list[Entry]:
     streams, first_ns = VENUE_STREAMS["usdm"], lines[0][0]
     return [
-        RunBegun(
+        RunStarted(
             time_ns=first_ns, run=1, url="", profile="", streams=streams, software="a test"
         ),
         Connected(time_ns=first_ns, streams=streams, connection=1),
@@ -308,7 +315,9 @@ def test_a_segment_that_nobody_knows_of_is_missing(market: list[Line], tmp_path:
         segment.unlink()
     entries = read_manifest(path).entries
     names = {segment.name for segment in between}
-    kept = [each for each in entries if not (isinstance(each, Sealed) and each.name in names)]
+    kept = [
+        each for each in entries if not (isinstance(each, SegmentSealed) and each.name in names)
+    ]
     write_manifest(Path(path), kept)
     found = walked(path)
     assert not found.is_complete

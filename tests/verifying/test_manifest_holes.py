@@ -8,21 +8,21 @@ import pytest
 from taped import folder, stream_of, tape
 
 from tickerplant.config.settings import VerifySettings
-from tickerplant.recording.journal import (
+from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import (
     Connected,
     Disconnected,
     Dropped,
     Entry,
-    Hole,
     Missing,
     Refused,
     Renewed,
-    RunBegun,
     RunEnded,
+    RunOutage,
+    RunStarted,
     Silent,
     Unreadable,
 )
-from tickerplant.recording.line import Line
 from tickerplant.venue import USDM
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.telling import lines_of
@@ -48,7 +48,7 @@ def market() -> list[Line]:
 def begun(lines: list[Line], run: int = 1, streams: tuple[str, ...] = STREAMS) -> list[Entry]:
     first_ns = lines[0][0] - 1
     return [
-        RunBegun(
+        RunStarted(
             time_ns=first_ns, run=run, url="ws://127.0.0.1:9001", profile="", streams=streams,
             software="a test",
         ),
@@ -175,7 +175,7 @@ def test_between_two_runs_only_ids_prove_that_nothing_is_missing(
     market: list[Line], tmp_path: Path, is_killed: bool, is_lossy: bool
 ) -> None:
     first, second = market[:600], market[700 if is_lossy else 600 :]
-    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    hole = RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
     entries = [
         *begun(first),
         *([] if is_killed else [ended(first)]),
@@ -216,7 +216,7 @@ def test_ids_that_begin_anew_prove_nothing_of_the_time_between(tmp_path: Path) -
     hour_ns = 3_600 * 10**9
     later = [raw.replace(b'"E":17723', b'"E":17729') for _, raw in first]
     second = [(time_ns + hour_ns, raw) for (time_ns, _), raw in zip(first, later, strict=True)]
-    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    hole = RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
     entries = [
         *begun(first, 1, streams),
         ended(first),
@@ -334,7 +334,7 @@ def test_what_is_refused_in_every_run_is_no_hole(market: list[Line], tmp_path: P
         no,
         ended(first),
         begun(second, 2, streams)[0],
-        Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded"),
+        RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded"),
         begun(second)[1],
         no,
         ended(second),
@@ -348,7 +348,7 @@ def test_a_run_that_recorded_nothing_lasts_no_longer_than_it_did(
     market: list[Line], tmp_path: Path
 ) -> None:
     empty = [(market[0][0] - 5_000_000_000, b""), (market[0][0] - 2_000_000_000, b"")]
-    hole = Hole(time_ns=market[0][0] - 1, from_ns=0, reason="nobody recorded")
+    hole = RunOutage(time_ns=market[0][0] - 1, from_ns=0, reason="nobody recorded")
     run, heard = begun(market, 2)
     entries = [*begun(empty), ended(empty), run, hole, heard, ended(market)]
     _, by_name = walked(folder(tmp_path / "r", [market], entries))
@@ -360,7 +360,7 @@ def test_a_run_that_never_heard_anything_is_a_hole(market: list[Line], tmp_path:
     first = market[:600]
     later_ns = market[700][0]
     again, _ = begun(market[700:], run=2, streams=(*STREAMS, "ethusdt@trade"))
-    hole = Hole(time_ns=later_ns, from_ns=first[-1][0], reason="nobody recorded")
+    hole = RunOutage(time_ns=later_ns, from_ns=first[-1][0], reason="nobody recorded")
     end = RunEnded(time_ns=market[-1][0], reason="interrupted")
     entries = [*begun(first), ended(first), again, hole, end]
     _, by_name = walked(folder(tmp_path / "r", [first], entries))
@@ -377,7 +377,7 @@ def test_a_disconnect_that_lasts_into_the_next_run_is_one_blind_time(
     streams = ("btcusdt@bookTicker", "btcusdt@trade")
     first, second = market[:600], market[700:]
     kept = without(first, streams, 400, len(first))
-    hole = Hole(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    hole = RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
     entries = [
         *begun(first),
         lost(market, streams, 400, 500)[0],

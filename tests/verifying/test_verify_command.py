@@ -18,8 +18,8 @@ import pytest
 from taped import folder, line_file, tape, write_manifest
 
 from tickerplant.cli import main
-from tickerplant.recording.journal import FORMAT, Begun, RunBegun, RunEnded
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import FORMAT, RecordingStarted, RunEnded, RunStarted
 from tickerplant.recording.segments import segment_paths
 from tickerplant.venue import COINM, USDM
 
@@ -171,8 +171,8 @@ def test_a_recorder_that_heard_nothing_leaves_a_recording_that_is_not_complete(
     path.mkdir()
     names = ("btcusdt@trade", "ethusdt@depth")
     at_ns = 1_772_323_200_000_000_000
-    begun = Begun(time_ns=at_ns, format=FORMAT, venue="usdm", software="a test")
-    run_begun = RunBegun(
+    begun = RecordingStarted(time_ns=at_ns, format=FORMAT, venue="usdm", software="a test")
+    run_begun = RunStarted(
         time_ns=at_ns, run=1, url="ws://x", profile="", streams=names, software="a test"
     )
     ended = RunEnded(time_ns=at_ns + 1, reason="interrupted")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from tickerplant.recording.line import Flaw, Place
+from tickerplant.recording.line import Damage, Place
 from tickerplant.verifying.findings import (
     Blindness,
     BookFinding,
@@ -20,7 +20,7 @@ from tickerplant.verifying.findings import (
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "verify.md"
 KINDS = (
-    Findings, RecordingFinding, StreamFinding, Gap, Blindness, BookFinding, Break, Flaw, Place,
+    Findings, RecordingFinding, StreamFinding, Gap, Blindness, BookFinding, Break, Damage, Place,
 )  # fmt: skip
 
 

@@ -17,15 +17,15 @@ from taped import VENUE_STREAMS, folder, tape
 from tickerplant.cli import main
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.chain import MISSING_BEFORE, NOT_CHAINED, TAIL
-from tickerplant.recording.journal import (
+from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import (
     MANIFEST,
     Connected,
     Disconnected,
-    RunBegun,
     RunEnded,
+    RunStarted,
     encode_entry,
 )
-from tickerplant.recording.line import Line
 from tickerplant.recording.segments import segment_paths
 from tickerplant.venue import USDM
 from tickerplant.verifying.findings import RecordingFinding
@@ -48,7 +48,7 @@ def recorded(path: Path, market: list[Line]) -> Path:
         path,
         [market[:third], market[third:-third], market[-third:]],
         [
-            RunBegun(time_ns=begun_ns, run=1, url="", profile="", streams=STREAMS, software="x"),
+            RunStarted(time_ns=begun_ns, run=1, url="", profile="", streams=STREAMS, software="x"),
             Connected(time_ns=begun_ns, streams=STREAMS, connection=1),
         ],
     )

@@ -16,18 +16,18 @@ from tickerplant.archive.libraries import library
 from tickerplant.archive.selection import Instant, Selection, instant_ns
 from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
-from tickerplant.decode.sketch import venue_of
+from tickerplant.decode.inference import venue_of
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.formatting import printable
 from tickerplant.messages.message import Message
 from tickerplant.recording.block import LATEST_NS, walk
-from tickerplant.recording.journal import MANIFEST, Begun, read_entry
-from tickerplant.recording.line import Flaw, Line, RecordedFile
+from tickerplant.recording.line import Damage, Line, RecordedFile
 from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.manifest_entries import MANIFEST, RecordingStarted, read_entry
 from tickerplant.recording.merging import merge
-from tickerplant.recording.moment import iso
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
+from tickerplant.recording.timestamps import iso
 from tickerplant.regular_files import open_regular
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class OpenedRecording:
     def __init__(self, paths: tuple[str, ...], selection: Selection | None = None) -> None:
         self._paths = paths
         self._selection = selection or Selection()
-        self._flaws: dict[Flaw, None] = {}
+        self._flaws: dict[Damage, None] = {}
         self._lanes: list[Lanes] = []
         self._manifests: list[Manifest | None] | None = None
         self._converter: Converter | None = None
@@ -223,7 +223,7 @@ class OpenedRecording:
         """Return the recordings, with counters of their own for each reading."""
         return recorded_files(self._paths, self._report)
 
-    def _report(self, flaw: Flaw) -> None:
+    def _report(self, flaw: Damage) -> None:
         if len(self._flaws) < MAX_FLAWS:
             self._flaws[flaw] = None
 
@@ -342,7 +342,7 @@ class OpenedRecording:
         return min(first for first, _ in spans), max(last for _, last in spans)
 
     @property
-    def flaws(self) -> tuple[Flaw, ...]:
+    def flaws(self) -> tuple[Damage, ...]:
         """What was found damaged or missing so far, at most the first 1,000."""
         return tuple(self._flaws)
 
@@ -394,7 +394,7 @@ def _venue_told(recording: RecordedFile) -> str:
             entry = read_entry(file.readline(FIRST_LINE_BYTES))
     except (OSError, ValueError):
         return ""
-    return entry.venue if isinstance(entry, Begun) else ""
+    return entry.venue if isinstance(entry, RecordingStarted) else ""
 
 
 def guessed_venue(recording: RecordedFile) -> str:

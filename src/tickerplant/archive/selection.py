@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
-from tickerplant.recording.moment import read_time_ns
+from tickerplant.recording.timestamps import parse_time_ns
 
 Instant: TypeAlias = str | int | datetime
 """A moment: an ISO date or a `datetime` (UTC unless it says otherwise), or ns since the epoch."""
@@ -47,5 +47,5 @@ def instant_ns(name: str, value: Instant) -> int:
         return value
     if isinstance(value, str | datetime):  # a number of another unit is a mistake
         with suppress(ValueError):
-            return read_time_ns(value)
+            return parse_time_ns(value)
     raise ConfigError(name, value, EXPECTED)

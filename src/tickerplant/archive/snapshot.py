@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import DecodeError, field
 from msgspec.json import Decoder
 
-from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
+from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.messages.message import Message
 
 
@@ -41,7 +41,7 @@ def read_snapshot(raw: bytes, only_symbol: str) -> BookSnapshot | None:
     address, body = b"", raw
     if raw.startswith(b"http"):
         address, _, body = raw.partition(b" ")
-    is_asked = asked_book(address) == DEPTH
+    is_asked = requested_book(address) == DEPTH
     if not is_asked and (address or b'"lastUpdateId"' not in body):
         return None
     try:
@@ -50,7 +50,7 @@ def read_snapshot(raw: bytes, only_symbol: str) -> BookSnapshot | None:
         if is_asked and b'"lastUpdateId"' not in body:
             return None  # an error, which the recorder was told instead
         raise ValueError(f"a snapshot in no known form ({error})") from None
-    snapshot.symbol = snapshot.symbol or asked_symbol(address) or only_symbol
+    snapshot.symbol = snapshot.symbol or requested_symbol(address) or only_symbol
     if not snapshot.symbol:
         raise ValueError("a snapshot that does not say of which symbol")
     snapshot.payload = body

@@ -27,9 +27,9 @@ from tickerplant.config.values import (
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
-from tickerplant.recording.moment import Moment, read_moment, read_time_ns
+from tickerplant.recording.timestamps import TimeSpec, parse_time_ns, parse_time_spec
 from tickerplant.replaying.clock import read_speed
-from tickerplant.replaying.span import DEFAULT_WARM_UP_NS
+from tickerplant.replaying.plan import DEFAULT_WARM_UP_NS
 from tickerplant.server.faults import Fault
 from tickerplant.venue import COINM, USDM
 
@@ -187,17 +187,17 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         _setting("Pace by the times at which messages were received, or by those in them."),
     ] = "receive"
     begin: Annotated[
-        Moment | None,
+        TimeSpec | None,
         _setting(
             "Begin there: an ISO date (UTC), ms or ns, or +90s from the beginning, -5m from the end.",
-            read_moment,
+            parse_time_spec,
             "from",
         ),
     ] = None
     end: Annotated[
-        Moment | None,
+        TimeSpec | None,
         _setting(
-            "End before that moment, written the same way.", read_moment, "to", owner="replay"
+            "End before that moment, written the same way.", parse_time_spec, "to", owner="replay"
         ),
     ] = None
     warm_up_ms: Annotated[
@@ -359,13 +359,13 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
         int | None,
         _setting(
             "Only what was received then or later: an ISO date (UTC), ms or ns.",
-            read_time_ns,
+            parse_time_ns,
             "from",
         ),
     ] = None
     end_ns: Annotated[
         int | None,
-        _setting("Only what was received before, written the same way.", read_time_ns, "to-time"),
+        _setting("Only what was received before, written the same way.", parse_time_ns, "to-time"),
     ] = None
     numbers: Annotated[
         Literal["decimal", "float", "text"],

@@ -11,7 +11,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
-from tickerplant.recording.moment import EXPECTED_TIME, read_time_ns
+from tickerplant.recording.timestamps import EXPECTED_TIME, parse_time_ns
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 from tickerplant.suggestions import one_of, suggestion
 from tickerplant.venue import USDM
@@ -194,13 +194,13 @@ def duration_text(milliseconds: int) -> str:
 
 
 def instant_ms(text: object) -> int:
-    """Return a moment of a market, as `read_time_ns` reads it, as milliseconds.
+    """Return a moment of a market, as `parse_time_ns` reads it, as milliseconds.
 
     Raises:
         ValueError: `text` is none, or no market is simulated then.
     """
     try:
-        milliseconds = read_time_ns(text) // 1_000_000
+        milliseconds = parse_time_ns(text) // 1_000_000
     except ValueError:
         milliseconds = 0
     if not _EARLIEST_MS <= milliseconds < _LATEST_MS:

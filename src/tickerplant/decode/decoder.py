@@ -15,9 +15,8 @@ import msgspec
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.decode.messages import DepthAnswer, Outline
-from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
 from tickerplant.decode.readers import (
-    Happening,
+    DecodedEvent,
     ImpossibleTime,
     Instruments,
     Read,
@@ -25,6 +24,7 @@ from tickerplant.decode.readers import (
     snapshot,
     time_reader,
 )
+from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
 from tickerplant.errors import DecodeError, ImpossibleTimeError
 
@@ -57,7 +57,7 @@ _ARRAYS = {
 """Stream of a bare array, by the event type of its elements."""
 
 
-Message: TypeAlias = tuple[str, bytes, int, tuple[Happening, ...]]
+Message: TypeAlias = tuple[str, bytes, int, tuple[DecodedEvent, ...]]
 """One recorded message: stream, payload, event time and events.
 
 The stream is empty for an answer, which nobody is subscribed to.  The payload is the event as it
@@ -169,11 +169,11 @@ class Decoder:
 
     def _snapshot(self, address: bytes, body: bytes) -> Message:
         """Return a REST answer `depth`, as a snapshot if it is known whose book it is."""
-        if address and asked_book(address) != DEPTH:  # such as the book with RPI orders
+        if address and requested_book(address) != DEPTH:  # such as the book with RPI orders
             self.unapplied[ANSWERS] += 1
             return "", body, 0, ()
         answer = self._answer(body)
-        symbol = answer.symbol or asked_symbol(address) or self._answered_symbol
+        symbol = answer.symbol or requested_symbol(address) or self._answered_symbol
         instrument = self._instruments.get(symbol)
         if instrument is None:
             self.unapplied["snapshot of an unknown symbol"] += 1

@@ -36,8 +36,8 @@ from tickerplant.raw_events import (
 )
 
 Instruments: TypeAlias = Mapping[str, Instrument]
-Happening: TypeAlias = Event | RawEvent
-Read: TypeAlias = Callable[[bytes], tuple[int, tuple[Happening, ...]]]
+DecodedEvent: TypeAlias = Event | RawEvent
+Read: TypeAlias = Callable[[bytes], tuple[int, tuple[DecodedEvent, ...]]]
 """Event time (0 if the message has none) and the events of one payload."""
 
 
@@ -86,7 +86,7 @@ def time_reader() -> Read:
     """Return the reader of streams that are only passed on."""
     decode = Decoder(Timed | list[Timed]).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         message = decode(payload)
         if isinstance(message, list):
             return max((each.event_time_ms for each in message), default=0), ()
@@ -98,7 +98,7 @@ def time_reader() -> Read:
 def _aggregate_trades(instruments: Instruments) -> Read:
     decode = Decoder(messages.AggregateTrade).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         message = decode(payload)
         instrument = instruments[message.symbol]
         _refuse_far("trade time", message.trade_time_ms, message.event_time_ms)
@@ -161,7 +161,7 @@ def _printed(kind: type[RawEvent]) -> Callable[[Instruments], Read]:
     def make(instruments: Instruments) -> Read:
         decode = raw_decoder(kind)
 
-        def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+        def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
             printed = decode(payload)
             if printed.symbol not in instruments:
                 raise KeyError(printed.symbol)
@@ -175,7 +175,7 @@ def _printed(kind: type[RawEvent]) -> Callable[[Instruments], Read]:
 def _mark_prices(instruments: Instruments) -> Read:
     decode = Decoder(messages.MarkPrice | list[messages.MarkPrice]).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         found = decode(payload)
         if isinstance(found, list):
             rows = found
@@ -211,7 +211,7 @@ def _mark_price(message: messages.MarkPrice) -> MarkPrice:
 def _liquidations(instruments: Instruments) -> Read:
     decode = Decoder(messages.Liquidation).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         message = decode(payload)
         order = message.order
         instrument = instruments[order.symbol]
@@ -236,7 +236,7 @@ def _liquidations(instruments: Instruments) -> Read:
 def _composite_indices(instruments: Instruments) -> Read:
     decode = Decoder(messages.CompositeIndex).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         message = decode(payload)
         parts = tuple(
             CompositePart(
@@ -261,7 +261,7 @@ def _asset_indices(instruments: Instruments) -> Read:
     del instruments  # assets are no contracts
     decode = Decoder(messages.AssetIndex | list[messages.AssetIndex]).decode
 
-    def read(payload: bytes) -> tuple[int, tuple[Happening, ...]]:
+    def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         found = decode(payload)
         rows = found if isinstance(found, list) else [found]
         time_ms = max((message.event_time_ms for message in rows), default=0)

@@ -31,10 +31,10 @@ from tickerplant.logs import configure
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.capture import Capture, reading_text
-from tickerplant.recording.journal import MANIFEST
-from tickerplant.recording.moment import iso
+from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_paths
+from tickerplant.recording.timestamps import iso
 from tickerplant.regular_files import open_regular
 from tickerplant.suggestions import one_of
 

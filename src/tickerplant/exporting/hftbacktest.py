@@ -26,8 +26,8 @@ from tickerplant.exporting.hftbacktest_messages import MAX_TIME_NS
 from tickerplant.exporting.hftbacktest_order import write_in_order
 from tickerplant.exporting.hftbacktest_rows import Waiting
 from tickerplant.exporting.npz import comment_of
-from tickerplant.recording.journal import Sealed
 from tickerplant.recording.line import RecordedFile
+from tickerplant.recording.manifest_entries import SegmentSealed
 from tickerplant.recording.merging import merge
 from tickerplant.recording.segments import Segments
 from tickerplant.suggestions import one_of
@@ -239,7 +239,7 @@ class _Source:
 
     def __init__(self, recording: RecordedFile) -> None:
         self._path = Path(recording.path)
-        self._segments: list[tuple[Path, Sealed | None]] = []
+        self._segments: list[tuple[Path, SegmentSealed | None]] = []
         if isinstance(recording, Segments):
             manifest = recording.manifest()
             sealed = manifest.sealed if manifest else {}

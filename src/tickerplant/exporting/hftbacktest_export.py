@@ -15,7 +15,7 @@ from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.hftbacktest import Totals, export_hftbacktest
 from tickerplant.formatting import printable
 from tickerplant.progress import Progress
-from tickerplant.recording.line import Flaw, RecordedFile, share_read
+from tickerplant.recording.line import Damage, RecordedFile, share_read
 from tickerplant.recording.opening import recorded_files
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -32,9 +32,9 @@ def export_npz(
     """
     if settings.tables:
         raise ConfigError("--tables", ",".join(settings.tables), "to be left out for hftbacktest")
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
 
-    def warn(flaw: Flaw) -> None:
+    def warn(flaw: Damage) -> None:
         flaws.append(flaw)
         progress.clear()
         click.echo(f"! {printable(str(flaw))}", err=True)
@@ -80,7 +80,7 @@ def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile
 
 
 def _end(
-    totals: Sequence[Totals], flaws: Sequence[Flaw], wanted: frozenset[str], seconds: float
+    totals: Sequence[Totals], flaws: Sequence[Damage], wanted: frozenset[str], seconds: float
 ) -> int:
     files = sum(each.files for each in totals)
     kept = sum(each.kept for each in totals)

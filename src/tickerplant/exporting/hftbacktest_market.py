@@ -18,7 +18,7 @@ import msgspec
 from tickerplant.archive.fit import is_number
 from tickerplant.archive.only_book import only_book
 from tickerplant.decode.decoder import MAX_STREAMS, Decoder
-from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
+from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import HEAD, NAME_AT, NECK_BYTES
 from tickerplant.errors import DecodeError
 from tickerplant.exporting.hftbacktest_messages import (
@@ -137,7 +137,7 @@ class Market:
         address, body = b"", raw
         if raw.startswith(b"http"):
             address, _, body = raw.partition(b" ")
-            if asked_book(address) != DEPTH:
+            if requested_book(address) != DEPTH:
                 return
         stream, payload, _, _ = self._decode(raw)
         if not stream:
@@ -234,7 +234,7 @@ class Market:
             if address:
                 self._unread["an answer `depth` that is no book"] += 1
             return  # an answer to something else
-        symbol = answer.symbol or asked_symbol(address)
+        symbol = answer.symbol or requested_symbol(address)
         if not symbol and not address:
             symbol = self._symbol_of_only_book()
         if not symbol:

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from tickerplant.archive.lanes import Lanes
 from tickerplant.archive.selection import Selection
 from tickerplant.archive.tables import DEPTH_TABLE, Table, table_of
-from tickerplant.decode.sketch import venue_of
+from tickerplant.decode.inference import venue_of
 from tickerplant.errors import RecordingError
 from tickerplant.exporting.buffers import Buffers, Waiting
 from tickerplant.exporting.journal import KEPT_FLAWS
@@ -21,7 +21,7 @@ from tickerplant.exporting.places import LAST_DAY, date_of
 from tickerplant.exporting.units import Unit
 from tickerplant.exporting.writer import Writer
 from tickerplant.messages.message import Message
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
 from tickerplant.units import DAY_MS, NS_PER_MS
 
 MAX_PLACES = 1 << 16
@@ -109,7 +109,7 @@ class Piece:
                 if is_over:
                     break
         except RecordingError as error:
-            self._report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+            self._report(Damage(error.path, error.line, error.offset_bytes, error.reason))
         self._buffers.flush()
         if self._untold:
             self._keep(f"{self._unit.path}: further damages: {self._untold:,}")
@@ -170,7 +170,7 @@ class Piece:
             if self._selection.symbols:
                 self.came.symbols.add(waiting.messages[0].symbol)
 
-    def _report(self, flaw: Flaw) -> None:
+    def _report(self, flaw: Damage) -> None:
         if len(self.came.flaws) < KEPT_FLAWS:
             self._keep(str(flaw))
         else:

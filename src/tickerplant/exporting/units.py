@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tickerplant.archive.opened import guessed_venue, manifest_of
 from tickerplant.errors import RecordingError
-from tickerplant.recording.line import Flaw, RecordedFile, Report
+from tickerplant.recording.line import Damage, RecordedFile, Report
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.regular_files import open_regular
@@ -67,7 +67,7 @@ def units_of(paths: Sequence[str], report: Report) -> list[Unit]:
         for name, known in manifest.sealed.items() if manifest else ():
             if name not in names:
                 missing = str(Path(recording.path, name))
-                report(Flaw(missing, 0, 0, "the segment is missing", known.lines))
+                report(Damage(missing, 0, 0, "the segment is missing", known.lines))
         venue = manifest.venue if manifest else _guessed(recording)
         for path in files:
             whole = str(path.resolve())

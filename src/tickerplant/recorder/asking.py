@@ -23,7 +23,7 @@ from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries.depth import RETAIL_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
 from tickerplant.recorder.contracts import Contracts
-from tickerplant.recording import journal
+from tickerplant.recording import manifest_entries
 
 AT_ONCE = 4
 """Snapshots that are on their way at the same time; the request weight paces them further."""
@@ -46,7 +46,7 @@ class Tape(Protocol):
     def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
         """Record an answer."""
 
-    def note(self, entry: journal.Entry) -> None:
+    def note(self, entry: manifest_entries.Entry) -> None:
         """Add a line to the manifest."""
 
 
@@ -136,7 +136,7 @@ class Asking:
             self.snapshots += 1
             self._tape.add_answer(received_ns, address, body)
             self._tape.note(
-                journal.Anchored(
+                manifest_entries.SnapshotRecorded(
                     time_ns=received_ns,
                     symbol=symbol,
                     question=question,
@@ -149,7 +149,9 @@ class Asking:
         if self._anchors.failed(book, self._now_ms, LONGEST_PAUSE_MS * _is_final(failure)):
             reason = _reason(failure)
             self._tape.note(
-                journal.Unanchored(time_ns=self._clock_ns(), symbol=book.symbol, reason=reason)
+                manifest_entries.SnapshotFailed(
+                    time_ns=self._clock_ns(), symbol=book.symbol, reason=reason
+                )
             )
             logger().warning("! no snapshot of a book", symbol=book.symbol, reason=reason)
 
@@ -170,7 +172,9 @@ class Asking:
                 continue
             pause_s = FIRST_PAUSE_S
             if news:
-                self._tape.note(journal.Listed(time_ns=self._clock_ns(), symbols=news))
+                self._tape.note(
+                    manifest_entries.InstrumentsListed(time_ns=self._clock_ns(), symbols=news)
+                )
             _warn_unlisted(self._contracts.unlisted())
             await asyncio.sleep(LIST_LEAST_S)
             with suppress(TimeoutError):
@@ -188,7 +192,9 @@ class Asking:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
-                self._tape.note(journal.Profiled(time_ns=self._clock_ns(), profile=profile))
+                self._tape.note(
+                    manifest_entries.ProfileReported(time_ns=self._clock_ns(), profile=profile)
+                )
                 return
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from threading import Condition
 from typing import NamedTuple, TypeAlias
 
-from tickerplant.recording.journal import Entry
+from tickerplant.recording.manifest_entries import Entry
 
 MOST_BLOCKS = 64
 """Most blocks that wait, each of a quarter of a megabyte: a second of 60,000 messages or so.

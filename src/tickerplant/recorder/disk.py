@@ -19,7 +19,7 @@ from tickerplant.recorder.backlog import Backlog, End, Item, Look, RawBlock
 from tickerplant.recorder.folder import Folder
 from tickerplant.recorder.segment_file import SegmentFile
 from tickerplant.recording.block import HEAD_BYTES, Packer, read_head
-from tickerplant.recording.journal import Dropped, RunEnded
+from tickerplant.recording.manifest_entries import Dropped, RunEnded
 
 SYNC_S = 5.0
 """If the machine stops, so much is lost at most, besides what waits: the files are synced so often.

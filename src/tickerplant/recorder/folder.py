@@ -17,9 +17,16 @@ from tickerplant.recorder.journal_file import JournalFile
 from tickerplant.recorder.segment_file import Mended
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.chain import Tail, read_tail
-from tickerplant.recording.journal import FORMAT, MANIFEST, Begun, Hole, RunBegun, RunEnded
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import MOST_BYTES, Manifest, read_manifest
+from tickerplant.recording.manifest_entries import (
+    FORMAT,
+    MANIFEST,
+    RecordingStarted,
+    RunEnded,
+    RunOutage,
+    RunStarted,
+)
 from tickerplant.recording.opening import recording_folders
 from tickerplant.recording.segments import NAME, is_recording, segment_paths
 from tickerplant.regular_files import open_regular, read_regular
@@ -45,7 +52,7 @@ class Folder(Struct, kw_only=True):
     """Receive time of the last line, 0 if there is none."""
     run: int
     """Number of the run that begins."""
-    hole: Hole | None
+    hole: RunOutage | None
     """What was not recorded before it; None if it is the first."""
     repairs: list[str]
     """What had to be put right, and what is wrong that cannot be."""
@@ -116,7 +123,9 @@ def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_
     manifest = _manifest(path, journal, repairs)
     if manifest is None:
         journal.begin(_last_tail(path))
-        begun = Begun(time_ns=time_ns, format=FORMAT, venue=venue.name, software=software)
+        begun = RecordingStarted(
+            time_ns=time_ns, format=FORMAT, venue=venue.name, software=software
+        )
         journal.add(begun)
         manifest = Manifest(
             path=str(journal.path),
@@ -160,7 +169,7 @@ def _manifest(path: Path, journal: JournalFile, repairs: list[str]) -> Manifest 
                 f"{journal.path}: is missing, and begins anew; segments that are there: {len(segments)}"
             )
         return None
-    flaws: list[Flaw] = []
+    flaws: list[Damage] = []
     manifest = read_manifest(str(path), flaws.append)
     if manifest.torn_bytes:
         flaws.pop()
@@ -212,9 +221,9 @@ def _last_number(path: Path, manifest: Manifest) -> int:
     return max((int(match[1]) for match in matches if match), default=0)
 
 
-def _hole(manifest: Manifest, last_ns: int, time_ns: int) -> Hole | None:
+def _hole(manifest: Manifest, last_ns: int, time_ns: int) -> RunOutage | None:
     if not manifest.runs and not last_ns:
         return None
-    ending = [entry for entry in manifest.entries if isinstance(entry, RunBegun | RunEnded)]
+    ending = [entry for entry in manifest.entries if isinstance(entry, RunStarted | RunEnded)]
     is_ended = bool(ending) and isinstance(ending[-1], RunEnded)
-    return Hole(time_ns=time_ns, from_ns=last_ns, reason=NOBODY if is_ended else KILLED)
+    return RunOutage(time_ns=time_ns, from_ns=last_ns, reason=NOBODY if is_ended else KILLED)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from tickerplant.protocol.token_bucket import TokenBucket
-from tickerplant.recording.journal import Missing
+from tickerplant.recording.manifest_entries import Missing
 from tickerplant.units import NS_PER_MS
 
 LINES_PER_S, LINES_AT_ONCE = 1, 60

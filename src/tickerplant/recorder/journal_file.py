@@ -12,7 +12,7 @@ from msgspec import structs
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.append_file import AppendFile
 from tickerplant.recording.chain import TAIL, Tail, digest_of
-from tickerplant.recording.journal import MANIFEST, Entry, encode_entry
+from tickerplant.recording.manifest_entries import MANIFEST, Entry, encode_entry
 
 READER_S = 0.2
 """Whoever verifies a recording holds its lock for an instant, to see whether somebody records; a

@@ -27,9 +27,9 @@ from tickerplant.messages.notice import (
     SubscriptionRejected,
 )
 from tickerplant.recorder.gap_notes import GapNotes
-from tickerplant.recording import journal
+from tickerplant.recording import manifest_entries
 
-Note = Callable[[journal.Entry], object]
+Note = Callable[[manifest_entries.Entry], object]
 """Takes an entry of the journal."""
 
 
@@ -81,7 +81,7 @@ class Noting(Observer):
             case Stale():
                 self._unheard.update(notice.streams)
                 self._note(
-                    journal.Silent(
+                    manifest_entries.Silent(
                         time_ns=self._clock_ns(),
                         streams=notice.streams,
                         silent_ms=notice.silent_ms,
@@ -96,7 +96,7 @@ class Noting(Observer):
                 self._gap(notice)
             case SubscriptionRejected():
                 self._note(
-                    journal.Refused(
+                    manifest_entries.Refused(
                         time_ns=self._clock_ns(),
                         streams=notice.streams,
                         code=notice.code,
@@ -105,7 +105,7 @@ class Noting(Observer):
                 )
             case DecodeFailed():
                 self._note(
-                    journal.Unreadable(
+                    manifest_entries.Unreadable(
                         time_ns=self._clock_ns(), streams=notice.streams, reason=notice.reason
                     )
                 )
@@ -117,14 +117,16 @@ class Noting(Observer):
             self.lost += 1
             self._blind.update(news)
             self._note(
-                journal.Disconnected(time_ns=self._clock_ns(), streams=news, reason=notice.reason)
+                manifest_entries.Disconnected(
+                    time_ns=self._clock_ns(), streams=news, reason=notice.reason
+                )
             )
 
     def _gap(self, gap: Gap) -> None:
         self.gaps += 1
         for stream in gap.streams:
             self._gaps.add(
-                journal.Missing(
+                manifest_entries.Missing(
                     time_ns=self._clock_ns(),
                     stream=stream,
                     symbol=gap.symbol,
@@ -141,7 +143,7 @@ class Noting(Observer):
             carriers[self._connection.get(name, 0)].append(name)
         for connection, streams in carriers.items():
             self._note(
-                journal.Connected(
+                manifest_entries.Connected(
                     time_ns=self._clock_ns(),
                     streams=tuple(streams),
                     connection=connection,
@@ -161,12 +163,14 @@ class Noting(Observer):
         """Note that a connection took the place of another."""
         names = tuple(names)
         self._connection.update(dict.fromkeys(names, link))
-        self._note(journal.Renewed(time_ns=self._clock_ns(), streams=names, connection=link))
+        self._note(
+            manifest_entries.Renewed(time_ns=self._clock_ns(), streams=names, connection=link)
+        )
 
     def spared(self, link: int, names: Iterable[str], reason: str) -> None:
         """Note that one of several connections was lost."""
         self._note(
-            journal.CopyLost(
+            manifest_entries.CopyLost(
                 time_ns=self._clock_ns(), streams=tuple(names), connection=link, reason=reason
             )
         )

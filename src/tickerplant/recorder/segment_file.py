@@ -12,7 +12,7 @@ import msgspec
 
 from tickerplant.recorder.append_file import AppendFile
 from tickerplant.recording.block import TIME_DIGITS, Found, Head, Unpacker, walk
-from tickerplant.recording.journal import Sealed
+from tickerplant.recording.manifest_entries import SegmentSealed
 from tickerplant.recording.segments import segment_name
 from tickerplant.regular_files import open_regular
 
@@ -55,9 +55,9 @@ class SegmentFile:
         self.last_ns = head.last_ns
         self._streams.update(streams)
 
-    def sealed(self, time_ns: int) -> Sealed:
+    def sealed(self, time_ns: int) -> SegmentSealed:
         """Return the line for the manifest."""
-        return Sealed(
+        return SegmentSealed(
             time_ns=time_ns,
             name=self.name,
             first_ns=self.first_ns,
@@ -117,7 +117,7 @@ class Mended:
         self.repairs.append(
             f"{path}: was not finished, and is now; whole blocks in it: {len(heads)}"
         )
-        self.sealed = Sealed(
+        self.sealed = SegmentSealed(
             time_ns=time_ns,
             name=path.name,
             first_ns=heads[0].first_ns if heads else last_ns,

@@ -24,7 +24,7 @@ from tickerplant.recorder.anchors import symbol_of_diffs
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recorder.tapped import CONTRACTS, usual_streams
 from tickerplant.recorder.writer import RecordingWriter
-from tickerplant.recording.journal import Anchored, Connected, Listed
+from tickerplant.recording.manifest_entries import Connected, InstrumentsListed, SnapshotRecorded
 from tickerplant.streams import find
 from tickerplant.venue import COINM, USDM
 
@@ -151,7 +151,7 @@ class Tap:
         self._instruments = instruments
         answer = _EXCHANGE_INFO[self._markets.venue.name](self._markets)
         if news := self._contracts.news(msgspec.json.encode(answer)):
-            self.writer.note(Listed(time_ns=self._clock_ns(), symbols=news))
+            self.writer.note(InstrumentsListed(time_ns=self._clock_ns(), symbols=news))
         if self._followed is not None:
             symbols = self._markets.by_symbol.keys() - self._followed
             self._followed |= symbols
@@ -192,7 +192,7 @@ class Tap:
         address = f"{self._address}?symbol={quote(symbol)}&limit={LEVELS}"
         self.writer.add_answer(now_ns, address, msgspec.json.encode(answer))
         self.writer.note(
-            Anchored(
+            SnapshotRecorded(
                 time_ns=now_ns,
                 symbol=symbol,
                 last_update_id=answer.last_update_id,

@@ -23,7 +23,7 @@ from tickerplant.recorder.backlog import Look, RawBlock
 from tickerplant.recorder.disk import Disk, Rotation
 from tickerplant.recorder.folder import open_folder
 from tickerplant.recording.block import BLOCK_BYTES, EARLIEST_NS, LEVEL, TIME_DIGITS
-from tickerplant.recording.journal import Dropped, Entry, RunBegun
+from tickerplant.recording.manifest_entries import Dropped, Entry, RunStarted
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import Venue
 
@@ -104,7 +104,7 @@ class RecordingWriter:
         """What had to be put right, in words, and what is wrong that cannot be."""
         self.hole = opened.hole
         """What was not recorded before this run; None if it is the first."""
-        run = RunBegun(
+        run = RunStarted(
             time_ns=clock_ns(),
             run=opened.run,
             url=url,

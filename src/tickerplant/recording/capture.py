@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.line import Flaw, Line, Place, Report
+from tickerplant.recording.line import Damage, Line, Place, Report
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import Batched, merge
 
@@ -139,7 +139,7 @@ class _Companion:
         try:
             yield from self._file.batches(start_ns, pauses=pauses)
         except RecordingError as error:
-            self._report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+            self._report(Damage(error.path, error.line, error.offset_bytes, error.reason))
 
 
 def companions_of(path: str) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from tickerplant.raw_events import FAR_MS
 from tickerplant.recording.line import Line
-from tickerplant.recording.moment import iso
+from tickerplant.recording.timestamps import iso
 from tickerplant.units import NS_PER_MS
 
 EARLIEST_MS, LATEST_MS = 10**12, 10**13 - 1

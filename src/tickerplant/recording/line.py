@@ -14,7 +14,7 @@ The message is what came over a WebSocket, or `<address> <body>` for what was as
 """
 
 
-class Flaw(Struct, frozen=True):
+class Damage(Struct, frozen=True):
     """Something unreadable in a file: reported once for torn ends, once for bad lines."""
 
     path: str
@@ -30,7 +30,7 @@ class Flaw(Struct, frozen=True):
         return f"{Place(self.path, self.line, self.offset_bytes)}: {self.reason}"
 
 
-Report: TypeAlias = Callable[[Flaw], object]
+Report: TypeAlias = Callable[[Damage], object]
 """Takes the flaws of a recording as they are met."""
 
 

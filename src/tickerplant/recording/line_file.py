@@ -44,7 +44,7 @@ from msgspec.json import Decoder as JsonDecoder
 from tickerplant.errors import RecordingError
 from tickerplant.raw_events import FAR_MS
 from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
-from tickerplant.recording.line import Flaw, Line, Place, Report
+from tickerplant.recording.line import Damage, Line, Place, Report
 from tickerplant.recording.zstd_text import MAGIC as _ZSTD
 from tickerplant.recording.zstd_text import ZstdText
 from tickerplant.regular_files import open_regular
@@ -224,7 +224,7 @@ class LineFile:
             reason = self._torn or "nothing in it"
             raise RecordingError(self.path, f"{reason}, expected {EXPECTED}")
         if self._torn:
-            self._report(Flaw(self.path, self._line_number + 1, self.text_bytes, self._torn))
+            self._report(Damage(self.path, self._line_number + 1, self.text_bytes, self._torn))
 
     def _cut(self, texts: Iterable[bytes]) -> Iterator[bytes]:
         """Yield whole lines, of each text those that end in it; the last one may lack its end."""
@@ -320,7 +320,7 @@ class LineFile:
                         f"{line[:40].rstrip()!r} is skipped, expected `<receive time> <message>`"
                     )
                     place = self._line_number + count, self.text_bytes + offset_bytes
-                    self._report(Flaw(self.path, *place, reason))
+                    self._report(Damage(self.path, *place, reason))
                 self.skipped += 1
                 self._bad_lines += 1
             offset_bytes += len(line)
@@ -361,7 +361,7 @@ class LineFile:
         if self.misdated == 1:
             place = self.place_of(self.lines - self._batch_lines + number)
             reason = f"its receive time, {time_ns} ns, is hours ahead of the lines around it"
-            self._report(Flaw(self.path, place.line, place.offset_bytes, reason))
+            self._report(Damage(self.path, place.line, place.offset_bytes, reason))
 
     def _texts(self, file: BinaryIO) -> Iterator[bytes]:
         """Yield decompressed text up to the end or the tear, which `_torn` then names."""

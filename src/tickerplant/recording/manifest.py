@@ -12,19 +12,19 @@ from msgspec import Raw, Struct, structs
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.chain import TAIL, Chain, Tail, read_tail
-from tickerplant.recording.journal import (
+from tickerplant.recording.line import Damage, Report
+from tickerplant.recording.manifest_entries import (
     FORMAT,
     MANIFEST,
     AnyEntry,
-    Begun,
-    Listed,
-    Profiled,
-    RunBegun,
-    Sealed,
+    InstrumentsListed,
+    ProfileReported,
+    RecordingStarted,
+    RunStarted,
+    SegmentSealed,
     prev_of,
     read_entry,
 )
-from tickerplant.recording.line import Flaw, Report
 from tickerplant.regular_files import read_regular
 
 MOST_BYTES = 1 << 28
@@ -42,7 +42,7 @@ class Manifest(Struct, kw_only=True):
 
     path: str
     """The file."""
-    begun: Begun
+    begun: RecordingStarted
     entries: list[AnyEntry]
     """All of it, in order."""
     size_bytes: int
@@ -61,15 +61,17 @@ class Manifest(Struct, kw_only=True):
         return self.begun.venue
 
     @property
-    def runs(self) -> list[RunBegun]:
+    def runs(self) -> list[RunStarted]:
         """Every time that somebody began to record into it."""
-        return [entry for entry in self.entries if isinstance(entry, RunBegun)]
+        return [entry for entry in self.entries if isinstance(entry, RunStarted)]
 
     @property
     def profile(self) -> str:
         """The period of the protocol, as the last run knew it; empty if none did."""
         told = (
-            each.profile for each in reversed(self.entries) if isinstance(each, RunBegun | Profiled)
+            each.profile
+            for each in reversed(self.entries)
+            if isinstance(each, RunStarted | ProfileReported)
         )
         return next(filter(None, told), "")
 
@@ -79,14 +81,19 @@ class Manifest(Struct, kw_only=True):
         return frozenset(stream for run in self.runs for stream in run.streams)
 
     @property
-    def sealed(self) -> dict[str, Sealed]:
+    def sealed(self) -> dict[str, SegmentSealed]:
         """The finished segments, by name."""
-        return {entry.name: entry for entry in self.entries if isinstance(entry, Sealed)}
+        return {entry.name: entry for entry in self.entries if isinstance(entry, SegmentSealed)}
 
     @property
     def symbols(self) -> dict[str, Raw]:
         """The contracts as they were last told, by symbol: elements of `symbols` of `exchangeInfo`."""
-        told = (raw for entry in self.entries if isinstance(entry, Listed) for raw in entry.symbols)
+        told = (
+            raw
+            for entry in self.entries
+            if isinstance(entry, InstrumentsListed)
+            for raw in entry.symbols
+        )
         return {symbol: raw for raw in told if (symbol := _symbol_of(raw))}
 
     @property
@@ -124,19 +131,19 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
     size_bytes = len(text) - len(torn)
     chain = Chain(tail)
     entries = _entries(path, BytesIO(text[:size_bytes]), chain, report)
-    if not entries or not isinstance(entries[0], Begun):
+    if not entries or not isinstance(entries[0], RecordingStarted):
         raise RecordingError(path, "its first line is not that of a manifest", line=1)
     if entries[0].format > FORMAT:
         newer = f"written in format {entries[0].format}, and this program reads up to {FORMAT}"
         raise RecordingError(path, newer, line=1)
     missing = chain.missing_at_end()
     if missing:
-        report(Flaw(path, chain.lines + 1, size_bytes, missing))
+        report(Damage(path, chain.lines + 1, size_bytes, missing))
     if tail is None and chain.begins:
         reason = "is missing: nothing shows whether the last lines of the manifest are there"
-        report(Flaw(str(Path(folder, TAIL)), 0, 0, reason))
+        report(Damage(str(Path(folder, TAIL)), 0, 0, reason))
     if torn:
-        report(Flaw(path, whole.count(b"\n") + 2, size_bytes, "the last line is cut off"))
+        report(Damage(path, whole.count(b"\n") + 2, size_bytes, "the last line is cut off"))
     last = tail.last if tail and missing else chain.last
     return Manifest(
         path=path,
@@ -155,14 +162,14 @@ def _tail(folder: str, report: Report) -> Tail | None:
         return read_tail(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or f"is no tail of a manifest ({error})"
-        report(Flaw(str(Path(folder, TAIL)), 0, 0, reason))
+        report(Damage(str(Path(folder, TAIL)), 0, 0, reason))
         return Tail()
 
 
 def _entries(path: str, lines: Iterable[bytes], chain: Chain, report: Report) -> list[AnyEntry]:
     """Return what the lines of a manifest say; none if not even the first one is of it."""
     entries: list[AnyEntry] = []
-    sealed: dict[str, Sealed] = {}
+    sealed: dict[str, SegmentSealed] = {}
     offset = bad = 0
     for number, ended in enumerate(lines, 1):
         line = ended.removesuffix(b"\n")
@@ -180,10 +187,10 @@ def _entries(path: str, lines: Iterable[bytes], chain: Chain, report: Report) ->
                 wrongs.append(f"{bad:,} lines are none of a manifest; the rest is not read")
         wrongs.append(_contradiction(entries, sealed, entry))
         for wrong in filter(None, wrongs):
-            report(Flaw(path, number, offset, wrong))
+            report(Damage(path, number, offset, wrong))
         if bad == MOST_BAD_LINES:
             break
-        if isinstance(entry, Sealed):
+        if isinstance(entry, SegmentSealed):
             sealed[entry.name] = entry
         if entry is not None:
             entries.append(entry)
@@ -192,12 +199,12 @@ def _entries(path: str, lines: Iterable[bytes], chain: Chain, report: Report) ->
 
 
 def _contradiction(
-    entries: list[AnyEntry], sealed: dict[str, Sealed], entry: AnyEntry | None
+    entries: list[AnyEntry], sealed: dict[str, SegmentSealed], entry: AnyEntry | None
 ) -> str:
     """Return what is wrong with a line after those before it; empty if nothing is."""
-    if isinstance(entry, Begun) and entries:
+    if isinstance(entry, RecordingStarted) and entries:
         return "a second line that begins a manifest"
-    if isinstance(entry, Sealed):
+    if isinstance(entry, SegmentSealed):
         before = sealed.get(entry.name)
         if (
             before is not None

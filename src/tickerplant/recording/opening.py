@@ -8,9 +8,9 @@ from pathlib import Path
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.capture import Capture, companions_of, heard_in
-from tickerplant.recording.journal import MANIFEST
 from tickerplant.recording.line import RecordedFile, Report
 from tickerplant.recording.line_file import LineFile
+from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.segments import Segments, is_recording
 from tickerplant.regular_files import open_regular
 

@@ -1,6 +1,6 @@
 """A recording in segments: the folder that `tickerplant record` writes, read in order.
 
-A folder holds `manifest.jsonl` (`journal.py`) and segments, which are files of blocks (`block.py`)
+A folder holds `manifest.jsonl` (`manifest_entries.py`) and segments, which are files of blocks (`block.py`)
 whose names sort in the order in which they were written.  Whatever is damaged costs the block it
 is in, at most; it is reported, and the reading goes on behind it.
 """
@@ -27,9 +27,9 @@ from tickerplant.recording.block import (
     Unpacker,
     walk,
 )
-from tickerplant.recording.journal import MANIFEST, Sealed
-from tickerplant.recording.line import Flaw, Line, Place, Report
+from tickerplant.recording.line import Damage, Line, Place, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
+from tickerplant.recording.manifest_entries import MANIFEST, SegmentSealed
 from tickerplant.regular_files import check_regular, open_regular
 
 SUFFIX = ".zst"
@@ -106,7 +106,7 @@ class Segments:
         try:
             return read_manifest(self.path, self._report)
         except RecordingError as error:
-            self._report(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+            self._report(Damage(error.path, error.line, error.offset_bytes, error.reason))
             return None
 
     def place_of(self, number: int) -> Place:
@@ -159,19 +159,19 @@ class Segments:
                 if lines or pauses:
                     yield lines
 
-    def _miss(self, files: Sequence[Path], sealed: dict[str, Sealed]) -> None:
+    def _miss(self, files: Sequence[Path], sealed: dict[str, SegmentSealed]) -> None:
         """Report the segments that are not there any more, and what has the name of one."""
         present = {path.name for path in files}
         for named in Path(self.path).glob(f"*{SUFFIX}"):
             try:
                 check_regular(named)
             except OSError as error:
-                self._report(Flaw(str(named), 0, 0, error.strerror or str(error)))
+                self._report(Damage(str(named), 0, 0, error.strerror or str(error)))
         for name, known in sealed.items():
             if name not in present:
                 path = str(Path(self.path, name))
                 self.skipped += known.lines
-                self._report(Flaw(path, 0, 0, "the segment is missing", known.lines))
+                self._report(Damage(path, 0, 0, "the segment is missing", known.lines))
 
     def _read(self, path: Path, start_ns: int) -> Iterator[list[Line]]:
         """Yield the lines of each block; none for those that are passed over."""
@@ -188,7 +188,7 @@ class Segments:
                             self._lose(path, found, found.reason)
                         yield []
         except OSError as error:
-            self._report(Flaw(str(path), 0, 0, error.strerror or str(error)))
+            self._report(Damage(str(path), 0, 0, error.strerror or str(error)))
 
     def _lines(self, path: Path, found: Found, start_ns: int) -> list[Line]:
         """Return the lines of a block."""
@@ -201,7 +201,7 @@ class Segments:
             self._lose(path, found, f"a block is damaged: {error}")
             return []
         if wrong := _contradiction(head, times_ns):
-            self._report(Flaw(str(path), 0, found.offset_bytes, wrong))
+            self._report(Damage(str(path), 0, found.offset_bytes, wrong))
         self.text_bytes += len(text)
         times_ns = self._in_time(times_ns)
         lines = list(zip(times_ns, raws, strict=True))
@@ -220,7 +220,7 @@ class Segments:
             reason = f"{reason}, with {head.lines} messages received from {span}"
         else:
             reason = f"{reason}, {found.size_bytes} bytes"
-        self._report(Flaw(str(path), 0, found.offset_bytes, reason, lost))
+        self._report(Damage(str(path), 0, found.offset_bytes, reason, lost))
 
     def _in_time(self, times_ns: list[int]) -> list[int]:
         """Return `times_ns` so that they never go back."""

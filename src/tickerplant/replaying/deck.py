@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from tickerplant.plant import Plant
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.event_clock import SAMPLE_LINES, clock_from
-from tickerplant.recording.line import Flaw, Line
+from tickerplant.recording.line import Damage, Line
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.event_time import ByEventTime, event_time_ms
+from tickerplant.replaying.line_cursor import LineCursor
 from tickerplant.replaying.performance import Performance
+from tickerplant.replaying.plan import Plan, span_of, views_of, warm_up_start_ns
 from tickerplant.replaying.rebase import shift_of
-from tickerplant.replaying.reel import Reel
 from tickerplant.replaying.scan import Scan
-from tickerplant.replaying.span import Plan, span_of, views_of, warm_up_start_ns
 from tickerplant.sources.source import Status
 from tickerplant.units import NS_PER_MS
 
@@ -52,7 +52,7 @@ class Deck:
         self.span = span_of(plan, recorded_files(paths))
         self.recordings = recorded_files(paths, self._warn_of_flaw)
         self._views = views_of(plan, self.recordings)
-        self._reel = Reel(self._views, self.span.end_ns)
+        self._reel = LineCursor(self._views, self.span.end_ns)
         self._performance = Performance(
             found,
             plant,
@@ -89,7 +89,7 @@ class Deck:
         return sum(recording.text_bytes for recording in self.recordings)
 
     def take(self, until_ns: int, most: int, *, prompt: bool = False) -> Sequence[Line]:
-        """Play the next lines of one recording; return them, see `Reel.take` and `Player.play`."""
+        """Play the next lines of one recording; return them, see `LineCursor.take` and `Player.play`."""
         index, lines = self._reel.take(until_ns, most)
         if index != self._turn:
             if index in self._begun:
@@ -210,5 +210,5 @@ class Deck:
         times = [(event_time_ms(raw), received_ns) for received_ns, raw in coming]
         return clock_from(ahead_ms, times).first_ms(*times[0])
 
-    def _warn_of_flaw(self, flaw: Flaw) -> None:
+    def _warn_of_flaw(self, flaw: Damage) -> None:
         self._warn(str(flaw), "")

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL, Listing, instruments_of
-from tickerplant.decode.question import asked_book, asked_listing, asked_symbol
-from tickerplant.decode.sketch import Sketches, venue_of
+from tickerplant.decode.inference import InstrumentInference, venue_of
+from tickerplant.decode.requests import requested_book, requested_listing, requested_symbol
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.instrument import Instrument
 from tickerplant.recording.capture import Capture
@@ -26,10 +26,10 @@ from tickerplant.recording.event_clock import (
     EventClock,
     typical_ahead_ms,
 )
-from tickerplant.recording.journal import Anchored
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.line_file import EXPECTED, LineFile
 from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.manifest_entries import SnapshotRecorded
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.venue import USDM, VENUES
@@ -141,7 +141,7 @@ def scan(
         RecordingError: a file cannot be read, is no recording, or is named twice, or none tells of
             a market.
     """
-    sketches = Sketches()
+    sketches = InstrumentInference()
     listed: dict[str, Instrument] = {}
     answered: list[tuple[str, Listing]] = []
     files = []
@@ -201,7 +201,7 @@ def _scan_file(
     file: RecordedFile,
     manifest: Manifest | None,
     lines: int,
-    sketches: Sketches,
+    sketches: InstrumentInference,
     listings: list[Listing],
 ) -> FileScan:
     decoder = Decoder({}, applied=lambda _: False)
@@ -221,11 +221,11 @@ def _scan_file(
         if len(times) < SAMPLE_LINES:
             times.append((time_ms, received_ns))
         question = b"" if stream else raw[: -len(payload) - 1]
-        if (venue := asked_listing(question)) is not None:
+        if (venue := requested_listing(question)) is not None:
             with suppress(DecodeError):  # an error, which the collector was told instead
                 listings.append(instruments_of(payload, venue))
-        if asked_book(question):
-            asked.add(asked_symbol(question))
+        if requested_book(question):
+            asked.add(requested_symbol(question))
         if not stream and b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
             answers.append((time_ms, received_ns, raw))
         if stream:
@@ -287,5 +287,5 @@ def _anchors(manifest: Manifest) -> tuple[Anchor, ...]:
     return tuple(
         Anchor(entry.symbol, entry.time_ns)
         for entry in manifest.entries
-        if isinstance(entry, Anchored)
+        if isinstance(entry, SnapshotRecorded)
     )

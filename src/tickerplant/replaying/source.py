@@ -31,15 +31,15 @@ from tickerplant.plant import Plant
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import share_read
-from tickerplant.recording.moment import Moment, iso
+from tickerplant.recording.timestamps import TimeSpec, iso
 from tickerplant.replaying.clock import ReplayClock
 from tickerplant.replaying.clock_state import ClockState, Phase
 from tickerplant.replaying.deck import Deck
-from tickerplant.replaying.lacking import Lacking
 from tickerplant.replaying.lateness import Lateness
+from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import Scan
-from tickerplant.replaying.span import Plan
 from tickerplant.replaying.steering import Step, read_wishes
+from tickerplant.replaying.unavailable_streams import UnavailableStreams
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.units import NS_PER_MS, NS_PER_S
 
@@ -151,7 +151,7 @@ class RecordingSource:
         self._deck.look_for_silence()
         for venue_name, hub in self._plant.hubs.items():
             tells = () if self._plan.verbatim else self._found.streams(venue_name)
-            hub.demand = Lacking(hub, tells)
+            hub.demand = UnavailableStreams(hub, tells)
         await self._open()
         while True:
             await self._go_elsewhere()
@@ -234,7 +234,7 @@ class RecordingSource:
                 await asyncio.wait_for(self._done.wait(), ANSWER_WITHIN_S)
         return self.state()
 
-    def _sought_ns(self, moment: Moment) -> int:
+    def _sought_ns(self, moment: TimeSpec) -> int:
         """Return where a seek leads.
 
         Raises:

@@ -8,7 +8,12 @@ from typing import Any
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
-from tickerplant.recording.moment import EXPECTED_DURATION, Moment, read_duration_ns, read_moment
+from tickerplant.recording.timestamps import (
+    EXPECTED_DURATION,
+    TimeSpec,
+    parse_duration_ns,
+    parse_time_spec,
+)
 from tickerplant.replaying.clock import read_speed
 
 MOST_STEPS = 1_000_000
@@ -30,7 +35,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
     """Recorded seconds per second; 0 is as fast as it goes."""
     paused: bool | None = None
     """Whether the replay stands still."""
-    seek: Moment | None = None
+    seek: TimeSpec | None = None
     """Where it goes on: a moment of the recording, or an offset from the present one."""
     step: Step | None = None
     """How far it goes while it is paused."""
@@ -66,7 +71,7 @@ def _read_paused(given: object) -> bool:
 def _read_step(given: object) -> Step:
     text = str(given)
     try:
-        if not text.isdecimal() and (duration_ns := read_duration_ns(text)):
+        if not text.isdecimal() and (duration_ns := parse_duration_ns(text)):
             return Step(duration_ns=duration_ns)
         messages = int(text) if len(text) < len(str(MOST_STEPS)) + 1 else 0
     except ValueError:
@@ -79,6 +84,6 @@ def _read_step(given: object) -> Step:
 _READERS: Mapping[str, Callable[[object], object]] = {
     "speed": read_speed,
     "paused": _read_paused,
-    "seek": read_moment,
+    "seek": parse_time_spec,
     "step": _read_step,
 }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from msgspec import DecodeError as NotJson
 
 from tickerplant.client.rest import is_json
-from tickerplant.decode.readers import Happening, Read
+from tickerplant.decode.readers import DecodedEvent, Read
 from tickerplant.decode.readers import reader as event_reader
 from tickerplant.instrument import Instrument
 from tickerplant.market.markets import Markets
@@ -76,7 +76,7 @@ class Reading:
     def _forget_unread(self) -> None:
         self._unread = None
 
-    def events(self, message: Message, markets: Markets) -> Sequence[Happening]:
+    def events(self, message: Message, markets: Markets) -> Sequence[DecodedEvent]:
         """Return what happened in `markets`, nothing if that cannot be read.
 
         What a message of one symbol says of another is no part of it.
@@ -98,8 +98,8 @@ class Reading:
         return events
 
     def _of_topic(
-        self, row: _Row, events: Sequence[Happening], markets: Markets
-    ) -> Sequence[Happening]:
+        self, row: _Row, events: Sequence[DecodedEvent], markets: Markets
+    ) -> Sequence[DecodedEvent]:
         """Return those of the events that a stream can have; count the message if it has others."""
         is_pair = row.may_be_pair and markets.anywhere(row.topic) is None
         fitting = []

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.recording.line import Flaw, Place
+from tickerplant.recording.line import Damage, Place
 
 Proof: TypeAlias = Literal["ids by one", "chained ids", "closed candles", "rising ids", "none"]
 """By what it is known whether messages of a stream are missing."""
@@ -141,9 +141,9 @@ class RecordingFinding(Struct, kw_only=True):
     absent: list[str] = []
     """Streams that were asked for by name, and are not in it."""
     flaws: int = 0
-    first_flaws: list[Flaw] = []
+    first_flaws: list[Damage] = []
     """What is damaged or contradicts the manifest."""
-    first_unreadable: list[Flaw] = []
+    first_unreadable: list[Damage] = []
     """The first message of each stream that cannot be read, and the first of no stream."""
     skipped_lines: int = 0
     """Lines that are lost with flaws, as far as they can be counted."""
@@ -181,5 +181,5 @@ class Findings(Struct, kw_only=True):
     summary: str = ""
     """The last line that is printed without `--json`."""
     recordings: list[RecordingFinding] = []
-    unread: list[Flaw] = []
+    unread: list[Damage] = []
     """Paths of which nothing could be read."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from tickerplant.recording.journal import MANIFEST
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
+from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.verifying.findings import RecordingFinding
 
 MOST_FLAWS = 1_000
@@ -30,9 +30,9 @@ class Flaws:
         self.paths: set[str] = set()
         """Files with flaws."""
         self._found = found
-        self._listed: set[Flaw] = set()
+        self._listed: set[Damage] = set()
 
-    def add(self, flaw: Flaw) -> None:
+    def add(self, flaw: Damage) -> None:
         """Take note of a flaw, unless it is known: a manifest is read more than once."""
         if self.is_running and _CUT in flaw.reason:
             return
@@ -47,7 +47,7 @@ class Flaws:
             self._found.first_flaws.append(flaw)
             self._listed.add(flaw)
 
-    def add_all(self, flaws: Iterable[Flaw]) -> None:
+    def add_all(self, flaws: Iterable[Damage]) -> None:
         """Take note of several."""
         for flaw in flaws:
             self.add(flaw)

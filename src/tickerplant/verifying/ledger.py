@@ -12,21 +12,21 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from tickerplant.recording.journal import (
+from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.manifest_entries import (
     AnyEntry,
     Connected,
     Disconnected,
     Dropped,
-    Hole,
     Missing,
     Refused,
-    RunBegun,
     RunEnded,
+    RunOutage,
+    RunStarted,
     Silent,
-    Unanchored,
+    SnapshotFailed,
     Unreadable,
 )
-from tickerplant.recording.manifest import Manifest
 from tickerplant.streams import resolve
 from tickerplant.streams.spelling import why_doubtful
 from tickerplant.units import NS_PER_MS
@@ -86,16 +86,16 @@ class Ledger:
         self._is_fresh = False
         """Whether nothing was told of the run but that it began."""
         readers: dict[type[AnyEntry], Callable[[Any], None]] = {
-            RunBegun: self._begin,
+            RunStarted: self._begin,
             RunEnded: self._note_end,
-            Hole: self._note_hole,
+            RunOutage: self._note_hole,
             Connected: self._hear,
             Disconnected: self._lose,
             Silent: self._note_silence,
             Refused: self._refuse,
             Missing: self._note_missing,
             Dropped: self._drop,
-            Unanchored: self._note_unanchored,
+            SnapshotFailed: self._note_unanchored,
             Unreadable: self._note_unreadable,
         }
         for entry in manifest.entries if manifest else ():
@@ -162,7 +162,7 @@ class Ledger:
             return f"the server refused it: {self.refused[stream]}"
         return why_doubtful(self._venue, stream) if self._venue else ""
 
-    def _begin(self, run: RunBegun) -> None:
+    def _begin(self, run: RunStarted) -> None:
         """Begin a run: what was asked for before was not heard since the last one."""
         if not self.is_ended:
             self._finish(self._latest_ns)
@@ -179,7 +179,7 @@ class Ledger:
         self._miss_between(again, _Since(self._latest_ns, BETWEEN))
         self.asked.update(run.streams)
 
-    def _note_hole(self, hole: Hole) -> None:
+    def _note_hole(self, hole: RunOutage) -> None:
         """Take note since when nothing was recorded before the run that just began, and why."""
         if self._is_fresh and hole.from_ns:  # 0: there is no line before it
             self._miss_between(tuple(self._since), _Since(hole.from_ns, hole.reason))
@@ -235,7 +235,7 @@ class Ledger:
             if stream not in self._since and stream not in self._never:
                 self._add(stream, since, entry.time_ns)
 
-    def _note_unanchored(self, entry: Unanchored) -> None:
+    def _note_unanchored(self, entry: SnapshotFailed) -> None:
         self.unanchored[entry.symbol] += 1
 
     def _note_end(self, entry: RunEnded) -> None:

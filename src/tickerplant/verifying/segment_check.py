@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from tickerplant.recording.block import LATEST_NS, walk
-from tickerplant.recording.journal import MANIFEST, Sealed
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.manifest_entries import MANIFEST, SegmentSealed
 from tickerplant.recording.segments import NAME, Segments
 from tickerplant.regular_files import open_regular
 from tickerplant.verifying.flaws import Flaws
@@ -119,7 +119,7 @@ def is_being_recorded(folder: str) -> bool:
     return False
 
 
-def _absences(folder: str, names: Iterable[str]) -> Iterator[Flaw]:
+def _absences(folder: str, names: Iterable[str]) -> Iterator[Damage]:
     """Yield the segments that must have been, by the numbers of the others."""
     numbers = sorted({int(match[1]) for match in map(NUMBERED.match, names) if match})
     for before, after in pairwise(numbers):
@@ -128,10 +128,10 @@ def _absences(folder: str, names: Iterable[str]) -> Iterator[Flaw]:
             if after - before > 2:
                 missing += f" to {after - 1:06d}"
             reason = f"segment {missing} is missing, and the manifest does not know of it"
-            yield Flaw(folder, 0, 0, reason)
+            yield Damage(folder, 0, 0, reason)
 
 
-def _same_numbers(paths: Iterable[Path]) -> Iterator[Flaw]:
+def _same_numbers(paths: Iterable[Path]) -> Iterator[Damage]:
     """Yield the segments that have the number of another."""
     first: dict[int, Path] = {}
     for path in paths:
@@ -142,8 +142,8 @@ def _same_numbers(paths: Iterable[Path]) -> Iterator[Flaw]:
 
 
 def _strangers(
-    paths: Sequence[Path], sealed: Mapping[str, Sealed], *, may_be_unfinished: bool
-) -> Iterator[Flaw]:
+    paths: Sequence[Path], sealed: Mapping[str, SegmentSealed], *, may_be_unfinished: bool
+) -> Iterator[Damage]:
     """Yield the segments that the manifest should know of, or that no recorder wrote.
 
     Args:
@@ -185,7 +185,7 @@ def _ends_of(path: Path) -> tuple[str, int]:
     return digest, first
 
 
-def _contradictions(path: Path, sealed: Sealed, *, is_whole: bool) -> Iterator[Flaw]:
+def _contradictions(path: Path, sealed: SegmentSealed, *, is_whole: bool) -> Iterator[Damage]:
     """Yield what is not as it was when the segment was sealed.
 
     Args:
@@ -225,7 +225,7 @@ def _contradictions(path: Path, sealed: Sealed, *, is_whole: bool) -> Iterator[F
             yield _flaw(path, f"{there} {name}, and the manifest says {said}")
 
 
-def _miscounts(path: Path, sealed: Sealed, counts: Mapping[str, int]) -> Iterator[Flaw]:
+def _miscounts(path: Path, sealed: SegmentSealed, counts: Mapping[str, int]) -> Iterator[Damage]:
     """Yield the streams of which a segment holds more or less messages than the manifest says."""
     for stream in sorted(counts.keys() | sealed.streams.keys()):
         there, said = counts.get(stream, 0), sealed.streams.get(stream, 0)
@@ -233,5 +233,5 @@ def _miscounts(path: Path, sealed: Sealed, counts: Mapping[str, int]) -> Iterato
             yield _flaw(path, f"{there} messages of {stream}, and the manifest says {said}")
 
 
-def _flaw(path: Path, reason: str) -> Flaw:
-    return Flaw(str(path), 0, 0, reason)
+def _flaw(path: Path, reason: str) -> Damage:
+    return Damage(str(path), 0, 0, reason)

@@ -18,7 +18,7 @@ from tickerplant.config.settings import VerifySettings
 from tickerplant.errors import RecordingError
 from tickerplant.formatting import printable
 from tickerplant.progress import Progress
-from tickerplant.recording.line import Flaw
+from tickerplant.recording.line import Damage
 from tickerplant.recording.opening import named_paths, recorded_files, recording_folders
 from tickerplant.verifying.findings import Findings
 from tickerplant.verifying.telling import lines_of, summary_of
@@ -106,7 +106,7 @@ def _share(walks: Sequence[Walk], groups: int) -> float:
     return (len(walks) - 1 + walk.position_bytes / max(walk.size_bytes, 1)) / groups
 
 
-def _groups(paths: Sequence[str], unread: list[Flaw]) -> list[list[str]]:
+def _groups(paths: Sequence[str], unread: list[Damage]) -> list[list[str]]:
     """Return the recordings at `paths`: the paths of each."""
     folders: list[list[str]] = []
     files: list[str] = []
@@ -123,8 +123,8 @@ def _groups(paths: Sequence[str], unread: list[Flaw]) -> list[list[str]]:
     return [*folders, files] if files else folders
 
 
-def _flaw(error: RecordingError) -> Flaw:
-    return Flaw(error.path, error.line, error.offset_bytes, error.reason)
+def _flaw(error: RecordingError) -> Damage:
+    return Damage(error.path, error.line, error.offset_bytes, error.reason)
 
 
 @contextmanager

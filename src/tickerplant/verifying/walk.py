@@ -16,14 +16,14 @@ from msgspec import Struct, field
 from tickerplant.archive.only_book import only_book
 from tickerplant.archive.refused import Refused, place_of
 from tickerplant.decode.decoder import Decoder
-from tickerplant.decode.question import DEPTH, asked_book, asked_symbol
+from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.capture import Capture, reading_text
 from tickerplant.recording.event_clock import EventClock, mistimed_text
-from tickerplant.recording.line import Flaw, Line, Place, RecordedFile
+from tickerplant.recording.line import Damage, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
@@ -162,7 +162,7 @@ class Walk:
         except RecordingError as error:
             if not any(self._taken):
                 raise
-            self._flaws.add(Flaw(error.path, error.line, error.offset_bytes, error.reason))
+            self._flaws.add(Damage(error.path, error.line, error.offset_bytes, error.reason))
         self._numbers.finish()
         if self._segments is not None and is_over:
             self.found.remarks += self._segments.close(self._ledger)
@@ -256,7 +256,7 @@ class Walk:
         what = f"a message of {stream}" if stream else "a snapshot of a book"
         reason = f"{what} does not fit into {refused.table.name}: {refused.reason}"
         place = self._place_of(index, line)
-        flaw = Flaw(place.path, place.line, place.offset_bytes, reason)
+        flaw = Damage(place.path, place.line, place.offset_bytes, reason)
         if lane is None:
             self._flaws.add(flaw)
         else:
@@ -327,7 +327,7 @@ class Walk:
             place = self.place()
             text = mistimed_text(event_ms, received_ns)
             self.found.flaws += 1
-            self.found.first_flaws.append(Flaw(place.path, place.line, place.offset_bytes, text))
+            self.found.first_flaws.append(Damage(place.path, place.line, place.offset_bytes, text))
 
     def _take_unreadable(
         self, lane: Lane | None, raw: bytes, reason: str, received_ns: int
@@ -342,7 +342,7 @@ class Walk:
         if is_first and len(self.found.first_unreadable) < MOST_FLAWS:
             place = self.place()
             shown = f"{raw[:SHOWN_BYTES]!r} cannot be read as {what}: {reason}"
-            flaw = Flaw(place.path, place.line, place.offset_bytes, shown)
+            flaw = Damage(place.path, place.line, place.offset_bytes, shown)
             self.found.first_unreadable.append(flaw)
 
     def _meet(self, stream: str, received_ns: int) -> Lane | None:
@@ -363,14 +363,14 @@ class Walk:
         """Take what was asked for: a snapshot of a book goes to the streams of its symbol."""
         self.found.answers += 1
         address = raw[: -len(body)]
-        kind = asked_book(address) if address else DEPTH
+        kind = requested_book(address) if address else DEPTH
         if not kind:
             return
         try:
             snapshot = _snapshot(body)
         except UNREADABLE:
             return
-        symbol = (snapshot.symbol or asked_symbol(address) or self._answered_symbol()).lower()
+        symbol = (snapshot.symbol or requested_symbol(address) or self._answered_symbol()).lower()
         for stream, lane in self._streams.items():
             if stream.split("@")[:2] == [symbol, kind]:
                 lane.take_snapshot(snapshot.last_update_id, received_ns)

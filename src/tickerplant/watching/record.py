@@ -21,7 +21,7 @@ from tickerplant.recorder.folder import NOBODY
 from tickerplant.recorder.meeting import profile_of, venue_answering
 from tickerplant.recorder.recorder import TURN_S, Recorder
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
-from tickerplant.recording.journal import Hole
+from tickerplant.recording.manifest_entries import RunOutage
 from tickerplant.stdio import FAILED
 from tickerplant.venue import VENUES
 from tickerplant.watching.interruption import interruption, is_interrupted
@@ -122,7 +122,7 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
     return _conclude(progress, recorder, writer, time.monotonic() - started_s)
 
 
-def _beginning(hole: Hole | None) -> str:
+def _beginning(hole: RunOutage | None) -> str:
     """Return how a run begins: what was not recorded before it, if it continues a recording."""
     if hole is None:
         return "begins"

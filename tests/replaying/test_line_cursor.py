@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.recording.line import Line
-from tickerplant.replaying.reel import Reel
+from tickerplant.replaying.line_cursor import LineCursor
 
 FAR_NS = 10**6
 
@@ -41,7 +41,7 @@ def test_lines_are_taken_in_order_between_two_moments(
     times: list[list[int]], size: int, start_ns: int, end_ns: int, data: st.DataObject
 ) -> None:
     made = recordings(times, size)
-    reel = Reel(made, end_ns)
+    reel = LineCursor(made, end_ns)
     reel.wind(start_ns)
     expected = sorted(
         (at, n, raw)
@@ -65,7 +65,7 @@ def test_lines_are_taken_in_order_between_two_moments(
 
 
 def test_a_reel_is_wound_again() -> None:
-    reel = Reel(recordings([[1, 5, 9]], 2), FAR_NS)
+    reel = LineCursor(recordings([[1, 5, 9]], 2), FAR_NS)
     for start_ns, first in ((0, 1), (6, 9), (5, 5), (10, None)):
         reel.wind(start_ns)
         assert reel.next_ns == first

@@ -37,7 +37,7 @@ _SOURCES: Mapping[str, frozenset[str]] = {
 """What a stream is derived from, by the event type of its messages: one of these kinds of streams."""
 
 
-class Lacking:
+class UnavailableStreams:
     """Warns of the streams that somebody subscribes to in vain; a `Demand` of a hub.
 
     Args:

@@ -31,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_MS = 10**14
 
 
-class Moment(Struct, frozen=True):
+class TimeSpec(Struct, frozen=True):
     """A moment: absolute, or so much after or before something."""
 
     ns: int
@@ -40,7 +40,7 @@ class Moment(Struct, frozen=True):
     """Empty if it is absolute."""
 
 
-def read_moment(given: object) -> Moment:
+def parse_time_spec(given: object) -> TimeSpec:
     """Return the moment that somebody wrote.
 
     Raises:
@@ -49,16 +49,16 @@ def read_moment(given: object) -> Moment:
     text = str(given).strip()
     if text[:1] in {"+", "-"} and not isinstance(given, bool | float):
         try:
-            return Moment(read_duration_ns(text[1:]), "+" if text[0] == "+" else "-")
+            return TimeSpec(parse_duration_ns(text[1:]), "+" if text[0] == "+" else "-")
         except ValueError:
             raise ValueError(EXPECTED) from None
     try:
-        return Moment(read_time_ns(given))
+        return TimeSpec(parse_time_ns(given))
     except ValueError:
         raise ValueError(EXPECTED) from None
 
 
-def read_time_ns(given: object) -> int:
+def parse_time_ns(given: object) -> int:
     """Return a moment that is no offset, as ns since the epoch, from 2001 to 2286.
 
     Raises:
@@ -74,7 +74,7 @@ def read_time_ns(given: object) -> int:
     return ns
 
 
-def read_duration_ns(text: str) -> int:
+def parse_duration_ns(text: str) -> int:
     """Return a duration in ns.
 
     Raises:

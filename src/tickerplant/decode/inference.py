@@ -30,7 +30,7 @@ _LARGEST_ORDER = 1_000_000
 """Whole units of quantity one order may have; a recording does not tell the limit."""
 
 
-class Sketch:
+class ObservedNumbers:
     """What has been seen of one symbol, enough to draw its instrument."""
 
     def __init__(self, symbol: str) -> None:
@@ -82,7 +82,7 @@ class Sketch:
         )
 
 
-class Sketches(dict[str, Sketch]):
+class InstrumentInference(dict[str, ObservedNumbers]):
     """Sketches by symbol, made as symbols are seen."""
 
     def __init__(self) -> None:
@@ -93,8 +93,8 @@ class Sketches(dict[str, Sketch]):
         self._depth = JsonDecoder(RawDepth).decode
         self._kline = JsonDecoder(dict[str, msgspec.Raw]).decode
 
-    def __missing__(self, symbol: str) -> Sketch:
-        sketch = self[symbol] = Sketch(symbol)
+    def __missing__(self, symbol: str) -> ObservedNumbers:
+        sketch = self[symbol] = ObservedNumbers(symbol)
         return sketch
 
     def see(self, stream: str, payload: bytes) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tickerplant.decode.sketch import Sketches, venue_of
+from tickerplant.decode.inference import InstrumentInference, venue_of
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -17,7 +17,7 @@ NOW_MS = ms("2024-08-08")
 
 
 def drawn(symbol: str, *numbers: tuple[str, str], time_ms: int = NOW_MS) -> Instrument | None:
-    sketch = Sketches()[symbol]
+    sketch = InstrumentInference()[symbol]
     for price, quantity in numbers:
         sketch.see([price], [quantity])
     return sketch.instrument(time_ms)
@@ -83,7 +83,7 @@ def test_what_cannot_be_drawn_is_none(symbol: str) -> None:
 
 
 def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
-    sketches = Sketches()
+    sketches = InstrumentInference()
     levels = b'"b":[["1.5","2"]],"a":[]'
     for stream, payload in (
         (
@@ -111,6 +111,6 @@ def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
 )
 @pytest.mark.parametrize("kind", ["kline_1m", "trade", "aggTrade", "bookTicker", "depth@100ms"])
 def test_what_is_in_no_known_form_tells_nothing(kind: str, payload: bytes) -> None:
-    sketches = Sketches()
+    sketches = InstrumentInference()
     sketches.see(f"btcusdt@{kind}", payload)
     assert [sketch.instrument(NOW_MS) for sketch in sketches.values()] in ([], [None])

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tickerplant.decode.question import asked_book, asked_symbol
+from tickerplant.decode.requests import requested_book, requested_symbol
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from tickerplant.decode.question import asked_book, asked_symbol
     ],
 )
 def test_the_path_tells_which_book_was_asked_for(address: str, book: str) -> None:
-    assert asked_book(address.encode()) == book
+    assert requested_book(address.encode()) == book
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSD_PERP", "币安人生USDT"])
@@ -31,10 +31,10 @@ def test_a_symbol_is_read_as_it_was_written(symbol: str) -> None:
         f"http://a/depth?limit=5&symbol={quote(symbol.lower())}",
         f"http://a/depth?symbol={symbol}",
     ):
-        assert asked_symbol(address.encode()) == symbol
+        assert requested_symbol(address.encode()) == symbol
 
 
 def test_no_symbol_is_empty_and_an_odd_one_harmless() -> None:
-    assert asked_symbol(b"http://a/depth?limit=5") == ""
-    assert asked_symbol(b"") == ""
-    assert asked_symbol(b"http://a/depth?symbol=%ff%zz") == "\ufffd%ZZ"
+    assert requested_symbol(b"http://a/depth?limit=5") == ""
+    assert requested_symbol(b"") == ""
+    assert requested_symbol(b"http://a/depth?symbol=%ff%zz") == "\ufffd%ZZ"

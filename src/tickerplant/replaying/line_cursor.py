@@ -12,7 +12,7 @@ from tickerplant.recording.merging import Batched, merge
 _received: Callable[[Line], int] = itemgetter(0)
 
 
-class Reel:
+class LineCursor:
     """Lines of all recordings in order of time, up to a moment; where it is can be changed.
 
     Args:

@@ -11,10 +11,10 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import RecordedFile
-from tickerplant.recording.moment import Moment, iso
 from tickerplant.recording.segments import Segments
+from tickerplant.recording.timestamps import TimeSpec, iso
 from tickerplant.replaying.event_time import SKEW_NS, ByEventTime
-from tickerplant.replaying.reel import Reel
+from tickerplant.replaying.line_cursor import LineCursor
 from tickerplant.replaying.scan import FileScan
 
 DEFAULT_WARM_UP_NS = 3_600_000_000_000
@@ -32,9 +32,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Recorded seconds per second; 0 is as fast as the machine and the subscribers go."""
     pace: Literal["receive", "event"] = "receive"
     """Which time of a line counts: when it was received, or when the exchange sent it."""
-    begin: Moment | None = None
+    begin: TimeSpec | None = None
     """From where; from the beginning without."""
-    end: Moment | None = None
+    end: TimeSpec | None = None
     """Up to where."""
     warm_up_ns: int = DEFAULT_WARM_UP_NS
     """How much is played silently, at least, before a moment in the middle."""
@@ -84,7 +84,7 @@ def span_of(plan: Plan, recordings: Sequence[RecordedFile]) -> Span:
     end_ns = min(_resolved(plan.end, opening_ns, last_ns, last_ns + 1), last_ns + 1)
     if asked:
         _refuse_nothing(plan, max(begin_ns, opening_ns), end_ns, opening_ns, last_ns)
-        reel = Reel(views, end_ns)
+        reel = LineCursor(views, end_ns)
         reel.wind(begin_ns)
         if reel.next_ns is None:
             nothing = f"a moment after the next message; there is none from {iso(begin_ns)} on"
@@ -102,7 +102,7 @@ def _refuse_nothing(plan: Plan, begin_ns: int, end_ns: int, opening_ns: int, las
         raise ConfigError(TO, iso(end_ns), f"a moment after {FROM}, {iso(begin_ns)}; {bounds}")
 
 
-def _resolved(moment: Moment | None, opening_ns: int, last_ns: int, default_ns: int) -> int:
+def _resolved(moment: TimeSpec | None, opening_ns: int, last_ns: int, default_ns: int) -> int:
     if moment is None:
         return default_ns
     if moment.sign == "+":

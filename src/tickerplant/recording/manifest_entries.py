@@ -32,7 +32,7 @@ class Entry(Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=T
     in the first line, and in those of versions that did not write it."""
 
 
-class Begun(Entry, frozen=True, kw_only=True, tag="recording"):
+class RecordingStarted(Entry, frozen=True, kw_only=True, tag="recording"):
     """The first line: what this is."""
 
     format: int
@@ -43,7 +43,7 @@ class Begun(Entry, frozen=True, kw_only=True, tag="recording"):
     """Who began it, such as `tickerplant 0.1.0`."""
 
 
-class RunBegun(Entry, frozen=True, kw_only=True, tag="run"):
+class RunStarted(Entry, frozen=True, kw_only=True, tag="run"):
     """A recorder began to record."""
 
     run: Count
@@ -58,13 +58,13 @@ class RunBegun(Entry, frozen=True, kw_only=True, tag="run"):
     """Who records."""
 
 
-class Profiled(Entry, frozen=True, kw_only=True, tag="profile"):
+class ProfileReported(Entry, frozen=True, kw_only=True, tag="profile"):
     """The server said later than at the beginning of the run which period of the protocol it has."""
 
     profile: str
 
 
-class Listed(Entry, frozen=True, kw_only=True, tag="instruments"):
+class InstrumentsListed(Entry, frozen=True, kw_only=True, tag="instruments"):
     """The contracts that the streams are about, at the beginning of a run and when they change."""
 
     symbols: tuple[Raw, ...]
@@ -166,7 +166,7 @@ class Unreadable(Entry, frozen=True, kw_only=True, tag="unreadable"):
     """What is wrong with it."""
 
 
-class Anchored(Entry, frozen=True, kw_only=True, tag="snapshot"):
+class SnapshotRecorded(Entry, frozen=True, kw_only=True, tag="snapshot"):
     """A snapshot of a book was recorded."""
 
     symbol: str
@@ -179,7 +179,7 @@ class Anchored(Entry, frozen=True, kw_only=True, tag="snapshot"):
     """Levels of a side that were asked for."""
 
 
-class Unanchored(Entry, frozen=True, kw_only=True, tag="no snapshot"):
+class SnapshotFailed(Entry, frozen=True, kw_only=True, tag="no snapshot"):
     """A snapshot of a book could not be had."""
 
     symbol: str
@@ -188,7 +188,7 @@ class Unanchored(Entry, frozen=True, kw_only=True, tag="no snapshot"):
     """Why not."""
 
 
-class Sealed(Entry, frozen=True, kw_only=True, tag="segment"):
+class SegmentSealed(Entry, frozen=True, kw_only=True, tag="segment"):
     """A segment is finished, and does not change any more."""
 
     name: str
@@ -220,7 +220,7 @@ class RunEnded(Entry, frozen=True, kw_only=True, tag="end"):
     """`interrupted`, `the time is up`, or what went wrong."""
 
 
-class Hole(Entry, frozen=True, kw_only=True, tag="hole"):
+class RunOutage(Entry, frozen=True, kw_only=True, tag="hole"):
     """Nothing was recorded between two runs."""
 
     from_ns: Count
@@ -230,10 +230,10 @@ class Hole(Entry, frozen=True, kw_only=True, tag="hole"):
 
 
 AnyEntry: TypeAlias = (
-    Begun
-    | RunBegun
-    | Profiled
-    | Listed
+    RecordingStarted
+    | RunStarted
+    | ProfileReported
+    | InstrumentsListed
     | Connected
     | Disconnected
     | Renewed
@@ -243,11 +243,11 @@ AnyEntry: TypeAlias = (
     | Dropped
     | Refused
     | Unreadable
-    | Anchored
-    | Unanchored
-    | Sealed
+    | SnapshotRecorded
+    | SnapshotFailed
+    | SegmentSealed
     | RunEnded
-    | Hole
+    | RunOutage
 )
 
 encode_entry = msgspec.json.Encoder().encode
