@@ -179,7 +179,7 @@ class Source:
     async def open(self) -> None:
         """Begin to listen on `port`."""
         await self._server.start()
-        for port in self._server._ports:  # noqa: SLF001  # nothing else wants the listening sockets
+        for port in self._server.ports:
             unpace(port.listener.sock)
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 

@@ -124,7 +124,7 @@ class PlantSender:
 
     async def open(self) -> None:
         await self._server.start()
-        for port in self._server._ports:  # noqa: SLF001  # nothing else wants the listening sockets
+        for port in self._server.ports:
             unpace(port.listener.sock)
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 

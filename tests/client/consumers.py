@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 import tickerplant
 from tickerplant import FeedSettings, MarketClient, Message, Notice, Subscription
-from tickerplant.server.websocket import WebSocketConnection
+from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM, Venue
 
 T = TypeVar("T")
@@ -37,8 +37,8 @@ def client_of(house: Loopback, venue: Venue = USDM, **options: Any) -> MarketCli
     return tickerplant.connect(venue.name, base_url=url_of(house, venue), **options)
 
 
-def connections(house: Loopback) -> list[WebSocketConnection]:
-    return [each for endpoint in house.server._endpoints for each in endpoint.connections]
+def connections(house: Loopback) -> list[Connection]:
+    return house.server.connections
 
 
 def listed(house: Loopback) -> set[str]:

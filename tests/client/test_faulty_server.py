@@ -440,7 +440,8 @@ async def test_a_message_that_was_left_out_is_told_or_filled_in(backfill: bool) 
         hearing(house, backfill=backfill) as (market, subscription),
     ):
         house.clock.now_ms += LATER_MS
-        chances: Any = connections(house)[0]._faults
+        connection: Any = connections(house)[0]
+        chances = connection._faults
         await until(lambda: chances._breaks_chain)
         await trade(house, 3)
         gap, *rest = await read(subscription, 4 if backfill else 3)

@@ -12,6 +12,7 @@ from loopback import Loopback, loopback, looped, until
 
 from tickerplant import ConfigError, MarketClient, QueueOverflow, messages
 from tickerplant.messages import Dropped
+from tickerplant.server.websocket import WebSocketConnection
 
 SIZE = 5
 
@@ -34,7 +35,8 @@ def narrow(house: Loopback, market: MarketClient) -> None:
     for sock in sockets:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     for connection in connections(house):
-        sock = connection._transport.get_extra_info("socket")
+        assert isinstance(connection, WebSocketConnection)
+        sock = connection.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 

@@ -44,6 +44,7 @@ from tickerplant.recording.manifest_entries import (
     SnapshotFailed,
     SnapshotRecorded,
 )
+from tickerplant.server.endpoint import Connection
 from tickerplant.server.faulty import Faults
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -88,13 +89,13 @@ class House(Loopback):
         return self.witness.published.get(name, [])
 
     @property
-    def connections(self) -> list[Any]:
-        return [each for endpoint in self.server._endpoints for each in endpoint.connections]
+    def connections(self) -> list[Connection]:
+        return self.server.connections
 
     def reset(self) -> None:
         """Cut every connection as a network does."""
         for connection in self.connections:
-            connection._transport.abort()
+            connection.abort()
 
 
 @asynccontextmanager
@@ -344,7 +345,7 @@ async def test_with_two_copies_the_loss_of_one_costs_nothing(tmp_path: Path) -> 
         async with recording(house, tmp_path, settings=settings) as tape:
             await tape.wait_heard(*NAMES)
             await asyncio.sleep(0.5)
-            house.connections[0]._transport.abort()
+            house.connections[0].abort()
             await until(lambda: tape.recorder.counters.lost)
             await asyncio.sleep(0.5)
         payloads, _ = recorded(tmp_path)

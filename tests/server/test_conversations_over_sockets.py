@@ -32,7 +32,7 @@ class SocketPlayer:
 
     def __init__(self, house: Loopback) -> None:
         self._house = house
-        self._endpoints = house.server._endpoints
+        self._endpoints = house.server.endpoints
         for endpoint in self._endpoints:
             endpoint.answerer = little_exchange(endpoint.venue)
         self._endpoint = self._endpoints[0]

@@ -45,7 +45,7 @@ async def test_a_message_that_does_not_end_is_cut(parts: list[bytes]) -> None:
         with house.socket() as sock:
             loop = asyncio.get_running_loop()
             await shake_hands(sock, "/ws")
-            (connection,) = house.server._endpoints[0].connections
+            (connection,) = house.server.endpoints[0].connections
             due_ms = START_MS + LIMITS.message_timeout_ms
             for part in parts:  # however it drips
                 await loop.sock_sendall(sock, part)
@@ -55,7 +55,7 @@ async def test_a_message_that_does_not_end_is_cut(parts: list[bytes]) -> None:
             received = b""
             while MESSAGE_TIMEOUT.reason.encode() not in received:
                 received += await loop.sock_recv(sock, 4096)
-        await until(lambda: not house.server._endpoints[0].connections)
+        await until(lambda: not house.server.endpoints[0].connections)
         assert (await house.metrics())[CLOSED] == 1
         assert house.server.complaints.counts[f"close {MESSAGE_TIMEOUT.name}"] == 1
 
@@ -66,7 +66,7 @@ async def test_each_message_has_its_own_time() -> None:
         with house.socket() as sock:
             loop = asyncio.get_running_loop()
             await shake_hands(sock, "/ws-fapi/v1")
-            (connection,) = house.server._endpoints[0].connections
+            (connection,) = house.server.endpoints[0].connections
             await loop.sock_sendall(sock, WHOLE[:7])
             for _ in range(4):
                 due_ms = house.clock.now_ms + LIMITS.message_timeout_ms
@@ -135,7 +135,7 @@ async def test_a_request_that_does_not_end_is_cut(data: bytes, what: str, answer
     async with loopback(replace(LIMITS, head_timeout_ms=50, body_timeout_ms=50)) as house:
         cast("dict[str, Post]", house.server._posts)[CLOCK_PATH] = take
         assert (await drip(house, data))[9:12] == answer
-        await until(lambda: not house.server._ports[0].http.connections)
+        await until(lambda: not house.server.ports[0].http.connections)
         assert (await house.metrics())[timeouts(what)] == 1
         assert house.server.complaints.counts[f"http {what} timeout"] == 1
         assert taken == [], "half a body is none"
@@ -157,7 +157,7 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
     async with loopback(limits) as house:
         size = 20_000_000
         with house.socket(receive_bytes=4096) as sock:
-            open_connections = house.server._ports[0].http.connections
+            open_connections = house.server.ports[0].http.connections
             await until(lambda: open_connections)
             (connection,) = cast("set[HttpConnection]", open_connections)
             pages = cast("dict[str, Page]", cast("Rest", connection.app)._pages)
@@ -176,4 +176,4 @@ async def test_an_idle_connection_is_closed() -> None:
             request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
             await asyncio.get_running_loop().sock_sendall(sock, request)
             assert (await read_all(sock)).endswith(b"ok\n")
-        assert house.server._endpoints[0].counters.timeouts["idle"] == 1
+        assert house.server.endpoints[0].counters.timeouts["idle"] == 1

@@ -15,6 +15,7 @@ from websockets.frames import CloseCode
 from tickerplant.config.values import faults
 from tickerplant.frames import payloads, text_frame
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.endpoint import Connection
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH, HANG_MS
 from tickerplant.server.faulty import Chances, Faults
 from tickerplant.server.garble import GARBAGE, UNKNOWN_FIELDS, UNKNOWN_WORD, with_unknown_fields
@@ -33,8 +34,12 @@ ALL_ON = (
 )
 
 
-def connections(house: Loopback) -> list[WebSocketConnection]:
-    return [each for endpoint in house.server._endpoints for each in endpoint.connections]
+def connections(house: Loopback) -> list[Connection]:
+    return house.server.connections
+
+
+def websockets(house: Loopback) -> list[WebSocketConnection]:
+    return [each for each in connections(house) if isinstance(each, WebSocketConnection)]
 
 
 def done(house: Loopback) -> dict[str, int]:
@@ -79,10 +84,10 @@ def test_unknown_fields_stand_at_the_end_of_a_message(before: bytes, after: byte
 @looped
 async def test_without_faults_nothing_stands_between_the_hub_and_the_transport() -> None:
     async with loopback() as house, house.connect(TRADES):
-        (connection,) = connections(house)
+        (connection,) = websockets(house)
         assert connection._faults is None
-        assert connection.write == connection._transport.write
-        assert type(connection._transport).__module__.startswith("aiofastnet")
+        assert connection.write == connection.transport.write
+        assert type(connection.transport).__module__.startswith("aiofastnet")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,7 @@ async def test_one_message_with_ids_is_left_out_on_one_connection(path: str) -> 
         house.trade()
         assert _trade_of(await client.recv())["t"] == 1
         house.clock.now_ms += LATER_MS
-        faulty = next(each._faults for each in connections(house) if each._faults)
+        faulty = next(each._faults for each in websockets(house) if each._faults)
         await until(lambda: faulty._breaks_chain)
         for _ in range(3):
             house.trade()
@@ -268,7 +273,7 @@ async def test_a_subscription_is_acknowledged_and_silent() -> None:
         house.connect("/ws") as client,
     ):
         assert await ask(client, SUBSCRIBE) == {"result": None, "id": 7}
-        assert not house.server._endpoints[0].hub.channels
+        assert not house.server.endpoints[0].hub.channels
         house.trade()
         for each in (client, by_url):
             listed = await ask(each, {"method": "LIST_SUBSCRIPTIONS", "id": 8})
@@ -363,7 +368,7 @@ async def test_who_is_exempt_meets_no_fault() -> None:
         house.connect("/ws", additional_headers=EXEMPT) as client,
         house.connect("/ws-fapi/v1", additional_headers=EXEMPT) as api,
     ):
-        assert [each._faults for each in connections(house)] == [None, None]
+        assert [each._faults for each in websockets(house)] == [None, None]
         house.clock.now_ms += LATER_MS
         assert await ask(client, SUBSCRIBE) == {"result": None, "id": 7}
         house.trade()

@@ -114,5 +114,5 @@ async def test_a_source_that_waits_drops_who_stops_reading() -> None:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
             await publish(house)
-            await until(lambda: not house.server._endpoints[0].connections)
-        assert house.server._endpoints[0].counters.closed == {STALLED.name: 1}
+            await until(lambda: not house.server.endpoints[0].connections)
+        assert house.server.endpoints[0].counters.closed == {STALLED.name: 1}

@@ -46,7 +46,7 @@ async def ping(house: Loopback, sock: socket.socket) -> bytes:
 @looped
 async def test_out_of_descriptors_a_port_pauses_says_so_once_and_goes_on() -> None:
     async with loopback(replace(LIMITS, accept_pause_ms=1)) as house:
-        counters = house.server._endpoints[0].counters
+        counters = house.server.endpoints[0].counters
         with house.socket() as old, house.socket() as new:
             assert (await ping(house, old)).endswith(b"ok\n")
             assert (await ping(house, new)).endswith(b"ok\n")
@@ -86,7 +86,7 @@ async def test_the_last_descriptors_are_kept_for_files() -> None:
                 assert house.server.complaints.counts["no descriptor"] >= 1
                 with open(os.devnull):  # noqa: PTH123, ASYNC230  # a file can still be opened
                     pass
-            await until(lambda: not house.server._ports[0].http.connections)
+            await until(lambda: not house.server.ports[0].http.connections)
             assert (await house.get("/healthz")).body == b"ok\n"
             assert (await house.metrics())[TURNED_AWAY] >= 1
 

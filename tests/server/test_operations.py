@@ -183,7 +183,7 @@ async def test_the_page_of_limits_tells_what_the_clients_of_its_port_did() -> No
             house.clock.now_ms += 2
             page = (await house.get(LIMITS_PATH)).json
             await client.close()
-        await until(lambda: not house.server._endpoints[0].connections)
+        await until(lambda: not house.server.endpoints[0].connections)
         after = (await house.get(LIMITS_PATH)).json
         other = (await house.get(LIMITS_PATH, COINM)).json
     assert (page["venue"], page["enforced"], page["sharedBudget"]) == ("usdm", True, False)

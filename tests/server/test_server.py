@@ -17,6 +17,7 @@ from tickerplant.frames import text_frame
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.server import Server
+from tickerplant.server.websocket import WebSocketConnection
 
 
 def a_server(host: str = "127.0.0.1", usdm: int = 0, coinm: int = 0) -> Server:
@@ -89,8 +90,9 @@ async def test_totals_count_deliveries_to_every_connection() -> None:
 @looped
 async def test_small_messages_do_not_wait_for_each_other() -> None:
     async with loopback() as house, house.connect("/ws/btcusdt@trade"):
-        (connection,) = house.server._endpoints[0].connections
-        sock = connection._transport.get_extra_info("socket")
+        (connection,) = house.server.connections
+        assert isinstance(connection, WebSocketConnection)
+        sock = connection.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "TCP_NODELAY is on"
 
 

@@ -70,12 +70,12 @@ def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
     async def test() -> None:
         limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=200)
         async with loopback(limits, tls=context_of(str(own.server))) as house:
-            sock = house.server._ports[0].listener.sock
+            sock = house.server.ports[0].listener.sock
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # the system holds little
             options: dict[str, Any] = {"ssl": trusting(own)}
             async with house.connect("/ws/btcusdt@trade", **options, close_timeout=0.1) as idle:
                 async with house.connect("/ws/btcusdt@trade", **options) as reading:
-                    (slow, quick) = house.server._endpoints[0].connections
+                    (slow, quick) = house.server.endpoints[0].connections
                     idle.transport.pause_reading()
                     while slow.is_open:
                         for _ in range(50):
@@ -85,7 +85,7 @@ def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
                     assert quick.unsent_bytes == 0
                 assert reading.protocol.close_rcvd is not None, "the close frame was answered"
                 idle.transport.resume_reading()
-            closed = house.server._endpoints[0].counters.closed
+            closed = house.server.endpoints[0].counters.closed
             await until(lambda: closed.total() == 2)
             assert closed == {SLOW_CONSUMER.name: 1, "client": 1}
 
@@ -103,7 +103,7 @@ def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: byte
                 answer = await loop.sock_recv(sock, 4096)
                 assert answer.startswith(b"HTTP/1.1 400 ")
                 assert answer.endswith(b"use wss:// and https://, not ws:// and http://.\n")
-            counters = house.server._endpoints[0].counters
+            counters = house.server.endpoints[0].counters
             assert counters.turned_away == {"plain to a TLS port": 1}
 
     test()
@@ -117,7 +117,7 @@ def test_a_client_that_does_not_trust_the_certificate_is_counted(own: OwnCertifi
             with pytest.raises(ssl.SSLCertVerificationError):
                 async with house.connect("/ws"):
                     pass
-            counters = house.server._endpoints[0].counters
+            counters = house.server.endpoints[0].counters
             await until(lambda: counters.turned_away["TLS failed"] == 1)
             (kind,) = house.server.complaints.counts
             assert kind.startswith("TLS failed: "), "an alert, or that the client is gone"
@@ -137,7 +137,7 @@ def test_a_client_that_does_not_finish_the_handshake_is_cut(
                 loop = asyncio.get_running_loop()
                 await loop.sock_sendall(sock, sent)
                 assert await loop.sock_recv(sock, 4096) == b""
-            counters = house.server._endpoints[0].counters
+            counters = house.server.endpoints[0].counters
             assert counters.timeouts["head"] + counters.turned_away["TLS failed"] == 1
 
     test()
@@ -149,7 +149,7 @@ def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
         async with loopback(tls=context_of(str(own.server))) as house:
             with house.socket() as sock, house.socket() as other:
                 await asyncio.get_running_loop().sock_sendall(other, b"\x16\x03\x01")
-                await until(lambda: len(house.server._ports[0].listener._opening) == 2)
+                await until(lambda: house.server.ports[0].listener.opening_count == 2)
                 await house.server.stop()
                 assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
 

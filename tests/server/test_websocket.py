@@ -167,7 +167,7 @@ async def test_the_server_pings_with_the_time_and_any_pong_is_life() -> None:
         expected = Frame(Opcode.PING, str(house.clock.now_ms).encode()).serialize(mask=False)
         assert await loop.sock_recv(sock, 100) == expected
         await loop.sock_sendall(sock, Frame(Opcode.PONG, b"").serialize(mask=True))
-        counters = house.server._endpoints[0].session_counters
+        counters = house.server.endpoints[0].session_counters
         await until(lambda: counters.pongs_received == 1)
         house.clock.now_ms += LIMITS.pong_timeout_ms - 1
         assert (await loop.sock_recv(sock, 100))[:1] == b"\x89", "expected the next ping"
@@ -181,10 +181,10 @@ async def test_a_half_open_connection_ends_by_the_pong_timeout() -> None:
         sock = house.socket()
         await shake_hands(sock, "/ws/btcusdt@trade")
         house.clock.now_ms += LIMITS.ping_interval_ms
-        counters = house.server._endpoints[0].session_counters
+        counters = house.server.endpoints[0].session_counters
         await until(lambda: counters.pings_sent == 1)
         house.clock.now_ms += LIMITS.pong_timeout_ms
-        await until(lambda: not house.server._endpoints[0].connections)
+        await until(lambda: not house.server.endpoints[0].connections)
         sock.close()
         counted = await house.metrics()
         closed_by_timeout = (
@@ -238,7 +238,7 @@ async def test_an_oversize_message_closes_1009(fragments: int) -> None:
         await client.send(parts if fragments > 1 else text)
         code, _ = await closed(client)
         assert code == 1009
-        await until(lambda: not house.server._endpoints[0].connections)
+        await until(lambda: not house.server.endpoints[0].connections)
         counted = await house.metrics()
         too_big = 'tickerplant_connections_closed_total{reason="frame_too_big",venue="usdm"}'
         assert counted[too_big] == 1
@@ -291,7 +291,7 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
     async with loopback(limits) as house, house.connect("/ws/btcusdt@trade") as reader:
         sock = house.socket(receive_bytes=4096)
         await shake_hands(sock, "/ws/btcusdt@trade")
-        endpoint = house.server._endpoints[0]
+        endpoint = house.server.endpoints[0]
         assert len(endpoint.connections) == 2
         slow = list(endpoint.connections)[1]
         published, unsent = 0, [0]
@@ -325,10 +325,10 @@ async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> No
             questions = Frame(Opcode.TEXT, question).serialize(mask=True) * 5_000
             loop = asyncio.get_running_loop()
             with contextlib.suppress(ConnectionError):
-                while not house.server._endpoints[0].counters.closed:
+                while not house.server.endpoints[0].counters.closed:
                     await loop.sock_sendall(sock, questions)
-            await until(lambda: not house.server._endpoints[0].connections)
-        assert house.server._endpoints[0].counters.closed == {"slow_consumer": 1}
+            await until(lambda: not house.server.endpoints[0].connections)
+        assert house.server.endpoints[0].counters.closed == {"slow_consumer": 1}
 
 
 @looped
@@ -338,7 +338,7 @@ async def test_a_client_that_goes_without_a_word_is_forgotten() -> None:
         await shake_hands(sock, "/ws/btcusdt@trade")
         assert house.server.subscriber_count == 1
         sock.close()
-        await until(lambda: not house.server._endpoints[0].connections)
+        await until(lambda: not house.server.endpoints[0].connections)
         assert house.server.subscriber_count == 0
         house.trade()
         counted = await house.metrics()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tickerplant.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.protocol.budget import Budget
-from tickerplant.protocol.closing import UPSTREAM_LOST
+from tickerplant.protocol.closing import UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.counters import SessionCounters
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.answerer import QueryAnswerer
@@ -21,10 +21,43 @@ from tickerplant.server.gate import Gate
 from tickerplant.server.silent_names import SilentNames
 from tickerplant.venue import Venue
 
-if TYPE_CHECKING:
-    from tickerplant.server.websocket import WebSocketConnection
-
 _connection_numbers = count(1)
+
+
+class Connection(Protocol):
+    """An open WebSocket connection, as its port sees it."""
+
+    @property
+    def names(self) -> Collection[str] | None:
+        """The names it is subscribed to; None for a WebSocket API connection."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may still go both ways."""
+        ...
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes written to it that the network has not taken."""
+        ...
+
+    @property
+    def next_deadline_ms(self) -> int:
+        """When `tick` next has something to do, on the connection clock."""
+        ...
+
+    def tick(self, now_ms: int) -> None:
+        """Do what is due at `now_ms`."""
+        ...
+
+    def close(self, reason: CloseReason) -> None:
+        """Leave the hub at once and close."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection; what is unsent is lost."""
+        ...
 
 
 class Endpoint:
@@ -57,19 +90,19 @@ class Endpoint:
         self.forwarding = Forwarding(forwarder, complaints)
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
-        self.connections: dict[WebSocketConnection, None] = {}
+        self.connections: dict[Connection, None] = {}
         self.lost: str | None = None
         """Why no streams reach the port; None while they do."""
 
     @property
     def subscriber_count(self) -> int:
         """Open connections with at least one subscription."""
-        return sum(connection.subscription_count > 0 for connection in self.connections)
+        return sum(bool(connection.names) for connection in self.connections)
 
     @property
     def subscription_count(self) -> int:
         """Subscriptions of all open connections."""
-        return sum(connection.subscription_count for connection in self.connections)
+        return sum(len(connection.names or ()) for connection in self.connections)
 
     def new_connection_id(self) -> str:
         """Return a name for a connection that no other has, on any venue."""

@@ -73,6 +73,11 @@ class Listener:
         self._tls = tls
         self._opening: set[asyncio.Task[None]] = set()
 
+    @property
+    def opening_count(self) -> int:
+        """Connections that were accepted and have no protocol yet."""
+        return len(self._opening)
+
     def start(self) -> None:
         """Accept connections from now on."""
         self._pause = None

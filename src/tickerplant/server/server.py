@@ -7,7 +7,6 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import chain
 
 from msgspec import Struct
 from uvicorn.server import ServerState
@@ -22,7 +21,7 @@ from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.clock import Clock, connection_clock_ms
 from tickerplant.server.clock_page import CLOCK_PATH, Steering, clock_pages, clock_posts
-from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults import FAULTS_PATH, faults_text
 from tickerplant.server.faulty import Faults
 from tickerplant.server.faulty_rest import FaultyRest, faults_pages
@@ -51,7 +50,7 @@ class Totals(Struct, frozen=True):
     connections: int
 
 
-class _Port(Struct, frozen=True, eq=False):
+class Port(Struct, frozen=True, eq=False):
     """One listening socket and what serves it."""
 
     endpoint: Endpoint
@@ -115,7 +114,7 @@ class Server:
             budgets = dict.fromkeys(VENUES, budgets[VENUES[0]])
         for markets in plant.venues.values():
             markets.request_weight_per_minute = limits.request_weight_per_minute
-        self._endpoints = [
+        self.endpoints = tuple(
             Endpoint(
                 venue=venue,
                 hub=plant.hubs[venue.name],
@@ -130,8 +129,9 @@ class Server:
             )
             for venue in VENUES
             if venue in venues
-        ]
-        collector = PlantCollector(plant, self._endpoints, self.readiness, self.complaints)
+        )
+        """The ports, one per venue that is served."""
+        collector = PlantCollector(plant, self.endpoints, self.readiness, self.complaints)
         self._pages: Mapping[str, Page] = {
             **operations_pages(
                 self._welcome,
@@ -145,12 +145,13 @@ class Server:
         self._posts: Mapping[str, Post] = clock_posts(steering)
         self._tls = tls
         self._has_clock = steering is not None
-        self._ports: list[_Port] = []
+        self.ports: list[Port] = []
+        """What listens, in the order of `endpoints`; empty before `start`."""
 
     @property
     def urls(self) -> dict[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return {port.endpoint.venue.name: _address(port.listener.sock) for port in self._ports}
+        return {port.endpoint.venue.name: _address(port.listener.sock) for port in self.ports}
 
     @property
     def schemes(self) -> tuple[str, str]:
@@ -160,16 +161,21 @@ class Server:
     @property
     def subscriber_count(self) -> int:
         """Connections with at least one subscription, over both venues."""
-        return sum(endpoint.subscriber_count for endpoint in self._endpoints)
+        return sum(endpoint.subscriber_count for endpoint in self.endpoints)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open WebSocket connections of all ports."""
+        return [each for endpoint in self.endpoints for each in endpoint.connections]
 
     @property
     def totals(self) -> Totals:
         """What has been done so far."""
-        hubs = [endpoint.hub for endpoint in self._endpoints]
+        hubs = [endpoint.hub for endpoint in self.endpoints]
         return Totals(
             messages=sum(hub.messages_sent for hub in hubs),
             sent_bytes=sum(hub.bytes_sent for hub in hubs),
-            connections=sum(endpoint.counters.opened for endpoint in self._endpoints),
+            connections=sum(endpoint.counters.opened for endpoint in self.endpoints),
         )
 
     async def start(self) -> None:
@@ -179,17 +185,17 @@ class Server:
             ConfigError: an address or a port cannot be used; nothing is open then.
         """
         loop = asyncio.get_running_loop()
-        ports = [self._port_wanted(endpoint.venue) for endpoint in self._endpoints]
+        ports = [self._port_wanted(endpoint.venue) for endpoint in self.endpoints]
         if ports[0] and len(ports) != len(set(ports)):
             expected = f"a port of its own: {USDM.title} is on {ports[0]} too"
             raise ConfigError(f"--{COINM.name}-port", ports[0], expected)
         try:
-            for endpoint in self._endpoints:
-                self._ports.append(self._open(endpoint))
+            for endpoint in self.endpoints:
+                self.ports.append(self._open(endpoint))
         except ConfigError:
             await self.stop()
             raise
-        for endpoint in self._endpoints:
+        for endpoint in self.endpoints:
             endpoint.hub.wake = self._flush_soon(loop, endpoint.hub)
         self._tick_task = loop.create_task(self._tick())
 
@@ -198,22 +204,21 @@ class Server:
         if self._tick_task is not None:
             self._tick_task.cancel()
             self._tick_task = None
-        for port in self._ports:
+        for port in self.ports:
             port.listener.close()
-        connections = list(chain.from_iterable(each.connections for each in self._endpoints))
-        for connection in connections:
+        for connection in self.connections:
             connection.close(GOING_AWAY)
         # Each connection cuts itself after the grace period, so this ends.
-        while any(each.connections for each in self._endpoints):  # noqa: ASYNC110  # bounded
+        while self.connections:  # noqa: ASYNC110  # bounded
             await asyncio.sleep(STOP_POLL_S)
         self.faults.end()
-        for endpoint in self._endpoints:
+        for endpoint in self.endpoints:
             endpoint.forwarding.stop()
-        for port in self._ports:
+        for port in self.ports:
             for http in tuple(port.http.connections):
                 http.shutdown()
         await asyncio.sleep(0)
-        self._ports.clear()
+        self.ports.clear()
 
     def lose(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
         """Let clients know that the upstream of some streams is lost, by closing who hears them.
@@ -234,9 +239,9 @@ class Server:
         self._port(venue_name).restore()
 
     def _port(self, venue_name: str) -> Endpoint:
-        return next(each for each in self._endpoints if each.venue.name == venue_name)
+        return next(each for each in self.endpoints if each.venue.name == venue_name)
 
-    def _open(self, endpoint: Endpoint) -> _Port:
+    def _open(self, endpoint: Endpoint) -> Port:
         venue = endpoint.venue
         sock = _listen(venue, self._host, self._port_wanted(venue))
         http = ServerState()
@@ -247,7 +252,7 @@ class Server:
         app = kind(endpoint, pages, self._posts, guard)
         listener = Listener(endpoint, sock, protocol_factory(endpoint, app, http), self._tls)
         listener.start()
-        return _Port(endpoint, listener, http)
+        return Port(endpoint, listener, http)
 
     def _port_wanted(self, venue: Venue) -> int:
         return self._ports_wanted.get(venue.name, venue.default_port)
@@ -268,14 +273,14 @@ class Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._tick_ms / 1_000)
-            for endpoint in self._endpoints:
+            for endpoint in self.endpoints:
                 endpoint.tick()
             self.gate.enforce()
 
     def _welcome(self) -> str:
         ws, http = self.schemes
         lines = ["Tickerplant, a futures market-data exchange feed", ""]
-        for port in self._ports:
+        for port in self.ports:
             venue, address = port.endpoint.venue, _address(port.listener.sock)
             lines += [
                 venue.title,

@@ -95,13 +95,13 @@ class WebSocketConnection(asyncio.Protocol):
         self._asks = Asks(endpoint.forwarding)
         self._ending = ""
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport
+        self.transport: asyncio.Transport
         self._account: Account
 
     @property
     def unsent_bytes(self) -> int:
         """Bytes written to the connection that the network has not taken."""
-        return self._transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size()
 
     @property
     def is_open(self) -> bool:
@@ -112,11 +112,6 @@ class WebSocketConnection(asyncio.Protocol):
     def names(self) -> Collection[str] | None:
         """Names this connection is subscribed to, silent ones included; None if it is for questions."""
         return self._session.names if isinstance(self._session, StreamSession) else None
-
-    @property
-    def subscription_count(self) -> int:
-        """How many names this connection is subscribed to."""
-        return len(self.names or ())
 
     @property
     def next_deadline_ms(self) -> int:
@@ -149,13 +144,13 @@ class WebSocketConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut the connection; what is unsent is lost."""
-        self._transport.abort()
+        self.transport.abort()
 
     # The surface of asyncio.Protocol, called by the transport.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take over the transport; `begin` follows."""
-        self._transport = transport
+        self.transport = transport
         transport.set_write_buffer_limits(self._endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
 
     def begin(self, request: Request) -> None:
@@ -163,7 +158,7 @@ class WebSocketConnection(asyncio.Protocol):
         endpoint, now_ms = self._endpoint, self._endpoint.clock()
         faults = faults_of(endpoint.faults, request.headers)
         answer = answer_handshake(request, endpoint, self._address, now_ms, faults)
-        self._transport.write(answer.response.serialize())
+        self.transport.write(answer.response.serialize())
         if answer.target is None:
             self._note_refusal(request, answer)
             self._finish()
@@ -221,10 +216,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._state = _State.OPEN
         if faults is not None:
             self._faults = faults
-            self._transport = faults.begin(
-                self, self._transport, endpoint, now_ms, is_api=isinstance(target, ApiTarget)
+            self.transport = faults.begin(
+                self, self.transport, endpoint, now_ms, is_api=isinstance(target, ApiTarget)
             )
-        self.write = self._transport.write if faults is None else faults.write
+        self.write = self.transport.write if faults is None else faults.write
         endpoint.connections[self] = None
         endpoint.counters.opened += 1
         logger().info(
@@ -251,7 +246,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def _address(self) -> str:
-        peer = self._transport.get_extra_info("peername")
+        peer = self.transport.get_extra_info("peername")
         return str(peer[0]) if peer else "unknown"
 
     # Conversation.
@@ -281,7 +276,7 @@ class WebSocketConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read)
         if is_held is not self._is_held:
             self._is_held = is_held
-            (self._transport.pause_reading if is_held else self._transport.resume_reading)()
+            (self.transport.pause_reading if is_held else self.transport.resume_reading)()
 
     def _receive(self, received: Received, session: Session) -> None:
         """Answer one message or control frame; after the server's close frame only another counts."""
@@ -368,7 +363,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         data = b"".join(self._pending)
         self._pending.clear()
-        self._transport.write(data)
+        self.transport.write(data)
         if self.unsent_bytes > self._endpoint.limits.max_unsent_bytes:
             self.close(SLOW_CONSUMER)  # asks more than it reads
 
@@ -390,10 +385,10 @@ class WebSocketConnection(asyncio.Protocol):
         if last_frame:
             self._pending.append(last_frame)
         self._send_pending()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         else:
-            self._transport.close()
+            self.transport.close()
         self._abort_later()
 
     def _leave(self, ending: str) -> None:
@@ -411,4 +406,4 @@ class WebSocketConnection(asyncio.Protocol):
         if self._abort_timer is None:
             grace_s = self._endpoint.limits.close_grace_ms / 1_000
             loop = asyncio.get_running_loop()
-            self._abort_timer = loop.call_later(grace_s, self._transport.abort)
+            self._abort_timer = loop.call_later(grace_s, self.transport.abort)
