@@ -158,7 +158,7 @@ class Trial(Struct, kw_only=True):
     symbol_count: int | None = None
 
     @property
-    def life_ms(self) -> int:
+    def max_connection_age_ms(self) -> int:
         """How long a connection lives: a minute of the market."""
         return round(LIFE_MS / self.speed)
 
@@ -357,7 +357,7 @@ class _Run:
                 log=str(self._directory / "server.log"),
                 origin_ms=self._origin_ms,
                 faults=self._trial.faults,
-                limits=LIMITS | {"lifetime_ms": self._trial.life_ms},
+                limits=LIMITS | {"lifetime_ms": self._trial.max_connection_age_ms},
                 speed=self._trial.speed,
                 seed=SEED,
                 symbol_count=self._trial.symbol_count,
@@ -383,7 +383,7 @@ class _Run:
                 origin_ms=self._origin_ms,
                 settings=FeedSettings(
                     copies=self._trial.copies,
-                    life_ms=self._trial.life_ms,
+                    max_connection_age_ms=self._trial.max_connection_age_ms,
                     reorder_ms=REORDER_MS,
                 ),
             )
@@ -543,7 +543,7 @@ def _streams_table(trial: Trial, found: Found) -> Table:
             for kind, each in kinds.items()
         ],
         notes=[
-            f"Connections live {trial.life_ms // 1000} s of {trial.speed:g} market seconds each.",
+            f"Connections live {trial.max_connection_age_ms // 1000} s of {trial.speed:g} market seconds each.",
             "Faults on all of them:",
             ", ".join(f"{name}={value}" for name, value in trial.faults.items()) + ".",
         ],

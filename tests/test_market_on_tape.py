@@ -107,7 +107,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tape") / "market"
     options = ("--symbols", "BTCUSDT,ETHUSDT", "--limit", f"lifetime_ms={LIFE_S * 1_000}")
     with serving("simulate", *options) as host:
-        source = ("--url", f"ws://{host}", "--life", f"{LIFE_S}s")
+        source = ("--url", f"ws://{host}", "--max-connection-age", f"{LIFE_S}s")
         command = ("record", *STREAMS, "--out", str(folder), *source)
         with running(*command) as first:
             wait_for_renewal(folder, 1)

@@ -266,7 +266,7 @@ def endings_page() -> str:
         f"The pause is {defaults.retry_base_ms} ms, doubled with each attempt in a row that comes to "
         f"nothing, at most {defaults.retry_max_ms // 1_000} s, of which a part between half and all "
         "is taken at random; what the table says is added.\n"
-        f"A connection that lasted {defaults.steady_ms // 1_000} s was good: the count begins anew, "
+        f"A connection that lasted {defaults.stable_after_ms // 1_000} s was good: the count begins anew, "
         "and if the table asks for no pause, the attempt follows within a tenth of a second.",
         "A connection that is given up when another has taken its place, or when nobody wants its "
         "streams any more, is none of these.\n"

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 TRADES = "btcusdt@trade"
 QUICK = FeedSettings(
-    retry_base_ms=10, retry_max_ms=40, steady_ms=0, reorder_ms=50, backfill_ms=2_000
+    retry_base_ms=10, retry_max_ms=40, stable_after_ms=0, reorder_ms=50, backfill_ms=2_000
 )
 """A client that loses no time with pauses."""
 

@@ -745,7 +745,10 @@ async def test_the_clock_goes_on_whatever_a_consumer_raises() -> None:
     escaped: list[Any] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: escaped.append(context["exception"]))
-    async with loopback() as house, client_of(house, settings=quick(unheard_ms=50)) as market:
+    async with (
+        loopback() as house,
+        client_of(house, settings=quick(first_message_timeout_ms=50)) as market,
+    ):
         market._runner.attach((TRADES,), take)
         await until(lambda: escaped)
         now_ms = market._runner.feed.now_ms

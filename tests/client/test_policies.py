@@ -67,8 +67,8 @@ async def test_a_pause_longer_than_all_patience_costs_no_connection() -> None:
         pong_timeout_ms=20,
         ack_timeout_ms=20,
         stale_ms=300,
-        busy_stale_ms=300,
-        deaf_ms=20,
+        event_stream_stale_ms=300,
+        all_stale_reconnect_ms=20,
     )
     async with loopback() as house, client_of(house, settings=settings) as market:
         subscription = market.stream(TRADES, size=SIZE)

@@ -53,7 +53,7 @@ def misfortune(world: World, rng: Random) -> None:
 @example(seed=622218, copies=1)  # cut before the first message
 def test_whatever_happens_it_is_told_and_ends_well(seed: int, copies: int) -> None:
     rng = Random(seed)
-    world = World(copies=copies, seed=seed, life_ms=120_000)
+    world = World(copies=copies, seed=seed, max_connection_age_ms=120_000)
     consumer = world.attach(*NAMES)
     visitor, visited = Consumer(), rng.sample(NAMES, 2)
     number = 0

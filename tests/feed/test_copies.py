@@ -22,7 +22,7 @@ steps = st.lists(
 def test_the_loss_of_one_copy_at_a_time_costs_nothing(
     name: str, steps: list[tuple[str, int]], seed: int, pace: int
 ) -> None:
-    world = World(copies=2, seed=seed, steady_ms=1_000, quick_stale_ms=15_000)
+    world = World(copies=2, seed=seed, stable_after_ms=1_000, quick_stale_ms=15_000)
     consumer = world.attach(name)
     number = 0
     for step, copy in steps:
@@ -140,7 +140,7 @@ def test_what_is_lost_with_all_copies_is_told(
     assert isinstance(disconnected, Disconnected)
     assert isinstance(recovered, Recovered)
     assert disconnected.streams == recovered.streams == (name,)
-    assert recovered.blind_ms >= blind_ms - TICK_MS
+    assert recovered.outage_ms >= blind_ms - TICK_MS
     if name == AGGREGATES and missing:
         (gap,) = gaps
         assert (gap.after_id, gap.before_id) == (first_missing, first_missing + len(missing) + 1)

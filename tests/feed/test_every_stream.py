@@ -20,7 +20,7 @@ def begin() -> Plant:
 @pytest.mark.parametrize("venue", VENUES, ids=lambda each: each.name)
 def test_every_stream_of_the_catalogue_is_heard_whole_on_its_path(venue: Venue) -> None:
     """A real market, a server that splits its paths, renewals, and the loss of one copy."""
-    world = World(venue=venue, begin=begin, copies=2, life_ms=40_000)
+    world = World(venue=venue, begin=begin, copies=2, max_connection_age_ms=40_000)
     rows = [row for row in CATALOGUE if venue in row.venues]
     names = [name for row in rows if (name := name_of(world.plant, row, venue.name))]
     assert len(names) == len(rows)

@@ -60,7 +60,7 @@ def test_real_streams_raise_no_false_alarm() -> None:
     if not watches:
         pytest.skip("the captures are not beside the repository")
     assert sum(each.known_ms for _, each in watches) > 2 * HOUR_MS
-    busy = FeedSettings().busy_stale_ms
+    busy = FeedSettings().event_stream_stale_ms
     alarms = [(name, it) for name, each in watches for it in each.alarms if it.patience_ms < busy]
     assert not alarms
     books = [each for name, each in watches if name.endswith("depth@0ms")]

@@ -31,7 +31,7 @@ def message(number: int, symbol: str = "BTCUSDT", stream: str = TICKERS) -> Mini
 
 
 def notice(number: int) -> Recovered:
-    return Recovered(streams=("a",), time_ms=number, blind_ms=0)
+    return Recovered(streams=("a",), time_ms=number, outage_ms=0)
 
 
 steps = st.lists(

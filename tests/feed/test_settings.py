@@ -9,7 +9,9 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.settings import FeedSettings, check_settings
 
 
-@pytest.mark.parametrize("changed", [{}, {"renew_share": 0}, {"stale_ms": 5e3}, {"life_ms": 1_000}])
+@pytest.mark.parametrize(
+    "changed", [{}, {"renewal_margin": 0}, {"stale_ms": 5e3}, {"max_connection_age_ms": 1_000}]
+)
 def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
     check_settings(structs.replace(FeedSettings(), **changed))
 
@@ -20,14 +22,23 @@ def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
         ({"copies": 0}, "copies: 0 is not usable, expected a whole number, at least 1"),
         ({"copies": "2"}, "copies: '2' is not usable, expected a whole number, at least 1"),
         ({"copies": 1.5}, "copies: 1.5 is not usable, expected a whole number, at least 1"),
-        ({"life_ms": 0}, "life_ms: 0 is not usable, expected a whole number, at least 1000"),
+        (
+            {"max_connection_age_ms": 0},
+            "max_connection_age_ms: 0 is not usable, expected a whole number, at least 1000",
+        ),
         ({"idle_ms": float("inf")}, "idle_ms: inf is not usable, expected a whole number"),
         ({"copies": True}, "copies: True is not usable, expected a whole number, at least 1"),
         ({"copies": 11}, "copies: 11 is not usable, expected at most 10"),
         ({"retry_base_ms": -1}, "retry_base_ms: -1 is not usable, expected a whole number, at le"),
         ({"reorder_ms": -1}, "reorder_ms: -1 is not usable, expected a whole number, at least 0"),
-        ({"renew_share": 0.5}, "renew_share: 0.5 is not usable, expected a number from 0 to less"),
-        ({"renew_share": "a"}, "renew_share: 'a' is not usable, expected a number from 0 to less"),
+        (
+            {"renewal_margin": 0.5},
+            "renewal_margin: 0.5 is not usable, expected a number from 0 to less",
+        ),
+        (
+            {"renewal_margin": "a"},
+            "renewal_margin: 'a' is not usable, expected a number from 0 to less",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_told(changed: dict[str, Any], expected: str) -> None:

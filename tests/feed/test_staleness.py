@@ -48,13 +48,13 @@ def test_stale_is_told_once_and_recovered_with_the_first_message() -> None:
     world.run(100)
     assert consumer.kinds() == ["message", "Stale", "Recovered", "message"]
     (recovered,) = consumer.notices(Recovered)
-    assert 39_000 <= recovered.blind_ms <= 41_000
+    assert 39_000 <= recovered.outage_ms <= 41_000
     world.run(10_000)
     assert consumer.kinds()[-1] == "Stale", "and again"
 
 
 def test_the_rhythm_of_a_busy_stream_is_learned() -> None:
-    world = World(busy_stale_ms=2_000, unheard_ms=60_000)
+    world = World(event_stream_stale_ms=2_000, first_message_timeout_ms=60_000)
     consumer = world.attach(AGGREGATES)
     for number in range(1, 40):
         world.publish(AGGREGATES, KINDS[AGGREGATES](number))
@@ -128,7 +128,7 @@ def test_a_busy_stream_is_not_asked_for_again_for_a_short_silence() -> None:
 
 @pytest.mark.parametrize("copies", [1, 2])
 def test_copies_do_not_change_the_rhythm(copies: int) -> None:
-    world = World(busy_stale_ms=2_000, copies=copies)
+    world = World(event_stream_stale_ms=2_000, copies=copies)
     consumer = world.attach(AGGREGATES)
     for number in range(1, 40):
         world.publish(AGGREGATES, KINDS[AGGREGATES](number))
@@ -267,7 +267,7 @@ def test_what_was_stale_and_then_lost_was_not_heard_since_its_last_message() -> 
     world.run(2_000)
     assert consumer.kinds() == ["message", "Stale", "Disconnected", "Recovered"]
     (recovered,) = consumer.notices(Recovered)
-    assert 25_000 <= recovered.blind_ms <= 27_000
+    assert 25_000 <= recovered.outage_ms <= 27_000
 
 
 @pytest.mark.parametrize(

@@ -362,7 +362,7 @@ def test_the_manifest_tells_what_happened_to_the_streams_of_an_upstream(tmp_path
     upstream.overhear(Disconnected(streams=(base, other), time_ms=1, reason="lost", retry_ms=1))
     upstream.overhear(Disconnected(streams=(other,), time_ms=1, reason="lost", retry_ms=1))
     upstream.observer.carried(2, [base])
-    upstream.overhear(Recovered(streams=(base,), time_ms=2, blind_ms=70))
+    upstream.overhear(Recovered(streams=(base,), time_ms=2, outage_ms=70))
     taps.close("done")
     folder = tmp_path / "usdm"
     depth = ("btcusdt@depth@500ms",)

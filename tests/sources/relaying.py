@@ -36,7 +36,7 @@ __all__ = ["CURRENT", "Relay", "messages", "relay", "serve", "simulation", "subs
 
 START_MS = 1_767_225_600_000
 EAGER = FeedSettings(
-    retry_base_ms=10, retry_max_ms=50, steady_ms=100, opens_per_s=100, requests_per_s=100
+    retry_base_ms=10, retry_max_ms=50, stable_after_ms=100, opens_per_s=100, requests_per_s=100
 )
 """A feed that does not spare its server."""
 LINGER_MS = 1_000

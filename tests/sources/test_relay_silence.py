@@ -10,7 +10,9 @@ from relaying import EAGER, Relay, relay, serve
 from tickerplant.feed import expected_interval, staleness
 from tickerplant.sources import relay as relay_module
 
-IMPATIENT = structs.replace(EAGER, stale_ms=100, busy_stale_ms=100, unheard_ms=100)
+IMPATIENT = structs.replace(
+    EAGER, stale_ms=100, event_stream_stale_ms=100, first_message_timeout_ms=100
+)
 ONE = "usdm: 1 stream is silent for longer than it should be"
 SILENT = "usdm: the upstream is connected, and tells nothing"
 

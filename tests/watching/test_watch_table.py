@@ -48,7 +48,7 @@ def blind(*streams: str) -> Notice:
 
 
 def again(*streams: str) -> Notice:
-    return Recovered(streams=streams, time_ms=0, blind_ms=10)
+    return Recovered(streams=streams, time_ms=0, outage_ms=10)
 
 
 def gap(stream: str, symbol: str, missing: int | None, backfilled: int = 0) -> Notice:

@@ -182,7 +182,7 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
             "a@Trade: doubtful, its name",
         ),
         (
-            Recovered(streams=("a", "b"), time_ms=0, blind_ms=2_000),
+            Recovered(streams=("a", "b"), time_ms=0, outage_ms=2_000),
             "a and b: heard again, after 2.0 s",
         ),
         (

@@ -265,12 +265,12 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
         _setting("Folder of the recording; a recording that is there is continued.", folder_name),
     ] = None
     copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
-    life_ms: Annotated[
+    max_connection_age_ms: Annotated[
         int,
         _setting(
             "Age at which the server cuts connections; they are renewed before, without a loss.",
             period_ms,
-            "life",
+            "max-connection-age",
         ),
     ] = LIMITS.lifetime_ms
     seconds: Annotated[Seconds | None, _setting("Stop after so many seconds [never].")] = None

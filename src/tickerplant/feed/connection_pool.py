@@ -203,8 +203,8 @@ class ConnectionPool:
         connection.pinged_ms = connection.settled_ms = 0
         connection.is_fresh = False
         connection.told_carried.clear()
-        share = self._rng.uniform(0.5, 1 - self._settings.renew_share)
-        connection.renew_ms = now_ms + round(self._settings.life_ms * share)
+        share = self._rng.uniform(0.5, 1 - self._settings.renewal_margin)
+        connection.renew_ms = now_ms + round(self._settings.max_connection_age_ms * share)
         connection.session = ClientSession(self._settings, now_ms)
         connection.session.want(connection.names)
         for merged in self._merged_streams_of(connection):
@@ -336,7 +336,7 @@ class ConnectionPool:
     def _pause_ms(self, connection: FeedConnection, ending: Ending, retry_after_ms: int) -> int:
         """Return how long to wait before the next attempt."""
         age_ms = self._feed.now_ms - connection.opened_ms
-        if connection.is_open and age_ms >= self._settings.steady_ms:
+        if connection.is_open and age_ms >= self._settings.stable_after_ms:
             connection.backoff.restart()
             if not ending.least_ms:
                 return connection.backoff.short_ms()
@@ -508,7 +508,7 @@ class ConnectionPool:
 
     def shut_down(self, connection: FeedConnection) -> None:
         """Take note that the server of `connection` will soon end it."""
-        earliest_ms = max(self._feed.now_ms, connection.opened_ms + self._settings.steady_ms)
+        earliest_ms = max(self._feed.now_ms, connection.opened_ms + self._settings.stable_after_ms)
         connection.renew_ms = min(connection.renew_ms, earliest_ms)
 
     def _follow_up(

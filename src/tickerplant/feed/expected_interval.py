@@ -85,8 +85,8 @@ class ExpectedInterval:
         if self.steady:
             return max(PERIODS * self._period_ms, settings.stale_ms)
         if not self._messages:
-            return settings.unheard_ms
-        return max(round(INTERVALS * self._interval_ms), settings.busy_stale_ms)
+            return settings.first_message_timeout_ms
+        return max(round(INTERVALS * self._interval_ms), settings.event_stream_stale_ms)
 
     def hear(self, messages: int, heard_ms: int, silent_ms: int) -> None:
         """Learn from what is known at a look.

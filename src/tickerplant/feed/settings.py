@@ -33,9 +33,9 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     """Connection attempts a second, steadily (the exchange allows 300 in 5 minutes)."""
     open_burst: int = 20
     """Connection attempts at once, after a rest."""
-    life_ms: int = LIMITS.lifetime_ms
+    max_connection_age_ms: int = LIMITS.lifetime_ms
     """Age at which the server cuts a connection."""
-    renew_share: float = 0.1
+    renewal_margin: float = 0.1
     """A connection is renewed between this part of its life before the end and half of it: not all
     at once."""
     overlap_ms: int = 2_000
@@ -52,7 +52,7 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     """First pause after a failed connection attempt; each further one doubles it."""
     retry_max_ms: int = 30_000
     """No pause is longer, unless the server asks for it."""
-    steady_ms: int = 10_000
+    stable_after_ms: int = 10_000
     """Age at which a connection counts as good, so that its loss is followed by an attempt at once."""
     most_apart: int = 20
     """Subscriptions that may have connections of their own because they are full.  A further one
@@ -71,11 +71,11 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     """No stream is called stale sooner."""
     quick_stale_ms: int = 1_500
     """A stream that only tells changes is not called stale sooner, however busy it is."""
-    busy_stale_ms: int = 15_000
+    event_stream_stale_ms: int = 15_000
     """Nor sooner than this before its rhythm is known; and it is not asked for again sooner."""
-    unheard_ms: int = 60_000
+    first_message_timeout_ms: int = 60_000
     """Silence, since its subscription, of a stream that only tells changes."""
-    deaf_ms: int = 60_000
+    all_stale_reconnect_ms: int = 60_000
     """Age of a connection, at least, before it is replaced because all its streams are stale; each
     further replacement in vain doubles it."""
 
@@ -89,7 +89,7 @@ _LEAST = {
     "opens_per_s": 1,
     "open_burst": 1,
     "retry_base_ms": 1,
-    "life_ms": 1_000,
+    "max_connection_age_ms": 1_000,
 }
 """Settings with which nothing is ever heard, or nobody left in peace, when they are smaller."""
 
@@ -106,9 +106,9 @@ def check_settings(settings: object) -> None:
         value, least = getattr(settings, name), _LEAST.get(name, 0)
         if kind is int and not (_is_number(value) and value == round(value) and value >= least):
             raise ConfigError(name, value, f"a whole number, at least {least}")
-    share = settings.renew_share
+    share = settings.renewal_margin
     if not _is_number(share) or not 0 <= share < 0.5:
-        raise ConfigError("renew_share", share, "a number from 0 to less than 0.5")
+        raise ConfigError("renewal_margin", share, "a number from 0 to less than 0.5")
     if settings.copies > MOST_COPIES:
         raise ConfigError("copies", settings.copies, f"at most {MOST_COPIES}")
 

@@ -43,9 +43,9 @@ class StalenessMonitor:
         settings = feed.settings
         self._least_ms = min(
             settings.quick_stale_ms,
-            settings.busy_stale_ms,
+            settings.event_stream_stale_ms,
             settings.stale_ms,
-            settings.unheard_ms,
+            settings.first_message_timeout_ms,
         )
         """No stream is stale sooner."""
         self._deaf = 0
@@ -81,8 +81,8 @@ class StalenessMonitor:
         merged.patience = 0
         merged.expected_interval.rest()
         self._deaf = 0
-        blind_ms = merged.recover()
-        merged.tell(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, blind_ms=blind_ms))
+        outage_ms = merged.recover()
+        merged.tell(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, outage_ms=outage_ms))
 
     def _see(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
         """Tell that `merged` fell silent; return it if it is to be asked for again."""
@@ -149,7 +149,7 @@ class StalenessMonitor:
         ):
             return False
         age_ms = self._feed.now_ms - connection.opened_ms
-        if age_ms < self._feed.settings.deaf_ms << min(self._deaf, DOUBLINGS):
+        if age_ms < self._feed.settings.all_stale_reconnect_ms << min(self._deaf, DOUBLINGS):
             return False
         merged_streams = tuple(connection.lanes.values())
         due = [

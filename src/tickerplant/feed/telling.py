@@ -55,14 +55,14 @@ def tell_recovered(merged_streams: Iterable[MergedStream], wall_ms: int) -> None
         if merged.unheard_ms is not None:
             groups[merged.recover()].append(merged)
         merged.blindness, merged.blind_ms = None, None
-    for blind_ms, again in groups.items():
-        tell(again, Recovered(streams=(), time_ms=wall_ms, blind_ms=blind_ms))
+    for outage_ms, again in groups.items():
+        tell(again, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
 
 
 def tell_hole(
     merged_streams: Iterable[MergedStream],
     reason: str,
-    blind_ms: int,
+    outage_ms: int,
     wall_ms: int,
     close_code: int | None,
 ) -> None:
@@ -74,4 +74,4 @@ def tell_hole(
         merged_streams,
         Disconnected(streams=(), time_ms=wall_ms, reason=reason, close_code=close_code),
     )
-    tell(merged_streams, Recovered(streams=(), time_ms=wall_ms, blind_ms=blind_ms))
+    tell(merged_streams, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))

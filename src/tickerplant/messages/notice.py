@@ -48,7 +48,7 @@ class Disconnected(Notice, frozen=True, kw_only=True):
 class Recovered(Notice, frozen=True, kw_only=True):
     """These streams are heard again, after `Disconnected` or `Stale`."""
 
-    blind_ms: int
+    outage_ms: int
     """How long ago something was last heard before the first of these notices, or they were
     subscribed to; of streams that seldom tell, that is longer than anything could be missed."""
 

@@ -91,7 +91,7 @@ class Noting(Observer):
             case Recovered():
                 self._unheard.difference_update(notice.streams)
                 self._blind.difference_update(notice.streams)
-                self._connected(notice.streams, notice.blind_ms)
+                self._connected(notice.streams, notice.outage_ms)
             case Gap():
                 self._gap(notice)
             case SubscriptionRejected():

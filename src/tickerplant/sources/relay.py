@@ -379,7 +379,7 @@ class RelaySource:
         self._logged_s[venue, kind] = now_s
         fields = {
             name: getattr(notice, name)
-            for name in ("reason", "close_code", "retry_ms", "blind_ms", "silent_ms", "missing")
+            for name in ("reason", "close_code", "retry_ms", "outage_ms", "silent_ms", "missing")
             if getattr(notice, name, None) not in {None, ""}
         }
         tell = self._log.info if isinstance(notice, Recovered) else self._log.warning

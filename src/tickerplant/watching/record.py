@@ -94,7 +94,9 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
         wanted.names,
         writer,
         rest,
-        settings=FeedSettings(copies=settings.copies, life_ms=settings.life_ms),
+        settings=FeedSettings(
+            copies=settings.copies, max_connection_age_ms=settings.max_connection_age_ms
+        ),
         snapshots_ms=settings.snapshots_ms or None,
         levels=settings.snapshot_levels,
         profile=profile,

@@ -121,7 +121,7 @@ def _doubtful(it: UnknownStream) -> str:
 
 
 def _recovered(it: Recovered) -> str:
-    return f"heard again, after {duration_text(it.blind_ms)}"
+    return f"heard again, after {duration_text(it.outage_ms)}"
 
 
 def _stale(it: Stale) -> str:
