@@ -357,7 +357,7 @@ def test_candles_that_closed_while_nothing_was_heard_are_missing(backfills: bool
     assert (gap.missing, gap.backfilled) == (3, 3 if backfills else 0)
 
 
-@pytest.mark.parametrize("close_time", [0, 59_999, 10**400])
+@pytest.mark.parametrize("close_time_ms", [0, 59_999, 10**400])
 def test_candles_that_end_before_they_begin_or_never_are_missing_all_the_same(
     close_time_ms: int,
 ) -> None:
