@@ -10,16 +10,16 @@ import pytest
 from tickerplant.events import BookSnapshot, DepthUpdate, Event, Liquidation, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.book import OrderBook
-from tickerplant.simulation.agenda import Agenda
-from tickerplant.simulation.desk import CoinDesk, Sector
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.contract_profile import contract_profile
+from tickerplant.simulation.depth_makers import DepthMakers
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.ladder import LadderMakers
-from tickerplant.simulation.leverage import Leverage
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.sizes import Sizes
-from tickerplant.simulation.temper import temper
-from tickerplant.simulation.value import CoinValue, FollowingValuation, LeadingValuation, News
+from tickerplant.simulation.leverage import LeveragedPositions
+from tickerplant.simulation.news import LiveUnderlying, Sector
+from tickerplant.simulation.order_sizes import OrderSizes
+from tickerplant.simulation.scheduler import Scheduler
+from tickerplant.simulation.valuation import FairValue, FollowerValuation, LeaderValuation, News
 
 START_MS = 1_780_000_000_000
 BTC, PERP = instruments(START_MS, ["BTCUSDT", "BTCUSD_PERP"])
@@ -37,31 +37,31 @@ class Noted:
 
 
 def test_actions_happen_in_order_of_time_then_of_entry() -> None:
-    agenda, place = Agenda(100), Noted()
+    scheduler, place = Scheduler(100), Noted()
     for delay_ms, number in ((5, 1), (2, 2), (5, 3), (0, 4)):
-        agenda.after(delay_ms, place, place.notes.append, number)
+        scheduler.after(delay_ms, place, place.notes.append, number)
     times = []
     for _ in range(3):
-        agenda.step()
-        times.append(agenda.now_ms)
+        scheduler.step()
+        times.append(scheduler.now_ms)
         if len(times) == 3:
             break
-        agenda.after(1000, place, place.notes.append, 9)
+        scheduler.after(1000, place, place.notes.append, 9)
     assert (times, place.notes) == ([100, 102, 105], [4, 2, 1, 3])
     assert place.flushed == 3, "a place is flushed once per millisecond"
 
 
 def test_what_is_entered_for_now_happens_in_the_same_step() -> None:
-    agenda, place = Agenda(0), Noted()
-    agenda.after(10, place, lambda _: agenda.after(0, place, place.notes.append, 7))
-    agenda.after(11, place, place.notes.append, 8)
-    agenda.step()
-    assert (agenda.now_ms, place.notes) == (10, [7])
+    scheduler, place = Scheduler(0), Noted()
+    scheduler.after(10, place, lambda _: scheduler.after(0, place, place.notes.append, 7))
+    scheduler.after(11, place, place.notes.append, 8)
+    scheduler.step()
+    assert (scheduler.now_ms, place.notes) == (10, [7])
 
 
 @pytest.mark.parametrize("instrument", [BTC, PERP], ids=lambda each: each.symbol)
 def test_order_sizes_are_small_habits_with_a_heavy_tail(instrument: Instrument) -> None:
-    sizes = Sizes(Random(1), instrument, temper(instrument))
+    sizes = OrderSizes(Random(1), instrument, contract_profile(instrument))
     drawn = sorted(sizes.order() for _ in range(20_000))
     assert drawn[0] == sizes.smallest >= instrument.min_quantity
     assert all(size % instrument.step_size == 0 for size in drawn)
@@ -71,42 +71,42 @@ def test_order_sizes_are_small_habits_with_a_heavy_tail(instrument: Instrument) 
         assert notional >= instrument.min_notional
 
 
-def make_pit() -> tuple[Pit, Sizes, list[Event], Agenda]:
+def make_pit() -> tuple[ContractMarket, OrderSizes, list[Event], Scheduler]:
     tape: list[Event] = []
-    agenda = Agenda(START_MS)
-    pit = Pit(BTC, agenda, tape, 0, 1)
-    return pit, Sizes(Random(2), BTC, temper(BTC)), tape, agenda
+    scheduler = Scheduler(START_MS)
+    market = ContractMarket(BTC, scheduler, tape, 0, 1)
+    return market, OrderSizes(Random(2), BTC, contract_profile(BTC)), tape, scheduler
 
 
 def test_the_ladder_keeps_its_size_however_long_it_is_swept() -> None:
-    pit, sizes, _, _ = make_pit()
+    market, sizes, _, _ = make_pit()
     price = 6_528_000
-    ladder = LadderMakers(Random(3), pit, sizes, temper(BTC).style, price)
-    pit.open(
+    ladder = DepthMakers(Random(3), market, sizes, contract_profile(BTC).style, price)
+    market.open(
         [(price, 1000), *ladder.opening(price, True)],
         [(price + 10, 1000), *ladder.opening(price + 10, False)],
         price,
     )
-    opened = [len(side.keys) for side in (pit.engine.bids, pit.engine.asks)]
+    opened = [len(side.keys) for side in (market.engine.bids, market.engine.asks)]
     for _ in range(6000):
         ladder.sweep()
-    for before, side in zip(opened, (pit.engine.bids, pit.engine.asks), strict=True):
+    for before, side in zip(opened, (market.engine.bids, market.engine.asks), strict=True):
         assert 0.6 * before < len(side.keys) < 1.6 * before, "occupancy is stationary"
-    assert pit.engine.bids.best == (price, 1000), "the best price is not the ladder makers'"
+    assert market.engine.bids.best == (price, 1000), "the best price is not the ladder makers'"
 
 
 def test_positions_are_liquidated_when_the_mark_reaches_them_nearest_first() -> None:
-    pit, sizes, tape, agenda = make_pit()
-    pit.open([(6_500_000, 10**7)], [(6_500_010, 10**7)], 6_500_000)
-    leverage = Leverage(Random(4), pit, sizes, 6_500_000.0)
+    market, sizes, tape, scheduler = make_pit()
+    market.open([(6_500_000, 10**7)], [(6_500_010, 10**7)], 6_500_000)
+    leverage = LeveragedPositions(Random(4), market, sizes, 6_500_000.0)
     count = len(leverage._longs)
     nearest = leverage._longs[-1][0]
     leverage.mark(nearest + 1)
     assert len(leverage._longs) == count, "the mark has not reached any"
     leverage.mark(nearest - 1)
     assert len(leverage._longs) < count
-    while agenda._entries:
-        agenda.step()
+    while scheduler._entries:
+        scheduler.step()
     forced = [event for event in tape if isinstance(event, Liquidation)]
     assert forced
     assert forced[0].side == "SELL", "longs are sold"
@@ -116,17 +116,17 @@ def test_positions_are_liquidated_when_the_mark_reaches_them_nearest_first() -> 
 
 @pytest.mark.parametrize("buy", [False, True], ids=["long", "short"])
 def test_what_the_book_cannot_fill_within_the_limit_is_taken_over(buy: bool) -> None:
-    pit, sizes, tape, agenda = make_pit()
+    market, sizes, tape, scheduler = make_pit()
     bid, ask = 6_500_000, 6_500_010
     behind = 6_600_000 if buy else 6_400_000  # beyond any limit
     bids, asks = [(bid, 3)], [(ask, 3)]
     (asks if buy else bids).append((behind, 10**6))
-    pit.open(bids, asks, bid)
-    leverage = Leverage(Random(1), pit, sizes, 6_500_000.0)
+    market.open(bids, asks, bid)
+    leverage = LeveragedPositions(Random(1), market, sizes, 6_500_000.0)
     leverage._longs, leverage._shorts = [], []
     (leverage._shorts if buy else leverage._longs).append((-6_490_000.0 if buy else 6_510_000.0, 9))
     leverage.mark(6_500_000.0)
-    agenda.step()
+    scheduler.step()
     booked, over = (event for event in tape if isinstance(event, Trade))
     forced = next(event for event in tape if isinstance(event, Liquidation))
     assert (booked.origin, booked.quantity, booked.price) == ("MARKET", 3, ask if buy else bid)
@@ -138,18 +138,18 @@ def test_what_the_book_cannot_fill_within_the_limit_is_taken_over(buy: bool) -> 
     assert forced.quantity == forced.filled_quantity == 9
     assert forced.last_filled_quantity == 6
     assert forced.average_price == round((3 * booked.price + 6 * over.price) / 9)
-    assert pit.last_price == booked.price, "a trade off the book is no price of the market"
-    assert pit.volume == booked.quantity, "nor does it count as traded there"
+    assert market.last_price == booked.price, "a trade off the book is no price of the market"
+    assert market.volume == booked.quantity, "nor does it count as traded there"
 
 
 def test_most_forced_orders_are_filled_by_the_book_and_few_fall_to_opposite_positions() -> None:
-    pit, sizes, tape, agenda = make_pit()
-    pit.open([(6_500_000, 10**9)], [(6_500_010, 10**9)], 6_500_000)
-    leverage = Leverage(Random(4), pit, sizes, 6_500_000.0)
+    market, sizes, tape, scheduler = make_pit()
+    market.open([(6_500_000, 10**9)], [(6_500_010, 10**9)], 6_500_000)
+    leverage = LeveragedPositions(Random(4), market, sizes, 6_500_000.0)
     leverage._longs, leverage._shorts = [(6_500_000.0, 5)] * 1000, [(-6_500_000.0, 5)] * 1000
     leverage.mark(6_500_000.0)
-    while agenda._entries:
-        agenda.step()
+    while scheduler._entries:
+        scheduler.step()
     origins = Counter(event.origin for event in tape if isinstance(event, Trade))
     assert sum(origins.values()) == 2000
     assert origins["MARKET"] > 1800
@@ -159,8 +159,8 @@ def test_most_forced_orders_are_filled_by_the_book_and_few_fall_to_opposite_posi
 
 @pytest.mark.parametrize("buy", [True, False], ids=["long", "short"])
 def test_orders_open_positions_of_their_side_up_to_a_bound(buy: bool) -> None:
-    pit, sizes, _, _ = make_pit()
-    leverage = Leverage(Random(5), pit, sizes, 6_500_000.0)
+    market, sizes, _, _ = make_pit()
+    leverage = LeveragedPositions(Random(5), market, sizes, 6_500_000.0)
     own, other = leverage._longs, leverage._shorts
     if not buy:
         own, other = other, own
@@ -182,7 +182,9 @@ def test_news_has_the_volatility_it_should() -> None:
 
 def test_a_coin_is_busy_when_its_sector_is_and_when_it_is_itself() -> None:
     sector = Sector(Random(8))
-    coins = [CoinDesk(name, CoinValue(100.0, 0.02, 0.8), sector, 1) for name in ("BTC", "ETH")]
+    coins = [
+        LiveUnderlying(name, FairValue(100.0, 0.02, 0.8), sector, 1) for name in ("BTC", "ETH")
+    ]
     for _ in range(300):
         before = [coin.busy() for coin in coins]
         level = sector.activity.level
@@ -196,12 +198,12 @@ def test_a_coin_is_busy_when_its_sector_is_and_when_it_is_itself() -> None:
 
 
 def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
-    coin = CoinValue(100.0, 0.02, 0.8)
-    leader, follower = LeadingValuation(coin, 10.0), FollowingValuation(1000.0, 0.01)
-    leader.push(0.1)
+    coin = FairValue(100.0, 0.02, 0.8)
+    leader, follower = LeaderValuation(coin, 10.0), FollowerValuation(1000.0, 0.01)
+    leader.add_impact(0.1)
     assert leader.price() == pytest.approx(1105.17, abs=0.01)
     assert coin.index < coin.price, "the index lacks the premium"
-    follower.push(0.1)
+    follower.add_impact(0.1)
     assert coin.price == pytest.approx(110.517, abs=0.001)
     before = follower.price()
     follower.look(1000.0, 0.01)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tickerplant.events import IndexBasket
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.baskets import Basket
+from tickerplant.simulation.indices import Basket
 from tickerplant.simulation.instruments import instruments
 
 LISTED = instruments(1_780_000_000_000)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.brackets import brackets
+from tickerplant.simulation.contract_profile import contract_profile
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.temper import temper
+from tickerplant.simulation.leverage import brackets
 
 LISTED = instruments(1_780_000_000_000, symbol_count=80)
 
@@ -21,7 +21,7 @@ LISTED = instruments(1_780_000_000_000, symbol_count=80)
 def test_brackets_follow_each_other_and_the_margin_has_no_step(
     contract: Instrument, scale: float
 ) -> None:
-    rows = brackets(contract, temper(contract), scale)
+    rows = brackets(contract, contract_profile(contract), scale)
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
     assert (rows[0].notional_floor, rows[0].cumulative) == (0, 0.0)
     assert (rows[-1].min_leverage, rows[-1].max_leverage) == (1, 1)
@@ -42,7 +42,7 @@ def test_brackets_follow_each_other_and_the_margin_has_no_step(
 
 
 def test_deep_markets_allow_more_and_coins_are_counted_in_coins() -> None:
-    rows = {each.symbol: brackets(each, temper(each)) for each in LISTED}
+    rows = {each.symbol: brackets(each, contract_profile(each)) for each in LISTED}
     deep, shallow, coin = rows["BTCUSDT"], rows["ATOMUSDT"], rows["BTCUSD_PERP"]
     assert deep[0].max_leverage == 125 > shallow[0].max_leverage
     assert deep[0].notional_cap > shallow[0].notional_cap > 1000
@@ -51,7 +51,7 @@ def test_deep_markets_allow_more_and_coins_are_counted_in_coins() -> None:
 
 def test_another_scale_gives_other_brackets() -> None:
     for contract in LISTED:
-        traits = temper(contract)
-        doubled = brackets(contract, traits, 2.0)
-        assert doubled != brackets(contract, traits), contract.symbol
-        assert doubled[-1].notional_cap > brackets(contract, traits)[-1].notional_cap
+        profile = contract_profile(contract)
+        doubled = brackets(contract, profile, 2.0)
+        assert doubled != brackets(contract, profile), contract.symbol
+        assert doubled[-1].notional_cap > brackets(contract, profile)[-1].notional_cap

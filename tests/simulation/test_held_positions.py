@@ -13,9 +13,9 @@ from tickerplant.events import Positioning
 from tickerplant.market.bars import OPEN_TIME, VOLUME, Bars
 from tickerplant.market.positions import GRID_MS
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.history import SimulatedPast
-from tickerplant.simulation.holdings import CHANCE, OPENING, moved
+from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.open_interest import RANDOM_SHARE, TARGETED_SHARE, next_open_interest
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
@@ -24,7 +24,7 @@ ROLLED_MS = 1_774_598_400_000
 SYMBOLS = ("BTCUSDT", "SUIUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925")
 
 
-def opened(symbol: str, seed: int, start_ms: int) -> tuple[SimulatedPast, Positioning]:
+def opened(symbol: str, seed: int, start_ms: int) -> tuple[SimulatedHistory, Positioning]:
     """The past of a contract, and who holds it at the start."""
     exchange = SimulatedExchange(instruments(start_ms, (symbol,)), seed, start_ms)
     (told,) = (each for each in exchange.opening(symbol) if isinstance(each, Positioning))
@@ -101,12 +101,12 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
 ) -> None:
     past, told = opened(symbol, 3, ROLLED_MS + after_ms)
     rows = past.positions()
-    assert past._origin.instrument.onboard_date_ms == ROLLED_MS
+    assert past._inputs.instrument.onboard_date_ms == ROLLED_MS
     assert [row.time_ms for row in rows] == list(range(ROLLED_MS, told.time_ms, GRID_MS))
     assert all(row.open_interest == 0 for row in rows[:1])
     bars = np.concatenate([past.hours(), past.minutes(), past.day])
     traded = int(bars[:, VOLUME].sum()) + sum(trade.quantity for trade in past.trades)
-    assert told.open_interest <= (OPENING + CHANCE) * traded
+    assert told.open_interest <= (TARGETED_SHARE + RANDOM_SHARE) * traded
     if after_ms == 0:
         assert told.open_interest == 0
     if after_ms > DAY_MS:
@@ -119,11 +119,11 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
     st.integers(0, 10**9),
     st.floats(0, 1e9),
     st.integers(0, 10**7),
-    st.floats(-CHANCE, CHANCE),
+    st.floats(-RANDOM_SHARE, RANDOM_SHARE),
 )
 def test_a_step_is_never_larger_than_what_was_traded(
     held: int, wanted: float, traded: int, chance: float
 ) -> None:
-    after = moved(held, wanted, traded, chance)
+    after = next_open_interest(held, wanted, traded, chance)
     assert after >= 0
-    assert abs(after - held) <= (OPENING + CHANCE) * traded
+    assert abs(after - held) <= (TARGETED_SHARE + RANDOM_SHARE) * traded

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.events import CompositeIndex, MarkPrice
-from tickerplant.simulation.coins import BY_NAME
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.indices import (
     COIN_BUFFERS,
@@ -21,7 +20,8 @@ from tickerplant.simulation.indices import (
     index_weights,
 )
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.value import CoinValue
+from tickerplant.simulation.underlyings import UNDERLYINGS
+from tickerplant.simulation.valuation import FairValue
 
 START_MS = 1_780_000_000_250
 ONE = 10**8
@@ -31,7 +31,7 @@ ONE = 10**8
 @given(st.lists(st.floats(1e-4, 1e5), min_size=5, max_size=5))
 def test_a_composite_index_is_the_sum_of_its_parts(prices: list[float]) -> None:
     parts = [
-        (name, weight, CoinValue(price, 0.04, 0.8))
+        (name, weight, FairValue(price, 0.04, 0.8))
         for (name, weight), price in zip(index_weights(), prices, strict=True)
     ]
     told = Composite("DEFIUSDT", parts).at(START_MS)
@@ -63,13 +63,13 @@ def test_the_contract_on_a_composite_index_is_marked_by_it_and_follows_it() -> N
 
 def test_a_move_of_the_parts_takes_the_contract_along() -> None:
     exchange = SimulatedExchange(instruments(START_MS, ["DEFIUSDT"]), 5, START_MS)
-    desks = exchange._floor.news.desks
-    before = desks["DEFI"].value.price
+    underlyings = exchange._registry.news.underlyings
+    before = underlyings["DEFI"].value.price
     for name, _ in index_weights():
-        desks[name].value.move(0.05)
+        underlyings[name].value.move(0.05)
     while exchange.next_time_ms < START_MS + 20_000:
         exchange.step()
-    best = exchange._listings["DEFIUSDT"].pit.engine.bids.best
+    best = exchange._listings["DEFIUSDT"].market.engine.bids.best
     assert best is not None
     assert best[0] / 10 == pytest.approx(before * 1.051, rel=0.01)
 
@@ -96,7 +96,7 @@ def test_the_rates_of_a_stable_asset_round_as_the_exchange_rounds_them() -> None
     assert (told.auto_exchange_bid_rate, told.auto_exchange_ask_rate) == (99_985_000, 99_995_000)
 
 
-VALUES = {name: CoinValue(BY_NAME[name].price, 0.03, 0.8) for name, _, _ in COIN_BUFFERS}
+VALUES = {name: FairValue(UNDERLYINGS[name].price, 0.03, 0.8) for name, _, _ in COIN_BUFFERS}
 
 
 def test_margin_assets_are_coins_and_stable_ones() -> None:

@@ -20,7 +20,7 @@ from tickerplant.market.bars import (
 )
 from tickerplant.market.past import PastBars
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.history import SimulatedPast
+from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -33,7 +33,7 @@ PRICES = ("marks", "indices", "premiums")
 
 
 @pytest.fixture(params=SYMBOLS)
-def past(request: pytest.FixtureRequest) -> SimulatedPast:
+def past(request: pytest.FixtureRequest) -> SimulatedHistory:
     return EXCHANGE.past(request.param)
 
 
@@ -42,7 +42,7 @@ def tiers(past: PastBars) -> dict[str, Bars]:
 
 
 @pytest.mark.parametrize("price", PRICES)
-def test_bars_have_no_holes_up_to_the_present_minute(past: SimulatedPast, price: str) -> None:
+def test_bars_have_no_holes_up_to_the_present_minute(past: SimulatedHistory, price: str) -> None:
     ends_ms = None
     for name, bars in tiers(getattr(past, price)).items():
         assert (bars[:, OPEN_TIME] % LENGTHS[name] == 0).all()
@@ -55,7 +55,7 @@ def test_bars_have_no_holes_up_to_the_present_minute(past: SimulatedPast, price:
 
 @pytest.mark.parametrize("price", PRICES)
 def test_a_bar_contains_its_open_and_close_and_counts_its_seconds(
-    past: SimulatedPast, price: str
+    past: SimulatedHistory, price: str
 ) -> None:
     before = None
     for name, bars in tiers(getattr(past, price)).items():
@@ -76,10 +76,10 @@ def test_the_contracts_of_a_pair_have_the_same_index() -> None:
         assert (rows[0] == rows[1]).all()
 
 
-def test_index_and_mark_stay_close_to_what_is_traded(past: SimulatedPast) -> None:
-    unit = 10 ** (RATE_DECIMALS - past._origin.instrument.price.decimals)
-    perpetual = past._origin.instrument.perpetual
-    tick = past._origin.instrument.tick_size * unit
+def test_index_and_mark_stay_close_to_what_is_traded(past: SimulatedHistory) -> None:
+    unit = 10 ** (RATE_DECIMALS - past._inputs.instrument.price.decimals)
+    perpetual = past._inputs.instrument.perpetual
+    tick = past._inputs.instrument.tick_size * unit
     for name in ("hours", "minutes"):
         traded = getattr(past, name)()
         if name == "minutes":
@@ -93,32 +93,32 @@ def test_index_and_mark_stay_close_to_what_is_traded(past: SimulatedPast) -> Non
                 assert (off / told[:, column] < most)[busy].all(), f"{name} of {price}"
 
 
-def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedPast) -> None:
+def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedHistory) -> None:
     one = 10**RATE_DECIMALS
-    unit = 10 ** (RATE_DECIMALS - past._origin.instrument.price.decimals)
+    unit = 10 ** (RATE_DECIMALS - past._inputs.instrument.price.decimals)
     traded, index = past.hours(), past.indices.hours()
     premium = past.premiums.hours()
     relative = traded[:, CLOSE] * unit / index[:, CLOSE] - 1
-    tick = past._origin.instrument.tick_size * unit / index[:, CLOSE]
+    tick = past._inputs.instrument.tick_size * unit / index[:, CLOSE]
     busy = traded[:, COUNT] > 3
     assert (np.abs(relative - premium[:, CLOSE] / one) < tick + 1e-6)[busy].all()
-    if past._origin.instrument.perpetual:
+    if past._inputs.instrument.perpetual:
         assert (np.abs(premium[:, CLOSE]) < 0.003 * one).all(), "small"
         assert (premium[:, LOW] < 0).any(), "now and then it is cheaper than the index"
     else:
         assert (premium[:, CLOSE] > 0).mean() > 0.9, "dated contracts cost more"
 
 
-def test_the_mark_follows_most_of_the_ups_and_downs_of_the_premium(past: SimulatedPast) -> None:
+def test_the_mark_follows_most_of_the_ups_and_downs_of_the_premium(past: SimulatedHistory) -> None:
     marks, indices = past.marks.hours()[:, CLOSE], past.indices.hours()[:, CLOSE]
     premiums = past.premiums.hours()[:, CLOSE] / 10**RATE_DECIMALS
-    if past._origin.instrument.perpetual:  # the basis of dated contracts is no up or down
+    if past._inputs.instrument.perpetual:  # the basis of dated contracts is no up or down
         followed, _ = np.polyfit(premiums, marks / indices - 1, 1)
         assert followed == pytest.approx(0.8, abs=0.02)
 
 
-def test_the_past_of_told_prices_meets_the_first_one_told(past: SimulatedPast) -> None:
-    symbol = past._origin.instrument.symbol
+def test_the_past_of_told_prices_meets_the_first_one_told(past: SimulatedHistory) -> None:
+    symbol = past._inputs.instrument.symbol
     mark = EXCHANGE.opening(symbol)[1]
     assert abs(past.indices.minutes()[-1, CLOSE] / mark.index_price - 1) < 0.004
     assert abs(past.marks.minutes()[-1, CLOSE] / mark.mark_price - 1) < 0.004

@@ -15,9 +15,9 @@ from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN_TIME
 from tickerplant.market.positions import GRID_MS, KEPT_ROWS
 from tickerplant.quarters import delivery_code
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.history import SimulatedPast
+from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.marks import funding_rate
+from tickerplant.simulation.mark_price import funding_rate
 from tickerplant.units import DAY_MS, HOUR_MS
 
 START_MS = 1_780_000_012_345
@@ -29,7 +29,7 @@ EVERY_FUNDING = EXCHANGE.past("XRPUSDT").fundings()
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
 def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -> None:
     past = EXCHANGE.past(symbol)
-    instrument = past._origin.instrument
+    instrument = past._inputs.instrument
     interval_ms = instrument.funding_interval_hours * HOUR_MS
     times = [each.time_ms for each in past.fundings()]
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
@@ -37,9 +37,9 @@ def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -
 
 
 def test_the_amount_of_no_funding_rate_is_above_the_cap_of_the_contract() -> None:
-    origin = EXCHANGE.past("BTCUSDT")._origin
-    capped = structs.replace(origin.instrument, funding_cap=5_000)
-    past = SimulatedPast(structs.replace(origin, instrument=capped))
+    inputs = EXCHANGE.past("BTCUSDT")._inputs
+    capped = structs.replace(inputs.instrument, funding_cap=5_000)
+    past = SimulatedHistory(structs.replace(inputs, instrument=capped))
     rates = [each.rate for each in past.fundings()]
     assert max(map(abs, rates)) == 5_000, "half of the usual rate of 0.0001"
 
@@ -47,7 +47,7 @@ def test_the_amount_of_no_funding_rate_is_above_the_cap_of_the_contract() -> Non
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
 def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> None:
     past = EXCHANGE.past(symbol)
-    hours = past._origin.instrument.funding_interval_hours
+    hours = past._inputs.instrument.funding_interval_hours
     one = 10**RATE_DECIMALS
     premiums = {row[OPEN_TIME]: row for row in past.premiums.hours().tolist()}
     marks = {row[OPEN_TIME]: row for row in past.marks.hours().tolist()}
@@ -106,7 +106,7 @@ def test_a_pair_with_dated_contracts_was_settled_every_quarter(symbol: str) -> N
     assert times == sorted(times)
     assert all(80 * DAY_MS < after - before < 100 * DAY_MS for before, after in pairwise(times))
     assert 0 < START_MS - times[-1] < 100 * DAY_MS
-    pair = past._origin.instrument.pair
+    pair = past._inputs.instrument.pair
     assert {each.pair for each in settled} == {pair}
     assert settled[-1].symbol == f"{pair}_{delivery_code(times[-1])}"
     hours = {row[OPEN_TIME]: row for row in past.indices.hours().tolist()}
@@ -137,11 +137,11 @@ def test_positions_are_known_every_five_minutes_of_a_month(symbol: str) -> None:
     times = [row.time_ms for row in rows]
     assert times == list(range(times[0], START_MS, GRID_MS))
     assert len(rows) <= KEPT_ROWS
-    assert times[0] >= past._origin.instrument.onboard_date_ms
+    assert times[0] >= past._inputs.instrument.onboard_date_ms
     days = past.hours()[-7 * 24 :, 5].sum() / 7
     for row in rows[::500]:
         assert 0.2 * days < row.open_interest < 1.5 * days, "comparable to what is traded in a day"
-        assert row.open_interest % past._origin.instrument.step_size == 0
+        assert row.open_interest % past._inputs.instrument.step_size == 0
         shares = (row.long_accounts, row.top_long_accounts, row.top_long_positions)
         assert all(1000 <= share <= 9000 for share in shares)
         assert row.adl_risk in {"low", "medium", "high"}

@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 
 from tickerplant.events import Positioning, Trade
 from tickerplant.market.positions import GRID_MS
+from tickerplant.simulation.contract_profile import contract_profile
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.holdings import (
-    CHANCE,
-    OPEN_INTEREST_DAYS,
-    OPENING,
-    adl_risk,
-    typical_open_interest,
-)
+from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.origin import Origin
-from tickerplant.simulation.positions import SHARE_KEEP, Holders
-from tickerplant.simulation.temper import temper
+from tickerplant.simulation.open_interest import (
+    OPEN_INTEREST_DAYS,
+    RANDOM_SHARE,
+    SHARE_KEEP,
+    TARGETED_SHARE,
+    Positions,
+    adl_risk,
+    usual_open_interest,
+)
 from tickerplant.units import MINUTE_MS
 
 START_MS = 1_780_000_000_250
@@ -33,30 +34,30 @@ DELIVERY_MS = 1_782_460_800_000
 """2026-06-26 08:00 UTC."""
 
 
-def holders_of(symbol: str, seed: int = 1, activity: float = 1.0) -> Holders:
+def holders_of(symbol: str, seed: int = 1, activity: float = 1.0) -> Positions:
     contract = LISTED[symbol]
-    traits = temper(contract)
-    price = int(traits.price * 10**contract.price.decimals)
-    return Holders(Origin(contract, traits, seed, START_MS, price), lambda: activity)
+    profile = contract_profile(contract)
+    price = int(profile.price * 10**contract.price.decimals)
+    return Positions(HistoryInputs(contract, profile, seed, START_MS, price), lambda: activity)
 
 
 def ordinary(symbol: str) -> int:
     """What is traded between two tellings on an ordinary day."""
     contract = LISTED[symbol]
-    day = typical_open_interest(contract, temper(contract)) / OPEN_INTEREST_DAYS
+    day = usual_open_interest(contract, contract_profile(contract)) / OPEN_INTEREST_DAYS
     return max(int(day / DAY_STEPS / contract.step_size), 1) * contract.step_size
 
 
 def day(symbol: str, seed: int = 1) -> list[Positioning]:
     """A day of a contract's positions, on an ordinary day, told every five seconds."""
-    holders, traded = holders_of(symbol, seed), ordinary(symbol)
-    return [holders.at(TOLD_MS + 5_000 * step, traded * step) for step in range(DAY_STEPS)]
+    positions, traded = holders_of(symbol, seed), ordinary(symbol)
+    return [positions.at(TOLD_MS + 5_000 * step, traded * step) for step in range(DAY_STEPS)]
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ATOMUSDT", "ETHUSD_PERP", "TSLAUSDT"])
 def test_positions_wander_but_stay_plausible(symbol: str) -> None:
     contract = LISTED[symbol]
-    typical = typical_open_interest(contract, temper(contract))
+    typical = usual_open_interest(contract, contract_profile(contract))
     rows = day(symbol)
     interests = [row.open_interest for row in rows]
     assert all(each % contract.step_size == 0 for each in interests)
@@ -79,12 +80,12 @@ def test_positions_wander_but_stay_plausible(symbol: str) -> None:
 )
 @settings(max_examples=30, deadline=None)
 def test_no_step_is_larger_than_what_was_traded(symbol: str, seed: int, traded: list[int]) -> None:
-    holders, step = holders_of(symbol, seed), LISTED[symbol].step_size
+    positions, step = holders_of(symbol, seed), LISTED[symbol].step_size
     volumes = [0, *accumulate(each * step for each in traded)]
-    rows = [holders.at(TOLD_MS + 5_000 * n, volume) for n, volume in enumerate(volumes)]
+    rows = [positions.at(TOLD_MS + 5_000 * n, volume) for n, volume in enumerate(volumes)]
     for (before, after), quantity in zip(pairwise(rows), traded, strict=True):
         change = abs(after.open_interest - before.open_interest)
-        assert change <= (OPENING + CHANCE) * quantity * step
+        assert change <= (TARGETED_SHARE + RANDOM_SHARE) * quantity * step
         if not quantity:
             assert shares(before) == shares(after), "who does not trade does not change sides"
 
@@ -98,18 +99,18 @@ def shares(row: Positioning) -> tuple[int, int, int]:
 def test_each_share_returns_to_its_usual_value_where_nothing_disturbs_it(
     symbol: str, seed: int
 ) -> None:
-    holders, step, number = holders_of(symbol, seed, 0.0), LISTED[symbol].step_size, 3_000
-    before, *_, after = (holders.at(TOLD_MS, step * n) for n in range(number + 1))
+    positions, step, number = holders_of(symbol, seed, 0.0), LISTED[symbol].step_size, 3_000
+    before, *_, after = (positions.at(TOLD_MS, step * n) for n in range(number + 1))
     for usual, first, last in zip((5800, 5600, 5200), shares(before), shares(after), strict=True):
         expected = usual + (first - usual) * SHARE_KEEP**number
         assert last == pytest.approx(expected, abs=0.6), f"{first} returns to {usual}"
 
 
-def moved(activity: float, seed: int) -> tuple[int, ...]:
+def next_open_interest(activity: float, seed: int) -> tuple[int, ...]:
     """How far the positions of a contract moved, all in all, while trading was so lively."""
-    holders, traded = holders_of("BTCUSDT", seed, activity), int(ordinary("BTCUSDT") * activity)
+    positions, traded = holders_of("BTCUSDT", seed, activity), int(ordinary("BTCUSDT") * activity)
     step, seconds = LISTED["BTCUSDT"].step_size, 5_000
-    rows = [holders.at(TOLD_MS + seconds * n, traded // step * step * n) for n in range(3_000)]
+    rows = [positions.at(TOLD_MS + seconds * n, traded // step * step * n) for n in range(3_000)]
     told = [(row.open_interest, *shares(row)) for row in rows]
     return tuple(
         sum(abs(later - earlier) for earlier, later in pairwise(numbers))
@@ -120,7 +121,10 @@ def moved(activity: float, seed: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("activity", [4.0, 9.0])
 def test_the_livelier_the_trading_the_more_positions_move(activity: float, seed: int) -> None:
-    (interest, *usual), (lively_interest, *lively) = moved(1.0, seed), moved(activity, seed)
+    (interest, *usual), (lively_interest, *lively) = (
+        next_open_interest(1.0, seed),
+        next_open_interest(activity, seed),
+    )
     assert 0.3 * activity < lively_interest / interest < 1.7 * activity, "as what is traded"
     for before, now in zip(usual, lively, strict=True):
         assert now / before == pytest.approx(activity**0.5, rel=0.15), "as a price would move"
@@ -140,8 +144,8 @@ def test_the_risk_of_deleveraging_grows_with_the_lean(lean: int, risk: str) -> N
 def test_the_risk_that_is_told_is_that_of_the_accounts() -> None:
     traded = ordinary("ATOMUSDT")
     rows = [
-        holders.at(TOLD_MS + 5_000 * step, traded * step)
-        for holders in map(holders_of, repeat("ATOMUSDT"), range(100))
+        positions.at(TOLD_MS + 5_000 * step, traded * step)
+        for positions in map(holders_of, repeat("ATOMUSDT"), range(100))
         for step in range(3)
     ]
     assert {row.adl_risk for row in rows} == {"low", "medium", "high"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickerplant.simulation.matching import Fill, MatchingEngine
-from tickerplant.simulation.retail import RETAIL_ORDER_ID, RetailOrders
+from tickerplant.simulation.matching_engine import Fill, MatchingEngine
+from tickerplant.simulation.rpi_orders import RPI_ORDER_ID, RpiOrders
 
 PRICES = st.integers(95, 105)
 QUANTITIES = st.integers(1, 20)
@@ -18,8 +18,8 @@ ORDERS = st.lists(st.tuples(st.booleans(), st.booleans(), PRICES, QUANTITIES), m
 
 def make(
     book: list[tuple[bool, int, int]], rpi: dict[tuple[bool, int], int]
-) -> tuple[MatchingEngine, RetailOrders]:
-    engine, orders = MatchingEngine(), RetailOrders()
+) -> tuple[MatchingEngine, RpiOrders]:
+    engine, orders = MatchingEngine(), RpiOrders()
     for buy, price, quantity in book:
         engine.post(buy, price, quantity)
     for (buy, price), quantity in rpi.items():
@@ -30,7 +30,7 @@ def make(
 
 
 def expected(
-    engine: MatchingEngine, orders: RetailOrders, buy: bool, quantity: int, price: int
+    engine: MatchingEngine, orders: RpiOrders, buy: bool, quantity: int, price: int
 ) -> list[tuple[bool, int, int]]:
     """Return whether RPI, price and quantity of what should be traded, prices merged."""
     book, rpi = (engine.asks, orders.asks) if buy else (engine.bids, orders.bids)
@@ -48,7 +48,7 @@ def expected(
 def merged(fills: list[Fill]) -> list[tuple[bool, int, int]]:
     rows: list[tuple[bool, int, int]] = []
     for order_id, price, quantity in fills:
-        retail = order_id == RETAIL_ORDER_ID
+        retail = order_id == RPI_ORDER_ID
         if rows and rows[-1][:2] == (retail, price):
             rows[-1] = (retail, price, rows[-1][2] + quantity)
         else:
@@ -89,7 +89,7 @@ def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(
             fills = engine.immediate(buy, quantity, price)
             assert orders.changes() == ([], []), "others do not reach RPI orders"
         for order_id, at, size in fills:
-            if order_id != RETAIL_ORDER_ID:
+            if order_id != RPI_ORDER_ID:
                 before[not buy][at] -= size
         for side, rows in zip((True, False), orders.changes(), strict=True):
             for at, size in rows:
@@ -106,9 +106,9 @@ def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(
 def test_changes_are_told_once_best_first_with_removals() -> None:
     engine, orders = make([(False, 101, 5)], {(False, 100): 3, (False, 102): 4})
     assert orders.immediate(engine, True, 9, 105) == [
-        (RETAIL_ORDER_ID, 100, 3),
+        (RPI_ORDER_ID, 100, 3),
         (1, 101, 5),
-        (RETAIL_ORDER_ID, 102, 1),
+        (RPI_ORDER_ID, 102, 1),
     ]
     orders.bids.put(99, 7)
     assert orders.changes() == ([(99, 7)], [(100, 0), (102, 3)])

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import ConfigError
-from tickerplant.simulation.coins import invented_coins
 from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.underlyings import generate_underlyings
 from tickerplant.venue import COINM, USDM
 
 
@@ -113,7 +113,7 @@ def test_a_full_exchange_has_as_many_different_contracts_as_asked_for() -> None:
 
 
 def test_made_up_coins_never_share_a_name() -> None:
-    names = [coin.name for coin in islice(invented_coins(), 2500)]
+    names = [coin.name for coin in islice(generate_underlyings(), 2500)]
     assert len(set(names)) == len(names)
 
 

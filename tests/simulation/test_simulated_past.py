@@ -24,11 +24,10 @@ from tickerplant.market.bars import (
     Bars,
 )
 from tickerplant.market.tape import trades
-from tickerplant.simulation import paths, recent, told, traded
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.history import SimulatedPast
+from tickerplant.simulation.history import SimulatedHistory, forget_history
+from tickerplant.simulation.history_inputs import RECENT_TRADES
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.origin import RECENT_TRADES
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
@@ -38,22 +37,22 @@ LENGTHS = {"days": DAY_MS, "hours": HOUR_MS, "minutes": MINUTE_MS}
 
 
 @pytest.fixture(params=SYMBOLS)
-def past(request: pytest.FixtureRequest) -> SimulatedPast:
+def past(request: pytest.FixtureRequest) -> SimulatedHistory:
     return EXCHANGE.past(request.param)
 
 
-def tiers(past: SimulatedPast) -> dict[str, Bars]:
+def tiers(past: SimulatedHistory) -> dict[str, Bars]:
     minutes = np.concatenate([past.minutes(), past.day])
     return {"days": past.days(), "hours": past.hours(), "minutes": minutes}
 
 
-def test_bars_have_no_holes_and_start_on_their_boundaries(past: SimulatedPast) -> None:
+def test_bars_have_no_holes_and_start_on_their_boundaries(past: SimulatedHistory) -> None:
     for name, bars in tiers(past).items():
         assert (bars[:, OPEN_TIME] % LENGTHS[name] == 0).all(), f"{name} are not aligned"
         assert (np.diff(bars[:, OPEN_TIME]) == LENGTHS[name]).all(), f"{name} have a hole"
 
 
-def test_each_tier_begins_where_the_longer_one_ends(past: SimulatedPast) -> None:
+def test_each_tier_begins_where_the_longer_one_ends(past: SimulatedHistory) -> None:
     days, hours, minutes = tiers(past).values()
     if len(days):  # none if the contract was listed not long ago
         assert days[-1, OPEN_TIME] + DAY_MS == hours[0, OPEN_TIME]
@@ -62,18 +61,18 @@ def test_each_tier_begins_where_the_longer_one_ends(past: SimulatedPast) -> None
     assert all(trade.trade_time_ms >= minutes[-1, OPEN_TIME] + MINUTE_MS for trade in past.trades)
 
 
-def test_prices_are_continuous_up_to_the_last_trades(past: SimulatedPast) -> None:
+def test_prices_are_continuous_up_to_the_last_trades(past: SimulatedHistory) -> None:
     opens = np.concatenate([bars[:, OPEN] for bars in tiers(past).values()])
     closes = np.concatenate([bars[:, CLOSE] for bars in tiers(past).values()])
-    single = (START_MS - past._origin.recent_ms) // MINUTE_MS
+    single = (START_MS - past._inputs.recent_ms) // MINUTE_MS
     jumps = np.flatnonzero(opens[1:] != closes[:-1])
     jumps = jumps[jumps < len(opens) - single - 2]
     assert len(jumps) <= 3, "prices jump only where tiers meet after a bar without trades"
     assert (np.abs(opens[1:] / closes[:-1] - 1) < 0.005).all(), "single trades hop by ticks"
 
 
-def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedPast) -> None:
-    tick = past._origin.instrument.tick_size
+def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedHistory) -> None:
+    tick = past._inputs.instrument.tick_size
     for bars in tiers(past).values():
         assert (bars[:, LOW] <= np.minimum(bars[:, OPEN], bars[:, CLOSE])).all()
         assert (bars[:, HIGH] >= np.maximum(bars[:, OPEN], bars[:, CLOSE])).all()
@@ -81,8 +80,8 @@ def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedPast) -> None:
         assert (bars[:, LOW] > 0).all()
 
 
-def test_the_average_price_lies_between_low_and_high(past: SimulatedPast) -> None:
-    instrument = past._origin.instrument
+def test_the_average_price_lies_between_low_and_high(past: SimulatedHistory) -> None:
+    instrument = past._inputs.instrument
     for bars in tiers(past).values():
         traded = bars[bars[:, COUNT] > 0]
         volume, turnover = traded[:, VOLUME].astype(float), traded[:, TURNOVER].astype(float)
@@ -96,14 +95,14 @@ def test_the_average_price_lies_between_low_and_high(past: SimulatedPast) -> Non
         assert (average <= traded[:, HIGH] * (1 + 1e-6 + rounding)).all()
 
 
-def test_takers_bought_no_more_than_was_traded(past: SimulatedPast) -> None:
+def test_takers_bought_no_more_than_was_traded(past: SimulatedHistory) -> None:
     for bars in tiers(past).values():
         assert (bars[:, TAKER_BUY_VOLUME] <= bars[:, VOLUME]).all()
         assert (bars[:, TAKER_BUY_TURNOVER] <= bars[:, TURNOVER]).all()
-        assert (bars[:, VOLUME] % past._origin.instrument.step_size == 0).all()
+        assert (bars[:, VOLUME] % past._inputs.instrument.step_size == 0).all()
 
 
-def test_trade_ids_count_on_through_all_tiers_into_the_trades(past: SimulatedPast) -> None:
+def test_trade_ids_count_on_through_all_tiers_into_the_trades(past: SimulatedHistory) -> None:
     bars = np.concatenate(list(tiers(past).values()))
     traded, quiet = bars[bars[:, COUNT] > 0], bars[bars[:, COUNT] == 0]
     ids = traded[:, [FIRST_TRADE_ID, LAST_TRADE_ID]]
@@ -117,15 +116,15 @@ def test_trade_ids_count_on_through_all_tiers_into_the_trades(past: SimulatedPas
 
 
 def test_a_day_covers_24_hours_before_the_start_and_goes_on_after_the_minutes(
-    past: SimulatedPast,
+    past: SimulatedHistory,
 ) -> None:
     day = past.day
     assert day[0, OPEN_TIME] <= START_MS - DAY_MS < day[1, OPEN_TIME]
     assert past.minutes()[-1, OPEN_TIME] + MINUTE_MS == day[0, OPEN_TIME]
 
 
-def test_the_last_trades_lead_to_the_opening_price(past: SimulatedPast) -> None:
-    symbol = past._origin.instrument.symbol
+def test_the_last_trades_lead_to_the_opening_price(past: SimulatedHistory) -> None:
+    symbol = past._inputs.instrument.symbol
     every = [*trades(symbol, past.older_trades()), *past.trades]
     times = [trade.trade_time_ms for trade in every]
     assert times == sorted(times)
@@ -135,14 +134,14 @@ def test_the_last_trades_lead_to_the_opening_price(past: SimulatedPast) -> None:
     snapshot = EXCHANGE.opening(symbol)[0]
     assert every[-1] == past.last_trade
     assert past.last_trade.price == snapshot.bids[0][0], "the last price is the best bid"
-    steps = [trade.quantity % past._origin.instrument.step_size for trade in every]
+    steps = [trade.quantity % past._inputs.instrument.step_size for trade in every]
     assert not any(steps)
 
 
-def test_the_minutes_of_the_last_hour_are_those_of_its_trades(past: SimulatedPast) -> None:
-    instrument = past._origin.instrument
+def test_the_minutes_of_the_last_hour_are_those_of_its_trades(past: SimulatedHistory) -> None:
+    instrument = past._inputs.instrument
     tape = trades(instrument.symbol, past.older_trades())
-    first_ms, present_ms = past._origin.recent_ms, START_MS // MINUTE_MS * MINUTE_MS
+    first_ms, present_ms = past._inputs.recent_ms, START_MS // MINUTE_MS * MINUTE_MS
     inside: dict[int, list[Trade]] = {ms: [] for ms in range(first_ms, present_ms, MINUTE_MS)}
     for trade in tape:
         inside[trade.trade_time_ms // MINUTE_MS * MINUTE_MS].append(trade)
@@ -166,8 +165,8 @@ def test_the_minutes_of_the_last_hour_are_those_of_its_trades(past: SimulatedPas
         assert row[FIRST_TRADE_ID : LAST_TRADE_ID + 1] == [some[0].trade_id, some[-1].trade_id]
 
 
-def test_the_aggregates_are_those_that_the_trades_make(past: SimulatedPast) -> None:
-    symbol = past._origin.instrument.symbol
+def test_the_aggregates_are_those_that_the_trades_make(past: SimulatedHistory) -> None:
+    symbol = past._inputs.instrument.symbol
     rows = past.older_aggregates()
     aggregator = TradeAggregator(symbol, int(rows["aggregate_id"][0]))
     closed = [aggregator.add(trade) for trade in trades(symbol, past.older_trades())]
@@ -198,20 +197,10 @@ def test_the_contracts_of_a_coin_have_the_same_past() -> None:
     assert (np.abs(difference) < 0.02).all(), "they move together"
 
 
-def forget() -> None:
-    """Forget everything that is remembered of any past."""
-    paths.stretch.cache_clear()
-    paths._end.cache_clear()
-    traded.traded_bars.cache_clear()
-    traded.first_id.cache_clear()
-    recent.recent_trades.cache_clear()
-    told._bars.cache_clear()
-
-
-def test_the_past_is_the_same_each_time_it_is_made(past: SimulatedPast) -> None:
-    known, again = tiers(past), EXCHANGE.past(past._origin.instrument.symbol)
+def test_the_past_is_the_same_each_time_it_is_made(past: SimulatedHistory) -> None:
+    known, again = tiers(past), EXCHANGE.past(past._inputs.instrument.symbol)
     trades_before, day = past.older_trades(), past.day
-    forget()
+    forget_history()
     assert (again.hours() == known["hours"]).all(), "in whatever order"
     assert (again.older_trades() == trades_before).all()
     assert (again.day == day).all()

@@ -13,15 +13,15 @@ from random import Random
 from tickerplant.errors import ConfigError
 from tickerplant.events import Event, Liquidation
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.agenda import Agenda
-from tickerplant.simulation.floor import Opening, TradingFloor
-from tickerplant.simulation.history import SimulatedPast, trades_so_far
+from tickerplant.simulation.contract_calendar import ContractCalendar
+from tickerplant.simulation.contract_profile import contract_profile
+from tickerplant.simulation.contract_registry import ContractRegistry, OpeningEvents
+from tickerplant.simulation.history import SimulatedHistory, first_trade_id
+from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.indices import COIN_BUFFERS, AssetIndices
-from tickerplant.simulation.insurance import INTERVAL_MS as FUNDS_MS
-from tickerplant.simulation.insurance import InsuranceFunds
-from tickerplant.simulation.listings import Calendar
-from tickerplant.simulation.origin import Origin
-from tickerplant.simulation.temper import temper
+from tickerplant.simulation.insurance_funds import INTERVAL_MS as FUNDS_MS
+from tickerplant.simulation.insurance_funds import InsuranceFunds
+from tickerplant.simulation.scheduler import Scheduler
 
 
 class SimulatedExchange:
@@ -53,48 +53,54 @@ class SimulatedExchange:
             raise ConfigError("symbols", instruments, "at least one symbol")
         self.instruments = tuple(instruments)
         """The contracts at the start."""
-        self._agenda = Agenda(start_ms)
+        self._scheduler = Scheduler(start_ms)
         self._tape: list[Event] = []
-        self._floor = TradingFloor(self._agenda, self._tape, seed, intensity)
-        self._listings = self._floor.listings
-        self._openings: dict[str, Opening] = {}
-        self._origins: dict[str, Origin] = {}
-        for instrument in sorted(self.instruments, key=lambda each: not temper(each).leads):
-            traits = temper(instrument)
-            opening = self._floor.enter(instrument, trades_so_far(instrument, traits, start_ms))
-            self._openings[instrument.symbol] = opening
+        self._registry = ContractRegistry(self._scheduler, self._tape, seed, intensity)
+        self._listings = self._registry.listings
+        self._opening_events: dict[str, OpeningEvents] = {}
+        self._inputs_by_symbol: dict[str, HistoryInputs] = {}
+        for instrument in sorted(
+            self.instruments, key=lambda each: not contract_profile(each).leads
+        ):
+            profile = contract_profile(instrument)
+            opening = self._registry.enter(
+                instrument, first_trade_id(instrument, profile, start_ms)
+            )
+            self._opening_events[instrument.symbol] = opening
             first_bid, _ = opening[0].bids[0]
-            self._origins[instrument.symbol] = Origin(instrument, traits, seed, start_ms, first_bid)
-        news = self._floor.news
-        values = {name: news.desk(name).value for name, _, _ in COIN_BUFFERS}
+            self._inputs_by_symbol[instrument.symbol] = HistoryInputs(
+                instrument, profile, seed, start_ms, first_bid
+            )
+        news = self._registry.news
+        values = {name: news.underlying(name).value for name, _, _ in COIN_BUFFERS}
         self._assets = AssetIndices(values, Random(f"{seed} assets"))
         self._funds = InsuranceFunds()
         second_ms = start_ms // 1000 * 1000
         self._opening_of_venues: tuple[Event, ...] = (
             *self._assets.at(second_ms),
-            *self._funds.at(self._floor.traded, second_ms),
+            *self._funds.at(self._registry.traded, second_ms),
         )
-        Calendar(self._floor, seed, start_ms, listings=listings)
-        self._agenda.after(1000 - start_ms % 1000, self, self._second)
+        ContractCalendar(self._registry, seed, start_ms, listings=listings)
+        self._scheduler.after(1000 - start_ms % 1000, self, self._second)
 
     # What was before
 
-    def past(self, symbol: str) -> SimulatedPast:
+    def past(self, symbol: str) -> SimulatedHistory:
         """Return the bars and trades before the start; they end where trading begins.
 
         Raises:
             KeyError: `symbol` was not listed at the start.
         """
-        return SimulatedPast(self._origins[symbol])
+        return SimulatedHistory(self._inputs_by_symbol[symbol])
 
-    def opening(self, symbol: str) -> Opening:
+    def opening(self, symbol: str) -> OpeningEvents:
         """Return all that is told of a contract at the start: its book and mark price first.
 
         Raises:
             KeyError: `symbol` was not listed at the start, or a second of trading has passed:
                 books are large, and nobody opens then.
         """
-        return self._openings[symbol]
+        return self._opening_events[symbol]
 
     def opening_of_venues(self) -> tuple[Event, ...]:
         """Return what is told at the start that is not about one contract."""
@@ -105,7 +111,7 @@ class SimulatedExchange:
     @property
     def next_time_ms(self) -> int:
         """Time of the next batch; there always is one."""
-        return self._agenda.next_time_ms
+        return self._scheduler.next_time_ms
 
     def step(self) -> tuple[int, list[Event]]:
         """Let the next millisecond in which something is planned happen.
@@ -113,17 +119,17 @@ class SimulatedExchange:
         Returns:
             Its time and its events in causal order; none if agents looked and did nothing.
         """
-        self._agenda.step()
+        self._scheduler.step()
         events = self._tape[:]
         self._tape.clear()
         if Liquidation in map(type, events):
             self._insure(events)
-        return self._agenda.now_ms, events
+        return self._scheduler.now_ms, events
 
     @property
     def order_count(self) -> int:
         """Orders, cancellations and cuts since the start, opening books included."""
-        return self._floor.operations
+        return self._registry.operations
 
     def flush(self) -> None:
         """Tell nothing: what concerns all pits is told by them."""
@@ -136,11 +142,11 @@ class SimulatedExchange:
 
     def _second(self, _: int) -> None:
         """Let a whole second strike."""
-        now_ms = self._agenda.now_ms
-        self._openings.clear()
-        self._floor.news.step()
-        self._floor.second(now_ms)
+        now_ms = self._scheduler.now_ms
+        self._opening_events.clear()
+        self._registry.news.step()
+        self._registry.second(now_ms)
         self._tape += self._assets.at(now_ms)
         if now_ms % FUNDS_MS == 0:
-            self._tape += self._funds.at(self._floor.traded, now_ms)
-        self._agenda.after(1000, self, self._second)
+            self._tape += self._funds.at(self._registry.traded, now_ms)
+        self._scheduler.after(1000, self, self._second)

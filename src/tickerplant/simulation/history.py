@@ -15,20 +15,28 @@ from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import Bars
 from tickerplant.market.tape import Rows, trades
-from tickerplant.simulation.held import positions
+from tickerplant.simulation.contract_profile import DAY_S, ContractProfile
+from tickerplant.simulation.history_bars import (
+    INDEX,
+    MARK,
+    PREMIUM_INDEX,
+    PriceBarHistory,
+    fill_quiet_bars,
+    first_id,
+    price_bars,
+    traded_bars,
+)
+from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED
-from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
-from tickerplant.simulation.paths import DAY, DAYS, HOURS, WEEK
-from tickerplant.simulation.recent import (
+from tickerplant.simulation.open_interest import positions
+from tickerplant.simulation.price_paths import DAY, DAYS, HOURS, WEEK, path_segment, segment_end
+from tickerplant.simulation.recent_trades import (
     older_aggregates,
     older_trades,
     recent_minutes,
     recent_trades,
 )
 from tickerplant.simulation.settlements import deliveries, fundings
-from tickerplant.simulation.temper import DAY_S, Temper
-from tickerplant.simulation.told import INDEX, MARK, PREMIUM_INDEX, ToldBars
-from tickerplant.simulation.traded import carry_over_quiet, traded_bars
 
 TRADES_PER_AGGREGATE = 2.4
 ID_MARGIN = 3
@@ -37,31 +45,31 @@ _DATED = frozenset(f"{name}{quote}" for name, _ in DATED for quote in ("USDT", "
 """Pairs that have had dated contracts all the time."""
 
 
-def trades_so_far(instrument: Instrument, temper: Temper, start_ms: int) -> int:
+def first_trade_id(instrument: Instrument, contract_profile: ContractProfile, start_ms: int) -> int:
     """Return the id of the first trade after the start: many enough for all of the past."""
     lived_s = (start_ms - instrument.onboard_date_ms) / 1000
-    rate_per_s = temper.orders_per_s * TRADES_PER_ORDER
+    rate_per_s = contract_profile.orders_per_s * TRADES_PER_ORDER
     return int(ID_MARGIN * rate_per_s * max(lived_s, DAY_S)) + 1_000_000
 
 
-class SimulatedPast:
+class SimulatedHistory:
     """Bars and trades before the start, all agreeing with each other; made when asked for.
 
     Args:
-        origin: Decides it.
+        inputs: Decides it.
     """
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._next_id = trades_so_far(origin.instrument, origin.temper, origin.start_ms)
+    def __init__(self, inputs: HistoryInputs) -> None:
+        self._inputs = inputs
+        self._next_id = first_trade_id(inputs.instrument, inputs.contract_profile, inputs.start_ms)
 
     # What was traded
 
     @property
     def day(self) -> Bars:
         """Minutes that cover the 24 hours before the start and up to a minute more."""
-        bars = (self._tier(DAY), recent_minutes(self._origin, self._recent))
-        return carry_over_quiet(np.concatenate(bars))
+        bars = (self._tier(DAY), recent_minutes(self._inputs, self._recent))
+        return fill_quiet_bars(np.concatenate(bars))
 
     def minutes(self) -> Bars:
         """Return the minutes of the week before `day`."""
@@ -79,20 +87,20 @@ class SimulatedPast:
     def trades(self) -> tuple[Trade, ...]:
         """The trades of the present minute before the start."""
         present = self._recent[len(self.older_trades()) :]
-        return tuple(trades(self._origin.instrument.symbol, present))
+        return tuple(trades(self._inputs.instrument.symbol, present))
 
     @cached_property
     def last_trade(self) -> Trade:
         """The last trade before the start."""
-        return trades(self._origin.instrument.symbol, self._recent[-1:])[0]
+        return trades(self._inputs.instrument.symbol, self._recent[-1:])[0]
 
     def older_trades(self) -> Rows:
         """Return the trades of about an hour before the present minute, rows as in `TRADE_ROW`."""
-        return older_trades(self._origin, self._next_id)
+        return older_trades(self._inputs, self._next_id)
 
     def older_aggregates(self) -> Rows:
         """Return the aggregates of `older_trades`, rows as in `AGGREGATE_ROW`."""
-        return older_aggregates(self._origin, self._next_id, self.first_aggregate_id)
+        return older_aggregates(self._inputs, self._next_id, self.first_aggregate_id)
 
     @cached_property
     def first_aggregate_id(self) -> int:
@@ -102,43 +110,52 @@ class SimulatedPast:
     # What was told
 
     @property
-    def marks(self) -> ToldBars:
+    def marks(self) -> PriceBarHistory:
         """Bars of the mark price."""
-        return ToldBars(self._origin, MARK)
+        return PriceBarHistory(self._inputs, MARK)
 
     @property
-    def indices(self) -> ToldBars:
+    def indices(self) -> PriceBarHistory:
         """Bars of the index price."""
-        return ToldBars(self._origin, INDEX)
+        return PriceBarHistory(self._inputs, INDEX)
 
     @property
-    def premiums(self) -> ToldBars:
+    def premiums(self) -> PriceBarHistory:
         """Bars of the premium index."""
-        return ToldBars(self._origin, PREMIUM_INDEX)
+        return PriceBarHistory(self._inputs, PREMIUM_INDEX)
 
     def fundings(
         self, start_ms: int | None = None, end_ms: int | None = None, limit: int | None = None
     ) -> tuple[FundingPaid, ...]:
         """Return what was paid at the funding times since the listing."""
-        return fundings(self._origin, start_ms, end_ms, limit)
+        return fundings(self._inputs, start_ms, end_ms, limit)
 
     def deliveries(self) -> tuple[Delivered, ...]:
         """Return the settlements of the pair's dated contracts since the listing."""
-        return deliveries(self._origin) if self._origin.instrument.pair in _DATED else ()
+        return deliveries(self._inputs) if self._inputs.instrument.pair in _DATED else ()
 
     def positions(self) -> tuple[Positioning, ...]:
         """Return who held what, every five minutes of the last month."""
-        return positions(self._origin)
+        return positions(self._inputs)
 
     # How it is made
 
     @property
     def _recent(self) -> Rows:
-        return recent_trades(self._origin, self._next_id)
+        return recent_trades(self._inputs, self._next_id)
 
     @cached_property
     def _first_recent_id(self) -> int:
         return int(self._recent["trade_id"][0])
 
     def _tier(self, tier: str) -> Bars:
-        return traded_bars(self._origin, tier, self._first_recent_id)
+        return traded_bars(self._inputs, tier, self._first_recent_id)
+
+
+def forget_history() -> None:
+    """Empty the caches of generated history; it is generated again from the seed on demand."""
+    for cached in (
+        *(path_segment, segment_end, traded_bars, first_id, price_bars),
+        *(recent_trades, older_aggregates, positions),
+    ):
+        cached.cache_clear()

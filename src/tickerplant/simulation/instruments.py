@@ -21,8 +21,15 @@ from tickerplant.instrument import (
     decimal_units,
 )
 from tickerplant.quarters import deliveries_ms, delivery_code
-from tickerplant.simulation.coins import BY_NAME, COINS, INDEX, TRADFI, Coin, invented_coins
-from tickerplant.simulation.supplies import circulating_supply
+from tickerplant.simulation.underlyings import (
+    COINS,
+    INDEX,
+    TRADFI,
+    UNDERLYINGS,
+    Underlying,
+    circulating_supply,
+    generate_underlyings,
+)
 from tickerplant.suggestions import suggestion
 from tickerplant.venue import COINM, USDM
 
@@ -58,7 +65,7 @@ def instruments(
     listed = _standard(start_ms)
     if symbol_count is not None and symbol_count > len(listed):
         known = {each.base_asset for each in listed}
-        more = (coin for coin in invented_coins() if coin.name not in known)
+        more = (coin for coin in generate_underlyings() if coin.name not in known)
         listed += [
             _perpetual_usdm(coin, start_ms) for coin in islice(more, symbol_count - len(listed))
         ]
@@ -77,13 +84,13 @@ def _standard(start_ms: int) -> list[Instrument]:
     return [
         *(_perpetual_usdm(coin, start_ms) for coin in COINS),
         *_dated_usdm(start_ms),
-        *(_perpetual_coinm(BY_NAME[name], start_ms) for name in PERPETUAL_COINM),
+        *(_perpetual_coinm(UNDERLYINGS[name], start_ms) for name in PERPETUAL_COINM),
         *_dated_coinm(start_ms),
         *(_perpetual_usdm(coin, start_ms) for coin in (INDEX, *TRADFI)),
     ]
 
 
-def new_perpetual(coin: Coin, onboard_date_ms: int) -> Instrument:
+def new_perpetual(coin: Underlying, onboard_date_ms: int) -> Instrument:
     """Return the perpetual contract of a coin that is going to be listed at `onboard_date_ms`."""
     tradfi = coin in TRADFI
     contract = _usdm(
@@ -118,13 +125,13 @@ def new_dated(
     )
 
 
-def _perpetual_usdm(coin: Coin, start_ms: int) -> Instrument:
+def _perpetual_usdm(coin: Underlying, start_ms: int) -> Instrument:
     return new_perpetual(coin, min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS))
 
 
 def _dated_usdm(start_ms: int) -> Iterator[Instrument]:
     for name, contract_type, onboard_date_ms, delivery_date_ms in _dated(start_ms):
-        coin = BY_NAME[name]
+        coin = UNDERLYINGS[name]
         yield _usdm(
             coin,
             symbol=f"{name}USDT_{delivery_code(delivery_date_ms)}",
@@ -148,7 +155,7 @@ def _dated(start_ms: int) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _usdm(
-    coin: Coin,
+    coin: Underlying,
     *,
     symbol: str,
     contract_type: str,
@@ -187,7 +194,7 @@ def _usdm(
     )
 
 
-def _perpetual_coinm(coin: Coin, start_ms: int) -> Instrument:
+def _perpetual_coinm(coin: Underlying, start_ms: int) -> Instrument:
     return _coinm(
         coin,
         symbol=f"{coin.name}USD_PERP",
@@ -201,7 +208,7 @@ def _perpetual_coinm(coin: Coin, start_ms: int) -> Instrument:
 def _dated_coinm(start_ms: int) -> Iterator[Instrument]:
     for name, contract_type, onboard_date_ms, delivery_date_ms in _dated(start_ms):
         yield _coinm(
-            BY_NAME[name],
+            UNDERLYINGS[name],
             symbol=f"{name}USD_{delivery_code(delivery_date_ms)}",
             contract_type=contract_type,
             onboard_date_ms=onboard_date_ms,
@@ -211,7 +218,7 @@ def _dated_coinm(start_ms: int) -> Iterator[Instrument]:
 
 
 def _coinm(
-    coin: Coin,
+    coin: Underlying,
     *,
     symbol: str,
     contract_type: str,
@@ -253,7 +260,7 @@ def _decimals(text: str) -> int:
     return len(text.partition(".")[2].rstrip("0"))
 
 
-def _price_rules(coin: Coin, scale: Scale) -> tuple[int, int, int]:
+def _price_rules(coin: Underlying, scale: Scale) -> tuple[int, int, int]:
     """Return tick, lowest and highest price in units of `scale`."""
     tick = decimal_units(coin.tick, scale.decimals)
     ticks = coin.price * 10**scale.decimals / tick

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from bisect import insort
+from math import floor, log10
 from random import Random
 
-from tickerplant.events import Liquidation
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.sizes import Sizes
+from tickerplant.events import Bracket, Liquidation
+from tickerplant.instrument import Instrument
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.contract_profile import ContractProfile
+from tickerplant.simulation.order_sizes import OrderSizes
 
 OPENING_SHARE = 0.12
 """Part of the taker orders that opens a leveraged position."""
-LEVERAGES = (5, 10, 20, 20, 25, 50, 50, 75, 100, 125)
+LEVERAGE_CHOICES = (5, 10, 20, 20, 25, 50, 50, 75, 100, 125)
 MAINTENANCE = 0.004
 """Maintenance margin of the smallest bracket, relative to the position's value."""
 LARGEST_ORDERS = 25
 """No position is larger than this many typical orders."""
-POSITIONS = 256
+MAX_POSITIONS = 256
 """Most positions of a side that are followed; the farthest from liquidation is let go."""
 FIRST_POSITIONS = 48
 FIRST_SPREAD = 0.012
@@ -33,12 +36,14 @@ DELEVERAGING_SHARE = 0.1
 """Part of what the book cannot fill that falls to opposite positions, not to the insurance fund."""
 
 
-class Leverage:
+class LeveragedPositions:
     """The leveraged positions of one contract, by the mark price that liquidates them."""
 
-    def __init__(self, random: Random, pit: Pit, sizes: Sizes, price: float) -> None:
+    def __init__(
+        self, random: Random, market: ContractMarket, sizes: OrderSizes, price: float
+    ) -> None:
         self._random = random
-        self._pit = pit
+        self._market = market
         self._largest = int(sizes.median * LARGEST_ORDERS)
         self._longs: list[tuple[float, int]] = []
         self._shorts: list[tuple[float, int]] = []
@@ -54,16 +59,16 @@ class Leverage:
 
     def _add(self, buy: bool, quantity: int, entry: float) -> None:
         """Follow a position unless it would be liquidated on the spot."""
-        margin = 1 / self._random.choice(LEVERAGES) - MAINTENANCE
+        margin = 1 / self._random.choice(LEVERAGE_CHOICES) - MAINTENANCE
         size = min(quantity, self._largest)
-        step = self._pit.instrument.step_size
+        step = self._market.instrument.step_size
         size = max(size // step * step, step)
         limit = entry * (1 - margin if buy else 1 + margin)
         if (limit >= self._mark) if buy else (limit <= self._mark):
             return
         positions = self._longs if buy else self._shorts
         insort(positions, (limit if buy else -limit, size))  # the nearest is the last
-        if len(positions) > POSITIONS:
+        if len(positions) > MAX_POSITIONS:
             positions.pop(0)
 
     def mark(self, price: float) -> None:
@@ -76,22 +81,22 @@ class Leverage:
 
     def _force(self, buy: bool, size: int) -> None:
         delay_ms = int(self._random.random() * LATEST_MS)
-        self._pit.after(delay_ms, self._send, size if buy else -size)
+        self._market.after(delay_ms, self._send, size if buy else -size)
 
     def _send(self, signed_size: int) -> None:
         """Send a forced order (positive buys), let the rest be taken over, and report it."""
         buy, quantity = signed_size > 0, abs(signed_size)
-        pit = self._pit
+        market = self._market
         price = self._limit(buy)
-        fills = [fill[1:] for fill in pit.take(buy, quantity, price)]
+        fills = [fill[1:] for fill in market.take(buy, quantity, price)]
         rest = quantity - sum(size for _, size in fills)
         if rest:
             origin = "ADL" if self._random.random() < DELEVERAGING_SHARE else "INSURANCE_FUND"
-            pit.take_over(buy, rest, price, origin)
+            market.trade_off_book(buy, rest, price, origin)
             fills.append((price, rest))
-        pit.write(
+        market.write(
             Liquidation(
-                symbol=pit.symbol,
+                symbol=market.symbol,
                 side="BUY" if buy else "SELL",
                 quantity=quantity,
                 price=price,
@@ -99,16 +104,92 @@ class Leverage:
                 status="FILLED",
                 last_filled_quantity=fills[-1][1],
                 filled_quantity=quantity,
-                trade_time_ms=pit.now_ms,
+                trade_time_ms=market.now_ms,
             )
         )
-        pit.flush()
+        market.flush()
 
     def _limit(self, buy: bool) -> int:
         """Return the price of bankruptcy of a position that is closed now."""
         margin = SLIPPAGE
         if self._random.random() < LATE_SHARE:
             margin = -self._random.expovariate(1 / LATE_DISTANCE)
-        tick = self._pit.instrument.tick_size
+        tick = self._market.instrument.tick_size
         limit = self._mark * (1 + margin if buy else 1 - margin)
         return max(int(limit / tick) * tick, tick)
+
+
+TIERS = (
+    (1, 150),
+    (5, 100),
+    (12, 75),
+    (40, 50),
+    (120, 25),
+    (300, 20),
+    (700, 10),
+    (1_500, 5),
+    (3_000, 2),
+    (6_000, 1),
+)
+"""Cap of a bracket, relative to the first one's, and its greatest leverage."""
+MAINTENANCE_SHARE = 0.5
+"""Part of the initial margin that must be kept."""
+RATE_DECIMALS = 4
+CAP_TOUCHES = 4
+"""The first cap is this many times the usual best quantity."""
+MAX_LEVERAGES = ((50_000, 125), (10_000, 75), (0, 50))
+"""Usual best quantity in USD from which a contract allows so much leverage."""
+_UNIT = int(10**RATE_DECIMALS)
+
+
+def brackets(
+    instrument: Instrument, contract_profile: ContractProfile, scale: float = 1.0
+) -> tuple[Bracket, ...]:
+    """Return the brackets of a contract.
+
+    The maintenance margin is continuous: each `cumulative` is the one before plus the floor times
+    the step of the maintenance rate, so that no position is worse off just above a floor.
+
+    Args:
+        instrument: The contract; decides whether notionals are quote units or coins.
+        contract_profile: Decides how deep its market is.
+        scale: Multiplies the notionals.
+    """
+    unit_usd = contract_profile.price if instrument.venue.inverse else 1.0
+    first_cap = CAP_TOUCHES * contract_profile.touch_usd / unit_usd * scale
+    greatest = next(
+        most for least_usd, most in MAX_LEVERAGES if contract_profile.touch_usd >= least_usd
+    )
+    tiers = [(share, min(leverage, greatest)) for share, leverage in TIERS]
+    tiers = [
+        tier
+        for tier, following in zip(tiers, [*tiers[1:], (0, 0)], strict=True)
+        if tier[1] > following[1]
+    ]
+    found: list[Bracket] = []
+    lower_cap = rate = cumulative = 0
+    for number, (share, leverage) in enumerate(tiers, 1):
+        cap = max(_round_notional(first_cap * share), lower_cap + 1)
+        before, rate = rate, round(MAINTENANCE_SHARE / leverage * _UNIT)
+        cumulative += lower_cap * (rate - before)
+        least = tiers[number][1] + 1 if number < len(tiers) else 1
+        found.append(
+            Bracket(
+                number=number,
+                notional_floor=lower_cap,
+                notional_cap=cap,
+                maintenance_margin_rate=rate / _UNIT,
+                cumulative=cumulative / _UNIT,
+                min_leverage=least,
+                max_leverage=leverage,
+            )
+        )
+        lower_cap = cap
+    return tuple(found)
+
+
+def _round_notional(notional: float) -> int:
+    """Return about `notional`: a whole number of one significant digit or a half."""
+    power = int(10 ** floor(log10(max(notional, 1.0))))
+    halves = max(round(2 * notional / power), 1)
+    return max(halves * power // 2, 1)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_ONE
 from tickerplant.quarters import deliveries_ms, delivery_code
-from tickerplant.simulation.marks import funding_rate
-from tickerplant.simulation.origin import Origin
-from tickerplant.simulation.paths import Floats, values_at
+from tickerplant.simulation.history_inputs import HistoryInputs
+from tickerplant.simulation.mark_price import funding_rate
+from tickerplant.simulation.price_paths import Floats, values_at
 from tickerplant.units import HOUR_MS
 
 SAMPLES = 8
@@ -18,7 +18,7 @@ SAMPLES = 8
 
 
 def fundings(
-    origin: Origin,
+    inputs: HistoryInputs,
     start_ms: int | None = None,
     end_ms: int | None = None,
     limit: int | None = None,
@@ -28,13 +28,13 @@ def fundings(
     At most `limit` of those in [`start_ms`, `end_ms`]: with a start the first ones, otherwise the
     latest ones.  Only what is returned is made.
     """
-    instrument = origin.instrument
+    instrument = inputs.instrument
     if not instrument.perpetual:
         return ()
     hours = instrument.funding_interval_hours
     interval_ms = hours * HOUR_MS
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
-    times_ms = np.arange(first_ms, origin.start_ms + 1, interval_ms, dtype=np.int64)
+    times_ms = np.arange(first_ms, inputs.start_ms + 1, interval_ms, dtype=np.int64)
     if end_ms is not None:
         times_ms = times_ms[times_ms <= end_ms]
     if start_ms is not None:
@@ -43,9 +43,9 @@ def fundings(
         times_ms = times_ms[max(len(times_ms) - limit, 0) :]
     offsets_ms = (np.arange(SAMPLES, 0, -1) - 0.5) / SAMPLES * interval_ms
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
-    averages = np.expm1(origin.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
+    averages = np.expm1(inputs.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
     cap = instrument.funding_cap / RATE_ONE
-    marks = indices_at(origin, times_ms) * np.exp(origin.premium.of_mark(times_ms))
+    marks = indices_at(inputs, times_ms) * np.exp(inputs.premium.of_mark(times_ms))
     columns = (averages.tolist(), np.round(marks * RATE_ONE).tolist(), times_ms.tolist())
     return tuple(
         FundingPaid(
@@ -58,14 +58,14 @@ def fundings(
     )
 
 
-def deliveries(origin: Origin) -> tuple[Delivered, ...]:
+def deliveries(inputs: HistoryInputs) -> tuple[Delivered, ...]:
     """Return the settlements of the quarterly contracts on the pair since it was listed."""
-    instrument = origin.instrument
+    instrument = inputs.instrument
     times_ms: list[int] = []
-    before_ms = origin.start_ms + 1
+    before_ms = inputs.start_ms + 1
     while (before_ms := deliveries_ms(before_ms - 1)[1]) > instrument.onboard_date_ms:
         times_ms.insert(0, before_ms)
-    prices = indices_at(origin, np.array(times_ms, dtype=np.int64))
+    prices = indices_at(inputs, np.array(times_ms, dtype=np.int64))
     return tuple(
         Delivered(
             instrument.venue,
@@ -78,7 +78,7 @@ def deliveries(origin: Origin) -> tuple[Delivered, ...]:
     )
 
 
-def indices_at(origin: Origin, times_ms: NDArray[np.int64]) -> Floats:
+def indices_at(inputs: HistoryInputs, times_ms: NDArray[np.int64]) -> Floats:
     """Return the index prices at many times before the start, in quote units."""
-    prices: Floats = origin.index_price * np.exp(values_at(origin.way, times_ms))
+    prices: Floats = inputs.index_price * np.exp(values_at(inputs.way, times_ms))
     return prices

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.sizes import Sizes
-from tickerplant.simulation.value import Valuation
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.order_sizes import OrderSizes
+from tickerplant.simulation.valuation import Valuation
 
 KERNELS = ((0.18, 4.0, 0.90), (0.29, 90.0, 0.82), (0.22, 4000.0, 0.78))
 """Mean children, mean delay in ms, chance to keep the sign."""
@@ -55,8 +55,8 @@ class Takers:
     def __init__(
         self,
         random: Random,
-        pit: Pit,
-        sizes: Sizes,
+        market: ContractMarket,
+        sizes: OrderSizes,
         valuation: Valuation,
         impact: float,
         orders_per_s: float,
@@ -65,15 +65,15 @@ class Takers:
     ) -> None:
         self._random = random.random
         self._exponential = random.expovariate
-        self._pit = pit
-        self._sizes = sizes
+        self._market = market
+        self._order_sizes = sizes
         self._valuation = valuation
         self._activity = activity
         self._rate_per_ms = orders_per_s * (1 - CHILDREN) * intensity / 1000
         self._impact = impact / (max(intensity, 1e-9) ** 0.5)
         self._slack = SLACK_BP / 1e4
-        self._tick = pit.instrument.tick_size
-        self._retail = 0.0 if pit.retail is None else sizes.median * RETAIL_ORDERS
+        self._tick = market.instrument.tick_size
+        self._retail = 0.0 if market.retail is None else sizes.median * RETAIL_ORDERS
         """Largest quantity of a retail order."""
         self._expected = 0.0
         self._metaorders = [self._metaorder() for _ in range(METAORDERS)]
@@ -86,13 +86,13 @@ class Takers:
 
     def _plan(self) -> None:
         rate = self._rate_per_ms * (1 - NEWS_SHARE) * self._activity()
-        self._pit.after(1 + int(self._exponential(rate)), self._arrive)
+        self._market.after(1 + int(self._exponential(rate)), self._arrive)
 
     def _arrive(self, _: int) -> None:
         self.order(self._sign())
         self._plan()
 
-    def hear(self, surprise: float) -> None:
+    def on_news(self, surprise: float) -> None:
         """Send orders the way the news points; `surprise` in units of its usual size."""
         per_news = self._rate_per_ms * NEWS_SHARE * NEWS_SPAN_MS
         mean = per_news * min(abs(surprise), 6.0)
@@ -100,11 +100,11 @@ class Takers:
         number = int(mean + self._random())
         for _ in range(number):
             side = sign if self._random() < 0.85 else -sign
-            self._pit.after(int(self._exponential(1 / 60)), self.order, side)
+            self._market.after(int(self._exponential(1 / 60)), self.order, side)
 
     def _sign(self) -> int:
         if self._random() < OPPORTUNIST_SHARE:
-            engine = self._pit.engine
+            engine = self._market.engine
             bid, ask = engine.bids.best, engine.asks.best
             if bid is None or ask is None:
                 return 1
@@ -136,36 +136,36 @@ class Takers:
 
         A small order is the order of a retail taker if `retail` is true.
         """
-        engine = self._pit.engine
+        engine = self._market.engine
         side = engine.asks if buy else engine.bids
         best = side.best
         if quantity == 1:
-            quantity = self._sizes.order()
+            quantity = self._order_sizes.order()
         if best is None:
             return quantity
         price, total = best
-        if self._random() < WHOLE_QUEUE_SHARE and total < THIN * self._sizes.touch:
-            quantity = max(total, self._sizes.smallest)
+        if self._random() < WHOLE_QUEUE_SHARE and total < THIN * self._order_sizes.touch:
+            quantity = max(total, self._order_sizes.smallest)
         self._trade(buy, quantity, price, retail and quantity <= self._retail)
         return quantity
 
     def _trade(self, buy: bool, quantity: int, price: int, retail: bool) -> None:
         sign = 1 if buy else -1
         slack = max(int(price * self._slack), self._tick) // self._tick * self._tick
-        take = self._pit.take_retail if retail else self._pit.take
+        take = self._market.take_as_retail if retail else self._market.take
         fills = take(buy, quantity, price + sign * slack)
         if not fills:
             return
-        weight = min((quantity / self._sizes.median) ** IMPACT_EXPONENT, IMPACT_LIMIT)
-        self._valuation.push(self._impact * (sign * weight - FORESEEN * self._expected))
+        weight = min((quantity / self._order_sizes.median) ** IMPACT_EXPONENT, IMPACT_LIMIT)
+        self._valuation.add_impact(self._impact * (sign * weight - FORESEEN * self._expected))
         self._expected += EXPECTATION * (sign * weight - self._expected)
-        self._pit.flush()
+        self._market.flush()
         if retail:
-            self._pit.flush_retail()
+            self._market.flush_rpi()
         self.traded(buy, quantity, fills[-1][1])
 
     def _breed(self, buy: bool, quantity: int) -> None:
-        random, after = self._random, self._pit.after
+        random, after = self._random, self._market.after
         for mean, delay_ms, keep in KERNELS:
             again = mean / (1 + mean)
             while random() < again:

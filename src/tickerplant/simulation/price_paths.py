@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from tickerplant.simulation.coins import BORN_MS
+from tickerplant.simulation.underlyings import BORN_MS
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 WEEK_DAYS = 7
@@ -25,11 +25,11 @@ HOUR_DAYS = 250
 """Days before the present that are known hour by hour."""
 REVERSION_PER_DAY = 0.002
 """Values do not wander off without end: the part of the distance they come back in a day."""
-RESTLESSNESS = 0.5
+VOLATILITY_SPREAD = 0.5
 """Standard deviation of the logarithm of how restless a bar is."""
 REACH = 0.6
 """How far a bar reaches beyond its open and close, relative to its usual return."""
-KEPT_STRETCHES = 64
+MAX_SEGMENTS = 64
 """Tiers that are remembered, of all coins, at most 280 kB each; the longest unused is forgotten."""
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,7 @@ LATER = {DAYS: HOURS, HOURS: WEEK, WEEK: DAY}
 """What follows a tier."""
 
 
-class Way(Struct, frozen=True):
+class PricePath(Struct, frozen=True):
     """The way of one coin, named by everything that decides it."""
 
     seed: int
@@ -70,19 +70,19 @@ class Way(Struct, frozen=True):
         return min(BORN_MS // DAY_MS * DAY_MS, hours_ms), hours_ms
 
 
-class Stretch(Struct, frozen=True):
+class PathSegment(Struct, frozen=True):
     """One tier of a way.  Values are logarithms relative to the value at the start."""
 
     edges: Floats
     """Values at the open of every bar and at the close of the last."""
     highs: Floats
     lows: Floats
-    restless: Floats
+    volatilities: Floats
     """How restless each bar is; 1 on average."""
 
 
-@lru_cache(maxsize=KEPT_STRETCHES)
-def stretch(way: Way, tier: str) -> Stretch:
+@lru_cache(maxsize=MAX_SEGMENTS)
+def path_segment(way: PricePath, tier: str) -> PathSegment:
     """Return the `tier` of `way`, oldest bar first."""
     start_ms, end_ms = way.span(tier)
     length_ms = LENGTHS_MS[tier]
@@ -90,13 +90,13 @@ def stretch(way: Way, tier: str) -> Stretch:
     random = Random(f"{way.seed} past {way.coin} {tier}")
     # Row 0 is the latest bar, so a longer tier only adds older bars.
     draws = np.random.default_rng(random.getrandbits(64)).standard_normal((count, 4))
-    restless = np.exp(RESTLESSNESS * draws[:, 1] - RESTLESSNESS**2 / 2)
-    sigma = way.daily_volatility * (length_ms / DAY_MS) ** 0.5 * restless
-    edges = _end(way, tier) + _backwards(draws[:, 0] * sigma, length_ms)
+    volatilities = np.exp(VOLATILITY_SPREAD * draws[:, 1] - VOLATILITY_SPREAD**2 / 2)
+    sigma = way.daily_volatility * (length_ms / DAY_MS) ** 0.5 * volatilities
+    edges = segment_end(way, tier) + _backwards(draws[:, 0] * sigma, length_ms)
     reach = np.abs(draws[:, 2:]) * (REACH * sigma)[:, None]
     highs = np.maximum(edges[:-1], edges[1:]) + reach[:, 0]
     lows = np.minimum(edges[:-1], edges[1:]) - reach[:, 1]
-    return Stretch(edges[::-1], highs[::-1], lows[::-1], restless[::-1])
+    return PathSegment(edges[::-1], highs[::-1], lows[::-1], volatilities[::-1])
 
 
 def _backwards(returns: Floats, length_ms: int) -> Floats:
@@ -106,26 +106,28 @@ def _backwards(returns: Floats, length_ms: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(returns / weights) * weights])
 
 
-@lru_cache(maxsize=KEPT_STRETCHES * len(TIERS))
-def _end(way: Way, tier: str) -> float:
+@lru_cache(maxsize=MAX_SEGMENTS * len(TIERS))
+def segment_end(way: PricePath, tier: str) -> float:
     """Return the value where `tier` ends."""
     if tier != DAY:
-        return float(stretch(way, LATER[tier]).edges[0])
+        return float(path_segment(way, LATER[tier]).edges[0])
     # The minute that runs at the start began a little elsewhere.
     sigma = way.daily_volatility * float(((way.start_ms - way.present_ms) / DAY_MS) ** 0.5)
     return Random(f"{way.seed} past {way.coin}").gauss(0, 1) * sigma
 
 
-def values_at(way: Way, times_ms: NDArray[np.int64]) -> Floats:
+def values_at(way: PricePath, times_ms: NDArray[np.int64]) -> Floats:
     """Return the values at many times before the start; between edges they are interpolated."""
     values = np.interp(
-        times_ms, [way.present_ms, max(way.start_ms, way.present_ms + 1)], [_end(way, DAY), 0.0]
+        times_ms,
+        [way.present_ms, max(way.start_ms, way.present_ms + 1)],
+        [segment_end(way, DAY), 0.0],
     )
     for tier in TIERS:
         start_ms, end_ms = way.span(tier)
         inside = (times_ms < end_ms) & (times_ms >= (start_ms if tier != DAYS else -np.inf))
         if inside.any():
-            edges = stretch(way, tier).edges
+            edges = path_segment(way, tier).edges
             edges_ms = start_ms + np.arange(len(edges)) * LENGTHS_MS[tier]
             values[inside] = np.interp(times_ms[inside], edges_ms, edges)
     return values

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from math import exp
 from random import Random
 
-from tickerplant.simulation.matching import Side
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.sizes import Sizes
-from tickerplant.simulation.temper import Temper
-from tickerplant.simulation.value import Valuation
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.contract_profile import ContractProfile
+from tickerplant.simulation.matching_engine import Side
+from tickerplant.simulation.order_sizes import OrderSizes
+from tickerplant.simulation.valuation import Valuation
 
 SMALLEST_HOP_TICKS = 0.62
 """A worth this far from the mid moves the best prices even where ticks are large."""
@@ -58,44 +58,51 @@ class TouchMakers:
     """The makers of one contract who quote the best prices."""
 
     def __init__(
-        self, random: Random, pit: Pit, sizes: Sizes, temper: Temper, valuation: Valuation
+        self,
+        random: Random,
+        market: ContractMarket,
+        sizes: OrderSizes,
+        contract_profile: ContractProfile,
+        valuation: Valuation,
     ) -> None:
         self._random = random.random
         self._gauss = random.gauss
         self._exponential = random.expovariate
-        self._pit = pit
-        self._sizes = sizes
-        self._touch_share = temper.style.touch_share
+        self._market = market
+        self._order_sizes = sizes
+        self._touch_share = contract_profile.style.touch_share
         self._valuation = valuation
-        self._tick = pit.instrument.tick_size
-        self._step = pit.instrument.step_size
+        self._tick = market.instrument.tick_size
+        self._step = market.instrument.step_size
         self._parts = [CHANGE * exp(random.gauss(0, CHANGE_SPREAD)) for _ in range(DRAWS)]
         self._wanted = [0.0, 0.0]
         self._settle_ms = 0
         price = valuation.price()
-        self.hop = max(temper.hop_bp * price / 1e4, SMALLEST_HOP_TICKS * self._tick)
+        self.move_threshold = max(
+            contract_profile.move_threshold_bp * price / 1e4, SMALLEST_HOP_TICKS * self._tick
+        )
         """Distance of the worth from the mid, in price units, that moves the best prices."""
-        self.stale: Callable[[bool], None] = lambda _: None
+        self.on_stale: Callable[[bool], None] = lambda _: None
         """Called with the direction of the worth before the makers flee."""
-        self.moved: Callable[[], None] = lambda: None
+        self.next_open_interest: Callable[[], None] = lambda: None
         """Called after the best prices moved."""
 
-    def wish(self, buy: bool) -> float:
+    def target_quantity(self, buy: bool) -> float:
         """Return the best quantity the makers of a side want now."""
         noise = self._wanted[buy]
         noise = noise * TARGET_MEMORY + self._gauss(0, TARGET_SPREAD * 0.17)
         self._wanted[buy] = noise
-        lean = LEAN * self.distance() / self.hop
+        lean = LEAN * self.distance() / self.move_threshold
         lean = min(max(lean, -1.6), 1.6)
-        return self._sizes.touch * exp(noise + (lean if buy else -lean))
+        return self._order_sizes.touch * exp(noise + (lean if buy else -lean))
 
-    def first_wish(self) -> int:
+    def opening_quantity(self) -> int:
         """Return a best quantity to open with."""
-        return self._whole(self._sizes.touch * exp(self._gauss(0, TARGET_SPREAD / 2)))
+        return self._whole(self._order_sizes.touch * exp(self._gauss(0, TARGET_SPREAD / 2)))
 
     def distance(self) -> float:
         """Return how far the worth is above the mid, in price units."""
-        engine = self._pit.engine
+        engine = self._market.engine
         mid = (engine.bids.keys[-1] - engine.asks.keys[-1]) / 2
         return self._valuation.price() - mid
 
@@ -110,40 +117,40 @@ class TouchMakers:
         """
         slow, changes = changes < 0, abs(changes)
         random = self._random
-        engine = self._pit.engine
+        engine = self._market.engine
         buy = random() < 0.5
         side = engine.bids if buy else engine.asks
         if not changes or not side.keys:
             return
-        price, wish = side.keys[-1] * side.sign, self.wish(buy)
+        price, target_quantity = side.keys[-1] * side.sign, self.target_quantity(buy)
         while True:
-            self._change(buy, price, side.quantity(price), wish)
-            self._pit.flush()
+            self._change(buy, price, side.quantity(price), target_quantity)
+            self._market.flush()
             changes -= 1
             if changes <= 0:
                 return
             if random() > (SLOW_SAME_MS if slow else SAME_MS):
                 delay_ms = 1 + int(self._exponential(1 / (SLOW_MS if slow else TRAIN_MS)))
-                self._pit.after(delay_ms, self.quote, -changes if slow else changes)
+                self._market.after(delay_ms, self.quote, -changes if slow else changes)
                 return
 
-    def _change(self, buy: bool, price: int, total: int, wish: float) -> None:
-        """Add to a best quantity or withdraw from it, to bring it nearer to `wish`."""
+    def _change(self, buy: bool, price: int, total: int, target_quantity: float) -> None:
+        """Add to a best quantity or withdraw from it, to bring it nearer to `target_quantity`."""
         random, step = self._random, self._step
         part = self._parts[int(random() * DRAWS)]
-        surplus = (total - wish) / (total + wish)
+        surplus = (total - target_quantity) / (total + target_quantity)
         if random() < ADDING - 0.7 * surplus:
-            quantity = part * wish * (3 if surplus < -0.4 else 1)
+            quantity = part * target_quantity * (3 if surplus < -0.4 else 1)
             if random() < SMALL_ORDER_SHARE:
-                quantity = min(self._sizes.order(), wish * 0.15)
+                quantity = min(self._order_sizes.order(), target_quantity * 0.15)
             if random() < ROUND_SHARE:
                 quantity = self._round(quantity)
-            self._pit.engine.post(buy, price, self._whole(quantity))
+            self._market.engine.post(buy, price, self._whole(quantity))
         elif total > 2 * step:
             if surplus > 0.4:
                 part *= 3
-            quantity = min(self._whole(part * max(total, wish)), total - step)
-            self._pit.engine.withdraw(buy, price, quantity)
+            quantity = min(self._whole(part * max(total, target_quantity)), total - step)
+            self._market.engine.withdraw(buy, price, quantity)
 
     def _round(self, quantity: float) -> float:
         """Round to one significant digit, as people do."""
@@ -159,22 +166,25 @@ class TouchMakers:
 
     def react(self, delay_ms: int) -> None:
         """Look at the prices again in a while, unless that is planned already."""
-        due_ms = self._pit.now_ms + delay_ms
-        if not self._pit.now_ms <= self._settle_ms <= due_ms:
+        due_ms = self._market.now_ms + delay_ms
+        if not self._market.now_ms <= self._settle_ms <= due_ms:
             self._settle_ms = due_ms
-            self._pit.after(delay_ms, self.settle)
+            self._market.after(delay_ms, self.settle)
 
     def settle(self, _: int = 0) -> None:
         """Bring the best prices to the worth, one hop at most."""
         self._settle_ms = 0
-        engine = self._pit.engine
+        engine = self._market.engine
         bids, asks = engine.bids, engine.asks
         if not bids.keys or not asks.keys:
             return
         bid, ask = bids.keys[-1], -asks.keys[-1]
         distance = self.distance()
-        if abs(distance) > self.hop and ask - bid <= 2 * self.hop + self._tick:
-            self.stale(distance > 0)
+        if (
+            abs(distance) > self.move_threshold
+            and ask - bid <= 2 * self.move_threshold + self._tick
+        ):
+            self.on_stale(distance > 0)
             if not bids.keys or not asks.keys:
                 return
             distance = self.distance()
@@ -183,27 +193,29 @@ class TouchMakers:
                 self.react(1 + int(self._exponential(1 / CLOSE_MS)))
                 return
         self._close()
-        if abs(self.distance()) > self.hop:
+        if abs(self.distance()) > self.move_threshold:
             self.react(1 + int(self._exponential(1 / CHASE_MS)))
 
     def _flee(self, up: bool, distance: float) -> None:
         """Withdraw the quotes in the way of the worth and quote further away."""
-        tick, engine = self._tick, self._pit.engine
+        tick, engine = self._tick, self._market.engine
         side = engine.asks if up else engine.bids
-        hop = min(distance, self.hop * (0.3 + self._exponential(1.6)) + FAR_HOP * distance)
+        move_threshold = min(
+            distance, self.move_threshold * (0.3 + self._exponential(1.6)) + FAR_HOP * distance
+        )
         best = side.keys[-1]
-        target = best - max(int(hop / tick + 0.5), 1) * tick
+        target = best - max(int(move_threshold / tick + 0.5), 1) * tick
         keys, levels = side.keys, side.levels
         while keys and keys[-1] > target:
             key = keys[-1]
             engine.withdraw(not up, key * side.sign, levels[key].total)
         if not keys or keys[-1] < target - 2 * tick:
             self._join(side, target)
-        self._pit.flush()
+        self._market.flush()
 
     def _close(self) -> None:
         """Close the spread: the side the worth leans to follows."""
-        tick, engine = self._tick, self._pit.engine
+        tick, engine = self._tick, self._market.engine
         bids, asks = engine.bids, engine.asks
         bid, ask = bids.keys[-1], -asks.keys[-1]
         if ask - bid <= tick:
@@ -214,24 +226,29 @@ class TouchMakers:
             side, key = asks, -(bid + tick)
         self._leave(side)
         self._join(side, key)
-        self._pit.flush()
-        self.moved()
+        self._market.flush()
+        self.next_open_interest()
 
     def _join(self, side: Side, key: int) -> None:
         """Quote a new best price with a first part of the quantity wanted, small orders first."""
-        engine, buy = self._pit.engine, side.sign > 0
-        wish = self.wish(buy) * self._touch_share * exp(self._gauss(0, JOIN_SPREAD))
+        engine, buy = self._market.engine, side.sign > 0
+        target_quantity = (
+            self.target_quantity(buy) * self._touch_share * exp(self._gauss(0, JOIN_SPREAD))
+        )
         price = key * side.sign
         for _ in range(2):
-            engine.post(buy, price, min(self._sizes.order(), self._whole(wish)))
-        engine.post(buy, price, self._whole(wish))
+            engine.post(buy, price, min(self._order_sizes.order(), self._whole(target_quantity)))
+        engine.post(buy, price, self._whole(target_quantity))
 
     def _leave(self, side: Side) -> None:
         """Reduce what stays behind at a price that is no longer going to be the best."""
-        engine, buy = self._pit.engine, side.sign > 0
+        engine, buy = self._market.engine, side.sign > 0
         key = side.keys[-1]
         total = side.levels[key].total
-        keep = self._sizes.ladder[int(self._random() * len(self._sizes.ladder))] * self._step
+        keep = (
+            self._order_sizes.ladder[int(self._random() * len(self._order_sizes.ladder))]
+            * self._step
+        )
         if self._random() > KEPT_BEHIND:
             keep = 0
         if total > keep:

@@ -1,17 +1,63 @@
-"""What decides the past of a simulated contract."""
+"""By how much a contract was dearer than its index before the start."""
 
 from __future__ import annotations
 
 from math import exp, log
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.paths import DAY, LENGTHS_MS, Way
-from tickerplant.simulation.premiums import Premium
-from tickerplant.simulation.temper import Temper
-from tickerplant.simulation.value import PREMIUM
+from tickerplant.simulation.contract_profile import BASIS_PER_YEAR, YEAR_MS, ContractProfile
+from tickerplant.simulation.price_paths import DAY, LENGTHS_MS, Floats, PricePath
+from tickerplant.simulation.smooth_noise import smooth_noise
+from tickerplant.simulation.valuation import PREMIUM
 from tickerplant.units import HOUR_MS, MINUTE_MS
+
+PREMIUM_SPREAD = 0.0004
+"""Standard deviation of the premium of a perpetual contract over the months."""
+SETTLING_MS = 6 * 3_600_000
+"""Towards the start the premium comes to what it usually is, within about this time."""
+GAP_MS = 30 * 60_000
+"""What the opening price is off the formula arises within about this time."""
+MARKED = 0.8
+"""Part of the premium's ups and downs that the mark price follows."""
+
+
+class Premium(Struct, frozen=True):
+    """The logarithm of a contract's price over its index, at any time before the start."""
+
+    instrument: Instrument
+    seed: int
+    start_ms: int
+    opening: float
+    """The premium of the opening price."""
+
+    def at(self, times_ms: NDArray[np.int64]) -> Floats:
+        """Return the premium at many times, which rise."""
+        left_ms = np.maximum(self.start_ms - times_ms, 0)
+        gap = self.opening - float(self._lasting(np.array([self.start_ms]))[0])
+        return self.of_mark(times_ms, 1.0) + gap * np.exp(-left_ms / GAP_MS)
+
+    def of_mark(self, times_ms: NDArray[np.int64], followed: float = MARKED) -> Floats:
+        """Return the same for the mark price: it follows only a part of the ups and downs."""
+        return self._lasting(times_ms) + followed * self._wobble(times_ms)
+
+    def _lasting(self, times_ms: NDArray[np.int64]) -> Floats:
+        if self.instrument.perpetual:
+            return np.full(len(times_ms), PREMIUM)
+        left_ms = np.maximum(self.instrument.delivery_date_ms - times_ms, 0)
+        basis: Floats = BASIS_PER_YEAR * left_ms / YEAR_MS + PREMIUM
+        return basis
+
+    def _wobble(self, times_ms: NDArray[np.int64]) -> Floats:
+        left_ms = np.maximum(self.start_ms - times_ms, 0)
+        settled = 1 - np.exp(-left_ms / SETTLING_MS)
+        slow = smooth_noise(f"{self.seed} premium {self.instrument.symbol}").at(times_ms)
+        wobble: Floats = PREMIUM_SPREAD * slow * settled
+        return wobble
+
 
 TRADES_PER_ORDER = 3.6
 RECENT_MS = HOUR_MS
@@ -20,11 +66,11 @@ RECENT_TRADES = 100_000
 """About so many are known at most: the time is shorter where more are traded."""
 
 
-class Origin(Struct, frozen=True):
+class HistoryInputs(Struct, frozen=True):
     """Everything that a contract's past is drawn from; equal ones have equal pasts."""
 
     instrument: Instrument
-    temper: Temper
+    contract_profile: ContractProfile
     seed: int
     start_ms: int
     last_price: int
@@ -36,15 +82,15 @@ class Origin(Struct, frozen=True):
         return f"{self.seed} past {self.instrument.symbol}"
 
     @property
-    def way(self) -> Way:
+    def way(self) -> PricePath:
         """The way that its coin's value took."""
-        temper, coin = self.temper, self.instrument.base_asset
-        return Way(self.seed, coin, temper.daily_volatility, self.start_ms)
+        contract_profile, coin = self.contract_profile, self.instrument.base_asset
+        return PricePath(self.seed, coin, contract_profile.daily_volatility, self.start_ms)
 
     @property
     def index_price(self) -> float:
         """Index price at the start, in quote units."""
-        return self.temper.price * exp(-PREMIUM)
+        return self.contract_profile.price * exp(-PREMIUM)
 
     @property
     def index_units(self) -> float:
@@ -60,7 +106,7 @@ class Origin(Struct, frozen=True):
     @property
     def trades_per_ms(self) -> float:
         """Trades on an ordinary day."""
-        return self.temper.orders_per_s * TRADES_PER_ORDER / 1000
+        return self.contract_profile.orders_per_s * TRADES_PER_ORDER / 1000
 
     @property
     def recent_ms(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tickerplant.events import InsuranceFund, Liquidation
 from tickerplant.instrument import RATE_ONE, Instrument
-from tickerplant.simulation.coins import COINS
+from tickerplant.simulation.underlyings import COINS
 from tickerplant.venue import USDM
 
 MAJOR = frozenset(coin.name for coin in COINS[:6])

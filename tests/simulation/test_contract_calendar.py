@@ -21,9 +21,9 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
+from tickerplant.simulation.contract_calendar import Action, ContractCalendar
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.listings import Calendar, Planned
 from tickerplant.sources.simulated import open_market
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
@@ -149,7 +149,7 @@ def test_a_new_contract_is_told_before_its_book_and_is_traded(
     trades = [event.trade_id for event in own if isinstance(event, Trade)]
     assert trades == list(range(1, len(trades) + 1)), "its trades are numbered from one"
     book = plant.markets[symbol].book
-    engine = exchange._listings[symbol].pit.engine
+    engine = exchange._listings[symbol].market.engine
     assert book.best_bid == engine.bids.best
 
 
@@ -159,8 +159,8 @@ def test_delivered_contracts_follow_their_coin_no_more(
     plant, _, exchange = rolled
     followers = [
         listing.instrument.symbol
-        for desk in exchange._floor.news.desks.values()
-        for listing in desk.followers
+        for underlying in exchange._registry.news.underlyings.values()
+        for listing in underlying.followers
     ]
     assert sorted(followers) == sorted(plant.markets), "those that are listed, each once"
 
@@ -266,13 +266,13 @@ class Ledger:
         self.listed = {each.symbol: each for each in traded}
         self.rows: list[tuple[int, str, Instrument]] = []
         self._now_ms = 0
-        self._plans: dict[int, list[Planned]] = {}
+        self._plans: dict[int, list[Action]] = {}
 
     @property
     def traded(self) -> list[Instrument]:
         return list(self.listed.values())
 
-    def plan(self, time_ms: int, action: Planned) -> None:
+    def plan(self, time_ms: int, action: Action) -> None:
         assert time_ms > self._now_ms
         assert time_ms % 1000 == 0, "a whole second"
         self._plans.setdefault(time_ms, []).append(action)
@@ -322,7 +322,7 @@ def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> No
     standard = len(instruments(start_ms))
     old = instruments(start_ms, symbol_count=standard + 3)
     ledger = Ledger(*old)
-    calendar = Calendar(ledger, 1, start_ms, listings=True)
+    calendar = ContractCalendar(ledger, 1, start_ms, listings=True)
     ledger.run(start_ms + 21 * HOUR_MS)
     announced = [each.symbol for _, what, each in ledger.rows if what == "announce"]
     assert len(announced) == len(set(announced)) == 11, "one in two hours, never the same"
@@ -339,19 +339,19 @@ def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> No
             ("stop", "SETTLING"),
             ("close", "CLOSE"),
         ]
-        (_, _, pending), (opened_ms, _, trading), (told_ms, _, _), *ended = rows
+        (_, _, pending), (opened_ms, _, trading), (publish_time_ms, _, _), *ended = rows
         (stopped_ms, _, _), (closed_ms, _, _) = ended
         assert pending.onboard_date_ms == opened_ms
         assert trading.perpetual
         assert {each.delivery_date_ms for _, _, each in rows[2:]} == {stopped_ms}, "it was moved"
-        assert stopped_ms - told_ms == 5 * 60_000, "told in time"
+        assert stopped_ms - publish_time_ms == 5 * 60_000, "told in time"
         assert closed_ms - stopped_ms == 2 * 60_000, "it is settling for two minutes"
 
 
 def test_quarters_follow_each_other() -> None:
     start_ms = DELIVERY_MS - 10 * HOUR_MS
     ledger = Ledger(*instruments(start_ms, QUARTERS))
-    calendar = Calendar(ledger, 1, start_ms, listings=False)
+    calendar = ContractCalendar(ledger, 1, start_ms, listings=False)
     ledger.run(start_ms + 400 * 24 * HOUR_MS)
     assert sum(what == "deliver" for _, what, _ in ledger.rows) == 2 * 5
     assert calendar._scales.keys() <= ledger.listed.keys(), "who is gone has no brackets"
@@ -368,7 +368,7 @@ def test_quarters_follow_each_other() -> None:
 def test_a_stopped_contract_is_silent_whatever_its_traders_had_planned() -> None:
     start_ms = DELIVERY_MS + 60_000
     exchange, plant = opened(("TRXUSDT", "DOGEUSDT", "BTCUSD_PERP"), start_ms)
-    floor, stopped_ms = exchange._floor, start_ms + 5_000
+    floor, stopped_ms = exchange._registry, start_ms + 5_000
     settling = structs.replace(
         plant.markets["DOGEUSDT"].instrument, status="SETTLING", delivery_date_ms=stopped_ms
     )

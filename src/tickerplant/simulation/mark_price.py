@@ -31,7 +31,7 @@ def funding_rate(average_premium: float, interval_hours: int, cap: float = 0.02)
     return min(max(rate, -cap), cap)
 
 
-class Mark:
+class MarkPriceCalculator:
     """What the mark price of one contract is made from; prices are plain numbers in quote units."""
 
     def __init__(self, instrument: Instrument, now_ms: int) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from tickerplant.events import BookTicker, DepthUpdate, Event, Level, RetailUpdate, Trade
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.agenda import Action, Agenda
-from tickerplant.simulation.matching import UPDATE_STEP, Fill, MatchingEngine
-from tickerplant.simulation.retail import RETAIL_ORDER_ID, RetailOrders
+from tickerplant.simulation.matching_engine import UPDATE_STEP, Fill, MatchingEngine
+from tickerplant.simulation.rpi_orders import RPI_ORDER_ID, RpiOrders
+from tickerplant.simulation.scheduler import Action, Scheduler
 
 
-class Pit:
+class ContractMarket:
     """One contract's matching engine, whose changes become events.
 
     Args:
         instrument: What is traded.
-        agenda: The exchange's clockwork.
+        scheduler: The exchange's clockwork.
         tape: Where events are written, in causal order; shared by all pits.
         update_id: Id before the first change of a level.
         trade_id: Id of the first trade.
@@ -23,7 +23,7 @@ class Pit:
     def __init__(
         self,
         instrument: Instrument,
-        agenda: Agenda,
+        scheduler: Scheduler,
         tape: list[Event],
         update_id: int,
         trade_id: int,
@@ -31,15 +31,15 @@ class Pit:
         self.instrument = instrument
         self.symbol = instrument.symbol
         self.engine = MatchingEngine(update_id)
-        self.retail: RetailOrders | None = None
+        self.retail: RpiOrders | None = None
         """The RPI orders, where there are any: on the perpetual contracts of a venue that has them."""
         if instrument.venue.has_rpi and instrument.perpetual:
-            self.retail = RetailOrders()
+            self.retail = RpiOrders()
         self.last_price = 0
         """Price of the last trade, those off the book left out."""
         self.volume = 0
         """What was traded since the opening, in quantity units, likewise."""
-        self._agenda = agenda
+        self._scheduler = scheduler
         self._tape = tape
         self._trade_id = trade_id
         self._flushed_id = update_id
@@ -60,18 +60,18 @@ class Pit:
     @property
     def now_ms(self) -> int:
         """The exchange's time."""
-        return self._agenda.now_ms
+        return self._scheduler.now_ms
 
     def after(self, delay_ms: int, action: Action, argument: int = 0) -> None:
         """Let `action(argument)` happen here, `delay_ms` from now; never after delivery."""
-        if self._agenda.now_ms + delay_ms < self.instrument.delivery_date_ms:
-            self._agenda.after(delay_ms, self, action, argument)
+        if self._scheduler.now_ms + delay_ms < self.instrument.delivery_date_ms:
+            self._scheduler.after(delay_ms, self, action, argument)
 
     def take(self, buy: bool, quantity: int, price: int) -> list[Fill]:
         """Send an order that trades at `price` or better now or not at all; write the trades."""
         return self._write_trades(buy, self.engine.immediate(buy, quantity, price))
 
-    def take_retail(self, buy: bool, quantity: int, price: int) -> list[Fill]:
+    def take_as_retail(self, buy: bool, quantity: int, price: int) -> list[Fill]:
         """Do what `take` does for a retail taker, with whom RPI orders trade too."""
         if self.retail is None:
             return self.take(buy, quantity, price)
@@ -79,9 +79,9 @@ class Pit:
         return self._write_trades(buy, fills)
 
     def _write_trades(self, buy: bool, fills: list[Fill]) -> list[Fill]:
-        now_ms, symbol, trade_id = self._agenda.now_ms, self.symbol, self._trade_id
+        now_ms, symbol, trade_id = self._scheduler.now_ms, self.symbol, self._trade_id
         for order_id, price, quantity in fills:
-            retail = order_id == RETAIL_ORDER_ID
+            retail = order_id == RPI_ORDER_ID
             self._tape.append(
                 Trade(symbol, trade_id, price, quantity, not buy, now_ms, retail=retail)
             )
@@ -92,7 +92,7 @@ class Pit:
             self.last_price = fills[-1][1]
         return fills
 
-    def take_over(self, buy: bool, quantity: int, price: int, origin: str) -> None:
+    def trade_off_book(self, buy: bool, quantity: int, price: int, origin: str) -> None:
         """Write a trade off the book: what a forced order could not trade there.
 
         Args:
@@ -101,7 +101,7 @@ class Pit:
             price: The price of bankruptcy of its position.
             origin: Who took it over: `INSURANCE_FUND` or `ADL`.
         """
-        now_ms = self._agenda.now_ms
+        now_ms = self._scheduler.now_ms
         trade = Trade(self.symbol, self._trade_id, price, quantity, not buy, now_ms, origin)
         self._tape.append(trade)
         self._trade_id += 1
@@ -116,7 +116,7 @@ class Pit:
         if not engine.bids.changed and not engine.asks.changed:
             return
         bids, asks = engine.changes()
-        before, now_id, now_ms = self._flushed_id, engine.update_id, self._agenda.now_ms
+        before, now_id, now_ms = self._flushed_id, engine.update_id, self._scheduler.now_ms
         self._flushed_id = now_id
         self._tape.append(DepthUpdate(self.symbol, before + 1, now_id, before, bids, asks, now_ms))
         bid_keys, ask_keys = engine.bids.keys, engine.asks.keys
@@ -128,7 +128,7 @@ class Pit:
             self._best = best
             self._tape.append(BookTicker(self.symbol, now_id, *best, now_ms))
 
-    def flush_retail(self) -> None:
+    def flush_rpi(self) -> None:
         """Write the prices whose RPI quantities changed; the book has been flushed.
 
         The changes take their ids here, after those of the book that have been told.
@@ -140,5 +140,5 @@ class Pit:
             engine = self.engine
             engine.update_id += UPDATE_STEP * (len(bids) + len(asks))
             self._tape.append(
-                RetailUpdate(self.symbol, engine.update_id, bids, asks, self._agenda.now_ms)
+                RetailUpdate(self.symbol, engine.update_id, bids, asks, self._scheduler.now_ms)
             )

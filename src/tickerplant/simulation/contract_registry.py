@@ -18,21 +18,20 @@ from tickerplant.events import (
 )
 from tickerplant.instrument import Instrument
 from tickerplant.market.positions import GRID_MS
-from tickerplant.simulation.agenda import Agenda
-from tickerplant.simulation.baskets import INTERVAL_S as BASKET_S
-from tickerplant.simulation.baskets import Basket
-from tickerplant.simulation.brackets import brackets
-from tickerplant.simulation.crowd import Crowd
-from tickerplant.simulation.desk import CoinDesk, Listing
-from tickerplant.simulation.listings import Planned
-from tickerplant.simulation.marks import Mark
-from tickerplant.simulation.newsroom import Newsroom, basis_to_delivery
-from tickerplant.simulation.origin import Origin
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.positions import INTERVAL_S as POSITIONS_S
-from tickerplant.simulation.positions import Holders
-from tickerplant.simulation.temper import temper
-from tickerplant.simulation.value import FollowingValuation, LeadingValuation, Valuation
+from tickerplant.simulation.agents import Agents
+from tickerplant.simulation.contract_calendar import Action
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.contract_profile import contract_profile
+from tickerplant.simulation.history_inputs import HistoryInputs
+from tickerplant.simulation.indices import BASKET_INTERVAL_S as BASKET_S
+from tickerplant.simulation.indices import Basket
+from tickerplant.simulation.leverage import brackets
+from tickerplant.simulation.mark_price import MarkPriceCalculator
+from tickerplant.simulation.news import ListedContract, LiveUnderlying, NewsFlow, basis_to_delivery
+from tickerplant.simulation.open_interest import POSITIONING_INTERVAL_S as POSITIONS_S
+from tickerplant.simulation.open_interest import Positions
+from tickerplant.simulation.scheduler import Scheduler
+from tickerplant.simulation.valuation import FollowerValuation, LeaderValuation, Valuation
 
 UPDATE_ID_START = 4_000_000_000_000
 UPDATES_PER_SECOND = 2_000
@@ -41,28 +40,30 @@ FIRST_TRADE_ID = 1
 PULL = 0.3
 """Part of its distance from its index that a contract on a composite index comes back a second."""
 
-Opening: TypeAlias = tuple[BookSnapshot, MarkPrice, *tuple[Event, ...]]
+OpeningEvents: TypeAlias = tuple[BookSnapshot, MarkPrice, *tuple[Event, ...]]
 """All that is told of a contract when it opens."""
 
 
-class TradingFloor:
+class ContractRegistry:
     """Where contracts are listed, traded and settled.
 
     Args:
-        agenda: The exchange's clockwork.
+        scheduler: The exchange's clockwork.
         tape: Where events are written.
         seed: Decides everything that is drawn.
         intensity: Multiplies the rate of orders.
     """
 
-    def __init__(self, agenda: Agenda, tape: list[Event], seed: int, intensity: float) -> None:
-        self.news = Newsroom(agenda, seed)
-        self.listings: dict[str, Listing] = {}
-        self._agenda = agenda
+    def __init__(
+        self, scheduler: Scheduler, tape: list[Event], seed: int, intensity: float
+    ) -> None:
+        self.news = NewsFlow(scheduler, seed)
+        self.listings: dict[str, ListedContract] = {}
+        self._scheduler = scheduler
         self._tape = tape
         self._seed = seed
         self._intensity = intensity
-        self._plans: dict[int, list[Planned]] = {}
+        self._plans: dict[int, list[Action]] = {}
         self._former_operations = 0
 
     @property
@@ -73,64 +74,68 @@ class TradingFloor:
     @property
     def operations(self) -> int:
         """Orders, cancellations and cuts so far, those of opening books included."""
-        present = (listing.pit.engine.operations for listing in self.listings.values())
+        present = (listing.market.engine.operations for listing in self.listings.values())
         return self._former_operations + sum(present)
 
     # Opening
 
-    def enter(self, instrument: Instrument, trade_id: int) -> Opening:
+    def enter(self, instrument: Instrument, trade_id: int) -> OpeningEvents:
         """Let a contract be traded from now on and return how it opens, untold."""
-        traits, now_ms, seed = temper(instrument), self._agenda.now_ms, self._seed
-        desk = self.news.desk(instrument.base_asset)
+        profile, now_ms, seed = contract_profile(instrument), self._scheduler.now_ms, self._seed
+        underlying = self.news.underlying(instrument.base_asset)
         units = float(10**instrument.price.decimals)
         valuation: Valuation
-        if traits.leads:
-            valuation = LeadingValuation(desk.value, units)
+        if profile.leads:
+            valuation = LeaderValuation(underlying.value, units)
         else:
             basis = basis_to_delivery(instrument, now_ms)
-            valuation = FollowingValuation(desk.value.price * units, basis)
+            valuation = FollowerValuation(underlying.value.price * units, basis)
         update_id = UPDATE_ID_START + (now_ms // 1000 % 10**9) * UPDATES_PER_SECOND
-        pit = Pit(instrument, self._agenda, self._tape, update_id, trade_id)
+        market = ContractMarket(instrument, self._scheduler, self._tape, update_id, trade_id)
         random = Random(f"{seed} {instrument.symbol}")
-        crowd = Crowd(random, pit, traits, valuation, desk.busy, self._intensity)
-        bids, asks = crowd.open()
-        origin = Origin(instrument, traits, seed, now_ms, bids[0][0])
-        listing = Listing(
-            pit,
-            crowd,
-            Mark(instrument, now_ms),
-            Holders(origin, desk.busy),
-            None if desk.composite else Basket(instrument, seed),
-            traits,
+        agents = Agents(random, market, profile, valuation, underlying.busy, self._intensity)
+        bids, asks = agents.open()
+        inputs = HistoryInputs(instrument, profile, seed, now_ms, bids[0][0])
+        listing = ListedContract(
+            market,
+            agents,
+            MarkPriceCalculator(instrument, now_ms),
+            Positions(inputs, underlying.busy),
+            None if underlying.composite else Basket(instrument, seed),
+            profile,
         )
         self.listings[instrument.symbol] = listing
-        opening = self._opening(listing, desk, bids, asks)
-        if isinstance(valuation, FollowingValuation):
-            desk.followers[listing] = valuation
+        opening = self._opening(listing, underlying, bids, asks)
+        if isinstance(valuation, FollowerValuation):
+            underlying.followers[listing] = valuation
         else:
-            desk.leader = listing
-            crowd.followers.append(lambda: self.news.lead(desk))
+            underlying.leader = listing
+            agents.followers.append(lambda: self.news.lead(underlying))
         return opening
 
     def _opening(
-        self, listing: Listing, desk: CoinDesk, bids: list[Level], asks: list[Level]
-    ) -> Opening:
-        now_ms, symbol = self._agenda.now_ms, listing.pit.symbol
+        self,
+        listing: ListedContract,
+        underlying: LiveUnderlying,
+        bids: list[Level],
+        asks: list[Level],
+    ) -> OpeningEvents:
+        now_ms, symbol = self._scheduler.now_ms, listing.market.symbol
         second_ms = now_ms // 1000 * 1000
         further: list[Event] = []
-        if desk.composite is not None:
-            desk.composed = desk.composite.at(second_ms)
-            further.append(desk.composed)
-        mark = self._mark(listing, desk, second_ms)
-        further.append(listing.holders.at(second_ms, listing.pit.volume))
+        if underlying.composite is not None:
+            underlying.composite_index = underlying.composite.at(second_ms)
+            further.append(underlying.composite_index)
+        mark = self._mark(listing, underlying, second_ms)
+        further.append(listing.positions.at(second_ms, listing.market.volume))
         if listing.basket is not None:
             further.append(listing.basket.at(mark.index_price, second_ms))
-        changed = brackets(listing.instrument, listing.temper)
+        changed = brackets(listing.instrument, listing.contract_profile)
         further.append(ContractChanged(symbol, listing.instrument, changed, second_ms))
-        retail = listing.crowd.retail_opening()
+        retail = listing.agents.opening_rpi_orders()
         if retail is not None:
             further.append(retail)
-        snapshot = BookSnapshot(symbol, listing.pit.engine.update_id, bids, asks, now_ms)
+        snapshot = BookSnapshot(symbol, listing.market.engine.update_id, bids, asks, now_ms)
         return (snapshot, mark, *further)
 
     # Every second
@@ -138,42 +143,42 @@ class TradingFloor:
     def second(self, now_ms: int) -> None:
         """Let a whole second strike for every contract, then do what was planned for it."""
         second, tape = now_ms // 1000, self._tape
-        desks = self.news.desks
-        for desk in desks.values():
-            if desk.composite is not None:
-                self._compose(desk, now_ms)
+        underlyings = self.news.underlyings
+        for underlying in underlyings.values():
+            if underlying.composite is not None:
+                self._compose(underlying, now_ms)
         for listing in self.listings.values():
-            instrument, basket = listing.pit.instrument, listing.basket
+            instrument, basket = listing.market.instrument, listing.basket
             if now_ms >= instrument.delivery_date_ms:
                 continue
-            mark = self._mark(listing, desks[instrument.base_asset], now_ms)
+            mark = self._mark(listing, underlyings[instrument.base_asset], now_ms)
             if listing.mark.paid is not None:
                 tape.append(listing.mark.paid)
             tape.append(mark)
-            listing.crowd.leverage.mark(mark.mark_price * 10**instrument.price.decimals / 10**8)
-            if second % POSITIONS_S == listing.holders.slot or now_ms % GRID_MS == 0:
-                tape.append(listing.holders.at(now_ms, listing.pit.volume))
+            listing.agents.leverage.mark(mark.mark_price * 10**instrument.price.decimals / 10**8)
+            if second % POSITIONS_S == listing.positions.slot or now_ms % GRID_MS == 0:
+                tape.append(listing.positions.at(now_ms, listing.market.volume))
             if basket is not None and second % BASKET_S == basket.slot:
                 tape.append(basket.at(mark.index_price, now_ms))
         for action in self._plans.pop(now_ms, ()):
             action(now_ms)
 
-    def _compose(self, desk: CoinDesk, now_ms: int) -> None:
+    def _compose(self, underlying: LiveUnderlying, now_ms: int) -> None:
         """Tell the composite index, and let its contract follow."""
-        if desk.composite is None or desk.leader is None:
+        if underlying.composite is None or underlying.leader is None:
             return
-        desk.composed = desk.composite.at(now_ms)
-        self._tape.append(desk.composed)
-        desk.value.move(PULL * log(desk.index / desk.value.index))
-        desk.leader.crowd.look()
+        underlying.composite_index = underlying.composite.at(now_ms)
+        self._tape.append(underlying.composite_index)
+        underlying.value.move(PULL * log(underlying.index / underlying.value.index))
+        underlying.leader.agents.look()
 
-    def _mark(self, listing: Listing, desk: CoinDesk, now_ms: int) -> MarkPrice:
-        engine = listing.pit.engine
+    def _mark(self, listing: ListedContract, underlying: LiveUnderlying, now_ms: int) -> MarkPrice:
+        engine = listing.market.engine
         bid, ask = engine.bids.best, engine.asks.best
-        last = listing.pit.last_price
+        last = listing.market.last_price
         return listing.mark.at(
             now_ms,
-            desk.index,
+            underlying.index,
             bid[0] if bid else last,
             ask[0] if ask else last,
             last,
@@ -181,13 +186,13 @@ class TradingFloor:
 
     # What becomes of contracts
 
-    def plan(self, time_ms: int, action: Planned) -> None:
+    def plan(self, time_ms: int, action: Action) -> None:
         """Let `action(time_ms)` happen at a whole second, after the mark prices."""
         self._plans.setdefault(time_ms, []).append(action)
 
     def announce(self, instrument: Instrument) -> None:
         """Tell that a contract is going to be listed, and its brackets."""
-        self._tell(instrument, brackets(instrument, temper(instrument)))
+        self._tell(instrument, brackets(instrument, contract_profile(instrument)))
 
     def open(self, instrument: Instrument) -> None:
         """Tell that a contract is traded from now on, and with which book it opens."""
@@ -198,24 +203,24 @@ class TradingFloor:
 
     def change(self, instrument: Instrument) -> None:
         """Tell that a contract that is traded has changed."""
-        self.listings[instrument.symbol].pit.instrument = instrument
+        self.listings[instrument.symbol].market.instrument = instrument
         self._tell(instrument)
 
     def change_brackets(self, symbol: str, scale: float) -> None:
         """Change the brackets of a contract that is traded, and tell them."""
         listing = self.listings[symbol]
         instrument = listing.instrument
-        self._tell(instrument, brackets(instrument, listing.temper, scale))
+        self._tell(instrument, brackets(instrument, listing.contract_profile, scale))
 
     def stop(self, instrument: Instrument) -> int:
         """End the trading of a contract, tell how it is now, and return its settlement price."""
         listing = self.listings.pop(instrument.symbol)
-        self._agenda.leave(listing.pit)
-        self._former_operations += listing.pit.engine.operations
-        desk = self.news.desks[instrument.base_asset]
-        desk.followers.pop(listing, None)
-        if desk.leader is listing:
-            self.news.drop(desk)
+        self._scheduler.cancel_all(listing.market)
+        self._former_operations += listing.market.engine.operations
+        underlying = self.news.underlyings[instrument.base_asset]
+        underlying.followers.pop(listing, None)
+        if underlying.leader is listing:
+            self.news.drop(underlying)
         self._tell(instrument)
         return listing.mark.settlement
 
@@ -231,6 +236,6 @@ class TradingFloor:
         self._tell(instrument)
 
     def _tell(self, instrument: Instrument, changed: Sequence[Bracket] = ()) -> None:
-        now_ms = self._agenda.now_ms
+        now_ms = self._scheduler.now_ms
         event = ContractChanged(instrument.symbol, instrument, tuple(changed), now_ms)
         self._tape.append(event)

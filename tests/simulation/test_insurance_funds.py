@@ -8,7 +8,7 @@ from tickerplant.events import InsuranceFund, Liquidation
 from tickerplant.plant import Plant
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.insurance import InsuranceFunds
+from tickerplant.simulation.insurance_funds import InsuranceFunds
 from tickerplant.sources.simulated import open_market
 
 START_MS = 1_780_000_000_250
@@ -65,7 +65,7 @@ def test_funds_are_told_every_five_minutes_and_grow_with_forced_orders() -> None
     plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
     (before,) = plant.venues["usdm"].insurance_funds.values()
-    exchange._floor.news.desks["BTC"].value.move(-0.04)
+    exchange._registry.news.underlyings["BTC"].value.move(-0.04)
     told = []
     while exchange.next_time_ms < start_ms + 40_000:
         told += [event for event in exchange.step()[1] if isinstance(event, InsuranceFund)]

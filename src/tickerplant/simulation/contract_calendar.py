@@ -16,8 +16,8 @@ from msgspec import structs
 
 from tickerplant.instrument import Instrument
 from tickerplant.quarters import deliveries_ms
-from tickerplant.simulation.coins import Coin, invented_coins
 from tickerplant.simulation.instruments import new_dated, new_perpetual
+from tickerplant.simulation.underlyings import Underlying, generate_underlyings
 from tickerplant.units import HOUR_MS, MINUTE_MS
 from tickerplant.venue import VENUES
 
@@ -41,7 +41,7 @@ QUARTERS = ("CURRENT_QUARTER", "NEXT_QUARTER")
 DELIVERING = " DELIVERING"
 """What follows the type of a contract between its delivery and its settlement."""
 
-Planned: TypeAlias = Callable[[int], None]
+Action: TypeAlias = Callable[[int], None]
 
 
 class Floor(Protocol):
@@ -52,7 +52,7 @@ class Floor(Protocol):
         """The contracts that are traded now."""
         ...
 
-    def plan(self, time_ms: int, action: Planned) -> None:
+    def plan(self, time_ms: int, action: Action) -> None:
         """Let `action(time_ms)` happen at a whole second."""
         ...
 
@@ -85,7 +85,7 @@ class Floor(Protocol):
         ...
 
 
-class Calendar:
+class ContractCalendar:
     """What becomes of the contracts of an exchange.
 
     Args:
@@ -96,7 +96,7 @@ class Calendar:
     """
 
     def __init__(self, floor: Floor, seed: int, start_ms: int, *, listings: bool) -> None:
-        self._floor = floor
+        self._registry = floor
         self._random = Random(f"{seed} brackets")
         self._scales: dict[str, float] = {}
         self._coins = _new_coins({each.base_asset for each in floor.traded})
@@ -112,20 +112,20 @@ class Calendar:
     def _quarter(self, now_ms: int) -> None:
         """Deliver what is due, and let the later contracts of each pair move up."""
         _, _, current_ms, next_ms = deliveries_ms(now_ms)
-        dated = [each for each in self._floor.traded if each.contract_type in QUARTERS]
+        dated = [each for each in self._registry.traded if each.contract_type in QUARTERS]
         due = [each for each in dated if each.delivery_date_ms == now_ms]
         later = [each for each in dated if each.contract_type == QUARTERS[1] and each not in due]
         for instrument in due:
             self._deliver(instrument, now_ms)
         for instrument in later:
-            self._floor.change(structs.replace(instrument, contract_type=QUARTERS[0]))
+            self._registry.change(structs.replace(instrument, contract_type=QUARTERS[0]))
         waiting = {each.pair for each in later}
         for instrument in due:
             following = instrument.pair in waiting
             delivery_ms = next_ms if following else current_ms
             contract = new_dated(instrument, QUARTERS[following], now_ms, delivery_ms)
-            self._floor.open(contract)
-        self._floor.plan(current_ms, self._quarter)
+            self._registry.open(contract)
+        self._registry.plan(current_ms, self._quarter)
 
     def _deliver(self, instrument: Instrument, now_ms: int) -> None:
         stopped = structs.replace(
@@ -133,25 +133,27 @@ class Calendar:
             status="DELIVERING",
             contract_type=instrument.contract_type + DELIVERING,
         )
-        price = self._floor.stop(stopped)
+        price = self._registry.stop(stopped)
         self._scales.pop(instrument.symbol, None)
         delivered = structs.replace(stopped, status="DELIVERED")
-        self._floor.plan(now_ms + SETTLING_MS, lambda _: self._floor.deliver(delivered, price))
+        self._registry.plan(
+            now_ms + SETTLING_MS, lambda _: self._registry.deliver(delivered, price)
+        )
 
     # Brackets
 
     def _rebracket(self, now_ms: int) -> None:
         """Change the brackets of one contract of each venue that has any."""
         for venue in VENUES:
-            traded = [each.symbol for each in self._floor.traded if each.venue is venue]
+            traded = [each.symbol for each in self._registry.traded if each.venue is venue]
             if not traded:
                 continue
             symbol = self._random.choice(traded)
             before = self._scales.get(symbol, 1.0)
             scale = self._random.choice([each for each in BRACKET_SCALES if each != before])
             self._scales[symbol] = scale
-            self._floor.change_brackets(symbol, scale)
-        self._floor.plan(now_ms + BRACKETS_MS, self._rebracket)
+            self._registry.change_brackets(symbol, scale)
+        self._registry.plan(now_ms + BRACKETS_MS, self._rebracket)
 
     # New coins
 
@@ -159,28 +161,28 @@ class Calendar:
         """Announce the contract of a new coin, and the end of the oldest one."""
         onboard_ms = now_ms + ANNOUNCED_MS
         instrument = new_perpetual(next(self._coins), onboard_ms)
-        self._floor.announce(structs.replace(instrument, status="PENDING_TRADING"))
-        self._floor.plan(onboard_ms, partial(self._open, instrument))
+        self._registry.announce(structs.replace(instrument, status="PENDING_TRADING"))
+        self._registry.plan(onboard_ms, partial(self._open, instrument))
         if len(self._listed) == LISTED_AT_MOST:
             oldest = structs.replace(self._listed.pop(0), delivery_date_ms=onboard_ms)
-            self._floor.change(oldest)
-            self._floor.plan(onboard_ms, partial(self._delist, oldest))
-        self._floor.plan(now_ms + LISTING_MS, self._announce)
+            self._registry.change(oldest)
+            self._registry.plan(onboard_ms, partial(self._delist, oldest))
+        self._registry.plan(now_ms + LISTING_MS, self._announce)
 
     def _open(self, instrument: Instrument, _: int) -> None:
         self._listed.append(instrument)
-        self._floor.open(instrument)
+        self._registry.open(instrument)
 
     def _delist(self, instrument: Instrument, now_ms: int) -> None:
         settling = structs.replace(instrument, status="SETTLING")
-        self._floor.stop(settling)
+        self._registry.stop(settling)
         self._scales.pop(instrument.symbol, None)
         closed = structs.replace(settling, status="CLOSE")
-        self._floor.plan(now_ms + CLOSING_MS, lambda _: self._floor.close(closed))
+        self._registry.plan(now_ms + CLOSING_MS, lambda _: self._registry.close(closed))
 
 
-def _new_coins(known: set[str]) -> Iterator[Coin]:
-    return (coin for coin in invented_coins() if coin.name not in known)
+def _new_coins(known: set[str]) -> Iterator[Underlying]:
+    return (coin for coin in generate_underlyings() if coin.name not in known)
 
 
 def _next_minute(time_ms: int) -> int:

@@ -20,9 +20,9 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from tickerplant.events import Level
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.sizes import DRAWS, Sizes
-from tickerplant.simulation.temper import Style
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.contract_profile import MakerStyle
+from tickerplant.simulation.order_sizes import DRAWS, OrderSizes
 
 GRIDS = ((10.0, 10), (50.0, 100), (400.0, 500))
 """From which distance on makers quote only multiples of how many ticks."""
@@ -64,20 +64,27 @@ Visit: TypeAlias = tuple[int, int, int, float, float, float]
 """The fields of a zone, in their order."""
 
 
-class LadderMakers:
+class DepthMakers:
     """All makers of one contract who quote behind the best prices."""
 
-    def __init__(self, random: Random, pit: Pit, sizes: Sizes, style: Style, price: int) -> None:
+    def __init__(
+        self,
+        random: Random,
+        market: ContractMarket,
+        sizes: OrderSizes,
+        style: MakerStyle,
+        price: int,
+    ) -> None:
         self._random = random.random
         self._gauss = random.gauss
-        self._pit = pit
-        self._sizes = sizes.ladder
+        self._market = market
+        self._order_sizes = sizes.ladder
         self._style = style
-        self._tick = pit.instrument.tick_size
-        self._step = pit.instrument.step_size
+        self._tick = market.instrument.tick_size
+        self._step = market.instrument.step_size
         self._wall = 100 * self._tick
-        self._lowest = pit.instrument.min_price
-        self._highest = pit.instrument.max_price
+        self._lowest = market.instrument.min_price
+        self._highest = market.instrument.max_price
         self._per_bp = price / 1e4
         self._generator = np.random.default_rng(random.getrandbits(64))
         self._zones = [
@@ -164,13 +171,13 @@ class LadderMakers:
         """Return a quantity that is a multiple of the step."""
         if price % self._wall == 0:
             scale *= self._style.round_wall
-        return max(int(self._sizes[draw] * scale), 1) * self._step
+        return max(int(self._order_sizes[draw] * scale), 1) * self._step
 
     def sweep(self, _: int = 0) -> None:
         """Requote many levels of both sides, as many as makers usually do."""
         levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
         random, zones = self._random, self._visits
-        engine, quantity = self._pit.engine, self._quantity
+        engine, quantity = self._market.engine, self._quantity
         bids, asks, tick = engine.bids, engine.asks, self._tick
         lowest, highest = self._lowest, self._highest
         if not bids.keys or not asks.keys:

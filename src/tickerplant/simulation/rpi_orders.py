@@ -11,13 +11,13 @@ Prices are kept as keys that grow towards the better price, as in the matching e
 from __future__ import annotations
 
 from tickerplant.events import Level
-from tickerplant.simulation.matching import Fill, MatchingEngine
+from tickerplant.simulation.matching_engine import Fill, MatchingEngine
 
-RETAIL_ORDER_ID = 0
+RPI_ORDER_ID = 0
 """What fills have for the id of an RPI order; no order of the book has it."""
 
 
-class RetailSide:
+class RpiSide:
     """The RPI quantities of one side by key."""
 
     __slots__ = ("_changed", "quantities", "sign")
@@ -54,14 +54,14 @@ class RetailSide:
         return [(key * sign, quantities.get(key, 0)) for key in sorted(keys, reverse=True)]
 
 
-class RetailOrders:
+class RpiOrders:
     """Both sides of the RPI orders of one symbol."""
 
     __slots__ = ("asks", "bids")
 
     def __init__(self) -> None:
-        self.bids = RetailSide(1)
-        self.asks = RetailSide(-1)
+        self.bids = RpiSide(1)
+        self.asks = RpiSide(-1)
 
     def immediate(self, engine: MatchingEngine, buy: bool, quantity: int, price: int) -> list[Fill]:
         """Trade up to `quantity` at `price` or better with the book and with RPI orders.
@@ -69,7 +69,7 @@ class RetailOrders:
         The best price is first; at one price the book is.  The remainder is dropped.
 
         Returns:
-            The fills; those of RPI orders have `RETAIL_ORDER_ID`.
+            The fills; those of RPI orders have `RPI_ORDER_ID`.
         """
         engine.operations += 1
         side = self.asks if buy else self.bids
@@ -85,7 +85,7 @@ class RetailOrders:
             resting = side.quantities[key]
             traded = min(left, resting)
             side.put(key, resting - traded)
-            fills.append((RETAIL_ORDER_ID, key * sign, traded))
+            fills.append((RPI_ORDER_ID, key * sign, traded))
             left -= traded
             if not left:
                 return fills

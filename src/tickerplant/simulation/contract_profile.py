@@ -7,7 +7,7 @@ from math import sqrt
 from msgspec import Struct
 
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.coins import BY_NAME, COINS, invented
+from tickerplant.simulation.underlyings import COINS, UNDERLYINGS, generate_underlying
 
 COINM_ORDERS = 0.17
 """Orders of a COIN-M perpetual per order of the coin's main contract."""
@@ -19,13 +19,13 @@ DATED_ATTENTION = 0.35
 DAY_S = 86_400
 BUSIEST = COINS[0]
 HOP_EXPONENT = 0.25
-OVERTAKING_SHARE = 0.2
+SNIPER_SHARE = 0.2
 YEAR_MS = 365 * DAY_S * 1000
 BASIS_PER_YEAR = 0.06
 """What dated contracts cost above the index, per year to their delivery."""
 
 
-class Style(Struct, frozen=True, kw_only=True):
+class MakerStyle(Struct, frozen=True, kw_only=True):
     """The habits of the makers of one venue."""
 
     near_levels: int
@@ -42,11 +42,11 @@ class Style(Struct, frozen=True, kw_only=True):
     """Quantity of levels in the first basis point, relative to the next ones."""
     ladder_share: float
     """Median quantity of a level near the best, relative to the best level's usual quantity."""
-    hop_bp: float
+    move_threshold_bp: float
     """Distance of the worth from the mid that moves the best prices of the busiest contract."""
     impact: float
     """Move of the worth by a typical order, relative to a second's volatility."""
-    overtaken: float
+    sniping_chance: float
     """Chance that a taker is there before makers withdraw a stale quote."""
     trains_per_order: float
     """Trains of changes of best quantities that answer an order, and a move."""
@@ -62,7 +62,7 @@ class Style(Struct, frozen=True, kw_only=True):
     """Best quantity of a side just after a move, relative to the usual."""
 
 
-LEADER = Style(
+LEADER = MakerStyle(
     near_levels=320,
     near_thinning=0.55,
     distance_shares=(
@@ -80,9 +80,9 @@ LEADER = Style(
     round_wall=9.0,
     near_quantity=0.9,
     ladder_share=0.006,
-    hop_bp=0.13,
+    move_threshold_bp=0.13,
     impact=0.045,
-    overtaken=0.68,
+    sniping_chance=0.68,
     trains_per_order=0.55,
     trains_per_hop=0.5,
     levels_per_order=42.0,
@@ -91,7 +91,7 @@ LEADER = Style(
     idle_share=0.22,
     touch_share=0.1,
 )
-FOLLOWER = Style(
+FOLLOWER = MakerStyle(
     near_levels=140,
     near_thinning=0.6,
     distance_shares=(
@@ -109,9 +109,9 @@ FOLLOWER = Style(
     round_wall=1.0,
     near_quantity=0.4,
     ladder_share=0.012,
-    hop_bp=0.16,
+    move_threshold_bp=0.16,
     impact=0.2,
-    overtaken=0.1,
+    sniping_chance=0.1,
     trains_per_order=0.7,
     trains_per_hop=0.5,
     levels_per_order=90.0,
@@ -122,10 +122,10 @@ FOLLOWER = Style(
 )
 
 
-class Temper(Struct, frozen=True, kw_only=True):
+class ContractProfile(Struct, frozen=True, kw_only=True):
     """One contract's share of the market."""
 
-    style: Style
+    style: MakerStyle
     leads: bool
     """Its price is made here; other contracts of the coin follow it."""
     price: float
@@ -144,28 +144,28 @@ class Temper(Struct, frozen=True, kw_only=True):
         return self.daily_volatility / sqrt(DAY_S) * 1e4
 
     @property
-    def hop_bp(self) -> float:
+    def move_threshold_bp(self) -> float:
         """Distance of the worth from the mid that moves the best prices.
 
         Thinly traded and restless contracts move in larger steps.
         """
         busy = self.orders_per_s / BUSIEST.orders_per_s
-        restless = self.daily_volatility / BUSIEST.daily_volatility
-        return self.style.hop_bp * max(restless * float(busy**-HOP_EXPONENT), 1.0)
+        volatilities = self.daily_volatility / BUSIEST.daily_volatility
+        return self.style.move_threshold_bp * max(volatilities * float(busy**-HOP_EXPONENT), 1.0)
 
     @property
-    def overtaken(self) -> float:
+    def sniping_chance(self) -> float:
         """Chance that a taker is there before makers withdraw a stale quote.
 
         Bounded so that such takers stay a part of all takers where few trade.
         """
-        moves_per_s = (self.volatility_bp / self.hop_bp) ** 2 / 16
-        return min(self.style.overtaken, OVERTAKING_SHARE * self.orders_per_s / moves_per_s)
+        moves_per_s = (self.volatility_bp / self.move_threshold_bp) ** 2 / 16
+        return min(self.style.sniping_chance, SNIPER_SHARE * self.orders_per_s / moves_per_s)
 
 
-def temper(instrument: Instrument) -> Temper:
+def contract_profile(instrument: Instrument) -> ContractProfile:
     """Return the temper of a contract; coins that have no row get one made up from their name."""
-    coin = BY_NAME.get(instrument.base_asset) or invented(instrument.base_asset)
+    coin = UNDERLYINGS.get(instrument.base_asset) or generate_underlying(instrument.base_asset)
     orders, touch_usd, order_usd = coin.orders_per_s, coin.touch_usd, coin.order_usd
     if instrument.venue.inverse:
         orders *= COINM_ORDERS
@@ -175,7 +175,7 @@ def temper(instrument: Instrument) -> Temper:
         orders *= DATED_ORDERS if not instrument.venue.inverse else DATED_ORDERS / COINM_ORDERS
         touch_usd *= DATED_TOUCH
     leads = instrument.perpetual and not instrument.venue.inverse
-    return Temper(
+    return ContractProfile(
         style=LEADER if leads else FOLLOWER,
         leads=leads,
         price=coin.price,

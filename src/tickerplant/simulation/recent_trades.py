@@ -30,16 +30,17 @@ from tickerplant.market.bars import (
     Bars,
 )
 from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
-from tickerplant.simulation.origin import TRADES_PER_ORDER, Origin
-from tickerplant.simulation.paths import DAY, Floats, stretch
-from tickerplant.simulation.temper import usd_quantity
-from tickerplant.simulation.traded import (
+from tickerplant.simulation.contract_profile import usd_quantity
+from tickerplant.simulation.history_bars import (
     LEAST_TICKS,
+    ORDER_MEAN,
     VOLUME_SPREAD,
-    carry_over_quiet,
+    Ints,
+    fill_quiet_bars,
     trade_counts,
 )
-from tickerplant.simulation.volumes import ORDER_MEAN, Ints
+from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
+from tickerplant.simulation.price_paths import DAY, Floats, path_segment
 from tickerplant.units import MINUTE_MS
 
 TRADES_PER_FILLING = 2.4
@@ -51,21 +52,21 @@ KEPT_RECENT = 8
 
 
 @lru_cache(maxsize=KEPT_RECENT)
-def recent_trades(origin: Origin, next_id: int) -> Rows:
-    """Return the trades since `origin.recent_ms`, at least one; the last one has the id before `next_id`.
+def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
+    """Return the trades since `inputs.recent_ms`, at least one; the last one has the id before `next_id`.
 
     Rows are as in `TRADE_ROW`.
     """
-    random = Random(f"{origin.name} trades")
+    random = Random(f"{inputs.name} trades")
     generator = np.random.default_rng(random.getrandbits(64))
-    edges = _edges(origin)
-    times_ms, fillings = _times(generator, origin, edges)
+    edges = _edges(inputs)
+    times_ms, fillings = _times(generator, inputs, edges)
     sold = (generator.random(fillings[-1] + 1) < 0.5)[fillings]
     sold[fillings == fillings[-1]] = True  # the last price is the best bid
     rows = np.empty(len(times_ms), TRADE_ROW)
     rows["trade_id"] = np.arange(next_id - len(rows), next_id)
-    rows["price"] = _prices(generator, origin, edges, times_ms, fillings, sold)
-    rows["quantity"] = _quantities(generator, origin, len(rows))
+    rows["price"] = _prices(generator, inputs, edges, times_ms, fillings, sold)
+    rows["quantity"] = _quantities(generator, inputs, len(rows))
     rows["trade_time_ms"] = times_ms
     rows["buyer_is_maker"] = sold
     rows["retail"] = False
@@ -75,26 +76,28 @@ def recent_trades(origin: Origin, next_id: int) -> Rows:
 _Edges: TypeAlias = tuple[Ints, Floats, Floats]
 
 
-def _edges(origin: Origin) -> _Edges:
+def _edges(inputs: HistoryInputs) -> _Edges:
     """Return the edges of the last minutes, the coin's values there, and how restless it is between.
 
     The last edge is the start.
     """
-    day = stretch(origin.way, DAY)
-    minutes = (origin.way.present_ms - origin.recent_ms) // MINUTE_MS
-    opened_ms = origin.recent_ms + np.arange(minutes + 1) * MINUTE_MS
-    times_ms = np.append(opened_ms, origin.start_ms)
+    day = path_segment(inputs.way, DAY)
+    minutes = (inputs.way.present_ms - inputs.recent_ms) // MINUTE_MS
+    opened_ms = inputs.recent_ms + np.arange(minutes + 1) * MINUTE_MS
+    times_ms = np.append(opened_ms, inputs.start_ms)
     values = np.append(day.edges[len(day.edges) - 1 - minutes :], 0.0)
-    return times_ms, values, np.append(day.restless[len(day.restless) - minutes :], 1.0)
+    return times_ms, values, np.append(day.volatilities[len(day.volatilities) - minutes :], 1.0)
 
 
-def _times(generator: np.random.Generator, origin: Origin, edges: _Edges) -> tuple[Ints, Ints]:
+def _times(
+    generator: np.random.Generator, inputs: HistoryInputs, edges: _Edges
+) -> tuple[Ints, Ints]:
     """Draw the times of all trades, and the number of the filling that each belongs to."""
-    edges_ms, _, restless = edges
+    edges_ms, _, volatilities = edges
     lengths_ms = np.diff(edges_ms)
-    usual = origin.trades_per_ms * MINUTE_MS / TRADES_PER_FILLING
+    usual = inputs.trades_per_ms * MINUTE_MS / TRADES_PER_FILLING
     part = lengths_ms / MINUTE_MS
-    counts = trade_counts(generator, usual, restless * part, VOLUME_SPREAD)
+    counts = trade_counts(generator, usual, volatilities * part, VOLUME_SPREAD)
     if not counts.any():
         counts[0] = 1
     bar = np.repeat(np.arange(len(counts)), counts)
@@ -111,7 +114,7 @@ def _times(generator: np.random.Generator, origin: Origin, edges: _Edges) -> tup
 
 def _prices(
     generator: np.random.Generator,
-    origin: Origin,
+    inputs: HistoryInputs,
     edges: _Edges,
     times_ms: Ints,
     fillings: Ints,
@@ -119,52 +122,52 @@ def _prices(
 ) -> Ints:
     """Draw prices along the coin's way, those who buy at the tick above, who sell at the one below."""
     edges_ms, values, _ = edges
-    values = values + origin.premium.at(edges_ms)
+    values = values + inputs.premium.at(edges_ms)
     per_filling = (
-        origin.temper.daily_volatility
-        * (1 / origin.trades_per_ms * TRADES_PER_FILLING / 86_400_000) ** 0.5
+        inputs.contract_profile.daily_volatility
+        * (1 / inputs.trades_per_ms * TRADES_PER_FILLING / 86_400_000) ** 0.5
     )
     steps = np.cumsum(generator.normal(0, per_filling, fillings[-1] + 1))[fillings]
     # What the steps add up to between two edges is taken back, so that the values there hold.
     at_edges = np.interp(edges_ms, times_ms, steps)
     steps -= np.interp(times_ms, edges_ms, at_edges)
-    prices = origin.index_units * np.exp(np.interp(times_ms, edges_ms, values) + steps)
-    tick = origin.instrument.tick_size
+    prices = inputs.index_units * np.exp(np.interp(times_ms, edges_ms, values) + steps)
+    tick = inputs.instrument.tick_size
     ticks = np.where(sold, np.floor(prices / tick), np.ceil(prices / tick))
     units: Ints = np.maximum(ticks, LEAST_TICKS).astype(np.int64) * tick
-    units[fillings == fillings[-1]] = origin.last_price
+    units[fillings == fillings[-1]] = inputs.last_price
     return units
 
 
-def _quantities(generator: np.random.Generator, origin: Origin, count: int) -> Ints:
-    instrument, temper = origin.instrument, origin.temper
-    usd = temper.order_usd * ORDER_MEAN / TRADES_PER_ORDER
-    typical = usd_quantity(instrument, temper.price, usd) / instrument.step_size
+def _quantities(generator: np.random.Generator, inputs: HistoryInputs, count: int) -> Ints:
+    instrument, contract_profile = inputs.instrument, inputs.contract_profile
+    usd = contract_profile.order_usd * ORDER_MEAN / TRADES_PER_ORDER
+    typical = usd_quantity(instrument, contract_profile.price, usd) / instrument.step_size
     sizes = typical * np.exp(generator.normal(-(SIZE_SPREAD**2) / 2, SIZE_SPREAD, count))
     least, most = instrument.min_quantity, instrument.max_market_quantity
     steps = np.floor(sizes).astype(np.int64) * instrument.step_size
     return np.clip(steps, max(least, instrument.step_size), max(most, least))
 
 
-def recent_minutes(origin: Origin, trades: Rows) -> Bars:
+def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
     """Return the minutes of `trades` that closed before the start.
 
     Args:
-        origin: What decides the past.
-        trades: The trades since `origin.recent_ms`.
+        inputs: What decides the past.
+        trades: The trades since `inputs.recent_ms`.
     """
-    count = (origin.way.present_ms - origin.recent_ms) // MINUTE_MS
-    closed = trades[trades["trade_time_ms"] < origin.way.present_ms]
-    bars = empty_bars(origin.recent_ms, count, 0)
+    count = (inputs.way.present_ms - inputs.recent_ms) // MINUTE_MS
+    closed = trades[trades["trade_time_ms"] < inputs.way.present_ms]
+    bars = empty_bars(inputs.recent_ms, count, 0)
     if not len(closed):
         bars[:, OPEN : CLOSE + 1] = trades["price"][0]
         return bars
-    numbers = (closed["trade_time_ms"] - origin.recent_ms) // MINUTE_MS
+    numbers = (closed["trade_time_ms"] - inputs.recent_ms) // MINUTE_MS
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     minutes = numbers[starts]
     ends = np.append(starts[1:], len(closed)) - 1
     prices, quantities = closed["price"], closed["quantity"]
-    values = worth(origin.instrument, prices, quantities)
+    values = worth(inputs.instrument, prices, quantities)
     bought = ~closed["buyer_is_maker"]
     bars[:, OPEN : CLOSE + 1] = prices[0]  # before the first trade
     bars[minutes, OPEN] = prices[starts]
@@ -178,7 +181,7 @@ def recent_minutes(origin: Origin, trades: Rows) -> Bars:
     bars[minutes, TAKER_BUY_TURNOVER] = np.add.reduceat(values * bought, starts)
     bars[minutes, FIRST_TRADE_ID] = closed["trade_id"][starts]
     bars[minutes, LAST_TRADE_ID] = closed["trade_id"][ends]
-    return carry_over_quiet(bars)
+    return fill_quiet_bars(bars)
 
 
 def worth(instrument: Instrument, prices: Ints, quantities: Ints) -> Ints:
@@ -192,19 +195,19 @@ def worth(instrument: Instrument, prices: Ints, quantities: Ints) -> Ints:
     return np.array([instrument.turnover(*pair) for pair in pairs], dtype=np.int64)
 
 
-def older_trades(origin: Origin, next_id: int) -> Rows:
+def older_trades(inputs: HistoryInputs, next_id: int) -> Rows:
     """Return those of the last trades that were before the present minute."""
-    trades = recent_trades(origin, next_id)
-    return trades[: np.searchsorted(trades["trade_time_ms"], origin.way.present_ms)]
+    trades = recent_trades(inputs, next_id)
+    return trades[: np.searchsorted(trades["trade_time_ms"], inputs.way.present_ms)]
 
 
 @lru_cache(maxsize=KEPT_RECENT)
-def older_aggregates(origin: Origin, next_id: int, next_aggregate_id: int) -> Rows:
+def older_aggregates(inputs: HistoryInputs, next_id: int, next_aggregate_id: int) -> Rows:
     """Return the aggregates of `older_trades`; the last one has the id before `next_aggregate_id`.
 
     Rows are as in `AGGREGATE_ROW`.  They are what `TradeAggregator` makes of the trades.
     """
-    trades = older_trades(origin, next_id)
+    trades = older_trades(inputs, next_id)
     starts = _aggregate_starts(trades)
     ends = np.append(starts[1:], len(trades)) - 1
     rows = np.empty(len(starts), AGGREGATE_ROW)

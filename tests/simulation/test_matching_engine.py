@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickerplant.simulation.matching import Fill, MatchingEngine
+from tickerplant.simulation.matching_engine import Fill, MatchingEngine
 
 
 @dataclass

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from tickerplant.simulation.paths import Floats
+from tickerplant.simulation.price_paths import Floats
 
 WAVES = 9
 SHORTEST_MS = 5 * 3_600_000
@@ -23,11 +23,11 @@ GRID_MS = 10 * 60_000
 """A wave hardly bends in this time."""
 FEW = 8
 """Times that it is not worth to interpolate between."""
-KEPT_WAVES = 1024
+MAX_NOISES = 1024
 """Waves that are remembered, below 1 kB each."""
 
 
-class Wave(Struct, frozen=True):
+class SmoothNoise(Struct, frozen=True):
     """A slow noise whose standard deviation over a long time is 1 and which is rarely beyond 3."""
 
     speeds: tuple[float, ...]
@@ -53,15 +53,15 @@ class Wave(Struct, frozen=True):
         return total
 
 
-@lru_cache(maxsize=KEPT_WAVES)
-def wave(name: str) -> Wave:
+@lru_cache(maxsize=MAX_NOISES)
+def smooth_noise(name: str) -> SmoothNoise:
     """Return the wave of that name: always the same one."""
     random = Random(name)
     ratio = (LONGEST_MS / SHORTEST_MS) ** (1 / (WAVES - 1))
     periods = [SHORTEST_MS * ratio**n * random.uniform(0.85, 1.18) for n in range(WAVES)]
     heights = [random.uniform(0.6, 1.4) for _ in periods]
     scale = (2 / sum(height * height for height in heights)) ** 0.5
-    return Wave(
+    return SmoothNoise(
         tuple(2 * pi / period for period in periods),
         tuple(random.uniform(0, 2 * pi) for _ in periods),
         tuple(height * scale for height in heights),

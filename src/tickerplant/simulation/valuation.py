@@ -64,7 +64,7 @@ class News:
         return min(max(size, -limit), limit)
 
 
-class CoinValue:
+class FairValue:
     """The value of one coin in USD."""
 
     def __init__(self, price: float, daily_volatility: float, beta: float) -> None:
@@ -94,15 +94,15 @@ class Valuation(Protocol):
         """Return the worth in price units."""
         ...
 
-    def push(self, relative: float) -> None:
+    def add_impact(self, relative: float) -> None:
         """Let a trade move the worth."""
         ...
 
 
-class LeadingValuation:
+class LeaderValuation:
     """The contract where the coin's price is made: its worth is the coin's value."""
 
-    def __init__(self, coin: CoinValue, units: float) -> None:
+    def __init__(self, coin: FairValue, units: float) -> None:
         self._coin = coin
         self._units = units
 
@@ -110,12 +110,12 @@ class LeadingValuation:
         """Return the coin's value in price units."""
         return self._coin.price * self._units
 
-    def push(self, relative: float) -> None:
+    def add_impact(self, relative: float) -> None:
         """Let a trade here move the coin's value."""
         self._coin.move(relative)
 
 
-class FollowingValuation:
+class FollowerValuation:
     """A contract whose makers look at the leading one: its price, a basis, and their own trades.
 
     What its own trades moved is forgotten little by little with every look at the leader.
@@ -132,7 +132,7 @@ class FollowingValuation:
         """Return the worth in price units."""
         return self._leader * self._basis * exp(self._own)
 
-    def push(self, relative: float) -> None:
+    def add_impact(self, relative: float) -> None:
         """Let a trade here move the worth."""
         self._own += relative
 

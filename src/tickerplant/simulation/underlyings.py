@@ -18,7 +18,7 @@ USUAL_ORDERS_PER_S = 0.345
 """How many orders coins have that are made up."""
 
 
-class Coin(Struct, frozen=True):
+class Underlying(Struct, frozen=True):
     """A coin, or what is traded like one, and its main contract, `<name>USDT` perpetual."""
 
     name: str
@@ -55,36 +55,46 @@ class Coin(Struct, frozen=True):
 
 
 COINS = (
-    Coin("BTC", 65_280.1, "0.10", 2, "0.001", 0.022, 0.92, 13.0, 1500, 170_000, 100, "PoW"),
-    Coin("ETH", 3_342.18, "0.01", 2, "0.001", 0.028, 0.92, 10.0, 620, 80_000, 20),
-    Coin("SOL", 152.47, "0.0100", 4, "0.01", 0.038, 0.82, 4.2, 420, 60_000, 5, "Layer-1", 355),
-    Coin("XRP", 0.5864, "0.0001", 4, "0.1", 0.036, 0.74, 2.6, 380, 160_000, 5, "Payment", 103),
-    Coin("BNB", 588.31, "0.010", 3, "0.01", 0.026, 0.78, 2.0, 360, 18_000, 5, "Layer-1", 138),
-    Coin("DOGE", 0.12184, "0.000010", 6, "1", 0.042, 0.78, 2.2, 260, 42_000, 5, "Meme", 289),
-    Coin("ADA", 0.4412, "0.00010", 5, "1", 0.036, 0.78, 1.3, 220, 60_000, 5, "Layer-1", 128),
-    Coin("AVAX", 27.415, "0.0010", 4, "1", 0.042, 0.80, 1.2, 240, 12_000, 5, "Layer-1", 364),
-    Coin("LINK", 13.926, "0.001", 3, "0.01", 0.040, 0.80, 1.2, 230, 11_000, 20, "Oracle", 114),
-    Coin("TRX", 0.12836, "0.00001", 5, "1", 0.024, 0.55, 0.9, 210, 24_000, 5, "Layer-1", 113),
-    Coin("DOT", 6.118, "0.001", 3, "0.1", 0.038, 0.80, 0.9, 190, 22_000, 5, "Layer-1", 330),
-    Coin("LTC", 72.34, "0.01", 2, "0.001", 0.034, 0.76, 0.9, 240, 21_000, 20, "Payment", 106),
-    Coin("BCH", 372.56, "0.01", 2, "0.001", 0.040, 0.74, 0.9, 260, 9_000, 20, "Payment", 84),
-    Coin("UNI", 7.856, "0.0010", 4, "1", 0.046, 0.72, 0.8, 200, 12_000, 5, "DeFi", 357),
-    Coin("NEAR", 5.436, "0.0010", 4, "1", 0.050, 0.78, 0.9, 200, 14_000, 5, "Layer-1", 384),
-    Coin(
+    Underlying("BTC", 65_280.1, "0.10", 2, "0.001", 0.022, 0.92, 13.0, 1500, 170_000, 100, "PoW"),
+    Underlying("ETH", 3_342.18, "0.01", 2, "0.001", 0.028, 0.92, 10.0, 620, 80_000, 20),
+    Underlying(
+        "SOL", 152.47, "0.0100", 4, "0.01", 0.038, 0.82, 4.2, 420, 60_000, 5, "Layer-1", 355
+    ),
+    Underlying(
+        "XRP", 0.5864, "0.0001", 4, "0.1", 0.036, 0.74, 2.6, 380, 160_000, 5, "Payment", 103
+    ),
+    Underlying("BNB", 588.31, "0.010", 3, "0.01", 0.026, 0.78, 2.0, 360, 18_000, 5, "Layer-1", 138),
+    Underlying("DOGE", 0.12184, "0.000010", 6, "1", 0.042, 0.78, 2.2, 260, 42_000, 5, "Meme", 289),
+    Underlying("ADA", 0.4412, "0.00010", 5, "1", 0.036, 0.78, 1.3, 220, 60_000, 5, "Layer-1", 128),
+    Underlying("AVAX", 27.415, "0.0010", 4, "1", 0.042, 0.80, 1.2, 240, 12_000, 5, "Layer-1", 364),
+    Underlying(
+        "LINK", 13.926, "0.001", 3, "0.01", 0.040, 0.80, 1.2, 230, 11_000, 20, "Oracle", 114
+    ),
+    Underlying("TRX", 0.12836, "0.00001", 5, "1", 0.024, 0.55, 0.9, 210, 24_000, 5, "Layer-1", 113),
+    Underlying("DOT", 6.118, "0.001", 3, "0.1", 0.038, 0.80, 0.9, 190, 22_000, 5, "Layer-1", 330),
+    Underlying("LTC", 72.34, "0.01", 2, "0.001", 0.034, 0.76, 0.9, 240, 21_000, 20, "Payment", 106),
+    Underlying("BCH", 372.56, "0.01", 2, "0.001", 0.040, 0.74, 0.9, 260, 9_000, 20, "Payment", 84),
+    Underlying("UNI", 7.856, "0.0010", 4, "1", 0.046, 0.72, 0.8, 200, 12_000, 5, "DeFi", 357),
+    Underlying("NEAR", 5.436, "0.0010", 4, "1", 0.050, 0.78, 0.9, 200, 14_000, 5, "Layer-1", 384),
+    Underlying(
         *("SUI", 0.9184, "0.000100", 6, "0.1", 0.054, 0.74, 1.2, 220, 15_000, 5, "Layer-1", 1317),
         funding_interval_hours=4,
     ),
-    Coin(
+    Underlying(
         *("APT", 6.7345, "0.00100", 5, "0.1", 0.048, 0.76, 0.8, 180, 9_000, 5, "Layer-1", 1119),
         funding_interval_hours=4,
     ),
-    Coin("FIL", 4.215, "0.001", 3, "0.1", 0.044, 0.78, 0.8, 180, 14_000, 5, "Storage", 386),
-    Coin("ATOM", 6.204, "0.001", 3, "0.01", 0.038, 0.78, 0.7, 170, 13_000, 5, "Layer-1", 137),
-    Coin("ETC", 22.814, "0.001", 3, "0.01", 0.040, 0.76, 0.8, 200, 8_000, 20, "PoW", 113),
-    Coin("AAVE", 94.37, "0.010", 3, "0.1", 0.046, 0.76, 0.8, 220, 9_000, 5, "DeFi", 385),
-    Coin("ARB", 0.7123, "0.000100", 6, "0.1", 0.048, 0.80, 0.9, 180, 15_000, 5, "Layer-2", 1275),
-    Coin("OP", 1.6938, "0.0001000", 7, "0.1", 0.050, 0.80, 0.8, 180, 11_000, 5, "Layer-2", 980),
-    Coin(
+    Underlying("FIL", 4.215, "0.001", 3, "0.1", 0.044, 0.78, 0.8, 180, 14_000, 5, "Storage", 386),
+    Underlying("ATOM", 6.204, "0.001", 3, "0.01", 0.038, 0.78, 0.7, 170, 13_000, 5, "Layer-1", 137),
+    Underlying("ETC", 22.814, "0.001", 3, "0.01", 0.040, 0.76, 0.8, 200, 8_000, 20, "PoW", 113),
+    Underlying("AAVE", 94.37, "0.010", 3, "0.1", 0.046, 0.76, 0.8, 220, 9_000, 5, "DeFi", 385),
+    Underlying(
+        "ARB", 0.7123, "0.000100", 6, "0.1", 0.048, 0.80, 0.9, 180, 15_000, 5, "Layer-2", 1275
+    ),
+    Underlying(
+        "OP", 1.6938, "0.0001000", 7, "0.1", 0.050, 0.80, 0.8, 180, 11_000, 5, "Layer-2", 980
+    ),
+    Underlying(
         *("1000PEPE", 0.0113942, "0.0000010", 7, "1", 0.062, 0.72, 1.6, 240, 18_000, 5, "Meme"),
         listed_days=1318,
         funding_interval_hours=4,
@@ -94,23 +104,23 @@ COINS = (
 """In the order of listing: the first rows are the busiest coins."""
 
 TRADFI = (
-    Coin(
+    Underlying(
         *("XAU", 4_312.55, "0.01", 2, "0.001", 0.011, 0.5, 0.9, 420, 60_000, 5, "TradFi", 2_267),
         underlying_type="COMMODITY",
         funding_interval_hours=4,
     ),
-    Coin(
+    Underlying(
         *("TSLA", 402.35, "0.01", 2, "0.01", 0.032, 0.6, 0.6, 260, 14_000, 5, "TradFi", 2_316),
         underlying_type="EQUITY",
     ),
-    Coin(
+    Underlying(
         *("NVDA", 184.72, "0.01", 2, "0.01", 0.026, 0.7, 0.5, 260, 14_000, 5, "TradFi", 2_330),
         underlying_type="EQUITY",
     ),
 )
 """Metals and shares, which have perpetual contracts with trading sessions."""
 
-INDEX = Coin(
+INDEX = Underlying(
     *("DEFI", 812.4, "0.1", 1, "0.001", 0.036, 0.95, 0.4, 160, 5_000, 5, "Index", 340),
     underlying_type=COMPOSITE,
 )
@@ -118,12 +128,12 @@ INDEX = Coin(
 INDEX_SHARES = (("AAVE", 0.26), ("LINK", 0.24), ("UNI", 0.22), ("AVAX", 0.18), ("NEAR", 0.10))
 """The coins in it, and what part of it they are at the start of a simulation."""
 
-BY_NAME = {coin.name: coin for coin in (*COINS, *TRADFI, INDEX)}
+UNDERLYINGS = {coin.name: coin for coin in (*COINS, *TRADFI, INDEX)}
 
 
-def coin_named(name: str) -> Coin:
+def underlying_named(name: str) -> Underlying:
     """Return the coin called `name`: its row, or one made up from the name."""
-    return BY_NAME.get(name) or invented(name)
+    return UNDERLYINGS.get(name) or generate_underlying(name)
 
 
 _SYLLABLES = (
@@ -145,10 +155,10 @@ _SYLLABLES = (
 _SUB_TYPES = ("Layer-1", "Layer-2", "DeFi", "Meme", "Gaming", "AI", "RWA", "Infrastructure")
 
 
-def invented_coins() -> Iterator[Coin]:
+def generate_underlyings() -> Iterator[Underlying]:
     """Yield further coins without end: always the same ones."""
     for number in count():
-        yield invented(_name(number))
+        yield generate_underlying(_name(number))
 
 
 def _name(number: int) -> str:
@@ -164,7 +174,7 @@ def _name(number: int) -> str:
     return "".join(letters).upper() + suffix
 
 
-def invented(name: str) -> Coin:
+def generate_underlying(name: str) -> Underlying:
     """Return a coin of middling fortune with the given name: always the same for that name."""
     random = Random(f"coin {name}")
     price = 10 ** random.uniform(-2.6, 2.4)
@@ -174,7 +184,7 @@ def invented(name: str) -> Coin:
     volatility = random.uniform(0.04, 0.075)
     orders_per_s = USUAL_ORDERS_PER_S * random.uniform(0.6, 1.4)
     tick_bp = 10**-tick_decimals / price * 1e4
-    return Coin(
+    return Underlying(
         name,
         round(price, tick_decimals),
         f"{10**-tick_decimals:.{tick_decimals}f}",
@@ -189,3 +199,45 @@ def invented(name: str) -> Coin:
         random.choice(_SUB_TYPES),
         400 + int(random.random() * 1_500),
     )
+
+
+MILLION = 10**6
+CIRCULATING_MILLIONS = {
+    "BTC": 19.95,
+    "ETH": 120.7,
+    "SOL": 545.0,
+    "XRP": 59_900.0,
+    "BNB": 139.0,
+    "DOGE": 151_200.0,
+    "ADA": 35_800.0,
+    "AVAX": 426.0,
+    "LINK": 696.0,
+    "TRX": 94_700.0,
+    "DOT": 1_620.0,
+    "LTC": 76.4,
+    "BCH": 19.9,
+    "UNI": 630.0,
+    "NEAR": 1_270.0,
+    "SUI": 3_620.0,
+    "APT": 710.0,
+    "FIL": 690.0,
+    "ATOM": 470.0,
+    "ETC": 153.0,
+    "AAVE": 15.2,
+    "ARB": 5_500.0,
+    "OP": 1_880.0,
+    "1000PEPE": 420_690.0,
+}
+"""Millions of coins."""
+GENERATED_VALUE_USD = (2e7, 4e8)
+"""What all coins of an invented kind are worth together: least and most."""
+
+
+def circulating_supply(coin: Underlying) -> int:
+    """Return how many coins there are; 0 of what is no coin."""
+    if coin.underlying_type != "COIN":
+        return 0
+    known = CIRCULATING_MILLIONS.get(coin.name)
+    if known is not None:
+        return round(known * MILLION)
+    return round(Random(f"supply {coin.name}").uniform(*GENERATED_VALUE_USD) / coin.price)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from random import Random
 
 from tickerplant.events import RetailUpdate
-from tickerplant.simulation.matching import UPDATE_STEP
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.retail import RetailOrders, RetailSide
-from tickerplant.simulation.sizes import Sizes
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.matching_engine import UPDATE_STEP
+from tickerplant.simulation.order_sizes import OrderSizes
+from tickerplant.simulation.rpi_orders import RpiOrders, RpiSide
 
 LEVELS = 6
 """Most prices of a side that have RPI orders; one more at a better price and the last is given up."""
@@ -34,63 +34,68 @@ TYPICAL_ORDERS = 1.5
 """Mean quantity of a price, in median taker orders."""
 
 
-class Improvers:
+class RpiMakers:
     """The RPI makers of one contract.
 
     Args:
         random: What they do is drawn from it.
-        pit: Where they trade.
+        market: Where they trade.
         orders: Their orders there.
         sizes: What takers usually trade.
-        hop: Distance that the best prices usually move, in price units.
+        move_threshold: Distance that the best prices usually move, in price units.
     """
 
     def __init__(
-        self, random: Random, pit: Pit, orders: RetailOrders, sizes: Sizes, hop: float
+        self,
+        random: Random,
+        market: ContractMarket,
+        orders: RpiOrders,
+        sizes: OrderSizes,
+        move_threshold: float,
     ) -> None:
         self._random = random.random
         self._exponential = random.expovariate
-        self._pit = pit
+        self._market = market
         self._orders = orders
         self._smallest = sizes.smallest
         self._mean = sizes.median * TYPICAL_ORDERS
-        self._tick = pit.instrument.tick_size
-        self._step = pit.instrument.step_size
-        self._reach = max(int(hop * REACH_HOPS), REACH_TICKS * self._tick)
-        self._lowest = pit.instrument.min_price
-        self._highest = pit.instrument.max_price
+        self._tick = market.instrument.tick_size
+        self._step = market.instrument.step_size
+        self._reach = max(int(move_threshold * REACH_HOPS), REACH_TICKS * self._tick)
+        self._lowest = market.instrument.min_price
+        self._highest = market.instrument.max_price
         self._planned = False
 
     def open(self, bid: int, ask: int) -> RetailUpdate:
         """Quote around the best prices the book is going to open with; return the RPI orders."""
-        orders, engine = self._orders, self._pit.engine
+        orders, engine = self._orders, self._market.engine
         for _ in range(3 * LEVELS):
             self._requote(orders.bids, bid, -ask)
             self._requote(orders.asks, -ask, bid)
         bids, asks = orders.changes()
         bids, asks = ([row for row in rows if row[1]] for rows in (bids, asks))
         engine.update_id += UPDATE_STEP * (len(bids) + len(asks))
-        return RetailUpdate(self._pit.symbol, engine.update_id, bids, asks, self._pit.now_ms)
+        return RetailUpdate(self._market.symbol, engine.update_id, bids, asks, self._market.now_ms)
 
     def react(self) -> None:
         """Look at the best prices in a while, unless that is planned already."""
         if not self._planned:
             self._planned = True
-            self._pit.after(LEAST_MS + int(self._exponential(1 / LOOK_MS)), self.look)
+            self._market.after(LEAST_MS + int(self._exponential(1 / LOOK_MS)), self.look)
 
     def look(self, _: int = 0) -> None:
         """Bring the orders of both sides to the best prices of the book."""
         self._planned = False
-        engine, orders = self._pit.engine, self._orders
+        engine, orders = self._market.engine, self._orders
         bids, asks = engine.bids.keys, engine.asks.keys
         if not bids or not asks:
             return
         self._requote(orders.bids, bids[-1], asks[-1])
         self._requote(orders.asks, asks[-1], bids[-1])
-        self._pit.flush()
-        self._pit.flush_retail()
+        self._market.flush()
+        self._market.flush_rpi()
 
-    def _requote(self, side: RetailSide, best: int, opposite: int) -> None:
+    def _requote(self, side: RpiSide, best: int, opposite: int) -> None:
         """Withdraw what crosses the book or is far behind; quote at the best price or better.
 
         Args:
@@ -110,7 +115,7 @@ class Improvers:
             behind = min(int(self._exponential(1 / (reach * SPACING))), reach)
             self._add(side, best - behind // self._tick * self._tick)
 
-    def _add(self, side: RetailSide, key: int) -> None:
+    def _add(self, side: RpiSide, key: int) -> None:
         """Rest a further quantity at `key`; give the last price up if there are too many."""
         if not self._lowest <= key * side.sign <= self._highest:
             return
@@ -120,6 +125,6 @@ class Improvers:
         if len(quantities) > LEVELS:
             self._put(side, min(quantities), 0)
 
-    def _put(self, side: RetailSide, key: int, quantity: int) -> None:
-        self._pit.engine.operations += 1
+    def _put(self, side: RpiSide, key: int, quantity: int) -> None:
+        self._market.engine.operations += 1
         side.put(key, quantity)

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 Action: TypeAlias = Callable[[int], None]
 
 
-class Place(Protocol):
+class ActionOwner(Protocol):
     """Where actions happen; tells what changed once they are done."""
 
     def flush(self) -> None:
@@ -17,7 +17,7 @@ class Place(Protocol):
         ...
 
 
-class Agenda:
+class Scheduler:
     """Actions waiting for their millisecond.
 
     Actions of one millisecond happen in the order they were entered, including those entered
@@ -26,16 +26,16 @@ class Agenda:
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
-        self._entries: list[tuple[int, int, Place, Action, int]] = []
+        self._entries: list[tuple[int, int, ActionOwner, Action, int]] = []
         self._entered = 0
 
-    def after(self, delay_ms: int, place: Place, action: Action, argument: int = 0) -> None:
+    def after(self, delay_ms: int, place: ActionOwner, action: Action, argument: int = 0) -> None:
         """Let `action(argument)` happen at `place`, `delay_ms` from now."""
         self._entered += 1
         entry = (self.now_ms + delay_ms, self._entered, place, action, argument)
         heappush(self._entries, entry)
 
-    def leave(self, place: Place) -> None:
+    def cancel_all(self, place: ActionOwner) -> None:
         """Let nothing of what was planned at `place` happen."""
         self._entries[:] = [entry for entry in self._entries if entry[2] is not place]
         heapify(self._entries)
@@ -49,7 +49,7 @@ class Agenda:
         """Let everything of the next millisecond happen."""
         entries = self._entries
         self.now_ms = now_ms = entries[0][0]
-        visited: dict[Place, None] = {}
+        visited: dict[ActionOwner, None] = {}
         while entries and entries[0][0] == now_ms:
             _, _, place, action, argument = heappop(entries)
             action(argument)

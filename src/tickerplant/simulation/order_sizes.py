@@ -13,7 +13,7 @@ from random import Random
 import numpy as np
 
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.temper import Temper, usd_quantity
+from tickerplant.simulation.contract_profile import ContractProfile, usd_quantity
 
 DRAWS = 4096
 SMALLEST_SHARE = 0.17
@@ -31,21 +31,23 @@ ROUND_SHARE = 0.16
 LADDER_SPREAD = 2.1
 
 
-class Sizes:
+class OrderSizes:
     """Quantities drawn beforehand, in units and multiples of the step."""
 
-    def __init__(self, random: Random, instrument: Instrument, temper: Temper) -> None:
+    def __init__(
+        self, random: Random, instrument: Instrument, contract_profile: ContractProfile
+    ) -> None:
         generator = np.random.default_rng(random.getrandbits(64))
         self._random = random.random
         step = instrument.step_size
-        unit = usd_quantity(instrument, temper.price, 1.0) / step  # steps per USD
+        unit = usd_quantity(instrument, contract_profile.price, 1.0) / step  # steps per USD
         smallest = max(instrument.min_quantity / step, 1.0)
         if not instrument.venue.inverse:
             smallest = max(smallest, instrument.min_notional * unit * 1.15)
         self.smallest = int(np.ceil(smallest)) * step
         """The smallest order anybody sends."""
 
-        typical = temper.order_usd * unit
+        typical = contract_profile.order_usd * unit
         habits = [max(_two_digits(typical * each), smallest) for each in HABITS_USD]
         weights = 1 / np.arange(2, len(habits) + 2)
         habitual = generator.choice(habits, DRAWS, p=weights / weights.sum())
@@ -63,13 +65,13 @@ class Sizes:
         sizes = np.clip(np.ceil(sizes), np.ceil(smallest), largest)
         self._orders: list[int] = (sizes.astype(np.int64) * step).tolist()
 
-        median = temper.touch_usd * unit * temper.style.ladder_share
+        median = contract_profile.touch_usd * unit * contract_profile.style.ladder_share
         ladder = median * np.exp(np.clip(generator.normal(0, LADDER_SPREAD, DRAWS), -4, 5.5))
         ladder = np.maximum(np.ceil(ladder), np.ceil(smallest))
         self.ladder: list[int] = ladder.astype(np.int64).tolist()
         """Quantities of levels away from the best, in steps."""
 
-        self.touch = max(temper.touch_usd * unit, 4 * smallest) * step
+        self.touch = max(contract_profile.touch_usd * unit, 4 * smallest) * step
         """Usual quantity at the best price."""
         self.median = float(np.median(sizes)) * step
         """Median taker order."""

@@ -14,15 +14,15 @@ from tickerplant.events import BookSnapshot, DepthUpdate, Event, RetailUpdate, T
 from tickerplant.instrument import Instrument
 from tickerplant.market.book import OrderBook
 from tickerplant.market.retail import RetailBook
-from tickerplant.simulation.agenda import Agenda
-from tickerplant.simulation.crowd import Crowd
-from tickerplant.simulation.improvers import LEVELS, Improvers
+from tickerplant.simulation.agents import Agents
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.contract_profile import contract_profile
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.pit import Pit
-from tickerplant.simulation.sizes import Sizes
+from tickerplant.simulation.order_sizes import OrderSizes
+from tickerplant.simulation.rpi_makers import LEVELS, RpiMakers
+from tickerplant.simulation.scheduler import Scheduler
 from tickerplant.simulation.takers import Takers
-from tickerplant.simulation.temper import temper
-from tickerplant.simulation.value import CoinValue, LeadingValuation, News
+from tickerplant.simulation.valuation import FairValue, LeaderValuation, News
 
 START_MS = 1_780_000_000_000
 SYMBOLS = ("BTCUSDT", "DOGEUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
@@ -32,7 +32,7 @@ SEED = 3
 class Traded(Struct):
     """One contract, a minute of it, and how it opened."""
 
-    pit: Pit
+    market: ContractMarket
     retail: RetailUpdate | None
     book: BookSnapshot
     events: list[Event]
@@ -45,25 +45,25 @@ def trade(symbol: str, seed: int) -> Traded:
     """Let a crowd trade one contract, with news of its coin, for a minute."""
     instrument = instruments(START_MS, [symbol])[0]
     tape: list[Event] = []
-    agenda, traits = Agenda(START_MS), temper(instrument)
-    pit = Pit(instrument, agenda, tape, 1000, 1)
-    value = CoinValue(traits.price, traits.daily_volatility, traits.beta)
-    valuation = LeadingValuation(value, 10.0**instrument.price.decimals)
-    crowd = Crowd(Random(f"{seed} {symbol}"), pit, traits, valuation, lambda: 1.0, 1.0)
+    scheduler, profile = Scheduler(START_MS), contract_profile(instrument)
+    market = ContractMarket(instrument, scheduler, tape, 1000, 1)
+    value = FairValue(profile.price, profile.daily_volatility, profile.beta)
+    valuation = LeaderValuation(value, 10.0**instrument.price.decimals)
+    agents = Agents(Random(f"{seed} {symbol}"), market, profile, valuation, lambda: 1.0, 1.0)
     news = News(Random(f"{seed} news"), 1.4)
 
     def surprise(_: int) -> None:
         size = news.size()
         value.move(size * value.volatility)
-        crowd.hear(size)
-        pit.after(news.gap_ms(1.0), surprise)
+        agents.on_news(size)
+        market.after(news.gap_ms(1.0), surprise)
 
-    bids, asks = crowd.open()
-    book = BookSnapshot(symbol, pit.engine.update_id, bids, asks, START_MS)
-    pit.after(1, surprise)
-    while agenda.next_time_ms < START_MS + 60_000:
-        agenda.step()
-    return Traded(pit, crowd.retail_opening(), book, tape)
+    bids, asks = agents.open()
+    book = BookSnapshot(symbol, market.engine.update_id, bids, asks, START_MS)
+    market.after(1, surprise)
+    while scheduler.next_time_ms < START_MS + 60_000:
+        scheduler.step()
+    return Traded(market, agents.opening_rpi_orders(), book, tape)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def traded() -> list[Traded]:
 
 @pytest.fixture(scope="module")
 def improved(traded: list[Traded]) -> list[Traded]:
-    return [each for each in traded if each.pit.retail is not None]
+    return [each for each in traded if each.market.retail is not None]
 
 
 class Kept:
@@ -101,19 +101,22 @@ class Kept:
 
 def test_both_books_kept_from_events_are_the_pits(traded: list[Traded]) -> None:
     for each in traded:
-        kept, pit = each.kept(), each.pit
+        kept, market = each.kept(), each.market
         for event in each.events:
             if isinstance(event, DepthUpdate | RetailUpdate):
                 kept.apply(event)
-        assert kept.book.top(10**6) == (pit.engine.bids.top(10**6), pit.engine.asks.top(10**6))
-        if pit.retail is not None:
-            assert kept.retail.bids == dict(pit.retail.bids.levels())
-            assert kept.retail.asks == dict(pit.retail.asks.levels())
+        assert kept.book.top(10**6) == (
+            market.engine.bids.top(10**6),
+            market.engine.asks.top(10**6),
+        )
+        if market.retail is not None:
+            assert kept.retail.bids == dict(market.retail.bids.levels())
+            assert kept.retail.asks == dict(market.retail.asks.levels())
 
 
 def test_rpi_orders_are_few_and_obey_the_rules_of_the_contract(improved: list[Traded]) -> None:
     for each in improved:
-        kept, rules = each.kept(), each.pit.instrument
+        kept, rules = each.kept(), each.market.instrument
         for event in each.events:
             if isinstance(event, RetailUpdate):
                 kept.apply(event)
@@ -166,7 +169,7 @@ def test_what_is_left_of_rpi_orders_is_told_in_the_millisecond_of_the_trade(
 def test_the_volume_of_the_pit_is_that_of_all_trades_in_it(traded: list[Traded]) -> None:
     for each in traded:
         volume = sum(event.quantity for event in each.events if isinstance(event, Trade))
-        assert each.pit.volume == volume, "what RPI orders traded counts too"
+        assert each.market.volume == volume, "what RPI orders traded counts too"
 
 
 def test_in_a_minute_a_part_of_what_is_traded_is_traded_with_rpi_orders(
@@ -213,7 +216,7 @@ def test_only_perpetual_contracts_of_the_venue_that_has_them_have_rpi_orders(
     traded: list[Traded],
 ) -> None:
     for each in traded:
-        has = each.pit.symbol in ("BTCUSDT", "DOGEUSDT")
+        has = each.market.symbol in ("BTCUSDT", "DOGEUSDT")
         assert (each.retail is not None) is has
         assert any(isinstance(event, RetailUpdate) for event in each.events) is has
         assert any(isinstance(event, Trade) and event.retail for event in each.events) is has
@@ -240,42 +243,42 @@ def test_the_same_seed_gives_the_same_rpi_orders(traded: list[Traded]) -> None:
 # One pit
 
 
-def stand(spread_ticks: int = 1) -> tuple[Pit, Improvers, list[Event], Agenda]:
+def stand(spread_ticks: int = 1) -> tuple[ContractMarket, RpiMakers, list[Event], Scheduler]:
     instrument: Instrument = instruments(START_MS, ["BTCUSDT"])[0]
     tape: list[Event] = []
-    agenda = Agenda(START_MS)
-    pit = Pit(instrument, agenda, tape, 0, 1)
-    assert pit.retail is not None
-    sizes = Sizes(Random(2), instrument, temper(instrument))
-    improvers = Improvers(Random(5), pit, pit.retail, sizes, 85.0)
+    scheduler = Scheduler(START_MS)
+    market = ContractMarket(instrument, scheduler, tape, 0, 1)
+    assert market.retail is not None
+    sizes = OrderSizes(Random(2), instrument, contract_profile(instrument))
+    rpi_makers = RpiMakers(Random(5), market, market.retail, sizes, 85.0)
     ask = 6_500_000 + spread_ticks * instrument.tick_size
-    improvers.open(6_500_000, ask)
-    pit.open([(6_500_000, 100), (6_499_000, 100)], [(ask, 100), (6_501_000, 100)], 6_500_000)
-    return pit, improvers, tape, agenda
+    rpi_makers.open(6_500_000, ask)
+    market.open([(6_500_000, 100), (6_499_000, 100)], [(ask, 100), (6_501_000, 100)], 6_500_000)
+    return market, rpi_makers, tape, scheduler
 
 
 def test_a_maker_never_quotes_where_it_would_trade_with_the_book() -> None:
-    pit, improvers, _, _ = stand(spread_ticks=5)
-    assert pit.retail is not None
+    market, rpi_makers, _, _ = stand(spread_ticks=5)
+    assert market.retail is not None
     for _ in range(200):
-        improvers.look()
-        bid, ask = pit.engine.bids.best, pit.engine.asks.best
+        rpi_makers.look()
+        bid, ask = market.engine.bids.best, market.engine.asks.best
         assert bid is not None
         assert ask is not None
-        bids, asks = pit.retail.bids.levels(), pit.retail.asks.levels()
+        bids, asks = market.retail.bids.levels(), market.retail.asks.levels()
         assert bid[0] <= bids[0][0] < ask[0], "at the best price or better"
         assert bid[0] < asks[0][0] <= ask[0]
         assert len(bids) <= LEVELS
-        pit.take_retail(buy=True, quantity=2, price=ask[0])
-        pit.engine.post(False, ask[0], 2)
+        market.take_as_retail(buy=True, quantity=2, price=ask[0])
+        market.engine.post(False, ask[0], 2)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-300, 300), min_size=1, max_size=12))
 def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> None:
-    pit, improvers, _, _ = stand()
-    assert pit.retail is not None
-    engine, tick, reach = pit.engine, pit.instrument.tick_size, 18 * 85
+    market, rpi_makers, _, _ = stand()
+    assert market.retail is not None
+    engine, tick, reach = market.engine, market.instrument.tick_size, 18 * 85
     bid = 6_500_000
     for move in moves:
         for buy, book in ((True, engine.bids), (False, engine.asks)):
@@ -284,11 +287,11 @@ def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> Non
         bid += move * tick
         engine.post(True, bid, 100)
         engine.post(False, bid + tick, 100)
-        sides = ((pit.retail.bids, bid), (pit.retail.asks, -bid - tick))
+        sides = ((market.retail.bids, bid), (market.retail.asks, -bid - tick))
         good = [
             {key for key in side.quantities if best - reach <= key <= best} for side, best in sides
         ]
-        improvers.look()
+        rpi_makers.look()
         for (side, best), before in zip(sides, good, strict=True):
             assert all(best - reach <= key <= best for key in side.quantities), "18 usual moves"
             left_out = before - side.quantities.keys()
@@ -298,34 +301,37 @@ def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> Non
 
 
 def test_orders_the_book_moved_through_stay_until_the_maker_looks() -> None:
-    pit, improvers, tape, agenda = stand()
-    assert pit.retail is not None
-    before = pit.retail.asks.levels()
-    pit.engine.withdraw(False, 6_500_010, 100)
-    pit.engine.post(True, 6_500_500, 50)
-    pit.flush()
-    improvers.react()
-    improvers.react()
-    assert pit.retail.asks.levels() == before
-    waiting = agenda.next_time_ms - START_MS
+    market, rpi_makers, tape, scheduler = stand()
+    assert market.retail is not None
+    before = market.retail.asks.levels()
+    market.engine.withdraw(False, 6_500_010, 100)
+    market.engine.post(True, 6_500_500, 50)
+    market.flush()
+    rpi_makers.react()
+    rpi_makers.react()
+    assert market.retail.asks.levels() == before
+    waiting = scheduler.next_time_ms - START_MS
     assert waiting >= 90
-    agenda.step()
+    scheduler.step()
     assert isinstance(tape[-1], RetailUpdate)
     assert tape[-1].transaction_time_ms == START_MS + waiting
-    assert all(price > 6_500_500 for price, _ in pit.retail.asks.levels())
-    assert not agenda._entries, "two moves are one look"
+    assert all(price > 6_500_500 for price, _ in market.retail.asks.levels())
+    assert not scheduler._entries, "two moves are one look"
 
 
 def test_an_order_of_more_than_five_usual_ones_is_no_retail_order() -> None:
     instrument: Instrument = instruments(START_MS, ["BTCUSDT"])[0]
     tape: list[Event] = []
-    pit = Pit(instrument, Agenda(START_MS), tape, 0, 1)
-    assert pit.retail is not None
-    pit.open([(6_500_000, 10**9)], [(6_500_020, 10**9)], 6_500_000)
-    pit.retail.asks.put(-6_500_010, 10**9)
-    sizes, value = Sizes(Random(2), instrument, temper(instrument)), CoinValue(65_000.0, 0.02, 0.8)
-    valuation = LeadingValuation(value, 100.0)
-    takers = Takers(Random(3), pit, sizes, valuation, 0.0, 1.0, lambda: 1.0, 1.0)
+    market = ContractMarket(instrument, Scheduler(START_MS), tape, 0, 1)
+    assert market.retail is not None
+    market.open([(6_500_000, 10**9)], [(6_500_020, 10**9)], 6_500_000)
+    market.retail.asks.put(-6_500_010, 10**9)
+    sizes, value = (
+        OrderSizes(Random(2), instrument, contract_profile(instrument)),
+        FairValue(65_000.0, 0.02, 0.8),
+    )
+    valuation = LeaderValuation(value, 100.0)
+    takers = Takers(Random(3), market, sizes, valuation, 0.0, 1.0, lambda: 1.0, 1.0)
     largest = int(5 * sizes.median)
     for quantity, better in ((2, True), (largest, True), (largest + 1, False)):
         tape.clear()
@@ -335,21 +341,21 @@ def test_an_order_of_more_than_five_usual_ones_is_no_retail_order() -> None:
 
 
 def test_retail_takers_get_the_better_price_and_others_do_not() -> None:
-    pit, _, tape, _ = stand()
-    assert pit.retail is not None
-    price, quantity = pit.retail.asks.levels()[0]
-    pit.engine.withdraw(False, 6_500_010, 100)
-    pit.engine.post(True, 6_500_500, 50)
-    pit.flush()
+    market, _, tape, _ = stand()
+    assert market.retail is not None
+    price, quantity = market.retail.asks.levels()[0]
+    market.engine.withdraw(False, 6_500_010, 100)
+    market.engine.post(True, 6_500_500, 50)
+    market.flush()
     tape.clear()
-    assert [fill[1] for fill in pit.take(True, 1, 6_501_000)] == [6_501_000]
-    assert [fill[1] for fill in pit.take_retail(True, 1, 6_501_000)] == [price]
+    assert [fill[1] for fill in market.take(True, 1, 6_501_000)] == [6_501_000]
+    assert [fill[1] for fill in market.take_as_retail(True, 1, 6_501_000)] == [price]
     assert [(each.price, each.retail) for each in tape if isinstance(each, Trade)] == [
         (6_501_000, False),
         (price, True),
     ]
-    pit.flush()
-    pit.flush_retail()
+    market.flush()
+    market.flush_rpi()
     last = tape[-1]
     assert isinstance(last, RetailUpdate)
     assert last.asks == [(price, quantity - 1)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.marks import Mark, funding_rate
+from tickerplant.simulation.mark_price import MarkPriceCalculator, funding_rate
 from tickerplant.units import HOUR_MS
 
 START_MS = 1_780_000_000_000
@@ -48,7 +48,7 @@ SECONDS = st.lists(
 def test_the_mark_is_the_median_of_its_three_prices(
     contract: Instrument, hours: int, rows: list[tuple[int, int, int]]
 ) -> None:
-    mark = Mark(contract, START_MS)
+    mark = MarkPriceCalculator(contract, START_MS)
     unit = 10**contract.price.decimals
     basis: list[float] = []
     for second, (bid, premium, last_off) in enumerate(rows, 1):
@@ -80,7 +80,7 @@ def test_funding_averages_the_premium_of_the_interval_the_time_before_the_start_
 ) -> None:
     interval_ms, unit = hours * HOUR_MS, 10**contract.price.decimals
     start_ms = START_MS // interval_ms * interval_ms + 1000 * before_s
-    mark = Mark(contract, start_ms + begun_ms)
+    mark = MarkPriceCalculator(contract, start_ms + begun_ms)
     index, premiums = 6_500_000 / unit, 0.0
     for told, (bid, spread) in enumerate(rows, 1):
         ask = bid + spread
@@ -95,7 +95,7 @@ def test_funding_averages_the_premium_of_the_interval_the_time_before_the_start_
 
 
 def test_a_dated_contract_has_no_funding_and_is_marked_by_its_basis() -> None:
-    mark = Mark(DATED, START_MS)
+    mark = MarkPriceCalculator(DATED, START_MS)
     event = mark.at(START_MS + 1000, 65_000.0, 655_000, 655_001, 600_000)
     assert (event.funding_rate, event.next_funding_time_ms) == (None, 0)
     assert mark.paid is None
@@ -104,7 +104,7 @@ def test_a_dated_contract_has_no_funding_and_is_marked_by_its_basis() -> None:
 
 def test_funding_times_are_at_0_8_and_16_hours_and_the_rate_then_counts() -> None:
     midnight = START_MS // 86_400_000 * 86_400_000
-    mark = Mark(PERPETUAL, midnight + FUNDING_MS - 1500)
+    mark = MarkPriceCalculator(PERPETUAL, midnight + FUNDING_MS - 1500)
     before = mark.at(midnight + FUNDING_MS - 1000, 65_000.0, 6_700_000, 6_700_010, 6_700_000)
     after = mark.at(midnight + FUNDING_MS, 65_000.0, 6_500_000, 6_500_010, 6_500_000)
     assert before.next_funding_time_ms == midnight + FUNDING_MS
@@ -116,7 +116,7 @@ def test_funding_times_are_at_0_8_and_16_hours_and_the_rate_then_counts() -> Non
 
 def test_what_was_due_is_paid_at_the_funding_time_and_only_then() -> None:
     midnight = START_MS // 86_400_000 * 86_400_000
-    mark = Mark(PERPETUAL, midnight)
+    mark = MarkPriceCalculator(PERPETUAL, midnight)
     told, paid = [], []
     for second, bid in ((-1, 6_700_000), (0, 6_500_000), (1, 6_500_000)):
         now_ms = midnight + FUNDING_MS + 1000 * second
@@ -138,7 +138,7 @@ def test_a_contract_is_funded_at_its_own_times_up_to_its_own_cap(
 ) -> None:
     (contract,) = instruments(START_MS, [symbol])
     now_ms = START_MS // (interval_hours * HOUR_MS) * interval_hours * HOUR_MS
-    event = Mark(contract, now_ms).at(now_ms, 0.01, 150_000, 150_001, 150_000)
+    event = MarkPriceCalculator(contract, now_ms).at(now_ms, 0.01, 150_000, 150_001, 150_000)
     assert event.next_funding_time_ms == now_ms + interval_hours * HOUR_MS
     assert event.funding_rate == cap, "half above the index is far beyond the cap"
 
@@ -147,7 +147,7 @@ def test_a_contract_is_funded_at_its_own_times_up_to_its_own_cap(
 @given(st.lists(st.integers(6_000_000, 7_000_000), min_size=1, max_size=90))
 def test_the_estimated_settlement_tends_to_the_average_so_far(cents: list[int]) -> None:
     delivery_ms = DATED.delivery_date_ms
-    mark = Mark(DATED, delivery_ms - 1000 * len(cents) - 500)
+    mark = MarkPriceCalculator(DATED, delivery_ms - 1000 * len(cents) - 500)
     indices = [each / 100 for each in cents]
     for left_s, index in zip(range(len(indices), 0, -1), indices, strict=True):
         event = mark.at(delivery_ms - 1000 * left_s, index, 655_000, 655_001, 655_000)
@@ -169,7 +169,7 @@ def test_a_contract_is_settled_at_the_average_index_of_its_last_hour(
     prices: dict[int, int],
 ) -> None:
     delivery_ms = DATED.delivery_date_ms
-    mark = Mark(DATED, delivery_ms - 5400 * 1000 - 500)
+    mark = MarkPriceCalculator(DATED, delivery_ms - 5400 * 1000 - 500)
     cents, last_hour = 6_500_000, []
     for left_s in range(5400, 0, -1):
         cents = prices.get(left_s, cents)
@@ -183,5 +183,5 @@ def test_a_contract_is_settled_at_the_average_index_of_its_last_hour(
 
 
 def test_long_before_its_delivery_the_estimated_settlement_is_the_index() -> None:
-    event = Mark(DATED, START_MS).at(START_MS, 65_000.25, 655_000, 655_001, 655_000)
+    event = MarkPriceCalculator(DATED, START_MS).at(START_MS, 65_000.25, 655_000, 655_001, 655_000)
     assert event.estimated_settle_price == event.index_price == 65_000_25 * 10**6

@@ -1,0 +1,223 @@
+"""What is traded, and on what: contracts, the coins under them, and what moves together."""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+
+from tickerplant.events import CompositeIndex
+from tickerplant.instrument import COMPOSITE, RATE_DECIMALS, Instrument
+from tickerplant.simulation.agents import Agents
+from tickerplant.simulation.contract_market import ContractMarket
+from tickerplant.simulation.contract_profile import BASIS_PER_YEAR, YEAR_MS, ContractProfile
+from tickerplant.simulation.indices import Basket, Composite, index_weights
+from tickerplant.simulation.mark_price import MarkPriceCalculator
+from tickerplant.simulation.open_interest import Positions
+from tickerplant.simulation.scheduler import Scheduler
+from tickerplant.simulation.underlyings import underlying_named
+from tickerplant.simulation.valuation import (
+    FACTOR_RATE_PER_S,
+    OWN_RATE_PER_S,
+    Activity,
+    FairValue,
+    FollowerValuation,
+    News,
+)
+
+ACTIVITY_SPREAD = 0.34
+ACTIVITY_MEMORY_S = 150.0
+OWN_ACTIVITY_SPREAD = 0.25
+
+
+class ListedContract:
+    """One contract on the exchange: its pit, its crowd, its mark price, who holds it."""
+
+    def __init__(
+        self,
+        market: ContractMarket,
+        agents: Agents,
+        mark: MarkPriceCalculator,
+        positions: Positions,
+        basket: Basket | None,
+        contract_profile: ContractProfile,
+    ) -> None:
+        self.market = market
+        self.agents = agents
+        self.mark = mark
+        self.positions = positions
+        self.basket = basket
+        """The spot markets of its index; None for a composite one."""
+        self.contract_profile = contract_profile
+
+    @property
+    def instrument(self) -> Instrument:
+        """The contract as it is now."""
+        return self.market.instrument
+
+
+class Sector:
+    """What moves together, such as all coins: how busy it is, and the news that moves all of it."""
+
+    def __init__(self, random: Random) -> None:
+        self.activity = Activity(random, ACTIVITY_SPREAD, ACTIVITY_MEMORY_S)
+        self.news = News(random, FACTOR_RATE_PER_S)
+        self.underlyings: dict[str, LiveUnderlying] = {}
+
+
+class LiveUnderlying:
+    """One coin: its value, its news, and the contracts on it."""
+
+    def __init__(self, name: str, value: FairValue, sector: Sector, seed: int) -> None:
+        random = Random(f"{seed} coin {name}")
+        self.name = name
+        self.value = value
+        self.sector = sector
+        self.delays = Random(f"{seed} coin {name} delays")
+        """What the delays of those who follow are drawn from."""
+        self.news = News(random, OWN_RATE_PER_S)
+        self.activity = Activity(random, OWN_ACTIVITY_SPREAD, ACTIVITY_MEMORY_S)
+        self.leader: ListedContract | None = None
+        self.followers: dict[ListedContract, FollowerValuation] = {}
+        self.composite: Composite | None = None
+        """What the index is made of, if it is made of other coins."""
+        self.composite_index: CompositeIndex | None = None
+        """The composite index as it was told last."""
+
+    @property
+    def index(self) -> float:
+        """Index price in USD."""
+        if self.composite_index is None:
+            return self.value.index
+        return self.composite_index.price / float(10**RATE_DECIMALS)
+
+    def busy(self) -> float:
+        """Return how much is going on, relative to an ordinary day."""
+        return self.sector.activity.level * self.activity.level
+
+
+NEWS_VOLATILITY = 0.9
+"""Part of a coin's volatility that comes with news; trading makes the rest."""
+FOLLOW_MS = (9, 26)
+"""Delay of a look at the leader: least, and least plus most."""
+MARKET = "COIN"
+"""The sector that is the market itself; composite indices of coins move with it."""
+
+
+class NewsFlow:
+    """The coins that are traded or that indices are made of, and the news about them."""
+
+    def __init__(self, scheduler: Scheduler, seed: int) -> None:
+        self._scheduler = scheduler
+        self._seed = seed
+        self.sectors: dict[str, Sector] = {}
+        self.underlyings: dict[str, LiveUnderlying] = {}
+
+    def underlying(self, name: str) -> LiveUnderlying:
+        """Return the desk of a coin; from the first time on there is news about it."""
+        underlying = self.underlyings.get(name)
+        if underlying is not None:
+            return underlying
+        coin = underlying_named(name)
+        composite = coin.underlying_type == COMPOSITE
+        sector = self._sector(MARKET if composite else coin.underlying_type)
+        value = FairValue(coin.price, coin.daily_volatility, coin.beta)
+        underlying = LiveUnderlying(name, value, sector, self._seed)
+        if composite:
+            parts = [
+                (part, weight, self.underlying(part).value) for part, weight in index_weights()
+            ]
+            underlying.composite = Composite(f"{name}USDT", parts)
+        self.underlyings[name] = sector.underlyings[name] = underlying
+        self._scheduler.after(underlying.news.gap_ms(1.0), self, partial(self._own, underlying))
+        return underlying
+
+    def drop(self, underlying: LiveUnderlying) -> None:
+        """Let there be no more news about a coin."""
+        del self.underlyings[underlying.name]
+        del underlying.sector.underlyings[underlying.name]
+
+    def step(self) -> None:
+        """Let a second pass: it grows busier or quieter."""
+        for sector in self.sectors.values():
+            sector.activity.step()
+        for underlying in self.underlyings.values():
+            underlying.activity.step()
+
+    def flush(self) -> None:
+        """Tell nothing: what news does is told by the pits."""
+
+    def _sector(self, name: str) -> Sector:
+        sector = self.sectors.get(name)
+        if sector is None:
+            title = "market" if name == MARKET else f"market {name}"
+            sector = self.sectors[name] = Sector(Random(f"{self._seed} {title}"))
+            self._scheduler.after(sector.news.gap_ms(1.0), self, partial(self._factor, sector))
+        return sector
+
+    # News
+
+    def _factor(self, sector: Sector, _: int) -> None:
+        """Let news move everything of a sector."""
+        size = sector.news.size()
+        for underlying in sector.underlyings.values():
+            self._surprise(underlying, size, underlying.value.factor_volatility)
+        gap_ms = sector.news.gap_ms(sector.activity.level)
+        self._scheduler.after(gap_ms, self, partial(self._factor, sector))
+
+    def _own(self, underlying: LiveUnderlying, _: int) -> None:
+        """Let news move one coin."""
+        if self.underlyings.get(underlying.name) is not underlying:
+            return
+        self._surprise(underlying, underlying.news.size(), underlying.value.own_volatility)
+        self._scheduler.after(
+            underlying.news.gap_ms(underlying.busy()), self, partial(self._own, underlying)
+        )
+
+    def _surprise(self, underlying: LiveUnderlying, size: float, volatility: float) -> None:
+        relative = size * volatility * NEWS_VOLATILITY
+        underlying.value.move(relative)
+        surprise = size * volatility / underlying.value.volatility
+        leader = underlying.leader
+        if leader is not None:
+            leader.market.after(0, partial(_on_news, leader.agents, surprise))
+        for listing in underlying.followers:
+            delay_ms = _follow_ms(underlying.delays)
+            listing.market.after(delay_ms, partial(_on_news, listing.agents, surprise))
+        self.lead(underlying)
+
+    def lead(self, underlying: LiveUnderlying) -> None:
+        """Let the followers of a coin look at its price, each after its own delay."""
+        for listing, valuation in underlying.followers.items():
+            delay_ms = _follow_ms(underlying.delays)
+            listing.market.after(delay_ms, partial(self._look, underlying, listing, valuation))
+
+    def _look(
+        self,
+        underlying: LiveUnderlying,
+        listing: ListedContract,
+        valuation: FollowerValuation,
+        _: int,
+    ) -> None:
+        instrument = listing.market.instrument
+        units = 10**instrument.price.decimals
+        basis = basis_to_delivery(instrument, self._scheduler.now_ms)
+        valuation.look(underlying.value.price * units, basis)
+        listing.agents.on_leader_moved()
+
+
+def _follow_ms(random: Random) -> int:
+    """Draw the delay of a look at the leader."""
+    least, most = FOLLOW_MS
+    return least + int(random.random() * most)
+
+
+def _on_news(agents: Agents, surprise: float, _: int) -> None:
+    agents.on_news(surprise)
+
+
+def basis_to_delivery(instrument: Instrument, now_ms: int) -> float:
+    """Return the logarithm of a contract's price over the leader's: 0 for perpetuals."""
+    if instrument.perpetual:
+        return 0.0
+    left_ms = max(instrument.delivery_date_ms - now_ms, 0)
+    return BASIS_PER_YEAR * left_ms / YEAR_MS
