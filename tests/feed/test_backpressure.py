@@ -267,14 +267,14 @@ def test_what_nobody_reads_is_not_connected_again_and_again() -> None:
 def test_a_gap_waits_for_a_follower_that_is_not_read_but_not_for_ever() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
-    lead = world.lead(AGGREGATES)
-    other = next(wire for wire in world.wires.values() if wire is not lead)
+    primary = world.primary(AGGREGATES)
+    other = next(wire for wire in world.wires.values() if wire is not primary)
     for wire in world.wires.values():
         wire.say(envelope(AGGREGATES, aggregate(1)))
     world.run(100)
     world.feed.held_up({other.number})
     for number in (3, 4):
-        lead.say(envelope(AGGREGATES, aggregate(number)))
+        primary.say(envelope(AGGREGATES, aggregate(number)))
     world.run(9_000)
     assert [each.aggregate_id for each in consumer.messages()] == [1]
     world.run(2_000)
@@ -286,13 +286,13 @@ def test_what_a_connection_repeats_after_a_long_pause_is_known() -> None:
     for name in (AGGREGATES, TICKERS):
         world = World(copies=2)
         consumer = world.attach(name)
-        lead = world.lead(name)
-        other = next(wire for wire in world.wires.values() if wire is not lead)
+        primary = world.primary(name)
+        other = next(wire for wire in world.wires.values() if wire is not primary)
         for number in range(1, 6):
-            lead.say(envelope(name, KINDS[name](number)))
+            primary.say(envelope(name, KINDS[name](number)))
         other.say(envelope(name, KINDS[name](1)))
         world.run(100)
-        lead.cut()
+        primary.cut()
         world.run(1)
         world.feed.held_up({other.number})
         world.run(30_000)

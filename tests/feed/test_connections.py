@@ -281,24 +281,24 @@ def test_an_answer_to_what_was_asked_before_says_nothing_of_what_was_asked_since
     session.due(0)
     session.want(["a"])
     session.due(0)
-    answer: Any = session.answered(1, refused=False)
+    answer: Any = session.on_response(1, refused=False)
     assert answer.names == ()
-    session.answered(2, refused=False)
-    assert session.carried == set()
-    answer = session.answered(3, refused=False)
+    session.on_response(2, refused=False)
+    assert session.subscribed == set()
+    answer = session.on_response(3, refused=False)
     assert answer.names == ("a",)
-    assert session.settled
+    assert session.is_settled
 
 
 def test_an_error_without_an_id_is_about_the_oldest_message_without_an_answer() -> None:
     session = ClientSession(FeedSettings(names_per_request=1), 0)
     session.want(["a", "b"])
     session.due(0)
-    answer: Any = session.answered(None, refused=True)
+    answer: Any = session.on_response(None, refused=True)
     assert answer.names == ("a",)
-    assert session.answered(None, refused=False) is None
-    answer = session.answered(2, refused=False)
-    assert (answer.names, session.carried, session.settled) == (("b",), {"b"}, True)
+    assert session.on_response(None, refused=False) is None
+    answer = session.on_response(2, refused=False)
+    assert (answer.names, session.subscribed, session.is_settled) == (("b",), {"b"}, True)
 
 
 # What the server says
@@ -335,7 +335,7 @@ def test_a_connection_on_which_nothing_is_acknowledged_is_given_up() -> None:
 def test_a_connection_that_tells_but_does_not_acknowledge_is_replaced_without_a_hole() -> None:
     world = World()
     consumer = world.attach(TICKERS)
-    world.lead(TICKERS).swallows = lambda text: b'"id"' in text
+    world.primary(TICKERS).swallows = lambda text: b'"id"' in text
     world.feed.attach([AGGREGATES], consumer)
     world.perform()
     for number in range(1, 200):

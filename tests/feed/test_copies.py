@@ -61,7 +61,7 @@ def test_a_leader_that_tells_nothing_of_a_stream_is_followed_no_more(name: str) 
     for number in range(1, 60):
         world.publish(name, KINDS[name](number))
         if number == 20:
-            world.lead(name).swallows = lambda _: True
+            world.primary(name).swallows = lambda _: True
         world.run(100)
     world.run(1_000)
     assert consumer.payloads(name) == world.published(name)
@@ -202,12 +202,12 @@ def test_a_copy_at_a_new_server_takes_over_from_one_whose_server_is_gone() -> No
     for number in range(100, 130):
         world.publish(AGGREGATES, make(number))
         world.run(100)
-    lead = world.lead(AGGREGATES)
-    follower = next(wire for wire in world.wires.values() if wire is not lead)
-    lead.is_dead = True  # half open: nobody is told
-    lead.leave()
+    primary = world.primary(AGGREGATES)
+    secondary = next(wire for wire in world.wires.values() if wire is not primary)
+    primary.is_dead = True  # half open: nobody is told
+    primary.leave()
     world.start_server()
-    follower.cut()
+    secondary.cut()
     world.run(3_000)
     for number in range(1, 100):
         # younger than what was before the server began anew
@@ -241,15 +241,15 @@ def test_a_leader_that_is_not_read_has_not_fallen_silent() -> None:
     consumer = world.attach(TICKERS)
     world.publish(TICKERS, KINDS[TICKERS](1))
     world.run(1_000)
-    lead = world.lead(TICKERS)
-    other = next(wire for wire in world.wires.values() if wire.number != lead.number)
+    primary = world.primary(TICKERS)
+    other = next(wire for wire in world.wires.values() if wire.number != primary.number)
     said = b'{"stream":"%b","data":%b}' % (TICKERS.encode(), KINDS[TICKERS](2))
     other.say(said)
     world.run(20)
     world.feed.held_up(set(world.wires))
     world.run(20_000)
     world.feed.held_up(set())
-    lead.say(said)
+    primary.say(said)
     world.run(1_000)
     assert consumer.payloads(TICKERS) == [KINDS[TICKERS](1), KINDS[TICKERS](2)]
     assert not consumer.notices()

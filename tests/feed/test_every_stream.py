@@ -35,7 +35,7 @@ def test_every_stream_of_the_catalogue_is_heard_whole_on_its_path(venue: Venue) 
         world.hub.flush()
         world.run(250)
         if step == 200:
-            world.lead(names[0]).cut()
+            world.primary(names[0]).cut()
     world.run(10_000)
     for name in names:
         told: dict[bytes, Message] = {each.payload: each for each in consumer.messages(name)}

@@ -160,16 +160,16 @@ def test_many_gaps_are_told_without_deep_recursion() -> None:
 def test_a_follower_fills_what_the_leader_left_out() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
-    lead = world.lead(AGGREGATES).number
-    other = next(number for number in world.wires if number != lead)
+    primary = world.primary(AGGREGATES).number
+    other = next(number for number in world.wires if number != primary)
     say(world, 1, 2, 3)
-    say(world, 6, 7, wire=lead)
+    say(world, 6, 7, wire=primary)
     assert ids(consumer) == [1, 2, 3]
     say(world, 4, wire=other)
     assert ids(consumer) == [1, 2, 3, 4]
     say(world, 5, 6, 7, 8, wire=other)
     assert ids(consumer) == [1, 2, 3, 4, 5, 6, 7]
-    say(world, 8, 9, wire=lead)
+    say(world, 8, 9, wire=primary)
     assert ids(consumer) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert not consumer.notices()
 
@@ -177,9 +177,9 @@ def test_a_follower_fills_what_the_leader_left_out() -> None:
 def test_what_a_follower_knows_of_a_gap_is_told_and_the_gap_is_that_much_smaller() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
-    lead = world.lead(AGGREGATES).number
-    other = next(number for number in world.wires if number != lead)
-    say(world, 1, 8, wire=lead)
+    primary = world.primary(AGGREGATES).number
+    other = next(number for number in world.wires if number != primary)
+    say(world, 1, 8, wire=primary)
     say(world, 4, 5, wire=other)
     assert ids(consumer) == [1, 4, 5]  # nobody can tell 2 and 3 any more
     world.run(600)
@@ -191,11 +191,11 @@ def test_what_a_follower_knows_of_a_gap_is_told_and_the_gap_is_that_much_smaller
 def test_a_follower_that_lags_fills_the_gap_when_it_leads() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
-    lead = world.lead(AGGREGATES).number
-    other = next(number for number in world.wires if number != lead)
-    say(world, 1, 2, wire=lead)
-    say(world, 5, 6, wire=lead)
-    world.wires[lead].cut()
+    primary = world.primary(AGGREGATES).number
+    other = next(number for number in world.wires if number != primary)
+    say(world, 1, 2, wire=primary)
+    say(world, 5, 6, wire=primary)
+    world.wires[primary].cut()
     say(world, 1, 2, 3, 4, 5, wire=other)
     say(world, 6, 7, wire=other)
     assert ids(consumer) == [1, 2, 3, 4, 5, 6, 7]
@@ -205,10 +205,10 @@ def test_a_follower_that_lags_fills_the_gap_when_it_leads() -> None:
 def test_a_gap_waits_for_a_follower_that_is_not_read() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
-    lead = world.lead(AGGREGATES).number
-    other = next(number for number in world.wires if number != lead)
+    primary = world.primary(AGGREGATES).number
+    other = next(number for number in world.wires if number != primary)
     say(world, 1)
-    say(world, 3, wire=lead)
+    say(world, 3, wire=primary)
     world.feed.held_up(set(world.wires))
     world.run(60_000)
     assert ids(consumer) == [1]
@@ -246,9 +246,9 @@ def test_a_gap_that_waits_for_rest_outlives_the_connection() -> None:
 def test_a_gap_that_waits_for_a_follower_does_not_outlive_it() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
-    lead = world.lead(AGGREGATES).number
-    other = next(number for number in world.wires if number != lead)
-    say(world, 1, 4, wire=lead)
+    primary = world.primary(AGGREGATES).number
+    other = next(number for number in world.wires if number != primary)
+    say(world, 1, 4, wire=primary)
     assert ids(consumer) == [1]
     world.wires[other].cut()
     assert ids(consumer) == [1, 4]
@@ -260,8 +260,8 @@ def test_a_follower_may_be_far_ahead_and_nothing_is_forgotten() -> None:
         consumer = world.attach(name)
         world.publish(name, *(KINDS[name](number) for number in range(1, 10)))
         world.run(100)
-        lead = world.lead(name)
-        lead.down_ms = 8_000
+        primary = world.primary(name)
+        primary.down_ms = 8_000
         for number in range(10, 9_000):
             world.publish(name, KINDS[name](number))
             if number % 100 == 0:
@@ -269,7 +269,7 @@ def test_a_follower_may_be_far_ahead_and_nothing_is_forgotten() -> None:
         world.run(20_000)
         assert consumer.payloads(name) == world.published(name)
         merged = world.feed.merged_streams[name]
-        assert all(len(each.waiting) == 0 for each in merged.followers.values())
+        assert all(len(each.waiting) == 0 for each in merged.secondaries.values())
 
 
 @settings(deadline=None, max_examples=60)

@@ -17,8 +17,8 @@ def publish(world: World, name: str, first: int, count: int) -> None:
         world.run(STEP_MS)
 
 
-def others(world: World, leader: Wire) -> list[Wire]:
-    return [wire for wire in world.wires.values() if wire is not leader]
+def others(world: World, primary: Wire) -> list[Wire]:
+    return [wire for wire in world.wires.values() if wire is not primary]
 
 
 @pytest.mark.parametrize("name", [AGGREGATES, DEPTH])
@@ -26,10 +26,10 @@ def test_a_gap_waits_for_a_copy_that_stands_still(name: str) -> None:
     world = World(copies=2, reorder_ms=6_000)
     consumer = world.attach(name)
     publish(world, name, 1, 10)
-    leader = world.lead(name)
-    (other,) = others(world, leader)
+    primary = world.primary(name)
+    (other,) = others(world, primary)
     other.down_ms = 4_000
-    leader.swallow([KINDS[name](20)])
+    primary.swallow([KINDS[name](20)])
     publish(world, name, 11, 40)
     other.down_ms = 10
     publish(world, name, 51, 40)
@@ -54,12 +54,12 @@ def test_a_leader_that_stands_still_is_not_waited_for_as_long_as_a_gap(name: str
     world = World(copies=2, reorder_ms=6_000)
     consumer = world.attach(name)
     publish(world, name, 1, 10)
-    leader = world.lead(name)
-    leader.down_ms = 5_000
+    primary = world.primary(name)
+    primary.down_ms = 5_000
     publish(world, name, 11, 10)
-    assert world.lead(name) is not leader
+    assert world.primary(name) is not primary
     assert consumer.payloads(name)[-1] == KINDS[name](20)
-    leader.down_ms = 10
+    primary.down_ms = 10
     publish(world, name, 21, 60)
     assert consumer.payloads(name) == world.published(name)
     assert not consumer.notices()

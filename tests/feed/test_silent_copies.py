@@ -36,7 +36,7 @@ def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100)
 
 def mute_of(world: World, name: str) -> Wire:
     """The connection that follows; it tells nothing of `name` until it is subscribed to again."""
-    wire = next(each for each in world.wires.values() if each is not world.lead(name))
+    wire = next(each for each in world.wires.values() if each is not world.primary(name))
     asked = len(wire.requests)
 
     def swallows(text: bytes) -> bool:
@@ -61,7 +61,7 @@ def test_a_copy_that_tells_nothing_is_asked_again_and_nobody_is_told(name: str) 
         "UNSUBSCRIBE",
         "SUBSCRIBE",
     ]
-    world.lead(name).cut()
+    world.primary(name).cut()
     publish(world, name, 101, 50)
     world.run(1_000)
     assert consumer.payloads(name) == world.published(name)
@@ -74,7 +74,7 @@ def test_what_is_lost_because_the_other_copy_tells_nothing_is_told(name: str) ->
     consumer = listen(world, name)
     mute_of(world, name)
     publish(world, name, 1, 35)
-    world.lead(name).cut()
+    world.primary(name).cut()
     world.publish(name, *map(KINDS[name], range(36, 40)))
     world.run(1_000)
     publish(world, name, 40, 5)
@@ -106,7 +106,7 @@ def test_a_stream_on_which_nothing_happens_is_not_asked_for_again() -> None:
     consumer = world.attach(TICKERS)
     world.publish(TICKERS, KINDS[TICKERS](1))
     world.run(40_000)
-    world.lead(TICKERS).cut()
+    world.primary(TICKERS).cut()
     world.run(2_000)
     assert all(
         request["method"] == "SUBSCRIBE"
@@ -135,12 +135,12 @@ def mark(number: int) -> bytes:
 def test_a_copy_that_tells_leads_as_soon_as_the_silence_of_the_leader_is_told() -> None:
     world = World(copies=2)
     consumer = world.attach(MARKS)
-    leader = world.lead(MARKS)
-    leader.swallow([f'"stream":"{MARKS}"'.encode()])
+    primary = world.primary(MARKS)
+    primary.swallow([f'"stream":"{MARKS}"'.encode()])
     for number in range(1, 20):
         world.publish(MARKS, mark(number))
         world.run(1_000)
-    assert world.lead(MARKS) is not leader
+    assert world.primary(MARKS) is not primary
     (stale,) = consumer.notices(Stale)
     assert consumer.notices(Recovered)[0].time_ms - stale.time_ms < 1_000
     assert consumer.payloads(MARKS) == world.published(MARKS)
@@ -151,11 +151,11 @@ def test_a_copy_that_is_held_up_with_all_it_carries_is_relied_on(name: str) -> N
     world = World(copies=2)
     consumer = listen(world, name)
     publish(world, name, 1, 10)
-    held_up = world.lead(name)
+    held_up = world.primary(name)
     other = next(wire for wire in world.wires.values() if wire is not held_up)
     held_up.down_ms = 6_000
     publish(world, name, 11, 35)
-    assert world.lead(name) is other
+    assert world.primary(name) is other
     other.cut()
     world.publish(name, *map(KINDS[name], range(46, 49)))
     held_up.down_ms = 10

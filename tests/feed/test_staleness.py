@@ -223,7 +223,7 @@ def test_control_messages_on_a_connection_that_is_not_read_are_not_overdue() -> 
     world.feed.held_up(set())
     world.run(6_000)
     assert world.feed.counters.lost == 0
-    assert world.feed.merged_streams[AGGREGATES].lead is not None
+    assert world.feed.merged_streams[AGGREGATES].primary is not None
 
 
 def test_a_program_that_stood_still_does_not_blame_its_connections() -> None:

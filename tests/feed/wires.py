@@ -418,9 +418,9 @@ class World:
         """The same, as the server sees it."""
         return self.wires[self.connection(name, copy).number]
 
-    def lead(self, name: str) -> Wire:
+    def primary(self, name: str) -> Wire:
         """The connection that leads."""
-        connection = self.feed.merged_streams[name].lead
+        connection = self.feed.merged_streams[name].primary
         assert isinstance(connection, FeedConnection)
         return self.wires[connection.number]
 
@@ -439,7 +439,7 @@ class World:
     def check_counters(self, consumer: Consumer) -> None:
         """All that came was handed out, left out, or waits; `consumer` listens from the beginning."""
         for name, merged in self.feed.merged_streams.items():
-            waiting = sum(len(each.waiting) for each in merged.followers.values())
+            waiting = sum(len(each.waiting) for each in merged.secondaries.values())
             waiting += len(getattr(merged, "_held", ()))
             told = [each for each in consumer.messages(name) if not each.backfilled]
             assert merged.messages == len(told) + merged.counters.duplicates + waiting, name

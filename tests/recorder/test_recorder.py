@@ -513,7 +513,7 @@ async def test_more_streams_than_a_connection_takes_are_heard_on_several(tmp_pat
     wanted = (*names, "btcusdt@trade")
     async with simulation() as house, recording(house, tmp_path, *wanted) as tape:
         await until(lambda: len(tape.feed.merged_streams) == len(wanted))
-        await until(lambda: all(each.lead for each in tape.feed.merged_streams.values()))
+        await until(lambda: all(each.primary for each in tape.feed.merged_streams.values()))
         sizes = sorted(len(connection.names) for connection in tape.feed.connections.values())
         assert sizes == [2_501 - 2 * 1024, 1024, 1024]
         await tape.wait_heard("btcusdt@trade")

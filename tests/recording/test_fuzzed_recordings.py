@@ -30,7 +30,7 @@ from tickerplant.recording.manifest_entries import Connected
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.scan import scan
 from tickerplant.venue import USDM
-from tickerplant.verifying.telling import lines_of
+from tickerplant.verifying.formatting import lines_of
 from tickerplant.verifying.verify import found_in
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))

@@ -45,16 +45,16 @@ def cut(near: Relay, *names: str) -> dict[str, FeedConnection]:
     """Let streams be lost for long; return what carried them."""
     merged_streams, connections = near.upstream.runner.feed.merged_streams, {}
     for name in names:
-        connection = merged_streams[name].lead
+        connection = merged_streams[name].primary
         assert isinstance(connection, FeedConnection)
         connections[name] = connection
-        merged_streams[name].lead, merged_streams[name].blind_ms = None, 0
+        merged_streams[name].primary, merged_streams[name].blind_ms = None, 0
     return connections
 
 
 def mend(near: Relay, connections: dict[str, FeedConnection]) -> None:
     for name, connection in connections.items():
-        near.upstream.runner.feed.merged_streams[name].carry(connection)
+        near.upstream.runner.feed.merged_streams[name].mark_delivering(connection)
 
 
 async def is_lost(near: Relay) -> bool:
@@ -164,7 +164,7 @@ async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_
         monkeypatch.setattr(relaying, "hosts_of", hosts)
         async with relay(house) as near, near.connect("/ws/btcusdt@trade") as client:
             await until(lambda: near.carries("btcusdt@trade"))
-            assert near.upstream.runner.feed.merged_streams[CONTRACTS].is_refusal_told
+            assert near.upstream.runner.feed.merged_streams[CONTRACTS].is_rejected
             await until(lambda: near.is_ready)
             house.trade()
             assert json.loads(await client.recv())["e"] == "trade"
@@ -186,7 +186,7 @@ async def test_an_upstream_that_refuses_all_that_it_was_asked_for_is_not_lost(
         monkeypatch.setattr(relaying, "hosts_of", hosts)
         async with relay(house, grace_ms=500) as near:
             contracts = near.upstream.runner.feed.merged_streams[CONTRACTS]
-            await until(lambda: contracts.is_refusal_told)
+            await until(lambda: contracts.is_rejected)
             await asyncio.sleep(0.7)  # longer than the grace
             assert near.is_ready
             async with near.connect("/ws/btcusdt@trade") as client:
@@ -237,16 +237,16 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
             (connection,) = (
                 each for each in found.runner.feed.connections.values() if merged.name in each.names
             )
-            await until(lambda: merged.lead is connection)
+            await until(lambda: merged.primary is connection)
             now_ms = found.runner.feed.now_ms
-            merged.lead, merged.blind_ms, merged.heard_ms = None, None, now_ms - 3_600_000
+            merged.primary, merged.blind_ms, merged.heard_ms = None, None, now_ms - 3_600_000
             connection.state, connection.ended_ms = State.OPENING, now_ms
             assert found.blind(500) == {}, "an hour of silence on an open connection is no loss"
             connection.ended_ms = now_ms - 500
             assert found.blind(500) == {"btcusdt@trade": 500}
             connection.state = State.OPEN
             assert found.blind(500) == {}
-            merged.carry(connection)
+            merged.mark_delivering(connection)
 
 
 @looped
@@ -257,9 +257,9 @@ async def test_who_hears_what_no_connection_ever_carried_is_told() -> None:
     async with relay(house, settings=settings) as near:
         merged = near.upstream.runner.feed.merged_streams[CONTRACTS]
         await life.aclose()
-        await until(lambda: merged.lead is None)
+        await until(lambda: merged.primary is None)
         async with near.connect("/ws/btcusdt@trade") as client:
-            merged.lead = "another connection"
+            merged.primary = "another connection"
             assert await ending(client) == LOST
         assert not await is_lost(near)
 

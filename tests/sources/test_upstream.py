@@ -13,7 +13,7 @@ async def test_a_stream_that_the_upstream_refuses_is_not_asked_for_again() -> No
     async with serve() as house, relay(house) as near, near.connect("/ws/odd@stream") as client:
         await until(lambda: near.carries("odd@stream"))
         merged = near.upstream.runner.feed.merged_streams["odd@stream"]
-        merged.tell(
+        merged.notify(
             SubscriptionRejected(
                 streams=("odd@stream",), time_ms=0, code=2, reason="Invalid request"
             )

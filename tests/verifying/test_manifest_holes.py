@@ -25,7 +25,7 @@ from tickerplant.recording.manifest_entries import (
 )
 from tickerplant.venue import USDM
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
-from tickerplant.verifying.telling import lines_of
+from tickerplant.verifying.formatting import lines_of
 from tickerplant.verifying.verify import found_in
 from tickerplant.verifying.walk import Walk
 

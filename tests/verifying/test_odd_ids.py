@@ -15,7 +15,7 @@ from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line
 from tickerplant.verifying import walk
 from tickerplant.verifying.findings import StreamFinding
-from tickerplant.verifying.telling import lines_of
+from tickerplant.verifying.formatting import lines_of
 from tickerplant.verifying.verify import found_in
 from tickerplant.verifying.walk import Walk
 

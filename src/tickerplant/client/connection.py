@@ -177,7 +177,7 @@ class Connection(WSListener):
             elif frame.fin:
                 message, self._parts = bytes(self._parts), bytearray()
                 if not self._receive(message, time.time_ns()):
-                    self._feed.received_oddly(self._number, message, time.time_ns())
+                    self._feed.receive_slow(self._number, message, time.time_ns())
                 self._told()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.follower import Follower
 from tickerplant.feed.matched import MatchedStream
 from tickerplant.feed.merged_stream import Host, Item
+from tickerplant.feed.secondary import Secondary
 
 
 class CandleStream(MatchedStream):
@@ -38,20 +38,20 @@ class CandleStream(MatchedStream):
         """What waits behind candles that are asked for."""
 
     @property
-    def holds(self) -> bool:
+    def has_gap(self) -> bool:
         """Whether messages wait behind a gap."""
         return bool(self._held)
 
-    def begin_apart(self, followers: dict[Hashable, Follower]) -> None:
-        """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
-        super().begin_apart(followers)
+    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
+        """Go on with `secondaries` and without consumers, as a copy of a strand that goes on as well."""
+        super().reset_for_split(secondaries)
         self._held = []
 
-    def _went_blind(self) -> None:
-        super()._went_blind()
-        self.expect_hole()
+    def _primary_lost(self) -> None:
+        super()._primary_lost()
+        self.expect_loss()
 
-    def expect_hole(self) -> None:
+    def expect_loss(self) -> None:
         """Take note that something may be missing before the next message."""
         self._was_blind = True
         if self._held:
@@ -62,9 +62,9 @@ class CandleStream(MatchedStream):
         super().close()
         self._held.clear()
 
-    def passes(self, item: Item) -> bool:
+    def accept(self, item: Item) -> bool:
         """Whether `item`, of the leader, is to be delivered at once."""
-        if self._held or self._was_blind or not super().passes(item):
+        if self._held or self._was_blind or not super().accept(item):
             return False
         self._note(item)
         return True
@@ -120,7 +120,7 @@ class CandleStream(MatchedStream):
         }
         span_ms = max(1, self._close_time + 1 - self._open_time)  # whatever a server says
         missing = max(1, (bounds[1] - bounds[0] + span_ms // 2) // span_ms, len(found))
-        self._tell_gap(held[0].symbol, bounds, missing, len(found), reason)
+        self._report_gap(held[0].symbol, bounds, missing, len(found), reason)
         for _, row in sorted(found.items()):
             row.stream = self.name
             self._deliver_candle(row)

@@ -20,10 +20,15 @@ from tickerplant.feed.connection import FeedConnection, State
 from tickerplant.feed.endings import Ending
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import MergedStream, Sink
+from tickerplant.feed.notify import (
+    notify,
+    notify_disconnected,
+    notify_possible_loss,
+    notify_recovered,
+)
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.telling import tell, tell_blind, tell_hole, tell_recovered
 from tickerplant.feed.weight import LONGEST_BAN_MS
 from tickerplant.messages.notice import Disconnected, SubscriptionRejected
 from tickerplant.protocol.token_bucket import TokenBucket
@@ -122,31 +127,31 @@ class ConnectionPool:
         others = [
             connection for connection in self._connections_of(merged) if connection not in own
         ]
-        leader = next(
+        primary = next(
             (connection for connection in own if self._keeps_up(merged, connection)), None
         )
-        if merged.holds or leader is None:
+        if merged.has_gap or primary is None:
             return None
         if merged.sinks.count(owner) == len(merged.sinks):
             self._clear(merged, others)
             return merged
-        if merged.lead in own:
+        if merged.primary in own:
             shared = next(
                 (connection for connection in others if self._keeps_up(merged, connection)), None
             )
             if shared is not None:
-                merged.change_lead(shared)
+                merged.switch_primary(shared)
             return None
-        apart = merged.split(owner, own, leader)
+        apart = merged.split(owner, own, primary)
         for connection in own:
             connection.lanes[head_of(merged.name)] = apart
         return apart
 
     def _keeps_up(self, merged: MergedStream, connection: FeedConnection) -> bool:
         """Whether `connection` carries what the leader of `merged` carries, as far as can be known."""
-        lead = merged.lead
-        heard_ms = lead.heard_ms if isinstance(lead, FeedConnection) else 0
-        return lead is connection or merged.keeps_up(connection, heard_ms)
+        primary = merged.primary
+        heard_ms = primary.heard_ms if isinstance(primary, FeedConnection) else 0
+        return primary is connection or merged.is_caught_up(connection, heard_ms)
 
     def _give(self, merged: MergedStream, connection: FeedConnection) -> None:
         connection.names[merged.name] = None
@@ -154,13 +159,13 @@ class ConnectionPool:
         if connection.session is not None:
             connection.session.want((merged.name,))
             connection.settled_ms = 0
-            merged.join(connection)
+            merged.add(connection)
 
     def _take_away(self, merged: MergedStream, connection: FeedConnection) -> None:
         del connection.names[merged.name]
         del connection.lanes[head_of(merged.name)]
         connection.told_carried.discard(merged.name)
-        merged.leave(connection)
+        merged.remove(connection)
 
     def _connection_with_room(self, route: str, copy: int, owner: Sink | None) -> FeedConnection:
         for connection in self.connections.values():
@@ -208,7 +213,7 @@ class ConnectionPool:
         connection.session = ClientSession(self._settings, now_ms)
         connection.session.want(connection.names)
         for merged in self._merged_streams_of(connection):
-            merged.join(connection)
+            merged.add(connection)
 
     def refused(
         self, connection: FeedConnection, reason: str, status: int | None, retry_after_ms: int
@@ -255,11 +260,11 @@ class ConnectionPool:
     def _pardon(self, connection: FeedConnection) -> None:
         """Let all patience on `connection` begin now."""
         for merged in self._merged_streams_of(connection):
-            merged.forgive()
-            merged.wait_anew()
+            merged.restart_silence()
+            merged.restart_waits()
             merged.expected_interval.rest()
         if connection.session is not None:
-            connection.session.begin_to_wait(self._feed.now_ms)
+            connection.session.restart_timeouts(self._feed.now_ms)
 
     def _end(
         self,
@@ -289,11 +294,11 @@ class ConnectionPool:
         holes = [
             each
             for each in merged_streams
-            if each.has_hole_without(connection, connection.heard_ms)
+            if each.may_lose_without(connection, connection.heard_ms)
         ]
-        tell_hole(holes, reason, now_ms - connection.heard_ms, wall_ms, close_code)
+        notify_possible_loss(holes, reason, now_ms - connection.heard_ms, wall_ms, close_code)
         for merged in merged_streams:
-            merged.leave(connection)
+            merged.remove(connection)
         self._tell_spared(connection, successor, holes, reason)
         notice = Disconnected(
             streams=(),
@@ -302,7 +307,7 @@ class ConnectionPool:
             close_code=close_code,
             retry_ms=pause_ms,
         )
-        tell_blind(merged_streams, notice, connection.heard_ms, now_ms)
+        notify_disconnected(merged_streams, notice, connection.heard_ms, now_ms)
         if connection.predecessor is not None and connection.predecessor.is_retiring:
             self._cut(connection.predecessor, f"{reason}, while it took the place of another")
 
@@ -318,7 +323,7 @@ class ConnectionPool:
         spared = [
             merged.name
             for merged in self._merged_streams_of(connection, connection.told_carried)
-            if merged.lead is not None and merged.name not in holed
+            if merged.primary is not None and merged.name not in holed
         ]
         connection.told_carried.clear()
         if successor is not None:
@@ -376,21 +381,21 @@ class ConnectionPool:
         """Take the answer to a control message; `code` is that of an error."""
         if connection.session is None:
             return
-        sent = connection.session.answered(request_id, refused=code is not None)
+        sent = connection.session.on_response(request_id, refused=code is not None)
         if sent is None:
             return
         names = [name for name in sent.names if name in connection.names]
         if sent.method == "UNSUBSCRIBE":
             if connection.is_retiring:
                 for merged in self._merged_streams_of(connection, names):
-                    merged.leave(connection)
+                    merged.remove(connection)
         elif code is None:
             self.begin(connection, self._merged_streams_of(connection, names))
         elif code == TOO_MANY_SUBSCRIPTIONS:
-            room = len(connection.session.carried) or len(names) // 2
+            room = len(connection.session.subscribed) or len(names) // 2
             self._max_streams = max(1, min(self._max_streams, room))
             self._move(
-                connection, names if connection.session.carried else names[self._max_streams :]
+                connection, names if connection.session.subscribed else names[self._max_streams :]
             )
         else:
             self._part(connection, names, code, reason)
@@ -414,14 +419,14 @@ class ConnectionPool:
                 streams=(), time_ms=self._feed.wall_ms, code=code, reason=reason
             )
             merged_streams[0].refusal = notice
-            tell(merged_streams, notice)
+            notify(merged_streams, notice)
 
     def begin(self, connection: FeedConnection, merged_streams: Iterable[MergedStream]) -> None:
         """Let `connection` count for `merged_streams`; tell who was blind that they see again."""
         seeing, news = [], []
         for merged in merged_streams:
             merged.refusal = None
-            is_first = merged.carry(connection)
+            is_first = merged.mark_delivering(connection)
             if is_first:
                 seeing.append(merged)
             if is_first or (
@@ -431,7 +436,7 @@ class ConnectionPool:
         if news:
             connection.told_carried.update(news)
             self._feed.observer.carried(connection.number, news)
-        tell_recovered(seeing, self._feed.wall_ms)
+        notify_recovered(seeing, self._feed.wall_ms)
 
     # Time
 
@@ -468,7 +473,7 @@ class ConnectionPool:
         if connection.is_fresh:
             connection.is_fresh, connection.heard_ms = False, now_ms
         silent_ms = now_ms - connection.heard_ms
-        if session.overdue(now_ms) and not self._waits_for_another(connection, session):
+        if session.is_overdue(now_ms) and not self._waits_for_another(connection, session):
             self._cut(connection, "a control message was not answered")
         elif connection.pinged_ms and now_ms - connection.pinged_ms >= settings.pong_timeout_ms:
             if silent_ms >= settings.pong_timeout_ms:
@@ -486,7 +491,7 @@ class ConnectionPool:
     def _waits_for_another(self, connection: FeedConnection, session: ClientSession) -> bool:
         """Replace a connection that tells messages but does not answer; return whether it is one."""
         if (
-            connection.heard_ms <= session.asked_ms
+            connection.heard_ms <= session.oldest_sent_ms
             or connection.predecessor is not None
             or connection.is_retiring
         ):
@@ -523,14 +528,15 @@ class ConnectionPool:
         if predecessor.session is None:
             return
         if predecessor.is_retiring:
-            if predecessor.session.settled:
+            if predecessor.session.is_settled:
                 self._retire(predecessor)
             return
-        if not session.settled:
+        if not session.is_settled:
             return
         connection.settled_ms = connection.settled_ms or now_ms
         if now_ms - connection.settled_ms >= self._settings.overlap_ms and all(
-            merged.is_carried_beside(predecessor) for merged in self._merged_streams_of(predecessor)
+            merged.is_delivered_without(predecessor)
+            for merged in self._merged_streams_of(predecessor)
         ):
             predecessor.is_retiring = True
             predecessor.session.unwant(predecessor.names)
@@ -542,4 +548,4 @@ class ConnectionPool:
         if successor is not None:
             self._tell_renewed(successor, [merged.name for merged in merged_streams])
         for merged in merged_streams:
-            merged.leave(connection)
+            merged.remove(connection)

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from tickerplant.feed.actions import Action, Verify
 from tickerplant.feed.merged_stream import MergedStream
+from tickerplant.feed.notify import notify
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.telling import tell
 from tickerplant.messages.notice import UnknownStream
 
 LOOK_MS = 500
@@ -83,7 +83,7 @@ class Doubts:
         since_ms = self._unheard[merged]
         if merged.messages:
             del self._unheard[merged]
-        elif merged.lead is None or feed.is_held_up(merged.lead):
+        elif merged.primary is None or feed.is_held_up(merged.primary):
             self._unheard[merged] = None
         elif since_ms is None:
             self._unheard[merged] = feed.now_ms
@@ -110,4 +110,4 @@ class Doubts:
             elif reason := doubts.get(merged.name, ""):
                 merged.doubt = reason
                 feed.observer.doubted(merged.name, reason)
-                tell([merged], UnknownStream(streams=(), time_ms=feed.wall_ms, reason=reason))
+                notify([merged], UnknownStream(streams=(), time_ms=feed.wall_ms, reason=reason))

@@ -19,7 +19,6 @@ from msgspec import UNSET, Struct, structs
 
 from tickerplant.envelope import NECK, head_of
 from tickerplant.feed.actions import Action, Fetch
-from tickerplant.feed.any_message import any_message
 from tickerplant.feed.backpressure import Backpressure, Full, Waiting
 from tickerplant.feed.candles import CandleStream
 from tickerplant.feed.connection import FeedConnection
@@ -30,13 +29,14 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStream
 from tickerplant.feed.matched import MatchedStream
 from tickerplant.feed.merged_stream import Item, Keep, MergedStream, Sink, StreamCounters
+from tickerplant.feed.notify import notify, notify_possible_loss
 from tickerplant.feed.numbered import AggregateTradeStream, TradeStream, UpdateStream
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.rising import RisingStream
 from tickerplant.feed.sequence import kind_of, sequence_of
+from tickerplant.feed.session import any_message
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.staleness import StalenessMonitor
-from tickerplant.feed.telling import tell, tell_hole
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import DecodeFailed, Stale, UnknownStream
 from tickerplant.messages.readers import UNREADABLE, Reader
@@ -231,13 +231,13 @@ class Feed:
     def is_heard(self) -> bool:
         """Whether every stream is carried by a connection, and none is stale."""
         return all(
-            merged.lead is not None and not merged.is_stale for merged in self.all_merged_streams
+            merged.primary is not None and not merged.is_stale for merged in self.all_merged_streams
         )
 
     def is_carried(self, name: str) -> bool:
         """Whether connections carry the stream `name` for all who want it."""
         merged_streams = self._named(name)
-        return bool(merged_streams) and all(merged.lead is not None for merged in merged_streams)
+        return bool(merged_streams) and all(merged.primary is not None for merged in merged_streams)
 
     def _merged_for(self, name: str, sink: Sink) -> MergedStream | None:
         return self.apart.get(sink, {}).get(name) or self.merged_streams.get(name)
@@ -357,13 +357,13 @@ class Feed:
     def received(self, number: int, raw: bytes, received_ns: int) -> None:
         """Take a text message as it came."""
         if number in self.connections and not self.receiver(number)(raw, received_ns):
-            self.received_oddly(number, raw, received_ns)
+            self.receive_slow(number, raw, received_ns)
 
     def receiver(self, number: int) -> Receive:
         """Return what takes the text messages of an open connection: the hot path.
 
         It returns whether the message was one of a stream in the usual form; if not, nothing was
-        done, and `received_oddly` is to be told.
+        done, and `receive_slow` is to be told.
         """
         connection = self.connections[number]
         lanes, unreadable = connection.lanes, UNREADABLE
@@ -378,7 +378,7 @@ class Feed:
                 item = merged.decode(payload)
             except unreadable:
                 return False
-            speaks = passes = merged.speaker is connection
+            speaks = is_accepted = merged.speaker is connection
             if not speaks and merged.is_array:
                 self._take_any(connection, merged, item, payload, received_ns)
                 return True
@@ -386,17 +386,17 @@ class Feed:
             connection.is_fresh = True
             if speaks:
                 merged.heard_ms = self.now_ms
-                passes = merged.passes(item)
-                if passes and merged.keep is not None and raw[-1] == _END:
+                is_accepted = merged.accept(item)
+                if is_accepted and merged.keep is not None and raw[-1] == _END:
                     merged.keep(received_ns, raw, item)
                     return True
             item.stream = merged.name
             item.payload = payload
             item.received_ns = received_ns
-            if passes:
+            if is_accepted:
                 merged.deliver(item)
             elif speaks:
-                merged.sift(item)
+                merged.take_slow(item)
             else:
                 self._take_from(connection, merged, item)
             return True
@@ -426,20 +426,20 @@ class Feed:
 
     def _take_from(self, connection: FeedConnection, merged: MergedStream, item: Item) -> None:
         """Take what was counted."""
-        if merged.lead is connection:
+        if merged.primary is connection:
             if merged.is_stale:
                 self._staleness.end(merged)
             merged.heard_ms = self.now_ms
             merged.take(item)
             return
-        merged.join(connection)
-        if merged.lead is not None:
-            merged.follow(connection, item)
+        merged.add(connection)
+        if merged.primary is not None:
+            merged.take_secondary(connection, item)
             return
         self._pool.begin(connection, [merged])  # heard before it was acknowledged
         merged.take(item)
 
-    def received_oddly(self, number: int, raw: bytes, received_ns: int) -> None:
+    def receive_slow(self, number: int, raw: bytes, received_ns: int) -> None:
         """Take a text message that is not one of a known stream in the usual form."""
         connection = self.connections.get(number)
         if connection is None:
@@ -474,7 +474,7 @@ class Feed:
         try:
             item = merged.decode(payload)
         except UNREADABLE as error:
-            if merged.lead in {None, connection}:
+            if merged.primary in {None, connection}:
                 self.observer.unread(name, payload, received_ns)
             self._tell_unreadable(connection, merged, payload, str(error))
             return
@@ -493,7 +493,7 @@ class Feed:
         notice = DecodeFailed(
             streams=(), time_ms=self.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
         )
-        tell(merged_streams, notice)
+        notify(merged_streams, notice)
 
     # Time
 
@@ -513,7 +513,7 @@ class Feed:
             self._pool.renew(connection)
         for connection, merged in silent:
             if connection.session is not None and connection.successor is None:
-                connection.session.ask_again(merged.name)
+                connection.session.resubscribe(merged.name)
         self._pool.look_after()
         self._doubts.look()
         self._pool.carry_out()
@@ -532,10 +532,10 @@ class Feed:
         """Tell that a stale stream is heard again."""
         self._staleness.end(merged)
 
-    def tell_hole(self, merged: MergedStream) -> None:
+    def notify_possible_loss(self, merged: MergedStream) -> None:
         """Tell that something may be missing: a follower leads that began when nothing was heard."""
         silent_ms = self.now_ms - merged.heard_ms
-        tell_hole([merged], "its connection fell silent", silent_ms, self.wall_ms, None)
+        notify_possible_loss([merged], "its connection fell silent", silent_ms, self.wall_ms, None)
 
     def fetch(self, merged: MergedStream, after_id: int, before_id: int) -> None:
         """Ask for the messages between two ids."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.follower import Follower
-from tickerplant.feed.merged_stream import FOLLOWED, Host, Item, MergedStream
+from tickerplant.feed.merged_stream import MAX_AHEAD, Host, Item, MergedStream
+from tickerplant.feed.secondary import Secondary
 from tickerplant.feed.sequence import Sequence
 
 ANEW_MS = 1_000
@@ -46,32 +46,32 @@ class IdentifiedStream(MergedStream):
         self._merging_ms = 0
         """Until when the leader may tell what was delivered; 0 if it may not."""
 
-    def follow(self, connection: Hashable, item: Item) -> None:
+    def take_secondary(self, connection: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
-        follower, item_id = self.followers[connection], self._id_of(item)
-        follower.told_id = item_id
-        self._carries(follower)
-        if item_id <= self.last_id and not follower.is_anew:
+        secondary, item_id = self.secondaries[connection], self._id_of(item)
+        secondary.last_id = item_id
+        self._mark_delivering(secondary)
+        if item_id <= self.last_id and not secondary.is_restarted:
             if self._is_as_old(item):
                 self.counters.duplicates += 1
-                follower.is_alike = True
+                secondary.is_in_step = True
                 return
-            self._forget(follower)
-            follower.is_anew, follower.is_alike = True, False
-        self._take_aside(follower, item_id, item)
+            self._forget(secondary)
+            secondary.is_restarted, secondary.is_in_step = True, False
+        self._take_aside(secondary, item_id, item)
 
-    def _take_aside(self, follower: Follower, item_id: int, item: Item) -> None:
-        """Let a message of `follower` wait for the leader."""
-        self._prune(follower)
-        follower.waiting.put(item_id, item, self._host.now_ms)
+    def _take_aside(self, secondary: Secondary, item_id: int, item: Item) -> None:
+        """Let a message of `secondary` wait for the leader."""
+        self._prune(secondary)
+        secondary.waiting.put(item_id, item, self._host.now_ms)
         self._host.watch(self)
-        if len(follower.waiting) > FOLLOWED:
-            oldest = follower.waiting.pop()
-            if follower.is_anew:
+        if len(secondary.waiting) > MAX_AHEAD:
+            oldest = secondary.waiting.pop()
+            if secondary.is_restarted:
                 self.counters.duplicates += 1
             else:
                 self._merge()
-                self.sift(oldest.item)
+                self.take_slow(oldest.item)
 
     def _is_as_old(self, item: Item) -> bool:
         """Whether `item` may be what was delivered: it is not younger."""
@@ -86,48 +86,48 @@ class IdentifiedStream(MergedStream):
         self._merging_ms = self._host.now_ms + self._host.settings.merge_ms
         self._host.watch(self)
 
-    def wait_anew(self) -> None:
+    def restart_waits(self) -> None:
         """Let what waits for a connection wait from now on: it was not read for a while."""
         if self._merging_ms:
             self._merge()
 
-    def _prune(self, follower: Follower) -> None:
+    def _prune(self, secondary: Secondary) -> None:
         """Forget what the leader has told meanwhile."""
-        waiting = follower.waiting
-        while waiting and waiting.oldest.key <= self.last_id and not follower.is_anew:
+        waiting = secondary.waiting
+        while waiting and waiting.oldest.key <= self.last_id and not secondary.is_restarted:
             waiting.pop()
-            follower.is_alike = True
+            secondary.is_in_step = True
             self.counters.duplicates += 1
 
-    def _forget(self, follower: Follower) -> None:
-        """Forget all that `follower` told and that was not delivered."""
-        self.counters.duplicates += len(follower.waiting.drain())
+    def _forget(self, secondary: Secondary) -> None:
+        """Forget all that `secondary` told and that was not delivered."""
+        self.counters.duplicates += len(secondary.waiting.drain())
 
     def _begin_anew(self) -> None:
         """Take note that the ids of the leader began anew."""
         self._merging_ms = 0
-        for follower in self.followers.values():
-            if follower.is_anew:
-                follower.is_anew = False
+        for secondary in self.secondaries.values():
+            if secondary.is_restarted:
+                secondary.is_restarted = False
             else:
-                self._forget(follower)
+                self._forget(secondary)
 
-    def _adopt(self, follower: Follower) -> None:
+    def _promote(self, secondary: Secondary) -> None:
         self._merging_ms = 0
-        if follower.may_repeat and not follower.is_anew:
+        if secondary.may_repeat and not secondary.is_restarted:
             self._merge()
-        for entry in follower.waiting.drain():
-            self.sift(entry.item)
-        self._lost_follower()
+        for entry in secondary.waiting.drain():
+            self.take_slow(entry.item)
+        self._secondary_removed()
 
-    def _tick_followers(self) -> bool:
+    def _tick_secondaries(self) -> bool:
         """Do what is due; return whether something else will be."""
-        is_over = self._host.now_ms >= self._merging_ms and not self._host.is_held_up(self.lead)
+        is_over = self._host.now_ms >= self._merging_ms and not self._host.is_held_up(self.primary)
         if self._merging_ms and is_over:
             self._merging_ms = 0
-        for follower in self.followers.values():
-            self._prune(follower)
-        self._overtake()
+        for secondary in self.secondaries.values():
+            self._prune(secondary)
+        self._take_over()
         return bool(self._merging_ms) or any(
-            follower.waiting for follower in self.followers.values()
+            secondary.waiting for secondary in self.secondaries.values()
         )

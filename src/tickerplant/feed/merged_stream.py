@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self, TypeAlias
 from msgspec import Struct
 
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.follower import Follower
+from tickerplant.feed.secondary import Secondary
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice, SubscriptionRejected
@@ -32,7 +32,7 @@ Keep: TypeAlias = Callable[[int, bytes, Any], object]
 """Takes when a message was received, the whole of it as it came, and what was read of it; what the
 receiver fills in is empty in that.  Never raises, and never attaches or detaches."""
 
-FOLLOWED = 4096
+MAX_AHEAD = 4096
 """Messages of one stream by which a connection may be ahead of the leader; with more, the leader is
 not waited for."""
 
@@ -53,7 +53,7 @@ class Host(Protocol):
     def end_silence(self, merged: MergedStream) -> None:
         """Tell that a stale stream is heard again."""
 
-    def tell_hole(self, merged: MergedStream) -> None:
+    def notify_possible_loss(self, merged: MergedStream) -> None:
         """Tell that something may be missing: a follower leads that began when nothing was heard."""
 
     def is_held_up(self, connection: Hashable) -> bool:
@@ -100,7 +100,6 @@ class MergedStream(ABC):
         "deliver",
         "doubt",
         "expected_interval",
-        "followers",
         "heard_ms",
         "is_array",
         "keep",
@@ -108,13 +107,14 @@ class MergedStream(ABC):
         "name",
         "patience",
         "refusal",
+        "secondaries",
         "sinks",
         "speaker",
         "told_garbage_ms",
         "unheard_ms",
     )
 
-    tells_gaps = False
+    proves_gaps = False
     """Whether ids tell what is missing."""
 
     def __init__(
@@ -144,7 +144,7 @@ class MergedStream(ABC):
         self.speaker: Hashable | None = None
         """The leader, if what it tells may pass at once: one message each, and not after silence."""
         self._connection: Hashable | None = None
-        self.followers: dict[Hashable, Follower] = {}
+        self.secondaries: dict[Hashable, Secondary] = {}
         self.counters = StreamCounters()
         self.messages = 0
         """Messages that came, on whatever connection."""
@@ -176,12 +176,12 @@ class MergedStream(ABC):
         """Until when a gap waits."""
 
     @property
-    def lead(self) -> Hashable | None:
+    def primary(self) -> Hashable | None:
         """The connection whose messages are delivered; None: nothing is heard."""
         return self._connection
 
-    @lead.setter
-    def lead(self, connection: Hashable | None) -> None:
+    @primary.setter
+    def primary(self, connection: Hashable | None) -> None:
         self._connection = connection
         self._name_speaker()
 
@@ -199,7 +199,7 @@ class MergedStream(ABC):
         self.speaker = None if self._is_stale or self.is_array else self._connection
 
     @property
-    def is_refusal_told(self) -> bool:
+    def is_rejected(self) -> bool:
         """Whether consumers were told that the server does not take its name."""
         return self.refusal is not None
 
@@ -235,74 +235,74 @@ class MergedStream(ABC):
 
     # Connections
 
-    def join(self, connection: Hashable) -> None:
+    def add(self, connection: Hashable) -> None:
         """Let `connection` follow: the stream was asked for on it."""
-        if connection != self.lead and connection not in self.followers:
-            self.followers[connection] = Follower(may_be_older=self.lead is None)
+        if connection != self.primary and connection not in self.secondaries:
+            self.secondaries[connection] = Secondary(may_be_older=self.primary is None)
 
-    def carry(self, connection: Hashable) -> bool:
+    def mark_delivering(self, connection: Hashable) -> bool:
         """Let `connection` count: it carries the stream; return whether nothing was heard before."""
-        if self.lead is None:
+        if self.primary is None:
             self._lead(connection)
             return True
-        if connection in self.followers:
-            self._carries(self.followers[connection])
+        if connection in self.secondaries:
+            self._mark_delivering(self.secondaries[connection])
         return False
 
-    def _carries(self, follower: Follower) -> None:
-        """Take note that `follower` carries the stream."""
-        if not follower.carried:
-            follower.carried = True
-            follower.carried_ms = self._host.now_ms
+    def _mark_delivering(self, secondary: Secondary) -> None:
+        """Take note that `secondary` carries the stream."""
+        if not secondary.is_delivering:
+            secondary.is_delivering = True
+            secondary.delivering_since_ms = self._host.now_ms
 
-    def leave(self, connection: Hashable) -> bool:
+    def remove(self, connection: Hashable) -> bool:
         """Forget `connection`; return whether nothing is heard any more because of that."""
-        follower = self.followers.pop(connection, None)
-        if follower is not None:
-            self.counters.duplicates += len(follower.waiting)
-        if connection != self.lead:
-            self._lost_follower()
+        secondary = self.secondaries.pop(connection, None)
+        if secondary is not None:
+            self.counters.duplicates += len(secondary.waiting)
+        if connection != self.primary:
+            self._secondary_removed()
             return False
-        heir = self._heir
-        if heir is not None:
-            self._lead(heir)
+        successor = self._next_primary
+        if successor is not None:
+            self._lead(successor)
             return False
-        self.lead = None
+        self.primary = None
         self.blind_ms = self._host.now_ms
         self.is_stale, self.patience = False, 0
         self.expected_interval.rest()
-        self._went_blind()
+        self._primary_lost()
         return True
 
     def close(self) -> None:
         """Let nothing wait any more, and tell nothing: nobody listens."""
         self._set_sinks(())
-        self.lead = None
-        self.followers.clear()
+        self.primary = None
+        self.secondaries.clear()
         self._is_fetching = False
 
-    def split(self, sink: Sink, connections: Iterable[Hashable], leader: Hashable) -> Self:
-        """Return a strand for `sink` that goes on with `connections`, of which `leader` leads.
+    def split(self, sink: Sink, connections: Iterable[Hashable], primary: Hashable) -> Self:
+        """Return a strand for `sink` that goes on with `connections`, of which `primary` leads.
 
         This strand goes on with its other connections, one of which leads, for its other consumers.
         """
         apart = copy(self)
-        followers = {it: self.followers.pop(it) for it in connections if it in self.followers}
-        self.counters.duplicates += sum(len(each.waiting) for each in followers.values())
-        self._lost_follower()
+        secondaries = {it: self.secondaries.pop(it) for it in connections if it in self.secondaries}
+        self.counters.duplicates += sum(len(each.waiting) for each in secondaries.values())
+        self._secondary_removed()
         sinks, backfills, keep = self.sinks, sink in self._backfilling, self._keeps.get(sink)
-        apart.begin_apart(followers)
+        apart.reset_for_split(secondaries)
         for _ in range(sinks.count(sink)):
             apart.attach(sink, backfills=backfills, keep=keep)
             self.detach(sink)
-        apart.change_lead(leader)
+        apart.switch_primary(primary)
         self._host.watch(apart)
         return apart
 
-    def begin_apart(self, followers: dict[Hashable, Follower]) -> None:
-        """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
-        self.followers = followers
-        self.messages = sum(len(each.waiting) for each in followers.values())
+    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
+        """Go on with `secondaries` and without consumers, as a copy of a strand that goes on as well."""
+        self.secondaries = secondaries
+        self.messages = sum(len(each.waiting) for each in secondaries.values())
         self._connection = None
         self.counters = StreamCounters()
         self.expected_interval = self.expected_interval.apart()
@@ -310,64 +310,72 @@ class MergedStream(ABC):
         self._set_sinks(())
 
     @property
-    def holds(self) -> bool:
+    def has_gap(self) -> bool:
         """Whether messages wait behind a gap."""
         return False
 
-    def keeps_up(self, connection: Hashable, heard_ms: int) -> bool:
+    def is_caught_up(self, connection: Hashable, heard_ms: int) -> bool:
         """Whether a follower would lose nothing if it led, when something came from the leader then.
 
         It brought what the leader brought; or nothing, and has carried the stream for long.
         """
-        follower = self.followers.get(connection)
-        if follower is None or not self._can_lead(follower):
+        secondary = self.secondaries.get(connection)
+        if secondary is None or not self._can_lead(secondary):
             return False
-        settled_ms = follower.carried_ms + self._host.settings.overlap_ms
-        return follower.is_alike or (not follower.waiting and heard_ms >= settled_ms)
+        settled_ms = secondary.delivering_since_ms + self._host.settings.overlap_ms
+        return secondary.is_in_step or (not secondary.waiting and heard_ms >= settled_ms)
 
     @property
-    def _heir(self) -> Hashable | None:
+    def _next_primary(self) -> Hashable | None:
         """The follower that leads if the leader is lost; None: none can."""
-        carried = [connection for connection, it in self.followers.items() if self._can_lead(it)]
-        alike = (connection for connection in carried if self.followers[connection].is_alike)
+        carried = [connection for connection, it in self.secondaries.items() if self._can_lead(it)]
+        alike = (connection for connection in carried if self.secondaries[connection].is_in_step)
         return next(alike, carried[0] if carried else None)
 
-    def has_hole_without(self, connection: Hashable, heard_ms: int) -> bool:
+    def may_lose_without(self, connection: Hashable, heard_ms: int) -> bool:
         """Whether something may be missing if `connection` is lost, from which something last came then.
 
         That is so if it leads, and the follower that is to lead carries the stream only since.
         """
-        heir = self.followers.get(self._heir)
-        if connection != self.lead or heir is None or self.tells_gaps:
+        successor = self.secondaries.get(self._next_primary)
+        if connection != self.primary or successor is None or self.proves_gaps:
             return False
-        return not heir.is_alike and heard_ms < heir.carried_ms + self._host.settings.overlap_ms
-
-    def expect_hole(self) -> None:  # noqa: B027
-        """Take note that something may be missing before the next message."""
-
-    def is_carried_beside(self, connection: Hashable) -> bool:
-        """Whether the stream is heard, or would be, without `connection`."""
-        return self.lead not in {None, connection} or any(
-            self._can_lead(it) for each, it in self.followers.items() if each != connection
+        return (
+            not successor.is_in_step
+            and heard_ms < successor.delivering_since_ms + self._host.settings.overlap_ms
         )
 
-    def _can_lead(self, follower: Follower) -> bool:
-        return follower.carried and not (follower.is_mute and self.misses(follower))
+    def expect_loss(self) -> None:  # noqa: B027
+        """Take note that something may be missing before the next message."""
 
-    def misses(self, follower: Follower) -> bool:
-        """Whether `follower` is said to carry the stream, and told nothing of it while the leader did."""
-        if follower.is_alike or follower.is_anew or follower.waiting or not follower.carried:
+    def is_delivered_without(self, connection: Hashable) -> bool:
+        """Whether the stream is heard, or would be, without `connection`."""
+        return self.primary not in {None, connection} or any(
+            self._can_lead(it) for each, it in self.secondaries.items() if each != connection
+        )
+
+    def _can_lead(self, secondary: Secondary) -> bool:
+        return secondary.is_delivering and not (secondary.is_mute and self.is_idle(secondary))
+
+    def is_idle(self, secondary: Secondary) -> bool:
+        """Whether `secondary` is said to carry the stream, and told nothing of it while the leader did."""
+        if (
+            secondary.is_in_step
+            or secondary.is_restarted
+            or secondary.waiting
+            or not secondary.is_delivering
+        ):
             return False
         told_ms = self.heard_ms if self.heard_ms != self._led_ms else self._told_ms
-        return told_ms > follower.carried_ms
+        return told_ms > secondary.delivering_since_ms
 
-    def forgive(self) -> None:
+    def restart_silence(self) -> None:
         """Let silence count from now on."""
         if self.heard_ms != self._led_ms:
             self._told_ms = self.heard_ms
         self.heard_ms = self._led_ms = self._host.now_ms
 
-    def wait_anew(self) -> None:  # noqa: B027  # most kinds do nothing
+    def restart_waits(self) -> None:  # noqa: B027  # most kinds do nothing
         """Let what waits for a connection wait from now on: it was not read for a while."""
 
     def miss(self, since_ms: int = 0) -> None:
@@ -382,77 +390,77 @@ class MergedStream(ABC):
 
     def _lead(self, connection: Hashable) -> None:
         """Deliver from now on what `connection` tells, after what it told already."""
-        follower = self.followers.pop(connection, None) or Follower(may_be_older=True)
-        for other in self.followers.values():
+        secondary = self.secondaries.pop(connection, None) or Secondary(may_be_older=True)
+        for other in self.secondaries.values():
             other.may_repeat = True
-        self.lead = connection
-        if self.is_stale and follower.waiting:
+        self.primary = connection
+        if self.is_stale and secondary.waiting:
             self._host.end_silence(self)
-        self.forgive()
-        self._adopt(follower)
+        self.restart_silence()
+        self._promote(secondary)
 
-    def _overtake(self) -> bool:
+    def _take_over(self) -> bool:
         """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
         now_ms = self._host.now_ms
-        for connection, follower in self.followers.items():
-            if follower.waiting and not self._host.is_held_up(connection):
-                behind_ms = now_ms - max(follower.waiting.oldest.came_ms, self.heard_ms)
-                if behind_ms >= self._patience_ms(follower):
-                    if not follower.is_alike and not self.tells_gaps:
-                        self._host.tell_hole(self)
-                    self.change_lead(connection)
+        for connection, secondary in self.secondaries.items():
+            if secondary.waiting and not self._host.is_held_up(connection):
+                behind_ms = now_ms - max(secondary.waiting.oldest.received_ms, self.heard_ms)
+                if behind_ms >= self._patience_ms(secondary):
+                    if not secondary.is_in_step and not self.proves_gaps:
+                        self._host.notify_possible_loss(self)
+                    self.switch_primary(connection)
                     return True
         return False
 
-    def change_lead(self, connection: Hashable) -> None:
+    def switch_primary(self, connection: Hashable) -> None:
         """Let the leader follow and `connection` lead."""
-        if self.lead is not None:
-            leader = self.followers[self.lead] = self._as_follower()
-            self._carries(leader)
+        if self.primary is not None:
+            primary = self.secondaries[self.primary] = self._demote()
+            self._mark_delivering(primary)
         self._lead(connection)
 
-    def _patience_ms(self, follower: Follower) -> int:
-        """Return for how long the leader may fall behind `follower`."""
+    def _patience_ms(self, secondary: Secondary) -> int:
+        """Return for how long the leader may fall behind `secondary`."""
         settings = self._host.settings
-        is_enough = follower.is_alike or self.is_stale  # silence that is told is no mere lag
+        is_enough = secondary.is_in_step or self.is_stale  # silence that is told is no mere lag
         return settings.lag_ms if is_enough else settings.merge_ms
 
-    def _as_follower(self) -> Follower:
+    def _demote(self) -> Secondary:
         """Return what is known of the leader, who is to follow."""
-        return Follower()
+        return Secondary()
 
     @abstractmethod
-    def _adopt(self, follower: Follower) -> None:
+    def _promote(self, secondary: Secondary) -> None:
         """Deliver what the new leader told already."""
 
-    def _lost_follower(self) -> None:  # noqa: B027  # most kinds do nothing
+    def _secondary_removed(self) -> None:  # noqa: B027  # most kinds do nothing
         """Take note that there may be one follower less."""
 
-    def _went_blind(self) -> None:  # noqa: B027
+    def _primary_lost(self) -> None:  # noqa: B027
         """Take note that nothing is heard any more."""
 
     # Messages
 
     def take(self, item: Item) -> None:
         """Take the next message of the leader."""
-        if self.passes(item):
+        if self.accept(item):
             self.deliver(item)
         else:
-            self.sift(item)
+            self.take_slow(item)
 
     @abstractmethod
-    def passes(self, item: Item) -> bool:
+    def accept(self, item: Item) -> bool:
         """Whether `item`, of the leader, is to be delivered at once and nothing else is to be done.
 
         That is the usual case.  It is taken note of here; who asks delivers it then.
         """
 
     @abstractmethod
-    def sift(self, item: Item) -> None:
+    def take_slow(self, item: Item) -> None:
         """Take the next message of the leader that does not pass."""
 
     @abstractmethod
-    def follow(self, connection: Hashable, item: Item) -> None:
+    def take_secondary(self, connection: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
 
     @abstractmethod
@@ -467,7 +475,7 @@ class MergedStream(ABC):
             else:
                 sink(item)
 
-    def tell(self, notice: Notice) -> None:
+    def notify(self, notice: Notice) -> None:
         """Hand a notice to every consumer."""
         for sink in self.sinks:
             sink(notice)
@@ -494,7 +502,7 @@ class MergedStream(ABC):
         self._host.watch(self)
         self._host.fetch(self, after_id, before_id)
 
-    def _tell_gap(
+    def _report_gap(
         self, symbol: str, bounds: tuple[int, int], missing: int | None, filled: int, reason: str
     ) -> None:
         lost = max(0, (missing or 0) - filled)
@@ -503,7 +511,7 @@ class MergedStream(ABC):
         self.counters.missing += lost
         if lost and filled:
             reason = reason or "the server does not tell all of them any more"
-        self.tell(
+        self.notify(
             Gap(
                 streams=(self.name,),
                 time_ms=self._host.wall_ms,

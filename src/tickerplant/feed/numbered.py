@@ -12,9 +12,9 @@ from typing import Any
 
 from tickerplant.feed import sequence
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.follower import Follower
 from tickerplant.feed.identified import NONE, IdentifiedStream
 from tickerplant.feed.merged_stream import Host, Item
+from tickerplant.feed.secondary import Secondary
 
 ANEW = "the ids begin anew"
 LATE = "not answered in time"
@@ -32,7 +32,7 @@ class NumberedStream(IdentifiedStream):
         "_step",
     )
 
-    tells_gaps = True
+    proves_gaps = True
 
     def __init__(
         self,
@@ -53,28 +53,28 @@ class NumberedStream(IdentifiedStream):
         """When each of them came."""
 
     @property
-    def holds(self) -> bool:
+    def has_gap(self) -> bool:
         """Whether messages wait behind a gap."""
         return bool(self._held)
 
-    def begin_apart(self, followers: dict[Hashable, Follower]) -> None:
-        """Go on with `followers` and without consumers, as a copy of a strand that goes on as well."""
-        super().begin_apart(followers)
+    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
+        """Go on with `secondaries` and without consumers, as a copy of a strand that goes on as well."""
+        super().reset_for_split(secondaries)
         self._held, self._held_ms = [], []
 
-    def follow(self, connection: Hashable, item: Item) -> None:
+    def take_secondary(self, connection: Hashable, item: Item) -> None:
         """Take the next message of another connection, which has joined."""
         item_id = self._id_of(item)
         is_missing = self._held and self.last_id < item_id < self._id_of(self._held[-1])
-        follower = self.followers[connection]
-        if is_missing and not follower.is_anew:
-            follower.told_id = item_id
-            self._carries(follower)
+        secondary = self.secondaries[connection]
+        if is_missing and not secondary.is_restarted:
+            secondary.last_id = item_id
+            self._mark_delivering(secondary)
             self._hold(item)
         else:
-            super().follow(connection, item)
+            super().take_secondary(connection, item)
 
-    def sift(self, item: Item) -> None:
+    def take_slow(self, item: Item) -> None:
         """Take a message that is perhaps the next one, from whomever."""
         item_id = self._id_of(item)
         if item_id <= self.last_id:
@@ -100,7 +100,7 @@ class NumberedStream(IdentifiedStream):
         """Take the first message after the ids began anew."""
         self._give_up(ANEW)
         self._begin_anew()
-        self._tell_gap(item.symbol, (self.last_id, self._id_of(item)), None, 0, ANEW)
+        self._report_gap(item.symbol, (self.last_id, self._id_of(item)), None, 0, ANEW)
         self._pass(item)
 
     # Gaps
@@ -137,10 +137,10 @@ class NumberedStream(IdentifiedStream):
     def _gather(self) -> None:
         """Put what followers told of a new gap before what waits."""
         last_id = self._id_of(self._held[-1])
-        for follower in self.followers.values():
-            self._prune(follower)
-            waiting = follower.waiting
-            while waiting and waiting.oldest.key <= last_id and not follower.is_anew:
+        for secondary in self.secondaries.values():
+            self._prune(secondary)
+            waiting = secondary.waiting
+            while waiting and waiting.oldest.key <= last_id and not secondary.is_restarted:
                 self._insert(waiting.pop().item)
 
     def _look(self) -> None:
@@ -162,12 +162,16 @@ class NumberedStream(IdentifiedStream):
     @property
     def _may_be_told(self) -> bool:
         """Whether a connection may tell what is missing: a follower, or a leader, that lags."""
-        return bool(self._merging_ms) or any(map(self._may_tell, self.followers.values()))
+        return bool(self._merging_ms) or any(map(self._may_tell, self.secondaries.values()))
 
-    def _may_tell(self, follower: Follower) -> bool:
-        """Whether `follower` may tell what is missing."""
+    def _may_tell(self, secondary: Secondary) -> bool:
+        """Whether `secondary` may tell what is missing."""
         behind_id = self._id_of(self._held[0])
-        return self._can_lead(follower) and not follower.is_anew and follower.told_id < behind_id
+        return (
+            self._can_lead(secondary)
+            and not secondary.is_restarted
+            and secondary.last_id < behind_id
+        )
 
     @property
     def _is_unread(self) -> bool:
@@ -176,17 +180,17 @@ class NumberedStream(IdentifiedStream):
         As long as the leader is not read nothing is late; a follower is waited for only so long.
         """
         is_held_up = self._host.is_held_up
-        if is_held_up(self.lead):
+        if is_held_up(self.primary):
             return True
         until_ms = self._held_ms[0] + self._host.settings.merge_ms
         return self._host.now_ms < until_ms and any(
             is_held_up(connection) and self._may_tell(it)
-            for connection, it in self.followers.items()
+            for connection, it in self.secondaries.items()
         )
 
-    def wait_anew(self) -> None:
+    def restart_waits(self) -> None:
         """Let what waits for a connection wait from now on: it was not read for a while."""
-        super().wait_anew()
+        super().restart_waits()
         self._held_ms = [self._host.now_ms] * len(self._held_ms)
 
     def _drain(self) -> bool:
@@ -212,7 +216,7 @@ class NumberedStream(IdentifiedStream):
             row_id: row for row in rows if bounds[0] < (row_id := self._id_of(row)) < bounds[1]
         }
         missing = bounds[1] - bounds[0] - 1 if self._step else None
-        self._tell_gap(item.symbol, bounds, missing, len(found), reason)
+        self._report_gap(item.symbol, bounds, missing, len(found), reason)
         for _, row in sorted(found.items()):
             row.stream = self.name
             self.deliver(row)
@@ -229,11 +233,11 @@ class NumberedStream(IdentifiedStream):
         while self._drain():
             self._release((), reason)
 
-    def _lost_follower(self) -> None:
+    def _secondary_removed(self) -> None:
         if self._held:
             self._look()
 
-    def _went_blind(self) -> None:
+    def _primary_lost(self) -> None:
         self._merging_ms = 0
         if self._held:
             self._look()
@@ -248,7 +252,7 @@ class NumberedStream(IdentifiedStream):
 
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
-        will_be = self._tick_followers()
+        will_be = self._tick_secondaries()
         if self._held and not self._is_fetching:
             self._look()
         elif self._held and self._host.now_ms >= self._deadline_ms:
@@ -261,7 +265,7 @@ class TradeStream(NumberedStream):
 
     __slots__ = ()
 
-    def passes(self, item: Item) -> bool:
+    def accept(self, item: Item) -> bool:
         """Whether `item`, of the leader, is to be delivered at once."""
         trade_id: int = item.trade_id
         if trade_id == self._next and not self._held:
@@ -277,7 +281,7 @@ class AggregateTradeStream(NumberedStream):
 
     __slots__ = ()
 
-    def passes(self, item: Item) -> bool:
+    def accept(self, item: Item) -> bool:
         """Whether `item`, of the leader, is to be delivered at once."""
         aggregate_id: int = item.aggregate_id
         if aggregate_id == self._next and not self._held:
@@ -293,7 +297,7 @@ class UpdateStream(NumberedStream):
 
     __slots__ = ()
 
-    def passes(self, item: Item) -> bool:
+    def accept(self, item: Item) -> bool:
         """Whether `item`, of the leader, is to be delivered at once."""
         if item.previous_update_id == self._next and not self._held:
             self.last_id = self._next = item.final_update_id

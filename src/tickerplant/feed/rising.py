@@ -15,16 +15,16 @@ class RisingStream(IdentifiedStream):
 
     __slots__ = ()
 
-    def passes(self, item: Item) -> bool:
+    def accept(self, item: Item) -> bool:
         """Whether `item`, of the leader, is to be delivered at once."""
         update_id: int = item.update_id
-        if update_id > self.last_id and not self.followers:
+        if update_id > self.last_id and not self.secondaries:
             self.last_id = update_id
             self._last_ms = item.event_time_ms
             return True
         return False
 
-    def sift(self, item: Item) -> None:
+    def take_slow(self, item: Item) -> None:
         """Take a message that is perhaps the next one, from whomever."""
         item_id = self._id_of(item)
         if item_id <= self.last_id:
@@ -39,9 +39,9 @@ class RisingStream(IdentifiedStream):
     def _catch_up(self, before_id: int) -> None:
         """Deliver what followers told and the leader left out."""
         left_out: dict[int, Item] = {}
-        for follower in self.followers.values():
-            waiting = follower.waiting
-            while waiting and waiting.oldest.key < before_id and not follower.is_anew:
+        for secondary in self.secondaries.values():
+            waiting = secondary.waiting
+            while waiting and waiting.oldest.key < before_id and not secondary.is_restarted:
                 entry = waiting.pop()
                 if entry.key <= self.last_id or entry.key in left_out:
                     self.counters.duplicates += 1
@@ -57,4 +57,4 @@ class RisingStream(IdentifiedStream):
 
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
-        return self._tick_followers()
+        return self._tick_secondaries()

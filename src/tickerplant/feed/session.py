@@ -1,7 +1,7 @@
-"""The client's side of the conversation on one stream connection (live subscribing page).
+"""The client's side of the control messages on one connection, and the form of what a server sends.
 
-The mirror of `protocol.stream_session`: names that are wanted become SUBSCRIBE messages, in batches
-and no faster than allowed, and each answer says which names are carried since.
+This mirrors `protocol.stream_session`: wanted names become SUBSCRIBE messages, in batches and no
+faster than allowed, and each response says which names are subscribed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,38 @@ from collections.abc import Iterable
 from itertools import islice
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.protocol.token_bucket import TokenBucket
+
+
+class Error(Struct):
+    """Why the server refused a control message."""
+
+    code: int = 0
+    msg: str = ""
+
+
+class ServerEvent(Struct):
+    """An event of the server itself."""
+
+    kind: str = msgspec.field(name="e", default="")
+
+
+class AnyMessage(Struct):
+    """Any message of a server, with just the fields that show what kind it is."""
+
+    stream: str = ""
+    data: Raw = Raw()
+    id: int | str | UnsetType | None = UNSET
+    error: Error | None = None
+    event: ServerEvent | None = None
+    kind: str = msgspec.field(name="e", default="")
+
+
+any_message = msgspec.json.Decoder(AnyMessage).decode
+"""Decodes one; raises one of `messages.readers.UNREADABLE`."""
 
 
 class Control(Struct, frozen=True):
@@ -25,7 +53,7 @@ class Control(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """A control message that waits for its answer."""
+    """A control message that has no response yet."""
 
     method: str
     names: tuple[str, ...]
@@ -36,113 +64,113 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ClientSession:
-    """What one open connection carries, and what was asked of it."""
+    """The subscriptions of one open connection, and the requests that change them."""
 
     def __init__(self, settings: FeedSettings, now_ms: int) -> None:
-        self.carried: set[str] = set()
-        """Names whose subscription was acknowledged."""
+        self.subscribed: set[str] = set()
+        """Names whose subscription the server acknowledged."""
         self._settings = settings
         self._bucket = TokenBucket(settings.requests_per_s, settings.request_burst, now_ms)
-        self._joining: dict[str, None] = {}
-        self._leaving: dict[str, None] = {}
+        self._to_subscribe: dict[str, None] = {}
+        self._to_unsubscribe: dict[str, None] = {}
         self._sent: dict[int, Sent] = {}
-        self._spoken: dict[str, int] = {}
-        """By name, the last control message about it."""
-        self._asked: set[str] = set()
-        """Names that the server holds when it has done all it was asked so far."""
+        self._latest_request: dict[str, int] = {}
+        """Id of the last control message about each name, until its response."""
+        self._requested: set[str] = set()
+        """Names that are subscribed once the server has carried out all requests so far."""
         self._next_id = 1
 
     @property
-    def settled(self) -> bool:
-        """Whether everything that was wanted was asked for and answered."""
-        return not (self._joining or self._leaving or self._sent)
+    def is_settled(self) -> bool:
+        """Whether every wanted change was requested and has a response."""
+        return not (self._to_subscribe or self._to_unsubscribe or self._sent)
 
     def want(self, names: Iterable[str]) -> None:
         """Subscribe to `names` as soon as the pace allows."""
         for name in names:
-            self._leaving.pop(name, None)
-            if name not in self.carried:
-                self._joining[name] = None
+            self._to_unsubscribe.pop(name, None)
+            if name not in self.subscribed:
+                self._to_subscribe[name] = None
 
     def unwant(self, names: Iterable[str]) -> None:
         """Unsubscribe from `names` as soon as the pace allows."""
         for name in names:
-            self._joining.pop(name, None)
-            self.carried.discard(name)
-            if name in self._asked:
-                self._leaving[name] = None
+            self._to_subscribe.pop(name, None)
+            self.subscribed.discard(name)
+            if name in self._requested:
+                self._to_unsubscribe[name] = None
 
-    def ask_again(self, name: str) -> None:
+    def resubscribe(self, name: str) -> None:
         """Unsubscribe from `name`, then subscribe to it again."""
-        if name in self.carried:
-            self.carried.discard(name)
-            self._leaving[name] = None
-            self._joining[name] = None
+        if name in self.subscribed:
+            self.subscribed.discard(name)
+            self._to_unsubscribe[name] = None
+            self._to_subscribe[name] = None
 
     def due(self, now_ms: int) -> list[bytes]:
-        """Return the control messages that may go out now."""
+        """Return the control messages that may be sent now."""
         texts = []
-        while (self._leaving or self._joining) and self._bucket.take(now_ms):
-            method, waiting = ("UNSUBSCRIBE", self._leaving)
+        while (self._to_unsubscribe or self._to_subscribe) and self._bucket.take(now_ms):
+            method, waiting = ("UNSUBSCRIBE", self._to_unsubscribe)
             if not waiting:
-                method, waiting = ("SUBSCRIBE", self._joining)
+                method, waiting = ("SUBSCRIBE", self._to_subscribe)
             names = tuple(islice(waiting, self._settings.names_per_request))
             for name in names:
                 del waiting[name]
-                self._spoken[name] = self._next_id
+                self._latest_request[name] = self._next_id
             if method == "SUBSCRIBE":
-                self._asked.update(names)
+                self._requested.update(names)
             else:
-                self._asked.difference_update(names)
+                self._requested.difference_update(names)
             self._sent[self._next_id] = Sent(method, names, now_ms)
             texts.append(_encode(Control(method, names, self._next_id)))
             self._next_id += 1
         return texts
 
-    def answered(self, request_id: object, *, refused: bool) -> Sent | None:
-        """Take the answer to a control message.
+    def on_response(self, request_id: object, *, refused: bool) -> Sent | None:
+        """Take the response to a control message.
 
         Args:
-            request_id: That of the answer; a refusal that has none is of the oldest message.
-            refused: Whether it was an error.
+            request_id: The id in the response; an error without one is that of the oldest message.
+            refused: Whether the response is an error.
 
         Returns:
-            The control message, with the names that it still holds good for; None if the answer
-            is to none of ours.
+            The control message with the names that no later message is about; None if the
+            response belongs to none.
         """
         if refused and not isinstance(request_id, int):
             request_id = next(iter(self._sent), None)
         sent = self._sent.pop(request_id, None) if isinstance(request_id, int) else None
         if sent is None:
             return None
-        names = tuple(name for name in sent.names if self._spoken.get(name) == request_id)
+        names = tuple(name for name in sent.names if self._latest_request.get(name) == request_id)
         for name in names:
-            del self._spoken[name]
+            del self._latest_request[name]
         if sent.method == "SUBSCRIBE":
-            names = tuple(name for name in names if name not in self._leaving)
+            names = tuple(name for name in names if name not in self._to_unsubscribe)
             if refused:
-                self._asked.difference_update(names)
+                self._requested.difference_update(names)
             else:
-                self.carried.update(names)
+                self.subscribed.update(names)
                 for name in names:
-                    self._joining.pop(name, None)
+                    self._to_subscribe.pop(name, None)
         return Sent(sent.method, names, sent.sent_ms)
 
-    def overdue(self, now_ms: int) -> bool:
-        """Whether a control message was not answered in time."""
-        return bool(self._sent) and now_ms - self.asked_ms >= self._settings.ack_timeout_ms
+    def is_overdue(self, now_ms: int) -> bool:
+        """Whether a control message got no response in time."""
+        return bool(self._sent) and now_ms - self.oldest_sent_ms >= self._settings.ack_timeout_ms
 
     @property
-    def asked_ms(self) -> int:
-        """When the oldest control message went out that has no answer.
+    def oldest_sent_ms(self) -> int:
+        """When the oldest control message without a response was sent.
 
         Raises:
-            StopIteration: all were answered.
+            StopIteration: every control message has a response.
         """
         return next(iter(self._sent.values())).sent_ms
 
-    def begin_to_wait(self, now_ms: int) -> None:
-        """Wait for all answers from now on."""
+    def restart_timeouts(self, now_ms: int) -> None:
+        """Count the time without a response from now on, for every control message."""
         self._sent = {
             number: structs.replace(sent, sent_ms=now_ms) for number, sent in self._sent.items()
         }

@@ -63,7 +63,9 @@ class StalenessMonitor:
         self._look_ms = feed.now_ms + LOOK_MS
         merged_streams = feed.all_merged_streams
         silent = [found for merged in merged_streams if (found := self._see(merged))]
-        silent += [found for each in merged_streams if each.followers for found in self._mute(each)]
+        silent += [
+            found for each in merged_streams if each.secondaries for found in self._mute(each)
+        ]
         deaf = [
             connection
             for connection in tuple(feed.connections.values())
@@ -82,11 +84,11 @@ class StalenessMonitor:
         merged.expected_interval.rest()
         self._deaf = 0
         outage_ms = merged.recover()
-        merged.tell(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, outage_ms=outage_ms))
+        merged.notify(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, outage_ms=outage_ms))
 
     def _see(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
         """Tell that `merged` fell silent; return it if it is to be asked for again."""
-        feed, connection = self._feed, merged.lead
+        feed, connection = self._feed, merged.primary
         if not isinstance(connection, FeedConnection) or connection.is_held_up:
             return None
         silent_ms, expected_interval = feed.now_ms - merged.heard_ms, merged.expected_interval
@@ -105,7 +107,7 @@ class StalenessMonitor:
         merged.is_stale = True
         merged.miss()
         self.told += 1
-        merged.tell(
+        merged.notify(
             Stale(
                 streams=(merged.name,),
                 time_ms=feed.wall_ms,
@@ -118,26 +120,26 @@ class StalenessMonitor:
     def _mute(self, merged: MergedStream) -> Iterator[tuple[FeedConnection, MergedStream]]:
         """Yield the connections that tell other streams but not this one, which the leader tells."""
         settings = self._feed.settings
-        for connection, follower in merged.followers.items():
+        for connection, secondary in merged.secondaries.items():
             if (
                 not isinstance(connection, FeedConnection)
-                or merged.lead is None
-                or not merged.misses(follower)
+                or merged.primary is None
+                or not merged.is_idle(secondary)
             ):
-                follower.missed_ms, follower.is_mute = 0, False
+                secondary.idle_since_ms, secondary.is_mute = 0, False
                 continue
-            follower.missed_ms = follower.missed_ms or self._feed.now_ms
-            told_ms = connection.heard_ms - follower.missed_ms
-            follower.is_mute = told_ms >= settings.overlap_ms
-            patience_ms = settings.stale_ms << min(follower.asked_again, DOUBLINGS)
+            secondary.idle_since_ms = secondary.idle_since_ms or self._feed.now_ms
+            told_ms = connection.heard_ms - secondary.idle_since_ms
+            secondary.is_mute = told_ms >= settings.overlap_ms
+            patience_ms = settings.stale_ms << min(secondary.resubscriptions, DOUBLINGS)
             if (
                 told_ms >= patience_ms
                 and connection.session is not None
                 and connection.successor is None
             ):
-                follower.asked_again += 1
-                follower.missed_ms = 0
-                follower.carried = False
+                secondary.resubscriptions += 1
+                secondary.idle_since_ms = 0
+                secondary.is_delivering = False
                 yield connection, merged
 
     def _is_deaf(self, connection: FeedConnection) -> bool:
@@ -160,7 +162,7 @@ class StalenessMonitor:
         if any(each.messages for each in merged_streams) and not any(each.messages for each in due):
             return False  # what was never heard may be no stream at all: others are heard
         return bool(due) and all(
-            each.is_stale and each.lead is connection and self._is_overdue(each) for each in due
+            each.is_stale and each.primary is connection and self._is_overdue(each) for each in due
         )
 
     def _is_overdue(self, merged: MergedStream) -> bool:

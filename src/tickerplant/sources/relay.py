@@ -68,7 +68,7 @@ _GAUGES: Mapping[str, tuple[Callable[[Feed], int], str]] = {
         "Streams that the upstream is asked for.",
     ),
     "upstream_unheard_streams": (
-        lambda feed: sum(merged.lead is None for merged in feed.merged_streams.values()),
+        lambda feed: sum(merged.primary is None for merged in feed.merged_streams.values()),
         "Of those, the ones that no connection carries.",
     ),
     "upstream_stale_streams": (

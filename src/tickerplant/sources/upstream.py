@@ -168,17 +168,15 @@ class Upstream:
         merged = feed.merged_streams.get(CONTRACTS)
         if merged is None:
             return False
-        if merged.is_refusal_told and merged.lead is None:
+        if merged.is_rejected and merged.primary is None:
             return any(connection.is_open for connection in feed.connections.values())
-        return merged.lead is not None and not merged.is_stale
+        return merged.primary is not None and not merged.is_stale
 
     @property
     def asked(self) -> list[MergedStream]:
         """The streams that it is asked for, without those that it refuses: nobody hears them."""
         merged_streams = self.runner.feed.merged_streams.values()
-        return [
-            each for each in merged_streams if each.lead is not None or not each.is_refusal_told
-        ]
+        return [each for each in merged_streams if each.primary is not None or not each.is_rejected]
 
     def blind(self, patience_ms: int) -> dict[str, int]:
         """Return the streams that no connection carries, with for how long, ms.
@@ -187,7 +185,7 @@ class Upstream:
         `patience_ms`; if it is open, the answer to the subscription is on the way.
         """
         now_ms = self.runner.feed.now_ms
-        blind = [merged for merged in self.asked if merged.lead is None]
+        blind = [merged for merged in self.asked if merged.primary is None]
         new = {each.name: self._unopened_ms(each) for each in blind if each.blind_ms is None}
         known = {each.name: now_ms - each.blind_ms for each in blind if each.blind_ms is not None}
         return known | {name: since_ms for name, since_ms in new.items() if since_ms >= patience_ms}
@@ -237,7 +235,7 @@ class Upstream:
         """
         merged_streams = self.asked
         is_telling = any(
-            merged.lead is not None and merged.messages and not merged.is_stale
+            merged.primary is not None and merged.messages and not merged.is_stale
             for merged in merged_streams
             if merged.expected_interval.patience_ms is not None
         )
@@ -277,7 +275,7 @@ class Upstream:
     def tick(self) -> None:
         """Give up what nobody has heard for long enough; take note if nothing is heard."""
         asked = self.asked
-        if any(merged.lead is not None for merged in asked) or (not asked and self.is_met):
+        if any(merged.primary is not None for merged in asked) or (not asked and self.is_met):
             self._silent_ms = None
         elif self._silent_ms is None:
             self._silent_ms = self.runner.feed.now_ms

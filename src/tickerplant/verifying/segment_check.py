@@ -15,9 +15,9 @@ from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import MANIFEST, SegmentSealed
 from tickerplant.recording.segments import NAME, Segments
 from tickerplant.regular_files import open_regular
-from tickerplant.verifying.flaws import Flaws
+from tickerplant.verifying.damage import Flaws
 from tickerplant.verifying.lane import Lane
-from tickerplant.verifying.ledger import Ledger
+from tickerplant.verifying.outage_log import Ledger
 
 NUMBERED = re.compile(r"([0-9]{6,18})-")
 """How the names of segments begin, which are counted from 1."""

@@ -21,7 +21,7 @@ from tickerplant.progress import Progress
 from tickerplant.recording.line import Damage
 from tickerplant.recording.opening import named_paths, recorded_files, recording_folders
 from tickerplant.verifying.findings import Findings
-from tickerplant.verifying.telling import lines_of, summary_of
+from tickerplant.verifying.formatting import lines_of, summary_of
 from tickerplant.verifying.walk import Walk
 
 COMPLETE, NOT_COMPLETE, NOTHING_READ, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT

@@ -29,14 +29,14 @@ from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.replaying.event_time import ByEventTime
 from tickerplant.units import NS_PER_MS
+from tickerplant.verifying.damage import MOST_FLAWS, Flaws
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
-from tickerplant.verifying.flaws import MOST_FLAWS, Flaws
+from tickerplant.verifying.formatting import count_text
 from tickerplant.verifying.lane import Lane, UnwalkedLane
 from tickerplant.verifying.lanes import lane_of
-from tickerplant.verifying.ledger import Ledger
 from tickerplant.verifying.number_check import NumberCheck
+from tickerplant.verifying.outage_log import Ledger
 from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
-from tickerplant.verifying.telling import count_text
 
 MOST_GAPS = 10
 """Gaps of a stream that are listed, unless more are asked for; all are counted."""

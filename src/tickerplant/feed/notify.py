@@ -14,7 +14,7 @@ TOLD_AGAIN_MS = 10_000
 """That a stream is not heard for another reason than was told, is told at most this often."""
 
 
-def tell(merged_streams: Iterable[MergedStream], notice: Notice) -> None:
+def notify(merged_streams: Iterable[MergedStream], notice: Notice) -> None:
     """Tell the consumers of `merged_streams` a notice, which needs no names."""
     names: defaultdict[Sink, list[str]] = defaultdict(list)
     for merged in merged_streams:
@@ -24,7 +24,7 @@ def tell(merged_streams: Iterable[MergedStream], notice: Notice) -> None:
         sink(structs.replace(notice, streams=tuple(dict.fromkeys(each))))
 
 
-def tell_blind(
+def notify_disconnected(
     merged_streams: Iterable[MergedStream], notice: Disconnected, heard_ms: int, now_ms: int
 ) -> None:
     """Tell who hears nothing of `merged_streams`, and was not told of that, or of another reason.
@@ -32,13 +32,13 @@ def tell_blind(
     `heard_ms` is when their connection last told anything: what was silent until then was heard.
     """
     blind = [
-        each for each in merged_streams if each.lead is None and _is_news(each, notice, now_ms)
+        each for each in merged_streams if each.primary is None and _is_news(each, notice, now_ms)
     ]
     for merged in blind:
         merged.miss(heard_ms)
         merged.blindness, merged.blindness_told_ms = notice, now_ms
         merged.blind_ms = now_ms if merged.blind_ms is None else merged.blind_ms
-    tell(blind, notice)
+    notify(blind, notice)
 
 
 def _is_news(merged: MergedStream, notice: Disconnected, now_ms: int) -> bool:
@@ -48,7 +48,7 @@ def _is_news(merged: MergedStream, notice: Disconnected, now_ms: int) -> bool:
     return told.reason != notice.reason and now_ms - merged.blindness_told_ms >= TOLD_AGAIN_MS
 
 
-def tell_recovered(merged_streams: Iterable[MergedStream], wall_ms: int) -> None:
+def notify_recovered(merged_streams: Iterable[MergedStream], wall_ms: int) -> None:
     """Tell who was told that `merged_streams` are not heard that they are again."""
     groups: defaultdict[int, list[MergedStream]] = defaultdict(list)
     for merged in merged_streams:
@@ -56,10 +56,10 @@ def tell_recovered(merged_streams: Iterable[MergedStream], wall_ms: int) -> None
             groups[merged.recover()].append(merged)
         merged.blindness, merged.blind_ms = None, None
     for outage_ms, again in groups.items():
-        tell(again, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
+        notify(again, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
 
 
-def tell_hole(
+def notify_possible_loss(
     merged_streams: Iterable[MergedStream],
     reason: str,
     outage_ms: int,
@@ -69,9 +69,9 @@ def tell_hole(
     """Tell that something may be missing of `merged_streams`, which are heard again already."""
     merged_streams = tuple(merged_streams)
     for merged in merged_streams:
-        merged.expect_hole()
-    tell(
+        merged.expect_loss()
+    notify(
         merged_streams,
         Disconnected(streams=(), time_ms=wall_ms, reason=reason, close_code=close_code),
     )
-    tell(merged_streams, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
+    notify(merged_streams, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
