@@ -26,6 +26,7 @@ from websockets.sync.client import connect
 from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.manifest_entries import (
     MANIFEST,
+    AnyEntry,
     Renewed,
     RunEnded,
     RunOutage,
@@ -34,7 +35,7 @@ from tickerplant.recording.manifest_entries import (
 from tickerplant.recording.segments import Segments
 
 TIMEOUT_S = 60
-LIFE_S = 8
+LIFE_S = 5
 NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")
 CHAINED = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
 OTHERS = ("btcusdt@bookTicker", "!markPrice@arr@1s")
@@ -79,10 +80,17 @@ def segments_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.zst"))
 
 
+def entries_of(folder: Path) -> list[AnyEntry]:
+    """Return what is in the manifest so far; its first line may be half written yet."""
+    if not (folder / MANIFEST).exists() or b"\n" not in (folder / MANIFEST).read_bytes():
+        return []
+    return read_manifest(str(folder)).entries
+
+
 def wait_for_renewal(folder: Path, run_number: int) -> None:
     """Return when a connection was renewed in a run, and what was heard before is on disk."""
     for _ in range(TIMEOUT_S * 10):
-        entries = read_manifest(str(folder)).entries if (folder / MANIFEST).exists() else []
+        entries = entries_of(folder)
         runs = [at for at, entry in enumerate(entries) if isinstance(entry, RunStarted)]
         if len(runs) == run_number and any(
             isinstance(entry, Renewed) for entry in entries[runs[-1] :]
