@@ -28,7 +28,7 @@ from tickerplant.events import (
     RetailUpdate,
     Trade,
 )
-from tickerplant.hub import UNKNOWN_STREAM
+from tickerplant.hub.hub import UNKNOWN_STREAM
 from tickerplant.instrument import TRADIFI_PERPETUAL, Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile

@@ -249,5 +249,5 @@ def test_the_first_venue_with_a_symbol_has_it() -> None:
     assert list(plant.venues["usdm"].by_symbol) == ["BTCUSDT"]
     assert list(plant.venues["coinm"].by_symbol) == ["BTCUSD_PERP"]
     assert plant.markets["BTCUSDT"].instrument == BTCUSDT
-    with pytest.raises(ValueError, match="BTCUSDT is no contract of COIN-M, but of another"):
+    with pytest.raises(ValueError, match="BTCUSDT is a contract of another venue, not of COIN-M"):
         plant.publish(ContractChanged("BTCUSDT", foreign, (), START_MS))

@@ -59,9 +59,9 @@ def test_who_is_hushed_hears_nothing_until_the_plant_speaks() -> None:
     plant.mute()
     late = listen(plant, names)
     gone = listen(plant, ["ethusdt@trade"])
-    plant.hubs["usdm"].drop(gone)
+    plant.hubs["usdm"].remove(gone)
     happen(plant)
-    plant.hubs["usdm"].pass_on("btcusdt@trade", b"{}")
+    plant.hubs["usdm"].broadcast("btcusdt@trade", b"{}")
     plant.advance(START_MS + 1_000)
     assert hear(plant, listener) == []
     plant.unmute()

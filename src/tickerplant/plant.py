@@ -1,15 +1,15 @@
-"""The spine: events and time come in here, and go to the markets and on to the hubs.
+"""The entry point for events and time, which pass through the markets to the hubs.
 
-Read this first.  A source calls `advance_before` and `publish`, hands messages that were recorded to
-`Hub.pass_on`, and calls `advance` when nothing more happens for a while, always by plain function
-calls; nothing on the way from here to a subscriber's frame waits for anything.
+Read this first.  A source calls `advance_before` and `publish` for each event, `Hub.broadcast` for
+messages that it sends as they are, and `advance` when time passes without events.  All of these are
+plain function calls: nothing between here and a subscriber's frame waits.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from tickerplant.events import (
     AggregateTrade,
@@ -22,7 +22,8 @@ from tickerplant.events import (
     InsuranceFund,
     Trade,
 )
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
+from tickerplant.hub.publishers import Publishers
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
@@ -35,18 +36,22 @@ from tickerplant.units import MINUTE_MS
 from tickerplant.venue import USDM, VENUES
 
 GONE = frozenset({"DELIVERED", "CLOSE"})
-"""The status of contracts that are listed no longer."""
-_KINDS = {
+"""The status of contracts that are not listed any more."""
+_DERIVABLE = {
     "trade": Trade,
     "aggTrade": AggregateTrade,
     "bookTicker": BookTicker,
     "depthUpdate": DepthUpdate,
 }
-"""The events that messages of a source are decoded to, of those that could else be derived."""
+"""The kinds of events that are derived unless the source delivers them, by the `e` of messages."""
 
 
-class _Told(NamedTuple):
-    """What a stream tells: a kind of events of one symbol, or of every one (`ALL`)."""
+_OnEvent: TypeAlias = Callable[[Market, Event], None]
+_HasSubscribers: TypeAlias = Callable[[type, str], bool]
+
+
+class _DerivedKind(NamedTuple):
+    """A derivable kind of events of one symbol, or of all symbols (`ALL`)."""
 
     venue_name: str
     symbol: str
@@ -57,9 +62,9 @@ class Plant:
     """Markets of both venues, their clock and their subscribers.
 
     Args:
-        instruments: What is traded; of a symbol that two venues have, the first contract counts.
-        start_ms: Market time at the beginning, milliseconds since the epoch.
-        profile: The period of the protocol that messages are made for.
+        instruments: The listed contracts; if two have the same symbol, the first one counts.
+        start_ms: Market time at the start, milliseconds since the epoch.
+        profile: The protocol version of the messages.
         strict_routing: Deliver a stream only on the path that the profile gives it.
         reserved_snapshot_ids: See `Market`.
     """
@@ -80,10 +85,10 @@ class Plant:
         self.markets: dict[str, Market] = {}
         self.published: Counter[type] = Counter()
         """Events published so far, by kind."""
-        self._delivered: defaultdict[_Told, set[str]] = defaultdict(set)
-        """The streams that come from the source, by what they tell."""
-        self._partly: set[str] = set()
-        """The venues of which the source has said what it delivers."""
+        self._delivering: defaultdict[_DerivedKind, set[str]] = defaultdict(set)
+        """The passthrough streams that contain a derivable kind of events."""
+        self._partial_venues: set[str] = set()
+        """The venues whose source has named the streams that it delivers."""
         self._reserved_snapshot_ids = reserved_snapshot_ids
         for venue in VENUES:
             markets = Markets(venue, profile, self.timers)
@@ -99,7 +104,7 @@ class Plant:
             AssetIndex: self._set_asset_index,
             InsuranceFund: self.venues[USDM.name].set_insurance_fund,
         }
-        """Who takes the events that are not about one listed contract alone."""
+        """Handlers of the events that concern more than one listed contract."""
         self._open(instruments)
 
     @property
@@ -108,15 +113,14 @@ class Plant:
         return self.timers.now_ms
 
     def restart(self, instruments: Iterable[Instrument], *, start_ms: int) -> None:
-        """Begin anew with `instruments` at `start_ms`, even if that is earlier.
+        """Reset the plant to `instruments` at `start_ms`, even if that is earlier.
 
-        Afterwards the plant is as one that was just made, but for its subscribers: they stay, and
-        hear what follows.  What the source delivers it has to say again.
+        Subscribers stay subscribed.  The source has to start its passthroughs again.
         """
         for hub in self.hubs.values():
-            hub.forget()
-        self._delivered.clear()
-        self._partly.clear()
+            hub.reset()
+        self._delivering.clear()
+        self._partial_venues.clear()
         self.markets.clear()
         for markets in self.venues.values():
             markets.clear()
@@ -125,22 +129,22 @@ class Plant:
         self._relist()
 
     def mute(self) -> None:
-        """Send nothing until `unmute`, whatever happens."""
+        """Send nothing until `unmute`."""
         for hub in self.hubs.values():
             hub.mute()
 
     def unmute(self) -> None:
-        """Send again, beginning with what happens next."""
+        """Send again, beginning with the next event."""
         for hub in self.hubs.values():
             hub.unmute()
 
     def has_elsewhere(self, instrument: Instrument) -> bool:
-        """Whether the symbol is that of another venue's contract: it stands for one alone."""
+        """Return whether a contract of another venue already has the symbol."""
         market = self.markets.get(instrument.symbol)
         return market is not None and market.instrument.venue is not instrument.venue
 
     def publish(self, event: Event | RawEvent) -> None:
-        """Apply one event to its market and tell it, with what it causes, to who listens."""
+        """Apply one event to its market, and send it and the events that it causes."""
         kind = type(event)
         self.published[kind] += 1
         if kind in self._of_venue:
@@ -149,68 +153,68 @@ class Plant:
             self.markets[event.symbol].apply(event)
 
     def advance(self, now_ms: int) -> None:
-        """Let market time reach `now_ms`: whatever is due by then happens, in order."""
+        """Advance market time to `now_ms`; everything due by then happens, in order."""
         self.timers.advance(now_ms)
 
     def advance_before(self, now_ms: int) -> None:
-        """Let market time reach `now_ms`, whose events are about to be published.
+        """Advance market time to `now_ms`, whose events are about to be published.
 
-        What is due before then happens; messages that are due at `now_ms` itself wait until time
-        goes on, so that they contain its events.
+        Everything due before then happens.  Messages due at `now_ms` itself wait until time
+        advances further, so that they contain the events of `now_ms`.
         """
         self.timers.advance_before(now_ms)
 
     def start_passthrough(self, venue_name: str, names: Iterable[str]) -> None:
-        """Expect the messages of `names`, and of what was named before, from the source.
+        """Expect the messages of `names`, in addition to those named before, from the source.
 
-        Only the other streams are derived from now on.
+        From now on only the other streams are derived.
         """
-        hub, changed = self.hubs[venue_name], set()
-        if venue_name not in self._partly:
-            self._partly.add(venue_name)
+        publishers, changed = self.hubs[venue_name].publishers, set()
+        if venue_name not in self._partial_venues:
+            self._partial_venues.add(venue_name)
             changed.add(ALL)
-        for name in set(names) - hub.passthrough:
-            hub.start_passthrough(name)
-            if told := self._told_by(venue_name, name):
-                self._delivered[told].add(name)
-                changed.add(told.symbol)
-        self._expect(venue_name, changed)
+        for name in set(names) - publishers.passthrough:
+            publishers.start_passthrough(name)
+            if kind := self._derived_kind(venue_name, name):
+                self._delivering[kind].add(name)
+                changed.add(kind.symbol)
+        self._set_delivered(venue_name, changed)
 
     def stop_passthrough(self, venue_name: str, names: Iterable[str]) -> None:
-        """Expect the messages of `names` no longer; derive them again, as far as they can be."""
-        hub, changed = self.hubs[venue_name], set()
-        for name in set(names) & hub.passthrough:
-            hub.stop_passthrough(name)
-            if told := self._told_by(venue_name, name):
-                self._delivered[told].discard(name)
-                changed.add(told.symbol)
-        self._expect(venue_name, changed)
+        """Expect no messages of `names` any more; derive them again if possible."""
+        publishers, changed = self.hubs[venue_name].publishers, set()
+        for name in set(names) & publishers.passthrough:
+            publishers.stop_passthrough(name)
+            if kind := self._derived_kind(venue_name, name):
+                self._delivering[kind].discard(name)
+                changed.add(kind.symbol)
+        self._set_delivered(venue_name, changed)
 
-    def _told_by(self, venue_name: str, name: str) -> _Told | None:
-        """Return what the stream `name` tells, None if it is nothing that could be derived."""
+    def _derived_kind(self, venue_name: str, name: str) -> _DerivedKind | None:
+        """Return the derivable kind of events in the stream `name`; None if there is none."""
         resolved = resolve(self.venues[venue_name].venue, name)
         if resolved is None:
             return None
         stream, args = resolved
-        kind = _KINDS.get(stream.events[0])
+        kind = _DERIVABLE.get(stream.events[0])
         symbol = args["symbol"].upper() if "symbol" in args else ALL
-        return None if kind is None else _Told(venue_name, symbol, kind)
+        return None if kind is None else _DerivedKind(venue_name, symbol, kind)
 
-    def _expect(self, venue_name: str, symbols: set[str]) -> None:
-        """Tell the markets of `symbols` which of their events come from the source."""
+    def _set_delivered(self, venue_name: str, symbols: set[str]) -> None:
+        """Let the markets of `symbols` derive only the events that the source does not deliver."""
         by_symbol = self.venues[venue_name].by_symbol
         for symbol in by_symbol if ALL in symbols else symbols & by_symbol.keys():
             by_symbol[symbol].deliver(
                 frozenset(
                     kind
-                    for kind in _KINDS.values()
+                    for kind in _DERIVABLE.values()
                     for whose in (symbol, ALL)
-                    if self._delivered.get(_Told(venue_name, whose, kind))
+                    if self._delivering.get(_DerivedKind(venue_name, whose, kind))
                 )
             )
 
     def _open(self, instruments: Iterable[Instrument]) -> None:
-        """Open the markets of `instruments` and wait for the end of the first minute."""
+        """Open the markets of `instruments` and schedule the end of the first minute."""
         for instrument in instruments:
             if not self.has_elsewhere(instrument):
                 self._list(instrument)
@@ -220,31 +224,31 @@ class Plant:
     def _list(self, instrument: Instrument) -> Market:
         """Open the market of a contract."""
         markets = self.venues[instrument.venue.name]
-        hubs = [self.hubs[instrument.venue.name]]
-        hubs += [self.hubs[each.venue.name] for each in markets.others]
+        publishers = [self.hubs[each.venue.name].publishers for each in (markets, *markets.others)]
         market = Market(
             instrument,
             self.profile,
             self.timers,
-            hubs[0].feed if len(hubs) == 1 else _feed_all(hubs),
-            hubs[0].listens if len(hubs) == 1 else _any_listens(hubs),
+            *_combine(publishers),
             reserved_snapshot_ids=self._reserved_snapshot_ids,
         )
         self.markets[instrument.symbol] = market
         markets.add(market)
-        if instrument.venue.name in self._partly:
-            self._expect(instrument.venue.name, {instrument.symbol})
+        if instrument.venue.name in self._partial_venues:
+            self._set_delivered(instrument.venue.name, {instrument.symbol})
         return market
 
     def _change_contract(self, change: ContractChanged) -> None:
-        """Tell the change; open the market of a new contract, close that of one that is gone.
+        """Apply the change; open the market of a new contract, close that of one that is gone.
 
         Raises:
             ValueError: the symbol is that of another venue's contract.
         """
         symbol, instrument = change.symbol, change.instrument
         if self.has_elsewhere(instrument):
-            raise ValueError(f"{symbol} is no contract of {instrument.venue.title}, but of another")
+            raise ValueError(
+                f"{symbol} is a contract of another venue, not of {instrument.venue.title}"
+            )
         market = self.markets.get(symbol)
         same = market is not None and market.instrument == instrument  # its brackets changed
         (market or self._list(instrument)).apply(change)
@@ -264,7 +268,7 @@ class Plant:
 
     def _relist(self) -> None:
         for hub in self.hubs.values():
-            hub.relist()
+            hub.publishers.relist()
 
     def _add_delivery(self, delivered: Delivered) -> None:
         self.venues[delivered.venue.name].add_delivery(delivered)
@@ -275,20 +279,16 @@ class Plant:
             market.roll(minute_ms)
 
 
-def _feed_all(hubs: Sequence[Hub]) -> Callable[[Market, Event], None]:
-    """Return what tells an event to every one of `hubs`."""
+def _combine(publishers: Sequence[Publishers]) -> tuple[_OnEvent, _HasSubscribers]:
+    """Return `on_event` and `has_subscribers` of all `publishers` together."""
+    if len(publishers) == 1:
+        return publishers[0].on_event, publishers[0].has_subscribers
 
-    def tell(market: Market, event: Event) -> None:
-        for hub in hubs:
-            hub.feed(market, event)
+    def on_event(market: Market, event: Event) -> None:
+        for each in publishers:
+            each.on_event(market, event)
 
-    return tell
+    def has_subscribers(kind: type, symbol: str) -> bool:
+        return any(each.has_subscribers(kind, symbol) for each in publishers)
 
-
-def _any_listens(hubs: Sequence[Hub]) -> Callable[[type, str], bool]:
-    """Return what tells whether any of `hubs` follows a kind of events of a symbol."""
-
-    def listens(kind: type, symbol: str) -> bool:
-        return any(hub.listens(kind, symbol) for hub in hubs)
-
-    return listens
+    return on_event, has_subscribers

@@ -588,7 +588,7 @@ async def test_a_callback_is_not_called_with_the_rest_of_an_array_once_it_failed
     async with loopback() as house, client_of(house) as market:
         listener = market.on(fail, ARRAY)
         await carried(market, ARRAY)
-        house.server.endpoints[0].hub.channels[ARRAY].send(
+        house.server.endpoints[0].hub.channels[ARRAY].broadcast(
             b'[{"e":"24hrMiniTicker","E":1,"s":"A","c":"1","o":"1","h":"1","l":"1","v":"1","q":"1"},'
             b'{"e":"24hrMiniTicker","E":1,"s":"B","c":"1","o":"1","h":"1","l":"1","v":"1","q":"1"}]'
         )

@@ -22,7 +22,7 @@ from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
@@ -139,7 +139,7 @@ class Wire:
     def leave(self) -> None:
         """Be no subscriber any more."""
         self.is_open = False
-        self.world.hub.drop(self)
+        self.world.hub.remove(self)
 
     def end(self, reason: str, code: int | None = None) -> None:
         """Let the server end the connection; what is on the way arrives before."""
@@ -294,7 +294,7 @@ class World:
         """Let a server begin, with nothing that another knew."""
         self.plant = self._begin()
         self.hub: Hub = self.plant.hubs[self.venue.name]
-        self.hub.open_ended = not self.plant.markets
+        self.hub.accepts_unknown = not self.plant.markets
         self.hub.set_combined(self.witness, True)
         self.watch(*self._names)
 
@@ -317,7 +317,7 @@ class World:
             self._names.append(name)
             self.watch(name)
         for payload in published:
-            self.hub.pass_on(name, payload)
+            self.hub.broadcast(name, payload)
         self.hub.flush()
 
     def published(self, name: str) -> list[bytes]:

@@ -176,7 +176,7 @@ def test_a_stream_that_begins_late_is_still_sent_as_recorded(tmp_path: Path) -> 
     names = ["btcusdt@forceOrder", "btcusdt@trade"]
     replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
     replay.run()
-    assert "btcusdt@trade" in replay.plant.hubs["usdm"].passthrough
+    assert "btcusdt@trade" in replay.plant.hubs["usdm"].publishers.passthrough
     assert text_frame(late) in replay.listeners["usdm"].data
 
 

@@ -78,7 +78,7 @@ def test_who_comes_in_between_hears_what_follows(tmp_path: Path) -> None:
     replay.play(0, 2)
     second = replay.ear(STREAM, combined=False)
     replay.play(2, 4)
-    replay.hub.drop(first)
+    replay.hub.remove(first)
     replay.play(4)
     assert first.heard == raws[:4]
     assert second.heard == [raw.partition(b'"data":')[2][:-1] for raw in raws[2:]]

@@ -9,7 +9,7 @@ import structlog
 from stage import Listener, open_plant
 
 from tickerplant import logs
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q2

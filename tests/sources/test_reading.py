@@ -118,8 +118,8 @@ async def test_a_relay_takes_in_what_is_of_the_stream() -> None:
         hub = house.plant.hubs["usdm"]
         for symbol in ("ETHUSDT", "BTCUSDT"):
             trade = PAYLOADS["trade"] | {"s": symbol, "p": "1.00", "q": "1.000"}
-            hub.start_passthrough("btcusdt@trade")
-            hub.pass_on("btcusdt@trade", msgspec.json.encode(trade))
+            hub.publishers.start_passthrough("btcusdt@trade")
+            hub.broadcast("btcusdt@trade", msgspec.json.encode(trade))
             hub.flush()
             assert f'"s":"{symbol}"' in str(await client.recv())
         assert near.upstream.left_out == ANOTHER

@@ -137,12 +137,12 @@ async def test_what_is_not_in_a_known_form_is_passed_on_and_counted_and_breaks_n
             await until(lambda: near.carries("btcusdt@trade"))
             hub = house.plant.hubs["usdm"]
             for payload in odd:
-                hub.pass_on("btcusdt@trade", payload)
-            hub.pass_on(
+                hub.broadcast("btcusdt@trade", payload)
+            hub.broadcast(
                 "btcusdt@trade",
                 b'{"e":"trade","E":1,"T":1,"s":"WHAT","t":1,"p":"1","q":"1","m":true}',
             )
-            hub.pass_on("btcusdt@trade", b'{"e":"trade","E":1,"T":1,"s":"BTCUSDT","t":2}')
+            hub.broadcast("btcusdt@trade", b'{"e":"trade","E":1,"T":1,"s":"BTCUSDT","t":2}')
             house.trade()
             got = [text.encode() for text in await heard(client, '"p":"65280.10"')]
         assert got[: len(odd)] == odd, "each once"
@@ -376,18 +376,18 @@ async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
     ):
         await until(lambda: near.carries("btcusdt@trade"))
         hub = house.plant.hubs["usdm"]
-        hub.pass_on("btcusdt@trade", told(far_ms, 1))
-        hub.pass_on("btcusdt@trade", told(START_MS + 10, 2))
+        hub.broadcast("btcusdt@trade", told(far_ms, 1))
+        hub.broadcast("btcusdt@trade", told(START_MS + 10, 2))
         await messages(client, 2)
         assert near.plant.now_ms < START_MS + 2_000, "one message is not believed"
         for number in range(WITNESSES):
-            hub.pass_on("btcusdt@trade", told(far_ms + number, 3 + number))
+            hub.broadcast("btcusdt@trade", told(far_ms + number, 3 + number))
         await messages(client, WITNESSES)
         if ahead_ms < LONGEST_STRETCH_MS:  # else there is nothing on the way
             await until(lambda: "catching up" in near.server.readiness.reason)
         await until(lambda: near.plant.now_ms >= far_ms)
         await until(lambda: near.is_ready)
-        hub.pass_on("btcusdt@trade", told(START_MS, 20))
+        hub.broadcast("btcusdt@trade", told(START_MS, 20))
         await client.recv()
         assert near.plant.now_ms >= far_ms, "never back"
 

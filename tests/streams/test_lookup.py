@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tickerplant.streams import CATALOGUE, readings
-from tickerplant.streams.lookup import Lookup, Reading
+from tickerplant.streams import CATALOGUE, matches
+from tickerplant.streams.lookup import Lookup, Match
 from tickerplant.streams.pattern import Pattern
 from tickerplant.venue import USDM, VENUES, Venue
 
@@ -51,7 +51,7 @@ NAMES = st.one_of(
 )
 
 
-def matches(venue: Venue, name: str) -> list[Reading]:
+def expected_matches(venue: Venue, name: str) -> list[Match]:
     """What the patterns themselves say, one after the other."""
     return [
         (stream, args)
@@ -68,26 +68,26 @@ def matches(venue: Venue, name: str) -> list[Reading]:
 @example(name="!ticker@arr")
 @example(name="btcusdt@depth@")
 def test_a_name_has_the_readings_of_every_pattern_that_it_matches(venue: Venue, name: str) -> None:
-    assert list(readings(venue, name)) == matches(venue, name)
+    assert list(matches(venue, name)) == expected_matches(venue, name)
 
 
 @pytest.mark.parametrize("venue", VENUES, ids=lambda each: each.name)
 def test_every_name_without_a_free_part_and_every_ending_is_found(venue: Venue) -> None:
     for name in TAILS:
-        assert list(readings(venue, name)) == matches(venue, name)
+        assert list(matches(venue, name)) == expected_matches(venue, name)
 
 
 def test_nothing_is_remembered_of_names() -> None:
     lookup = Lookup(stream for stream in CATALOGUE if USDM in stream.venues)
     before = len(lookup._forms), len(lookup._whole)
     for number in range(100):
-        lookup.readings(f"{number}@unknown{number}")
-        lookup.readings(f"{number}usdt@trade")
+        lookup.matches(f"{number}@unknown{number}")
+        lookup.matches(f"{number}usdt@trade")
     assert (len(lookup._forms), len(lookup._whole)) == before
 
 
 def test_a_name_of_two_rows_has_them_in_their_order() -> None:
     patterns = Pattern("<symbol>@x"), Pattern("<pair>@x")
     rows = [structs.replace(CATALOGUE[0], pattern=pattern) for pattern in patterns]
-    found = Lookup(rows).readings("btc@x")
+    found = Lookup(rows).matches("btc@x")
     assert found == [(rows[0], {"symbol": "btc"}), (rows[1], {"pair": "btc"})]

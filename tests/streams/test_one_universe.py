@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stage import START_MS, WORLD, Listener, happen, hear, listen, open_plant
 
-from tickerplant.hub import UNKNOWN_STREAM
+from tickerplant.hub.hub import UNKNOWN_STREAM
 from tickerplant.profile import CURRENT, P2026Q2
 from tickerplant.venue import USDM
 

@@ -206,7 +206,7 @@ def test_a_message_tells_every_price_that_changed_as_it_is_counted_level_by_leve
             anew = True
         else:
             event = exchange.change(step)
-            pace.feed(market, event)
+            pace.on_event(market, event)
             before, seen = seen, not_crossing(market)
             if step.of_book and anew:
                 before, changed, anew = seen, (set(), set()), False

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import START_MS, Listener, hear, listen, open_plant
 
-from tickerplant.hub import UNKNOWN_STREAM
+from tickerplant.hub.hub import UNKNOWN_STREAM
 from tickerplant.profile import CURRENT, PROFILES, Profile
 from tickerplant.units import DAY_MS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tickerplant.events import AssetIndex
-from tickerplant.hub import UNKNOWN_SYMBOL
+from tickerplant.hub.hub import UNKNOWN_SYMBOL
 from tickerplant.instrument import COMPOSITE, Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import Profile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tickerplant.explain.pretence import pretend, why_silent
-from tickerplant.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE
+from tickerplant.hub.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL, WRONG_ROUTE
 from tickerplant.profile import Profile
 from tickerplant.streams import find, resolve
 from tickerplant.streams.spelling import only_under, why_unknown

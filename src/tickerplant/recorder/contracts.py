@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Raw, Struct, field
 from msgspec.json import Decoder
 
-from tickerplant.streams import readings
+from tickerplant.streams import matches
 from tickerplant.venue import Venue
 
 
@@ -79,5 +79,5 @@ class Contracts:
 
 def _is_of_a_symbol(venue: Venue, stream: str) -> bool:
     """Whether a stream can be about nothing but a symbol of the venue: no pair, and no asset."""
-    found = readings(venue, stream)
+    found = matches(venue, stream)
     return bool(found) and all("symbol" in args for _, args in found)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from tickerplant.frames import payloads
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.queries.depth import depth
@@ -119,7 +119,7 @@ class Tap:
     def close(self, reason: str) -> None:
         """Record what waits, and end the recording because of `reason`."""
         self._hub.flush()
-        self._hub.drop(self)
+        self._hub.remove(self)
         self.writer.close(reason)
 
     def _hear(self, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from tickerplant.decode.readers import RAW_EVENTS, raw_decoder
 from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError, ImpossibleTimeError
 from tickerplant.frames import HEADERS
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.raw_events import RawEvent
@@ -175,7 +175,7 @@ class Player:
                 applied.
         """
         self._lines = lines
-        if any(hub.derives for hub in self._plant.hubs.values()):
+        if any(hub.publishers.count for hub in self._plant.hubs.values()):
             self._play_in_turn(lines)
         elif prompt:
             self._play_run(lines, prompt=True)
@@ -281,7 +281,7 @@ class Player:
         self._plant.advance_before(time_ms)
         if stream:
             hub = self._hubs.get(stream) or self._meet(stream)
-            hub.pass_on(stream, payload)
+            hub.broadcast(stream, payload)
         for event in events:
             self._plant.publish(event)
 
@@ -295,7 +295,7 @@ class Player:
         """Return the hub of a stream, tell the plant of the stream if it is new, open its lane."""
         venue_name = self._found.stream_venue(stream, self._file)
         hub = self._hubs[stream] = self._plant.hubs[venue_name]
-        if stream not in hub.passthrough:
+        if stream not in hub.publishers.passthrough:
             self._plant.start_passthrough(venue_name, [stream])
         symbol, _, topic = stream.partition("@")
         kind = RAW_EVENTS.get(topic.partition("@")[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.logs import logger
 from tickerplant.protocol.loggable import loggable
 from tickerplant.streams import resolve
@@ -52,7 +52,7 @@ class UnavailableStreams:
 
     def opened(self, name: str) -> None:
         """Warn if nothing will ever be told of `name`."""
-        if name in self._hub.passthrough or self._can_come(name):
+        if name in self._hub.publishers.passthrough or self._can_come(name):
             return
         self._hub.silent[NOT_RECORDED] += 1
         if name not in self._warned and len(self._warned) < MOST_WARNINGS:

@@ -14,7 +14,7 @@ from tickerplant.decode.decoder import Decoder
 from tickerplant.envelope import HEAD, NECK, head_of
 from tickerplant.errors import DecodeError, RequestError
 from tickerplant.frames import HEADERS
-from tickerplant.hub import Hub, Sender
+from tickerplant.hub.hub import Hub, Sender
 from tickerplant.plant import Plant
 from tickerplant.queries.query import Query
 from tickerplant.recording.event_clock import EventClock
@@ -101,7 +101,7 @@ class VerbatimPlayer:
         if not stream:
             return
         hub = self._hubs.get(stream) or self._meet(stream)
-        hub.pass_on(stream, payload)
+        hub.broadcast(stream, payload)
         if raw.startswith(HEAD) and head_of(stream) == name:
             self._senders[name] = hub.sender(stream)
 
@@ -109,7 +109,7 @@ class VerbatimPlayer:
         """Return the hub of a stream, tell the plant of the stream if it is new."""
         venue_name = self._found.stream_venue(stream, self._file)
         hub = self._hubs[stream] = self._plant.hubs[venue_name]
-        if stream not in hub.passthrough:
+        if stream not in hub.publishers.passthrough:
             self._plant.start_passthrough(venue_name, [stream])
         return hub
 

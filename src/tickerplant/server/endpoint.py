@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from itertools import count
 from typing import Protocol
 
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.closing import UPSTREAM_LOST, CloseReason

@@ -12,7 +12,7 @@ from msgspec import Struct
 from uvicorn.server import ServerState
 
 from tickerplant.errors import ConfigError
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.budget import Budget

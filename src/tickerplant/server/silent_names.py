@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from tickerplant.hub import Hub
+from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.loggable import loggable
 from tickerplant.streams.spelling import remedy

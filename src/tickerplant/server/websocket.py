@@ -399,7 +399,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.write = _discard
         self._asks.cancel()
         if self._session is not None:
-            self._endpoint.hub.drop(self)
+            self._endpoint.hub.remove(self)
 
     def _abort_later(self) -> None:
         """Cut the connection after the grace period, whatever is unsent then."""

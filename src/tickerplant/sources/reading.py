@@ -17,7 +17,7 @@ from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader, payload_reader, reader
 from tickerplant.sources.wanted import symbol_of_base
-from tickerplant.streams import readings
+from tickerplant.streams import matches
 
 
 class _Row(NamedTuple):
@@ -120,7 +120,7 @@ class Reading:
         read = event_reader(stream, _Instruments(markets))
         name, at, _ = stream.partition("@")
         topic = name.upper() if at and not name.startswith("!") else ""
-        may_be_pair = any("pair" in args for _, args in readings(markets.venue, stream))
+        may_be_pair = any("pair" in args for _, args in matches(markets.venue, stream))
         row = self._rows[stream] = _Row(read, topic, may_be_pair)
         return row
 

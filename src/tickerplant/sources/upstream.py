@@ -151,7 +151,7 @@ class Upstream:
         plant.start_passthrough(self.venue.name, ())
         self.runner.start()
         self._change(Change(ask=tuple(self.wanted.names)))
-        hub.open_ended = True
+        hub.accepts_unknown = True
         hub.demand = self
         for name in tuple(hub.channels):
             self.opened(name)
@@ -408,7 +408,7 @@ class Upstream:
         self._pass_on(message.stream, message.payload)
 
     def _pass_on(self, stream: str, payload: bytes) -> None:
-        self._served.hubs[self.venue.name].pass_on(stream, payload)
+        self._served.hubs[self.venue.name].broadcast(stream, payload)
 
     # What is asked here, and what there is to hear.
 

@@ -22,7 +22,7 @@ from tickerplant.streams import (
     trade,
     trading_session,
 )
-from tickerplant.streams.lookup import Lookup, Meaning, Reading
+from tickerplant.streams.lookup import ListedMatch, Lookup, Match
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES, Venue
 
@@ -54,30 +54,30 @@ LOOKUPS: Mapping[str, Lookup] = {
 """The streams of each venue, by its name, to be found by theirs."""
 
 
-def readings(venue: Venue, name: str) -> Sequence[Reading]:
+def matches(venue: Venue, name: str) -> Sequence[Match]:
     """Return the rows of `venue` whose pattern `name` is of: a symbol and a pair look alike."""
-    return LOOKUPS[venue.name].readings(name)
+    return LOOKUPS[venue.name].matches(name)
 
 
-def resolve(venue: Venue, name: str) -> Reading | None:
+def resolve(venue: Venue, name: str) -> Match | None:
     """Return the first reading of `name` on `venue`, None if it is no stream there.
 
     See `find` for what the name means in a market.
     """
-    return next(iter(readings(venue, name)), None)
+    return next(iter(matches(venue, name)), None)
 
 
-def find(markets: Markets, name: str) -> Reading | None:
+def find(markets: Markets, name: str) -> Match | None:
     """Return what `name` means as things stand, None if it is no stream here.
 
     Of several readings that is the one that is about something in `markets`, else the first.
     """
-    found = readings(markets.venue, name)
-    meaning = meant(markets, found)
-    return next(iter(found), None) if meaning is None else meaning[:2]
+    found = matches(markets.venue, name)
+    match = first_listed(markets, found)
+    return next(iter(found), None) if match is None else match[:2]
 
 
-def meant(markets: Markets, among: Iterable[Reading]) -> Meaning | None:
+def first_listed(markets: Markets, among: Iterable[Match]) -> ListedMatch | None:
     """Return the reading that is about something in `markets`, None if none is."""
     for stream, args in among:
         subjects = stream.about(markets, args)

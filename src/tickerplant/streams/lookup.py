@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeAlias
 from tickerplant.streams.pattern import Args, Pattern, fills
 from tickerplant.streams.stream import Stream
 
-Reading: TypeAlias = tuple[Stream, Args]
+Match: TypeAlias = tuple[Stream, Args]
 """A row, and the variable parts of a name of its pattern."""
-Meaning: TypeAlias = tuple[Stream, Args, Sequence[Any]]
+ListedMatch: TypeAlias = tuple[Stream, Args, Sequence[Any]]
 """A row, the variable parts of a name, and whom it is about now: at least one."""
 
 _SIGN = "@"
@@ -40,7 +40,7 @@ class Lookup:
     """Finds the rows of names among `streams`, in their order."""
 
     def __init__(self, streams: Iterable[Stream]) -> None:
-        self._whole: dict[str, list[Reading]] = {}
+        self._whole: dict[str, list[Match]] = {}
         """The readings of names that have no variable part."""
         self._forms: dict[str, list[_Form]] = {}
         """By what follows the first `@`."""
@@ -57,14 +57,14 @@ class Lookup:
                 form = _Form(stream, free, Pattern(head), args)
                 self._forms.setdefault(ending.name(**args), []).append(form)
 
-    def readings(self, name: str) -> Sequence[Reading]:
+    def matches(self, name: str) -> Sequence[Match]:
         """Return every row whose pattern `name` is of, with the name's variable parts."""
         head, _, tail = name.partition(_SIGN)
         forms = self._forms.get(tail)
         if forms is None:
             return self._whole.get(name, ())
         is_free = fills(head)
-        found: list[Reading] = []
+        found: list[Match] = []
         for stream, free, pattern, args in forms:
             if free:
                 if is_free:

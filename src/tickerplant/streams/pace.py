@@ -1,6 +1,6 @@
 """Paces: when a stream's message is due, and what it then is about.
 
-A pace lives in one channel and is the only place that knows about update speeds.  `feed` takes an
+A pace lives in one channel and is the only place that knows about update speeds.  `on_event` takes an
 event; it returns what a message should be built from now, or None.  A pace that wants to wait says
 so by `waiting`; at the next multiple of `period_ms` the channel asks `due` what to build from.
 Messages of a period carry the state at its end.
@@ -32,7 +32,7 @@ class Pace(Protocol):
         """Whether something is to be told at the end of the period."""
         ...
 
-    def feed(self, market: Market, event: Any) -> Any:
+    def on_event(self, market: Market, event: Any) -> Any:
         """Take an event in; return what to build a message from now, or None."""
         ...
 
@@ -51,7 +51,7 @@ class Each:
         del subjects
         self.period_ms = period_ms
 
-    def feed(self, market: Market, event: Event) -> Event:
+    def on_event(self, market: Market, event: Event) -> Event:
         """Return the event itself."""
         del market
         return event
@@ -76,7 +76,7 @@ class Latest:
         """Whether something changed since the last period."""
         return bool(self._changed)
 
-    def feed(self, market: Market, event: Event) -> None:
+    def on_event(self, market: Market, event: Event) -> None:
         """Remember that `market` changed."""
         self._changed[market] = event
 
@@ -95,13 +95,13 @@ class Forced(Latest):
 
     __slots__ = ()
 
-    def feed(self, market: Market, event: Liquidation) -> None:  # type: ignore[override]
+    def on_event(self, market: Market, event: Liquidation) -> None:  # type: ignore[override]
         """Remember the latest or the largest liquidation of `market`."""
         earlier = self._changed.get(market)
         largest = market.profile.tells_largest_liquidation(market.instrument.venue)
         if largest and isinstance(earlier, Liquidation) and event.quantity <= earlier.quantity:
             return
-        super().feed(market, event)
+        super().on_event(market, event)
 
 
 class Traded(Latest):
@@ -109,10 +109,10 @@ class Traded(Latest):
 
     __slots__ = ()
 
-    def feed(self, market: Market, event: Event) -> None:
+    def on_event(self, market: Market, event: Event) -> None:
         """Remember that `market` changed, unless `event` tells what was counted before."""
         if market.counts(event):
-            super().feed(market, event)
+            super().on_event(market, event)
 
 
 class UntilClosed(Traded):
@@ -120,11 +120,11 @@ class UntilClosed(Traded):
 
     __slots__ = ()
 
-    def feed(self, market: Market, event: Event) -> Event | None:  # type: ignore[override]
+    def on_event(self, market: Market, event: Event) -> Event | None:  # type: ignore[override]
         """Return a closed bar; remember anything else."""
         if type(event) is BarClosed:
             return event
-        super().feed(market, event)
+        super().on_event(market, event)
         return None
 
 
@@ -138,7 +138,7 @@ class Every:
         self.period_ms = period_ms
         self._subjects = subjects
 
-    def feed(self, market: Market, event: Event) -> None:
+    def on_event(self, market: Market, event: Event) -> None:
         """Take no notice."""
 
     def due(self) -> Iterable[Occasion]:
@@ -168,7 +168,7 @@ class Merge:
         """Whether the book changed since the last message."""
         return self._last is not None
 
-    def feed(self, market: Market, event: DepthUpdate) -> None:
+    def on_event(self, market: Market, event: DepthUpdate) -> None:
         """Take the levels of `event` in; later quantities of a price replace earlier ones."""
         del market
         self._follow(event)
@@ -208,7 +208,7 @@ class Chain(Merge):
 
     __slots__ = ()
 
-    def feed(self, market: Market, event: DepthUpdate) -> None:
+    def on_event(self, market: Market, event: DepthUpdate) -> None:
         """Remember the ids of `event`."""
         del market
         self._follow(event)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tickerplant.events import Event
 from tickerplant.market.timers import MESSAGE_RANK, Timers, next_on_grid
-from tickerplant.streams.lookup import Meaning
+from tickerplant.streams.lookup import ListedMatch
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -27,7 +27,7 @@ class Publisher:
     """Makes messages from events, at the pace of their stream, until it is stopped.
 
     Args:
-        meaning: What the stream is about now.
+        match: What the stream is about now.
         markets: Those of the venue where it is subscribed to.
         timers: The market clock.
         send: Takes each message, encoded.
@@ -49,12 +49,12 @@ class Publisher:
 
     def __init__(
         self,
-        meaning: Meaning,
+        match: ListedMatch,
         markets: Markets,
         timers: Timers,
         send: Callable[[bytes], object],
     ) -> None:
-        stream, args, subjects = meaning
+        stream, args, subjects = match
         self.stream = stream
         self._subjects = partial(stream.about, markets, args)
         self._subject: Market | None = subjects[0] if stream.follows_one else None
@@ -79,10 +79,10 @@ class Publisher:
         """Return the one market whose events are followed; None if it is not one."""
         return next(iter(self._subjects()), None) if self.stream.follows_one else None
 
-    def feed(self, market: Market, event: Event) -> None:
+    def on_event(self, market: Market, event: Event) -> None:
         """Take in an event of a kind that the stream follows."""
         pace = self._pace
-        what = pace.feed(market, event)
+        what = pace.on_event(market, event)
         if what is not None:
             message = self._build(market, what, self._timers.now_ms, self._args)
             if message is not None:

@@ -49,7 +49,7 @@ class Shown:
         """Whether the book or the RPI orders changed since the last message."""
         return self._last is not None
 
-    def feed(self, market: Market, event: DepthUpdate | RetailUpdate) -> None:
+    def on_event(self, market: Market, event: DepthUpdate | RetailUpdate) -> None:
         """Take the levels of `event` in, and the prices at which it shows or hides RPI orders."""
         if isinstance(event, DepthUpdate):
             if event.previous_update_id != self._seen_id:

@@ -32,13 +32,13 @@ from stage import (
 
 from tickerplant import streams
 from tickerplant.envelope import wrap
-from tickerplant.events import ContractChanged, Event
+from tickerplant.events import ContractChanged, Event, Trade
 from tickerplant.frames import HEADERS
-from tickerplant.hub import (
+from tickerplant.hub.channel import Audience
+from tickerplant.hub.hub import (
     UNKNOWN_STREAM,
     UNKNOWN_SYMBOL,
     WRONG_ROUTE,
-    Audience,
     Hub,
     Sender,
 )
@@ -60,7 +60,7 @@ def usdm(plant: Plant) -> Hub:
 
 def relay(plant: Plant, name: str, payload: bytes, event: Event | None) -> None:
     """A message of a recording passed on, and then what it tells of, as a source does."""
-    usdm(plant).pass_on(name, payload)
+    usdm(plant).broadcast(name, payload)
     if event is not None:
         plant.publish(event)
 
@@ -125,8 +125,8 @@ def test_a_dropped_subscriber_is_sent_nothing_not_even_what_waits() -> None:
     plant = open_plant()
     listener, other = listen(plant, QUOTES), listen(plant, QUOTES)
     plant.publish(quote(5))
-    usdm(plant).drop(listener)
-    usdm(plant).drop(listener)
+    usdm(plant).remove(listener)
+    usdm(plant).remove(listener)
     plant.publish(quote(6))
     usdm(plant).flush()
     assert listener.writes == []
@@ -280,7 +280,7 @@ class Counting:
             msgspec.structs.replace(row, build=self._counting(row)) for row in streams.CATALOGUE
         )
         lookup = Lookup(row for row in rows if USDM in row.venues)
-        monkeypatch.setattr("tickerplant.hub.LOOKUPS", {**streams.LOOKUPS, USDM.name: lookup})
+        monkeypatch.setattr("tickerplant.hub.hub.LOOKUPS", {**streams.LOOKUPS, USDM.name: lookup})
 
     def _counting(self, row: Stream) -> Any:
         def build(*args: Any) -> Any:
@@ -311,7 +311,7 @@ def test_nothing_is_built_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) 
     everything_happens(plant, 2)
     assert counting.built == [], "nobody listens any more"
     assert usdm(plant).channels == {}
-    assert not usdm(plant)._listeners
+    assert not usdm(plant).publishers.has_subscribers(Trade, "BTCUSDT")
 
 
 def test_a_message_is_built_once_for_all_its_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +366,7 @@ def test_a_recorded_stream_of_no_symbol_that_is_known_is_sent_all_the_same() -> 
     plant.start_passthrough("coinm", [name])
     listener = Listener()
     assert plant.hubs["coinm"].subscribe(listener, [name]) == {}, "the source delivers it"
-    plant.hubs["coinm"].pass_on(name, b"[{}]")
+    plant.hubs["coinm"].broadcast(name, b"[{}]")
     plant.hubs["coinm"].flush()
     assert listener.texts() == [b"[{}]"]
 
@@ -377,7 +377,7 @@ def test_a_recorded_envelope_goes_out_as_it_was_to_combined_listeners_only() -> 
     raw, combined = listen(plant, TRADES), listen(plant, TRADES)
     usdm(plant).set_combined(combined, True)
     envelope = b'{"stream":"btcusdt@trade", "data":{"e":"trade"}}'
-    usdm(plant).pass_on(TRADES, b'{"e":"trade"}', envelope)
+    usdm(plant).broadcast(TRADES, b'{"e":"trade"}', envelope)
     usdm(plant).flush()
     assert (raw.texts(), combined.texts()) == ([b'{"e":"trade"}'], [envelope])
 
@@ -412,7 +412,7 @@ def test_a_sender_delivers_the_same_bytes_as_pass_on(acts: list[tuple[str, int, 
         payload = b"%d" % number
         if act == "send":
             send_through(senders[name], payload)
-            slow.pass_on(name, payload)
+            slow.broadcast(name, payload)
         for hub in (fast, slow):
             listener = listeners[hub][who]
             if act in ("subscribe", "unsubscribe"):
@@ -420,7 +420,7 @@ def test_a_sender_delivers_the_same_bytes_as_pass_on(acts: list[tuple[str, int, 
             elif act == "combined":
                 hub.set_combined(listener, name is QUOTES)
             elif act == "drop":
-                hub.drop(listener)
+                hub.remove(listener)
             elif act == "flush":
                 hub.flush()
             elif act == "mute":
@@ -508,7 +508,7 @@ def test_a_source_is_told_when_the_first_comes_and_when_the_last_has_gone() -> N
     assert asked.told == [f"+ {QUOTES}", f"+ {TRADES}"], "one each, and nobody has gone"
     usdm(plant).subscribe(first, ["btcusdt@depth"])
     usdm(plant).unsubscribe(first, [QUOTES])
-    usdm(plant).drop(first)
+    usdm(plant).remove(first)
     assert asked.told[2] == "+ btcusdt@depth"
     assert asked.told[3] == f"- {QUOTES}"
     assert sorted(asked.told[4:]) == ["- btcusdt@depth", f"- {TRADES}"]
@@ -537,7 +537,7 @@ def test_a_stream_that_is_withdrawn_is_made_again() -> None:
     assert hear(plant, listener) == [], "it is the source that tells"
     plant.stop_passthrough("usdm", [TRADES, "strange", QUOTES])
     plant.publish(trade(2, START_MS))
-    usdm(plant).pass_on("strange", b'{"late":true}')
+    usdm(plant).broadcast("strange", b'{"late":true}')
     assert [message.get("t") for message in hear(plant, listener)] == [2, None]
     assert usdm(plant).subscribe(Listener(), ["strange"]) == {"strange": UNKNOWN_STREAM}
 
@@ -546,24 +546,104 @@ def test_an_open_ended_hub_opens_what_only_the_source_may_know() -> None:
     plant = open_plant()
     names = ["btcusdt@nonsense", "xyzusdt@trade"]
     hub, asked = usdm(plant), Asked(plant, set(names))
-    hub.open_ended = True
+    hub.accepts_unknown = True
     listener = Listener()
     assert hub.subscribe(listener, names) == {}, "who knows"
     assert not hub.silent
     assert asked.told == [f"+ {name}" for name in names]
-    hub.pass_on("btcusdt@nonsense", b'{"new":1}')
+    hub.broadcast("btcusdt@nonsense", b'{"new":1}')
     assert hear(plant, listener) == [{"new": 1}]
-    hub.drop(listener)
+    hub.remove(listener)
     assert hub.channels == {}
-    assert hub.passthrough == set()
+    assert hub.publishers.passthrough == set()
 
 
 def test_an_open_ended_hub_keeps_to_the_paths_of_what_it_knows() -> None:
     plant = open_plant(profile=CURRENT, strict_routing=True)
-    usdm(plant).open_ended = True
+    usdm(plant).accepts_unknown = True
     names = ["btcusdt@aggTrade", "btcusdt@nonsense"]
     answer = usdm(plant).subscribe(Listener(), names, "public")
     assert answer == {"btcusdt@aggTrade": WRONG_ROUTE}
+
+
+# Listeners in this process
+
+
+def test_a_listener_receives_names_and_payloads_of_its_streams_in_order_at_a_flush() -> None:
+    plant, heard = open_plant(), list[tuple[str, bytes]]()
+    listener = listen(plant, [QUOTES, TRADES])
+    for name in (TRADES, QUOTES):
+        usdm(plant).listen(name, lambda *message: heard.append(message))
+    for number in range(3):
+        plant.publish(quote(number))
+        plant.publish(trade(number, START_MS))
+    assert heard == []
+    usdm(plant).flush()
+    assert [name for name, _ in heard] == [QUOTES, TRADES] * 3
+    assert [payload for _, payload in heard] == listener.texts()
+    assert usdm(plant).messages_sent == 6, "of which none is the listener's"
+
+
+def test_a_listener_wakes_the_hub_and_keeps_a_channel_open_until_it_is_closed() -> None:
+    plant, heard, woken = open_plant(), list[bytes](), list[int]()
+    hub, asked = usdm(plant), Asked(plant, set())
+    hub.wake = lambda: woken.append(1)
+    closing = hub.listen(TRADES, lambda _, payload: heard.append(payload))
+    plant.publish(trade(1, START_MS))
+    plant.publish(trade(2, START_MS))
+    assert woken == [1]
+    hub.flush()
+    plant.publish(trade(3, START_MS))
+    closing.close()
+    closing.close()
+    hub.flush()
+    assert len(heard) == 2, "queued messages are not delivered after a close"
+    assert asked.told == [f"+ {TRADES}", f"- {TRADES}"]
+    assert hub.channels == {}
+
+
+def test_a_listener_receives_every_message_of_a_sender() -> None:
+    hub, heard = usdm(open_plant()), list[bytes]()
+    sender, subscriber = hub.sender(TRADES), Listener()
+    hub.set_combined(subscriber, True)
+    hub.subscribe(subscriber, [TRADES])
+    send_through(sender, b"1")
+    listener = hub.listen(TRADES, lambda _, payload: heard.append(payload))
+    send_through(sender, b"2")
+    send_through(sender, b"3")
+    hub.flush()
+    listener.close()
+    send_through(sender, b"4")
+    hub.flush()
+    assert heard == [b"2", b"3"]
+    assert len(subscriber.texts()) == 4
+
+
+def test_a_listener_that_flushes_receives_the_other_messages_first() -> None:
+    plant, heard = open_plant(), list[str]()
+    hub = usdm(plant)
+
+    def flush_first(name: str, _: bytes) -> None:
+        hub.flush()
+        heard.append(name)
+
+    hub.listen(QUOTES, flush_first)
+    hub.listen(TRADES, lambda name, _: heard.append(name))
+    plant.publish(quote(1))
+    plant.publish(trade(1, START_MS))
+    hub.flush()
+    assert heard == [TRADES, QUOTES]
+
+
+def test_a_listener_receives_a_stream_whatever_path_it_belongs_to() -> None:
+    plant, heard = open_plant(profile=CURRENT, strict_routing=True), list[bytes]()
+    for name in (QUOTES, "btcusdt@aggTrade"):
+        usdm(plant).listen(name, lambda _, payload: heard.append(payload))
+    plant.publish(quote(1))
+    plant.publish(trade(1, START_MS))
+    plant.advance(START_MS + 1_000)
+    usdm(plant).flush()
+    assert len(heard) == 2
 
 
 # What a change costs
@@ -711,7 +791,7 @@ def subscribe_as_told(
         model.combined[who] = flag
     elif act == "drop":
         hub.flush()
-        hub.drop(listener)
+        hub.remove(listener)
         model.wanted[who], model.combined[who] = set(), False
 
 
@@ -727,7 +807,7 @@ def test_each_subscriber_hears_exactly_what_it_is_subscribed_to(
     model = Model(4)
     with pytest.MonkeyPatch.context() as patch:
         if alike:
-            patch.setattr("tickerplant.hub.hash", lambda _: 0, raising=False)
+            patch.setattr("tickerplant.hub.hub.hash", lambda _: 0, raising=False)
         for number, (act, who, names, flag) in enumerate(acts):
             subscribe_as_told(hub, model, listeners[who], who, act, names, flag)
             if act == "happen":
@@ -751,8 +831,7 @@ def test_each_subscriber_hears_exactly_what_it_is_subscribed_to(
 
 def check_audiences(hub: Hub, listeners: list[Listener], model: Model, *, alike: bool) -> None:
     """Channels live while they are heard, and who wants the same shares an audience."""
-    assert set(hub._opened) == model.channels, "a channel lives while it is heard"
-    assert bool(hub.channels) <= (not model.hushed)
+    assert set(hub.channels) == model.channels, "a channel lives while it is heard"
     audiences: dict[tuple[frozenset[str], bool], Audience] = {}
     for listener, wanted, combined in zip(listeners, model.wanted, model.combined, strict=True):
         audience = hub._audience_of.get(listener)
@@ -765,7 +844,7 @@ def check_audiences(hub: Hub, listeners: list[Listener], model: Model, *, alike:
         assert alike or same is audience, "the same subscriptions, the same audience"
     members = set(hub._audience_of.values())
     assert set(hub._audiences.values()) <= members, "an audience lives while it has a member"
-    for name, channel in hub._opened.items():
+    for name, channel in hub.channels.items():
         assert set(channel.raw) | set(channel.combined) == {
             audience for audience in members if name in audience.channels
         }

@@ -1,0 +1,1 @@
+"""Subscriptions: channels, their audiences, and the publishers that make their messages."""

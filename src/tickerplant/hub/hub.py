@@ -1,0 +1,452 @@
+"""The subscriptions of one venue: channels, audiences, and the frames that wait for them.
+
+A channel is a stream with at least one subscriber; messages are built only for channels.  Each is
+encoded once, framed once for raw and once for combined connections, and every subscriber gets the
+same bytes.
+
+An audience is all subscribers with exactly the same subscriptions.  Frames wait per audience, in
+the order in which they were made, until `flush` joins them and gives each member one write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Protocol
+
+from tickerplant.hub.channel import (
+    NO_CHANNELS,
+    Audience,
+    AudienceKey,
+    Channel,
+    Listener,
+    Subscriber,
+)
+from tickerplant.hub.publishers import Publishers
+from tickerplant.market.markets import Markets
+from tickerplant.market.timers import Timers
+from tickerplant.streams import LOOKUPS, first_listed
+from tickerplant.streams.lookup import ListedMatch, Match
+from tickerplant.streams.stream import Stream
+
+UNKNOWN_STREAM = "unknown stream"
+UNKNOWN_SYMBOL = "unknown symbol"
+WRONG_ROUTE = "wrong route"
+
+
+class Demand(Protocol):
+    """A source that is notified when a stream gets its first subscriber and loses its last.
+
+    The hub calls it in the middle of a subscription: it may start and stop the passthrough of
+    streams, but must not raise, subscribe or broadcast.
+    """
+
+    def opened(self, name: str) -> object:
+        """Note that the stream `name` has its first subscriber.
+
+        The hub decides afterwards whether to make its messages, so a passthrough that starts here
+        counts.
+        """
+        ...
+
+    def closed(self, name: str) -> object:
+        """Note that the stream `name` has no subscriber any more."""
+        ...
+
+
+class Sender:
+    """Sends the messages of one stream as the source has them, usually without a look-up.
+
+    `Hub.sender` makes it; it stays valid for the lifetime of the hub.
+    """
+
+    __slots__ = ("_hub", "name", "queue")
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self._hub = hub
+        self.name = name
+        self.queue: Callable[[bytes], object] | None = None
+        """Takes the frame of a message in its envelope.
+
+        The hub sets it while all subscribers of the stream are one combined audience, or there are
+        none.  While it is None, call `send`.  Read it again for each message."""
+
+    def send(self, payload: bytes, envelope: bytes) -> None:
+        """Send one message to all subscribers; `envelope` is `payload` in its envelope."""
+        hub = self._hub
+        hub.broadcast(self.name, payload, envelope)
+        hub.open_queue(self)
+
+
+class Hub:
+    """The subscriptions of one venue.
+
+    Args:
+        markets: The venue's markets, to which stream names refer.
+        timers: The market clock, for streams that have a pace.
+        strict_routing: Deliver a stream only on the path that the profile gives it.
+    """
+
+    def __init__(self, markets: Markets, timers: Timers, *, strict_routing: bool = False) -> None:
+        self.markets = markets
+        self.channels: dict[str, Channel] = {}
+        """The streams that have subscribers, by name."""
+        self.publishers = Publishers(markets, timers, self.channels)
+        self.demand: Demand | None = None
+        """Notified when a stream gets its first subscriber and loses its last."""
+        self.accepts_unknown = False
+        """Whether the source may know streams and symbols that are unknown here: then every name
+        opens a channel, and no name is reported as silent because it is unknown."""
+        self.wake: Callable[[], object] = _nothing
+        """Called when the first frame waits; whoever does the input and output flushes then."""
+        self.messages_sent = 0
+        self.bytes_sent = 0
+        self.silent: Counter[str] = Counter()
+        """Subscriptions that were acknowledged and stay silent, by reason."""
+        profile, venue = markets.profile, markets.venue
+        self._splits_routes = strict_routing and profile.splits_routes(venue)
+        self._lookup = LOOKUPS[venue.name]
+        self._unmuted: Mapping[str, Channel] = self.channels
+        """The channels that messages are sent to; empty while the hub is muted."""
+        self._audiences: dict[AudienceKey, Audience] = {}
+        """The audiences that subscribers can join."""
+        self._audience_of: dict[Subscriber, Audience] = {}
+        self._waiting: list[Audience] = []
+        """The audiences for which frames wait."""
+        self._for_listeners: deque[tuple[Listener, bytes]] = deque()
+        self._open_queues: list[Sender] = []
+
+    # Messages
+
+    def broadcast(self, name: str, payload: bytes, envelope: bytes = b"") -> None:
+        """Send a message of the source as it is to the subscribers of `name`.
+
+        Args:
+            name: The stream.
+            payload: The message as the source has it, without envelope.
+            envelope: The same in its envelope, if the source has that too.
+        """
+        channel = self._unmuted.get(name)
+        if channel is not None:
+            channel.broadcast(payload, envelope)
+
+    def sender(self, name: str) -> Sender:
+        """Return what sends many messages of the stream `name` as they are."""
+        return Sender(self, name)
+
+    def open_queue(self, sender: Sender) -> None:
+        """Let `sender` queue frames directly until the next flush or change of subscriptions.
+
+        Does nothing if no frame waits yet, or if the stream has subscribers other than one
+        combined audience.
+        """
+        channel = self._unmuted.get(sender.name)
+        if channel is None:
+            sender.queue = _discard
+        elif len(channel.combined) == 1 and not (channel.raw or channel.listeners):
+            pending = next(iter(channel.combined)).pending
+            if not pending:
+                return
+            sender.queue = pending.append
+        else:
+            return
+        self._open_queues.append(sender)
+
+    def _close_queues(self) -> None:
+        for sender in self._open_queues:
+            sender.queue = None
+        self._open_queues.clear()
+
+    def _queue_for(self, listener: Listener, payload: bytes) -> None:
+        if not (self._waiting or self._for_listeners):
+            self.wake()
+        self._for_listeners.append((listener, payload))
+
+    def _schedule(self, audience: Audience) -> None:
+        """Write to `audience` at the next flush: its first frame waits."""
+        if not (self._waiting or self._for_listeners):
+            self.wake()
+        self._waiting.append(audience)
+
+    def flush(self) -> None:
+        """Send the frames that wait, joined, in one write to each subscriber."""
+        self._close_queues()
+        waiting, self._waiting = self._waiting, []
+        for audience in waiting:
+            self._write(audience)
+        for_listeners = self._for_listeners
+        while for_listeners:  # a listener may flush itself, for example to keep an order
+            listener, payload = for_listeners.popleft()
+            if listener.is_open:
+                listener.callback(listener.name, payload)
+
+    def _write(self, audience: Audience) -> None:
+        frames, audience.pending = audience.pending, []
+        if not frames:
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        members = tuple(audience.members)
+        for member in members:
+            member.write(data)
+        self.messages_sent += len(frames) * len(members)
+        self.bytes_sent += len(data) * len(members)
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether nothing is sent; see `mute`."""
+        return self.publishers.is_muted
+
+    def mute(self) -> None:
+        """Send the frames that wait, then nothing until `unmute`.
+
+        Subscriptions can change in the meantime.
+        """
+        self.flush()
+        self.publishers.mute()
+        self._unmuted = {}
+
+    def unmute(self) -> None:
+        """Send again, beginning with the next event."""
+        if self.is_muted:
+            self._close_queues()
+            self._unmuted = self.channels
+            self.publishers.unmute()
+
+    def reset(self) -> None:
+        """Send the frames that wait, stop all publishers and passthroughs; keep subscriptions.
+
+        `publishers.relist` attaches publishers again.
+        """
+        self.flush()
+        self.publishers.reset()
+
+    # Subscriptions
+
+    def subscribe(
+        self, subscriber: Subscriber, names: Iterable[str], route: str = ""
+    ) -> dict[str, str]:
+        """Subscribe `subscriber` to the streams `names`, in addition to its other streams.
+
+        Unknown names are not refused: the exchange acknowledges any name and stays silent.  A
+        stream of a symbol that is not listed starts when the symbol is.
+
+        Args:
+            subscriber: The connection.
+            names: Stream names.
+            route: Path prefix of the connection: empty, `public`, `market` or `private`.
+
+        Returns:
+            The names that stay silent, each with the reason.
+        """
+        silent: dict[str, str] = {}
+        audience = self._audience_of.get(subscriber)
+        present: Mapping[str, Channel] = {} if audience is None else audience.channels
+        route = (route or "public") if self._splits_routes else ""
+        opened, added = self.channels, dict[str, Channel]()
+        new: list[tuple[str, Channel, ListedMatch | None]] = []
+        for name in names:
+            channel = opened.get(name) or added.get(name)
+            stream: Stream | None
+            match = reason = None
+            if channel is not None and channel.publisher is not None:
+                stream = channel.publisher.stream
+            else:
+                matches = self._lookup.matches(name) if channel is None else channel.matches
+                match = first_listed(self.markets, matches)
+                stream, reason = self._judge(name, matches, match)
+            if route and stream is not None and stream.route != route:
+                reason = WRONG_ROUTE
+            if reason is not None:
+                silent[name] = reason
+                if reason != UNKNOWN_SYMBOL:
+                    continue
+            if channel is None:
+                channel = Channel(name, matches, self._schedule)
+                new.append((name, channel, match))
+            if name not in present:
+                added[name] = channel
+        self.silent.update(silent.values())
+        self._open_channels(new)
+        if added:
+            self._change(subscriber, audience, added=added)
+        return silent
+
+    def _judge(
+        self, name: str, matches: Sequence[Match], match: ListedMatch | None
+    ) -> tuple[Stream | None, str | None]:
+        """Return the stream that a name refers to, and why it stays silent; None if unknown."""
+        if match is not None:
+            return match[0], None
+        stream = matches[0][0] if matches else None
+        if (
+            self.accepts_unknown or name in self.publishers.passthrough
+        ):  # its messages can come from the source
+            return stream, None
+        return stream, UNKNOWN_STREAM if stream is None else UNKNOWN_SYMBOL
+
+    def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        """Unsubscribe `subscriber` from `names`; frames that already wait are still sent."""
+        audience = self._audience_of.get(subscriber)
+        if audience is None:
+            return
+        present = audience.channels
+        removed = {name: present[name] for name in names if name in present}
+        if removed:
+            self._change(subscriber, audience, removed=removed)
+
+    def set_combined(self, subscriber: Subscriber, combined: bool) -> None:
+        """Send later messages to `subscriber` in the combined envelope, or without it."""
+        audience = self._audience_of.get(subscriber)
+        if combined != (audience is not None and audience.combined):
+            self._change(subscriber, audience, combined=combined)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Remove `subscriber` and its subscriptions; nothing is written to it any more."""
+        audience = self._audience_of.pop(subscriber, None)
+        if audience is not None:
+            self._close_queues()
+            self._leave(subscriber, audience)
+
+    def _change(
+        self,
+        subscriber: Subscriber,
+        old: Audience | None,
+        *,
+        added: Mapping[str, Channel] = NO_CHANNELS,
+        removed: Mapping[str, Channel] = NO_CHANNELS,
+        combined: bool | None = None,
+    ) -> None:
+        """Move `subscriber` to the audience of its new subscriptions; write waiting frames first.
+
+        Args:
+            subscriber: The connection.
+            old: Its audience; None if it has none yet.
+            added: Open channels that it was not subscribed to.
+            removed: Channels that it was subscribed to.
+            combined: Whether it wants the envelope from now on; None if that does not change.
+        """
+        digest = 0
+        self._close_queues()
+        if old is not None:
+            self._write(old)
+            digest = old.digest
+            if combined is None:
+                combined = old.combined
+        for name in added:
+            digest ^= hash(name)
+        for name in removed:
+            digest ^= hash(name)
+        found = self._audiences.get((digest, bool(combined)))
+        if found is None and old is not None and len(old.members) == 1 and old.combined == combined:
+            self._change_in_place(old, digest, added, removed)
+            return
+        channels = {**old.channels, **added} if old is not None else dict(added)
+        for name in removed:
+            del channels[name]
+        if found is None or found.channels != channels:
+            found = Audience(channels, digest, bool(combined))
+            self._audiences.setdefault(found.key, found)
+            for channel in channels.values():
+                channel.add(found)
+        self._write(found)
+        found.members[subscriber] = None
+        self._audience_of[subscriber] = found
+        if old is not None:
+            self._leave(subscriber, old)
+
+    def _change_in_place(
+        self,
+        audience: Audience,
+        digest: int,
+        added: Mapping[str, Channel],
+        removed: Mapping[str, Channel],
+    ) -> None:
+        """Change the subscriptions of an audience of one, at a cost proportional to the change."""
+        self._close_to_others(audience)
+        for name, channel in removed.items():
+            del audience.channels[name]
+            self._part(audience, channel)
+        audience.channels.update(added)
+        for channel in added.values():
+            channel.add(audience)
+        audience.digest = digest
+        self._audiences.setdefault(audience.key, audience)
+
+    def _leave(self, subscriber: Subscriber, audience: Audience) -> None:
+        del audience.members[subscriber]
+        if audience.members:
+            return
+        self._close_to_others(audience)
+        for channel in audience.channels.values():
+            self._part(audience, channel)
+
+    def _close_to_others(self, audience: Audience) -> None:
+        """Let nobody join `audience`; its key may belong to another one if their digests collide."""
+        if self._audiences.get(audience.key) is audience:
+            del self._audiences[audience.key]
+
+    def _part(self, audience: Audience, channel: Channel) -> None:
+        channel.remove(audience)
+        self._close_if_unused(channel)
+
+    # Listeners
+
+    def listen(self, name: str, callback: Callable[[str, bytes], object]) -> Listener:
+        """Call `callback` with the name and payload of each message of `name`, at each flush.
+
+        Messages of several streams arrive in the order in which they were made.  Routes do not
+        matter here, and nothing is counted as sent.
+
+        Args:
+            name: The stream.
+            callback: May listen to other streams and flush, but must not raise.
+
+        Returns:
+            A listener to close.
+        """
+        channel = self.channels.get(name)
+        if channel is None:
+            channel = Channel(name, self._lookup.matches(name), self._schedule)
+            match = first_listed(self.markets, channel.matches)
+            self._open_channels([(name, channel, match)])
+        self._close_queues()
+        listener = Listener(name, callback, self._queue_for, self._remove_listener)
+        channel.listeners[listener] = None
+        return listener
+
+    def _remove_listener(self, listener: Listener) -> None:
+        channel = self.channels[listener.name]
+        del channel.listeners[listener]
+        self._close_if_unused(channel)
+
+    # Channels
+
+    def _open_channels(self, new: list[tuple[str, Channel, ListedMatch | None]]) -> None:
+        """Open channels, each with its name and what it refers to, in the order of the names."""
+        new.sort(key=_name_of)
+        for name, channel, match in new:
+            self.channels[name] = channel
+            if self.demand is not None:
+                self.demand.opened(name)
+            if match is not None:
+                self.publishers.attach(channel, match)
+
+    def _close_if_unused(self, channel: Channel) -> None:
+        if channel.is_used:
+            return
+        del self.channels[channel.name]
+        self.publishers.detach(channel)
+        if self.demand is not None:
+            self.demand.closed(channel.name)
+
+
+_name_of = itemgetter(0)
+
+
+def _nothing() -> None:
+    """Wake nobody."""
+
+
+def _discard(_frame: bytes) -> None:
+    """Queue a frame of a stream without subscribers."""
