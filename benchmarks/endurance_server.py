@@ -24,7 +24,7 @@ from tickerplant import logs
 from tickerplant.config.values import faults
 from tickerplant.envelope import NAME_AT, NECK_BYTES
 from tickerplant.frames import payloads
-from tickerplant.hub import UNKNOWN_SYMBOL
+from tickerplant.hub.hub import UNKNOWN_SYMBOL
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.clock import connection_clock_ms
