@@ -29,7 +29,7 @@ from tickerplant import (
 from tickerplant.client.books import Books
 from tickerplant.client.subscription import Subscription
 from tickerplant.feed.local_book import State
-from tickerplant.feed.queue import POLICIES, Policy
+from tickerplant.feed.queue import WHEN_FULL, WhenFull
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "pyarrow", "websockets")
@@ -137,7 +137,7 @@ def test_completion_finds_every_name() -> None:
 
 def test_what_a_typed_program_needs_is_public() -> None:
     assert tickerplant.BookState is State
-    assert get_args(tickerplant.Policy) == POLICIES
+    assert get_args(tickerplant.WhenFull) == WHEN_FULL
     made: list[Any] = [MarketClient.stream, MarketClient.on, MarketClient.books, Books.audit]
     made += [blocking.BlockingMarket.stream, blocking.BlockingMarket.on]
     made += [blocking.BlockingMarket.books, blocking.BlockingBooks.__getitem__]
@@ -173,13 +173,13 @@ def test_every_notice_is_on_the_page_with_its_fields(kind: type[Notice], page: s
         assert (f"| `{field.name}` |" in text) == (field.name not in common), field.name
 
 
-def test_every_setting_and_policy_is_on_the_page(page: str) -> None:
+def test_every_setting_and_value_of_when_full_is_on_the_page(page: str) -> None:
     settings = section(page, "FeedSettings")
     for field in structs.fields(FeedSettings):
         assert f"| `{field.name}` | `{field.default}` |" in settings
-    assert get_args(Policy) == POLICIES
-    for policy in POLICIES:
-        assert f"| `{policy}` |" in page
+    assert get_args(WhenFull) == WHEN_FULL
+    for value in WHEN_FULL:
+        assert f"| `{value}` |" in page
 
 
 @pytest.mark.parametrize(

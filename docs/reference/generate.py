@@ -620,9 +620,9 @@ def python_page() -> str:
         *_class("`Subscription`", Subscription, "subscription"),
         "What happened is counted:",
         table(("`subscription.counters`", "what it is"), _counted(QueueCounters)),
-        "### Policies",
-        "What happens when `size` messages wait:",
-        table(("policy", "what happens"), _policies()),
+        "### When the queue is full",
+        "What happens when `queue_size` messages are unread:",
+        table(("`when_full`", "what happens"), _when_full_rows()),
         *_class("`Listener`", Listener, "listener"),
         *_class("`Books`", Books, "books"),
         "## `LocalBook`",
@@ -729,7 +729,7 @@ ERRORS = (
     errors.QueueOverflow,
     errors.RecordingError,
 )
-_POLICY = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
+_WHEN_FULL = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
 _SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
 _MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])")
 _QUOTED = re.compile(r"(: |-> )'([^']*)'")
@@ -740,8 +740,11 @@ SEEN_BY_THE_MARKET = {"is_done", "take_failure"}
 
 
 def _public_name(name: str) -> Cells:
-    if name == "Policy":
-        return "`Policy`", "What happens when messages wait: one of the [policies](#policies)."
+    if name == "WhenFull":
+        return (
+            "`WhenFull`",
+            "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",
+        )
     value = getattr(tickerplant, name)
     described = hasattr(value, "__doc__") and not isinstance(value, str)
     return f"`{name}`", _first_sentence(value) if described else "The version of the package."
@@ -843,8 +846,8 @@ def _member(variable: str, name: str) -> Cells:
     return f"`{variable}.{name}{call}`", _first_sentence(value)
 
 
-def _policies() -> Iterable[Cells]:
-    for name, text in _POLICY.findall(queue.__doc__ or ""):
+def _when_full_rows() -> Iterable[Cells]:
+    for name, text in _WHEN_FULL.findall(queue.__doc__ or ""):
         yield f"`{name}`", text
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tickerplant.feed.feed import FeedCounters
     from tickerplant.feed.local_book import LocalBook
     from tickerplant.feed.local_book import State as BookState
-    from tickerplant.feed.queue import Policy, QueueCounters
+    from tickerplant.feed.queue import QueueCounters, WhenFull
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
     from tickerplant.messages.message import Message
@@ -65,7 +65,6 @@ __all__ = [
     "Message",
     "Notice",
     "OpenedRecording",
-    "Policy",
     "QueueCounters",
     "QueueOverflow",
     "RecordingError",
@@ -74,6 +73,7 @@ __all__ = [
     "TickerplantError",
     "UpstreamError",
     "WeightBudget",
+    "WhenFull",
     "__version__",
     "blocking",
     "connect",
@@ -101,7 +101,6 @@ _HOME = {
     "Message": "messages.message",
     "Notice": "messages.notice",
     "OpenedRecording": "archive.opened",
-    "Policy": "feed.queue",
     "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
     "RecordingError": "errors",
@@ -110,6 +109,7 @@ _HOME = {
     "TickerplantError": "errors",
     "UpstreamError": "errors",
     "WeightBudget": "feed.weight",
+    "WhenFull": "feed.queue",
     "blocking": "client",
     "connect": "client.market",
     "messages": "",

@@ -7,7 +7,7 @@ TickerplantError
 ├── RecordingError    a recording that cannot be read; carries file, line and byte offset
 ├── ConfigError       a setting that cannot be used; carries the setting's name
 ├── UpstreamError     a server that cannot be reached, or whose answer makes no sense
-└── QueueOverflow     a subscription with the policy `fail` was read too slowly
+└── QueueOverflow     a subscription with `when_full="raise"` was read too slowly
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class UpstreamError(TickerplantError):
 
 
 class QueueOverflow(TickerplantError):  # noqa: N818  # it names what happened, as `StopIteration` does
-    """A queue that may lose nothing was full, and its policy is to fail."""
+    """A subscription with `when_full="raise"` was full."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"{size} messages waited unread, and the policy of the queue is to fail")
-        self.size = size
+    def __init__(self, queue_size: int) -> None:
+        super().__init__(f"{queue_size} messages are unread, and when_full is 'raise'")
+        self.queue_size = queue_size

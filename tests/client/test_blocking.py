@@ -181,7 +181,7 @@ def test_everything_says_what_it_is(house: House) -> None:
     at = f"<BlockingMarket usdm {url_of(house.loopback)}"
     assert repr(market) == f"{at}, 0 streams>"
     with market:
-        assert repr(market.stream(TRADES)) == f"<BlockingSubscription {TRADES}, 0 waiting>"
+        assert repr(market.stream(TRADES)) == f"<BlockingSubscription {TRADES}, 0 pending>"
         listener = market.on(print, TRADES)
         assert repr(listener) == f"<BlockingListener {TRADES}>"
         assert repr(market) == f"{at}, 1 stream>"
@@ -303,15 +303,15 @@ def test_books_that_do_not_come_are_told(house: House) -> None:
 
 def test_what_was_read_is_counted_and_no_more(house: House) -> None:
     with house.connect() as market:
-        subscription = stream(market, house, size=2)
+        subscription = stream(market, house, queue_size=2)
         house.trade(5)
         while market.counters.messages < 2:
             time.sleep(0.001)
         assert next(subscription).trade_id == 1
-        assert subscription.counters.handed_out == 1
+        assert subscription.counters.delivered == 1
         assert len(subscription._batch) <= 1, "never more than `size` are taken at once"
         assert [next(subscription).trade_id for _ in range(4)] == [2, 3, 4, 5]
-        assert subscription.counters.handed_out == 5
+        assert subscription.counters.delivered == 5
 
 
 def test_messages_are_iterated_over(house: House) -> None:
@@ -323,7 +323,7 @@ def test_messages_are_iterated_over(house: House) -> None:
         assert isinstance(found[0], messages.Trade)
         assert subscription.names == (TRADES,)
         assert (market.counters.messages, market.counters.opened) == (3, 1)
-        assert subscription.counters.handed_out == 3
+        assert subscription.counters.delivered == 3
 
 
 def test_the_loop_is_left_with_break(house: House) -> None:
@@ -415,8 +415,8 @@ def test_errors_are_raised(house: House) -> None:
         assert refused.value.code == -1121
         with pytest.raises(RequestError):
             market.ask("depth", symbol="NONE")
-        with pytest.raises(ConfigError, match="policy"):
-            market.stream(TRADES, policy="newest")  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="when_full"):
+            market.stream(TRADES, when_full="newest")  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="stream"):
             market.stream()
 
@@ -430,8 +430,8 @@ def test_a_server_that_cannot_be_reached_is_told() -> None:
 
 def test_policies_hold(house: House) -> None:
     with house.connect() as market:
-        latest = stream(market, house, policy="latest")
-        failing = stream(market, house, policy="fail", size=2)
+        latest = stream(market, house, when_full="keep_latest")
+        failing = stream(market, house, when_full="raise", queue_size=2)
         quiet = stream(market, house, notices=False)
         house.trade(3)
         assert [next(quiet).trade_id for _ in range(3)] == [1, 2, 3]
@@ -444,7 +444,7 @@ def test_policies_hold(house: House) -> None:
 def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
     names = (TRADES, "btcusdt@aggTrade")
     with house.connect() as market:
-        latest: Any = market.stream(*names, policy="latest")
+        latest: Any = market.stream(*names, when_full="keep_latest")
         everything = stream_of(market, house, *names)
         house.trade(2)
         house.call(lambda: house.loopback.plant.advance(START_MS + 1_000))
@@ -520,7 +520,7 @@ def test_a_thread_that_reads_ends_with_the_market(house: House) -> None:
             subscription = stream(market, house)
             reading = pool.submit(list, subscription)
             house.trade(3)
-            while subscription.counters.handed_out < 3:
+            while subscription.counters.delivered < 3:
                 time.sleep(0.001)
         assert [each.trade_id for each in reading.result(5)] == [1, 2, 3]
 

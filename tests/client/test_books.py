@@ -752,7 +752,7 @@ async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
 ) -> None:
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
         async with every(0.02, house.go_on):
-            idle = market.stream("ethusdt@bookTicker", size=10)
+            idle = market.stream("ethusdt@bookTicker", queue_size=10)
             async with market.books(BTC) as books:
                 await books.wait_live()
                 await until(lambda: market._runner.feed.apart)
@@ -761,11 +761,16 @@ async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
                 assert books[BTC].state is State.LIVE
                 (own,) = [each for each in market._runner.feed.connections.values() if each.owner]
                 await until(lambda: own.is_held_up)
-                while idle.waiting:  # it is polled
+                while idle.pending:  # it is polled
                     assert not isinstance(await anext(idle), Notice)
-                await until(lambda: idle.waiting)
+                await until(lambda: idle.pending)
         assert (idle.counters.dropped, market.counters.lost) == (0, 0)
     (warning,) = [each for each in caplog.records if each.name.startswith("tickerplant.client")]
     assert warning.levelname == "WARNING"
-    for word in ("ethusdt@bookTicker", "size=10", "policy='every'", "policy='latest'"):
+    for word in (
+        "ethusdt@bookTicker",
+        "queue_size=10",
+        "when_full='block'",
+        "when_full='keep_latest'",
+    ):
         assert word in warning.message

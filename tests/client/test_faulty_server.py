@@ -142,7 +142,7 @@ async def test_refused_handshakes_are_told_once_and_tried_again() -> None:
         assert disconnected.reason == "the connection was lost"
         await trade(house, 2)
         await until(lambda: market.counters.refused >= 3)
-        assert subscription.waiting == 0, "told once"
+        assert subscription.pending == 0, "told once"
         house.server.faults.switch({})
         _, recovered = await read_until(subscription, Recovered)
         assert recovered.outage_ms >= 3 * QUICK.retry_base_ms // 2
@@ -243,7 +243,7 @@ async def test_with_two_copies_the_loss_of_one_connection_is_not_noticed() -> No
                 await counted(market, "opened", opened + 1)
                 await until(lambda: sum(len(c.names or ()) for c in connections(house)) == 2)
                 await asyncio.sleep(0.02)
-        rest = await read(subscription, subscription.waiting)
+        rest = await read(subscription, subscription.pending)
         ids = [first.trade_id, *(each.trade_id for each in rest)]
         assert ids == [*range(ids[0], ids[0] + len(ids))], "no notice, and nothing lost"
         assert market.counters.lost == 3
@@ -295,7 +295,7 @@ async def test_a_short_stall_costs_nothing() -> None:
         await until(lambda: house.server.faults.done["stall"])
         await trade(house, 2)
         await asyncio.sleep(0.05)
-        assert subscription.waiting == 0
+        assert subscription.pending == 0
         house.clock.now_ms += 1_000
         assert kinds(await read(subscription, 2)) == ["4", "5"]
         assert market.counters.lost == 0
@@ -339,7 +339,7 @@ async def test_a_connection_on_which_all_is_silent_is_replaced() -> None:
         async with every(0.005, house.trade):
             _, recovered = await read_until(subscription, Recovered)
             await until(lambda: market.counters.renewed)
-        ids = [each.trade_id for each in await read(subscription, subscription.waiting)]
+        ids = [each.trade_id for each in await read(subscription, subscription.pending)]
         assert ids == [*range(ids[0], ids[0] + len(ids))]
         assert recovered.streams == (TRADES,)
 
@@ -369,7 +369,7 @@ async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_heard() 
         house.server.faults.switch({})
         async with every(0.005, house.trade):
             await until(lambda: market.counters.opened == 2 and len(connections(house)) == 1)
-        ids = [each.trade_id for each in await read(subscription, subscription.waiting)]
+        ids = [each.trade_id for each in await read(subscription, subscription.pending)]
         assert ids == [*range(ids[0], ids[0] + len(ids))], "no notice, and nothing lost"
 
 
@@ -402,7 +402,7 @@ async def test_much_garbage_is_counted_and_told_once_a_second() -> None:
         for number in range(3):
             house.clock.now_ms += LATER_MS
             await counted(market, "unreadable", number + 1)
-        assert subscription.waiting == 1
+        assert subscription.pending == 1
 
 
 @meets("invalid_utf8")
@@ -564,7 +564,7 @@ async def test_a_server_that_stops_and_starts_again_on_its_port_is_found() -> No
         assert disconnected.close_code == 1001
         await until(lambda: market.counters.refused >= 2)
         await trade(house, 2)
-        assert subscription.waiting == 0, "told once"
+        assert subscription.pending == 0, "told once"
         await house.server.start()
         _, recovered = await read_until(subscription, Recovered)
         assert recovered.outage_ms > 0
@@ -605,7 +605,7 @@ async def test_a_server_that_cannot_be_reached_is_told(base: str, reason: str) -
         assert disconnected.reason.startswith(reason)
         assert len(disconnected.reason) > len("refused: ")
         await until(lambda: market.counters.refused >= 2)
-        assert subscription.waiting == 0
+        assert subscription.pending == 0
 
 
 @looped
@@ -671,7 +671,7 @@ async def test_a_market_is_left_at_once_while_a_handshake_hangs() -> None:
             await until(lambda: script.asked)
             before = time.monotonic()
         assert time.monotonic() - before < 1
-        assert subscription.waiting == 0
+        assert subscription.pending == 0
         assert market.counters.opened == 0
 
 
@@ -714,7 +714,7 @@ async def test_a_name_with_several_addresses_is_found_at_the_one_that_answers(
         async with tickerplant.connect(base_url=f"ws://two.invalid:{port}", settings=QUICK) as here:
             subscription = here.stream(TRADES)
             await carried(here, TRADES)
-            assert subscription.waiting == 0
+            assert subscription.pending == 0
 
 
 @looped

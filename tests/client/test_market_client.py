@@ -270,7 +270,7 @@ async def test_what_waits_may_be_read_after_close() -> None:
         await carried(market, TRADES)
         house.trade()
         house.trade()
-        await until(lambda: subscription.waiting == 2)
+        await until(lambda: subscription.pending == 2)
         subscription.close()
         subscription.close()
         await heard(house)
@@ -285,7 +285,7 @@ async def test_a_reader_that_waits_is_woken_by_close() -> None:
         reading = asyncio.create_task(_all_of(subscription))
         await carried(market, TRADES)
         house.trade()
-        await until(lambda: subscription.counters.handed_out == 1)
+        await until(lambda: subscription.counters.delivered == 1)
         subscription.close()
         assert [each.trade_id for each in await reading] == [1]
 
@@ -334,7 +334,7 @@ async def test_iteration_ends_when_the_market_is_closed() -> None:
             reading = asyncio.create_task(_all_of(subscription))
             await carried(market, TRADES)
             house.trade()
-            await until(lambda: subscription.counters.handed_out == 1)
+            await until(lambda: subscription.counters.delivered == 1)
         assert [each.trade_id for each in await reading] == [1]
         with pytest.raises(StopAsyncIteration):
             await anext(subscription)
@@ -375,14 +375,14 @@ async def test_who_wants_no_notices_gets_none() -> None:
         quiet, told = market.stream(TRADES, notices=False), market.stream(TRADES)
         await carried(market, TRADES)
         house.trade()
-        await until(lambda: told.waiting == 1)
+        await until(lambda: told.pending == 1)
         for connection in connections(house):
             connection.abort()
-        await until(lambda: told.waiting == 3)
+        await until(lambda: told.pending == 3)
         house.trade()
-        await until(lambda: told.waiting == 4)
+        await until(lambda: told.pending == 4)
         assert [each.trade_id for each in await read(quiet, 2)] == [1, 2]
-        assert quiet.waiting == 0
+        assert quiet.pending == 0
         assert sum(isinstance(each, Notice) for each in await read(told, 4)) == 2
 
 
@@ -395,7 +395,7 @@ async def test_two_readers_of_one_subscription_are_told() -> None:
         with pytest.raises(RuntimeError, match="one reader"):
             await anext(subscription)
         house.trade()
-        await until(lambda: subscription.counters.handed_out == 1)
+        await until(lambda: subscription.counters.delivered == 1)
         subscription.close()
         assert len(await reading) == 1, "the first reader goes on"
 
@@ -446,12 +446,12 @@ async def test_take_returns_what_waits() -> None:
         await carried(market, TRADES)
         for _ in range(5):
             house.trade()
-        await until(lambda: subscription.waiting == 5)
-        taken: list[Any] = await subscription.take(3)
+        await until(lambda: subscription.pending == 5)
+        taken: list[Any] = await subscription.read_batch(3)
         assert [each.trade_id for each in taken] == [1, 2, 3]
-        assert len(await subscription.take(3)) == 2
+        assert len(await subscription.read_batch(3)) == 2
         subscription.close()
-        assert await subscription.take(3) == []
+        assert await subscription.read_batch(3) == []
 
 
 # on
@@ -666,9 +666,9 @@ async def test_counters_tell_what_happened() -> None:
         for _ in range(3):
             house.trade()
         await read(subscription, 2)
-        await until(lambda: subscription.waiting == 1)
+        await until(lambda: subscription.pending == 1)
         counted = subscription.counters
-        assert (counted.handed_out, counted.dropped, counted.pauses) == (2, 0, 0)
+        assert (counted.delivered, counted.dropped, counted.pauses) == (2, 0, 0)
         assert (market.counters.messages, market.counters.opened) == (3, 1)
         for connection in connections(house):
             connection.abort()
@@ -703,13 +703,13 @@ async def test_everything_says_what_it_is() -> None:
             subscription = market.stream(*names)
             assert repr(market) == f"{at}, 5 streams>"
             listed = "ausdt@trade, busdt@trade, cusdt@trade and 2 more"
-            assert repr(subscription) == f"<Subscription {listed}, 0 waiting>"
+            assert repr(subscription) == f"<Subscription {listed}, 0 pending>"
             listener = market.on(print, TRADES)
             assert repr(listener) == f"<Listener {TRADES}>"
             listener.close()
             assert repr(listener) == f"<Listener {TRADES}, closed>"
             subscription.close()
-            assert repr(subscription) == f"<Subscription {listed}, 0 waiting, closed>"
+            assert repr(subscription) == f"<Subscription {listed}, 0 pending, closed>"
         assert repr(market).endswith(", closed>")
     assert repr(tickerplant.WeightBudget()) == "<WeightBudget 1920 of 2400 a minute, 0 spent>"
 
@@ -849,13 +849,13 @@ async def test_the_most_that_waited_is_counted_however_it_is_read() -> None:
         for _ in range(3):
             house.trade()
         await reading
-        await until(lambda: subscription.waiting == 2)
+        await until(lambda: subscription.pending == 2)
         for _ in range(2):
             house.trade()
-        await until(lambda: subscription.waiting == 4)
+        await until(lambda: subscription.pending == 4)
         await read(subscription, 4)
-        assert subscription.counters.deepest == 4
-        assert subscription.counters.handed_out == 5
+        assert subscription.counters.peak == 4
+        assert subscription.counters.delivered == 5
 
 
 async def _all_of(subscription: Subscription) -> list[Any]:

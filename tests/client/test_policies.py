@@ -43,7 +43,7 @@ def narrow(house: Loopback, market: MarketClient) -> None:
 @looped
 async def test_every_holds_the_server_up_and_loses_nothing() -> None:
     async with loopback() as house, client_of(house) as market:
-        subscription = market.stream(TRADES, size=SIZE)
+        subscription = market.stream(TRADES, queue_size=SIZE)
         await carried(market, TRADES)
         narrow(house, market)
         (connection,) = connections(house)
@@ -52,11 +52,11 @@ async def test_every_holds_the_server_up_and_loses_nothing() -> None:
             await trade(house, 100)
             count += 100
             await asyncio.sleep(0.001)
-        assert SIZE <= subscription.waiting < count
+        assert SIZE <= subscription.pending < count
         assert subscription.counters.pauses == 1
         assert kinds(await read(subscription, count)) == [str(1 + each) for each in range(count)]
         assert not connection.unsent_bytes
-        assert subscription.counters.handed_out == count
+        assert subscription.counters.delivered == count
         assert (subscription.counters.dropped, market.counters.lost) == (0, 0)
 
 
@@ -71,7 +71,7 @@ async def test_a_pause_longer_than_all_patience_costs_no_connection() -> None:
         all_stale_reconnect_ms=20,
     )
     async with loopback() as house, client_of(house, settings=settings) as market:
-        subscription = market.stream(TRADES, size=SIZE)
+        subscription = market.stream(TRADES, queue_size=SIZE)
         await carried(market, TRADES)
         await trade(house, 200)
         await until(lambda: subscription.counters.pauses)
@@ -80,20 +80,20 @@ async def test_a_pause_longer_than_all_patience_costs_no_connection() -> None:
         assert kinds(await read(subscription, 300)) == [str(1 + each) for each in range(300)]
         await asyncio.sleep(0.1)
         assert (market.counters.lost, market.counters.opened) == (0, 1)
-        assert subscription.waiting == 0, "and no notice"
+        assert subscription.pending == 0, "and no notice"
 
 
 @looped
 async def test_the_connection_is_read_again_when_who_is_full_goes() -> None:
     async with loopback() as house, client_of(house) as market:
-        slow = market.stream(TRADES, size=1)
+        slow = market.stream(TRADES, queue_size=1)
         await carried(market, TRADES)
         await trade(house, 3)
         await until(lambda: slow.counters.pauses)
         quick_one = market.stream(TRADES)
         slow.close()
         await trade(house, 10)
-        await until(lambda: quick_one.waiting >= 10)
+        await until(lambda: quick_one.pending >= 10)
         assert market.counters.opened == 1
 
 
@@ -103,12 +103,12 @@ async def test_what_has_no_connection_of_its_own_keeps_some_and_says_how_many_it
 ) -> None:
     monkeypatch.setattr("tickerplant.client.subscription.SPARE", 20)
     async with loopback() as house, client_of(house, settings=quick(most_apart=0)) as market:
-        slow = market.stream(TRADES, size=SIZE)
+        slow = market.stream(TRADES, queue_size=SIZE)
         other = market.stream(TRADES)
         await carried(market, TRADES)
         await trade(house, 100)
-        await until(lambda: other.waiting == 100)
-        assert slow.waiting == SIZE + 20
+        await until(lambda: other.pending == 100)
+        assert slow.pending == SIZE + 20
         *kept, dropped = await read(slow, SIZE + 21)
         assert kinds(kept) == [str(1 + each) for each in range(SIZE + 20)]
         assert isinstance(dropped, Dropped)
@@ -125,20 +125,20 @@ async def test_what_has_no_connection_of_its_own_keeps_some_and_says_how_many_it
 async def test_other_connections_are_read_while_one_is_not() -> None:
     settings = quick(max_streams=1)
     async with loopback() as house, client_of(house, settings=settings) as market:
-        slow = market.stream(TRADES, size=1)
+        slow = market.stream(TRADES, queue_size=1)
         other = market.stream("btcusdt@aggTrade")
         await carried(market, TRADES, "btcusdt@aggTrade")
         await trade(house, 3)
         await until(lambda: slow.counters.pauses)
         house.plant.advance(house.plant.now_ms + 1_000)
-        await until(lambda: other.waiting)
+        await until(lambda: other.pending)
 
 
 @looped
 async def test_the_market_is_left_while_nothing_is_read() -> None:
     async with loopback() as house:
         async with client_of(house) as market:
-            subscription = market.stream(TRADES, size=1)
+            subscription = market.stream(TRADES, queue_size=1)
             await carried(market, TRADES)
             narrow(house, market)
             (connection,) = connections(house)
@@ -153,11 +153,11 @@ async def test_the_market_is_left_while_nothing_is_read() -> None:
 @looped
 async def test_latest_hands_out_the_last_of_each_stream() -> None:
     async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, "btcusdt@bookTicker", policy="latest")
+        subscription: Any = market.stream(TRADES, "btcusdt@bookTicker", when_full="keep_latest")
         await carried(market, TRADES, "btcusdt@bookTicker")
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
-        assert subscription.waiting == 1
+        assert subscription.pending == 1
         assert kinds(await read(subscription, 1)) == ["20"]
         assert subscription.counters.conflated == 19
         await trade(house, 1)
@@ -168,7 +168,7 @@ async def test_latest_hands_out_the_last_of_each_stream() -> None:
 @looped
 async def test_drop_oldest_tells_how_many_went_and_keeps_the_newest() -> None:
     async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, policy="drop_oldest", size=SIZE)
+        subscription: Any = market.stream(TRADES, when_full="drop_oldest", queue_size=SIZE)
         await carried(market, TRADES)
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
@@ -176,7 +176,7 @@ async def test_drop_oldest_tells_how_many_went_and_keeps_the_newest() -> None:
         assert isinstance(dropped, Dropped)
         assert (dropped.count, dropped.streams) == (15, (TRADES,))
         assert kinds(kept) == ["16", "17", "18", "19", "20"]
-        assert (subscription.counters.dropped, subscription.counters.handed_out) == (15, SIZE)
+        assert (subscription.counters.dropped, subscription.counters.delivered) == (15, SIZE)
         await trade(house, 1)
         assert kinds(await read(subscription, 1)) == ["21"]
 
@@ -184,7 +184,9 @@ async def test_drop_oldest_tells_how_many_went_and_keeps_the_newest() -> None:
 @looped
 async def test_drop_oldest_without_notices_counts_what_was_dropped() -> None:
     async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, policy="drop_oldest", size=1, notices=False)
+        subscription: Any = market.stream(
+            TRADES, when_full="drop_oldest", queue_size=1, notices=False
+        )
         await carried(market, TRADES)
         await trade(house, 3)
         await until(lambda: market.counters.messages == 3)
@@ -193,16 +195,16 @@ async def test_drop_oldest_without_notices_counts_what_was_dropped() -> None:
 
 
 @looped
-async def test_fail_raises_after_what_waits() -> None:
+async def test_raise_raises_after_the_queued_messages() -> None:
     async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, policy="fail", size=SIZE)
+        subscription: Any = market.stream(TRADES, when_full="raise", queue_size=SIZE)
         await carried(market, TRADES)
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
         assert kinds(await read(subscription, SIZE)) == ["1", "2", "3", "4", "5"]
-        with pytest.raises(QueueOverflow, match="5 messages waited") as raised:
+        with pytest.raises(QueueOverflow, match="5 messages are unread") as raised:
             await anext(subscription)
-        assert raised.value.size == SIZE
+        assert raised.value.queue_size == SIZE
         await heard(house)
         with pytest.raises(QueueOverflow):
             await anext(subscription)
@@ -212,50 +214,50 @@ async def test_fail_raises_after_what_waits() -> None:
 @looped
 async def test_fail_raises_from_take_when_nothing_else_is_left() -> None:
     async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, policy="fail", size=SIZE)
+        subscription: Any = market.stream(TRADES, when_full="raise", queue_size=SIZE)
         await carried(market, TRADES)
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
-        assert len(await subscription.take(100)) == SIZE
+        assert len(await subscription.read_batch(100)) == SIZE
         with pytest.raises(QueueOverflow):
-            await subscription.take(100)
+            await subscription.read_batch(100)
 
 
-@pytest.mark.parametrize("policy", ["every", "latest", "drop_oldest", "fail"])
+@pytest.mark.parametrize("when_full", ["block", "keep_latest", "drop_oldest", "raise"])
 @looped
-async def test_a_reader_that_keeps_up_gets_everything(policy: Any) -> None:
+async def test_a_reader_that_keeps_up_gets_everything(when_full: Any) -> None:
     async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, policy=policy, size=1)
+        subscription: Any = market.stream(TRADES, when_full=when_full, queue_size=1)
         await carried(market, TRADES)
         for number in range(1, 11):
             house.trade()
             assert kinds(await read(subscription, 1)) == [str(number)]
-        assert subscription.counters.handed_out == 10
+        assert subscription.counters.delivered == 10
         assert (subscription.counters.dropped, subscription.counters.conflated) == (0, 0)
 
 
-@pytest.mark.parametrize("most", [0, -1, "x", None])
+@pytest.mark.parametrize("max_items", [0, -1, "x", None])
 @looped
-async def test_what_is_no_number_of_items_is_told(most: Any) -> None:
+async def test_what_is_no_number_of_items_is_told(max_items: Any) -> None:
     async with loopback() as house, client_of(house) as market:
-        with pytest.raises(ConfigError, match=r"most: .*, expected a whole number"):
-            await market.stream(TRADES).take(most)
+        with pytest.raises(ConfigError, match=r"max_items: .*, expected a whole number"):
+            await market.stream(TRADES).read_batch(max_items)
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"policy": "newest"}, "policy"),
-        ({"size": 0}, "size"),
-        ({"size": -1}, "size"),
-        ({"size": "5"}, "size: '5' is not usable, expected a whole number, at least 1"),
-        ({"size": None}, "size"),
-        ({"size": 1.5}, "size"),
-        ({"size": True}, "size"),
+        ({"when_full": "newest"}, "when_full"),
+        ({"queue_size": 0}, "queue_size"),
+        ({"queue_size": -1}, "queue_size"),
+        ({"queue_size": "5"}, "queue_size: '5' is not usable, expected a whole number, at least 1"),
+        ({"queue_size": None}, "queue_size"),
+        ({"queue_size": 1.5}, "queue_size"),
+        ({"queue_size": True}, "queue_size"),
     ],
 )
 @looped
-async def test_what_is_no_policy_or_size_is_told_and_nothing_subscribed(
+async def test_what_is_cannot_be_a_queue_is_rejected_and_nothing_subscribed(
     options: dict[str, Any], named: str
 ) -> None:
     async with loopback() as house, client_of(house) as market:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made import TICKERS
 
 from tickerplant.errors import ConfigError, QueueOverflow
-from tickerplant.feed.queue import POLICIES, Policy, Queue
+from tickerplant.feed.queue import WHEN_FULL, Queue, WhenFull
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Dropped, Notice, Recovered
 from tickerplant.messages.ticker import MiniTicker
@@ -45,49 +45,49 @@ steps = st.lists(
 class Model:
     """A queue as its description says it, as simply as it can be written."""
 
-    def __init__(self, size: int, policy: str) -> None:
-        self.size, self.policy = size, policy
-        self.waiting: deque[Any] = deque()
+    def __init__(self, size: int, when_full: str) -> None:
+        self.size, self.when_full = size, when_full
+        self.items: deque[Any] = deque()
         self.dropped = 0
         self.unsaid = 0
         self.kept: list[Any] = []
         """What follows the notice that was told last."""
-        self.deepest = 0
+        self.peak = 0
         self.conflated = 0
-        self.has_failed = False
+        self.has_overflowed = False
         self.last_notice_ms = -1
 
     def put(self, item: Any) -> None:
         if isinstance(item, Notice):
             self.last_notice_ms = item.time_ms
         self._put(item)
-        self.deepest = max(self.deepest, len(self))
+        self.peak = max(self.peak, len(self))
 
     def __len__(self) -> int:
-        return len(self.waiting) + len(self.kept)
+        return len(self.items) + len(self.kept)
 
     def _put(self, item: Any) -> None:
-        if self.policy == "latest" and isinstance(item, Message):
-            for place in range(len(self.waiting) - 1, -1, -1):
-                other = self.waiting[place]
+        if self.when_full == "keep_latest" and isinstance(item, Message):
+            for place in range(len(self.items) - 1, -1, -1):
+                other = self.items[place]
                 if isinstance(other, Notice):
                     break
                 if (other.stream, other.symbol) == (item.stream, item.symbol):
-                    self.waiting[place] = item
+                    self.items[place] = item
                     self.conflated += 1
                     return
             else:
                 if self._conflates_kept(item):
                     return
-        if self.policy == "fail" and (self.has_failed or len(self.waiting) >= self.size):
-            self.has_failed = True
+        if self.when_full == "raise" and (self.has_overflowed or len(self.items) >= self.size):
+            self.has_overflowed = True
             self.dropped += 1
             return
-        if self.policy in {"latest", "drop_oldest"} and len(self.waiting) >= self.size:
-            self.waiting.popleft()
+        if self.when_full in {"keep_latest", "drop_oldest"} and len(self.items) >= self.size:
+            self.items.popleft()
             self.dropped += 1
             self.unsaid += 1
-        self.waiting.append(item)
+        self.items.append(item)
 
     def _conflates_kept(self, item: Any) -> bool:
         for other in self.kept:
@@ -104,11 +104,11 @@ class Model:
             return self.kept.pop()
         if self.unsaid:
             count, self.unsaid = self.unsaid, 0
-            self.kept.append(self.waiting.popleft())
+            self.kept.append(self.items.popleft())
             return count
-        if self.waiting:
-            return self.waiting.popleft()
-        return "overflow" if self.has_failed else None
+        if self.items:
+            return self.items.popleft()
+        return "overflow" if self.has_overflowed else None
 
 
 def taken(queue: Queue) -> Any:
@@ -121,31 +121,31 @@ def taken(queue: Queue) -> Any:
     return item.count if isinstance(item, Dropped) else item
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("when_full", WHEN_FULL)
 @given(steps=steps, size=st.integers(1, 6))
 @example(steps=["notice", ("B", "x"), "get", "notice", ("A", "x"), ("B", "x")], size=1)
-def test_a_queue_does_what_its_policy_says(policy: Policy, steps: list[Any], size: int) -> None:
-    queue, model = Queue(size, policy), Model(size, policy)
-    came = handed_out = 0
+def test_a_queue_does_what_when_full_says(when_full: WhenFull, steps: list[Any], size: int) -> None:
+    queue, model = Queue(size, when_full), Model(size, when_full)
+    came = delivered = 0
     for number, step in enumerate(steps):
         if step == "get":
             item = taken(queue)
             assert item == model.get()
-            handed_out += isinstance(item, Message | Notice)
+            delivered += isinstance(item, Message | Notice)
         else:
             item = notice(number) if step == "notice" else message(number, *step)
             came += 1
             queue.put(item)
             model.put(item)
         assert len(queue) == len(model)
-        assert bool(queue) == bool(len(model) or model.has_failed)
-        assert policy == "every" or len(queue) <= size + len(model.kept)
-        assert queue.is_full == (len(model.waiting) >= size)
+        assert bool(queue) == bool(len(model) or model.has_overflowed)
+        assert when_full == "block" or len(queue) <= size + len(model.kept)
+        assert queue.is_full == (len(model.items) >= size)
         counters = queue.counters
         assert (counters.dropped, counters.conflated) == (model.dropped, model.conflated)
-        assert came == handed_out + len(queue) + counters.conflated + counters.dropped
-        assert counters.handed_out == handed_out
-        assert counters.deepest == model.deepest
+        assert came == delivered + len(queue) + counters.conflated + counters.dropped
+        assert counters.delivered == delivered
+        assert counters.peak == model.peak
     for _ in range(len(queue) + 3):
         assert taken(queue) == model.get()
 
@@ -160,9 +160,9 @@ def test_what_was_dropped_is_told_in_its_place() -> None:
     assert [queue.get(), queue.get()] == [message(3, stream="s3"), message(4, stream="s4")]
 
 
-@pytest.mark.parametrize("policy", ["drop_oldest", "latest"])
-def test_a_reader_that_is_always_late_gets_messages_too(policy: Policy) -> None:
-    queue = Queue(2, policy)
+@pytest.mark.parametrize("when_full", ["drop_oldest", "keep_latest"])
+def test_a_reader_that_is_always_late_gets_messages_too(when_full: WhenFull) -> None:
+    queue = Queue(2, when_full)
     came, read = 0, list[Any]()
     for _ in range(20):
         for _ in range(5):
@@ -179,29 +179,29 @@ def test_a_reader_that_is_always_late_gets_messages_too(policy: Policy) -> None:
             ids.append(item.event_time_ms)
             assert item.event_time_ms == last
     counters = queue.counters
-    assert came == counters.handed_out + counters.dropped + len(queue)
-    assert counters.handed_out == len(ids) == 10
+    assert came == counters.delivered + counters.dropped + len(queue)
+    assert counters.delivered == len(ids) == 10
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_the_most_that_waited_is_counted(policy: Policy) -> None:
-    queue = Queue(3, policy)
+@pytest.mark.parametrize("when_full", WHEN_FULL)
+def test_the_peak_is_counted(when_full: WhenFull) -> None:
+    queue = Queue(3, when_full)
     for number in range(3):
         queue.put(message(number, stream=f"s{number}"))
     queue.get()
     queue.get()
-    assert (queue.counters.deepest, len(queue)) == (3, 1)
+    assert (queue.counters.peak, len(queue)) == (3, 1)
 
 
 def test_the_latest_does_not_overtake_a_notice() -> None:
-    queue = Queue(9, "latest")
+    queue = Queue(9, "keep_latest")
     for item in (message(1), message(2), notice(3), message(4), message(5)):
         queue.put(item)
     assert [queue.get() for _ in range(3)] == [message(2), notice(3), message(5)]
 
 
-def test_a_queue_that_failed_hands_out_what_waits_and_then_fails() -> None:
-    queue = Queue(1, "fail")
+def test_a_queue_that_overflowed_delivers_the_queued_items_and_then_raises() -> None:
+    queue = Queue(1, "raise")
     queue.put(message(1))
     queue.put(message(2))
     assert queue.get() == message(1)
@@ -212,23 +212,25 @@ def test_a_queue_that_failed_hands_out_what_waits_and_then_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "policy", "wrong"),
+    ("size", "when_full", "wrong"),
     [
-        (0, "every", "size: 0 .* at least 1"),
-        (1, "newest", "policy: 'newest' .* one of every, latest, drop_oldest, fail$"),
+        (0, "block", "queue_size: 0 .* at least 1"),
+        (1, "newest", "when_full: 'newest' .* one of block, keep_latest, drop_oldest, raise$"),
         (1, "drop_newest", "one of .*; did you mean drop_oldest"),
     ],
 )
-def test_a_queue_has_a_size_and_a_policy(size: int, policy: Any, wrong: str) -> None:
+def test_a_queue_has_a_size_and_a_rule_for_when_it_is_full(
+    size: int, when_full: Any, wrong: str
+) -> None:
     with pytest.raises(ConfigError, match=wrong):
-        Queue(size, policy)
+        Queue(size, when_full)
 
 
 @given(steps=steps, size=st.integers(1, 6))
-def test_a_queue_that_overflows_says_what_came_too_late_behind_what_waited(
+def test_a_queue_that_overflows_reports_dropped_items_behind_the_queued_items(
     steps: list[Any], size: int
 ) -> None:
-    queue = Queue(size, "every")
+    queue = Queue(size, "block")
     came, last, dropped = 0, 0, 0
     for step in [*steps, *["get"] * (len(steps) + 1)]:
         if step != "get":
@@ -249,4 +251,4 @@ def test_a_queue_that_overflows_says_what_came_too_late_behind_what_waited(
         assert len(queue) <= size + 3
     assert last == came
     assert queue.counters.dropped == dropped
-    assert queue.counters.handed_out == came - dropped
+    assert queue.counters.delivered == came - dropped

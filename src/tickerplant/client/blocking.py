@@ -25,7 +25,7 @@ from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S, MarketClient
 from tickerplant.client.subscription import Subscription
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.local_book import LocalBook
-from tickerplant.feed.queue import Policy
+from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
@@ -86,8 +86,8 @@ class BlockingMarket:
     def stream(
         self,
         *names: str,
-        policy: Policy = "every",
-        size: int = QUEUE_SIZE,
+        when_full: WhenFull = "block",
+        queue_size: int = QUEUE_SIZE,
         notices: bool = True,
         backfill: bool = False,
         timeout_s: float | None = None,
@@ -96,22 +96,28 @@ class BlockingMarket:
 
         Args:
             names: The streams.
-            policy: What happens when messages wait.
-            size: How many may wait.
-            notices: Whether notices are wanted.
-            backfill: Ask over REST for what is missing.
-            timeout_s: How long to wait for the next message; `TimeoutError` is raised then.
+            when_full: What to do when the queue is full.
+            queue_size: Maximum number of unread messages.
+            notices: Whether to receive notices.
+            backfill: Fetch missing messages over REST.
+            timeout_s: How long `next` waits for a message before it raises `TimeoutError`.
 
         Raises:
-            ConfigError: no name, or a policy or size that is none.
+            ConfigError: a stream name, `when_full` or `queue_size` is missing or invalid.
         """
 
         async def subscribe() -> Subscription:
             return self._market.stream(
-                *names, policy=policy, size=size, notices=notices, backfill=backfill
+                *names,
+                when_full=when_full,
+                queue_size=queue_size,
+                notices=notices,
+                backfill=backfill,
             )
 
-        return BlockingSubscription(self._thread, self.wait(subscribe()), policy, size, timeout_s)
+        return BlockingSubscription(
+            self._thread, self.wait(subscribe()), when_full, queue_size, timeout_s
+        )
 
     def on(
         self,

@@ -1,4 +1,4 @@
-"""What is heard without an event loop: read in batches, or by a callback in the other thread."""
+"""Subscriptions and listeners for programs without an event loop."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from msgspec import structs
 from tickerplant.client.listener import Listener
 from tickerplant.client.loop_thread import LoopThread, OverError, within
 from tickerplant.client.subscription import Subscription, streams_text
-from tickerplant.feed.queue import Policy, QueueCounters
+from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Dropped, Notice
 
 BATCH = 1_000
-"""Messages that are handed from one thread to the other at once."""
+"""Maximum number of messages handed from one thread to the other at once."""
 
 
 class BlockingSubscription:
@@ -28,8 +28,8 @@ class BlockingSubscription:
         self,
         thread: LoopThread,
         subscription: Subscription,
-        policy: Policy,
-        size: int,
+        when_full: WhenFull,
+        queue_size: int,
         timeout_s: float | None,
     ) -> None:
         self.names = subscription.names
@@ -37,19 +37,19 @@ class BlockingSubscription:
         self._thread = thread
         self._subscription = subscription
         self._timeout_s = timeout_s
-        # Of what is to be fresh nothing is taken before it is wanted.
-        self._most = 1 if policy == "latest" else min(BATCH, size)
+        # With `keep_latest` an item is fetched only when it is wanted, so that it is the latest.
+        self._max_items = 1 if when_full == "keep_latest" else min(BATCH, queue_size)
         self._batch: deque[Message | Notice] = deque()
         self._read = 0
 
     @property
     def counters(self) -> QueueCounters:
-        """What happened to the messages so far."""
+        """Counts of its messages and notices."""
         counters = self._thread.call(lambda: self._subscription.counters)
-        return structs.replace(counters, handed_out=self._read)
+        return structs.replace(counters, delivered=self._read)
 
     def close(self) -> None:
-        """Unsubscribe; what waits may still be read."""
+        """Unsubscribe.  Messages already queued can still be read."""
         if self._thread.is_running:
             with suppress(OverError):
                 self._thread.call(self._subscription.close)
@@ -64,15 +64,15 @@ class BlockingSubscription:
         """Return the next message or notice.
 
         Raises:
-            TimeoutError: none came in time; the next call waits again.
-            QueueOverflow: the policy is `fail`, and it was read too slowly.
+            TimeoutError: nothing arrived in time; the next call waits again.
+            QueueOverflow: `when_full` is `"raise"`, and the queue was full.
         """
         if not self._batch:
             try:
-                self._thread.wait(within(self._timeout_s, self._take, self._missing))
+                self._thread.wait(within(self._timeout_s, self._fetch, self._missing))
             except OverError:
                 with suppress(StopIteration):
-                    self._take().send(None)  # it has ended, and waits for nothing
+                    self._fetch().send(None)  # the loop has ended: it returns at once
             if not self._batch:
                 raise StopIteration
         item = self._batch.popleft()
@@ -80,9 +80,9 @@ class BlockingSubscription:
             self._read += 1
         return item
 
-    async def _take(self) -> None:
-        # It is put here and not returned, so that it is not lost when nobody waits any more.
-        self._batch.extend(await self._subscription.take(self._most))
+    async def _fetch(self) -> None:
+        # Stored, not returned: a batch must not be lost when the caller stops waiting.
+        self._batch.extend(await self._subscription.read_batch(self._max_items))
 
     def _missing(self) -> str:
         return f"no message of {streams_text(self.names)}"
@@ -100,7 +100,7 @@ class BlockingSubscription:
 
 
 class BlockingListener:
-    """A callback that is subscribed to streams, until it is closed or raises."""
+    """A callback that receives the messages of its streams until it is closed or raises."""
 
     def __init__(self, thread: LoopThread, listener: Listener) -> None:
         self.names = listener.names
@@ -109,7 +109,7 @@ class BlockingListener:
         self._listener = listener
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until it is closed; raise what the callback raised.
+        """Wait until it is closed; re-raise an exception of the callback.
 
         Raises:
             TimeoutError: it is not closed within `timeout_s`.
@@ -119,7 +119,7 @@ class BlockingListener:
         )
 
     def close(self) -> None:
-        """Unsubscribe; the callback is not called any more."""
+        """Unsubscribe; the callback is no longer called."""
         if self._thread.is_running:
             with suppress(OverError):
                 self._thread.call(self._listener.close)

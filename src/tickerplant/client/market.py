@@ -26,7 +26,7 @@ from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.queue import Policy
+from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
@@ -37,7 +37,7 @@ from tickerplant.queries import depth
 from tickerplant.suggestions import one_of
 
 QUEUE_SIZE = 10_000
-"""Messages that may wait for a consumer, unless it says otherwise."""
+"""Default maximum number of unread messages of a subscription."""
 
 TIMEOUT_S = 10.0
 """How long a question may take, unless it says otherwise."""
@@ -111,8 +111,8 @@ class MarketClient:
     def stream(
         self,
         *names: str,
-        policy: Policy = "every",
-        size: int = QUEUE_SIZE,
+        when_full: WhenFull = "block",
+        queue_size: int = QUEUE_SIZE,
         notices: bool = True,
         backfill: bool = False,
     ) -> Subscription:
@@ -123,18 +123,24 @@ class MarketClient:
 
         Args:
             names: The streams, such as `btcusdt@miniTicker`.
-            policy: What happens when messages wait: `every`, `latest`, `drop_oldest` or `fail`.
-            size: How many may wait.
-            notices: Whether notices are wanted.
-            backfill: Ask over REST for trades, aggregate trades and candles that are missing; who
-                else is subscribed to the stream hears them, too.
+            when_full: What to do when the queue is full: `block`, `keep_latest`, `drop_oldest` or
+                `raise`.
+            queue_size: Maximum number of unread messages.
+            notices: Whether to receive notices.
+            backfill: Fetch missing trades, aggregate trades and candles over REST.  Other
+                subscribers to the same stream receive them too.
 
         Raises:
-            ConfigError: no name, or one that is none, or a policy or size that is none.
+            ConfigError: a stream name, `when_full` or `queue_size` is missing or invalid.
         """
         names = self._checked(names)
         subscription = Subscription(
-            self._runner, names, policy=policy, size=size, notices=notices, backfill=backfill
+            self._runner,
+            names,
+            when_full=when_full,
+            queue_size=queue_size,
+            notices=notices,
+            backfill=backfill,
         )
         self._subscriptions.add(subscription)
         return subscription

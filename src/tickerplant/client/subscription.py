@@ -1,4 +1,4 @@
-"""What a consumer reads from: the messages and notices of its streams, in order."""
+"""A subscription: the messages and notices of its streams, in order, from a queue."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from msgspec import structs
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.merged_stream import Sink
-from tickerplant.feed.queue import SPARE, Policy, Queue, QueueCounters
+from tickerplant.feed.queue import SPARE, Queue, QueueCounters, WhenFull
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 
 _log = logging.getLogger(__name__)
 
 NAMED = 3
-"""Streams that are named where there may be very many."""
+"""Maximum number of stream names in a text."""
 
 
 class Subscription:
     """An asynchronous iterator over messages and notices; ends when it, or its market, is closed.
 
-    It is subscribed from the moment it is made.  `close` it when it is not read any more, or use
-    it with `async with`; who forgets is unsubscribed when it is collected.
+    The subscription starts at once.  Call `close()` when done, or use `async with`; otherwise it is
+    closed when garbage-collected.
     """
 
     def __init__(
@@ -34,37 +34,37 @@ class Subscription:
         runner: FeedRunner,
         names: tuple[str, ...],
         *,
-        policy: Policy,
-        size: int,
+        when_full: WhenFull,
+        queue_size: int,
         notices: bool,
         backfill: bool,
     ) -> None:
         self.names = names
         """The streams."""
         self._runner = runner
-        self._inbox = Inbox(runner, names, Queue(size, policy), notices=notices)
-        self._waiting = self._inbox.queue.plain
+        self._inbox = Inbox(runner, names, Queue(queue_size, when_full), notices=notices)
+        self._plain = self._inbox.queue.plain
         self._read = 0
         runner.attach(names, self._inbox.put, backfills=backfill)
 
     @property
     def counters(self) -> QueueCounters:
-        """What happened to the messages so far."""
+        """Counts of its messages and notices."""
         counters = self._inbox.counters
-        return structs.replace(counters, handed_out=counters.handed_out + self._read)
+        return structs.replace(counters, delivered=counters.delivered + self._read)
 
     @property
-    def waiting(self) -> int:
-        """Messages and notices that came and were not read."""
+    def pending(self) -> int:
+        """Number of unread messages and notices."""
         return len(self._inbox.queue)
 
     def close(self) -> None:
-        """Unsubscribe; what waits may still be read."""
+        """Unsubscribe.  Messages already queued can still be read."""
         self._inbox.close()
 
     def __repr__(self) -> str:
         closed = ", closed" if self._inbox.is_closed else ""
-        return f"<Subscription {streams_text(self.names)}, {self.waiting} waiting{closed}>"
+        return f"<Subscription {streams_text(self.names)}, {self.pending} pending{closed}>"
 
     def __aiter__(self) -> Self:
         return self
@@ -73,34 +73,36 @@ class Subscription:
         """Return the next message or notice.
 
         Raises:
-            QueueOverflow: the policy is `fail`, and it was read too slowly; it is closed then.
+            QueueOverflow: `when_full` is `"raise"`, and the queue was full; the subscription is closed.
         """
-        waiting = self._waiting
-        if waiting:
+        plain = self._plain
+        if plain:
             self._read += 1
-            return waiting.popleft()
+            return plain.popleft()
         return await self._inbox.get()
 
-    async def take(self, most: int) -> list[Message | Notice]:
-        """Return what waits, at least one item and at most `most`; none when it has ended.
+    async def read_batch(self, max_items: int) -> list[Message | Notice]:
+        """Wait for at least one item and return up to `max_items` of them.
+
+        Returns an empty list once the subscription has ended.
 
         Raises:
-            ConfigError: `most` is none.
-            QueueOverflow: the policy is `fail`, and it was read too slowly.
+            ConfigError: `max_items` is not a positive integer.
+            QueueOverflow: `when_full` is `"raise"`, and the queue was full.
         """
-        if type(most) is not int or most < 1:
-            raise ConfigError("most", most, "a whole number, at least 1")
-        taken: list[Message | Notice] = []
+        if type(max_items) is not int or max_items < 1:
+            raise ConfigError("max_items", max_items, "a whole number, at least 1")
+        batch: list[Message | Notice] = []
         try:
-            taken.append(await self._inbox.get())
-            while len(taken) < most and self._inbox.queue:
-                taken.append(await self._inbox.get())
+            batch.append(await self._inbox.get())
+            while len(batch) < max_items and self._inbox.queue:
+                batch.append(await self._inbox.get())
         except StopAsyncIteration:
             pass
         except QueueOverflow:
-            if not taken:
+            if not batch:
                 raise
-        return taken
+        return batch
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,13 +123,13 @@ class Subscription:
 
 
 def streams_text(names: tuple[str, ...]) -> str:
-    """Return the names of streams for people: a few of them, and how many more there are."""
+    """Return the first few names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 class Inbox:
-    """The queue of a subscription, and who waits at it."""
+    """The queue of a subscription and the reader that waits for it."""
 
     def __init__(
         self, runner: FeedRunner, names: tuple[str, ...], queue: Queue, *, notices: bool
@@ -135,67 +137,65 @@ class Inbox:
         self.queue = queue
         self.is_closed = False
         self.put: Sink = self._take if notices else self._take_messages
-        """The sink of the subscription; one object, by which it is known."""
+        """The sink of the subscription; one object, which identifies it."""
         self._runner = runner
         self._names = names
         self._reader: asyncio.Future[None] | None = None
         self._is_woken = False
-        """Whether the reader will run, as something came."""
-        self._is_held_up = False
+        """Whether the waiting reader was already scheduled."""
+        self._is_paused = False
         self._notices = notices
         self._put = queue.put
-        self._every = queue.policy == "every"
+        self._blocks = queue.when_full == "block"
         self._plain = queue.plain
-        self._deepest = 0
-        self._most = queue.size + SPARE
+        self._peak = 0
+        self._max_items = queue.size + SPARE
         self._is_warned = False
 
     @property
     def counters(self) -> QueueCounters:
-        """What the queue counted; how deep it was with `every` is seen here, as others read it too."""
+        """Counts of the queue, with the peak seen here: a reader removes items without the queue's knowledge."""
         counters = self.queue.counters
-        counters.deepest = max(counters.deepest, self._deepest)
+        counters.peak = max(counters.peak, self._peak)
         return counters
 
     def _take(self, item: Message | Notice) -> None:
-        """Take an item in; wake who waits for it."""
+        """Queue an item and wake the reader."""
         self._put(item)
         if self._reader is not None:
             if not self._is_woken:
-                self._wake()  # `get` sees how much came until its reader runs
-        elif self._every:
+                self._wake()  # `get` notes the peak when the reader runs
+        elif self._blocks:
             depth = len(self._plain)
-            self._deepest = max(self._deepest, depth)
+            self._peak = max(self._peak, depth)
             if depth >= self.queue.size:
                 self._note_full(depth)
 
     def _note_full(self, depth: int) -> None:
-        """Take note that nothing more should come."""
-        if not self._is_held_up:
-            self._is_held_up = True
+        """Ask for the connections to be paused; drop items once even the spare room is used up."""
+        if not self._is_paused:
+            self._is_paused = True
             self.queue.counters.pauses += 1
             self._runner.hold_up(self.put, self)
-        elif depth >= self._most and not self.queue.is_overflowing:
+        elif depth >= self._max_items and not self.queue.is_overflowing:
             self._overflow()
 
     def look(self) -> None:
-        """Let connections be read again if everything was read; who only polls is seen here."""
-        if self._is_held_up and not self.queue:
-            self._is_held_up = False
+        """Resume the connections if the queue is empty; a consumer that polls is only noticed here."""
+        if self._is_paused and not self.queue:
+            self._is_paused = False
             self._runner.make_room(self.put)
 
     def crowded(self, has_own: bool) -> None:
         """Warn, once, that others with room share the connections of this subscription."""
         if not self._is_warned:
             self._is_warned = True
-            moved = "It is given connections of its own; what it is sent waits for it there"
-            kept = (
-                f"No more connections are to be had: of what comes, it keeps {SPARE} and drops more"
-            )
+            moved = "It gets its own connections, which are paused until it is read"
+            kept = f"No more connections are available: it queues {SPARE} more and drops the rest"
             _log.warning(
-                "A subscription is not read, or too slowly: %s. %d messages wait (size=%d, "
-                "policy='every'). %s. Read it, close it, or give it policy='latest' or "
-                "policy='drop_oldest'.",
+                "A subscription is not read, or too slowly: %s. %d messages are pending "
+                "(queue_size=%d, when_full='block'). %s. Read it, close it, or use "
+                "when_full='keep_latest' or when_full='drop_oldest'.",
                 streams_text(self._names),
                 len(self._plain),
                 self.queue.size,
@@ -203,27 +203,27 @@ class Inbox:
             )
 
     def _overflow(self) -> None:
-        """Take nothing more in until what waits was read, and say so."""
+        """Drop every new item until the queue has been read, and log that."""
         self.queue.overflow()
         self._put = self.queue.put
         _log.warning(
-            "A subscription drops messages until it is read: %s. %d wait, and it has no connections "
-            "of its own on which more could.",
+            "A subscription drops messages until it is read: %s. %d messages are pending, and it has "
+            "no connections of its own that could be paused.",
             streams_text(self._names),
             len(self._plain),
         )
 
     def _take_messages(self, item: Message | Notice) -> None:
-        """Take a message in, and no notice."""
+        """Queue a message; ignore a notice."""
         if not isinstance(item, Notice):
             self._take(item)
 
     async def get(self) -> Message | Notice:
-        """Return the oldest item as soon as there is one.
+        """Wait for the oldest item, remove and return it.
 
         Raises:
-            StopAsyncIteration: there will be none.
-            QueueOverflow: something had to be given up that must not be.
+            StopAsyncIteration: the subscription is closed and the queue empty.
+            QueueOverflow: the queue was full (`raise`).
         """
         while True:
             while not self.queue:
@@ -237,11 +237,11 @@ class Inbox:
             except QueueOverflow:
                 self.close()
                 raise
-            if self._notices or not isinstance(item, Notice):  # the queue itself tells `Dropped`
+            if self._notices or not isinstance(item, Notice):  # the queue creates `Dropped`
                 return item
 
     def close(self) -> None:
-        """Unsubscribe: take nothing more in."""
+        """Unsubscribe and accept nothing more."""
         if not self.is_closed:
             self.is_closed = True
             self._wake()

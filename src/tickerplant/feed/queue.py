@@ -1,15 +1,15 @@
-"""What waits between a feed and a consumer that reads in its own time.
+"""The bounded queue between a feed and a consumer that reads at its own pace.
 
-A queue is bounded, and its policy says what happens when it is full:
+`when_full` says what happens when the queue is full:
 
-`every`        nothing is lost: the server waits until there is room (back-pressure)
-`latest`       of each stream and symbol only the latest message waits, between two notices
-`drop_oldest`  the oldest messages go, and a `Dropped` notice says how many, in their place
-`fail`         the consumer gets `QueueOverflow` after what waits
+`block`        nothing is lost: the connections are not read until there is room (back-pressure)
+`keep_latest`  only the latest message of each stream and symbol is kept between two notices
+`drop_oldest`  the oldest items are dropped, and a `Dropped` notice in their place says how many
+`raise`        the consumer gets `QueueOverflow` after the items that are queued
 
-With `every`, connections that others with room share are read until the queue has connections of
-its own.  `SPARE` more may wait meanwhile; what comes then is given up, and a `Dropped` notice behind
-what waits says how many that was.
+With `block`, a connection that other consumers with room share is still read until this queue has
+connections of its own.  Meanwhile the queue accepts up to `SPARE` more items; further items are
+dropped, and a `Dropped` notice behind the queued items says how many.
 """
 
 from __future__ import annotations
@@ -26,136 +26,133 @@ from tickerplant.messages.notice import Dropped, Notice
 from tickerplant.suggestions import one_of
 from tickerplant.units import NS_PER_MS
 
-Policy: TypeAlias = Literal["every", "latest", "drop_oldest", "fail"]
-POLICIES: tuple[str, ...] = get_args(Policy)
+WhenFull: TypeAlias = Literal["block", "keep_latest", "drop_oldest", "raise"]
+WHEN_FULL: tuple[str, ...] = get_args(WhenFull)
 
 SPARE = 10_000
-"""With `every`, items beyond its size for which a queue has room until its connections can be left
-unread."""
+"""With `block`, items that a full queue still accepts until its connections can be paused."""
 
 
 class QueueCounters(Struct):
-    """What happened to the messages of a queue so far."""
+    """Counts of the messages and notices of a queue.
 
-    handed_out: int = 0
-    """Read: messages and notices alike, but not `Dropped`, which never came to the queue.
-
-    So what came is what was handed out, conflated or dropped, and what waits.
+    Received = delivered + conflated + dropped + pending.
     """
+
+    delivered: int = 0
+    """Read by the consumer, not counting `Dropped`, which the queue itself creates."""
     conflated: int = 0
-    """Replaced by a later one before they were read (`latest`)."""
+    """Replaced by a later message before they were read (`keep_latest`)."""
     dropped: int = 0
-    """Given up (`latest` of too many subjects, `drop_oldest`, `fail`; `every` beyond `SPARE`)."""
+    """Discarded because the queue was full."""
     pauses: int = 0
-    """Times it was full, and its connections were not to be read (`every`)."""
-    deepest: int = 0
-    """The most that waited at once."""
+    """How often the queue was full and asked for its connections to be paused (`block`)."""
+    peak: int = 0
+    """Largest number of items queued at once."""
 
 
 class Queue:
-    """Messages and notices in order, at most `size` of them.
+    """Messages and notices in order.
 
     Args:
-        size: How many may wait.  With `every`, `SPARE` more may; after a `Dropped`, the item that is
-            kept to follow it.
-        policy: What happens when it is full.
+        size: Maximum number of queued items.  `block` allows `SPARE` more.  One
+            more may be queued just after a `Dropped` notice: the item that follows it.
+        when_full: What happens when the queue is full.
 
     Raises:
-        ConfigError: the size or the policy is none.
+        ConfigError: `size` or `when_full` is invalid.
     """
 
-    def __init__(self, size: int, policy: Policy) -> None:
+    def __init__(self, size: int, when_full: WhenFull) -> None:
         if type(size) is not int or size < 1:
-            raise ConfigError("size", size, "a whole number, at least 1")
-        if policy not in POLICIES:
-            raise ConfigError("policy", policy, one_of(str(policy), POLICIES))
+            raise ConfigError("queue_size", size, "a whole number, at least 1")
+        if when_full not in WHEN_FULL:
+            raise ConfigError("when_full", when_full, one_of(str(when_full), WHEN_FULL))
         self.size = size
-        self.policy = policy
+        self.when_full = when_full
         self._counters = QueueCounters()
-        self._waiting: deque[Message | Notice] = deque()
-        self.plain = self._waiting if policy == "every" else deque[Message | Notice]()
-        """With `every`, what waits, for who takes it out himself and counts it; else empty."""
+        self._items: deque[Message | Notice] = deque()
+        self.plain = self._items if when_full == "block" else deque[Message | Notice]()
+        """With `block`, the queued items, for a reader that removes and counts them itself; else empty."""
         self.put: Callable[[Message | Notice], object] = {
-            "every": self._waiting.append,
-            "latest": self._put_latest,
+            "block": self._items.append,
+            "keep_latest": self._put_latest,
             "drop_oldest": self._put_dropping,
-            "fail": self._put_or_fail,
-        }[policy]
-        """Takes an item in, as the policy says."""
+            "raise": self._put_or_overflow,
+        }[when_full]
+        """Adds an item."""
         self._latest: dict[tuple[str, str], tuple[Message, Message]] = {}
-        """With `latest`, by subject what waits and what is handed out in its place."""
+        """With `keep_latest`, by subject the queued message and the one delivered in its place."""
         self._dropped = 0
-        """Given up since that was told last."""
+        """Items dropped since the last `Dropped` notice."""
         self._next: Message | Notice | None = None
-        """What follows the `Dropped` that was handed out last, whatever comes meanwhile."""
+        """The item that follows the `Dropped` notice just delivered, even if more are dropped."""
         self._dropped_streams: set[str] = set()
         self._dropped_ms = 0
-        self._has_failed = False
+        self._has_overflowed = False
         self._is_overflowing = False
-        """Whether nothing is taken in any more, until all that waits was read (`every`)."""
 
     def __len__(self) -> int:
-        return len(self._waiting) + (self._next is not None)
+        return len(self._items) + (self._next is not None)
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._next is not None or self._has_failed or self._dropped)
+        return bool(self._items or self._next is not None or self._has_overflowed or self._dropped)
 
     @property
     def counters(self) -> QueueCounters:
-        """What happened so far."""
+        """Current counts."""
         self._note_depth()
         return self._counters
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should come."""
-        return len(self._waiting) >= self.size
+        """Whether `size` items are queued."""
+        return len(self._items) >= self.size
 
     @property
     def is_overflowing(self) -> bool:
-        """Whether nothing is taken in any more, until all that waits was read (`every`)."""
+        """Whether every new item is dropped until the queue has been emptied (`block`)."""
         return self._is_overflowing
 
     def overflow(self) -> None:
-        """Take nothing more in until all that waits was read: there is no room beyond the size, either."""
+        """Drop every new item until the queue has been emptied (`block`)."""
         self._is_overflowing = True
-        self.put = self._put_nowhere
+        self.put = self._put_overflowing
 
-    def _put_nowhere(self, item: Message | Notice) -> None:
+    def _put_overflowing(self, item: Message | Notice) -> None:
         self._note_dropped(item, item)
 
     def get(self) -> Message | Notice:
-        """Return the oldest item.
+        """Remove and return the oldest item.
 
         Raises:
-            IndexError: nothing waits.
-            QueueOverflow: nothing waits any more, and something could not (`fail`).
+            IndexError: the queue is empty.
+            QueueOverflow: the queue is empty and overflowed before (`raise`).
         """
         self._note_depth()
         item = self._next
         if item is not None:
             self._next = None
-        elif self._dropped and not self._waiting:  # what came after that which was just read
+        elif self._dropped and not self._items:  # items dropped by an overflow with `block`
             self._is_overflowing = False
-            self.put = self._waiting.append
-            return self._tell_dropped()
+            self.put = self._items.append
+            return self._dropped_notice()
         elif self._dropped and not self._is_overflowing:
-            self._next = self._waiting.popleft()
-            return self._tell_dropped()
-        elif not self._waiting and self._has_failed:
+            self._next = self._items.popleft()
+            return self._dropped_notice()
+        elif not self._items and self._has_overflowed:
             raise QueueOverflow(self.size)
         else:
-            item = self._waiting.popleft()
-        self._counters.handed_out += 1
+            item = self._items.popleft()
+        self._counters.delivered += 1
         return self._latest_of(item) if self._latest else item
 
     def _note_depth(self) -> None:
-        """Count what waits, where it may have been the most: before it becomes less."""
-        depth = len(self)
-        self._counters.deepest = max(self._counters.deepest, depth)
+        """Update the peak; called before the queue becomes shorter."""
+        self._counters.peak = max(self._counters.peak, len(self))
 
     def _latest_of(self, item: Message | Notice) -> Message | Notice:
-        """Return what is handed out in the place of `item`, and forget it."""
+        """Return the message delivered in the place of `item`, and forget it."""
         if isinstance(item, Message):
             subject = _subject(item)
             first, latest = self._latest.get(subject, (None, item))
@@ -164,17 +161,17 @@ class Queue:
                 return latest
         return item
 
-    def _put_or_fail(self, item: Message | Notice) -> None:
-        if self._has_failed or self.is_full:
-            self._has_failed = True
+    def _put_or_overflow(self, item: Message | Notice) -> None:
+        if self._has_overflowed or self.is_full:
+            self._has_overflowed = True
             self._counters.dropped += 1
         else:
-            self._waiting.append(item)
+            self._items.append(item)
 
     def _put_dropping(self, item: Message | Notice) -> None:
         if self.is_full:
-            self._give_up(item)
-        self._waiting.append(item)
+            self._drop_oldest(item)
+        self._items.append(item)
 
     def _put_latest(self, item: Message | Notice) -> None:
         if isinstance(item, Message):
@@ -184,24 +181,24 @@ class Queue:
                 self._counters.conflated += 1
                 return
             self._latest[subject] = item, item
-        elif self._latest:  # what comes after a notice is not handed out before it
+        elif self._latest:  # a later message must not be delivered before this notice
             if self._next is not None:
                 self._next = self._latest_of(self._next)
-            waiting = [self._latest_of(each) for each in self._waiting]
-            self._waiting.clear()
-            self._waiting.extend(waiting)
+            items = [self._latest_of(each) for each in self._items]
+            self._items.clear()
+            self._items.extend(items)
         self._put_dropping(item)
 
-    def _give_up(self, item: Message | Notice) -> None:
-        """Give up the oldest item because `item` comes."""
+    def _drop_oldest(self, item: Message | Notice) -> None:
+        """Drop the oldest item to make room for `item`."""
         self._note_depth()
-        oldest = self._waiting.popleft()
+        oldest = self._items.popleft()
         if isinstance(oldest, Message):
             self._latest_of(oldest)
         self._note_dropped(oldest, item)
 
     def _note_dropped(self, dropped: Message | Notice, item: Message | Notice) -> None:
-        """Count an item that was given up because `item` came."""
+        """Count an item that was dropped when `item` arrived."""
         if isinstance(dropped, Message):
             self._dropped_streams.add(dropped.stream)
         else:
@@ -212,7 +209,7 @@ class Queue:
             item.time_ms if isinstance(item, Notice) else item.received_ns // NS_PER_MS
         )
 
-    def _tell_dropped(self) -> Dropped:
+    def _dropped_notice(self) -> Dropped:
         count, self._dropped = self._dropped, 0
         names, self._dropped_streams = tuple(sorted(self._dropped_streams)), set()
         return Dropped(streams=names, time_ms=self._dropped_ms, count=count)

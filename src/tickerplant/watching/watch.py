@@ -99,5 +99,5 @@ async def _watch_lines(watched: Watched, lines: Lines) -> int:
 
 
 async def _print(subscription: Subscription, lines: Lines, writer: Writer) -> None:
-    while items := await subscription.take(BATCH):
+    while items := await subscription.read_batch(BATCH):
         await writer.write(lines.pieces(items))
