@@ -51,11 +51,7 @@ def section(page: str, heading: str) -> str:
 def kinds_of_messages() -> list[type[Struct]]:
     named = [getattr(messages, name) for name in messages.__all__]
     kinds = [each for each in named if inspect.isclass(each) and issubclass(each, Message)]
-    return [each for each in kinds if each is not Message and not _is_of_ids(each)]
-
-
-def _is_of_ids(kind: type[Struct]) -> bool:
-    return kind.__name__.startswith("Sequenced")
+    return [each for each in kinds if each is not Message]
 
 
 @pytest.mark.parametrize("name", tickerplant.__all__)

@@ -25,7 +25,6 @@ import tickerplant
 from tickerplant import blocking, cli, errors, messages
 from tickerplant.archive import tables
 from tickerplant.archive.opened import OpenedRecording
-from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.client.blocking import BlockingMarket
 from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
 from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscription
@@ -48,7 +47,6 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import Complaints
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
-from tickerplant.messages.readers import Reader
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol import api_request
@@ -642,8 +640,6 @@ def python_page() -> str:
         *_callable("tickerplant.open_recording", tickerplant.open_recording),
         *_class("`OpenedRecording`", OpenedRecording, "recording"),
         "What stands in the tables: [tables](tables.md).",
-        *_class("`BookSnapshot`", BookSnapshot, "snapshot"),
-        table(("field", "key", "type", "what it is"), _field_rows(BookSnapshot, keys=True)),
         "### `Damage`",
         _sentences(Damage),
         table(("field", "what it is"), _counted(Damage)),
@@ -654,10 +650,6 @@ def python_page() -> str:
         "All have these, and `symbol` and `event_time_ms`:",
         table(("field", "type", "what it is"), _field_rows(Message, keys=False)),
         *(_message(kind) for kind in _message_kinds()),
-        "### Ids alone",
-        "`Sequenced…` are the same messages with no more than their ids and times; "
-        "`sequence_reader` returns what reads a stream as one of these, "
-        "and `reader` what reads it whole.",
         "## Notices",
         "What stands between the messages; all have",
         table(("field", "type", "what it is"), _field_rows(Notice, keys=False)),
@@ -878,10 +870,10 @@ def _counted(kind: type[Struct]) -> Iterable[Cells]:
 
 
 def _message_kinds() -> Iterable[type[Struct]]:
-    named = (getattr(messages, name) for name in messages.__all__ if not name.startswith("Seq"))
+    named = (getattr(messages, name) for name in messages.__all__)
     for kind in named:
         is_struct = inspect.isclass(kind) and issubclass(kind, Struct)
-        if is_struct and not issubclass(kind, Notice) and kind not in {Message, Reader}:
+        if is_struct and not issubclass(kind, Notice) and kind is not Message:
             yield kind
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tickerplant import messages
     from tickerplant.archive.opened import OpenedRecording, open_recording
-    from tickerplant.archive.snapshot import BookSnapshot
     from tickerplant.client import blocking
     from tickerplant.client.blocking import BlockingMarket
     from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
@@ -52,7 +51,6 @@ __all__ = [
     "BlockingListener",
     "BlockingMarket",
     "BlockingSubscription",
-    "BookSnapshot",
     "BookState",
     "Books",
     "ConfigError",
@@ -88,7 +86,6 @@ _HOME = {
     "BlockingListener": "client.blocking_streams",
     "BlockingMarket": "client.blocking",
     "BlockingSubscription": "client.blocking_streams",
-    "BookSnapshot": "archive.snapshot",
     "BookState": "feed.local_book",
     "Books": "client.books",
     "ConfigError": "errors",

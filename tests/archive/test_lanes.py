@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tickerplant.archive.lanes import Lanes
 from tickerplant.archive.selection import Selection
-from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.envelope import prefix_of
 from tickerplant.messages import Message
+from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.readers import reader
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -191,7 +191,7 @@ def test_snapshots_stand_between_the_messages_around_them(many: list[Made]) -> N
     lanes = Lanes(Selection(), snapshots=True)
     lines = [(START_NS + number, made.raw) for number, made in enumerate(many)]
     found = [
-        (each.received_ns, each.symbol if isinstance(each, BookSnapshot) else "")
+        (each.received_ns, each.symbol if isinstance(each, DepthSnapshot) else "")
         for each in lanes.read(lines)
     ]
     wanted = [

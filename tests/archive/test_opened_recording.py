@@ -194,7 +194,7 @@ def test_snapshots_stand_where_they_were_recorded(tmp_path: Path) -> None:
     ]
     opened = tickerplant.open_recording(recording(tmp_path, lines))
     kinds = [type(each).__name__ for each in opened.with_snapshots()]
-    assert kinds == ["DepthUpdate", "BookSnapshot", "DepthUpdate"]
+    assert kinds == ["DepthUpdate", "DepthSnapshot", "DepthUpdate"]
     (snapshot,) = opened.snapshots()
     assert (snapshot.symbol, snapshot.last_update_id, snapshot.received_ns) == (
         *("ETHUSDT", 7),

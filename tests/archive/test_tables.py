@@ -16,6 +16,7 @@ import tickerplant
 from tickerplant.archive.opened import BATCH_ROWS
 from tickerplant.archive.tables import DECIMALS, TABLES, Kind, table_of
 from tickerplant.errors import ConfigError
+from tickerplant.messages.readers import reader
 
 MS = 1_000_000
 TRADED = {"trade_time_ns": "T", "price": "p", "quantity": "q", "buyer_is_maker": "m"}
@@ -307,7 +308,7 @@ def test_negative_numbers_are_kept_exactly(tmp_path: Path) -> None:
 def test_decimals_are_exact_and_floats_the_nearest(number: Decimal) -> None:
     pa = pytest.importorskip("pyarrow")
     converter = pytest.importorskip("tickerplant.archive.arrow").Converter
-    trade = tickerplant.messages.reader("a@trade").decode
+    trade = reader("a@trade").decode
     message = trade(line_of("", TRADE | {"p": f"{number:f}"})[1].partition(b'"data":')[2][:-1])
     for numbers, expected in (("decimal", number), ("float", float(f"{number:f}"))):
         batch = converter(TABLES[0], numbers).batch([message], ["usdm"])

@@ -8,7 +8,7 @@ from random import Random
 import msgspec
 
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthUpdate
 
 SYMBOL = "BTCUSDT"
 Texts = list[tuple[str, str]]

@@ -7,9 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tickerplant.feed.audit import Audit, AuditResult
-from tickerplant.feed.depth_snapshot import DepthSnapshot
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 
 LIMIT = 20
 

@@ -8,7 +8,6 @@ from book_model import ACTS, SYMBOL, Line, Texts, TrueBook, assert_true, state, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.feed.depth_snapshot import DepthSnapshot
 from tickerplant.feed.local_book import (
     LONGEST_PAUSE_MS,
     PATIENCE_MS,
@@ -17,7 +16,7 @@ from tickerplant.feed.local_book import (
     LocalBook,
     State,
 )
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 from tickerplant.messages.notice import BookResyncing, Gap
 
 BIDS = [("100.00", "1.000"), ("99.00", "2.000"), ("98.00", "3.000"), ("97.00", "4.000")]

@@ -11,9 +11,8 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from tickerplant.feed.audit import Audit
-from tickerplant.feed.depth_snapshot import DepthSnapshot
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 
 BESIDE = Path(__file__).parents[2].parent
 CAPTURES = [

@@ -16,18 +16,16 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
 from tickerplant.messages import (
-    UNREADABLE,
     Candle,
     DepthUpdate,
     IndexPrice,
     MarkPrice,
     Message,
-    Sequenced,
     Trade,
     UnknownMessage,
-    reader,
-    sequence_reader,
 )
+from tickerplant.messages.readers import UNREADABLE, reader, sequence_reader
+from tickerplant.messages.sequenced import Sequenced
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.pattern import Pattern
 

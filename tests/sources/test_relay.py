@@ -32,7 +32,7 @@ from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.instrument import Scale
 from tickerplant.market.market import Market
 from tickerplant.market.timers import LONGEST_STRETCH_MS
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.readers import reader
 from tickerplant.profile import P2026Q1
 from tickerplant.sources import relay as relay_module

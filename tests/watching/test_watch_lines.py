@@ -9,9 +9,8 @@ import pytest
 from loopback import looped
 
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, UnknownMessage
 from tickerplant.messages.notice import DecodeFailed, Gap, Notice, SubscriptionRejected
-from tickerplant.messages.unknown import UnknownMessage
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 
 TIME_MS = 1_767_225_600_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, UnknownMessage
 from tickerplant.messages.notice import (
     DecodeFailed,
     Disconnected,
@@ -18,7 +18,6 @@ from tickerplant.messages.notice import (
     SubscriptionRejected,
 )
 from tickerplant.messages.ticker import MiniTicker
-from tickerplant.messages.unknown import UnknownMessage
 from tickerplant.watching.table import Line, Table, share_out
 
 NOW_NS = 1_767_225_600_000_000_000

@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tickerplant.archive.selection import Selection
-from tickerplant.archive.snapshot import BookSnapshot, read_snapshot
+from tickerplant.archive.snapshot import read_snapshot
 from tickerplant.decode.decoder import MAX_STREAMS, Decoder
 from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError
-from tickerplant.messages.book_ticker import BookTicker
-from tickerplant.messages.depth import DepthUpdate
-from tickerplant.messages.force_order import Liquidation
+from tickerplant.messages.book import BookTicker, DepthSnapshot, DepthUpdate
 from tickerplant.messages.kline import Kline, MarkPriceKline
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, reader
 from tickerplant.messages.ticker import MiniTicker, Ticker
-from tickerplant.messages.trade import AggregateTrade, Trade
+from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 from tickerplant.recording.line import Line
 
 OF_ONE_SYMBOL = frozenset(
@@ -68,7 +66,7 @@ class Lanes:
 
     Args:
         selection: Which messages are wanted; the times are looked at elsewhere.
-        snapshots: Whether answers of `depth` are wanted among them, as `BookSnapshot`.
+        snapshots: Whether answers of `depth` are wanted among them, as `DepthSnapshot`.
         payloads: Whether the messages keep the bytes they were read from.
         wanted: Asked once for each stream whether it is wanted.
     """
@@ -176,7 +174,7 @@ class Lanes:
         if not self._snapshots:
             return ()
         only = next(iter(self._depth_symbols)) if len(self._depth_symbols) == 1 else ""
-        snapshot: BookSnapshot | None = read_snapshot(raw, only)
+        snapshot: DepthSnapshot | None = read_snapshot(raw, only)
         if snapshot is None or not self._is_wanted(snapshot.symbol):
             return ()
         snapshot.received_ns = received_ns

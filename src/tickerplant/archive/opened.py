@@ -14,11 +14,11 @@ from tickerplant.archive.absent import absent_streams, absent_symbols
 from tickerplant.archive.lanes import OF_ONE_SYMBOL, Lanes
 from tickerplant.archive.libraries import library
 from tickerplant.archive.selection import Instant, Selection, instant_ns
-from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.inference import venue_of
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.formatting import printable
+from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.message import Message
 from tickerplant.recording.block import LATEST_NS, walk
 from tickerplant.recording.line import Damage, Line, RecordedFile
@@ -173,7 +173,7 @@ class OpenedRecording:
         """
         return self._typed(snapshots=True)
 
-    def snapshots(self) -> Iterator[BookSnapshot]:
+    def snapshots(self) -> Iterator[DepthSnapshot]:
         """Yield the snapshots of books that were asked for over REST.
 
         Raises:
@@ -181,7 +181,7 @@ class OpenedRecording:
         """
         # A snapshot may not say whose it is: which depth was heard before it tells.
         messages = self._typed(snapshots=True)
-        return (each for each in messages if isinstance(each, BookSnapshot))
+        return (each for each in messages if isinstance(each, DepthSnapshot))
 
     def raw(self) -> Iterator[Line]:
         """Yield receive times in ns and what was received, as it was received.

@@ -10,9 +10,10 @@ from msgspec import Struct
 from tickerplant.archive.fit import misfit
 from tickerplant.archive.lanes import Lanes
 from tickerplant.archive.selection import Selection
-from tickerplant.archive.snapshot import BookSnapshot, read_snapshot
+from tickerplant.archive.snapshot import read_snapshot
 from tickerplant.archive.tables import Table, table_of
 from tickerplant.errors import RecordingError
+from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.message import Message
 from tickerplant.recording.line import Line, Place, RecordedFile
 
@@ -75,7 +76,7 @@ def refused_in(line: Line, lanes: Lanes) -> Refused | None:
     return None
 
 
-def _snapshots(line: Line) -> tuple[BookSnapshot, ...]:
+def _snapshots(line: Line) -> tuple[DepthSnapshot, ...]:
     """Return the snapshot of a book in a line, even if nobody knows whose it is."""
     try:
         snapshot = read_snapshot(line[1], "?")

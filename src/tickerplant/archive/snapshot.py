@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from msgspec import DecodeError, field
+from msgspec import DecodeError
 from msgspec.json import Decoder
 
 from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
-from tickerplant.messages.message import Message
+from tickerplant.messages.book import DepthSnapshot
+
+_decode = Decoder(DepthSnapshot).decode
 
 
-class BookSnapshot(Message, kw_only=True, gc=False):
-    """The answer of `depth` over REST: the best levels of a book, best first.
-
-    Updates whose final update id is not above `last_update_id` are in it.
-    """
-
-    symbol: str = ""
-    """Whose book it is; on USDⓈ-M the answer does not say, but the question did."""
-    last_update_id: int = field(name="lastUpdateId")
-    event_time_ms: int = field(name="E", default=0)
-    transaction_time_ms: int = field(name="T", default=0)
-    """When the book last changed."""
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
-
-
-_decode = Decoder(BookSnapshot).decode
-
-
-def read_snapshot(raw: bytes, only_symbol: str) -> BookSnapshot | None:
+def read_snapshot(raw: bytes, only_symbol: str) -> DepthSnapshot | None:
     """Return the snapshot that is recorded in `raw`; None if that is another answer.
 
     Args:

@@ -15,17 +15,14 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.archive.snapshot import BookSnapshot
 from tickerplant.errors import ConfigError
-from tickerplant.messages.book_ticker import BookTicker
-from tickerplant.messages.depth import DepthUpdate
-from tickerplant.messages.force_order import Liquidation
+from tickerplant.messages.book import BookTicker, DepthSnapshot, DepthUpdate
 from tickerplant.messages.kline import ContinuousKline, IndexPriceKline, Kline, MarkPriceKline
-from tickerplant.messages.mark_price import IndexPrice, MarkPrice
 from tickerplant.messages.message import Message
+from tickerplant.messages.prices import IndexPrice, MarkPrice
 from tickerplant.messages.readers import reader
 from tickerplant.messages.ticker import MiniTicker, Ticker
-from tickerplant.messages.trade import AggregateTrade, Trade
+from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 from tickerplant.suggestions import one_of
 
 DIGITS = 38
@@ -113,14 +110,14 @@ def levels_of(message: Any) -> Sequence[Level]:
 
 
 def _final_update_id(message: Any) -> int:
-    if isinstance(message, BookSnapshot):
+    if isinstance(message, DepthSnapshot):
         return message.last_update_id
     final_update_id: int = message.final_update_id
     return final_update_id
 
 
 def _is_snapshot(message: Message) -> bool:
-    return isinstance(message, BookSnapshot) or _PARTIAL.search(message.stream) is not None
+    return isinstance(message, DepthSnapshot) or _PARTIAL.search(message.stream) is not None
 
 
 def _time(name: str, doc: str, path: str = "", untold: Any = None) -> Column:

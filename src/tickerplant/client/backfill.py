@@ -10,8 +10,8 @@ from msgspec import DecodeError
 from tickerplant.client.rest import RestClient
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.actions import Fetch
-from tickerplant.messages.answers import aggregate_trades_of, klines_of, trades_of
 from tickerplant.messages.message import Message
+from tickerplant.messages.rest_rows import parse_aggregate_trades, parse_klines, parse_trades
 
 PAGE = 1_000
 """Rows of one answer."""
@@ -41,7 +41,7 @@ class Backfill:
         return found, "" if found else "the server does not tell them any more"
 
     async def _trades(self, fetch: Fetch) -> Sequence[Message]:
-        found = trades_of(
+        found = parse_trades(
             await self._rest.get("trades", symbol=fetch.symbol, limit=PAGE), fetch.symbol
         )
         if self._has_key and found and found[0].trade_id > fetch.after_id + 1:
@@ -55,7 +55,7 @@ class Backfill:
             answer = await self._rest.get(
                 "historicalTrades", symbol=fetch.symbol, fromId=next_id, limit=page
             )
-            rows = trades_of(answer, fetch.symbol)
+            rows = parse_trades(answer, fetch.symbol)
             found += rows
             if len(rows) < page or rows[-1].trade_id >= fetch.before_id:
                 break
@@ -70,7 +70,7 @@ class Backfill:
             answer = await self._rest.get(
                 "aggTrades", symbol=fetch.symbol, fromId=next_id, limit=limit
             )
-            rows = aggregate_trades_of(answer, fetch.symbol)
+            rows = parse_aggregate_trades(answer, fetch.symbol)
             found += [row for row in rows if row.aggregate_id < fetch.before_id]
             if not rows or rows[-1].aggregate_id + 1 >= fetch.before_id:
                 break
@@ -90,7 +90,7 @@ class Backfill:
                 limit=PAGE,
             )
             # A candle before one that was heard is closed, whatever this machine's clock says.
-            rows = klines_of(answer, fetch.symbol, fetch.kind, fetch.before_id)
+            rows = parse_klines(answer, fetch.symbol, fetch.kind, fetch.before_id)
             found += [row for row in rows if row.candle.open_time_ms < fetch.before_id]
             if len(rows) < PAGE:
                 break

@@ -22,7 +22,7 @@ from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.feed.numbered import ANEW
 from tickerplant.feed.weight import REFUSALS
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
     BookSynced,

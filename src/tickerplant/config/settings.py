@@ -24,6 +24,7 @@ from tickerplant.config.values import (
     size_bytes,
     snapshot_levels,
 )
+from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
@@ -285,7 +286,7 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
     ] = 3_600_000
     snapshot_levels: Annotated[
         int, _setting("Levels on each side of a snapshot.", snapshot_levels)
-    ] = 1000
+    ] = SNAPSHOT_LEVELS
     segment_ms: Annotated[
         int, _setting("Begin a new file after this time.", period_ms, "segment")
     ] = 3_600_000

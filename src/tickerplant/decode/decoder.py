@@ -14,7 +14,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec.json import Decoder as JsonDecoder
 
-from tickerplant.decode.messages import DepthAnswer, Outline
+from tickerplant.decode.messages import Outline
 from tickerplant.decode.readers import (
     DecodedEvent,
     ImpossibleTime,
@@ -27,6 +27,7 @@ from tickerplant.decode.readers import (
 from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
 from tickerplant.errors import DecodeError, ImpossibleTimeError
+from tickerplant.messages.book import DepthSnapshot
 
 MAX_STREAMS = 1 << 16
 """Stream names whose readers are remembered; beyond, all are forgotten and made anew."""
@@ -94,7 +95,7 @@ class Decoder:
         self._read_time = time_reader()
         self._outline = JsonDecoder(Outline).decode
         self._outlines = JsonDecoder(list[Outline]).decode
-        self._answer = JsonDecoder(DepthAnswer).decode
+        self._answer = JsonDecoder(DepthSnapshot).decode
 
     def decode(self, raw: bytes) -> Message:
         """Return the message in `raw`.

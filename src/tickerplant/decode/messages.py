@@ -8,18 +8,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct, field
 
-from tickerplant.raw_events import RawLevel, Whole
-
-
-class DepthAnswer(Struct, gc=False):
-    """The REST answer `depth`; COIN-M names the symbol, USDⓈ-M does not."""
-
-    last_update_id: Whole = field(name="lastUpdateId")
-    bids: list[RawLevel]
-    asks: list[RawLevel]
-    symbol: str = ""
-    event_time_ms: Whole = field(name="E", default=0)
-    transaction_time_ms: Whole = field(name="T", default=0)
+from tickerplant.raw_events import Whole
 
 
 class Kline(Struct, gc=False):
@@ -47,7 +36,7 @@ class Outline(Struct, gc=False):
     kline: Kline | None = field(name="k", default=None)
     order: Raw = field(name="o", default=Raw())
     """The order of a `forceOrder` message; a price in others."""
-    last_update_id: int | None = field(name="lastUpdateId", default=None)
+    last_update_id: Whole | None = field(name="lastUpdateId", default=None)
     request_id: int | str | None = field(name="id", default=None)
     result: Raw = Raw()
     error: Raw = Raw()

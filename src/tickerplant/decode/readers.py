@@ -14,7 +14,7 @@ from typing import TypeAlias
 from msgspec.json import Decoder
 
 from tickerplant import messages
-from tickerplant.decode.messages import DepthAnswer, Timed
+from tickerplant.decode.messages import Timed
 from tickerplant.events import (
     AggregateTrade,
     AssetIndex,
@@ -301,7 +301,7 @@ def _whole(number: int) -> int:
     return number
 
 
-def snapshot(answer: DepthAnswer, instrument: Instrument) -> BookSnapshot:
+def snapshot(answer: messages.DepthSnapshot, instrument: Instrument) -> BookSnapshot:
     """Return the REST answer `depth` as an event.
 
     Raises:
@@ -313,5 +313,5 @@ def snapshot(answer: DepthAnswer, instrument: Instrument) -> BookSnapshot:
         answer.last_update_id,
         level_units(instrument, answer.bids),
         level_units(instrument, answer.asks),
-        answer.transaction_time_ms,
+        _whole(answer.transaction_time_ms),
     )

@@ -21,10 +21,9 @@ from msgspec import Struct
 
 from tickerplant.exporting.places import path_part
 from tickerplant.instrument import RATE_DECIMALS, coin_contract_size
-from tickerplant.messages.book_ticker import BookTicker
-from tickerplant.messages.force_order import Liquidation
+from tickerplant.messages.book import BookTicker
 from tickerplant.messages.kline import CandleMessage
-from tickerplant.messages.trade import AggregateTrade, Trade
+from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 from tickerplant.venue import COINM, USDM
 
 FOLDERS = {USDM.name: "um", COINM.name: "cm"}

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from tickerplant.feed.book_journal import Journal
 from tickerplant.feed.book_side import BookSide, Sides
-from tickerplant.feed.depth_snapshot import DepthSnapshot, read_snapshot
+from tickerplant.feed.depth_snapshot import read_snapshot
 from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.messages.book import DepthSnapshot
 from tickerplant.raw_events import RawLevel
 
 WAIT_MS = 5000

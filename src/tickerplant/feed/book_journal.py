@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthUpdate
 from tickerplant.raw_events import RawLevel
 
 

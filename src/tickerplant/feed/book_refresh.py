@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tickerplant.feed.book_side import Sides
-from tickerplant.feed.depth_snapshot import DepthSnapshot
 from tickerplant.market.book_sync import Join
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 
 
 class Refresh:

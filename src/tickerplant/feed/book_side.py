@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tickerplant.feed.depth_snapshot import DepthSnapshot
 from tickerplant.instrument import RATE_DECIMALS, decimal_units
+from tickerplant.messages.book import DepthSnapshot
 from tickerplant.raw_events import RawLevel
 
 UNSETTLED = 4096

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, field
 from msgspec.json import Decoder
 
-from tickerplant.raw_events import RawLevel
-
-
-class DepthSnapshot(Struct, gc=False):
-    """The answer of `depth`, over REST and of the WebSocket API."""
-
-    last_update_id: int = field(name="lastUpdateId")
-    bids: list[RawLevel]
-    asks: list[RawLevel]
-    event_time_ms: int = field(name="E", default=0)
-    transaction_time_ms: int = field(name="T", default=0)
-    symbol: str = ""
-
+from tickerplant.messages.book import DepthSnapshot
 
 _decode = Decoder(DepthSnapshot).decode
 

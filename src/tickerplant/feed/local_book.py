@@ -23,15 +23,12 @@ from tickerplant.feed.book_counters import BookCounters
 from tickerplant.feed.book_journal import Applied, Journal
 from tickerplant.feed.book_refresh import Refresh
 from tickerplant.feed.book_side import BookSide, PriceKeys, Sides
-from tickerplant.feed.depth_snapshot import DepthSnapshot, read_snapshot
+from tickerplant.feed.depth_snapshot import read_snapshot
 from tickerplant.feed.numbered import ANEW
 from tickerplant.market.book_sync import Join
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
 from tickerplant.messages.notice import BookResyncing, Gap, Notice
 from tickerplant.raw_events import RawLevel
-
-LIMIT = 1000
-"""Levels of a side in the deepest snapshot there is."""
 
 BUFFERED = 600
 """Updates kept while waiting for a snapshot: a minute of `@depth@100ms`; the oldest are forgotten."""
@@ -91,7 +88,7 @@ class LocalBook:
         self,
         symbol: str,
         *,
-        limit: int = LIMIT,
+        limit: int = SNAPSHOT_LEVELS,
         streams: tuple[str, ...] = (),
         buffered: int = BUFFERED,
     ) -> None:

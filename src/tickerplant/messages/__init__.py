@@ -1,14 +1,9 @@
-"""What is received, typed: every message of every stream, and what is told between them."""
+"""Typed messages of every stream, and the notices that come between them."""
 
 from __future__ import annotations
 
-from tickerplant.messages.answers import aggregate_trades_of, klines_of, trades_of
-from tickerplant.messages.asset_index import AssetIndex
-from tickerplant.messages.book_ticker import BookTicker
-from tickerplant.messages.composite_index import CompositeIndex, CompositePart
-from tickerplant.messages.contract_info import Bracket, ContractInfo
-from tickerplant.messages.depth import DepthUpdate
-from tickerplant.messages.force_order import Liquidation, LiquidationOrder
+from tickerplant.messages.book import BookTicker, DepthSnapshot, DepthUpdate
+from tickerplant.messages.contracts import Bracket, ContractInfo, TradingSession
 from tickerplant.messages.kline import (
     Candle,
     CandleMessage,
@@ -17,8 +12,7 @@ from tickerplant.messages.kline import (
     Kline,
     MarkPriceKline,
 )
-from tickerplant.messages.mark_price import IndexPrice, MarkPrice
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, UnknownMessage
 from tickerplant.messages.notice import (
     BookResyncing,
     BookSynced,
@@ -32,30 +26,17 @@ from tickerplant.messages.notice import (
     SubscriptionRejected,
     UnknownStream,
 )
-from tickerplant.messages.readers import UNREADABLE, Reader, reader, sequence_reader
-from tickerplant.messages.sequenced import (
-    Sequenced,
-    SequencedAggregateTrade,
-    SequencedBookTicker,
-    SequencedCandle,
-    SequencedCandleMessage,
-    SequencedDepth,
-    SequencedIndexPrice,
-    SequencedKline,
-    SequencedLiquidation,
-    SequencedMarkPriceKline,
-    SequencedOrder,
-    SequencedOther,
-    SequencedPairKline,
-    SequencedTrade,
+from tickerplant.messages.prices import (
+    AssetIndex,
+    CompositeIndex,
+    CompositePart,
+    IndexPrice,
+    MarkPrice,
 )
 from tickerplant.messages.ticker import MiniTicker, Ticker
-from tickerplant.messages.trade import AggregateTrade, Trade
-from tickerplant.messages.trading_session import TradingSession
-from tickerplant.messages.unknown import UnknownMessage
+from tickerplant.messages.trade import AggregateTrade, Liquidation, LiquidationOrder, Trade
 
 __all__ = [
-    "UNREADABLE",
     "AggregateTrade",
     "AssetIndex",
     "BookResyncing",
@@ -69,6 +50,7 @@ __all__ = [
     "ContinuousKline",
     "ContractInfo",
     "DecodeFailed",
+    "DepthSnapshot",
     "DepthUpdate",
     "Disconnected",
     "Dropped",
@@ -83,22 +65,7 @@ __all__ = [
     "Message",
     "MiniTicker",
     "Notice",
-    "Reader",
     "Recovered",
-    "Sequenced",
-    "SequencedAggregateTrade",
-    "SequencedBookTicker",
-    "SequencedCandle",
-    "SequencedCandleMessage",
-    "SequencedDepth",
-    "SequencedIndexPrice",
-    "SequencedKline",
-    "SequencedLiquidation",
-    "SequencedMarkPriceKline",
-    "SequencedOrder",
-    "SequencedOther",
-    "SequencedPairKline",
-    "SequencedTrade",
     "Stale",
     "SubscriptionRejected",
     "Ticker",
@@ -106,9 +73,4 @@ __all__ = [
     "TradingSession",
     "UnknownMessage",
     "UnknownStream",
-    "aggregate_trades_of",
-    "klines_of",
-    "reader",
-    "sequence_reader",
-    "trades_of",
 ]

@@ -32,3 +32,10 @@ class Message(Struct, kw_only=True, gc=False):
     def event_time_ms(self) -> int:
         """When the exchange sent it; 0 if it does not tell."""
         return 0
+
+
+class UnknownMessage(Message, kw_only=True, gc=False):
+    """A message of a stream of an unknown kind; the rest of it is in `payload`."""
+
+    event_type: str = field(name="e", default="")
+    event_time_ms: int = field(name="E", default=0)

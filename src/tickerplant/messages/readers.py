@@ -5,7 +5,6 @@ The name of a stream tells how its payloads are read; what they say of themselve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import GenericAlias
@@ -14,15 +13,11 @@ from typing import Any, cast
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
-from tickerplant.messages.asset_index import AssetIndex
-from tickerplant.messages.book_ticker import BookTicker
-from tickerplant.messages.composite_index import CompositeIndex
-from tickerplant.messages.contract_info import ContractInfo
-from tickerplant.messages.depth import DepthUpdate
-from tickerplant.messages.force_order import Liquidation
+from tickerplant.messages.book import BookTicker, DepthUpdate
+from tickerplant.messages.contracts import ContractInfo, TradingSession
 from tickerplant.messages.kline import ContinuousKline, IndexPriceKline, Kline, MarkPriceKline
-from tickerplant.messages.mark_price import IndexPrice, MarkPrice
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, UnknownMessage
+from tickerplant.messages.prices import AssetIndex, CompositeIndex, IndexPrice, MarkPrice
 from tickerplant.messages.sequenced import (
     Sequenced,
     SequencedAggregateTrade,
@@ -37,9 +32,8 @@ from tickerplant.messages.sequenced import (
     SequencedTrade,
 )
 from tickerplant.messages.ticker import MiniTicker, Ticker
-from tickerplant.messages.trade import AggregateTrade, Trade
-from tickerplant.messages.trading_session import TradingSession
-from tickerplant.messages.unknown import UnknownMessage
+from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
+from tickerplant.stream_name import parse_stream_name
 
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 """All that the `decode` of a reader raises: for bytes that are no JSON or not of the kind of the
@@ -60,12 +54,12 @@ class Reader(Struct, frozen=True):
 
 def reader(stream: str) -> Reader:
     """Return the reader for the payloads of `stream`; of unknown kinds they become `UnknownMessage`."""
-    return _TYPED.get(_kind(stream), _UNKNOWN)
+    return _TYPED.get(parse_stream_name(stream).family, _UNKNOWN)
 
 
 def sequence_reader(stream: str) -> Reader:
     """Return a reader that reads no more of the payloads of `stream` than ids and times."""
-    return _SEQUENCED.get(_kind(stream), _UNSEQUENCED)
+    return _SEQUENCED.get(parse_stream_name(stream).family, _UNSEQUENCED)
 
 
 def payload_reader(stream: str) -> Reader:
@@ -81,21 +75,6 @@ def payload_reader(stream: str) -> Reader:
         return several[0] if several else Sequenced()
 
     return Reader(decode, found.message, array=False)
-
-
-_SPEED = re.compile(r"@[0-9]+m?s$")
-_VARIANT = re.compile(r"(?<=[kK]line)_[0-9]+[A-Za-z]$|(?<=^depth)[0-9]+$")
-
-
-def _kind(stream: str) -> str:
-    """Return what the names of the streams of a kind have in common.
-
-    That is `depth` of `btcusdt@depth20@100ms`, `kline` of `btcusdt@kline_1m`, `!markPrice@arr` of
-    `!markPrice@arr@1s` and `tradingSession` of itself.
-    """
-    name = _SPEED.sub("", stream)
-    topic, _, rest = name.partition("@")
-    return _VARIANT.sub("", rest) if rest and not topic.startswith("!") else name
 
 
 @cache

@@ -66,6 +66,14 @@ class SequencedDepth(Sequenced, kw_only=True, gc=False):
     previous_update_id: int = field(name="pu")
 
 
+class SequencedSnapshot(Struct, gc=False):
+    """A depth snapshot, which is no message of a stream."""
+
+    last_update_id: int = field(name="lastUpdateId")
+    symbol: str = ""
+    """USDⓈ-M responses do not contain it."""
+
+
 class SequencedCandle(Struct, kw_only=True, gc=False):
     """A candle: which it is, and whether it is over."""
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from msgspec import Struct, field
 from msgspec.json import Decoder
 
 from tickerplant.client.rest import RestClient
@@ -20,6 +19,7 @@ from tickerplant.feed.weight import REFUSALS
 from tickerplant.formatting import printable
 from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
+from tickerplant.messages.sequenced import SequencedSnapshot
 from tickerplant.queries.depth import RETAIL_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
 from tickerplant.recorder.contracts import Contracts
@@ -50,11 +50,7 @@ class Tape(Protocol):
         """Add a line to the manifest."""
 
 
-class _Snapshot(Struct):
-    last_update_id: int = field(name="lastUpdateId")
-
-
-_snapshot = Decoder(_Snapshot).decode
+_snapshot = Decoder(SequencedSnapshot).decode
 Failure = (RequestError, UpstreamError, *UNREADABLE)
 
 

@@ -25,6 +25,7 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import Keep
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.logs import Complaints
+from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice
 from tickerplant.messages.readers import payload_reader
@@ -35,7 +36,6 @@ from tickerplant.recorder.noting import Noting
 
 TURN_S = 0.1
 """How often time passes for the tape, and snapshots that are due are asked for."""
-SNAPSHOT_LEVELS = 1000
 CONTRACTS = "!contractInfo"
 """The stream that tells when the list of contracts changes."""
 

@@ -14,9 +14,10 @@ from tickerplant.feed.local_book import State
 from tickerplant.feed.weight import Allowances, WeightBudget
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
+from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.queries import depth
 from tickerplant.queries.query import Query
-from tickerplant.sources.upstream_books import SNAPSHOT_LIMIT, UpstreamBooks
+from tickerplant.sources.upstream_books import UpstreamBooks
 from tickerplant.sources.wanted import Change, Wanted, base_depth
 
 PATIENCE_S = 8.0
@@ -159,7 +160,7 @@ class Questions:
             return False
         if book.last_update_id != market.book.last_update_id:
             return False
-        asked = int(limit) if limit in _LIMITS else SNAPSHOT_LIMIT
+        asked = int(limit) if limit in _LIMITS else SNAPSHOT_LEVELS
         bids, asks = len(book.bids(asked)), len(book.asks(asked))
         return (bids == asked or book.bid_reach is None) and (
             asks == asked or book.ask_reach is None

@@ -10,7 +10,7 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.events import BookSnapshot
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.messages.depth import DepthUpdate
+from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import BookResyncing, BookSynced, Notice
 from tickerplant.plant import Plant
@@ -18,7 +18,6 @@ from tickerplant.raw_events import RawDepth, level_units
 from tickerplant.sources.wanted import BASE_SPEED
 from tickerplant.venue import Venue
 
-SNAPSHOT_LIMIT = 1000
 ANEW_MS = 5_000
 """Updates older than the book that come so long after its last one are of a server whose ids began
 anew."""
@@ -64,7 +63,7 @@ class UpstreamBooks:
             runner,
             rest,
             speed=BASE_SPEED.removeprefix("@"),
-            limit=SNAPSHOT_LIMIT,
+            limit=SNAPSHOT_LEVELS,
             on_update=self._changed,
         )
 

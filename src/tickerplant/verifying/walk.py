@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
 
 from tickerplant.archive.only_book import only_book
 from tickerplant.archive.refused import Refused, place_of
@@ -20,6 +19,7 @@ from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
 from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.messages.readers import UNREADABLE
+from tickerplant.messages.sequenced import SequencedSnapshot
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.capture import Capture, reading_text
 from tickerplant.recording.event_clock import EventClock, mistimed_text
@@ -54,12 +54,7 @@ Progress = Callable[[int], bool]
 """Is told how many messages were walked since it was last; returns whether to go on."""
 
 
-class _Snapshot(Struct):
-    last_update_id: int = field(name="lastUpdateId")
-    symbol: str = ""
-
-
-_snapshot = msgspec.json.Decoder(_Snapshot).decode
+_snapshot = msgspec.json.Decoder(SequencedSnapshot).decode
 
 
 class Walk:

@@ -8,12 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tickerplant.formatting import printable
-from tickerplant.messages.asset_index import AssetIndex
-from tickerplant.messages.book_ticker import BookTicker
-from tickerplant.messages.composite_index import CompositeIndex
-from tickerplant.messages.contract_info import ContractInfo
-from tickerplant.messages.depth import DepthUpdate
-from tickerplant.messages.force_order import Liquidation
+from tickerplant.messages.book import BookTicker, DepthUpdate
+from tickerplant.messages.contracts import ContractInfo, TradingSession
 from tickerplant.messages.kline import (
     CandleMessage,
     ContinuousKline,
@@ -21,11 +17,10 @@ from tickerplant.messages.kline import (
     Kline,
     MarkPriceKline,
 )
-from tickerplant.messages.mark_price import IndexPrice, MarkPrice
 from tickerplant.messages.message import Message
+from tickerplant.messages.prices import AssetIndex, CompositeIndex, IndexPrice, MarkPrice
 from tickerplant.messages.ticker import MiniTicker, Ticker
-from tickerplant.messages.trade import AggregateTrade, Trade
-from tickerplant.messages.trading_session import TradingSession
+from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 
 SHOWN = 400
 """Most signs of what a message tells, and bytes of one that is shown as it came."""

@@ -1,4 +1,4 @@
-"""Contracts that are listed, settled or otherwise changed."""
+"""Contracts that are listed, settled or otherwise changed, and the sessions of their markets."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ class ContractInfo(Message, kw_only=True, gc=False):
     """Empty if they did not change."""
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+
+
+class TradingSession(Message, kw_only=True, gc=False):
+    """`tradingSession`: the session that one market is in.  It is about no symbol."""
+
+    event_type: str = field(name="e")
+    """Which market: `EquityUpdate`, `CommodityUpdate`, `KR_EquityUpdate`, `HK_EquityUpdate`, …"""
+    event_time_ms: int = field(name="E")
+    start_time_ms: int = field(name="t")
+    """When the session begins or began."""
+    end_time_ms: int = field(name="T")
+    kind: str = field(name="S")
+    """`PRE_MARKET`, `REGULAR`, `AFTER_MARKET`, `OVERNIGHT` or `NO_TRADING`."""

@@ -16,23 +16,21 @@ from tickerplant.messages import (
     Kline,
     Message,
     Trade,
-    aggregate_trades_of,
-    klines_of,
-    trades_of,
 )
+from tickerplant.messages.rest_rows import parse_aggregate_trades, parse_klines, parse_trades
 
 GOLDENS = TESTS / "goldens" / "queries"
 NOW_MS = 1_772_000_123_456
 
 
 def candles_of(answer: bytes, symbol: str) -> list[Kline]:
-    return klines_of(answer, symbol, "1m", NOW_MS)
+    return parse_klines(answer, symbol, "1m", NOW_MS)
 
 
 OF = {
-    "trades": trades_of,
-    "historicalTrades": trades_of,
-    "aggTrades": aggregate_trades_of,
+    "trades": parse_trades,
+    "historicalTrades": parse_trades,
+    "aggTrades": parse_aggregate_trades,
     "klines": candles_of,
 }
 ANSWERS = [
@@ -91,7 +89,7 @@ def test_every_row_becomes_a_message(path: Any, of: Any, indent: int | None) -> 
 
 def test_the_payload_is_the_row_byte_by_byte() -> None:
     row = b'{ "a":1,"p":"1.0", "q":"2","f":1,"l":1,"T":5,"m":true,"new": [ 1 ] }'
-    (message,) = aggregate_trades_of(b"[ " + row + b" ]", "BTCUSDT")
+    (message,) = parse_aggregate_trades(b"[ " + row + b" ]", "BTCUSDT")
     assert message.payload == row
     assert isinstance(message, AggregateTrade)
 
@@ -116,7 +114,7 @@ def candle(close_time_ms: int) -> list[Any]:
 @pytest.mark.parametrize(("ago_ms", "closed"), [(1, True), (0, False), (-30_000, False)])
 def test_a_candle_is_closed_when_its_end_is_past(ago_ms: int, closed: bool) -> None:
     answer = msgspec.json.encode([candle(NOW_MS - ago_ms)])
-    (message,) = klines_of(answer, "BTCUSDT", "1m", NOW_MS)
+    (message,) = parse_klines(answer, "BTCUSDT", "1m", NOW_MS)
     assert message.is_closed is closed
     assert (message.interval, message.candle.symbol) == ("1m", "BTCUSDT")
     assert (message.candle.first_trade_id, message.candle.last_trade_id) == (-1, -1)
@@ -132,7 +130,7 @@ TRADE = {"id": 1, "price": "1", "qty": "1", "quoteQty": "1", "time": 5, "isBuyer
 @pytest.mark.parametrize("key", ["id", "price", "qty", "time", "isBuyerMaker"])
 def test_a_row_without_what_it_needs_is_refused(key: str) -> None:
     with pytest.raises(msgspec.ValidationError):
-        trades_of(msgspec.json.encode([{k: v for k, v in TRADE.items() if k != key}]), "X")
+        parse_trades(msgspec.json.encode([{k: v for k, v in TRADE.items() if k != key}]), "X")
 
 
 @pytest.mark.parametrize("length", range(12))

@@ -1,8 +1,8 @@
-"""Mark prices with funding, and index prices."""
+"""Mark prices with funding, and index prices of contracts, assets and baskets."""
 
 from __future__ import annotations
 
-from msgspec import field
+from msgspec import Struct, field
 
 from tickerplant.messages.message import Message
 
@@ -45,3 +45,42 @@ class IndexPrice(Message, kw_only=True, gc=False):
         self.symbol = self.symbol or self.pair
         if not self.symbol:
             raise ValueError("an index price of neither a pair `i` nor a symbol `s`")
+
+
+class AssetIndex(Message, kw_only=True, gc=False):
+    """`<assetSymbol>@assetIndex`, and the elements of `!assetIndex@arr`."""
+
+    event_time_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    """The asset with `USD`: `ADAUSD`."""
+    index: str = field(name="i")
+    """The price of the asset in USD."""
+    bid_buffer: str = field(name="b")
+    ask_buffer: str = field(name="a")
+    bid_rate: str = field(name="B")
+    ask_rate: str = field(name="A")
+    auto_exchange_bid_buffer: str = field(name="q")
+    auto_exchange_ask_buffer: str = field(name="g")
+    auto_exchange_bid_rate: str = field(name="Q")
+    auto_exchange_ask_rate: str = field(name="G")
+
+
+class CompositePart(Struct, kw_only=True, gc=False):
+    """One asset of an index."""
+
+    base_asset: str = field(name="b")
+    quote_asset: str = field(name="q")
+    weight_in_quantity: str = field(name="w")
+    weight_in_percentage: str = field(name="W")
+    index_price: str = field(name="i")
+
+
+class CompositeIndex(Message, kw_only=True, gc=False):
+    """`<symbol>@compositeIndex`: an index and its parts."""
+
+    event_time_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    price: str = field(name="p")
+    component: str = field(name="C", default="baseAsset")
+    """What the parts are told by."""
+    composition: list[CompositePart] = field(name="c")

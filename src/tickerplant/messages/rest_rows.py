@@ -67,7 +67,7 @@ _aggregate_trade_row = Decoder(_AggregateTradeRow).decode
 _candle_row = Decoder(_CandleRow).decode
 
 
-def trades_of(answer: bytes, symbol: str) -> list[Trade]:
+def parse_trades(answer: bytes, symbol: str) -> list[Trade]:
     """Return the trades of `symbol` in an answer of `trades` or `historicalTrades`.
 
     Raises:
@@ -90,7 +90,7 @@ def trades_of(answer: bytes, symbol: str) -> list[Trade]:
     ]
 
 
-def aggregate_trades_of(answer: bytes, symbol: str) -> list[AggregateTrade]:
+def parse_aggregate_trades(answer: bytes, symbol: str) -> list[AggregateTrade]:
     """Return the aggregate trades of `symbol` in an answer of `aggTrades`.
 
     Raises:
@@ -116,7 +116,7 @@ def aggregate_trades_of(answer: bytes, symbol: str) -> list[AggregateTrade]:
     ]
 
 
-def klines_of(answer: bytes, symbol: str, interval: str, now_ms: int) -> list[Kline]:
+def parse_klines(answer: bytes, symbol: str, interval: str, now_ms: int) -> list[Kline]:
     """Return the candles of `symbol` in an answer of `klines`.
 
     Args:
