@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from tickerplant.feed.sequence import kind_of
-from tickerplant.server.garble import UNKNOWN_FIELDS
+from tickerplant.server.faulty_connection import UNKNOWN_FIELDS
 
 HORIZON_MS = 90_000
 """So much later than it was sent a message is lost if it has not arrived."""

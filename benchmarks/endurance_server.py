@@ -28,7 +28,7 @@ from tickerplant.hub.hub import UNKNOWN_SYMBOL
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.clock import connection_clock_ms
-from tickerplant.server.faulty import Faults
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server
 from tickerplant.serving import YOUNG_OBJECTS
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -101,7 +101,7 @@ async def _serve(order: Order) -> None:
         plant,
         ports={venue.name: 0 for venue in VENUES},
         limits=msgspec.structs.replace(LIMITS, **order.limits),
-        faults=Faults(faults(order.faults), order.seed),
+        faults=FaultInjector(faults(order.faults), order.seed),
         tick_ms=TICK_MS,
     )
     await server.start()

@@ -65,6 +65,7 @@ from tickerplant.replaying.clock_state import ClockState
 from tickerplant.replaying.steering import Wishes
 from tickerplant.server import rest
 from tickerplant.server.clock_page import CLOCK_PATH
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.faulty_rest import FaultsPage, FaultUse
 from tickerplant.server.guard import PLANT_PATHS
@@ -400,7 +401,8 @@ def cli_page() -> str:
 
 def metrics_page() -> str:
     """Return the page of metrics."""
-    collector = PlantCollector(Plant((), start_ms=0), (), Readiness(), Complaints())
+    plant = Plant((), start_ms=0)
+    collector = PlantCollector(plant, (), Readiness(), Complaints(), FaultInjector())
     return page(
         "Metrics",
         "What `/metrics` prints, on either port for both venues, in the Prometheus text format.",

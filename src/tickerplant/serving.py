@@ -44,8 +44,8 @@ from tickerplant.server import event_loop
 from tickerplant.server.clock import connection_clock_ms
 from tickerplant.server.clock_page import Steering
 from tickerplant.server.coalescing import CoalescingForwarder
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import faults_text
-from tickerplant.server.faulty import Faults
 from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -354,7 +354,7 @@ async def serve(
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         venues=VENUES if origins is None else tuple(origins),
         limits=limits,
-        faults=Faults(settings.fault_values, settings.fault_seed),
+        faults=FaultInjector(settings.fault_values, settings.fault_seed),
         forwarders=forwarders,
         steering=steering,
     )
@@ -474,7 +474,7 @@ def _ready_text(
         ]
     if not server.limits.enforced:
         lines.append(LIMITS_OFF)
-    if server.faults.on:
+    if server.faults.is_on:
         lines.append(faults_text(server.faults.values))
     return "\n".join(lines)
 

@@ -21,7 +21,7 @@ from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages import BookResyncing, DepthUpdate, Disconnected, Gap, Recovered
 from tickerplant.messages.notice import BookSynced
 from tickerplant.plant import Plant
-from tickerplant.server.faulty import Faults
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -72,7 +72,7 @@ async def exchange(
     server = Server(
         plant,
         ports={USDM.name: port, COINM.name: 0},
-        faults=Faults(faults_of(faults) if faults else {}),
+        faults=FaultInjector(faults_of(faults) if faults else {}),
         clock=clock,
         tick_ms=TICK_MS,
     )

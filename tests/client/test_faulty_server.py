@@ -43,7 +43,7 @@ from tickerplant.feed.endings import BROKEN, CLOSED, POLICY, Ending, of_close
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.faults import CLOSE_CODES, FAULT_ROWS
-from tickerplant.server.garble import GARBAGE, UNKNOWN_FIELDS
+from tickerplant.server.faulty_connection import GARBAGE_FRAMES, UNKNOWN_FIELDS, FaultyConnection
 
 LATER_MS = 60_000
 """So long that chance cannot put off a fault with a mean of a second."""
@@ -380,7 +380,7 @@ async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_heard() 
 @looped
 async def test_garbage_is_told_and_costs_nothing(ahead: Ahead) -> None:
     async with loopback(faults="garbage=1s") as house, hearing(house) as (market, subscription):
-        for number, frame in enumerate(GARBAGE):
+        for number, frame in enumerate(GARBAGE_FRAMES):
             house.clock.now_ms += LATER_MS
             await counted(market, "unreadable", number + 1)
             await trade(house, 1)
@@ -440,9 +440,9 @@ async def test_a_message_that_was_left_out_is_told_or_filled_in(backfill: bool) 
         hearing(house, backfill=backfill) as (market, subscription),
     ):
         house.clock.now_ms += LATER_MS
-        connection: Any = connections(house)[0]
-        chances = connection._faults
-        await until(lambda: chances._breaks_chain)
+        (connection,) = connections(house)
+        assert isinstance(connection, FaultyConnection)
+        await until(lambda: connection.drops_next_message)
         await trade(house, 3)
         gap, *rest = await read(subscription, 4 if backfill else 3)
         told = (gap.after_id, gap.before_id, gap.missing, gap.backfilled, gap.reason)

@@ -22,7 +22,7 @@ from tickerplant.instrument import Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.faulty import Faults
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM, Venue
@@ -202,7 +202,7 @@ async def loopback(
         plant,
         ports={USDM.name: 0, COINM.name: 0},
         limits=limits,
-        faults=Faults(values.faults(faults) if faults else {}),
+        faults=FaultInjector(values.faults(faults) if faults else {}),
         forwarders={USDM.name: forwarder} if forwarder else None,
         tls=tls,
         clock=clock,

@@ -16,9 +16,15 @@ from tickerplant.config.values import faults
 from tickerplant.frames import payloads, text_frame
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.endpoint import Connection
+from tickerplant.server.fault_injector import FaultDraws, FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH, HANG_MS
-from tickerplant.server.faulty import Chances, Faults
-from tickerplant.server.garble import GARBAGE, UNKNOWN_FIELDS, UNKNOWN_WORD, with_unknown_fields
+from tickerplant.server.faulty_connection import (
+    GARBAGE_FRAMES,
+    UNKNOWN_FIELDS,
+    UNKNOWN_WORD,
+    FaultyConnection,
+    with_unknown_fields,
+)
 from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.venue import VENUES
 
@@ -36,10 +42,6 @@ ALL_ON = (
 
 def connections(house: Loopback) -> list[Connection]:
     return house.server.connections
-
-
-def websockets(house: Loopback) -> list[WebSocketConnection]:
-    return [each for each in connections(house) if isinstance(each, WebSocketConnection)]
 
 
 def done(house: Loopback) -> dict[str, int]:
@@ -84,8 +86,8 @@ def test_unknown_fields_stand_at_the_end_of_a_message(before: bytes, after: byte
 @looped
 async def test_without_faults_nothing_stands_between_the_hub_and_the_transport() -> None:
     async with loopback() as house, house.connect(TRADES):
-        (connection,) = websockets(house)
-        assert connection._faults is None
+        (connection,) = connections(house)
+        assert type(connection) is WebSocketConnection
         assert connection.write == connection.transport.write
         assert type(connection.transport).__module__.startswith("aiofastnet")
 
@@ -202,13 +204,13 @@ async def test_a_stalled_connection_that_is_cut_holds_up_nobody() -> None:
 @looped
 async def test_garbage_comes_among_the_messages() -> None:
     async with loopback(faults="garbage=1s") as house, house.connect(TRADES) as client:
-        for frame in GARBAGE:
+        for frame in GARBAGE_FRAMES:
             house.clock.now_ms += LATER_MS
             received = await client.recv(decode=False)
             assert frame.endswith(received)
             house.trade()
             assert json.loads(await client.recv())["e"] == "trade"
-        assert done(house) == {"garbage": len(GARBAGE)}
+        assert done(house) == {"garbage": len(GARBAGE_FRAMES)}
 
 
 @looped
@@ -232,8 +234,8 @@ async def test_one_message_with_ids_is_left_out_on_one_connection(path: str) -> 
         house.trade()
         assert _trade_of(await client.recv())["t"] == 1
         house.clock.now_ms += LATER_MS
-        faulty = next(each._faults for each in websockets(house) if each._faults)
-        await until(lambda: faulty._breaks_chain)
+        faulty = next(each for each in connections(house) if isinstance(each, FaultyConnection))
+        await until(lambda: faulty.drops_next_message)
         for _ in range(3):
             house.trade()
         assert [_trade_of(await client.recv())["t"] for _ in range(2)] == [3, 4]
@@ -368,7 +370,7 @@ async def test_who_is_exempt_meets_no_fault() -> None:
         house.connect("/ws", additional_headers=EXEMPT) as client,
         house.connect("/ws-fapi/v1", additional_headers=EXEMPT) as api,
     ):
-        assert [each._faults for each in websockets(house)] == [None, None]
+        assert [type(each) for each in connections(house)] == [WebSocketConnection] * 2
         house.clock.now_ms += LATER_MS
         assert await ask(client, SUBSCRIBE) == {"result": None, "id": 7}
         house.trade()
@@ -415,12 +417,12 @@ async def test_other_faults_can_be_switched_on_for_those_who_come_then() -> None
 
 def choices(seed: int, values: str, connection: int) -> tuple[int, ...]:
     """What is decided for one of several connections, with further draws of another fault."""
-    drawn = Faults(faults(values), seed)
+    drawn = FaultInjector(faults(values), seed)
     chances = [drawn.next_connection() for _ in range(connection)][-1]
     return tuple(_wait_and_draw(chances) for _ in range(5))
 
 
-def _wait_and_draw(chances: Chances) -> int:
+def _wait_and_draw(chances: FaultDraws) -> int:
     rows = {row.name: row for row in FAULT_ROWS}
     chances.happens(rows["fields"])
     return chances.wait_ms(rows["reset"])
@@ -433,7 +435,7 @@ def test_chance_follows_from_the_seed_the_connection_and_the_fault_alone() -> No
 
 
 def test_random_times_have_the_mean_and_shares_are_shares() -> None:
-    drawn = Faults(faults("reset=30s,refuse=0.25"))
+    drawn = FaultInjector(faults("reset=30s,refuse=0.25"))
     rows = {row.name: row for row in FAULT_ROWS}
     chances = [drawn.next_connection() for _ in range(2_000)]
     waits = [each.wait_ms(rows["reset"]) for each in chances]

@@ -22,7 +22,7 @@ from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.coalescing import CoalescingForwarder
-from tickerplant.server.faulty import Faults
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -106,7 +106,7 @@ async def serve(
     server = Server(
         plant,
         ports={USDM.name: port, COINM.name: 0},
-        faults=Faults(values.faults(faults) if faults else {}),
+        faults=FaultInjector(values.faults(faults) if faults else {}),
         clock=clock,
         tick_ms=TICK_MS,
     )

@@ -15,7 +15,6 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.clock import Clock
 from tickerplant.server.counters import PortCounters
-from tickerplant.server.faulty import Faults
 from tickerplant.server.forwarding import Forwarder, Forwarding
 from tickerplant.server.gate import Gate
 from tickerplant.server.silent_names import SilentNames
@@ -74,7 +73,6 @@ class Endpoint:
         gate: Gate,
         complaints: Complaints,
         clock: Clock,
-        faults: Faults | None = None,
         forwarder: Forwarder | None = None,
     ) -> None:
         self.venue = venue
@@ -86,7 +84,6 @@ class Endpoint:
         self.complaints = complaints
         self.silent_names = SilentNames(hub, complaints)
         self.clock = clock
-        self.faults = Faults() if faults is None else faults
         self.forwarding = Forwarding(forwarder, complaints)
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
@@ -128,7 +125,6 @@ class Endpoint:
     def tick(self) -> None:
         """Let every connection whose deadline has come ping, close or expire."""
         now_ms = self.clock()
-        self.faults.tick(now_ms)
         for connection in tuple(self.connections):
             if connection.next_deadline_ms <= now_ms:
                 connection.tick(now_ms)

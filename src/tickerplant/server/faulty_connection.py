@@ -1,31 +1,40 @@
-"""Faults on demand on one WebSocket connection.
+"""A WebSocket connection with faults on demand.
 
-With faults off nothing of this stands on the way of a message.  With faults on, each handshake is
-met by a `ConnectionFaults`; once the connection is open it is between the hub and the transport,
-and between the session and what is done for it.
+`FaultyConnection` extends the steps of `WebSocketConnection`: the handshake, the transport, the
+hub's writes, the actions of the session, and the tick.  A server without faults makes plain
+connections, so nothing here runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import cycle
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from websockets.datastructures import Headers
+from websockets.http11 import Request
 
+from tickerplant.envelope import HEAD
 from tickerplant.frames import payloads, text_frame
 from tickerplant.logs import logger
 from tickerplant.protocol.actions import Action, Send, Subscribe
 from tickerplant.protocol.api_reply import ApiError, ApiReply, RateLimit, Retry
 from tickerplant.protocol.api_request import ApiId
 from tickerplant.protocol.closing import CloseReason
-from tickerplant.server import garble
+from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.fault_injector import (
+    RETRY_AFTER_MS,
+    FaultDraws,
+    FaultInjector,
+    injected_error,
+)
 from tickerplant.server.faults import (
     API_ERROR,
     BAN_HANDSHAKES,
@@ -44,71 +53,90 @@ from tickerplant.server.faults import (
     WORDS,
     FaultRow,
 )
-from tickerplant.server.faulty import RETRY_AFTER_MS, Chances, Faults, refusal
-from tickerplant.server.gate import Reader
+from tickerplant.server.gate import Gate, Reader
+from tickerplant.server.handshake import Answer, Session, Target, refused
+from tickerplant.server.websocket import WebSocketConnection
 
 HANDSHAKE_STATUSES = ((REFUSE, 503), (LIMIT_HANDSHAKES, 429), (BAN_HANDSHAKES, 418))
 API_STATUSES = (429, 503, 418)
-NOW_AND_THEN = (RESET, CLOSE, STALL, GARBAGE, INVALID_UTF8, CHAIN)
-"""What is done after a random time; what ends the connection comes first."""
-ON_MESSAGES = (CHAIN, FIELDS, WORDS)
+TIMED_FAULTS = (RESET, CLOSE, STALL, GARBAGE, INVALID_UTF8, CHAIN)
+"""Faults that happen after a random time; those that end the connection come first."""
+MESSAGE_FAULTS = (CHAIN, FIELDS, WORDS)
 STALL_END = "end of a stall"
-"""Stands among the deadlines beside the names of faults."""
+"""Is a key of the deadlines, beside the names of faults."""
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 """For SO_LINGER: linger, for no time."""
-HELD_SHARE = 8
-"""A stalled connection is congested when what waits for it passes this part of the bound."""
+BUFFERED_SHARE = 8
+"""A stalled connection is congested when its buffer passes this part of the bound."""
+
+GARBAGE_FRAMES = tuple(
+    map(
+        text_frame,
+        (
+            b"not JSON",
+            b'{"zz":"nothing known"}',
+            b'{"e":"trade","E":1767225600000,"s":"BTCUSDT","t":',
+            b'{"e":"zz","E":1767225600000,"s":"BTCUSDT"}',
+            b"[]",
+            b"",
+            b"null",
+            b"7",
+        ),
+    )
+)
+"""Frames that are not a message, in the order in which a connection gets them."""
+INVALID_UTF8_FRAME = text_frame(b'{"zz":"\xc3\x28\xff"}')
+
+UNKNOWN_FIELDS = b',"zz":1,"zy":{"zx":["1",null]}'
+UNKNOWN_WORD = b"NEW_WORD"
+
+_HAS_IDS = re.compile(rb'"e":"(?:depthUpdate|trade|aggTrade)"')
+_WORD = re.compile(rb'(?<="X":")[^"]*(?=")')
 
 
 class _Method(Struct):
-    """What has to be known of a request."""
+    """The part of a stream request that NO_ACK depends on."""
 
     method: str = ""
 
 
 class _Reply(Struct, rename="camel"):
-    """What an error has in common with the reply it stands for."""
+    """The parts of a WebSocket API reply that an error in its place keeps."""
 
     id: ApiId
     rate_limits: tuple[RateLimit, ...] | UnsetType = UNSET
 
 
-_read_method = msgspec.json.Decoder(_Method).decode
-_read_reply = msgspec.json.Decoder(_Reply).decode
-
-
-def faults_of(faults: Faults, headers: Headers) -> ConnectionFaults | None:
-    """Return the faults that a handshake meets; None if they are off, or it is exempt."""
-    if not faults.on or "1" in headers.get_all(EXEMPT_HEADER):
-        return None
-    return ConnectionFaults(faults.next_connection())
-
-
-class Victim(Reader, Protocol):
-    """A connection as its faults see it."""
-
-    identity: str
+_decode_method = msgspec.json.Decoder(_Method).decode
+_decode_reply = msgspec.json.Decoder(_Reply).decode
 
 
 class StallableTransport(asyncio.Transport):
-    """A transport that does nothing while it is stalled, and all of it afterwards.
+    """A transport that can be stalled: it buffers writes and reads nothing until `resume`.
 
     Args:
-        transport: The transport behind it.
-        reader: What the gate is told of when too much waits here; not the connection, of which the
-            transport behind tells the gate.
-        endpoint: Whose gate and limits.
+        transport: The transport of the socket.
+        reader: Stands for the buffer at the gate: `transport` pauses and resumes the connection
+            itself.
+        gate: Is told when too much is buffered.
+        max_buffered_bytes: How much is too much.
     """
 
-    def __init__(self, transport: asyncio.Transport, reader: Reader, endpoint: Endpoint) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, reader: Reader, gate: Gate, max_buffered_bytes: int
+    ) -> None:
         super().__init__()
         self._transport = transport
         self._reader = reader
-        self._gate = endpoint.gate
-        self._most_bytes = endpoint.limits.max_unsent_bytes // HELD_SHARE
-        self._stalled = False
+        self._gate = gate
+        self._max_buffered_bytes = max_buffered_bytes
+        self._is_stalled = False
         self._is_paused = False
-        self._held = bytearray()
+        self._buffer = bytearray()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set when the connection is told to pause and to resume writing."""
+        self._transport.set_write_buffer_limits(high, low)
 
     def pause_reading(self) -> None:
         """Read nothing until `resume_reading`."""
@@ -116,240 +144,256 @@ class StallableTransport(asyncio.Transport):
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again, after a stall if there is one."""
+        """Read again, at once or after the stall."""
         self._is_paused = False
-        if not self._stalled:
+        if not self._is_stalled:
             self._transport.resume_reading()
 
     def stall(self) -> None:
         """Send and read nothing from now on."""
-        self._stalled = True
+        self._is_stalled = True
         self._transport.pause_reading()
 
-    def go_on(self) -> None:
-        """Send what has waited, and read what has come."""
-        self._stalled = False
+    def resume(self) -> None:
+        """Send what was buffered, and read again."""
+        self._is_stalled = False
         self._gate.resume(self._reader)
-        held, self._held = bytes(self._held), bytearray()
-        if held:
-            self._transport.write(held)
+        buffered, self._buffer = bytes(self._buffer), bytearray()
+        if buffered:
+            self._transport.write(buffered)
         if not self._is_paused:
             self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         """Send `data`, now or after the stall."""
-        if not self._stalled:
+        if not self._is_stalled:
             self._transport.write(data)
             return
-        self._held += data
-        if len(self._held) > self._most_bytes:
+        self._buffer += data
+        if len(self._buffer) > self._max_buffered_bytes:
             self._gate.pause(self._reader)
 
     def forget(self) -> None:
-        """Keep nothing for a connection that is lost."""
-        self._held.clear()
+        """Discard the buffer: the connection is lost."""
+        self._buffer.clear()
         self._gate.resume(self._reader)
 
     def get_write_buffer_size(self) -> int:
-        """Return how much waits, here and there."""
-        return len(self._held) + self._transport.get_write_buffer_size()
+        """Return how many bytes are unsent, those of the buffer included."""
+        return len(self._buffer) + self._transport.get_write_buffer_size()
 
     def can_write_eof(self) -> bool:
         """Whether the stream can end in one direction only."""
         return self._transport.can_write_eof()
 
     def write_eof(self) -> None:
-        """Send nothing more."""
+        """End the stream in this direction."""
         self._transport.write_eof()
 
     def close(self) -> None:
-        """Close the connection once what it was given is sent."""
+        """Close the connection once everything is sent."""
         self._transport.close()
 
     def abort(self) -> None:
-        """Cut the connection; what waits is lost."""
+        """Close the connection at once; unsent data is lost."""
         self._transport.abort()
 
     def reset(self) -> None:
-        """Cut the connection with a TCP reset."""
+        """Close the connection with a TCP reset."""
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         self._transport.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what is known of the socket."""
+        """Return information about the socket."""
         return self._transport.get_extra_info(name, default)
 
 
-class ConnectionFaults:
-    """What is done to one connection, from its handshake on."""
+class FaultyConnection(WebSocketConnection):
+    """A connection whose client meets faults, from the handshake on."""
 
-    def __init__(self, chances: Chances) -> None:
-        self._chances = chances
+    def __init__(self, endpoint: Endpoint, draws: FaultDraws) -> None:
+        super().__init__(endpoint)
+        self.drops_next_message = False
+        """Whether the next message with ids is left out."""
+        self._draws = draws
         self._deadlines_ms: dict[str, int] = {}
-        self._breaks_chain = False
-        self._garbage = cycle(garble.GARBAGE)
+        self._garbage = cycle(GARBAGE_FRAMES)
         self._api_statuses = cycle(API_STATUSES)
         self._is_api = False
-        self._connection: Victim
-        self._endpoint: Endpoint
-        self._transport: StallableTransport
+        self._stallable: StallableTransport
 
-    def handshake_status(self) -> int:
-        """Return the HTTP status with which the handshake is refused, 0 if it is not."""
-        for row, status in HANDSHAKE_STATUSES:
-            if self._chances.happens(row):
-                return status
-        return 0
+    # The steps that are extended.
 
-    def begin(
-        self,
-        connection: Victim,
-        transport: asyncio.Transport,
-        endpoint: Endpoint,
-        now_ms: int,
-        *,
-        is_api: bool,
-    ) -> asyncio.Transport:
-        """Take over a connection that has been opened; return what stands for its transport."""
-        self._connection = connection
-        self._endpoint = endpoint
-        self._is_api = is_api
-        self._transport = StallableTransport(transport, self, endpoint)
-        for row in NOW_AND_THEN:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take over the transport, as one that can be stalled."""
+        max_buffered_bytes = self._endpoint.limits.max_unsent_bytes // BUFFERED_SHARE
+        self._stallable = StallableTransport(
+            transport, _BufferReader(self), self._endpoint.gate, max_buffered_bytes
+        )
+        super().connection_made(self._stallable)
+
+    def answer_upgrade(self, request: Request, now_ms: int) -> Answer:
+        """Return the answer to the upgrade request; a fault may refuse what would be granted."""
+        answer = super().answer_upgrade(request, now_ms)
+        if answer.target is not None:
+            for row, status in HANDSHAKE_STATUSES:
+                if self._draws.happens(row):
+                    headers = {} if status == 503 else {"Retry-After": str(RETRY_AFTER_MS // 1_000)}
+                    return refused(status, "Refused by a fault on demand.", now_ms, headers)
+        return answer
+
+    def start_session(self, target: Target, now_ms: int) -> Session:
+        """Return the session; schedule the faults that happen after a random time."""
+        session = super().start_session(target, now_ms)
+        self._is_api = isinstance(target, ApiTarget)
+        if any(map(self._draws.is_on, MESSAGE_FAULTS)):
+            self.write = self._write_messages
+        for row in TIMED_FAULTS:
             self._schedule(row, now_ms)
-        return self._transport
+        return session
+
+    def perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
+        """Carry out what the faults leave of `actions`."""
+        super().perform(self._revised(actions, message), message)
 
     @property
-    def write(self) -> Callable[[bytes], object]:
-        """What takes frames from the hub."""
-        if any(map(self._chances.on, ON_MESSAGES)):
-            return self._write_messages
-        return self._transport.write
-
-    def end(self) -> None:
-        """Let go of a connection that is lost."""
-        self._transport.forget()
-
-    # What the gate sees while the connection is stalled.
-
-    @property
-    def unsent_bytes(self) -> int:
-        """Bytes that wait, here and in the transport."""
-        return self._transport.get_write_buffer_size()
-
-    def close(self, reason: CloseReason) -> None:
-        """Close the connection."""
-        self._connection.close(reason)
-
-    # What is done after a random time.
-
-    def next_deadline_ms(self, other_ms: int) -> int:
-        """Return when `tick` has something to do, or `other_ms` if that is earlier."""
-        return min((other_ms, *self._deadlines_ms.values()))
+    def next_deadline_ms(self) -> int:
+        """When `tick` next has something to do, on the connection clock."""
+        deadline_ms = super().next_deadline_ms
+        return min((deadline_ms, *self._deadlines_ms.values())) if self.is_open else deadline_ms
 
     def tick(self, now_ms: int) -> None:
-        """Do what is due."""
+        """Do what is due at `now_ms`, faults last."""
+        super().tick(now_ms)
+        if not self.is_open:
+            return
         for name, due_ms in tuple(self._deadlines_ms.items()):
-            # Once the connection has ended nothing is due any more.
+            # A fault that ends the connection cancels the others.
             if due_ms <= now_ms and name in self._deadlines_ms:
                 self._do(name, now_ms)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, and what is buffered for it."""
+        self._stallable.forget()
+        super().connection_lost(exc)
+
+    # Faults that happen after a random time.
 
     def _do(self, name: str, now_ms: int) -> None:
         del self._deadlines_ms[name]
         match name:
             case RESET.name:
                 self._end(RESET)
-                self._transport.reset()
+                self._stallable.reset()
             case CLOSE.name:
                 self._end(CLOSE)
-                self._connection.close(_close_reason(self._chances.value(CLOSE).code))
+                self.close(_close_reason(self._draws.value(CLOSE).code))
             case STALL.name:
                 self._count(STALL)
-                self._deadlines_ms[STALL_END] = now_ms + self._chances.value(STALL).time_ms
-                self._transport.stall()
+                self._deadlines_ms[STALL_END] = now_ms + self._draws.value(STALL).time_ms
+                self._stallable.stall()
             case CHAIN.name:
-                self._breaks_chain = True
+                self.drops_next_message = True
                 self._schedule(CHAIN, now_ms)
             case GARBAGE.name:
-                self._send(GARBAGE, next(self._garbage), now_ms)
+                self._write_fault(GARBAGE, next(self._garbage), now_ms)
             case INVALID_UTF8.name:
-                self._send(INVALID_UTF8, garble.INVALID_UTF8, now_ms)
+                self._write_fault(INVALID_UTF8, INVALID_UTF8_FRAME, now_ms)
             case _:
-                self._transport.go_on()
+                self._stallable.resume()
                 self._schedule(STALL, now_ms)
 
     def _schedule(self, row: FaultRow, now_ms: int) -> None:
-        wait_ms = self._chances.wait_ms(row)
+        wait_ms = self._draws.wait_ms(row)
         if wait_ms:
             self._deadlines_ms[row.name] = now_ms + wait_ms
 
     def _count(self, row: FaultRow) -> None:
-        self._chances.count(row)
-        logger().info(f"{self._connection.identity} ! fault on demand", fault=row.name)
+        self._draws.count(row)
+        logger().info(f"{self.identity} ! fault on demand", fault=row.name)
 
     def _end(self, row: FaultRow) -> None:
         self._count(row)
         self._deadlines_ms.clear()
 
-    def _send(self, row: FaultRow, frame: bytes, now_ms: int) -> None:
+    def _write_fault(self, row: FaultRow, frame: bytes, now_ms: int) -> None:
         self._count(row)
-        self._transport.write(frame)
+        self.transport.write(frame)
         self._schedule(row, now_ms)
 
-    # What is done to messages and replies.
+    # Faults of messages and replies.
 
     def _write_messages(self, data: bytes) -> None:
-        """Send the messages of the hub, but for one, or changed."""
-        kept = [text_frame(self._changed(each)) for each in payloads(data) if not self._lost(each)]
+        """Send the messages of the hub, changed, or without one of them."""
+        kept = [
+            text_frame(_changed(each, self._draws))
+            for each in payloads(data)
+            if not self._drops(each)
+        ]
         if kept:
-            self._transport.write(b"".join(kept))
+            self.transport.write(b"".join(kept))
 
-    def _lost(self, payload: bytes) -> bool:
+    def _drops(self, payload: bytes) -> bool:
         """Whether a message is the one that is left out."""
-        if not (self._breaks_chain and garble.has_ids(payload)):
+        if not (self.drops_next_message and has_ids(payload)):
             return False
-        self._breaks_chain = False
+        self.drops_next_message = False
         self._count(CHAIN)
         return True
 
-    def _changed(self, payload: bytes) -> bytes:
-        if self._chances.happens(FIELDS):
-            payload = garble.with_unknown_fields(payload)
-        if garble.has_word(payload) and self._chances.happens(WORDS):
-            payload = garble.with_unknown_word(payload)
-        return payload
-
-    def revise(self, actions: Iterable[Action], message: bytes, now_ms: int) -> Iterator[Action]:
-        """Yield what is done of what the session asks for in answer to `message`."""
+    def _revised(self, actions: Iterable[Action], message: bytes) -> Iterator[Action]:
+        """Yield what the faults leave of `actions`, the answer to `message`."""
         for action in actions:
             match action:
                 case Subscribe(names=names):
-                    heard = [name for name in names if not self._chances.happens(SILENT)]
-                    if heard:
-                        yield Subscribe(tuple(heard))
+                    delivered = [name for name in names if not self._draws.happens(SILENT)]
+                    if delivered:
+                        yield Subscribe(tuple(delivered))
                 case Send() if self._is_api:
-                    yield self._api_reply(action, now_ms)
-                case Send(error_code=None) if self._chances.on(NO_ACK):
-                    if not (_is_subscribe(message) and self._chances.happens(NO_ACK)):
+                    yield self._api_reply(action)
+                case Send(error_code=None) if self._draws.is_on(NO_ACK):
+                    if not (_is_subscribe(message) and self._draws.happens(NO_ACK)):
                         yield action
                 case _:
                     yield action
 
-    def _api_reply(self, answer: Send, now_ms: int) -> Send:
-        """Return the answer to a request, or an error in its place."""
-        if not self._chances.happens(API_ERROR):
-            return answer
-        replaced = _read_reply(answer.text)
-        error = refusal(next(self._api_statuses), self._endpoint.budget, now_ms)
+    def _api_reply(self, reply: Send) -> Send:
+        """Return a reply, or an error in its place."""
+        if not self._draws.happens(API_ERROR):
+            return reply
+        now_ms = self._endpoint.clock()
+        replaced = _decode_reply(reply.text)
+        error = injected_error(next(self._api_statuses), self._endpoint.budget, now_ms)
         retry = Retry(server_time=now_ms, retry_after=now_ms + RETRY_AFTER_MS)
-        reply = ApiReply(
+        error_reply = ApiReply(
             id=replaced.id,
             status=error.status,
             error=ApiError(error.code, error.message, UNSET if error.status == 503 else retry),
             rate_limits=replaced.rate_limits,
         )
-        return Send(msgspec.json.encode(reply), error.code)
+        return Send(msgspec.json.encode(error_reply), error.code)
+
+
+def connect(endpoint: Endpoint, headers: Headers, faults: FaultInjector) -> WebSocketConnection:
+    """Return a connection for an upgrade request with `headers`: a plain one if it is exempt."""
+    if not faults.is_on or "1" in headers.get_all(EXEMPT_HEADER):
+        return WebSocketConnection(endpoint)
+    return FaultyConnection(endpoint, faults.next_connection())
+
+
+class _BufferReader:
+    """The buffer of a stalled connection, as the gate sees it."""
+
+    def __init__(self, connection: FaultyConnection) -> None:
+        self._connection = connection
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._connection.unsent_bytes
+
+    def close(self, reason: CloseReason) -> None:
+        self._connection.close(reason)
 
 
 def _close_reason(code: int) -> CloseReason:
@@ -360,6 +404,42 @@ def _close_reason(code: int) -> CloseReason:
 
 def _is_subscribe(message: bytes) -> bool:
     try:
-        return _read_method(message).method == "SUBSCRIBE"
+        return _decode_method(message).method == "SUBSCRIBE"
     except msgspec.DecodeError:
         return False
+
+
+def _changed(payload: bytes, draws: FaultDraws) -> bytes:
+    if draws.happens(FIELDS):
+        payload = with_unknown_fields(payload)
+    if has_word(payload) and draws.happens(WORDS):
+        payload = with_unknown_word(payload)
+    return payload
+
+
+def has_ids(payload: bytes) -> bool:
+    """Whether the message is of a stream whose messages are chained by ids."""
+    return _HAS_IDS.search(payload) is not None
+
+
+def with_unknown_fields(payload: bytes) -> bytes:
+    """Return a message with more fields; unchanged if it is not an object or an array of objects."""
+    end = len(payload) - payload.startswith(HEAD)
+    body, rest = payload[:end], payload[end:]
+    if body.endswith(b"}]"):
+        # Between `}` and `{` only objects of an array have a comma.
+        elements = body[:-2].replace(b"},{", UNKNOWN_FIELDS + b"},{")
+        return elements + UNKNOWN_FIELDS + b"}]" + rest
+    if body.endswith(b"}") and not body.endswith(b"{}"):
+        return body[:-1] + UNKNOWN_FIELDS + b"}" + rest
+    return payload
+
+
+def has_word(payload: bytes) -> bool:
+    """Whether the message has a word in `X`."""
+    return _WORD.search(payload) is not None
+
+
+def with_unknown_word(payload: bytes) -> bytes:
+    """Return a message with another word in `X`."""
+    return _WORD.sub(UNKNOWN_WORD, payload)

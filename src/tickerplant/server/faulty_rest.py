@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.queries import find_path
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.fault_injector import RETRY_AFTER_MS, FaultInjector, injected_error
 from tickerplant.server.faults import (
     EXEMPT_HEADER,
     FAULT_ROWS,
@@ -20,8 +22,8 @@ from tickerplant.server.faults import (
     HTTP_GARBAGE,
     HTTP_HANG,
 )
-from tickerplant.server.faulty import RETRY_AFTER_MS, Faults, refusal
-from tickerplant.server.rest import Page, Response, Rest, error_response
+from tickerplant.server.guard import Guard
+from tickerplant.server.rest import Page, Post, Response, Rest, error_response
 
 STATUSES = ((HTTP_429, 429), (HTTP_418, 418), (HTTP_503, 503))
 NO_JSON = b"<html><head><title>200 OK</title></head><body>zz</body></html>\n"
@@ -30,13 +32,25 @@ EXEMPT_KEY = EXEMPT_HEADER.lower().encode()
 
 
 class FaultyRest(Rest):
-    """The application of a port whose answers to questions may be faulty; its pages never are."""
+    """The application of a port whose answers to queries may be faulty; its own pages never are."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pages: Mapping[str, Page],
+        posts: Mapping[str, Post] | None = None,
+        guard: Guard | None = None,
+        *,
+        faults: FaultInjector,
+    ) -> None:
+        super().__init__(endpoint, pages, posts, guard)
+        self._faults = faults
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, perhaps late."""
         may_fail = self._may_fail(scope["path"], dict(scope["headers"]))
-        if may_fail and self._endpoint.faults.http.happens(HTTP_HANG):
-            await self._endpoint.faults.hang(self._endpoint.clock() + HANG_MS)
+        if may_fail and self._faults.http.happens(HTTP_HANG):
+            await self._faults.hang(self._endpoint.clock() + HANG_MS)
         await super().__call__(scope, receive, send)
 
     def respond(
@@ -50,11 +64,11 @@ class FaultyRest(Rest):
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the answer, perhaps a faulty one."""
         if self._may_fail(path, headers):
-            chances = self._endpoint.faults.http
+            draws = self._faults.http
             for row, status in STATUSES:
-                if chances.happens(row):
+                if draws.happens(row):
                     return True, self._refusal(status)
-            if chances.happens(HTTP_GARBAGE):
+            if draws.happens(HTTP_GARBAGE):
                 return True, Response(NO_JSON)
         return super().respond(method, path, target, query_string, headers, address)
 
@@ -63,7 +77,7 @@ class FaultyRest(Rest):
         return is_question and headers.get(EXEMPT_KEY) != b"1"
 
     def _refusal(self, status: int) -> Response:
-        error = refusal(status, self._endpoint.budget, self._endpoint.clock())
+        error = injected_error(status, self._endpoint.budget, self._endpoint.clock())
         headers = () if status == 503 else RETRY_AFTER
         return error_response(error.code, error.message, status, headers)
 
@@ -88,7 +102,7 @@ class FaultsPage(Struct, frozen=True, kw_only=True):
     """Every fault there is, by name."""
 
 
-def faults_pages(faults: Faults) -> Mapping[str, Page]:
+def faults_pages(faults: FaultInjector) -> Mapping[str, Page]:
     """Return the page of the faults, by its path."""
 
     def page() -> Response:

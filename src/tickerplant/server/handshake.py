@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from uuid import uuid4
@@ -18,8 +19,6 @@ from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.faulty import RETRY_AFTER_MS
-from tickerplant.server.faulty_connection import ConnectionFaults
 
 LOST_RETRY_S = 5
 """How long a client is told to wait while the upstream is lost."""
@@ -58,20 +57,16 @@ def answer_handshake(
     endpoint: Endpoint,
     address: str,
     now_ms: int,
-    faults: ConnectionFaults | None,
 ) -> Answer:
     """Return the answer to an upgrade request, and what is opened, if anything is."""
     try:
         target = parse_target(request.path, endpoint.venue, endpoint.limits)
         key = _key_of(request)
         _check_room(target, endpoint, address, now_ms)
-        _check_faults(faults)
     except BadTarget as bad:
         return Answer(_rejection(bad.status, bad.message, now_ms), why="not an address of streams")
     except _Refusal as refusal:
-        response = _rejection(refusal.status, refusal.message, now_ms)
-        response.headers.update(refusal.headers)
-        return Answer(response, why=refusal.message.removesuffix("."))
+        return refused(refusal.status, refusal.message, now_ms, refusal.headers)
     headers = Headers(
         {
             "Date": _date(now_ms),
@@ -136,12 +131,11 @@ def _check_room(target: Target, endpoint: Endpoint, address: str, now_ms: int) -
         raise _Refusal(503, f"Upstream lost: {endpoint.lost}.", Retry_After=str(LOST_RETRY_S))
 
 
-def _check_faults(faults: ConnectionFaults | None) -> None:
-    """Raise `_Refusal` if a fault on demand refuses the handshake."""
-    status = faults.handshake_status() if faults is not None else 0
-    if status:
-        headers = {} if status == 503 else {"Retry_After": str(RETRY_AFTER_MS // 1_000)}
-        raise _Refusal(status, "Refused by a fault on demand.", **headers)
+def refused(status: int, message: str, now_ms: int, headers: Mapping[str, str]) -> Answer:
+    """Return the answer that refuses an upgrade request; `message` goes into the log too."""
+    response = _rejection(status, message, now_ms)
+    response.headers.update(headers)
+    return Answer(response, why=message.removesuffix("."))
 
 
 def _rejection(status: int, message: str, now_ms: int) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import TypeAlias
 
 import httptools
 from uvicorn.config import Config
@@ -25,15 +26,30 @@ from tickerplant.server.websocket import WebSocketConnection
 TLS_HELLO = b"\x16\x03"
 """How TLS begins; HTTP never does."""
 HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
-"""What a connection was late with when it was cut: labels in the log and the metrics."""
+"""What a connection was late with when it was closed: labels in the log and the metrics."""
+
+UpgradedProtocol: TypeAlias = Callable[[Endpoint, Headers], WebSocketConnection]
+"""Makes the protocol of a connection that is upgraded to WebSocket, from the request's headers."""
+
+
+def plain_connection(endpoint: Endpoint, _headers: Headers) -> WebSocketConnection:
+    """Return a connection without faults."""
+    return WebSocketConnection(endpoint)
 
 
 class HttpConnection(HttpToolsProtocol):
     """One connection of a port until it is upgraded or closed."""
 
-    def __init__(self, endpoint: Endpoint, config: Config, state: ServerState) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: Config,
+        state: ServerState,
+        upgraded: UpgradedProtocol,
+    ) -> None:
         super().__init__(config, state, {})
         self._endpoint = endpoint
+        self._upgraded = upgraded
         self._limits = endpoint.limits
         self._head_bytes = 0
         self._in_head = True
@@ -123,17 +139,17 @@ class HttpConnection(HttpToolsProtocol):
         self._end_reading()
         self._end_writing()
         rest, self._after_upgrade = self._after_upgrade, None
-        connection = WebSocketConnection(self._endpoint)
+        headers = Headers(
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
+        )
+        connection = self._upgraded(self._endpoint, headers)
         self.transport.set_protocol(connection)
         connection.connection_made(self.transport)
         self.flow.resume_reading()
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers
-        ]
         connection.begin(
             Request(
                 self.url.decode("latin-1"),
-                Headers(headers),
+                headers,
                 str(self.scope["method"]),
                 f"HTTP/{self.scope['http_version']}",
             )
@@ -259,9 +275,19 @@ def closing_answer(status: int, text: str, *headers: str) -> bytes:
 
 
 def protocol_factory(
-    endpoint: Endpoint, app: Rest, state: ServerState
+    endpoint: Endpoint,
+    app: Rest,
+    state: ServerState,
+    upgraded: UpgradedProtocol = plain_connection,
 ) -> Callable[[], HttpConnection]:
-    """Return what makes the protocol of a new connection to `endpoint`."""
+    """Return a factory of protocols for new connections to `endpoint`.
+
+    Args:
+        endpoint: The port.
+        app: Answers HTTP requests.
+        state: Holds the open HTTP connections.
+        upgraded: Makes the protocol of a connection that is upgraded to WebSocket.
+    """
     config = Config(
         app,
         http=HttpToolsProtocol,
@@ -277,4 +303,4 @@ def protocol_factory(
     )
     config.load()
     config.loaded_app = app  # at its lowest level uvicorn would log whole requests
-    return lambda: HttpConnection(endpoint, config, state)
+    return lambda: HttpConnection(endpoint, config, state, upgraded)

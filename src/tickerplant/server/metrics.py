@@ -15,6 +15,7 @@ from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.readiness import Readiness
 
 PREFIX = "tickerplant_"
@@ -31,12 +32,14 @@ class PlantCollector(Collector):
         endpoints: Iterable[Endpoint],
         readiness: Readiness,
         complaints: Complaints,
+        faults: FaultInjector,
     ) -> None:
         self._plant = plant
         self._endpoints = tuple(endpoints)
         self._budgets = {endpoint.budget for endpoint in self._endpoints}
         self._readiness = readiness
         self._complaints = complaints
+        self._injector = faults
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family; those of the source come last and cannot hide ours."""
@@ -233,9 +236,8 @@ class PlantCollector(Collector):
         faults = CounterMetricFamily(
             PREFIX + "faults", "Faults done on demand, by fault.", labels=("fault",)
         )
-        for on_demand in {each.faults for each in self._endpoints}:
-            for name in {**on_demand.values, **on_demand.done}:
-                faults.add_metric((name,), on_demand.done[name])
+        for name in {**self._injector.values, **self._injector.done}:
+            faults.add_metric((name,), self._injector.done[name])
         yield faults
         complaints = CounterMetricFamily(
             PREFIX + "complaints",

@@ -7,6 +7,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from msgspec import Struct
 from uvicorn.server import ServerState
@@ -18,12 +19,13 @@ from tickerplant.plant import Plant
 from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.closing import GOING_AWAY
 from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.server import faulty_connection
 from tickerplant.server.answerer import QueryAnswerer
 from tickerplant.server.clock import Clock, connection_clock_ms
 from tickerplant.server.clock_page import CLOCK_PATH, Steering, clock_pages, clock_posts
 from tickerplant.server.endpoint import Connection, Endpoint
+from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import FAULTS_PATH, faults_text
-from tickerplant.server.faulty import Faults
 from tickerplant.server.faulty_rest import FaultyRest, faults_pages
 from tickerplant.server.forwarding import Forwarder
 from tickerplant.server.gate import Gate
@@ -72,7 +74,7 @@ class Server:
         ports: Mapping[str, int] | None = None,
         venues: Collection[Venue] = VENUES,
         limits: Limits = LIMITS,
-        faults: Faults | None = None,
+        faults: FaultInjector | None = None,
         forwarders: Mapping[str, Forwarder] | None = None,
         readiness: Readiness | None = None,
         steering: Steering | None = None,
@@ -98,12 +100,13 @@ class Server:
                 where a limit or the time of a fault is shorter than ten times that.
         """
         self.limits = limits
-        self.faults = Faults() if faults is None else faults
+        self.faults = FaultInjector() if faults is None else faults
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
         self.gate = Gate(limits, lambda: self.subscriber_count)
         self._plant = plant
         self._host = host
+        self._clock = clock
         self._ports_wanted = ports or {}
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, *self.faults.times_ms)
@@ -124,14 +127,15 @@ class Server:
                 gate=self.gate,
                 complaints=self.complaints,
                 clock=clock,
-                faults=self.faults,
                 forwarder=(forwarders or {}).get(venue.name),
             )
             for venue in VENUES
             if venue in venues
         )
         """The ports, one per venue that is served."""
-        collector = PlantCollector(plant, self.endpoints, self.readiness, self.complaints)
+        collector = PlantCollector(
+            plant, self.endpoints, self.readiness, self.complaints, self.faults
+        )
         self._pages: Mapping[str, Page] = {
             **operations_pages(
                 self._welcome,
@@ -246,11 +250,14 @@ class Server:
         sock = _listen(venue, self._host, self._port_wanted(venue))
         http = ServerState()
         shared = self._plant.profile.shared_budget
-        kind = FaultyRest if self.faults.on else Rest
         pages = {**self._pages, **limits_pages(endpoint, shared_budget=shared)}
         guard = Guard(self._host, str(sock.getsockname()[0]))
-        app = kind(endpoint, pages, self._posts, guard)
-        listener = Listener(endpoint, sock, protocol_factory(endpoint, app, http), self._tls)
+        app = Rest(endpoint, pages, self._posts, guard)
+        if self.faults.is_on:
+            app = FaultyRest(endpoint, pages, self._posts, guard, faults=self.faults)
+        upgraded = partial(faulty_connection.connect, faults=self.faults)
+        protocols = protocol_factory(endpoint, app, http, upgraded)
+        listener = Listener(endpoint, sock, protocols, self._tls)
         listener.start()
         return Port(endpoint, listener, http)
 
@@ -273,6 +280,7 @@ class Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._tick_ms / 1_000)
+            self.faults.tick(self._clock())
             for endpoint in self.endpoints:
                 endpoint.tick()
             self.gate.enforce()
@@ -290,7 +298,7 @@ class Server:
             ]
         if not self.limits.enforced:
             lines += ["", LIMITS_OFF]
-        if self.faults.on:
+        if self.faults.is_on:
             lines += ["", faults_text(self.faults.values)]
         clock = f"  {CLOCK_PATH}" if self._has_clock else ""
         return "\n".join(

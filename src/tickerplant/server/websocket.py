@@ -36,9 +36,8 @@ from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
 from tickerplant.protocol.loggable import loggable
 from tickerplant.protocol.masking import sized
 from tickerplant.protocol.stream_session import StreamSession
-from tickerplant.protocol.target import ApiTarget, StreamTarget
+from tickerplant.protocol.target import StreamTarget
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.faulty_connection import ConnectionFaults, faults_of
 from tickerplant.server.forwarding import Asks
 from tickerplant.server.handshake import (
     Answer,
@@ -74,7 +73,11 @@ def _discard(_data: bytes) -> None:
 
 
 class WebSocketConnection(asyncio.Protocol):
-    """A connection from the upgrade request to the closed socket; also the hub's subscriber."""
+    """A connection from the upgrade request to the closed socket; also the hub's subscriber.
+
+    A subclass may extend these steps: `answer_upgrade`, `start_session`, `perform`, `tick` with
+    `next_deadline_ms`, and `connection_lost`.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.write: Callable[[bytes], object] = _discard
@@ -88,7 +91,6 @@ class WebSocketConnection(asyncio.Protocol):
         """Whether the rest of what came is read in the next turn."""
         self._pending: list[bytes] = []
         self._session: Session | None = None
-        self._faults: ConnectionFaults | None = None
         self._route = ""
         self._message_deadline_ms = NEVER_MS
         """When a message that has begun must be complete; never while none has."""
@@ -118,19 +120,16 @@ class WebSocketConnection(asyncio.Protocol):
         """When `tick` has something to do, on the connection clock."""
         if self._session is None or not self.is_open:
             return NEVER_MS
-        deadline_ms = min(self._session.keepalive.next_deadline_ms, self._message_deadline_ms)
-        return self._faults.next_deadline_ms(deadline_ms) if self._faults else deadline_ms
+        return min(self._session.keepalive.next_deadline_ms, self._message_deadline_ms)
 
     def tick(self, now_ms: int) -> None:
         """Do what is due at `now_ms`: ping, or close: no pong, no end of a message, old age."""
         if now_ms >= self._message_deadline_ms:
             self._message_deadline_ms = NEVER_MS
-            self._perform([Close(MESSAGE_TIMEOUT)])
+            self.perform([Close(MESSAGE_TIMEOUT)])
         if self._session is not None:
-            self._perform(self._session.keepalive.tick(now_ms))
+            self.perform(self._session.keepalive.tick(now_ms))
             self._send_pending()
-        if self._faults is not None and self.is_open:
-            self._faults.tick(now_ms)
 
     def close(self, reason: CloseReason) -> None:
         """Leave the hub at once, say why, and cut the connection if that is not read in time."""
@@ -155,15 +154,14 @@ class WebSocketConnection(asyncio.Protocol):
 
     def begin(self, request: Request) -> None:
         """Answer the upgrade request; what the client sends after it comes as data."""
-        endpoint, now_ms = self._endpoint, self._endpoint.clock()
-        faults = faults_of(endpoint.faults, request.headers)
-        answer = answer_handshake(request, endpoint, self._address, now_ms, faults)
+        now_ms = self._endpoint.clock()
+        answer = self.answer_upgrade(request, now_ms)
         self.transport.write(answer.response.serialize())
         if answer.target is None:
             self._note_refusal(request, answer)
             self._finish()
         else:
-            self._open(request, answer.target, now_ms, faults)
+            self._open(request, answer.target, now_ms)
 
     def data_received(self, data: bytes) -> None:
         """Answer everything in `data`, one frame after the other."""
@@ -195,8 +193,6 @@ class WebSocketConnection(asyncio.Protocol):
         endpoint.gate.resume(self)
         if self._session is None:
             return
-        if self._faults is not None:
-            self._faults.end()
         self._state = _State.ENDED
         self._leave("lost")
         del endpoint.connections[self]
@@ -206,20 +202,22 @@ class WebSocketConnection(asyncio.Protocol):
 
     # Handshake.
 
-    def _open(
-        self, request: Request, target: Target, now_ms: int, faults: ConnectionFaults | None
-    ) -> None:
-        """Begin the session that was granted."""
+    def answer_upgrade(self, request: Request, now_ms: int) -> Answer:
+        """Return the answer to the upgrade request, and what it opens."""
+        return answer_handshake(request, self._endpoint, self._address, now_ms)
+
+    def start_session(self, target: Target, now_ms: int) -> Session:
+        """Return the session that was granted; from now on frames are taken from the hub."""
         endpoint = self._endpoint
         self._account = endpoint.budget.enter(self._address)
         self._session = open_session(target, endpoint, self._address, self._account, now_ms)
         self._state = _State.OPEN
-        if faults is not None:
-            self._faults = faults
-            self.transport = faults.begin(
-                self, self.transport, endpoint, now_ms, is_api=isinstance(target, ApiTarget)
-            )
-        self.write = self.transport.write if faults is None else faults.write
+        self.write = self.transport.write
+        return self._session
+
+    def _open(self, request: Request, target: Target, now_ms: int) -> None:
+        endpoint = self._endpoint
+        session = self.start_session(target, now_ms)
         endpoint.connections[self] = None
         endpoint.counters.opened += 1
         logger().info(
@@ -231,7 +229,7 @@ class WebSocketConnection(asyncio.Protocol):
         if isinstance(target, StreamTarget):
             self._route = target.route
             endpoint.hub.set_combined(self, target.combined)
-        self._perform(self._session.open())
+        self.perform(session.open())
         self._send_pending()
 
     def _note_refusal(self, request: Request, answer: Answer) -> None:
@@ -287,14 +285,14 @@ class WebSocketConnection(asyncio.Protocol):
         now_ms = self._endpoint.clock()
         match received.opcode:
             case frames.TEXT:
-                self._perform(session.receive_text(received.text, now_ms), received.payload)
+                self.perform(session.receive_text(received.text, now_ms), received.payload)
             case frames.BINARY:
-                self._perform(session.receive_binary(now_ms), received.payload)
+                self.perform(session.receive_binary(now_ms), received.payload)
             case frames.PING:
                 self._pending.append(frames.control_frame(frames.PONG, received.payload))
-                self._perform(session.keepalive.ping(now_ms))
+                self.perform(session.keepalive.ping(now_ms))
             case frames.PONG:
-                self._perform(session.keepalive.pong(now_ms))
+                self.perform(session.keepalive.pong(now_ms))
             case _:
                 self._leave("client")
                 self._finish(frames.control_frame(frames.CLOSE, received.payload))
@@ -305,10 +303,10 @@ class WebSocketConnection(asyncio.Protocol):
             endpoint = self._endpoint
             self._message_deadline_ms = endpoint.clock() + endpoint.limits.message_timeout_ms
 
-    def _perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
-        """Do what the session asks, in its order, in answer to `message` if there was one."""
+    def perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
+        """Carry out what the session asks for, in order; `message` is what it answers, if any."""
         hub = self._endpoint.hub
-        for action in self._revised(actions, message):
+        for action in actions:
             if not self.is_open:
                 break
             match action:
@@ -332,12 +330,6 @@ class WebSocketConnection(asyncio.Protocol):
                     )
                     self.close(reason)
 
-    def _revised(self, actions: Iterable[Action], message: bytes) -> Iterable[Action]:
-        """Return what faults on demand leave of `actions`."""
-        if self._faults is None:
-            return actions
-        return self._faults.revise(actions, message, self._endpoint.clock())
-
     def _send(self, text: bytes, code: int | None, message: bytes) -> None:
         self._pending.append(frames.text_frame(text))
         if code is not None:
@@ -348,7 +340,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _answer(self, ask: Ask, result: bytes | RequestError) -> None:
         """Say what was answered elsewhere."""
         if isinstance(self._session, ApiSession):
-            self._perform(self._session.answered(ask, result))
+            self.perform(self._session.answered(ask, result))
             self._send_pending()
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
