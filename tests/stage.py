@@ -25,7 +25,7 @@ from tickerplant.events import (
     Level,
     Liquidation,
     MarkPrice,
-    RetailUpdate,
+    RpiUpdate,
     Trade,
 )
 from tickerplant.hub.hub import UNKNOWN_STREAM
@@ -263,8 +263,8 @@ def retail(
     asks: list[Level],
     time_ms: int = START_MS,
     symbol: str = "BTCUSDT",
-) -> RetailUpdate:
-    return RetailUpdate(symbol, update_id, bids, asks, time_ms)
+) -> RpiUpdate:
+    return RpiUpdate(symbol, update_id, bids, asks, time_ms)
 
 
 def composite(time_ms: int = START_MS, symbol: str = "DEFIUSDT") -> CompositeIndex:

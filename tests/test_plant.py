@@ -174,7 +174,7 @@ def test_minutes_end_in_every_market_at_the_same_moment_traded_or_not() -> None:
     plant = open_plant(start_ms=START_MS + 17)
     told: list[tuple[int, str]] = []
     for market in plant.markets.values():
-        market._tell = lambda market, event: told.append((plant.now_ms, f"{market.symbol} {event}"))
+        market._emit = lambda market, event: told.append((plant.now_ms, f"{market.symbol} {event}"))
     plant.advance(START_MS + 2 * MINUTE_MS)
     expected = [
         (

@@ -32,7 +32,7 @@ class Trade(Struct, frozen=True, gc=False, array_like=True):
     trade_time_ms: int
     origin: str = "MARKET"
     """`MARKET`, or the off-book source of the print (`INSURANCE_FUND`, `ADL`, `NA`)."""
-    retail: bool = False
+    rpi: bool = False
     """Filled by an order of retail price improvement (RPI)."""
 
 
@@ -67,7 +67,7 @@ class DepthUpdate(Struct, frozen=True):
     transaction_time_ms: int
 
 
-class RetailUpdate(Struct, frozen=True):
+class RpiUpdate(Struct, frozen=True):
     """Absolute quantities of the RPI orders at the prices where they changed; 0 removes.
 
     RPI orders stand beside the book, which never counts them, and may cross it.  Their changes
@@ -284,7 +284,7 @@ Event: TypeAlias = (
     Trade
     | AggregateTrade
     | DepthUpdate
-    | RetailUpdate
+    | RpiUpdate
     | BookSnapshot
     | BookTicker
     | MarkPrice

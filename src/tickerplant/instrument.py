@@ -47,6 +47,13 @@ def _power_of_ten(exponent: int) -> int:
     return int(10**exponent)
 
 
+def round_div(numerator: int, denominator: int) -> int:
+    """Return the integer nearest to `numerator` / `denominator` (> 0), halves away from zero."""
+    if numerator < 0:
+        return -((denominator - 2 * numerator) // (2 * denominator))
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
 def decimal_text(units: int, decimals: int) -> str:
     """Return `units` × 10^-`decimals` as plain fixed text, without exponent."""
     if decimals == 0:

@@ -204,7 +204,7 @@ class Plant:
         """Let the markets of `symbols` derive only the events that the source does not deliver."""
         by_symbol = self.venues[venue_name].by_symbol
         for symbol in by_symbol if ALL in symbols else symbols & by_symbol.keys():
-            by_symbol[symbol].deliver(
+            by_symbol[symbol].set_source_events(
                 frozenset(
                     kind
                     for kind in _DERIVABLE.values()
@@ -276,7 +276,7 @@ class Plant:
     def _end_minute(self, minute_ms: int) -> None:
         self.timers.at(minute_ms + MINUTE_MS, MINUTE_RANK, self._end_minute)
         for market in self.markets.values():
-            market.roll(minute_ms)
+            market.close_minutes(minute_ms)
 
 
 def _combine(publishers: Sequence[Publishers]) -> tuple[_OnEvent, _HasSubscribers]:

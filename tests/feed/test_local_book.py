@@ -132,7 +132,7 @@ def test_what_waits_is_bounded_and_counted(acts: list[str], seed: int, buffered:
     line = Line(TrueBook(seed), LocalBook(SYMBOL, limit=4, buffered=buffered))
     for act in acts:
         line.act(act)
-        assert len(line.book._sync._kept) <= buffered
+        assert len(line.book._sync._buffered) <= buffered
         assert len(line.book._notices) <= UNTOLD_NOTICES
     assert line.book.counters.forgotten <= line.book.counters.buffered
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stage import snapshot, update
 
 from tickerplant.events import Level
-from tickerplant.market.book import SETTLE_AT, OrderBook
+from tickerplant.market.book import MAX_PENDING_LEVELS, OrderBook
 
 LEVELS = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=8, unique_by=lambda level: level[0]
@@ -114,12 +114,12 @@ def test_no_levels_of_an_old_book_survive_a_load() -> None:
 
 def test_unasked_updates_are_settled_before_they_are_too_many() -> None:
     book, naive = OrderBook(), NaiveBook()
-    for number in range(3 * SETTLE_AT):
+    for number in range(3 * MAX_PENDING_LEVELS):
         bids = [(number * 7919 % 100_003 + 1, number % 5)]
         book.apply(update(number, number + 1, bids, []))
         naive.apply([], [])
         naive.bids.update(bids)
-        assert len(book._bids.unsettled) <= SETTLE_AT, "what waits must stay bounded"
+        assert len(book._bids.pending) <= MAX_PENDING_LEVELS, "what waits must stay bounded"
     expected = sorted(((p, q) for p, q in naive.bids.items() if q), reverse=True)
     assert whole(book) == (expected, [])
 

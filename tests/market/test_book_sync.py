@@ -17,8 +17,8 @@ def snapshot(last: int) -> BookSnapshot:
     return BookSnapshot("BTCUSDT", last, [], [], 0)
 
 
-def live_at(last: int) -> BookSync:
-    sync = BookSync()
+def live_at(last: int) -> BookSync[DepthUpdate]:
+    sync = BookSync[DepthUpdate]()
     sync.load(snapshot(last))
     return sync
 
@@ -29,14 +29,14 @@ def chain(count: int, *, step: int = 10) -> list[DepthUpdate]:
 
 
 def test_a_book_without_a_snapshot_waits_and_says_so() -> None:
-    sync = BookSync()
+    sync = BookSync[DepthUpdate]()
     assert sync.offer(update(1, 10, 0)) == [], "nothing may be applied before a snapshot"
     assert not sync.live
     assert sync.reason == "no snapshot yet"
 
 
 def test_kept_updates_after_the_snapshot_are_applied_in_order() -> None:
-    sync = BookSync()
+    sync = BookSync[DepthUpdate]()
     updates = chain(4)
     for each in updates:
         sync.offer(each)
@@ -83,7 +83,7 @@ def test_updates_are_followed_together_as_one_by_one(last: int, missing: set[int
 
 
 def test_nothing_is_followed_while_a_book_waits() -> None:
-    assert BookSync().follow_all(chain(3)) == 0
+    assert BookSync[DepthUpdate]().follow_all(chain(3)) == 0
 
 
 def test_a_gap_makes_the_book_wait_and_is_named() -> None:
@@ -103,7 +103,7 @@ def test_a_snapshot_after_the_gap_heals_the_book() -> None:
 
 
 def test_a_snapshot_older_than_the_kept_updates_is_of_no_use() -> None:
-    sync = BookSync()
+    sync = BookSync[DepthUpdate]()
     sync.offer(update(51, 60, 50))
     assert sync.load(snapshot(20)) == []
     assert not sync.live
@@ -112,7 +112,7 @@ def test_a_snapshot_older_than_the_kept_updates_is_of_no_use() -> None:
 
 
 def test_a_gap_among_the_kept_updates_is_found_when_loading() -> None:
-    sync = BookSync()
+    sync = BookSync[DepthUpdate]()
     for each in (update(1, 10, 0), update(11, 20, 10), update(31, 40, 30)):
         sync.offer(each)
     assert sync.load(snapshot(15)) == []
@@ -122,7 +122,7 @@ def test_a_gap_among_the_kept_updates_is_found_when_loading() -> None:
 
 
 def test_the_oldest_updates_are_forgotten_at_the_bound() -> None:
-    sync = BookSync(kept_updates=2)
+    sync = BookSync[DepthUpdate](max_buffered=2)
     updates = chain(3)
     for each in updates:
         sync.offer(each)
@@ -148,15 +148,15 @@ def test_the_book_equals_applying_every_change_after_the_snapshot(
         for a, b in pairwise(ids)
     ]
     last = min(last, ids[-1])
-    heard = updates[min(missed, len(updates) - 1) :]
-    sync = BookSync()
-    for each in heard[:before]:
+    has_listener = updates[min(missed, len(updates) - 1) :]
+    sync = BookSync[DepthUpdate]()
+    for each in has_listener[:before]:
         assert sync.offer(each) == [], "no snapshot, nothing to apply"
     applied = sync.load(snapshot(last))
-    for each in heard[before:]:
+    for each in has_listener[before:]:
         applied += sync.offer(each)
     if not sync.live:
-        assert heard[0].previous_update_id > last, "only a snapshot too old may fail"
+        assert has_listener[0].previous_update_id > last, "only a snapshot too old may fail"
         return
     book = {n % 7: n for n in range(1, last + 1)}
     for update in applied:

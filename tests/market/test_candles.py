@@ -14,7 +14,7 @@ from tickerplant.market.bar_arrays import NO_BARS, combine
 from tickerplant.market.bars import CLOSE, COUNT, OPEN_TIME, VOLUME, Bars
 from tickerplant.market.candles import Candles
 from tickerplant.market.interval import INTERVALS, LENGTHS_MS, close_time, next_open_time, open_time
-from tickerplant.market.minutes import KEPT_MINUTES, Minutes
+from tickerplant.market.minutes import RETAINED_MINUTES, Minutes
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 EVERYTHING = 1 << 30
@@ -102,7 +102,7 @@ def naive_candle(interval: str, tape: list[Trade], time_ms: int) -> list[int]:
 
 
 def add(minutes: Minutes, each: Trade) -> None:
-    minutes.roll(each.trade_time_ms // MINUTE_MS * MINUTE_MS)
+    minutes.close_minutes(each.trade_time_ms // MINUTE_MS * MINUTE_MS)
     minutes.add(each.price, each.quantity, not each.buyer_is_maker, each.trade_id, each.trade_id)
 
 
@@ -141,7 +141,7 @@ def test_a_candle_ends_once_on_its_boundary_and_equals_its_trades(
         while len(done) < len(tape) and tape[len(done)].trade_time_ms < boundary_ms:
             add(minutes, tape[len(done)])
             done.append(tape[len(done)])
-        minutes.roll(boundary_ms)
+        minutes.close_minutes(boundary_ms)
         ended = candles.ended(interval, boundary_ms)
         if open_time(interval, boundary_ms) == boundary_ms:
             assert ended == naive_candle(interval, done, boundary_ms - 1)
@@ -157,12 +157,12 @@ def test_what_was_asked_before_changes_no_candle(
     candles = Candles(minutes)
     for number, each in enumerate(tape):
         minute_ms = each.trade_time_ms // MINUTE_MS * MINUTE_MS
-        minutes.roll(minute_ms)
-        fresh = Candles(minutes)
-        assert candles.ended(interval, minute_ms) == fresh.ended(interval, minute_ms)
+        minutes.close_minutes(minute_ms)
+        open_chunk = Candles(minutes)
+        assert candles.ended(interval, minute_ms) == open_chunk.ended(interval, minute_ms)
         add(minutes, each)
         if number in asked:
-            assert candles.running(interval) == fresh.running(interval)
+            assert candles.running(interval) == open_chunk.running(interval)
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
@@ -175,13 +175,13 @@ def test_a_candle_that_is_asked_for_every_minute_equals_a_fresh_one(interval: st
     candles.load(history)
     for number in range(80):
         minute_ms = now_ms + number * MINUTE_MS
-        minutes.roll(minute_ms)
-        fresh = Candles(minutes)
-        fresh.load(history)
-        assert candles.ended(interval, minute_ms) == fresh.ended(interval, minute_ms)
+        minutes.close_minutes(minute_ms)
+        open_chunk = Candles(minutes)
+        open_chunk.load(history)
+        assert candles.ended(interval, minute_ms) == open_chunk.ended(interval, minute_ms)
         if number % 7 < 4:
             add(minutes, trade(10**6 + number, minute_ms, 300 - number % 11, 2))
-        assert candles.running(interval) == fresh.running(interval)
+        assert candles.running(interval) == open_chunk.running(interval)
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
@@ -199,7 +199,7 @@ def test_a_past_continues_without_a_seam(interval: str) -> None:
         assert difference(rows, expected) is None, f"{interval}, {step} minutes after the past"
         assert candles.running(interval) == expected[-1]
         add(minutes, trade(10**6 + step, now_ms + step * MINUTE_MS, 300 - step, 2))
-        minutes.roll((now_ms // MINUTE_MS + step + 1) * MINUTE_MS)
+        minutes.close_minutes((now_ms // MINUTE_MS + step + 1) * MINUTE_MS)
         lived = np.concatenate([lived, minutes.closed[-1:]])
 
 
@@ -295,9 +295,9 @@ def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval
     candles.load(history)
     before = candles.rows(interval, None, None, EVERYTHING)
     minute_ms = now_ms // MINUTE_MS * MINUTE_MS
-    for _ in range(KEPT_MINUTES // 1440 + 1):
+    for _ in range(RETAINED_MINUTES // 1440 + 1):
         minute_ms += DAY_MS
-        minutes.roll(minute_ms)
+        minutes.close_minutes(minute_ms)
     assert len(minutes.hours), "the day of the past has become hours"
     after = candles.rows(interval, None, None, EVERYTHING)
     kept = len(before) - 1

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import BTCUSD_PERP, BTCUSDT
 
+from tickerplant.instrument import round_div
 from tickerplant.market import figures
 from tickerplant.market.minutes import Statistics
 
@@ -37,12 +38,12 @@ volumes = st.integers(min_value=1, max_value=10**12)
 
 @given(numerator=st.integers(-(10**20), 10**20), denominator=st.integers(1, 10**12))
 def test_nearest_is_never_more_than_half_away(numerator: int, denominator: int) -> None:
-    error = abs(figures.nearest(numerator, denominator) - Fraction(numerator, denominator))
+    error = abs(round_div(numerator, denominator) - Fraction(numerator, denominator))
     assert error <= Fraction(1, 2), "the nearest integer is at most a half away"
 
 
 def test_halves_go_away_from_zero() -> None:
-    assert [figures.nearest(n, 2) for n in (-3, -1, 1, 3)] == [-2, -1, 1, 2]
+    assert [round_div(n, 2) for n in (-3, -1, 1, 3)] == [-2, -1, 1, 2]
 
 
 @given(opened=prices, last=prices)
@@ -52,13 +53,13 @@ def test_the_change_and_the_percentage_belong_to_the_same_two_prices(
     stats = statistics(opened, last)
     assert Fraction(figures.change(BTCUSDT, stats)) == Fraction(last - opened, 100)
     exact = Fraction(100 * (last - opened), opened)
-    printed = figures.percent(stats)
-    assert abs(Fraction(printed) - exact) <= Fraction(1, 2000), "rounded to three decimals"
-    assert len(printed.partition(".")[2]) == 3, "always three decimals"
+    expected = figures.percent(stats)
+    assert abs(Fraction(expected) - exact) <= Fraction(1, 2000), "rounded to three decimals"
+    assert len(expected.partition(".")[2]) == 3, "always three decimals"
 
 
 @pytest.mark.parametrize(
-    ("opened", "last", "printed"),
+    ("opened", "last", "expected"),
     [
         (3, 2, "-33.333"),
         (3, 4, "33.333"),
@@ -69,9 +70,9 @@ def test_the_change_and_the_percentage_belong_to_the_same_two_prices(
     ],
 )
 def test_percentages_are_rounded_to_the_nearest_thousandth(
-    opened: int, last: int, printed: str
+    opened: int, last: int, expected: str
 ) -> None:
-    assert figures.percent(statistics(opened, last)) == printed
+    assert figures.percent(statistics(opened, last)) == expected
 
 
 def test_the_average_of_a_linear_contract_is_turnover_by_volume_in_price_decimals() -> None:
@@ -103,17 +104,17 @@ def test_turnover_is_exact_in_candles_and_rounded_in_tickers(price: int, quantit
 
 def test_base_coin_turnover_has_eight_decimals_unless_a_ticker_wants_fewer() -> None:
     turnover = BTCUSD_PERP.turnover(652901, 180)
-    for printed in (
+    for expected in (
         figures.bar_turnover(BTCUSD_PERP, turnover),
         figures.ticker_turnover(BTCUSD_PERP, turnover),
         figures.trade_turnover(BTCUSD_PERP, 652901, 180),
     ):
-        assert printed == "0.27569264", "18000 / 65290.1"
+        assert expected == "0.27569264", "18000 / 65290.1"
     assert figures.ticker_turnover(BTCUSD_PERP, turnover, 1) == "0.3", "rounded, as later tickers"
 
 
 @pytest.mark.parametrize(
-    ("price", "quantity", "printed"),
+    ("price", "quantity", "expected"),
     [
         (1_000_990, 1, "10.00"),
         (1_000_998, 999, "9999.97"),
@@ -122,6 +123,6 @@ def test_base_coin_turnover_has_eight_decimals_unless_a_ticker_wants_fewer() -> 
     ],
 )
 def test_the_value_of_a_linear_trade_is_cut_off_and_not_rounded(
-    price: int, quantity: int, printed: str
+    price: int, quantity: int, expected: str
 ) -> None:
-    assert figures.trade_turnover(BTCUSDT, price, quantity) == printed
+    assert figures.trade_turnover(BTCUSDT, price, quantity) == expected

@@ -34,9 +34,15 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.market.bar_arrays import NO_BARS
 from tickerplant.market.bars import CLOSE, OPEN, Bars
-from tickerplant.market.market import WHOLE, Market
-from tickerplant.market.ring import CHUNK_EVENTS, KEPT_AGGREGATES, KEPT_TRADES
-from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
+from tickerplant.market.market import ALL_DERIVABLE, Market
+from tickerplant.market.tape import (
+    AGGREGATE_ROW,
+    CHUNK_EVENTS,
+    RETAINED_AGGREGATES,
+    RETAINED_TRADES,
+    TRADE_ROW,
+    Rows,
+)
 from tickerplant.market.timers import Timers
 from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
@@ -49,21 +55,21 @@ class Scene:
     def __init__(
         self,
         instrument: Instrument = BTCUSDT,
-        delivered: frozenset[type] = WHOLE,
+        source_events: frozenset[type] = ALL_DERIVABLE,
         *,
         start_ms: int = START_MS,
-        heard: bool = True,
+        has_listener: bool = True,
         reserved: bool = False,
     ) -> None:
         self.timers = Timers(start_ms)
-        self.told: list[Event] = []
+        self.emitted: list[Event] = []
         self.market = Market(
             instrument,
             P2026Q1,
             self.timers,
-            lambda _, event: self.told.append(event),
-            lambda _kind, _symbol: heard,
-            delivered,
+            lambda _, event: self.emitted.append(event),
+            lambda _kind, _symbol: has_listener,
+            source_events,
             reserved_snapshot_ids=reserved,
         )
 
@@ -77,14 +83,14 @@ class Scene:
         minute_ms = now_ms // MINUTE_MS * MINUTE_MS
         if minute_ms > self.market.minutes.open_time_ms:
             self.timers.advance(minute_ms - 1)
-            self.market.roll(minute_ms)
+            self.market.close_minutes(minute_ms)
         self.timers.advance(now_ms)
 
     def of(self, kind: type) -> list[Event]:
-        return [event for event in self.told if type(event) is kind]
+        return [event for event in self.emitted if type(event) is kind]
 
 
-class Past:
+class MarketHistory:
     """What a market that lived through `tape` would look back on."""
 
     def __init__(self, tape: list[Trade], now_ms: int) -> None:
@@ -103,7 +109,7 @@ class Past:
 
     def older_trades(self) -> Rows:
         rows = [
-            (t.trade_id, t.price, t.quantity, t.trade_time_ms, t.buyer_is_maker, t.retail)
+            (t.trade_id, t.price, t.quantity, t.trade_time_ms, t.buyer_is_maker, t.rpi)
             for t in self._closed
         ]
         return np.array(rows, dtype=TRADE_ROW)
@@ -122,7 +128,7 @@ class Past:
         return NO_BARS
 
     @property
-    def marks(self) -> Past:
+    def marks(self) -> MarketHistory:
         return self
 
     indices = premiums = marks
@@ -143,9 +149,9 @@ def test_what_is_given_is_told_and_then_what_follows_from_it() -> None:
     first, second = trade(1, START_MS, 100), trade(2, START_MS, 101)
     scene.market.apply(first)
     scene.market.apply(second)
-    assert [type(event) for event in scene.told] == [Trade, AggregateTrade, Trade]
+    assert [type(event) for event in scene.emitted] == [Trade, AggregateTrade, Trade]
     scene.timers.advance(START_MS + 100)
-    assert [type(event) for event in scene.told[3:]] == [AggregateTrade]
+    assert [type(event) for event in scene.emitted[3:]] == [AggregateTrade]
 
 
 def test_every_kind_of_event_is_passed_on() -> None:
@@ -154,7 +160,7 @@ def test_every_kind_of_event_is_passed_on() -> None:
     events: list[Event] = [quote(1), mark(), liquidation]
     for event in events:
         scene.market.apply(event)
-    assert scene.told == events
+    assert scene.emitted == events
     assert scene.market.book_ticker == events[0]
     assert scene.market.mark_price == events[1]
 
@@ -162,7 +168,7 @@ def test_every_kind_of_event_is_passed_on() -> None:
 def test_an_update_before_the_snapshot_is_kept_and_told_with_it() -> None:
     scene = Scene()
     scene.market.apply(update(10, 12, [(100, 1)], []))
-    assert (scene.told, scene.market.book_live) == ([], False), "the book is not known yet"
+    assert (scene.emitted, scene.market.book_live) == ([], False), "the book is not known yet"
     assert scene.market.book_sync.reason == "no snapshot yet"
     scene.market.apply(snapshot(11, [(90, 1)], [(200, 1)]))
     assert scene.market.book_live
@@ -189,8 +195,8 @@ def test_a_snapshot_has_an_id_of_its_own_where_the_source_leaves_one(
 
 
 def test_a_quote_is_derived_only_where_the_source_has_none() -> None:
-    for delivered, quotes in ((WHOLE, 0), (frozenset({DepthUpdate}), 2)):
-        scene = Scene(delivered=delivered)
+    for source_events, quotes in ((ALL_DERIVABLE, 0), (frozenset({DepthUpdate}), 2)):
+        scene = Scene(source_events=source_events)
         scene.market.apply(snapshot(10, [(90, 1)], [(200, 1)]))
         scene.market.apply(update(10, 12, [(100, 1)], []))
         scene.market.apply(update(12, 14, [(80, 1)], []))
@@ -198,26 +204,28 @@ def test_a_quote_is_derived_only_where_the_source_has_none() -> None:
 
 
 def test_a_book_with_an_empty_side_has_no_quote() -> None:
-    scene = Scene(delivered=frozenset({DepthUpdate}))
+    scene = Scene(source_events=frozenset({DepthUpdate}))
     scene.market.apply(snapshot(10, [(90, 1)], []))
     assert scene.market.book_ticker is None
 
 
-@pytest.mark.parametrize("heard", [True, False])
-def test_printed_events_are_the_events_they_print_heard_or_not(heard: bool) -> None:
-    scene = Scene(heard=heard)
+@pytest.mark.parametrize("has_listener", [True, False])
+def test_printed_events_are_the_events_they_print_heard_or_not(has_listener: bool) -> None:
+    scene = Scene(has_listener=has_listener)
     scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
-    printed = RawDepth(0, 5, "BTCUSDT", 11, 12, 10, [("1.00", "0.007")], [("200.00", "0.000")])
-    scene.market.apply(printed)
+    raw = RawDepth(0, 5, "BTCUSDT", 11, 12, 10, [("1.00", "0.007")], [("200.00", "0.000")])
+    scene.market.apply(raw)
     scene.market.apply(RawQuote(12, "BTCUSDT", "1.00", "0.007", "3.00", "0.001", 5))
     assert scene.market.book.top(5) == ([(100, 7), (90, 1)], [])
     assert scene.market.book_ticker == quote(12, (100, 7), (300, 1), 5)
-    assert [type(event) for event in scene.told] == ([DepthUpdate, BookTicker] if heard else [])
+    assert [type(event) for event in scene.emitted] == (
+        [DepthUpdate, BookTicker] if has_listener else []
+    )
 
 
-@pytest.mark.parametrize("heard", [True, False])
-def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(heard: bool) -> None:
-    scene = Scene(heard=heard)
+@pytest.mark.parametrize("has_listener", [True, False])
+def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(has_listener: bool) -> None:
+    scene = Scene(has_listener=has_listener)
     scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
     levels = [("1.00", "0.007"), ("abc", "1"), ("2.001", "1")]
     scene.market.apply(RawDepth(0, 5, "BTCUSDT", 11, 12, 10, levels, []))
@@ -230,7 +238,7 @@ def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(heard: boo
 
 
 def test_aggregates_of_the_source_are_told_and_none_is_derived() -> None:
-    scene = Scene(delivered=frozenset({Trade, AggregateTrade}))
+    scene = Scene(source_events=frozenset({Trade, AggregateTrade}))
     scene.market.apply(trade(1, START_MS, 100, 7))
     aggregate = AggregateTrade("BTCUSDT", 5, 100, 7, 7, 1, 1, START_MS, False)
     scene.market.apply(aggregate)
@@ -253,18 +261,21 @@ def test_aggregates_of_the_source_are_told_and_none_is_derived() -> None:
 def test_a_market_says_what_its_statistics_are_made_of(
     event: Event, trades: bool, aggregates: bool
 ) -> None:
-    assert Scene().market.counts(event) == trades
-    assert Scene(delivered=frozenset({AggregateTrade})).market.counts(event) == aggregates
+    assert Scene().market.feeds_statistics(event) == trades
+    assert (
+        Scene(source_events=frozenset({AggregateTrade})).market.feeds_statistics(event)
+        == aggregates
+    )
 
 
 def test_the_end_of_a_minute_is_told_before_what_left_the_window() -> None:
     scene = Scene()
     scene.market.apply(trade(1, START_MS))
     scene.timers.advance(START_MS + 100)
-    scene.told.clear()
-    scene.market.roll(START_MS + DAY_MS)
-    scene.market.roll(START_MS + DAY_MS + MINUTE_MS)
-    assert scene.told == [
+    scene.emitted.clear()
+    scene.market.close_minutes(START_MS + DAY_MS)
+    scene.market.close_minutes(START_MS + DAY_MS + MINUTE_MS)
+    assert scene.emitted == [
         BarClosed("BTCUSDT", START_MS + DAY_MS),
         BarClosed("BTCUSDT", START_MS + DAY_MS + MINUTE_MS),
         WindowMoved("BTCUSDT"),
@@ -273,13 +284,17 @@ def test_the_end_of_a_minute_is_told_before_what_left_the_window() -> None:
 
 def test_old_trades_are_forgotten() -> None:
     scene = Scene()
-    total = KEPT_TRADES + 3 * CHUNK_EVENTS
+    total = RETAINED_TRADES + 3 * CHUNK_EVENTS
     for number in range(total):
         scene.market.apply(trade(number, START_MS, 100 + number % 2))
     kept = [each.trade_id for each in scene.market.trades]
-    assert KEPT_TRADES <= len(kept) < KEPT_TRADES + 2 * CHUNK_EVENTS, "as many as are promised"
+    assert RETAINED_TRADES <= len(kept) < RETAINED_TRADES + 2 * CHUNK_EVENTS, (
+        "as many as are promised"
+    )
     assert kept == list(range(total - len(kept), total)), "the latest ones"
-    assert KEPT_AGGREGATES <= len(scene.market.aggregates) < KEPT_AGGREGATES + 2 * CHUNK_EVENTS
+    assert (
+        RETAINED_AGGREGATES <= len(scene.market.aggregates) < RETAINED_AGGREGATES + 2 * CHUNK_EVENTS
+    )
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 2, 7, 8, 9, 11])
@@ -294,8 +309,8 @@ def test_the_premium_is_how_far_the_best_prices_are_off_the_index(
     scale = Scale(decimals)
     scene = Scene(structs.replace(BTCUSDT, price=scale))
     scene.market.apply(quote(5, (scale.units[bid], 1), (scale.units[ask], 1)))
-    told = structs.replace(mark(START_MS), index_price=100 * 10**8)
-    scene.market.apply(told)
+    emitted = structs.replace(mark(START_MS), index_price=100 * 10**8)
+    scene.market.apply(emitted)
     row = scene.market.premiums.candles.running("1m")
     assert row is not None
     assert row[OPEN : CLOSE + 1] == [premium] * 4
@@ -316,17 +331,17 @@ def test_a_market_that_looks_back_goes_on_as_if_it_had_lived(
     lived, opened = Scene(), Scene(start_ms=now_ms)
     lived.play(before)
     lived.go_to(now_ms)
-    past = Past(before, now_ms)
+    past = MarketHistory(before, now_ms)
     assume(not past.splits_an_aggregate)
-    opened.market.look_back(past)
-    assert opened.told == [], "the past is not told"
-    known = len(lived.told)
+    opened.market.load_history(past)
+    assert opened.emitted == [], "the past is not told"
+    known = len(lived.emitted)
     lived.play(after)
     opened.play(after)
     end_ms = (after[-1].trade_time_ms if after else now_ms) + 100
     lived.go_to(end_ms)
     opened.go_to(end_ms)
-    assert opened.of(Trade) == [event for event in lived.told[known:] if type(event) is Trade]
+    assert opened.of(Trade) == [event for event in lived.emitted[known:] if type(event) is Trade]
     assert list(opened.market.aggregates) == list(lived.market.aggregates), "with the same ids"
     assert list(opened.market.trades) == list(lived.market.trades)
     for name in ("closed", "running"):
@@ -342,9 +357,9 @@ def test_a_market_that_looks_back_goes_on_as_if_it_had_lived(
 
 
 def test_a_past_without_recent_trades_still_knows_the_last_price() -> None:
-    past = Past([trade(1, START_MS, 123)], START_MS + 5 * MINUTE_MS)
+    past = MarketHistory([trade(1, START_MS, 123)], START_MS + 5 * MINUTE_MS)
     scene = Scene(start_ms=START_MS + 5 * MINUTE_MS)
-    scene.market.look_back(past)
+    scene.market.load_history(past)
     assert scene.market.last_price == 123
 
 

@@ -14,7 +14,7 @@ from stage import (
 from tickerplant.events import AssetIndex, Delivered, InsuranceFund
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
-from tickerplant.market.markets import KEPT_DELIVERIES, Markets
+from tickerplant.market.markets import RETAINED_DELIVERIES, Markets
 from tickerplant.market.timers import Timers
 from tickerplant.profile import P2026Q1
 from tickerplant.venue import COINM, USDM, Venue
@@ -60,12 +60,12 @@ def test_markets_come_in_the_order_of_their_listing(usdm: Markets) -> None:
 
 def test_a_merged_universe_lists_the_other_venue_too(usdm: Markets, coinm: Markets) -> None:
     assert symbols(usdm.universe) == symbols(list(usdm))
-    assert usdm.anywhere("BTCUSD_PERP") is None
+    assert usdm.find_in_universe("BTCUSD_PERP") is None
     usdm.others = (coinm,)
     assert symbols(usdm.universe) == symbols([*usdm, *coinm])
-    assert usdm.anywhere("BTCUSD_PERP") is coinm.by_symbol["BTCUSD_PERP"]
-    assert usdm.anywhere("BTCUSDT") is usdm.by_symbol["BTCUSDT"]
-    assert usdm.anywhere("NOSUCH") is None
+    assert usdm.find_in_universe("BTCUSD_PERP") is coinm.by_symbol["BTCUSD_PERP"]
+    assert usdm.find_in_universe("BTCUSDT") is usdm.by_symbol["BTCUSDT"]
+    assert usdm.find_in_universe("NOSUCH") is None
     assert len(usdm) == 3, "its own markets are as many as before"
 
 
@@ -105,7 +105,7 @@ def test_the_contracts_of_a_pair_follow_every_change(coinm: Markets) -> None:
 def test_settlements_of_a_pair_are_remembered_up_to_a_bound(coinm: Markets) -> None:
     settled = [
         Delivered(COINM, f"BTCUSD_{n}", "BTCUSD", n, START_MS + n)
-        for n in range(KEPT_DELIVERIES + 5)
+        for n in range(RETAINED_DELIVERIES + 5)
     ]
     for each in settled:
         coinm.add_delivery(each)

@@ -15,14 +15,14 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
 from tickerplant.market.bars import COUNT, FIRST_TRADE_ID, OPEN_TIME
 from tickerplant.market.interval import open_time
-from tickerplant.market.minutes import KEPT_MINUTES, Minutes, Statistics
+from tickerplant.market.minutes import RETAINED_MINUTES, Minutes, Statistics
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 def play(minutes: Minutes, tape: list[Trade]) -> None:
     """Roll and add as a market does."""
     for each in tape:
-        minutes.roll(each.trade_time_ms // MINUTE_MS * MINUTE_MS)
+        minutes.close_minutes(each.trade_time_ms // MINUTE_MS * MINUTE_MS)
         add(minutes, each)
 
 
@@ -64,7 +64,7 @@ def test_statistics_equal_a_recount_of_all_trades_at_any_moment(
     moments = sorted({*(START_MS + each for each in looks), *(t.trade_time_ms for t in tape)})
     done: list[Trade] = []
     for now_ms in moments:
-        minutes.roll(now_ms // MINUTE_MS * MINUTE_MS)
+        minutes.close_minutes(now_ms // MINUTE_MS * MINUTE_MS)
         for each in tape[len(done) :]:
             if each.trade_time_ms > now_ms:
                 break
@@ -86,7 +86,7 @@ def test_closed_minutes_equal_a_recount_and_have_no_holes(tape: list[Trade]) -> 
     assert minutes.running_bar == rows[-1]
     expected = naive_minutes(BTCUSDT, tape, end_ms + MINUTE_MS)
     if len(minutes.hours):  # a tape of more than a week: the oldest minutes are hours now
-        assert len(rows) > KEPT_MINUTES - 60, "at most an hour's minutes are folded at once"
+        assert len(rows) > RETAINED_MINUTES - 60, "at most an hour's minutes are folded at once"
         expected = expected[-len(rows) :]
     assert [NaiveBar(*row) for row in rows] == expected
 
@@ -96,11 +96,14 @@ def test_one_long_roll_is_the_same_as_many_short_ones(ahead: int) -> None:
     jumped, stepped = Minutes(BTCUSDT.turnover, START_MS), Minutes(BTCUSDT.turnover, START_MS)
     for minutes in (jumped, stepped):
         add(minutes, trade(1, START_MS, 100, 7))
-        minutes.roll(START_MS + MINUTE_MS)
+        minutes.close_minutes(START_MS + MINUTE_MS)
         add(minutes, trade(2, START_MS + MINUTE_MS, 90, 5))
     until_ms = START_MS + ahead * MINUTE_MS
-    left = [stepped.roll(now_ms) for now_ms in range(START_MS + MINUTE_MS, until_ms + 1, MINUTE_MS)]
-    assert jumped.roll(until_ms) == any(left), "something left the window, or nothing did"
+    left = [
+        stepped.close_minutes(now_ms)
+        for now_ms in range(START_MS + MINUTE_MS, until_ms + 1, MINUTE_MS)
+    ]
+    assert jumped.close_minutes(until_ms) == any(left), "something left the window, or nothing did"
     assert jumped.statistics() == stepped.statistics()
     assert jumped.closed.tolist() == stepped.closed.tolist()
 
@@ -108,18 +111,24 @@ def test_one_long_roll_is_the_same_as_many_short_ones(ahead: int) -> None:
 def test_the_window_drops_a_minute_when_it_is_a_day_and_a_minute_old() -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
-    minutes.roll(START_MS + MINUTE_MS)
+    minutes.close_minutes(START_MS + MINUTE_MS)
     add(minutes, trade(2, START_MS + MINUTE_MS, 90, 5))
-    assert not minutes.roll(START_MS + DAY_MS), "24 h after its begin the minute still counts"
+    assert not minutes.close_minutes(START_MS + DAY_MS), (
+        "24 h after its begin the minute still counts"
+    )
     day = minutes.statistics()
     assert day is not None
     assert (day.open_time_ms, day.count, day.high) == (START_MS, 2, 100)
-    assert minutes.roll(START_MS + DAY_MS + MINUTE_MS), "then its trades leave, and that is told"
+    assert minutes.close_minutes(START_MS + DAY_MS + MINUTE_MS), (
+        "then its trades leave, and that is told"
+    )
     day = minutes.statistics()
     assert day is not None
     assert (day.count, day.open, day.high, day.first_trade_id) == (1, 90, 90, 2)
-    assert minutes.roll(START_MS + DAY_MS + 2 * MINUTE_MS)
-    assert not minutes.roll(START_MS + DAY_MS + 3 * MINUTE_MS), "nothing is left that could leave"
+    assert minutes.close_minutes(START_MS + DAY_MS + 2 * MINUTE_MS)
+    assert not minutes.close_minutes(START_MS + DAY_MS + 3 * MINUTE_MS), (
+        "nothing is left that could leave"
+    )
     assert minutes.statistics() == Statistics(
         START_MS + 3 * MINUTE_MS, 90, 90, 90, 90, 5, 0, 0, 0, -1, -1
     )
@@ -129,8 +138,8 @@ def test_rolling_backwards_or_nowhere_changes_nothing() -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS))
     before = minutes.statistics()
-    assert not minutes.roll(START_MS)
-    assert not minutes.roll(START_MS - MINUTE_MS)
+    assert not minutes.close_minutes(START_MS)
+    assert not minutes.close_minutes(START_MS - MINUTE_MS)
     assert minutes.statistics() == before
     assert len(minutes.closed) == 0
 
@@ -146,14 +155,14 @@ def test_an_aggregate_counts_as_many_trades_as_it_has() -> None:
 def test_old_minutes_become_hours_without_losing_a_trade() -> None:
     start_ms = START_MS + 25 * MINUTE_MS
     minutes = Minutes(BTCUSDT.turnover, start_ms)
-    total = KEPT_MINUTES + 3 * 60 + 7
+    total = RETAINED_MINUTES + 3 * 60 + 7
     tape = [
         trade(n, start_ms + n * MINUTE_MS, 100 + n % 13, 1 + n % 5, sold=n % 3 == 0)
         for n in range(total)
         if n % 4
     ]
     play(minutes, tape)
-    assert KEPT_MINUTES - 60 < len(minutes.closed) <= KEPT_MINUTES, "whole hours are folded"
+    assert RETAINED_MINUTES - 60 < len(minutes.closed) <= RETAINED_MINUTES, "whole hours are folded"
     assert minutes.closed[0, OPEN_TIME] % HOUR_MS == 0
     assert (np.diff(minutes.hours[:, OPEN_TIME]) == HOUR_MS).all(), "no hour is missing"
     assert minutes.hours[-1, OPEN_TIME] + HOUR_MS == minutes.closed[0, OPEN_TIME]
@@ -165,10 +174,10 @@ def test_old_minutes_become_hours_without_losing_a_trade() -> None:
 def test_a_pause_longer_than_what_is_kept_leaves_every_row_in_its_own_hour() -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
-    minutes.roll(START_MS + 100 * MINUTE_MS)
+    minutes.close_minutes(START_MS + 100 * MINUTE_MS)
     add(minutes, trade(2, START_MS + 100 * MINUTE_MS, 90, 5))
-    later_ms = START_MS + (3 * KEPT_MINUTES + 200) * MINUTE_MS
-    minutes.roll(later_ms)
+    later_ms = START_MS + (3 * RETAINED_MINUTES + 200) * MINUTE_MS
+    minutes.close_minutes(later_ms)
     assert (np.diff(minutes.closed[:, OPEN_TIME]) == MINUTE_MS).all()
     assert minutes.closed[-1, OPEN_TIME] == later_ms - MINUTE_MS
     traded = minutes.hours[minutes.hours[:, COUNT] > 0]
@@ -198,7 +207,7 @@ def test_a_loaded_day_continues_as_if_it_had_been_lived(tape: list[Trade], cut: 
 def test_a_loaded_day_that_ended_earlier_is_filled_up_to_now() -> None:
     day = Minutes(BTCUSDT.turnover, START_MS)
     add(day, trade(1, START_MS, 100, 7))
-    day.roll(START_MS + MINUTE_MS)
+    day.close_minutes(START_MS + MINUTE_MS)
     minutes = Minutes(BTCUSDT.turnover, START_MS + 5 * MINUTE_MS)
     minutes.load(day.closed)
     assert (np.diff(minutes.closed[:, OPEN_TIME]) == MINUTE_MS).all()
@@ -233,6 +242,6 @@ def test_nothing_combined_is_nothing() -> None:
 def test_a_bar_of_empty_bars_has_no_trade_ids() -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
-    minutes.roll(START_MS + 11 * MINUTE_MS)
+    minutes.close_minutes(START_MS + 11 * MINUTE_MS)
     (bar,) = combine(minutes.closed[1:], np.zeros(10, dtype=np.int64))
     assert bar[FIRST_TRADE_ID:].tolist() == [-1, -1]

@@ -9,8 +9,9 @@ from stage import START_MS
 
 from tickerplant.market.bar_arrays import NO_BARS
 from tickerplant.market.bars import OPEN_TIME, Bars
+from tickerplant.market.candles import PriceBars
 from tickerplant.market.interval import INTERVALS, open_time
-from tickerplant.market.price_bars import KEPT_MINUTES, PriceBars
+from tickerplant.market.minutes import RETAINED_PRICE_MINUTES
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 POINTS = st.lists(st.tuples(st.integers(0, 200_000), st.integers(-50, 50)), max_size=30)
@@ -35,7 +36,7 @@ def test_candles_equal_a_recount_of_what_was_told(
     bars, points, now_ms = PriceBars(START_MS), [], START_MS
     for gap_ms, price in gaps:
         now_ms += gap_ms
-        bars.roll(now_ms)
+        bars.close_minutes(now_ms)
         bars.add(price, now_ms)
         points.append((now_ms, price))
     rows = bars.candles.rows(interval, None, None, 10**6).tolist()
@@ -72,7 +73,7 @@ class Flat:
 def test_a_past_ends_where_the_present_minute_begins_and_is_made_when_asked_for() -> None:
     past = Flat(START_MS // MINUTE_MS * MINUTE_MS)
     bars = PriceBars(START_MS)
-    bars.look_back(past)
+    bars.load_history(past)
     assert not past.made
     bars.add(9, START_MS)
     assert bars.candles.rows("1m", START_MS // MINUTE_MS * MINUTE_MS, None, 5)[0, 1] == 9
@@ -85,12 +86,12 @@ def test_a_past_ends_where_the_present_minute_begins_and_is_made_when_asked_for(
 def test_old_minutes_become_hours() -> None:
     bars = PriceBars(START_MS)
     first_ms = START_MS // HOUR_MS * HOUR_MS + HOUR_MS
-    bars.roll(first_ms)
-    for minute in range(KEPT_MINUTES + 3 * 60):
-        bars.roll(first_ms + minute * MINUTE_MS)
+    bars.close_minutes(first_ms)
+    for minute in range(RETAINED_PRICE_MINUTES + 3 * 60):
+        bars.close_minutes(first_ms + minute * MINUTE_MS)
         bars.add(minute, first_ms + minute * MINUTE_MS)
     hours = bars.candles.rows("1h", first_ms, None, 10**6)
     assert hours[0].tolist()[1:5] == [0, 59, 0, 59]
-    assert hours[:, 7].sum() == KEPT_MINUTES + 3 * 60, "no moment is lost"
-    assert len(bars.candles.rows("1m", None, None, 10**6)) <= KEPT_MINUTES + 1
-    assert KEPT_MINUTES * MINUTE_MS >= DAY_MS
+    assert hours[:, 7].sum() == RETAINED_PRICE_MINUTES + 3 * 60, "no moment is lost"
+    assert len(bars.candles.rows("1m", None, None, 10**6)) <= RETAINED_PRICE_MINUTES + 1
+    assert RETAINED_PRICE_MINUTES * MINUTE_MS >= DAY_MS

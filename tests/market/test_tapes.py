@@ -11,8 +11,15 @@ from stage import START_MS, trade
 
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.market import tape
-from tickerplant.market.ring import CHUNK_EVENTS, Ring
-from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, AggregateTape, Rows, TradeTape
+from tickerplant.market.tape import (
+    AGGREGATE_ROW,
+    CHUNK_EVENTS,
+    TRADE_ROW,
+    AggregateTape,
+    Ring,
+    Rows,
+    TradeTape,
+)
 
 LENGTHS = st.integers(0, 3 * CHUNK_EVENTS)
 LIMITS = st.integers(1, 400)
@@ -23,7 +30,7 @@ def made_trades(count: int, first_id: int = 1) -> list[Trade]:
     return [
         structs.replace(
             trade(first_id + 3 * n, START_MS + n // 2, 100 + n % 7, 1 + n % 5, sold=n % 3 == 0),
-            retail=n % 11 == 0,
+            rpi=n % 11 == 0,
         )
         for n in range(count)
     ]
@@ -58,7 +65,7 @@ def aggregate_rows(some: list[AggregateTrade]) -> Rows:
 def trade_tape(some: list[Trade], older: int) -> TradeTape:
     """A tape of `some`, of which the first `older` come from a past."""
     made = TradeTape("BTCUSDT")
-    made.look_back(lambda: trade_rows(some[:older]))
+    made.load_history(lambda: trade_rows(some[:older]))
     for each in some[older:]:
         made.append(each)
     return made
@@ -66,7 +73,7 @@ def trade_tape(some: list[Trade], older: int) -> TradeTape:
 
 def aggregate_tape(some: list[AggregateTrade], older: int) -> AggregateTape:
     made = AggregateTape("BTCUSDT")
-    made.look_back(lambda: aggregate_rows(some[:older]))
+    made.load_history(lambda: aggregate_rows(some[:older]))
     for each in some[older:]:
         made.append(each)
     return made
@@ -127,7 +134,7 @@ def test_the_past_is_not_made_before_somebody_asks_for_it() -> None:
         return trade_rows(made_trades(10))
 
     kept = TradeTape("BTCUSDT")
-    kept.look_back(past)
+    kept.load_history(past)
     later = made_trades(50, 1000)
     for each in later:
         kept.append(each)
@@ -142,9 +149,9 @@ def test_what_is_kept_is_bounded_and_then_the_past_is_forgotten_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bound = 3 * CHUNK_EVENTS
-    monkeypatch.setattr(tape, "KEPT_TRADES", bound)
+    monkeypatch.setattr(tape, "RETAINED_TRADES", bound)
     kept = TradeTape("BTCUSDT")
-    kept.look_back(lambda: trade_rows(made_trades(10)))
+    kept.load_history(lambda: trade_rows(made_trades(10)))
     later = made_trades(10 * CHUNK_EVENTS + 7, 1000)
     for each in later:
         kept.append(each)
@@ -158,9 +165,9 @@ def test_a_ring_finds_rows_by_any_rising_integer() -> None:
     every = made_trades(2 * CHUNK_EVENTS + 9)
     ring = Ring(Trade, 10**6)
     for each in every:
-        ring.fresh.append(each)
-        if len(ring.fresh) == CHUNK_EVENTS:
-            ring.turn()
+        ring.open_chunk.append(each)
+        if len(ring.open_chunk) == CHUNK_EVENTS:
+            ring.seal_chunk()
     times = [each.trade_time_ms for each in every]
     for time_ms in (0, times[0], times[57], times[-1], times[-1] + 1):
         assert ring.search("trade_time_ms", time_ms) == sum(ms < time_ms for ms in times)

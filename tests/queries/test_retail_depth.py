@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stage import snapshot, update
 
 from tickerplant.errors import RequestError
-from tickerplant.events import Level, RetailUpdate
+from tickerplant.events import Level, RpiUpdate
 from tickerplant.market.markets import Markets
 
 MIDDLE = 6_528_000
@@ -47,7 +47,7 @@ def test_it_is_the_book_and_the_retail_orders_that_do_not_cross_it(
     markets = opened(bids, asks)
     market = markets.by_symbol["BTCUSDT"]
     market.apply(
-        RetailUpdate(
+        RpiUpdate(
             "BTCUSDT", 1002, list(retail_bids.items()), list(retail_asks.items()), START_MS + 5
         )
     )
@@ -78,7 +78,7 @@ def test_its_id_is_after_the_last_change_of_either_kind() -> None:
         return int(answer["lastUpdateId"])
 
     assert id_now() == 1001, "between two changes, as of the book without RPI orders"
-    market.apply(RetailUpdate("BTCUSDT", 1002, [(MIDDLE - 1, 1)], [], START_MS))
+    market.apply(RpiUpdate("BTCUSDT", 1002, [(MIDDLE - 1, 1)], [], START_MS))
     assert id_now() == 1003
     market.apply(update(1000, 1004, [(MIDDLE - 2, 1)], [], START_MS))
     assert id_now() == 1005
@@ -90,7 +90,7 @@ def test_it_has_a_thousand_levels_and_no_other_number() -> None:
     many = {MIDDLE - n: 1 for n in range(1, 1500)}
     markets = opened(many, {MIDDLE + 1: 5})
     market = markets.by_symbol["BTCUSDT"]
-    market.apply(RetailUpdate("BTCUSDT", 1002, [(MIDDLE - 1400, 1), (MIDDLE, 1)], [], START_MS))
+    market.apply(RpiUpdate("BTCUSDT", 1002, [(MIDDLE - 1400, 1), (MIDDLE, 1)], [], START_MS))
     answer: Any = get(markets, "/v1/rpiDepth", symbol="BTCUSDT", limit="1000")
     assert len(answer["bids"]) == 1000
     assert answer["bids"][0] == ["65280.00", "0.001"], "the best is an RPI order alone"

@@ -245,7 +245,7 @@ def test_no_row_is_older_than_can_be_asked_for(path: str) -> None:
         Positioning("BTCUSDT", 1, 5000, 5000, 5000, "low", today_ms - day * DAY_MS)
         for day in range(30, -1, -1)
     ]
-    markets.by_symbol["BTCUSDT"].positions.look_back(lambda: older)
+    markets.by_symbol["BTCUSDT"].positions.load_history(lambda: older)
     asked: dict[str, object] = {"symbol": "BTCUSDT", "period": "1d"}
     rows: Any = get(markets, path, **asked, limit=500)
     oldest_ms = (markets.now_ms // DAY_MS - 30) * DAY_MS

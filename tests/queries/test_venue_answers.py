@@ -14,7 +14,7 @@ from stage import BTCUSDT_260626, open_plant
 
 from tickerplant.errors import RequestError
 from tickerplant.events import Delivered, InsuranceFund, Positioning
-from tickerplant.market.markets import KEPT_DELIVERIES
+from tickerplant.market.markets import RETAINED_DELIVERIES
 from tickerplant.market.sessions import Session, session
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.units import DAY_MS
@@ -134,7 +134,7 @@ def sessions(market: str, first_ms: int, last_ms: int) -> list[Session]:
         ),
         max_size=12,
     ),
-    more=st.sampled_from([0, 0, KEPT_DELIVERIES - 3, KEPT_DELIVERIES + 5]),
+    more=st.sampled_from([0, 0, RETAINED_DELIVERIES - 3, RETAINED_DELIVERIES + 5]),
 )
 @settings(max_examples=30)
 def test_settlements_of_a_pair_are_listed_latest_first_up_to_a_bound(
@@ -149,4 +149,4 @@ def test_settlements_of_a_pair_are_listed_latest_first_up_to_a_bound(
             listed[pair].append({"deliveryTime": time_ms, "deliveryPrice": price / ONE})
     for pair, rows in listed.items():
         answer = get(plant.venues["usdm"], "/futures/data/delivery-price", pair=pair)
-        assert answer == rows[::-1][:KEPT_DELIVERIES]
+        assert answer == rows[::-1][:RETAINED_DELIVERIES]

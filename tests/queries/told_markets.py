@@ -19,7 +19,7 @@ from tickerplant.events import (
     IndexConstituent,
     InsuranceFund,
     Positioning,
-    RetailUpdate,
+    RpiUpdate,
     Trade,
 )
 from tickerplant.instrument import Instrument
@@ -86,7 +86,7 @@ def _opening(instrument: Instrument) -> Iterator[Event]:
     yield quote(1000, bids[0], asks[0], START_MS - 3, symbol)
     if instrument.venue.has_rpi:
         crossing = (best, 9)
-        yield RetailUpdate(symbol, 1002, [(bids[1][0], 70), crossing], [(asks[1][0], 40)], START_MS)
+        yield RpiUpdate(symbol, 1002, [(bids[1][0], 70), crossing], [(asks[1][0], 40)], START_MS)
     spots = (
         IndexConstituent("coinbase", f"{instrument.base_asset}-USD", 6_529_100_000_000, 60_000_000),
         IndexConstituent("kraken", f"{instrument.base_asset}/USD", 6_528_900_000_000, 40_000_000),
@@ -106,7 +106,7 @@ def _minute(instrument: Instrument, time_ms: int, step: int) -> Iterator[Event]:
         price = best + (step % 5 + number) * _tick(instrument)
         sold = (step + number) % 3 == 0
         yield Trade(
-            symbol, trade_id, price, 20 + step, sold, time_ms + number * 40, retail=number == 1
+            symbol, trade_id, price, 20 + step, sold, time_ms + number * 40, rpi=number == 1
         )
         told = mark(time_ms + number * 1000, symbol, 8125 if perpetual else None)
         moved = (step % 7) * 11_111_111

@@ -56,7 +56,7 @@ class Rebuilt:
 
     def __init__(self) -> None:
         self.books: defaultdict[str, OrderBook] = defaultdict(OrderBook)
-        self.syncs: defaultdict[str, BookSync] = defaultdict(BookSync)
+        self.syncs: defaultdict[str, BookSync[Update]] = defaultdict(BookSync)
         self.tops: dict[tuple[str, int], object] = {}
         """Best bid and ask by symbol and update id."""
         self.tickers: dict[tuple[str, int], object] = {}

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from tickerplant.events import BookSnapshot, DepthUpdate, Event, RetailUpdate, Trade
+from tickerplant.events import BookSnapshot, DepthUpdate, Event, RpiUpdate, Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.book import OrderBook
-from tickerplant.market.retail import RetailBook
+from tickerplant.market.book import OrderBook, RpiBook
 from tickerplant.simulation.agents import Agents
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import contract_profile
@@ -33,7 +32,7 @@ class Traded(Struct):
     """One contract, a minute of it, and how it opened."""
 
     market: ContractMarket
-    retail: RetailUpdate | None
+    retail: RpiUpdate | None
     book: BookSnapshot
     events: list[Event]
 
@@ -73,20 +72,20 @@ def traded() -> list[Traded]:
 
 @pytest.fixture(scope="module")
 def improved(traded: list[Traded]) -> list[Traded]:
-    return [each for each in traded if each.market.retail is not None]
+    return [each for each in traded if each.market.rpi_orders is not None]
 
 
 class Kept:
     """What a listener keeps of one contract."""
 
-    def __init__(self, book: BookSnapshot, retail: RetailUpdate | None) -> None:
-        self.book, self.retail = OrderBook(), RetailBook()
+    def __init__(self, book: BookSnapshot, retail: RpiUpdate | None) -> None:
+        self.book, self.retail = OrderBook(), RpiBook()
         self.book.load(book)
         self.last_id = book.last_update_id
         if retail is not None:
             self.retail.apply(retail)
 
-    def apply(self, event: DepthUpdate | RetailUpdate) -> None:
+    def apply(self, event: DepthUpdate | RpiUpdate) -> None:
         if isinstance(event, DepthUpdate):
             assert event.previous_update_id == self.book.last_update_id, "the chain is whole"
             update_id = event.final_update_id
@@ -103,22 +102,22 @@ def test_both_books_kept_from_events_are_the_pits(traded: list[Traded]) -> None:
     for each in traded:
         kept, market = each.kept(), each.market
         for event in each.events:
-            if isinstance(event, DepthUpdate | RetailUpdate):
+            if isinstance(event, DepthUpdate | RpiUpdate):
                 kept.apply(event)
         assert kept.book.top(10**6) == (
             market.engine.bids.top(10**6),
             market.engine.asks.top(10**6),
         )
-        if market.retail is not None:
-            assert kept.retail.bids == dict(market.retail.bids.levels())
-            assert kept.retail.asks == dict(market.retail.asks.levels())
+        if market.rpi_orders is not None:
+            assert kept.retail.bids == dict(market.rpi_orders.bids.levels())
+            assert kept.retail.asks == dict(market.rpi_orders.asks.levels())
 
 
 def test_rpi_orders_are_few_and_obey_the_rules_of_the_contract(improved: list[Traded]) -> None:
     for each in improved:
         kept, rules = each.kept(), each.market.instrument
         for event in each.events:
-            if isinstance(event, RetailUpdate):
+            if isinstance(event, RpiUpdate):
                 kept.apply(event)
                 for side in (kept.retail.bids, kept.retail.asks):
                     assert len(side) <= LEVELS
@@ -134,11 +133,11 @@ def test_a_retail_trade_is_at_or_better_than_the_book_it_leaves(improved: list[T
     for each in improved:
         kept, waiting = each.kept(), None
         for event in each.events:
-            if isinstance(event, Trade) and event.retail:
+            if isinstance(event, Trade) and event.rpi:
                 waiting = event
-            elif isinstance(event, DepthUpdate | RetailUpdate):
+            elif isinstance(event, DepthUpdate | RpiUpdate):
                 kept.apply(event)
-            if isinstance(event, RetailUpdate) and waiting is not None:
+            if isinstance(event, RpiUpdate) and waiting is not None:
                 bid, ask = kept.book.best_bid, kept.book.best_ask
                 assert bid is not None
                 assert ask is not None
@@ -157,12 +156,12 @@ def test_what_is_left_of_rpi_orders_is_told_in_the_millisecond_of_the_trade(
     for each in improved:
         traded_ms = None
         for event in each.events:
-            if isinstance(event, RetailUpdate):
+            if isinstance(event, RpiUpdate):
                 assert traded_ms in (None, event.transaction_time_ms)
                 traded_ms = None
             elif isinstance(event, Trade):
                 assert traded_ms in (None, event.trade_time_ms)
-                traded_ms = event.trade_time_ms if event.retail else traded_ms
+                traded_ms = event.trade_time_ms if event.rpi else traded_ms
         assert traded_ms is None
 
 
@@ -178,7 +177,7 @@ def test_in_a_minute_a_part_of_what_is_traded_is_traded_with_rpi_orders(
     for each in improved:
         trades = [event for event in each.events if isinstance(event, Trade)]
         volume = sum(trade.quantity for trade in trades)
-        retail = [trade.quantity for trade in trades if trade.retail]
+        retail = [trade.quantity for trade in trades if trade.rpi]
         assert 0.0005 < sum(retail) / volume < 0.2
         assert 0.002 < len(retail) / len(trades) < 0.2
 
@@ -187,16 +186,16 @@ def test_the_book_moves_through_rpi_orders_until_their_makers_look(improved: lis
     kept = improved[0].kept()
     crossed = looks = met_ms = 0
     for event in improved[0].events:
-        if isinstance(event, Trade) and event.retail:
+        if isinstance(event, Trade) and event.rpi:
             met_ms = event.trade_time_ms
         elif isinstance(event, DepthUpdate):
             kept.apply(event)
-            crossed += kept.retail.shown(kept.book) != (kept.retail.bids, kept.retail.asks)
-        elif isinstance(event, RetailUpdate):
+            crossed += kept.retail.visible_levels(kept.book) != (kept.retail.bids, kept.retail.asks)
+        elif isinstance(event, RpiUpdate):
             kept.apply(event)
             if event.transaction_time_ms != met_ms:  # a look, and not a taker
                 looks += 1
-                assert kept.retail.shown(kept.book) == (kept.retail.bids, kept.retail.asks)
+                assert kept.retail.visible_levels(kept.book) == (kept.retail.bids, kept.retail.asks)
                 assert kept.retail.bids
                 assert kept.retail.asks
     assert looks > 30
@@ -204,12 +203,12 @@ def test_the_book_moves_through_rpi_orders_until_their_makers_look(improved: lis
 
 
 def test_rpi_orders_are_a_small_part_of_what_is_told(improved: list[Traded]) -> None:
-    levels = {DepthUpdate: 0, RetailUpdate: 0}
+    levels = {DepthUpdate: 0, RpiUpdate: 0}
     for each in improved:
         for event in each.events:
-            if isinstance(event, DepthUpdate | RetailUpdate):
+            if isinstance(event, DepthUpdate | RpiUpdate):
                 levels[type(event)] += len(event.bids) + len(event.asks)
-    assert 0.001 < levels[RetailUpdate] / levels[DepthUpdate] < 0.05
+    assert 0.001 < levels[RpiUpdate] / levels[DepthUpdate] < 0.05
 
 
 def test_only_perpetual_contracts_of_the_venue_that_has_them_have_rpi_orders(
@@ -218,8 +217,8 @@ def test_only_perpetual_contracts_of_the_venue_that_has_them_have_rpi_orders(
     for each in traded:
         has = each.market.symbol in ("BTCUSDT", "DOGEUSDT")
         assert (each.retail is not None) is has
-        assert any(isinstance(event, RetailUpdate) for event in each.events) is has
-        assert any(isinstance(event, Trade) and event.retail for event in each.events) is has
+        assert any(isinstance(event, RpiUpdate) for event in each.events) is has
+        assert any(isinstance(event, Trade) and event.rpi for event in each.events) is has
 
 
 def test_the_opening_orders_have_ids_before_the_opening_book(improved: list[Traded]) -> None:
@@ -234,7 +233,7 @@ def test_the_opening_orders_have_ids_before_the_opening_book(improved: list[Trad
 
 def test_the_same_seed_gives_the_same_rpi_orders(traded: list[Traded]) -> None:
     def told(each: Traded) -> list[bytes]:
-        return [msgspec.json.encode(e) for e in each.events if isinstance(e, RetailUpdate)]
+        return [msgspec.json.encode(e) for e in each.events if isinstance(e, RpiUpdate)]
 
     assert told(trade(SYMBOLS[0], SEED)) == told(traded[0])
     assert told(trade(SYMBOLS[0], SEED + 1)) != told(traded[0])
@@ -248,9 +247,9 @@ def stand(spread_ticks: int = 1) -> tuple[ContractMarket, RpiMakers, list[Event]
     tape: list[Event] = []
     scheduler = Scheduler(START_MS)
     market = ContractMarket(instrument, scheduler, tape, 0, 1)
-    assert market.retail is not None
+    assert market.rpi_orders is not None
     sizes = OrderSizes(Random(2), instrument, contract_profile(instrument))
-    rpi_makers = RpiMakers(Random(5), market, market.retail, sizes, 85.0)
+    rpi_makers = RpiMakers(Random(5), market, market.rpi_orders, sizes, 85.0)
     ask = 6_500_000 + spread_ticks * instrument.tick_size
     rpi_makers.open(6_500_000, ask)
     market.open([(6_500_000, 100), (6_499_000, 100)], [(ask, 100), (6_501_000, 100)], 6_500_000)
@@ -259,13 +258,13 @@ def stand(spread_ticks: int = 1) -> tuple[ContractMarket, RpiMakers, list[Event]
 
 def test_a_maker_never_quotes_where_it_would_trade_with_the_book() -> None:
     market, rpi_makers, _, _ = stand(spread_ticks=5)
-    assert market.retail is not None
+    assert market.rpi_orders is not None
     for _ in range(200):
         rpi_makers.look()
         bid, ask = market.engine.bids.best, market.engine.asks.best
         assert bid is not None
         assert ask is not None
-        bids, asks = market.retail.bids.levels(), market.retail.asks.levels()
+        bids, asks = market.rpi_orders.bids.levels(), market.rpi_orders.asks.levels()
         assert bid[0] <= bids[0][0] < ask[0], "at the best price or better"
         assert bid[0] < asks[0][0] <= ask[0]
         assert len(bids) <= LEVELS
@@ -277,7 +276,7 @@ def test_a_maker_never_quotes_where_it_would_trade_with_the_book() -> None:
 @given(st.lists(st.integers(-300, 300), min_size=1, max_size=12))
 def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> None:
     market, rpi_makers, _, _ = stand()
-    assert market.retail is not None
+    assert market.rpi_orders is not None
     engine, tick, reach = market.engine, market.instrument.tick_size, 18 * 85
     bid = 6_500_000
     for move in moves:
@@ -287,7 +286,7 @@ def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> Non
         bid += move * tick
         engine.post(True, bid, 100)
         engine.post(False, bid + tick, 100)
-        sides = ((market.retail.bids, bid), (market.retail.asks, -bid - tick))
+        sides = ((market.rpi_orders.bids, bid), (market.rpi_orders.asks, -bid - tick))
         good = [
             {key for key in side.quantities if best - reach <= key <= best} for side, best in sides
         ]
@@ -302,20 +301,20 @@ def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> Non
 
 def test_orders_the_book_moved_through_stay_until_the_maker_looks() -> None:
     market, rpi_makers, tape, scheduler = stand()
-    assert market.retail is not None
-    before = market.retail.asks.levels()
+    assert market.rpi_orders is not None
+    before = market.rpi_orders.asks.levels()
     market.engine.withdraw(False, 6_500_010, 100)
     market.engine.post(True, 6_500_500, 50)
     market.flush()
     rpi_makers.react()
     rpi_makers.react()
-    assert market.retail.asks.levels() == before
+    assert market.rpi_orders.asks.levels() == before
     waiting = scheduler.next_time_ms - START_MS
     assert waiting >= 90
     scheduler.step()
-    assert isinstance(tape[-1], RetailUpdate)
+    assert isinstance(tape[-1], RpiUpdate)
     assert tape[-1].transaction_time_ms == START_MS + waiting
-    assert all(price > 6_500_500 for price, _ in market.retail.asks.levels())
+    assert all(price > 6_500_500 for price, _ in market.rpi_orders.asks.levels())
     assert not scheduler._entries, "two moves are one look"
 
 
@@ -323,9 +322,9 @@ def test_an_order_of_more_than_five_usual_ones_is_no_retail_order() -> None:
     instrument: Instrument = instruments(START_MS, ["BTCUSDT"])[0]
     tape: list[Event] = []
     market = ContractMarket(instrument, Scheduler(START_MS), tape, 0, 1)
-    assert market.retail is not None
+    assert market.rpi_orders is not None
     market.open([(6_500_000, 10**9)], [(6_500_020, 10**9)], 6_500_000)
-    market.retail.asks.put(-6_500_010, 10**9)
+    market.rpi_orders.asks.put(-6_500_010, 10**9)
     sizes, value = (
         OrderSizes(Random(2), instrument, contract_profile(instrument)),
         FairValue(65_000.0, 0.02, 0.8),
@@ -336,26 +335,26 @@ def test_an_order_of_more_than_five_usual_ones_is_no_retail_order() -> None:
     for quantity, better in ((2, True), (largest, True), (largest + 1, False)):
         tape.clear()
         takers.send(True, quantity, retail=True)
-        trades = [(each.quantity, each.retail) for each in tape if isinstance(each, Trade)]
+        trades = [(each.quantity, each.rpi) for each in tape if isinstance(each, Trade)]
         assert trades == [(quantity, better)], f"{largest} are the most of a retail taker"
 
 
 def test_retail_takers_get_the_better_price_and_others_do_not() -> None:
     market, _, tape, _ = stand()
-    assert market.retail is not None
-    price, quantity = market.retail.asks.levels()[0]
+    assert market.rpi_orders is not None
+    price, quantity = market.rpi_orders.asks.levels()[0]
     market.engine.withdraw(False, 6_500_010, 100)
     market.engine.post(True, 6_500_500, 50)
     market.flush()
     tape.clear()
     assert [fill[1] for fill in market.take(True, 1, 6_501_000)] == [6_501_000]
     assert [fill[1] for fill in market.take_as_retail(True, 1, 6_501_000)] == [price]
-    assert [(each.price, each.retail) for each in tape if isinstance(each, Trade)] == [
+    assert [(each.price, each.rpi) for each in tape if isinstance(each, Trade)] == [
         (6_501_000, False),
         (price, True),
     ]
     market.flush()
     market.flush_rpi()
     last = tape[-1]
-    assert isinstance(last, RetailUpdate)
+    assert isinstance(last, RpiUpdate)
     assert last.asks == [(price, quantity - 1)]

@@ -31,7 +31,7 @@ from tickerplant.events import ContractChanged
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.instrument import Scale
 from tickerplant.market.market import Market
-from tickerplant.market.timers import LONGEST_STRETCH_MS
+from tickerplant.market.timers import MAX_CONTINUOUS_MS
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.readers import reader
 from tickerplant.profile import P2026Q1
@@ -383,7 +383,7 @@ async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
         for number in range(WITNESSES):
             hub.broadcast("btcusdt@trade", told(far_ms + number, 3 + number))
         await messages(client, WITNESSES)
-        if ahead_ms < LONGEST_STRETCH_MS:  # else there is nothing on the way
+        if ahead_ms < MAX_CONTINUOUS_MS:  # else there is nothing on the way
             await until(lambda: "catching up" in near.server.readiness.reason)
         await until(lambda: near.plant.now_ms >= far_ms)
         await until(lambda: near.is_ready)

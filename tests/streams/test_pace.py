@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, snapshot, update
 
 from tickerplant.events import DepthUpdate, Level, Trade
-from tickerplant.market.market import WHOLE
+from tickerplant.market.market import ALL_DERIVABLE
 from tickerplant.plant import Plant
 
 Book: TypeAlias = tuple[dict[int, int], dict[int, int]]
@@ -47,9 +47,9 @@ CHANGES = st.lists(
 class Market:
     """A plant with one book, and what that book was after every change."""
 
-    def __init__(self, delivered: frozenset[type] = WHOLE) -> None:
+    def __init__(self, delivered: frozenset[type] = ALL_DERIVABLE) -> None:
         self.plant = open_plant([BTCUSDT])
-        self.plant.markets["BTCUSDT"].deliver(delivered)
+        self.plant.markets["BTCUSDT"].set_source_events(delivered)
         self.plant.publish(snapshot(FIRST_ID, [(100, 5), (101, 6)], [(200, 7), (201, 8)]))
         self.last_id = FIRST_ID
         self.after: dict[int, Book] = {FIRST_ID: ({100: 5, 101: 6}, {200: 7, 201: 8})}

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, retail, snapshot, update
 
-from tickerplant.events import DepthUpdate, Level, RetailUpdate
+from tickerplant.events import DepthUpdate, Level, RpiUpdate
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.streams.rpi_depth import Shown
@@ -67,7 +67,7 @@ class Exchange:
         self.plant.publish(snapshot(FIRST_ID, [(98, 5), (99, 6)], [(102, 7), (103, 8)]))
         self.last_id = self.book_id = FIRST_ID
 
-    def change(self, change: Change) -> DepthUpdate | RetailUpdate:
+    def change(self, change: Change) -> DepthUpdate | RpiUpdate:
         """Publish a change; return its event."""
         self.plant.advance(self.plant.now_ms + change.gap_ms)
         self.last_id += 2
@@ -97,15 +97,15 @@ def shown(plant: Plant) -> tuple[int, Book]:
         for price, quantity in retail_side.items():
             side[price] = side.get(price, 0) + quantity
     step = market.snapshot_id - market.book.last_update_id
-    return max(market.snapshot_id, market.retail.last_update_id + step), (bids, asks)
+    return max(market.snapshot_id, market.rpi_book.last_update_id + step), (bids, asks)
 
 
 def not_crossing(market: Market) -> Book:
     """The RPI orders that do not cross the book, by all of its levels."""
     bids, asks = market.book.top(market.book.depth)
     return (
-        {at: size for at, size in market.retail.bids.items() if all(at < ask for ask, _ in asks)},
-        {at: size for at, size in market.retail.asks.items() if all(at > bid for bid, _ in bids)},
+        {at: size for at, size in market.rpi_book.bids.items() if all(at < ask for ask, _ in asks)},
+        {at: size for at, size in market.rpi_book.asks.items() if all(at > bid for bid, _ in bids)},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tickerplant.feed.book_side import Sides
-from tickerplant.market.book_sync import Join
+from tickerplant.market.book_sync import BookSync
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 
 
@@ -12,7 +12,7 @@ class Refresh:
 
     def __init__(self, buffered: int) -> None:
         """`buffered` bounds the updates that are kept until the snapshot comes."""
-        self.join: Join[DepthUpdate] = Join(buffered)
+        self.join: BookSync[DepthUpdate] = BookSync(buffered)
         self.snapshot: DepthSnapshot | None = None
         self.sides: Sides | None = None
         self.updates: list[DepthUpdate] = []

@@ -25,7 +25,7 @@ from tickerplant.feed.book_refresh import Refresh
 from tickerplant.feed.book_side import BookSide, PriceKeys, Sides
 from tickerplant.feed.depth_snapshot import read_snapshot
 from tickerplant.feed.numbered import ANEW
-from tickerplant.market.book_sync import Join
+from tickerplant.market.book_sync import BookSync
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
 from tickerplant.messages.notice import BookResyncing, Gap, Notice
 from tickerplant.raw_events import RawLevel
@@ -110,7 +110,7 @@ class LocalBook:
         self._most = limit * WIDEST
         remembered = 2 * self._most
         self.sides = Sides(BookSide(PriceKeys(1, remembered)), BookSide(PriceKeys(-1, remembered)))
-        self._sync: Join[DepthUpdate] = Join(buffered)
+        self._sync: BookSync[DepthUpdate] = BookSync(buffered)
         self._notices: deque[Notice] = deque()
         self._journal: Journal | None = None
         self._lost = ""
@@ -477,7 +477,7 @@ class LocalBook:
             if not self._sync.live:
                 break
 
-    def _count_forgotten(self, join: Join[DepthUpdate]) -> None:
+    def _count_forgotten(self, join: BookSync[DepthUpdate]) -> None:
         self.counters.forgotten += join.forgotten
         join.forgotten = 0
 

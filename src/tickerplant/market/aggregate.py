@@ -23,7 +23,7 @@ class TradeAggregator:
         self._first: Trade | None = None
         self._last_trade_id = 0
         self._quantity = 0
-        self._retail_quantity = 0
+        self._rpi_quantity = 0
         self.due_ms = 0
         """End of the open aggregate's window; 0 when none is open."""
 
@@ -38,14 +38,14 @@ class TradeAggregator:
             and self._quantity < LARGEST
         ):
             self._quantity += trade.quantity
-            if trade.retail:
-                self._retail_quantity += trade.quantity
+            if trade.rpi:
+                self._rpi_quantity += trade.quantity
             self._last_trade_id = trade.trade_id
             return None
         closed = self.close()
         self._first = trade
         self._quantity = trade.quantity
-        self._retail_quantity = trade.quantity if trade.retail else 0
+        self._rpi_quantity = trade.quantity if trade.rpi else 0
         self._last_trade_id = trade.trade_id
         self.due_ms = trade.trade_time_ms + WINDOW_MS
         return closed
@@ -60,7 +60,7 @@ class TradeAggregator:
             self._next_id,
             first.price,
             self._quantity,
-            self._quantity - self._retail_quantity,
+            self._quantity - self._rpi_quantity,
             first.trade_id,
             self._last_trade_id,
             first.trade_time_ms,

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from tickerplant.events import BookSnapshot, DepthUpdate, Level
+from tickerplant.events import BookSnapshot, DepthUpdate, Level, RpiUpdate
 from tickerplant.instrument import Instrument
 from tickerplant.raw_events import RawDepth
 
-SETTLE_AT = 4096
+MAX_PENDING_LEVELS = 4096
 """Unsettled levels a side may hold before they are put in order without being asked."""
 
-READ_AT = 16_384
+MAX_RAW_LEVELS = 16_384
 """Printed levels a side may hold before they are read without being asked; updates that come
 together are held together first."""
 
@@ -25,37 +26,37 @@ together are held together first."""
 class _Side:
     """One side: quantities by price, and the prices in ascending order."""
 
-    __slots__ = ("prices", "printed", "quantities", "unsettled")
+    __slots__ = ("pending", "prices", "quantities", "raw")
 
     def __init__(self) -> None:
         self.quantities: dict[int, int] = {}
         self.prices: list[int] = []
-        self.unsettled: dict[int, int] = {}
-        self.printed: dict[str, str] = {}
+        self.pending: dict[int, int] = {}
+        self.raw: dict[str, str] = {}
 
     def load(self, levels: list[Level]) -> None:
         self.quantities = {price: quantity for price, quantity in levels if quantity}
         self.prices = sorted(self.quantities)
-        self.unsettled.clear()
-        self.printed.clear()
+        self.pending.clear()
+        self.raw.clear()
 
     def read(self, instrument: Instrument) -> int:
         """Turn what was printed into units; return how many levels could not be read."""
         prices, quantities = instrument.price.units, instrument.quantity.units
         unreadable = 0
-        for price, quantity in self.printed.items():
+        for price, quantity in self.raw.items():
             try:
-                self.unsettled[prices[price]] = quantities[quantity]
+                self.pending[prices[price]] = quantities[quantity]
             except ValueError:
                 unreadable += 1
-        self.printed.clear()
+        self.raw.clear()
         return unreadable
 
-    def settle(self) -> None:
+    def merge_pending(self) -> None:
         """Bring the unsettled quantities into the ordered levels."""
         quantities, prices = self.quantities, self.prices
-        rebuild = len(self.unsettled) * 4 > len(prices)
-        for price, quantity in self.unsettled.items():
+        rebuild = len(self.pending) * 4 > len(prices)
+        for price, quantity in self.pending.items():
             if quantity:
                 if price not in quantities and not rebuild:
                     insort(prices, price)
@@ -64,7 +65,7 @@ class _Side:
                 del prices[bisect_left(prices, price)]
         if rebuild:
             self.prices = sorted(quantities)
-        self.unsettled.clear()
+        self.pending.clear()
 
 
 class OrderBook:
@@ -89,52 +90,52 @@ class OrderBook:
     def apply(self, update: DepthUpdate) -> None:
         """Take over the absolute quantities of `update`; a quantity of 0 removes its level."""
         if self._raw_for is not None:
-            self._read_printed()
-        bids, asks = self._bids.unsettled, self._asks.unsettled
+            self._parse_raw()
+        bids, asks = self._bids.pending, self._asks.pending
         bids.update(update.bids)
         asks.update(update.asks)
         self.last_update_id = update.final_update_id
         self.transaction_time_ms = update.transaction_time_ms
-        if len(bids) > SETTLE_AT or len(asks) > SETTLE_AT:
-            self._settle()
+        if len(bids) > MAX_PENDING_LEVELS or len(asks) > MAX_PENDING_LEVELS:
+            self._merge_pending()
 
     def apply_raw(self, updates: Sequence[RawDepth], instrument: Instrument) -> None:
         """Take over `updates` as `apply` does; their text is read when somebody asks for levels."""
-        bids, asks = self._bids.printed, self._asks.printed
+        bids, asks = self._bids.raw, self._asks.raw
         for update in updates:
             bids.update(update.bids)
             asks.update(update.asks)
         self._raw_for = instrument
         self.last_update_id = updates[-1].final_update_id
         self.transaction_time_ms = updates[-1].transaction_time_ms
-        if len(bids) > READ_AT or len(asks) > READ_AT:
-            self._settle()
+        if len(bids) > MAX_RAW_LEVELS or len(asks) > MAX_RAW_LEVELS:
+            self._merge_pending()
 
-    def _read_printed(self) -> None:
+    def _parse_raw(self) -> None:
         if self._raw_for is not None:
             self.unreadable += self._bids.read(self._raw_for)
             self.unreadable += self._asks.read(self._raw_for)
             self._raw_for = None
 
-    def _settle(self) -> None:
-        self._read_printed()
-        if self._bids.unsettled:
-            self._bids.settle()
-        if self._asks.unsettled:
-            self._asks.settle()
+    def _merge_pending(self) -> None:
+        self._parse_raw()
+        if self._bids.pending:
+            self._bids.merge_pending()
+        if self._asks.pending:
+            self._asks.merge_pending()
 
-    def _settled_bids(self) -> _Side:
-        self._settle()
+    def _merged_bids(self) -> _Side:
+        self._merge_pending()
         return self._bids
 
-    def _settled_asks(self) -> _Side:
-        self._settle()
+    def _merged_asks(self) -> _Side:
+        self._merge_pending()
         return self._asks
 
     @property
     def best_bid(self) -> Level | None:
         """Highest bid price and its quantity, None when there is no bid."""
-        side = self._settled_bids()
+        side = self._merged_bids()
         if not side.prices:
             return None
         price = side.prices[-1]
@@ -143,7 +144,7 @@ class OrderBook:
     @property
     def best_ask(self) -> Level | None:
         """Lowest ask price and its quantity, None when there is no ask."""
-        side = self._settled_asks()
+        side = self._merged_asks()
         if not side.prices:
             return None
         price = side.prices[0]
@@ -152,21 +153,21 @@ class OrderBook:
     @property
     def best_prices(self) -> tuple[int | None, int | None]:
         """Highest bid and lowest ask price, None for a side without levels."""
-        self._settle()
+        self._merge_pending()
         bids, asks = self._bids.prices, self._asks.prices
         return bids[-1] if bids else None, asks[0] if asks else None
 
     def bid_quantity(self, price: int) -> int:
         """Return what is bid at `price`, 0 if there is no such level."""
-        return self._settled_bids().quantities.get(price, 0)
+        return self._merged_bids().quantities.get(price, 0)
 
     def ask_quantity(self, price: int) -> int:
         """Return what is asked at `price`, 0 if there is no such level."""
-        return self._settled_asks().quantities.get(price, 0)
+        return self._merged_asks().quantities.get(price, 0)
 
     def top(self, count: int) -> tuple[list[Level], list[Level]]:
         """Return up to `count` levels of each side, best first."""
-        bids, asks = self._settled_bids(), self._settled_asks()
+        bids, asks = self._merged_bids(), self._merged_asks()
         best_bids = bids.prices[: -count - 1 : -1] if count else []
         return (
             [(price, bids.quantities[price]) for price in best_bids],
@@ -176,4 +177,38 @@ class OrderBook:
     @property
     def depth(self) -> int:
         """Number of levels on both sides together."""
-        return len(self._settled_bids().prices) + len(self._settled_asks().prices)
+        return len(self._merged_bids().prices) + len(self._merged_asks().prices)
+
+
+Quantities: TypeAlias = dict[int, int]
+"""Quantity by price."""
+
+
+class RpiBook:
+    """RPI quantities of one symbol by price."""
+
+    def __init__(self) -> None:
+        self.bids: Quantities = {}
+        self.asks: Quantities = {}
+        self.last_update_id = 0
+        """Id of the last change; 0 before the first."""
+        self.transaction_time_ms = 0
+
+    def apply(self, update: RpiUpdate) -> None:
+        """Take the quantities of `update` over; 0 removes a price."""
+        for side, levels in ((self.bids, update.bids), (self.asks, update.asks)):
+            for price, quantity in levels:
+                if quantity:
+                    side[price] = quantity
+                else:
+                    side.pop(price, None)
+        self.last_update_id = update.update_id
+        self.transaction_time_ms = update.transaction_time_ms
+
+    def visible_levels(self, book: OrderBook) -> tuple[Quantities, Quantities]:
+        """Return the bids and asks that do not cross `book` now, as maps of the caller's own."""
+        bid, ask = book.best_prices
+        return (
+            {price: size for price, size in self.bids.items() if ask is None or price < ask},
+            {price: size for price, size in self.asks.items() if bid is None or price > bid},
+        )

@@ -21,11 +21,11 @@ from tickerplant.raw_events import RawDepth
 
 Update: TypeAlias = DepthUpdate | RawDepth
 
-KEPT_UPDATES = 4096
+MAX_BUFFERED_UPDATES = 4096
 """Updates kept while waiting for a snapshot: over two minutes of the fastest stream."""
 
 
-class Chained(Protocol):
+class SequencedUpdate(Protocol):
     """What the procedure looks at of an update."""
 
     @property
@@ -36,20 +36,20 @@ class Chained(Protocol):
     def previous_update_id(self) -> int: ...  # noqa: D102 - `pu`
 
 
-class Cut(Protocol):
+class SnapshotId(Protocol):
     """What the procedure looks at of a snapshot."""
 
     @property
     def last_update_id(self) -> int: ...  # noqa: D102 - `lastUpdateId`
 
 
-AnyUpdate = TypeVar("AnyUpdate", bound=Chained)
+AnyUpdate = TypeVar("AnyUpdate", bound=SequencedUpdate)
 
 
-class Join(Generic[AnyUpdate]):
+class BookSync(Generic[AnyUpdate]):
     """Says which updates may be applied to the book, and whether the book is whole."""
 
-    def __init__(self, kept_updates: int = KEPT_UPDATES) -> None:
+    def __init__(self, max_buffered: int = MAX_BUFFERED_UPDATES) -> None:
         self.live = False
         """Whether the book is whole: snapshot and every update since."""
         self.reason = "no snapshot yet"
@@ -59,7 +59,7 @@ class Join(Generic[AnyUpdate]):
         """Updates left out because the book was already past them."""
         self.forgotten = 0
         """Updates that did not fit while waiting."""
-        self._kept: deque[AnyUpdate] = deque(maxlen=kept_updates)
+        self._buffered: deque[AnyUpdate] = deque(maxlen=max_buffered)
         self._last_id = 0
         self._first = False
         """The next update is the first after the snapshot, and joins by the wider rule."""
@@ -71,7 +71,7 @@ class Join(Generic[AnyUpdate]):
 
     def offer(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take the next update; return what may be applied now: it, or nothing."""
-        return [update] if self.follow(update) else self._offer_oddly(update)
+        return [update] if self.follow(update) else self._offer_slow(update)
 
     def follow(self, update: AnyUpdate) -> bool:
         """Take the next update if it simply continues the last one; it may be applied then."""
@@ -103,15 +103,15 @@ class Join(Generic[AnyUpdate]):
     def forget(self, reason: str) -> None:
         """Wait for a snapshot, and know nothing of ids: they begin anew."""
         self.drop(reason)
-        self._kept.clear()
+        self._buffered.clear()
 
-    def load(self, snapshot: Cut) -> list[AnyUpdate]:
+    def load(self, snapshot: SnapshotId) -> list[AnyUpdate]:
         """Begin again from `snapshot`; return the kept updates to apply after it.
 
         If the kept updates do not continue the snapshot, the book is not live and nothing is
         returned: the snapshot is of no use.
         """
-        kept, self._kept = self._kept, deque(maxlen=self._kept.maxlen)
+        kept, self._buffered = self._buffered, deque(maxlen=self._buffered.maxlen)
         self.live, self.reason = True, ""
         self._last_id, self._first = snapshot.last_update_id, True
         applicable: list[AnyUpdate] = []
@@ -119,20 +119,20 @@ class Join(Generic[AnyUpdate]):
             if self.live:
                 applicable += self.offer(update)
             else:
-                self._keep(update)
+                self._buffer(update)
         if self.live:
             return applicable
         if not applicable:
             self.reason = (
                 f"the snapshot {snapshot.last_update_id} is older than the updates at hand, "
-                f"which begin with U={self._kept[0].first_update_id}"
+                f"which begin with U={self._buffered[0].first_update_id}"
             )
         return []
 
-    def _offer_oddly(self, update: AnyUpdate) -> list[AnyUpdate]:
+    def _offer_slow(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take an update that does not simply continue the last one."""
         if not self.live:
-            self._keep(update)
+            self._buffer(update)
             return []
         last_id = self._last_id
         if update.final_update_id < last_id or (
@@ -150,14 +150,10 @@ class Join(Generic[AnyUpdate]):
             f"a gap after u={last_id}: the next update has "
             f"U={update.first_update_id} pu={update.previous_update_id}"
         )
-        self._keep(update)
+        self._buffer(update)
         return []
 
-    def _keep(self, update: AnyUpdate) -> None:
-        if len(self._kept) == self._kept.maxlen:
+    def _buffer(self, update: AnyUpdate) -> None:
+        if len(self._buffered) == self._buffered.maxlen:
             self.forgotten += 1
-        self._kept.append(update)
-
-
-class BookSync(Join[Update]):
-    """The procedure for the updates that the market takes."""
+        self._buffered.append(update)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
 from tickerplant.market.bars import OPEN_TIME, Bar, Bars, join
+from tickerplant.market.history import BarHistory
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time
-from tickerplant.market.past import PastBars
+from tickerplant.market.minutes import PriceMinutes
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 
@@ -47,7 +48,7 @@ class Candles:
 
     def __init__(self, minutes: LiveMinutes) -> None:
         self._minutes = minutes
-        self._past: PastBars | None = None
+        self._past: BarHistory | None = None
         self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
         """What lies before the kept minutes in the candle of an interval that is open now."""
         self._before: dict[str, tuple[int, int, Bar | None]] = {}
@@ -56,7 +57,7 @@ class Candles:
         Its open time, the minute that ran then, and what lies before that minute in it.
         """
 
-    def load(self, past: PastBars) -> None:
+    def load(self, past: BarHistory) -> None:
         """Look back on `past`, which ends where the minutes begin."""
         self._past = past
         self._earlier_parts.clear()
@@ -113,9 +114,9 @@ class Candles:
         first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
         if first or (len(closed) and closed[0, OPEN_TIME] == opened_ms):
             return _candles(interval, closed[first:last])
-        return _candles(interval, self._earlier(interval, opened_ms), closed[:last])
+        return _candles(interval, self._load_earlier(interval, opened_ms), closed[:last])
 
-    def _earlier(self, interval: str, opened_ms: int) -> Bars:
+    def _load_earlier(self, interval: str, opened_ms: int) -> Bars:
         """What lies before the kept minutes in the candle that opened at `opened_ms`."""
         closed = self._minutes.closed
         end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._minutes.open_time_ms
@@ -161,6 +162,26 @@ class Candles:
         if open_time(interval, boundary_ms) != boundary_ms:
             return None
         return self._part(interval, open_time(interval, boundary_ms - 1), boundary_ms)
+
+
+class PriceBars:
+    """Minutes of one price, in integers of 10^-8, and the candles over them."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._minutes = PriceMinutes(now_ms)
+        self.candles = Candles(self._minutes)
+
+    def load_history(self, past: BarHistory) -> None:
+        """Begin with `past`, which ends where the present minute begins or before."""
+        self.candles.load(past)
+
+    def add(self, price: int, time_ms: int) -> None:
+        """Count one data point."""
+        self._minutes.add(price, time_ms)
+
+    def close_minutes(self, now_ms: int) -> None:
+        """End the minutes before the one of `now_ms`."""
+        self._minutes.close_minutes(now_ms)
 
 
 def _made_of(interval: str, length_ms: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text, round_div
 
 if TYPE_CHECKING:
     from tickerplant.market.minutes import Statistics
@@ -19,13 +19,6 @@ _POWERS_OF_TEN = tuple(int(10**exponent) for exponent in range(40))
 """More than any two scales together have."""
 
 
-def nearest(numerator: int, denominator: int) -> int:
-    """Return the integer nearest to `numerator` / `denominator` (> 0), halves away from zero."""
-    if numerator < 0:
-        return -((denominator - 2 * numerator) // (2 * denominator))
-    return (2 * numerator + denominator) // (2 * denominator)
-
-
 def change(instrument: Instrument, stats: Statistics) -> str:
     """Return by how much the price changed, in price decimals."""
     return decimal_text(stats.last - stats.open, instrument.price.decimals)
@@ -33,7 +26,7 @@ def change(instrument: Instrument, stats: Statistics) -> str:
 
 def percent(stats: Statistics) -> str:
     """Return the change in percent of the opening price, in three decimals."""
-    thousandths = nearest(_HUNDRED_PERCENT * (stats.last - stats.open), stats.open)
+    thousandths = round_div(_HUNDRED_PERCENT * (stats.last - stats.open), stats.open)
     return decimal_text(thousandths, PERCENT_DECIMALS)
 
 
@@ -53,7 +46,7 @@ def weighted_average(instrument: Instrument, stats: Statistics) -> str:
             stats.last * _POWERS_OF_TEN[RATE_DECIMALS - scale.decimals], RATE_DECIMALS
         )
     contracts_value = stats.volume * instrument.contract_size * _POWERS_OF_TEN[2 * RATE_DECIMALS]
-    return decimal_text(nearest(contracts_value, stats.turnover), RATE_DECIMALS)
+    return decimal_text(round_div(contracts_value, stats.turnover), RATE_DECIMALS)
 
 
 def ticker_turnover(

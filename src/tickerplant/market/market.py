@@ -27,28 +27,24 @@ from tickerplant.events import (
     Liquidation,
     MarkPrice,
     Positioning,
-    RetailUpdate,
+    RpiUpdate,
     Trade,
     WindowMoved,
 )
-from tickerplant.instrument import LARGEST, RATE_DECIMALS, RATE_ONE, Instrument
+from tickerplant.instrument import LARGEST, RATE_DECIMALS, RATE_ONE, Instrument, round_div
 from tickerplant.market.aggregate import TradeAggregator
-from tickerplant.market.book import OrderBook
+from tickerplant.market.book import OrderBook, RpiBook
 from tickerplant.market.book_sync import BookSync, Update
-from tickerplant.market.candles import Candles
-from tickerplant.market.figures import nearest
-from tickerplant.market.fundings import Fundings
+from tickerplant.market.candles import Candles, PriceBars
+from tickerplant.market.history import MarketHistory
 from tickerplant.market.minutes import Minutes
-from tickerplant.market.past import Past
-from tickerplant.market.positions import Positions
-from tickerplant.market.price_bars import PriceBars
-from tickerplant.market.retail import RetailBook
+from tickerplant.market.series import FundingSeries, Positions
 from tickerplant.market.tape import AggregateTape, TradeTape
 from tickerplant.market.timers import AGGREGATE_RANK, Timers
 from tickerplant.profile import Profile
 from tickerplant.raw_events import RawDepth, RawEvent, RawQuote, RawTrade
 
-WHOLE = frozenset({Trade, DepthUpdate, BookTicker})
+ALL_DERIVABLE = frozenset({Trade, DepthUpdate, BookTicker})
 """What a source delivers, of what could else be derived, if it knows the whole market."""
 
 
@@ -59,10 +55,10 @@ class Market:
         instrument: Its names, scales and rules.
         profile: Decides which labels (`ps`, `st`) its messages carry.
         timers: The market clock.
-        tell: Called with the market and each event, the given and the derived, in causal order.
-        heard: Whether anybody follows a kind of events of this symbol.  What was printed is
+        emit: Called with the market and each event, the given and the derived, in causal order.
+        has_listener: Whether anybody follows a kind of events of this symbol.  What was printed is
             converted and told only then.
-        delivered: Kinds of events that the source delivers; the others are derived if possible.
+        source_events: Kinds of events that the source delivers; the others are derived if possible.
         reserved_snapshot_ids: The source never uses the id after a change for another change, so
             it can name a snapshot: it lies strictly between two changes, and the documented join
             `U <= lastUpdateId <= u` succeeds whenever the snapshot is asked for.
@@ -73,9 +69,9 @@ class Market:
         instrument: Instrument,
         profile: Profile,
         timers: Timers,
-        tell: Callable[[Market, Event], None],
-        heard: Callable[[type, str], bool],
-        delivered: frozenset[type] = WHOLE,
+        emit: Callable[[Market, Event], None],
+        has_listener: Callable[[type, str], bool],
+        source_events: frozenset[type] = ALL_DERIVABLE,
         *,
         reserved_snapshot_ids: bool = False,
     ) -> None:
@@ -89,15 +85,15 @@ class Market:
         if profile.symbol_type:
             self.type_label = instrument.venue.symbol_type
         self._timers = timers
-        self._tell = tell
-        self._heard = heard
+        self._emit = emit
+        self._has_listener = has_listener
         finer = RATE_DECIMALS - instrument.price.decimals
         self._price_unit = int(10 ** max(finer, 0))
         self._index_unit = int(10 ** max(-finer, 0))
         self._snapshot_step = 1 if reserved_snapshot_ids else 0
 
         self.book = OrderBook()
-        self.book_sync = BookSync()
+        self.book_sync: BookSync[Update] = BookSync()
         self.unreadable = 0
         """Printed quotes and trades left out because they are not in the instrument's units."""
         self._quote: BookTicker | None = None
@@ -114,127 +110,127 @@ class Market:
         self.marks = PriceBars(timers.now_ms)
         self.indices = PriceBars(timers.now_ms)
         self.premiums = PriceBars(timers.now_ms)
-        self.retail = RetailBook()
+        self.rpi_book = RpiBook()
         self.basket: IndexBasket | None = None
         self.composite: CompositeIndex | None = None
         self.positions = Positions()
-        self._past: Past | None = None
-        self.fundings = Fundings()
+        self._past: MarketHistory | None = None
+        self.fundings = FundingSeries()
         self._aggregator = TradeAggregator(self.symbol)
         self._aggregator_waits = False
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Trade: self._trade,
-            AggregateTrade: self._aggregate,
-            DepthUpdate: self._depth,
-            BookSnapshot: self._snapshot,
+            Trade: self._on_trade,
+            AggregateTrade: self._on_aggregate,
+            DepthUpdate: self._on_depth,
+            BookSnapshot: self._on_snapshot,
             BookTicker: self._set_quote,
-            RawDepth: self._print_depth,
-            RawQuote: self._print_quote,
-            RawTrade: self._print_trade,
-            MarkPrice: self._mark,
-            RetailUpdate: self._retail,
-            Liquidation: self._pass_on,
-            FundingPaid: self._funding,
-            Positioning: self._positioning,
-            IndexBasket: self._basket,
-            CompositeIndex: self._composite,
-            ContractChanged: self._change,
+            RawDepth: self._on_raw_depth,
+            RawQuote: self._on_raw_quote,
+            RawTrade: self._on_raw_trade,
+            MarkPrice: self._on_mark_price,
+            RpiUpdate: self._on_rpi_update,
+            Liquidation: self._emit_unchanged,
+            FundingPaid: self._on_funding,
+            Positioning: self._on_positioning,
+            IndexBasket: self._on_basket,
+            CompositeIndex: self._on_composite,
+            ContractChanged: self._on_contract_changed,
         }
-        self._run_handlers: dict[type, Callable[[Any], None]] = {
-            RawDepth: self._print_depths,
-            RawQuote: self._print_quotes,
+        self._batch_handlers: dict[type, Callable[[Any], None]] = {
+            RawDepth: self._on_raw_depths,
+            RawQuote: self._on_raw_quotes,
         }
-        self.deliver(delivered)
+        self.set_source_events(source_events)
 
-    def deliver(self, delivered: frozenset[type]) -> None:
-        """From now on expect the kinds of events in `delivered` from the source."""
-        self._derives_book_ticker = DepthUpdate in delivered and BookTicker not in delivered
-        self._derives_aggregates = AggregateTrade not in delivered
-        self._counts_aggregates = AggregateTrade in delivered and Trade not in delivered
+    def set_source_events(self, source_events: frozenset[type]) -> None:
+        """From now on expect the kinds of events in `source_events` from the source."""
+        self._derives_book_ticker = DepthUpdate in source_events and BookTicker not in source_events
+        self._derives_aggregates = AggregateTrade not in source_events
+        self._counts_aggregates = AggregateTrade in source_events and Trade not in source_events
 
     def apply(self, event: Event | RawEvent) -> None:
         """Take `event` in, then tell it and everything that follows from it."""
         self._handlers[type(event)](event)
 
-    def applier(self, kind: type[RawEvent]) -> Callable[[Any], None]:
+    def handler_for(self, kind: type[RawEvent]) -> Callable[[Any], None]:
         """Return what `apply` does with events of `kind`, for who has many of one kind."""
         return self._handlers[kind]
 
-    def run_applier(self, kind: type[RawEvent]) -> Callable[[Any], None] | None:
+    def batch_handler_for(self, kind: type[RawEvent]) -> Callable[[Any], None] | None:
         """Return what does for a sequence of events of `kind` what `apply` does for each of them.
 
         Other events and time may have passed meanwhile, as long as nobody is told what follows
         from any of them.  None for kinds of which that is not true.
         """
-        return self._run_handlers.get(kind)
+        return self._batch_handlers.get(kind)
 
-    def counts(self, event: Event) -> bool:
+    def feeds_statistics(self, event: Event) -> bool:
         """Whether `event` is one that candles and statistics are made from."""
         if isinstance(event, Trade):
             return event.origin == "MARKET"
         return self._counts_aggregates or not isinstance(event, AggregateTrade)
 
-    def look_back(self, past: Past) -> None:
+    def load_history(self, past: MarketHistory) -> None:
         """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
         self._past = past
         last = past.last_trade
         self.minutes.load(past.day, last.quantity if last is not None else 0)
         self.candles.load(past)
-        self.marks.look_back(past.marks)
-        self.indices.look_back(past.indices)
-        self.premiums.look_back(past.premiums)
-        self.fundings.look_back(past.fundings)
-        self.positions.look_back(past.positions)
-        self.trades.look_back(past.older_trades)
-        self.aggregates.look_back(past.older_aggregates)
+        self.marks.load_history(past.marks)
+        self.indices.load_history(past.indices)
+        self.premiums.load_history(past.premiums)
+        self.fundings.load_history(past.fundings)
+        self.positions.load_history(past.positions)
+        self.trades.load_history(past.older_trades)
+        self.aggregates.load_history(past.older_aggregates)
         if last is not None:
             self.last_price = last.price
             self.last_trade_time_ms = last.trade_time_ms
         self._aggregator = TradeAggregator(self.symbol, past.first_aggregate_id)
         for trade in past.trades:
-            self._count(trade)
+            self._record_trade(trade)
             closed = self._aggregator.add(trade)
             if closed is not None:
                 self.aggregates.append(closed)
         if self._aggregator.due_ms:
             self._wait_for_aggregate()
 
-    def roll(self, minute_ms: int) -> None:
+    def close_minutes(self, minute_ms: int) -> None:
         """End the minutes before `minute_ms`; tell that bars closed and what left the window."""
-        left = self.minutes.roll(minute_ms)
+        left = self.minutes.close_minutes(minute_ms)
         for bars in (self.marks, self.indices, self.premiums):
-            bars.roll(minute_ms)
-        self._tell(self, BarClosed(self.symbol, minute_ms))
+            bars.close_minutes(minute_ms)
+        self._emit(self, BarClosed(self.symbol, minute_ms))
         if left:
-            self._tell(self, WindowMoved(self.symbol))
+            self._emit(self, WindowMoved(self.symbol))
 
     # Trades
 
-    def _count(self, trade: Trade) -> None:
+    def _record_trade(self, trade: Trade) -> None:
         self.trades.append(trade)
         self.last_price = trade.price
         self.last_trade_time_ms = trade.trade_time_ms
         trade_id = trade.trade_id
         self.minutes.add(trade.price, trade.quantity, not trade.buyer_is_maker, trade_id, trade_id)
 
-    def _trade(self, trade: Trade) -> None:
+    def _on_trade(self, trade: Trade) -> None:
         if trade.origin == "MARKET":
-            self._count(trade)
+            self._record_trade(trade)
             if self._derives_aggregates:
                 closed = self._aggregator.add(trade)
                 if closed is not None:
-                    self._tell_aggregate(closed)
+                    self._emit_aggregate(closed)
                 if not self._aggregator_waits:
                     self._wait_for_aggregate()
-        self._tell(self, trade)
+        self._emit(self, trade)
 
-    def _print_trade(self, printed: RawTrade) -> None:
+    def _on_raw_trade(self, raw: RawTrade) -> None:
         try:
-            trade = printed.event(self.instrument)
+            trade = raw.event(self.instrument)
         except ValueError:
             self.unreadable += 1
         else:
-            self._trade(trade)
+            self._on_trade(trade)
 
     def _wait_for_aggregate(self) -> None:
         self._aggregator_waits = True
@@ -248,13 +244,13 @@ class Market:
         elif due_ms:
             closed = self._aggregator.close()
             if closed is not None:
-                self._tell_aggregate(closed)
+                self._emit_aggregate(closed)
 
-    def _tell_aggregate(self, closed: AggregateTrade) -> None:
+    def _emit_aggregate(self, closed: AggregateTrade) -> None:
         self.aggregates.append(closed)
-        self._tell(self, closed)
+        self._emit(self, closed)
 
-    def _aggregate(self, aggregate: AggregateTrade) -> None:
+    def _on_aggregate(self, aggregate: AggregateTrade) -> None:
         """Take in an aggregate of the source; without trades, it is all there is to count."""
         if self._counts_aggregates:
             self.last_price = aggregate.price
@@ -266,7 +262,7 @@ class Market:
                 aggregate.first_trade_id,
                 aggregate.last_trade_id,
             )
-        self._tell_aggregate(aggregate)
+        self._emit_aggregate(aggregate)
 
     # The book
 
@@ -280,7 +276,7 @@ class Market:
         """The id that a snapshot of the book carries now."""
         return self.book.last_update_id + self._snapshot_step
 
-    def _snapshot(self, snapshot: BookSnapshot) -> None:
+    def _on_snapshot(self, snapshot: BookSnapshot) -> None:
         if self.book_live and snapshot.last_update_id < self.book.last_update_id:
             return  # it would undo the updates since it was made
         updates = self.book_sync.load(snapshot)
@@ -291,21 +287,21 @@ class Market:
         if self._derives_book_ticker and self.book_sync.live:
             self._derive_quote()
 
-    def _depth(self, update: Update) -> None:
+    def _on_depth(self, update: Update) -> None:
         for each in self.book_sync.offer(update):
             self._apply(each)
 
-    def _print_depth(self, printed: RawDepth) -> None:
-        self._print_depths((printed,))
+    def _on_raw_depth(self, raw: RawDepth) -> None:
+        self._on_raw_depths((raw,))
 
-    def _print_depths(self, updates: Sequence[RawDepth]) -> None:
+    def _on_raw_depths(self, updates: Sequence[RawDepth]) -> None:
         followed = 0
-        if not (self._derives_book_ticker or self._heard(DepthUpdate, self.symbol)):
+        if not (self._derives_book_ticker or self._has_listener(DepthUpdate, self.symbol)):
             followed = self.book_sync.follow_all(updates)
             if followed:
                 self.book.apply_raw(updates[:followed], self.instrument)
         for update in updates[followed:]:
-            self._depth(update)
+            self._on_depth(update)
 
     def _apply(self, update: Update) -> None:
         """Bring an update that continues the book into it, and tell it to whoever follows."""
@@ -313,19 +309,19 @@ class Market:
             self._apply_raw(update)
             return
         self.book.apply(update)
-        self._tell(self, update)
+        self._emit(self, update)
         if self._derives_book_ticker:
             self._derive_quote()
 
-    def _apply_raw(self, printed: RawDepth) -> None:
-        if self._derives_book_ticker or self._heard(DepthUpdate, self.symbol):
+    def _apply_raw(self, raw: RawDepth) -> None:
+        if self._derives_book_ticker or self._has_listener(DepthUpdate, self.symbol):
             try:
-                self._apply(printed.event(self.instrument))
+                self._apply(raw.event(self.instrument))
             except ValueError:
                 pass  # the book takes the levels that can be read, and counts the others
             else:
                 return
-        self.book.apply_raw((printed,), self.instrument)
+        self.book.apply_raw((raw,), self.instrument)
 
     def _derive_quote(self) -> None:
         bid, ask = self.book.best_bid, self.book.best_ask
@@ -351,11 +347,11 @@ class Market:
     @property
     def book_ticker(self) -> BookTicker | None:
         """The best bid and ask as last told; None before the first time."""
-        printed = self._raw_quote
-        if printed is not None:
+        raw = self._raw_quote
+        if raw is not None:
             self._raw_quote = None
             try:
-                self._quote = printed.event(self.instrument)
+                self._quote = raw.event(self.instrument)
             except ValueError:
                 self.unreadable += 1
         return self._quote
@@ -363,33 +359,33 @@ class Market:
     def _set_quote(self, quote: BookTicker) -> None:
         self._quote = quote
         self._raw_quote = None
-        self._tell(self, quote)
+        self._emit(self, quote)
 
-    def _print_quote(self, printed: RawQuote) -> None:
-        if not self._heard(BookTicker, self.symbol):
-            self._raw_quote = printed
+    def _on_raw_quote(self, raw: RawQuote) -> None:
+        if not self._has_listener(BookTicker, self.symbol):
+            self._raw_quote = raw
             return
         try:
-            self._set_quote(printed.event(self.instrument))
+            self._set_quote(raw.event(self.instrument))
         except ValueError:
             self.unreadable += 1
 
-    def _print_quotes(self, quotes: Sequence[RawQuote]) -> None:
-        if not self._heard(BookTicker, self.symbol):
+    def _on_raw_quotes(self, quotes: Sequence[RawQuote]) -> None:
+        if not self._has_listener(BookTicker, self.symbol):
             quotes = quotes[-1:]  # the others are replaced before anybody asks for them
         for quote in quotes:
-            self._print_quote(quote)
+            self._on_raw_quote(quote)
 
     # Prices that are not traded
 
-    def _mark(self, mark: MarkPrice) -> None:
+    def _on_mark_price(self, mark: MarkPrice) -> None:
         self.mark_price = mark
         self.marks.add(mark.mark_price, mark.time_ms)
         self.indices.add(mark.index_price, mark.time_ms)
         premium = self._premium(mark.index_price)
         if premium is not None:
             self.premiums.add(premium, mark.time_ms)
-        self._tell(self, mark)
+        self._emit(self, mark)
 
     def _premium(self, index: int) -> int | None:
         """Return by how much the best prices are off the index, relative to it; 10^-8.
@@ -404,7 +400,7 @@ class Market:
         bid, ask = quote.bid_price * self._price_unit, quote.ask_price * self._price_unit
         if bid <= index <= ask:
             return 0
-        premium = nearest((bid - index if bid > index else ask - index) * RATE_ONE, index)
+        premium = round_div((bid - index if bid > index else ask - index) * RATE_ONE, index)
         return premium if -LARGEST <= premium <= LARGEST else None
 
     @property
@@ -412,31 +408,31 @@ class Market:
         """The settlements of the pair's dated contracts from before the first event."""
         return list(self._past.deliveries()) if self._past is not None else []
 
-    def _funding(self, funding: FundingPaid) -> None:
+    def _on_funding(self, funding: FundingPaid) -> None:
         self.fundings.add(funding)
-        self._tell(self, funding)
+        self._emit(self, funding)
 
     # The rest
 
-    def _retail(self, update: RetailUpdate) -> None:
-        self.retail.apply(update)
-        self._tell(self, update)
+    def _on_rpi_update(self, update: RpiUpdate) -> None:
+        self.rpi_book.apply(update)
+        self._emit(self, update)
 
-    def _positioning(self, positioning: Positioning) -> None:
+    def _on_positioning(self, positioning: Positioning) -> None:
         self.positions.add(positioning)
-        self._tell(self, positioning)
+        self._emit(self, positioning)
 
-    def _basket(self, basket: IndexBasket) -> None:
+    def _on_basket(self, basket: IndexBasket) -> None:
         self.basket = basket
-        self._tell(self, basket)
+        self._emit(self, basket)
 
-    def _composite(self, composite: CompositeIndex) -> None:
+    def _on_composite(self, composite: CompositeIndex) -> None:
         self.composite = composite
-        self._tell(self, composite)
+        self._emit(self, composite)
 
-    def _change(self, change: ContractChanged) -> None:
+    def _on_contract_changed(self, change: ContractChanged) -> None:
         self.instrument = change.instrument
-        self._tell(self, change)
+        self._emit(self, change)
 
-    def _pass_on(self, event: Event) -> None:
-        self._tell(self, event)
+    def _emit_unchanged(self, event: Event) -> None:
+        self._emit(self, event)

@@ -10,7 +10,9 @@ from tickerplant.market.timers import Timers
 from tickerplant.profile import REQUEST_WEIGHT_PER_MINUTE, Profile
 from tickerplant.venue import Venue
 
-KEPT_DELIVERIES = 100
+SETTLEMENT_INDICES = frozenset({"BTCUSD", "ETHUSD", "BNBUSD", "SOLUSD"})
+"""Indices of the assets that COIN-M contracts settle in (integration notice D.3, 2026-06-30)."""
+RETAINED_DELIVERIES = 100
 """Settlements of a pair that are remembered; the oldest is forgotten."""
 
 
@@ -46,7 +48,7 @@ class Markets:
         """The markets of the venue, and those of the others that are listed here."""
         return [market for markets in (self, *self.others) for market in markets]
 
-    def anywhere(self, symbol: str) -> Market | None:
+    def find_in_universe(self, symbol: str) -> Market | None:
         """Return the market of `symbol` in the universe, None if it has none."""
         for markets in (self, *self.others):
             market = markets.by_symbol.get(symbol)
@@ -94,6 +96,15 @@ class Markets:
         self.insurance_funds.clear()
         self.deliveries.clear()
 
+    def listed_asset_indices(self) -> list[AssetIndex]:
+        """Return the latest index of every asset that the profile includes, in order of arrival."""
+        every = self.profile.settlement_asset_indices
+        return [
+            index
+            for symbol, index in self.asset_indices.items()
+            if every or symbol not in SETTLEMENT_INDICES
+        ]
+
     def set_asset_index(self, index: AssetIndex) -> None:
         """Take over what a margin asset counts for now."""
         self.asset_indices[index.symbol] = index
@@ -108,11 +119,11 @@ class Markets:
         before = listed[-1].past_deliveries if listed else []
         return [*before, *self.deliveries.get(pair, ())]
 
-    def add_delivery(self, delivered: Delivered) -> None:
+    def add_delivery(self, source_events: Delivered) -> None:
         """Remember the settlement of a contract."""
-        settled = self.deliveries.setdefault(delivered.pair, [])
-        settled.append(delivered)
-        del settled[:-KEPT_DELIVERIES]
+        settled = self.deliveries.setdefault(source_events.pair, [])
+        settled.append(source_events)
+        del settled[:-RETAINED_DELIVERIES]
 
     def __iter__(self) -> Iterator[Market]:
         return iter(self.by_symbol.values())

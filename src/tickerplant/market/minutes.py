@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from msgspec import Struct
 
-from tickerplant.market.bar_arrays import NO_BARS, row_of
+from tickerplant.market.bar_arrays import NO_BARS, ClosedMinutes, row_of
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
@@ -27,10 +27,9 @@ from tickerplant.market.bars import (
     Bar,
     Bars,
 )
-from tickerplant.market.closed_minutes import ClosedMinutes
 from tickerplant.units import DAY_MS, MINUTE_MS
 
-KEPT_MINUTES = 7 * 1440
+RETAINED_MINUTES = 7 * 1440
 """Closed minutes a market keeps one by one; older ones become parts of hours."""
 
 _NEVER = -(1 << 62)
@@ -64,7 +63,7 @@ class Minutes:
 
     def __init__(self, turnover: Callable[[int, int], int], now_ms: int) -> None:
         self._turnover = turnover
-        self._closed = ClosedMinutes(KEPT_MINUTES)
+        self._closed = ClosedMinutes(RETAINED_MINUTES)
         self._last_price = _NEVER
         self._last_quantity = 0
         self._begin(now_ms // MINUTE_MS * MINUTE_MS)
@@ -73,7 +72,7 @@ class Minutes:
     def _begin(self, open_time_ms: int) -> None:
         self.open_time_ms = open_time_ms
         self._open = self._high = self._low = self._last_price
-        self._volume = self._value = self._count = 0
+        self._volume = self._value = self._record_trade = 0
         self._buy_volume = self._buy_value = 0
         self._first_id = self._last_id = _NO_ID
 
@@ -102,7 +101,7 @@ class Minutes:
                 self._last_price,
                 self._volume,
                 self._value,
-                self._count,
+                self._record_trade,
                 self._buy_volume,
                 self._buy_value,
                 self._first_id,
@@ -115,14 +114,14 @@ class Minutes:
     ) -> None:
         """Count what a taker traded in the present minute: the trades `first_id` to `last_id`."""
         value = self._turnover(price, quantity)
-        if self._count == 0:
+        if self._record_trade == 0:
             self._open = self._high = self._low = price
             self._first_id = first_id
         elif price > self._high:
             self._high = price
         elif price < self._low:
             self._low = price
-        self._count += last_id - first_id + 1
+        self._record_trade += last_id - first_id + 1
         self._volume += quantity
         self._value += value
         if taker_bought:
@@ -132,7 +131,7 @@ class Minutes:
         self._last_price = price
         self._last_quantity = quantity
 
-    def roll(self, now_ms: int) -> bool:
+    def close_minutes(self, now_ms: int) -> bool:
         """End the minutes before the one of `now_ms`; return whether trades left the window.
 
         Minutes in which nothing was traded repeat the previous close.
@@ -143,7 +142,7 @@ class Minutes:
         if self._last_price != _NEVER:
             self._closed.append(self.running)
             self._closed.fill(minute_ms, self._last_price)
-        before = self._window_count + self._count
+        before = self._window_count + self._record_trade
         self._begin(minute_ms)
         self._sum_window()
         return self._window_count < before
@@ -177,7 +176,7 @@ class Minutes:
             self._last_price,
             self._volume,
             self._value,
-            self._count,
+            self._record_trade,
             self._buy_volume,
             self._buy_value,
             self._first_id,
@@ -195,9 +194,9 @@ class Minutes:
         window = closed[-(DAY_MS // MINUTE_MS) :]
         if len(window) and window[0, OPEN_TIME] < self.window_open_ms:
             window = window[np.searchsorted(window[:, OPEN_TIME], self.window_open_ms) :]
-        counts = window[:, COUNT]
-        traded = np.flatnonzero(counts)
-        self._window_count = int(counts.sum())
+        feeds_statistics = window[:, COUNT]
+        traded = np.flatnonzero(feeds_statistics)
+        self._window_count = int(feeds_statistics.sum())
         self._window_volume = int(window[:, VOLUME].sum())
         self._window_value = int(window[:, TURNOVER].sum())
         if len(traded):
@@ -216,7 +215,7 @@ class Minutes:
         """
         if self._last_price == _NEVER:
             return None
-        closed, running = self._window_count, self._count
+        closed, running = self._window_count, self._record_trade
         if closed:
             opened = self._window_open
             high = max(self._window_high, self._high) if running else self._window_high
@@ -239,3 +238,71 @@ class Minutes:
             first_id,
             last_id,
         )
+
+
+RETAINED_PRICE_MINUTES = 2 * DAY_MS // MINUTE_MS
+"""Closed minutes of a price that are kept one by one; older ones become parts of hours."""
+
+
+class PriceMinutes:
+    """Closed minutes of one price, and the minute that runs now."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.open_time_ms = now_ms // MINUTE_MS * MINUTE_MS
+        self._closed = ClosedMinutes(RETAINED_PRICE_MINUTES)
+        self._last: int | None = None
+        self._open = self._high = self._low = 0
+        self._record_trade = 0
+        self._first_ms = self._last_ms = -1
+
+    @property
+    def closed(self) -> Bars:
+        """The closed minutes, oldest first: a view, not a copy."""
+        return self._closed.rows
+
+    @property
+    def hours(self) -> Bars:
+        """Hours (the first may be a part of one) of the minutes that are no longer kept."""
+        return self._closed.hours
+
+    @property
+    def running(self) -> Bars:
+        """The present minute as one row; no row before the first price of all."""
+        bar = self.running_bar
+        return NO_BARS if bar is None else row_of(bar)
+
+    @property
+    def running_bar(self) -> Bar | None:
+        """The present minute; None before the first price of all."""
+        if self._last is None:
+            return None
+        prices = (self._open, self._high, self._low, self._last)
+        count, first_ms, last_ms = self._record_trade, self._first_ms, self._last_ms
+        return [self.open_time_ms, *prices, 0, 0, count, 0, 0, first_ms, last_ms]
+
+    def add(self, price: int, time_ms: int) -> None:
+        """Count one data point of the present minute."""
+        if not self._record_trade:
+            self._open = self._high = self._low = price
+            self._first_ms = time_ms
+        elif price > self._high:
+            self._high = price
+        elif price < self._low:
+            self._low = price
+        self._record_trade += 1
+        self._last = price
+        self._last_ms = time_ms
+
+    def close_minutes(self, now_ms: int) -> None:
+        """End the minutes before the one of `now_ms`; those without a price repeat the last."""
+        minute_ms = now_ms // MINUTE_MS * MINUTE_MS
+        if minute_ms <= self.open_time_ms:
+            return
+        last = self._last
+        if last is not None:
+            self._closed.append(self.running)
+            self._closed.fill(minute_ms, last)
+            self._open = self._high = self._low = last
+        self.open_time_ms = minute_ms
+        self._record_trade = 0
+        self._first_ms = self._last_ms = -1

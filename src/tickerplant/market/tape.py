@@ -2,15 +2,93 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Generic, TypeAlias
+from operator import attrgetter
+from typing import Generic, TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
+from isal import isal_zlib
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.market.ring import CHUNK_EVENTS, KEPT_AGGREGATES, KEPT_TRADES, Kept, Ring
+
+RETAINED_TRADES = 100_000
+"""Trades that a market keeps at least; older ones are forgotten."""
+RETAINED_AGGREGATES = 100_000
+CHUNK_EVENTS = 256
+"""Events that are packed together, and forgotten together."""
+
+FASTEST = 0
+"""The level of compression: a quarter of the bytes, and packing takes no longer than encoding."""
+
+EventT = TypeVar("EventT", bound=Struct)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Ring(Generic[EventT]):
+    """Events in the order in which they were appended; memory is taken as it fills.
+
+    Events wait in `open_chunk` until `CHUNK_EVENTS` of them are packed at once: to append costs little,
+    and a packed event takes about a twentieth of the memory.
+
+    Args:
+        kind: The events, a Struct that is encoded as an array.
+        kept: Events that are kept at least, once there are so many.
+    """
+
+    def __init__(self, kind: type[EventT], kept: int) -> None:
+        self.open_chunk: list[EventT] = []
+        """The last events, not packed yet; who appends the last that fits calls `seal_chunk`."""
+        self.has_dropped = False
+        """Whether events have been forgotten."""
+        self._max_chunks = -(-kept // CHUNK_EVENTS)
+        self._sealed_chunks: list[bytes] = []
+        self._decode: Callable[[bytes], list[EventT]] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
+
+    def __len__(self) -> int:
+        return len(self._sealed_chunks) * CHUNK_EVENTS + len(self.open_chunk)
+
+    def seal_chunk(self) -> None:
+        """Pack `open_chunk`, which is full, and forget the oldest chunk if there are too many."""
+        self._sealed_chunks.append(isal_zlib.compress(_encode(self.open_chunk), FASTEST))
+        self.open_chunk.clear()
+        if len(self._sealed_chunks) > self._max_chunks:
+            del self._sealed_chunks[0]
+            self.has_dropped = True
+
+    def slice(self, first: int, stop: int) -> list[EventT]:
+        """Return the events from `first` up to `stop`, counted from the oldest kept."""
+        first, stop = max(first, 0), min(stop, len(self))
+        if first >= stop:
+            return []
+        low, high = first // CHUNK_EVENTS, -(-stop // CHUNK_EVENTS)
+        events = [event for number in range(low, high) for event in self._chunk(number)]
+        return events[first - low * CHUNK_EVENTS : stop - low * CHUNK_EVENTS]
+
+    def search(self, field: str, value: int, *, after: bool = False) -> int:
+        """Return how many events have a lower `field` (`after`: not a higher one) than `value`.
+
+        The field never falls from one event to the next.
+        """
+        side: Callable[..., int] = bisect_right if after else bisect_left
+        key = attrgetter(field)
+        chunks = range(-(-len(self) // CHUNK_EVENTS))
+        number = max(side(chunks, value, key=partial(self._first, key)) - 1, 0)
+        return number * CHUNK_EVENTS + side(self._chunk(number), value, key=key)
+
+    def _chunk(self, number: int) -> list[EventT]:
+        if number == len(self._sealed_chunks):
+            return self.open_chunk
+        return self._decode(isal_zlib.decompress(self._sealed_chunks[number]))
+
+    def _first(self, key: Callable[[EventT], int], number: int) -> int:
+        return key(self._chunk(number)[0])
+
 
 Rows: TypeAlias = NDArray[np.void]
 """Records with named fields, oldest first: how a past hands over what it has many of."""
@@ -22,7 +100,7 @@ TRADE_ROW = np.dtype(
         ("quantity", "<i8"),
         ("trade_time_ms", "<i8"),
         ("buyer_is_maker", "?"),
-        ("retail", "?"),
+        ("rpi", "?"),
     ]
 )
 """A trade on the book, without what all trades of a tape have in common."""
@@ -42,7 +120,7 @@ AGGREGATE_ROW = np.dtype(
 """An aggregate, likewise."""
 
 
-class Tape(Generic[Kept]):
+class Tape(Generic[EventT]):
     """What happened last, oldest first: since the start, and before it when somebody asks.
 
     Args:
@@ -54,13 +132,13 @@ class Tape(Generic[Kept]):
 
     def __init__(
         self,
-        kind: type[Kept],
+        kind: type[EventT],
         kept: int,
-        read: Callable[[Rows], list[Kept]],
+        read: Callable[[Rows], list[EventT]],
         row: np.dtype[np.void],
     ) -> None:
         self._ring = Ring(kind, kept)
-        self._fresh = self._ring.fresh
+        self._open_chunk = self._ring.open_chunk
         self._read = read
         self._none = np.empty(0, row)
         self._past: Callable[[], Rows] | None = None
@@ -68,36 +146,36 @@ class Tape(Generic[Kept]):
     def __len__(self) -> int:
         return len(self._older) + len(self._ring)
 
-    def __iter__(self) -> Iterator[Kept]:
+    def __iter__(self) -> Iterator[EventT]:
         return iter(self.latest(len(self)))
 
-    def look_back(self, past: Callable[[], Rows]) -> None:
+    def load_history(self, past: Callable[[], Rows]) -> None:
         """Let the rows that `past` returns come before the first event."""
         self._past = past
 
-    def append(self, event: Kept) -> None:
+    def append(self, event: EventT) -> None:
         """Add the latest event."""
-        fresh = self._fresh
-        fresh.append(event)
-        if len(fresh) == CHUNK_EVENTS:
-            self._ring.turn()
+        open_chunk = self._open_chunk
+        open_chunk.append(event)
+        if len(open_chunk) == CHUNK_EVENTS:
+            self._ring.seal_chunk()
 
-    def latest(self, limit: int) -> list[Kept]:
+    def latest(self, limit: int) -> list[EventT]:
         """Return the last `limit` events, oldest first."""
         return self._before(len(self._ring), limit)
 
     @property
     def _older(self) -> Rows:
         """The rows of the past; none as soon as an event after them has been forgotten."""
-        return self._none if self._past is None or self._ring.forgot else self._past()
+        return self._none if self._past is None or self._ring.has_dropped else self._past()
 
-    def _before(self, stop: int, limit: int) -> list[Kept]:
+    def _before(self, stop: int, limit: int) -> list[EventT]:
         """Return the last `limit` events before the one that is number `stop` since the start."""
         events = self._ring.slice(stop - limit, stop)
         missing = limit - len(events)
         return self._read(self._older[-missing:]) + events if missing > 0 else events
 
-    def _up_to(self, field: str, value: int, limit: int) -> list[Kept]:
+    def _up_to(self, field: str, value: int, limit: int) -> list[EventT]:
         """Return the last `limit` events whose `field` is at most `value`."""
         stop = self._ring.search(field, value, after=True) if len(self._ring) else 0
         if stop:
@@ -106,7 +184,7 @@ class Tape(Generic[Kept]):
         stop = int(np.searchsorted(older[field], value, side="right"))
         return self._read(older[max(stop - limit, 0) : stop])
 
-    def _from(self, field: str, value: int, limit: int) -> list[Kept]:
+    def _from(self, field: str, value: int, limit: int) -> list[EventT]:
         """Return the first `limit` events whose `field` is at least `value`."""
         first = self._ring.search(field, value) if len(self._ring) else 0
         events = self._ring.slice(first, first + limit)
@@ -121,7 +199,7 @@ class TradeTape(Tape[Trade]):
     """The last trades on the book, oldest first, with rising ids; rows as in `TRADE_ROW`."""
 
     def __init__(self, symbol: str) -> None:
-        super().__init__(Trade, KEPT_TRADES, partial(trades, symbol), TRADE_ROW)
+        super().__init__(Trade, RETAINED_TRADES, partial(trades, symbol), TRADE_ROW)
 
     def from_id(self, trade_id: int, limit: int) -> list[Trade]:
         """Return up to `limit` trades with ids from `trade_id` on."""
@@ -131,8 +209,8 @@ class TradeTape(Tape[Trade]):
 def trades(symbol: str, rows: Rows) -> list[Trade]:
     """Return the trades of `rows`."""
     return [
-        Trade(symbol, trade_id, price, quantity, sold, time_ms, retail=retail)
-        for trade_id, price, quantity, time_ms, sold, retail in rows.tolist()
+        Trade(symbol, trade_id, price, quantity, sold, time_ms, rpi=rpi)
+        for trade_id, price, quantity, time_ms, sold, rpi in rows.tolist()
     ]
 
 
@@ -141,7 +219,7 @@ class AggregateTape(Tape[AggregateTrade]):
 
     def __init__(self, symbol: str) -> None:
         super().__init__(
-            AggregateTrade, KEPT_AGGREGATES, partial(_aggregates, symbol), AGGREGATE_ROW
+            AggregateTrade, RETAINED_AGGREGATES, partial(_aggregates, symbol), AGGREGATE_ROW
         )
 
     def from_id(self, aggregate_id: int, limit: int) -> list[AggregateTrade]:

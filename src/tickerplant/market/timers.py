@@ -29,14 +29,14 @@ AGGREGATE_RANK = 1
 MESSAGE_RANK = 2
 
 
-LONGEST_STRETCH_MS = 3_600_000
+MAX_CONTINUOUS_MS = 3_600_000
 """Time goes on so far without a leap."""
 SETTLE_MS = 5_000
 """At the beginning of a leap and at its landmarks, all that is due so soon afterwards is done: no
 stream has a longer period."""
 
 
-def landmarks(from_ms: int, until_ms: int) -> list[int]:
+def checkpoints(from_ms: int, until_ms: int) -> list[int]:
     """Return when the candles end that are open at `from_ms`, and the last minute, in order."""
     ends = {next_open_time(each, open_time(each, from_ms)) for each in INTERVALS}
     last_ms = until_ms // MINUTE_MS * MINUTE_MS
@@ -74,8 +74,8 @@ class Timers:
 
         A time before the present one changes nothing: market time never runs backwards.
         """
-        if now_ms - self.now_ms > LONGEST_STRETCH_MS:
-            self._leap(now_ms)
+        if now_ms - self.now_ms > MAX_CONTINUOUS_MS:
+            self._skip_ahead(now_ms)
         self._fire(now_ms + 1, MINUTE_RANK)
         self.now_ms = max(self.now_ms, now_ms)
 
@@ -88,19 +88,19 @@ class Timers:
         """
         if now_ms <= self.now_ms:
             return
-        if now_ms - self.now_ms > LONGEST_STRETCH_MS:
-            self._leap(now_ms)
+        if now_ms - self.now_ms > MAX_CONTINUOUS_MS:
+            self._skip_ahead(now_ms)
         if self._heap and self._heap[0][0] <= now_ms:
             self._fire(now_ms, MESSAGE_RANK)
         self.now_ms = now_ms
 
-    def _leap(self, until_ms: int) -> None:
+    def _skip_ahead(self, until_ms: int) -> None:
         """Set the clock to the last minute before `until_ms`; what is due then is still to come."""
-        for landmark_ms in landmarks(self.now_ms, until_ms):
-            self._fire(min(self.now_ms + SETTLE_MS, landmark_ms), MINUTE_RANK)
-            self._heap[:] = [(max(each[0], landmark_ms), *each[1:]) for each in self._heap]
+        for checkpoint_ms in checkpoints(self.now_ms, until_ms):
+            self._fire(min(self.now_ms + SETTLE_MS, checkpoint_ms), MINUTE_RANK)
+            self._heap[:] = [(max(each[0], checkpoint_ms), *each[1:]) for each in self._heap]
             heapify(self._heap)
-            self.now_ms = max(self.now_ms, landmark_ms)
+            self.now_ms = max(self.now_ms, checkpoint_ms)
 
     def _fire(self, until_ms: int, rank: int) -> None:
         """Fire everything due before `until_ms`, and at it what comes before `rank`."""

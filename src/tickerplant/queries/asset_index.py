@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from tickerplant.events import AssetIndex
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.market.asset_indices import told_indices
 from tickerplant.queries import refusal
 from tickerplant.queries.param import Param, word
 from tickerplant.queries.query import Query
@@ -41,12 +40,12 @@ def asset_indices(
     """Return the index of one asset, or of every asset that the profile tells."""
     if index is not None:
         return _row(index)
-    return [_row(each) for each in told_indices(markets)]
+    return [_row(each) for each in markets.listed_asset_indices()]
 
 
 def _read_index(markets: Markets, name: str, value: object) -> AssetIndex:
     wanted = word(name, value)
-    for index in told_indices(markets):
+    for index in markets.listed_asset_indices():
         if index.symbol == wanted:
             return index
     raise refusal.invalid_symbol()

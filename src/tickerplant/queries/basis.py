@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text, round_div
 from tickerplant.market.bars import CLOSE, OPEN_TIME
-from tickerplant.market.figures import nearest
 from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.param import CONTRACT_TYPE
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
@@ -74,7 +73,7 @@ def basis(
 def _row(instrument: Instrument, opened_ms: int, price: int, index: int) -> Basis:
     unit = int(10 ** (RATE_DECIMALS - instrument.price.decimals))
     difference = price * unit - index
-    rate = nearest(difference * int(10**RATE_DIGITS), index)
+    rate = round_div(difference * int(10**RATE_DIGITS), index)
     return Basis(
         index_price=decimal_text(index, RATE_DECIMALS),
         contract_type=instrument.contract_type,
@@ -92,7 +91,7 @@ def _annual(instrument: Instrument, opened_ms: int, rate: int) -> str:
     left_ms = instrument.delivery_date_ms - opened_ms
     if instrument.perpetual or left_ms <= 0:
         return NO_RATE
-    return decimal_text(nearest(rate * DAYS_OF_YEAR * DAY_MS, left_ms), RATE_DIGITS)
+    return decimal_text(round_div(rate * DAYS_OF_YEAR * DAY_MS, left_ms), RATE_DIGITS)
 
 
 _DOC = "By how much a contract was dearer than its index at the end of each period that is over."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 DEFAULT_LIMIT = 500
-RETAIL_LIMIT = 1000
+RPI_LIMIT = 1000
 """The one number of levels that the book with RPI orders is told with."""
 
 
@@ -60,25 +60,25 @@ def depth(markets: Markets, market: Market, limit: int) -> Depth:
     return _depth(markets, market, market.snapshot_id, market.book.transaction_time_ms, bids, asks)
 
 
-def retail_depth(markets: Markets, market: Market, limit: int) -> Depth:
+def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
     """Return the book of `market` with the RPI orders that do not cross it (RPI Order Book page).
 
     Raises:
         RequestError: the book is not whole yet.
     """
     _check_book(market)
-    book, retail = market.book, market.retail
+    book, rpi_book = market.book, market.rpi_book
     bids, asks = book.top(limit)
-    retail_bids, retail_asks = retail.shown(book)
+    rpi_bids, rpi_asks = rpi_book.visible_levels(book)
     # A change of RPI orders takes ids like one of the book, and is followed by a free one too.
     step = market.snapshot_id - book.last_update_id
     return _depth(
         markets,
         market,
-        max(market.snapshot_id, retail.last_update_id + step),
-        max(book.transaction_time_ms, retail.transaction_time_ms),
-        sorted(_together(bids, retail_bids), reverse=True)[:limit],
-        sorted(_together(asks, retail_asks))[:limit],
+        max(market.snapshot_id, rpi_book.last_update_id + step),
+        max(book.transaction_time_ms, rpi_book.transaction_time_ms),
+        sorted(_together(bids, rpi_bids), reverse=True)[:limit],
+        sorted(_together(asks, rpi_asks))[:limit],
     )
 
 
@@ -87,9 +87,9 @@ def _check_book(market: Market) -> None:
         raise refusal.unknown_yet(f"The book of {market.symbol}", market.book_sync.reason)
 
 
-def _together(side: Iterable[Level], retail: Mapping[int, int]) -> Iterable[Level]:
+def _together(side: Iterable[Level], rpi_levels: Mapping[int, int]) -> Iterable[Level]:
     quantities = dict(side)
-    for price, quantity in retail.items():
+    for price, quantity in rpi_levels.items():
         quantities[price] = quantities.get(price, 0) + quantity
     return quantities.items()
 
@@ -145,12 +145,12 @@ QUERIES = (
             Param(
                 "limit",
                 "limit",
-                levels({RETAIL_LIMIT}),
-                f"Levels of each side: {RETAIL_LIMIT} only.",
-                default=RETAIL_LIMIT,
+                levels({RPI_LIMIT}),
+                f"Levels of each side: {RPI_LIMIT} only.",
+                default=RPI_LIMIT,
             ),
         ),
-        respond=retail_depth,
+        respond=rpi_depth,
         doc="The order book with RPI orders; those that cross it are not shown.",
     ),
 )

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument, Scale, decimal_text
-from tickerplant.market.asset_indices import told_indices
 from tickerplant.queries.query import Query
 from tickerplant.queries.weight import Flat
 from tickerplant.venue import COINM, USDM
@@ -174,7 +173,7 @@ def _assets(markets: Markets) -> tuple[Asset, ...]:
     """Return what margin is kept in: the quote assets, and the assets of multi-assets mode."""
     quoted = dict.fromkeys(market.instrument.margin_asset for market in markets)
     debts = {asset: str(-EXCHANGED_DEBT_USD) for asset in quoted}
-    for index in told_indices(markets):
+    for index in markets.listed_asset_indices():
         asset = index.symbol.removesuffix("USD")
         if asset not in debts and index.index > 0:
             debts[asset] = _round_debt(index.index)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import Positioning
-from tickerplant.instrument import decimal_text
-from tickerplant.market.figures import nearest
+from tickerplant.instrument import decimal_text, round_div
 from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
@@ -79,7 +78,7 @@ def _row(market: Market, long: int, time_ms: int, *, positions: bool) -> LongSho
         symbol=UNSET if inverse else market.symbol,
         pair=instrument.pair if inverse else UNSET,
         # Where nobody is short, as if the smallest share that can be told were.
-        long_short_ratio=_text(nearest(long * _WHOLE, max(short, 1))),
+        long_short_ratio=_text(round_div(long * _WHOLE, max(short, 1))),
         long_account=of_accounts[0],
         short_account=of_accounts[1],
         long_position=of_sizes[0],

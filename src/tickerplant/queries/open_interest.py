@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text
+from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text, round_div
 from tickerplant.market.bars import OPEN, OPEN_TIME
-from tickerplant.market.figures import nearest
 from tickerplant.queries import refusal
 from tickerplant.queries.contract_choice import ANY_CHOICE, ONE_PAIR, contracts_of
 from tickerplant.queries.holders import holders_now
@@ -153,8 +152,8 @@ def _present_mark(market: Market) -> int:
 def _worth(instrument: Instrument, quantity: int, mark: int) -> int:
     """Return the value of `quantity` at the price `mark`, both prices integers of 10^-8."""
     if instrument.venue.inverse:
-        return nearest(quantity * instrument.contract_size * int(10 ** (2 * RATE_DECIMALS)), mark)
-    return nearest(quantity * mark, int(10**instrument.quantity.decimals))
+        return round_div(quantity * instrument.contract_size * int(10 ** (2 * RATE_DECIMALS)), mark)
+    return round_div(quantity * mark, int(10**instrument.quantity.decimals))
 
 
 def _eight_decimals(quantity: int, decimals: int) -> str:

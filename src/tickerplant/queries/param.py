@@ -132,7 +132,7 @@ def market_anywhere(markets: Markets, name: str, value: object) -> Market:
         RequestError: -1121, no venue that is listed here has such a symbol; -1122, it does not
             trade yet.
     """
-    return _begun(markets.anywhere(word(name, value)))
+    return _begun(markets.find_in_universe(word(name, value)))
 
 
 def _begun(found: Market | None) -> Market:

@@ -20,9 +20,9 @@ from tickerplant.queries.query import Query
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
+    from tickerplant.market.candles import PriceBars
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
-    from tickerplant.market.price_bars import PriceBars
 
 NOTHING = "0"
 """What a price that is not traded has for volumes and turnovers."""

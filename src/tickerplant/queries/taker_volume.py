@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.instrument import RATE_DECIMALS, decimal_text, round_div
 from tickerplant.market.bars import (
     OPEN_TIME,
     TAKER_BUY_TURNOVER,
@@ -15,7 +15,6 @@ from tickerplant.market.bars import (
     TURNOVER,
     VOLUME,
 )
-from tickerplant.market.figures import nearest
 from tickerplant.queries.contract_choice import ONE_CHOICE, ONE_PAIR, contracts_of
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
@@ -129,7 +128,7 @@ def _coin_row(
 
 def _rounded(numerator: int, denominator: int) -> str:
     """Return a quotient in units of the last decimal as text."""
-    return decimal_text(nearest(numerator, denominator), DECIMALS)
+    return decimal_text(round_div(numerator, denominator), DECIMALS)
 
 
 QUERIES = (

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
-from tickerplant.market.ring import KEPT_AGGREGATES, KEPT_TRADES
+from tickerplant.market.tape import RETAINED_AGGREGATES, RETAINED_TRADES
 from tickerplant.queries import refusal
 from tickerplant.queries.param import (
     END_TIME,
@@ -87,7 +87,7 @@ def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
         base_qty=turnover if inverse else UNSET,
         time=trade.trade_time_ms,
         is_buyer_maker=trade.buyer_is_maker,
-        is_rpi_trade=trade.retail if instrument.venue.has_rpi else UNSET,
+        is_rpi_trade=trade.rpi if instrument.venue.has_rpi else UNSET,
     )
 
 
@@ -163,7 +163,7 @@ QUERIES = (
             ),
         ),
         respond=historical_trades,
-        doc=f"Trades on the book from an id on; needs an API key.  A symbol keeps its last {KEPT_TRADES:,}.",
+        doc=f"Trades on the book from an id on; needs an API key.  A symbol keeps its last {RETAINED_TRADES:,}.",
     ),
     Query(
         path="/v1/aggTrades",
@@ -177,6 +177,6 @@ QUERIES = (
             _LIMIT,
         ),
         respond=aggregate_trades,
-        doc=f"Closed aggregate trades of the last two days.  A symbol keeps its last {KEPT_AGGREGATES:,}.",
+        doc=f"Closed aggregate trades of the last two days.  A symbol keeps its last {RETAINED_AGGREGATES:,}.",
     ),
 )

@@ -20,7 +20,7 @@ from tickerplant.formatting import printable
 from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.messages.sequenced import SequencedSnapshot
-from tickerplant.queries.depth import RETAIL_LIMIT
+from tickerplant.queries.depth import RPI_LIMIT
 from tickerplant.recorder.anchors import LONGEST_PAUSE_MS, Anchors, Book
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recording import manifest_entries
@@ -119,7 +119,7 @@ class Asking:
 
     async def _anchor(self, book: Book) -> None:
         symbol, question = book.key
-        limit = self._levels if question == "depth" else RETAIL_LIMIT
+        limit = self._levels if question == "depth" else RPI_LIMIT
         address = self._rest.address_of(question, symbol=symbol, limit=str(limit))
         try:
             body = await self._rest.get(question, symbol=symbol, limit=limit)

@@ -69,8 +69,8 @@ class _Lane:
         self.symbol = market.symbol
         self.read = raw_decoder(kind)
         self.sender = hub.sender(stream)
-        self.apply = market.applier(kind)
-        self.apply_run = market.run_applier(kind)
+        self.apply = market.handler_for(kind)
+        self.apply_run = market.batch_handler_for(kind)
         self.run: list[RawEvent] = []
         """What was sent and waits to be applied, if many can be at once."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import exp
 from random import Random
 
-from tickerplant.events import Level, RetailUpdate
+from tickerplant.events import Level, RpiUpdate
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import ContractProfile
 from tickerplant.simulation.depth_makers import SWEEP_SPREAD, DepthMakers
@@ -74,12 +74,12 @@ class Agents:
         self.ladder = DepthMakers(random, market, sizes, style, int(price))
         self.leverage = LeveragedPositions(random, market, sizes, price)
         self.rpi_makers: RpiMakers | None = None
-        if market.retail is not None:
+        if market.rpi_orders is not None:
             own = Random(random.getrandbits(64))
             self.rpi_makers = RpiMakers(
-                own, market, market.retail, sizes, self.touch.move_threshold
+                own, market, market.rpi_orders, sizes, self.touch.move_threshold
             )
-        self._opening_rpi_orders: RetailUpdate | None = None
+        self._opening_rpi_orders: RpiUpdate | None = None
         self.takers.traded = self._traded
         self.touch.on_stale = self._stale
         self.touch.next_open_interest = self._moved
@@ -114,7 +114,7 @@ class Agents:
         self._plan_sweep()
         return bids, asks
 
-    def opening_rpi_orders(self) -> RetailUpdate | None:
+    def opening_rpi_orders(self) -> RpiUpdate | None:
         """Return the RPI orders the contract opened with; None where there are none.
 
         Their ids are below the one of the opening book.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tickerplant.events import BookTicker, DepthUpdate, Event, Level, RetailUpdate, Trade
+from tickerplant.events import BookTicker, DepthUpdate, Event, Level, RpiUpdate, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.matching_engine import UPDATE_STEP, Fill, MatchingEngine
 from tickerplant.simulation.rpi_orders import RPI_ORDER_ID, RpiOrders
@@ -31,10 +31,10 @@ class ContractMarket:
         self.instrument = instrument
         self.symbol = instrument.symbol
         self.engine = MatchingEngine(update_id)
-        self.retail: RpiOrders | None = None
+        self.rpi_orders: RpiOrders | None = None
         """The RPI orders, where there are any: on the perpetual contracts of a venue that has them."""
         if instrument.venue.has_rpi and instrument.perpetual:
-            self.retail = RpiOrders()
+            self.rpi_orders = RpiOrders()
         self.last_price = 0
         """Price of the last trade, those off the book left out."""
         self.volume = 0
@@ -73,18 +73,16 @@ class ContractMarket:
 
     def take_as_retail(self, buy: bool, quantity: int, price: int) -> list[Fill]:
         """Do what `take` does for a retail taker, with whom RPI orders trade too."""
-        if self.retail is None:
+        if self.rpi_orders is None:
             return self.take(buy, quantity, price)
-        fills = self.retail.immediate(self.engine, buy, quantity, price)
+        fills = self.rpi_orders.immediate(self.engine, buy, quantity, price)
         return self._write_trades(buy, fills)
 
     def _write_trades(self, buy: bool, fills: list[Fill]) -> list[Fill]:
         now_ms, symbol, trade_id = self._scheduler.now_ms, self.symbol, self._trade_id
         for order_id, price, quantity in fills:
-            retail = order_id == RPI_ORDER_ID
-            self._tape.append(
-                Trade(symbol, trade_id, price, quantity, not buy, now_ms, retail=retail)
-            )
+            rpi = order_id == RPI_ORDER_ID
+            self._tape.append(Trade(symbol, trade_id, price, quantity, not buy, now_ms, rpi=rpi))
             trade_id += 1
             self.volume += quantity
         if fills:
@@ -133,12 +131,12 @@ class ContractMarket:
 
         The changes take their ids here, after those of the book that have been told.
         """
-        if self.retail is None:
+        if self.rpi_orders is None:
             return
-        bids, asks = self.retail.changes()
+        bids, asks = self.rpi_orders.changes()
         if bids or asks:
             engine = self.engine
             engine.update_id += UPDATE_STEP * (len(bids) + len(asks))
             self._tape.append(
-                RetailUpdate(self.symbol, engine.update_id, bids, asks, self._scheduler.now_ms)
+                RpiUpdate(self.symbol, engine.update_id, bids, asks, self._scheduler.now_ms)
             )

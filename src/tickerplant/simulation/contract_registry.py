@@ -17,7 +17,7 @@ from tickerplant.events import (
     MarkPrice,
 )
 from tickerplant.instrument import Instrument
-from tickerplant.market.positions import GRID_MS
+from tickerplant.market.series import POSITIONING_PERIOD_MS
 from tickerplant.simulation.agents import Agents
 from tickerplant.simulation.contract_calendar import Action
 from tickerplant.simulation.contract_market import ContractMarket
@@ -156,7 +156,10 @@ class ContractRegistry:
                 tape.append(listing.mark.paid)
             tape.append(mark)
             listing.agents.leverage.mark(mark.mark_price * 10**instrument.price.decimals / 10**8)
-            if second % POSITIONS_S == listing.positions.slot or now_ms % GRID_MS == 0:
+            if (
+                second % POSITIONS_S == listing.positions.slot
+                or now_ms % POSITIONING_PERIOD_MS == 0
+            ):
                 tape.append(listing.positions.at(now_ms, listing.market.volume))
             if basket is not None and second % BASKET_S == basket.slot:
                 tape.append(basket.at(mark.index_price, now_ms))

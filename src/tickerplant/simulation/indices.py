@@ -12,8 +12,7 @@ from tickerplant.events import (
     IndexBasket,
     IndexConstituent,
 )
-from tickerplant.instrument import RATE_ONE, Instrument
-from tickerplant.market.figures import nearest
+from tickerplant.instrument import RATE_ONE, Instrument, round_div
 from tickerplant.simulation.underlyings import INDEX, INDEX_SHARES, UNDERLYINGS
 from tickerplant.simulation.valuation import FairValue
 
@@ -48,13 +47,13 @@ class Composite:
         prices = [round(value.index * RATE_ONE) for _, _, value in self._parts]
         worths = [weight * price for (_, weight, _), price in zip(self._parts, prices, strict=True)]
         total = sum(worths)
-        shares = [nearest(worth * RATE_ONE, total) for worth in worths]
+        shares = [round_div(worth * RATE_ONE, total) for worth in worths]
         shares[0] += RATE_ONE - sum(shares)
         parts = tuple(
             CompositePart(name, "USDT", weight, share, price)
             for (name, weight, _), share, price in zip(self._parts, shares, prices, strict=True)
         )
-        return CompositeIndex(self._symbol, nearest(total, RATE_ONE), parts, now_ms)
+        return CompositeIndex(self._symbol, round_div(total, RATE_ONE), parts, now_ms)
 
 
 def index_weights() -> tuple[tuple[str, int], ...]:

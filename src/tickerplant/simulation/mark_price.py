@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from tickerplant.events import FundingPaid, MarkPrice
-from tickerplant.instrument import RATE_ONE, Instrument
-from tickerplant.market.figures import nearest
+from tickerplant.instrument import RATE_ONE, Instrument, round_div
 from tickerplant.units import HOUR_MS
 
 BASIS_SAMPLES = 30
@@ -52,7 +51,7 @@ class MarkPriceCalculator:
     @property
     def settlement(self) -> int:
         """Average index of the last hour, as far as it was told, in integers of 10^-8."""
-        return nearest(self._settle_sum, max(self._settle_count, 1))
+        return round_div(self._settle_sum, max(self._settle_count, 1))
 
     def at(self, now_ms: int, index: float, bid: int, ask: int, last: int) -> MarkPrice:
         """Return the mark price of the second `now_ms` and remember what it is averaged from."""
@@ -102,7 +101,7 @@ class MarkPriceCalculator:
             self._settle_count += 1
             to_come = max(left_ms // 1000 - 1, 0)
             whole = self._settle_sum + to_come * index_price
-            estimate = nearest(whole, self._settle_count + to_come)
+            estimate = round_div(whole, self._settle_count + to_come)
         return MarkPrice(
             symbol=self._instrument.symbol,
             mark_price=round(mark * RATE_ONE),

@@ -17,7 +17,7 @@ from msgspec import Struct
 from tickerplant.events import Positioning
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import OPEN_TIME, VOLUME
-from tickerplant.market.positions import GRID_MS, KEPT_ROWS
+from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile, usd_quantity
 from tickerplant.simulation.history_bars import ORDER_MEAN, Ints, traded_bars
 from tickerplant.simulation.history_inputs import HistoryInputs
@@ -154,17 +154,19 @@ def _share(values: Floats) -> list[int]:
 
 def _oldest_ms(inputs: HistoryInputs) -> int:
     """Return the first whole five minutes of the month before the start."""
-    return (publish_time_ms(inputs) - 1) // GRID_MS * GRID_MS - (KEPT_ROWS - 1) * GRID_MS
+    return (publish_time_ms(inputs) - 1) // POSITIONING_PERIOD_MS * POSITIONING_PERIOD_MS - (
+        RETAINED_ROWS - 1
+    ) * POSITIONING_PERIOD_MS
 
 
 def _listed_lately(inputs: HistoryInputs) -> bool:
-    return inputs.listed_ms(GRID_MS) > _oldest_ms(inputs)
+    return inputs.listed_ms(POSITIONING_PERIOD_MS) > _oldest_ms(inputs)
 
 
 def _times_ms(inputs: HistoryInputs) -> Ints:
     """Return every whole five minutes of the month before the start, since the listing."""
-    first_ms = max(_oldest_ms(inputs), inputs.listed_ms(GRID_MS))
-    return np.arange(first_ms, publish_time_ms(inputs), GRID_MS, dtype=np.int64)
+    first_ms = max(_oldest_ms(inputs), inputs.listed_ms(POSITIONING_PERIOD_MS))
+    return np.arange(first_ms, publish_time_ms(inputs), POSITIONING_PERIOD_MS, dtype=np.int64)
 
 
 def _wanted(inputs: HistoryInputs, times_ms: Ints) -> list[float]:
@@ -212,7 +214,7 @@ def _traded(inputs: HistoryInputs, times_ms: Ints) -> Ints:
     trades = trades[trades["trade_time_ms"] < publish_time_ms(inputs)]
     parts.append((trades["trade_time_ms"], trades["quantity"]))
     for since_ms, volumes in parts:
-        slots = (since_ms - times_ms[0]) // GRID_MS
+        slots = (since_ms - times_ms[0]) // POSITIONING_PERIOD_MS
         inside = slots >= 0
         np.add.at(traded, slots[inside], volumes[inside])
     return traded // inputs.instrument.step_size
@@ -221,8 +223,8 @@ def _traded(inputs: HistoryInputs, times_ms: Ints) -> Ints:
 def _of_tier(inputs: HistoryInputs, tier: str) -> tuple[Ints, Ints]:
     """Return since when and how much was traded in parts of five minutes or less."""
     bars = traded_bars(inputs, tier, ANY_ID)
-    parts = max(LENGTHS_MS[tier] // GRID_MS, 1)
-    since_ms = bars[:, OPEN_TIME, None] + np.arange(parts) * GRID_MS
+    parts = max(LENGTHS_MS[tier] // POSITIONING_PERIOD_MS, 1)
+    since_ms = bars[:, OPEN_TIME, None] + np.arange(parts) * POSITIONING_PERIOD_MS
     return since_ms.ravel(), np.repeat(bars[:, VOLUME] // parts, parts)
 
 

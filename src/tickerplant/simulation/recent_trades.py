@@ -69,7 +69,7 @@ def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
     rows["quantity"] = _quantities(generator, inputs, len(rows))
     rows["trade_time_ms"] = times_ms
     rows["buyer_is_maker"] = sold
-    rows["retail"] = False
+    rows["rpi"] = False
     return rows
 
 
@@ -216,7 +216,7 @@ def older_aggregates(inputs: HistoryInputs, next_id: int, next_aggregate_id: int
         rows[field] = trades[field][starts]
     if len(starts):
         rows["quantity"] = np.add.reduceat(trades["quantity"], starts)
-        normal = trades["quantity"] * ~trades["retail"]
+        normal = trades["quantity"] * ~trades["rpi"]
         rows["normal_quantity"] = np.add.reduceat(normal, starts)
     rows["first_trade_id"] = trades["trade_id"][starts]
     rows["last_trade_id"] = trades["trade_id"][ends]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tickerplant.events import RetailUpdate
+from tickerplant.events import RpiUpdate
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.matching_engine import UPDATE_STEP
 from tickerplant.simulation.order_sizes import OrderSizes
@@ -66,7 +66,7 @@ class RpiMakers:
         self._highest = market.instrument.max_price
         self._planned = False
 
-    def open(self, bid: int, ask: int) -> RetailUpdate:
+    def open(self, bid: int, ask: int) -> RpiUpdate:
         """Quote around the best prices the book is going to open with; return the RPI orders."""
         orders, engine = self._orders, self._market.engine
         for _ in range(3 * LEVELS):
@@ -75,7 +75,7 @@ class RpiMakers:
         bids, asks = orders.changes()
         bids, asks = ([row for row in rows if row[1]] for rows in (bids, asks))
         engine.update_id += UPDATE_STEP * (len(bids) + len(asks))
-        return RetailUpdate(self._market.symbol, engine.update_id, bids, asks, self._market.now_ms)
+        return RpiUpdate(self._market.symbol, engine.update_id, bids, asks, self._market.now_ms)
 
     def react(self) -> None:
         """Look at the best prices in a while, unless that is planned already."""

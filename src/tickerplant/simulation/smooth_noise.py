@@ -19,7 +19,7 @@ from tickerplant.simulation.price_paths import Floats
 WAVES = 9
 SHORTEST_MS = 5 * 3_600_000
 LONGEST_MS = 40 * 86_400_000
-GRID_MS = 10 * 60_000
+SAMPLE_MS = 10 * 60_000
 """A wave hardly bends in this time."""
 FEW = 8
 """Times that it is not worth to interpolate between."""
@@ -40,10 +40,10 @@ class SmoothNoise(Struct, frozen=True):
 
         Many close times are interpolated between moments that are close to each other.
         """
-        if len(times_ms) <= FEW or times_ms[-1] - times_ms[0] > len(times_ms) * GRID_MS // FEW:
+        if len(times_ms) <= FEW or times_ms[-1] - times_ms[0] > len(times_ms) * SAMPLE_MS // FEW:
             return self._exactly(times_ms)
-        first, last = int(times_ms[0]) // GRID_MS, int(times_ms[-1]) // GRID_MS + 2
-        grid_ms = np.arange(first, last) * GRID_MS
+        first, last = int(times_ms[0]) // SAMPLE_MS, int(times_ms[-1]) // SAMPLE_MS + 2
+        grid_ms = np.arange(first, last) * SAMPLE_MS
         return np.interp(times_ms, grid_ms, self._exactly(grid_ms))
 
     def _exactly(self, times_ms: NDArray[np.int64]) -> Floats:

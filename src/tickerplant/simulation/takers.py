@@ -73,7 +73,7 @@ class Takers:
         self._impact = impact / (max(intensity, 1e-9) ** 0.5)
         self._slack = SLACK_BP / 1e4
         self._tick = market.instrument.tick_size
-        self._retail = 0.0 if market.retail is None else sizes.median * RETAIL_ORDERS
+        self._retail = 0.0 if market.rpi_orders is None else sizes.median * RETAIL_ORDERS
         """Largest quantity of a retail order."""
         self._expected = 0.0
         self._metaorders = [self._metaorder() for _ in range(METAORDERS)]

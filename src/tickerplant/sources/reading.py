@@ -101,10 +101,10 @@ class Reading:
         self, row: _Row, events: Sequence[DecodedEvent], markets: Markets
     ) -> Sequence[DecodedEvent]:
         """Return those of the events that a stream can have; count the message if it has others."""
-        is_pair = row.may_be_pair and markets.anywhere(row.topic) is None
+        is_pair = row.may_be_pair and markets.find_in_universe(row.topic) is None
         fitting = []
         for event in events:
-            market = markets.anywhere(event.symbol) if is_pair else None
+            market = markets.find_in_universe(event.symbol) if is_pair else None
             pair = "" if market is None else market.instrument.pair
             if row.topic in {event.symbol, pair}:
                 fitting.append(event)
@@ -132,13 +132,13 @@ class _Instruments(Mapping[str, Instrument]):
         self._markets = markets
 
     def __getitem__(self, symbol: str) -> Instrument:
-        market = self._markets.anywhere(symbol)
+        market = self._markets.find_in_universe(symbol)
         if market is None:
             raise KeyError(symbol)
         return market.instrument
 
     def __contains__(self, symbol: object) -> bool:
-        return isinstance(symbol, str) and self._markets.anywhere(symbol) is not None
+        return isinstance(symbol, str) and self._markets.find_in_universe(symbol) is not None
 
     def __iter__(self) -> Iterator[str]:
         return (market.symbol for market in self._markets.universe)

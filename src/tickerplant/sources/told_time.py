@@ -8,7 +8,7 @@ market does not do all of it (`market/timers.py`).
 
 from __future__ import annotations
 
-from tickerplant.market.timers import LONGEST_STRETCH_MS
+from tickerplant.market.timers import MAX_CONTINUOUS_MS
 from tickerplant.recording.event_clock import LATEST_MS
 
 LONGEST_LEAP_MS = 1_000
@@ -111,5 +111,5 @@ class ToldTime:
     def _approach(self, time_ms: int) -> int:
         ahead_ms = time_ms - self.now_ms
         if ahead_ms > 0:
-            self.now_ms += ahead_ms if ahead_ms > LONGEST_STRETCH_MS else min(ahead_ms, STEP_MS)
+            self.now_ms += ahead_ms if ahead_ms > MAX_CONTINUOUS_MS else min(ahead_ms, STEP_MS)
         return self.now_ms

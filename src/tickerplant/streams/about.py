@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tickerplant.events import AssetIndex
-from tickerplant.market.asset_indices import told_indices
 from tickerplant.streams.pattern import Args
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def one_symbol(markets: Markets, args: Args) -> Sequence[Market]:
 
 def one_symbol_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
     """Return the market of the symbol, of whatever venue is listed here."""
-    market = markets.anywhere(args["symbol"].upper())
+    market = markets.find_in_universe(args["symbol"].upper())
     return () if market is None else (market,)
 
 
@@ -77,13 +76,13 @@ def one_composite(markets: Markets, args: Args) -> Sequence[Market]:
 def every_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
     """Return the indices of all margin assets that the profile tells."""
     del args
-    return told_indices(markets)
+    return markets.listed_asset_indices()
 
 
 def one_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
     """Return the index of one margin asset; its symbol is the asset with `usd`."""
     symbol = args["assetSymbol"].upper()
-    return [index for index in told_indices(markets) if index.symbol == symbol]
+    return [index for index in markets.listed_asset_indices() if index.symbol == symbol]
 
 
 def session_markets(markets: Markets, args: Args) -> Sequence[str]:

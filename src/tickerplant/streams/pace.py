@@ -111,7 +111,7 @@ class Traded(Latest):
 
     def on_event(self, market: Market, event: Event) -> None:
         """Remember that `market` changed, unless `event` tells what was counted before."""
-        if market.counts(event):
+        if market.feeds_statistics(event):
             super().on_event(market, event)
 
 

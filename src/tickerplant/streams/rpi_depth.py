@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tickerplant.events import DepthUpdate, Level, RetailUpdate
+from tickerplant.events import DepthUpdate, Level, RpiUpdate
 from tickerplant.streams.about import one_symbol
 from tickerplant.streams.depth import diff
 from tickerplant.streams.pace import Occasion, Subjects
@@ -14,8 +14,8 @@ from tickerplant.streams.stream import Stream, every_ms
 from tickerplant.venue import USDM
 
 if TYPE_CHECKING:
+    from tickerplant.market.book import Quantities
     from tickerplant.market.market import Market
-    from tickerplant.market.retail import Quantities
 
 
 class Shown:
@@ -35,21 +35,21 @@ class Shown:
 
     def _begin(self) -> None:
         """Take everything there is as told."""
-        book, retail = self._market.book, self._market.retail
+        book, rpi_book = self._market.book, self._market.rpi_book
         self._best = book.best_prices
-        self._shown = retail.shown(book)
+        self._shown = rpi_book.visible_levels(book)
         self._levels: tuple[Quantities, Quantities] = {}, {}
         self._turned: tuple[set[int], set[int]] = set(), set()
         self._seen_id = book.last_update_id
-        self._told_id = max(book.last_update_id, retail.last_update_id)
-        self._last: DepthUpdate | RetailUpdate | None = None
+        self._told_id = max(book.last_update_id, rpi_book.last_update_id)
+        self._last: DepthUpdate | RpiUpdate | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether the book or the RPI orders changed since the last message."""
         return self._last is not None
 
-    def on_event(self, market: Market, event: DepthUpdate | RetailUpdate) -> None:
+    def on_event(self, market: Market, event: DepthUpdate | RpiUpdate) -> None:
         """Take the levels of `event` in, and the prices at which it shows or hides RPI orders."""
         if isinstance(event, DepthUpdate):
             if event.previous_update_id != self._seen_id:
@@ -60,9 +60,9 @@ class Shown:
             bids.update(event.bids)
             asks.update(event.asks)
         best = market.book.best_prices
-        if best != self._best or isinstance(event, RetailUpdate):
+        if best != self._best or isinstance(event, RpiUpdate):
             self._best = best
-            self._show(market.retail.shown(market.book))
+            self._show(market.rpi_book.visible_levels(market.book))
         self._last = event
 
     def _show(self, shown: tuple[Quantities, Quantities]) -> None:
@@ -84,7 +84,7 @@ class Shown:
         asks = _together(levels[1], turned[1], book.ask_quantity, self._shown[1])
         if last is None or not (bids or asks):
             return ()
-        final_id = max(self._seen_id, market.retail.last_update_id)
+        final_id = max(self._seen_id, market.rpi_book.last_update_id)
         update = DepthUpdate(
             market.symbol,
             self._told_id + 1,
@@ -111,7 +111,7 @@ STREAMS = (
         pattern=Pattern("<symbol>@rpiDepth@500ms"),
         about=one_symbol,
         events=("depthUpdate",),
-        on=(DepthUpdate, RetailUpdate),
+        on=(DepthUpdate, RpiUpdate),
         pace=Shown,
         period=every_ms(500),
         build=diff,

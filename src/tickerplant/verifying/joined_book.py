@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tickerplant.market.book_sync import Join
+from tickerplant.market.book_sync import BookSync
 from tickerplant.messages.sequenced import SequencedDepth
 from tickerplant.replaying.scan import OPENING_NS
 from tickerplant.verifying.findings import BookFinding, Break
@@ -30,7 +30,7 @@ class JoinedBook:
     def __init__(self, most_breaks: int) -> None:
         self.is_whole = False
         """Whether a snapshot and every update since are there."""
-        self._join: Join[SequencedDepth] = Join(KEPT_UPDATES)
+        self._join: BookSync[SequencedDepth] = BookSync(KEPT_UPDATES)
         self._found = BookFinding()
         self._most_breaks = most_breaks
         self._first_ns = 0

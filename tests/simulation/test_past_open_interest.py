@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tickerplant.events import Positioning
 from tickerplant.market.bars import OPEN_TIME, VOLUME, Bars
-from tickerplant.market.positions import GRID_MS
+from tickerplant.market.series import POSITIONING_PERIOD_MS
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
@@ -54,9 +54,9 @@ def steps_of(rows: list[Positioning], length_ms: int) -> dict[int, int]:
 def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: int) -> None:
     past, told = opened(symbol, seed, START_MS)
     rows = [*past.positions()]
-    fives = volumes(np.concatenate([past.minutes(), past.day]), GRID_MS)
+    fives = volumes(np.concatenate([past.minutes(), past.day]), POSITIONING_PERIOD_MS)
     hours = volumes(past.hours(), HOUR_MS)
-    steps = steps_of(rows, GRID_MS)
+    steps = steps_of(rows, POSITIONING_PERIOD_MS)
     compared = [(step, fives[time_ms]) for time_ms, step in steps.items() if time_ms in fives]
     assert len(compared) > 7 * 280
     assert all(step <= volume for step, volume in compared)
@@ -79,7 +79,7 @@ def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: 
 def test_the_start_goes_on_where_the_past_ended(symbol: str, seed: int, later_ms: int) -> None:
     past, told = opened(symbol, seed, START_MS + later_ms)
     last = past.positions()[-1]
-    assert 0 < told.time_ms - last.time_ms <= GRID_MS
+    assert 0 < told.time_ms - last.time_ms <= POSITIONING_PERIOD_MS
     assert told.open_interest == pytest.approx(last.open_interest, rel=0.05)
     for share in ("long_accounts", "top_long_accounts", "top_long_positions"):
         assert abs(getattr(told, share) - getattr(last, share)) < 100
@@ -102,7 +102,9 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
     past, told = opened(symbol, 3, ROLLED_MS + after_ms)
     rows = past.positions()
     assert past._inputs.instrument.onboard_date_ms == ROLLED_MS
-    assert [row.time_ms for row in rows] == list(range(ROLLED_MS, told.time_ms, GRID_MS))
+    assert [row.time_ms for row in rows] == list(
+        range(ROLLED_MS, told.time_ms, POSITIONING_PERIOD_MS)
+    )
     assert all(row.open_interest == 0 for row in rows[:1])
     bars = np.concatenate([past.hours(), past.minutes(), past.day])
     traded = int(bars[:, VOLUME].sum()) + sum(trade.quantity for trade in past.trades)

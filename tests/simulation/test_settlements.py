@@ -12,7 +12,7 @@ from msgspec import structs
 from tickerplant.events import Delivered
 from tickerplant.instrument import RATE_DECIMALS
 from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN_TIME
-from tickerplant.market.positions import GRID_MS, KEPT_ROWS
+from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
 from tickerplant.quarters import delivery_code
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
@@ -135,8 +135,8 @@ def test_positions_are_known_every_five_minutes_of_a_month(symbol: str) -> None:
     past = EXCHANGE.past(symbol)
     rows = past.positions()
     times = [row.time_ms for row in rows]
-    assert times == list(range(times[0], START_MS, GRID_MS))
-    assert len(rows) <= KEPT_ROWS
+    assert times == list(range(times[0], START_MS, POSITIONING_PERIOD_MS))
+    assert len(rows) <= RETAINED_ROWS
     assert times[0] >= past._inputs.instrument.onboard_date_ms
     days = past.hours()[-7 * 24 :, 5].sum() / 7
     for row in rows[::500]:

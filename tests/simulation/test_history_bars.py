@@ -18,7 +18,7 @@ from tickerplant.market.bars import (
     VOLUME,
     Bars,
 )
-from tickerplant.market.past import PastBars
+from tickerplant.market.history import BarHistory
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
@@ -37,7 +37,7 @@ def past(request: pytest.FixtureRequest) -> SimulatedHistory:
     return EXCHANGE.past(request.param)
 
 
-def tiers(past: PastBars) -> dict[str, Bars]:
+def tiers(past: BarHistory) -> dict[str, Bars]:
     return {"days": past.days(), "hours": past.hours(), "minutes": past.minutes()}
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stage import START_MS
 
 from tickerplant.events import Positioning
-from tickerplant.market.positions import GRID_MS, KEPT_ROWS, Positions
+from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS, Positions
 from tickerplant.units import DAY_MS, HOUR_MS
 
 FIRST_MS = START_MS // (4 * HOUR_MS) * 4 * HOUR_MS
@@ -18,7 +18,7 @@ def positioning(time_ms: int, open_interest: int = 5) -> Positioning:
     return Positioning("BTCUSDT", open_interest, 5000, 5000, 5000, "low", time_ms)
 
 
-def lived(count: int, step_ms: int = GRID_MS) -> Positions:
+def lived(count: int, step_ms: int = POSITIONING_PERIOD_MS) -> Positions:
     positions = Positions()
     for n in range(count):
         positions.add(positioning(FIRST_MS + n * step_ms, n))
@@ -28,15 +28,21 @@ def lived(count: int, step_ms: int = GRID_MS) -> Positions:
 def test_one_row_is_kept_of_every_five_minutes_and_the_latest_is_known() -> None:
     positions = lived(200, 5000)
     assert positions.latest == positioning(FIRST_MS + 199 * 5000, 199)
-    rows = positions.rows(GRID_MS, None, None, 100)
+    rows = positions.rows(POSITIONING_PERIOD_MS, None, None, 100)
     assert [row.open_interest for row in rows] == [0, 60, 120, 180], "those of that very time"
 
 
 def test_a_row_is_what_was_told_last_by_its_time() -> None:
     positions = Positions()
-    for after_ms, number in ((4_000, 1), (GRID_MS - 1_000, 2), (GRID_MS + 4_000, 3)):
+    for after_ms, number in (
+        (4_000, 1),
+        (POSITIONING_PERIOD_MS - 1_000, 2),
+        (POSITIONING_PERIOD_MS + 4_000, 3),
+    ):
         positions.add(positioning(FIRST_MS + after_ms, number))
-    assert positions.rows(GRID_MS, None, None, 9) == [positioning(FIRST_MS + GRID_MS, 2)]
+    assert positions.rows(POSITIONING_PERIOD_MS, None, None, 9) == [
+        positioning(FIRST_MS + POSITIONING_PERIOD_MS, 2)
+    ]
 
 
 def test_a_contract_that_begins_during_a_day_has_no_row_of_the_beginning_of_that_day() -> None:
@@ -48,18 +54,21 @@ def test_a_contract_that_begins_during_a_day_has_no_row_of_the_beginning_of_that
         listed_ms + 16 * HOUR_MS
     ]
     assert positions.rows(HOUR_MS, None, None, 99)[0].time_ms == listed_ms + HOUR_MS
-    assert positions.rows(GRID_MS, None, None, 999)[0].time_ms == listed_ms + GRID_MS
+    assert (
+        positions.rows(POSITIONING_PERIOD_MS, None, None, 999)[0].time_ms
+        == listed_ms + POSITIONING_PERIOD_MS
+    )
 
 
 @given(st.lists(st.integers(1, 900), max_size=60), st.sampled_from([1, 3, 12]))
 def test_no_row_is_of_a_time_at_which_it_was_not_known(gaps_s: list[int], steps: int) -> None:
-    positions, period_ms = Positions(), steps * GRID_MS
-    told = [positioning(FIRST_MS + 1000 * each, each) for each in accumulate(gaps_s)]
-    for each in told:
+    positions, period_ms = Positions(), steps * POSITIONING_PERIOD_MS
+    emitted = [positioning(FIRST_MS + 1000 * each, each) for each in accumulate(gaps_s)]
+    for each in emitted:
         positions.add(each)
     known = {
-        time_ms: [each.open_interest for each in told if each.time_ms <= time_ms][-1:]
-        for time_ms in range(FIRST_MS, told[-1].time_ms + 1 if told else FIRST_MS, period_ms)
+        time_ms: [each.open_interest for each in emitted if each.time_ms <= time_ms][-1:]
+        for time_ms in range(FIRST_MS, emitted[-1].time_ms + 1 if emitted else FIRST_MS, period_ms)
     }
     rows = positions.rows(period_ms, None, None, 10**6)
     assert {row.time_ms: [row.open_interest] for row in rows} == {
@@ -77,10 +86,10 @@ def test_no_row_is_of_a_time_at_which_it_was_not_known(gaps_s: list[int], steps:
 def test_rows_are_those_of_the_period_in_the_window(
     count: int, steps: int, start: int | None, end: int | None, limit: int
 ) -> None:
-    period_ms = steps * GRID_MS
-    start_ms = None if start is None else FIRST_MS + start * GRID_MS
-    end_ms = None if end is None else FIRST_MS + end * GRID_MS
-    times = [FIRST_MS + n * GRID_MS for n in range(0, count, steps)]
+    period_ms = steps * POSITIONING_PERIOD_MS
+    start_ms = None if start is None else FIRST_MS + start * POSITIONING_PERIOD_MS
+    end_ms = None if end is None else FIRST_MS + end * POSITIONING_PERIOD_MS
+    times = [FIRST_MS + n * POSITIONING_PERIOD_MS for n in range(0, count, steps)]
     inside = [
         ms
         for ms in times
@@ -93,16 +102,16 @@ def test_rows_are_those_of_the_period_in_the_window(
 
 def test_a_past_comes_before_what_was_lived() -> None:
     positions = lived(3)
-    before = [positioning(FIRST_MS - n * GRID_MS, 100 + n) for n in range(5, 0, -1)]
-    positions.look_back(lambda: before)
-    rows = positions.rows(GRID_MS, None, None, 100)
+    before = [positioning(FIRST_MS - n * POSITIONING_PERIOD_MS, 100 + n) for n in range(5, 0, -1)]
+    positions.load_history(lambda: before)
+    rows = positions.rows(POSITIONING_PERIOD_MS, None, None, 100)
     assert [row.open_interest for row in rows] == [105, 104, 103, 102, 101, 0, 1, 2]
 
 
 @pytest.mark.parametrize("more", [1, 500])
 def test_rows_older_than_a_month_are_forgotten(more: int) -> None:
-    rows = lived(KEPT_ROWS + more).rows(GRID_MS, None, None, 10**6)
-    assert len(rows) == KEPT_ROWS
+    rows = lived(RETAINED_ROWS + more).rows(POSITIONING_PERIOD_MS, None, None, 10**6)
+    assert len(rows) == RETAINED_ROWS
     assert rows[0].open_interest == more
 
 
@@ -111,6 +120,6 @@ def test_a_silence_of_years_leaves_a_month_of_what_was_known() -> None:
     positions.add(positioning(FIRST_MS, 1))
     last_ms = FIRST_MS + 5 * 365 * DAY_MS
     positions.add(positioning(last_ms, 2))
-    rows = positions.rows(GRID_MS, None, None, 10**6)
-    assert [row.open_interest for row in rows] == [1] * (KEPT_ROWS - 1) + [2]
+    rows = positions.rows(POSITIONING_PERIOD_MS, None, None, 10**6)
+    assert [row.open_interest for row in rows] == [1] * (RETAINED_ROWS - 1) + [2]
     assert rows[-1].time_ms == last_ms

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.events import Positioning, Trade
-from tickerplant.market.positions import GRID_MS
+from tickerplant.market.series import POSITIONING_PERIOD_MS
 from tickerplant.simulation.contract_profile import contract_profile
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history_inputs import HistoryInputs
@@ -201,7 +201,9 @@ def test_the_open_interest_of_the_exchange_moves_by_what_is_traded(seed: int) ->
 
 
 def test_positions_are_told_at_every_whole_five_minutes() -> None:
-    start_ms = START_MS // GRID_MS * GRID_MS + GRID_MS - 3_000
+    start_ms = (
+        START_MS // POSITIONING_PERIOD_MS * POSITIONING_PERIOD_MS + POSITIONING_PERIOD_MS - 3_000
+    )
     symbols = [symbol for symbol in LISTED if symbol.endswith("USDT")][:6]
     exchange = SimulatedExchange(instruments(start_ms, symbols), 2, start_ms, 0.2)
     found = told(exchange, start_ms + 4_000)

@@ -11,10 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, Listener, hear, listen, mark, open_plant, trade
 
-from tickerplant.market.bar_arrays import empty_bars
-from tickerplant.market.closed_minutes import KEPT_HOURS, ClosedMinutes
+from tickerplant.market.bar_arrays import RETAINED_HOURS, ClosedMinutes, empty_bars
 from tickerplant.market.interval import INTERVALS
-from tickerplant.market.timers import LONGEST_STRETCH_MS, MESSAGE_RANK, Timers, landmarks
+from tickerplant.market.timers import MAX_CONTINUOUS_MS, MESSAGE_RANK, Timers, checkpoints
 from tickerplant.plant import Plant
 from tickerplant.units import HOUR_MS, MINUTE_MS
 
@@ -38,7 +37,7 @@ class World:
         self.plant.publish(mark(now_ms))
         self.plant.publish(trade(self.count, now_ms, price))
 
-    def heard(self) -> dict[str, list[Any]]:
+    def has_listener(self) -> dict[str, list[Any]]:
         return {name: hear(self.plant, each) for name, each in self.listeners.items()}
 
     def state(self) -> list[Any]:
@@ -69,13 +68,13 @@ def test_a_leap_comes_to_the_same_as_going_step_by_step(gaps: list[tuple[int, in
         target_ms = walking.plant.now_ms + gap_ms
         leaping.plant.advance_before(target_ms)
         while walking.plant.now_ms < target_ms:
-            walking.plant.advance_before(min(walking.plant.now_ms + LONGEST_STRETCH_MS, target_ms))
+            walking.plant.advance_before(min(walking.plant.now_ms + MAX_CONTINUOUS_MS, target_ms))
         assert leaping.state() == walking.state()
         for world in (leaping, walking):
             world.happen(price)
             world.plant.advance(target_ms + 1_500)
-    whole = walking.heard()
-    for name, part in leaping.heard().items():
+    whole = walking.has_listener()
+    for name, part in leaping.has_listener().items():
         if name == "btcusdt@miniTicker":  # it tells at a landmark what left its window before
             assert part[-1] == whole[name][-1]
             continue
@@ -112,7 +111,7 @@ def test_no_more_hours_are_kept_after_a_pause_of_centuries() -> None:
     minutes.append(empty_bars(START_MS // HOUR_MS * HOUR_MS, 1, 5))
     until_ms = START_MS // HOUR_MS * HOUR_MS + 260 * 365 * 24 * HOUR_MS
     minutes.fill(until_ms, 5)
-    assert len(minutes.hours) == KEPT_HOURS + 1
+    assert len(minutes.hours) == RETAINED_HOURS + 1
     assert minutes.rows[-1, 0] == until_ms - MINUTE_MS
     assert minutes.hours[-1, 0] + HOUR_MS == minutes.rows[0, 0]
 
@@ -136,7 +135,7 @@ def test_what_is_done_in_a_leap_does_not_grow_with_it(years: int) -> None:
 
 def test_the_landmarks_of_a_leap_end_with_its_last_minute() -> None:
     until_ms = START_MS + 40 * 24 * HOUR_MS + 12_345
-    found = landmarks(START_MS, until_ms)
+    found = checkpoints(START_MS, until_ms)
     assert found == sorted(set(found))
     assert found[-1] == until_ms // MINUTE_MS * MINUTE_MS
     assert all(each % MINUTE_MS == 0 and each > START_MS for each in found)

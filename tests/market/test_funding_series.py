@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.events import FundingPaid
-from tickerplant.market.fundings import Fundings
+from tickerplant.market.series import FundingSeries
 
 TIMES = st.integers(0, 40)
 
@@ -35,8 +35,10 @@ def test_a_window_is_cut_from_the_past_and_the_present_alike(
         ]
         return inside[-most:] if start_ms is None else inside[:most]
 
-    fundings = Fundings()
-    fundings.look_back(lambda start_ms, end_ms, limit: cut(every[:before], start_ms, end_ms, limit))
+    fundings = FundingSeries()
+    fundings.load_history(
+        lambda start_ms, end_ms, limit: cut(every[:before], start_ms, end_ms, limit)
+    )
     for paid in every[before:]:
         fundings.add(paid)
     if again:
@@ -45,7 +47,7 @@ def test_a_window_is_cut_from_the_past_and_the_present_alike(
 
 
 def test_without_a_past_there_are_those_of_this_run() -> None:
-    fundings = Fundings()
+    fundings = FundingSeries()
     assert fundings.within(None, None, 5) == []
     paid = FundingPaid("BTCUSDT", 1, 2, 3)
     fundings.add(paid)

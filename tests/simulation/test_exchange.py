@@ -19,7 +19,7 @@ from tickerplant.events import (
     Liquidation,
     MarkPrice,
     Positioning,
-    RetailUpdate,
+    RpiUpdate,
     Trade,
 )
 from tickerplant.instrument import Instrument
@@ -51,7 +51,7 @@ def time_of(event: Event) -> int:
         return event.trade_time_ms
     if isinstance(event, MarkPrice | Positioning | IndexBasket | AssetIndex):
         return event.time_ms
-    assert isinstance(event, DepthUpdate | BookTicker | RetailUpdate), f"why is {event} told?"
+    assert isinstance(event, DepthUpdate | BookTicker | RpiUpdate), f"why is {event} told?"
     return event.transaction_time_ms
 
 

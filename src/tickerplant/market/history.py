@@ -10,7 +10,7 @@ from tickerplant.market.bars import Bars
 from tickerplant.market.tape import Rows
 
 
-class PastBars(Protocol):
+class BarHistory(Protocol):
     """Bars of one price from before the first event.
 
     Rows are oldest first and without holes inside one kind.  `minutes()` ends where the live ones
@@ -31,7 +31,7 @@ class PastBars(Protocol):
         ...
 
 
-class Past(PastBars, Protocol):
+class MarketHistory(BarHistory, Protocol):
     """What a market has been before the first event, all agreeing with each other.
 
     `minutes()` ends where `day` begins.
@@ -66,17 +66,17 @@ class Past(PastBars, Protocol):
         ...
 
     @property
-    def marks(self) -> PastBars:
+    def marks(self) -> BarHistory:
         """Bars of the mark price, in integers of 10^-8; they end before the present minute."""
         ...
 
     @property
-    def indices(self) -> PastBars:
+    def indices(self) -> BarHistory:
         """Bars of the index price, likewise."""
         ...
 
     @property
-    def premiums(self) -> PastBars:
+    def premiums(self) -> BarHistory:
         """Bars of the premium index, likewise."""
         ...
 
