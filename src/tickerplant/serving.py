@@ -34,7 +34,7 @@ from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.progress import StatusLine
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
-from tickerplant.recorder.taps import NOTHING, Tapping, Taps
+from tickerplant.recorder.tap import NO_TAPS, Taps, TapSettings
 from tickerplant.recording.capture import reading_text
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
@@ -109,7 +109,7 @@ def simulate(settings: SimulateSettings, tell: Tell) -> int:
         wait_for=settings.wait_for,
         opened_s=opened_s,
     )
-    tapping = Tapping(folder=settings.record or "", names=settings.record_streams)
+    tapping = TapSettings(folder=settings.record or "", names=settings.record_streams)
     return _run(settings, plant, _driver(source), tell, tapping=tapping)
 
 
@@ -197,7 +197,7 @@ async def _relay(settings: RelaySettings, tell: Tell) -> int:
             upstream.venue.name: CoalescingForwarder(upstream.fetch, upstream.lacks)
             for upstream in upstreams
         }
-        tapping = Tapping(
+        tapping = TapSettings(
             folder=settings.record or "",
             names=settings.record_streams,
             upstreams={upstream.venue.name: upstream for upstream in upstreams},
@@ -289,7 +289,7 @@ def _run(
     tell: Tell,
     *,
     steering: Steering | None = None,
-    tapping: Tapping = NOTHING,
+    tapping: TapSettings = NO_TAPS,
     forwarders: Mapping[str, Forwarder] | None = None,
 ) -> int:
     """Serve `plant` in an event loop of its own; return the exit status."""
@@ -316,7 +316,7 @@ async def serve(
     tell: Tell,
     *,
     steering: Steering | None = None,
-    tapping: Tapping = NOTHING,
+    tapping: TapSettings = NO_TAPS,
     origins: Mapping[Venue, str] | None = None,
     forwarders: Mapping[str, Forwarder] | None = None,
     interrupted: asyncio.Future[None] | None = None,
@@ -362,7 +362,7 @@ async def serve(
     await server.start()
     try:
         urls = {name: f"{server.schemes[0]}://{at}" for name, at in server.urls.items()}
-        taps = Taps(tapping, plant, urls, server.readiness)
+        taps = Taps(tapping, plant, urls, server.readiness.warn)
     except BaseException:
         await server.stop()
         raise
@@ -386,7 +386,7 @@ async def serve(
         recording.cancel()
         recorded = taps.close(ended)
         await server.stop()
-        tell(_totals_text(server, plant, taps, time.monotonic() - started_s))
+        tell(_totals_text(server, plant, time.monotonic() - started_s))
         for line in recorded:
             tell(line)
     return FAILED if taps.has_failed else 0
@@ -486,12 +486,10 @@ def _python() -> str:
     return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
-def _totals_text(server: Server, plant: Plant, taps: Taps, seconds: float) -> str:
+def _totals_text(server: Server, plant: Plant, seconds: float) -> str:
     """Return the last line: what was done in how long."""
     totals = server.totals
-    # What was recorded went through the same hubs, and to no client.
-    messages, sent_bytes = totals.messages - taps.messages, totals.sent_bytes - taps.heard_bytes
-    served = f"{_count(messages, 'message')}, {_count(sent_bytes, 'byte')}"
+    served = f"{_count(totals.messages, 'message')}, {_count(totals.sent_bytes, 'byte')}"
     events = _count(plant.published.total(), "event")
     clients = _count(totals.connections, "connection")
     return f"Served {served}, to {clients} from {events} in {seconds:.1f} s."

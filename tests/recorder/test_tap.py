@@ -33,9 +33,14 @@ from tickerplant.instrument import Instrument
 from tickerplant.messages.notice import Disconnected, Notice, Recovered
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.recorder.tap import Tap
-from tickerplant.recorder.tapped import named_streams, usual_streams
-from tickerplant.recorder.taps import MOST_UNNAMED, Tapping, Taps
+from tickerplant.recorder.tap import (
+    MAX_UNNAMED_SYMBOLS,
+    Tap,
+    Taps,
+    TapSettings,
+    default_streams,
+    named_streams,
+)
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording import manifest_entries
 from tickerplant.recording.line import Line
@@ -286,15 +291,15 @@ def case(*traded: Instrument) -> Case:
     return Case(open_plant(traded), Readiness())
 
 
-def refusal(tapping: Tapping, it: Case) -> str:
+def refusal(tapping: TapSettings, it: Case) -> str:
     with pytest.raises((ConfigError, RecordingError)) as caught:
-        Taps(tapping, it.plant, URLS, it.readiness)
+        Taps(tapping, it.plant, URLS, it.readiness.warn)
     return str(caught.value)
 
 
 def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
     it = case(BTCUSDT, BTCUSD_PERP)
-    taps = Taps(Tapping(folder=str(tmp_path)), it.plant, URLS, it.readiness)
+    taps = Taps(TapSettings(folder=str(tmp_path)), it.plant, URLS, it.readiness.warn)
     happen(it.plant)
     lines = taps.close("the time is up")
     assert not taps.has_failed
@@ -304,7 +309,7 @@ def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
         assert manifest(folder).venue == venue.name
         assert run.url == URLS[venue.name]
         assert run.profile == "2026q1"
-        assert set(run.streams) == set(usual_streams(it.plant.venues[venue.name].by_symbol))
+        assert set(run.streams) == set(default_streams(it.plant.venues[venue.name].by_symbol))
         assert of_kind(folder, RunEnded)[0].reason == "the time is up"
         assert f"into {folder}: " in line
         assert len(read(folder)[0]) > 3
@@ -312,13 +317,13 @@ def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
 
 def test_a_venue_without_contracts_or_streams_is_not_recorded(tmp_path: Path) -> None:
     it = case(BTCUSDT)
-    Taps(Tapping(folder=str(tmp_path / "a")), it.plant, URLS, it.readiness).close("done")
+    Taps(TapSettings(folder=str(tmp_path / "a")), it.plant, URLS, it.readiness.warn).close("done")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["usdm"]
     both = case(BTCUSDT, BTCUSD_PERP)
-    tapping = Tapping(folder=str(tmp_path / "b"), names=("btcusd_perp@trade",))
-    Taps(tapping, both.plant, URLS, both.readiness).close("done")
+    tapping = TapSettings(folder=str(tmp_path / "b"), names=("btcusd_perp@trade",))
+    Taps(tapping, both.plant, URLS, both.readiness.warn).close("done")
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["coinm"]
-    assert Taps(Tapping(folder=""), both.plant, URLS, both.readiness).close("done") == []
+    assert Taps(TapSettings(folder=""), both.plant, URLS, both.readiness.warn).close("done") == []
 
 
 def test_names_go_to_the_venues_that_have_them() -> None:
@@ -331,7 +336,7 @@ def test_names_go_to_the_venues_that_have_them() -> None:
 
 def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
     it = case(BTCUSDT)
-    told = refusal(Tapping(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
+    told = refusal(TapSettings(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
     assert told.startswith("--record-streams: 'btcusdt@trdae' is not usable, expected a stream (")
     assert not (tmp_path / "rec").exists()
 
@@ -339,24 +344,24 @@ def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
 def test_a_relay_of_many_symbols_wants_to_be_told_what_to_record(tmp_path: Path) -> None:
     many = [
         structs.replace(BTCUSDT, symbol=f"C{n}USDT", pair=f"C{n}USDT")
-        for n in range(MOST_UNNAMED + 1)
+        for n in range(MAX_UNNAMED_SYMBOLS + 1)
     ]
     it = case(*many)
-    tapping = Tapping(folder=str(tmp_path / "rec"), upstreams={"usdm": Upstream()})
+    tapping = TapSettings(folder=str(tmp_path / "rec"), upstreams={"usdm": Upstream()})
     told = refusal(tapping, it)
     assert "--record-streams: '' is not usable, expected the streams to record, such as" in told
     assert "USDⓈ-M has 51 symbols upstream" in told
     named = structs.replace(tapping, names=("c1usdt@trade",))
-    Taps(named, it.plant, URLS, it.readiness).close("done")
+    Taps(named, it.plant, URLS, it.readiness.warn).close("done")
     simulated = structs.replace(tapping, upstreams={})
-    Taps(simulated, it.plant, URLS, it.readiness).close("done")
+    Taps(simulated, it.plant, URLS, it.readiness.warn).close("done")
 
 
 def test_the_manifest_tells_what_happened_to_the_streams_of_an_upstream(tmp_path: Path) -> None:
     it, upstream = case(BTCUSDT), Upstream()
     names = ("btcusdt@depth@500ms", "btcusdt@trade")
-    tapping = Tapping(folder=str(tmp_path), names=names, upstreams={"usdm": upstream})
-    taps = Taps(tapping, it.plant, URLS, it.readiness)
+    tapping = TapSettings(folder=str(tmp_path), names=names, upstreams={"usdm": upstream})
+    taps = Taps(tapping, it.plant, URLS, it.readiness.warn)
     base, other = "btcusdt@depth@100ms", "ethusdt@trade"
     upstream.observer.carried(1, [base, other])
     upstream.overhear(Disconnected(streams=(base, other), time_ms=1, reason="lost", retry_ms=1))
@@ -373,14 +378,13 @@ def test_the_manifest_tells_what_happened_to_the_streams_of_an_upstream(tmp_path
 
 def test_a_disk_that_takes_no_more_is_told_while_serving_goes_on(tmp_path: Path) -> None:
     it = case(BTCUSDT)
-    taps = Taps(Tapping(folder=str(tmp_path)), it.plant, URLS, it.readiness)
-    [tap] = taps._taps.values()
+    taps = Taps(TapSettings(folder=str(tmp_path)), it.plant, URLS, it.readiness.warn)
     happen(it.plant)
     it.plant.hubs["usdm"].flush()
     # The place for the first segment is taken away before it is begun.
     (tmp_path / "usdm").rename(tmp_path / "away")
     lines = taps.close("done")
-    taps._look_at("usdm", tap.writer)
+    taps.tick()
     assert taps.has_failed
     [warning] = it.readiness.warnings
     assert warning.startswith(f"usdm: nothing is recorded any more: {tmp_path / 'usdm'}/000001-")
@@ -391,5 +395,5 @@ def test_a_recording_of_another_venue_is_refused_before_anything_is_served(tmp_p
     RecordingWriter(str(tmp_path / "usdm"), venue=COINM, url="", profile="", streams=()).close(
         "done"
     )
-    told = refusal(Tapping(folder=str(tmp_path)), case(BTCUSDT, BTCUSD_PERP))
+    told = refusal(TapSettings(folder=str(tmp_path)), case(BTCUSDT, BTCUSD_PERP))
     assert "is a recording of COIN-M, not of USDⓈ-M" in told

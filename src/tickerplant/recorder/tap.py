@@ -1,53 +1,92 @@
-"""Records what a plant sends of one venue: a subscriber of its hub that writes a recording.
+"""Records what a plant sends: a tap on the hub of each venue, which writes a recording.
 
-It hears what every subscriber hears, in the same order.  Snapshots come from the plant's own books,
-taken between two turns, so that they stand exactly where they belong among the messages.
+A tap listens to the same messages as any subscriber, in the same order.  Snapshots come from the
+plant's own books, taken between two messages, so they are recorded exactly where they belong.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 
-from tickerplant.frames import payloads
+from tickerplant.errors import ConfigError
+from tickerplant.formatting import printable
+from tickerplant.hub.channel import Listener
 from tickerplant.hub.hub import Hub
 from tickerplant.instrument import Instrument
+from tickerplant.logs import logger
 from tickerplant.market.market import Market
+from tickerplant.plant import Plant
 from tickerplant.queries.depth import depth
 from tickerplant.queries.exchange_info import coin_exchange_info, exchange_info
 from tickerplant.recorder.anchors import symbol_of_diffs
 from tickerplant.recorder.contracts import Contracts
-from tickerplant.recorder.tapped import CONTRACTS, usual_streams
-from tickerplant.recorder.writer import RecordingWriter
+from tickerplant.recorder.noting import Noting
+from tickerplant.recorder.relayed import Relayed, Source
+from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import Connected, InstrumentsListed, SnapshotRecorded
-from tickerplant.streams import find
-from tickerplant.venue import COINM, USDM
+from tickerplant.streams.spelling import why_doubtful
+from tickerplant.venue import COINM, USDM, Venue
 
-LEVELS = 1_000
+OPTION = "--record-streams"
+CONTRACTS = "!contractInfo"
+STREAMS_OF_EACH_SYMBOL = ("trade", "bookTicker", "depth@100ms")
+STREAMS_OF_ALL_SYMBOLS = ("!markPrice@arr@1s", "!forceOrder@arr", CONTRACTS)
+MAX_UNNAMED_SYMBOLS = 50
+"""A relay with more symbols upstream must be given the names of streams to record: it subscribes
+upstream to everything that it records."""
+TICK_S = 0.1
+SNAPSHOT_LEVELS = 1_000
 """Levels of each side in a snapshot."""
-ANCHOR_S = 0.01
-"""Longest time that snapshots take in one go while the plant is serving, and one more: each takes
+SNAPSHOT_BUDGET_S = 0.01
+"""Longest time for snapshots in one go while the plant is serving, plus one snapshot; each takes
 about a millisecond."""
-_PAYLOAD = b',"data":'
 _EXCHANGE_INFO = {USDM.name: exchange_info, COINM.name: coin_exchange_info}
 
 
+def default_streams(symbols: Iterable[str]) -> list[str]:
+    """Return the streams that are recorded of a venue with `symbols` unless streams are named."""
+    names = [f"{symbol.lower()}@{kind}" for symbol in symbols for kind in STREAMS_OF_EACH_SYMBOL]
+    return [*STREAMS_OF_ALL_SYMBOLS, *names]
+
+
+def named_streams(names: Sequence[str], venues: Sequence[Venue]) -> dict[str, tuple[str, ...]]:
+    """Return the streams to record, by the name of their venue.
+
+    A name that both venues have, such as `!contractInfo`, is recorded for both.
+
+    Raises:
+        ConfigError: A name is not a stream of any of these venues.
+    """
+    chosen: dict[str, list[str]] = {venue.name: [] for venue in venues}
+    for name in dict.fromkeys(names):
+        doubts = {venue.name: why_doubtful(venue, name) for venue in venues}
+        if all(doubts.values()):
+            raise ConfigError(OPTION, name, f"a stream ({next(iter(doubts.values()))})")
+        for venue_name, doubt in doubts.items():
+            if not doubt:
+                chosen[venue_name].append(name)
+    return {venue_name: tuple(found) for venue_name, found in chosen.items()}
+
+
 class Tap:
-    """Records streams of a hub.
+    """Records streams of the hub of one venue.
 
     Args:
-        hub: Of the venue.
-        writer: Where to.
-        names: The streams; none: the usual ones of every symbol, also of those that are listed
-            later.
-        host: The host that is said to have answered, as in `http://127.0.0.1:9001`.
-        is_told: Whether somebody else tells the manifest which streams are connected.
-        clock_ns: When something is received, ns since the epoch.
+        hub: The hub.
+        writer: Where messages and snapshots are recorded.
+        names: The streams; if empty, the default streams of every symbol, including symbols that
+            are listed later.
+        host: The host that snapshots are said to come from, such as `http://127.0.0.1:9001`.
+        notes_connections: Whether to write into the manifest which streams are connected.
+        clock_ns: Returns the receive time, ns since the epoch.
     """
 
     def __init__(
@@ -57,94 +96,80 @@ class Tap:
         names: Sequence[str],
         host: str,
         *,
-        is_told: bool = False,
+        notes_connections: bool = True,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.writer = writer
         self.messages = 0
-        """Messages that were heard."""
-        self.heard_bytes = 0
-        """Bytes of their frames."""
+        """Messages that were received."""
         self._hub = hub
         self._markets = hub.markets
         self._address = f"{host}{self._markets.venue.rest_prefix}/v1/depth"
-        self._is_told = is_told
+        self._notes_connections = notes_connections
         self._clock_ns = clock_ns
-        self._names: dict[bytes, str] = {}
-        """The recorded streams by how the envelope of their messages begins."""
-        self._followed: set[str] | None = None if names else set()
-        """Symbols of which the usual streams are recorded; None if streams were named."""
-        self._symbols: dict[str, int] = {}
-        """Symbols whose changes of the book are recorded, each with the gaps its book has had."""
-        self._unanchored: dict[str, None] = {}
-        """Those of which a snapshot is wanted."""
+        self._listeners: dict[str, Listener] = {}
+        """By recorded stream."""
+        self._default_symbols: set[str] | None = None if names else set()
+        """Symbols whose default streams are recorded; None if streams were named."""
+        self._book_gaps: dict[str, int] = {}
+        """Symbols whose depth updates are recorded, each with the gaps its book has had."""
+        self._snapshots_due: dict[str, None] = {}
+        """Symbols whose book needs a snapshot, in order."""
         self._instruments: tuple[Instrument, ...] = ()
-        """The contracts as they were last told."""
-        self._contracts = Contracts(names or usual_streams(()), self._markets.venue)
+        """The contracts as they were last noted."""
+        self._contracts = Contracts(names or default_streams(()), self._markets.venue)
         self._rotated = self._dropped = 0
-        self._is_dropping = False
-        hub.set_combined(self, combined=True)
-        self._hear(names)
-        self._look_at_contracts()
-        self._anchor(inf)  # nobody is served yet
+        self._is_dropping = self._is_flushing = False
+        self._listen(names)
+        self._note_contracts()
+        self._take_snapshots(inf)  # the plant does not serve yet
 
     @property
     def streams(self) -> Collection[str]:
         """The streams that are recorded."""
-        return self._names.values()
+        return self._listeners.keys()
 
-    def write(self, data: bytes) -> None:
-        """Record whole frames."""
-        now_ns = self._clock_ns()
-        add, names = self.writer.add, self._names
-        have_contracts_changed = False
-        for message in payloads(data):
-            head, _, rest = message.partition(_PAYLOAD)
-            name = names[head]
-            add(now_ns, name, rest[:-1])
-            self.messages += 1
-            have_contracts_changed |= name == CONTRACTS
-        self.heard_bytes += len(data)
-        if have_contracts_changed:  # what is listed now is to be heard from its first message
-            self._look_at_contracts()
-            self._anchor(ANCHOR_S)
+    def _record(self, name: str, payload: bytes) -> None:
+        self.writer.add(self._clock_ns(), name, payload)
+        self.messages += 1
+
+    def _record_contract(self, name: str, payload: bytes) -> None:
+        """Record a change of contracts, and a new symbol from its first message."""
+        self._record(name, payload)
+        self._note_contracts()
+        self._take_snapshots(SNAPSHOT_BUDGET_S)
 
     def tick(self) -> None:
-        """Do what is due: to be called about every tenth of a second."""
+        """Do what is due; call it about every tenth of a second."""
         self.writer.tick()
-        self._look_at_contracts()
-        self._look_at_books()
-        self._anchor(ANCHOR_S)
+        self._note_contracts()
+        self._check_books()
+        self._take_snapshots(SNAPSHOT_BUDGET_S)
 
     def close(self, reason: str) -> None:
-        """Record what waits, and end the recording because of `reason`."""
+        """Record the messages that wait, and end the recording because of `reason`."""
         self._hub.flush()
-        self._hub.remove(self)
+        for listener in self._listeners.values():
+            listener.close()
         self.writer.close(reason)
 
-    def _hear(self, names: Iterable[str]) -> None:
-        """Record `names` from now on."""
+    def _listen(self, names: Iterable[str]) -> None:
+        """Record the streams `names` from now on."""
         names = tuple(sorted(names))
         if not names:
             return
-        self._names.update({b'{"stream":%b' % msgspec.json.encode(name): name for name in names})
-        for route, routed in groupby(sorted(names, key=self._route), self._route):
-            self._hub.subscribe(self, routed, route)
-        if not self._is_told:
+        for name in names:
+            record = self._record_contract if name == CONTRACTS else self._record
+            self._listeners[name] = self._hub.listen(name, record)
+            if symbol := symbol_of_diffs(name):
+                self._book_gaps[symbol] = 0
+                self._snapshots_due[symbol] = None
+        if self._notes_connections:
             connected = Connected(time_ns=self._clock_ns(), streams=names, connection=1)
             self.writer.note(connected)
-        for name in names:
-            if symbol := symbol_of_diffs(name):
-                self._symbols[symbol] = 0
-                self._unanchored[symbol] = None
 
-    def _route(self, name: str) -> str:
-        """Return the path on which a strict hub delivers a stream."""
-        found = find(self._markets, name)
-        return "public" if found is None else found[0].route
-
-    def _look_at_contracts(self) -> None:
-        """Tell of contracts that are new or have changed, and record the streams of the new."""
+    def _note_contracts(self) -> None:
+        """Note new and changed contracts, and record the streams of new symbols."""
         instruments = tuple(market.instrument for market in self._markets)
         if instruments == self._instruments:
             return
@@ -152,34 +177,38 @@ class Tap:
         answer = _EXCHANGE_INFO[self._markets.venue.name](self._markets)
         if news := self._contracts.news(msgspec.json.encode(answer)):
             self.writer.note(InstrumentsListed(time_ns=self._clock_ns(), symbols=news))
-        if self._followed is not None:
-            symbols = self._markets.by_symbol.keys() - self._followed
-            self._followed |= symbols
-            self._hear(set(usual_streams(symbols)).difference(self._names.values()))
+        if self._default_symbols is not None:
+            symbols = self._markets.by_symbol.keys() - self._default_symbols
+            self._default_symbols |= symbols
+            self._listen(set(default_streams(symbols)).difference(self._listeners))
 
-    def _look_at_books(self) -> None:
-        """Want snapshots in a new segment, and of what was torn from its last one."""
+    def _check_books(self) -> None:
+        """Request snapshots in a new segment, after dropped blocks, and after a gap in a book."""
         rotated, dropped = self.writer.rotated, self.writer.totals.dropped
         was_dropping, self._is_dropping = self._is_dropping, dropped > self._dropped
         # While the disk cannot keep up, snapshots would only make it worse.
         if rotated > max(self._rotated, 1) or (was_dropping and not self._is_dropping):
-            self._unanchored.update(dict.fromkeys(self._symbols))
+            self._snapshots_due.update(dict.fromkeys(self._book_gaps))
         self._rotated, self._dropped = rotated, dropped
-        for symbol, gaps in self._symbols.items():
+        for symbol, gaps in self._book_gaps.items():
             market = self._markets.by_symbol.get(symbol)
             if market is not None and (market.book_sync.gaps != gaps or not market.book_live):
-                self._unanchored[symbol] = None
+                self._snapshots_due[symbol] = None
 
-    def _anchor(self, budget_s: float) -> None:
-        """Record snapshots of books of which one is wanted, as far as they are whole."""
+    def _take_snapshots(self, budget_s: float) -> None:
+        """Record the snapshots that are due of books in sync, for about `budget_s` at most."""
+        if self._is_flushing:
+            return
         ready = [
             market
-            for symbol in self._unanchored
+            for symbol in self._snapshots_due
             if (market := self._markets.by_symbol.get(symbol)) is not None and market.book_live
         ]
         if not ready:
             return
-        self._hub.flush()  # what was before the snapshot stands before it
+        self._is_flushing = True
+        self._hub.flush()  # earlier messages are recorded before the snapshot
+        self._is_flushing = False
         stop_s = time.monotonic() + budget_s
         for market in ready:
             self._record_book(market)
@@ -188,16 +217,168 @@ class Tap:
 
     def _record_book(self, market: Market) -> None:
         symbol, now_ns = market.symbol, self._clock_ns()
-        answer = depth(self._markets, market, LEVELS)
-        address = f"{self._address}?symbol={quote(symbol)}&limit={LEVELS}"
+        answer = depth(self._markets, market, SNAPSHOT_LEVELS)
+        address = f"{self._address}?symbol={quote(symbol)}&limit={SNAPSHOT_LEVELS}"
         self.writer.add_answer(now_ns, address, msgspec.json.encode(answer))
         self.writer.note(
             SnapshotRecorded(
                 time_ns=now_ns,
                 symbol=symbol,
                 last_update_id=answer.last_update_id,
-                levels=LEVELS,
+                levels=SNAPSHOT_LEVELS,
             )
         )
-        self._symbols[symbol] = market.book_sync.gaps
-        del self._unanchored[symbol]
+        self._book_gaps[symbol] = market.book_sync.gaps
+        del self._snapshots_due[symbol]
+
+
+class TapSettings(Struct, frozen=True, kw_only=True):
+    """What is recorded of a plant, and where."""
+
+    folder: str = ""
+    """Contains a folder for each venue: `usdm`, `coinm`.  If empty, nothing is recorded."""
+    names: tuple[str, ...] = ()
+    """The streams; if empty, the default streams of every symbol."""
+    upstreams: Mapping[str, Source] = {}
+    """Where the plant has its messages from, by venue.  An upstream cannot wait for the disk."""
+
+
+NO_TAPS = TapSettings()
+
+
+class Taps:
+    """Records the venues of a plant until `close`.
+
+    A venue without contracts, or none of whose streams is named, is not recorded.
+
+    Args:
+        settings: What is recorded, and where.
+        plant: The plant.
+        urls: Where the venues are served, such as `ws://127.0.0.1:9001`, by their names.
+        warn: Takes a subject and a warning when a recording is incomplete or ends too soon;
+            returns whether the warning is new.
+
+    Raises:
+        ConfigError: A name is not a stream, or a relay needs to be told which streams to record.
+        RecordingError: A folder cannot be written into.
+    """
+
+    def __init__(
+        self,
+        settings: TapSettings,
+        plant: Plant,
+        urls: Mapping[str, str],
+        warn: Callable[[str, str], bool],
+    ) -> None:
+        self.taps: dict[str, Tap] = {}
+        """By the name of the venue."""
+        self._warn = warn
+        self._log = logger()
+        try:
+            for venue, names in _chosen(settings, plant, urls):
+                self.taps[venue.name] = _tap(venue, names, settings, plant, urls[venue.name])
+        except BaseException:
+            self.close("it failed")
+            raise
+        for name, tap in self.taps.items():
+            for repair in tap.writer.repairs:
+                self._log.warning(f"! {repair}", venue=name)
+            self._log.info(
+                "= recording begins", venue=name, streams=len(tap.streams), into=tap.writer.folder
+            )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether some of the received messages are not on disk."""
+        writers = [tap.writer for tap in self.taps.values()]
+        return any(writer.failure is not None or writer.totals.dropped for writer in writers)
+
+    async def run(self) -> None:
+        """Do what is due, until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """Do what is due now, and warn about recordings that are incomplete."""
+        for name, tap in self.taps.items():
+            tap.tick()
+            self._check(name, tap.writer)
+
+    def _check(self, name: str, writer: RecordingWriter) -> None:
+        if writer.failure_text:
+            problem = f"nothing is recorded any more: {writer.failure_text}"
+        elif writer.totals.dropped:
+            problem = "messages are left out of the recording: the disk cannot keep up"
+        else:
+            return
+        if self._warn(f"{name} recording", f"{name}: {problem}"):
+            self._log.error(f"! {problem}", venue=name)
+
+    def close(self, reason: str) -> list[str]:
+        """Record the messages that wait, end the recordings; return a line on each."""
+        lines = []
+        for tap in self.taps.values():
+            tap.close(reason)
+            lines.append(_summary(tap))
+        return lines
+
+
+def _chosen(
+    settings: TapSettings, plant: Plant, urls: Mapping[str, str]
+) -> Iterable[tuple[Venue, Sequence[str]]]:
+    """Yield the venues to record, each with the streams that are named, if any."""
+    venues = [plant.venues[name].venue for name in urls if len(plant.venues[name])]
+    if not settings.folder:
+        return
+    if settings.names:
+        named = named_streams(settings.names, venues)
+        yield from ((venue, named[venue.name]) for venue in venues if named[venue.name])
+        return
+    for venue in venues:
+        count = len(plant.venues[venue.name])
+        if settings.upstreams and count > MAX_UNNAMED_SYMBOLS:
+            expected = (
+                "the streams to record, such as btcusdt@trade,btcusdt@depth@100ms: "
+                f"{venue.title} has {count} symbols upstream, and without names all of them are "
+                f"recorded only up to {MAX_UNNAMED_SYMBOLS}"
+            )
+            raise ConfigError(OPTION, "", expected)
+        yield venue, ()
+
+
+def _tap(venue: Venue, names: Sequence[str], settings: TapSettings, plant: Plant, url: str) -> Tap:
+    writer = RecordingWriter(
+        str(Path(settings.folder, venue.name)),
+        venue=venue,
+        url=url,
+        profile=plant.profile.name,
+        streams=names or default_streams(plant.venues[venue.name].by_symbol),
+        settings=WriterSettings(when_full="drop" if settings.upstreams else "wait"),
+    )
+    source = settings.upstreams.get(venue.name)
+    tap = Tap(
+        plant.hubs[venue.name],
+        writer,
+        names,
+        url.replace("ws", "http", 1),
+        notes_connections=source is None,
+    )
+    if source is not None:
+        Relayed(source, lambda: tap.streams, Noting(writer.note, writer.add, time.time_ns))
+    return tap
+
+
+def _summary(tap: Tap) -> str:
+    """Return what was recorded, in one line."""
+    writer = tap.writer
+    totals = writer.totals
+    text = (
+        f"Recorded {totals.lines:,} messages and snapshots into {writer.folder}: "
+        f"{totals.text_bytes:,} bytes, stored as {totals.stored_bytes:,}"
+    )
+    if totals.dropped:
+        text += f"; {totals.dropped:,} are left out"
+    if writer.failure_text:
+        text += f": {writer.failure_text}"
+    return printable(f"{text}.")
