@@ -129,4 +129,4 @@ def _depth_answer(plant: Plant) -> bytes:
     query = find_path(USDM, _DEPTH)
     assert query is not None, "there is no REST depth"
     asked = {"symbol": SYMBOL, "limit": "1000"}
-    return msgspec.json.encode(query.answer(plant.venues[USDM.name], asked))
+    return msgspec.json.encode(query.respond(plant.venues[USDM.name], asked))

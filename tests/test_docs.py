@@ -308,5 +308,5 @@ def test_the_candle_that_is_the_same_in_every_run_is_the_one_in_the_page() -> No
             plant.publish(event)
     klines = find_path(USDM_VENUE, "/fapi/v1/klines")
     assert klines
-    answer = klines.answer(plant.venues["usdm"], dict(parse_qsl(shown[1])))
+    answer = klines.respond(plant.venues["usdm"], dict(parse_qsl(shown[1])))
     assert msgspec.json.encode(answer).decode() == shown[2]

@@ -56,7 +56,7 @@ from tickerplant.protocol.control import ControlError, read_request
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
 from tickerplant.protocol.session_methods import REJECTED_KEY
 from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, AddressUse, LimitsPage, Use
-from tickerplant.queries import QUERIES, refusal
+from tickerplant.queries import QUERIES, request_errors
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import chain, manifest_entries
@@ -162,7 +162,7 @@ def _query(query: Query) -> str:
     parts.append(f"Weight: {weight_text(query.weight)}.")
     if allowance := allowance_text(query):
         parts.append(f"Allowance: {allowance}.")
-    if query.keyed:
+    if query.requires_key:
         parts.append("REST wants an API key in `X-MBX-APIKEY`; any will do.")
     if query.params:
         parts.append(table(("parameter", "what it is", "default"), map(_param, query.params)))
@@ -342,7 +342,7 @@ def refusals() -> Iterable[Cells]:
 
 
 def _refusals() -> Iterable[tuple[RequestError, str]]:
-    for _, refuse in inspect.getmembers(refusal, inspect.isfunction):
+    for _, refuse in inspect.getmembers(request_errors, inspect.isfunction):
         blanks = {name: f"<{name}>" for name in inspect.signature(refuse).parameters}
         yield refuse(**blanks), inspect.getdoc(refuse) or ""
 

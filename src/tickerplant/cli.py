@@ -218,7 +218,7 @@ def queries() -> None:
             venue.title,
             weight_range(row.weight),
             row.allowance or "",
-            "yes" if row.keyed else "",
+            "yes" if row.requires_key else "",
             row.doc,
         )
         for row in QUERIES

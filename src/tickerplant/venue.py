@@ -46,7 +46,7 @@ class Venue(Struct, frozen=True, kw_only=True):
     """Pace of `!bookTicker`; 0 is real time."""
     kline_window_days: int | None
     """Widest window of a question for candles; None: as wide as it likes."""
-    untimed_fundings: int
+    default_funding_count: int
     """Funding times that are listed when a question names neither times nor a limit."""
     funding_carries_mark: bool
     """Past funding rates carry the mark price in every profile."""
@@ -78,7 +78,7 @@ USDM = Venue(
     ticker_ms=2000,
     all_book_ticker_ms=5000,
     kline_window_days=None,
-    untimed_fundings=200,
+    default_funding_count=200,
     funding_carries_mark=True,
     unfunded_rate="0.00000000",
 )
@@ -104,7 +104,7 @@ COINM = Venue(
     ticker_ms=500,
     all_book_ticker_ms=0,  # All Book Tickers page: real time
     kline_window_days=200,
-    untimed_fundings=100,
+    default_funding_count=100,
     funding_carries_mark=False,
     unfunded_rate="",
 )

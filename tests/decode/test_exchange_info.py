@@ -34,7 +34,7 @@ def answer_of(listed: tuple[Instrument, ...], venue: Venue, profile: Profile = P
     query = find_path(venue, f"{venue.rest_prefix}/v1/exchangeInfo")
     assert query is not None
     plant = open_plant(listed, profile=profile)
-    return msgspec.json.encode(query.answer(plant.venues[venue.name], {}))
+    return msgspec.json.encode(query.respond(plant.venues[venue.name], {}))
 
 
 def as_told(instrument: Instrument) -> Instrument:

@@ -15,7 +15,7 @@ from tickerplant.protocol.api_request import (
 )
 from tickerplant.protocol.budget import TOO_MANY_REQUESTS
 from tickerplant.protocol.session_methods import REJECTED_KEY
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.server.rest import BAD_KEY, BAD_PATH
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
@@ -49,7 +49,7 @@ REST_CODES = (
 ANSWERS = "\n".join(
     line for path in SCRIPTS for line in path.read_text().splitlines() if "< " in line
 )
-REFUSALS = dict(inspect.getmembers(refusal, inspect.isfunction))
+REFUSALS = dict(inspect.getmembers(request_errors, inspect.isfunction))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

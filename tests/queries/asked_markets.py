@@ -97,5 +97,5 @@ def call(markets: Markets, method: str, **raw: object) -> object:
 
 def answered(query: Query, markets: Markets, raw: Mapping[str, object]) -> object:
     """Return the answer after a passage through JSON."""
-    decoded: object = msgspec.json.decode(msgspec.json.encode(query.answer(markets, raw)))
+    decoded: object = msgspec.json.decode(msgspec.json.encode(query.respond(markets, raw)))
     return decoded

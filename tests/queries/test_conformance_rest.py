@@ -71,7 +71,7 @@ def told(profile: Profile) -> dict[str, Markets]:
 
 def answer(question: Question, profile: Profile) -> bytes:
     markets = told(profile)[question.venue.name]
-    return msgspec.json.encode(question.query.answer(markets, question.raw))
+    return msgspec.json.encode(question.query.respond(markets, question.raw))
 
 
 @needs_examples
@@ -108,7 +108,7 @@ def test_a_refusal_is_that_of_the_example(name: str) -> None:
     for row in rows:
         venue, kind = named(row["file"])[0], row["kind"]
         with pytest.raises(RequestError) as refused:
-            BY_NAME[venue, "rest.depth"].query.answer(told(P2026Q1)[venue], raw[name])
+            BY_NAME[venue, "rest.depth"].query.respond(told(P2026Q1)[venue], raw[name])
         theirs = example(row) if kind == "rest" else example(row)["error"]
         assert {"code": refused.value.code, "msg": refused.value.message} == theirs
         assert refused.value.status == (

@@ -58,9 +58,9 @@ def test_without_an_id_they_are_the_last_ones() -> None:
 
 def test_only_old_trades_need_a_key() -> None:
     for venue in (USDM, COINM):
-        assert by_path(venue, HISTORICAL).keyed
-        assert not by_path(venue, "/v1/trades").keyed
-        assert not by_path(venue, AGGREGATES).keyed
+        assert by_path(venue, HISTORICAL).requires_key
+        assert not by_path(venue, "/v1/trades").requires_key
+        assert not by_path(venue, AGGREGATES).requires_key
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])

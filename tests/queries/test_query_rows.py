@@ -211,7 +211,7 @@ def test_any_question_has_a_weight_and_an_answer_or_a_refusal(raw: dict[str, obj
             free = query.allowance is not None
             assert (0 if free else 1) <= query.weigh(raw) <= 40, "what has no allowance costs"
             with suppress(RequestError):
-                encoded = msgspec.json.encode(query.answer(markets, raw))
+                encoded = msgspec.json.encode(query.respond(markets, raw))
                 assert encoded[:1] in {b"{", b"["}, "an object or an array"
 
 

@@ -113,7 +113,7 @@ def test_every_question_is_answered_by_a_simulated_exchange(profile: Profile) ->
     open_market(plant, exchange)
     play(plant, exchange)
     for question in QUESTIONS:
-        answer = question.query.answer(plant.venues[question.venue.name], question.raw)
+        answer = question.query.respond(plant.venues[question.venue.name], question.raw)
         ours: Any = msgspec.json.decode(msgspec.json.encode(answer))
         golden: Any = golden_answer(question, profile)
         if ours == [] and (question.venue, question.name) == (COINM, "rest.fundingInfo"):

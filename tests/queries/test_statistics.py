@@ -22,7 +22,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.interval import LENGTHS_MS, open_time
 from tickerplant.market.markets import Markets
 from tickerplant.queries import QUERIES
-from tickerplant.queries.period import PERIODS
+from tickerplant.queries.statistics import PERIODS
 from tickerplant.units import DAY_MS, MINUTE_MS
 from tickerplant.venue import COINM, USDM, Venue
 

@@ -112,7 +112,7 @@ class Played:
                 for symbol in markets.by_symbol:
                     asked = {"symbol": symbol, "pair": symbol, "interval": "1m", "limit": "100"}
                     try:
-                        answer: object = msgspec.json.encode(query.answer(markets, asked))
+                        answer: object = msgspec.json.encode(query.respond(markets, asked))
                     except Exception as error:  # noqa: BLE001  # what it says is compared
                         answer = str(error)
                     yield f"{query.path} {symbol}", answer

@@ -101,7 +101,7 @@ def tape(
 def _answer(plant: Plant, venue: Venue, path: str, symbol: str) -> bytes:
     query = find_path(venue, path)
     assert query is not None, f"{path} can be asked"
-    answer = query.answer(plant.venues[venue.name], {"symbol": symbol, "limit": "1000"})
+    answer = query.respond(plant.venues[venue.name], {"symbol": symbol, "limit": "1000"})
     address = f"http://127.0.0.1:9001{path}?symbol={symbol}&limit=1000"
     return address.encode() + b" " + msgspec.json.encode(answer)
 

@@ -14,14 +14,18 @@ from tickerplant.market.timers import Timers
 from tickerplant.profile import Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.session_methods import LOGON, LOGON_PARAMS
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.venue import Venue
 
 _UNLISTED = frozenset(
     each().code
-    for each in (refusal.invalid_symbol, refusal.invalid_pair, refusal.invalid_coin_pair)
+    for each in (
+        request_errors.invalid_symbol,
+        request_errors.invalid_pair,
+        request_errors.invalid_coin_pair,
+    )
 )
 """Codes for symbols and pairs that are not listed; without a market none is."""
 
@@ -79,7 +83,7 @@ def note_question(question: Question, profile: Profile) -> QuestionNote:
         weight=query.weigh(params),
         weight_rule=weight_text(query.weight),
         allowance=allowance_text(query) or None,
-        keyed=query.keyed,
+        keyed=query.requires_key,
         params=[_param(param, params) for param in query.params],
         refused=bool(refusals),
         remarks=[*refusals, *_ignored(query, params)] if asked else [],

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import ByLimit, BySymbol, Flat, Weight
+from tickerplant.queries.query import FlatWeight, LimitWeight, Query, SymbolWeight, Weight
 from tickerplant.streams.pattern import Pattern
 from tickerplant.streams.spelling import period_text
 from tickerplant.streams.stream import Stream
@@ -35,9 +34,9 @@ def short_name(pattern: Pattern) -> str:
 def weight_range(weight: Weight) -> str:
     """Return the least and the most that a question can weigh."""
     match weight:
-        case BySymbol():
+        case SymbolWeight():
             weights = {weight.one, weight.every}
-        case ByLimit():
+        case LimitWeight():
             weights = {of for _, of in weight.bands}
         case _:
             return weight_text(weight)
@@ -51,11 +50,11 @@ def weight_text(weight: Weight) -> str:
         TypeError: there are no words for this rule yet.
     """
     match weight:
-        case Flat():
+        case FlatWeight():
             return str(weight.weight)
-        case BySymbol():
+        case SymbolWeight():
             return f"{weight.one} with `symbol`, {weight.every} without"
-        case ByLimit():
+        case LimitWeight():
             bands = ", ".join(f"{of} for `limit` up to {top}" for top, of in weight.bands)
             return f"{bands}; {weight.unlimited} without"
         case _:

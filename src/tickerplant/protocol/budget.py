@@ -18,13 +18,13 @@ from msgspec import Struct
 from tickerplant.errors import RequestError
 from tickerplant.protocol.account import CONNECTIONS, Account
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.queries import funding, period
+from tickerplant.queries.query import FUNDING_ALLOWANCE, STATISTICS_ALLOWANCE
 from tickerplant.units import MINUTE_MS
 
 TOO_MANY_REQUESTS = -1003
 REQUEST_WEIGHT = "requestWeight"
 CONNECTION_ATTEMPTS = "connectionAttempts"
-ALLOWANCES = (funding.ALLOWANCE, period.ALLOWANCE)
+ALLOWANCES = (FUNDING_ALLOWANCE, STATISTICS_ALLOWANCE)
 
 
 class Rule(Struct, frozen=True):

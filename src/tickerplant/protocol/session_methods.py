@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tickerplant.errors import RequestError
 from tickerplant.protocol.api_reply import SessionStatus
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 
 LOGON = "session.logon"
 SESSION_METHODS = frozenset({LOGON, "session.status", "session.logout"})
@@ -27,7 +27,7 @@ def answer_session(
         return status
     for name in LOGON_PARAMS:
         if not _is_sent(params.get(name)):
-            raise refusal.not_sent(name)
+            raise request_errors.not_sent(name)
     raise RequestError(
         REJECTED_KEY,
         "Invalid API-key, IP, or permissions for action; this server has no accounts.",

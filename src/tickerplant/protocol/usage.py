@@ -18,7 +18,7 @@ from tickerplant.protocol.account import (
 )
 from tickerplant.protocol.budget import CONNECTION_ATTEMPTS, REQUEST_WEIGHT, Budget
 from tickerplant.protocol.limits import Limits
-from tickerplant.queries import funding, period
+from tickerplant.queries.query import FUNDING_ALLOWANCE, STATISTICS_ALLOWANCE
 
 SHOWN_ADDRESSES = 100
 """Addresses on one page; all that are remembered would hold up the streams meanwhile."""
@@ -41,9 +41,9 @@ USE_ROWS = (
         "request_weight_per_minute",
         "Request weight in one clock minute, REST and WebSocket API together.",
     ),
-    UseRow(funding.ALLOWANCE, "funding_requests", "Questions about funding in one window, USDⓈ-M."),
+    UseRow(FUNDING_ALLOWANCE, "funding_requests", "Questions about funding in one window, USDⓈ-M."),
     UseRow(
-        period.ALLOWANCE,
+        STATISTICS_ALLOWANCE,
         "statistics_requests",
         "Questions about statistics in one window, USDⓈ-M.",
     ),

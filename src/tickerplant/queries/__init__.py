@@ -11,14 +11,12 @@ from tickerplant.queries import (
     depth,
     exchange_info,
     funding,
-    general,
     index_info,
     klines,
     long_short,
     mark_price,
     open_interest,
     price,
-    price_klines,
     risk,
     taker_volume,
     trades,
@@ -30,12 +28,10 @@ from tickerplant.venue import Venue
 __all__ = ["QUERIES", "Query", "find_method", "find_path"]
 
 QUERIES: tuple[Query, ...] = (
-    *general.QUERIES,
     *exchange_info.QUERIES,
     *depth.QUERIES,
     *trades.QUERIES,
     *klines.QUERIES,
-    *price_klines.QUERIES,
     *mark_price.QUERIES,
     *funding.QUERIES,
     *price.QUERIES,

@@ -8,10 +8,9 @@ from msgspec import Struct
 
 from tickerplant.events import AssetIndex
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import Param, word
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import BySymbol
+from tickerplant.queries.query import Query, SymbolWeight
 from tickerplant.venue import USDM
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def _read_index(markets: Markets, name: str, value: object) -> AssetIndex:
     for index in markets.listed_asset_indices():
         if index.symbol == wanted:
             return index
-    raise refusal.invalid_symbol()
+    raise request_errors.invalid_symbol()
 
 
 def _row(index: AssetIndex) -> AssetIndexRow:
@@ -74,7 +73,7 @@ QUERIES = (
     Query(
         path="/v1/assetIndex",
         venues=(USDM,),
-        weight=BySymbol(one=1, every=10),
+        weight=SymbolWeight(one=1, every=10),
         params=(
             Param(
                 "symbol",
@@ -83,7 +82,7 @@ QUERIES = (
                 "The asset with `USD`, such as `ADAUSD`; every asset if left out.",
             ),
         ),
-        respond=asset_indices,
+        handler=asset_indices,
         doc="What margin assets count for in multi-assets mode, in USD.",
     ),
 )

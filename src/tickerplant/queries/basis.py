@@ -8,11 +8,9 @@ from msgspec import Struct
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text, round_div
 from tickerplant.market.bars import CLOSE, OPEN_TIME
-from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.param import CONTRACT_TYPE
-from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.statistics import ONE_PAIR, PERIOD_PARAMS, periods
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
@@ -102,19 +100,19 @@ QUERIES = (
         path="/futures/data/basis",
         absolute=True,
         venues=(USDM,),
-        weight=Flat(0),
-        allowance=ALLOWANCE,
+        weight=FlatWeight(0),
+        allowance=STATISTICS_ALLOWANCE,
         params=_PARAMS,
-        respond=basis,
+        handler=basis,
         doc=_DOC,
     ),
     Query(
         path="/futures/data/basis",
         absolute=True,
         venues=(COINM,),
-        weight=Flat(1),
+        weight=FlatWeight(1),
         params=_PARAMS,
-        respond=basis,
+        handler=basis,
         doc=_DOC,
     ),
 )

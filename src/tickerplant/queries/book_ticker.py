@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from tickerplant.events import BookTicker
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query
-from tickerplant.queries.selection import rows
-from tickerplant.queries.weight import BySymbol
+from tickerplant.queries.query import Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -41,14 +39,14 @@ def best_prices(
         RequestError: a symbol and a pair are named, or the best prices of the one market are not
             known.
     """
-    return rows(markets, market, pair, _best_prices)
+    return for_each_market(markets, market, pair, _best_prices)
 
 
 def best_prices_without_id(
     markets: Markets, market: Market | None
 ) -> BestPrices | list[BestPrices]:
     """Return the same without update ids, as USDⓈ-M REST documents it."""
-    return rows(markets, market, None, _best_prices_without_id)
+    return for_each_market(markets, market, None, _best_prices_without_id)
 
 
 def _last_quote(market: Market) -> BookTicker:
@@ -64,10 +62,10 @@ def _last_quote(market: Market) -> BookTicker:
         return quote
     what = f"The best price of {market.symbol}"
     if not market.book_live:
-        raise refusal.unknown_yet(what, market.book_sync.reason)
+        raise request_errors.unknown_yet(what, market.book_sync.reason)
     bid, ask = book.best_bid, book.best_ask
     if bid is None or ask is None:
-        raise refusal.unknown_yet(what, "a side of the book is empty")
+        raise request_errors.unknown_yet(what, "a side of the book is empty")
     return BookTicker(market.symbol, book.last_update_id, *bid, *ask, book.transaction_time_ms)
 
 
@@ -92,7 +90,7 @@ def _best_prices_without_id(market: Market) -> BestPrices:
 
 
 # WebSocket API page "Symbol Order Book Ticker": weight 2 for one symbol, 5 for all.
-_WEIGHT = BySymbol(one=2, every=5)
+_WEIGHT = SymbolWeight(one=2, every=5)
 _DOC = "The best bid and ask, without RPI orders."
 
 QUERIES = (
@@ -101,7 +99,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        respond=best_prices,
+        handler=best_prices,
         doc=_DOC,
     ),
     Query(
@@ -109,7 +107,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        respond=best_prices_without_id,
+        handler=best_prices_without_id,
         doc=_DOC,
     ),
     Query(
@@ -117,7 +115,7 @@ QUERIES = (
         venues=(COINM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL, ANY_PAIR),
-        respond=best_prices,
+        handler=best_prices,
         doc=_DOC,
     ),
 )

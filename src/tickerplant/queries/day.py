@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.market import figures
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query
-from tickerplant.queries.selection import rows
-from tickerplant.queries.weight import BySymbol
+from tickerplant.queries.query import Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ def day(markets: Markets, market: Market | None, pair: str | None = None) -> Day
     Raises:
         RequestError: a symbol and a pair are named, or the one market has not traded yet.
     """
-    return rows(markets, market, pair, partial(_day, markets.now_ms), _is_trading)
+    return for_each_market(markets, market, pair, partial(_day, markets.now_ms), _is_trading)
 
 
 def _is_trading(market: Market) -> bool:
@@ -60,7 +58,7 @@ def _is_trading(market: Market) -> bool:
 def _day(now_ms: int, market: Market) -> Day:
     stats = market.minutes.statistics()
     if stats is None:
-        raise refusal.unknown_yet(f"The last 24 hours of {market.symbol}", "no trade yet")
+        raise request_errors.unknown_yet(f"The last 24 hours of {market.symbol}", "no trade yet")
     instrument = market.instrument
     inverse = instrument.venue.inverse
     prices, quantities = instrument.price.text, instrument.quantity.text
@@ -88,7 +86,7 @@ def _day(now_ms: int, market: Market) -> Day:
 
 
 # REST pages "24hr Ticker Price Change Statistics": weight 1 for one symbol, 40 for all.
-_WEIGHT = BySymbol(one=1, every=40)
+_WEIGHT = SymbolWeight(one=1, every=40)
 _DOC = "How the price moved and what was traded in the last 24 hours."
 
 QUERIES = (
@@ -97,7 +95,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        respond=day,
+        handler=day,
         doc=_DOC,
     ),
     Query(
@@ -105,7 +103,7 @@ QUERIES = (
         venues=(COINM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL, ANY_PAIR),
-        respond=day,
+        handler=day,
         doc=_DOC,
     ),
 )

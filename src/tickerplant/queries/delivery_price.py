@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tickerplant.instrument import RATE_DECIMALS
-from tickerplant.queries.contract_choice import ONE_PAIR
-from tickerplant.queries.period import ALLOWANCE
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.statistics import ONE_PAIR
 from tickerplant.venue import USDM
 
 if TYPE_CHECKING:
@@ -37,10 +35,10 @@ QUERIES = (
         path="/futures/data/delivery-price",
         absolute=True,
         venues=(USDM,),
-        weight=Flat(0),
-        allowance=ALLOWANCE,
+        weight=FlatWeight(0),
+        allowance=STATISTICS_ALLOWANCE,
         params=(ONE_PAIR,),
-        respond=delivery_prices,
+        handler=delivery_prices,
         doc="At which prices the dated contracts of a pair were settled, latest first.",
     ),
 )

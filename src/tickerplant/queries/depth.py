@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import Level
-from tickerplant.queries import refusal
+from tickerplant.messages.book import SNAPSHOT_LEVELS
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import ByLimit, Flat
+from tickerplant.queries.query import FlatWeight, LimitWeight, Query
 from tickerplant.raw_events import RawLevel, level_texts
 from tickerplant.venue import COINM, USDM
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
-LIMITS = (5, 10, 20, 50, 100, 500, 1000)
+LIMITS = (5, 10, 20, 50, 100, 500, SNAPSHOT_LEVELS)
 DEFAULT_LIMIT = 500
-RPI_LIMIT = 1000
+RPI_LIMIT = SNAPSHOT_LEVELS
 """The one number of levels that the book with RPI orders is told with."""
 
 
@@ -43,7 +43,7 @@ def levels(offered: Collection[int]) -> Reader:
     def read(markets: Markets, name: str, value: object) -> int:
         limit = number(markets, name, value)
         if limit not in offered:
-            raise refusal.invalid_depth_limit(limit)
+            raise request_errors.invalid_depth_limit(limit)
         return limit
 
     return read
@@ -84,7 +84,7 @@ def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
 
 def _check_book(market: Market) -> None:
     if not market.book_live:
-        raise refusal.unknown_yet(f"The book of {market.symbol}", market.book_sync.reason)
+        raise request_errors.unknown_yet(f"The book of {market.symbol}", market.book_sync.reason)
 
 
 def _together(side: Iterable[Level], rpi_levels: Mapping[int, int]) -> Iterable[Level]:
@@ -122,7 +122,7 @@ QUERIES = (
         venues=(USDM, COINM),
         # Order Book pages: weight 2 for 5, 10, 20, 50; 5 for 100; 10 for 500; 20 for 1000; so 10
         # for the default of 500, though production was once measured to charge 1 without `limit`.
-        weight=ByLimit(((50, 2), (100, 5), (500, 10), (1000, 20)), unlimited=10),
+        weight=LimitWeight(((50, 2), (100, 5), (500, 10), (1000, 20)), unlimited=10),
         params=(
             ONE_SYMBOL,
             Param(
@@ -133,13 +133,13 @@ QUERIES = (
                 default=DEFAULT_LIMIT,
             ),
         ),
-        respond=depth,
+        handler=depth,
         doc="The order book, without RPI orders.",
     ),
     Query(
         path="/v1/rpiDepth",
         venues=(USDM,),
-        weight=Flat(20),
+        weight=FlatWeight(20),
         params=(
             ONE_SYMBOL,
             Param(
@@ -150,7 +150,7 @@ QUERIES = (
                 default=RPI_LIMIT,
             ),
         ),
-        respond=rpi_depth,
+        handler=rpi_depth,
         doc="The order book with RPI orders; those that cross it are not shown.",
     ),
 )

@@ -1,4 +1,4 @@
-"""What is traded here, and by which rules."""
+"""Questions about the server itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,54 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument, Scale, decimal_text
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import FlatWeight, Query
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
+
+
+class Pong(Struct, frozen=True):
+    """Nothing: the answer is that there is one."""
+
+
+class Time(Struct, frozen=True, rename="camel"):
+    """What time it is in the market."""
+
+    server_time: int
+
+
+def ping(_markets: Markets) -> Pong:
+    """Return an empty object."""
+    return Pong()
+
+
+def time(markets: Markets) -> Time:
+    """Return the market clock, ms."""
+    return Time(markets.now_ms)
+
+
+# REST pages "Test Connectivity" and "Check Server Time"; the WebSocket API answers both as well.
+GENERAL = (
+    Query(
+        method="ping",
+        path="/v1/ping",
+        venues=(USDM, COINM),
+        is_market_data=False,
+        weight=FlatWeight(1),
+        handler=ping,
+        doc="Test that the server answers.",
+    ),
+    Query(
+        method="time",
+        path="/v1/time",
+        venues=(USDM, COINM),
+        is_market_data=False,
+        weight=FlatWeight(1),
+        handler=time,
+        doc="The market clock.",
+    ),
+)
 
 
 class Rule(Struct, frozen=True, rename="camel"):
@@ -264,18 +306,19 @@ def _bound(scale: Scale, units: int) -> str:
 
 
 QUERIES = (
+    *GENERAL,
     Query(
         path="/v1/exchangeInfo",
         venues=(USDM,),
-        weight=Flat(1),
-        respond=exchange_info,
+        weight=FlatWeight(1),
+        handler=exchange_info,
         doc="The symbols, their scales and their rules.",
     ),
     Query(
         path="/v1/exchangeInfo",
         venues=(COINM,),
-        weight=Flat(1),
-        respond=coin_exchange_info,
+        weight=FlatWeight(1),
+        handler=coin_exchange_info,
         doc="The symbols, their scales and their rules.",
     ),
 )

@@ -19,18 +19,15 @@ from tickerplant.queries.param import (
     check_window,
     count,
 )
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import FUNDING_ALLOWANCE, FlatWeight, Query
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
-MOST = 1000
+MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
-ALLOWANCE = "funding"
-"""What USDⓈ-M counts both questions by instead of a weight: 500 requests in 5 minutes."""
 REGULAR = "Regular"
 USUAL_INTERVAL_HOURS = 8
 USUAL_CAP = 2_000_000
@@ -89,7 +86,7 @@ def funding_rates(
     check_window(start_ms, end_ms)
     if limit is None:
         timed = start_ms is not None or end_ms is not None
-        limit = DEFAULT_LIMIT if timed else markets.venue.untimed_fundings
+        limit = DEFAULT_LIMIT if timed else markets.venue.default_funding_count
     asked = [each for each in markets if each.instrument.perpetual] if market is None else [market]
     return [_rate(markets, row) for row in _paid(asked, start_ms, end_ms, limit)]
 
@@ -167,9 +164,9 @@ _WINDOW = (
     Param(
         "limit",
         "limit",
-        count(MOST),
-        f"How many, at most {MOST}; {DEFAULT_LIMIT} if left out, "
-        f"of USDⓈ-M {USDM.untimed_fundings} without times.",
+        count(MAX_LIMIT),
+        f"How many, at most {MAX_LIMIT}; {DEFAULT_LIMIT} if left out, "
+        f"of USDⓈ-M {USDM.default_funding_count} without times.",
     ),
 )
 _DOC = "What was paid at past funding times; with `startTime` the first from there on."
@@ -182,33 +179,33 @@ QUERIES = (
     Query(
         path="/v1/fundingRate",
         venues=(USDM,),
-        weight=Flat(0),
-        allowance=ALLOWANCE,
+        weight=FlatWeight(0),
+        allowance=FUNDING_ALLOWANCE,
         params=(ANY_SYMBOL, *_WINDOW),
-        respond=funding_rates,
+        handler=funding_rates,
         doc=_DOC,
     ),
     Query(
         path="/v1/fundingRate",
         venues=(COINM,),
-        weight=Flat(1),
+        weight=FlatWeight(1),
         params=(ONE_SYMBOL, *_WINDOW),
-        respond=funding_rates,
+        handler=funding_rates,
         doc=_DOC,
     ),
     Query(
         path="/v1/fundingInfo",
         venues=(USDM,),
-        weight=Flat(0),
-        allowance=ALLOWANCE,
-        respond=funding_info,
+        weight=FlatWeight(0),
+        allowance=FUNDING_ALLOWANCE,
+        handler=funding_info,
         doc=_INFO_DOC,
     ),
     Query(
         path="/v1/fundingInfo",
         venues=(COINM,),
-        weight=Flat(1),
-        respond=funding_info,
+        weight=FlatWeight(1),
+        handler=funding_info,
         doc=_INFO_DOC,
     ),
 )

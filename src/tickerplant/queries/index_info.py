@@ -8,11 +8,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import IndexConstituent
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_SYMBOL, ONE_SYMBOL, Param, contracts
-from tickerplant.queries.query import Query
-from tickerplant.queries.selection import rows
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import FlatWeight, Query, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def constituents(markets: Markets, market: Market) -> Constituents:
             markets; or the source of the market does not tell.
     """
     if market.instrument.composite:
-        raise refusal.invalid_symbol()
+        raise request_errors.invalid_symbol()
     return _constituents(markets, market, market.symbol)
 
 
@@ -80,7 +78,9 @@ def coin_constituents(markets: Markets, contracts: list[Market]) -> Constituents
 def _constituents(markets: Markets, market: Market, name: str) -> Constituents:
     basket = market.basket
     if basket is None:
-        raise refusal.unknown_yet(f"What the index of {name} is made of", "the source has not told")
+        raise request_errors.unknown_yet(
+            f"What the index of {name} is made of", "the source has not told"
+        )
     weighs = markets.profile.weighs_constituents(markets.venue)
     return Constituents(
         symbol=name,
@@ -105,16 +105,16 @@ def index_info(markets: Markets, market: Market | None) -> list[IndexInfo]:
         RequestError: -1121, the symbol is not one of a composite index; or the source of the
             market does not tell.
     """
-    found = rows(markets, market, None, _index_info)
+    found = for_each_market(markets, market, None, _index_info)
     return found if isinstance(found, list) else [found]
 
 
 def _index_info(market: Market) -> IndexInfo:
     if not market.instrument.composite:
-        raise refusal.invalid_symbol()
+        raise request_errors.invalid_symbol()
     index = market.composite
     if index is None:
-        raise refusal.unknown_yet(
+        raise request_errors.unknown_yet(
             f"What the index of {market.symbol} is made of", "the source has not told"
         )
     return IndexInfo(
@@ -137,25 +137,25 @@ QUERIES = (
     Query(
         path="/v1/constituents",
         venues=(USDM,),
-        weight=Flat(2),
+        weight=FlatWeight(2),
         params=(ONE_SYMBOL,),
-        respond=constituents,
+        handler=constituents,
         doc="The spot markets that the index price of a symbol is made of.",
     ),
     Query(
         path="/v1/constituents",
         venues=(COINM,),
-        weight=Flat(1),
+        weight=FlatWeight(1),
         params=(Param("symbol", "contracts", contracts, "The pair.", required=True),),
-        respond=coin_constituents,
+        handler=coin_constituents,
         doc="The spot markets that the index price of a pair is made of.",
     ),
     Query(
         path="/v1/indexInfo",
         venues=(USDM,),
-        weight=Flat(1),
+        weight=FlatWeight(1),
         params=(ANY_SYMBOL,),
-        respond=index_info,
+        handler=index_info,
         doc="The assets that a composite index is made of.",
     ),
 )

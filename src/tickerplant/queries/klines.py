@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from tickerplant.instrument import Instrument
+from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
 from tickerplant.market import figures
 from tickerplant.market.interval import close_time
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     CONTRACT_TYPE,
     END_TIME,
@@ -20,17 +20,17 @@ from tickerplant.queries.param import (
     interval,
     market_anywhere,
 )
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import ByLimit
+from tickerplant.queries.query import LimitWeight, Query
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
-    from tickerplant.market.candles import Candles
+    from tickerplant.market.candles import Candles, PriceBars
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
-MOST = 1500
+
+MAX_LIMIT = 1500
 DEFAULT_LIMIT = 500
 Kline: TypeAlias = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
 """Open time, open, high, low, close, volume, close time, turnover, trades, taker-bought volume and
@@ -105,7 +105,7 @@ def candle_rows(
     elif end_ms is None:
         end_ms = start_ms + width_ms
     elif end_ms - start_ms > width_ms:
-        raise refusal.interval_too_long(days)
+        raise request_errors.interval_too_long(days)
     rows = candles.rows(interval, None, end_ms, limit).tolist()
     return [row for row in rows if start_ms is None or row[0] >= start_ms]
 
@@ -147,15 +147,78 @@ CANDLE_PARAMS = (
     Param("interval", "interval", interval, "Length of a candle, `1m` to `1M`.", required=True),
     START_TIME,
     END_TIME,
-    Param("limit", "limit", count(MOST), f"How many, at most {MOST}.", default=DEFAULT_LIMIT),
+    Param(
+        "limit", "limit", count(MAX_LIMIT), f"How many, at most {MAX_LIMIT}.", default=DEFAULT_LIMIT
+    ),
 )
 # Kline pages: weights 1, 2, 5, 10; that a full hundred or half thousand is still in the lower
 # band, and that no limit weighs 5, is measured on production.
-WEIGHT = ByLimit(((100, 1), (500, 2), (1000, 5), (MOST, 10)), unlimited=5)
+WEIGHT = LimitWeight(((100, 1), (500, 2), (1000, 5), (MAX_LIMIT, 10)), unlimited=5)
 WINDOW_DOC = (
     "USDⓈ-M: with `startTime` the first from there on, otherwise the latest; "
     f"COIN-M: the latest of a window of at most {COINM.kline_window_days} days."
 )
+
+
+NOTHING = "0"
+"""What a price that is not traded has for volumes and turnovers."""
+
+
+def _of_symbol(price: Callable[[Market], PriceBars]) -> Callable[..., list[Kline]]:
+    """Return what answers with the candles of a price of one market."""
+
+    def handler(
+        _markets: Markets,
+        market: Market,
+        interval: str,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+    ) -> list[Kline]:
+        candles = price(market).candles
+        rows = candle_rows(market.instrument, candles, interval, start_ms, end_ms, limit)
+        return [_price_kline(interval, row) for row in rows]
+
+    return handler
+
+
+def index_price_klines(
+    markets: Markets,
+    contracts: Sequence[Market],
+    interval: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> list[Kline]:
+    """Return the candles of the index of a pair; they are those of its contract that lives longest.
+
+    Raises:
+        RequestError: as of `candle_rows`.
+    """
+    return _index_klines(markets, contracts[-1], interval, start_ms, end_ms, limit)
+
+
+def _price_kline(interval: str, row: list[int]) -> Kline:
+    opened_ms, opened, high, low, close, _, _, told, *_ = row
+    return (
+        opened_ms,
+        decimal_text(opened, RATE_DECIMALS),
+        decimal_text(high, RATE_DECIMALS),
+        decimal_text(low, RATE_DECIMALS),
+        decimal_text(close, RATE_DECIMALS),
+        NOTHING,
+        close_time(interval, opened_ms),
+        NOTHING,
+        told,
+        NOTHING,
+        NOTHING,
+        NOTHING,
+    )
+
+
+_index_klines = _of_symbol(lambda market: market.indices)
+
+# Index Price, Mark Price and Premium Index Kline pages.
 
 QUERIES = (
     Query(
@@ -163,7 +226,7 @@ QUERIES = (
         venues=(USDM, COINM),
         weight=WEIGHT,
         params=(SYMBOL, *CANDLE_PARAMS),
-        respond=klines,
+        handler=klines,
         doc=f"Candles of a symbol. {WINDOW_DOC}",
     ),
     Query(
@@ -171,7 +234,31 @@ QUERIES = (
         venues=(USDM, COINM),
         weight=WEIGHT,
         params=(PAIR, CONTRACT_TYPE, *CANDLE_PARAMS),
-        respond=continuous_klines,
+        handler=continuous_klines,
         doc=f"Candles of the contract that is now of a type on a pair. {WINDOW_DOC}",
+    ),
+    Query(
+        path="/v1/indexPriceKlines",
+        venues=(USDM, COINM),
+        weight=WEIGHT,
+        params=(PAIR, *CANDLE_PARAMS),
+        handler=index_price_klines,
+        doc=f"Candles of the index price of a pair. {WINDOW_DOC}",
+    ),
+    Query(
+        path="/v1/markPriceKlines",
+        venues=(USDM, COINM),
+        weight=WEIGHT,
+        params=(SYMBOL, *CANDLE_PARAMS),
+        handler=_of_symbol(lambda market: market.marks),
+        doc=f"Candles of the mark price of a symbol. {WINDOW_DOC}",
+    ),
+    Query(
+        path="/v1/premiumIndexKlines",
+        venues=(USDM, COINM),
+        weight=WEIGHT,
+        params=(SYMBOL, *CANDLE_PARAMS),
+        handler=_of_symbol(lambda market: market.premiums),
+        doc=f"Candles of the premium index of a symbol. {WINDOW_DOC}",
     ),
 )

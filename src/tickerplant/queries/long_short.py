@@ -9,11 +9,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import Positioning
 from tickerplant.instrument import decimal_text, round_div
-from tickerplant.queries.contract_choice import ONE_PAIR
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.statistics import ONE_PAIR, PERIOD_PARAMS, periods
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ class LongShort(Struct, frozen=True, rename="camel"):
 def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
     """Return what answers with the shares of a symbol."""
 
-    def respond(
+    def handler(
         markets: Markets,
         market: Market,
         length: str,
@@ -55,15 +53,15 @@ def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[L
         rows = wanted.positions(market)
         return [_row(market, share(row), row.time_ms, positions=positions) for row in rows]
 
-    return respond
+    return handler
 
 
 def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
     """Return what answers with the shares of a pair: of its contract that lives longest."""
-    respond = _of_symbol(share, positions=positions)
+    handler = _of_symbol(share, positions=positions)
 
     def respond_of_pair(markets: Markets, pair: str, **wanted: object) -> list[LongShort]:
-        return respond(markets, markets.of_pair(pair)[-1], **wanted)
+        return handler(markets, markets.of_pair(pair)[-1], **wanted)
 
     return respond_of_pair
 
@@ -111,19 +109,19 @@ def _queries(name: str, share: Share, doc: str, *, positions: bool = False) -> t
             path=path,
             absolute=True,
             venues=(USDM,),
-            weight=Flat(0),
-            allowance=ALLOWANCE,
+            weight=FlatWeight(0),
+            allowance=STATISTICS_ALLOWANCE,
             params=(ONE_SYMBOL, *PERIOD_PARAMS),
-            respond=_of_symbol(share),
+            handler=_of_symbol(share),
             doc=doc,
         ),
         Query(
             path=path,
             absolute=True,
             venues=(COINM,),
-            weight=Flat(1),
+            weight=FlatWeight(1),
             params=(ONE_PAIR, *PERIOD_PARAMS),
-            respond=_of_pair(share, positions=positions),
+            handler=_of_pair(share, positions=positions),
             doc=doc,
         ),
     )

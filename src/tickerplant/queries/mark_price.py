@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query
-from tickerplant.queries.selection import rows
-from tickerplant.queries.weight import BySymbol, Flat
+from tickerplant.queries.query import FlatWeight, Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -46,13 +44,13 @@ def premium_index(
     Raises:
         RequestError: a symbol and a pair are named, or the one market has no mark price yet.
     """
-    return rows(markets, market, pair, _premium_index)
+    return for_each_market(markets, market, pair, _premium_index)
 
 
 def _premium_index(market: Market) -> PremiumIndex:
     mark = market.mark_price
     if mark is None:
-        raise refusal.unknown_yet(f"The mark price of {market.symbol}", "none was published")
+        raise request_errors.unknown_yet(f"The mark price of {market.symbol}", "none was published")
     rate = mark.funding_rate
     instrument = market.instrument
     return PremiumIndex(
@@ -72,17 +70,17 @@ QUERIES = (
     Query(
         path="/v1/premiumIndex",
         venues=(USDM,),
-        weight=BySymbol(one=1, every=10),
+        weight=SymbolWeight(one=1, every=10),
         params=(ANY_SYMBOL,),
-        respond=premium_index,
+        handler=premium_index,
         doc="Mark price, index price and predicted funding.",
     ),
     Query(
         path="/v1/premiumIndex",
         venues=(COINM,),
-        weight=Flat(10),
+        weight=FlatWeight(10),
         params=(ANY_SYMBOL, ANY_PAIR),
-        respond=premium_index,
+        handler=premium_index,
         doc="Mark price, index price and predicted funding.",
     ),
 )

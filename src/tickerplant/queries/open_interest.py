@@ -10,13 +10,18 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text, round_div
 from tickerplant.market.bars import OPEN, OPEN_TIME
-from tickerplant.queries import refusal
-from tickerplant.queries.contract_choice import ANY_CHOICE, ONE_PAIR, contracts_of
-from tickerplant.queries.holders import holders_now
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, Periods, periods
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.statistics import (
+    ONE_PAIR,
+    OPTIONAL_CONTRACT_CHOICE,
+    PERIOD_PARAMS,
+    Periods,
+    contracts_of_type,
+    current_positioning,
+    periods,
+)
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ def open_interest(_markets: Markets, market: Market) -> OpenInterest:
     Raises:
         RequestError: the source of the market does not tell.
     """
-    present = holders_now(market)
+    present = current_positioning(market)
     instrument = market.instrument
     labelled = instrument.venue.always_pair
     return OpenInterest(
@@ -78,7 +83,7 @@ def past_open_interest(
         RequestError: as of `periods`, or the source of the market does not tell.
     """
     wanted = periods(markets, length, start_ms, end_ms, limit)
-    found = _open(wanted, [market])
+    found = _open_interest_by_time(wanted, [market])
     decimals, supply = market.instrument.quantity.decimals, market.instrument.circulating_supply
     return [
         PastOpenInterest(
@@ -109,7 +114,7 @@ def past_coin_open_interest(
         RequestError: as of `periods`, or the source of the markets does not tell.
     """
     wanted = periods(markets, length, start_ms, end_ms, limit)
-    found = _open(wanted, contracts_of(markets, pair, contract_type))
+    found = _open_interest_by_time(wanted, contracts_of_type(markets, pair, contract_type))
     return [
         PastOpenInterest(
             symbol=UNSET,
@@ -124,7 +129,9 @@ def past_coin_open_interest(
     ]
 
 
-def _open(wanted: Periods, contracts: Sequence[Market]) -> dict[int, tuple[int, int]]:
+def _open_interest_by_time(
+    wanted: Periods, contracts: Sequence[Market]
+) -> dict[int, tuple[int, int]]:
     """Return open interest and its value (integers of 10^-8) by the beginning of the period."""
     sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for market in contracts:
@@ -145,7 +152,7 @@ def _marks(wanted: Periods, market: Market) -> dict[int, int]:
 
 def _present_mark(market: Market) -> int:
     if market.mark_price is None:
-        raise refusal.unknown_yet(f"The mark price of {market.symbol}", "none was published")
+        raise request_errors.unknown_yet(f"The mark price of {market.symbol}", "none was published")
     return market.mark_price.mark_price
 
 
@@ -164,19 +171,19 @@ QUERIES = (
     Query(
         path="/v1/openInterest",
         venues=(USDM, COINM),
-        weight=Flat(1),
+        weight=FlatWeight(1),
         params=(ONE_SYMBOL,),
-        respond=open_interest,
+        handler=open_interest,
         doc="The present open interest of a symbol.",
     ),
     Query(
         path="/futures/data/openInterestHist",
         absolute=True,
         venues=(USDM,),
-        weight=Flat(0),
-        allowance=ALLOWANCE,
+        weight=FlatWeight(0),
+        allowance=STATISTICS_ALLOWANCE,
         params=(ONE_SYMBOL, *PERIOD_PARAMS),
-        respond=past_open_interest,
+        handler=past_open_interest,
         doc=(
             "The open interest at the beginning of each period, and what it was worth at the mark "
             "price then; `CMCCirculatingSupply` is 0 where nobody tells how many coins there are."
@@ -186,9 +193,9 @@ QUERIES = (
         path="/futures/data/openInterestHist",
         absolute=True,
         venues=(COINM,),
-        weight=Flat(1),
-        params=(ONE_PAIR, ANY_CHOICE, *PERIOD_PARAMS),
-        respond=past_coin_open_interest,
+        weight=FlatWeight(1),
+        params=(ONE_PAIR, OPTIONAL_CONTRACT_CHOICE, *PERIOD_PARAMS),
+        handler=past_coin_open_interest,
         doc=(
             "The open interest at the beginning of each period, and what it was worth at the mark "
             "price then, in base coin."

@@ -15,7 +15,7 @@ from msgspec import Struct
 from tickerplant.errors import RequestError
 from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.market.interval import INTERVALS
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -60,9 +60,9 @@ class Param(Struct, frozen=True):
         if sent is not None and sent != "":
             return self.read(markets, self.name, sent)
         if self.required:
-            raise refusal.not_sent(self.name)
+            raise request_errors.not_sent(self.name)
         if sent is not None:
-            raise refusal.empty(self.name)
+            raise request_errors.empty(self.name)
         return self.default
 
 
@@ -73,7 +73,7 @@ def text(name: str, value: object) -> str:
         RequestError: -1130, it is something else.
     """
     if not isinstance(value, str):
-        raise refusal.not_valid(name)
+        raise request_errors.not_valid(name)
     return value
 
 
@@ -85,10 +85,10 @@ def number(_markets: Markets, name: str, value: object) -> int:
     """
     if isinstance(value, str):
         if not _INTEGER.fullmatch(value):
-            raise refusal.illegal_characters(name, INTEGER)
+            raise request_errors.illegal_characters(name, INTEGER)
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
-        raise refusal.not_valid(name)
+        raise request_errors.not_valid(name)
     return value
 
 
@@ -98,7 +98,7 @@ def count(most: int) -> Reader:
     def read(markets: Markets, name: str, value: object) -> int:
         wanted = number(markets, name, value)
         if not 1 <= wanted <= most:
-            raise refusal.not_valid(name)
+            raise request_errors.not_valid(name)
         return wanted
 
     return read
@@ -112,7 +112,7 @@ def word(name: str, value: object) -> str:
     """
     spelled = text(name, value)
     if not _SYMBOL.fullmatch(spelled):
-        raise refusal.illegal_characters(name, SYMBOL)
+        raise request_errors.illegal_characters(name, SYMBOL)
     return spelled.upper()
 
 
@@ -138,9 +138,9 @@ def market_anywhere(markets: Markets, name: str, value: object) -> Market:
 def _begun(found: Market | None) -> Market:
     """Return a market that is there and has begun to trade, or had."""
     if found is None:
-        raise refusal.invalid_symbol()
+        raise request_errors.invalid_symbol()
     if found.instrument.status == ANNOUNCED:
-        raise refusal.invalid_symbol_status()
+        raise request_errors.invalid_symbol_status()
     return found
 
 
@@ -180,7 +180,11 @@ def contracts_anywhere(markets: Markets, name: str, value: object) -> list[Marke
 
 
 def _unknown_pair(markets: Markets) -> RequestError:
-    return refusal.invalid_coin_pair() if markets.venue.inverse else refusal.invalid_pair()
+    return (
+        request_errors.invalid_coin_pair()
+        if markets.venue.inverse
+        else request_errors.invalid_pair()
+    )
 
 
 def one_of(words: Collection[str]) -> Reader:
@@ -189,7 +193,7 @@ def one_of(words: Collection[str]) -> Reader:
     def read(_markets: Markets, name: str, value: object) -> str:
         wanted = text(name, value)
         if wanted not in words:
-            raise refusal.not_valid(name)
+            raise request_errors.not_valid(name)
         return wanted
 
     return read
@@ -203,7 +207,7 @@ def interval(_markets: Markets, name: str, value: object) -> str:
     """
     wanted = text(name, value)
     if wanted not in INTERVALS:
-        raise refusal.invalid_interval()
+        raise request_errors.invalid_interval()
     return wanted
 
 
@@ -228,4 +232,4 @@ def check_window(start_ms: int | None, end_ms: int | None) -> None:
         RequestError: -1023, the window ends before it begins.
     """
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise refusal.start_after_end()
+        raise request_errors.start_after_end()

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query
-from tickerplant.queries.selection import rows
-from tickerplant.queries.weight import BySymbol
+from tickerplant.queries.query import Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -35,12 +33,12 @@ def last_price(
     Raises:
         RequestError: a symbol and a pair are named, or the one market has not traded yet.
     """
-    return rows(markets, market, pair, _last_price)
+    return for_each_market(markets, market, pair, _last_price)
 
 
 def _last_price(market: Market) -> LastPrice:
     if not market.last_trade_time_ms:
-        raise refusal.unknown_yet(f"The last price of {market.symbol}", "no trade yet")
+        raise request_errors.unknown_yet(f"The last price of {market.symbol}", "no trade yet")
     instrument = market.instrument
     return LastPrice(
         symbol=market.symbol,
@@ -51,7 +49,7 @@ def _last_price(market: Market) -> LastPrice:
 
 
 # WebSocket API page "Symbol Price Ticker": weight 1 for one symbol, 2 for all.
-_WEIGHT = BySymbol(one=1, every=2)
+_WEIGHT = SymbolWeight(one=1, every=2)
 _DOC = "The last traded price."
 
 QUERIES = (
@@ -61,7 +59,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        respond=last_price,
+        handler=last_price,
         doc=_DOC,
     ),
     Query(
@@ -69,7 +67,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        respond=last_price,
+        handler=last_price,
         doc=_DOC,
     ),
     Query(
@@ -77,7 +75,7 @@ QUERIES = (
         venues=(COINM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL, ANY_PAIR),
-        respond=last_price,
+        handler=last_price,
         doc=_DOC,
     ),
 )

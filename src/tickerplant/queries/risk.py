@@ -8,12 +8,10 @@ from msgspec import Struct
 
 from tickerplant.events import InsuranceFund
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.queries import refusal
-from tickerplant.queries.holders import holders_now
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_SYMBOL
-from tickerplant.queries.query import Query
-from tickerplant.queries.selection import rows
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import FlatWeight, Query, for_each_market
+from tickerplant.queries.statistics import current_positioning
 from tickerplant.venue import USDM
 
 if TYPE_CHECKING:
@@ -57,7 +55,9 @@ def insurance_balance(markets: Markets, market: Market | None) -> Fund | list[Fu
     for fund in funds:
         if market.symbol in fund.symbols:
             return _fund(fund)
-    raise refusal.unknown_yet(f"The insurance fund of {market.symbol}", "the source has not told")
+    raise request_errors.unknown_yet(
+        f"The insurance fund of {market.symbol}", "the source has not told"
+    )
 
 
 def _fund(fund: InsuranceFund) -> Fund:
@@ -77,11 +77,11 @@ def adl_risk(markets: Markets, market: Market | None) -> AdlRisk | list[AdlRisk]
     Raises:
         RequestError: the source of the market does not tell.
     """
-    return rows(markets, market, None, _adl_risk)
+    return for_each_market(markets, market, None, _adl_risk)
 
 
 def _adl_risk(market: Market) -> AdlRisk:
-    present = holders_now(market)
+    present = current_positioning(market)
     return AdlRisk(market.symbol, present.adl_risk, present.time_ms)
 
 
@@ -89,17 +89,17 @@ QUERIES = (
     Query(
         path="/v1/insuranceBalance",
         venues=(USDM,),
-        weight=Flat(1),
+        weight=FlatWeight(1),
         params=(ANY_SYMBOL,),
-        respond=insurance_balance,
+        handler=insurance_balance,
         doc="What is in the insurance funds, and which contracts share one.",
     ),
     Query(
         path="/v1/symbolAdlRisk",
         venues=(USDM,),
-        weight=Flat(1),
+        weight=FlatWeight(1),
         params=(ANY_SYMBOL,),
-        respond=adl_risk,
+        handler=adl_risk,
         doc="The risk of automatic deleveraging: `low`, `medium` or `high`.",
     ),
 )

@@ -15,11 +15,15 @@ from tickerplant.market.bars import (
     TURNOVER,
     VOLUME,
 )
-from tickerplant.queries.contract_choice import ONE_CHOICE, ONE_PAIR, contracts_of
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.period import ALLOWANCE, PERIOD_PARAMS, periods
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.statistics import (
+    CONTRACT_CHOICE,
+    ONE_PAIR,
+    PERIOD_PARAMS,
+    contracts_of_type,
+    periods,
+)
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -95,7 +99,7 @@ def coin_taker_volume(
     wanted = periods(markets, length, start_ms, end_ms, limit)
     sums: defaultdict[int, tuple[int, ...]] = defaultdict(lambda: (0, 0, 0, 0))
     columns = (OPEN_TIME, VOLUME, TURNOVER, TAKER_BUY_VOLUME, TAKER_BUY_TURNOVER)
-    for market in contracts_of(markets, pair, contract_type):
+    for market in contracts_of_type(markets, pair, contract_type):
         for opened_ms, *figures in wanted.closed(market.candles)[:, columns].tolist():
             added = zip(sums[opened_ms], figures, strict=True)
             sums[opened_ms] = tuple(before + more for before, more in added)
@@ -136,19 +140,19 @@ QUERIES = (
         path="/futures/data/takerlongshortRatio",
         absolute=True,
         venues=(USDM,),
-        weight=Flat(0),
-        allowance=ALLOWANCE,
+        weight=FlatWeight(0),
+        allowance=STATISTICS_ALLOWANCE,
         params=(ONE_SYMBOL, *PERIOD_PARAMS),
-        respond=taker_volume,
+        handler=taker_volume,
         doc="What takers bought and sold in each period that is over.",
     ),
     Query(
         path="/futures/data/takerBuySellVol",
         absolute=True,
         venues=(COINM,),
-        weight=Flat(1),
-        params=(ONE_PAIR, ONE_CHOICE, *PERIOD_PARAMS),
-        respond=coin_taker_volume,
+        weight=FlatWeight(1),
+        params=(ONE_PAIR, CONTRACT_CHOICE, *PERIOD_PARAMS),
+        handler=coin_taker_volume,
         doc="What takers bought and sold in each period that is over.",
     ),
 )

@@ -10,7 +10,7 @@ from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
 from tickerplant.market.tape import RETAINED_AGGREGATES, RETAINED_TRADES
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     END_TIME,
     ONE_SYMBOL,
@@ -20,8 +20,7 @@ from tickerplant.queries.param import (
     count,
     number,
 )
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import FlatWeight, Query
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
-MOST = 1000
+MAX_LIMIT = 1000
 DEFAULT_LIMIT = 500
-MOST_HISTORICAL = 500
+MAX_HISTORICAL_LIMIT = 500
 DEFAULT_HISTORICAL_LIMIT = 100
-SEARCHED_DAYS = 2
+SEARCHABLE_DAYS = 2
 
 
 class PastTrade(Struct, frozen=True, rename="camel"):
@@ -109,10 +108,10 @@ def aggregate_trades(
     """
     timed = start_ms is not None or end_ms is not None
     if from_id is not None and timed:
-        raise refusal.invalid_combination()
+        raise request_errors.invalid_combination()
     check_window(start_ms, end_ms)
-    if start_ms is not None and start_ms < markets.now_ms - SEARCHED_DAYS * DAY_MS:
-        raise refusal.too_long_ago(SEARCHED_DAYS)
+    if start_ms is not None and start_ms < markets.now_ms - SEARCHABLE_DAYS * DAY_MS:
+        raise request_errors.too_long_ago(SEARCHABLE_DAYS)
     if from_id is not None:
         chosen = market.aggregates.from_id(from_id, limit)
     else:
@@ -135,40 +134,42 @@ def _aggregate(instrument: Instrument, aggregate: AggregateTrade, *, normal: boo
     )
 
 
-_LIMIT = Param("limit", "limit", count(MOST), f"How many, at most {MOST}.", default=DEFAULT_LIMIT)
+_LIMIT = Param(
+    "limit", "limit", count(MAX_LIMIT), f"How many, at most {MAX_LIMIT}.", default=DEFAULT_LIMIT
+)
 
 QUERIES = (
     Query(
         path="/v1/trades",
         venues=(USDM, COINM),
-        weight=Flat(5),
+        weight=FlatWeight(5),
         params=(ONE_SYMBOL, _LIMIT),
-        respond=trades,
+        handler=trades,
         doc="The latest trades on the book.",
     ),
     Query(
         path="/v1/historicalTrades",
         venues=(USDM, COINM),
-        weight=Flat(20),
-        keyed=True,
+        weight=FlatWeight(20),
+        requires_key=True,
         params=(
             ONE_SYMBOL,
             Param("fromId", "from_id", number, "First trade id; the latest trades if left out."),
             Param(
                 "limit",
                 "limit",
-                count(MOST_HISTORICAL),
-                f"How many, at most {MOST_HISTORICAL}.",
+                count(MAX_HISTORICAL_LIMIT),
+                f"How many, at most {MAX_HISTORICAL_LIMIT}.",
                 default=DEFAULT_HISTORICAL_LIMIT,
             ),
         ),
-        respond=historical_trades,
+        handler=historical_trades,
         doc=f"Trades on the book from an id on; needs an API key.  A symbol keeps its last {RETAINED_TRADES:,}.",
     ),
     Query(
         path="/v1/aggTrades",
         venues=(USDM, COINM),
-        weight=Flat(20),
+        weight=FlatWeight(20),
         params=(
             ONE_SYMBOL,
             Param("fromId", "from_id", number, "First aggregate id; not together with times."),
@@ -176,7 +177,7 @@ QUERIES = (
             END_TIME,
             _LIMIT,
         ),
-        respond=aggregate_trades,
+        handler=aggregate_trades,
         doc=f"Closed aggregate trades of the last two days.  A symbol keeps its last {RETAINED_AGGREGATES:,}.",
     ),
 )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tickerplant.market.sessions import week
-from tickerplant.queries.query import Query
-from tickerplant.queries.weight import Flat
+from tickerplant.queries.query import FlatWeight, Query
 from tickerplant.venue import USDM
 
 if TYPE_CHECKING:
@@ -54,8 +53,8 @@ QUERIES = (
     Query(
         path="/v1/tradingSchedule",
         venues=(USDM,),
-        weight=Flat(5),
-        respond=trading_schedule,
+        weight=FlatWeight(5),
+        handler=trading_schedule,
         doc="A week of trading sessions of the markets behind TradFi contracts.",
     ),
 )

@@ -125,7 +125,7 @@ class Stateless:
         Raises:
             RequestError: the question is about the state of a market.
         """
-        if query.of_market and query.path != _CONTRACTS:
+        if query.is_market_data and query.path != _CONTRACTS:
             message = "The replay is verbatim and keeps no derived state: this is not known."
             raise RequestError(NO_STATE, message, 503)
         return False

@@ -33,7 +33,7 @@ class QueryAnswerer:
             RequestError: the question is answered with an error.
         """
         try:
-            return self._encode(query.answer(self._markets, params))
+            return self._encode(query.respond(self._markets, params))
         except RequestError:
             raise
         except Exception:  # noqa: BLE001  # one fault must not end a conversation

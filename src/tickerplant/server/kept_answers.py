@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
-from tickerplant.queries import refusal
+from tickerplant.queries import request_errors
 from tickerplant.queries.query import Query
 
 MAX_ANSWERS = 1_000
@@ -137,7 +137,7 @@ def _text(name: str, value: object) -> str:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         text.encode()
     except (UnicodeEncodeError, RecursionError):
-        raise refusal.not_valid(name) from None
+        raise request_errors.not_valid(name) from None
     return text.upper() if name in FOLDED else text
 
 

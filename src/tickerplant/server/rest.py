@@ -19,8 +19,8 @@ from tickerplant.errors import RequestError
 from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.budget import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
-from tickerplant.queries import find_path, funding
-from tickerplant.queries.query import Query
+from tickerplant.queries import find_path
+from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
 
@@ -31,7 +31,7 @@ BAD_PATH = -5000
 BAD_KEY = -2014
 
 KEY_HEADER = b"x-mbx-apikey"
-NOT_TOLD = frozenset({funding.ALLOWANCE})
+NOT_TOLD = frozenset({FUNDING_ALLOWANCE})
 """Allowances whose questions are answered without the used weight (measured on the exchange)."""
 
 
@@ -218,7 +218,7 @@ class Rest:
         used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),) if is_told else ()
         if charge.refused:
             return self._turn_away(charge, used)
-        if query.keyed and not has_key:
+        if query.requires_key and not has_key:
             return error_response(BAD_KEY, "API-key format invalid.", 401, used)
         try:
             if endpoint.forwarding.wants(query, params):

@@ -107,7 +107,7 @@ class Questions:
         """
         if self._markets is None:
             return False
-        if not query.of_market:
+        if not query.is_market_data:
             is_timely = self._feed.now_ms - self._heard_ms < TIMELY_MS
             return query.path != "/v1/time" or is_timely
         symbol = str(params.get("symbol", "")).upper()

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tickerplant.events import Positioning
 from tickerplant.market.bars import OPEN_TIME, Bars
 from tickerplant.market.interval import LENGTHS_MS, open_time
-from tickerplant.queries import refusal
-from tickerplant.queries.holders import holders_now
-from tickerplant.queries.param import END_TIME, START_TIME, Param, check_window, number, text
+from tickerplant.queries import request_errors
+from tickerplant.queries.param import (
+    END_TIME,
+    START_TIME,
+    Param,
+    check_window,
+    number,
+    one_of,
+    pair,
+    text,
+)
 from tickerplant.units import DAY_MS
 
 if TYPE_CHECKING:
@@ -23,13 +31,12 @@ if TYPE_CHECKING:
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
+
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
-MOST = 500
+MAX_LIMIT = 500
 DEFAULT_LIMIT = 30
-SEARCHED_DAYS = 30
+SEARCHABLE_DAYS = 30
 """Whole days before today that can be asked for."""
-ALLOWANCE = "statistics"
-"""What USDⓈ-M counts them by instead of a weight: 1000 requests in 5 minutes."""
 
 
 class Periods(Struct, frozen=True):
@@ -65,7 +72,7 @@ class Periods(Struct, frozen=True):
         Raises:
             RequestError: the source of the market does not tell.
         """
-        holders_now(market)
+        current_positioning(market)
         rows = market.positions.rows(self.length_ms, self.start_ms, self.end_ms, self.limit)
         return [row for row in rows if row.time_ms >= self.earliest_ms]
 
@@ -80,10 +87,10 @@ def periods(
             can be asked for.
     """
     check_window(start_ms, end_ms)
-    earliest_ms = (markets.now_ms // DAY_MS - SEARCHED_DAYS) * DAY_MS
+    earliest_ms = (markets.now_ms // DAY_MS - SEARCHABLE_DAYS) * DAY_MS
     for name, time_ms in ((START_TIME.name, start_ms), (END_TIME.name, end_ms)):
         if time_ms is not None and time_ms < earliest_ms:
-            raise refusal.invalid_statistic(name)
+            raise request_errors.invalid_statistic(name)
     latest_ms = open_time(length, markets.now_ms)
     return Periods(length, start_ms, end_ms, limit, earliest_ms, latest_ms)
 
@@ -91,14 +98,14 @@ def periods(
 def _read_period(_markets: Markets, name: str, value: object) -> str:
     length = text(name, value)
     if length not in PERIODS:
-        raise refusal.invalid_statistic(name)
+        raise request_errors.invalid_statistic(name)
     return length
 
 
 def _read_limit(markets: Markets, name: str, value: object) -> int:
     limit = number(markets, name, value)
-    if not 1 <= limit <= MOST:
-        raise refusal.invalid_statistic(name)
+    if not 1 <= limit <= MAX_LIMIT:
+        raise request_errors.invalid_statistic(name)
     return limit
 
 
@@ -106,5 +113,42 @@ PERIOD_PARAMS = (
     Param("period", "length", _read_period, f"One of {', '.join(PERIODS)}.", required=True),
     START_TIME,
     END_TIME,
-    Param("limit", "limit", _read_limit, f"How many, at most {MOST}.", default=DEFAULT_LIMIT),
+    Param("limit", "limit", _read_limit, f"How many, at most {MAX_LIMIT}.", default=DEFAULT_LIMIT),
 )
+
+
+ALL = "ALL"
+CHOICES = (ALL, "CURRENT_QUARTER", "NEXT_QUARTER", "PERPETUAL")
+
+
+def contracts_of_type(markets: Markets, pair: str, contract_type: str) -> list[Market]:
+    """Return the contracts of a pair that are now of a type, or all; none if none is."""
+    return [
+        market
+        for market in markets.of_pair(pair)
+        if contract_type in {ALL, market.instrument.contract_type}
+    ]
+
+
+ONE_PAIR = Param("pair", "pair", pair, "The pair.", required=True)
+CONTRACT_CHOICE = Param(
+    "contractType",
+    "contract_type",
+    one_of(CHOICES),
+    f"Which contracts of the pair: one of {', '.join(CHOICES)}.",
+    required=True,
+)
+OPTIONAL_CONTRACT_CHOICE = structs.replace(CONTRACT_CHOICE, required=False, default=ALL)
+"""For the open interest of the past, which the official SDK asks for without it."""
+
+
+def current_positioning(market: Market) -> Positioning:
+    """Return the present positioning of a market.
+
+    Raises:
+        RequestError: the source of the market does not tell.
+    """
+    present = market.positions.latest
+    if present is None:
+        raise request_errors.unknown_yet(f"Who holds {market.symbol}", "the source has not told")
+    return present
