@@ -323,6 +323,6 @@ def name_of(plant: Plant, stream: Stream, venue: str) -> str | None:
     for chosen in itertools.product(*(choices or free[part] for part, choices in parts.items())):
         args = dict(zip(parts, chosen, strict=True))
         name = stream.pattern.name(**args)
-        if find(markets, name) == (stream, args) and stream.about(markets, args):
+        if find(markets, name) == (stream, args) and stream.subjects(markets, args):
             return name
     return None

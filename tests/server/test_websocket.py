@@ -415,7 +415,9 @@ async def test_strict_routes_acknowledge_and_count_what_they_do_not_deliver(rout
         markets = house.plant.venues["usdm"]
     assert listed["result"] == list(names), "what is silent is listed too"
     told = {
-        name: stream.route for name, (stream, args) in names.items() if stream.about(markets, args)
+        name: stream.route
+        for name, (stream, args) in names.items()
+        if stream.subjects(markets, args)
     }
     right = {name for name, delivered_on in told.items() if delivered_on == route}
     assert heard & told.keys() == right

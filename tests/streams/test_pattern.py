@@ -59,7 +59,7 @@ def test_no_name_is_about_something_in_two_rows(venue: Venue, profile: Profile) 
                 for row in CATALOGUE
                 if venue in row.venues
                 and (args := row.pattern.match(name)) is not None
-                and row.about(markets, args)
+                and row.subjects(markets, args)
             ]
             assert len(rows) <= 1, f"{name} means one thing"
             found = find(markets, name)

@@ -13,7 +13,7 @@ from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, retail,
 from tickerplant.events import DepthUpdate, Level, RpiUpdate
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
-from tickerplant.streams.rpi_depth import Shown
+from tickerplant.streams.depth import MergedRpiDepth
 
 Book: TypeAlias = tuple[dict[int, int], dict[int, int]]
 NAME = "btcusdt@rpiDepth@500ms"
@@ -196,7 +196,7 @@ def test_a_message_tells_every_price_that_changed_as_it_is_counted_level_by_leve
 ) -> None:
     exchange = Exchange()
     market = exchange.plant.markets["BTCUSDT"]
-    pace = Shown(500, lambda: [market])
+    pace = MergedRpiDepth(500, lambda: [market])
     seen = not_crossing(market)
     changed: tuple[set[int], set[int]] = set(), set()
     anew = False

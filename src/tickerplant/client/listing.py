@@ -14,7 +14,8 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.streams import resolve
-from tickerplant.streams.about import (
+from tickerplant.streams.spelling import is_inverse
+from tickerplant.streams.subjects import (
     one_contract_anywhere,
     one_pair,
     one_pair_anywhere,
@@ -22,7 +23,6 @@ from tickerplant.streams.about import (
     one_symbol_anywhere,
     pair_anywhere,
 )
-from tickerplant.streams.spelling import is_inverse
 from tickerplant.suggestions import closest_match
 from tickerplant.venue import COINM, VENUES, Venue
 
@@ -168,9 +168,9 @@ def _unlisted(
     if found is None:
         return None
     stream, args = found
-    if stream.about in _OF_SYMBOL:
+    if stream.subjects in _OF_SYMBOL:
         what, listed = args.get("symbol", ""), symbols
-    elif stream.about in _OF_PAIR:
+    elif stream.subjects in _OF_PAIR:
         what, listed = args.get("pair", ""), pairs
     else:
         return None

@@ -40,7 +40,7 @@ class ExpectedInterval:
     def __init__(self, venue: Venue, name: str, settings: FeedSettings) -> None:
         found = resolve(venue, name)
         self._settings = settings
-        self._activity = "busy" if found is None else found[0].activity
+        self._activity = "event" if found is None else found[0].activity
         self._period_ms = 0 if found is None else found[0].period(venue, found[1])
         self._interval_ms = 0.0
         self._longest_ms = 0.0
@@ -58,7 +58,7 @@ class ExpectedInterval:
     @property
     def steady(self) -> bool:
         """Whether silence is never right."""
-        return self._activity == "steady"
+        return self._activity == "periodic"
 
     @property
     def expected_ms(self) -> int:

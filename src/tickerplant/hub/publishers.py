@@ -74,7 +74,7 @@ class Publishers:
         channel.publisher = publisher
         self.count += 1
         topic = publisher.topic
-        for kind in publisher.stream.on:
+        for kind in publisher.stream.follows:
             by_topic = self._by_event.get(kind)
             if by_topic is None:
                 by_topic = self._by_event[kind] = {}
@@ -91,7 +91,7 @@ class Publishers:
             return
         publisher.stop()
         self.count -= 1
-        for kind in publisher.stream.on:
+        for kind in publisher.stream.follows:
             by_topic = self._by_event[kind]
             publishers = by_topic[publisher.topic]
             publishers.remove(publisher)

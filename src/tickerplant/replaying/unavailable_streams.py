@@ -67,7 +67,7 @@ class UnavailableStreams:
         if resolved is None:
             return True  # the hub has said that it is unknown
         stream, args = resolved
-        if not stream.about(self._hub.markets, args):
+        if not stream.subjects(self._hub.markets, args):
             return True  # and that its symbol is
         sources = _SOURCES.get(stream.events[0])
         if stream.pattern.text.startswith("<symbol>@rpiDepth"):

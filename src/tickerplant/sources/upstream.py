@@ -249,7 +249,7 @@ class Upstream:
     def _is_known(self, name: str) -> bool:
         """Whether a stream is about contracts that there are."""
         found = find(self._markets, name)
-        return found is not None and bool(found[0].about(self._markets, found[1]))
+        return found is not None and bool(found[0].subjects(self._markets, found[1]))
 
     async def stop(self) -> None:
         """End the connections."""
@@ -314,7 +314,7 @@ class Upstream:
             return name
         row, args = found
         is_whole = all(len(others) for others in markets.others) or not row.pattern.is_of_all
-        is_made_here = is_whole and row.about(markets, args)
+        is_made_here = is_whole and row.subjects(markets, args)
         return base_of(row, args.get("symbol", ""), name) if is_made_here else name
 
     def _change(self, change: Change) -> None:
@@ -348,7 +348,7 @@ class Upstream:
         """Let nothing be made of prices that are not heard any more, or were not yet."""
         found = find(self._markets, upstream)
         if found is not None and found[0].events == _MARKS:
-            for market in found[0].about(self._markets, found[1]):
+            for market in found[0].subjects(self._markets, found[1]):
                 market.mark_price = None
 
     @property

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING
 from tickerplant.streams import (
     asset_index,
     book_ticker,
-    composite_index,
-    continuous_kline,
     contract_info,
     depth,
     force_order,
-    index_price,
     kline,
     mark_price,
-    price_kline,
-    rpi_depth,
     ticker,
     trade,
     trading_session,
@@ -33,14 +28,9 @@ CATALOGUE: tuple[Stream, ...] = (
     *trade.STREAMS,
     *book_ticker.STREAMS,
     *depth.STREAMS,
-    *rpi_depth.STREAMS,
     *kline.STREAMS,
-    *continuous_kline.STREAMS,
-    *price_kline.STREAMS,
     *ticker.STREAMS,
     *mark_price.STREAMS,
-    *index_price.STREAMS,
-    *composite_index.STREAMS,
     *force_order.STREAMS,
     *contract_info.STREAMS,
     *asset_index.STREAMS,
@@ -80,7 +70,7 @@ def find(markets: Markets, name: str) -> Match | None:
 def first_listed(markets: Markets, among: Iterable[Match]) -> ListedMatch | None:
     """Return the reading that is about something in `markets`, None if none is."""
     for stream, args in among:
-        subjects = stream.about(markets, args)
+        subjects = stream.subjects(markets, args)
         if subjects:
             return stream, args, subjects
     return None

@@ -8,11 +8,10 @@ from msgspec import field
 
 from tickerplant.events import AssetIndex
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
-from tickerplant.streams.about import every_asset_index, one_asset_index
-from tickerplant.streams.pace import Every
+from tickerplant.streams.pace import Periodic
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
-from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.streams.stream import Payload, Stream, every_ms
+from tickerplant.streams.subjects import every_asset_index, one_asset_index
 from tickerplant.venue import USDM
 
 
@@ -53,10 +52,10 @@ def asset_index(index: AssetIndex, event: Any, now_ms: int, args: Args) -> Asset
 STREAMS = (
     Stream(
         pattern=Pattern("!assetIndex@arr"),
-        about=every_asset_index,
+        subjects=every_asset_index,
         events=("assetIndexUpdate",),
-        on=(),
-        pace=Every,
+        follows=(),
+        pace=Periodic,
         period=every_ms(1000),
         build=asset_index,
         route="market",
@@ -66,10 +65,10 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<assetSymbol>@assetIndex"),
-        about=one_asset_index,
+        subjects=one_asset_index,
         events=("assetIndexUpdate",),
-        on=(),
-        pace=Every,
+        follows=(),
+        pace=Periodic,
         period=every_ms(1000),
         build=asset_index,
         route="market",

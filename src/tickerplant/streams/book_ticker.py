@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import BookTicker
-from tickerplant.streams.about import every_symbol, one_symbol
-from tickerplant.streams.pace import Each, Latest, Pace, Subjects
+from tickerplant.streams.pace import Conflated, Immediate, Pace, Subjects
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
-from tickerplant.streams.stream import Stream, real_time
+from tickerplant.streams.stream import Payload, Stream, real_time
+from tickerplant.streams.subjects import every_symbol, one_symbol
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -51,18 +50,18 @@ def book_ticker(market: Market, event: BookTicker, now_ms: int, args: Args) -> B
     )
 
 
-def _each_or_latest(period_ms: int, subjects: Subjects) -> Pace:
+def _immediate_or_conflated(period_ms: int, subjects: Subjects) -> Pace:
     """Tell every change where the venue is in real time, the changed symbols where it is not."""
-    return Latest(period_ms, subjects) if period_ms else Each(period_ms, subjects)
+    return Conflated(period_ms, subjects) if period_ms else Immediate(period_ms, subjects)
 
 
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@bookTicker"),
-        about=one_symbol,
+        subjects=one_symbol,
         events=("bookTicker",),
-        on=(BookTicker,),
-        pace=Each,
+        follows=(BookTicker,),
+        pace=Immediate,
         period=real_time,
         build=book_ticker,
         route="public",
@@ -70,10 +69,10 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("!bookTicker"),
-        about=every_symbol,
+        subjects=every_symbol,
         events=("bookTicker",),
-        on=(BookTicker,),
-        pace=_each_or_latest,
+        follows=(BookTicker,),
+        pace=_immediate_or_conflated,
         period=lambda venue, _: venue.all_book_ticker_ms,
         build=book_ticker,
         route="public",

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import Bracket, ContractChanged
-from tickerplant.streams.about import every_symbol
-from tickerplant.streams.pace import Each
+from tickerplant.streams.pace import Immediate
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
-from tickerplant.streams.stream import Stream, real_time
+from tickerplant.streams.stream import Payload, Stream, real_time
+from tickerplant.streams.subjects import every_symbol
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -78,10 +77,10 @@ def contract_info(
 STREAMS = (
     Stream(
         pattern=Pattern("!contractInfo"),
-        about=every_symbol,
+        subjects=every_symbol,
         events=("contractInfo",),
-        on=(ContractChanged,),
-        pace=Each,
+        follows=(ContractChanged,),
+        pace=Immediate,
         period=real_time,
         build=contract_info,
         route="market",

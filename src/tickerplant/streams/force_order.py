@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, UnsetType, field
 
 from tickerplant.events import Liquidation
-from tickerplant.streams.about import every_symbol, one_symbol
-from tickerplant.streams.pace import Forced
+from tickerplant.streams.pace import ConflatedLiquidations
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
-from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.streams.stream import Payload, Stream, every_ms
+from tickerplant.streams.subjects import every_symbol, one_symbol
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -84,10 +83,10 @@ def force_order(market: Market, event: Liquidation, now_ms: int, args: Args) -> 
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@forceOrder"),
-        about=one_symbol,
+        subjects=one_symbol,
         events=("forceOrder",),
-        on=(Liquidation,),
-        pace=Forced,
+        follows=(Liquidation,),
+        pace=ConflatedLiquidations,
         period=every_ms(1000),
         build=force_order,
         route="market",
@@ -96,10 +95,10 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("!forceOrder@arr"),
-        about=every_symbol,
+        subjects=every_symbol,
         events=("forceOrder",),
-        on=(Liquidation,),
-        pace=Forced,
+        follows=(Liquidation,),
+        pace=ConflatedLiquidations,
         period=every_ms(1000),
         build=force_order,
         route="market",

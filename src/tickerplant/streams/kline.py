@@ -1,12 +1,14 @@
-"""Candles of every interval."""
+"""Candles of every interval: of trades, of the contract of a type, of index and mark prices."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.events import AggregateTrade, BarClosed, Event, Trade
+from tickerplant.events import AggregateTrade, BarClosed, Event, MarkPrice, Trade
+from tickerplant.instrument import CONTRACT_TYPES, RATE_DECIMALS, decimal_text
 from tickerplant.market import figures
 from tickerplant.market.bars import (
     CLOSE,
@@ -23,11 +25,16 @@ from tickerplant.market.bars import (
     VOLUME,
 )
 from tickerplant.market.interval import INTERVALS, close_time
-from tickerplant.streams.about import one_symbol_anywhere
-from tickerplant.streams.pace import UntilClosed
+from tickerplant.streams.pace import ConflatedCandles
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
-from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.streams.stream import Payload, Stream, every_ms
+from tickerplant.streams.subjects import (
+    FindSubjects,
+    inverse,
+    one_contract_anywhere,
+    one_pair_anywhere,
+    one_symbol_anywhere,
+)
 
 if TYPE_CHECKING:
     from tickerplant.market.candles import Candles
@@ -35,6 +42,9 @@ if TYPE_CHECKING:
 
 ANY_INTERVAL = f"<interval:{'|'.join(INTERVALS)}>"
 """The part of a stream name that takes every interval."""
+_ANY_TYPE = f"<contractType:{'|'.join(CONTRACT_TYPES).lower()}>"
+NO_SYMBOL = "0"
+"""The symbol in candles of an index, which has none."""
 
 
 class Candle(Struct, frozen=True, kw_only=True):
@@ -67,7 +77,7 @@ class KlineMessage(Payload, frozen=True, kw_only=True, tag="kline"):
     candle: Candle = field(name="k")
 
 
-def told_row(candles: Candles, event: Event, interval: str) -> list[int] | None:
+def candle_row(candles: Candles, event: Event, interval: str) -> list[int] | None:
     """Return the candle that `event` gives a reason to tell, with the columns of `bars`.
 
     That is the one that just ended, or the one that runs, if anything is in it.
@@ -82,7 +92,7 @@ def candle(
     market: Market, event: Event, interval: str, symbol: str | UnsetType = UNSET
 ) -> Candle | None:
     """Return the candle of the trades of `market` that `event` gives a reason to tell."""
-    row = told_row(market.candles, event, interval)
+    row = candle_row(market.candles, event, interval)
     if row is None:
         return None
     instrument = market.instrument
@@ -115,16 +125,156 @@ def kline(market: Market, event: Event, now_ms: int, args: Args) -> KlineMessage
     return KlineMessage(event_time=now_ms, symbol=market.symbol, candle=told)
 
 
+class ContinuousKlineMessage(Payload, frozen=True, kw_only=True, tag="continuous_kline"):
+    """A candle of a pair's contract of one type as it is now; it does not name the symbol."""
+
+    event_time: int = field(name="E")
+    pair: str = field(name="ps")
+    contract_type: str = field(name="ct")
+    candle: Candle = field(name="k")
+
+
+def continuous_kline(
+    market: Market, event: Event, now_ms: int, args: Args
+) -> ContinuousKlineMessage | None:
+    """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
+    told = candle(market, event, args["interval"])
+    if told is None:
+        return None
+    return ContinuousKlineMessage(
+        event_time=now_ms,
+        pair=args["pair"].upper(),
+        contract_type=args["contractType"].upper(),
+        candle=told,
+    )
+
+
+class IndexPriceKlineMessage(Payload, frozen=True, kw_only=True, tag="indexPrice_kline"):
+    """A candle of a pair's index price as it is now."""
+
+    event_time: int = field(name="E")
+    pair: str = field(name="ps")
+    candle: Candle = field(name="k")
+
+
+class MarkPriceKlineMessage(Payload, frozen=True, kw_only=True, tag="markPrice_kline"):
+    """A candle of a contract's mark price as it is now."""
+
+    event_time: int = field(name="E")
+    pair: str = field(name="ps")
+    candle: Candle = field(name="k")
+
+
+def _price_candle(candles: Candles, event: Event, interval: str, symbol: str) -> Candle | None:
+    """Return the candle to tell.
+
+    In the place of trade ids stand the times of its opening and of its last data point; nothing
+    is traded, so volumes and turnovers are 0 (Index Kline and Mark Price Kline pages).
+    """
+    row = candle_row(candles, event, interval)
+    if row is None:
+        return None
+    opened, high, low, close = (
+        decimal_text(row[column], RATE_DECIMALS) for column in (OPEN, HIGH, LOW, CLOSE)
+    )
+    return Candle(
+        open_time=row[OPEN_TIME],
+        close_time=close_time(interval, row[OPEN_TIME]),
+        symbol=symbol,
+        interval=interval,
+        first_trade_id=row[OPEN_TIME],
+        last_trade_id=max(row[LAST_TRADE_ID], row[OPEN_TIME]),
+        open_price=opened,
+        close_price=close,
+        high_price=high,
+        low_price=low,
+        volume="0",
+        trade_count=row[COUNT],
+        closed=isinstance(event, BarClosed),
+        turnover="0",
+        taker_buy_volume="0",
+        taker_buy_turnover="0",
+    )
+
+
+def index_price_kline(
+    market: Market, event: Event, now_ms: int, args: Args
+) -> IndexPriceKlineMessage | None:
+    """Tell the candle of the index that runs, or the one that just ended."""
+    told = _price_candle(market.indices.candles, event, args["interval"], NO_SYMBOL)
+    if told is None:
+        return None
+    return IndexPriceKlineMessage(event_time=now_ms, pair=market.instrument.pair, candle=told)
+
+
+def mark_price_kline(
+    market: Market, event: Event, now_ms: int, args: Args
+) -> MarkPriceKlineMessage | None:
+    """Tell the candle of the mark price that runs, or the one that just ended."""
+    told = _price_candle(market.marks.candles, event, args["interval"], market.symbol)
+    if told is None:
+        return None
+    return MarkPriceKlineMessage(event_time=now_ms, pair=market.instrument.pair, candle=told)
+
+
+def _price_stream(
+    name: str,
+    event: str,
+    subjects: FindSubjects,
+    build: Callable[[Market, Event, int, Args], Struct | None],
+    doc: str,
+) -> Stream:
+    return Stream(
+        pattern=Pattern(name + ANY_INTERVAL),
+        subjects=inverse(subjects),
+        events=(event,),
+        follows=(MarkPrice, BarClosed),
+        pace=ConflatedCandles,
+        period=every_ms(250),
+        build=build,
+        route="market",
+        doc=doc,
+    )
+
+
 STREAMS = (
     Stream(
         pattern=Pattern(f"<symbol>@kline_{ANY_INTERVAL}"),
-        about=one_symbol_anywhere,
+        subjects=one_symbol_anywhere,
         events=("kline",),
-        on=(Trade, AggregateTrade, BarClosed),
-        pace=UntilClosed,
+        follows=(Trade, AggregateTrade, BarClosed),
+        pace=ConflatedCandles,
         period=every_ms(250),
         build=kline,
         route="market",
         doc="The candle that runs, while it changes, and once more when it ends.",
+    ),
+    Stream(
+        pattern=Pattern(f"<pair>_{_ANY_TYPE}@continuousKline_{ANY_INTERVAL}"),
+        subjects=one_contract_anywhere,
+        events=("continuous_kline",),
+        follows=(Trade, AggregateTrade, BarClosed),
+        pace=ConflatedCandles,
+        period=every_ms(250),
+        build=continuous_kline,
+        route="market",
+        doc="The candle that runs, of the contract that now is of this type: after a delivery it "
+        "is another contract, with a past of its own.  The ids in it are those of trades.",
+    ),
+    _price_stream(
+        "<pair>@indexPriceKline_",
+        "indexPrice_kline",
+        one_pair_anywhere,
+        index_price_kline,
+        "The candle that runs, of the index price of a COIN-M pair; since the integration "
+        "of June 2026 on USDⓈ-M hosts too.",
+    ),
+    _price_stream(
+        "<symbol>@markPriceKline_",
+        "markPrice_kline",
+        one_symbol_anywhere,
+        mark_price_kline,
+        "The candle that runs, of the mark price of a COIN-M symbol; since the integration "
+        "of June 2026 on USDⓈ-M hosts too.",
     ),
 )

@@ -16,7 +16,7 @@ from tickerplant.events import BarClosed, DepthUpdate, Event, Liquidation
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
 
-Occasion: TypeAlias = tuple[Any, Any]
+Due: TypeAlias = tuple[Any, Any]
 """A subject, and what happened to it that a message is built from."""
 Subjects: TypeAlias = Callable[[], Sequence[Any]]
 """Whom the channel is about now: markets come and go."""
@@ -36,12 +36,12 @@ class Pace(Protocol):
         """Take an event in; return what to build a message from now, or None."""
         ...
 
-    def due(self) -> Iterable[Occasion]:
+    def due(self) -> Iterable[Due]:
         """Return what to build messages from at the end of a period, and begin a new one."""
         ...
 
 
-class Each:
+class Immediate:
     """A message for every event, at once."""
 
     __slots__ = ("period_ms",)
@@ -56,12 +56,12 @@ class Each:
         del market
         return event
 
-    def due(self) -> Iterable[Occasion]:
+    def due(self) -> Iterable[Due]:
         """Return nothing: nothing waits."""
         return ()
 
 
-class Latest:
+class Conflated:
     """At most one message a period and market, of the latest event, if there was any."""
 
     __slots__ = ("_changed", "period_ms")
@@ -80,14 +80,14 @@ class Latest:
         """Remember that `market` changed."""
         self._changed[market] = event
 
-    def due(self) -> Iterable[Occasion]:
+    def due(self) -> Iterable[Due]:
         """Return the markets that changed, in the order in which they first did."""
         changed, self._changed = self._changed, {}
         return changed.items()
 
 
-class Forced(Latest):
-    """As `Latest`, of liquidations: in some profiles the largest one of the period instead.
+class ConflatedLiquidations(Conflated):
+    """As `Conflated`, of liquidations: in some profiles the largest one of the period instead.
 
     Liquidation Order Streams page: at most one a symbol within 1000 ms, the latest; since
     2026-04-14 the largest on USDⓈ-M.
@@ -104,8 +104,8 @@ class Forced(Latest):
         super().on_event(market, event)
 
 
-class Traded(Latest):
-    """As `Latest`, of what was counted in candles and statistics."""
+class ConflatedTrades(Conflated):
+    """As `Conflated`, of what was counted in candles and statistics."""
 
     __slots__ = ()
 
@@ -115,8 +115,8 @@ class Traded(Latest):
             super().on_event(market, event)
 
 
-class UntilClosed(Traded):
-    """As `Traded`, and at once when a bar closes."""
+class ConflatedCandles(ConflatedTrades):
+    """As `ConflatedTrades`, and at once when a bar closes."""
 
     __slots__ = ()
 
@@ -128,7 +128,7 @@ class UntilClosed(Traded):
         return None
 
 
-class Every:
+class Periodic:
     """One message a period and subject, whether or not something changed."""
 
     __slots__ = ("_subjects", "period_ms")
@@ -141,24 +141,24 @@ class Every:
     def on_event(self, market: Market, event: Event) -> None:
         """Take no notice."""
 
-    def due(self) -> Iterable[Occasion]:
+    def due(self) -> Iterable[Due]:
         """Return every subject there is now."""
         return [(subject, None) for subject in self._subjects()]
 
 
-class Merge:
+class MergedDepth:
     """The depth updates of a period as one, with an id chain of the channel's own.
 
     `U` is the id after the previous message's `u`, a legal case of the exchange's ids that makes
     the documented join with a snapshot succeed for every speed.
     """
 
-    __slots__ = ("_asks", "_bids", "_last", "_market", "_seen_id", "_told_id", "period_ms")
+    __slots__ = ("_asks", "_bids", "_last", "_market", "_seen_id", "_sent_id", "period_ms")
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
         self.period_ms = period_ms
         (self._market,) = subjects()
-        self._told_id = self._seen_id = self._market.book.last_update_id
+        self._sent_id = self._seen_id = self._market.book.last_update_id
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}
         self._last: DepthUpdate | None = None
@@ -178,12 +178,12 @@ class Merge:
     def _follow(self, event: DepthUpdate) -> None:
         """Keep the chain of ids, or break it visibly where the source's own chain is broken."""
         if event.previous_update_id != self._seen_id:
-            self._told_id = event.previous_update_id
+            self._sent_id = event.previous_update_id
             self._bids, self._asks = {}, {}
         self._seen_id = event.final_update_id
         self._last = event
 
-    def due(self) -> Iterable[Occasion]:
+    def due(self) -> Iterable[Due]:
         """Return the merged update, its levels by ascending price."""
         last = self._last
         if last is None:
@@ -191,20 +191,20 @@ class Merge:
         bids, asks = self._bids, self._asks
         merged = DepthUpdate(
             last.symbol,
-            self._told_id + 1,
+            self._sent_id + 1,
             last.final_update_id,
-            self._told_id,
+            self._sent_id,
             sorted(bids.items()),
             sorted(asks.items()),
             last.transaction_time_ms,
         )
-        self._told_id = last.final_update_id
+        self._sent_id = last.final_update_id
         self._bids, self._asks, self._last = {}, {}, None
         return ((self._market, merged),)
 
 
-class Chain(Merge):
-    """As `Merge`, for messages that show the top of the book: the ids without the levels."""
+class DepthIds(MergedDepth):
+    """As `MergedDepth`, for messages that show the top of the book: the ids without the levels."""
 
     __slots__ = ()
 

@@ -56,7 +56,7 @@ class Publisher:
     ) -> None:
         stream, args, subjects = match
         self.stream = stream
-        self._subjects = partial(stream.about, markets, args)
+        self._subjects = partial(stream.subjects, markets, args)
         self._subject: Market | None = subjects[0] if stream.follows_one else None
         self.topic = ALL if self._subject is None else self._subject.symbol
         """The symbol whose events matter."""
@@ -115,10 +115,10 @@ class Publisher:
         if not self.stream.array:
             for _, message in built:
                 self._send(_encode(message))
-        elif (apart := self.stream.apart) is None:
+        elif (separate := self.stream.separate) is None:
             self._send_array([message for _, message in built])
         else:
-            self._send_array([message for subject, message in built if not apart(subject)])
-            self._send_array([message for subject, message in built if apart(subject)])
+            self._send_array([message for subject, message in built if not separate(subject)])
+            self._send_array([message for subject, message in built if separate(subject)])
         if self._pace.waiting:
             self._schedule()

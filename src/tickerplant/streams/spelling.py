@@ -9,9 +9,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tickerplant.streams import CATALOGUE, find, resolve
-from tickerplant.streams.about import one_pair, one_symbol
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Stream
+from tickerplant.streams.subjects import one_pair, one_symbol
 from tickerplant.suggestions import closest_match
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -35,7 +35,9 @@ def why_doubtful(venue: Venue, name: str) -> str:
         return why_unknown(venue, name)
     stream, args = found
     listed = COINM if is_inverse(args.get("symbol", args.get("pair", ""))) else USDM
-    if stream.about not in {one_symbol, one_pair} or listed is venue:  # others tell of both venues
+    if (
+        stream.subjects not in {one_symbol, one_pair} or listed is venue
+    ):  # others tell of both venues
         return ""
     return f"its symbol has the form of one of {listed.title}, not of {venue.title}"
 
@@ -49,7 +51,7 @@ def remedy(markets: Markets, name: str) -> str:
     if found is None:
         return why_unknown(markets.venue, name)
     stream, args = found
-    if stream.about(markets, args):
+    if stream.subjects(markets, args):
         return only_under(stream)
     return why_doubtful(markets.venue, name) or _why_unlisted(markets, name, args)
 

@@ -7,15 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.streams.about import Find
-from tickerplant.streams.pace import Every, Pace, Subjects
+from tickerplant.streams.pace import Pace, Periodic, Subjects
 from tickerplant.streams.pattern import Args, Pattern
+from tickerplant.streams.subjects import FindSubjects
 from tickerplant.venue import VENUES, Venue
 
 Route: TypeAlias = Literal["public", "market"]
 """The traffic class that later profiles deliver a stream under (USDⓈ-M path split)."""
 
-Activity: TypeAlias = Literal["steady", "busy", "rare"]
+Activity: TypeAlias = Literal["periodic", "event", "rare"]
 """Whether silence means something: `steady` tells every period whatever happens, `busy` whenever its
 market changes, `rare` may say nothing for days."""
 
@@ -25,15 +25,23 @@ Build: TypeAlias = Callable[[Any, Any, int, Args], Struct | None]
 there is nothing to tell yet.  The subject is one of those that `about` finds."""
 
 
+class Payload(Struct, frozen=True, tag_field="e"):
+    """One message of a stream.
+
+    Fields have readable names, in the order of the wire; `e` comes first.  A field that is unset
+    in a profile is left out of the message.
+    """
+
+
 class Stream(Struct, frozen=True, kw_only=True):
     """What may be subscribed to."""
 
     pattern: Pattern
     events: tuple[str, ...]
     """The `e` of its messages; more than one where they differ by subject."""
-    on: tuple[type, ...]
+    follows: tuple[type, ...]
     """Kinds of events that it follows."""
-    about: Find
+    subjects: FindSubjects
     """Whom it is about."""
     pace: Callable[[int, Subjects], Pace]
     period: Period
@@ -43,7 +51,7 @@ class Stream(Struct, frozen=True, kw_only=True):
     venues: tuple[Venue, ...] = VENUES
     array: bool = False
     """Whether one message lists all that is due."""
-    apart: Callable[[Any], bool] | None = None
+    separate: Callable[[Any], bool] | None = None
     """Which subjects are listed in a second message of the same period."""
     rare: bool = False
     """Whether it tells what seldom happens."""
@@ -54,12 +62,12 @@ class Stream(Struct, frozen=True, kw_only=True):
         """How often something is to be heard of it."""
         if self.rare:
             return "rare"
-        return "steady" if self.pace is Every else "busy"
+        return "periodic" if self.pace is Periodic else "event"
 
     @property
     def follows_one(self) -> bool:
         """Whether its messages are made from events of one symbol."""
-        return bool(self.on) and not self.pattern.is_of_all
+        return bool(self.follows) and not self.pattern.is_of_all
 
 
 def real_time(venue: Venue, args: Args) -> int:

@@ -12,11 +12,10 @@ from msgspec import UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade, WindowMoved
 from tickerplant.market import figures
-from tickerplant.streams.about import every_symbol, one_symbol
-from tickerplant.streams.pace import Every, Traded
+from tickerplant.streams.pace import ConflatedTrades, Periodic
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
-from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.streams.stream import Payload, Stream, every_ms
+from tickerplant.streams.subjects import every_symbol, one_symbol
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -125,10 +124,10 @@ _CHANGES = (Trade, AggregateTrade, WindowMoved)
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@miniTicker"),
-        about=one_symbol,
+        subjects=one_symbol,
         events=("24hrMiniTicker",),
-        on=(),
-        pace=Every,
+        follows=(),
+        pace=Periodic,
         period=lambda venue, _: venue.mini_ticker_ms,
         build=mini_ticker,
         route="market",
@@ -136,10 +135,10 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("!miniTicker@arr"),
-        about=every_symbol,
+        subjects=every_symbol,
         events=("24hrMiniTicker",),
-        on=_CHANGES,
-        pace=Traded,
+        follows=_CHANGES,
+        pace=ConflatedTrades,
         period=every_ms(1000),
         build=mini_ticker,
         route="market",
@@ -148,10 +147,10 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@ticker"),
-        about=one_symbol,
+        subjects=one_symbol,
         events=("24hrTicker",),
-        on=(),
-        pace=Every,
+        follows=(),
+        pace=Periodic,
         period=lambda venue, _: venue.ticker_ms,
         build=ticker,
         route="market",
@@ -159,10 +158,10 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("!ticker@arr"),
-        about=every_symbol,
+        subjects=every_symbol,
         events=("24hrTicker",),
-        on=_CHANGES,
-        pace=Traded,
+        follows=_CHANGES,
+        pace=ConflatedTrades,
         period=every_ms(1000),
         build=ticker,
         route="market",

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.streams.about import one_symbol
-from tickerplant.streams.pace import Each
+from tickerplant.streams.pace import Immediate
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.payload import Payload
-from tickerplant.streams.stream import Stream, every_ms, real_time
+from tickerplant.streams.stream import Payload, Stream, every_ms, real_time
+from tickerplant.streams.subjects import one_symbol
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -91,10 +90,10 @@ def aggregate_trade(
 STREAMS = (
     Stream(
         pattern=Pattern("<symbol>@aggTrade"),
-        about=one_symbol,
+        subjects=one_symbol,
         events=("aggTrade",),
-        on=(AggregateTrade,),
-        pace=Each,
+        follows=(AggregateTrade,),
+        pace=Immediate,
         period=every_ms(100),
         build=aggregate_trade,
         route="market",
@@ -102,10 +101,10 @@ STREAMS = (
     ),
     Stream(
         pattern=Pattern("<symbol>@trade"),
-        about=one_symbol,
+        subjects=one_symbol,
         events=("trade",),
-        on=(Trade,),
-        pace=Each,
+        follows=(Trade,),
+        pace=Immediate,
         period=real_time,
         build=trade,
         route="public",

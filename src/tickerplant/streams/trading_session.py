@@ -7,10 +7,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from tickerplant.market.sessions import session
-from tickerplant.streams.about import session_markets
-from tickerplant.streams.pace import Every
+from tickerplant.streams.pace import Periodic
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Stream, every_ms
+from tickerplant.streams.subjects import session_markets
 from tickerplant.venue import USDM
 
 _EVENTS = {
@@ -49,10 +49,10 @@ def trading_session(market: str, event: Any, now_ms: int, args: Args) -> Trading
 STREAMS = (
     Stream(
         pattern=Pattern("tradingSession"),
-        about=session_markets,
+        subjects=session_markets,
         events=tuple(_EVENTS.values()),
-        on=(),
-        pace=Every,
+        follows=(),
+        pace=Periodic,
         period=every_ms(1000),
         build=trading_session,
         route="market",

@@ -255,7 +255,7 @@ class Ledger:
 
     def _is_steady(self, stream: str) -> bool:
         found = resolve(self._venue, stream) if self._venue else None
-        return found is not None and found[0].activity == "steady"
+        return found is not None and found[0].activity == "periodic"
 
 
 def _venue(manifest: Manifest | None) -> Venue | None:

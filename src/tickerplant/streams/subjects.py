@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
-Find: TypeAlias = "Callable[[Markets, Args], Sequence[Any]]"
+FindSubjects: TypeAlias = "Callable[[Markets, Args], Sequence[Any]]"
 """Markets of the venue, parts of the name → the subjects that the stream is about now; none when
 the name means nothing here.  Subjects are usually markets."""
 
@@ -58,7 +58,7 @@ def one_contract_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
     return [market for market in found if market is not None]
 
 
-def inverse(find: Find) -> Find:
+def inverse(find: FindSubjects) -> FindSubjects:
     """Return what finds, of the markets that `find` finds, those of COIN-M."""
 
     def found(markets: Markets, args: Args) -> Sequence[Market]:
