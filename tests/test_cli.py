@@ -57,14 +57,16 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"tickerplant \d+\.\d+\.\d+\n", out)
 
 
-def test_the_program_alone_prints_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_command_the_program_prints_its_commands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     status, out, err = run(capsys=capsys)
     assert (status, out) == (2, "")
     for command in (*COMMANDS, "streams", "queries"):
         assert f"\n  {command} " in err
 
 
-def test_an_unknown_variable_of_the_environment_is_warned_of_and_stops_nothing(
+def test_an_unknown_environment_variable_is_only_warned_about(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TICKERPLANT_PROFIL", "current")
@@ -72,7 +74,7 @@ def test_an_unknown_variable_of_the_environment_is_warned_of_and_stops_nothing(
     assert status == 0
     assert "Connections needed in profile 2026q1: 1" in out
     assert err == (
-        "tickerplant: TICKERPLANT_PROFIL in the environment is no setting; "
+        "tickerplant: TICKERPLANT_PROFIL in the environment is not a setting; "
         "did you mean TICKERPLANT_PROFILE?\n"
     )
 
@@ -106,16 +108,21 @@ def test_the_reference_tables_are_printed(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("simulate", "--usdm-port", "x"), "--usdm-port: 'x' is not usable"),
+        (("simulate", "--usdm-port", "x"), "--usdm-port: invalid value 'x'"),
         (
             ("relay", "--usdm-url", "nonsense"),
-            "--usdm-url: 'nonsense' is not usable, expected ws://",
+            "--usdm-url: invalid value 'nonsense', expected ws://",
         ),
-        (("relay", "--coinm-url", "ws://a/b"), "--coinm-url: 'ws://a/…' is not usable"),
-        (("relay", "--copies", "0"), "--copies: '0' is not usable"),
-        (("relay", "--profile", "nope"), "--profile: 'nope' is not usable, expected one of"),
+        (("relay", "--coinm-url", "ws://a/b"), "--coinm-url: invalid value 'ws://a/…'"),
+        (("relay", "--copies", "0"), "--copies: invalid value '0'"),
+        (("relay", "--profile", "nope"), "--profile: invalid value 'nope', expected one of"),
         (("simulate", "--bogus"), "No such option '--bogus'"),
         (("simulate", "--sped", "1"), "'--speed'"),
+        (("replay", "x", "--run-up", "1s"), "--run-up is now --warm-up"),
+        (("record", "x", "--level", "9"), "--level is now --compression-level"),
+        (("simulate", "--level", "9"), "No such option '--level'"),
+        (("replay", "x", "--profile", "told"), "expected auto, the new name of told"),
+        (("ask", "depth", "--venue", "told"), "expected auto, the new name of told"),
         (("simualte",), "Did you mean 'simulate'?"),
         (("simulate", "--duration", "10"), "expected a number with a unit, such as 10s"),
         (("simulate", "--symbols", "BTCUSTD"), "; did you mean BTCUSDT?"),
@@ -123,13 +130,13 @@ def test_the_reference_tables_are_printed(
         (("nonsense",), "No such command 'nonsense'"),
         (("replay",), "Missing argument 'PATH...'"),
         (("replay", "no/such/file.gz"), "no/such/file.gz"),
-        (("simulate", "--config", "no.toml"), "--config: 'no.toml'"),
-        ((*SMALL, "--limit", "sped=1"), "--limit: 'sped' is not usable, expected one of"),
-        ((*SMALL, "--limit", "max_streams=0"), "max_streams: 0 is not usable"),
-        ((*SMALL, "--limit", "count_control_frames=7"), "7 is not usable, expected 0 or 1"),
-        ((*SMALL, "--limit", "count_control_frames=-1"), "-1 is not usable, expected 0 or 1"),
-        ((*SMALL, "--host", "\udcff"), "--host: '\\udcff' is not usable"),
-        (("simulate", "--profile", "nope"), "--profile: 'nope' is not usable, expected one of"),
+        (("simulate", "--config", "no.toml"), "--config: invalid value 'no.toml'"),
+        ((*SMALL, "--limit", "sped=1"), "--limit: invalid value 'sped', expected one of"),
+        ((*SMALL, "--limit", "max_streams=0"), "max_streams: invalid value 0"),
+        ((*SMALL, "--limit", "count_control_frames=7"), "invalid value 7, expected 0 or 1"),
+        ((*SMALL, "--limit", "count_control_frames=-1"), "invalid value -1, expected 0 or 1"),
+        ((*SMALL, "--host", "\udcff"), "--host: invalid value '\\udcff'"),
+        (("simulate", "--profile", "nope"), "--profile: invalid value 'nope', expected one of"),
         (("streams", "x"), "Got unexpected extra argument (x) (see tickerplant streams -h)"),
         (("explain", "--bogus"), "No such option '--bogus' (see tickerplant explain -h)"),
         (("explain", "\udcff\udcfe@trade"), "'\\udcff\\udcfe@trade' is not Unicode"),
@@ -138,7 +145,7 @@ def test_the_reference_tables_are_printed(
         (("simulate", "--symbols", "NONESUCH"), "NONESUCH"),
         (("simulate", "--symbols", ""), "--symbols: "),
         (("simulate", "--limit", ""), "--limit: "),
-        (("simulate", "--limits", "some"), "--limits: 'some' is not usable, expected one of"),
+        (("simulate", "--limits", "some"), "--limits: invalid value 'some', expected one of"),
         (("explain",), "Missing argument 'URL-OR-STREAM...'"),
         (("explain", "ftp://fstream.binance.com/ws"), "is no URL with a host and one of ws"),
         (("explain", "wss://fstream.binance.com:x/ws"), "is no URL: Port could not be cast"),
@@ -146,13 +153,13 @@ def test_the_reference_tables_are_printed(
         (("explain", "wss://fstream.binance.com/" + "w" * 8000), "at most 8000 are allowed"),
         (
             ("explain", "btcusdt@trade", "--profile", "2019"),
-            "--profile: '2019' is not usable, expected one of",
+            "--profile: invalid value '2019', expected one of",
         ),
-        (("explain", "btcusdt@trade", "--routing", "no"), "--routing: 'no' is not usable"),
-        (("explain", "btcusdt@trade", "--config", "no.toml"), "--config: 'no.toml'"),
+        (("explain", "btcusdt@trade", "--routing", "no"), "--routing: invalid value 'no'"),
+        (("explain", "btcusdt@trade", "--config", "no.toml"), "--config: invalid value 'no.toml'"),
     ],
 )
-def test_what_the_user_gets_wrong_ends_with_a_line_and_status_2(
+def test_a_usage_error_prints_one_line_and_exits_with_status_2(
     arguments: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _, err = run(*arguments, capsys=capsys)
@@ -161,15 +168,17 @@ def test_what_the_user_gets_wrong_ends_with_a_line_and_status_2(
     assert re.fullmatch(r"tickerplant: [^\n]+\n", err), "one line, after the addresses if any"
 
 
-def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         status, _, err = run(*SMALL, "--usdm-port", port, capsys=capsys)
     assert status == 2
-    assert f"--usdm-port: {port} is not usable, expected a free port" in err
+    assert f"--usdm-port: invalid value {port}, expected a free port" in err
 
 
-def test_what_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_recording_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("these are notes\n" * 10, encoding="utf-8")
     status, _, err = run("replay", str(path), *FREE_PORTS, capsys=capsys)
@@ -177,7 +186,7 @@ def test_what_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert str(path) in err
 
 
-def test_what_is_wrong_is_told_without_orders_to_the_terminal(
+def test_error_messages_contain_no_terminal_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     status, _, err = run("replay", "no\x1b[2J\n\x9bsuch", *FREE_PORTS, capsys=capsys)
@@ -187,7 +196,7 @@ def test_what_is_wrong_is_told_without_orders_to_the_terminal(
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_simulation_prints_its_addresses_answers_and_ends_cleanly(sign: signal.Signals) -> None:
+def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal.Signals) -> None:
     with started(*SMALL, "--log-format", "json") as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
@@ -209,7 +218,7 @@ def test_a_simulation_prints_its_addresses_answers_and_ends_cleanly(sign: signal
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_relay_waits_for_its_upstream_and_can_be_ended_meanwhile(sign: signal.Signals) -> None:
+def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream(sign: signal.Signals) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         url = f"ws://127.0.0.1:{nobody.getsockname()[1]}"
@@ -225,7 +234,7 @@ def test_a_relay_waits_for_its_upstream_and_can_be_ended_meanwhile(sign: signal.
     assert err == ""
 
 
-def test_a_relay_in_front_of_another_venue_says_so() -> None:
+def test_a_relay_of_the_wrong_venue_says_so() -> None:
     with started(*SMALL) as upstream:
         assert upstream.stdout is not None
         lines = [upstream.stdout.readline() for _ in range(2)]
@@ -238,7 +247,7 @@ def test_a_relay_in_front_of_another_venue_says_so() -> None:
     assert (process.returncode, out) == (0, "Served nothing: the upstream has not answered.\n")
 
 
-def test_a_relay_serves_another_plant_survives_its_end_and_ends_cleanly() -> None:
+def test_a_relay_serves_another_plant_survives_its_end_and_stops_cleanly() -> None:
     with started(*SMALL) as upstream, contextlib.ExitStack() as stack:
         assert upstream.stdout is not None
         url = upstream.stdout.readline().split()[1]
@@ -261,7 +270,7 @@ def test_a_relay_serves_another_plant_survives_its_end_and_ends_cleanly() -> Non
 
 
 @pytest.mark.parametrize("profile", ["2026q1", "2026q2", "current"])
-def test_the_stream_to_try_is_heard_even_where_routing_is_strict(
+def test_the_suggested_stream_delivers_with_strict_routing_too(
     profile: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--profile", profile, "--routing", "strict")
@@ -274,14 +283,14 @@ def test_the_stream_to_try_is_heard_even_where_routing_is_strict(
     assert "silent" not in explained
 
 
-def test_a_simulation_ends_when_its_time_is_up() -> None:
+def test_a_simulation_ends_after_its_duration() -> None:
     with started(*SMALL, "--start", "2026-01-01", "--duration", "2s", "--speed", "0") as process:
         out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, err
     assert out.splitlines()[-1].startswith("Served 0 messages")
 
 
-def test_a_replay_can_leave_at_its_end(tmp_path: Path) -> None:
+def test_a_replay_can_exit_at_its_end(tmp_path: Path) -> None:
     trade = {"e": "trade", "E": 1767225600001, "T": 1767225600000, "s": "BTCUSDT", "t": 1}
     trade |= {"p": "65280.10", "q": "0.001", "X": "MARKET", "m": True}
     line = json.dumps({"stream": "btcusdt@trade", "data": trade}, separators=(",", ":"))
@@ -296,9 +305,7 @@ def test_a_replay_can_leave_at_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 @pytest.mark.parametrize("command", ["queries", "streams", "simulate"])
-def test_what_the_terminal_cannot_show_is_shown_in_plainer_signs(
-    command: str, encoding: str
-) -> None:
+def test_characters_that_the_terminal_lacks_become_ascii(command: str, encoding: str) -> None:
     options = (*SMALL[1:], "--duration", "1s", "--speed", "0") if command == "simulate" else ()
     with started(command, *options, encoding=encoding) as process:
         out, err = process.communicate(timeout=TIMEOUT_S)
@@ -314,7 +321,7 @@ def test_json_is_utf_8_on_any_terminal() -> None:
     assert explanation["streams"][0]["stream"] == "Ⓢ@trade"
 
 
-def test_what_a_url_carries_is_explained_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_url_is_explained_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
     url = "wss://fstream.binance.com/stream?streams=btcusdt@depth/BTCUSDT@trade"
     status, out, _ = run("explain", url, capsys=capsys)
     assert status == 1, "one stays silent"
@@ -323,7 +330,7 @@ def test_what_a_url_carries_is_explained_in_lines(capsys: pytest.CaptureFixture[
     assert "ws://127.0.0.1:9001/stream?streams=btcusdt@depth\n" in out
 
 
-def test_a_url_that_cannot_be_explained_leaves_the_others_explained(
+def test_an_invalid_url_does_not_prevent_the_others_from_being_explained(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     status, out, err = run("explain", "/nothing", "/ws/btcusdt@depth", capsys=capsys)
@@ -332,7 +339,7 @@ def test_a_url_that_cannot_be_explained_leaves_the_others_explained(
     assert re.search(r"^  btcusdt@depth +depthUpdate ", out, re.MULTILINE), out
 
 
-def test_what_a_url_carries_is_explained_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_url_is_explained_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--profile", "current", "--routing", "strict", "--json")
     status, out, _ = run("explain", "/ws/btcusdt@aggTrade", *arguments, capsys=capsys)
     assert status == 1, "it stays silent"
@@ -372,7 +379,7 @@ routing = "lenient"
     ],
 )
 @pytest.mark.parametrize("named_by", ["option", "environment"])
-def test_what_is_explained_is_what_would_be_served_with_the_same_settings(
+def test_an_explanation_matches_what_would_be_served_with_the_same_settings(
     named_by: str,
     arguments: tuple[str, ...],
     environment: dict[str, str],
@@ -398,7 +405,7 @@ def test_what_is_explained_is_what_would_be_served_with_the_same_settings(
 
 @pytest.mark.parametrize("command", [("explain", "btcusdt@trade"), ("simulate",)])
 @pytest.mark.parametrize("key", ["profile", "routing"])
-def test_what_cannot_be_used_is_named_after_where_it_came_from(
+def test_an_invalid_setting_is_reported_with_its_origin(
     key: str,
     command: tuple[str, ...],
     tmp_path: Path,
@@ -407,7 +414,7 @@ def test_what_cannot_be_used_is_named_after_where_it_came_from(
 ) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(f'{key} = "nope"\n', encoding="utf-8")
-    refused = ": 'nope' is not usable, expected one of "
+    refused = ": invalid value 'nope', expected one of "
     in_file = run(*command, "--config", str(path), capsys=capsys)
     monkeypatch.setenv(f"TICKERPLANT_{key.upper()}", "nope")
     in_environment = run(*command, "--config", str(path), capsys=capsys)
@@ -419,7 +426,7 @@ def test_what_cannot_be_used_is_named_after_where_it_came_from(
         assert err.count("\n") == 1
 
 
-def test_limits_that_are_off_are_said_to_be() -> None:
+def test_disabled_limits_are_announced() -> None:
     options = ("--limits", "off", "--start", "2026-01-01", "--duration", "1s", "--speed", "0")
     with started(*SMALL, *options) as process:
         out, err = process.communicate(timeout=TIMEOUT_S)

@@ -19,7 +19,7 @@ from tickerplant.errors import ConfigError
         ("/a/path", "/a/path"),
     ],
 )
-def test_an_error_shows_a_url_without_what_may_be_secret_in_it(url: str, shown: str) -> None:
+def test_a_config_error_hides_the_secret_parts_of_a_url(url: str, shown: str) -> None:
     assert str(ConfigError("url", url, "another")) == (
-        f"url: {shown!r} is not usable, expected another"
+        f"url: invalid value {shown!r}, expected another"
     )

@@ -22,7 +22,7 @@ def _own_configuration() -> object:
     logging.getLogger().handlers.clear()
 
 
-def test_a_line_for_people_has_time_text_and_fields(written: io.StringIO) -> None:
+def test_a_text_line_has_time_text_and_fields(written: io.StringIO) -> None:
     logs.configure("text", "info", written)
     logs.logger().info("c1 = open", path="/ws", note="two words")
     time, _, rest = written.getvalue().partition(" ")
@@ -30,7 +30,7 @@ def test_a_line_for_people_has_time_text_and_fields(written: io.StringIO) -> Non
     assert rest == "c1 = open path=/ws note='two words'\n"
 
 
-def test_a_line_for_programs_is_one_json_object(written: io.StringIO) -> None:
+def test_a_json_line_is_one_object(written: io.StringIO) -> None:
     logs.configure("json", "info", written)
     logs.logger().warning("c1 ! bad", code=3)
     line = json.loads(written.getvalue())
@@ -46,13 +46,13 @@ def test_a_line_for_programs_is_one_json_object(written: io.StringIO) -> None:
     assert json.loads(written.getvalue().splitlines()[1])["event"] == "replay"
 
 
-def test_what_is_below_the_level_is_not_written(written: io.StringIO) -> None:
+def test_lines_below_the_level_are_dropped(written: io.StringIO) -> None:
     logs.configure("text", "warning", written)
     logs.logger().info("c1 = open")
     assert written.getvalue() == ""
 
 
-def test_a_control_character_of_a_client_does_not_reach_the_terminal(
+def test_control_characters_from_a_client_do_not_reach_the_terminal(
     written: io.StringIO,
 ) -> None:
     logs.configure("text", "info", written)
@@ -61,7 +61,7 @@ def test_a_control_character_of_a_client_does_not_reach_the_terminal(
     assert written.getvalue().count("\n") == 1
 
 
-def test_what_an_upstream_says_cannot_forge_a_line(written: io.StringIO) -> None:
+def test_text_from_an_upstream_cannot_forge_a_line(written: io.StringIO) -> None:
     logs.configure("text", "info", written)
     said = "\x1b]0;title\x07\x9b2J\n2026-01-01T00:00:00Z c2 = forged\u202e"
     logs.logger().warning(f"! the upstream does not answer: {said}")
@@ -70,7 +70,7 @@ def test_what_an_upstream_says_cannot_forge_a_line(written: io.StringIO) -> None
     )
 
 
-def test_what_a_library_logs_is_plain_and_its_traceback_is_indented(
+def test_library_log_lines_are_made_printable_and_tracebacks_indented(
     written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # without those of pytest
@@ -87,7 +87,7 @@ def test_what_a_library_logs_is_plain_and_its_traceback_is_indented(
     assert all(line.startswith("  ") and line.isprintable() for line in more)
 
 
-def test_a_complaint_is_logged_once_a_kind_and_counted_every_time(written: io.StringIO) -> None:
+def test_each_kind_of_problem_is_logged_once_and_always_counted(written: io.StringIO) -> None:
     logs.configure("text", "info", written)
     complaints = logs.Complaints()
     for number in range(3):

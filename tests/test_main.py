@@ -18,7 +18,7 @@ main()
 """
 
 
-def test_an_interruption_while_the_program_is_loaded_ends_it_without_a_word() -> None:
+def test_an_interrupt_during_startup_exits_silently() -> None:
     done = subprocess.run(  # noqa: S603  # our own words
         [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False
     )

@@ -28,7 +28,7 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
         read_regular(path, 1_000)
 
 
-def test_what_is_no_file_is_refused_by_its_kind(tmp_path: Path) -> None:
+def test_anything_but_a_regular_file_is_rejected_by_name(tmp_path: Path) -> None:
     pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)
     link.symlink_to("/dev/zero")
@@ -42,7 +42,7 @@ def test_what_is_no_file_is_refused_by_its_kind(tmp_path: Path) -> None:
         check_regular(pipe, pipes=True)
 
 
-def test_an_open_pipe_is_read_where_one_may_be() -> None:
+def test_an_open_pipe_is_read_where_pipes_are_accepted() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"text")
     os.close(writing)
@@ -52,7 +52,7 @@ def test_an_open_pipe_is_read_where_one_may_be() -> None:
     os.close(reading)
 
 
-def test_settings_and_lists_of_streams_are_read_from_files_only(tmp_path: Path) -> None:
+def test_settings_and_stream_lists_are_read_from_regular_files_only(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (str(pipe), "/dev/zero"):
@@ -62,7 +62,7 @@ def test_settings_and_lists_of_streams_are_read_from_files_only(tmp_path: Path) 
             streams_of([f"@{path}"])
 
 
-def test_settings_that_are_nested_without_end_are_refused(tmp_path: Path) -> None:
+def test_deeply_nested_settings_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(f"a = {'[' * 100_000}")
     with pytest.raises(ConfigError, match="nested so deeply"):

@@ -1,4 +1,4 @@
-"""What the program does when nobody takes what it writes."""
+"""How commands behave when standard output or standard error cannot be written to."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def trade(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("way", ["gone", "closed", "full"])
-def test_without_standard_error_all_ends_as_it_does_with_it(
+def test_a_broken_standard_error_changes_no_exit_status(
     way: str, buffered: bool, trade: str, tmp_path: Path
 ) -> None:
     def status(*arguments: str) -> int:
@@ -99,7 +99,7 @@ def test_without_standard_error_all_ends_as_it_does_with_it(
     [("--help",), ("streams",), ("explain", "btcusdt@trade", "--json")],
     ids=" ".join,
 )
-def test_who_reads_no_more_has_enough_and_a_full_disk_is_told(
+def test_a_broken_pipe_is_a_success_and_a_full_disk_a_failure(
     arguments: tuple[str, ...], buffered: bool
 ) -> None:
     assert run(*arguments, buffered=buffered, stdout="gone") == (0, "")

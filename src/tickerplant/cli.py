@@ -1,7 +1,8 @@
-"""The command line: `tickerplant simulate`, `replay`, `streams`, `queries`, `explain`.
+"""The command line: one function per command.
 
-Options come from the settings (`config/`); what serves is put together in `serving.py`.
-Whatever the user can get wrong ends with one line on standard error and exit status 2.
+Options come from the settings of the command (`config/`); the work is done by `serving.py`,
+`verifying/`, `explain/`, `watching/` and `exporting/`, each imported by the command that needs it.
+Every usage error prints one line on standard error and exits with status 2.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tickerplant.config.resolve import (
 )
 from tickerplant.config.setting import Setting, settings_of
 from tickerplant.config.settings import (
+    RENAMED,
     AskSettings,
     ExportSettings,
     ProtocolSettings,
@@ -38,12 +40,11 @@ from tickerplant.config.settings import (
 )
 from tickerplant.errors import TickerplantError
 from tickerplant.profile import PROFILES
-from tickerplant.stdio import CannotPrint, cannot_print
+from tickerplant.stdio import FAILED, CannotPrint, cannot_print
 from tickerplant.venue import VENUES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-NOT_WELL = 1
 USAGE_ERROR = 2
 
 
@@ -57,27 +58,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
     except TickerplantError as error:
-        _complain(str(error))
+        _print_error(str(error))
         sys.exit(USAGE_ERROR)
     except CannotPrint as error:
         sys.exit(cannot_print(error.failure))
     sys.exit(status or 0)
 
 
-def _complain(text: str) -> None:
-    """Write one line on standard error."""
-    from tickerplant.formatting import (
-        printable,  # what an upstream or the environment says may be in it
-    )
+def _print_error(text: str) -> None:
+    """Print one line on standard error."""
+    from tickerplant.formatting import printable  # it may quote an upstream or the environment
 
     click.echo(printable(f"tickerplant: {text}"), err=True)
 
 
 def _in_one_line(error: click.ClickException) -> str:
-    """Return what is wrong with the command line, and where to see what is right."""
-    text = " ".join(error.format_message().split()).rstrip(".")
+    """Return the message of a usage error, with the command whose help to read."""
     context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.NoSuchOption) and context:
+        new_name = f"--{_renamed_option(error.option_name)}"
+        if any(new_name in parameter.opts for parameter in context.command.params):
+            return f"{error.option_name} is now {new_name}"
+    text = " ".join(error.format_message().split()).rstrip(".")
     return f"{text} (see {context.command_path} -h)" if context else text
+
+
+def _renamed_option(option: str) -> str:
+    return RENAMED.get(option.lstrip("-").replace("-", "_"), "").replace("_", "-")
 
 
 @click.group(
@@ -88,14 +95,14 @@ def _in_one_line(error: click.ClickException) -> str:
 @click.version_option(package_name="tickerplant", message="%(prog)s %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> None:
-    """The futures market-data exchange feed as software you can run."""
+    """Market data of futures exchanges: simulated, replayed, relayed, recorded and checked."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(USAGE_ERROR)
 
 
 def settings_options(kind: type[Struct]) -> Callable[[Command], Command]:
-    """Return a decorator that adds an option for every setting of `kind`, and `--config`."""
+    """Return a decorator that adds `--config` and an option for each setting of `kind`."""
 
     def decorate(command: Command) -> Command:
         for setting in reversed(tuple(settings_of(kind))):
@@ -106,7 +113,7 @@ def settings_options(kind: type[Struct]) -> Callable[[Command], Command]:
 
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
-    """Return the click option of a setting; values stay text until all places are known."""
+    """Return the click option of a setting; `resolve` parses its value."""
     name = f"--{setting.option}"
     if setting.is_flag:
         return click.option(
@@ -126,7 +133,7 @@ def _settings(
 ) -> SettingsT:
     given = {name: value for name, value in flags.items() if value not in {None, ()}}
     for sentence in unknown_variables(os.environ):
-        _complain(sentence)
+        _print_error(sentence)
     path = config or os.environ.get(CONFIG_VARIABLE)
     file = read_file(path) if path else None
     return resolve(command, kind, given, os.environ, file)
@@ -135,7 +142,7 @@ def _settings(
 @commands.command()
 @settings_options(SimulateSettings)
 def simulate(config: str | None, **flags: object) -> int:
-    """Serve a simulated market, living and seeded."""
+    """Serve a simulated market."""
     settings = _settings("simulate", SimulateSettings, config, flags)
     from tickerplant import serving
 
@@ -146,10 +153,10 @@ def simulate(config: str | None, **flags: object) -> int:
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @settings_options(ReplaySettings)
 def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
-    """Serve recordings, joined in time.
+    """Serve recordings as a live feed, merged by time.
 
-    A path is the folder of a recording, a folder of such folders, a segment, or a file
-    of lines `<receive time> <message>`, plain, gzip or zstd.
+    PATH is the folder of a recording, a folder of such folders, a segment, or a file
+    of `<receive time> <message>` lines, plain, gzip or zstd.
     """
     settings = _settings("replay", ReplaySettings, config, flags)
     from tickerplant import serving
@@ -162,7 +169,7 @@ def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
 def relay(config: str | None, **flags: object) -> int:
     """Serve a live upstream: the exchange, or another plant.
 
-    What is heard here is asked for there, once for everybody.
+    Each stream is subscribed to upstream once and shared by all clients.
     """
     settings = _settings("relay", RelaySettings, config, flags)
     from tickerplant import serving
@@ -174,11 +181,11 @@ def relay(config: str | None, **flags: object) -> int:
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @settings_options(VerifySettings)
 def verify(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
-    """Tell what recordings hold, and whether they are complete.
+    """Check recordings for gaps and damage.
 
-    Ids, times and checksums are walked, and what the manifest knows is weighed against them.  Each
-    folder is a recording; files that are named are one together.  The exit status is 0 if all is
-    complete, 1 if there is a hole or damage, 2 if nothing can be read.
+    Checks ids, times and checksums against the manifest.  Each folder is one recording; files
+    named together are one recording.  The exit status is 0 if all are complete, 1 if there is a
+    gap or damage, 2 if nothing can be read.
     """
     settings = _settings("verify", VerifySettings, config, flags)
     from tickerplant.verifying import verify as verifying
@@ -203,12 +210,12 @@ def streams() -> None:
         for row in CATALOGUE
     ]
     titles = (f"speed on {venue.title}" for venue in VENUES)
-    _print_table(("stream", *titles, "route", "event", "what it tells"), rows)
+    _print_table(("stream", *titles, "route", "event", "what it carries"), rows)
 
 
 @commands.command()
 def queries() -> None:
-    """List what can be asked, over REST and over the WebSocket API."""
+    """List the REST endpoints and WebSocket API methods."""
     from tickerplant.explain.words import ways, weight_range
     from tickerplant.queries import QUERIES
 
@@ -224,7 +231,7 @@ def queries() -> None:
         for row in QUERIES
         for venue in row.venues
     ]
-    head = ("REST path", "WS API method", "venue", "weight", "allowance", "key", "what it answers")
+    head = ("REST path", "WS API method", "venue", "weight", "allowance", "key", "what it returns")
     _print_table(head, rows)
 
 
@@ -234,9 +241,9 @@ def queries() -> None:
 @click.option(
     "--venue",
     type=click.Choice([venue.name for venue in VENUES]),
-    help="Whose they are [told by host, path, port or form].",
+    help="Venue [inferred from host, path, port or symbol].",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     given: tuple[str, ...],
     config: str | None,
@@ -244,12 +251,12 @@ def explain(
     as_json: bool,
     **flags: object,
 ) -> int:
-    """Tell what URLs, streams and questions would do, without a market.
+    """Show what a URL, stream or request would do, offline.
 
-    A URL or path of a WebSocket connection: what each of its streams carries, how fast, on which
-    route, and what stays silent and why.  Stream names: the same, and the connections they need.
-    A REST URL or path, or a method of the WebSocket API: what it weighs and takes.  The exit
-    status is 1 if anything would be refused or stay silent, 2 if nothing can be explained.
+    For a WebSocket URL or path: what each stream carries, at which speed and on which route, and
+    which streams stay silent and why.  For stream names: the same, and the connections they need.
+    For a REST URL or path, or a WebSocket API method: its weight and parameters.  The exit status
+    is 1 if anything would be refused or stay silent, 2 if nothing can be explained.
     """
     settings = _settings("explain", ProtocolSettings, config, flags)
     from tickerplant.explain.explanation import explain as explained
@@ -260,23 +267,23 @@ def explain(
         given, PROFILES[settings.profile], strict=settings.routing == "strict", venue=chosen
     )
     if as_json:
-        # As bytes: JSON is UTF-8 whatever the terminal is.
+        # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
     else:
         for line in lines_of(found):
             click.echo(line)
-    return 0 if found.all_is_well else NOT_WELL
+    return 0 if found.all_is_well else FAILED
 
 
 @commands.command()
 @click.argument("names", metavar="STREAM...", nargs=-1, required=True)
 @settings_options(WatchSettings)
 def watch(names: tuple[str, ...], config: str | None, **flags: object) -> int:
-    """Watch streams, in a table or line by line.
+    """Watch streams in a table or line by line.
 
-    On a terminal a table with the latest message of each stream and symbol, its age and delay, and
-    what is missing.  Elsewhere a line for each message: when it was received, the stream, the
-    payload; what happens to the streams is told on standard error.  Ctrl-C ends it.
+    A terminal shows a table with the latest message of each stream and symbol, its age and delay,
+    gaps and missing messages.  Otherwise each message is a line with receive time, stream and
+    payload; notices go to standard error.  Press Ctrl-C to stop.
     """
     settings = _settings("watch", WatchSettings, config, flags)
     from tickerplant.watching import watch as watching
@@ -288,10 +295,10 @@ def watch(names: tuple[str, ...], config: str | None, **flags: object) -> int:
 @click.argument("given", metavar="STREAM...", nargs=-1, required=True)
 @settings_options(RecordSettings)
 def record(given: tuple[str, ...], config: str | None, **flags: object) -> int:
-    """Record streams, as they come, into a folder.
+    """Record streams to a folder.
 
-    @FILE stands for the streams in a file, one a line.  Where depth is recorded, snapshots of the
-    books are too.  Ctrl-C ends it; the same command continues the recording.
+    @FILE reads stream names from a file, one per line.  Books of recorded depth streams are
+    recorded as snapshots too.  Press Ctrl-C to stop; the same command continues the recording.
     """
     settings = _settings("record", RecordSettings, config, flags)
     from tickerplant.watching import record as recording
@@ -304,10 +311,10 @@ def record(given: tuple[str, ...], config: str | None, **flags: object) -> int:
 @click.argument("given", metavar="[KEY=VALUE]...", nargs=-1)
 @settings_options(AskSettings)
 def ask(name: str, given: tuple[str, ...], config: str | None, **flags: object) -> int:
-    """Ask one question and print the answer.
+    """Send one request and print the response.
 
-    METHOD is one of the WebSocket API, such as ticker.price, or a path of REST, such as
-    /fapi/v1/klines or, in short, klines.
+    METHOD is a method of the WebSocket API, such as ticker.price, or a REST path, such as
+    /fapi/v1/klines or just klines.
     """
     settings = _settings("ask", AskSettings, config, flags)
     from tickerplant.watching import ask as asking
@@ -319,11 +326,10 @@ def ask(name: str, given: tuple[str, ...], config: str | None, **flags: object) 
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @settings_options(ExportSettings)
 def export(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
-    """Write recordings as files of other tools.
+    """Convert recordings to Parquet, CSV or hftbacktest.
 
-    Parquet in Hive partitions, CSV in the layout of the exchange's public archive, or events of
-    hftbacktest.  The same command goes on with what was interrupted, and adds what was recorded
-    since.
+    Parquet has Hive partitions, CSV the layout of the exchange's public archive, hftbacktest its
+    own events.  The same command resumes an interrupted export, and adds newer messages.
     """
     settings = _settings("export", ExportSettings, config, flags)
     from tickerplant.exporting import export as exporting
@@ -332,7 +338,7 @@ def export(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows so that a terminal can show them; elsewhere each is one line."""
+    """Print a table: fitted to the width of a terminal, one line per row elsewhere."""
     from tickerplant.explain.text import table
 
     width = (

@@ -1,12 +1,12 @@
-"""The exceptions of the plant.
+"""The exceptions of the package.
 
 TickerplantError
-├── RequestError      the peer asked for something it cannot have; carries code and text to answer
-├── DecodeError       a message from a recording or an upstream that cannot be understood
-│   └── ImpossibleTimeError   a time in it is far from the others
-├── RecordingError    a recording that cannot be read; carries file, line and byte offset
-├── ConfigError       a setting that cannot be used; carries the setting's name
-├── UpstreamError     a server that cannot be reached, or whose answer makes no sense
+├── RequestError      a rejected request; carries the code, message and HTTP status of the response
+├── DecodeError       a malformed market message from a recording or an upstream
+│   └── ImpossibleTimeError   one of its times is far from the others
+├── RecordingError    an unreadable recording; carries file, line and byte offset
+├── ConfigError       an invalid or missing setting or argument; carries its name
+├── UpstreamError     an unreachable server, or an invalid response
 └── QueueOverflow     a subscription with `when_full="raise"` was read too slowly
 """
 
@@ -19,14 +19,14 @@ _AFTER_HOST = re.compile(r"^(\w+://[^/?#]*[/?#]).+", re.DOTALL)
 
 
 class TickerplantError(Exception):
-    """Anything this package raises on purpose."""
+    """Base class of all exceptions of this package."""
 
 
 class RequestError(TickerplantError):
-    """A question that is answered with an error: `code`, `message` and the HTTP `status`.
+    """The server rejected a request: `code`, `message` and HTTP `status`.
 
-    Where the client raises it, it also says what was `asked`, and of an address that is refused for
-    a while (429, 418) until when: `until_ms`, milliseconds since the epoch, else None.
+    Raised by the client it also names the request in `asked`.  If the address is blocked for a
+    while (429, 418), `until_ms` is the end of the block in milliseconds since the epoch, else None.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class RequestError(TickerplantError):
         until_ms: int | None = None,
         again: str = "",
     ) -> None:
-        said = f"{code} {message}" + (f" ({again})" if again else "")
-        super().__init__(f"{asked}: {said}" if asked else said)
+        text = f"{code} {message}" + (f" ({again})" if again else "")
+        super().__init__(f"{asked}: {text}" if asked else text)
         self.code = code
         self.message = message
         self.status = status
@@ -49,15 +49,15 @@ class RequestError(TickerplantError):
 
 
 class DecodeError(TickerplantError):
-    """A market message that is not in a form this program knows."""
+    """A market message is malformed, or of an unknown form."""
 
 
 class ImpossibleTimeError(DecodeError):
-    """A market message with a time that cannot be true beside the others in it."""
+    """A time in a market message is impossible, given the others."""
 
 
 class RecordingError(TickerplantError):
-    """A recording that cannot be read further; says in which file, line and byte."""
+    """A recording cannot be read beyond the given file, line and byte."""
 
     def __init__(self, path: str, reason: str, line: int = 0, offset_bytes: int = 0) -> None:
         where = f"{path}, line {line}, byte {offset_bytes}" if line else path
@@ -69,22 +69,23 @@ class RecordingError(TickerplantError):
 
 
 class ConfigError(TickerplantError):
-    """A setting with a value that cannot be used, or with none where one is needed.
+    """A setting or argument is invalid or missing.
 
-    Of a URL neither the user nor what follows the host is shown: they may be keys.
+    The message hides the user part of a URL and everything after the host: they may be secret.
     """
 
     def __init__(self, setting: str, value: object, expected: str) -> None:
         shown = value
         if isinstance(value, str):
             shown = _AFTER_HOST.sub(r"\1…", _USER.sub(r"\1…@", value))
-        wrong = "not given" if value is None else f"{shown!r} is not usable"
-        super().__init__(f"{setting}: {wrong}, expected {expected}")
+        problem = "not given" if value is None else f"invalid value {shown!r}"
+        super().__init__(f"{setting}: {problem}, expected {expected}")
         self.setting = setting
+        self.expected = expected
 
 
 class UpstreamError(TickerplantError):
-    """A server that was asked and gave no answer: unreachable, timed out, or not understood."""
+    """The server was unreachable, timed out, or sent an invalid response."""
 
     def __init__(self, url: str, reason: str, *, asked: str = "") -> None:
         super().__init__(f"{url} {asked}: {reason}" if asked else f"{url}: {reason}")
@@ -93,7 +94,7 @@ class UpstreamError(TickerplantError):
         self.reason = reason
 
 
-class QueueOverflow(TickerplantError):  # noqa: N818  # it names what happened, as `StopIteration` does
+class QueueOverflow(TickerplantError):  # noqa: N818  # named like `StopIteration`
     """A subscription with `when_full="raise"` was full."""
 
     def __init__(self, queue_size: int) -> None:

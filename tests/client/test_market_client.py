@@ -51,7 +51,7 @@ def _fail(_: object) -> None:
 
 
 def test_a_venue_that_is_none_is_told() -> None:
-    with pytest.raises(ConfigError, match="venue: 'spot' is not usable, expected usdm or coinm"):
+    with pytest.raises(ConfigError, match="venue: invalid value 'spot', expected usdm or coinm"):
         tickerplant.connect("spot")
 
 
@@ -66,7 +66,7 @@ def test_a_base_that_is_none_is_told(base: Any) -> None:
 @pytest.mark.parametrize("name", ["copies", "max_streams", "requests_per_s", "open_burst"])
 def test_settings_with_which_nothing_is_heard_are_told(name: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"{name}: 0 is not usable, expected a whole number, at le"
+        ConfigError, match=f"{name}: invalid value 0, expected a whole number, at le"
     ):
         tickerplant.connect(base_url=CLOSED, settings=quick(**{name: 0}))
 
@@ -104,7 +104,7 @@ def test_the_environment_says_where_each_venue_is(monkeypatch: pytest.MonkeyPatc
     assert tickerplant.connect("coinm").hosts.streams == "wss://there"
     assert tickerplant.connect(base_url="ws://else").hosts.rest == "http://else"
     monkeypatch.setenv("TICKERPLANT_USDM_URL", "here")
-    with pytest.raises(ConfigError, match="TICKERPLANT_USDM_URL: 'here'"):
+    with pytest.raises(ConfigError, match="TICKERPLANT_USDM_URL: invalid value 'here'"):
         tickerplant.connect()
 
 

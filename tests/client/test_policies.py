@@ -250,7 +250,7 @@ async def test_what_is_no_number_of_items_is_told(max_items: Any) -> None:
         ({"when_full": "newest"}, "when_full"),
         ({"queue_size": 0}, "queue_size"),
         ({"queue_size": -1}, "queue_size"),
-        ({"queue_size": "5"}, "queue_size: '5' is not usable, expected a whole number, at least 1"),
+        ({"queue_size": "5"}, "queue_size: invalid value '5', expected a whole number, at least 1"),
         ({"queue_size": None}, "queue_size"),
         ({"queue_size": 1.5}, "queue_size"),
         ({"queue_size": True}, "queue_size"),

@@ -641,12 +641,15 @@ def test_wrong_usage_is_told(tape: Path, tmp_path: Path) -> None:
     for flags, words in (
         (
             {"tables": "trade"},
-            "--tables: 'trade' is not usable, expected one of trades, agg_trades",
+            "--tables: invalid value 'trade', expected one of trades, agg_trades",
         ),
-        ({"out": ""}, "--out: '' is not usable, expected the name of a folder"),
+        ({"out": ""}, "--out: invalid value '', expected a folder path"),
         ({"out": None}, "--out: not given, expected the folder"),
         ({"to": "hftbacktest", "tables": "trades"}, "--tables: .* to be left out"),
-        ({"to": "csv", "numbers": "float"}, "--numbers: 'float' .* except for parquet"),
+        (
+            {"to": "csv", "numbers": "float"},
+            "--numbers: invalid value 'float', .* except for parquet",
+        ),
     ):
         with pytest.raises(ConfigError, match=words):
             run(tmp_path / "out", tape, **flags)

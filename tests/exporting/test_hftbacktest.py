@@ -482,13 +482,13 @@ def test_two_exports_do_not_share_a_folder(tmp_path: Path) -> None:
     assert export(tmp_path, source, progress=second).files == 1
     folder = str(tmp_path / "out")
     expected = "a folder that no other export uses"
-    assert set(refused) == {f"--out: {folder!r} is not usable, expected {expected}"}
+    assert set(refused) == {f"--out: invalid value {folder!r}, expected {expected}"}
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--extras: 'x' is not usable"):
+    with pytest.raises(ConfigError, match="--extras: invalid value 'x'"):
         export(tmp_path, extras=frozenset({"x"}))
-    with pytest.raises(ConfigError, match="--base-latency-ns: -1 is not usable"):
+    with pytest.raises(ConfigError, match="--base-latency-ns: invalid value -1"):
         export(tmp_path, base_latency_ns=-1)
 
 

@@ -217,12 +217,15 @@ async def test_streams_are_read_from_files(tmp_path: Path) -> None:
         (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one stream"),
         (("@{tmp}/long", "--out", "{tmp}"), "long, line 2: "),
         ((NAME, "--out", "{tmp}/empty"), "empty"),
-        ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "--url: 'ws://h/…'"),
+        ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "--url: invalid value 'ws://h/…'"),
         ((NAME, "--out", "{tmp}", "--segment", "0"), "of at least a second"),
         ((NAME, "--out", "{tmp}", "--segment-size", "9"), "a size such as 256MB"),
         ((NAME, "--out", "{tmp}", "--snapshots", "no"), "of at most a century, or off"),
         ((NAME, "--out", "{tmp}", "--snapshot-levels", "7"), "one of 5, 10, 20"),
-        ((NAME, "--out", "{tmp}", "--level", "99"), "--level: '99'"),
+        (
+            (NAME, "--out", "{tmp}", "--compression-level", "99"),
+            "--compression-level: invalid value '99'",
+        ),
     ],
 )
 @looped

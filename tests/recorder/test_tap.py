@@ -337,7 +337,7 @@ def test_names_go_to_the_venues_that_have_them() -> None:
 def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
     it = case(BTCUSDT)
     told = refusal(TapSettings(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
-    assert told.startswith("--record-streams: 'btcusdt@trdae' is not usable, expected a stream (")
+    assert told.startswith("--record-streams: invalid value 'btcusdt@trdae', expected a stream (")
     assert not (tmp_path / "rec").exists()
 
 
@@ -349,7 +349,7 @@ def test_a_relay_of_many_symbols_wants_to_be_told_what_to_record(tmp_path: Path)
     it = case(*many)
     tapping = TapSettings(folder=str(tmp_path / "rec"), upstreams={"usdm": Upstream()})
     told = refusal(tapping, it)
-    assert "--record-streams: '' is not usable, expected the streams to record, such as" in told
+    assert "--record-streams: invalid value '', expected the streams to record, such as" in told
     assert "USDⓈ-M has 51 symbols upstream" in told
     named = structs.replace(tapping, names=("c1usdt@trade",))
     Taps(named, it.plant, URLS, it.readiness.warn).close("done")

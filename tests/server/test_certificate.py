@@ -40,9 +40,7 @@ def test_a_key_that_does_not_fit_is_named(tmp_path: Path, authority: trustme.CA)
     one, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
     cert = written(tmp_path, "cert.pem", one.cert_chain_pems[0].bytes())
     key = written(tmp_path, "key.pem", other.private_key_pem.bytes())
-    with pytest.raises(
-        ConfigError, match=r"--tls-key: .*key.pem' .*, expected the key of .*cert.pem"
-    ):
+    with pytest.raises(ConfigError, match=r"--tls-key: .*key.pem', expected the key of .*cert.pem"):
         context_of(cert, key)
     key = written(tmp_path, "key.pem", one.private_key_pem.bytes())
     assert context_of(cert, key)
@@ -88,7 +86,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.
 @pytest.mark.parametrize(
     ("settings", "wrong"),
     [
-        (SimulateSettings(tls="self", tls_cert="a"), "--tls: 'self' .* left out with --tls-cert"),
+        (
+            SimulateSettings(tls="self", tls_cert="a"),
+            "--tls: invalid value 'self', .* left out with --tls-cert",
+        ),
         (SimulateSettings(tls_key="a"), "--tls-cert: not given, expected the certificate"),
     ],
 )
@@ -123,7 +124,9 @@ def test_the_own_certificate_stays_until_it_lacks_a_name(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"--tls: 'self' .*file/tls, that can be written \(Not a"):
+    with pytest.raises(
+        ConfigError, match=r"--tls: invalid value 'self', .*file/tls, that can be written \(Not a"
+    ):
         own_certificate(tmp_path / "file" / "tls", [])
 
 

@@ -76,11 +76,11 @@ def test_integers_are_numbers_in_the_websocket_api_and_text_in_rest(
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
-        ("depth", ("symbol",), "'symbol' is not usable, expected a parameter such as symbol="),
+        ("depth", ("symbol",), "invalid value 'symbol', expected a parameter such as symbol="),
         ("depth", ("=x",), "expected a parameter such as symbol=BTCUSDT"),
-        ("depth", ("a=1", "a=2"), "'a=2' is not usable, expected a once"),
-        ("depth", ("method=x",), "'method=x' is not usable"),
-        ("depth", ("self=x",), "'self=x' is not usable"),
+        ("depth", ("a=1", "a=2"), "invalid value 'a=2', expected a once"),
+        ("depth", ("method=x",), "invalid value 'method=x'"),
+        ("depth", ("self=x",), "invalid value 'self=x'"),
         ("depth", ("symbol=\udcff",), "expected Unicode"),
         ("\udcff", (), "expected Unicode"),
         ("https://fapi.binance.com/fapi/v1/depth", (), "--url says where"),

@@ -1,11 +1,11 @@
-"""The settings of the program, each declared once.
+"""The settings of the program.
 
-A field of a settings Struct is a setting: its name, its type with the bounds, its default and one
-sentence of help.  From that declaration come the command-line option (`--usdm-port`), the name in
-the environment (`TICKERPLANT_USDM_PORT`) and the key in a TOML file (`usdm_port`).
+Each field of a settings Struct declares one setting: name, type, bounds, default and help text.
+Its command-line option (`--usdm-port`), environment variable (`TICKERPLANT_USDM_PORT`) and key in
+a TOML file (`usdm_port`) follow from the declaration.
 
-Flags beat the environment, which beats the file given by `--config`, which beats the defaults.  In
-the file a key at the top holds for every command that has the setting; a key in a table named
-after the command, such as `[replay]`, holds for that command and wins.  A command passes over what
-it does not have, so that one file serves all; what no command has is refused.
+Flags beat the environment, which beats the file given by `--config`, which beats the defaults.  A
+key at the top of the file applies to every command that has the setting; a key in the table of a
+command, such as `[replay]`, applies to that command and wins.  A command ignores the settings of
+others, so one file can serve all; a key that no command knows is an error.
 """

@@ -1,4 +1,4 @@
-"""The settings of one run, each from the strongest place that gives it."""
+"""Resolves the settings of a run from flags, environment, file and defaults, in this order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
-from tickerplant.config.settings import COMMANDS
+from tickerplant.config.settings import COMMANDS, RENAMED
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import environment_name
 from tickerplant.regular_files import read_regular
@@ -17,20 +17,20 @@ from tickerplant.suggestions import suggestion
 from tickerplant.venue import VENUES
 
 MOST_BYTES = 1 << 20
-"""Of a file of settings."""
+"""Size limit of a settings file."""
 SettingsT = TypeVar("SettingsT", bound=Struct)
 
 CONFIG_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"
-"""Names the file of settings, as `--config` does."""
+"""Gives the path of the settings file, as `--config` does."""
 _OTHER_VARIABLES = {CONFIG_VARIABLE, *(environment_name(venue) for venue in VENUES)}
-"""Variables that are not those of one setting."""
+"""Variables that do not belong to one setting."""
 
 
 def read_file(path: str) -> dict[str, object]:
     """Return the contents of a TOML file.
 
     Raises:
-        ConfigError: there is no such file, it is not TOML, or it has a key that no command knows.
+        ConfigError: the file cannot be read, is not TOML, or has a key that no command knows.
     """
     try:
         content = tomllib.loads(read_regular(path, MOST_BYTES, pipes=True).decode())
@@ -39,7 +39,7 @@ def read_file(path: str) -> dict[str, object]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("--config", path, f"a TOML file ({error})") from None
     except RecursionError:
-        raise ConfigError("--config", path, "a TOML file that is not nested so deeply") from None
+        raise ConfigError("--config", path, "a TOML file with less nesting") from None
     settings = _all_settings()
     known = {setting.key for setting in settings if not setting.owner}
     owned = {setting.key for setting in settings if setting.owner}
@@ -48,26 +48,33 @@ def read_file(path: str) -> dict[str, object]:
             _refuse_unknown(value, {each.key for each in settings_of(COMMANDS[key])}, path, key)
         elif key in owned:
             tables = [f"[{each.owner}]" for each in settings if each.key == key]
-            expected = f"to be in {' or '.join(tables)}, where it means different things"
+            expected = f"it in {' or '.join(tables)}, where it has different meanings"
             raise ConfigError(path, key, expected)
         elif isinstance(value, dict) and key not in known:
             commands = ", ".join(f"[{name}]" for name in COMMANDS)
-            meant = suggestion(key, COMMANDS, "[{}]")
-            raise ConfigError(path, f"[{key}]", f"a table of a command: {commands}{meant}")
+            hint = suggestion(key, COMMANDS, "[{}]")
+            raise ConfigError(path, f"[{key}]", f"the table of a command: {commands}{hint}")
         else:
             _refuse_unknown({key: value}, known, path, "")
     return content
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each variable of `environment` that looks like a setting and is none."""
+    """Yield a warning for each variable that has the prefix of settings and is not one.
+
+    Raises:
+        ConfigError: a variable is that of a renamed setting.
+    """
     known = {setting.environment for setting in _all_settings()} | _OTHER_VARIABLES
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
-            words = [each.removeprefix(ENVIRONMENT_PREFIX) for each in known]
             word = name.removeprefix(ENVIRONMENT_PREFIX)
-            meant = suggestion(word, sorted(words), ENVIRONMENT_PREFIX + "{}")
-            yield f"{name} in the environment is no setting{meant}"
+            if renamed := RENAMED.get(word.lower()):
+                new_name = ENVIRONMENT_PREFIX + renamed.upper()
+                raise ConfigError(name, environment[name], f"{new_name}, its new name")
+            words = sorted(each.removeprefix(ENVIRONMENT_PREFIX) for each in known)
+            hint = suggestion(word, words, ENVIRONMENT_PREFIX + "{}")
+            yield f"{name} in the environment is not a setting{hint}"
 
 
 def _all_settings() -> list[Setting]:
@@ -77,6 +84,8 @@ def _all_settings() -> list[Setting]:
 def _refuse_unknown(table: Mapping[str, object], known: set[str], path: str, name: str) -> None:
     for key in table.keys() - known:
         where = f"[{name}] in {path}" if name else path
+        if (renamed := RENAMED.get(key)) in known:
+            raise ConfigError(where, key, f"{renamed}, its new name")
         expected = f"a setting: {', '.join(sorted(known))}{suggestion(key, known)}"
         raise ConfigError(where, key, expected)
 
@@ -88,17 +97,17 @@ def resolve(
     environment: Mapping[str, str],
     file: Mapping[str, object] | None = None,
 ) -> SettingsT:
-    """Return the settings of `command`, each from the strongest place that gives it.
+    """Return the settings of `command`: flags beat the environment, which beats the file.
 
     Args:
-        command: Name of the command, which is also the name of its table in `file`.
+        command: The name of the command, and of its table in `file`.
         kind: The Struct of its settings.
-        flags: Values of the command line by field name; None is not given.
-        environment: The environment.
-        file: What `read_file` returned.
+        flags: Command-line values by field name; None if not given.
+        environment: The environment variables.
+        file: The result of `read_file`.
 
     Raises:
-        ConfigError: a value cannot be used; says which, where it came from and what was expected.
+        ConfigError: a value is invalid; names its origin and what was expected.
     """
     shared: Mapping[str, object] = file or {}
     own = shared.get(command, {})

@@ -1,4 +1,4 @@
-"""The settings of each command: a field is a setting, with its bounds, default and help."""
+"""The settings of each command: each field declares type, bounds, default and help text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tickerplant.config.values import (
     base_url,
     duration_ms,
     faults,
-    file_name,
-    folder_name,
+    file_path,
+    folder_path,
     host_name,
-    instant_ms,
+    market_time_ms,
     names,
     period_ms,
     period_ms_or_off,
@@ -49,34 +49,37 @@ SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 def _setting(
     help_text: str, parse: Parser | None = None, option: str = "", *, owner: str = ""
 ) -> Meta:
-    """Return what a field says about itself besides its type and default.
+    """Return the metadata of a setting.
 
     Args:
-        help_text: What it does.
-        parse: Reads it; without, its type says how.
-        option: The option's name, if it is another than the field's.
-        owner: The only command that it is for, where the name means something else to another.
+        help_text: One sentence for help texts and the reference.
+        parse: Parses its value; without it, the type decides.
+        option: The name of its option, if it differs from the field's.
+        owner: The only command it belongs to, if another command uses its name differently.
     """
     return Meta(description=help_text, extra={"parse": parse, "option": option, "owner": owner})
 
 
 class ProtocolSettings(Struct, frozen=True, kw_only=True):
-    """What every command has that speaks the protocol, or explains it."""
+    """Settings of commands that speak or explain the protocol."""
 
-    profile: Annotated[
-        str, _setting(f"Period of the protocol: {', '.join(PROFILES)}.", profile_name)
-    ] = P2026Q1.name
+    profile: Annotated[str, _setting(f"Protocol profile: {', '.join(PROFILES)}.", profile_name)] = (
+        P2026Q1.name
+    )
     routing: Annotated[
         Literal["lenient", "strict"],
-        _setting("Deliver every stream on every path, or be silent where the exchange is."),
+        _setting(
+            "lenient: deliver every stream on every path; strict: as on the exchange, stay silent on "
+            "the wrong path."
+        ),
     ] = "lenient"
 
 
 class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
-    """What every command that serves has."""
+    """Settings of commands that serve."""
 
     host: Annotated[
-        str, _setting("Address to listen on; 0.0.0.0 is every interface.", host_name)
+        str, _setting("Address to listen on; 0.0.0.0 for all interfaces.", host_name)
     ] = "127.0.0.1"
     usdm_port: Annotated[Port, _setting(f"Port of {USDM.title}; 0 picks a free one.")] = (
         USDM.default_port
@@ -87,80 +90,92 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
     tls: Annotated[
         Literal["off", "self"],
         _setting(
-            "Speak TLS with a certificate of its own for this machine, and print how to trust it."
+            "Serve TLS with a self-signed certificate for this machine, and print how to trust it."
         ),
     ] = "off"
     tls_cert: Annotated[
         str | None,
-        _setting("Speak TLS with the certificate in this PEM file, its chain after it.", file_name),
+        _setting("Serve TLS with the certificate chain in this PEM file.", file_path),
     ] = None
     tls_key: Annotated[
         str | None,
-        _setting("Key of the certificate, a PEM file [in the file of the certificate].", file_name),
+        _setting("PEM file with the key of the certificate [the certificate file].", file_path),
     ] = None
     limits: Annotated[
         Literal["exchange", "off"],
-        _setting("Refuse what goes beyond a limit, as the exchange does, or only count it."),
+        _setting(
+            "exchange: enforce the exchange's limits; off: count violations but never refuse."
+        ),
     ] = "exchange"
     limit_numbers: Annotated[
         dict[str, int],
-        _setting("Other numbers for the protocol's limits, as NAME=NUMBER.", assignments, "limit"),
+        _setting(
+            "Override a limit of the protocol, as NAME=NUMBER (repeatable).", assignments, "limit"
+        ),
     ] = {}
     fault_values: Annotated[
         dict[str, Fault],
-        _setting("Faults on demand, as NAME=VALUE, such as reset=30s.", faults, "fault"),
+        _setting("Inject a fault, as NAME=VALUE, such as reset=30s (repeatable).", faults, "fault"),
     ] = {}
-    fault_seed: Annotated[Seed, _setting("Decides the random choices of faults.")] = 1
-    log_format: Annotated[
-        Literal["text", "json"], _setting("Log lines for people or for programs.")
-    ] = "text"
+    fault_seed: Annotated[Seed, _setting("Seed of the random choices of faults.")] = 1
+    log_format: Annotated[Literal["text", "json"], _setting("Format of log lines.")] = "text"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _setting("The least that is logged.")
+        Literal["debug", "info", "warning", "error"], _setting("Minimum level to log.")
     ] = "info"
 
 
 class PacedSettings(ServeSettings, frozen=True, kw_only=True):
-    """What every command has that decides how fast its market goes."""
+    """Settings of commands with a market clock."""
 
-    speed: Annotated[Speed, _setting("Market seconds per second; 0 is as fast as it goes.")] = 1.0
+    speed: Annotated[
+        Speed, _setting("Market seconds per real second; 0 for as fast as possible.")
+    ] = 1.0
 
 
 RecordFolder = Annotated[
     str | None,
     _setting(
-        "Record what is sent into a folder, a recording for each venue; "
-        "if it cannot be written, serving goes on, and the exit status is 1.",
-        folder_name,
+        "Also record everything that is sent, one recording per venue in this folder; "
+        "if writing fails, serving continues and the exit status is 1.",
+        folder_path,
     ),
 ]
 RecordStreams = Annotated[
     tuple[str, ...],
     _setting(
-        "Streams to record, separated by commas; a relay of more than 50 symbols wants them named "
-        "[trades, quotes, depth, mark prices and more of every symbol].",
+        "Streams to record, separated by commas; required when relaying more than 50 symbols "
+        "[trades, quotes, depth, mark prices and more for every symbol].",
         names,
     ),
 ]
 
-_WAIT_FOR = "Start the clock when this many connections have subscribed."
+_WAIT_FOR = "Start the clock once this many connections have subscribed."
 
 
 class SimulateSettings(PacedSettings, frozen=True, kw_only=True):
     """Serve the simulated market."""
 
-    seed: Annotated[Seed, _setting("With --start, decides every byte of the market.")] = 1
+    seed: Annotated[
+        Seed, _setting("Random seed; together with --start it determines the market completely.")
+    ] = 1
     start_ms: Annotated[
         int | None,
-        _setting("First moment of the market, an ISO date (UTC) or ms [now].", instant_ms, "start"),
+        _setting(
+            "Start time of the market, an ISO date (UTC) or epoch ms [now].",
+            market_time_ms,
+            "start",
+        ),
     ] = None
     symbols: Annotated[
         tuple[str, ...],
-        _setting("Only these symbols, separated by commas, and no new listings [all].", names),
+        _setting(
+            "Simulate only these symbols, separated by commas, without new listings [all].", names
+        ),
     ] = ()
     symbol_count: Annotated[
-        SymbolCount | None, _setting("This many symbols, up to a full exchange.")
+        SymbolCount | None, _setting("Number of symbols, up to a full exchange.")
     ] = None
-    intensity: Annotated[Intensity, _setting("Factor on the order flow.")] = 1.0
+    intensity: Annotated[Intensity, _setting("Multiplier for the order flow.")] = 1.0
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 0
     duration_ms: Annotated[
         int | None,
@@ -176,21 +191,22 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
     profile: Annotated[
         str,
         _setting(
-            f"Period of the protocol: {', '.join(PROFILES)}, or auto: that of the recording.",
+            f"Protocol profile: {', '.join(PROFILES)}, or auto for the recording's own.",
             profile_name_or_auto,
         ),
     ] = "auto"
     speed: Annotated[
-        float, _setting("Recorded seconds per second; 0 is as fast as it goes.", read_speed)
+        float, _setting("Recorded seconds per real second; 0 for as fast as possible.", read_speed)
     ] = 1.0
     pace: Annotated[
         Literal["receive", "event"],
-        _setting("Pace by the times at which messages were received, or by those in them."),
+        _setting("Pace by receive time or by event time."),
     ] = "receive"
     begin: Annotated[
         TimeSpec | None,
         _setting(
-            "Begin there: an ISO date (UTC), ms or ns, or +90s from the beginning, -5m from the end.",
+            "Start time: an ISO date (UTC), epoch ms or ns, or an offset such as +90s from the "
+            "beginning or -5m from the end.",
             parse_time_spec,
             "from",
         ),
@@ -198,63 +214,61 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
     end: Annotated[
         TimeSpec | None,
         _setting(
-            "End before that moment, written the same way.", parse_time_spec, "to", owner="replay"
+            "End time (exclusive), in the same formats.", parse_time_spec, "to", owner="replay"
         ),
     ] = None
     warm_up_ms: Annotated[
         int,
         _setting(
-            "How much is played silently, at least, to reach a moment in the middle.",
+            "Minimum history to replay silently before --from, so that derived streams are correct.",
             duration_ms,
             "warm-up",
         ),
     ] = DEFAULT_WARM_UP_NS // 1_000_000
-    loop: Annotated[bool, _setting("Begin anew at the end.")] = False
+    loop: Annotated[bool, _setting("Start over at the end.")] = False
     rebase: Annotated[
         Literal["off", "now"],
-        _setting("Shift all times so that the first message is of now."),
+        _setting("now: shift all timestamps so that playback starts at the current time."),
     ] = "off"
     verbatim: Annotated[
         bool,
-        _setting("Send the recorded streams and nothing else; derive no state, which is faster."),
+        _setting("Send only the recorded streams and derive nothing, which is faster."),
     ] = False
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 1
-    exit_at_end: Annotated[bool, _setting("Leave when the recording is over.")] = False
+    exit_at_end: Annotated[bool, _setting("Exit at the end of the recording.")] = False
 
 
 class ClientSettings(Struct, frozen=True, kw_only=True):
-    """What every command has that is a client."""
+    """Settings of commands that are clients."""
 
     url: Annotated[
         str | None,
         _setting(
-            "Where all is served, such as ws://127.0.0.1:9001 "
-            "[what TICKERPLANT_USDM_URL or TICKERPLANT_COINM_URL says, else the exchange].",
+            "Base URL of the server, such as ws://127.0.0.1:9001 "
+            "[TICKERPLANT_USDM_URL or TICKERPLANT_COINM_URL, else the exchange].",
             base_url,
         ),
     ] = None
     venue: Annotated[
         Literal["auto", "usdm", "coinm"],
-        _setting(
-            "Whose streams or answers are wanted; by default inferred from the URL or the names."
-        ),
+        _setting("Venue; auto infers it from the URL or the names."),
     ] = "auto"
 
 
 class WatchSettings(ClientSettings, frozen=True, kw_only=True):
     """Watch streams."""
 
-    copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
-    seconds: Annotated[Seconds | None, _setting("Stop after so many seconds [never].")] = None
+    copies: Annotated[Copies, _setting("Redundant connections per stream.")] = 1
+    seconds: Annotated[Seconds | None, _setting("Stop after this many seconds [never].")] = None
     json: Annotated[bool, _setting("Print every message as a JSON object.")] = False
 
 
 class AskSettings(ClientSettings, frozen=True, kw_only=True):
-    """Ask a question."""
+    """Send one request."""
 
-    rest: Annotated[bool, _setting("Ask over REST what the WebSocket API has too.")] = False
+    rest: Annotated[bool, _setting("Use REST even if the WebSocket API has this method.")] = False
     timeout_ms: Annotated[
-        int, _setting("How long the answer may take, tries included.", period_ms, "timeout")
+        int, _setting("How long to wait for the response, retries included.", period_ms, "timeout")
     ] = 10_000
 
 
@@ -263,42 +277,40 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
 
     out: Annotated[
         str | None,
-        _setting("Folder of the recording; a recording that is there is continued.", folder_name),
+        _setting("Output folder; an existing recording in it is continued.", folder_path),
     ] = None
-    copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
+    copies: Annotated[Copies, _setting("Redundant connections per stream.")] = 1
     max_connection_age_ms: Annotated[
         int,
         _setting(
-            "Age at which the server cuts connections; they are renewed before, without a loss.",
+            "Maximum connection age at the server; connections are replaced before, without loss.",
             period_ms,
             "max-connection-age",
         ),
     ] = LIMITS.lifetime_ms
-    seconds: Annotated[Seconds | None, _setting("Stop after so many seconds [never].")] = None
+    seconds: Annotated[Seconds | None, _setting("Stop after this many seconds [never].")] = None
     snapshots_ms: Annotated[
         int,
         _setting(
-            "How often each recorded book is anchored by a snapshot, besides at its beginning and "
-            "after losses; off records no snapshots at all.",
+            "How often to record a snapshot of each book, in addition to those at the start and after "
+            "losses; off records no snapshots.",
             period_ms_or_off,
             "snapshots",
         ),
     ] = 3_600_000
-    snapshot_levels: Annotated[
-        int, _setting("Levels on each side of a snapshot.", snapshot_levels)
-    ] = SNAPSHOT_LEVELS
+    snapshot_levels: Annotated[int, _setting("Levels per side of a snapshot.", snapshot_levels)] = (
+        SNAPSHOT_LEVELS
+    )
     segment_ms: Annotated[
-        int, _setting("Begin a new file after this time.", period_ms, "segment")
+        int, _setting("Start a new segment file after this time.", period_ms, "segment")
     ] = 3_600_000
     segment_bytes: Annotated[
-        int, _setting("Begin a new file at this size.", size_bytes, "segment-size")
+        int, _setting("Start a new segment file at this size.", size_bytes, "segment-size")
     ] = 256 << 20
-    level: Annotated[Level, _setting("Compression level: 1 is the quickest, 19 the smallest.")] = (
-        LEVEL
-    )
-    log_format: Annotated[
-        Literal["text", "json"], _setting("Log lines for people or for programs.")
-    ] = "text"
+    compression_level: Annotated[
+        Level, _setting("Compression level, from 1 (fastest) to 19 (smallest).")
+    ] = LEVEL
+    log_format: Annotated[Literal["text", "json"], _setting("Format of log lines.")] = "text"
 
 
 class RelaySettings(ServeSettings, frozen=True, kw_only=True):
@@ -307,28 +319,36 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
     profile: Annotated[
         str,
         _setting(
-            f"Period of the protocol: {', '.join(PROFILES)}, or auto: that of the upstream.",
+            f"Protocol profile: {', '.join(PROFILES)}, or auto for the upstream's own.",
             profile_name_or_auto,
         ),
     ] = "auto"
     usdm_url: Annotated[
         str | None,
-        _setting(f"Where {USDM.title} is served, such as ws://127.0.0.1:9001.", base_url),
+        _setting(f"Base URL of the {USDM.title} upstream, such as ws://127.0.0.1:9001.", base_url),
     ] = None
     coinm_url: Annotated[
         str | None,
         _setting(
-            f"Where {COINM.title} is served. With neither it is the exchange, for both.", base_url
+            f"Base URL of the {COINM.title} upstream [the exchange for both, if neither is given].",
+            base_url,
         ),
     ] = None
-    copies: Annotated[Copies, _setting("Connections that carry each stream.")] = 1
+    copies: Annotated[Copies, _setting("Redundant connections per stream.")] = 1
     linger_ms: Annotated[
-        int, _setting("Keep a stream for so long after its last listener.", duration_ms, "linger")
+        int,
+        _setting(
+            "How long to keep an upstream stream after its last subscriber leaves.",
+            duration_ms,
+            "linger",
+        ),
     ] = 60_000
     grace_ms: Annotated[
         int,
         _setting(
-            "Close clients whose streams are lost upstream for so long.", duration_ms, "grace"
+            "How long a stream may be lost upstream before its clients are disconnected.",
+            duration_ms,
+            "grace",
         ),
     ] = 5_000
     record: RecordFolder = None
@@ -341,46 +361,54 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     to: Annotated[
         Literal["parquet", "csv", "hftbacktest"],
         _setting(
-            "Format of the files; csv is in the layout of the exchange's public archive.",
+            "Format of the files; csv has the layout of the exchange's public archive.",
             owner="export",
         ),
     ] = "parquet"
     out: Annotated[
         str | None,
-        _setting("Folder to write into; an export that is there is continued.", folder_name),
+        _setting("Output folder; an existing export in it is continued.", folder_path),
     ] = None
     tables: Annotated[
         tuple[str, ...],
-        _setting("Only these tables, such as trades,klines [all that the form has].", names),
+        _setting(
+            "Export only these tables, such as trades,klines [all that the format supports].", names
+        ),
     ] = ()
     symbols: Annotated[
-        tuple[str, ...], _setting("Only these symbols, separated by commas [all].", names)
+        tuple[str, ...], _setting("Export only these symbols, separated by commas [all].", names)
     ] = ()
     start_ns: Annotated[
         int | None,
         _setting(
-            "Only what was received then or later: an ISO date (UTC), ms or ns.",
+            "Export only messages received at this time or later: an ISO date (UTC), epoch ms or ns.",
             parse_time_ns,
             "from",
         ),
     ] = None
     end_ns: Annotated[
         int | None,
-        _setting("Only what was received before, written the same way.", parse_time_ns, "to-time"),
+        _setting(
+            "Export only messages received before this time, in the same formats.",
+            parse_time_ns,
+            "to-time",
+        ),
     ] = None
     numbers: Annotated[
         Literal["decimal", "float", "text"],
-        _setting("Prices and quantities in Parquet: exact, as float64, or as they were printed."),
+        _setting(
+            "Type of prices and quantities in Parquet: exact decimals, float64, or the original text."
+        ),
     ] = "decimal"
     extras: Annotated[
         tuple[str, ...],
-        _setting(
-            "For hftbacktest, besides books and trades: book_tickers, mark_prices [none].", names
-        ),
+        _setting("hftbacktest only: also export book_tickers or mark_prices [none].", names),
     ] = ()
     base_latency_ns: Annotated[
         Count,
-        _setting("For hftbacktest: ns that are added where receive times have to be corrected."),
+        _setting(
+            "hftbacktest only: base latency in ns, added where receive times need correcting."
+        ),
     ] = 0
 
 
@@ -388,12 +416,12 @@ class VerifySettings(Struct, frozen=True, kw_only=True):
     """Verify recordings."""
 
     streams: Annotated[
-        tuple[str, ...], _setting("Only these streams, separated by commas [all].", names)
+        tuple[str, ...], _setting("Verify only these streams, separated by commas [all].", names)
     ] = ()
     gaps: Annotated[
-        ListedGaps, _setting("How many gaps of a stream are listed; all are counted.")
+        ListedGaps, _setting("Maximum number of gaps to list per stream; all are counted.")
     ] = 10
-    json: Annotated[bool, _setting("Print one JSON document with all that was found.")] = False
+    json: Annotated[bool, _setting("Print the findings as one JSON document.")] = False
 
 
 COMMANDS: dict[str, type[Struct]] = {
@@ -408,3 +436,9 @@ COMMANDS: dict[str, type[Struct]] = {
     "verify": VerifySettings,
 }
 """The commands that have settings, by name."""
+RENAMED = {
+    "level": "compression_level",
+    "life": "max_connection_age",
+    "run_up": "warm_up",
+}
+"""Former keys of settings, with their present ones."""

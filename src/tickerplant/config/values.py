@@ -1,4 +1,4 @@
-"""Values of settings as people write them: hosts, profiles, durations, moments, names, and so on."""
+"""Parsers for the values of settings: hosts, profiles, durations, times, names and so on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tickerplant.suggestions import one_of, suggestion
 from tickerplant.venue import USDM
 
 Parser: TypeAlias = Callable[[object], object]
-"""Takes what the user gave; raises ValueError, with what was expected, for what it cannot read."""
+"""Parses what the user wrote; raises ValueError with a description of what was expected."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
-_HOST = "an address or the name of a host"
+_HOST = "an address or a host name"
 _NAMES = "at least one name, several separated by commas"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _FAULTS = "NAME=VALUE, several separated by commas"
@@ -34,40 +34,40 @@ _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def host_name(text: object) -> str:
-    """Return the address or the name of a host, in a form that can be looked up.
+    """Return `text` if it is an address or a valid host name.
 
     Raises:
-        ValueError: `text` is neither.
+        ValueError: it is neither.
     """
-    if not isinstance(text, str) or not _can_be_looked_up(text):
+    if not isinstance(text, str) or not _is_host_name(text):
         raise ValueError(_HOST)
     return text
 
 
-def _can_be_looked_up(host: str) -> bool:
+def _is_host_name(text: str) -> bool:
     try:
-        host.encode("idna")
+        text.encode("idna")
     except UnicodeError:
         return False
     return True
 
 
-def folder_name(text: object) -> str:
-    """Return the name of a folder, be it there or not.
+def folder_path(text: object) -> str:
+    """Return the path of a folder, which need not exist.
 
     Raises:
-        ValueError: `text` is none.
+        ValueError: `text` is not a path.
     """
-    return _path(text, "the name of a folder")
+    return _path(text, "a folder path")
 
 
-def file_name(text: object) -> str:
-    """Return the name of a file, be it there or not.
+def file_path(text: object) -> str:
+    """Return the path of a file, which need not exist.
 
     Raises:
-        ValueError: `text` is none.
+        ValueError: `text` is not a path.
     """
-    return _path(text, "the name of a file")
+    return _path(text, "a file path")
 
 
 def _path(text: object, expected: str) -> str:
@@ -80,12 +80,12 @@ def base_url(text: object) -> str:
     """Return a base URL, such as `ws://127.0.0.1:9001`.
 
     Raises:
-        ValueError: `text` is none.
+        ValueError: `text` is not a base URL.
     """
     try:
         hosts_of(USDM, str(text))
     except ConfigError as error:
-        raise ValueError(str(error).rpartition(" is not usable, expected ")[2]) from None
+        raise ValueError(error.expected) from None
     return str(text)
 
 
@@ -93,16 +93,16 @@ def profile_name(text: object) -> str:
     """Return the name of a profile.
 
     Raises:
-        ValueError: no profile has the name `text`.
+        ValueError: there is no such profile.
     """
     return _one_of(PROFILES, text)
 
 
 def profile_name_or_auto(text: object) -> str:
-    """Return the name of a profile, or `auto` for that of the upstream.
+    """Return the name of a profile, or `auto`.
 
     Raises:
-        ValueError: `text` is neither.
+        ValueError: there is no such profile.
     """
     return _one_of((*PROFILES, "auto"), text)
 
@@ -116,7 +116,7 @@ def _one_of(names: Collection[str], text: object) -> str:
 def duration_ms(text: object) -> int:
     """Return a duration such as `90s`, `15m`, `2h` or `1d` in milliseconds.
 
-    A number without a unit is none, but for 0.
+    Only 0 may lack a unit.
 
     Raises:
         ValueError: `text` is not a duration.
@@ -131,10 +131,10 @@ def duration_ms(text: object) -> int:
 
 
 def period_ms(text: object) -> int:
-    """Return a duration as `duration_ms` does, of a second or more.
+    """Return a duration of a second or more, in milliseconds; its syntax is that of `duration_ms`.
 
     Raises:
-        ValueError: `text` is none.
+        ValueError: `text` is not such a duration.
     """
     milliseconds = duration_ms(text)
     if milliseconds < _UNIT_MS["s"]:
@@ -143,7 +143,7 @@ def period_ms(text: object) -> int:
 
 
 def period_ms_or_off(text: object) -> int:
-    """Return a duration as `period_ms` does, 0 for `off`.
+    """Return a duration as `period_ms` does, or 0 for `off`.
 
     Raises:
         ValueError: `text` is neither.
@@ -157,10 +157,10 @@ def period_ms_or_off(text: object) -> int:
 
 
 def snapshot_levels(text: object) -> int:
-    """Return how many levels of a book are asked for.
+    """Return the number of levels to request in a depth snapshot.
 
     Raises:
-        ValueError: the exchange does not offer so many.
+        ValueError: the exchange does not offer snapshots of this size.
     """
     found = next((limit for limit in LIMITS if str(limit) == str(text).strip()), None)
     if found is None:
@@ -169,10 +169,10 @@ def snapshot_levels(text: object) -> int:
 
 
 def size_bytes(text: object) -> int:
-    """Return a size such as `500KB`, `256MB` or `2GB` in bytes; they are binary, as memory is.
+    """Return a size such as `256MB` or `2GB` in bytes; units are powers of 1024.
 
     Raises:
-        ValueError: `text` is no size, or less than a megabyte.
+        ValueError: `text` is not a size of at least a megabyte.
     """
     match = _SIZE.fullmatch(str(text).strip().upper())
     size = float(match[1]) * _UNIT_BYTES[match[2]] if match else 0
@@ -181,23 +181,23 @@ def size_bytes(text: object) -> int:
     return round(size)
 
 
-def size_text(size: int) -> str:
-    """Return a size as `size_bytes` reads it, in the largest unit of which it is a multiple."""
+def size_setting(size: int) -> str:
+    """Return a size in the syntax of `size_bytes`, in the largest unit that divides it."""
     unit = next(each for each in reversed(_UNIT_BYTES) if size % _UNIT_BYTES[each] == 0)
     return f"{size // _UNIT_BYTES[unit]}{unit}"
 
 
-def duration_text(milliseconds: int) -> str:
-    """Return a duration as `duration_ms` reads it, in the largest unit of which it is a multiple."""
+def duration_setting(milliseconds: int) -> str:
+    """Return a duration in the syntax of `duration_ms`, in the largest unit that divides it."""
     unit = next(each for each in reversed(_UNIT_MS) if milliseconds % _UNIT_MS[each] == 0)
     return f"{milliseconds // _UNIT_MS[unit]}{unit}"
 
 
-def instant_ms(text: object) -> int:
-    """Return a moment of a market, as `parse_time_ns` reads it, as milliseconds.
+def market_time_ms(text: object) -> int:
+    """Return a time of a simulated market in milliseconds; its syntax is that of `parse_time_ns`.
 
     Raises:
-        ValueError: `text` is none, or no market is simulated then.
+        ValueError: `text` is not a time, or not between 2010 and 2100.
     """
     try:
         milliseconds = parse_time_ns(text) // 1_000_000
@@ -209,10 +209,10 @@ def instant_ms(text: object) -> int:
 
 
 def names(text: object) -> tuple[str, ...]:
-    """Return a comma-separated text, or a list of such texts, as a tuple without blanks.
+    """Return the names in a comma-separated text, or in a list of such texts, without blanks.
 
     Raises:
-        ValueError: `text` is neither, or has no name.
+        ValueError: `text` is neither, or contains no name.
     """
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
@@ -224,10 +224,10 @@ def names(text: object) -> tuple[str, ...]:
 
 
 def assignments(text: object) -> dict[str, int]:
-    """Return `a=1,b=2`, a list of such texts, or a table, as a dictionary of integers.
+    """Return `a=1,b=2`, a list of such texts, or a table as a dictionary of integers.
 
     Raises:
-        ValueError: `text` is none of them.
+        ValueError: `text` is none of these.
     """
     try:
         return {name: int(value) for name, value in _pairs(text)}
@@ -236,10 +236,10 @@ def assignments(text: object) -> dict[str, int]:
 
 
 def faults(text: object) -> dict[str, Fault]:
-    """Return `reset=30s,close=1001@5m`, a list of such texts, or a table, as faults by name.
+    """Return `reset=30s,close=1001@5m`, a list of such texts, or a table as faults by name.
 
     Raises:
-        ValueError: `text` is none of them, a name is that of no fault, or its value is unusable.
+        ValueError: `text` is none of these, or a fault or its value is unknown.
     """
     try:
         pairs = tuple(_pairs(text))
@@ -262,8 +262,8 @@ def _fault(name: str, value: str) -> Fault:
     row = _FAULT_ROWS.get(name)
     if row is None:
         known = ", ".join(_FAULT_ROWS)
-        meant = suggestion(name, _FAULT_ROWS)
-        raise ValueError(f"{_FAULTS}, with NAME one of {known}, not {name!r}{meant}")
+        hint = suggestion(name, _FAULT_ROWS)
+        raise ValueError(f"{_FAULTS}, with NAME one of {known}, not {name!r}{hint}")
     try:
         parts = zip(row.parts, value.split("@"), strict=True)
         numbers = {part.name: _PART_READERS[part](text) for part, text in parts}

@@ -147,7 +147,7 @@ def _writer(wanted: Wanted, profile: str) -> RecordingWriter:
         settings=WriterSettings(
             segment_ms=settings.segment_ms,
             segment_bytes=settings.segment_bytes,
-            level=settings.level,
+            level=settings.compression_level,
         ),
     )
 
