@@ -38,10 +38,10 @@ from tickerplant.errors import RequestError
 from tickerplant.explain.words import allowance_text, speeds_text, ways, weight_text
 from tickerplant.feed import queue
 from tickerplant.feed.audit import AuditResult
-from tickerplant.feed.endings import ENDINGS
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.feed.queue import QueueCounters
+from tickerplant.feed.reconnect import ENDINGS
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import Complaints
@@ -273,7 +273,7 @@ def endings_page() -> str:
         "what the server says: [close reasons](closing.md).",
         table(
             ("name", "pause, at least", "when, and what then"),
-            ((f"`{row.name}`", f"{row.least_ms / 1_000:g} s", row.doc) for row in ENDINGS),
+            ((f"`{row.name}`", f"{row.min_pause_ms / 1_000:g} s", row.doc) for row in ENDINGS),
         ),
     )
 

@@ -759,8 +759,10 @@ async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
                 update_id = books[BTC].last_update_id
                 await until(lambda: books[BTC].last_update_id > update_id + 100)
                 assert books[BTC].state is State.LIVE
-                (own,) = [each for each in market._runner.feed.connections.values() if each.owner]
-                await until(lambda: own.is_held_up)
+                (own,) = [
+                    each for each in market._runner.feed.connections.values() if each.group.owner
+                ]
+                await until(lambda: own.is_paused)
                 while idle.pending:  # it is polled
                     assert not isinstance(await anext(idle), Notice)
                 await until(lambda: idle.pending)

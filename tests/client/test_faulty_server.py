@@ -39,7 +39,7 @@ import tickerplant
 from tickerplant import FeedSettings, MarketClient, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.values import faults
-from tickerplant.feed.endings import BROKEN, CLOSED, POLICY, Ending, of_close
+from tickerplant.feed.reconnect import BROKEN, CLOSED, POLICY, Ending, ending_of_close
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.faults import CLOSE_CODES, FAULT_ROWS
@@ -253,18 +253,18 @@ async def test_with_two_copies_the_loss_of_one_connection_is_not_noticed() -> No
 @meets("close")
 @looped
 async def test_the_code_of_a_close_decides_the_pause(code: int, ahead: Ahead) -> None:
-    ending: Ending = of_close(code)
+    ending: Ending = ending_of_close(code)
     assert ending in {CLOSED, POLICY, BROKEN}
     async with loopback(faults=f"close={code}@1s") as house, hearing(house) as (_, subscription):
         house.clock.now_ms += LATER_MS
         seeing = asyncio.create_task(lost_and_found(house, subscription))
-        if ending.least_ms:
+        if ending.min_pause_ms:
             await asyncio.sleep(0.02)
-            ahead.go(ending.least_ms)
+            ahead.go(ending.min_pause_ms)
         disconnected = await seeing
         assert disconnected.close_code == code
         assert disconnected.reason == f"closed {code} Fault on demand"
-        assert ending.least_ms <= disconnected.retry_ms <= ending.least_ms + 100
+        assert ending.min_pause_ms <= disconnected.retry_ms <= ending.min_pause_ms + 100
 
 
 # silence
@@ -790,7 +790,7 @@ async def test_what_is_no_websocket_is_told_with_its_code_and_its_reason(
             disconnected = await anext(subscription)
             assert disconnected.close_code == 1002
             assert "opcode" in disconnected.reason
-            assert disconnected.retry_ms >= BROKEN.least_ms
+            assert disconnected.retry_ms >= BROKEN.min_pause_ms
         gc.collect()
     assert [each.name for each in caplog.records if each.name == "asyncio"] == []
 

@@ -76,7 +76,7 @@ def test_however_slowly_each_one_reads_everybody_gets_everything(
         if rng.random() < 0.02 and world.wires:
             connection = world.feed.connections.get(rng.choice([*world.wires]))
             if connection is not None:
-                connection.renew_ms = world.now_ms
+                connection.renew_by(world.now_ms)
     world.run(MOVED_MS)
     for _ in range(3):
         for slow in several:
@@ -246,7 +246,9 @@ def test_what_nobody_reads_is_not_connected_again_and_again() -> None:
     world.feed.attach([QUOTES], slow)
     publish(world, QUOTES, 1, 60)
     (own,) = [
-        connection for connection in world.feed.connections.values() if connection.owner is slow
+        connection
+        for connection in world.feed.connections.values()
+        if connection.group.owner is slow
     ]
     waiting = len(slow.told)
     world.wires[own.number].end("closed 1008 Pong timeout", 1008)

@@ -29,7 +29,7 @@ def spoil(wire: Wire, rng: Random) -> None:
         case 4:
             wire.say(rng.choice([b"{", b'{"e":"serverShutdown"}', b"[]"]))
         case _ if connection is not None:
-            connection.renew_ms = wire.world.now_ms
+            connection.renew_by(wire.world.now_ms)
 
 
 def misfortune(world: World, rng: Random) -> None:

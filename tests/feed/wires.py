@@ -412,7 +412,7 @@ class World:
     def connection(self, name: str, copy: int = 0) -> FeedConnection:
         """The connection that carries a stream."""
         found = [each for each in self.feed.connections.values() if name in each.names]
-        return next(each for each in found if each.copy == copy and each.successor is None)
+        return next(each for each in found if each.group.copy == copy and each.successor is None)
 
     def wire(self, name: str, copy: int = 0) -> Wire:
         """The same, as the server sees it."""
@@ -426,7 +426,7 @@ class World:
 
     def renew(self, name: str, copy: int = 0) -> None:
         """Let the renewal of a connection be due."""
-        self.connection(name, copy).renew_ms = self.now_ms
+        self.connection(name, copy).renew_by(self.now_ms)
 
     def held(self) -> dict[str, int]:
         """On how many connections the server holds each name."""

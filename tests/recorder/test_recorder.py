@@ -147,7 +147,7 @@ class Recording:
 
     def renew(self) -> None:
         for connection in self.feed.connections.values():
-            connection.renew_ms = self.feed.now_ms
+            connection.renew_by(self.feed.now_ms)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tickerplant import logs
-from tickerplant.feed.connection import FeedConnection, State
+from tickerplant.feed.connection import FeedConnection, Phase
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.sources import relay as relay_module
 from tickerplant.sources.upstream import CONTRACTS
@@ -235,16 +235,16 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
             await until(lambda: "btcusdt@trade" in found.runner.feed.merged_streams)
             merged = found.runner.feed.merged_streams["btcusdt@trade"]
             (connection,) = (
-                each for each in found.runner.feed.connections.values() if merged.name in each.names
+                each for each in found.runner.feed.connections.values() if each.has(merged.name)
             )
             await until(lambda: merged.primary is connection)
             now_ms = found.runner.feed.now_ms
             merged.primary, merged.blind_ms, merged.heard_ms = None, None, now_ms - 3_600_000
-            connection.state, connection.ended_ms = State.OPENING, now_ms
+            connection.phase, connection.closed_ms = Phase.OPENING, now_ms
             assert found.blind(500) == {}, "an hour of silence on an open connection is no loss"
-            connection.ended_ms = now_ms - 500
+            connection.closed_ms = now_ms - 500
             assert found.blind(500) == {"btcusdt@trade": 500}
-            connection.state = State.OPEN
+            connection.phase = Phase.OPEN
             assert found.blind(500) == {}
             merged.mark_delivering(connection)
 

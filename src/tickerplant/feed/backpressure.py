@@ -66,9 +66,9 @@ class Backpressure:
     def is_full(self, connection: FeedConnection) -> bool:
         """Whether no consumer of `connection` has room, and it is not needed to get one out of the way."""
         full = self.full
-        if not full or connection.owner in self._moving:
+        if not full or connection.group.owner in self._moving:
             return False
-        return all(sink in full for merged in connection.lanes.values() for sink in merged.sinks)
+        return all(sink in full for merged in connection.streams.values() for sink in merged.sinks)
 
     def unread(self) -> set[int]:
         """Return the open connections none of whose consumers has room."""
@@ -95,7 +95,7 @@ class Backpressure:
         """Whether somebody with room is on the connections that `sink` shares."""
         shared = set(self._shared(sink))
         return bool(shared) and any(
-            not self.is_full(connection) and not shared.isdisjoint(connection.lanes.values())
+            not self.is_full(connection) and not shared.isdisjoint(connection.streams.values())
             for connection in self._feed.connections.values()
         )
 

@@ -1,9 +1,9 @@
-"""The connections of a feed: which stream is heard on which, and the life of each.
+"""The connections of a feed: which stream is subscribed to on which, and their life cycle.
 
-waiting ──▶ opening ──▶ open ──▶ (renewed: another link opens, both are heard for a while, then
-   ▲           │          │       this one is asked to tell nothing any more, and dropped)
+waiting ──▶ opening ──▶ open ──▶ retiring (a successor is open: for a while both deliver, then this
+   ▲           │          │               connection unsubscribes and is closed)
    └───────────┴──────────┘
-     refused, lost: after a pause
+     refused or lost: after a pause
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from random import Random
 from typing import Protocol
 
 from tickerplant.envelope import head_of
-from tickerplant.feed import endings
+from tickerplant.feed import reconnect
 from tickerplant.feed.actions import Action, Drop, Open, Ping, Send
-from tickerplant.feed.backoff import Backoff
-from tickerplant.feed.connection import FeedConnection, State
-from tickerplant.feed.endings import Ending
+from tickerplant.feed.connection import FeedConnection, Group, Phase
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.feed.notify import (
@@ -27,6 +25,7 @@ from tickerplant.feed.notify import (
     notify_recovered,
 )
 from tickerplant.feed.observer import Observer
+from tickerplant.feed.reconnect import Backoff, Ending
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import LONGEST_BAN_MS
@@ -35,12 +34,12 @@ from tickerplant.protocol.token_bucket import TokenBucket
 from tickerplant.streams import resolve
 
 TOO_MANY_SUBSCRIPTIONS = 4
-"""Error code of a connection that holds all it can (control messages page)."""
+"""Error code when a connection already has as many streams as allowed (control messages page)."""
 NO_SUCH_PATH = 404
 
 
 class Feed(Protocol):
-    """What a fleet sees of the feed."""
+    """The parts of the feed that a pool uses."""
 
     settings: FeedSettings
     now_ms: int
@@ -53,12 +52,12 @@ class Feed(Protocol):
 
 
 class ConnectionPool:
-    """Connections that look after themselves.
+    """Opens, renews and replaces connections, and distributes streams over them.
 
     Args:
-        feed: Whose they are.
-        hosts: Where the venue is served.
-        rng: Decides pauses and times of renewal.
+        feed: The feed that the connections belong to.
+        hosts: The addresses of the venue.
+        rng: Randomises pauses and times of renewal.
     """
 
     def __init__(self, feed: Feed, hosts: Hosts, rng: Random) -> None:
@@ -74,192 +73,139 @@ class ConnectionPool:
         self._splits_routes = hosts.venue.routed
         self._max_streams = feed.settings.max_streams
         self._attempts = TokenBucket(feed.settings.opens_per_s, feed.settings.open_burst, 0)
-        self._admitted_ms = 0
-        """No attempt is made before: the server refuses the whole address until then."""
+        self._limited_until_ms = 0
+        """Until then no connection is attempted: the server rejects this IP address."""
         self._next_number = 1
 
-    # Places
+    # Streams on connections
 
     def place(self, merged: MergedStream, owner: Sink | None = None) -> None:
-        """Let as many connections as are wanted carry `merged`: those of `owner`, or shared ones."""
+        """Subscribe to `merged` on as many connections as configured, of `owner` or shared."""
         found = resolve(self._hosts.venue, merged.name)
         route = "market" if found is None else found[0].route
         for copy in range(self._settings.copies):
-            self._give(merged, self._connection_with_room(route, copy, owner))
+            self._connection_with_room(Group(route, copy, owner)).subscribe(merged)
 
     def remove(self, merged: MergedStream) -> None:
-        """Let no connection carry `merged` any more."""
-        self._clear(merged, self._connections_of(merged))
+        """Unsubscribe from `merged` on all connections."""
+        self._unsubscribe(merged, self._connections_of(merged))
 
     def remove_own(self, merged: MergedStream, owner: Sink) -> None:
-        """Let no connection of `owner` carry `merged` any more."""
-        self._clear(merged, self.own_connections(merged, owner))
+        """Unsubscribe from `merged` on the connections of `owner`."""
+        self._unsubscribe(merged, self.own_connections(merged, owner))
 
     def own_connections(self, merged: MergedStream, owner: Sink) -> list[FeedConnection]:
-        """Return the connections of `owner` that are to carry `merged`."""
-        return [
-            connection for connection in self._connections_of(merged) if connection.owner == owner
-        ]
+        """Return the connections of `owner` on which `merged` is wanted."""
+        return [each for each in self._connections_of(merged) if each.group.owner == owner]
 
     def _connections_of(self, merged: MergedStream) -> list[FeedConnection]:
         head = head_of(merged.name)
-        return [
-            connection
-            for connection in self.connections.values()
-            if connection.lanes.get(head) is merged
-        ]
+        return [each for each in self.connections.values() if each.streams.get(head) is merged]
 
-    def _clear(self, merged: MergedStream, connections: Iterable[FeedConnection]) -> None:
+    def _unsubscribe(self, merged: MergedStream, connections: Iterable[FeedConnection]) -> None:
         for connection in connections:
-            self._take_away(merged, connection)
-            if connection.session is not None:
-                connection.session.unwant((merged.name,))
-            if not connection.names:
-                self._forget(connection)
+            connection.unsubscribe(merged)
+            if not connection.streams:
+                self._discard(connection)
 
     def split(self, merged: MergedStream, owner: Sink) -> MergedStream | None:
-        """Return a strand for `owner` alone, on its own connections, which continues `merged`.
+        """Return a stream for `owner` alone, on its own connections, which continues `merged`.
 
-        It is `merged` itself if nobody else consumes it.  None if something would be lost by now:
-        the connections of either side have not caught up with the leader.
+        Returns `merged` itself if it has no other consumer, and None if a message could be lost
+        because the connections of either side have not caught up with the primary.
         """
         own = self.own_connections(merged, owner)
-        others = [
-            connection for connection in self._connections_of(merged) if connection not in own
-        ]
-        primary = next(
-            (connection for connection in own if self._keeps_up(merged, connection)), None
-        )
+        others = [each for each in self._connections_of(merged) if each not in own]
+        primary = next((each for each in own if self._is_caught_up(merged, each)), None)
         if merged.has_gap or primary is None:
             return None
         if merged.sinks.count(owner) == len(merged.sinks):
-            self._clear(merged, others)
+            self._unsubscribe(merged, others)
             return merged
         if merged.primary in own:
-            shared = next(
-                (connection for connection in others if self._keeps_up(merged, connection)), None
-            )
+            shared = next((each for each in others if self._is_caught_up(merged, each)), None)
             if shared is not None:
                 merged.switch_primary(shared)
             return None
         apart = merged.split(owner, own, primary)
         for connection in own:
-            connection.lanes[head_of(merged.name)] = apart
+            connection.streams[head_of(merged.name)] = apart
         return apart
 
-    def _keeps_up(self, merged: MergedStream, connection: FeedConnection) -> bool:
-        """Whether `connection` carries what the leader of `merged` carries, as far as can be known."""
+    def _is_caught_up(self, merged: MergedStream, connection: FeedConnection) -> bool:
+        """Whether `connection` delivers what the primary of `merged` does, as far as is known."""
         primary = merged.primary
-        heard_ms = primary.heard_ms if isinstance(primary, FeedConnection) else 0
-        return primary is connection or merged.is_caught_up(connection, heard_ms)
+        received_ms = primary.received_ms if isinstance(primary, FeedConnection) else 0
+        return primary is connection or merged.is_caught_up(connection, received_ms)
 
-    def _give(self, merged: MergedStream, connection: FeedConnection) -> None:
-        connection.names[merged.name] = None
-        connection.lanes[head_of(merged.name)] = merged
-        if connection.session is not None:
-            connection.session.want((merged.name,))
-            connection.settled_ms = 0
-            merged.add(connection)
-
-    def _take_away(self, merged: MergedStream, connection: FeedConnection) -> None:
-        del connection.names[merged.name]
-        del connection.lanes[head_of(merged.name)]
-        connection.told_carried.discard(merged.name)
-        merged.remove(connection)
-
-    def _connection_with_room(self, route: str, copy: int, owner: Sink | None) -> FeedConnection:
+    def _connection_with_room(self, group: Group) -> FeedConnection:
         for connection in self.connections.values():
-            is_of_group = (connection.route, connection.copy, connection.owner) == (
-                route,
-                copy,
-                owner,
+            is_usable = group.owner is not None or not connection.is_paused
+            has_room = (
+                len(connection.streams) < self._max_streams
+                and not connection.is_isolated
+                and connection.successor is None
             )
-            is_usable = not connection.is_apart and (owner is not None or not connection.is_held_up)
-            has_room = len(connection.names) < self._max_streams and connection.successor is None
-            if is_of_group and is_usable and has_room:
+            if connection.group == group and is_usable and has_room:
                 return connection
-        return self._new_connection(route, copy, owner)
+        return self._new_connection(group)
 
-    def _new_connection(self, route: str, copy: int, owner: Sink | None) -> FeedConnection:
+    def _new_connection(self, group: Group) -> FeedConnection:
         settings = self._settings
         backoff = Backoff(settings.retry_base_ms, settings.retry_max_ms, self._rng)
-        connection = FeedConnection(
-            self._next_number, route, copy, owner, backoff, self._feed.now_ms
-        )
+        connection = FeedConnection(self._next_number, group, backoff, self._feed.now_ms)
         self._next_number += 1
         self.connections[connection.number] = connection
         return connection
 
-    def _merged_streams_of(
-        self, connection: FeedConnection, names: Iterable[str] | None = None
-    ) -> list[MergedStream]:
-        """Return what `connection` carries, or is to: of `names`, or all."""
-        wanted = connection.names if names is None else names
-        return [connection.lanes[head_of(name)] for name in wanted if name in connection.names]
-
-    # What happens to connections
+    # Connections that open and end
 
     def opened(self, connection: FeedConnection) -> None:
-        """Take note that a connection is open."""
+        """Note that a connection is open."""
         now_ms = self._feed.now_ms
         self.opened_connections += 1
-        connection.state = State.OPEN
-        connection.opened_ms = connection.heard_ms = now_ms
-        connection.pinged_ms = connection.settled_ms = 0
-        connection.is_fresh = False
-        connection.told_carried.clear()
         share = self._rng.uniform(0.5, 1 - self._settings.renewal_margin)
-        connection.renew_ms = now_ms + round(self._settings.max_connection_age_ms * share)
-        connection.session = ClientSession(self._settings, now_ms)
-        connection.session.want(connection.names)
-        for merged in self._merged_streams_of(connection):
-            merged.add(connection)
+        renew_ms = now_ms + round(self._settings.max_connection_age_ms * share)
+        connection.opened(ClientSession(self._settings, now_ms), now_ms, renew_ms)
 
     def refused(
         self, connection: FeedConnection, reason: str, status: int | None, retry_after_ms: int
     ) -> None:
-        """Take note that an attempt failed."""
+        """Note that an attempt failed."""
         self.refused_connections += 1
         retry_after_ms = min(retry_after_ms, LONGEST_BAN_MS)
-        ending = endings.of_handshake(status)
-        if status == NO_SUCH_PATH and connection.is_split:
+        ending = reconnect.ending_of_handshake(status)
+        if status == NO_SUCH_PATH and connection.has_routed_url:
             self._splits_routes = False  # a server from before the split: try its paths
-            ending = endings.REFUSED
-        if ending is endings.LIMITED:
-            wait_ms = max(ending.least_ms, retry_after_ms)
-            self._admitted_ms = max(self._admitted_ms, self._feed.now_ms + wait_ms)
+            ending = reconnect.REFUSED
+        if ending is reconnect.LIMITED:
+            until_ms = self._feed.now_ms + max(ending.min_pause_ms, retry_after_ms)
+            self._limited_until_ms = max(self._limited_until_ms, until_ms)
         self._end(connection, f"refused: {reason}", ending, None, retry_after_ms)
 
     def lost(self, connection: FeedConnection, reason: str, close_code: int | None) -> None:
-        """Take note that an open connection ended."""
+        """Note that an open connection ended."""
         self.lost_connections += 1
-        self._end(connection, reason, endings.of_close(close_code), close_code)
+        self._end(connection, reason, reconnect.ending_of_close(close_code), close_code)
 
-    def heard(self, connection: FeedConnection) -> None:
-        """Take note that something came that is no message."""
-        connection.heard_ms = self._feed.now_ms
-        connection.pinged_ms = 0
-
-    def held_up(self, numbers: Container[int]) -> None:
-        """Take note which connections are not read for want of room: their silence says nothing."""
+    def pause(self, numbers: Container[int]) -> None:
+        """Note that exactly these connections are not read; their silence means nothing."""
         for number, connection in self.connections.items():
-            is_held_up = number in numbers
-            if connection.is_held_up and not is_held_up:
-                self.heard(connection)
-                self._pardon(connection)
-            connection.is_held_up = is_held_up
+            is_paused = number in numbers
+            if connection.is_paused and not is_paused:
+                connection.received(self._feed.now_ms)
+                self._restart_timeouts(connection)
+            connection.is_paused = is_paused
 
-    def pardon(self) -> None:
-        """Forget what was not heard: nothing was read for a while.  Ask whether anybody is there."""
+    def restart_timeouts(self) -> None:
+        """Restart all timeouts, because nothing was read for a while, and ping every connection."""
         for connection in self.connections.values():
             if connection.is_open:
-                connection.pinged_ms, connection.is_fresh = 0, False
-                connection.heard_ms = self._feed.now_ms - self._settings.idle_ms
-                self._pardon(connection)
+                connection.restart_silence(self._feed.now_ms - self._settings.idle_ms)
+                self._restart_timeouts(connection)
 
-    def _pardon(self, connection: FeedConnection) -> None:
-        """Let all patience on `connection` begin now."""
-        for merged in self._merged_streams_of(connection):
+    def _restart_timeouts(self, connection: FeedConnection) -> None:
+        for merged in connection.merged_streams:
             merged.restart_silence()
             merged.restart_waits()
             merged.expected_interval.rest()
@@ -274,146 +220,131 @@ class ConnectionPool:
         close_code: int | None = None,
         retry_after_ms: int = 0,
     ) -> None:
-        """Let `connection` wait for its next attempt, or go if another is taking its place."""
-        names, successor = tuple(connection.names), connection.successor
-        merged_streams = self._merged_streams_of(connection)
-        pause_ms = self._pause_ms(connection, ending, retry_after_ms)
-        connection.session = None
-        if connection.is_open:
-            connection.ended_ms = self._feed.now_ms
-        connection.state = State.WAITING
-        connection.is_held_up = False
-        connection.retry_ms = self._feed.now_ms + pause_ms
-        if connection.successor is not None:
-            self._forget(connection)
-        elif len(names) > self._max_streams:
-            self._move(connection, names[self._max_streams :])
+        """Schedule the next attempt, or discard `connection` if it is being replaced."""
         now_ms, wall_ms = self._feed.now_ms, self._feed.wall_ms
-        if connection.is_fresh:
-            connection.heard_ms = now_ms
-        holes = [
-            each
-            for each in merged_streams
-            if each.may_lose_without(connection, connection.heard_ms)
-        ]
-        notify_possible_loss(holes, reason, now_ms - connection.heard_ms, wall_ms, close_code)
+        merged_streams, successor = connection.merged_streams, connection.successor
+        pause_ms = self._pause_ms(connection, ending, retry_after_ms)
+        connection.closed(now_ms, now_ms + pause_ms)
+        if successor is not None:
+            self._discard(connection)
+        elif len(merged_streams) > self._max_streams:
+            self._move(connection, merged_streams[self._max_streams :])
+        if connection.has_received:
+            connection.received_ms = now_ms
+        received_ms = connection.received_ms
+        lossy = [each for each in merged_streams if each.may_lose_without(connection, received_ms)]
+        notify_possible_loss(lossy, reason, now_ms - received_ms, wall_ms, close_code)
         for merged in merged_streams:
             merged.remove(connection)
-        self._tell_spared(connection, successor, holes, reason)
+        self._report_lost(connection, successor, lossy, reason)
         notice = Disconnected(
-            streams=(),
-            time_ms=wall_ms,
-            reason=reason,
-            close_code=close_code,
-            retry_ms=pause_ms,
+            streams=(), time_ms=wall_ms, reason=reason, close_code=close_code, retry_ms=pause_ms
         )
-        notify_disconnected(merged_streams, notice, connection.heard_ms, now_ms)
-        if connection.predecessor is not None and connection.predecessor.is_retiring:
-            self._cut(connection.predecessor, f"{reason}, while it took the place of another")
-
-    def _tell_spared(
-        self,
-        connection: FeedConnection,
-        successor: FeedConnection | None,
-        holes: Iterable[MergedStream],
-        reason: str,
-    ) -> None:
-        """Let the observer know what is heard as before without `connection`, which is lost."""
-        holed = {merged.name for merged in holes}
-        spared = [
-            merged.name
-            for merged in self._merged_streams_of(connection, connection.told_carried)
-            if merged.primary is not None and merged.name not in holed
-        ]
-        connection.told_carried.clear()
-        if successor is not None:
-            self._tell_renewed(successor, spared)
-        elif spared:
-            self._feed.observer.spared(connection.number, spared, reason)
-
-    def _tell_renewed(self, connection: FeedConnection, names: Iterable[str]) -> None:
-        """Let the observer know that `connection` carries `names` instead of another."""
-        renewed = [name for name in names if name in connection.names]
-        connection.told_carried.update(renewed)
-        if renewed:
-            self._feed.observer.renewed(connection.number, renewed)
+        notify_disconnected(merged_streams, notice, received_ms, now_ms)
+        predecessor = connection.predecessor
+        if predecessor is not None and predecessor.is_retiring:
+            self._drop(predecessor, f"{reason}, while it took the place of another")
 
     def _pause_ms(self, connection: FeedConnection, ending: Ending, retry_after_ms: int) -> int:
         """Return how long to wait before the next attempt."""
         age_ms = self._feed.now_ms - connection.opened_ms
         if connection.is_open and age_ms >= self._settings.stable_after_ms:
             connection.backoff.restart()
-            if not ending.least_ms:
-                return connection.backoff.short_ms()
-        return connection.backoff.pause_ms(max(ending.least_ms, retry_after_ms))
+            if not ending.min_pause_ms:
+                return connection.backoff.quick_retry_ms()
+        return connection.backoff.pause_ms(max(ending.min_pause_ms, retry_after_ms))
 
-    def _move(self, connection: FeedConnection, names: Iterable[str]) -> None:
-        """Let other connections carry `names`, which the server does not take on `connection`."""
-        for merged in self._merged_streams_of(connection, names):
-            self._take_away(merged, connection)
-            self._give(
-                merged,
-                self._connection_with_room(connection.route, connection.copy, connection.owner),
-            )
+    def _move(self, connection: FeedConnection, merged_streams: Iterable[MergedStream]) -> None:
+        """Move streams that the server does not accept on `connection` to other connections."""
+        for merged in merged_streams:
+            connection.release(merged)
+            self._connection_with_room(connection.group).subscribe(merged)
 
-    def _cut(self, connection: FeedConnection, reason: str) -> None:
-        """Give an open connection up."""
+    def _drop(self, connection: FeedConnection, reason: str) -> None:
+        """Give up an open connection that does not respond."""
         self._feed.actions.append(Drop(connection.number))
         self.lost_connections += 1
-        self._end(connection, reason, endings.SILENT)
+        self._end(connection, reason, reconnect.SILENT)
 
-    def _forget(self, connection: FeedConnection) -> None:
-        """End a connection that is not needed any more."""
+    def _discard(self, connection: FeedConnection) -> None:
+        """Close a connection that is no longer needed."""
         if self.connections.pop(connection.number, None) is None:
             return
         self._feed.actions.append(Drop(connection.number))
-        if connection.successor is not None:
-            connection.successor.predecessor = None
-        if connection.predecessor is not None:
-            connection.predecessor.successor = None
-        connection.successor = connection.predecessor = connection.session = None
+        connection.unlink()
+        connection.session = None
 
-    # Answers
+    # What the observer knows
 
-    def answered(
+    def _report_lost(
+        self,
+        connection: FeedConnection,
+        successor: FeedConnection | None,
+        lossy: Iterable[MergedStream],
+        reason: str,
+    ) -> None:
+        """Report which streams continue without loss although `connection` was lost."""
+        lossy_names = {merged.name for merged in lossy}
+        spared = [
+            merged.name
+            for merged in connection.among(connection.reported)
+            if merged.primary is not None and merged.name not in lossy_names
+        ]
+        connection.reported.clear()
+        if successor is not None:
+            self._report_renewed(successor, spared)
+        elif spared:
+            self._feed.observer.spared(connection.number, spared, reason)
+
+    def _report_renewed(self, connection: FeedConnection, names: Iterable[str]) -> None:
+        """Report that `connection` delivers `names` instead of its predecessor."""
+        renewed = [name for name in names if connection.has(name)]
+        connection.reported.update(renewed)
+        if renewed:
+            self._feed.observer.renewed(connection.number, renewed)
+
+    # Responses
+
+    def on_response(
         self, connection: FeedConnection, request_id: object, code: int | None, reason: str
     ) -> None:
-        """Take the answer to a control message; `code` is that of an error."""
-        if connection.session is None:
+        """Handle the response to a control message; `code` is that of an error."""
+        session = connection.session
+        if session is None:
             return
-        sent = connection.session.on_response(request_id, refused=code is not None)
+        sent = session.on_response(request_id, refused=code is not None)
         if sent is None:
             return
-        names = [name for name in sent.names if name in connection.names]
+        merged_streams = connection.among(sent.names)
         if sent.method == "UNSUBSCRIBE":
             if connection.is_retiring:
-                for merged in self._merged_streams_of(connection, names):
+                for merged in merged_streams:
                     merged.remove(connection)
         elif code is None:
-            self.begin(connection, self._merged_streams_of(connection, names))
+            self.mark_delivering(connection, merged_streams)
         elif code == TOO_MANY_SUBSCRIPTIONS:
-            room = len(connection.session.subscribed) or len(names) // 2
+            room = len(session.subscribed) or len(merged_streams) // 2
             self._max_streams = max(1, min(self._max_streams, room))
-            self._move(
-                connection, names if connection.session.subscribed else names[self._max_streams :]
-            )
+            first = 0 if session.subscribed else self._max_streams
+            self._move(connection, merged_streams[first:])
         else:
-            self._part(connection, names, code, reason)
+            self._isolate(connection, merged_streams, code, reason)
 
-    def _part(self, connection: FeedConnection, names: list[str], code: int, reason: str) -> None:
-        """Find out which of `names` the server does not take: ask for them by halves, apart."""
-        merged_streams = self._merged_streams_of(connection, names)
+    def _isolate(
+        self, connection: FeedConnection, merged_streams: list[MergedStream], code: int, reason: str
+    ) -> None:
+        """Find the streams that the server rejects by bisection, on separate connections."""
         half = len(merged_streams) // 2
         for part in (merged_streams[:half], merged_streams[half:]):
-            if not part or len(connection.names) == len(part):
-                connection.is_apart = connection.is_apart or bool(part)
+            if not part or len(connection.streams) == len(part):
+                connection.is_isolated = connection.is_isolated or bool(part)
                 continue
-            other = self._new_connection(connection.route, connection.copy, connection.owner)
-            other.is_apart = True
-            other.retry_ms = self._feed.now_ms + endings.POLICY.least_ms
+            other = self._new_connection(connection.group)
+            other.is_isolated = True
+            other.retry_ms = self._feed.now_ms + reconnect.POLICY.min_pause_ms
             for merged in part:
-                self._take_away(merged, connection)
-                self._give(merged, other)
+                connection.release(merged)
+                other.subscribe(merged)
         if len(merged_streams) == 1 and merged_streams[0].refusal is None:
             notice = SubscriptionRejected(
                 streams=(), time_ms=self._feed.wall_ms, code=code, reason=reason
@@ -421,77 +352,90 @@ class ConnectionPool:
             merged_streams[0].refusal = notice
             notify(merged_streams, notice)
 
-    def begin(self, connection: FeedConnection, merged_streams: Iterable[MergedStream]) -> None:
-        """Let `connection` count for `merged_streams`; tell who was blind that they see again."""
-        seeing, news = [], []
+    def mark_delivering(
+        self, connection: FeedConnection, merged_streams: Iterable[MergedStream]
+    ) -> None:
+        """Note that `connection` delivers streams; notify consumers of those that recovered."""
+        recovered, news = [], []
         for merged in merged_streams:
             merged.refusal = None
             is_first = merged.mark_delivering(connection)
             if is_first:
-                seeing.append(merged)
-            if is_first or (
-                connection.predecessor is None and merged.name not in connection.told_carried
-            ):
+                recovered.append(merged)
+            is_unreported = merged.name not in connection.reported
+            if is_first or (connection.predecessor is None and is_unreported):
                 news.append(merged.name)
         if news:
-            connection.told_carried.update(news)
+            connection.reported.update(news)
             self._feed.observer.carried(connection.number, news)
-        notify_recovered(seeing, self._feed.wall_ms)
+        notify_recovered(recovered, self._feed.wall_ms)
 
     # Time
 
-    def look_after(self) -> None:
-        """Do what is due on open connections."""
+    def tick(self) -> None:
+        """Ping, drop and renew the open connections for which that is due."""
         for connection in tuple(self.connections.values()):
-            if connection.is_open and not connection.is_held_up:
-                self._look_after(connection)
+            if connection.session is not None and not connection.is_paused:
+                self._tick(connection, connection.session)
 
-    def carry_out(self) -> None:
-        """Open what waits long enough, ask for what is wanted."""
-        now_ms = self._feed.now_ms
-        for connection in self.connections.values():
-            if connection.session is not None:
-                for text in connection.session.due(now_ms):
-                    self._feed.actions.append(Send(connection.number, text))
-            elif (
-                connection.state is State.WAITING
-                and not self._feed.is_full(connection)
-                and now_ms >= max(connection.retry_ms, self._admitted_ms)
-                and self._attempts.take(now_ms)
-            ):
-                connection.state = State.OPENING
-                connection.is_split = self._splits_routes
-                route = f"/{connection.route}" if connection.is_split else ""
-                self._feed.actions.append(
-                    Open(connection.number, f"{self._hosts.streams}{route}/stream")
-                )
-
-    def _look_after(self, connection: FeedConnection) -> None:
-        session, settings, now_ms = connection.session, self._settings, self._feed.now_ms
-        if session is None:
-            return
-        if connection.is_fresh:
-            connection.is_fresh, connection.heard_ms = False, now_ms
-        silent_ms = now_ms - connection.heard_ms
-        if session.is_overdue(now_ms) and not self._waits_for_another(connection, session):
-            self._cut(connection, "a control message was not answered")
+    def _tick(self, connection: FeedConnection, session: ClientSession) -> None:
+        settings, now_ms = self._settings, self._feed.now_ms
+        connection.update_received(now_ms)
+        silent_ms = now_ms - connection.received_ms
+        if session.is_overdue(now_ms) and not self._can_await_successor(connection, session):
+            self._drop(connection, "a control message was not answered")
         elif connection.pinged_ms and now_ms - connection.pinged_ms >= settings.pong_timeout_ms:
             if silent_ms >= settings.pong_timeout_ms:
-                self._cut(connection, "silent: a ping was not answered")
+                self._drop(connection, "silent: a ping was not answered")
             else:
                 connection.pinged_ms = 0
         elif silent_ms >= settings.idle_ms and not connection.pinged_ms:
             connection.pinged_ms = now_ms
             self._feed.actions.append(Ping(connection.number))
         elif connection.predecessor is not None:
-            self._follow_up(connection, connection.predecessor, session)
+            self._continue_renewal(connection, connection.predecessor, session)
         elif connection.successor is None and now_ms >= connection.renew_ms:
             self.renew(connection)
 
-    def _waits_for_another(self, connection: FeedConnection, session: ClientSession) -> bool:
-        """Replace a connection that tells messages but does not answer; return whether it is one."""
+    def add_actions(self) -> None:
+        """Add the attempts and control messages that are due to the actions of the feed."""
+        now_ms, actions = self._feed.now_ms, self._feed.actions
+        for connection in self.connections.values():
+            if connection.session is not None:
+                actions += [Send(connection.number, it) for it in connection.session.due(now_ms)]
+            elif (
+                connection.phase is Phase.WAITING
+                and not self._feed.is_full(connection)
+                and now_ms >= max(connection.retry_ms, self._limited_until_ms)
+                and self._attempts.take(now_ms)
+            ):
+                connection.begin_opening(routed=self._splits_routes)
+                route = f"/{connection.group.route}" if self._splits_routes else ""
+                actions.append(Open(connection.number, f"{self._hosts.streams}{route}/stream"))
+
+    # Renewal
+
+    def renew(self, connection: FeedConnection) -> None:
+        """Begin to replace `connection` by another one."""
+        self._splits_routes = self._hosts.venue.routed  # the server may have changed
+        successor = self._new_connection(connection.group)
+        successor.is_isolated = connection.is_isolated
+        successor.replace(connection)
+        for merged in connection.merged_streams:
+            successor.subscribe(merged)
+
+    def on_shutdown(self, connection: FeedConnection) -> None:
+        """Note that the server announced that it will close `connection`."""
+        stable_ms = connection.opened_ms + self._settings.stable_after_ms
+        connection.renew_by(max(self._feed.now_ms, stable_ms))
+
+    def _can_await_successor(self, connection: FeedConnection, session: ClientSession) -> bool:
+        """Replace a connection that delivers messages but no responses.
+
+        Returns False if it is to be dropped at once.
+        """
         if (
-            connection.heard_ms <= session.oldest_sent_ms
+            connection.received_ms <= session.oldest_sent_ms
             or connection.predecessor is not None
             or connection.is_retiring
         ):
@@ -500,52 +444,34 @@ class ConnectionPool:
             self.renew(connection)
         return True
 
-    # Renewal
-
-    def renew(self, connection: FeedConnection) -> None:
-        """Begin to let another connection take the place of `connection`."""
-        self._splits_routes = self._hosts.venue.routed  # the server may be another one by now
-        successor = self._new_connection(connection.route, connection.copy, connection.owner)
-        successor.is_apart = connection.is_apart
-        successor.predecessor, connection.successor = connection, successor
-        for merged in self._merged_streams_of(connection):
-            self._give(merged, successor)
-
-    def shut_down(self, connection: FeedConnection) -> None:
-        """Take note that the server of `connection` will soon end it."""
-        earliest_ms = max(self._feed.now_ms, connection.opened_ms + self._settings.stable_after_ms)
-        connection.renew_ms = min(connection.renew_ms, earliest_ms)
-
-    def _follow_up(
+    def _continue_renewal(
         self, connection: FeedConnection, predecessor: FeedConnection, session: ClientSession
     ) -> None:
-        """End the overlap, once nothing is lost by that.
+        """End the overlap of two connections once that loses nothing.
 
-        What the predecessor acknowledges to be unsubscribed it has told to the end; only then the
-        successor leads.
+        When the predecessor acknowledges that it is unsubscribed, it has delivered everything; only
+        then the successor becomes primary.
         """
         now_ms = self._feed.now_ms
         if predecessor.session is None:
             return
         if predecessor.is_retiring:
             if predecessor.session.is_settled:
-                self._retire(predecessor)
+                self._finish_renewal(predecessor)
             return
         if not session.is_settled:
             return
         connection.settled_ms = connection.settled_ms or now_ms
         if now_ms - connection.settled_ms >= self._settings.overlap_ms and all(
-            merged.is_delivered_without(predecessor)
-            for merged in self._merged_streams_of(predecessor)
+            each.is_delivered_without(predecessor) for each in predecessor.streams.values()
         ):
-            predecessor.is_retiring = True
-            predecessor.session.unwant(predecessor.names)
+            predecessor.retire(predecessor.session)
 
-    def _retire(self, connection: FeedConnection) -> None:
+    def _finish_renewal(self, connection: FeedConnection) -> None:
         self.renewed_connections += 1
-        merged_streams, successor = self._merged_streams_of(connection), connection.successor
-        self._forget(connection)
+        merged_streams, successor = connection.merged_streams, connection.successor
+        self._discard(connection)
         if successor is not None:
-            self._tell_renewed(successor, [merged.name for merged in merged_streams])
+            self._report_renewed(successor, [merged.name for merged in merged_streams])
         for merged in merged_streams:
             merged.remove(connection)

@@ -162,7 +162,7 @@ class Feed:
             merged.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)
             joined.append(merged)
         self._tell_newcomer(joined, sink)
-        self._pool.carry_out()
+        self._pool.add_actions()
 
     def _tell_newcomer(self, merged_streams: Iterable[MergedStream], sink: Sink) -> None:
         """Tell a new consumer what is to be doubted, and what others were told is not heard."""
@@ -197,7 +197,7 @@ class Feed:
                 self._close_merged(merged, sink)
             elif sink not in merged.sinks:
                 self._pool.remove_own(merged, sink)
-        self._pool.carry_out()
+        self._pool.add_actions()
 
     @property
     def all_merged_streams(self) -> list[MergedStream]:
@@ -286,7 +286,7 @@ class Feed:
         connection = self.connections.get(number)
         if connection is not None:
             self._pool.opened(connection)
-            self._pool.carry_out()
+            self._pool.add_actions()
 
     def refused(
         self, number: int, reason: str, status: int | None = None, retry_after_ms: int = 0
@@ -302,20 +302,20 @@ class Feed:
         connection = self.connections.get(number)
         if connection is not None:
             self._pool.refused(connection, reason, status, retry_after_ms)
-            self._pool.carry_out()
+            self._pool.add_actions()
 
     def lost(self, number: int, reason: str, close_code: int | None = None) -> None:
         """Take note that an open connection ended."""
         connection = self.connections.get(number)
         if connection is not None:
             self._pool.lost(connection, reason, close_code)
-            self._pool.carry_out()
+            self._pool.add_actions()
 
     def heard(self, number: int) -> None:
         """Take note that a pong, or anything else but a message, came."""
         connection = self.connections.get(number)
         if connection is not None:
-            self._pool.heard(connection)
+            connection.received(self.now_ms)
 
     def hold_up(self, sink: Sink, waiting: Waiting | None = None) -> None:
         """Take note that a consumer has no room: `unread` says what is not to be read because of it.
@@ -350,7 +350,7 @@ class Feed:
 
     def held_up(self, numbers: Container[int]) -> None:
         """Take note which connections are not read for want of room: their silence says nothing."""
-        self._pool.held_up(numbers)
+        self._pool.pause(numbers)
 
     # Messages
 
@@ -366,11 +366,11 @@ class Feed:
         done, and `receive_slow` is to be told.
         """
         connection = self.connections[number]
-        lanes, unreadable = connection.lanes, UNREADABLE
+        streams, unreadable = connection.streams, UNREADABLE
 
         def receive(raw: bytes, received_ns: int) -> bool:
             head, _, rest = raw.partition(NECK)
-            merged = lanes.get(head)
+            merged = streams.get(head)
             if merged is None:
                 return False
             payload = rest[:-1]
@@ -383,7 +383,7 @@ class Feed:
                 self._take_any(connection, merged, item, payload, received_ns)
                 return True
             merged.messages += 1
-            connection.is_fresh = True
+            connection.has_received = True
             if speaks:
                 merged.heard_ms = self.now_ms
                 is_accepted = merged.accept(item)
@@ -412,7 +412,7 @@ class Feed:
         received_ns: int,
     ) -> None:
         """Take a message, or the list of those of an array, of whatever connection."""
-        connection.is_fresh = True
+        connection.has_received = True
         if type(item) is not list:
             _stamp(item, merged.name, payload, received_ns)
         elif item:
@@ -436,7 +436,7 @@ class Feed:
         if merged.primary is not None:
             merged.take_secondary(connection, item)
             return
-        self._pool.begin(connection, [merged])  # heard before it was acknowledged
+        self._pool.mark_delivering(connection, [merged])  # heard before it was acknowledged
         merged.take(item)
 
     def receive_slow(self, number: int, raw: bytes, received_ns: int) -> None:
@@ -444,7 +444,7 @@ class Feed:
         connection = self.connections.get(number)
         if connection is None:
             return
-        connection.is_fresh = True
+        connection.has_received = True
         try:
             message = any_message(raw)
         except UNREADABLE as unreadable:
@@ -454,20 +454,20 @@ class Feed:
         if message.stream:
             self._received_otherwise(connection, message.stream, bytes(message.data), received_ns)
         elif SHUTDOWN in {message.kind, message.event.kind if message.event else ""}:
-            self._pool.shut_down(connection)
+            self._pool.on_shutdown(connection)
         elif error is not None:
-            self._pool.answered(connection, message.id, error.code, error.msg)
+            self._pool.on_response(connection, message.id, error.code, error.msg)
         elif message.id is not UNSET:
-            self._pool.answered(connection, message.id, None, "")
+            self._pool.on_response(connection, message.id, None, "")
         else:
             self._tell_unreadable(connection, None, raw, "neither a stream nor an answer")
-        self._pool.carry_out()
+        self._pool.add_actions()
 
     def _received_otherwise(
         self, connection: FeedConnection, name: str, payload: bytes, received_ns: int
     ) -> None:
         """Take a message of a stream whose envelope is written in another way, or that fails."""
-        merged = connection.lanes.get(head_of(name))
+        merged = connection.streams.get(head_of(name))
         if merged is None:
             self._late += 1
             return
@@ -486,10 +486,10 @@ class Feed:
         """Tell of what cannot be read, of a stream or of who knows which one on a connection."""
         self._unreadable += 1
         told = merged or connection
-        if told.told_garbage_ms and self.now_ms - told.told_garbage_ms < GARBAGE_MS:
+        if told.unreadable_ms and self.now_ms - told.unreadable_ms < GARBAGE_MS:
             return
-        told.told_garbage_ms = self.now_ms
-        merged_streams = [merged] if merged else list(connection.lanes.values())
+        told.unreadable_ms = self.now_ms
+        merged_streams = [merged] if merged else connection.merged_streams
         notice = DecodeFailed(
             streams=(), time_ms=self.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
         )
@@ -503,7 +503,7 @@ class Feed:
         self.now_ms = now_ms
         self.wall_ms = wall_ms
         if has_stalled:
-            self._pool.pardon()
+            self._pool.restart_timeouts()
         for merged in tuple(self._watched):
             if not merged.tick():
                 self._watched.pop(merged, None)
@@ -514,9 +514,9 @@ class Feed:
         for connection, merged in silent:
             if connection.session is not None and connection.successor is None:
                 connection.session.resubscribe(merged.name)
-        self._pool.look_after()
+        self._pool.tick()
         self._doubts.look()
-        self._pool.carry_out()
+        self._pool.add_actions()
 
     # For strands
 
@@ -526,7 +526,7 @@ class Feed:
 
     def is_held_up(self, connection: Hashable) -> bool:
         """Whether a connection is not read, because a consumer has no room."""
-        return isinstance(connection, FeedConnection) and connection.is_held_up
+        return isinstance(connection, FeedConnection) and connection.is_paused
 
     def end_silence(self, merged: MergedStream) -> None:
         """Tell that a stale stream is heard again."""

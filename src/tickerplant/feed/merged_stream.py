@@ -110,8 +110,8 @@ class MergedStream(ABC):
         "secondaries",
         "sinks",
         "speaker",
-        "told_garbage_ms",
         "unheard_ms",
+        "unreadable_ms",
     )
 
     proves_gaps = False
@@ -166,7 +166,7 @@ class MergedStream(ABC):
         """How often it was called stale, or asked for again, since it was heard."""
         self.refusal: SubscriptionRejected | None = None
         """What consumers were told of a server that does not take its name, without names."""
-        self.told_garbage_ms = 0
+        self.unreadable_ms = 0
         """When consumers were last told of something unreadable."""
         self._host = host
         self._is_fetching = False

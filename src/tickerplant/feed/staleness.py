@@ -89,7 +89,7 @@ class StalenessMonitor:
     def _see(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
         """Tell that `merged` fell silent; return it if it is to be asked for again."""
         feed, connection = self._feed, merged.primary
-        if not isinstance(connection, FeedConnection) or connection.is_held_up:
+        if not isinstance(connection, FeedConnection) or connection.is_paused:
             return None
         silent_ms, expected_interval = feed.now_ms - merged.heard_ms, merged.expected_interval
         count = merged.messages - merged.counters.duplicates
@@ -129,7 +129,7 @@ class StalenessMonitor:
                 secondary.idle_since_ms, secondary.is_mute = 0, False
                 continue
             secondary.idle_since_ms = secondary.idle_since_ms or self._feed.now_ms
-            told_ms = connection.heard_ms - secondary.idle_since_ms
+            told_ms = connection.received_ms - secondary.idle_since_ms
             secondary.is_mute = told_ms >= settings.overlap_ms
             patience_ms = settings.stale_ms << min(secondary.resubscriptions, DOUBLINGS)
             if (
@@ -153,7 +153,7 @@ class StalenessMonitor:
         age_ms = self._feed.now_ms - connection.opened_ms
         if age_ms < self._feed.settings.all_stale_reconnect_ms << min(self._deaf, DOUBLINGS):
             return False
-        merged_streams = tuple(connection.lanes.values())
+        merged_streams = connection.merged_streams
         due = [
             each
             for each in merged_streams

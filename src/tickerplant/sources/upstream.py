@@ -197,13 +197,11 @@ class Upstream:
         """
         feed = self.runner.feed
         connections = [
-            connection
-            for connection in feed.connections.values()
-            if merged.name in connection.names
+            connection for connection in feed.connections.values() if connection.has(merged.name)
         ]
-        if any(connection.is_open or connection.is_apart for connection in connections):
+        if any(connection.is_open or connection.is_isolated for connection in connections):
             return -1
-        ended_ms = max((connection.ended_ms for connection in connections), default=feed.now_ms)
+        ended_ms = max((connection.closed_ms for connection in connections), default=feed.now_ms)
         return feed.now_ms - max(ended_ms, merged.heard_ms)
 
     @property

@@ -11,9 +11,7 @@ from made import AGGREGATES, KINDS, QUOTES, TICKERS
 from msgspec import structs
 from wires import START_MS, TICK_MS, WALL_MS, Consumer, World
 
-from tickerplant.feed import endings
-from tickerplant.feed.backoff import Backoff
-from tickerplant.feed.endings import ENDINGS
+from tickerplant.feed.reconnect import ENDINGS, Backoff, Ending
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import LONGEST_BAN_MS
@@ -75,7 +73,7 @@ def test_a_connection_that_does_not_last_counts_as_a_failure() -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda each: each.name)
-def test_each_ending_is_followed_by_the_pause_of_its_row(ending: endings.Ending) -> None:
+def test_each_ending_is_followed_by_the_pause_of_its_row(ending: Ending) -> None:
     codes = {"closed": 1001, "policy": 1008, "broken": 1002, "lost": None}
     statuses = {"refused": 503, "limited": 429, "forbidden": 451}
     world = World(idle_ms=1_000, pong_timeout_ms=1_000)
@@ -93,7 +91,7 @@ def test_each_ending_is_followed_by_the_pause_of_its_row(ending: endings.Ending)
     lost_ms = disconnected.time_ms - WALL_MS + START_MS
     opened_ms = next(at for at, _, _ in world.opens[1:])
     waited_ms = opened_ms - lost_ms
-    assert ending.least_ms + 125 <= disconnected.retry_ms <= ending.least_ms + 250
+    assert ending.min_pause_ms + 125 <= disconnected.retry_ms <= ending.min_pause_ms + 250
     assert disconnected.retry_ms <= waited_ms <= disconnected.retry_ms + 2 * TICK_MS
 
 
