@@ -10,7 +10,7 @@ from stage import BTCUSDT, START_MS, trade
 from tape import naive_bar, tapes
 
 from tickerplant.events import Trade
-from tickerplant.market.bar_arrays import NO_BARS, combine
+from tickerplant.market.bar_arrays import NO_BARS, combine, rows_of
 from tickerplant.market.bars import CLOSE, COUNT, OPEN_TIME, VOLUME, Bars
 from tickerplant.market.candles import Candles
 from tickerplant.market.interval import INTERVALS, LENGTHS_MS, close_time, next_open_time, open_time
@@ -158,11 +158,11 @@ def test_what_was_asked_before_changes_no_candle(
     for number, each in enumerate(tape):
         minute_ms = each.trade_time_ms // MINUTE_MS * MINUTE_MS
         minutes.close_minutes(minute_ms)
-        open_chunk = Candles(minutes)
-        assert candles.ended(interval, minute_ms) == open_chunk.ended(interval, minute_ms)
+        fresh = Candles(minutes)
+        assert candles.ended(interval, minute_ms) == fresh.ended(interval, minute_ms)
         add(minutes, each)
         if number in asked:
-            assert candles.running(interval) == open_chunk.running(interval)
+            assert candles.running(interval) == fresh.running(interval)
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
@@ -176,12 +176,12 @@ def test_a_candle_that_is_asked_for_every_minute_equals_a_fresh_one(interval: st
     for number in range(80):
         minute_ms = now_ms + number * MINUTE_MS
         minutes.close_minutes(minute_ms)
-        open_chunk = Candles(minutes)
-        open_chunk.load(history)
-        assert candles.ended(interval, minute_ms) == open_chunk.ended(interval, minute_ms)
+        fresh = Candles(minutes)
+        fresh.load(history)
+        assert candles.ended(interval, minute_ms) == fresh.ended(interval, minute_ms)
         if number % 7 < 4:
             add(minutes, trade(10**6 + number, minute_ms, 300 - number % 11, 2))
-        assert candles.running(interval) == open_chunk.running(interval)
+        assert candles.running(interval) == fresh.running(interval)
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
@@ -194,13 +194,13 @@ def test_a_past_continues_without_a_seam(interval: str) -> None:
     candles.load(history)
     lived = history.reaches(interval)
     for step in range(4):
-        expected = longer(interval, np.concatenate([lived, minutes.running]))
+        expected = longer(interval, np.concatenate([lived, rows_of(minutes.running_bar)]))
         rows = candles.rows(interval, None, None, EVERYTHING).tolist()
         assert difference(rows, expected) is None, f"{interval}, {step} minutes after the past"
         assert candles.running(interval) == expected[-1]
         add(minutes, trade(10**6 + step, now_ms + step * MINUTE_MS, 300 - step, 2))
         minutes.close_minutes((now_ms // MINUTE_MS + step + 1) * MINUTE_MS)
-        lived = np.concatenate([lived, minutes.closed[-1:]])
+        lived = np.concatenate([lived, minutes.closed.rows[-1:]])
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
@@ -298,7 +298,7 @@ def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval
     for _ in range(RETAINED_MINUTES // 1440 + 1):
         minute_ms += DAY_MS
         minutes.close_minutes(minute_ms)
-    assert len(minutes.hours), "the day of the past has become hours"
+    assert len(minutes.closed.hours), "the day of the past has become hours"
     after = candles.rows(interval, None, None, EVERYTHING)
     kept = len(before) - 1
     assert after[:kept].tolist() == before[:kept].tolist(), "what had ended stays as it was"

@@ -12,7 +12,7 @@ from tape import NaiveBar, naive_bar, naive_minutes, tapes
 
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
+from tickerplant.market.bar_arrays import NO_BARS, combine, open_times, rows_of
 from tickerplant.market.bars import COUNT, FIRST_TRADE_ID, OPEN_TIME
 from tickerplant.market.interval import open_time
 from tickerplant.market.minutes import RETAINED_MINUTES, Minutes, Statistics
@@ -78,14 +78,16 @@ def test_closed_minutes_equal_a_recount_and_have_no_holes(tape: list[Trade]) -> 
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     play(minutes, tape)
     if not tape:
-        assert len(minutes.closed) == len(minutes.running) == 0, "nothing before the first trade"
+        assert len(minutes.closed.rows) == len(rows_of(minutes.running_bar)) == 0, (
+            "nothing before the first trade"
+        )
         assert minutes.running_bar is None
         return
     end_ms = tape[-1].trade_time_ms // MINUTE_MS * MINUTE_MS
-    rows = [*minutes.closed.tolist(), *minutes.running.tolist()]
+    rows = [*minutes.closed.rows.tolist(), *rows_of(minutes.running_bar).tolist()]
     assert minutes.running_bar == rows[-1]
     expected = naive_minutes(BTCUSDT, tape, end_ms + MINUTE_MS)
-    if len(minutes.hours):  # a tape of more than a week: the oldest minutes are hours now
+    if len(minutes.closed.hours):  # a tape of more than a week: the oldest minutes are hours now
         assert len(rows) > RETAINED_MINUTES - 60, "at most an hour's minutes are folded at once"
         expected = expected[-len(rows) :]
     assert [NaiveBar(*row) for row in rows] == expected
@@ -105,7 +107,7 @@ def test_one_long_roll_is_the_same_as_many_short_ones(ahead: int) -> None:
     ]
     assert jumped.close_minutes(until_ms) == any(left), "something left the window, or nothing did"
     assert jumped.statistics() == stepped.statistics()
-    assert jumped.closed.tolist() == stepped.closed.tolist()
+    assert jumped.closed.rows.tolist() == stepped.closed.rows.tolist()
 
 
 def test_the_window_drops_a_minute_when_it_is_a_day_and_a_minute_old() -> None:
@@ -141,13 +143,13 @@ def test_rolling_backwards_or_nowhere_changes_nothing() -> None:
     assert not minutes.close_minutes(START_MS)
     assert not minutes.close_minutes(START_MS - MINUTE_MS)
     assert minutes.statistics() == before
-    assert len(minutes.closed) == 0
+    assert len(minutes.closed.rows) == 0
 
 
 def test_an_aggregate_counts_as_many_trades_as_it_has() -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     minutes.add(100, 9, True, 5, 8)
-    row = minutes.running[0].tolist()
+    row = rows_of(minutes.running_bar)[0].tolist()
     assert NaiveBar(*row).trades == 4
     assert NaiveBar(*row)[-2:] == (5, 8)
 
@@ -162,11 +164,13 @@ def test_old_minutes_become_hours_without_losing_a_trade() -> None:
         if n % 4
     ]
     play(minutes, tape)
-    assert RETAINED_MINUTES - 60 < len(minutes.closed) <= RETAINED_MINUTES, "whole hours are folded"
-    assert minutes.closed[0, OPEN_TIME] % HOUR_MS == 0
-    assert (np.diff(minutes.hours[:, OPEN_TIME]) == HOUR_MS).all(), "no hour is missing"
-    assert minutes.hours[-1, OPEN_TIME] + HOUR_MS == minutes.closed[0, OPEN_TIME]
-    for hour in minutes.hours.tolist():
+    assert RETAINED_MINUTES - 60 < len(minutes.closed.rows) <= RETAINED_MINUTES, (
+        "whole hours are folded"
+    )
+    assert minutes.closed.rows[0, OPEN_TIME] % HOUR_MS == 0
+    assert (np.diff(minutes.closed.hours[:, OPEN_TIME]) == HOUR_MS).all(), "no hour is missing"
+    assert minutes.closed.hours[-1, OPEN_TIME] + HOUR_MS == minutes.closed.rows[0, OPEN_TIME]
+    for hour in minutes.closed.hours.tolist():
         inside = [t for t in tape if t.trade_time_ms // HOUR_MS * HOUR_MS == hour[OPEN_TIME]]
         assert NaiveBar(*hour) == naive_bar(BTCUSDT, inside, hour[OPEN_TIME], 0)
 
@@ -178,12 +182,14 @@ def test_a_pause_longer_than_what_is_kept_leaves_every_row_in_its_own_hour() -> 
     add(minutes, trade(2, START_MS + 100 * MINUTE_MS, 90, 5))
     later_ms = START_MS + (3 * RETAINED_MINUTES + 200) * MINUTE_MS
     minutes.close_minutes(later_ms)
-    assert (np.diff(minutes.closed[:, OPEN_TIME]) == MINUTE_MS).all()
-    assert minutes.closed[-1, OPEN_TIME] == later_ms - MINUTE_MS
-    traded = minutes.hours[minutes.hours[:, COUNT] > 0]
+    assert (np.diff(minutes.closed.rows[:, OPEN_TIME]) == MINUTE_MS).all()
+    assert minutes.closed.rows[-1, OPEN_TIME] == later_ms - MINUTE_MS
+    traded = minutes.closed.hours[minutes.closed.hours[:, COUNT] > 0]
     opened = [at // HOUR_MS * HOUR_MS for at in (START_MS, START_MS + 100 * MINUTE_MS)]
     assert traded[:, OPEN_TIME].tolist() == opened
-    assert (np.diff(minutes.hours[:, OPEN_TIME]) > 0).all(), "hours ascend, none is there twice"
+    assert (np.diff(minutes.closed.hours[:, OPEN_TIME]) > 0).all(), (
+        "hours ascend, none is there twice"
+    )
 
 
 @given(tapes(), st.integers(0, 40))
@@ -193,15 +199,15 @@ def test_a_loaded_day_continues_as_if_it_had_been_lived(tape: list[Trade], cut: 
     play(lived, before)
     now_ms = before[-1].trade_time_ms if before else START_MS
     loaded = Minutes(BTCUSDT.turnover, now_ms)
-    loaded.load(np.concatenate([lived.closed, lived.running]))
+    loaded.load(np.concatenate([lived.closed.rows, rows_of(lived.running_bar)]))
     play(lived, after)
     play(loaded, after)
     expected = lived.statistics()
     if expected is not None and not after:
         expected = structs.replace(expected, last_quantity=0)  # bars do not tell it
     assert loaded.statistics() == expected
-    assert loaded.closed.tolist() == lived.closed.tolist()
-    assert loaded.running.tolist() == lived.running.tolist()
+    assert loaded.closed.rows.tolist() == lived.closed.rows.tolist()
+    assert rows_of(loaded.running_bar).tolist() == rows_of(lived.running_bar).tolist()
 
 
 def test_a_loaded_day_that_ended_earlier_is_filled_up_to_now() -> None:
@@ -209,9 +215,9 @@ def test_a_loaded_day_that_ended_earlier_is_filled_up_to_now() -> None:
     add(day, trade(1, START_MS, 100, 7))
     day.close_minutes(START_MS + MINUTE_MS)
     minutes = Minutes(BTCUSDT.turnover, START_MS + 5 * MINUTE_MS)
-    minutes.load(day.closed)
-    assert (np.diff(minutes.closed[:, OPEN_TIME]) == MINUTE_MS).all()
-    assert minutes.closed[:, COUNT].tolist() == [1, 0, 0, 0, 0]
+    minutes.load(day.closed.rows)
+    assert (np.diff(minutes.closed.rows[:, OPEN_TIME]) == MINUTE_MS).all()
+    assert minutes.closed.rows[:, COUNT].tolist() == [1, 0, 0, 0, 0]
 
 
 @given(tapes(), st.sampled_from(["3m", "1h", "4h", "1d", "1w", "1M"]))
@@ -220,8 +226,8 @@ def test_combined_minutes_are_the_longer_bar_of_the_same_trades(
 ) -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     play(minutes, tape)
-    assume(not len(minutes.hours))  # every minute is still kept
-    bars = np.concatenate([minutes.closed, minutes.running])
+    assume(not len(minutes.closed.hours))  # every minute is still kept
+    bars = np.concatenate([minutes.closed.rows, rows_of(minutes.running_bar)])
     opened_ms = open_times(interval, bars[:, OPEN_TIME])
     longer = combine(bars, opened_ms)
     inside: defaultdict[int, list[Trade]] = defaultdict(list)
@@ -243,5 +249,5 @@ def test_a_bar_of_empty_bars_has_no_trade_ids() -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
     minutes.close_minutes(START_MS + 11 * MINUTE_MS)
-    (bar,) = combine(minutes.closed[1:], np.zeros(10, dtype=np.int64))
+    (bar,) = combine(minutes.closed.rows[1:], np.zeros(10, dtype=np.int64))
     assert bar[FIRST_TRADE_ID:].tolist() == [-1, -1]

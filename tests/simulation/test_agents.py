@@ -186,15 +186,22 @@ def test_a_coin_is_busy_when_its_sector_is_and_when_it_is_itself() -> None:
         LiveUnderlying(name, FairValue(100.0, 0.02, 0.8), sector, 1) for name in ("BTC", "ETH")
     ]
     for _ in range(300):
-        before = [coin.busy() for coin in coins]
+        before = [coin.activity_level() for coin in coins]
         level = sector.activity.level
         sector.activity.step()
-        for coin, busy in zip(coins, before, strict=True):
-            assert coin.busy() / busy == pytest.approx(sector.activity.level / level), "with all"
-    (busy, others), level = (coin.busy() for coin in coins), coins[0].activity.level
+        for coin, activity_level in zip(coins, before, strict=True):
+            assert coin.activity_level() / activity_level == pytest.approx(
+                sector.activity.level / level
+            ), "with all"
+    (activity_level, others), level = (
+        (coin.activity_level() for coin in coins),
+        coins[0].activity.level,
+    )
     coins[0].activity.step()
-    assert coins[0].busy() / busy == pytest.approx(coins[0].activity.level / level), "by itself"
-    assert coins[1].busy() == others
+    assert coins[0].activity_level() / activity_level == pytest.approx(
+        coins[0].activity.level / level
+    ), "by itself"
+    assert coins[1].activity_level() == others
 
 
 def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:

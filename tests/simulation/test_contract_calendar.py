@@ -149,7 +149,7 @@ def test_a_new_contract_is_told_before_its_book_and_is_traded(
     trades = [event.trade_id for event in own if isinstance(event, Trade)]
     assert trades == list(range(1, len(trades) + 1)), "its trades are numbered from one"
     book = plant.markets[symbol].book
-    engine = exchange._listings[symbol].market.engine
+    engine = exchange.contracts[symbol].market.engine
     assert book.best_bid == engine.bids.best
 
 
@@ -159,7 +159,7 @@ def test_delivered_contracts_follow_their_coin_no_more(
     plant, _, exchange = rolled
     followers = [
         listing.instrument.symbol
-        for underlying in exchange._registry.news.underlyings.values()
+        for underlying in exchange.registry.news.underlyings.values()
         for listing in underlying.followers
     ]
     assert sorted(followers) == sorted(plant.markets), "those that are listed, each once"
@@ -368,7 +368,7 @@ def test_quarters_follow_each_other() -> None:
 def test_a_stopped_contract_is_silent_whatever_its_traders_had_planned() -> None:
     start_ms = DELIVERY_MS + 60_000
     exchange, plant = opened(("TRXUSDT", "DOGEUSDT", "BTCUSD_PERP"), start_ms)
-    floor, stopped_ms = exchange._registry, start_ms + 5_000
+    floor, stopped_ms = exchange.registry, start_ms + 5_000
     settling = structs.replace(
         plant.markets["DOGEUSDT"].instrument, status="SETTLING", delivery_date_ms=stopped_ms
     )

@@ -124,7 +124,7 @@ def test_the_rebuilt_book_is_the_engines(
         if isinstance(event, DepthUpdate):
             books[event.symbol].apply(event)
     for symbol, book in books.items():
-        engine = exchange._listings[symbol].market.engine
+        engine = exchange.contracts[symbol].market.engine
         assert book.bids == dict(engine.bids.top(10**6)), f"{symbol} bids"
         assert book.asks == dict(engine.asks.top(10**6)), f"{symbol} asks"
 
@@ -258,8 +258,8 @@ def test_a_follower_without_its_leader_still_trades() -> None:
 
 def test_coin_margined_prices_follow_the_leading_contract(exchange: SimulatedExchange) -> None:
     run(exchange, 20)
-    leader = exchange._listings["BTCUSDT"].market.engine.bids.best
-    follower = exchange._listings["BTCUSD_PERP"].market.engine.bids.best
+    leader = exchange.contracts["BTCUSDT"].market.engine.bids.best
+    follower = exchange.contracts["BTCUSD_PERP"].market.engine.bids.best
     assert leader is not None
     assert follower is not None
     assert follower[0] * 10 == pytest.approx(leader[0], rel=5e-4), "within five basis points"
@@ -280,7 +280,7 @@ def test_intensity_multiplies_the_orders() -> None:
 def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) -> None:
     exchange = make(symbols=("BTCUSDT",))
     assert not [each for each in run(exchange, 3) if isinstance(each, Liquidation)]
-    exchange._registry.news.underlyings["BTC"].value.move(move)
+    exchange.registry.news.underlyings["BTC"].value.move(move)
     events = run(exchange, 25)
     forced = [event for event in events if isinstance(event, Liquidation)]
     assert len(forced) > 5, f"a move of {move:.0%} reaches many positions"

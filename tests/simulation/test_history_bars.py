@@ -89,8 +89,8 @@ def test_index_and_mark_stay_close_to_what_is_traded(past: SimulatedHistory) -> 
             assert (told[:, OPEN_TIME] == traded[:, OPEN_TIME]).all()
             for column in (OPEN, CLOSE):
                 off = np.abs(told[:, column] - traded[:, column] * unit) - 2 * tick
-                busy = traded[:, COUNT] > 3  # otherwise prices are older
-                assert (off / told[:, column] < most)[busy].all(), f"{name} of {price}"
+                activity_level = traded[:, COUNT] > 3  # otherwise prices are older
+                assert (off / told[:, column] < most)[activity_level].all(), f"{name} of {price}"
 
 
 def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedHistory) -> None:
@@ -100,8 +100,8 @@ def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedH
     premium = past.premiums.hours()
     relative = traded[:, CLOSE] * unit / index[:, CLOSE] - 1
     tick = past._inputs.instrument.tick_size * unit / index[:, CLOSE]
-    busy = traded[:, COUNT] > 3
-    assert (np.abs(relative - premium[:, CLOSE] / one) < tick + 1e-6)[busy].all()
+    activity_level = traded[:, COUNT] > 3
+    assert (np.abs(relative - premium[:, CLOSE] / one) < tick + 1e-6)[activity_level].all()
     if past._inputs.instrument.perpetual:
         assert (np.abs(premium[:, CLOSE]) < 0.003 * one).all(), "small"
         assert (premium[:, LOW] < 0).any(), "now and then it is cheaper than the index"

@@ -63,13 +63,13 @@ def test_the_contract_on_a_composite_index_is_marked_by_it_and_follows_it() -> N
 
 def test_a_move_of_the_parts_takes_the_contract_along() -> None:
     exchange = SimulatedExchange(instruments(START_MS, ["DEFIUSDT"]), 5, START_MS)
-    underlyings = exchange._registry.news.underlyings
+    underlyings = exchange.registry.news.underlyings
     before = underlyings["DEFI"].value.price
     for name, _ in index_weights():
         underlyings[name].value.move(0.05)
     while exchange.next_time_ms < START_MS + 20_000:
         exchange.step()
-    best = exchange._listings["DEFIUSDT"].market.engine.bids.best
+    best = exchange.contracts["DEFIUSDT"].market.engine.bids.best
     assert best is not None
     assert best[0] / 10 == pytest.approx(before * 1.051, rel=0.01)
 

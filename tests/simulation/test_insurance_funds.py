@@ -65,7 +65,7 @@ def test_funds_are_told_every_five_minutes_and_grow_with_forced_orders() -> None
     plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
     (before,) = plant.venues["usdm"].insurance_funds.values()
-    exchange._registry.news.underlyings["BTC"].value.move(-0.04)
+    exchange.registry.news.underlyings["BTC"].value.move(-0.04)
     told = []
     while exchange.next_time_ms < start_ms + 40_000:
         told += [event for event in exchange.step()[1] if isinstance(event, InsuranceFund)]

@@ -174,7 +174,7 @@ def test_sums_beyond_all_are_the_largest_a_row_can_hold() -> None:
         relayed.plant.publish(Trade("BTCUSDT", trade_id, 1, LARGEST, False, START_MS))
     relayed.plant.publish(MarkPrice("BTCUSDT", 2**64, 1, 1, None, 0, START_MS))
     relayed.go_on()
-    last = relayed.market.minutes.closed[0].tolist()
+    last = relayed.market.minutes.closed.rows[0].tolist()
     assert (last[5], last[7]) == (2**63 - 1, 200), "volume and count"
 
 

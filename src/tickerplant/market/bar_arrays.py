@@ -24,13 +24,15 @@ from tickerplant.units import HOUR_MS, MINUTE_MS
 NO_BARS: Bars = np.empty((0, len(COLUMNS)), dtype=np.int64)
 
 
-def row_of(bar: Bar) -> Bars:
-    """Return `bar` as one row; a sum that a row cannot hold is the largest that it can."""
+def rows_of(bar: Bar | None) -> Bars:
+    """Return `bar` as one row, or no row for None; sums that exceed 64 bits are clipped."""
+    if bar is None:
+        return NO_BARS
     try:
         return np.array([bar], dtype=np.int64)
     except OverflowError:
-        held = np.iinfo(np.int64)
-        return np.array([[min(max(n, held.min), held.max) for n in bar]], dtype=np.int64)
+        limits = np.iinfo(np.int64)
+        return np.array([[min(max(n, limits.min), limits.max) for n in bar]], dtype=np.int64)
 
 
 def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:

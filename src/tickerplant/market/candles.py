@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tickerplant.market.bar_arrays import NO_BARS, combine, open_times
+from tickerplant.market.bar_arrays import NO_BARS, ClosedMinutes, combine, open_times, rows_of
 from tickerplant.market.bars import OPEN_TIME, Bar, Bars, join
 from tickerplant.market.history import BarHistory
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time
@@ -18,28 +18,14 @@ from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 class LiveMinutes(Protocol):
-    """The minutes that candles are made of, each tier where the one before ends."""
+    """The minutes that candles are combined from."""
 
     open_time_ms: int
-
-    @property
-    def hours(self) -> Bars:
-        """The hours of the minutes that are no longer kept."""
-        ...
-
-    @property
-    def closed(self) -> Bars:
-        """The closed minutes."""
-        ...
-
-    @property
-    def running(self) -> Bars:
-        """The present minute as one row, or no row."""
-        ...
+    closed: ClosedMinutes
 
     @property
     def running_bar(self) -> Bar | None:
-        """The present minute, or None."""
+        """The current minute; None before the first trade or price."""
         ...
 
 
@@ -66,12 +52,12 @@ class Candles:
     def _tiers(self, interval: str) -> Iterator[Bars]:
         """Yield what candles of `interval` are made of, the latest first; made when asked for."""
         minutes, past = self._minutes, self._past
-        yield minutes.running
-        yield minutes.closed
+        yield rows_of(minutes.running_bar)
+        yield minutes.closed.rows
         hourly = _made_of(interval, HOUR_MS)
         if hourly:
-            yield minutes.hours
-        if past is None or not (hourly or not len(minutes.hours)):
+            yield minutes.closed.hours
+        if past is None or not (hourly or not len(minutes.closed.hours)):
             return
         yield past.minutes()
         if hourly:
@@ -110,7 +96,7 @@ class Candles:
 
     def _whole(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
         """The one candle of `interval` over what is closed in [`opened_ms`, `end_ms`)."""
-        closed = self._minutes.closed
+        closed = self._minutes.closed.rows
         first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
         if first or (len(closed) and closed[0, OPEN_TIME] == opened_ms):
             return _candles(interval, closed[first:last])
@@ -118,7 +104,7 @@ class Candles:
 
     def _load_earlier(self, interval: str, opened_ms: int) -> Bars:
         """What lies before the kept minutes in the candle that opened at `opened_ms`."""
-        closed = self._minutes.closed
+        closed = self._minutes.closed.rows
         end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._minutes.open_time_ms
         known = self._earlier_parts.get(interval)
         if known is not None and known[:2] == (opened_ms, end_ms):
@@ -140,7 +126,7 @@ class Candles:
         _, known_ms, before = known
         if known_ms == end_ms:
             return before
-        closed = self._minutes.closed
+        closed = self._minutes.closed.rows
         if known_ms == end_ms - MINUTE_MS and len(closed) and closed[-1, OPEN_TIME] == known_ms:
             return join(opened_ms, before, closed[-1].tolist())
         whole: list[Bar] = self._whole(interval, opened_ms, end_ms).tolist()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from msgspec import Struct
 
-from tickerplant.market.bar_arrays import NO_BARS, ClosedMinutes, row_of
+from tickerplant.market.bar_arrays import ClosedMinutes, rows_of
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
@@ -63,7 +63,7 @@ class Minutes:
 
     def __init__(self, turnover: Callable[[int, int], int], now_ms: int) -> None:
         self._turnover = turnover
-        self._closed = ClosedMinutes(RETAINED_MINUTES)
+        self.closed = ClosedMinutes(RETAINED_MINUTES)
         self._last_price = _NEVER
         self._last_quantity = 0
         self._begin(now_ms // MINUTE_MS * MINUTE_MS)
@@ -72,7 +72,7 @@ class Minutes:
     def _begin(self, open_time_ms: int) -> None:
         self.open_time_ms = open_time_ms
         self._open = self._high = self._low = self._last_price
-        self._volume = self._value = self._record_trade = 0
+        self._volume = self._value = self._trade_count = 0
         self._buy_volume = self._buy_value = 0
         self._first_id = self._last_id = _NO_ID
 
@@ -86,11 +86,11 @@ class Minutes:
         running = day[-1] if len(day) and day[-1, OPEN_TIME] == self.open_time_ms else None
         closed = day if running is None else day[:-1]
         self._last_quantity = last_quantity
-        self._closed.clear()
-        self._closed.append(closed)
+        self.closed.clear()
+        self.closed.append(closed)
         if len(closed):
             self._last_price = int(closed[-1, CLOSE])
-            self._closed.fill(self.open_time_ms, self._last_price)
+            self.closed.fill(self.open_time_ms, self._last_price)
         self._begin(self.open_time_ms)
         if running is not None:
             (
@@ -101,7 +101,7 @@ class Minutes:
                 self._last_price,
                 self._volume,
                 self._value,
-                self._record_trade,
+                self._trade_count,
                 self._buy_volume,
                 self._buy_value,
                 self._first_id,
@@ -114,14 +114,14 @@ class Minutes:
     ) -> None:
         """Count what a taker traded in the present minute: the trades `first_id` to `last_id`."""
         value = self._turnover(price, quantity)
-        if self._record_trade == 0:
+        if self._trade_count == 0:
             self._open = self._high = self._low = price
             self._first_id = first_id
         elif price > self._high:
             self._high = price
         elif price < self._low:
             self._low = price
-        self._record_trade += last_id - first_id + 1
+        self._trade_count += last_id - first_id + 1
         self._volume += quantity
         self._value += value
         if taker_bought:
@@ -140,28 +140,12 @@ class Minutes:
         if minute_ms <= self.open_time_ms:
             return False
         if self._last_price != _NEVER:
-            self._closed.append(self.running)
-            self._closed.fill(minute_ms, self._last_price)
-        before = self._window_count + self._record_trade
+            self.closed.append(rows_of(self.running_bar))
+            self.closed.fill(minute_ms, self._last_price)
+        before = self._window_count + self._trade_count
         self._begin(minute_ms)
         self._sum_window()
         return self._window_count < before
-
-    @property
-    def closed(self) -> Bars:
-        """The closed minutes, oldest first: a view, not a copy."""
-        return self._closed.rows
-
-    @property
-    def hours(self) -> Bars:
-        """Hours (the first may be a part of one) of the minutes that are no longer kept."""
-        return self._closed.hours
-
-    @property
-    def running(self) -> Bars:
-        """The present minute as one row; no row before the first trade of all."""
-        bar = self.running_bar
-        return NO_BARS if bar is None else row_of(bar)
 
     @property
     def running_bar(self) -> Bar | None:
@@ -176,7 +160,7 @@ class Minutes:
             self._last_price,
             self._volume,
             self._value,
-            self._record_trade,
+            self._trade_count,
             self._buy_volume,
             self._buy_value,
             self._first_id,
@@ -190,7 +174,7 @@ class Minutes:
 
     def _sum_window(self) -> None:
         """Sum the closed minutes of the window, once a minute."""
-        closed = self.closed
+        closed = self.closed.rows
         window = closed[-(DAY_MS // MINUTE_MS) :]
         if len(window) and window[0, OPEN_TIME] < self.window_open_ms:
             window = window[np.searchsorted(window[:, OPEN_TIME], self.window_open_ms) :]
@@ -215,7 +199,7 @@ class Minutes:
         """
         if self._last_price == _NEVER:
             return None
-        closed, running = self._window_count, self._record_trade
+        closed, running = self._window_count, self._trade_count
         if closed:
             opened = self._window_open
             high = max(self._window_high, self._high) if running else self._window_high
@@ -249,27 +233,11 @@ class PriceMinutes:
 
     def __init__(self, now_ms: int) -> None:
         self.open_time_ms = now_ms // MINUTE_MS * MINUTE_MS
-        self._closed = ClosedMinutes(RETAINED_PRICE_MINUTES)
+        self.closed = ClosedMinutes(RETAINED_PRICE_MINUTES)
         self._last: int | None = None
         self._open = self._high = self._low = 0
-        self._record_trade = 0
+        self._count = 0
         self._first_ms = self._last_ms = -1
-
-    @property
-    def closed(self) -> Bars:
-        """The closed minutes, oldest first: a view, not a copy."""
-        return self._closed.rows
-
-    @property
-    def hours(self) -> Bars:
-        """Hours (the first may be a part of one) of the minutes that are no longer kept."""
-        return self._closed.hours
-
-    @property
-    def running(self) -> Bars:
-        """The present minute as one row; no row before the first price of all."""
-        bar = self.running_bar
-        return NO_BARS if bar is None else row_of(bar)
 
     @property
     def running_bar(self) -> Bar | None:
@@ -277,19 +245,19 @@ class PriceMinutes:
         if self._last is None:
             return None
         prices = (self._open, self._high, self._low, self._last)
-        count, first_ms, last_ms = self._record_trade, self._first_ms, self._last_ms
+        count, first_ms, last_ms = self._count, self._first_ms, self._last_ms
         return [self.open_time_ms, *prices, 0, 0, count, 0, 0, first_ms, last_ms]
 
     def add(self, price: int, time_ms: int) -> None:
         """Count one data point of the present minute."""
-        if not self._record_trade:
+        if not self._count:
             self._open = self._high = self._low = price
             self._first_ms = time_ms
         elif price > self._high:
             self._high = price
         elif price < self._low:
             self._low = price
-        self._record_trade += 1
+        self._count += 1
         self._last = price
         self._last_ms = time_ms
 
@@ -300,9 +268,9 @@ class PriceMinutes:
             return
         last = self._last
         if last is not None:
-            self._closed.append(self.running)
-            self._closed.fill(minute_ms, last)
+            self.closed.append(rows_of(self.running_bar))
+            self.closed.fill(minute_ms, last)
             self._open = self._high = self._low = last
         self.open_time_ms = minute_ms
-        self._record_trade = 0
+        self._count = 0
         self._first_ms = self._last_ms = -1

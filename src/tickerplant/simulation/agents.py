@@ -17,25 +17,25 @@ from tickerplant.simulation.takers import Takers
 from tickerplant.simulation.touch_makers import TouchMakers
 from tickerplant.simulation.valuation import Valuation
 
-ANSWERS = ((0.35, 0.6), (0.40, 6.0), (0.17, 60.0), (0.08, 500.0))
+REACTIONS = ((0.35, 0.6), (0.40, 6.0), (0.17, 60.0), (0.08, 500.0))
 """How makers answer: share of the answers, and their mean delay in milliseconds."""
-TRAIN = 12.0
+BURST = 12.0
 """Mean number of changes of best quantities in one train."""
 SLOW_SHARE = 0.4
-SLOW_TRAIN = 7.0
+SLOW_BURST = 7.0
 """Part of the trains that is slow, and their mean number of changes."""
-IDLE_TRAIN = 4.0
-LEARNT_HOPS = 4.0
+IDLE_BURST = 4.0
+MAX_FOLLOWED_MOVES = 4.0
 """Farthest that makers follow an emptied best price, in hops."""
-FOLLOWED = 0.9
+FOLLOW_CHANCE = 0.9
 """Chance that an emptied best price is followed by the other side instead of refilled."""
-GLANCE_TRAINS = 0.12
+LEADER_MOVE_BURSTS = 0.12
 """Trains of quotes that answer a look at the leading contract."""
-LOOK = 0.3
+NOTIFY_CHANCE = 0.3
 """Chance that an order makes those who follow this contract look at it."""
 
 
-SLOWEST = 1e-6
+MIN_RATE_PER_MS = 1e-6
 """Least rate of what happens without a cause, per millisecond."""
 
 
@@ -80,29 +80,29 @@ class Agents:
                 own, market, market.rpi_orders, sizes, self.touch.move_threshold
             )
         self._opening_rpi_orders: RpiUpdate | None = None
-        self.takers.traded = self._traded
-        self.touch.on_stale = self._stale
-        self.touch.next_open_interest = self._moved
+        self.takers.on_trade = self._on_trade
+        self.touch.on_stale = self._on_stale_quotes
+        self.touch.on_moved = self._on_quotes_moved
         self.followers: list[Callable[[], None]] = []
         """Called after the best prices moved."""
 
         answers = 1 - style.idle_share
         per_sweep = style.sweep_levels * exp(SWEEP_SPREAD**2 / 2)
         self._overtaken = contract_profile.sniping_chance
-        self._trains = style.trains_per_order
-        self._hop_trains = style.trains_per_hop * contract_profile.attention
+        self._bursts = style.bursts_per_order
+        self._move_bursts = style.bursts_per_move * contract_profile.attention
         self._sweeps = style.levels_per_order / per_sweep
-        self._hop_sweeps = style.levels_per_hop / per_sweep * contract_profile.attention
-        self._glance_trains = GLANCE_TRAINS * contract_profile.attention
+        self._move_sweeps = style.levels_per_move / per_sweep * contract_profile.attention
+        self._leader_move_bursts = LEADER_MOVE_BURSTS * contract_profile.attention
         idle = 2 * contract_profile.orders_per_s * intensity / 1000 * style.idle_share / answers
-        self._idle_trains = max(idle * self._trains * TRAIN / IDLE_TRAIN, SLOWEST)
-        self._idle_sweeps = max(idle * self._sweeps, SLOWEST)
+        self._idle_bursts = max(idle * self._bursts * BURST / IDLE_BURST, MIN_RATE_PER_MS)
+        self._idle_sweeps = max(idle * self._sweeps, MIN_RATE_PER_MS)
 
     def open(self) -> tuple[list[Level], list[Level]]:
         """Fill the pit's book around the worth and let the day begin; return the book."""
         tick, touch = self.market.instrument.tick_size, self.touch
-        worth = self.valuation.price()
-        bid = int(worth) // tick * tick
+        fair_value = self.valuation.price()
+        bid = int(fair_value) // tick * tick
         ask = bid + tick
         bids = [(bid, touch.opening_quantity()), *self.ladder.opening(bid, True)]
         asks = [(ask, touch.opening_quantity()), *self.ladder.opening(ask, False)]
@@ -128,9 +128,9 @@ class Agents:
         self._plan_quote()
 
     def _plan_quote(self) -> None:
-        rate = self._idle_trains * self._activity()
+        rate = self._idle_bursts * self._activity()
         self.market.after(
-            1 + int(self._exponential(rate)), self._idle_quote, -self._train(IDLE_TRAIN)
+            1 + int(self._exponential(rate)), self._idle_quote, -self._burst_size(IDLE_BURST)
         )
 
     def _idle_sweep(self, _: int) -> None:
@@ -156,14 +156,14 @@ class Agents:
     def on_leader_moved(self) -> None:
         """React to a look at the leading contract, already in the worth."""
         self.look()
-        self._answer(self._glance_trains, 0.0)
+        self._react(self._leader_move_bursts, 0.0)
 
-    def _stale(self, up: bool) -> None:
+    def _on_stale_quotes(self, up: bool) -> None:
         """Let a taker be faster than the makers, or not."""
         if self._random() < self._overtaken:
             self.takers.send(up)
 
-    def _traded(self, buy: bool, quantity: int, price: int) -> None:
+    def _on_trade(self, buy: bool, quantity: int, price: int) -> None:
         engine = self.market.engine
         self.leverage.opened(buy, quantity, price)
         if not engine.bids.keys or not engine.asks.keys:
@@ -172,44 +172,46 @@ class Agents:
         spread = -engine.asks.keys[-1] - engine.bids.keys[-1]
         if spread > tick:
             distance = self.touch.distance()
-            if (distance < 0) == buy and self._random() < FOLLOWED:
-                learnt = min(abs(distance) + tick / 2, LEARNT_HOPS * self.touch.move_threshold)
-                self.valuation.add_impact((learnt if buy else -learnt) / price)
+            if (distance < 0) == buy and self._random() < FOLLOW_CHANCE:
+                followed = min(
+                    abs(distance) + tick / 2, MAX_FOLLOWED_MOVES * self.touch.move_threshold
+                )
+                self.valuation.add_impact((followed if buy else -followed) / price)
             self.touch.react(0 if self._random() < 0.5 else 1 + int(self._exponential(1 / 6)))
         else:
             self.look()
-        self._answer(self._trains, self._sweeps)
+        self._react(self._bursts, self._sweeps)
         if self.rpi_makers is not None:
             self.rpi_makers.react()
-        if self._random() < LOOK:
-            self._tell()
+        if self._random() < NOTIFY_CHANCE:
+            self._notify_followers()
 
-    def _moved(self) -> None:
+    def _on_quotes_moved(self) -> None:
         if self.rpi_makers is not None:
             self.rpi_makers.react()
-        self._answer(self._hop_trains, self._hop_sweeps)
-        self._tell()
+        self._react(self._move_bursts, self._move_sweeps)
+        self._notify_followers()
 
-    def _tell(self) -> None:
+    def _notify_followers(self) -> None:
         for follower in self.followers:
             follower()
 
-    def _answer(self, trains: float, sweeps: float) -> None:
-        """Requote: about `trains` trains of best quantities and `sweeps` sweeps."""
+    def _react(self, bursts: float, sweeps: float) -> None:
+        """Requote: about `bursts` trains of best quantities and `sweeps` sweeps."""
         random, after = self._random, self.market.after
-        for _ in range(int(trains + random())):
+        for _ in range(int(bursts + random())):
             slow = random() < SLOW_SHARE
-            train = -self._train(SLOW_TRAIN) if slow else self._train(TRAIN)
-            after(self._delay_ms(), self.touch.quote, train)
+            burst = -self._burst_size(SLOW_BURST) if slow else self._burst_size(BURST)
+            after(self._delay_ms(), self.touch.quote, burst)
         for _ in range(int(sweeps + random())):
             after(self._delay_ms(), self.ladder.sweep)
 
-    def _train(self, mean: float) -> int:
+    def _burst_size(self, mean: float) -> int:
         return 1 + int(self._exponential(1 / mean))
 
     def _delay_ms(self) -> int:
         number = self._random()
-        for share, mean_ms in ANSWERS:
+        for share, mean_ms in REACTIONS:
             if number < share:
                 return int(self._exponential(1 / mean_ms))
             number -= share

@@ -18,7 +18,7 @@ DATED_TOUCH = 0.2
 DATED_ATTENTION = 0.35
 DAY_S = 86_400
 BUSIEST = COINS[0]
-HOP_EXPONENT = 0.25
+MOVE_EXPONENT = 0.25
 SNIPER_SHARE = 0.2
 YEAR_MS = 365 * DAY_S * 1000
 BASIS_PER_YEAR = 0.06
@@ -48,12 +48,12 @@ class MakerStyle(Struct, frozen=True, kw_only=True):
     """Move of the worth by a typical order, relative to a second's volatility."""
     sniping_chance: float
     """Chance that a taker is there before makers withdraw a stale quote."""
-    trains_per_order: float
+    bursts_per_order: float
     """Trains of changes of best quantities that answer an order, and a move."""
-    trains_per_hop: float
+    bursts_per_move: float
     levels_per_order: float
     """Levels behind the best that are requoted in answer to an order, and to a move."""
-    levels_per_hop: float
+    levels_per_move: float
     sweep_levels: float
     """Median of levels that one maker requotes at once."""
     idle_share: float
@@ -83,10 +83,10 @@ LEADER = MakerStyle(
     move_threshold_bp=0.13,
     impact=0.045,
     sniping_chance=0.68,
-    trains_per_order=0.55,
-    trains_per_hop=0.5,
+    bursts_per_order=0.55,
+    bursts_per_move=0.5,
     levels_per_order=42.0,
-    levels_per_hop=30.0,
+    levels_per_move=30.0,
     sweep_levels=12.0,
     idle_share=0.22,
     touch_share=0.1,
@@ -112,10 +112,10 @@ FOLLOWER = MakerStyle(
     move_threshold_bp=0.16,
     impact=0.2,
     sniping_chance=0.1,
-    trains_per_order=0.7,
-    trains_per_hop=0.5,
+    bursts_per_order=0.7,
+    bursts_per_move=0.5,
     levels_per_order=90.0,
-    levels_per_hop=70.0,
+    levels_per_move=70.0,
     sweep_levels=4.0,
     idle_share=0.22,
     touch_share=0.12,
@@ -149,9 +149,11 @@ class ContractProfile(Struct, frozen=True, kw_only=True):
 
         Thinly traded and restless contracts move in larger steps.
         """
-        busy = self.orders_per_s / BUSIEST.orders_per_s
+        activity_level = self.orders_per_s / BUSIEST.orders_per_s
         volatilities = self.daily_volatility / BUSIEST.daily_volatility
-        return self.style.move_threshold_bp * max(volatilities * float(busy**-HOP_EXPONENT), 1.0)
+        return self.style.move_threshold_bp * max(
+            volatilities * float(activity_level**-MOVE_EXPONENT), 1.0
+        )
 
     @property
     def sniping_chance(self) -> float:

@@ -37,7 +37,7 @@ UPDATE_ID_START = 4_000_000_000_000
 UPDATES_PER_SECOND = 2_000
 FIRST_TRADE_ID = 1
 """Of contracts that are listed while the simulation runs."""
-PULL = 0.3
+COMPOSITE_PULL = 0.3
 """Part of its distance from its index that a contract on a composite index comes back a second."""
 
 OpeningEvents: TypeAlias = tuple[BookSnapshot, MarkPrice, *tuple[Event, ...]]
@@ -58,7 +58,7 @@ class ContractRegistry:
         self, scheduler: Scheduler, tape: list[Event], seed: int, intensity: float
     ) -> None:
         self.news = NewsFlow(scheduler, seed)
-        self.listings: dict[str, ListedContract] = {}
+        self.contracts: dict[str, ListedContract] = {}
         self._scheduler = scheduler
         self._tape = tape
         self._seed = seed
@@ -69,17 +69,17 @@ class ContractRegistry:
     @property
     def traded(self) -> list[Instrument]:
         """The contracts that are traded now."""
-        return [listing.instrument for listing in self.listings.values()]
+        return [contract.instrument for contract in self.contracts.values()]
 
     @property
     def operations(self) -> int:
         """Orders, cancellations and cuts so far, those of opening books included."""
-        present = (listing.market.engine.operations for listing in self.listings.values())
+        present = (contract.market.engine.operations for contract in self.contracts.values())
         return self._former_operations + sum(present)
 
     # Opening
 
-    def enter(self, instrument: Instrument, trade_id: int) -> OpeningEvents:
+    def list_contract(self, instrument: Instrument, trade_id: int) -> OpeningEvents:
         """Let a contract be traded from now on and return how it opens, untold."""
         profile, now_ms, seed = contract_profile(instrument), self._scheduler.now_ms, self._seed
         underlying = self.news.underlying(instrument.base_asset)
@@ -93,74 +93,76 @@ class ContractRegistry:
         update_id = UPDATE_ID_START + (now_ms // 1000 % 10**9) * UPDATES_PER_SECOND
         market = ContractMarket(instrument, self._scheduler, self._tape, update_id, trade_id)
         random = Random(f"{seed} {instrument.symbol}")
-        agents = Agents(random, market, profile, valuation, underlying.busy, self._intensity)
+        agents = Agents(
+            random, market, profile, valuation, underlying.activity_level, self._intensity
+        )
         bids, asks = agents.open()
         inputs = HistoryInputs(instrument, profile, seed, now_ms, bids[0][0])
-        listing = ListedContract(
+        contract = ListedContract(
             market,
             agents,
             MarkPriceCalculator(instrument, now_ms),
-            Positions(inputs, underlying.busy),
+            Positions(inputs, underlying.activity_level),
             None if underlying.composite else Basket(instrument, seed),
             profile,
         )
-        self.listings[instrument.symbol] = listing
-        opening = self._opening(listing, underlying, bids, asks)
+        self.contracts[instrument.symbol] = contract
+        opening = self._opening(contract, underlying, bids, asks)
         if isinstance(valuation, FollowerValuation):
-            underlying.followers[listing] = valuation
+            underlying.followers[contract] = valuation
         else:
-            underlying.leader = listing
-            agents.followers.append(lambda: self.news.lead(underlying))
+            underlying.leader = contract
+            agents.followers.append(lambda: self.news.notify_followers(underlying))
         return opening
 
     def _opening(
         self,
-        listing: ListedContract,
+        contract: ListedContract,
         underlying: LiveUnderlying,
         bids: list[Level],
         asks: list[Level],
     ) -> OpeningEvents:
-        now_ms, symbol = self._scheduler.now_ms, listing.market.symbol
+        now_ms, symbol = self._scheduler.now_ms, contract.market.symbol
         second_ms = now_ms // 1000 * 1000
         further: list[Event] = []
         if underlying.composite is not None:
             underlying.composite_index = underlying.composite.at(second_ms)
             further.append(underlying.composite_index)
-        mark = self._mark(listing, underlying, second_ms)
-        further.append(listing.positions.at(second_ms, listing.market.volume))
-        if listing.basket is not None:
-            further.append(listing.basket.at(mark.index_price, second_ms))
-        changed = brackets(listing.instrument, listing.contract_profile)
-        further.append(ContractChanged(symbol, listing.instrument, changed, second_ms))
-        retail = listing.agents.opening_rpi_orders()
+        mark = self._mark(contract, underlying, second_ms)
+        further.append(contract.positions.at(second_ms, contract.market.volume))
+        if contract.basket is not None:
+            further.append(contract.basket.at(mark.index_price, second_ms))
+        changed = brackets(contract.instrument, contract.contract_profile)
+        further.append(ContractChanged(symbol, contract.instrument, changed, second_ms))
+        retail = contract.agents.opening_rpi_orders()
         if retail is not None:
             further.append(retail)
-        snapshot = BookSnapshot(symbol, listing.market.engine.update_id, bids, asks, now_ms)
+        snapshot = BookSnapshot(symbol, contract.market.engine.update_id, bids, asks, now_ms)
         return (snapshot, mark, *further)
 
     # Every second
 
-    def second(self, now_ms: int) -> None:
+    def on_second(self, now_ms: int) -> None:
         """Let a whole second strike for every contract, then do what was planned for it."""
         second, tape = now_ms // 1000, self._tape
         underlyings = self.news.underlyings
         for underlying in underlyings.values():
             if underlying.composite is not None:
                 self._compose(underlying, now_ms)
-        for listing in self.listings.values():
-            instrument, basket = listing.market.instrument, listing.basket
+        for contract in self.contracts.values():
+            instrument, basket = contract.market.instrument, contract.basket
             if now_ms >= instrument.delivery_date_ms:
                 continue
-            mark = self._mark(listing, underlyings[instrument.base_asset], now_ms)
-            if listing.mark.paid is not None:
-                tape.append(listing.mark.paid)
+            mark = self._mark(contract, underlyings[instrument.base_asset], now_ms)
+            if contract.mark.paid is not None:
+                tape.append(contract.mark.paid)
             tape.append(mark)
-            listing.agents.leverage.mark(mark.mark_price * 10**instrument.price.decimals / 10**8)
+            contract.agents.leverage.mark(mark.mark_price * 10**instrument.price.decimals / 10**8)
             if (
-                second % POSITIONS_S == listing.positions.slot
+                second % POSITIONS_S == contract.positions.slot
                 or now_ms % POSITIONING_PERIOD_MS == 0
             ):
-                tape.append(listing.positions.at(now_ms, listing.market.volume))
+                tape.append(contract.positions.at(now_ms, contract.market.volume))
             if basket is not None and second % BASKET_S == basket.slot:
                 tape.append(basket.at(mark.index_price, now_ms))
         for action in self._plans.pop(now_ms, ()):
@@ -172,14 +174,14 @@ class ContractRegistry:
             return
         underlying.composite_index = underlying.composite.at(now_ms)
         self._tape.append(underlying.composite_index)
-        underlying.value.move(PULL * log(underlying.index / underlying.value.index))
+        underlying.value.move(COMPOSITE_PULL * log(underlying.index / underlying.value.index))
         underlying.leader.agents.look()
 
-    def _mark(self, listing: ListedContract, underlying: LiveUnderlying, now_ms: int) -> MarkPrice:
-        engine = listing.market.engine
+    def _mark(self, contract: ListedContract, underlying: LiveUnderlying, now_ms: int) -> MarkPrice:
+        engine = contract.market.engine
         bid, ask = engine.bids.best, engine.asks.best
-        last = listing.market.last_price
-        return listing.mark.at(
+        last = contract.market.last_price
+        return contract.mark.at(
             now_ms,
             underlying.index,
             bid[0] if bid else last,
@@ -195,50 +197,50 @@ class ContractRegistry:
 
     def announce(self, instrument: Instrument) -> None:
         """Tell that a contract is going to be listed, and its brackets."""
-        self._tell(instrument, brackets(instrument, contract_profile(instrument)))
+        self._emit_change(instrument, brackets(instrument, contract_profile(instrument)))
 
     def open(self, instrument: Instrument) -> None:
         """Tell that a contract is traded from now on, and with which book it opens."""
-        opening = self.enter(instrument, FIRST_TRADE_ID)
+        opening = self.list_contract(instrument, FIRST_TRADE_ID)
         changed = [event for event in opening if isinstance(event, ContractChanged)]
         self._tape += changed
         self._tape += [event for event in opening if event not in changed]
 
     def change(self, instrument: Instrument) -> None:
         """Tell that a contract that is traded has changed."""
-        self.listings[instrument.symbol].market.instrument = instrument
-        self._tell(instrument)
+        self.contracts[instrument.symbol].market.instrument = instrument
+        self._emit_change(instrument)
 
     def change_brackets(self, symbol: str, scale: float) -> None:
         """Change the brackets of a contract that is traded, and tell them."""
-        listing = self.listings[symbol]
-        instrument = listing.instrument
-        self._tell(instrument, brackets(instrument, listing.contract_profile, scale))
+        contract = self.contracts[symbol]
+        instrument = contract.instrument
+        self._emit_change(instrument, brackets(instrument, contract.contract_profile, scale))
 
     def stop(self, instrument: Instrument) -> int:
         """End the trading of a contract, tell how it is now, and return its settlement price."""
-        listing = self.listings.pop(instrument.symbol)
-        self._scheduler.cancel_all(listing.market)
-        self._former_operations += listing.market.engine.operations
+        contract = self.contracts.pop(instrument.symbol)
+        self._scheduler.cancel_all(contract.market)
+        self._former_operations += contract.market.engine.operations
         underlying = self.news.underlyings[instrument.base_asset]
-        underlying.followers.pop(listing, None)
-        if underlying.leader is listing:
+        underlying.followers.pop(contract, None)
+        if underlying.leader is contract:
             self.news.drop(underlying)
-        self._tell(instrument)
-        return listing.mark.settlement
+        self._emit_change(instrument)
+        return contract.mark.settlement
 
     def deliver(self, instrument: Instrument, price: int) -> None:
         """Tell the settlement price of a contract that was stopped, and that it is delivered."""
         venue, symbol, pair = instrument.venue, instrument.symbol, instrument.pair
         due_ms = instrument.delivery_date_ms
         self._tape.append(Delivered(venue, symbol, pair, price, due_ms))
-        self._tell(instrument)
+        self._emit_change(instrument)
 
     def close(self, instrument: Instrument) -> None:
         """Tell that a contract that was stopped is gone."""
-        self._tell(instrument)
+        self._emit_change(instrument)
 
-    def _tell(self, instrument: Instrument, changed: Sequence[Bracket] = ()) -> None:
+    def _emit_change(self, instrument: Instrument, changed: Sequence[Bracket] = ()) -> None:
         now_ms = self._scheduler.now_ms
         event = ContractChanged(instrument.symbol, instrument, tuple(changed), now_ms)
         self._tape.append(event)

@@ -55,15 +55,15 @@ class SimulatedExchange:
         """The contracts at the start."""
         self._scheduler = Scheduler(start_ms)
         self._tape: list[Event] = []
-        self._registry = ContractRegistry(self._scheduler, self._tape, seed, intensity)
-        self._listings = self._registry.listings
+        self.registry = ContractRegistry(self._scheduler, self._tape, seed, intensity)
+        self.contracts = self.registry.contracts
         self._opening_events: dict[str, OpeningEvents] = {}
         self._inputs_by_symbol: dict[str, HistoryInputs] = {}
         for instrument in sorted(
             self.instruments, key=lambda each: not contract_profile(each).leads
         ):
             profile = contract_profile(instrument)
-            opening = self._registry.enter(
+            opening = self.registry.list_contract(
                 instrument, first_trade_id(instrument, profile, start_ms)
             )
             self._opening_events[instrument.symbol] = opening
@@ -71,17 +71,17 @@ class SimulatedExchange:
             self._inputs_by_symbol[instrument.symbol] = HistoryInputs(
                 instrument, profile, seed, start_ms, first_bid
             )
-        news = self._registry.news
+        news = self.registry.news
         values = {name: news.underlying(name).value for name, _, _ in COIN_BUFFERS}
         self._assets = AssetIndices(values, Random(f"{seed} assets"))
         self._funds = InsuranceFunds()
         second_ms = start_ms // 1000 * 1000
         self._opening_of_venues: tuple[Event, ...] = (
             *self._assets.at(second_ms),
-            *self._funds.at(self._registry.traded, second_ms),
+            *self._funds.at(self.registry.traded, second_ms),
         )
-        ContractCalendar(self._registry, seed, start_ms, listings=listings)
-        self._scheduler.after(1000 - start_ms % 1000, self, self._second)
+        ContractCalendar(self.registry, seed, start_ms, listings=listings)
+        self._scheduler.after(1000 - start_ms % 1000, self, self._on_second)
 
     # What was before
 
@@ -129,24 +129,24 @@ class SimulatedExchange:
     @property
     def order_count(self) -> int:
         """Orders, cancellations and cuts since the start, opening books included."""
-        return self._registry.operations
+        return self.registry.operations
 
     def flush(self) -> None:
         """Tell nothing: what concerns all pits is told by them."""
 
     def _insure(self, events: Sequence[Event]) -> None:
         for event in events:
-            listing = self._listings.get(event.symbol)
-            if isinstance(event, Liquidation) and listing is not None:
-                self._funds.take_in(event, listing.instrument)
+            contract = self.contracts.get(event.symbol)
+            if isinstance(event, Liquidation) and contract is not None:
+                self._funds.take_in(event, contract.instrument)
 
-    def _second(self, _: int) -> None:
+    def _on_second(self, _: int) -> None:
         """Let a whole second strike."""
         now_ms = self._scheduler.now_ms
         self._opening_events.clear()
-        self._registry.news.step()
-        self._registry.second(now_ms)
+        self.registry.news.step()
+        self.registry.on_second(now_ms)
         self._tape += self._assets.at(now_ms)
         if now_ms % FUNDS_MS == 0:
-            self._tape += self._funds.at(self._registry.traded, now_ms)
-        self._scheduler.after(1000, self, self._second)
+            self._tape += self._funds.at(self.registry.traded, now_ms)
+        self._scheduler.after(1000, self, self._on_second)

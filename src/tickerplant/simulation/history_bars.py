@@ -170,8 +170,10 @@ def trade_counts(
     generator: np.random.Generator, usual: float, volatilities: Floats, spread: float
 ) -> Ints:
     """Draw how many trades there are in bars that usually have `usual`."""
-    busy = volatilities * np.exp(generator.normal(-(spread**2) / 2, spread, len(volatilities)))
-    return generator.poisson(usual * np.minimum(busy, BUSIEST)).astype(np.int64)
+    activity_level = volatilities * np.exp(
+        generator.normal(-(spread**2) / 2, spread, len(volatilities))
+    )
+    return generator.poisson(usual * np.minimum(activity_level, BUSIEST)).astype(np.int64)
 
 
 def _draw_prices(bars: Bars, inputs: HistoryInputs, tier: str) -> None:

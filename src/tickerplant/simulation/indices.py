@@ -47,7 +47,7 @@ class Composite:
         prices = [round(value.index * RATE_ONE) for _, _, value in self._parts]
         worths = [weight * price for (_, weight, _), price in zip(self._parts, prices, strict=True)]
         total = sum(worths)
-        shares = [round_div(worth * RATE_ONE, total) for worth in worths]
+        shares = [round_div(fair_value * RATE_ONE, total) for fair_value in worths]
         shares[0] += RATE_ONE - sum(shares)
         parts = tuple(
             CompositePart(name, "USDT", weight, share, price)

@@ -90,7 +90,7 @@ class LiveUnderlying:
             return self.value.index
         return self.composite_index.price / float(10**RATE_DECIMALS)
 
-    def busy(self) -> float:
+    def activity_level(self) -> float:
         """Return how much is going on, relative to an ordinary day."""
         return self.sector.activity.level * self.activity.level
 
@@ -128,7 +128,9 @@ class NewsFlow:
             ]
             underlying.composite = Composite(f"{name}USDT", parts)
         self.underlyings[name] = sector.underlyings[name] = underlying
-        self._scheduler.after(underlying.news.gap_ms(1.0), self, partial(self._own, underlying))
+        self._scheduler.after(
+            underlying.news.gap_ms(1.0), self, partial(self._own_news, underlying)
+        )
         return underlying
 
     def drop(self, underlying: LiveUnderlying) -> None:
@@ -151,58 +153,60 @@ class NewsFlow:
         if sector is None:
             title = "market" if name == MARKET else f"market {name}"
             sector = self.sectors[name] = Sector(Random(f"{self._seed} {title}"))
-            self._scheduler.after(sector.news.gap_ms(1.0), self, partial(self._factor, sector))
+            self._scheduler.after(sector.news.gap_ms(1.0), self, partial(self._sector_news, sector))
         return sector
 
     # News
 
-    def _factor(self, sector: Sector, _: int) -> None:
+    def _sector_news(self, sector: Sector, _: int) -> None:
         """Let news move everything of a sector."""
         size = sector.news.size()
         for underlying in sector.underlyings.values():
-            self._surprise(underlying, size, underlying.value.factor_volatility)
+            self._apply_news(underlying, size, underlying.value.factor_volatility)
         gap_ms = sector.news.gap_ms(sector.activity.level)
-        self._scheduler.after(gap_ms, self, partial(self._factor, sector))
+        self._scheduler.after(gap_ms, self, partial(self._sector_news, sector))
 
-    def _own(self, underlying: LiveUnderlying, _: int) -> None:
+    def _own_news(self, underlying: LiveUnderlying, _: int) -> None:
         """Let news move one coin."""
         if self.underlyings.get(underlying.name) is not underlying:
             return
-        self._surprise(underlying, underlying.news.size(), underlying.value.own_volatility)
+        self._apply_news(underlying, underlying.news.size(), underlying.value.own_volatility)
         self._scheduler.after(
-            underlying.news.gap_ms(underlying.busy()), self, partial(self._own, underlying)
+            underlying.news.gap_ms(underlying.activity_level()),
+            self,
+            partial(self._own_news, underlying),
         )
 
-    def _surprise(self, underlying: LiveUnderlying, size: float, volatility: float) -> None:
+    def _apply_news(self, underlying: LiveUnderlying, size: float, volatility: float) -> None:
         relative = size * volatility * NEWS_VOLATILITY
         underlying.value.move(relative)
         surprise = size * volatility / underlying.value.volatility
         leader = underlying.leader
         if leader is not None:
             leader.market.after(0, partial(_on_news, leader.agents, surprise))
-        for listing in underlying.followers:
+        for contract in underlying.followers:
             delay_ms = _follow_ms(underlying.delays)
-            listing.market.after(delay_ms, partial(_on_news, listing.agents, surprise))
-        self.lead(underlying)
+            contract.market.after(delay_ms, partial(_on_news, contract.agents, surprise))
+        self.notify_followers(underlying)
 
-    def lead(self, underlying: LiveUnderlying) -> None:
+    def notify_followers(self, underlying: LiveUnderlying) -> None:
         """Let the followers of a coin look at its price, each after its own delay."""
-        for listing, valuation in underlying.followers.items():
+        for contract, valuation in underlying.followers.items():
             delay_ms = _follow_ms(underlying.delays)
-            listing.market.after(delay_ms, partial(self._look, underlying, listing, valuation))
+            contract.market.after(delay_ms, partial(self._look, underlying, contract, valuation))
 
     def _look(
         self,
         underlying: LiveUnderlying,
-        listing: ListedContract,
+        contract: ListedContract,
         valuation: FollowerValuation,
         _: int,
     ) -> None:
-        instrument = listing.market.instrument
+        instrument = contract.market.instrument
         units = 10**instrument.price.decimals
         basis = basis_to_delivery(instrument, self._scheduler.now_ms)
         valuation.look(underlying.value.price * units, basis)
-        listing.agents.on_leader_moved()
+        contract.agents.on_leader_moved()
 
 
 def _follow_ms(random: Random) -> int:

@@ -167,7 +167,7 @@ def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
     minutes = numbers[starts]
     ends = np.append(starts[1:], len(closed)) - 1
     prices, quantities = closed["price"], closed["quantity"]
-    values = worth(inputs.instrument, prices, quantities)
+    values = trade_turnovers(inputs.instrument, prices, quantities)
     bought = ~closed["buyer_is_maker"]
     bars[:, OPEN : CLOSE + 1] = prices[0]  # before the first trade
     bars[minutes, OPEN] = prices[starts]
@@ -184,7 +184,7 @@ def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
     return fill_quiet_bars(bars)
 
 
-def worth(instrument: Instrument, prices: Ints, quantities: Ints) -> Ints:
+def trade_turnovers(instrument: Instrument, prices: Ints, quantities: Ints) -> Ints:
     """Return the turnovers of many trades, each as `instrument.turnover` says."""
     if not instrument.venue.inverse:
         return prices * quantities

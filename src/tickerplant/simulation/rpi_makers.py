@@ -17,7 +17,7 @@ from tickerplant.simulation.rpi_orders import RpiOrders, RpiSide
 
 LEVELS = 6
 """Most prices of a side that have RPI orders; one more at a better price and the last is given up."""
-REACH_HOPS = 18.0
+REACH_MOVES = 18.0
 """Orders farther behind the best price than so many moves of it are withdrawn."""
 REACH_TICKS = 12
 """The same where ticks are large."""
@@ -61,7 +61,7 @@ class RpiMakers:
         self._mean = sizes.median * TYPICAL_ORDERS
         self._tick = market.instrument.tick_size
         self._step = market.instrument.step_size
-        self._reach = max(int(move_threshold * REACH_HOPS), REACH_TICKS * self._tick)
+        self._reach = max(int(move_threshold * REACH_MOVES), REACH_TICKS * self._tick)
         self._lowest = market.instrument.min_price
         self._highest = market.instrument.max_price
         self._planned = False

@@ -77,7 +77,7 @@ class Takers:
         """Largest quantity of a retail order."""
         self._expected = 0.0
         self._metaorders = [self._metaorder() for _ in range(METAORDERS)]
-        self.traded: Callable[[bool, int, int], None] = lambda *_: None
+        self.on_trade: Callable[[bool, int, int], None] = lambda *_: None
         """Called after each order with side, quantity and price, the book not yet settled."""
 
     def start(self) -> None:
@@ -121,15 +121,15 @@ class Takers:
             int(SHORTEST_METAORDER * length), LONGEST_METAORDER
         )
 
-    def order(self, sized: int) -> None:
+    def order(self, signed_quantity: int) -> None:
         """Send one order and let it have its children.
 
         Args:
-            sized: Positive to buy, negative to sell; its amount is the quantity, 1 to choose one.
+            signed_quantity: Positive to buy, negative to sell; its amount is the quantity, 1 to choose one.
         """
-        buy = sized > 0
+        buy = signed_quantity > 0
         retail = self._retail > 0 and self._random() < RETAIL_SHARE
-        self._breed(buy, self.send(buy, abs(sized), retail=retail))
+        self._spawn_children(buy, self.send(buy, abs(signed_quantity), retail=retail))
 
     def send(self, buy: bool, quantity: int = 1, *, retail: bool = False) -> int:
         """Send one order and return its quantity; chooses one if it is 1.
@@ -162,9 +162,9 @@ class Takers:
         self._market.flush()
         if retail:
             self._market.flush_rpi()
-        self.traded(buy, quantity, fills[-1][1])
+        self.on_trade(buy, quantity, fills[-1][1])
 
-    def _breed(self, buy: bool, quantity: int) -> None:
+    def _spawn_children(self, buy: bool, quantity: int) -> None:
         random, after = self._random, self._market.after
         for mean, delay_ms, keep in KERNELS:
             again = mean / (1 + mean)

@@ -20,14 +20,14 @@ from tickerplant.simulation.matching_engine import Side
 from tickerplant.simulation.order_sizes import OrderSizes
 from tickerplant.simulation.valuation import Valuation
 
-SMALLEST_HOP_TICKS = 0.62
+MIN_MOVE_TICKS = 0.62
 """A worth this far from the mid moves the best prices even where ticks are large."""
 AT_ONCE = 0.62
 """Chance that the spread is closed in the millisecond it opened."""
 CLOSE_MS = 4.5
 CHASE_MS = 4.5
 """Mean time to the next hop while the worth is still away."""
-FAR_HOP = 0.08
+FAR_MOVE = 0.08
 """Part of the way to the worth that a hop makes at least, when that is far away."""
 LEAN = 1.6
 """How strongly best quantities lean: exponent per hop that the worth is off the mid."""
@@ -36,7 +36,7 @@ TARGET_SPREAD = 0.55
 TARGET_MEMORY = 0.985
 SAME_MS = 0.55
 """Chance that a change of a train shares the millisecond of the one before."""
-TRAIN_MS = 2.0
+BURST_MS = 2.0
 SLOW_SAME_MS = 0.1
 SLOW_MS = 28.0
 DRAWS = 512
@@ -50,7 +50,7 @@ SMALL_ORDER_SHARE = 0.68
 ROUND_SHARE = 0.15
 JOIN_SPREAD = 0.9
 """Standard deviation of the logarithm of what a new best price opens with."""
-KEPT_BEHIND = 0.85
+KEEP_LEVEL_CHANCE = 0.85
 """Chance that a left best price keeps a small quantity instead of being given up."""
 
 
@@ -76,15 +76,15 @@ class TouchMakers:
         self._step = market.instrument.step_size
         self._parts = [CHANGE * exp(random.gauss(0, CHANGE_SPREAD)) for _ in range(DRAWS)]
         self._wanted = [0.0, 0.0]
-        self._settle_ms = 0
+        self._requote_ms = 0
         price = valuation.price()
         self.move_threshold = max(
-            contract_profile.move_threshold_bp * price / 1e4, SMALLEST_HOP_TICKS * self._tick
+            contract_profile.move_threshold_bp * price / 1e4, MIN_MOVE_TICKS * self._tick
         )
         """Distance of the worth from the mid, in price units, that moves the best prices."""
         self.on_stale: Callable[[bool], None] = lambda _: None
         """Called with the direction of the worth before the makers flee."""
-        self.next_open_interest: Callable[[], None] = lambda: None
+        self.on_moved: Callable[[], None] = lambda: None
         """Called after the best prices moved."""
 
     def target_quantity(self, buy: bool) -> float:
@@ -130,7 +130,7 @@ class TouchMakers:
             if changes <= 0:
                 return
             if random() > (SLOW_SAME_MS if slow else SAME_MS):
-                delay_ms = 1 + int(self._exponential(1 / (SLOW_MS if slow else TRAIN_MS)))
+                delay_ms = 1 + int(self._exponential(1 / (SLOW_MS if slow else BURST_MS)))
                 self._market.after(delay_ms, self.quote, -changes if slow else changes)
                 return
 
@@ -167,13 +167,13 @@ class TouchMakers:
     def react(self, delay_ms: int) -> None:
         """Look at the prices again in a while, unless that is planned already."""
         due_ms = self._market.now_ms + delay_ms
-        if not self._market.now_ms <= self._settle_ms <= due_ms:
-            self._settle_ms = due_ms
-            self._market.after(delay_ms, self.settle)
+        if not self._market.now_ms <= self._requote_ms <= due_ms:
+            self._requote_ms = due_ms
+            self._market.after(delay_ms, self.requote)
 
-    def settle(self, _: int = 0) -> None:
+    def requote(self, _: int = 0) -> None:
         """Bring the best prices to the worth, one hop at most."""
-        self._settle_ms = 0
+        self._requote_ms = 0
         engine = self._market.engine
         bids, asks = engine.bids, engine.asks
         if not bids.keys or not asks.keys:
@@ -188,20 +188,20 @@ class TouchMakers:
             if not bids.keys or not asks.keys:
                 return
             distance = self.distance()
-            self._flee(distance > 0, abs(distance))
+            self._withdraw_stale_quotes(distance > 0, abs(distance))
             if self._random() >= AT_ONCE:
                 self.react(1 + int(self._exponential(1 / CLOSE_MS)))
                 return
-        self._close()
+        self._close_spread()
         if abs(self.distance()) > self.move_threshold:
             self.react(1 + int(self._exponential(1 / CHASE_MS)))
 
-    def _flee(self, up: bool, distance: float) -> None:
+    def _withdraw_stale_quotes(self, up: bool, distance: float) -> None:
         """Withdraw the quotes in the way of the worth and quote further away."""
         tick, engine = self._tick, self._market.engine
         side = engine.asks if up else engine.bids
         move_threshold = min(
-            distance, self.move_threshold * (0.3 + self._exponential(1.6)) + FAR_HOP * distance
+            distance, self.move_threshold * (0.3 + self._exponential(1.6)) + FAR_MOVE * distance
         )
         best = side.keys[-1]
         target = best - max(int(move_threshold / tick + 0.5), 1) * tick
@@ -210,10 +210,10 @@ class TouchMakers:
             key = keys[-1]
             engine.withdraw(not up, key * side.sign, levels[key].total)
         if not keys or keys[-1] < target - 2 * tick:
-            self._join(side, target)
+            self._open_level(side, target)
         self._market.flush()
 
-    def _close(self) -> None:
+    def _close_spread(self) -> None:
         """Close the spread: the side the worth leans to follows."""
         tick, engine = self._tick, self._market.engine
         bids, asks = engine.bids, engine.asks
@@ -224,12 +224,12 @@ class TouchMakers:
             side, key = bids, ask - tick
         else:
             side, key = asks, -(bid + tick)
-        self._leave(side)
-        self._join(side, key)
+        self._shrink_level(side)
+        self._open_level(side, key)
         self._market.flush()
-        self.next_open_interest()
+        self.on_moved()
 
-    def _join(self, side: Side, key: int) -> None:
+    def _open_level(self, side: Side, key: int) -> None:
         """Quote a new best price with a first part of the quantity wanted, small orders first."""
         engine, buy = self._market.engine, side.sign > 0
         target_quantity = (
@@ -240,7 +240,7 @@ class TouchMakers:
             engine.post(buy, price, min(self._order_sizes.order(), self._whole(target_quantity)))
         engine.post(buy, price, self._whole(target_quantity))
 
-    def _leave(self, side: Side) -> None:
+    def _shrink_level(self, side: Side) -> None:
         """Reduce what stays behind at a price that is no longer going to be the best."""
         engine, buy = self._market.engine, side.sign > 0
         key = side.keys[-1]
@@ -249,7 +249,7 @@ class TouchMakers:
             self._order_sizes.ladder[int(self._random() * len(self._order_sizes.ladder))]
             * self._step
         )
-        if self._random() > KEPT_BEHIND:
+        if self._random() > KEEP_LEVEL_CHANCE:
             keep = 0
         if total > keep:
             engine.withdraw(buy, key * side.sign, total - keep)

@@ -126,18 +126,18 @@ class FollowerValuation:
     def __init__(self, price: float, basis: float) -> None:
         self._leader = price
         self._basis = exp(basis)
-        self._own = 0.0
+        self._own_news = 0.0
 
     def price(self) -> float:
         """Return the worth in price units."""
-        return self._leader * self._basis * exp(self._own)
+        return self._leader * self._basis * exp(self._own_news)
 
     def add_impact(self, relative: float) -> None:
         """Let a trade here move the worth."""
-        self._own += relative
+        self._own_news += relative
 
     def look(self, leader: float, basis: float) -> None:
         """Learn the leader's price, in this contract's price units, and the basis now."""
         self._leader = leader
         self._basis = exp(basis)
-        self._own *= self.FORGET
+        self._own_news *= self.FORGET
