@@ -61,8 +61,7 @@ from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import chain, manifest_entries
 from tickerplant.recording.line import Damage
-from tickerplant.replaying.clock_state import ClockState
-from tickerplant.replaying.steering import Wishes
+from tickerplant.replaying.control import ClockRequest, ClockState
 from tickerplant.server import rest
 from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.fault_injector import FaultInjector
@@ -564,7 +563,7 @@ def operations_page() -> str:
         "How to set it: [control a replay](../how-to/control-a-replay.md).",
         table(("key", "what it is"), _fields(ClockState)),
         "A POST may have",
-        table(("field", "what is wanted"), _fields(Wishes)),
+        table(("field", "what is wanted"), _fields(ClockRequest)),
         f"## `{LIMITS_PATH}`",
         about,
         table(("key", "what it is"), _fields(LimitsPage)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 LARGEST = 10**18
@@ -10,6 +10,7 @@ LARGEST = 10**18
 LATEST_S = 253_402_300_799
 """The last second that has a date: the end of the year 9999."""
 _KILO = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_LINE = 200
 """Characters that `one_line` keeps."""
 
@@ -49,6 +50,12 @@ def date_text(time_ms: int) -> str:
     A time before 1970 or after the year 9999 is shown as the first or last one that has a date.
     """
     return _second_text(min(max(time_ms // 1_000, 0), LATEST_S))
+
+
+def iso_text(time_ns: int) -> str:
+    """Return a time in ns since the epoch as an ISO date in UTC, to the millisecond."""
+    time = _EPOCH + timedelta(milliseconds=time_ns // 1_000_000)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clock_text(time_ms: int) -> str:

@@ -39,7 +39,7 @@ from tickerplant.recording.capture import reading_text
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.replaying.verbatim import Stateless
+from tickerplant.replaying.unavailable import VerbatimForwarder
 from tickerplant.server import event_loop
 from tickerplant.server.clock import connection_clock_ms
 from tickerplant.server.clock_page import Steering
@@ -149,7 +149,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         stays=not settings.exit_at_end,
         status_line=status_line,
     )
-    forwarders = dict.fromkeys(plant.venues, Stateless()) if settings.verbatim else None
+    forwarders = dict.fromkeys(plant.venues, VerbatimForwarder()) if settings.verbatim else None
     _run(settings, plant, _driver(source), tell, steering=source, forwarders=forwarders)
 
 

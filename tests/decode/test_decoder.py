@@ -76,10 +76,10 @@ ANSWER = (
 
 
 def drawn(*payloads: tuple[str, bytes]) -> dict[str, Instrument]:
-    sketches = InstrumentInference()
+    inference = InstrumentInference()
     for stream, payload in payloads:
-        sketches.see(stream, payload)
-    found = {name: sketch.instrument(1_723_161_256_000) for name, sketch in sketches.items()}
+        inference.observe(stream, payload)
+    found = {name: numbers.instrument(1_723_161_256_000) for name, numbers in inference.items()}
     return {name: instrument for name, instrument in found.items() if instrument}
 
 
@@ -298,13 +298,13 @@ SNAPSHOT = BookSnapshot("BTCUSDT", 14, [(6180020, 2507)], [(6180030, 2510)], 172
 def test_a_depth_answer_is_a_snapshot_of_the_symbol_it_was_asked_for(
     raw: bytes, only_symbol: str
 ) -> None:
-    stream, _, time_ms, events = Decoder(BOTH, answered_symbol=only_symbol).decode(raw)
+    stream, _, time_ms, events = Decoder(BOTH, only_symbol=only_symbol).decode(raw)
     assert (stream, time_ms, events) == ("", 1723161256300, (SNAPSHOT,))
 
 
 def test_the_book_with_rpi_orders_is_no_snapshot_of_the_book() -> None:
     raw = b"https://fapi.binance.com/fapi/v1/rpiDepth?symbol=BTCUSDT&limit=1000 " + ANSWER
-    assert Decoder(BOTH, answered_symbol="BTCUSDT").decode(raw)[3] == ()
+    assert Decoder(BOTH, only_symbol="BTCUSDT").decode(raw)[3] == ()
 
 
 def test_a_depth_answer_nobody_can_place_is_counted() -> None:

@@ -17,10 +17,10 @@ NOW_MS = ms("2024-08-08")
 
 
 def drawn(symbol: str, *numbers: tuple[str, str], time_ms: int = NOW_MS) -> Instrument | None:
-    sketch = InstrumentInference()[symbol]
+    observed = InstrumentInference()[symbol]
     for price, quantity in numbers:
-        sketch.see([price], [quantity])
-    return sketch.instrument(time_ms)
+        observed.add([price], [quantity])
+    return observed.instrument(time_ms)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_cannot_be_drawn_is_none(symbol: str) -> None:
 
 
 def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
-    sketches = InstrumentInference()
+    inference = InstrumentInference()
     levels = b'"b":[["1.5","2"]],"a":[]'
     for stream, payload in (
         (
@@ -99,8 +99,8 @@ def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
         ("e@kline_1m", b'{"s":"E","k":{"s":"E","c":"1.5","v":"2"}}'),
         ("f@trade", b'{"s":"F"}'),
     ):
-        sketches.see(stream, payload)
-    found = {name: sketch.instrument(NOW_MS) for name, sketch in sketches.items()}
+        inference.observe(stream, payload)
+    found = {name: numbers.instrument(NOW_MS) for name, numbers in inference.items()}
     assert sorted(found) == ["A", "B", "C", "D", "E"], "a message of another form tells nothing"
     assert all(each and each.price.decimals == 1 for each in found.values())
 
@@ -111,6 +111,6 @@ def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
 )
 @pytest.mark.parametrize("kind", ["kline_1m", "trade", "aggTrade", "bookTicker", "depth@100ms"])
 def test_what_is_in_no_known_form_tells_nothing(kind: str, payload: bytes) -> None:
-    sketches = InstrumentInference()
-    sketches.see(f"btcusdt@{kind}", payload)
-    assert [sketch.instrument(NOW_MS) for sketch in sketches.values()] in ([], [None])
+    inference = InstrumentInference()
+    inference.observe(f"btcusdt@{kind}", payload)
+    assert [numbers.instrument(NOW_MS) for numbers in inference.values()] in ([], [None])

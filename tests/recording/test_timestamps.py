@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.recording.timestamps import TimeSpec, iso, parse_time_ns, parse_time_spec
+from tickerplant.formatting import iso_text
+from tickerplant.recording.timestamps import TimeSpec, parse_time_ns, parse_time_spec
 
 AT_NS = 1_795_285_140_000_000_000
 
@@ -50,5 +51,5 @@ def test_a_time_is_a_moment_that_is_no_offset() -> None:
 
 
 def test_a_moment_is_written_as_it_is_read() -> None:
-    assert iso(AT_NS + 7_999_999) == "2026-11-21T18:19:00.007Z"
-    assert parse_time_spec(iso(AT_NS)) == TimeSpec(AT_NS)
+    assert iso_text(AT_NS + 7_999_999) == "2026-11-21T18:19:00.007Z"
+    assert parse_time_spec(iso_text(AT_NS)) == TimeSpec(AT_NS)

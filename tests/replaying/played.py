@@ -12,7 +12,7 @@ from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
-from tickerplant.replaying.source import RecordingSource
+from tickerplant.replaying.source import SLICE_MESSAGES, RecordingSource
 from tickerplant.server.gate import Gate
 from tickerplant.server.readiness import Readiness
 
@@ -45,6 +45,7 @@ class Replay:
         wait_for: int = 1,
         stays: bool = False,
         now_ms: Callable[[], int] = lambda: 0,
+        slice_messages: int = SLICE_MESSAGES,
     ) -> None:
         found = scan([str(path) for path in paths])
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
@@ -55,6 +56,7 @@ class Replay:
             wait_for=wait_for,
             stays=stays,
             now_ms=now_ms,
+            slice_messages=slice_messages,
         )
         self.readiness = Readiness()
         self.subscribers = 1

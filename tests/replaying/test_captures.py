@@ -22,7 +22,7 @@ from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.replaying.event_time import ByEventTime
+from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.player import FastestDepth, Player
 from tickerplant.replaying.scan import scan
@@ -93,7 +93,7 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
 ) -> None:
     found = scan(capture(folder, names))
     instruments = {instrument.symbol: instrument for instrument in found.instruments}
-    decoders = [Decoder(instruments, answered_symbol=file.answered_symbol) for file in found.files]
+    decoders = [Decoder(instruments, only_symbol=file.only_symbol) for file in found.files]
     flaws: list[Damage] = []
     rebuilt = Rebuilt()
     for index, lines in merge(recorded_files([file.path for file in found.files], flaws.append)):
@@ -132,17 +132,14 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
     listener = Listener()
     hub.subscribe(listener, streams)
     hub.set_combined(listener, combined=True)
-    problems: list[str] = []
-    player = Player(
-        plant, found, found.files[0], applied=FastestDepth(streams), report=problems.append
-    )
+    player = Player(plant, found, found.files[0], applied=FastestDepth(streams))
     expected = []
     for _, raw in chain.from_iterable(LineFile(path).batches()):
         player.play([(0, raw)])
         hub.flush()
         if raw.startswith(b'{"stream"'):
             expected.append(raw)
-    assert problems == []
+    assert player.skipped == []
     assert len(sent) == len(expected) == 1_532
     assert all(frame.endswith(raw) for frame, raw in zip(sent, expected, strict=True)), (
         "the whole envelope is what was recorded"

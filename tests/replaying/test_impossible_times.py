@@ -42,7 +42,7 @@ def lines(wrong: bytes, *, at: int = 70, skew_ms: int = 0) -> list[tuple[int, st
 
 
 def damages(replay: Replay) -> list[str]:
-    return [each for each in replay.readiness.warnings if "left out" in each]
+    return [each for each in replay.readiness.warnings if ": skipped " in each]
 
 
 def ids(replay: Replay) -> list[int]:
@@ -70,10 +70,10 @@ def test_a_message_from_another_time_is_left_out_and_said_with_its_place(
     replay.run()
     assert ids(replay) == [n for n in range(1, HONEST + 1) if n != at]
     assert replay.plant.now_ms == START_MS + HONEST - (at == HONEST)
-    assert replay.source.left_out()[MISTIMED] == 1
+    assert replay.readiness.left_out()[MISTIMED] == 1
     offset_bytes = sum(map(len, path.read_bytes().splitlines(keepends=True)[: at - 1]))
     [warning] = damages(replay)
-    assert warning.startswith(f"{path}, line {at}, byte {offset_bytes}: left out ")
+    assert warning.startswith(f"{path}, line {at}, byte {offset_bytes}: skipped ")
     assert f"its event time {time_ms}" in warning
     assert "is far from its receive time, 2024-08-08T23:54:16" in warning
 
@@ -113,7 +113,7 @@ def test_a_pause_in_which_the_clock_was_set_costs_the_messages_that_attest_it(
     ]
     replay = Replay([recorded(tmp_path / "r", found)], {"usdm": ["btcusdt@trade"]})
     replay.run()
-    assert replay.source.left_out() == {MISTIMED: WITNESSES - 1}
+    assert replay.readiness.left_out() == {MISTIMED: WITNESSES - 1}
     assert replay.plant.now_ms == START_MS + HONEST + later_ms
 
 
@@ -127,7 +127,7 @@ def test_one_broken_stream_among_others_is_never_believed(tmp_path: Path) -> Non
     replay = Replay([recorded(tmp_path / "r", both)], {"usdm": ["btcusdt@trade"]})
     replay.run()
     assert ids(replay) == list(range(1, HONEST + 1))
-    assert replay.source.left_out() == {MISTIMED: HONEST}
+    assert replay.readiness.left_out() == {MISTIMED: HONEST}
     assert replay.plant.now_ms == START_MS + HONEST
 
 
@@ -156,7 +156,7 @@ def test_a_loop_says_it_once_and_goes_on(tmp_path: Path, *, rebased: bool) -> No
             await asyncio.sleep(0)
 
     replay.run_with(three_rounds)
-    assert replay.source.left_out()[MISTIMED] >= 3
+    assert replay.readiness.left_out()[MISTIMED] >= 3
     assert len(damages(replay)) == 1
     assert ids(replay)[: 3 * (HONEST - 1)] == 3 * [n for n in range(1, HONEST + 1) if n != 70]
 
@@ -220,7 +220,7 @@ def test_the_other_times_of_a_message_are_near_its_event_time(tmp_path: Path, ca
     replay = Replay([path], {"usdm": ["btcusdt@trade"]})
     replay.run()
     assert ids(replay) == [n for n in range(1, HONEST + 1) if n != 70]
-    assert replay.source.left_out() == {MISTIMED: 1}
+    assert replay.readiness.left_out() == {MISTIMED: 1}
     [warning] = damages(replay)
     assert f"{path}, line 70, byte " in warning
     assert f"its {name} is " in warning
@@ -230,8 +230,8 @@ def test_a_snapshot_from_another_time_opens_no_book(tmp_path: Path) -> None:
     answer = b'{"lastUpdateId":15,"E":4923161256000,"T":1,"bids":[["98.00","1.000"]],"asks":[]}'
     found = [*lines(trade(70)), (0, "", answer)]
     path = recorded(tmp_path / "r", sorted(found, key=lambda line: line[0]))
-    assert scan([str(path)]).files[0].answers == ()
+    assert scan([str(path)]).files[0].snapshots == ()
     replay = Replay([path], {"usdm": ["btcusdt@trade"]})
     replay.run()
     assert replay.plant.now_ms == START_MS + HONEST
-    assert replay.source.left_out() == {MISTIMED: 1}
+    assert replay.readiness.left_out() == {MISTIMED: 1}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tickerplant.recording.line import Line
-from tickerplant.replaying.lateness import Lateness
+from tickerplant.replaying.clock import Lateness
 
 MS = 1_000_000
 

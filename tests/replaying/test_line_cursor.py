@@ -41,8 +41,8 @@ def test_lines_are_taken_in_order_between_two_moments(
     times: list[list[int]], size: int, start_ns: int, end_ns: int, data: st.DataObject
 ) -> None:
     made = recordings(times, size)
-    reel = LineCursor(made, end_ns)
-    reel.wind(start_ns)
+    cursor = LineCursor(made, end_ns)
+    cursor.seek(start_ns)
     expected = sorted(
         (at, n, raw)
         for n, each in enumerate(made)
@@ -50,13 +50,13 @@ def test_lines_are_taken_in_order_between_two_moments(
         if start_ns <= at < end_ns
     )
     taken: list[tuple[int, int, bytes]] = []
-    while reel.next_ns is not None:
-        assert reel.next_ns == expected[len(taken)][0]
-        coming_index, coming = reel.coming(1)
-        assert (coming[0][0], coming_index, coming[0][1]) == expected[len(taken)]
+    while cursor.next_ns is not None:
+        assert cursor.next_ns == expected[len(taken)][0]
+        peeked_index, peek = cursor.peek(1)
+        assert (peek[0][0], peeked_index, peek[0][1]) == expected[len(taken)]
         until_ns = data.draw(st.integers(0, 60))
         most = data.draw(st.integers(1, 5))
-        index, lines = reel.take(until_ns, most)
+        index, lines = cursor.take(until_ns, most)
         assert 1 <= len(lines) <= most
         assert all(at <= until_ns for at, _ in lines[1:])
         taken += [(at, index, raw) for at, raw in lines]
@@ -65,7 +65,7 @@ def test_lines_are_taken_in_order_between_two_moments(
 
 
 def test_a_reel_is_wound_again() -> None:
-    reel = LineCursor(recordings([[1, 5, 9]], 2), FAR_NS)
+    cursor = LineCursor(recordings([[1, 5, 9]], 2), FAR_NS)
     for start_ns, first in ((0, 1), (6, 9), (5, 5), (10, None)):
-        reel.wind(start_ns)
-        assert reel.next_ns == first
+        cursor.seek(start_ns)
+        assert cursor.next_ns == first

@@ -21,9 +21,8 @@ from tickerplant.queries import QUERIES
 from tickerplant.recording.line import Line
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
-from tickerplant.replaying.player import FastestDepth, Player
+from tickerplant.replaying.player import FastestDepth, Player, VerbatimPlayer
 from tickerplant.replaying.scan import Scan, scan
-from tickerplant.replaying.verbatim import VerbatimPlayer
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
@@ -61,7 +60,7 @@ class PlainPlayer(Player):
     def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
         del prompt
         for line in lines:
-            self._play_any(line)
+            self.play_slow(line)
 
 
 class Played:
@@ -78,13 +77,12 @@ class Played:
         prompt: bool = False,
     ) -> None:
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
-        self.reports: set[str] = set()
         self.ears = [Ear() for _ in names for _ in envelopes]
         depth = FastestDepth(stream for file in found.files for stream in file.streams)
         players = [
-            way(self.plant, found, file, report=self.reports.add)
+            way(self.plant, found, file)
             if issubclass(way, VerbatimPlayer)
-            else way(self.plant, found, file, applied=depth, report=self.reports.add)
+            else way(self.plant, found, file, applied=depth)
             for file in found.files
         ]
         for venue_name, hub in self.plant.hubs.items():
@@ -102,6 +100,7 @@ class Played:
         for hub in self.plant.hubs.values():
             hub.flush()
         self.left_out = [(player.undecodable, player.decoder.unapplied) for player in players]
+        self.skipped = [player.skipped for player in players]
 
     def answers(self) -> Iterator[tuple[str, object]]:
         """Yield what REST answers to everything that is asked of a symbol."""
@@ -124,7 +123,7 @@ def assert_same(quick: Played, plain: Played) -> None:
     assert dict(quick.answers()) == dict(plain.answers()), "expected the same state"
     assert quick.plant.published == plain.plant.published, "expected the same events"
     assert quick.left_out == plain.left_out, "expected the same lines left out"
-    assert quick.reports == plain.reports, "expected the same reports"
+    assert quick.skipped == plain.skipped, "expected the same reports"
     assert quick.plant.now_ms == plain.plant.now_ms, "expected the same market time"
 
 
@@ -256,13 +255,7 @@ def test_promptly_played_lines_are_sent_before_they_are_applied_if_nothing_is_de
     path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
     found = scan([str(path)])
     plant = Plant(found.instruments, start_ms=START_MS)
-    player = Player(
-        plant,
-        found,
-        found.files[0],
-        applied=FastestDepth(()),
-        report=pytest.fail,
-    )
+    player = Player(plant, found, found.files[0], applied=FastestDepth(()))
     plant.start_passthrough("usdm", found.streams("usdm"))
     hub, witness = plant.hubs["usdm"], Witness(plant)
     hub.set_combined(witness, True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tickerplant.replaying.rebase import rebased, shift_of
+from tickerplant.replaying.message_times import shift_times, shift_to_ms
 from tickerplant.units import MINUTE_MS
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
@@ -61,7 +61,7 @@ def times(value: Any, near_ms: int, name: str = "") -> set[str]:
 @pytest.mark.parametrize("raw", messages())
 def test_of_every_message_the_times_are_shifted_and_nothing_else(raw: bytes) -> None:
     before = json.loads(raw)
-    after = json.loads(rebased(raw, SHIFT_MS))
+    after = json.loads(shift_times(raw, SHIFT_MS))
     differences = changed(before, after)
     assert {each for found in differences.values() for each in found} <= {SHIFT_MS}
     near_ms = int(re.findall(rb'"E":\s?(\d+)', raw)[0])
@@ -73,7 +73,7 @@ def test_the_keys_of_times_are_those_of_the_kind(kind: str) -> None:
     found = [raw for raw in messages() if re.search(rb'"e":\s?"%b"' % kind.encode(), raw)]
     assert found, f"there is a golden {kind}"
     for raw in found:
-        differences = changed(json.loads(raw), json.loads(rebased(raw, SHIFT_MS)))
+        differences = changed(json.loads(raw), json.loads(shift_times(raw, SHIFT_MS)))
         assert set(differences) == TIMES[kind]
 
 
@@ -85,17 +85,17 @@ def test_ids_stay_though_they_look_like_times() -> None:
     expected = raw.replace(b'"E":1795285140000', b'"E":1795285140010').replace(
         b'"T":1795285140001', b'"T":1795285140011'
     )
-    assert rebased(raw, 10) == expected
+    assert shift_times(raw, 10) == expected
 
 
 def test_a_time_that_is_none_stays() -> None:
     raw = b'{"e":"markPriceUpdate","E":1795285140000,"r":"","T":0}'
-    assert rebased(raw, 5) == b'{"e":"markPriceUpdate","E":1795285140005,"r":"","T":0}'
+    assert shift_times(raw, 5) == b'{"e":"markPriceUpdate","E":1795285140005,"r":"","T":0}'
 
 
 def test_an_answer_with_a_book_is_shifted_with_its_address_as_it_was() -> None:
     raw = b'https://h/fapi/v1/depth?symbol=A {"lastUpdateId":1795285140000,"E":1795285140000,"T":1795285140001,"bids":[]}'
-    shifted = rebased(raw, -7)
+    shifted = shift_times(raw, -7)
     assert shifted == (
         raw.replace(b'"E":1795285140000', b'"E":1795285139993').replace(b"0001,", b"9994,")
     ).replace(b'"T":1795285149994', b'"T":1795285139994')
@@ -103,13 +103,13 @@ def test_an_answer_with_a_book_is_shifted_with_its_address_as_it_was() -> None:
 
 def test_an_unknown_message_is_shifted_by_its_event_time_alone() -> None:
     raw = b'{"e":"newThing","E":1795285140000,"T":1795285140001,"t":1795285140002}'
-    assert rebased(raw, 1) == raw.replace(b'"E":1795285140000', b'"E":1795285140001')
+    assert shift_times(raw, 1) == raw.replace(b'"E":1795285140000', b'"E":1795285140001')
 
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_shift_is_exact_or_in_whole_minutes(late: bool) -> None:
-    assert shift_of(1_000_123, 9_000_456, on_the_minute=False, late=late) == 8_000_333
-    shift_ms = shift_of(1_000_123, 9_000_456, on_the_minute=True, late=late)
+    assert shift_to_ms(1_000_123, 9_000_456, on_the_minute=False, late=late) == 8_000_333
+    shift_ms = shift_to_ms(1_000_123, 9_000_456, on_the_minute=True, late=late)
     assert shift_ms % MINUTE_MS == 0
     off_ms = 1_000_123 + shift_ms - 9_000_456
     assert 0 <= (off_ms if late else -off_ms) < MINUTE_MS

@@ -101,7 +101,7 @@ def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Pat
 
 def test_a_snapshot_much_later_opens_no_book_early(tmp_path: Path) -> None:
     lines = [(1, "btcusdt@depth@0ms", depth(10, 5)), (20_000, "", SNAPSHOT)]
-    assert scan([str(recorded(tmp_path / "r", lines))]).files[0].answers == ()
+    assert scan([str(recorded(tmp_path / "r", lines))]).files[0].snapshots == ()
 
 
 def test_a_book_that_is_whole_again_is_warned_of_no_longer(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_book_that_is_whole_again_is_warned_of_no_longer(tmp_path: Path) -> No
         running = asyncio.create_task(replay.source.run(Gate(LIMITS, lambda: 1), replay.readiness))
         for _ in range(2):
             await asyncio.sleep(58)
-            replay.source.look_around()
+            replay.source.report_state()
             said.append((market.book_live, replay.readiness.warnings))
         await running
 
@@ -193,8 +193,8 @@ def test_bad_lines_are_left_out_and_the_first_is_told(tmp_path: Path) -> None:
     depth, line, message = replay.readiness.warnings
     assert depth == "BTCUSDT: book-derived streams are silent: no depth was recorded"
     assert "line 3, byte" in line
-    assert "left out" in message
-    assert replay.readiness.left_out() == {"no line of a recording": 2, "no message": 2}
+    assert ": skipped " in message
+    assert replay.readiness.left_out() == {"not a recording line": 2, "no message": 2}
 
 
 def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:
     replay.run()
     told = [text for text in replay.readiness.warnings if "not applied" in text]
     assert len(told) == 1, "one kind, one line"
-    assert told[0].endswith("sent on but not applied: unknown symbol")
+    assert told[0].endswith("sent but not applied: unknown symbol")
     assert replay.source.messages == 20_002
 
 
@@ -217,7 +217,7 @@ def test_a_number_with_more_decimals_than_before_is_sent_and_told_but_not_counte
     replay.run()
     assert replay.listeners["usdm"].data.endswith(text_frame(trade(2, "100.005")))
     assert replay.plant.markets["BTCUSDT"].unreadable == 1
-    assert any("not in the units" in text for text in replay.readiness.warnings)
+    assert any("do not fit the scale" in text for text in replay.readiness.warnings)
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 4.0), (10.0, 0.4)])
@@ -309,6 +309,6 @@ def test_the_scan_finds_instruments_streams_and_the_start(tmp_path: Path) -> Non
     assert found.streams("usdm") == {"btcusdt@trade", "!forceOrder@arr"}
     assert found.streams("coinm") == frozenset()
     assert found.start_ms == START_MS + 7
-    assert found.files[0].answered_symbol == "BTCUSDT"
+    assert found.files[0].only_symbol == "BTCUSDT"
     assert found.files[0].first_ms == found.start_ms
     assert msgspec.json.decode(SNAPSHOT)["lastUpdateId"] == 15

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.replaying.clock import ReplayClock, read_speed
+from tickerplant.replaying.clock import ReplayClock, parse_speed
 
 SPEEDS = st.sampled_from([0.0, 0.001, 0.1, 1.0, 2.5, 1000.0])
 START_NS = 1_795_236_514_000_000_000
@@ -22,20 +22,20 @@ def test_positions_never_go_back_between_jumps_and_jumps_land_where_they_say(
     commands: list[tuple[str, float]], speed: float
 ) -> None:
     clock, at_ns = ReplayClock(speed), 0
-    clock.jump(START_NS, at_ns)
-    clock.go(at_ns)
+    clock.set_position(START_NS, at_ns)
+    clock.start(at_ns)
     position_ns = START_NS
     for name, value in commands:
         before_ns = clock.position_ns(at_ns, FAR_NS)
-        stood = clock.stands or not clock.speed
+        stood = clock.is_stopped or not clock.speed
         if name == "pass":
             at_ns += int(value)
         elif name == "speed":
             clock.set_speed(value, at_ns, FAR_NS)
         elif name == "pause":
-            clock.pause(at_ns, FAR_NS, paused=bool(value))
+            clock.set_paused(at_ns, FAR_NS, paused=bool(value))
         else:
-            clock.jump(int(value), at_ns)
+            clock.set_position(int(value), at_ns)
         now_ns = clock.position_ns(at_ns, FAR_NS)
         if name == "jump":
             assert now_ns == value, "a jump lands where it says"
@@ -53,8 +53,8 @@ def test_a_line_is_due_when_the_position_reaches_it(
     passed_ns: int, ahead_ns: int, speed: float
 ) -> None:
     clock = ReplayClock(speed)
-    clock.jump(START_NS, 0)
-    clock.go(0)
+    clock.set_position(START_NS, 0)
+    clock.start(0)
     next_ns = START_NS + ahead_ns
     wait_ns = clock.wait_ns(passed_ns, next_ns)
     if wait_ns > 0:
@@ -66,30 +66,30 @@ def test_a_line_is_due_when_the_position_reaches_it(
 
 def test_a_line_that_is_late_holds_the_position_up() -> None:
     clock = ReplayClock(1.0)
-    clock.jump(START_NS, 0)
-    clock.go(0)
+    clock.set_position(START_NS, 0)
+    clock.start(0)
     assert clock.position_ns(500, START_NS + 100) == START_NS + 100
-    clock.pause(500, START_NS + 100, paused=True)
-    clock.pause(9_000, START_NS + 100, paused=False)
+    clock.set_paused(500, START_NS + 100, paused=True)
+    clock.set_paused(9_000, START_NS + 100, paused=False)
     assert clock.position_ns(9_050, FAR_NS) == START_NS + 150, "a pause forgives being late"
 
 
 def test_a_clock_that_has_not_started_stands() -> None:
     clock = ReplayClock(1.0)
-    clock.jump(START_NS, 0)
+    clock.set_position(START_NS, 0)
     assert clock.position_ns(10**9, FAR_NS) == START_NS
-    clock.go(10**9)
+    clock.start(10**9)
     assert clock.position_ns(10**9 + 7, FAR_NS) == START_NS + 7
-    clock.stand(10**9 + 7, FAR_NS)
+    clock.stop(10**9 + 7, FAR_NS)
     assert clock.position_ns(10**10, FAR_NS) == START_NS + 7
 
 
 @pytest.mark.parametrize("given_speed", ["", "fast", -1, "nan", "inf", 1e7, 0.0001, True, None, []])
 def test_speeds_that_cannot_be_had_are_refused(given_speed: object) -> None:
     with pytest.raises(ValueError, match=r"0\.001 to 1,000,000, or 0"):
-        read_speed(given_speed)
+        parse_speed(given_speed)
 
 
 @pytest.mark.parametrize(("given_speed", "speed"), [(10, 10.0), ("0.5", 0.5), ("0", 0.0)])
 def test_speeds_are_read(given_speed: object, speed: float) -> None:
-    assert read_speed(given_speed) == speed
+    assert parse_speed(given_speed) == speed

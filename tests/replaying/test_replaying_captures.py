@@ -97,7 +97,7 @@ def test_symbols_that_a_capture_asked_for_and_has_nothing_of_are_warned_of(tmp_p
     replay.run()
     [warning] = [each for each in replay.readiness.warnings if "no message" in each]
     assert warning == (
-        "ETHUSDT, XRPUSDT: asked for by the collector, and no message was recorded: "
+        "ETHUSDT, XRPUSDT: requested by the collector, but no message was recorded: "
         "their streams are silent"
     )
     assert "NEVERUSDT" not in "".join(replay.readiness.warnings), "it is listed, as all are"

@@ -153,7 +153,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_manifest_tells_venue_profile_contracts_and_streams(hour: Path) -> None:
-    found = scan([str(hour)], lines=1)
+    found = scan([str(hour)], max_lines=1)
     assert found.profile == "2026q2"
     assert found.streams("usdm") == set(STREAMS), "also what the first line does not tell"
     [instrument] = found.instruments
@@ -182,7 +182,7 @@ def test_symbols_that_were_asked_for_and_never_recorded_are_warned_of_in_one_lin
     tmp_path: Path, never: list[str], shown: str
 ) -> None:
     folder = written(tmp_path / "r", an_hour()[:100], anchors=(1,), asked=[*STREAMS, *never])
-    text = "asked for by the collector, and no message was recorded: their streams are silent"
+    text = "requested by the collector, but no message was recorded: their streams are silent"
     assert silent(folder) == [f"{shown}: {text}"]
 
 
@@ -195,10 +195,12 @@ def test_nothing_is_warned_of_that_nobody_asked_for_or_that_may_be_there(tmp_pat
     names = [*STREAMS, "ethusdt@trade"]
     counted = dict.fromkeys(names, 1)
     elsewhere = written(tmp_path / "counted", an_hour()[:100], asked=names, counts=counted)
-    assert scan([str(elsewhere)], lines=10).unrecorded == [], "its segments have it further on"
+    assert scan([str(elsewhere)], max_lines=10).unrecorded == [], "its segments have it further on"
     crashed = written(tmp_path / "crashed", an_hour()[:100], asked=names)
     (crashed / segment_name(2, "20261121T191900Z")).write_bytes(packed_lines(an_hour()[100:110]))
-    assert scan([str(crashed)], lines=50).unrecorded == [], "of the last segment nothing is known"
+    assert scan([str(crashed)], max_lines=50).unrecorded == [], (
+        "of the last segment nothing is known"
+    )
     assert scan([str(crashed)]).unrecorded == ["ETHUSDT"], "of a small one all is"
 
 
@@ -227,7 +229,7 @@ def test_a_contract_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     warnings: list[str] = []
     scan([str(folder)], warn=warnings.append)
     [warning] = warnings
-    assert warning.startswith(f"{manifest}: left out the contract BTCUSDT: pricePrecision is -2")
+    assert warning.startswith(f"{manifest}: skipped the contract BTCUSDT: pricePrecision is -2")
 
 
 def test_a_recording_of_no_venue_is_refused(tmp_path: Path) -> None:
@@ -315,7 +317,7 @@ def test_a_moment_in_the_middle_is_reached_without_what_was_long_before(
 def test_the_end_of_a_folder_is_known_without_reading_it(hour: Path) -> None:
     found = scan([str(hour)])
     span = span_of(Plan(), recorded_files([file.path for file in found.files]))
-    assert (span.opening_ns, span.end_ns) == (at_ns(1), at_ns(SECONDS) + 2)
+    assert (span.first_ns, span.end_ns) == (at_ns(1), at_ns(SECONDS) + 2)
     assert span.is_end_known
 
 
@@ -335,7 +337,7 @@ def test_of_a_damaged_recording_everything_readable_is_played_and_the_rest_told(
     assert played.listeners["usdm"].data == b"".join(text_frame(trade(s)) for s in kept)
     [warning] = [each for each in played.readiness.warnings if "damaged" in each]
     assert warning.startswith(f"{segment}, byte {damaged_at}: a block is damaged")
-    assert played.readiness.left_out()["no line of a recording"] == 10
+    assert played.readiness.left_out()["not a recording line"] == 10
 
 
 def test_subscribing_to_what_recordings_can_never_tell_is_counted(hour: Path) -> None:

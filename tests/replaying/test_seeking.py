@@ -251,7 +251,7 @@ def test_steps_are_of_messages_or_of_time(path: Path) -> None:
 
 
 def test_a_long_step_waits_for_who_reads_slowly(path: Path) -> None:
-    played = replay(path, stays=True, speed=1.0)
+    played = replay(path, stays=True, speed=1.0, slice_messages=10)
     reader = SlowReader()
 
     async def visit() -> None:
@@ -265,9 +265,7 @@ def test_a_long_step_waits_for_who_reads_slowly(path: Path) -> None:
         played.gate.resume(reader)
         assert (await stepping)["state"] == "over"
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tickerplant.replaying.source.SLICE_MESSAGES", 10)
-        played.run_with(visit)
+    played.run_with(visit)
 
 
 def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path) -> None:
@@ -336,7 +334,7 @@ def test_what_is_not_possible_is_refused_with_the_reason(path: Path) -> None:
             await steer(played.source, step=1)
         with pytest.raises(RequestError, match=r"seek: 2001-09-09T01:46:40\.000Z is not in it"):
             await steer(played.source, seek=10**18)
-        with pytest.raises(RequestError, match="it cannot come with a seek"):
+        with pytest.raises(RequestError, match="it cannot be combined with a seek"):
             await steer(played.source, step=1, paused=True, seek="+1s")
         assert not played.source.state().paused, "nothing was changed"
 
@@ -545,17 +543,17 @@ def test_candles_keep_a_rebased_replay_on_the_minute(tmp_path: Path) -> None:
         (
             at(TRADES + 9),
             None,
-            r"^--from: .* expected a moment before the end; the recording is from",
+            r"^--from: .* expected a time before the end; the recording is from",
         ),
-        (None, TimeSpec(at(0).ns), r"^--to: .* expected a moment after the beginning"),
-        (at(50), at(40), r"^--to: .* expected a moment after --from"),
-        (at(50), at(50), r"^--to: .* expected a moment after --from"),
+        (None, TimeSpec(at(0).ns), r"^--to: .* expected a time after the beginning"),
+        (at(50), at(40), r"^--to: .* expected a time after --from"),
+        (at(50), at(50), r"^--to: .* expected a time after --from"),
         (
             TimeSpec(at(50).ns + 2 * NS),
             TimeSpec(at(50).ns + 3 * NS),
             r"^--to: .* there is none from",
         ),
-        (TimeSpec(10**12, "+"), None, r"^--from: .* expected a moment before the end"),
+        (TimeSpec(10**12, "+"), None, r"^--from: .* expected a time before the end"),
     ],
 )
 def test_a_plan_that_leaves_nothing_is_refused(

@@ -16,8 +16,8 @@ from played import NS, START_MS, Replay, recorded, trade
 
 from tickerplant.recording.line_file import CHUNK_BYTES
 from tickerplant.recording.opening import recorded_files
-from tickerplant.replaying.event_time import ByEventTime
 from tickerplant.replaying.line_cursor import LineCursor
+from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.source import SLICE_S
 
@@ -40,22 +40,22 @@ def test_a_place_in_a_large_file_is_found_chunk_by_chunk(
     large: Path, at: int, *, by_event: bool
 ) -> None:
     [file] = recorded_files([str(large)])
-    reel = LineCursor([ByEventTime(file) if by_event else file], FAR_NS)
+    cursor = LineCursor([ByEventTime(file) if by_event else file], FAR_NS)
     target_ns = (START_MS + at) * NS
-    steps = sum(1 for _ in reel.winding(target_ns))
+    steps = sum(1 for _ in cursor.seek_in_steps(target_ns))
     chunks = large.stat().st_size * (at - 1) / TRADES / CHUNK_BYTES
     assert chunks - 1 <= steps <= chunks + 1
-    assert reel.next_ns == target_ns
+    assert cursor.next_ns == target_ns
 
 
 def test_a_reel_that_is_still_wound_has_no_next_line(large: Path) -> None:
-    reel = LineCursor(recorded_files([str(large)]), FAR_NS)
-    reel.wind(0)
-    winding = reel.winding((START_MS + TRADES) * NS)
-    next(winding)
-    assert reel.next_ns is None
-    reel.wind(0)
-    assert reel.next_ns == (START_MS + 1) * NS, "who gave up finds another place"
+    cursor = LineCursor(recorded_files([str(large)]), FAR_NS)
+    cursor.seek(0)
+    seek_in_steps = cursor.seek_in_steps((START_MS + TRADES) * NS)
+    next(seek_in_steps)
+    assert cursor.next_ns is None
+    cursor.seek(0)
+    assert cursor.next_ns == (START_MS + 1) * NS, "who gave up finds another place"
 
 
 def slow_machine() -> float:

@@ -9,8 +9,9 @@ from tickerplant.errors import RequestError
 from tickerplant.frames import payloads
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
+from tickerplant.replaying.player import VerbatimPlayer
 from tickerplant.replaying.scan import scan
-from tickerplant.replaying.verbatim import Stateless, VerbatimPlayer
+from tickerplant.replaying.unavailable import VerbatimForwarder
 from tickerplant.venue import USDM
 
 START_MS = 1_723_161_256_000
@@ -43,8 +44,7 @@ class Replay:
         path.write_bytes(b"".join(b"%d %b\n" % line for line in self.lines))
         found = scan([str(path)])
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
-        self.reports: list[str] = []
-        self.player = VerbatimPlayer(self.plant, found, found.files[0], report=self.reports.append)
+        self.player = VerbatimPlayer(self.plant, found, found.files[0])
         self.plant.start_passthrough("usdm", found.streams("usdm"))
         self.hub = self.plant.hubs["usdm"]
 
@@ -117,7 +117,7 @@ def test_what_is_no_message_is_left_out_and_said_once(tmp_path: Path) -> None:
     replay.play()
     assert ear.heard == [raws[0], raws[2]]
     assert replay.player.undecodable == 2
-    assert len(replay.reports) == 1
+    assert [skipped.line[1] for skipped in replay.player.skipped] == [raws[1]]
 
 
 def test_other_envelopes_are_sent_in_the_usual_one(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_questions_about_the_state_of_a_market_are_refused(name: str) -> None:
     query = find_path(USDM, f"/fapi/v1/{name}")
     assert query is not None
     with pytest.raises(RequestError, match="verbatim") as refused:
-        Stateless().wants(query, {"symbol": "BTCUSDT"})
+        VerbatimForwarder().wants(query, {"symbol": "BTCUSDT"})
     assert refused.value.status == 503
 
 
@@ -142,4 +142,4 @@ def test_questions_about_the_state_of_a_market_are_refused(name: str) -> None:
 def test_other_questions_are_answered(name: str) -> None:
     query = find_path(USDM, f"/fapi/v1/{name}")
     assert query is not None
-    assert not Stateless().wants(query, {}), "expected it to be answered here"
+    assert not VerbatimForwarder().wants(query, {}), "expected it to be answered here"

@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 import tickerplant
 from tickerplant.plant import Plant
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.replaying.clock_state import ClockState
+from tickerplant.replaying.control import ClockState
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource

@@ -21,7 +21,7 @@ from tickerplant.frames import BINARY, PING, PONG, TEXT
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.replaying.unavailable_streams import UnavailableStreams
+from tickerplant.replaying.unavailable import UnavailableStreams
 from tickerplant.server.guard import Guard
 from tickerplant.venue import USDM
 

@@ -17,7 +17,7 @@ from tickerplant.archive.selection import Instant, Selection, instant_ns
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.inference import venue_of
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.formatting import printable
+from tickerplant.formatting import iso_text, printable
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.message import Message
 from tickerplant.recording.block import LATEST_NS, walk
@@ -27,7 +27,6 @@ from tickerplant.recording.manifest_entries import MANIFEST, RecordingStarted, r
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
-from tickerplant.recording.timestamps import iso
 from tickerplant.regular_files import open_regular
 
 if TYPE_CHECKING:
@@ -138,7 +137,9 @@ class OpenedRecording:
             end_ns=before.end_ns if end is None else instant_ns("end", end),
         )
         if selection.end_ns <= selection.start_ns:
-            raise ConfigError("end", iso(selection.end_ns), f"after {iso(selection.start_ns)}")
+            raise ConfigError(
+                "end", iso_text(selection.end_ns), f"after {iso_text(selection.start_ns)}"
+            )
         if (names or chosen) and all(self._known()):
             self._say_absent(selection, self.streams)
         return OpenedRecording(self._paths, selection)

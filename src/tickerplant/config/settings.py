@@ -29,7 +29,7 @@ from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.recording.timestamps import TimeSpec, parse_time_ns, parse_time_spec
-from tickerplant.replaying.clock import read_speed
+from tickerplant.replaying.clock import parse_speed
 from tickerplant.replaying.plan import DEFAULT_WARM_UP_NS
 from tickerplant.server.faults import Fault
 from tickerplant.venue import COINM, USDM
@@ -196,7 +196,7 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         ),
     ] = "auto"
     speed: Annotated[
-        float, _setting("Recorded seconds per real second; 0 for as fast as possible.", read_speed)
+        float, _setting("Recorded seconds per real second; 0 for as fast as possible.", parse_speed)
     ] = 1.0
     pace: Annotated[
         Literal["receive", "event"],

@@ -1,7 +1,7 @@
-"""Instruments of a recording, inferred from its messages.
+"""Instruments inferred from the messages of a recording that does not list them.
 
-A recording has no exchangeInfo.  The symbol tells venue, pair and kind of contract; the numbers
-tell scale and tick: as many decimals as were printed, and the largest step that all prices share.
+The symbol determines venue, pair and type of contract; the numbers determine scale and tick: as
+many decimals as were written, and the largest step that all prices have in common.
 """
 
 from __future__ import annotations
@@ -10,54 +10,54 @@ import re
 from collections.abc import Iterable
 from math import gcd
 
-import msgspec
+from msgspec import Struct, field
 from msgspec.json import Decoder as JsonDecoder
 
-from tickerplant.decode.messages import Kline
 from tickerplant.instrument import PERPETUAL_DELIVERY_MS, Instrument, Scale, coin_contract_size
 from tickerplant.messages import AggregateTrade
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.quarters import coded_delivery_ms, deliveries_ms
 from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.venue import COINM, USDM, Venue
 
 _SYMBOL = re.compile(r"(?P<pair>\w+?)(?:_(?P<series>PERP|\d{6}))?")
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD1", "USD", "BTC", "ETH", "BNB")
 
 _PRICE_HEADROOM = 20
-"""A price may be so many times the highest one seen."""
+"""The highest allowed price, in multiples of the highest one seen."""
 _LARGEST_ORDER = 1_000_000
-"""Whole units of quantity one order may have; a recording does not tell the limit."""
+"""The largest order, in units of the base asset; messages do not tell it."""
 
 
 class ObservedNumbers:
-    """What has been seen of one symbol, enough to draw its instrument."""
+    """The prices and quantities seen of one symbol."""
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self._prices: set[str] = set()
         self._quantities: set[str] = set()
 
-    def see(self, prices: Iterable[str], quantities: Iterable[str]) -> None:
-        """Take note of printed numbers."""
+    def add(self, prices: Iterable[str], quantities: Iterable[str]) -> None:
+        """Add numbers as they were written."""
         self._prices.update(prices)
         self._quantities.update(quantities)
 
     def instrument(self, time_ms: int) -> Instrument | None:
-        """Return the instrument as it was at `time_ms`, None if its numbers do not tell."""
+        """Return the instrument as of `time_ms`; None if the numbers do not determine it."""
         try:
-            return self._draw(time_ms)
-        except ValueError:  # nothing seen, no numbers, or a series that is no date
+            return self._infer(time_ms)
+        except ValueError:  # nothing seen, not numbers, or a series that is not a date
             return None
 
-    def _draw(self, time_ms: int) -> Instrument:
+    def _infer(self, time_ms: int) -> Instrument:
         name = _SYMBOL.fullmatch(self.symbol)
         pair = name["pair"] if name else self.symbol
         series = name["series"] if name else None
         venue = venue_of(self.symbol)
         base, quote = _assets(pair)
-        price, tick_size, highest = _grid(self._prices)
-        quantity, step_size, _ = _grid(self._quantities)
+        price, tick_size, highest = _scale(self._prices)
+        quantity, step_size, _ = _scale(self._quantities)
         contract_type, delivery_ms = _contract(series, time_ms)
         largest = _LARGEST_ORDER * int(10**quantity.decimals)
         return Instrument(
@@ -82,54 +82,64 @@ class ObservedNumbers:
         )
 
 
+class _Candle(Struct, gc=False):
+    """The candle inside a `kline` message."""
+
+    symbol: str = field(name="s")
+    close: str = field(name="c")
+    volume: str = field(name="v")
+
+
+class _Kline(Struct, gc=False):
+    candle: _Candle = field(name="k")
+
+
 class InstrumentInference(dict[str, ObservedNumbers]):
-    """Sketches by symbol, made as symbols are seen."""
+    """The numbers seen so far, by symbol."""
 
     def __init__(self) -> None:
         super().__init__()
         self._trade = JsonDecoder(RawTrade).decode
         self._aggregate = JsonDecoder(AggregateTrade).decode
-        self._book_ticker = JsonDecoder(RawQuote).decode
+        self._quote = JsonDecoder(RawQuote).decode
         self._depth = JsonDecoder(RawDepth).decode
-        self._kline = JsonDecoder(dict[str, msgspec.Raw]).decode
+        self._kline = JsonDecoder(_Kline).decode
 
     def __missing__(self, symbol: str) -> ObservedNumbers:
-        sketch = self[symbol] = ObservedNumbers(symbol)
-        return sketch
+        numbers = self[symbol] = ObservedNumbers(symbol)
+        return numbers
 
-    def see(self, stream: str, payload: bytes) -> None:
-        """Take note of the numbers in a message of `stream`; other forms tell nothing."""
-        symbol, _, kind = stream.partition("@")
-        kind = symbol[1:] if symbol.startswith("!") else kind
+    def observe(self, stream: str, payload: bytes) -> None:
+        """Add the numbers in a message of `stream`; messages in other forms are ignored."""
         try:
-            self._see(re.split(r"[@_\d]", kind, maxsplit=1)[0], payload)
-        except (*UNREADABLE, KeyError):  # a candle may lack what it is about
+            self._observe(parse_stream_name(stream).kind, payload)
+        except UNREADABLE:
             return
 
-    def _see(self, kind: str, payload: bytes) -> None:
+    def _observe(self, kind: str, payload: bytes) -> None:
         match kind:
             case "trade":
                 trade = self._trade(payload)
-                self[trade.symbol].see([trade.price], [trade.quantity])
+                self[trade.symbol].add([trade.price], [trade.quantity])
             case "aggTrade":
                 aggregate = self._aggregate(payload)
-                self[aggregate.symbol].see([aggregate.price], [aggregate.quantity])
+                self[aggregate.symbol].add([aggregate.price], [aggregate.quantity])
             case "bookTicker":
-                top = self._book_ticker(payload)
-                self[top.symbol].see(
-                    [top.bid_price, top.ask_price], [top.bid_quantity, top.ask_quantity]
+                quote = self._quote(payload)
+                self[quote.symbol].add(
+                    [quote.bid_price, quote.ask_price], [quote.bid_quantity, quote.ask_quantity]
                 )
             case "depth":
                 depth = self._depth(payload)
                 levels = depth.bids + depth.asks
-                self[depth.symbol].see((p for p, _ in levels), (q for _, q in levels))
+                self[depth.symbol].add((p for p, _ in levels), (q for _, q in levels))
             case "kline":
-                candle = msgspec.json.decode(self._kline(payload)["k"], type=Kline)
-                self[candle.symbol].see([candle.close], [candle.volume])
+                candle = self._kline(payload).candle
+                self[candle.symbol].add([candle.close], [candle.volume])
 
 
 def venue_of(symbol: str) -> Venue:
-    """Return the venue that lists `symbol`: COIN-M has `BTCUSD_PERP` and `BTCUSD_240927`."""
+    """Return the venue of `symbol`: COIN-M lists `BTCUSD_PERP` and `BTCUSD_240927`."""
     pair, underscore, _ = symbol.upper().partition("_")
     return COINM if underscore and pair.endswith("USD") else USDM
 
@@ -139,8 +149,8 @@ def _assets(pair: str) -> tuple[str, str]:
     return pair.removesuffix(quote), quote
 
 
-def _grid(texts: Iterable[str]) -> tuple[Scale, int, int]:
-    """Return the scale of `texts`, which then remembers them, their common step and the largest."""
+def _scale(texts: Iterable[str]) -> tuple[Scale, int, int]:
+    """Return the scale of `texts`, their common step and the largest of them."""
     texts = list(texts)
     scale = Scale(max(len(text.partition(".")[2]) for text in texts))
     units = [scale.units[text] for text in texts]
@@ -148,7 +158,7 @@ def _grid(texts: Iterable[str]) -> tuple[Scale, int, int]:
 
 
 def _contract(series: str | None, time_ms: int) -> tuple[str, int]:
-    """Return contract type and delivery time of the series after the underscore."""
+    """Return the contract type and the delivery time of a series, the part behind the underscore."""
     if series is None or series == "PERP":
         return "PERPETUAL", PERPETUAL_DELIVERY_MS
     delivery_ms = coded_delivery_ms(series)

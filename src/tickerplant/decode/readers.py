@@ -1,8 +1,8 @@
 """One reader per kind of stream: payload bytes to event time and events.
 
-A reader looks its instrument up by the symbol in the payload and turns text into the instrument's
+A reader finds the instrument by the symbol in the payload, and converts text to the instrument's
 units.  It raises `msgspec.DecodeError` for another form, `KeyError` for an unknown symbol,
-`ImpossibleTime` for a time that cannot be true beside the event time, and another `ValueError` for a
+`TimeMismatchError` for a time that is far from the event time, and another `ValueError` for a
 number with more decimals than the instrument has, or a larger one than a market can hold.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from msgspec import Struct, field
 from msgspec.json import Decoder
 
 from tickerplant import messages
-from tickerplant.decode.messages import Timed
 from tickerplant.events import (
     AggregateTrade,
     AssetIndex,
@@ -34,38 +34,27 @@ from tickerplant.raw_events import (
     RawTrade,
     level_units,
 )
+from tickerplant.stream_name import parse_stream_name
+from tickerplant.units import DAY_MS
 
 Instruments: TypeAlias = Mapping[str, Instrument]
 DecodedEvent: TypeAlias = Event | RawEvent
 Read: TypeAlias = Callable[[bytes], tuple[int, tuple[DecodedEvent, ...]]]
-"""Event time (0 if the message has none) and the events of one payload."""
+"""Returns the event time of a payload, 0 if it has none, and its events."""
+
+LONGEST_FUNDING_MS = 366 * DAY_MS
+"""A next funding time that is farther ahead is damaged: the exchange pays every few hours."""
 
 
-LONGEST_FUNDING_MS = 366 * 86_400_000
-"""A next funding time that is farther ahead is none: the exchange pays every few hours."""
-
-
-class ImpossibleTime(ValueError):  # noqa: N818  # it names what is wrong with the message
-    """A time in a message is far from its event time."""
+class TimeMismatchError(ValueError):
+    """A time in a payload is far from the event time of the same payload."""
 
     def __init__(self, name: str, time_ms: int, event_time_ms: int) -> None:
         super().__init__(f"its {name} is {time_ms}, far from its event time {event_time_ms}")
 
 
-def reader(stream: str, instruments: Instruments) -> Read:
-    """Return the reader for the payloads of `stream`; of unknown ones only the time is read."""
-    makers = {
-        "trade": _printed(RawTrade),
-        "aggTrade": _aggregate_trades,
-        "bookTicker": _printed(RawQuote),
-        "depth": _printed(RawDepth),
-        "markPrice": _mark_prices,
-        "forceOrder": _liquidations,
-        "compositeIndex": _composite_indices,
-        "assetIndex": _asset_indices,
-    }
-    make = makers.get(_kind(stream))
-    return make(instruments) if make else time_reader()
+class _Timed(Struct, gc=False):
+    event_time_ms: int = field(name="E", default=0)
 
 
 RAW_EVENTS: Mapping[str, type[RawEvent]] = {
@@ -73,18 +62,20 @@ RAW_EVENTS: Mapping[str, type[RawEvent]] = {
     "bookTicker": RawQuote,
     "depth": RawDepth,
 }
-"""What messages of a stream of one symbol are that stay as they were printed."""
+"""The class of events that stay text, by kind of stream."""
 
 
-def _kind(stream: str) -> str:
-    """Return `trade` of `btcusdt@trade`, `depth` of `btcusdt@depth@0ms`, `bookTicker` of `!bookTicker`."""
-    topic, _, rest = stream.partition("@")
-    return topic[1:] if topic.startswith("!") else rest.partition("@")[0]
+def reader(stream: str, instruments: Instruments) -> Read:
+    """Return the reader for the payloads of `stream`; for unknown kinds, one that builds no events."""
+    name = parse_stream_name(stream)
+    has_events = not name.levels and (name.topic or name.is_of_all)
+    make = _READERS.get(name.kind) if has_events else None
+    return make(instruments) if make else time_reader()
 
 
 def time_reader() -> Read:
-    """Return the reader of streams that are only passed on."""
-    decode = Decoder(Timed | list[Timed]).decode
+    """Return a reader that reads the event time and builds no events."""
+    decode = Decoder(_Timed | list[_Timed]).decode
 
     def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         message = decode(payload)
@@ -101,14 +92,14 @@ def _aggregate_trades(instruments: Instruments) -> Read:
     def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
         message = decode(payload)
         instrument = instruments[message.symbol]
-        _refuse_far("trade time", message.trade_time_ms, message.event_time_ms)
+        _check_near("trade time", message.trade_time_ms, message.event_time_ms)
         units = instrument.quantity.units
         price, quantity = instrument.price.units[message.price], units[message.quantity]
         if not instrument.can_count(price, quantity):
             raise ValueError(f"{message.quantity} at {message.price} cannot be counted")
         first_id, last_id = message.first_trade_id, message.last_trade_id
         if not 0 <= first_id <= last_id <= LARGEST:
-            raise ValueError(f"{first_id} to {last_id} are no ids of trades")
+            raise ValueError(f"{first_id} to {last_id} are not trade ids")
         normal = message.normal_quantity
         aggregate = AggregateTrade(
             instrument.symbol,
@@ -127,45 +118,40 @@ def _aggregate_trades(instruments: Instruments) -> Read:
 
 
 def raw_decoder(kind: type[RawEvent]) -> Callable[[bytes], RawEvent]:
-    """Return what decodes payloads to `kind`.
+    """Return the function that decodes payloads to `kind`.
 
-    It raises `ImpossibleTime` for a trade at a time far from its event time.
+    It raises `TimeMismatchError` for a trade whose time is far from its event time.
     """
     decode: Callable[[bytes], RawEvent] = Decoder(kind).decode
     if kind is not RawTrade:
         return decode
     decode_trade = Decoder(RawTrade).decode
 
-    def decode_timely(payload: bytes) -> RawTrade:
+    def decode_checked(payload: bytes) -> RawTrade:
         trade = decode_trade(payload)
         if -FAR_MS <= trade.trade_time_ms - trade.event_time_ms <= FAR_MS:
             return trade
-        raise ImpossibleTime("trade time", trade.trade_time_ms, trade.event_time_ms)
+        raise TimeMismatchError("trade time", trade.trade_time_ms, trade.event_time_ms)
 
-    return decode_timely
+    return decode_checked
 
 
-def _refuse_far(name: str, time_ms: int, event_time_ms: int) -> None:
-    """Refuse a time that is far from an event time.
-
-    Raises:
-        ImpossibleTime: it is.
-    """
+def _check_near(name: str, time_ms: int, event_time_ms: int) -> None:
     if not -FAR_MS <= time_ms - event_time_ms <= FAR_MS:
-        raise ImpossibleTime(name, time_ms, event_time_ms)
+        raise TimeMismatchError(name, time_ms, event_time_ms)
 
 
-def _printed(kind: type[RawEvent]) -> Callable[[Instruments], Read]:
-    """Return what makes readers of a kind of events that stay as they were printed."""
+def _raw_events(kind: type[RawEvent]) -> Callable[[Instruments], Read]:
+    """Return the function that makes readers for a class of events that stay text."""
 
     def make(instruments: Instruments) -> Read:
         decode = raw_decoder(kind)
 
         def read(payload: bytes) -> tuple[int, tuple[DecodedEvent, ...]]:
-            printed = decode(payload)
-            if printed.symbol not in instruments:
-                raise KeyError(printed.symbol)
-            return printed.event_time_ms, (printed,)
+            event = decode(payload)
+            if event.symbol not in instruments:
+                raise KeyError(event.symbol)
+            return event.event_time_ms, (event,)
 
         return read
 
@@ -194,7 +180,7 @@ def _mark_price(message: messages.MarkPrice) -> MarkPrice:
     rate = message.funding_rate
     unfunded = not rate or not message.next_funding_time_ms
     if message.next_funding_time_ms > message.event_time_ms + LONGEST_FUNDING_MS:
-        raise ImpossibleTime(
+        raise TimeMismatchError(
             "next funding time", message.next_funding_time_ms, message.event_time_ms
         )
     return MarkPrice(
@@ -215,7 +201,7 @@ def _liquidations(instruments: Instruments) -> Read:
         message = decode(payload)
         order = message.order
         instrument = instruments[order.symbol]
-        _refuse_far("trade time", order.trade_time_ms, message.event_time_ms)
+        _check_near("trade time", order.trade_time_ms, message.event_time_ms)
         prices, quantities = instrument.price.units, instrument.quantity.units
         liquidation = Liquidation(
             order.symbol,
@@ -291,27 +277,34 @@ def _rate(text: str) -> int:
 
 
 def _whole(number: int) -> int:
-    """Return a number that a market can hold.
-
-    Raises:
-        ValueError: it cannot.
-    """
+    """Return `number`; raise ValueError if it is larger than a market can hold."""
     if not -LARGEST <= number <= LARGEST:
         raise ValueError(f"{number} is larger than a market can hold")
     return number
 
 
-def snapshot(answer: messages.DepthSnapshot, instrument: Instrument) -> BookSnapshot:
-    """Return the REST answer `depth` as an event.
+def snapshot(response: messages.DepthSnapshot, instrument: Instrument) -> BookSnapshot:
+    """Return the REST response `depth` as an event.
 
     Raises:
-        ValueError: a number has more decimals than the instrument, or is larger than a market
+        ValueError: A number has more decimals than the instrument, or is larger than a market
             can hold.
     """
     return BookSnapshot(
         instrument.symbol,
-        answer.last_update_id,
-        level_units(instrument, answer.bids),
-        level_units(instrument, answer.asks),
-        _whole(answer.transaction_time_ms),
+        response.last_update_id,
+        level_units(instrument, response.bids),
+        level_units(instrument, response.asks),
+        _whole(response.transaction_time_ms),
     )
+
+
+_READERS: Mapping[str, Callable[[Instruments], Read]] = {
+    **{kind: _raw_events(event) for kind, event in RAW_EVENTS.items()},
+    "aggTrade": _aggregate_trades,
+    "markPrice": _mark_prices,
+    "forceOrder": _liquidations,
+    "compositeIndex": _composite_indices,
+    "assetIndex": _asset_indices,
+}
+"""By kind of stream."""

@@ -1,4 +1,4 @@
-"""What was asked over REST, by the address that stands before a recorded answer."""
+"""What was requested over REST, by the address that precedes a recorded response."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
 
 
 def requested_book(address: bytes) -> str:
-    """Return which book was asked for, `depth` or with RPI orders `rpiDepth`; empty if none."""
+    """Return which book was requested: `depth`, or `rpiDepth` with RPI orders; empty if none."""
     found = _BOOK.match(address)
     return found[1].decode() if found else ""
 
 
 def requested_listing(address: bytes) -> Venue | None:
-    """Return of which venue the contracts were asked for; None if something else was."""
+    """Return the venue whose `exchangeInfo` was requested; None for another request."""
     found = _LISTING.match(address)
     return (COINM if found[1] == b"dapi" else USDM) if found else None
 
 
 def requested_symbol(address: bytes) -> str:
-    """Return the symbol in a question, in capitals; empty if there is none.
+    """Return the symbol in an address, in upper case; empty if there is none.
 
-    Not every symbol is of ASCII letters; in an address such ones are written as `%XX`.
+    Symbols with other than ASCII letters are percent-encoded.
     """
     found = _SYMBOL.search(address)
     return unquote_to_bytes(found[1]).decode(errors="replace").upper() if found else ""

@@ -26,7 +26,7 @@ from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.piece import Piece
 from tickerplant.exporting.units import Unit, as_unicode, units_of
 from tickerplant.exporting.writer import Writer
-from tickerplant.formatting import printable
+from tickerplant.formatting import iso_text, printable
 from tickerplant.logs import configure
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
@@ -34,7 +34,6 @@ from tickerplant.recording.capture import Capture, reading_text
 from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_paths
-from tickerplant.recording.timestamps import iso
 from tickerplant.regular_files import open_regular
 from tickerplant.suggestions import one_of
 
@@ -96,7 +95,9 @@ def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
     """
     start_ns, end_ns = settings.start_ns or 0, settings.end_ns or END_NS
     if end_ns <= start_ns:
-        raise ConfigError("--to-time", iso(end_ns), f"a moment after --from, {iso(start_ns)}")
+        raise ConfigError(
+            "--to-time", iso_text(end_ns), f"a moment after --from, {iso_text(start_ns)}"
+        )
     try:
         recorded = recorded_files(paths)
         is_over = bool(start_ns) and not any(any(each.batches(start_ns)) for each in recorded)
@@ -108,10 +109,10 @@ def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
         first_ns, last_ns = open_recording(*paths).span
     except (RecordingError, ValueError):  # what is wrong is said when it is exported
         return
-    bounds = f"the recording is from {iso(first_ns)} to {iso(last_ns)}"
+    bounds = f"the recording is from {iso_text(first_ns)} to {iso_text(last_ns)}"
     if is_over:
-        raise ConfigError("--from", iso(start_ns), f"a moment before the end; {bounds}")
-    raise ConfigError("--to-time", iso(end_ns), f"a moment after the beginning; {bounds}")
+        raise ConfigError("--from", iso_text(start_ns), f"a moment before the end; {bounds}")
+    raise ConfigError("--to-time", iso_text(end_ns), f"a moment after the beginning; {bounds}")
 
 
 def _name_companions(paths: Sequence[str]) -> None:

@@ -51,9 +51,9 @@ class Capture:
         self._batch_lines = 0
 
     @property
-    def asked(self) -> frozenset[str]:
+    def requested(self) -> frozenset[str]:
         """The streams that were asked for, as far as the file of the connection says."""
-        return self._files[-1].asked
+        return self._files[-1].requested
 
     @property
     def skipped(self) -> int:
@@ -156,10 +156,10 @@ def companions_of(path: str) -> list[str]:
     rivals = (_order(each) for each in connections if each["name"] == heard["name"])
     if min(rivals, default=None) != _order(heard):
         return []
-    asked = [each for each in siblings if _is_companion(each, heard["name"])]
-    if not asked or not LineFile(path).has_colons():
+    requested = [each for each in siblings if _is_companion(each, heard["name"])]
+    if not requested or not LineFile(path).has_colons():
         return []
-    return [str(Path(path).with_name(each)) for each in asked[:MOST_COMPANIONS]]
+    return [str(Path(path).with_name(each)) for each in requested[:MOST_COMPANIONS]]
 
 
 def heard_in(folder: str) -> list[str]:
@@ -173,8 +173,8 @@ def heard_in(folder: str) -> list[str]:
 
 
 def _is_companion(file: str, name: str) -> bool:
-    asked = _ASKED.fullmatch(file)
-    return asked is not None and asked["name"] == name and _HEARD.fullmatch(file) is None
+    requested = _ASKED.fullmatch(file)
+    return requested is not None and requested["name"] == name and _HEARD.fullmatch(file) is None
 
 
 def _order(heard: re.Match[str]) -> tuple[str, int, int, str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tickerplant.formatting import iso_text
 from tickerplant.raw_events import FAR_MS
 from tickerplant.recording.line import Line
-from tickerplant.recording.timestamps import iso
 from tickerplant.units import NS_PER_MS
 
 EARLIEST_MS, LATEST_MS = 10**12, 10**13 - 1
@@ -98,8 +98,8 @@ def mistimed_text(time_ms: int, received_ns: int) -> str:
     """Return what is wrong with a message whose event time is not believed."""
     shown = str(time_ms)
     if EARLIEST_MS <= time_ms <= LATEST_MS:
-        shown += f" ({iso(time_ms * NS_PER_MS)})"
-    return f"its event time {shown} is far from its receive time, {iso(received_ns)}"
+        shown += f" ({iso_text(time_ms * NS_PER_MS)})"
+    return f"its event time {shown} is far from its receive time, {iso_text(received_ns)}"
 
 
 def typical_ahead_ms(times: Iterable[tuple[int, int]]) -> int:

@@ -119,7 +119,7 @@ class LineFile:
         """Size of the file as stored, once it is open."""
         self.position_bytes = 0
         """How much of the file as stored has been read."""
-        self.asked: frozenset[str] = frozenset()
+        self.requested: frozenset[str] = frozenset()
         """The streams that its first lines say were asked for, once it is read."""
         self._report = report
         self._parse: _Parse | None = None
@@ -285,7 +285,7 @@ class LineFile:
             lines = [line.rstrip(b"\r") for line in lines]
         assert self._parse is not None  # noqa: S101  # it was chosen by the first text
         if not self._line_number and self._parse is _parse_colon:
-            self.asked = _asked(lines)
+            self.requested = _requested_streams(lines)
         count = len(lines)
         try:
             batch = _timely(self._parse(lines))
@@ -483,7 +483,7 @@ def _unit_ns(lines: Iterable[bytes]) -> int:
     return units.most_common(1)[0][0]
 
 
-def _asked(lines: Iterable[bytes]) -> frozenset[str]:
+def _requested_streams(lines: Iterable[bytes]) -> frozenset[str]:
     """Return the streams in the addresses of connections."""
     found = (match[1].split(b"/") for line in lines if (match := _CONNECTED.match(line)))
     return frozenset(name.decode(errors="replace") for names in found for name in names)

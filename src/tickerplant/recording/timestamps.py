@@ -86,12 +86,6 @@ def parse_duration_ns(text: str) -> int:
     return ns
 
 
-def iso(ns: int) -> str:
-    """Return a moment as an ISO date with milliseconds."""
-    moment = _EPOCH + timedelta(milliseconds=ns // 10**6)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _digits_ns(text: str) -> int:
     number = int(text)
     return number * 10**6 if number < _LARGEST_MS else number

@@ -1,27 +1,39 @@
-"""The clock of a replay: how the time of this machine becomes a position in the recordings.
+"""The clock of a replay: how machine time becomes a position in the recordings, and how late it is.
 
-    standing ── go ──▶ running ── stand ──▶ standing
-    either   ── jump, set_speed ──▶ the same, elsewhere or faster
+    stopped ── start ──▶ running ── stop ──▶ stopped
+    either  ── set_position, set_speed ──▶ the same state, at another position or speed
 
-It runs while it is both started and not paused.  Between jumps a position never goes back, whatever
-happens to the speed.  With speed 0 there is no time to wait for: everything is due at once, and the
-position is that of what was played last.
+The clock runs while it is started and not paused.  Between calls of `set_position` the position
+never decreases, whatever the speed.  At speed 0 everything is due at once, and the position is that
+of the last line played.
 
-Pure: the machine's time is an argument, in ns of a clock that never goes back.
+Pure: machine time is an argument, in ns of a monotonic clock.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+from tickerplant.recording.line import Line
+from tickerplant.sources.source import Sample
+from tickerplant.units import NS_PER_MS
+
 SLOWEST, FASTEST = 0.001, 1_000_000.0
-"""Recorded seconds per second, if there is a pace at all."""
+"""Bounds of the speed, in recorded seconds per second; 0 is allowed too."""
 EXPECTED_SPEED = f"a number from {SLOWEST:g} to {FASTEST:,.0f}, or 0 for as fast as it goes"
+LATE_BOUNDS_MS = (1, 2, 10, 100)
+"""For each of these, messages that are at least this late are counted."""
+
+_received_ns = itemgetter(0)
 
 
 class ReplayClock:
-    """Positions are ns since the epoch, as the lines of the recordings have them.
+    """Maps machine time to positions: ns since the epoch, in the times of the recorded lines.
 
     Args:
-        speed: Recorded seconds per second; 0 is without a pace.
+        speed: Recorded seconds per second; 0 is as fast as possible.
     """
 
     def __init__(self, speed: float) -> None:
@@ -29,70 +41,70 @@ class ReplayClock:
         self.is_paused = False
         self.is_started = False
         self._position_ns = 0
-        self._at_ns = 0
-        """When it was at that position."""
+        self._machine_ns = 0
+        """Machine time at `_position_ns`."""
 
     @property
-    def stands(self) -> bool:
-        """Whether the position stays where it is."""
+    def is_stopped(self) -> bool:
+        """Whether the position stays as it is."""
         return self.is_paused or not self.is_started
 
-    def position_ns(self, at_ns: int, next_ns: int) -> int:
-        """Return where the replay is.
+    def position_ns(self, machine_ns: int, next_ns: int) -> int:
+        """Return the position.
 
         Args:
-            at_ns: The time of this machine.
-            next_ns: The time of the next line; the position does not pass it before it is played.
+            machine_ns: The machine time.
+            next_ns: The time of the next line, which the position does not pass before it is played.
         """
         position_ns = self._position_ns
-        if not self.stands and self.speed:
-            position_ns += max(int((at_ns - self._at_ns) * self.speed), 0)
+        if not self.is_stopped and self.speed:
+            position_ns += max(int((machine_ns - self._machine_ns) * self.speed), 0)
         return max(min(position_ns, next_ns), self._position_ns)
 
-    def wait_ns(self, at_ns: int, next_ns: int) -> int:
-        """Return how long it is until a line with the time `next_ns` is due.
+    def wait_ns(self, machine_ns: int, next_ns: int) -> int:
+        """Return the machine time until a line with the time `next_ns` is due.
 
-        Negative if it was due before.  Means nothing while the clock stands.
+        It is negative if the line is overdue, and meaningless while the clock is stopped.
         """
         if not self.speed:
             return 0
-        return int((next_ns - self._position_ns) / self.speed) - (at_ns - self._at_ns)
+        return int((next_ns - self._position_ns) / self.speed) - (machine_ns - self._machine_ns)
 
-    def reached_ns(self, at_ns: int, next_ns: int) -> int:
-        """Return up to which time lines are due, at least up to `next_ns`."""
-        passed_ns = int((at_ns - self._at_ns) * self.speed)
+    def due_ns(self, machine_ns: int, next_ns: int) -> int:
+        """Return the time up to which lines are due, at least `next_ns`."""
+        passed_ns = int((machine_ns - self._machine_ns) * self.speed)
         return max(self._position_ns + passed_ns, next_ns)
 
-    def jump(self, position_ns: int, at_ns: int) -> None:
-        """Be at a position, and go on from there."""
-        self._position_ns, self._at_ns = position_ns, at_ns
+    def set_position(self, position_ns: int, machine_ns: int) -> None:
+        """Continue from another position."""
+        self._position_ns, self._machine_ns = position_ns, machine_ns
 
-    def go(self, at_ns: int) -> None:
-        """Run from here on."""
-        self._at_ns = at_ns
+    def start(self, machine_ns: int) -> None:
+        """Run from the current position."""
+        self._machine_ns = machine_ns
         self.is_started = True
 
-    def stand(self, at_ns: int, next_ns: int) -> None:
-        """Stay here until `go`."""
-        self.jump(self.position_ns(at_ns, next_ns), at_ns)
+    def stop(self, machine_ns: int, next_ns: int) -> None:
+        """Keep the current position until `start`."""
+        self.set_position(self.position_ns(machine_ns, next_ns), machine_ns)
         self.is_started = False
 
-    def pause(self, at_ns: int, next_ns: int, *, paused: bool) -> None:
-        """Stand still, or go on, from the present position."""
-        self.jump(self.position_ns(at_ns, next_ns), at_ns)
+    def set_paused(self, machine_ns: int, next_ns: int, *, paused: bool) -> None:
+        """Pause at the current position, or resume from it."""
+        self.set_position(self.position_ns(machine_ns, next_ns), machine_ns)
         self.is_paused = paused
 
-    def set_speed(self, speed: float, at_ns: int, next_ns: int) -> None:
-        """Go on from here at another speed; what was late is late no longer."""
-        self.jump(self.position_ns(at_ns, next_ns), at_ns)
+    def set_speed(self, speed: float, machine_ns: int, next_ns: int) -> None:
+        """Continue from the current position at another speed; overdue lines no longer count as late."""
+        self.set_position(self.position_ns(machine_ns, next_ns), machine_ns)
         self.speed = speed
 
 
-def read_speed(given: object) -> float:
-    """Return a speed that a replay can have.
+def parse_speed(given: object) -> float:
+    """Return the speed of a replay.
 
     Raises:
-        ValueError: it is none; says what is expected.
+        ValueError: It is not a number or out of bounds; the message says what is expected.
     """
     try:
         speed = float(str(given))
@@ -101,3 +113,38 @@ def read_speed(given: object) -> float:
     if isinstance(given, bool) or not (speed == 0 or SLOWEST <= speed <= FASTEST):
         raise ValueError(EXPECTED_SPEED)
     return speed
+
+
+class Lateness:
+    """Counts the messages played at a pace, and how many of them were late."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.late = dict.fromkeys(LATE_BOUNDS_MS, 0)
+        """The messages that were played at least this many ms late."""
+
+    def count(self, lines: Sequence[Line], due_ns: int, speed: float) -> None:
+        """Count `lines`, which are played when everything up to `due_ns` is due."""
+        self.messages += len(lines)
+        for bound_ms in LATE_BOUNDS_MS:
+            late_ns = due_ns - int(bound_ms * NS_PER_MS * speed)
+            if lines[0][0] > late_ns:
+                return
+            self.late[bound_ms] += bisect_right(lines, late_ns, key=_received_ns)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples for `/metrics`."""
+        yield Sample(
+            name="replay_paced",
+            type="counter",
+            value=self.messages,
+            doc="Recorded messages that were played at a pace.",
+        )
+        for bound_ms, count in self.late.items():
+            yield Sample(
+                name="replay_late",
+                type="counter",
+                value=count,
+                doc="Of those, messages that were played later than they were due, by how much.",
+                labels={"over": f"{bound_ms}ms"},
+            )

@@ -1,4 +1,4 @@
-"""Recordings joined in time, of which the next lines are taken when they are due."""
+"""A position in recordings that are merged by time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from operator import itemgetter
 from tickerplant.recording.line import Line
 from tickerplant.recording.merging import Batched, merge
 
-_received: Callable[[Line], int] = itemgetter(0)
+_received_ns: Callable[[Line], int] = itemgetter(0)
 
 
 class LineCursor:
-    """Lines of all recordings in order of time, up to a moment; where it is can be changed.
+    """Takes the lines of all recordings in order of time, up to an end; its position can be changed.
 
     Args:
-        recordings: What is played.
-        end_ns: The first moment that is not.
+        recordings: The recordings.
+        end_ns: The first time that is not included.
     """
 
     def __init__(self, recordings: Sequence[Batched], end_ns: int) -> None:
@@ -25,84 +25,85 @@ class LineCursor:
         self._end_ns = end_ns
         self._runs: Iterator[tuple[int, list[Line]]] = iter(())
         self._index = 0
+        """Which recording `_lines` belong to."""
         self._lines: Sequence[Line] = ()
         self._start = 0
+        """Which of `_lines` is next."""
 
     @property
     def next_ns(self) -> int | None:
         """The time of the next line; None at the end.
 
-        Only now the line is read, if it has to be: until then, `place_of_message` of a recording
-        finds what was taken from it last.
+        Reading the property may read the next batch.  Until then `place_of_message` of a recording
+        finds the lines that were taken last.
         """
         if self._start == len(self._lines):
-            self._look()
+            self._read_run()
         return self._lines[self._start][0] if self._start < len(self._lines) else None
 
-    def coming(self, most: int) -> tuple[int, Sequence[Line]]:
-        """Return up to `most` of the next lines of one recording, with its index; none at the end."""
+    def peek(self, max_lines: int) -> tuple[int, Sequence[Line]]:
+        """Return up to `max_lines` of the next lines of one recording, and its index; none at the end."""
         if self.next_ns is None:
             return 0, ()
-        return self._index, self._lines[self._start : self._start + most]
+        return self._index, self._lines[self._start : self._start + max_lines]
 
-    def wind(self, start_ns: int) -> None:
-        """Be before the first line whose time is `start_ns` or later.
+    def seek(self, start_ns: int) -> None:
+        """Move before the first line whose time is `start_ns` or later.
 
         Raises:
-            RecordingError: a recording cannot be opened, or is none.
+            RecordingError: A recording cannot be opened, or is not a recording.
         """
-        for _ in self.winding(start_ns):
+        for _ in self.seek_in_steps(start_ns):
             pass
 
-    def winding(self, start_ns: int) -> Iterator[None]:
-        """Do what `wind` does, bit by bit: much may have to be read before the place is found.
+    def seek_in_steps(self, start_ns: int) -> Iterator[None]:
+        """Do what `seek` does, in steps, because much may have to be read.
 
-        It is there when the iterator has ended; until then there is no next line.
+        The position is reached when the iterator ends; until then there is no next line.
 
         Raises:
-            RecordingError: a recording cannot be opened, or is none.
+            RecordingError: A recording cannot be opened, or is not a recording.
         """
         runs = merge(self._recordings, start_ns, pauses=True)
-        self._runs, self._lines, self._start = iter(()), (), 0
+        self.close()
         for index, lines in runs:
             if lines:
                 self._runs = runs
-                self._hold(index, lines)
+                self._set_run(index, lines)
                 return
             yield
 
     def close(self) -> None:
-        """Close the files; only `wind` leads on from here."""
+        """Close the files; there is no next line until `seek`."""
         self._runs, self._lines, self._start = iter(()), (), 0
 
-    def take(self, until_ns: int, most: int) -> tuple[int, Sequence[Line]]:
-        """Return the next lines of one recording, with its index.
+    def take(self, until_ns: int, max_lines: int) -> tuple[int, Sequence[Line]]:
+        """Return the next lines of one recording, and its index.
 
-        They are at least one, at most `most`, and of those after the first none is later than
-        `until_ns`.  Not to be called at the end.
+        There is at least one line and at most `max_lines`; all but the first are not later than
+        `until_ns`.  The cursor must not be at the end.
         """
         if self._start == len(self._lines):
-            self._look()
+            self._read_run()
         lines, start = self._lines, self._start
-        end = min(start + most, len(lines))
+        end = min(start + max_lines, len(lines))
         if lines[end - 1][0] > until_ns:
-            end = bisect_right(lines, until_ns, lo=start + 1, hi=end, key=_received)
+            end = bisect_right(lines, until_ns, lo=start + 1, hi=end, key=_received_ns)
         taken = lines if end - start == len(lines) else lines[start:end]
         index = self._index
         self._start = end
         return index, taken
 
-    def _look(self) -> None:
-        """Read on."""
+    def _read_run(self) -> None:
         for index, lines in self._runs:
             if lines:
-                self._hold(index, lines)
+                self._set_run(index, lines)
                 return
         self._lines, self._start = (), 0
 
-    def _hold(self, index: int, lines: Sequence[Line]) -> None:
-        """Have `lines` for the next ones, as far as they are played at all."""
+    def _set_run(self, index: int, lines: Sequence[Line]) -> None:
+        """Make `lines` the next ones, up to the end of the cursor."""
         self._index, self._lines, self._start = index, lines, 0
-        if self._lines and self._lines[-1][0] >= self._end_ns:
-            self._lines = self._lines[: bisect_left(self._lines, self._end_ns, key=_received)]
-            self._runs = iter(())  # all that follows is as late
+        if lines[-1][0] >= self._end_ns:
+            self._lines = lines[: bisect_left(lines, self._end_ns, key=_received_ns)]
+            self._runs = iter(())  # all following lines are as late

@@ -1,4 +1,4 @@
-"""Which part of recordings is played, and from where on it has to be run up to."""
+"""Which part of recordings is played, and from where on a warm-up must play."""
 
 from __future__ import annotations
 
@@ -9,105 +9,109 @@ from typing import Literal
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.formatting import iso_text
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.segments import Segments
-from tickerplant.recording.timestamps import TimeSpec, iso
-from tickerplant.replaying.event_time import SKEW_NS, ByEventTime
+from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.line_cursor import LineCursor
+from tickerplant.replaying.message_times import SKEW_NS, ByEventTime
 from tickerplant.replaying.scan import FileScan
+from tickerplant.units import HOUR_MS, NS_PER_MS, NS_PER_S
 
-DEFAULT_WARM_UP_NS = 3_600_000_000_000
-ANCHOR_MARGIN_NS = 10_000_000_000
-"""Updates from so long before a snapshot are played too, because it may be older than its place in
-the recording; a snapshot so shortly before a moment may not count before it."""
+DEFAULT_WARM_UP_NS = HOUR_MS * NS_PER_MS
+SNAPSHOT_MARGIN_NS = 10 * NS_PER_S
+"""A snapshot may be older than its place in the recording: updates from this long before it are
+played too, and a snapshot this shortly before the target may not count."""
 
 FROM, TO = "--from", "--to"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How somebody wants recordings to be played."""
+    """How recordings are played."""
 
     speed: float = 1.0
-    """Recorded seconds per second; 0 is as fast as the machine and the subscribers go."""
+    """Recorded seconds per second; 0 is as fast as the machine and the subscribers allow."""
     pace: Literal["receive", "event"] = "receive"
     """Which time of a line counts: when it was received, or when the exchange sent it."""
     begin: TimeSpec | None = None
-    """From where; from the beginning without."""
+    """Where to begin; None is the beginning of the recordings."""
     end: TimeSpec | None = None
-    """Up to where."""
+    """Where to end; None is the end of the recordings."""
     warm_up_ns: int = DEFAULT_WARM_UP_NS
-    """How much is played silently, at least, before a moment in the middle."""
+    """How much is played silently, at least, before a position in the middle."""
     loops: bool = False
-    """Whether it begins anew at the end."""
+    """Whether the replay starts over at its end."""
     rebased: bool = False
-    """Whether all times are shifted so that the first message is of now."""
+    """Whether all times are shifted so that the first message has the current time."""
     verbatim: bool = False
-    """Whether recorded streams are sent and nothing else is done with them."""
+    """Whether recorded streams are sent and nothing is derived from them."""
 
 
 class Span(Struct, frozen=True):
-    """What is played: from one moment to before another."""
+    """The part of the recordings that is played."""
 
-    opening_ns: int
-    """Time of the first line there is."""
+    first_ns: int
+    """Time of the first line of the recordings."""
     begin_ns: int
     end_ns: int
-    """The first moment that is not played any more; beyond every line if nobody knows."""
+    """The first time that is not played; later than every line if the end is not known."""
     is_end_known: bool
 
 
 def views_of(plan: Plan, recordings: Sequence[RecordedFile]) -> list[RecordedFile | ByEventTime]:
-    """Return the recordings with the times that the plan wants."""
+    """Return the recordings with the times by which they are played."""
     by_event = plan.pace == "event"
     return [ByEventTime(each) if by_event else each for each in recordings]
 
 
 def span_of(plan: Plan, recordings: Sequence[RecordedFile]) -> Span:
-    """Return what is to be played.
+    """Return the part of `recordings` that is played.
 
-    The end of a file of lines is looked for only where the plan needs it: all of it is read then.
+    Finds the end of a line file only if the plan needs it, because the complete file must be read.
 
     Raises:
-        ConfigError: that is nothing.
-        RecordingError: a recording cannot be opened, or is none.
+        ConfigError: There is nothing to play.
+        RecordingError: A recording cannot be opened, or is not a recording.
     """
     views = views_of(plan, recordings)
-    opening_ns = min(lines[0][0] for each in views for lines in islice(each.batches(), 1))
-    asked = plan.begin is not None or plan.end is not None
-    if not asked and not all(isinstance(each, Segments) for each in recordings):
-        return Span(opening_ns, opening_ns, LATEST_NS, is_end_known=False)
+    first_ns = min(lines[0][0] for each in views for lines in islice(each.batches(), 1))
+    is_limited = plan.begin is not None or plan.end is not None
+    if not is_limited and not all(isinstance(each, Segments) for each in recordings):
+        return Span(first_ns, first_ns, LATEST_NS, is_end_known=False)
     last_ns = max(
         _last_ns(view, recording) for view, recording in zip(views, recordings, strict=True)
     )
-    begin_ns = _resolved(plan.begin, opening_ns, last_ns, opening_ns)
-    end_ns = min(_resolved(plan.end, opening_ns, last_ns, last_ns + 1), last_ns + 1)
-    if asked:
-        _refuse_nothing(plan, max(begin_ns, opening_ns), end_ns, opening_ns, last_ns)
-        reel = LineCursor(views, end_ns)
-        reel.wind(begin_ns)
-        if reel.next_ns is None:
-            nothing = f"a moment after the next message; there is none from {iso(begin_ns)} on"
-            raise ConfigError(TO, iso(end_ns), nothing)
-    return Span(opening_ns, max(begin_ns, opening_ns), end_ns, is_end_known=True)
+    begin_ns = _resolved(plan.begin, first_ns, last_ns, first_ns)
+    end_ns = min(_resolved(plan.end, first_ns, last_ns, last_ns + 1), last_ns + 1)
+    if is_limited:
+        _refuse_empty(plan, max(begin_ns, first_ns), end_ns, first_ns, last_ns)
+        cursor = LineCursor(views, end_ns)
+        cursor.seek(begin_ns)
+        if cursor.next_ns is None:
+            nothing = f"a time after the next message; there is none from {iso_text(begin_ns)} on"
+            raise ConfigError(TO, iso_text(end_ns), nothing)
+    return Span(first_ns, max(begin_ns, first_ns), end_ns, is_end_known=True)
 
 
-def _refuse_nothing(plan: Plan, begin_ns: int, end_ns: int, opening_ns: int, last_ns: int) -> None:
-    bounds = f"the recording is from {iso(opening_ns)} to {iso(last_ns)}"
+def _refuse_empty(plan: Plan, begin_ns: int, end_ns: int, first_ns: int, last_ns: int) -> None:
+    bounds = f"the recording is from {iso_text(first_ns)} to {iso_text(last_ns)}"
     if begin_ns > last_ns:
-        raise ConfigError(FROM, iso(begin_ns), f"a moment before the end; {bounds}")
-    if end_ns <= opening_ns:
-        raise ConfigError(TO, iso(end_ns), f"a moment after the beginning; {bounds}")
+        raise ConfigError(FROM, iso_text(begin_ns), f"a time before the end; {bounds}")
+    if end_ns <= first_ns:
+        raise ConfigError(TO, iso_text(end_ns), f"a time after the beginning; {bounds}")
     if end_ns <= begin_ns and plan.end is not None:
-        raise ConfigError(TO, iso(end_ns), f"a moment after {FROM}, {iso(begin_ns)}; {bounds}")
+        raise ConfigError(
+            TO, iso_text(end_ns), f"a time after {FROM}, {iso_text(begin_ns)}; {bounds}"
+        )
 
 
-def _resolved(moment: TimeSpec | None, opening_ns: int, last_ns: int, default_ns: int) -> int:
-    if moment is None:
+def _resolved(spec: TimeSpec | None, first_ns: int, last_ns: int, default_ns: int) -> int:
+    if spec is None:
         return default_ns
-    if moment.sign == "+":
-        return opening_ns + moment.ns
-    return last_ns - moment.ns if moment.sign else moment.ns
+    if spec.sign == "+":
+        return first_ns + spec.ns
+    return last_ns - spec.ns if spec.sign else spec.ns
 
 
 def _last_ns(view: RecordedFile | ByEventTime, recording: RecordedFile) -> int:
@@ -116,33 +120,33 @@ def _last_ns(view: RecordedFile | ByEventTime, recording: RecordedFile) -> int:
         return max((lines[-1][0] for lines in view.batches()), default=0)
     last_ns = recording.last_ns()
     if isinstance(view, ByEventTime):
-        late = view.batches(max(last_ns + view.ahead_ns - SKEW_NS, 0))
-        last_ns = max((lines[-1][0] for lines in late), default=last_ns)
+        batches = view.batches(max(last_ns + view.ahead_ns - SKEW_NS, 0))
+        last_ns = max((lines[-1][0] for lines in batches), default=last_ns)
     return last_ns
 
 
 def warm_up_start_ns(
     target_ns: int, warm_up_ns: int, files: Iterable[FileScan], ahead_ns: Iterable[int]
 ) -> int:
-    """Return from where on to play so that at `target_ns` all is known; 0 is from the beginning.
+    """Return where playing must begin to know everything at `target_ns`; 0 is the beginning.
 
-    That is before the last snapshot of every book, and at least `warm_up_ns` before.
+    That is before the last snapshot of every book, and at least `warm_up_ns` before the target.
 
     Args:
-        target_ns: The moment.
+        target_ns: The position to reach.
         warm_up_ns: How much is played at least.
-        files: The recordings.
-        ahead_ns: How far the times of each are ahead of its receive times.
+        files: The scans of the recordings.
+        ahead_ns: How far the times of each recording are ahead of its receive times.
     """
     start_ns = target_ns - warm_up_ns
     for file, ahead in zip(files, ahead_ns, strict=True):
-        if file.anchors is None:
+        if file.snapshot_times is None:
             return 0
         latest: dict[str, int] = {}
-        for anchor in file.anchors:
-            at_ns = anchor.received_ns + ahead
-            early = at_ns + ANCHOR_MARGIN_NS <= target_ns
-            if early or (at_ns <= target_ns and anchor.symbol not in latest):
-                latest[anchor.symbol] = at_ns
-        start_ns = min([start_ns, *(at_ns - ANCHOR_MARGIN_NS for at_ns in latest.values())])
+        for snapshot in file.snapshot_times:
+            time_ns = snapshot.received_ns + ahead
+            is_early = time_ns + SNAPSHOT_MARGIN_NS <= target_ns
+            if is_early or (time_ns <= target_ns and snapshot.symbol not in latest):
+                latest[snapshot.symbol] = time_ns
+        start_ns = min([start_ns, *(each - SNAPSHOT_MARGIN_NS for each in latest.values())])
     return max(start_ns, 0)

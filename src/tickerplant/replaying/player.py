@@ -1,40 +1,56 @@
-"""Plays the lines of one recorded file into a plant, as fast as it is told to."""
+"""Plays the lines of one recorded file into a plant, applied to its markets or only passed on.
+
+Both players find the stream of a line by the beginning of its envelope, which is known once the
+stream was seen.  Everything else goes the slow path, through the decoder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tickerplant.decode.decoder import ANSWERS, Decoder
+from msgspec import Struct
+
+from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.readers import RAW_EVENTS, raw_decoder
 from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError, ImpossibleTimeError
 from tickerplant.frames import HEADERS
-from tickerplant.hub.hub import Hub
+from tickerplant.hub.hub import Sender
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.raw_events import RawEvent
 from tickerplant.recording.event_clock import MISTIMED, EventClock, mistimed_text
 from tickerplant.recording.line import Line
+from tickerplant.replaying.message_times import event_time_ms
 from tickerplant.replaying.scan import FileScan, Scan
+from tickerplant.stream_name import parse_stream_name
 
 RUN_LINES = 64
-"""Lines that are sent before what they say is applied: what was decoded should still be in the
-processor's cache then, and the collector should not come to see it."""
+"""Lines that are sent before their events are applied, while the decoded events are still in the
+processor's cache."""
 SHOWN_BYTES = 60
-"""As much of a message that is left out is shown."""
-UNUSUAL = (KeyError, ValueError, RecursionError)
-"""What is raised where a line is not in the usual form, of another stream or symbol, or its time
-needs a closer look."""
+"""How much of a skipped message is shown."""
+SLOW_PATH = (KeyError, ValueError, RecursionError)
+"""Raised for a line in an unusual form, of another stream or symbol, or with a suspicious time."""
 UNDECODABLE = "no message"
 DEFAULT_DEPTH_MS = 250
 """Speed of `<symbol>@depth`, which names none."""
 
 
-class FastestDepth:
-    """Chooses the streams that are applied: of several depth streams of a symbol, the fastest.
+class SkippedLine(Struct, frozen=True):
+    """A line that is not played."""
 
-    Every speed tells the whole book; applied together, their chains of ids would break each
-    other.  A stream that was not known from the beginning counts only for a symbol without one.
+    line: Line
+    kind: str
+    """`UNDECODABLE` or `MISTIMED`."""
+    reason: str
+
+
+class FastestDepth:
+    """Selects the streams that are applied: of several depth streams of a symbol, the fastest.
+
+    Every speed describes the complete book; applied together, their chains of ids would break each
+    other.  A stream that was not among `streams` is applied if its symbol has no other.
     """
 
     def __init__(self, streams: Iterable[str]) -> None:
@@ -44,10 +60,10 @@ class FastestDepth:
 
     def __call__(self, stream: str) -> bool:
         """Return whether the events of `stream` are applied."""
-        symbol, _, kind = stream.partition("@")
-        if kind.partition("@")[0] != "depth":
+        name = parse_stream_name(stream)
+        if name.kind != "depth" or name.levels:
             return True
-        return self._chosen.setdefault(symbol, stream) == stream
+        return self._chosen.setdefault(name.topic, stream) == stream
 
     def __contains__(self, symbol: str) -> bool:
         """Return whether there is a depth stream of `symbol`."""
@@ -55,73 +71,93 @@ class FastestDepth:
 
 
 def _speed_ms(stream: str) -> int:
-    speed = stream.rpartition("@")[2].removesuffix("ms")
-    return int(speed) if speed.isdecimal() else DEFAULT_DEPTH_MS
+    speed_ms = parse_stream_name(stream).speed_ms
+    return DEFAULT_DEPTH_MS if speed_ms is None else speed_ms
 
 
-class _Lane:
-    """The way of a stream's usual messages: nothing about them is looked up a second time."""
+class _Senders:
+    """The streams of one file, each with what sends its messages to the subscribers."""
 
-    __slots__ = ("apply", "apply_run", "kind", "read", "run", "sender", "symbol")
+    def __init__(self, plant: Plant, found: Scan, file: FileScan) -> None:
+        self._plant = plant
+        self._found = found
+        self._file = file
+        self._by_name: dict[str, Sender] = {}
 
-    def __init__(self, stream: str, kind: type[RawEvent], market: Market, hub: Hub) -> None:
+    def get(self, stream: str) -> Sender | None:
+        """Return the sender of `stream`; None if no message of it was played yet."""
+        return self._by_name.get(stream)
+
+    def open(self, stream: str) -> Sender:
+        """Return the sender of a new stream; the plant passes its messages through from now on."""
+        venue_name = self._found.stream_venue(stream, self._file)
+        hub = self._plant.hubs[venue_name]
+        if stream not in hub.publishers.passthrough:
+            self._plant.start_passthrough(venue_name, [stream])
+        sender = self._by_name[stream] = hub.sender(stream)
+        return sender
+
+
+class _Route:
+    """Where the usual messages of one stream go: to its subscribers and to its market."""
+
+    __slots__ = ("apply", "apply_run", "decode", "kind", "run", "sender", "symbol")
+
+    def __init__(self, sender: Sender, kind: type[RawEvent], market: Market) -> None:
+        self.sender = sender
         self.kind = kind
         self.symbol = market.symbol
-        self.read = raw_decoder(kind)
-        self.sender = hub.sender(stream)
+        self.decode = raw_decoder(kind)
         self.apply = market.handler_for(kind)
         self.apply_run = market.batch_handler_for(kind)
         self.run: list[RawEvent] = []
-        """What was sent and waits to be applied, if many can be at once."""
+        """Events that were sent and not applied yet, if the market takes several at once."""
 
 
-class _Waiting:
-    """What was sent and waits to be applied.
+class _Unapplied:
+    """Events that were sent and not applied yet.
 
-    Runs of events replace each other, whatever happens meanwhile; the others take turns, each when
-    market time is what it was at its line.
+    The order between the runs of different streams does not matter.  Other events are applied one
+    by one, each at the market time of its line.
     """
 
-    __slots__ = ("_plant", "lanes", "turns")
+    __slots__ = ("_plant", "routes", "singles")
 
     def __init__(self, plant: Plant) -> None:
-        self.lanes: list[_Lane] = []
-        """Those that have a run."""
-        self.turns: list[tuple[int, _Lane, RawEvent]] = []
-        """Market time in ms, whose event it is, and the event."""
+        self.routes: list[_Route] = []
+        """The routes with a run."""
+        self.singles: list[tuple[int, _Route, RawEvent]] = []
+        """Market time in ms, route and event."""
         self._plant = plant
 
-    def settle(self, now_ms: int) -> None:
-        """Apply everything; market time is `now_ms` then."""
+    def apply(self, now_ms: int) -> None:
+        """Apply all events, and let market time reach `now_ms`."""
         published, timers = self._plant.published, self._plant.timers
-        for lane in self.lanes:
-            published[lane.kind] += len(lane.run)
-            if lane.apply_run is not None:
-                lane.apply_run(lane.run)
-            lane.run.clear()
-        self.lanes.clear()
-        for at_ms, lane, printed in self.turns:
-            if at_ms > timers.now_ms:
-                timers.advance_before(at_ms)
-            published[lane.kind] += 1
-            lane.apply(printed)
-        self.turns.clear()
+        for route in self.routes:
+            published[route.kind] += len(route.run)
+            if route.apply_run is not None:
+                route.apply_run(route.run)
+            route.run.clear()
+        self.routes.clear()
+        for time_ms, route, event in self.singles:
+            if time_ms > timers.now_ms:
+                timers.advance_before(time_ms)
+            published[route.kind] += 1
+            route.apply(event)
+        self.singles.clear()
         if now_ms > timers.now_ms:
             timers.advance_before(now_ms)
 
 
 class Player:
-    """Plays the lines of one file.
+    """Sends the lines of one file to the subscribers, and applies them to the markets.
 
     Args:
-        plant: Where the messages go; made from the instruments that were found.
-        found: What was found in all files.
-        file: What was found in this one.
-        applied: Whether the events of a stream are wanted; its messages are sent in any case.
-        report: Takes what is incomplete; the same text may come more than once.
-        clock: Judges the event times of this file; None is one that trusts its receive times.
-        report_line: Takes which of the lines that are played is left out, by its number among them,
-            what kind of damage it is, and in words; None is `report`.
+        plant: Takes the messages; made from the instruments in `found`.
+        found: The scan of all files.
+        file: The scan of this file.
+        applied: Whether the events of a stream are applied; its messages are sent in any case.
+        clock: Judges the event times of this file; by default, one that trusts its receive times.
     """
 
     def __init__(
@@ -131,50 +167,43 @@ class Player:
         file: FileScan,
         *,
         applied: Callable[[str], bool],
-        report: Callable[[str], None],
         clock: EventClock | None = None,
-        report_line: Callable[[int, str, str], None] | None = None,
     ) -> None:
         self.undecodable = 0
-        """Lines left out because they are no message."""
+        """Lines skipped because they are not messages."""
         self.mistimed = 0
-        """Lines left out because of a time that cannot be true."""
-        self._clock = clock or EventClock(file.ahead_ms)
-        self._report_line = report_line
-        self._lines: Sequence[Line] = ()
-        """What is being played."""
+        """Lines skipped because of a time that cannot be true."""
+        self.skipped: list[SkippedLine] = []
+        """The first line of each kind that was skipped, until somebody clears the list."""
         instruments = {instrument.symbol: instrument for instrument in found.instruments}
-        self.decoder = Decoder(instruments, applied, file.answered_symbol)
+        self.decoder = Decoder(instruments, applied, file.only_symbol)
+        self._clock = clock or EventClock(file.ahead_ms)
         self._plant = plant
-        self._found = found
         self._file = file
-        self._report = report
         self._applied = applied
-        self._hubs: dict[str, Hub] = {}
-        self._lanes: dict[bytes, _Lane] = {}
-        """By what the usual envelope begins with, up to the end of the name."""
+        self._senders = _Senders(plant, found, file)
+        self._routes: dict[bytes, _Route] = {}
+        """By the beginning of the usual envelope, up to the end of the name."""
 
     def open_books(self) -> None:
-        """Load the snapshots that were recorded soon after the beginning, before it is played.
+        """Apply the snapshots recorded soon after the beginning, before the first line is played.
 
-        Updates from before a snapshot are then passed over until they reach it.
+        Updates from before a snapshot are then ignored until they reach it.
         """
-        for raw in self._file.answers:
+        for raw in self._file.snapshots:
             for event in self.decoder.decode(raw)[3]:
                 self._plant.publish(event)
 
     def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
-        """Play `lines`: each moves the market's clock, is sent as it was, and is applied.
+        """Play `lines`: each advances market time, is sent as it was recorded, and is applied.
 
-        While nobody hears what follows from them, a few at a time are sent and then applied: the
-        markets come to the same, with less to do.
+        While no derived stream has subscribers, several lines are sent before they are applied,
+        which leads to the same state with less work.
 
         Args:
-            lines: What is played.
-            prompt: If nobody hears what follows, all are with the subscribers before any is
-                applied.
+            lines: What to play.
+            prompt: In that case, write all lines to the subscribers before any is applied.
         """
-        self._lines = lines
         if any(hub.publishers.count for hub in self._plant.hubs.values()):
             self._play_in_turn(lines)
         elif prompt:
@@ -184,132 +213,188 @@ class Player:
                 self._play_run(lines[start : start + RUN_LINES])
 
     def _play_in_turn(self, lines: Sequence[Line]) -> None:
-        """Play `lines`; what follows from one comes before the next.
+        """Play `lines`, and apply each before the next is sent.
 
-        A line is read here as in `_play_run`: a function for both would be a call for each line.
+        Decodes lines as `_play_run` does: a shared function would cost a call per line.
         """
-        lanes, timers, published = self._lanes, self._plant.timers, self._plant.published
+        routes, timers, published = self._routes, self._plant.timers, self._plant.published
         earliest_ms, latest_ms = self._clock.bounds_ms(lines)
         for line in lines:
             raw = line[1]
             head, _, rest = raw.partition(NECK)
             try:
-                lane = lanes[head]
+                route = routes[head]
                 payload = rest[:-1]
-                printed = lane.read(payload)
-                if printed.symbol != lane.symbol:
-                    raise KeyError(printed.symbol)
-                time_ms = printed.event_time_ms
+                event = route.decode(payload)
+                if event.symbol != route.symbol:
+                    raise KeyError(event.symbol)
+                time_ms = event.event_time_ms
                 if not earliest_ms <= time_ms <= latest_ms and time_ms:
                     raise KeyError(time_ms)
-            except UNUSUAL:
-                self._play_any(line)
+            except SLOW_PATH:
+                self.play_slow(line)
                 earliest_ms, latest_ms = self._clock.bounds_ms(lines)
                 continue
             if time_ms > timers.now_ms:
                 timers.advance_before(time_ms)
-            queue = lane.sender.queue
+            queue = route.sender.queue
             if queue is not None:
                 queue(HEADERS[len(raw)] + raw)
             else:
-                lane.sender.send(payload, raw)
-            published[lane.kind] += 1
-            lane.apply(printed)
+                route.sender.send(payload, raw)
+            published[route.kind] += 1
+            route.apply(event)
 
     def _play_run(  # noqa: C901  # functions for its parts would be calls for each line
         self, lines: Sequence[Line], *, prompt: bool = False
     ) -> None:
-        """Play `lines`; what they say is applied at the end."""
-        lanes, now_ms = self._lanes, self._plant.now_ms
-        waiting = _Waiting(self._plant)
+        """Play `lines`, and apply them at the end."""
+        routes, now_ms = self._routes, self._plant.now_ms
+        unapplied = _Unapplied(self._plant)
         earliest_ms, latest_ms = self._clock.bounds_ms(lines)
         for line in lines:
             raw = line[1]
             head, _, rest = raw.partition(NECK)
             try:
-                lane = lanes[head]
+                route = routes[head]
                 payload = rest[:-1]
-                printed = lane.read(payload)
-                if printed.symbol != lane.symbol:
-                    raise KeyError(printed.symbol)
-                time_ms = printed.event_time_ms
+                event = route.decode(payload)
+                if event.symbol != route.symbol:
+                    raise KeyError(event.symbol)
+                time_ms = event.event_time_ms
                 if not earliest_ms <= time_ms <= latest_ms and time_ms:
                     raise KeyError(time_ms)
-            except UNUSUAL:
-                waiting.settle(now_ms)
-                self._play_any(line)
+            except SLOW_PATH:
+                unapplied.apply(now_ms)
+                self.play_slow(line)
                 now_ms = self._plant.now_ms
                 earliest_ms, latest_ms = self._clock.bounds_ms(lines)
                 continue
             if time_ms > now_ms:  # noqa: PLR1730  # a call costs more than all of this
                 now_ms = time_ms
-            queue = lane.sender.queue
+            queue = route.sender.queue
             if queue is not None:
                 queue(HEADERS[len(raw)] + raw)
             else:
-                lane.sender.send(payload, raw)
-            if lane.apply_run is None:
-                waiting.turns.append((now_ms, lane, printed))
+                route.sender.send(payload, raw)
+            if route.apply_run is None:
+                unapplied.singles.append((now_ms, route, event))
                 continue
-            run = lane.run
+            run = route.run
             if not run:
-                waiting.lanes.append(lane)
-            run.append(printed)
+                unapplied.routes.append(route)
+            run.append(event)
         if prompt:
             for hub in self._plant.hubs.values():
                 hub.flush()
-        waiting.settle(now_ms)
+        unapplied.apply(now_ms)
 
-    def _play_any(self, line: Line) -> None:
-        """Play a line of any form; leave it out if it is no message, or its time cannot be true."""
+    def play_slow(self, line: Line) -> None:
+        """Play a line in any form; skip it if it is not a message, or its time cannot be true."""
         received_ns, raw = line
         try:
             stream, payload, time_ms, events = self.decoder.decode(raw)
         except ImpossibleTimeError as error:
-            self.mistimed += 1
-            self._leave_out(line, MISTIMED, str(error))
+            self._skip_mistimed(line, str(error))
             return
         except DecodeError as error:
+            if not self.undecodable:
+                self.skipped.append(SkippedLine(line, UNDECODABLE, str(error)))
             self.undecodable += 1
-            self._leave_out(line, UNDECODABLE, str(error))
             return
         if time_ms and not self._clock.believes(time_ms, received_ns, self._plant.now_ms):
-            self.mistimed += 1
-            text = f"{raw[:SHOWN_BYTES]!r}: {mistimed_text(time_ms, received_ns)}"
-            self._leave_out(line, MISTIMED, text)
+            reason = f"{raw[:SHOWN_BYTES]!r}: {mistimed_text(time_ms, received_ns)}"
+            self._skip_mistimed(line, reason)
             return
         self._plant.advance_before(time_ms)
         if stream:
-            hub = self._hubs.get(stream) or self._meet(stream)
-            hub.broadcast(stream, payload)
+            sender = self._senders.get(stream) or self._open(stream)
+            sender.send(payload, b"")
         for event in events:
             self._plant.publish(event)
 
-    def report_unapplied(self) -> None:
-        """Report every kind of message that was sent on but could not be applied."""
-        for kind in self.decoder.unapplied:
-            if kind != ANSWERS:
-                self._report(f"{self._file.path}: sent on but not applied: {kind}")
-
-    def _meet(self, stream: str) -> Hub:
-        """Return the hub of a stream, tell the plant of the stream if it is new, open its lane."""
-        venue_name = self._found.stream_venue(stream, self._file)
-        hub = self._hubs[stream] = self._plant.hubs[venue_name]
-        if stream not in hub.publishers.passthrough:
-            self._plant.start_passthrough(venue_name, [stream])
-        symbol, _, topic = stream.partition("@")
-        kind = RAW_EVENTS.get(topic.partition("@")[0])
-        market = self._plant.markets.get(symbol.upper())
+    def _open(self, stream: str) -> Sender:
+        """Return the sender of a new stream, and set up its route if its events stay text."""
+        sender = self._senders.open(stream)
+        name = parse_stream_name(stream)
+        kind = None if name.levels else RAW_EVENTS.get(name.kind)
+        market = self._plant.markets.get(name.topic.upper())
         if kind is not None and market is not None and self._applied(stream):
-            self._lanes[head_of(stream)] = _Lane(stream, kind, market, hub)
-        return hub
+            self._routes[head_of(stream)] = _Route(sender, kind, market)
+        return sender
 
-    def _leave_out(self, line: Line, kind: str, text: str) -> None:
-        """Report a line that is left out, if it is the first of its kind."""
-        if {UNDECODABLE: self.undecodable, MISTIMED: self.mistimed}[kind] > 1:
+    def _skip_mistimed(self, line: Line, reason: str) -> None:
+        if not self.mistimed:
+            self.skipped.append(SkippedLine(line, MISTIMED, reason))
+        self.mistimed += 1
+
+
+class VerbatimPlayer:
+    """Sends the lines of one file to the subscribers, and derives nothing from them.
+
+    Only the stream name of a message is read, and the event times at the end of each run of lines,
+    which advance market time.  So a message with a damaged payload is sent as it is.  A message in
+    an unusual envelope is decoded, and sent in the usual one.
+
+    Args:
+        plant: Takes the messages.
+        found: The scan of all files.
+        file: The scan of this file.
+        clock: Judges the event times of this file; by default, one that trusts its receive times.
+    """
+
+    def __init__(
+        self, plant: Plant, found: Scan, file: FileScan, *, clock: EventClock | None = None
+    ) -> None:
+        self.undecodable = 0
+        """Lines skipped because they are not messages."""
+        self.mistimed = 0
+        """Always 0: messages are sent whatever their event time."""
+        self.skipped: list[SkippedLine] = []
+        """The first line that was skipped, until somebody clears the list."""
+        self.decoder = Decoder({}, applied=lambda _: False)
+        self._clock = clock or EventClock(file.ahead_ms)
+        self._plant = plant
+        self._senders = _Senders(plant, found, file)
+        self._by_head: dict[bytes, Sender] = {}
+        """By the beginning of the usual envelope, up to the end of the name."""
+
+    def open_books(self) -> None:
+        """Do nothing: there are no books."""
+
+    def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
+        """Send `lines` as they are; market time reaches the last event time that can be true."""
+        del prompt  # nothing is applied
+        by_head = self._by_head
+        for line in lines:
+            raw = line[1]
+            head, _, rest = raw.partition(NECK)
+            sender = by_head.get(head)
+            if sender is None:
+                self._play_slow(line, head)
+            elif (queue := sender.queue) is not None:
+                queue(HEADERS[len(raw)] + raw)
+            else:
+                sender.send(rest[:-1], raw)
+        now_ms = self._plant.now_ms
+        for received_ns, raw in reversed(lines):
+            time_ms = event_time_ms(raw)
+            if time_ms and self._clock.believes(time_ms, received_ns, now_ms):
+                self._plant.advance_before(time_ms)
+                break
+
+    def _play_slow(self, line: Line, head: bytes) -> None:
+        """Send a line in any form; skip it if it is not a message."""
+        try:
+            stream, payload, _, _ = self.decoder.decode(line[1])
+        except DecodeError as error:
+            if not self.undecodable:
+                self.skipped.append(SkippedLine(line, UNDECODABLE, str(error)))
+            self.undecodable += 1
             return
-        if self._report_line is None:
-            self._report(f"{self._file.path}: left out {text}")
+        if not stream:
             return
-        number = next(n for n, each in enumerate(self._lines) if each is line)
-        self._report_line(number, kind, text)
+        sender = self._senders.get(stream) or self._senders.open(stream)
+        sender.send(payload, b"")
+        if head == head_of(stream):
+            self._by_head[head] = sender

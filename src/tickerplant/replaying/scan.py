@@ -1,7 +1,7 @@
-"""A first look at recordings: what is traded in them, and which streams they hold.
+"""A first look at recordings: which streams they hold, and which contracts the streams are about.
 
-Only the first lines of each file are read, so that a plant can be made before the replay begins.
-A recording with a manifest tells by itself; of others the messages let guess.
+Only the first lines of each file are read, so that a plant can be made before the replay begins.  A
+manifest lists the contracts of its recording; those of other recordings are inferred from messages.
 """
 
 from __future__ import annotations
@@ -32,59 +32,60 @@ from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import SnapshotRecorded
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
+from tickerplant.stream_name import parse_stream_name
+from tickerplant.units import NS_PER_S
 from tickerplant.venue import USDM, VENUES
 
 SCANNED_LINES = 20_000
-"""Lines of each file that are looked at."""
+"""Lines of each file that are read."""
 
-OPENING_NS = 10_000_000_000
-"""A book may open with a snapshot that was recorded so soon after the first line.
+OPENING_NS = 10 * NS_PER_S
+"""A book may open with a snapshot that was recorded this soon after the first line.
 
-Collectors ask for a snapshot when the stream runs already.  Who follows the documented procedure
-asks for one at once, and can join to one that is a little ahead of the updates it has.
+Collectors request a snapshot when the stream is already running, as the documented procedure asks,
+and it may be a little ahead of the first updates.
 """
 
 
-class Anchor(Struct, frozen=True):
-    """A snapshot of a book that is in a recording."""
+class SnapshotTime(Struct, frozen=True):
+    """When a snapshot of a book was recorded."""
 
     symbol: str
     received_ns: int
 
 
 class FileScan(Struct, frozen=True, kw_only=True):
-    """What the first lines of one file, or its manifest, tell."""
+    """What the first lines of one file, or its manifest, say."""
 
     path: str
     venue: str
-    """The venue most of its streams belong to."""
-    is_told: bool = False
-    """Whether a manifest tells the venue; all streams are of it then."""
+    """The venue of all streams if there is a manifest, else that of most of them."""
+    has_manifest: bool = False
     profile: str = ""
-    """The period of the protocol that a manifest tells; empty if none does."""
-    anchors: tuple[Anchor, ...] | None = None
-    """The snapshots that a manifest tells of, oldest first; None without a manifest."""
+    """The protocol period in the manifest; empty if there is none."""
+    snapshot_times: tuple[SnapshotTime, ...] | None = None
+    """The snapshots in the manifest, oldest first; None without a manifest."""
     first_ns: int
-    """Receive time of its first line."""
+    """Receive time of the first line."""
     streams: frozenset[str]
-    asked: frozenset[str] = frozenset()
-    """Symbols and pairs of which somebody wanted to record something."""
-    is_whole: bool = True
-    """Whether it has no other streams than `streams`: all of it was looked at, or a manifest tells."""
-    answered_symbol: str
-    """Whose book a REST answer without a symbol must be: the file's only symbol, or empty."""
+    requested: frozenset[str] = frozenset()
+    """Symbols and pairs that the collector subscribed to or requested."""
+    is_complete: bool = True
+    """Whether `streams` are all streams: the file was read to its end, or a manifest lists them."""
+    only_symbol: str
+    """The only symbol in the file, to which a REST response without a symbol belongs; else empty."""
     ahead_ms: int = 0
-    """How far its event times are ahead of its receive times, as most of its first messages are."""
+    """How far event times are ahead of receive times, by the first messages."""
     first_ms: int
-    """Market time of its first message, 0 if there is none."""
+    """Market time of the first message; 0 if there is none."""
     companions: tuple[str, ...] = ()
-    """Files beside it that are read with it."""
-    answers: tuple[bytes, ...]
-    """The REST answers `depth` among its first lines, see `OPENING_NS`."""
+    """Files that are read together with this one."""
+    snapshots: tuple[bytes, ...]
+    """The REST responses `depth` among the first lines, see `OPENING_NS`."""
 
 
 class Scan(Struct, frozen=True):
-    """What the first lines of some recordings tell."""
+    """What the first lines of some recordings say."""
 
     files: tuple[FileScan, ...]
     instruments: tuple[Instrument, ...]
@@ -93,24 +94,24 @@ class Scan(Struct, frozen=True):
 
     @property
     def profile(self) -> str:
-        """The period of the protocol that the first manifest with one tells; empty if none does."""
+        """The protocol period in the first manifest that names one; empty if none does."""
         return next((file.profile for file in self.files if file.profile), "")
 
     @property
     def unrecorded(self) -> list[str]:
-        """Symbols and pairs that were asked for and of which no stream is known in any file.
+        """Symbols and pairs that were requested and of which no file has a known stream.
 
-        Folders that may hold more streams than are known are left out.
+        Recordings that may hold more streams than are known are not considered.
         """
         recorded = {_topic(stream) for file in self.files for stream in file.streams}
-        files = (file for file in self.files if file.is_whole or not file.is_told)
-        return sorted({each for file in files for each in file.asked} - recorded)
+        files = (file for file in self.files if file.is_complete or not file.has_manifest)
+        return sorted({each for file in files for each in file.requested} - recorded)
 
     def stream_venue(self, stream: str, file: FileScan) -> str:
-        """Return the name of the venue whose `stream` it is that `file` holds."""
-        if file.is_told:
+        """Return the name of the venue that `stream` in `file` belongs to."""
+        if file.has_manifest:
             return file.venue
-        symbol = stream.partition("@")[0].upper()
+        symbol = _topic(stream)
         known = any(symbol == instrument.symbol for instrument in self.instruments)
         return venue_of(symbol).name if known else file.venue
 
@@ -125,25 +126,27 @@ class Scan(Struct, frozen=True):
 
 
 def scan(
-    paths: Sequence[str], lines: int = SCANNED_LINES, warn: Callable[[str], object] = lambda _: None
+    paths: Sequence[str],
+    max_lines: int = SCANNED_LINES,
+    warn: Callable[[str], object] = lambda _: None,
 ) -> Scan:
-    """Look at the first `lines` lines of each recording, and at its manifest.
+    """Read the first lines of each recording, and its manifest.
+
+    The contracts are those in manifests, then those in recorded responses to `exchangeInfo` that
+    have messages; further ones are inferred from their messages.
 
     Args:
         paths: The recordings.
-        lines: How much of each is read.
-        warn: Takes what a manifest tells that cannot be used.
-
-    Contracts are those that manifests list, then those of recorded answers to `exchangeInfo` that
-    there are messages of; others are guessed from their messages.
+        max_lines: The most lines of each file that are read.
+        warn: Takes what cannot be used of a manifest or a response.
 
     Raises:
-        RecordingError: a file cannot be read, is no recording, or is named twice, or none tells of
-            a market.
+        RecordingError: A file cannot be read, is not a recording, or is named twice, or there is
+            no message of a stream.
     """
-    sketches = InstrumentInference()
+    inference = InstrumentInference()
     listed: dict[str, Instrument] = {}
-    answered: list[tuple[str, Listing]] = []
+    responses: list[tuple[str, Listing]] = []
     files = []
     recordings = recorded_files(paths)
     _refuse_repeated(recordings)
@@ -152,27 +155,27 @@ def scan(
         if manifest is not None:
             for instrument in _listed(manifest, warn):
                 listed.setdefault(instrument.symbol, instrument)
-        listings: list[Listing] = []
-        files.append(_scan_file(file, manifest, lines, sketches, listings))
-        answered += [(file.path, listing) for listing in listings]
-    for path, listing in answered:  # they list all contracts that there were
+        file_scan, listings = _scan_file(file, manifest, max_lines, inference)
+        files.append(file_scan)
+        responses += [(file.path, listing) for listing in listings]
+    for path, listing in responses:  # they list all contracts of the exchange
         for instrument in listing.instruments:
-            if instrument.symbol in sketches:
+            if instrument.symbol in inference:
                 listed.setdefault(instrument.symbol, instrument)
         for text in listing.left_out:
-            if text.partition(":")[0] in sketches:
-                warn(f"{path}: left out the contract {text}")
+            if text.partition(":")[0] in inference:
+                warn(f"{path}: skipped the contract {text}")
     start_ms = min((file.first_ms for file in files if file.first_ms), default=0)
-    sketched = (sketch for symbol, sketch in sketches.items() if symbol not in listed)
-    drawn = (sketch.instrument(start_ms) for sketch in sketched)
-    found = tuple(instrument for instrument in drawn if instrument is not None)
+    unlisted = (observed for symbol, observed in inference.items() if symbol not in listed)
+    inferred = (observed.instrument(start_ms) for observed in unlisted)
+    found = tuple(instrument for instrument in inferred if instrument is not None)
     if not any(file.streams for file in files):
         raise RecordingError(", ".join(paths), f"no message of a stream, expected {EXPECTED}")
     return Scan(tuple(files), (*listed.values(), *found), start_ms)
 
 
 def _refuse_repeated(recordings: Sequence[RecordedFile]) -> None:
-    """Refuse a file that is named twice: each of its messages would come twice."""
+    """Refuse a file that is named twice: each of its messages would be sent twice."""
     seen: set[Path] = set()
     for recording in recordings:
         paths = recording.files() if isinstance(recording, Segments) else [Path(recording.path)]
@@ -183,36 +186,33 @@ def _refuse_repeated(recordings: Sequence[RecordedFile]) -> None:
 
 
 def _listed(manifest: Manifest, warn: Callable[[str], object]) -> list[Instrument]:
-    """Return the contracts that a manifest lists."""
+    """Return the contracts in a manifest."""
     venue = next((venue for venue in VENUES if venue.name == manifest.venue), None)
     if venue is None:
         names = ", ".join(venue.name for venue in VENUES)
         raise RecordingError(
             manifest.path, f"its venue is {manifest.venue!r}, expected one of {names}", line=1
         )
-    answer = b'{"symbols":[%b]}' % b",".join(bytes(raw) for raw in manifest.symbols.values())
-    listing = instruments_of(answer, venue)
+    response = b'{"symbols":[%b]}' % b",".join(bytes(raw) for raw in manifest.symbols.values())
+    listing = instruments_of(response, venue)
     for text in listing.left_out:
-        warn(f"{manifest.path}: left out the contract {text}")
+        warn(f"{manifest.path}: skipped the contract {text}")
     return listing.instruments
 
 
 def _scan_file(
-    file: RecordedFile,
-    manifest: Manifest | None,
-    lines: int,
-    sketches: InstrumentInference,
-    listings: list[Listing],
-) -> FileScan:
+    file: RecordedFile, manifest: Manifest | None, max_lines: int, inference: InstrumentInference
+) -> tuple[FileScan, list[Listing]]:
+    """Return the scan of a file, and the contracts in its responses to `exchangeInfo`."""
     decoder = Decoder({}, applied=lambda _: False)
     streams: set[str] = set()
-    asked: set[str] = set()
-    answers: list[tuple[int, int, bytes]] = []
+    requested: set[str] = set()
+    listings: list[Listing] = []
+    snapshots: list[tuple[int, int, bytes]] = []
     times: list[tuple[int, int]] = []
-    first_ns = 0
-    looked_at = 0
-    for received_ns, raw in islice(chain.from_iterable(file.batches()), lines):
-        looked_at += 1
+    first_ns = line_count = 0
+    for received_ns, raw in islice(chain.from_iterable(file.batches()), max_lines):
+        line_count += 1
         first_ns = first_ns or received_ns
         try:
             stream, payload, time_ms, _ = decoder.decode(raw)
@@ -220,62 +220,65 @@ def _scan_file(
             continue  # reported when it is played
         if len(times) < SAMPLE_LINES:
             times.append((time_ms, received_ns))
-        question = b"" if stream else raw[: -len(payload) - 1]
-        if (venue := requested_listing(question)) is not None:
-            with suppress(DecodeError):  # an error, which the collector was told instead
-                listings.append(instruments_of(payload, venue))
-        if requested_book(question):
-            asked.add(requested_symbol(question))
-        if not stream and b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
-            answers.append((time_ms, received_ns, raw))
         if stream:
             streams.add(stream)
-            sketches.see(stream, payload)
+            inference.observe(stream, payload)
+            continue
+        address = raw[: -len(payload) - 1]
+        if (venue := requested_listing(address)) is not None:
+            with suppress(DecodeError):  # an error response
+                listings.append(instruments_of(payload, venue))
+        if requested_book(address):
+            requested.add(requested_symbol(address))
+        if b'"lastUpdateId"' in payload and received_ns - first_ns <= OPENING_NS:
+            snapshots.append((time_ms, received_ns, raw))
     ahead_ms = typical_ahead_ms(times)
     first_ms = EventClock(ahead_ms).first_ms(*times[0]) if times else 0
-    symbols = {stream.partition("@")[0].upper() for stream in streams} & sketches.keys()
+    symbols = {_topic(stream) for stream in streams} & inference.keys()
     venues = Counter(venue_of(symbol).name for symbol in symbols)
-    is_whole = looked_at < lines or (isinstance(file, Segments) and _is_sealed(file, manifest))
+    is_complete = line_count < max_lines or (
+        isinstance(file, Segments) and _is_sealed(file, manifest)
+    )
     if manifest is not None:
         streams |= manifest.counts.keys()
-    return FileScan(
+    file_scan = FileScan(
         path=file.path,
         venue=manifest.venue if manifest else _most_common(venues) or USDM.name,
-        is_told=manifest is not None,
+        has_manifest=manifest is not None,
         profile=manifest.profile if manifest else "",
-        anchors=_anchors(manifest) if manifest else None,
+        snapshot_times=_snapshot_times(manifest) if manifest else None,
         first_ns=first_ns,
         streams=frozenset(streams),
-        asked=frozenset(asked | _asked(file, manifest)),
-        is_whole=is_whole,
-        answered_symbol=symbols.pop() if len(symbols) == 1 else "",
+        requested=frozenset(requested | _requested(file, manifest)),
+        is_complete=is_complete,
+        only_symbol=symbols.pop() if len(symbols) == 1 else "",
         ahead_ms=ahead_ms,
         first_ms=first_ms,
         companions=file.companions if isinstance(file, Capture) else (),
-        answers=tuple(
+        snapshots=tuple(
             raw
-            for time_ms, received_ns, raw in answers
+            for time_ms, received_ns, raw in snapshots
             if not time_ms or EventClock(ahead_ms).believes(time_ms, received_ns, first_ms)
         ),
     )
+    return file_scan, listings
 
 
 def _topic(stream: str) -> str:
-    """Return the symbol or pair that a stream is about."""
-    return stream.partition("@")[0].upper()
+    """Return the symbol or pair that a stream is about, in upper case; empty for all symbols."""
+    return parse_stream_name(stream).topic.upper()
 
 
-def _asked(file: RecordedFile, manifest: Manifest | None) -> set[str]:
-    """Return of which symbols and pairs a collector wanted to hear something."""
+def _requested(file: RecordedFile, manifest: Manifest | None) -> set[str]:
+    """Return the symbols and pairs of the streams that a collector subscribed to."""
     streams = manifest.streams if manifest else frozenset[str]()
     if isinstance(file, LineFile | Capture):
-        streams = file.asked
-    topics = {_topic(stream) for stream in streams if not stream.startswith("!")}
-    return {each for each in topics if 0 < len(each) <= LONGEST_SYMBOL}
+        streams = file.requested
+    return {topic for topic in map(_topic, streams) if 0 < len(topic) <= LONGEST_SYMBOL}
 
 
 def _is_sealed(file: Segments, manifest: Manifest | None) -> bool:
-    """Whether a manifest tells of all segments what they hold."""
+    """Whether a manifest lists the streams of all segments."""
     return manifest is not None and {path.name for path in file.files()} <= manifest.sealed.keys()
 
 
@@ -283,9 +286,9 @@ def _most_common(venues: Counter[str]) -> str:
     return venues.most_common(1)[0][0] if venues else ""
 
 
-def _anchors(manifest: Manifest) -> tuple[Anchor, ...]:
+def _snapshot_times(manifest: Manifest) -> tuple[SnapshotTime, ...]:
     return tuple(
-        Anchor(entry.symbol, entry.time_ns)
+        SnapshotTime(entry.symbol, entry.time_ns)
         for entry in manifest.entries
         if isinstance(entry, SnapshotRecorded)
     )

@@ -27,7 +27,7 @@ from tickerplant.recording.line import Damage, Line, Place, RecordedFile
 from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
-from tickerplant.replaying.event_time import ByEventTime
+from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.units import NS_PER_MS
 from tickerplant.verifying.damage import MOST_FLAWS, Flaws
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding

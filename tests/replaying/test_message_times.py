@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tickerplant.raw_events import FAR_MS
 from tickerplant.recording.line_file import LineFile
-from tickerplant.replaying.event_time import ByEventTime, event_time_ms
+from tickerplant.replaying.message_times import ByEventTime, event_time_ms
 
 START_MS = 1_795_285_140_000
 NS = 1_000_000
