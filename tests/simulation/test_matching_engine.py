@@ -66,9 +66,9 @@ class NaiveEngine:
         return self.immediate(buy, quantity, None)
 
     def cancel(self, order_id: int) -> int:
-        return self.cut(order_id, 10**9)
+        return self.reduce(order_id, 10**9)
 
-    def cut(self, order_id: int, quantity: int) -> int:
+    def reduce(self, order_id: int, quantity: int) -> int:
         for order in self.orders:
             if order.order_id == order_id:
                 taken = min(quantity, order.quantity)
@@ -191,7 +191,7 @@ def test_quantity_is_conserved(operations: list[Operation]) -> None:
 def test_a_cut_order_keeps_its_place() -> None:
     engine = MatchingEngine()
     first, second = engine.post(False, 100, 10), engine.post(False, 100, 10)
-    assert engine.cut(first, 4) == 4
+    assert engine.reduce(first, 4) == 4
     assert engine.market(True, 8) == [(first, 100, 6), (second, 100, 2)], "the older order is first"
 
 

@@ -124,8 +124,8 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
     st.floats(-RANDOM_SHARE, RANDOM_SHARE),
 )
 def test_a_step_is_never_larger_than_what_was_traded(
-    held: int, wanted: float, traded: int, chance: float
+    open_interest: int, target: float, traded: int, chance: float
 ) -> None:
-    after = next_open_interest(held, wanted, traded, chance)
+    after = next_open_interest(open_interest, target, traded, chance)
     assert after >= 0
-    assert abs(after - held) <= (TARGETED_SHARE + RANDOM_SHARE) * traded
+    assert abs(after - open_interest) <= (TARGETED_SHARE + RANDOM_SHARE) * traded

@@ -1,4 +1,4 @@
-"""The crowd of one pit: its takers and makers, and how they answer each other."""
+"""All agents that trade one contract, and how they react to each other."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from tickerplant.simulation.touch_makers import TouchMakers
 from tickerplant.simulation.valuation import Valuation
 
 REACTIONS = ((0.35, 0.6), (0.40, 6.0), (0.17, 60.0), (0.08, 500.0))
-"""How makers answer: share of the answers, and their mean delay in milliseconds."""
+"""How makers react: the share of the reactions, and their mean delay in milliseconds."""
 BURST = 12.0
-"""Mean number of changes of best quantities in one train."""
+"""Mean number of changes of best quantities in one burst."""
 SLOW_SHARE = 0.4
 SLOW_BURST = 7.0
-"""Part of the trains that is slow, and their mean number of changes."""
+"""Share of the bursts that are slow, and their mean number of changes."""
 IDLE_BURST = 4.0
 MAX_FOLLOWED_MOVES = 4.0
-"""Farthest that makers follow an emptied best price, in hops."""
+"""The farthest that makers follow an emptied best price, in moves of the best prices."""
 FOLLOW_CHANCE = 0.9
-"""Chance that an emptied best price is followed by the other side instead of refilled."""
+"""Chance that the other side follows an emptied best price, instead of a refill."""
 LEADER_MOVE_BURSTS = 0.12
-"""Trains of quotes that answer a look at the leading contract."""
+"""Quote bursts in reaction to a move of the leading contract."""
 NOTIFY_CHANCE = 0.3
-"""Chance that an order makes those who follow this contract look at it."""
+"""Chance that an order makes the followers of this contract check its price."""
 
 
 MIN_RATE_PER_MS = 1e-6
-"""Least rate of what happens without a cause, per millisecond."""
+"""Lowest rate of spontaneous activity, per millisecond."""
 
 
 class Agents:
-    """Everybody who trades one contract."""
+    """The takers and makers of one contract."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Agents:
         self._idle_sweeps = max(idle * self._sweeps, MIN_RATE_PER_MS)
 
     def open(self) -> tuple[list[Level], list[Level]]:
-        """Fill the pit's book around the worth and let the day begin; return the book."""
+        """Fill the book around the fair value, start trading, and return the book."""
         tick, touch = self.market.instrument.tick_size, self.touch
         fair_value = self.valuation.price()
         bid = int(fair_value) // tick * tick
@@ -115,13 +115,13 @@ class Agents:
         return bids, asks
 
     def opening_rpi_orders(self) -> RpiUpdate | None:
-        """Return the RPI orders the contract opened with; None where there are none.
+        """Return the RPI orders at the opening, or None if the contract has none.
 
-        Their ids are below the one of the opening book.
+        Their update ids are below the id of the opening book.
         """
         return self._opening_rpi_orders
 
-    # What happens without a cause
+    # Spontaneous activity
 
     def _idle_quote(self, changes: int) -> None:
         self.touch.quote(changes)
@@ -141,25 +141,25 @@ class Agents:
         rate = self._idle_sweeps * self._activity()
         self.market.after(1 + int(self._exponential(rate)), self._idle_sweep)
 
-    # How they answer
+    # Reactions
 
     def on_news(self, surprise: float) -> None:
-        """React to news; `surprise` is in units of its usual size, already in the worth."""
+        """React to news of the relative size `surprise`, which the fair value includes already."""
         self.takers.on_news(surprise)
         self.look()
 
     def look(self) -> None:
-        """Let the touch makers compare their quotes with the worth soon."""
+        """Let the touch makers compare their quotes with the fair value soon."""
         if abs(self.touch.distance()) > self.touch.move_threshold:
             self.touch.react(int(self._exponential(1 / 3)))
 
     def on_leader_moved(self) -> None:
-        """React to a look at the leading contract, already in the worth."""
+        """React to a move of the leading contract, which the fair value includes already."""
         self.look()
         self._react(self._leader_move_bursts, 0.0)
 
     def _on_stale_quotes(self, up: bool) -> None:
-        """Let a taker be faster than the makers, or not."""
+        """Let a taker trade with the stale quote before the makers withdraw it, by chance."""
         if self._random() < self._overtaken:
             self.takers.send(up)
 
@@ -197,7 +197,7 @@ class Agents:
             follower()
 
     def _react(self, bursts: float, sweeps: float) -> None:
-        """Requote: about `bursts` trains of best quantities and `sweeps` sweeps."""
+        """Schedule about `bursts` bursts at the best prices and `sweeps` sweeps behind them."""
         random, after = self._random, self.market.after
         for _ in range(int(bursts + random())):
             slow = random() < SLOW_SHARE

@@ -1,8 +1,8 @@
-"""The calendar of contracts: deliveries, listings, delistings, and changes of their brackets.
+"""The calendar of contracts: deliveries, listings, delistings and bracket changes.
 
-Dated contracts are delivered at the end of their quarter, and others take their place.  If wanted,
-perpetual contracts of new coins are listed now and then, and the oldest of them delisted.  All of
-it happens at whole seconds, after the mark prices of that second.
+Dated contracts are delivered at the end of their quarter and replaced. Optionally, perpetual
+contracts of new coins are listed from time to time, and the oldest of them delisted. All of it
+happens at whole seconds, after the mark prices of that second.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from tickerplant.venue import VENUES
 SETTLING_MS = 10_000
 """Time from the delivery of a contract to its settlement."""
 BRACKETS_MS = 2 * MINUTE_MS
-"""The brackets of some contract of each venue change once in this time."""
+"""Period in which one contract of each venue changes its brackets."""
 BRACKET_SCALES = (0.5, 0.8, 1.0, 1.25, 2.0)
-"""What the notionals of brackets are multiplied by."""
+"""Factors for the notionals of brackets."""
 ANNOUNCED_MS = 5 * MINUTE_MS
-"""Time from an announcement, of a listing or a delisting, to the event."""
+"""Time from the announcement of a listing or delisting to the event."""
 FIRST_LISTING_MS = 10 * MINUTE_MS
-"""The first new contract starts trading about so long after the start."""
+"""Time from the start to the first listing, approximately."""
 LISTING_MS = 2 * HOUR_MS
-"""A further contract is listed once in this time."""
+"""Period of further listings."""
 LISTED_AT_MOST = 3
-"""New contracts that are listed at a time; one more, and the oldest is delisted."""
+"""Most new contracts listed at a time; one more delists the oldest."""
 CLOSING_MS = 2 * MINUTE_MS
-"""Time from the end of trading of a delisted contract to its end."""
+"""Time from the end of trading of a delisted contract to its removal."""
 QUARTERS = ("CURRENT_QUARTER", "NEXT_QUARTER")
 DELIVERING = " DELIVERING"
-"""What follows the type of a contract between its delivery and its settlement."""
+"""Suffix of a contract's type between its delivery and its settlement."""
 
 Action: TypeAlias = Callable[[int], None]
 
@@ -53,45 +53,45 @@ class Floor(Protocol):
         ...
 
     def plan(self, time_ms: int, action: Action) -> None:
-        """Let `action(time_ms)` happen at a whole second."""
+        """Schedule `action(time_ms)` at a whole second."""
         ...
 
     def announce(self, instrument: Instrument) -> None:
-        """Tell that a contract is going to be listed."""
+        """Announce the listing of a contract."""
         ...
 
     def open(self, instrument: Instrument) -> None:
-        """Tell that a contract is traded from now on, and with which book it opens."""
+        """Start trading a contract and publish its opening book."""
         ...
 
     def change(self, instrument: Instrument) -> None:
-        """Tell that a contract that is traded has changed."""
+        """Change a traded contract."""
         ...
 
     def change_brackets(self, symbol: str, scale: float) -> None:
-        """Change the brackets of a contract that is traded."""
+        """Change the brackets of a traded contract."""
         ...
 
     def stop(self, instrument: Instrument) -> int:
-        """End the trading of a contract, tell how it is now, and return its settlement price."""
+        """Stop trading a contract, publish its new state, and return its settlement price."""
         ...
 
     def deliver(self, instrument: Instrument, price: int) -> None:
-        """Tell the settlement price of a contract that was stopped, and that it is delivered."""
+        """Publish the settlement price and the delivery of a stopped contract."""
         ...
 
     def close(self, instrument: Instrument) -> None:
-        """Tell that a contract that was stopped is gone."""
+        """Publish the removal of a stopped contract."""
         ...
 
 
 class ContractCalendar:
-    """What becomes of the contracts of an exchange.
+    """Schedules the events in the life of contracts.
 
     Args:
-        floor: Where it happens.
-        seed: Decides whose brackets change.
-        start_ms: When it begins.
+        floor: Carries them out.
+        seed: Decides which brackets change.
+        start_ms: Start of the simulation.
         listings: Whether new coins are listed.
     """
 
@@ -110,7 +110,7 @@ class ContractCalendar:
     # The end of a quarter
 
     def _quarter(self, now_ms: int) -> None:
-        """Deliver what is due, and let the later contracts of each pair move up."""
+        """Deliver the expiring contracts, and promote the later contract of each pair."""
         _, _, current_ms, next_ms = deliveries_ms(now_ms)
         dated = [each for each in self._registry.traded if each.contract_type in QUARTERS]
         due = [each for each in dated if each.delivery_date_ms == now_ms]
@@ -143,7 +143,7 @@ class ContractCalendar:
     # Brackets
 
     def _rebracket(self, now_ms: int) -> None:
-        """Change the brackets of one contract of each venue that has any."""
+        """Change the brackets of one contract of each venue."""
         for venue in VENUES:
             traded = [each.symbol for each in self._registry.traded if each.venue is venue]
             if not traded:

@@ -1,4 +1,4 @@
-"""The pit: where one contract is traded, and the tape on which it is written down."""
+"""The market of one contract: a matching engine whose changes become events."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tickerplant.simulation.scheduler import Action, Scheduler
 
 
 class ContractMarket:
-    """One contract's matching engine, whose changes become events.
+    """Matches the orders of one contract and publishes trades and book changes.
 
     Args:
-        instrument: What is traded.
-        scheduler: The exchange's clockwork.
-        tape: Where events are written, in causal order; shared by all pits.
+        instrument: The contract.
+        scheduler: The event queue of the exchange.
+        tape: The list that receives events, in causal order; shared by all contracts.
         update_id: Id before the first change of a level.
         trade_id: Id of the first trade.
     """
@@ -32,13 +32,13 @@ class ContractMarket:
         self.symbol = instrument.symbol
         self.engine = MatchingEngine(update_id)
         self.rpi_orders: RpiOrders | None = None
-        """The RPI orders, where there are any: on the perpetual contracts of a venue that has them."""
+        """The RPI orders; None except on perpetual contracts of a venue that has RPI."""
         if instrument.venue.has_rpi and instrument.perpetual:
             self.rpi_orders = RpiOrders()
         self.last_price = 0
-        """Price of the last trade, those off the book left out."""
+        """Price of the last trade on the book."""
         self.volume = 0
-        """What was traded since the opening, in quantity units, likewise."""
+        """Quantity traded on the book since the opening, in quantity units."""
         self._scheduler = scheduler
         self._tape = tape
         self._trade_id = trade_id
@@ -46,7 +46,7 @@ class ContractMarket:
         self._best: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def open(self, bids: list[Level], asks: list[Level], last_price: int) -> None:
-        """Fill the book, best levels first, without telling."""
+        """Fill the book, best levels first, without publishing."""
         engine = self.engine
         for price, quantity in bids:
             engine.post(True, price, quantity)
@@ -59,20 +59,20 @@ class ContractMarket:
 
     @property
     def now_ms(self) -> int:
-        """The exchange's time."""
+        """The time of the exchange."""
         return self._scheduler.now_ms
 
     def after(self, delay_ms: int, action: Action, argument: int = 0) -> None:
-        """Let `action(argument)` happen here, `delay_ms` from now; never after delivery."""
+        """Schedule `action(argument)`, `delay_ms` from now; ignored if that is after delivery."""
         if self._scheduler.now_ms + delay_ms < self.instrument.delivery_date_ms:
             self._scheduler.after(delay_ms, self, action, argument)
 
     def take(self, buy: bool, quantity: int, price: int) -> list[Fill]:
-        """Send an order that trades at `price` or better now or not at all; write the trades."""
+        """Send an immediate-or-cancel order at `price` or better and publish its trades."""
         return self._write_trades(buy, self.engine.immediate(buy, quantity, price))
 
     def take_as_retail(self, buy: bool, quantity: int, price: int) -> list[Fill]:
-        """Do what `take` does for a retail taker, with whom RPI orders trade too."""
+        """Do what `take` does for a retail taker, who also trades with RPI orders."""
         if self.rpi_orders is None:
             return self.take(buy, quantity, price)
         fills = self.rpi_orders.immediate(self.engine, buy, quantity, price)
@@ -91,13 +91,13 @@ class ContractMarket:
         return fills
 
     def trade_off_book(self, buy: bool, quantity: int, price: int, origin: str) -> None:
-        """Write a trade off the book: what a forced order could not trade there.
+        """Publish a trade off the book: the part of a forced order that the book could not fill.
 
         Args:
             buy: The side of the forced order.
-            quantity: What was left of it.
-            price: The price of bankruptcy of its position.
-            origin: Who took it over: `INSURANCE_FUND` or `ADL`.
+            quantity: Its unfilled quantity.
+            price: The bankruptcy price of the position.
+            origin: The counterparty: `INSURANCE_FUND` or `ADL`.
         """
         now_ms = self._scheduler.now_ms
         trade = Trade(self.symbol, self._trade_id, price, quantity, not buy, now_ms, origin)
@@ -105,11 +105,11 @@ class ContractMarket:
         self._trade_id += 1
 
     def write(self, event: Event) -> None:
-        """Write an event that is neither a trade nor a change of the book."""
+        """Publish an event that is neither a trade nor a change of the book."""
         self._tape.append(event)
 
     def flush(self) -> None:
-        """Write the levels that changed, and the best prices if they did."""
+        """Publish the changed levels, and the best prices if they changed."""
         engine = self.engine
         if not engine.bids.changed and not engine.asks.changed:
             return
@@ -127,9 +127,9 @@ class ContractMarket:
             self._tape.append(BookTicker(self.symbol, now_id, *best, now_ms))
 
     def flush_rpi(self) -> None:
-        """Write the prices whose RPI quantities changed; the book has been flushed.
+        """Publish the changed RPI quantities; call it after `flush`.
 
-        The changes take their ids here, after those of the book that have been told.
+        The changes take their update ids here, after those of the published book changes.
         """
         if self.rpi_orders is None:
             return

@@ -10,7 +10,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.simulation.underlyings import COINS, UNDERLYINGS, generate_underlying
 
 COINM_ORDERS = 0.17
-"""Orders of a COIN-M perpetual per order of the coin's main contract."""
+"""Orders of a COIN-M perpetual, relative to the main contract of its underlying."""
 COINM_TOUCH = 0.6
 COINM_ORDER_USD = 0.9
 DATED_ORDERS = 0.035
@@ -22,42 +22,42 @@ MOVE_EXPONENT = 0.25
 SNIPER_SHARE = 0.2
 YEAR_MS = 365 * DAY_S * 1000
 BASIS_PER_YEAR = 0.06
-"""What dated contracts cost above the index, per year to their delivery."""
+"""Premium of dated contracts over the index, per year to delivery."""
 
 
 class MakerStyle(Struct, frozen=True, kw_only=True):
-    """The habits of the makers of one venue."""
+    """How the makers of one kind of contracts quote."""
 
     near_levels: int
-    """Levels that a side keeps within ten basis points, if there are ticks enough."""
+    """Levels that a side keeps within ten basis points, if there are enough ticks."""
     near_thinning: float
-    """Share of them kept in the first basis point."""
+    """Share of these levels that is kept in the first basis point."""
     distance_shares: tuple[tuple[float, float, float], ...]
     """Ranges of distances from the best price in basis points, and their shares of the changes."""
     drop_share: float
-    """Chance that a maker who visits his order withdraws it instead of sizing it anew."""
+    """Chance that a maker who visits an order withdraws it instead of resizing it."""
     round_wall: float
-    """Quantity at prices that are multiples of a hundred ticks, relative to others."""
+    """Quantity at multiples of a hundred ticks, relative to other prices."""
     near_quantity: float
-    """Quantity of levels in the first basis point, relative to the next ones."""
+    """Quantity of levels in the first basis point, relative to those behind it."""
     ladder_share: float
-    """Median quantity of a level near the best, relative to the best level's usual quantity."""
+    """Median quantity of a level near the best, relative to the usual best quantity."""
     move_threshold_bp: float
-    """Distance of the worth from the mid that moves the best prices of the busiest contract."""
+    """Distance between fair value and mid that moves the best prices of the busiest contract."""
     impact: float
-    """Move of the worth by a typical order, relative to a second's volatility."""
+    """Move of the fair value after a typical order, relative to a second's volatility."""
     sniping_chance: float
-    """Chance that a taker is there before makers withdraw a stale quote."""
+    """Chance that a taker trades with a stale quote before its maker withdraws it."""
     bursts_per_order: float
-    """Trains of changes of best quantities that answer an order, and a move."""
+    """Bursts of changes of best quantities in reaction to an order, and to a move."""
     bursts_per_move: float
     levels_per_order: float
-    """Levels behind the best that are requoted in answer to an order, and to a move."""
+    """Levels behind the best that are requoted in reaction to an order, and to a move."""
     levels_per_move: float
     sweep_levels: float
-    """Median of levels that one maker requotes at once."""
+    """Median number of levels that one maker requotes at once."""
     idle_share: float
-    """Part of the quoting that answers nothing that happened."""
+    """Share of the quoting that reacts to nothing."""
     touch_share: float
     """Best quantity of a side just after a move, relative to the usual."""
 
@@ -123,11 +123,11 @@ FOLLOWER = MakerStyle(
 
 
 class ContractProfile(Struct, frozen=True, kw_only=True):
-    """One contract's share of the market."""
+    """The trading behaviour of one contract."""
 
     style: MakerStyle
     leads: bool
-    """Its price is made here; other contracts of the coin follow it."""
+    """Whether its trades set the price of the underlying, which other contracts follow."""
     price: float
     """USD at the start."""
     daily_volatility: float
@@ -145,9 +145,9 @@ class ContractProfile(Struct, frozen=True, kw_only=True):
 
     @property
     def move_threshold_bp(self) -> float:
-        """Distance of the worth from the mid that moves the best prices.
+        """Distance between fair value and mid that moves the best prices.
 
-        Thinly traded and restless contracts move in larger steps.
+        Thinly traded and volatile contracts move in larger steps.
         """
         activity_level = self.orders_per_s / BUSIEST.orders_per_s
         volatilities = self.daily_volatility / BUSIEST.daily_volatility
@@ -157,16 +157,16 @@ class ContractProfile(Struct, frozen=True, kw_only=True):
 
     @property
     def sniping_chance(self) -> float:
-        """Chance that a taker is there before makers withdraw a stale quote.
+        """Chance that a taker trades with a stale quote before its maker withdraws it.
 
-        Bounded so that such takers stay a part of all takers where few trade.
+        Bounded, so that such takers stay a minority in thinly traded contracts.
         """
         moves_per_s = (self.volatility_bp / self.move_threshold_bp) ** 2 / 16
         return min(self.style.sniping_chance, SNIPER_SHARE * self.orders_per_s / moves_per_s)
 
 
 def contract_profile(instrument: Instrument) -> ContractProfile:
-    """Return the temper of a contract; coins that have no row get one made up from their name."""
+    """Return the profile of a contract; an underlying without a row is generated from its name."""
     coin = UNDERLYINGS.get(instrument.base_asset) or generate_underlying(instrument.base_asset)
     orders, touch_usd, order_usd = coin.orders_per_s, coin.touch_usd, coin.order_usd
     if instrument.venue.inverse:
@@ -191,7 +191,7 @@ def contract_profile(instrument: Instrument) -> ContractProfile:
 
 
 def usd_quantity(instrument: Instrument, price_usd: float, usd: float) -> float:
-    """Return what `usd` buys, in quantity units (not rounded to steps)."""
+    """Return the quantity that `usd` buys, in quantity units, not rounded to steps."""
     if instrument.venue.inverse:
         return usd / instrument.contract_size
     return usd / price_usd * float(10**instrument.quantity.decimals)

@@ -1,4 +1,4 @@
-"""The trading floor: the contracts that are traded now, and all that is told about them."""
+"""The registry of listed contracts, and the events that are published about them."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from tickerplant.simulation.valuation import FollowerValuation, LeaderValuation,
 UPDATE_ID_START = 4_000_000_000_000
 UPDATES_PER_SECOND = 2_000
 FIRST_TRADE_ID = 1
-"""Of contracts that are listed while the simulation runs."""
+"""First trade id of contracts that are listed during the simulation."""
 COMPOSITE_PULL = 0.3
-"""Part of its distance from its index that a contract on a composite index comes back a second."""
+"""Share of its distance to a composite index by which a contract approaches it in a second."""
 
 OpeningEvents: TypeAlias = tuple[BookSnapshot, MarkPrice, *tuple[Event, ...]]
-"""All that is told of a contract when it opens."""
+"""Everything that is published of a contract when it opens."""
 
 
 class ContractRegistry:
-    """Where contracts are listed, traded and settled.
+    """Lists, trades and settles contracts.
 
     Args:
-        scheduler: The exchange's clockwork.
-        tape: Where events are written.
-        seed: Decides everything that is drawn.
+        scheduler: The event queue of the exchange.
+        tape: The list that receives events.
+        seed: Seeds all random generators.
         intensity: Multiplies the rate of orders.
     """
 
@@ -73,14 +73,14 @@ class ContractRegistry:
 
     @property
     def operations(self) -> int:
-        """Orders, cancellations and cuts so far, those of opening books included."""
+        """Orders, cancellations and reductions so far, including those of opening books."""
         present = (contract.market.engine.operations for contract in self.contracts.values())
         return self._former_operations + sum(present)
 
     # Opening
 
     def list_contract(self, instrument: Instrument, trade_id: int) -> OpeningEvents:
-        """Let a contract be traded from now on and return how it opens, untold."""
+        """Start trading a contract and return its opening events, which are not published yet."""
         profile, now_ms, seed = contract_profile(instrument), self._scheduler.now_ms, self._seed
         underlying = self.news.underlying(instrument.base_asset)
         units = float(10**instrument.price.decimals)
@@ -143,7 +143,7 @@ class ContractRegistry:
     # Every second
 
     def on_second(self, now_ms: int) -> None:
-        """Let a whole second strike for every contract, then do what was planned for it."""
+        """Publish the events of a whole second, then run the actions scheduled for it."""
         second, tape = now_ms // 1000, self._tape
         underlyings = self.news.underlyings
         for underlying in underlyings.values():
@@ -169,7 +169,7 @@ class ContractRegistry:
             action(now_ms)
 
     def _compose(self, underlying: LiveUnderlying, now_ms: int) -> None:
-        """Tell the composite index, and let its contract follow."""
+        """Publish the composite index and move its contract towards it."""
         if underlying.composite is None or underlying.leader is None:
             return
         underlying.composite_index = underlying.composite.at(now_ms)
@@ -189,36 +189,36 @@ class ContractRegistry:
             last,
         )
 
-    # What becomes of contracts
+    # Changes of contracts
 
     def plan(self, time_ms: int, action: Action) -> None:
-        """Let `action(time_ms)` happen at a whole second, after the mark prices."""
+        """Schedule `action(time_ms)` at a whole second, after the mark prices."""
         self._plans.setdefault(time_ms, []).append(action)
 
     def announce(self, instrument: Instrument) -> None:
-        """Tell that a contract is going to be listed, and its brackets."""
+        """Announce the listing of a contract, with its brackets."""
         self._emit_change(instrument, brackets(instrument, contract_profile(instrument)))
 
     def open(self, instrument: Instrument) -> None:
-        """Tell that a contract is traded from now on, and with which book it opens."""
+        """Start trading a contract and publish its opening book."""
         opening = self.list_contract(instrument, FIRST_TRADE_ID)
         changed = [event for event in opening if isinstance(event, ContractChanged)]
         self._tape += changed
         self._tape += [event for event in opening if event not in changed]
 
     def change(self, instrument: Instrument) -> None:
-        """Tell that a contract that is traded has changed."""
+        """Change a traded contract."""
         self.contracts[instrument.symbol].market.instrument = instrument
         self._emit_change(instrument)
 
     def change_brackets(self, symbol: str, scale: float) -> None:
-        """Change the brackets of a contract that is traded, and tell them."""
+        """Change the brackets of a traded contract."""
         contract = self.contracts[symbol]
         instrument = contract.instrument
         self._emit_change(instrument, brackets(instrument, contract.contract_profile, scale))
 
     def stop(self, instrument: Instrument) -> int:
-        """End the trading of a contract, tell how it is now, and return its settlement price."""
+        """Stop trading a contract, publish its new state, and return its settlement price."""
         contract = self.contracts.pop(instrument.symbol)
         self._scheduler.cancel_all(contract.market)
         self._former_operations += contract.market.engine.operations
@@ -230,14 +230,14 @@ class ContractRegistry:
         return contract.mark.settlement
 
     def deliver(self, instrument: Instrument, price: int) -> None:
-        """Tell the settlement price of a contract that was stopped, and that it is delivered."""
+        """Publish the settlement price and the delivery of a stopped contract."""
         venue, symbol, pair = instrument.venue, instrument.symbol, instrument.pair
         due_ms = instrument.delivery_date_ms
         self._tape.append(Delivered(venue, symbol, pair, price, due_ms))
         self._emit_change(instrument)
 
     def close(self, instrument: Instrument) -> None:
-        """Tell that a contract that was stopped is gone."""
+        """Publish the removal of a stopped contract."""
         self._emit_change(instrument)
 
     def _emit_change(self, instrument: Instrument, changed: Sequence[Bracket] = ()) -> None:

@@ -1,10 +1,10 @@
-"""Ladder makers: orders at many levels, requoted in sweeps of many levels at once.
+"""Depth makers: orders at many levels, requoted in sweeps of many levels at once.
 
-A maker visits a price.  If it is empty he places an order there, or else turns to the next order
-nearer to the best price; an order is withdrawn or sized anew.  The chance to place is the one that
-keeps the share of occupied prices where the style of the venue wants it: that share falls with the
-distance, because far away makers quote only round prices.  Where the book stands does not matter, so the ladder needs no bookkeeping and
-heals whatever moves of the price leave behind.
+A maker visits a price. If it is empty, the maker places an order there or turns to the next order
+nearer to the best price; an existing order is withdrawn or resized. The chance to place is chosen
+so that the share of occupied prices stays where the venue's style wants it; that share falls with
+the distance, because distant makers quote round prices only. Visits do not depend on the state of
+the book, so depth makers need no bookkeeping and repair what price moves leave behind.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tickerplant.simulation.contract_profile import MakerStyle
 from tickerplant.simulation.order_sizes import DRAWS, OrderSizes
 
 GRIDS = ((10.0, 10), (50.0, 100), (400.0, 500))
-"""From which distance on makers quote only multiples of how many ticks."""
+"""Distance in basis points from which makers quote only multiples of so many ticks."""
 GRID_LEVELS = 150
-"""A grid is left out where it would leave fewer prices than this in its range."""
+"""A grid is not used if it leaves fewer prices than this in its range."""
 FAR_OCCUPANCY = 0.8
 STRAY = 0.3
-"""Part of the visits far away that look at whatever order is nearest, on the grid or not."""
+"""Share of the distant visits that turn to the nearest order, on the grid or not."""
 GROWTH_BP = 4.0
 """Distance at which the quantity of a level has doubled."""
 GROWTH_LIMIT = 8.0
@@ -41,11 +41,11 @@ VISITS = 2048
 
 
 class Zone(Struct, frozen=True):
-    """Distances from the best price that makers treat alike."""
+    """A range of distances from the best price that makers treat alike."""
 
     low: int
     width: int
-    """Distances are from `low` up to less than `low + width`, in price units."""
+    """Distances run from `low` up to but excluding `low + width`, in price units."""
     grid: int
     add: float
     """Chance to place an order at an empty price."""
@@ -56,12 +56,12 @@ class Zone(Struct, frozen=True):
 
     @property
     def occupancy(self) -> float:
-        """Share of the prices that have orders once makers have visited often enough."""
+        """The share of occupied prices in the long run."""
         return 1 - self.drop / (1 + self.drop) / self.add
 
 
 Visit: TypeAlias = tuple[int, int, int, float, float, float]
-"""The fields of a zone, in their order."""
+"""The fields of a zone, in order."""
 
 
 class DepthMakers:
@@ -118,7 +118,7 @@ class DepthMakers:
         return near * min(1 + distance_bp / GROWTH_BP, GROWTH_LIMIT)
 
     def _schedule(self) -> list[Visit]:
-        """Return zones to visit, each as often as its share of the changes."""
+        """Return the zones to visit, each as often as its share of the changes."""
         shares = np.repeat([share for _, _, share in self._style.distance_shares], ZONES_PER_RANGE)
         ends = np.round(np.cumsum(shares) / shares.sum() * VISITS).astype(int).tolist()
         visits: list[Visit] = []
@@ -127,7 +127,7 @@ class DepthMakers:
         return visits
 
     def _grid(self, distance_bp: float) -> int:
-        """Return the distance of the prices that makers quote there."""
+        """Return the spacing of the prices that makers quote at a distance."""
         for limit_bp, ticks in reversed(GRIDS):
             grid = ticks * self._tick
             if distance_bp > limit_bp and distance_bp * self._per_bp >= GRID_LEVELS * grid:
@@ -135,7 +135,7 @@ class DepthMakers:
         return self._tick
 
     def _occupancy(self, distance_bp: float, grid: int) -> float:
-        """Share of the prices at a distance that have orders."""
+        """Return the share of the prices at a distance that have orders."""
         if grid > self._tick:
             return FAR_OCCUPANCY
         near = self._style.near_levels / max(10 * self._per_bp / self._tick, 1)
@@ -174,7 +174,7 @@ class DepthMakers:
         return max(int(self._order_sizes[draw] * scale), 1) * self._step
 
     def sweep(self, _: int = 0) -> None:
-        """Requote many levels of both sides, as many as makers usually do."""
+        """Requote a random number of levels of both sides."""
         levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
         random, zones = self._random, self._visits
         engine, quantity = self._market.engine, self._quantity
@@ -200,10 +200,10 @@ class DepthMakers:
                     continue
                 key = keys[bisect_left(keys, key, 0, len(keys) - 1)]
                 if key > keys[-1] - low:
-                    continue  # nobody quotes in this zone
+                    continue  # no order in this zone
                 queue, price = side.levels[key], key if buy else -key
             if key == keys[-1]:
-                continue  # the best price is not theirs
+                continue  # the best price belongs to the touch makers
             if key % grid or random() < drop:
                 engine.withdraw(buy, price, queue.total)
             else:

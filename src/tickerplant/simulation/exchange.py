@@ -1,7 +1,7 @@
-"""The simulated exchange: the trading floor, its calendar and its clock.
+"""The simulated exchange: its contracts, its calendar and its clock.
 
-Everything is drawn from generators seeded by the seed and a name (the symbol, the coin, the
-market), so the same seed, start and contracts give the same events, and a contract's events hardly
+All random generators are seeded by the seed and a name (the symbol, the underlying, the sector),
+so the same seed, start and contracts give the same events, and the events of a contract hardly
 depend on which others are listed.
 """
 
@@ -28,14 +28,14 @@ class SimulatedExchange:
     """An exchange of matching engines on which seeded agents trade.
 
     Args:
-        instruments: The contracts to list, as `instruments.instruments` makes them.
-        seed: Decides everything that is drawn.
+        instruments: The contracts to list, made by `instruments.instruments`.
+        seed: Seeds all random generators.
         start_ms: Time of the opening, in milliseconds.
         intensity: Multiplies the rate of orders.
-        listings: Whether contracts of new coins are listed now and then, and delisted.
+        listings: Whether contracts of new coins are listed and delisted from time to time.
 
     Raises:
-        ConfigError: `intensity` is not positive or there is nothing to list.
+        ConfigError: `intensity` is not positive, or there are no instruments.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SimulatedExchange:
         ContractCalendar(self.registry, seed, start_ms, listings=listings)
         self._scheduler.after(1000 - start_ms % 1000, self, self._on_second)
 
-    # What was before
+    # History and opening
 
     def past(self, symbol: str) -> SimulatedHistory:
         """Return the bars and trades before the start; they end where trading begins.
@@ -94,19 +94,19 @@ class SimulatedExchange:
         return SimulatedHistory(self._inputs_by_symbol[symbol])
 
     def opening(self, symbol: str) -> OpeningEvents:
-        """Return all that is told of a contract at the start: its book and mark price first.
+        """Return the events that open a contract at the start: its book and mark price first.
 
         Raises:
-            KeyError: `symbol` was not listed at the start, or a second of trading has passed:
-                books are large, and nobody opens then.
+            KeyError: `symbol` was not listed at the start, or a second of trading has passed; large
+                opening books are dropped then.
         """
         return self._opening_events[symbol]
 
     def opening_of_venues(self) -> tuple[Event, ...]:
-        """Return what is told at the start that is not about one contract."""
+        """Return the opening events that belong to a whole venue."""
         return self._opening_of_venues
 
-    # What happens
+    # Trading
 
     @property
     def next_time_ms(self) -> int:
@@ -114,10 +114,10 @@ class SimulatedExchange:
         return self._scheduler.next_time_ms
 
     def step(self) -> tuple[int, list[Event]]:
-        """Let the next millisecond in which something is planned happen.
+        """Run everything that is scheduled for the next millisecond.
 
         Returns:
-            Its time and its events in causal order; none if agents looked and did nothing.
+            Its time and its events in causal order, possibly none.
         """
         self._scheduler.step()
         events = self._tape[:]
@@ -128,11 +128,11 @@ class SimulatedExchange:
 
     @property
     def order_count(self) -> int:
-        """Orders, cancellations and cuts since the start, opening books included."""
+        """Orders, cancellations and reductions since the start, including opening books."""
         return self.registry.operations
 
     def flush(self) -> None:
-        """Tell nothing: what concerns all pits is told by them."""
+        """Do nothing: the markets of the contracts publish their own changes."""
 
     def _insure(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -141,7 +141,7 @@ class SimulatedExchange:
                 self._funds.take_in(event, contract.instrument)
 
     def _on_second(self, _: int) -> None:
-        """Let a whole second strike."""
+        """Publish what is due at a whole second."""
         now_ms = self._scheduler.now_ms
         self._opening_events.clear()
         self.registry.news.step()

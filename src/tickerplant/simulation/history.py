@@ -1,8 +1,8 @@
-"""The past of a simulated contract, as a market asks for it.
+"""The generated history of a simulated contract.
 
-At the start only the last day of minutes is made, and the trades of the present minute.
-Everything older is made when somebody asks, agrees with what has been told, and may be forgotten:
-it is made again from the seed.
+At the start only the minutes of the last day and the trades of the current minute are generated.
+Older history is generated on demand, is consistent with everything returned before, and may be
+dropped from the caches: the seed always generates it again.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ TRADES_PER_AGGREGATE = 2.4
 ID_MARGIN = 3
 """First trade id of the simulation, relative to the expected number of trades before it."""
 _DATED = frozenset(f"{name}{quote}" for name, _ in DATED for quote in ("USDT", "USD"))
-"""Pairs that have had dated contracts all the time."""
+"""Pairs that have had dated contracts since their listing."""
 
 
 def first_trade_id(instrument: Instrument, contract_profile: ContractProfile, start_ms: int) -> int:
-    """Return the id of the first trade after the start: many enough for all of the past."""
+    """Return the id of the first trade after the start, with room for the trades of all history."""
     lived_s = (start_ms - instrument.onboard_date_ms) / 1000
     rate_per_s = contract_profile.orders_per_s * TRADES_PER_ORDER
     return int(ID_MARGIN * rate_per_s * max(lived_s, DAY_S)) + 1_000_000
 
 
 class SimulatedHistory:
-    """Bars and trades before the start, all agreeing with each other; made when asked for.
+    """Bars and trades before the start, consistent with each other and generated on demand.
 
     Args:
-        inputs: Decides it.
+        inputs: What the history follows from.
     """
 
     def __init__(self, inputs: HistoryInputs) -> None:
         self._inputs = inputs
         self._next_id = first_trade_id(inputs.instrument, inputs.contract_profile, inputs.start_ms)
 
-    # What was traded
+    # Trades
 
     @property
     def day(self) -> Bars:
@@ -85,7 +85,7 @@ class SimulatedHistory:
 
     @cached_property
     def trades(self) -> tuple[Trade, ...]:
-        """The trades of the present minute before the start."""
+        """The trades of the current minute before the start."""
         present = self._recent[len(self.older_trades()) :]
         return tuple(trades(self._inputs.instrument.symbol, present))
 
@@ -95,7 +95,7 @@ class SimulatedHistory:
         return trades(self._inputs.instrument.symbol, self._recent[-1:])[0]
 
     def older_trades(self) -> Rows:
-        """Return the trades of about an hour before the present minute, rows as in `TRADE_ROW`."""
+        """Return the trades of about an hour before the current minute, rows as in `TRADE_ROW`."""
         return older_trades(self._inputs, self._next_id)
 
     def older_aggregates(self) -> Rows:
@@ -107,7 +107,7 @@ class SimulatedHistory:
         """Id of the aggregate that the first of `trades` opens."""
         return int((self._next_id - len(self.trades)) / TRADES_PER_AGGREGATE)
 
-    # What was told
+    # Published prices, funding and positions
 
     @property
     def marks(self) -> PriceBarHistory:
@@ -127,7 +127,7 @@ class SimulatedHistory:
     def fundings(
         self, start_ms: int | None = None, end_ms: int | None = None, limit: int | None = None
     ) -> tuple[FundingPaid, ...]:
-        """Return what was paid at the funding times since the listing."""
+        """Return the funding payments since the listing."""
         return fundings(self._inputs, start_ms, end_ms, limit)
 
     def deliveries(self) -> tuple[Delivered, ...]:
@@ -135,10 +135,8 @@ class SimulatedHistory:
         return deliveries(self._inputs) if self._inputs.instrument.pair in _DATED else ()
 
     def positions(self) -> tuple[Positioning, ...]:
-        """Return who held what, every five minutes of the last month."""
+        """Return the positioning at every five minutes of the last month."""
         return positions(self._inputs)
-
-    # How it is made
 
     @property
     def _recent(self) -> Rows:

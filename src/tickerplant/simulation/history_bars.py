@@ -1,4 +1,11 @@
-"""How much was traded in the bars of the past."""
+"""Bars before the start: trades, index price, mark price and premium index.
+
+Traded prices follow the path of the underlying plus the premium of the contract. Trade ids are
+counted backwards from the first single trade and continue from one tier to the next without a
+gap. The index follows the path alone, so it is the same for all contracts of a pair. The mark price
+adds the smoothed premium; the premium index is the premium itself. These three have one price per
+second and end where the current minute begins.
+"""
 
 from __future__ import annotations
 
@@ -41,16 +48,16 @@ from tickerplant.simulation.price_paths import (
 from tickerplant.units import DAY_MS
 
 ORDER_MEAN = 13.0
-"""Mean of the taker orders, relative to a typical one."""
+"""Mean taker order, relative to a typical one."""
 BUY_SPREAD = 0.12
-"""Standard deviation of the part that takers bought."""
+"""Standard deviation of the share that takers bought."""
 AVERAGE_PLACES = (0.25, 0.75)
-"""Where a bar's average price lies between its low and its high."""
+"""Range of a bar's average price between its low and its high."""
 
 Ints = NDArray[np.int64]
 
 
-def whole(instrument: Instrument, quantities: Floats) -> Ints:
+def whole_steps(instrument: Instrument, quantities: Floats) -> Ints:
     """Return quantities rounded down to whole steps."""
     step = instrument.step_size
     return np.floor(quantities / step).astype(np.int64) * step
@@ -63,19 +70,19 @@ def volumes(
     orders: Floats,
     prices: Ints,
 ) -> Ints:
-    """Return what so many orders trade, in quantity units."""
+    """Draw the volume of so many orders, in quantity units."""
     usd = orders * contract_profile.order_usd * ORDER_MEAN
     usd *= np.exp(generator.normal(-0.045, 0.3, len(orders)))
     per_usd = usd_quantity(instrument, 1.0, 1.0)
     if not instrument.venue.inverse:
         usd /= prices / float(10**instrument.price.decimals)
-    return whole(instrument, usd * per_usd)
+    return whole_steps(instrument, usd * per_usd)
 
 
 def turnovers(
     generator: np.random.Generator, instrument: Instrument, volumes: Ints, lows: Ints, highs: Ints
 ) -> Ints:
-    """Return turnovers whose average price lies between low and high."""
+    """Draw turnovers whose average price lies between low and high."""
     places = generator.uniform(*AVERAGE_PLACES, len(volumes))
     prices = lows + (highs - lows) * places
     if instrument.venue.inverse:
@@ -87,21 +94,21 @@ def turnovers(
 
 
 def bought(generator: np.random.Generator, instrument: Instrument, volumes: Ints) -> Ints:
-    """Return the parts of volumes that takers bought."""
+    """Draw the part of each volume that takers bought."""
     shares = np.clip(generator.normal(0.5, BUY_SPREAD, len(volumes)), 0.05, 0.95)
-    return np.minimum(whole(instrument, volumes * shares), volumes)
+    return np.minimum(whole_steps(instrument, volumes * shares), volumes)
 
 
 VOLUME_SPREAD = 0.7
 """Standard deviation of the logarithm of a minute's number of trades."""
 BUSIEST = 6.0
-"""No bar has more than this many times the usual number of trades."""
+"""Most trades of a bar, relative to the usual number."""
 LEAST_TICKS = 20
-"""No price of the past is less than this many ticks."""
+"""Lowest price in history, in ticks."""
 MAX_TRADE_TIERS = 32
-"""Tiers of bars that are remembered, of all contracts, at most 900 kB each."""
+"""Tiers of bars of trades that are cached, of all contracts, at most 900 kB each."""
 MAX_FIRST_IDS = 256
-"""Tiers whose first trade id is remembered."""
+"""Tiers whose first trade id is cached."""
 
 
 @lru_cache(maxsize=MAX_TRADE_TIERS)
@@ -109,8 +116,8 @@ def traded_bars(inputs: HistoryInputs, tier: str, first_recent_id: int) -> Bars:
     """Return the bars of `tier`, oldest first.
 
     Args:
-        inputs: What decides the past.
-        tier: One of `paths.TIERS`.
+        inputs: What the history follows from.
+        tier: One of `price_paths.TIERS`.
         first_recent_id: Id of the first trade after all bars.
     """
     instrument, length_ms = inputs.instrument, LENGTHS_MS[tier]
@@ -142,7 +149,7 @@ def traded_bars(inputs: HistoryInputs, tier: str, first_recent_id: int) -> Bars:
 
 @lru_cache(maxsize=MAX_FIRST_IDS)
 def first_id(inputs: HistoryInputs, tier: str, first_recent_id: int) -> int:
-    """Return the id of the first trade in `tier`, or after it if nothing was traded in it."""
+    """Return the id of the first trade in `tier`, or after it if it has no trades."""
     later = LATER.get(tier)
     after = first_recent_id if later is None else first_id(inputs, later, first_recent_id)
     return after - int(_counts(inputs, tier).sum())
@@ -155,13 +162,13 @@ def on_ticks(inputs: HistoryInputs, prices: Floats) -> Ints:
 
 
 def _counts(inputs: HistoryInputs, tier: str) -> Ints:
-    """Draw the trades of every bar of `tier`; restless bars have more."""
-    inside, length_ms = inputs.place(tier), LENGTHS_MS[tier]
+    """Draw the number of trades of every bar of `tier`; volatile bars have more."""
+    inside, length_ms = inputs.traded_slice(tier), LENGTHS_MS[tier]
     random = Random(f"{inputs.name} {tier} counts")
     return trade_counts(
         np.random.default_rng(random.getrandbits(64)),
         inputs.trades_per_ms * length_ms,
-        path_segment(inputs.way, tier).volatilities[inside],
+        path_segment(inputs.path, tier).volatilities[inside],
         VOLUME_SPREAD / (1 + length_ms / LENGTHS_MS[DAYS]),
     )
 
@@ -169,7 +176,7 @@ def _counts(inputs: HistoryInputs, tier: str) -> Ints:
 def trade_counts(
     generator: np.random.Generator, usual: float, volatilities: Floats, spread: float
 ) -> Ints:
-    """Draw how many trades there are in bars that usually have `usual`."""
+    """Draw the number of trades of bars that usually have `usual`."""
     activity_level = volatilities * np.exp(
         generator.normal(-(spread**2) / 2, spread, len(volatilities))
     )
@@ -177,15 +184,15 @@ def trade_counts(
 
 
 def _draw_prices(bars: Bars, inputs: HistoryInputs, tier: str) -> None:
-    inside = inputs.place(tier)
-    way = path_segment(inputs.way, tier)
+    inside = inputs.traded_slice(tier)
+    path = path_segment(inputs.path, tier)
     edges_ms = np.append(bars[:, OPEN_TIME], bars[-1, OPEN_TIME] + LENGTHS_MS[tier])
-    dearer = inputs.premium.at(edges_ms)
-    middle = (dearer[:-1] + dearer[1:]) / 2
+    premiums = inputs.premium.at(edges_ms)
+    middle = (premiums[:-1] + premiums[1:]) / 2
     index = inputs.index_units
-    edges = on_ticks(inputs, index * np.exp(way.edges[inside.start : inside.stop + 1] + dearer))
-    highs = on_ticks(inputs, index * np.exp(way.highs[inside] + middle))
-    lows = on_ticks(inputs, index * np.exp(way.lows[inside] + middle))
+    edges = on_ticks(inputs, index * np.exp(path.edges[inside.start : inside.stop + 1] + premiums))
+    highs = on_ticks(inputs, index * np.exp(path.highs[inside] + middle))
+    lows = on_ticks(inputs, index * np.exp(path.lows[inside] + middle))
     bars[:, OPEN], bars[:, CLOSE] = edges[:-1], edges[1:]
     bars[:, HIGH] = np.maximum(highs, np.maximum(edges[:-1], edges[1:]))
     bars[:, LOW] = np.minimum(lows, np.minimum(edges[:-1], edges[1:]))
@@ -209,15 +216,15 @@ def fill_quiet_bars(bars: Bars) -> Bars:
 
 SECOND_MS = 1000
 FLICKER = 0.00003
-"""How far the premium index reaches beyond its open and close within a minute, usually."""
+"""Usual distance of the premium index beyond its open and close within a minute."""
 MAX_PRICE_TIERS = 32
-"""Tiers of bars that are remembered, of all prices and contracts, at most 900 kB each."""
+"""Tiers of bars of prices that are cached, of all contracts, at most 900 kB each."""
 
 INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"
 
 
 class PriceBarHistory:
-    """The past of one price; bars in integers of 10^-8."""
+    """The history of one price; bars in integers of 10^-8."""
 
     def __init__(self, inputs: HistoryInputs, price: str) -> None:
         self._inputs = inputs
@@ -242,17 +249,17 @@ class PriceBarHistory:
 @lru_cache(maxsize=MAX_PRICE_TIERS)
 def price_bars(inputs: HistoryInputs, price: str, tier: str) -> Bars:
     """Return the bars of one price in one tier, oldest first."""
-    length_ms, inside = LENGTHS_MS[tier], inputs.told(tier)
-    start_ms = inputs.way.span(tier)[0] + inside.start * length_ms
+    length_ms, inside = LENGTHS_MS[tier], inputs.listed_slice(tier)
+    start_ms = inputs.path.span(tier)[0] + inside.start * length_ms
     edges_ms = start_ms + np.arange(inside.stop - inside.start + 1) * length_ms
     bars = np.zeros((len(edges_ms) - 1, len(COLUMNS)), dtype=np.int64)
     if not len(bars):
         return bars
-    way = path_segment(inputs.way, tier)
+    path = path_segment(inputs.path, tier)
     if price == PREMIUM_INDEX:
-        edges, highs, lows = _premiums(inputs, way, inside, edges_ms)
+        edges, highs, lows = _premiums(inputs, path, inside, edges_ms)
     else:
-        edges, highs, lows = _index_or_mark_prices(inputs, price, way, inside, edges_ms)
+        edges, highs, lows = _index_or_mark_prices(inputs, price, path, inside, edges_ms)
     opens, closes = edges[:-1], edges[1:]
     bars[:, OPEN_TIME] = bars[:, FIRST_TRADE_ID] = edges_ms[:-1]
     bars[:, OPEN], bars[:, CLOSE] = opens, closes
@@ -264,30 +271,30 @@ def price_bars(inputs: HistoryInputs, price: str, tier: str) -> Bars:
 
 
 def _index_or_mark_prices(
-    inputs: HistoryInputs, price: str, way: PathSegment, inside: slice, edges_ms: Ints
+    inputs: HistoryInputs, price: str, path: PathSegment, inside: slice, edges_ms: Ints
 ) -> tuple[Ints, Ints, Ints]:
-    dearer = np.zeros(len(edges_ms)) if price == INDEX else inputs.premium.of_mark(edges_ms)
-    middle = (dearer[:-1] + dearer[1:]) / 2
+    premiums = np.zeros(len(edges_ms)) if price == INDEX else inputs.premium.of_mark(edges_ms)
+    middle = (premiums[:-1] + premiums[1:]) / 2
     unit = inputs.index_price * RATE_ONE
     return (
-        _units(unit * np.exp(way.edges[inside.start : inside.stop + 1] + dearer)),
-        _units(unit * np.exp(way.highs[inside] + middle)),
-        _units(unit * np.exp(way.lows[inside] + middle)),
+        _units(unit * np.exp(path.edges[inside.start : inside.stop + 1] + premiums)),
+        _units(unit * np.exp(path.highs[inside] + middle)),
+        _units(unit * np.exp(path.lows[inside] + middle)),
     )
 
 
 def _premiums(
-    inputs: HistoryInputs, way: PathSegment, inside: slice, edges_ms: Ints
+    inputs: HistoryInputs, path: PathSegment, inside: slice, edges_ms: Ints
 ) -> tuple[Ints, Ints, Ints]:
     edges = np.expm1(inputs.premium.at(edges_ms))
     length_ms = edges_ms[1] - edges_ms[0]
-    # A longer bar has seen more of the slow ups and downs, besides the flicker.
+    # A longer bar covers more of the slow fluctuation, besides the flicker.
     reach = FLICKER + PREMIUM_SPREAD * min(length_ms / DAY_MS, 1.0)
     random = Random(f"{inputs.name} premium {length_ms} {edges_ms[-1]}")
     draws = np.abs(
         np.random.default_rng(random.getrandbits(64)).normal(0, reach, (2, len(edges) - 1))
     )
-    draws *= way.volatilities[inside]
+    draws *= path.volatilities[inside]
     highs = np.maximum(edges[:-1], edges[1:]) + draws[0]
     lows = np.minimum(edges[:-1], edges[1:]) - draws[1]
     return _units(edges * RATE_ONE), _units(highs * RATE_ONE), _units(lows * RATE_ONE)

@@ -1,4 +1,4 @@
-"""By how much a contract was dearer than its index before the start."""
+"""The inputs that a contract's generated history follows from, and its premium over the index."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tickerplant.units import HOUR_MS, MINUTE_MS
 PREMIUM_SPREAD = 0.0004
 """Standard deviation of the premium of a perpetual contract over the months."""
 SETTLING_MS = 6 * 3_600_000
-"""Towards the start the premium comes to what it usually is, within about this time."""
+"""Time within which the premium settles at its usual value before the start."""
 GAP_MS = 30 * 60_000
-"""What the opening price is off the formula arises within about this time."""
+"""Time within which the opening price leaves the formula before the start."""
 MARKED = 0.8
-"""Part of the premium's ups and downs that the mark price follows."""
+"""Share of the premium's fluctuation that the mark price follows."""
 
 
 class Premium(Struct, frozen=True):
@@ -35,13 +35,13 @@ class Premium(Struct, frozen=True):
     """The premium of the opening price."""
 
     def at(self, times_ms: NDArray[np.int64]) -> Floats:
-        """Return the premium at many times, which rise."""
+        """Return the premium at many ascending times."""
         left_ms = np.maximum(self.start_ms - times_ms, 0)
         gap = self.opening - float(self._lasting(np.array([self.start_ms]))[0])
         return self.of_mark(times_ms, 1.0) + gap * np.exp(-left_ms / GAP_MS)
 
     def of_mark(self, times_ms: NDArray[np.int64], followed: float = MARKED) -> Floats:
-        """Return the same for the mark price: it follows only a part of the ups and downs."""
+        """Return the premium of the mark price, which follows only a share of the fluctuation."""
         return self._lasting(times_ms) + followed * self._wobble(times_ms)
 
     def _lasting(self, times_ms: NDArray[np.int64]) -> Floats:
@@ -61,29 +61,29 @@ class Premium(Struct, frozen=True):
 
 TRADES_PER_ORDER = 3.6
 RECENT_MS = HOUR_MS
-"""How long before the start single trades are known."""
+"""Longest time before the start for which single trades are generated."""
 RECENT_TRADES = 100_000
-"""About so many are known at most: the time is shorter where more are traded."""
+"""Largest expected number of single trades; the time is shorter for busier contracts."""
 
 
 class HistoryInputs(Struct, frozen=True):
-    """Everything that a contract's past is drawn from; equal ones have equal pasts."""
+    """Everything that a contract's history follows from; equal inputs give equal histories."""
 
     instrument: Instrument
     contract_profile: ContractProfile
     seed: int
     start_ms: int
     last_price: int
-    """Price that the past leads to, in price units."""
+    """The price that the history leads to, in price units."""
 
     @property
     def name(self) -> str:
-        """What the names of its random generators begin with."""
+        """The prefix of the names that seed its random generators."""
         return f"{self.seed} past {self.instrument.symbol}"
 
     @property
-    def way(self) -> PricePath:
-        """The way that its coin's value took."""
+    def path(self) -> PricePath:
+        """The path of its underlying's value."""
         contract_profile, coin = self.contract_profile, self.instrument.base_asset
         return PricePath(self.seed, coin, contract_profile.daily_volatility, self.start_ms)
 
@@ -100,41 +100,41 @@ class HistoryInputs(Struct, frozen=True):
     @property
     def premium(self) -> Premium:
         """Its premium over the index, which leads to the opening price."""
-        dearer = log(self.last_price / self.index_units)
-        return Premium(self.instrument, self.seed, self.start_ms, dearer)
+        premiums = log(self.last_price / self.index_units)
+        return Premium(self.instrument, self.seed, self.start_ms, premiums)
 
     @property
     def trades_per_ms(self) -> float:
-        """Trades on an ordinary day."""
+        """Expected number of trades on an ordinary day."""
         return self.contract_profile.orders_per_s * TRADES_PER_ORDER / 1000
 
     @property
     def recent_ms(self) -> int:
-        """From when on single trades are known: a whole minute, at most the present one."""
+        """Start of the single trades: a whole minute, at latest the current one."""
         span_ms = min(RECENT_MS, int(RECENT_TRADES / self.trades_per_ms))
         first_ms = max(self.start_ms - span_ms, self.listed_ms(MINUTE_MS))
-        return min(first_ms // MINUTE_MS * MINUTE_MS, self.way.present_ms)
+        return min(first_ms // MINUTE_MS * MINUTE_MS, self.path.present_ms)
 
     def span(self, tier: str) -> tuple[int, int]:
-        """Return from where to where the bars of `tier` go that end before the recent trades."""
-        start_ms, end_ms = self.way.span(tier)
+        """Return start and end of the bars of `tier` that precede the single trades."""
+        start_ms, end_ms = self.path.span(tier)
         if tier == DAY:
             end_ms = self.recent_ms
         return min(max(start_ms, self.listed_ms(LENGTHS_MS[tier])), end_ms), end_ms
 
-    def place(self, tier: str) -> slice:
-        """Return which bars of the coin's `tier` are bars of the contract, in `span`."""
+    def traded_slice(self, tier: str) -> slice:
+        """Return the part of the underlying's `tier` that is in `span`."""
         length_ms = LENGTHS_MS[tier]
-        way_ms, _ = self.way.span(tier)
+        path_start_ms, _ = self.path.span(tier)
         start_ms, end_ms = self.span(tier)
-        return slice((start_ms - way_ms) // length_ms, (end_ms - way_ms) // length_ms)
+        return slice((start_ms - path_start_ms) // length_ms, (end_ms - path_start_ms) // length_ms)
 
-    def told(self, tier: str) -> slice:
-        """Return which bars of the coin's `tier` are since the listing."""
+    def listed_slice(self, tier: str) -> slice:
+        """Return the part of the underlying's `tier` since the listing."""
         length_ms = LENGTHS_MS[tier]
-        way_ms, end_ms = self.way.span(tier)
-        start_ms = min(max(way_ms, self.listed_ms(length_ms)), end_ms)
-        return slice((start_ms - way_ms) // length_ms, (end_ms - way_ms) // length_ms)
+        path_start_ms, end_ms = self.path.span(tier)
+        start_ms = min(max(path_start_ms, self.listed_ms(length_ms)), end_ms)
+        return slice((start_ms - path_start_ms) // length_ms, (end_ms - path_start_ms) // length_ms)
 
     def listed_ms(self, length_ms: int) -> int:
         """Return the first multiple of `length_ms` since the listing."""

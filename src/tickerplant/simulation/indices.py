@@ -1,4 +1,4 @@
-"""Indices that are not about one contract alone: composite indices, and those of margin assets."""
+"""Indices: spot baskets of contracts, composite indices, and the asset indices of margin assets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tickerplant.simulation.underlyings import INDEX, INDEX_SHARES, UNDERLYINGS
 from tickerplant.simulation.valuation import FairValue
 
 STABLE = ("USDT", "USDC", "FDUSD")
-"""Margin assets that are held at one USD."""
+"""Margin assets pegged to one USD."""
 STABLE_BUFFERS = (10_000, 5_000)
 COIN_BUFFERS = (
     ("BTC", 5_000_000, 2_500_000),
@@ -32,7 +32,7 @@ COIN_BUFFERS = (
 PEG_SPREAD = 0.00012
 """Standard deviation of a stable asset around one USD."""
 PEG_KEEP = 0.999
-"""What a stable asset keeps of its distance in a second."""
+"""Share of its distance from one USD that a stable asset keeps after a second."""
 
 
 class Composite:
@@ -43,7 +43,7 @@ class Composite:
         self._parts = tuple(parts)
 
     def at(self, now_ms: int) -> CompositeIndex:
-        """Return the index and what makes it; the percentages add up to 1 exactly."""
+        """Return the index and its parts; the percentages add up to 1 exactly."""
         prices = [round(value.index * RATE_ONE) for _, _, value in self._parts]
         worths = [weight * price for (_, weight, _), price in zip(self._parts, prices, strict=True)]
         total = sum(worths)
@@ -65,10 +65,10 @@ def index_weights() -> tuple[tuple[str, int], ...]:
 
 
 class AssetIndices:
-    """What margin assets count for in multi-assets mode.
+    """The indices of margin assets in multi-assets mode.
 
     Args:
-        values: The coins of `COIN_BUFFERS`.
+        values: The fair values of the coins in `COIN_BUFFERS`.
         random: Moves the stable assets.
     """
 
@@ -96,7 +96,7 @@ class AssetIndices:
 def asset_index(
     name: str, index: int, buffer: int, automatic_buffer: int, now_ms: int
 ) -> AssetIndex:
-    """Return the index of an asset; its rates are the index less and plus the buffers."""
+    """Return the index of an asset; its rates are the index minus and plus the buffers."""
     return AssetIndex(
         symbol=f"{name}USD",
         index=index,
@@ -113,7 +113,7 @@ def asset_index(
 
 
 def _product(first: int, second: int) -> int:
-    """Return the product of two integers of 10^-8, to the nearest, halves to the even one."""
+    """Return the product of two integers of 10^-8, rounded half to even."""
     whole, rest = divmod(first * second, RATE_ONE)
     return whole + int(2 * rest > RATE_ONE or (2 * rest == RATE_ONE and whole % 2 == 1))
 
@@ -123,7 +123,7 @@ MIN_SPOT_MARKETS, MAX_SPOT_MARKETS = 4, 7
 SPOT_SPREAD = 0.00008
 """Standard deviation of a spot price around the index, relative to it."""
 BASKET_INTERVAL_S = 10
-"""A basket is told once in so many seconds."""
+"""Period in which a basket is published."""
 USDT_MARKETS = (
     ("binance", "{}USDT"),
     ("okex", "{}-USDT"),
@@ -160,14 +160,14 @@ SHARE_MARKETS = (
 
 
 class Basket:
-    """The spot markets of a contract's index; those of one pair are the same and say the same."""
+    """The spot markets of a contract's index; contracts of one pair have the same basket."""
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self._symbol = instrument.symbol
         self._name = f"{seed} basket {instrument.pair}"
         random = Random(self._name)
         self.slot = random.randrange(BASKET_INTERVAL_S)
-        """The second of ten at which it is told."""
+        """The second of the period at which it is published."""
         listed = _markets(instrument)
         count = random.randint(MIN_SPOT_MARKETS, min(MAX_SPOT_MARKETS, len(listed)))
         chosen = sorted(random.sample(range(1, len(listed)), count - 1))
@@ -179,9 +179,9 @@ class Basket:
         self._weights = weights
 
     def at(self, index_price: int, now_ms: int) -> IndexBasket:
-        """Return what each market says, so that their weighted mean is `index_price` exactly.
+        """Return the spot prices; their weighted mean is `index_price` exactly.
 
-        The mean is exact when it is rounded to the nearest 10^-8.
+        The mean is exact when rounded to the nearest 10^-8.
         """
         gauss, weights = Random(f"{self._name} {now_ms}").gauss, self._weights
         prices = [round(index_price * (1 + gauss(0, SPOT_SPREAD))) for _ in weights[1:]]
@@ -199,7 +199,7 @@ class Basket:
 
 
 def _markets(instrument: Instrument) -> tuple[tuple[str, str], ...]:
-    """Return where a thing is bought for good, and how its name is written there."""
+    """Return the spot markets of an underlying, and the format of its symbol there."""
     if instrument.underlying_type == "EQUITY":
         return SHARE_MARKETS
     if instrument.underlying_type == "COMMODITY":

@@ -1,7 +1,7 @@
-"""The contracts of the simulated exchange, with rules like the exchange's.
+"""The contracts of the simulated exchange, with the exchange's rules.
 
-The rules of the listed coins (tick, lot, precision, smallest notional, contract size) are those of
-the exchange's own `exchangeInfo`; see `coins` for the rows.
+Tick, lot, precision, smallest notional and contract size are those of the exchange's own
+`exchangeInfo`; the rows are in `underlyings`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ BOUNDS = (1 / 100, 60)
 """Lowest and highest price allowed, as multiples of the price at the start."""
 LARGEST_ORDER_USD = 50_000_000
 MARKET_ORDER_SHARE = 8
-"""The largest market order is this part of the largest order."""
+"""The largest order is this many times the largest market order."""
 LISTED_BEFORE_START_MS = 86_400_000 * 30
-"""A contract is never younger than this, or it would have no past to show."""
+"""Least age of a contract, so that it has some history."""
 
 
 def instruments(
@@ -53,9 +53,9 @@ def instruments(
     """Return the contracts that are listed at `start_ms`.
 
     Args:
-        start_ms: When the simulation begins; decides which quarterly contracts exist.
-        symbols: Take these only, by name.
-        symbol_count: Take this many; beyond the standard ones, coins are made up.
+        start_ms: Start of the simulation; decides which quarterly contracts exist.
+        symbols: List only these.
+        symbol_count: List this many; beyond the standard ones, underlyings are generated.
 
     Raises:
         ConfigError: A symbol is not listed, or the count is not positive.
@@ -91,7 +91,7 @@ def _standard(start_ms: int) -> list[Instrument]:
 
 
 def new_perpetual(coin: Underlying, onboard_date_ms: int) -> Instrument:
-    """Return the perpetual contract of a coin that is going to be listed at `onboard_date_ms`."""
+    """Return the perpetual contract of an underlying, listed at `onboard_date_ms`."""
     tradfi = coin in TRADFI
     contract = _usdm(
         coin,
@@ -114,7 +114,7 @@ def new_perpetual(coin: Underlying, onboard_date_ms: int) -> Instrument:
 def new_dated(
     before: Instrument, contract_type: str, onboard_date_ms: int, delivery_date_ms: int
 ) -> Instrument:
-    """Return the dated contract that follows the contract `before` of the same pair."""
+    """Return the dated contract that succeeds `before` on the same pair."""
     return structs.replace(
         before,
         symbol=f"{before.pair}_{delivery_code(delivery_date_ms)}",
@@ -145,7 +145,7 @@ def _dated_usdm(start_ms: int) -> Iterator[Instrument]:
 
 
 def _dated(start_ms: int) -> Iterator[tuple[str, str, int, int]]:
-    """Yield coin, type, listing and delivery of the dated contracts there are at `start_ms`."""
+    """Yield underlying, type, listing and delivery of the dated contracts at `start_ms`."""
     earlier_ms, listed_ms, current_ms, next_ms = deliveries_ms(start_ms)
     for name, contract_type in DATED:
         if contract_type == "CURRENT_QUARTER":
@@ -256,7 +256,7 @@ def _coinm(
 
 
 def _decimals(text: str) -> int:
-    """Decimals that `text` needs: trailing zeros are not needed."""
+    """Return the number of decimals that `text` needs, without trailing zeros."""
     return len(text.partition(".")[2].rstrip("0"))
 
 

@@ -1,4 +1,4 @@
-"""The insurance funds of USDⓈ-M: what forced orders leave over."""
+"""The insurance funds of USDⓈ-M, which keep the surplus of forced orders."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FIRST_BALANCES = {
     "tradfi": (("USDT", 18_650_244 * RATE_ONE),),
 }
 INTERVAL_MS = 300_000
-"""Balances are told once in this time."""
+"""Period in which the balances are published."""
 
 
 class InsuranceFunds:
-    """The funds and what is in them."""
+    """The balances of all funds."""
 
     def __init__(self) -> None:
         self._balances = {fund: dict(first) for fund, first in FIRST_BALANCES.items()}
 
     def take_in(self, forced: Liquidation, instrument: Instrument) -> None:
-        """Let a fund have what a forced order got better than its price, that of bankruptcy."""
+        """Add what a forced order gained over its bankruptcy price to the contract's fund."""
         if instrument.venue is not USDM:
             return
         better = forced.average_price - forced.price
@@ -38,7 +38,7 @@ class InsuranceFunds:
         self._balances[_fund(instrument)]["USDT"] += gain
 
     def at(self, listed: Iterable[Instrument], now_ms: int) -> list[InsuranceFund]:
-        """Return the funds that any of the contracts has."""
+        """Return the funds of the listed contracts."""
         sharing: dict[str, list[str]] = {}
         for instrument in listed:
             if instrument.venue is USDM:

@@ -1,4 +1,4 @@
-"""Leveraged positions, and the forced orders that close them when the mark price reaches them."""
+"""Leveraged positions, their brackets, and the forced orders that liquidate them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from tickerplant.simulation.contract_profile import ContractProfile
 from tickerplant.simulation.order_sizes import OrderSizes
 
 OPENING_SHARE = 0.12
-"""Part of the taker orders that opens a leveraged position."""
+"""Share of the taker orders that open a leveraged position."""
 LEVERAGE_CHOICES = (5, 10, 20, 20, 25, 50, 50, 75, 100, 125)
 MAINTENANCE = 0.004
 """Maintenance margin of the smallest bracket, relative to the position's value."""
 LARGEST_ORDERS = 25
 """No position is larger than this many typical orders."""
 MAX_POSITIONS = 256
-"""Most positions of a side that are followed; the farthest from liquidation is let go."""
+"""Most positions tracked per side; the farthest from liquidation is dropped."""
 FIRST_POSITIONS = 48
 FIRST_SPREAD = 0.012
 """Standard deviation of earlier entry prices around the opening price."""
 LATEST_MS = 900
-"""Forced orders reach the book within this time of the mark price that caused them."""
+"""Longest delay of a forced order after the mark price that triggers it."""
 SLIPPAGE = 0.004
-"""Distance from the mark price to the limit of a forced order: the position's bankruptcy."""
+"""Distance from the mark price to the limit of a forced order, its bankruptcy price."""
 LATE_SHARE = 0.05
-"""Part of the forced orders that reach the book when the mark price has passed the bankruptcy."""
+"""Share of the forced orders that come after the mark price has passed the bankruptcy price."""
 LATE_DISTANCE = 0.006
-"""Mean distance from the bankruptcy of such a position to the mark price."""
+"""Mean distance from the bankruptcy price of such a position to the mark price."""
 DELEVERAGING_SHARE = 0.1
-"""Part of what the book cannot fill that falls to opposite positions, not to the insurance fund."""
+"""Share of the unfilled rest that goes to opposite positions instead of the insurance fund."""
 
 
 class LeveragedPositions:
@@ -53,12 +53,12 @@ class LeveragedPositions:
             self._add(random.random() < 0.5, sizes.order(), entry)
 
     def opened(self, buy: bool, quantity: int, price: int) -> None:
-        """Learn of an order that traded; some open a position."""
+        """Open a position for some of the orders that traded."""
         if self._random.random() < OPENING_SHARE:
             self._add(buy, quantity, price)
 
     def _add(self, buy: bool, quantity: int, entry: float) -> None:
-        """Follow a position unless it would be liquidated on the spot."""
+        """Track a position, unless it would be liquidated at once."""
         margin = 1 / self._random.choice(LEVERAGE_CHOICES) - MAINTENANCE
         size = min(quantity, self._largest)
         step = self._market.instrument.step_size
@@ -67,7 +67,7 @@ class LeveragedPositions:
         if (limit >= self._mark) if buy else (limit <= self._mark):
             return
         positions = self._longs if buy else self._shorts
-        insort(positions, (limit if buy else -limit, size))  # the nearest is the last
+        insort(positions, (limit if buy else -limit, size))  # nearest to liquidation last
         if len(positions) > MAX_POSITIONS:
             positions.pop(0)
 
@@ -84,7 +84,7 @@ class LeveragedPositions:
         self._market.after(delay_ms, self._send, size if buy else -size)
 
     def _send(self, signed_size: int) -> None:
-        """Send a forced order (positive buys), let the rest be taken over, and report it."""
+        """Send a forced order (positive buys), hand over the unfilled rest, and publish it."""
         buy, quantity = signed_size > 0, abs(signed_size)
         market = self._market
         price = self._limit(buy)
@@ -110,7 +110,7 @@ class LeveragedPositions:
         market.flush()
 
     def _limit(self, buy: bool) -> int:
-        """Return the price of bankruptcy of a position that is closed now."""
+        """Return the bankruptcy price of a position that is liquidated now."""
         margin = SLIPPAGE
         if self._random.random() < LATE_SHARE:
             margin = -self._random.expovariate(1 / LATE_DISTANCE)
@@ -131,14 +131,14 @@ TIERS = (
     (3_000, 2),
     (6_000, 1),
 )
-"""Cap of a bracket, relative to the first one's, and its greatest leverage."""
+"""Cap of a bracket relative to the first one, and its maximum leverage."""
 MAINTENANCE_SHARE = 0.5
-"""Part of the initial margin that must be kept."""
+"""Maintenance margin relative to the initial margin."""
 RATE_DECIMALS = 4
 CAP_TOUCHES = 4
 """The first cap is this many times the usual best quantity."""
 MAX_LEVERAGES = ((50_000, 125), (10_000, 75), (0, 50))
-"""Usual best quantity in USD from which a contract allows so much leverage."""
+"""Least usual best quantity in USD, and the maximum leverage that it allows."""
 _UNIT = int(10**RATE_DECIMALS)
 
 
@@ -147,12 +147,12 @@ def brackets(
 ) -> tuple[Bracket, ...]:
     """Return the brackets of a contract.
 
-    The maintenance margin is continuous: each `cumulative` is the one before plus the floor times
-    the step of the maintenance rate, so that no position is worse off just above a floor.
+    The maintenance margin is continuous: `cumulative` grows by the floor times the step of the
+    maintenance rate, so that no position is worse off just above a floor.
 
     Args:
-        instrument: The contract; decides whether notionals are quote units or coins.
-        contract_profile: Decides how deep its market is.
+        instrument: Decides whether notionals are quote units or coins.
+        contract_profile: Decides the depth of the market.
         scale: Multiplies the notionals.
     """
     unit_usd = contract_profile.price if instrument.venue.inverse else 1.0
@@ -189,7 +189,7 @@ def brackets(
 
 
 def _round_notional(notional: float) -> int:
-    """Return about `notional`: a whole number of one significant digit or a half."""
+    """Round a notional to one significant digit or a half of one."""
     power = int(10 ** floor(log10(max(notional, 1.0))))
     halves = max(round(2 * notional / power), 1)
     return max(halves * power // 2, 1)

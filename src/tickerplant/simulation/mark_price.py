@@ -1,9 +1,9 @@
 """Mark price and funding of one contract, by the exchange's formulas.
 
 Perpetual: the median of price 1 (index with the funding still to come), price 2 (index plus the
-average basis of the last 30 seconds) and the contract's last price.  Dated: price 2.
+average basis of the last 30 seconds) and the contract's last price. Dated: price 2.
 Funding: average premium since the last funding time, plus the interest rate moved towards it by at
-most 0.05 %, per 8 hours.  Settlement: the average index of the last hour before a delivery.
+most 0.05 %, per 8 hours. Settlement: the average index of the last hour before a delivery.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SETTLEMENT_MS = HOUR_MS
 
 
 def funding_rate(average_premium: float, interval_hours: int, cap: float = 0.02) -> float:
-    """Return the rate per interval for an average premium; its amount is at most `cap`."""
+    """Return the rate per interval for an average premium; its absolute value is at most `cap`."""
     step = min(max(INTEREST_RATE - average_premium, -CLAMP), CLAMP)
     rate = (average_premium + step) / (8 / interval_hours)
     return min(max(rate, -cap), cap)
 
 
 class MarkPriceCalculator:
-    """What the mark price of one contract is made from; prices are plain numbers in quote units."""
+    """Calculates the mark price of one contract; prices are floats in quote units."""
 
     def __init__(self, instrument: Instrument, now_ms: int) -> None:
         self._instrument = instrument
@@ -41,20 +41,20 @@ class MarkPriceCalculator:
         self._next_funding_ms = (now_ms // self._interval_ms + 1) * self._interval_ms
         self._cap = instrument.funding_cap / RATE_ONE
         self._last_rate = FIRST_FUNDING_RATE
-        # The interval that is running began before the simulation: as if at an even premium.
+        # The current funding interval began before the simulation; its premium was zero so far.
         self._premium_count = (now_ms - (self._next_funding_ms - self._interval_ms)) // 1000
         self._premium_sum = 0.0
         self._settle_sum, self._settle_count = 0, 0
         self.paid: FundingPaid | None = None
-        """What was paid at the second told last, if that was a funding time."""
+        """The funding paid at the latest second, if that was a funding time."""
 
     @property
     def settlement(self) -> int:
-        """Average index of the last hour, as far as it was told, in integers of 10^-8."""
+        """Average index of the last hour so far, in integers of 10^-8."""
         return round_div(self._settle_sum, max(self._settle_count, 1))
 
     def at(self, now_ms: int, index: float, bid: int, ask: int, last: int) -> MarkPrice:
-        """Return the mark price of the second `now_ms` and remember what it is averaged from."""
+        """Return the mark price at the second `now_ms`, and add the second to the averages."""
         bid_price, ask_price = bid / self._unit, ask / self._unit
         self._basis.append((bid_price + ask_price) / 2 - index)
         price_2 = index + sum(self._basis) / len(self._basis)
@@ -92,7 +92,7 @@ class MarkPriceCalculator:
     def _dated(self, now_ms: int, mark: float, index: float) -> MarkPrice:
         """Return the mark price of a dated contract.
 
-        In the last hour the estimated settlement is what the average will be if the index stays.
+        In the last hour the estimated settlement price assumes that the index stays as it is.
         """
         index_price = estimate = round(index * RATE_ONE)
         left_ms = self._instrument.delivery_date_ms - now_ms
@@ -100,8 +100,8 @@ class MarkPriceCalculator:
             self._settle_sum += index_price
             self._settle_count += 1
             to_come = max(left_ms // 1000 - 1, 0)
-            whole = self._settle_sum + to_come * index_price
-            estimate = round_div(whole, self._settle_count + to_come)
+            total = self._settle_sum + to_come * index_price
+            estimate = round_div(total, self._settle_count + to_come)
         return MarkPrice(
             symbol=self._instrument.symbol,
             mark_price=round(mark * RATE_ONE),

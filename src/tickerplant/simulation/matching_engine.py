@@ -1,14 +1,14 @@
 """Price–time priority matching of one symbol.
 
-Theory of operation.  Each side keeps a dictionary from price to level and a sorted list of the
-prices in use.  A level is its total and a dictionary of its orders: dictionaries remember the
-order of insertion, so the first entry is the oldest order and the last the youngest.  Prices of a
-side are kept as *keys* that grow towards the better price (a bid's key is its price, an ask's the
-negative of it), so the best price is always the last of the list and both sides share all code.
+Each side keeps a dictionary from price to level and a sorted list of the prices in use. A level
+is its total and a dictionary of its orders; dictionaries keep insertion order, so the first entry
+is the oldest order and the last the youngest. Prices of a side are kept as *keys* that grow
+towards the better price (the key of a bid is its price, that of an ask the negative of it), so the
+best price is always last in the list and both sides share all code.
 
-Every change of a level's total takes the next even update id.  Odd ids are never taken: the id
-after the last change therefore lies strictly between two changes and can name the state between
-them in a snapshot.
+Every change of a level's total takes the next even update id. Odd ids are never used, so the id
+after the last change lies strictly between two changes and can name the state between them in a
+snapshot.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Side:
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
-        """Key of a price: +1 for bids, -1 for asks."""
+        """Factor from price to key: +1 for bids, -1 for asks."""
         self.keys: list[int] = []
         """Keys in use; the best is the last."""
         self.levels: dict[int, Queue] = {}
         self.changed: dict[int, int] = {}
-        """Totals of the keys that changed since `MatchingEngine.changes` was last asked."""
+        """Totals of the keys changed since the last call of `MatchingEngine.changes`."""
 
     def quantity(self, price: int) -> int:
         """Return the total resting at `price`."""
@@ -63,7 +63,7 @@ class Side:
         return key * self.sign, self.levels[key].total
 
     def remove(self, key: int) -> None:
-        """Forget the level at `key`."""
+        """Remove the level at `key`."""
         del self.levels[key]
         keys = self.keys
         if keys[-1] == key:
@@ -72,7 +72,7 @@ class Side:
             del keys[bisect_left(keys, key)]
 
     def take_changes(self) -> list[LevelChange]:
-        """Return changed levels with their totals, best first, and forget that they changed."""
+        """Return the levels changed since the last call with their totals, best first."""
         sign, changed = self.sign, self.changed
         if not changed:
             return []
@@ -90,8 +90,8 @@ class Side:
 class MatchingEngine:
     """The book of one symbol; orders go in, fills and level changes come out.
 
-    `buy` tells the side of an order, prices and quantities are positive integers.  No order ever
-    rests at a price where it could trade.
+    `buy` is the side of an order; prices and quantities are positive integers. No order ever rests
+    at a price where it could trade.
     """
 
     __slots__ = ("asks", "bids", "last_order_id", "operations", "orders", "update_id")
@@ -107,10 +107,10 @@ class MatchingEngine:
         """Id of the last change of a level."""
         self.last_order_id = 0
         self.operations = 0
-        """Orders, cancellations and cuts received."""
+        """Orders, cancellations and reductions received."""
 
     def limit(self, buy: bool, price: int, quantity: int) -> tuple[int, list[Fill]]:
-        """Trade what crosses and rest the remainder (good till cancelled).
+        """Trade the crossing part and rest the remainder (good till cancelled).
 
         Returns:
             The id of the resting remainder, 0 if nothing is left, and the fills.
@@ -121,16 +121,16 @@ class MatchingEngine:
         return (self._rest(side, price * side.sign, left) if left else 0), fills
 
     def market(self, buy: bool, quantity: int) -> list[Fill]:
-        """Trade up to `quantity` at any price; what the book cannot fill is dropped."""
+        """Trade up to `quantity` at any price; drop what the book cannot fill."""
         return self.immediate(buy, quantity, None)
 
     def immediate(self, buy: bool, quantity: int, price: int | None) -> list[Fill]:
-        """Trade up to `quantity` at `price` or better now; the remainder is dropped."""
+        """Trade up to `quantity` at `price` or better now; drop the remainder."""
         self.operations += 1
         return self.part(buy, quantity, price)
 
     def part(self, buy: bool, quantity: int, price: int | None) -> list[Fill]:
-        """Trade as `immediate` does, for a part of an order that is counted already."""
+        """Do what `immediate` does, without counting another operation."""
         side = self.asks if buy else self.bids
         worst = None if price is None else price * side.sign
         keys, levels = side.keys, side.levels
@@ -149,10 +149,10 @@ class MatchingEngine:
         return fills
 
     def post(self, buy: bool, price: int, quantity: int) -> int:
-        """Rest an order that must not trade.
+        """Rest an order that must not trade (post-only).
 
         Returns:
-            Its id, or 0 if it was refused because it would have traded.
+            Its id, or 0 if it would have traded and was rejected.
         """
         self.operations += 1
         if buy:
@@ -164,7 +164,7 @@ class MatchingEngine:
         return self._rest(side, key, quantity)
 
     def cancel(self, order_id: int) -> int:
-        """Remove an order and return what was left of it; 0 if it is not resting."""
+        """Cancel an order and return its remaining quantity; 0 if it is not resting."""
         self.operations += 1
         key = self.orders.get(order_id)
         if key is None:
@@ -172,10 +172,10 @@ class MatchingEngine:
         side = self.bids if key > 0 else self.asks
         return self._reduce(side, key, order_id, side.levels[key].orders[order_id])
 
-    def cut(self, order_id: int, quantity: int) -> int:
-        """Take `quantity` off an order, which keeps its place, and return what was taken off.
+    def reduce(self, order_id: int, quantity: int) -> int:
+        """Reduce an order by `quantity` and return the reduction; the order keeps its place.
 
-        Cutting all of it, or more, cancels it.
+        Reducing it by all of its quantity, or more, cancels it.
         """
         self.operations += 1
         key = self.orders.get(order_id)
@@ -185,10 +185,10 @@ class MatchingEngine:
         return self._reduce(side, key, order_id, quantity)
 
     def withdraw(self, buy: bool, price: int, quantity: int) -> int:
-        """Cancel the youngest orders at a price until `quantity` is gone.
+        """Cancel the youngest orders at a price until `quantity` is withdrawn.
 
-        The last order reached is cut and keeps its place.  Returns what was withdrawn, which is
-        less than `quantity` if the level holds less.
+        The last order reached is reduced and keeps its place. Returns the withdrawn quantity, which
+        is less than `quantity` if the level holds less.
         """
         self.operations += 1
         side = self.bids if buy else self.asks
@@ -213,9 +213,9 @@ class MatchingEngine:
         return quantity
 
     def resize(self, buy: bool, price: int, quantity: int) -> None:
-        """Bring the total at a price to `quantity`: post what is missing, withdraw what is too much.
+        """Bring the total at a price to `quantity`: post the shortfall or withdraw the excess.
 
-        Nothing happens where an order of that price would trade.
+        Does nothing if an order at that price would trade.
         """
         side, key = (self.bids, price) if buy else (self.asks, -price)
         queue = side.levels.get(key)
@@ -226,7 +226,7 @@ class MatchingEngine:
             self.withdraw(buy, price, -more)
 
     def changes(self) -> tuple[list[LevelChange], list[LevelChange]]:
-        """Return the bids and asks that changed since the last call, with their totals now."""
+        """Return the bids and asks changed since the last call, with their present totals."""
         return self.bids.take_changes(), self.asks.take_changes()
 
     def _rest(self, side: Side, key: int, quantity: int) -> int:
@@ -247,7 +247,7 @@ class MatchingEngine:
         return order_id
 
     def _fill(self, queue: Queue, price: int, quantity: int, fills: list[Fill]) -> int:
-        """Trade against the oldest orders of one price; returns the quantity traded."""
+        """Trade against the oldest orders of one price and return the quantity traded."""
         orders = queue.orders
         left = quantity
         while left and orders:

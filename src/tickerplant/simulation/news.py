@@ -1,4 +1,4 @@
-"""What is traded, and on what: contracts, the coins under them, and what moves together."""
+"""News, the underlyings and sectors that it moves, and the contracts that react."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OWN_ACTIVITY_SPREAD = 0.25
 
 
 class ListedContract:
-    """One contract on the exchange: its pit, its crowd, its mark price, who holds it."""
+    """One listed contract: its market, agents, mark price and positions."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ListedContract:
         self.mark = mark
         self.positions = positions
         self.basket = basket
-        """The spot markets of its index; None for a composite one."""
+        """The spot markets of its index; None for a composite index."""
         self.contract_profile = contract_profile
 
     @property
@@ -56,7 +56,7 @@ class ListedContract:
 
 
 class Sector:
-    """What moves together, such as all coins: how busy it is, and the news that moves all of it."""
+    """Underlyings that move together, such as all coins: their activity and their news."""
 
     def __init__(self, random: Random) -> None:
         self.activity = Activity(random, ACTIVITY_SPREAD, ACTIVITY_MEMORY_S)
@@ -65,7 +65,7 @@ class Sector:
 
 
 class LiveUnderlying:
-    """One coin: its value, its news, and the contracts on it."""
+    """The current state of one underlying: its fair value, its news and the contracts on it."""
 
     def __init__(self, name: str, value: FairValue, sector: Sector, seed: int) -> None:
         random = Random(f"{seed} coin {name}")
@@ -73,15 +73,15 @@ class LiveUnderlying:
         self.value = value
         self.sector = sector
         self.delays = Random(f"{seed} coin {name} delays")
-        """What the delays of those who follow are drawn from."""
+        """The random source of the delays of followers."""
         self.news = News(random, OWN_RATE_PER_S)
         self.activity = Activity(random, OWN_ACTIVITY_SPREAD, ACTIVITY_MEMORY_S)
         self.leader: ListedContract | None = None
         self.followers: dict[ListedContract, FollowerValuation] = {}
         self.composite: Composite | None = None
-        """What the index is made of, if it is made of other coins."""
+        """The assets of its index, if that is a composite one."""
         self.composite_index: CompositeIndex | None = None
-        """The composite index as it was told last."""
+        """The latest composite index."""
 
     @property
     def index(self) -> float:
@@ -91,20 +91,20 @@ class LiveUnderlying:
         return self.composite_index.price / float(10**RATE_DECIMALS)
 
     def activity_level(self) -> float:
-        """Return how much is going on, relative to an ordinary day."""
+        """Return the trading activity, relative to an ordinary day."""
         return self.sector.activity.level * self.activity.level
 
 
 NEWS_VOLATILITY = 0.9
-"""Part of a coin's volatility that comes with news; trading makes the rest."""
+"""Share of the volatility that comes from news; trading makes the rest."""
 FOLLOW_MS = (9, 26)
-"""Delay of a look at the leader: least, and least plus most."""
+"""Least delay of a follower's reaction to the leader, and the range of the random part."""
 MARKET = "COIN"
-"""The sector that is the market itself; composite indices of coins move with it."""
+"""The sector of all coins, and of composite indices of coins."""
 
 
 class NewsFlow:
-    """The coins that are traded or that indices are made of, and the news about them."""
+    """All underlyings that are traded or part of an index, and the news about them."""
 
     def __init__(self, scheduler: Scheduler, seed: int) -> None:
         self._scheduler = scheduler
@@ -113,7 +113,7 @@ class NewsFlow:
         self.underlyings: dict[str, LiveUnderlying] = {}
 
     def underlying(self, name: str) -> LiveUnderlying:
-        """Return the desk of a coin; from the first time on there is news about it."""
+        """Return the state of an underlying; news about it starts with the first call."""
         underlying = self.underlyings.get(name)
         if underlying is not None:
             return underlying
@@ -134,19 +134,19 @@ class NewsFlow:
         return underlying
 
     def drop(self, underlying: LiveUnderlying) -> None:
-        """Let there be no more news about a coin."""
+        """Stop the news about an underlying."""
         del self.underlyings[underlying.name]
         del underlying.sector.underlyings[underlying.name]
 
     def step(self) -> None:
-        """Let a second pass: it grows busier or quieter."""
+        """Advance the activity by one second."""
         for sector in self.sectors.values():
             sector.activity.step()
         for underlying in self.underlyings.values():
             underlying.activity.step()
 
     def flush(self) -> None:
-        """Tell nothing: what news does is told by the pits."""
+        """Do nothing: the markets of the contracts publish what news changes."""
 
     def _sector(self, name: str) -> Sector:
         sector = self.sectors.get(name)
@@ -156,10 +156,8 @@ class NewsFlow:
             self._scheduler.after(sector.news.gap_ms(1.0), self, partial(self._sector_news, sector))
         return sector
 
-    # News
-
     def _sector_news(self, sector: Sector, _: int) -> None:
-        """Let news move everything of a sector."""
+        """Move every underlying of a sector."""
         size = sector.news.size()
         for underlying in sector.underlyings.values():
             self._apply_news(underlying, size, underlying.value.factor_volatility)
@@ -167,7 +165,7 @@ class NewsFlow:
         self._scheduler.after(gap_ms, self, partial(self._sector_news, sector))
 
     def _own_news(self, underlying: LiveUnderlying, _: int) -> None:
-        """Let news move one coin."""
+        """Move one underlying."""
         if self.underlyings.get(underlying.name) is not underlying:
             return
         self._apply_news(underlying, underlying.news.size(), underlying.value.own_volatility)
@@ -190,7 +188,7 @@ class NewsFlow:
         self.notify_followers(underlying)
 
     def notify_followers(self, underlying: LiveUnderlying) -> None:
-        """Let the followers of a coin look at its price, each after its own delay."""
+        """Let the followers of an underlying take over its price, each after its own delay."""
         for contract, valuation in underlying.followers.items():
             delay_ms = _follow_ms(underlying.delays)
             contract.market.after(delay_ms, partial(self._look, underlying, contract, valuation))
@@ -210,7 +208,7 @@ class NewsFlow:
 
 
 def _follow_ms(random: Random) -> int:
-    """Draw the delay of a look at the leader."""
+    """Draw the delay of a follower's reaction to the leader."""
     least, most = FOLLOW_MS
     return least + int(random.random() * most)
 

@@ -1,7 +1,8 @@
-"""What the holders of a contract tend to, and how far trading lets them get there.
+"""Open interest and long/short positions, before the start and after it.
 
-Positions are opened and closed by trading: whatever the holders want, no change is larger than
-what was traded meanwhile.  What they want is known at every moment, before the start and after it.
+Trading opens and closes positions: the open interest moves towards a target, but never by more
+than was traded. The targets are known at every time. Before the start, the open interest is
+generated backwards; a contract that was listed within the last month began with none.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.simulation.smooth_noise import SmoothNoise, smooth_noise
 
 OPEN_INTEREST_DAYS = 0.55
-"""Open positions relative to the volume of an ordinary day."""
+"""Usual open interest, relative to the volume of an ordinary day."""
 OPEN_INTEREST_SPREAD = 0.04
-"""Standard deviation of the logarithm of the open interest that is wanted."""
+"""Standard deviation of the logarithm of the target open interest."""
 TARGETED_SHARE = 0.5
-"""Largest part of what is traded that changes the open interest because it is wanted."""
+"""Largest share of the traded quantity that moves the open interest towards its target."""
 RANDOM_SHARE = 0.25
-"""Largest part of it that changes the open interest by chance, either way."""
+"""Largest share of the traded quantity that moves the open interest randomly, either way."""
 LONG_ACCOUNTS, TOP_LONG_ACCOUNTS, TOP_LONG_POSITIONS = 5800, 5600, 5200
 """Usual shares of the long side, in 10^-4."""
 LONG_SPREADS = (450, 520, 300)
-"""Standard deviations of them, in 10^-4."""
+"""Standard deviations of these shares, in 10^-4."""
 LEAST_SHARE, LARGEST_SHARE = 1000, 9000
 """Bounds of the long shares, in 10^-4."""
 ONE_SIDED = (900, 1500)
@@ -44,19 +45,19 @@ ONE_SIDED = (900, 1500)
 
 
 class PositionTargets(Struct, frozen=True):
-    """What the holders of one contract want, at any time."""
+    """The target open interest and long shares of one contract, at any time."""
 
     typical_steps: int
     """The usual open interest, in steps of the quantity."""
-    swell: SmoothNoise
+    fluctuation: SmoothNoise
     shares: tuple[tuple[int, int, SmoothNoise], ...]
-    """Usual value, spread and wave of each long share, in 10^-4."""
+    """Usual value, spread and noise of each long share, in 10^-4."""
 
 
 def position_targets(
     instrument: Instrument, contract_profile: ContractProfile, seed: int
 ) -> PositionTargets:
-    """Return what the holders of a contract want: always the same for the same seed."""
+    """Return the targets of a contract, always the same for the same seed."""
     name = f"{seed} past {instrument.symbol} held"
     usual = (LONG_ACCOUNTS, TOP_LONG_ACCOUNTS, TOP_LONG_POSITIONS)
     return PositionTargets(
@@ -69,29 +70,29 @@ def position_targets(
     )
 
 
-def target_steps(position_targets: PositionTargets, swell: float) -> float:
-    """Return the open interest that is wanted, in steps, where the wave has the value `swell`."""
-    return position_targets.typical_steps * exp(OPEN_INTEREST_SPREAD * swell)
+def target_steps(position_targets: PositionTargets, fluctuation: float) -> float:
+    """Return the target open interest in steps, for a value of the noise."""
+    return position_targets.typical_steps * exp(OPEN_INTEREST_SPREAD * fluctuation)
 
 
-def next_open_interest(held: int, wanted: float, traded: int, chance: float) -> int:
-    """Return the open interest once so much was traded; all in steps.
+def next_open_interest(open_interest: int, target: float, traded: int, chance: float) -> int:
+    """Return the open interest after `traded`; all in steps.
 
-    The change has at most `TARGETED_SHARE` + `RANDOM_SHARE` of what was traded.
+    The change is at most `TARGETED_SHARE` + `RANDOM_SHARE` of the traded quantity.
 
     Args:
-        held: The open interest before.
-        wanted: What it tends to.
-        traded: What was traded meanwhile.
-        chance: Part of it that opens positions by chance, at most `RANDOM_SHARE` either way.
+        open_interest: The open interest before.
+        target: The open interest that it moves towards.
+        traded: The quantity traded since.
+        chance: The share of it that opens positions randomly, at most `RANDOM_SHARE` either way.
     """
     most = TARGETED_SHARE * traded
-    change = min(max(wanted - held, -most), most) + chance * traded
-    return max(held + int(change), 0)
+    change = min(max(target - open_interest, -most), most) + chance * traded
+    return max(open_interest + int(change), 0)
 
 
 def usual_open_interest(instrument: Instrument, contract_profile: ContractProfile) -> int:
-    """Return the usual open positions of one side, in quantity units and whole steps."""
+    """Return the usual open interest, in quantity units and whole steps."""
     day_usd = contract_profile.orders_per_s * DAY_S * contract_profile.order_usd * ORDER_MEAN
     quantity = usd_quantity(instrument, contract_profile.price, day_usd) * OPEN_INTEREST_DAYS
     step = instrument.step_size
@@ -99,26 +100,26 @@ def usual_open_interest(instrument: Instrument, contract_profile: ContractProfil
 
 
 def adl_risk(long_accounts: int) -> str:
-    """Return the risk of automatic deleveraging when that share of the accounts is long; 10^-4."""
+    """Return the risk of automatic deleveraging for a share of long accounts in 10^-4."""
     off = abs(long_accounts - 5000)
     medium, high = ONE_SIDED
     return "high" if off >= high else "medium" if off >= medium else "low"
 
 
 ANY_ID = 0
-"""How much was traded does not depend on the ids of trades."""
-KEPT_POSITIONS = 8
-"""Contracts whose past positions are remembered, at most 2 MB each."""
+"""Any trade id: the traded quantity does not depend on it."""
+MAX_CACHED_CONTRACTS = 8
+"""Contracts whose past positions are cached, at most 2 MB each."""
 
 
-@lru_cache(maxsize=KEPT_POSITIONS)
+@lru_cache(maxsize=MAX_CACHED_CONTRACTS)
 def positions(inputs: HistoryInputs) -> tuple[Positioning, ...]:
-    """Return who held what at every whole five minutes of a month before the start."""
+    """Return the positioning at every five minutes of the month before the start."""
     instrument = inputs.instrument
     times_ms = _times_ms(inputs)
-    held = [steps * instrument.step_size for steps in _held_steps(inputs, times_ms)]
+    open_interest = [steps * instrument.step_size for steps in _past_steps(inputs, times_ms)]
     accounts, top_accounts, top_positions = long_shares(inputs, times_ms)
-    columns = (held, accounts, top_accounts, top_positions, times_ms.tolist())
+    columns = (open_interest, accounts, top_accounts, top_positions, times_ms.tolist())
     return tuple(
         Positioning(instrument.symbol, open_interest, long, top, top_long, adl_risk(long), time_ms)
         for open_interest, long, top, top_long, time_ms in zip(*columns, strict=True)
@@ -126,18 +127,18 @@ def positions(inputs: HistoryInputs) -> tuple[Positioning, ...]:
 
 
 def publish_time_ms(inputs: HistoryInputs) -> int:
-    """Return when the positions of the start are told: at its whole second."""
+    """Return the time of the opening positioning: the whole second of the start."""
     return inputs.start_ms // 1000 * 1000
 
 
 def opening_open_interest(inputs: HistoryInputs) -> int:
-    """Return the open interest that the past leads to, in steps of the quantity."""
-    wanted = round(_wanted(inputs, np.array([publish_time_ms(inputs)]))[0])
+    """Return the open interest that the history leads to, in steps of the quantity."""
+    target = round(_targets(inputs, np.array([publish_time_ms(inputs)]))[0])
     if not _listed_lately(inputs):
-        return wanted
+        return target
     times_ms = _times_ms(inputs)
-    grown = _grown(_traded(inputs, times_ms), _chances(inputs, len(times_ms)))
-    return min(wanted, grown[-1])
+    upper_bounds = _upper_bounds(_traded_steps(inputs, times_ms), _chances(inputs, len(times_ms)))
+    return min(target, upper_bounds[-1])
 
 
 def long_shares(inputs: HistoryInputs, times_ms: Ints) -> tuple[list[int], ...]:
@@ -169,42 +170,45 @@ def _times_ms(inputs: HistoryInputs) -> Ints:
     return np.arange(first_ms, publish_time_ms(inputs), POSITIONING_PERIOD_MS, dtype=np.int64)
 
 
-def _wanted(inputs: HistoryInputs, times_ms: Ints) -> list[float]:
-    """Return the open interest that was wanted at many times, in steps."""
-    wanted = position_targets(inputs.instrument, inputs.contract_profile, inputs.seed)
-    return [target_steps(wanted, swell) for swell in wanted.swell.at(times_ms).tolist()]
+def _targets(inputs: HistoryInputs, times_ms: Ints) -> list[float]:
+    """Return the target open interest at many times, in steps."""
+    target = position_targets(inputs.instrument, inputs.contract_profile, inputs.seed)
+    return [
+        target_steps(target, fluctuation)
+        for fluctuation in target.fluctuation.at(times_ms).tolist()
+    ]
 
 
-def _held_steps(inputs: HistoryInputs, times_ms: Ints) -> list[int]:
+def _past_steps(inputs: HistoryInputs, times_ms: Ints) -> list[int]:
     """Return the open interest at many times, in steps."""
-    traded, chances = _traded(inputs, times_ms), _chances(inputs, len(times_ms))
-    held = [opening_open_interest(inputs)]
-    before = zip(_wanted(inputs, times_ms), traded.tolist(), chances.tolist(), strict=True)
-    for wanted, quantity, chance in reversed(list(before)):
-        held.append(next_open_interest(held[-1], wanted, quantity, chance))
-    rows = held[:0:-1]
+    traded, chances = _traded_steps(inputs, times_ms), _chances(inputs, len(times_ms))
+    open_interest = [opening_open_interest(inputs)]
+    before = zip(_targets(inputs, times_ms), traded.tolist(), chances.tolist(), strict=True)
+    for target, quantity, chance in reversed(list(before)):
+        open_interest.append(next_open_interest(open_interest[-1], target, quantity, chance))
+    rows = open_interest[:0:-1]
     if not _listed_lately(inputs):
         return rows
-    return [min(pair) for pair in zip(rows, _grown(traded, chances)[:-1], strict=True)]
+    return [min(pair) for pair in zip(rows, _upper_bounds(traded, chances)[:-1], strict=True)]
 
 
-def _grown(traded: Ints, chances: Floats) -> list[int]:
-    """Return what was open at most since a listing: before each five minutes, and at the end."""
+def _upper_bounds(traded: Ints, chances: Floats) -> list[int]:
+    """Return upper bounds since the listing: before each five minutes, and at the end."""
     opened = np.floor((TARGETED_SHARE + chances) * traded).astype(np.int64)
-    grown: list[int] = np.concatenate([[0], np.cumsum(opened)]).tolist()
-    return grown
+    upper_bounds: list[int] = np.concatenate([[0], np.cumsum(opened)]).tolist()
+    return upper_bounds
 
 
 def _chances(inputs: HistoryInputs, count: int) -> Floats:
-    """Draw the part of what was traded that opened positions by chance, of each five minutes."""
+    """Draw the share of each five minutes' traded quantity that opens positions randomly."""
     random = Random(f"{inputs.name} held chances")
     return np.random.default_rng(random.getrandbits(64)).uniform(-RANDOM_SHARE, RANDOM_SHARE, count)
 
 
-def _traded(inputs: HistoryInputs, times_ms: Ints) -> Ints:
-    """Return how many steps were traded in the five minutes since each time, before the start.
+def _traded_steps(inputs: HistoryInputs, times_ms: Ints) -> Ints:
+    """Return the steps traded in the five minutes from each time, up to the start.
 
-    Where only hours are known, five minutes are a twelfth of one.
+    Where only hours are known, five minutes are a twelfth of an hour.
     """
     traded = np.zeros(len(times_ms), dtype=np.int64)
     if not len(times_ms):
@@ -221,7 +225,7 @@ def _traded(inputs: HistoryInputs, times_ms: Ints) -> Ints:
 
 
 def _of_tier(inputs: HistoryInputs, tier: str) -> tuple[Ints, Ints]:
-    """Return since when and how much was traded in parts of five minutes or less."""
+    """Return start and volume of parts of five minutes or less."""
     bars = traded_bars(inputs, tier, ANY_ID)
     parts = max(LENGTHS_MS[tier] // POSITIONING_PERIOD_MS, 1)
     since_ms = bars[:, OPEN_TIME, None] + np.arange(parts) * POSITIONING_PERIOD_MS
@@ -229,9 +233,9 @@ def _of_tier(inputs: HistoryInputs, tier: str) -> tuple[Ints, Ints]:
 
 
 POSITIONING_INTERVAL_S = 5
-"""Positions are told once in so many seconds."""
+"""Period in which the positioning is published."""
 SHARE_KEEP = 0.999986
-"""What a share keeps of its distance from the usual in one step: it moves as fast as in the past."""
+"""Share of its distance from the usual value that a long share keeps after one step."""
 
 
 class Reverting:
@@ -244,39 +248,39 @@ class Reverting:
         self.level = level
 
     def step(self, pace: float) -> None:
-        """Let one step pass, `pace` times as lively as usual."""
+        """Advance by one step, `pace` times as fast as usual."""
         shock = self._random.gauss(0, self._shock * pace)
         self.level = self._mean + (self.level - self._mean) * SHARE_KEEP + shock
 
 
 class Positions:
-    """Everybody who has a position in one contract; at the start what the past leads to.
+    """The positions in one contract; at the start those that the history leads to.
 
     Args:
-        inputs: What decides the past of the contract.
-        activity: Returns how lively the trading is, relative to an ordinary day.
+        inputs: What the history of the contract follows from.
+        activity: Returns the trading activity, relative to an ordinary day.
     """
 
     def __init__(self, inputs: HistoryInputs, activity: Callable[[], float]) -> None:
         instrument = inputs.instrument
         self._random = random = Random(f"{inputs.seed} holders {instrument.symbol}")
         self.slot = random.randrange(POSITIONING_INTERVAL_S)
-        """The second of five at which they are told."""
+        """The second of the period at which they are published."""
         self._symbol, self._step_size = instrument.symbol, instrument.step_size
         self._activity = activity
-        self._tendency = position_targets(instrument, inputs.contract_profile, inputs.seed)
-        self._held = opening_open_interest(inputs)
+        self._targets = position_targets(instrument, inputs.contract_profile, inputs.seed)
+        self._open_interest = opening_open_interest(inputs)
         self._volume = 0
         levels = long_shares(inputs, np.array([publish_time_ms(inputs)]))
         self._shares = [
             Reverting(random, level, usual, spread)
-            for (level,), (usual, spread, _) in zip(levels, self._tendency.shares, strict=True)
+            for (level,), (usual, spread, _) in zip(levels, self._targets.shares, strict=True)
         ]
 
     def at(self, now_ms: int, volume: int) -> Positioning:
-        """Return who holds what once `volume` was traded since the opening, in quantity units.
+        """Return the positioning after `volume` was traded since the opening, in quantity units.
 
-        Nothing changes if nothing was traded since the last time.
+        Nothing changes if nothing was traded since the last call.
         """
         traded = (volume - self._volume) // self._step_size
         self._volume = volume
@@ -287,7 +291,7 @@ class Positions:
         )
         return Positioning(
             symbol=self._symbol,
-            open_interest=self._held * self._step_size,
+            open_interest=self._open_interest * self._step_size,
             long_accounts=accounts,
             top_long_accounts=top_accounts,
             top_long_positions=top_positions,
@@ -296,11 +300,11 @@ class Positions:
         )
 
     def _trade(self, now_ms: int, traded: int) -> None:
-        """Let them open and close positions with the `traded` steps; some change sides."""
-        swell = float(self._tendency.swell.at(np.array([now_ms]))[0])
+        """Open and close positions with the `traded` steps, and move the long shares."""
+        fluctuation = float(self._targets.fluctuation.at(np.array([now_ms]))[0])
         chance = self._random.uniform(-RANDOM_SHARE, RANDOM_SHARE)
-        self._held = next_open_interest(
-            self._held, target_steps(self._tendency, swell), traded, chance
+        self._open_interest = next_open_interest(
+            self._open_interest, target_steps(self._targets, fluctuation), traded, chance
         )
         pace = self._activity() ** 0.5
         for share in self._shares:

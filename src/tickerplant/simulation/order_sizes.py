@@ -1,7 +1,7 @@
-"""Order sizes: dust, habits and whales.
+"""Order sizes: the smallest size, a few habitual sizes and a heavy tail.
 
 A tenth to a quarter of all orders have the smallest usual size, as many again one of a few
-habitual sizes; the rest is lognormal with a Pareto tail of index near one, so that one order in a
+habitual sizes. The rest is lognormal with a Pareto tail of index near one, so that one order in a
 hundred makes a third of the volume.
 """
 
@@ -19,20 +19,20 @@ DRAWS = 4096
 SMALLEST_SHARE = 0.17
 HABIT_SHARE = 0.36
 HABITS_USD = (1.0, 0.4, 2.0, 0.8, 0.25, 4.0, 1.6, 0.5, 8.0, 3.0)
-"""Habitual sizes relative to the typical order, the commonest first."""
+"""Habitual sizes relative to the typical order, the most common first."""
 SPREAD = 1.75
-"""Standard deviation of the logarithm of other orders."""
+"""Standard deviation of the logarithm of the other orders."""
 TAIL_SHARE = 0.15
 TAIL_INDEX = 0.95
 TAIL_START = 9.0
 LARGEST_USD = 4_000_000
 ROUND_SHARE = 0.16
-"""Part of the larger orders that is rounded to ten lots."""
+"""Share of the larger orders that are rounded to ten lots."""
 LADDER_SPREAD = 2.1
 
 
 class OrderSizes:
-    """Quantities drawn beforehand, in units and multiples of the step."""
+    """Order sizes drawn in advance, in quantity units and multiples of the step."""
 
     def __init__(
         self, random: Random, instrument: Instrument, contract_profile: ContractProfile
@@ -45,7 +45,7 @@ class OrderSizes:
         if not instrument.venue.inverse:
             smallest = max(smallest, instrument.min_notional * unit * 1.15)
         self.smallest = int(np.ceil(smallest)) * step
-        """The smallest order anybody sends."""
+        """The smallest order anyone sends."""
 
         typical = contract_profile.order_usd * unit
         habits = [max(_two_digits(typical * each), smallest) for each in HABITS_USD]
@@ -69,7 +69,7 @@ class OrderSizes:
         ladder = median * np.exp(np.clip(generator.normal(0, LADDER_SPREAD, DRAWS), -4, 5.5))
         ladder = np.maximum(np.ceil(ladder), np.ceil(smallest))
         self.ladder: list[int] = ladder.astype(np.int64).tolist()
-        """Quantities of levels away from the best, in steps."""
+        """Quantities of levels behind the best, in steps."""
 
         self.touch = max(contract_profile.touch_usd * unit, 4 * smallest) * step
         """Usual quantity at the best price."""

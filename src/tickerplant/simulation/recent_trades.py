@@ -1,6 +1,6 @@
-"""The last trades before the start, one by one, and the minutes and aggregates they make.
+"""The last trades before the start, one by one, with their minutes and aggregates.
 
-They come as takers send them: a taker's fills have one time, one side and one price.
+The fills of one taker order share their time, side and price.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInput
 from tickerplant.simulation.price_paths import DAY, Floats, path_segment
 from tickerplant.units import MINUTE_MS
 
-TRADES_PER_FILLING = 2.4
-"""Trades that a taker's order makes at one price."""
+TRADES_PER_FILL = 2.4
+"""Mean number of fills of a taker order at one price."""
 SIZE_SPREAD = 1.6
 """Standard deviation of the logarithm of a trade's size."""
-KEPT_RECENT = 8
-"""Contracts whose last trades, and aggregates, are remembered: about 4 MB each of a busy one."""
+MAX_CACHED_CONTRACTS = 8
+"""Contracts whose last trades and aggregates are cached: about 4 MB each for a busy one."""
 
 
-@lru_cache(maxsize=KEPT_RECENT)
+@lru_cache(maxsize=MAX_CACHED_CONTRACTS)
 def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
-    """Return the trades since `inputs.recent_ms`, at least one; the last one has the id before `next_id`.
+    """Return the trades since `inputs.recent_ms`, at least one, with ids up to `next_id` - 1.
 
     Rows are as in `TRADE_ROW`.
     """
     random = Random(f"{inputs.name} trades")
     generator = np.random.default_rng(random.getrandbits(64))
     edges = _edges(inputs)
-    times_ms, fillings = _times(generator, inputs, edges)
-    sold = (generator.random(fillings[-1] + 1) < 0.5)[fillings]
-    sold[fillings == fillings[-1]] = True  # the last price is the best bid
+    times_ms, fills = _times(generator, inputs, edges)
+    sold = (generator.random(fills[-1] + 1) < 0.5)[fills]
+    sold[fills == fills[-1]] = True  # the last price is the best bid
     rows = np.empty(len(times_ms), TRADE_ROW)
     rows["trade_id"] = np.arange(next_id - len(rows), next_id)
-    rows["price"] = _prices(generator, inputs, edges, times_ms, fillings, sold)
+    rows["price"] = _prices(generator, inputs, edges, times_ms, fills, sold)
     rows["quantity"] = _quantities(generator, inputs, len(rows))
     rows["trade_time_ms"] = times_ms
     rows["buyer_is_maker"] = sold
@@ -77,12 +77,12 @@ _Edges: TypeAlias = tuple[Ints, Floats, Floats]
 
 
 def _edges(inputs: HistoryInputs) -> _Edges:
-    """Return the edges of the last minutes, the coin's values there, and how restless it is between.
+    """Return the edges of the last minutes, the path's values there and the volatilities between.
 
     The last edge is the start.
     """
-    day = path_segment(inputs.way, DAY)
-    minutes = (inputs.way.present_ms - inputs.recent_ms) // MINUTE_MS
+    day = path_segment(inputs.path, DAY)
+    minutes = (inputs.path.present_ms - inputs.recent_ms) // MINUTE_MS
     opened_ms = inputs.recent_ms + np.arange(minutes + 1) * MINUTE_MS
     times_ms = np.append(opened_ms, inputs.start_ms)
     values = np.append(day.edges[len(day.edges) - 1 - minutes :], 0.0)
@@ -92,24 +92,24 @@ def _edges(inputs: HistoryInputs) -> _Edges:
 def _times(
     generator: np.random.Generator, inputs: HistoryInputs, edges: _Edges
 ) -> tuple[Ints, Ints]:
-    """Draw the times of all trades, and the number of the filling that each belongs to."""
+    """Draw the times of all trades, and the number of the order that each belongs to."""
     edges_ms, _, volatilities = edges
     lengths_ms = np.diff(edges_ms)
-    usual = inputs.trades_per_ms * MINUTE_MS / TRADES_PER_FILLING
+    usual = inputs.trades_per_ms * MINUTE_MS / TRADES_PER_FILL
     part = lengths_ms / MINUTE_MS
     counts = trade_counts(generator, usual, volatilities * part, VOLUME_SPREAD)
     if not counts.any():
         counts[0] = 1
     bar = np.repeat(np.arange(len(counts)), counts)
     offsets_ms = (generator.random(len(bar)) * lengths_ms[bar]).astype(np.int64)
-    filled_ms = np.sort(edges_ms[bar] + offsets_ms)
-    # No aggregate goes on into the present minute, whose trades are counted one by one.
+    fill_ms = np.sort(edges_ms[bar] + offsets_ms)
+    # No aggregate continues into the current minute, whose trades are counted one by one.
     present_ms = edges_ms[-2]
-    late = (filled_ms > present_ms - WINDOW_MS) & (filled_ms < present_ms)
-    filled_ms[late] = present_ms - WINDOW_MS
-    sizes = generator.geometric(1 / TRADES_PER_FILLING, len(filled_ms))
-    fillings = np.repeat(np.arange(len(filled_ms)), sizes)
-    return filled_ms[fillings], fillings
+    late = (fill_ms > present_ms - WINDOW_MS) & (fill_ms < present_ms)
+    fill_ms[late] = present_ms - WINDOW_MS
+    sizes = generator.geometric(1 / TRADES_PER_FILL, len(fill_ms))
+    fills = np.repeat(np.arange(len(fill_ms)), sizes)
+    return fill_ms[fills], fills
 
 
 def _prices(
@@ -117,25 +117,25 @@ def _prices(
     inputs: HistoryInputs,
     edges: _Edges,
     times_ms: Ints,
-    fillings: Ints,
+    fills: Ints,
     sold: NDArray[np.bool_],
 ) -> Ints:
-    """Draw prices along the coin's way, those who buy at the tick above, who sell at the one below."""
+    """Draw prices along the path: buyers pay the tick above it, sellers get the tick below."""
     edges_ms, values, _ = edges
     values = values + inputs.premium.at(edges_ms)
-    per_filling = (
+    per_fill = (
         inputs.contract_profile.daily_volatility
-        * (1 / inputs.trades_per_ms * TRADES_PER_FILLING / 86_400_000) ** 0.5
+        * (1 / inputs.trades_per_ms * TRADES_PER_FILL / 86_400_000) ** 0.5
     )
-    steps = np.cumsum(generator.normal(0, per_filling, fillings[-1] + 1))[fillings]
-    # What the steps add up to between two edges is taken back, so that the values there hold.
+    steps = np.cumsum(generator.normal(0, per_fill, fills[-1] + 1))[fills]
+    # Remove the sum of the steps between two edges, so that the values at the edges hold.
     at_edges = np.interp(edges_ms, times_ms, steps)
     steps -= np.interp(times_ms, edges_ms, at_edges)
     prices = inputs.index_units * np.exp(np.interp(times_ms, edges_ms, values) + steps)
     tick = inputs.instrument.tick_size
     ticks = np.where(sold, np.floor(prices / tick), np.ceil(prices / tick))
     units: Ints = np.maximum(ticks, LEAST_TICKS).astype(np.int64) * tick
-    units[fillings == fillings[-1]] = inputs.last_price
+    units[fills == fills[-1]] = inputs.last_price
     return units
 
 
@@ -153,11 +153,11 @@ def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
     """Return the minutes of `trades` that closed before the start.
 
     Args:
-        inputs: What decides the past.
+        inputs: What the history follows from.
         trades: The trades since `inputs.recent_ms`.
     """
-    count = (inputs.way.present_ms - inputs.recent_ms) // MINUTE_MS
-    closed = trades[trades["trade_time_ms"] < inputs.way.present_ms]
+    count = (inputs.path.present_ms - inputs.recent_ms) // MINUTE_MS
+    closed = trades[trades["trade_time_ms"] < inputs.path.present_ms]
     bars = empty_bars(inputs.recent_ms, count, 0)
     if not len(closed):
         bars[:, OPEN : CLOSE + 1] = trades["price"][0]
@@ -185,7 +185,7 @@ def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
 
 
 def trade_turnovers(instrument: Instrument, prices: Ints, quantities: Ints) -> Ints:
-    """Return the turnovers of many trades, each as `instrument.turnover` says."""
+    """Return the turnover of each trade, as `instrument.turnover` computes it."""
     if not instrument.venue.inverse:
         return prices * quantities
     scale = instrument.contract_size * int(10 ** (RATE_DECIMALS + instrument.price.decimals))
@@ -196,16 +196,16 @@ def trade_turnovers(instrument: Instrument, prices: Ints, quantities: Ints) -> I
 
 
 def older_trades(inputs: HistoryInputs, next_id: int) -> Rows:
-    """Return those of the last trades that were before the present minute."""
+    """Return the last trades from before the current minute."""
     trades = recent_trades(inputs, next_id)
-    return trades[: np.searchsorted(trades["trade_time_ms"], inputs.way.present_ms)]
+    return trades[: np.searchsorted(trades["trade_time_ms"], inputs.path.present_ms)]
 
 
-@lru_cache(maxsize=KEPT_RECENT)
+@lru_cache(maxsize=MAX_CACHED_CONTRACTS)
 def older_aggregates(inputs: HistoryInputs, next_id: int, next_aggregate_id: int) -> Rows:
-    """Return the aggregates of `older_trades`; the last one has the id before `next_aggregate_id`.
+    """Return the aggregates of `older_trades`, with ids up to `next_aggregate_id` - 1.
 
-    Rows are as in `AGGREGATE_ROW`.  They are what `TradeAggregator` makes of the trades.
+    Rows are as in `AGGREGATE_ROW`, and equal to what `TradeAggregator` makes of the trades.
     """
     trades = older_trades(inputs, next_id)
     starts = _aggregate_starts(trades)
@@ -224,7 +224,7 @@ def older_aggregates(inputs: HistoryInputs, next_id: int, next_aggregate_id: int
 
 
 def _aggregate_starts(trades: Rows) -> Ints:
-    """Return the numbers of the trades that open an aggregate."""
+    """Return the indices of the trades that open an aggregate."""
     if not len(trades):
         return np.empty(0, dtype=np.int64)
     times_ms = trades["trade_time_ms"]
@@ -233,7 +233,7 @@ def _aggregate_starts(trades: Rows) -> Ints:
     starts = np.concatenate([[0], np.flatnonzero(other) + 1])
     ends = np.append(starts[1:], len(trades))
     found = [starts]
-    # Within a run of one price and side the next aggregate opens when the window of one is over.
+    # In a run of one price and side, the next aggregate opens when the window is over.
     while len(starts):
         starts = np.searchsorted(times_ms, times_ms[starts] + WINDOW_MS)
         inside = starts < ends

@@ -1,8 +1,8 @@
 """RPI makers: small orders at and near the best prices, for retail takers only.
 
-They look at the best prices some tenths of a second after something happened, so their orders are
-often a little behind: the book moves through them, and until the next look retail takers who want to
-trade that way get a better price than the book has.
+They check the best prices some tenths of a second after a change, so their orders lag: the book
+moves through them, and until the next check retail takers on that side get a better price than
+the book offers.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from tickerplant.simulation.order_sizes import OrderSizes
 from tickerplant.simulation.rpi_orders import RpiOrders, RpiSide
 
 LEVELS = 6
-"""Most prices of a side that have RPI orders; one more at a better price and the last is given up."""
+"""Most prices per side with RPI orders. Adding a better one drops the last."""
 REACH_MOVES = 18.0
-"""Orders farther behind the best price than so many moves of it are withdrawn."""
+"""Orders farther behind the best price than this many moves of it are withdrawn."""
 REACH_TICKS = 12
-"""The same where ticks are large."""
+"""The same limit in ticks, where ticks are large."""
 SPACING = 0.2
 """Mean distance behind the best price, relative to the farthest."""
 LEAST_MS = 90
 LOOK_MS = 260.0
-"""A look follows a trade or a move of the best prices: the least time later, and a mean of this."""
+"""Mean time from a trade or a move of the best prices to a check, beyond `LEAST_MS`."""
 DEEPER = 0.5
-"""Chance that a further order is placed behind the best price, where there are too few."""
+"""Chance to place a further order behind the best price when there are too few."""
 IMPROVING = 0.6
-"""Chance to quote a tick better than the book, where its spread has room."""
+"""Chance to quote a tick better than the book if its spread has room."""
 TYPICAL_ORDERS = 1.5
-"""Mean quantity of a price, in median taker orders."""
+"""Mean quantity at a price, in median taker orders."""
 
 
 class RpiMakers:
     """The RPI makers of one contract.
 
     Args:
-        random: What they do is drawn from it.
+        random: The source of their random decisions.
         market: Where they trade.
         orders: Their orders there.
-        sizes: What takers usually trade.
-        move_threshold: Distance that the best prices usually move, in price units.
+        sizes: The usual sizes of taker orders.
+        move_threshold: Usual size of a move of the best prices, in price units.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class RpiMakers:
         self._planned = False
 
     def open(self, bid: int, ask: int) -> RpiUpdate:
-        """Quote around the best prices the book is going to open with; return the RPI orders."""
+        """Quote around the opening best prices and return the RPI orders."""
         orders, engine = self._orders, self._market.engine
         for _ in range(3 * LEVELS):
             self._requote(orders.bids, bid, -ask)
@@ -78,13 +78,13 @@ class RpiMakers:
         return RpiUpdate(self._market.symbol, engine.update_id, bids, asks, self._market.now_ms)
 
     def react(self) -> None:
-        """Look at the best prices in a while, unless that is planned already."""
+        """Schedule a check of the best prices, unless one is scheduled already."""
         if not self._planned:
             self._planned = True
             self._market.after(LEAST_MS + int(self._exponential(1 / LOOK_MS)), self.look)
 
     def look(self, _: int = 0) -> None:
-        """Bring the orders of both sides to the best prices of the book."""
+        """Requote both sides around the best prices of the book."""
         self._planned = False
         engine, orders = self._market.engine, self._orders
         bids, asks = engine.bids.keys, engine.asks.keys
@@ -96,12 +96,12 @@ class RpiMakers:
         self._market.flush_rpi()
 
     def _requote(self, side: RpiSide, best: int, opposite: int) -> None:
-        """Withdraw what crosses the book or is far behind; quote at the best price or better.
+        """Withdraw orders that cross the book or are far behind; quote at the best price or better.
 
         Args:
-            side: Whose orders.
+            side: The side to requote.
             best: Key of the side's best price in the book.
-            opposite: Key of the other side's; an order at `-opposite` would trade.
+            opposite: Key of the other side's best price; an order at `-opposite` would trade.
         """
         quantities = side.quantities
         reach = self._reach
@@ -116,7 +116,7 @@ class RpiMakers:
             self._add(side, best - behind // self._tick * self._tick)
 
     def _add(self, side: RpiSide, key: int) -> None:
-        """Rest a further quantity at `key`; give the last price up if there are too many."""
+        """Add quantity at `key`, and drop the last price if there are too many."""
         if not self._lowest <= key * side.sign <= self._highest:
             return
         quantities = side.quantities

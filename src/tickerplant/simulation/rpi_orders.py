@@ -1,9 +1,9 @@
-"""The orders of retail price improvement (RPI) of one symbol, which stand beside its book.
+"""The retail price improvement (RPI) orders of one symbol, which are not part of its book.
 
-They trade with retail takers only, and have the lowest priority at their price: ordinary orders
-come first there, RPI orders at a better price come before them.  The book never counts them, so
-it may move through them; they stay where they are, crossed, until their makers look.  There are a
-handful of prices a side: plain dictionaries, sorted when somebody trades.
+They trade with retail takers only and have the lowest priority at their price: ordinary orders at
+the same price come first, RPI orders at a better price come before those. The book never counts
+them, so it may move through them; they stay, crossed, until their makers check. A side has a
+handful of prices, so plain dictionaries, sorted on each trade, are enough.
 
 Prices are kept as keys that grow towards the better price, as in the matching engine.
 """
@@ -14,7 +14,7 @@ from tickerplant.events import Level
 from tickerplant.simulation.matching_engine import Fill, MatchingEngine
 
 RPI_ORDER_ID = 0
-"""What fills have for the id of an RPI order; no order of the book has it."""
+"""The order id of fills with RPI orders; no order of the book has it."""
 
 
 class RpiSide:
@@ -24,12 +24,12 @@ class RpiSide:
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
-        """Key of a price: +1 for bids, -1 for asks."""
+        """Factor from price to key: +1 for bids, -1 for asks."""
         self.quantities: dict[int, int] = {}
         self._changed: set[int] = set()
 
     def put(self, key: int, quantity: int) -> None:
-        """Let `quantity` rest at `key`, whatever was there; 0 removes it."""
+        """Set the quantity at `key`; 0 removes it."""
         if quantity:
             self.quantities[key] = quantity
         else:
@@ -45,7 +45,7 @@ class RpiSide:
         return self._told(self.quantities)
 
     def take_changes(self) -> list[Level]:
-        """Return changed prices with their quantities, best first, and forget that they changed."""
+        """Return the prices changed since the last call with their quantities, best first."""
         changed, self._changed = self._changed, set()
         return self._told(changed)
 
@@ -66,10 +66,10 @@ class RpiOrders:
     def immediate(self, engine: MatchingEngine, buy: bool, quantity: int, price: int) -> list[Fill]:
         """Trade up to `quantity` at `price` or better with the book and with RPI orders.
 
-        The best price is first; at one price the book is.  The remainder is dropped.
+        Better prices come first; at the same price the book does. The remainder is dropped.
 
         Returns:
-            The fills; those of RPI orders have `RPI_ORDER_ID`.
+            The fills; those with RPI orders have the id `RPI_ORDER_ID`.
         """
         engine.operations += 1
         side = self.asks if buy else self.bids
@@ -92,5 +92,5 @@ class RpiOrders:
         return fills + engine.part(buy, left, price)
 
     def changes(self) -> tuple[list[Level], list[Level]]:
-        """Return the bids and asks that changed since the last call, with their quantities now."""
+        """Return the bids and asks changed since the last call, with their present quantities."""
         return self.bids.take_changes(), self.asks.take_changes()

@@ -1,4 +1,4 @@
-"""What is going to happen, in order of time: the clockwork of the simulated exchange."""
+"""The event queue of the simulated exchange: actions in order of their due time."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ Action: TypeAlias = Callable[[int], None]
 
 
 class ActionOwner(Protocol):
-    """Where actions happen; tells what changed once they are done."""
+    """Owns actions and publishes what they changed."""
 
     def flush(self) -> None:
-        """Tell what changed since the last time."""
+        """Publish what changed since the last call."""
         ...
 
 
 class Scheduler:
     """Actions waiting for their millisecond.
 
-    Actions of one millisecond happen in the order they were entered, including those entered
-    while it runs; the places they happened at are flushed after the last of them.
+    Actions of one millisecond run in the order in which they were scheduled, including those
+    scheduled during that millisecond. Their owners are flushed after the last of them.
     """
 
     def __init__(self, now_ms: int) -> None:
@@ -30,23 +30,23 @@ class Scheduler:
         self._entered = 0
 
     def after(self, delay_ms: int, place: ActionOwner, action: Action, argument: int = 0) -> None:
-        """Let `action(argument)` happen at `place`, `delay_ms` from now."""
+        """Run `action(argument)` on behalf of `owner`, `delay_ms` from now."""
         self._entered += 1
         entry = (self.now_ms + delay_ms, self._entered, place, action, argument)
         heappush(self._entries, entry)
 
     def cancel_all(self, place: ActionOwner) -> None:
-        """Let nothing of what was planned at `place` happen."""
+        """Cancel every action of `owner`."""
         self._entries[:] = [entry for entry in self._entries if entry[2] is not place]
         heapify(self._entries)
 
     @property
     def next_time_ms(self) -> int:
-        """Time of the next action."""
+        """The time of the next action."""
         return self._entries[0][0]
 
     def step(self) -> None:
-        """Let everything of the next millisecond happen."""
+        """Run all actions of the next millisecond."""
         entries = self._entries
         self.now_ms = now_ms = entries[0][0]
         visited: dict[ActionOwner, None] = {}

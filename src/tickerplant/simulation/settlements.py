@@ -1,4 +1,4 @@
-"""What was paid and settled before the start: funding, and deliveries of dated contracts."""
+"""Funding payments and deliveries before the start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tickerplant.simulation.price_paths import Floats, values_at
 from tickerplant.units import HOUR_MS
 
 SAMPLES = 8
-"""Moments of a funding interval that its average premium is taken from."""
+"""Times in a funding interval at which its average premium is sampled."""
 
 
 def fundings(
@@ -23,10 +23,10 @@ def fundings(
     end_ms: int | None = None,
     limit: int | None = None,
 ) -> tuple[FundingPaid, ...]:
-    """Return what was paid at the funding times since the listing; nothing for dated contracts.
+    """Return the funding payments since the listing; none for dated contracts.
 
-    At most `limit` of those in [`start_ms`, `end_ms`]: with a start the first ones, otherwise the
-    latest ones.  Only what is returned is made.
+    Returns at most `limit` of those in [`start_ms`, `end_ms`]: with a start the first ones,
+    otherwise the latest ones. Only these are generated.
     """
     instrument = inputs.instrument
     if not instrument.perpetual:
@@ -80,5 +80,5 @@ def deliveries(inputs: HistoryInputs) -> tuple[Delivered, ...]:
 
 def indices_at(inputs: HistoryInputs, times_ms: NDArray[np.int64]) -> Floats:
     """Return the index prices at many times before the start, in quote units."""
-    prices: Floats = inputs.index_price * np.exp(values_at(inputs.way, times_ms))
+    prices: Floats = inputs.index_price * np.exp(values_at(inputs.path, times_ms))
     return prices

@@ -1,7 +1,7 @@
-"""Slow ups and downs that are known at every moment: sums of sine waves.
+"""Slow noise that can be computed at any time: sums of sine waves.
 
-What is drawn step by step is known only where it was drawn.  A wave is known everywhere, in any
-order and at any resolution, so that bars of all lengths, funding rates and positions agree.
+Noise drawn step by step is known only where it was drawn. A sum of sines is known everywhere, in
+any order and at any resolution, so bars of all lengths, funding rates and positions agree.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ WAVES = 9
 SHORTEST_MS = 5 * 3_600_000
 LONGEST_MS = 40 * 86_400_000
 SAMPLE_MS = 10 * 60_000
-"""A wave hardly bends in this time."""
+"""The noise is almost linear over this time."""
 FEW = 8
-"""Times that it is not worth to interpolate between."""
+"""Up to so many times are computed exactly instead of interpolated."""
 MAX_NOISES = 1024
-"""Waves that are remembered, below 1 kB each."""
+"""Noises that are cached, below 1 kB each."""
 
 
 class SmoothNoise(Struct, frozen=True):
-    """A slow noise whose standard deviation over a long time is 1 and which is rarely beyond 3."""
+    """A slow noise of standard deviation 1 over a long time, rarely beyond 3."""
 
     speeds: tuple[float, ...]
     """Radians per millisecond."""
@@ -36,10 +36,7 @@ class SmoothNoise(Struct, frozen=True):
     heights: tuple[float, ...]
 
     def at(self, times_ms: NDArray[np.int64]) -> Floats:
-        """Return the values at many times, which rise.
-
-        Many close times are interpolated between moments that are close to each other.
-        """
+        """Return the values at many ascending times; close times are interpolated."""
         if len(times_ms) <= FEW or times_ms[-1] - times_ms[0] > len(times_ms) * SAMPLE_MS // FEW:
             return self._exactly(times_ms)
         first, last = int(times_ms[0]) // SAMPLE_MS, int(times_ms[-1]) // SAMPLE_MS + 2
@@ -55,7 +52,7 @@ class SmoothNoise(Struct, frozen=True):
 
 @lru_cache(maxsize=MAX_NOISES)
 def smooth_noise(name: str) -> SmoothNoise:
-    """Return the wave of that name: always the same one."""
+    """Return the noise of that name: always the same one."""
     random = Random(name)
     ratio = (LONGEST_MS / SHORTEST_MS) ** (1 / (WAVES - 1))
     periods = [SHORTEST_MS * ratio**n * random.uniform(0.85, 1.18) for n in range(WAVES)]

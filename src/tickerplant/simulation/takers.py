@@ -1,10 +1,10 @@
-"""Takers: orders that arrive in clusters, remember their side and move the price.
+"""Takers: orders that arrive in clusters, keep their side and move the price.
 
-Arrivals are a self-exciting (Hawkes) process with three exponential kernels, generated as what it
-is, a cluster process: each order has children, milliseconds, tenths of a second and seconds later,
-and on average three orders in four are somebody's child.  Children mostly keep their parent's
-side.  Orders without a parent are pieces of a few metaorders with power-law lengths, which gives
-signs a memory over tens of orders, or react to news.
+Arrivals are a self-exciting (Hawkes) process with three exponential kernels, generated as a
+cluster process. Each order has children after milliseconds, tenths of a second and seconds; on
+average three orders in four are children, which usually keep their parent's side. Orders without
+a parent react to news or are parts of a few metaorders with power-law lengths, which correlates
+order signs over tens of orders.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from tickerplant.simulation.order_sizes import OrderSizes
 from tickerplant.simulation.valuation import Valuation
 
 KERNELS = ((0.18, 4.0, 0.90), (0.29, 90.0, 0.82), (0.22, 4000.0, 0.78))
-"""Mean children, mean delay in ms, chance to keep the sign."""
+"""Mean number of children, mean delay in ms, chance that a child keeps the side."""
 CHILDREN = sum(children for children, _, _ in KERNELS)
 NEWS_SHARE = 0.55
-"""Part of the parentless orders that react to news."""
+"""Share of the parentless orders that react to news."""
 NEWS_SPAN_MS = 2600
-"""Orders that a usual piece of news attracts: those of this time."""
+"""A usual piece of news attracts the orders of this much time."""
 METAORDERS = 2
 METAORDER_TAIL = 1.5
 SHORTEST_METAORDER = 5
 LONGEST_METAORDER = 2000
 OPPORTUNIST_SHARE = 0.12
-"""Part of the parentless orders that trade the way the best quantities lean."""
+"""Share of the parentless orders that follow the imbalance of the best quantities."""
 WHOLE_QUEUE_SHARE = 0.1
-"""Part of the orders that is sized to take the whole best quantity, if that is thin."""
+"""Share of the orders that take the whole best quantity if it is thin."""
 THIN = 0.35
-"""How thin, relative to the usual best quantity."""
+"""A best quantity is thin below this share of the usual one."""
 SLACK_BP = 6.0
-"""How far beyond the best price an order trades."""
+"""How far beyond the best price an order may trade."""
 REPEAT_SHARE = 0.42
-"""Part of the children that repeat the size of their parent."""
+"""Share of the children that repeat the size of their parent."""
 RETAIL_SHARE = 0.4
-"""Part of the small orders that is retail, where RPI orders wait for it: a quarter of all orders."""
+"""Share of the small orders that are retail, where RPI orders exist: a quarter of all orders."""
 RETAIL_ORDERS = 5.0
 """No retail order is larger than this many typical orders."""
 IMPACT_EXPONENT = 0.42
 IMPACT_LIMIT = 6.0
 EXPECTATION = 0.12
-"""Weight of the last sign in what makers expect of the next."""
+"""Weight of the latest sign in the sign that makers expect next."""
 FORESEEN = 0.55
-"""Part of the expected impact that makers have allowed for."""
+"""Share of the expected impact that makers have priced in."""
 
 
 class Takers:
@@ -74,14 +74,14 @@ class Takers:
         self._slack = SLACK_BP / 1e4
         self._tick = market.instrument.tick_size
         self._retail = 0.0 if market.rpi_orders is None else sizes.median * RETAIL_ORDERS
-        """Largest quantity of a retail order."""
+        """The largest quantity of a retail order."""
         self._expected = 0.0
         self._metaorders = [self._metaorder() for _ in range(METAORDERS)]
         self.on_trade: Callable[[bool, int, int], None] = lambda *_: None
-        """Called after each order with side, quantity and price, the book not yet settled."""
+        """Called after each order with its side, quantity and last price, before makers react."""
 
     def start(self) -> None:
-        """Let parentless orders arrive from now on."""
+        """Start the arrival of parentless orders."""
         self._plan()
 
     def _plan(self) -> None:
@@ -93,7 +93,7 @@ class Takers:
         self._plan()
 
     def on_news(self, surprise: float) -> None:
-        """Send orders the way the news points; `surprise` in units of its usual size."""
+        """Send orders in the direction of the news. `surprise` is in units of its usual size."""
         per_news = self._rate_per_ms * NEWS_SHARE * NEWS_SPAN_MS
         mean = per_news * min(abs(surprise), 6.0)
         sign = 1 if surprise > 0 else -1
@@ -122,19 +122,19 @@ class Takers:
         )
 
     def order(self, signed_quantity: int) -> None:
-        """Send one order and let it have its children.
+        """Send one order and schedule its children.
 
         Args:
-            signed_quantity: Positive to buy, negative to sell; its amount is the quantity, 1 to choose one.
+            signed_quantity: Positive to buy, negative to sell; 1 and -1 draw a quantity.
         """
         buy = signed_quantity > 0
         retail = self._retail > 0 and self._random() < RETAIL_SHARE
         self._spawn_children(buy, self.send(buy, abs(signed_quantity), retail=retail))
 
     def send(self, buy: bool, quantity: int = 1, *, retail: bool = False) -> int:
-        """Send one order and return its quantity; chooses one if it is 1.
+        """Send one order and return its quantity; a quantity of 1 draws one.
 
-        A small order is the order of a retail taker if `retail` is true.
+        With `retail`, a small order is that of a retail taker.
         """
         engine = self._market.engine
         side = engine.asks if buy else engine.bids

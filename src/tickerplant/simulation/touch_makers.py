@@ -1,11 +1,11 @@
-"""Touch makers: they keep a spread of one tick around what the contract is worth.
+"""Touch makers: they keep a spread of one tick around the fair value.
 
-Theory of operation.  The best prices rest while the worth is near them; meanwhile makers add and
-withdraw a few per cent of the best quantities, more on the side the worth leans away from.  When
-the worth has left by more than a hop, the makers on the side in its way flee: they withdraw up to
-a new best price.  Then, at once or some milliseconds later, the other side follows and closes the
-spread; one time in ten the hole is filled again instead, where the worth says so.  A long way is
-gone in several hops, milliseconds apart.
+While the fair value is near the best prices, these stay, and makers add and withdraw a few per
+cent of the best quantities, more on the side that the fair value leans away from. When the fair
+value has moved away by more than a threshold, the makers in its way withdraw their quotes up to a
+new best price. At once, or some milliseconds later, the other side follows and closes the spread;
+one time in ten the gap is refilled instead, if the fair value says so. A long distance takes
+several moves, milliseconds apart.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from tickerplant.simulation.order_sizes import OrderSizes
 from tickerplant.simulation.valuation import Valuation
 
 MIN_MOVE_TICKS = 0.62
-"""A worth this far from the mid moves the best prices even where ticks are large."""
+"""A fair value this many ticks from the mid moves the best prices even where ticks are large."""
 AT_ONCE = 0.62
-"""Chance that the spread is closed in the millisecond it opened."""
+"""Chance that the spread is closed in the millisecond in which it opened."""
 CLOSE_MS = 4.5
 CHASE_MS = 4.5
-"""Mean time to the next hop while the worth is still away."""
+"""Mean time to the next move while the fair value is still away."""
 FAR_MOVE = 0.08
-"""Part of the way to the worth that a hop makes at least, when that is far away."""
+"""Smallest share of a large distance to the fair value that one move covers."""
 LEAN = 1.6
-"""How strongly best quantities lean: exponent per hop that the worth is off the mid."""
+"""How strongly best quantities lean: exponent per move threshold between fair value and mid."""
 TARGET_SPREAD = 0.55
-"""Standard deviation of the logarithm of what makers want to hold at the best price."""
+"""Standard deviation of the logarithm of the quantity that makers want at the best price."""
 TARGET_MEMORY = 0.985
 SAME_MS = 0.55
-"""Chance that a change of a train shares the millisecond of the one before."""
+"""Chance that a change of a burst shares the millisecond of the previous one."""
 BURST_MS = 2.0
 SLOW_SAME_MS = 0.1
 SLOW_MS = 28.0
 DRAWS = 512
 CHANGE = 0.022
-"""Median change of a best quantity, relative to what is wanted."""
+"""Median change of a best quantity, relative to the target."""
 CHANGE_SPREAD = 0.75
 ADDING = 0.54
-"""Share of additions among the changes of a quantity that is as wanted."""
+"""Share of additions among the changes of a quantity that is on target."""
 SMALL_ORDER_SHARE = 0.68
-"""Part of the additions that has the size of a taker order."""
+"""Share of the additions that have the size of a taker order."""
 ROUND_SHARE = 0.15
 JOIN_SPREAD = 0.9
-"""Standard deviation of the logarithm of what a new best price opens with."""
+"""Standard deviation of the logarithm of the first quantity at a new best price."""
 KEEP_LEVEL_CHANCE = 0.85
-"""Chance that a left best price keeps a small quantity instead of being given up."""
+"""Chance that a former best price keeps a small quantity instead of being emptied."""
 
 
 class TouchMakers:
@@ -81,14 +81,14 @@ class TouchMakers:
         self.move_threshold = max(
             contract_profile.move_threshold_bp * price / 1e4, MIN_MOVE_TICKS * self._tick
         )
-        """Distance of the worth from the mid, in price units, that moves the best prices."""
+        """Distance between fair value and mid, in price units, that moves the best prices."""
         self.on_stale: Callable[[bool], None] = lambda _: None
-        """Called with the direction of the worth before the makers flee."""
+        """Called before makers withdraw stale quotes; the argument says if the fair value rose."""
         self.on_moved: Callable[[], None] = lambda: None
         """Called after the best prices moved."""
 
     def target_quantity(self, buy: bool) -> float:
-        """Return the best quantity the makers of a side want now."""
+        """Draw the quantity that the makers of a side want at the best price."""
         noise = self._wanted[buy]
         noise = noise * TARGET_MEMORY + self._gauss(0, TARGET_SPREAD * 0.17)
         self._wanted[buy] = noise
@@ -97,11 +97,11 @@ class TouchMakers:
         return self._order_sizes.touch * exp(noise + (lean if buy else -lean))
 
     def opening_quantity(self) -> int:
-        """Return a best quantity to open with."""
+        """Draw a best quantity for the opening."""
         return self._whole(self._order_sizes.touch * exp(self._gauss(0, TARGET_SPREAD / 2)))
 
     def distance(self) -> float:
-        """Return how far the worth is above the mid, in price units."""
+        """Return how far the fair value is above the mid, in price units."""
         engine = self._market.engine
         mid = (engine.bids.keys[-1] - engine.asks.keys[-1]) / 2
         return self._valuation.price() - mid
@@ -109,11 +109,11 @@ class TouchMakers:
     # Quantities at the best prices
 
     def quote(self, changes: int) -> None:
-        """Change a best quantity several times, each change written on its own.
+        """Change a best quantity several times; each change is published on its own.
 
-        Some changes share a millisecond and a side, the rest follows some milliseconds later, or
-        some tens of milliseconds if `changes` is negative: then it counts the changes of a slow
-        train.
+        Some changes share a millisecond and a side; the rest follow some milliseconds later. A
+        negative `changes` counts the changes of a slow burst: they follow some tens of milliseconds
+        later.
         """
         slow, changes = changes < 0, abs(changes)
         random = self._random
@@ -135,7 +135,7 @@ class TouchMakers:
                 return
 
     def _change(self, buy: bool, price: int, total: int, target_quantity: float) -> None:
-        """Add to a best quantity or withdraw from it, to bring it nearer to `target_quantity`."""
+        """Add to a best quantity or withdraw from it, towards `target_quantity`."""
         random, step = self._random, self._step
         part = self._parts[int(random() * DRAWS)]
         surplus = (total - target_quantity) / (total + target_quantity)
@@ -162,17 +162,17 @@ class TouchMakers:
         """Round up to the step."""
         return (int(quantity / self._step) + 1) * self._step
 
-    # The best prices themselves
+    # The best prices
 
     def react(self, delay_ms: int) -> None:
-        """Look at the prices again in a while, unless that is planned already."""
+        """Schedule a check of the best prices, unless one is scheduled already."""
         due_ms = self._market.now_ms + delay_ms
         if not self._market.now_ms <= self._requote_ms <= due_ms:
             self._requote_ms = due_ms
             self._market.after(delay_ms, self.requote)
 
     def requote(self, _: int = 0) -> None:
-        """Bring the best prices to the worth, one hop at most."""
+        """Move the best prices towards the fair value, by one move at most."""
         self._requote_ms = 0
         engine = self._market.engine
         bids, asks = engine.bids, engine.asks
@@ -197,7 +197,7 @@ class TouchMakers:
             self.react(1 + int(self._exponential(1 / CHASE_MS)))
 
     def _withdraw_stale_quotes(self, up: bool, distance: float) -> None:
-        """Withdraw the quotes in the way of the worth and quote further away."""
+        """Withdraw the quotes in the way of the fair value and quote further away."""
         tick, engine = self._tick, self._market.engine
         side = engine.asks if up else engine.bids
         move_threshold = min(
@@ -214,7 +214,7 @@ class TouchMakers:
         self._market.flush()
 
     def _close_spread(self) -> None:
-        """Close the spread: the side the worth leans to follows."""
+        """Close the spread: the side that the fair value leans to follows."""
         tick, engine = self._tick, self._market.engine
         bids, asks = engine.bids, engine.asks
         bid, ask = bids.keys[-1], -asks.keys[-1]
@@ -230,7 +230,7 @@ class TouchMakers:
         self.on_moved()
 
     def _open_level(self, side: Side, key: int) -> None:
-        """Quote a new best price with a first part of the quantity wanted, small orders first."""
+        """Quote a new best price with a first part of the target quantity, small orders first."""
         engine, buy = self._market.engine, side.sign > 0
         target_quantity = (
             self.target_quantity(buy) * self._touch_share * exp(self._gauss(0, JOIN_SPREAD))
@@ -241,7 +241,7 @@ class TouchMakers:
         engine.post(buy, price, self._whole(target_quantity))
 
     def _shrink_level(self, side: Side) -> None:
-        """Reduce what stays behind at a price that is no longer going to be the best."""
+        """Reduce the quantity at a price that is about to lose its place as the best."""
         engine, buy = self._market.engine, side.sign > 0
         key = side.keys[-1]
         total = side.levels[key].total

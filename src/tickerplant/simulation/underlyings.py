@@ -1,4 +1,4 @@
-"""The coins of the simulated exchange, as rows, and further coins made up for a full exchange."""
+"""The underlyings of the simulated exchange, as rows, and a generator of more of them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tickerplant.units import DAY_MS
 BORN_MS = 1_569_398_400_000
 """When the first contracts were listed (2019-09-25)."""
 USUAL_ORDERS_PER_S = 0.345
-"""How many orders coins have that are made up."""
+"""Orders per second of generated underlyings."""
 
 
 class Underlying(Struct, frozen=True):
-    """A coin, or what is traded like one, and its main contract, `<name>USDT` perpetual."""
+    """A coin or another underlying, and its main contract, the `<name>USDT` perpetual."""
 
     name: str
     price: float
     """USD at the start of a simulation."""
     tick: str
     price_decimals: int
-    """Decimals prices are printed with; never fewer than the tick has."""
+    """Decimals in which prices are written; never fewer than the tick has."""
     step: str
     daily_volatility: float
     """Standard deviation of the logarithm of a day's return."""
     beta: float
-    """Correlation with the factor that moves everything of its kind."""
+    """Correlation with the common factor of its sector."""
     orders_per_s: float
     """Taker orders on an ordinary day."""
     order_usd: float
@@ -43,10 +43,10 @@ class Underlying(Struct, frozen=True):
     listed_days: int = 0
     """Days between the listing of the first contracts and of this one."""
     underlying_type: str = "COIN"
-    """What it is; things of one kind are moved by the same news."""
+    """Its sector; the same news moves all underlyings of a sector."""
     funding_interval_hours: int = 8
     funding_cap: int = 2_000_000
-    """Largest amount of a funding rate of the contract, in integers of 10^-8."""
+    """Largest absolute funding rate of the contract, in integers of 10^-8."""
 
     @property
     def onboard_date_ms(self) -> int:
@@ -101,7 +101,7 @@ COINS = (
         funding_cap=3_000_000,
     ),
 )
-"""In the order of listing: the first rows are the busiest coins."""
+"""In the order of listing, the busiest coins first."""
 
 TRADFI = (
     Underlying(
@@ -118,21 +118,21 @@ TRADFI = (
         underlying_type="EQUITY",
     ),
 )
-"""Metals and shares, which have perpetual contracts with trading sessions."""
+"""Metals and shares, whose perpetual contracts have trading sessions."""
 
 INDEX = Underlying(
     *("DEFI", 812.4, "0.1", 1, "0.001", 0.036, 0.95, 0.4, 160, 5_000, 5, "Index", 340),
     underlying_type=COMPOSITE,
 )
-"""A composite index, which is traded like a coin."""
+"""A composite index."""
 INDEX_SHARES = (("AAVE", 0.26), ("LINK", 0.24), ("UNI", 0.22), ("AVAX", 0.18), ("NEAR", 0.10))
-"""The coins in it, and what part of it they are at the start of a simulation."""
+"""The coins of the composite index, and their shares of it at the start of a simulation."""
 
 UNDERLYINGS = {coin.name: coin for coin in (*COINS, *TRADFI, INDEX)}
 
 
 def underlying_named(name: str) -> Underlying:
-    """Return the coin called `name`: its row, or one made up from the name."""
+    """Return the underlying called `name`: its row, or one generated from the name."""
     return UNDERLYINGS.get(name) or generate_underlying(name)
 
 
@@ -156,13 +156,13 @@ _SUB_TYPES = ("Layer-1", "Layer-2", "DeFi", "Meme", "Gaming", "AI", "RWA", "Infr
 
 
 def generate_underlyings() -> Iterator[Underlying]:
-    """Yield further coins without end: always the same ones."""
+    """Yield further underlyings without end, always the same ones."""
     for number in count():
         yield generate_underlying(_name(number))
 
 
 def _name(number: int) -> str:
-    """Name the coin `number`; no two numbers share a name."""
+    """Return the name of the underlying `number`; no two numbers share a name."""
     size = len(_SYLLABLES)
     length = 2 if number < size**2 // 2 else 3
     digits = number * 2_053 + 97  # coprime to the number of syllables: a permutation
@@ -175,7 +175,7 @@ def _name(number: int) -> str:
 
 
 def generate_underlying(name: str) -> Underlying:
-    """Return a coin of middling fortune with the given name: always the same for that name."""
+    """Return an average coin of the given name, always the same for that name."""
     random = Random(f"coin {name}")
     price = 10 ** random.uniform(-2.6, 2.4)
     tick_decimals = 3 - floor(log10(price)) + (random.random() < 0.4)
@@ -230,11 +230,11 @@ CIRCULATING_MILLIONS = {
 }
 """Millions of coins."""
 GENERATED_VALUE_USD = (2e7, 4e8)
-"""What all coins of an invented kind are worth together: least and most."""
+"""Smallest and largest market capitalisation of a generated coin."""
 
 
 def circulating_supply(coin: Underlying) -> int:
-    """Return how many coins there are; 0 of what is no coin."""
+    """Return the number of coins in circulation; 0 for other underlyings."""
     if coin.underlying_type != "COIN":
         return 0
     known = CIRCULATING_MILLIONS.get(coin.name)

@@ -1,8 +1,8 @@
-"""What coins are worth, before anybody trades: values that jump with the news.
+"""Fair values, which move with news and trades.
 
-A coin's value moves by news: some of it moves every coin at once (the common factor), some only
-one.  The sizes of news have fat tails, and its rate follows an activity that changes slowly, so
-quiet and busy minutes alternate.  Trading moves the value too: who trades knows something.
+News moves the fair value of every underlying of a sector (the common factor) or of a single one.
+The sizes of news have fat tails. Their rate follows an activity that changes slowly, so quiet and
+busy minutes alternate. Trades move the fair value too, because they carry information.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ OWN_RATE_PER_S = 0.65
 TAIL = 0.95
 """Standard deviation of the logarithm of the scale of a piece of news."""
 LARGEST_SIGMA = 7.0
-"""No single piece of news is larger than this many of its standard deviations."""
+"""Largest piece of news, in standard deviations."""
 DAY_S = 86_400
 PREMIUM = 0.00012
-"""Perpetual contracts usually cost a little more than the index."""
+"""Usual premium of perpetual contracts over the index."""
 
 
 class Activity:
-    """How busy the market is, relative to an ordinary day: the exponential of a slow noise."""
+    """How busy trading is, relative to an ordinary day: the exponential of a slow noise."""
 
     def __init__(self, random: Random, spread: float, memory_s: float) -> None:
         self._random = random
@@ -32,14 +32,14 @@ class Activity:
         self._noise = 0.0
 
     def step(self) -> None:
-        """Let a second pass."""
+        """Advance by one second."""
         keep = self._keep
         shock = self._random.gauss(0, self._spread * sqrt(1 - keep * keep))
         self._noise = self._noise * keep + shock
 
     @property
     def level(self) -> float:
-        """Present activity; its mean is 1."""
+        """The current activity; its mean is 1."""
         return exp(self._noise - self._spread**2 / 2)
 
 
@@ -57,7 +57,7 @@ class News:
         return 1 + int(self._random.expovariate(rate_per_ms))
 
     def size(self) -> float:
-        """Draw its size."""
+        """Draw the size of a piece of news."""
         gauss = self._random.gauss
         size = gauss(0, 1) * exp(gauss(0, TAIL)) * self._scale
         limit = LARGEST_SIGMA / sqrt(self._rate_per_s)
@@ -65,7 +65,7 @@ class News:
 
 
 class FairValue:
-    """The value of one coin in USD."""
+    """The fair value of one underlying in USD."""
 
     def __init__(self, price: float, daily_volatility: float, beta: float) -> None:
         volatility = daily_volatility / sqrt(DAY_S)
@@ -79,7 +79,7 @@ class FairValue:
 
     @property
     def index(self) -> float:
-        """Index price in USD: what the coin costs where it is bought for good."""
+        """Index price in USD: the price on spot markets."""
         return self.price * exp(-self.premium)
 
     def move(self, relative: float) -> None:
@@ -88,37 +88,37 @@ class FairValue:
 
 
 class Valuation(Protocol):
-    """What the makers of one contract think it is worth."""
+    """The fair value of one contract, as its makers see it."""
 
     def price(self) -> float:
-        """Return the worth in price units."""
+        """Return the fair value in price units."""
         ...
 
     def add_impact(self, relative: float) -> None:
-        """Let a trade move the worth."""
+        """Move the fair value after a trade."""
         ...
 
 
 class LeaderValuation:
-    """The contract where the coin's price is made: its worth is the coin's value."""
+    """The contract that sets the underlying's price: its fair value is the underlying's."""
 
     def __init__(self, coin: FairValue, units: float) -> None:
         self._coin = coin
         self._units = units
 
     def price(self) -> float:
-        """Return the coin's value in price units."""
+        """Return the underlying's fair value in price units."""
         return self._coin.price * self._units
 
     def add_impact(self, relative: float) -> None:
-        """Let a trade here move the coin's value."""
+        """Move the underlying's fair value after a trade here."""
         self._coin.move(relative)
 
 
 class FollowerValuation:
-    """A contract whose makers look at the leading one: its price, a basis, and their own trades.
+    """A contract that follows the leading one: its price, a basis and the impact of own trades.
 
-    What its own trades moved is forgotten little by little with every look at the leader.
+    The impact of its own trades decays with every update from the leader.
     """
 
     FORGET = 0.96
@@ -129,15 +129,15 @@ class FollowerValuation:
         self._own_news = 0.0
 
     def price(self) -> float:
-        """Return the worth in price units."""
+        """Return the fair value in price units."""
         return self._leader * self._basis * exp(self._own_news)
 
     def add_impact(self, relative: float) -> None:
-        """Let a trade here move the worth."""
+        """Move the fair value after a trade here."""
         self._own_news += relative
 
     def look(self, leader: float, basis: float) -> None:
-        """Learn the leader's price, in this contract's price units, and the basis now."""
+        """Take over the leader's price, in this contract's price units, and the current basis."""
         self._leader = leader
         self._basis = exp(basis)
         self._own_news *= self.FORGET
