@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import pytest
 from loopback import Loopback, looped, until
 from wires import Witness
 from written import manifest, read
@@ -26,9 +25,8 @@ from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.notice import Notice
 from tickerplant.plant import Plant
-from tickerplant.recorder import asking
-from tickerplant.recorder.meeting import profile_of
 from tickerplant.recorder.recorder import Recorder
+from tickerplant.recorder.rest_jobs import discover_profile
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import (
     Connected,
@@ -140,10 +138,10 @@ class Recording:
         return self.recorder.runner.feed
 
     async def wait_heard(self, *names: str) -> None:
-        await until(lambda: set(names) <= set(self.recorder.heard))
+        await until(lambda: set(names) <= set(self.recorder.received))
 
     async def wait_anchored(self, count: int) -> None:
-        await until(lambda: self.recorder.asking.snapshots >= count)
+        await until(lambda: self.recorder.rest_jobs.snapshots >= count)
 
     def renew(self) -> None:
         for connection in self.feed.connections.values():
@@ -167,7 +165,7 @@ async def recording(
         str(folder),
         venue=USDM,
         url=hosts.streams,
-        profile=await profile_of(hosts, rest),
+        profile=await discover_profile(hosts, rest),
         streams=names,
         settings=WriterSettings(flush_ms=100, **writing),
     )
@@ -178,7 +176,7 @@ async def recording(
         rest,
         settings=settings,
         snapshots_ms=snapshots_ms,
-        told=nobody,
+        on_notice=nobody,
     )
     found = Recording(recorder, writer)
     running = asyncio.create_task(recorder.run(found.over))
@@ -312,7 +310,7 @@ async def test_a_reset_is_noted_with_its_span_and_anchored_anew(tmp_path: Path) 
             await tape.wait_heard(*NAMES)
             await tape.wait_anchored(2)
             house.reset()
-            await until(lambda: tape.recorder.noting.lost)
+            await until(lambda: tape.recorder.manifest.outages)
             await tape.wait_anchored(4)
         payloads, answers = recorded(tmp_path)
         missed = 0
@@ -359,7 +357,7 @@ async def test_with_two_copies_the_loss_of_one_costs_nothing(tmp_path: Path) -> 
 async def test_messages_that_the_server_swallows_are_gaps(tmp_path: Path) -> None:
     async with simulation(faults="chain=200ms") as house:
         async with recording(house, tmp_path, *NUMBERED, "btcusdt@depth@100ms") as tape:
-            await until(lambda: tape.recorder.noting.gaps >= 5)
+            await until(lambda: tape.recorder.manifest.gaps >= 5)
         payloads, _ = recorded(tmp_path)
         counted: Counter[str] = Counter()
         for name in NUMBERED:
@@ -428,7 +426,7 @@ async def test_while_the_tape_has_no_room_the_server_waits_and_nothing_is_lost()
         tape, over = Tape(), asyncio.Event()
         rest = RestClient(hosts, WeightBudget())
         recorder = Recorder(
-            hosts, [name], tape, rest, settings=QUICK, snapshots_ms=None, told=nobody
+            hosts, [name], tape, rest, settings=QUICK, snapshots_ms=None, on_notice=nobody
         )
         running = asyncio.create_task(recorder.run(over))
         await until(lambda: tape.lines)
@@ -452,7 +450,7 @@ async def test_a_tape_that_fails_ends_it() -> None:
         hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
         tape, rest = Tape(), RestClient(hosts, WeightBudget())
         recorder = Recorder(
-            hosts, NAMES, tape, rest, settings=QUICK, snapshots_ms=None, told=nobody
+            hosts, NAMES, tape, rest, settings=QUICK, snapshots_ms=None, on_notice=nobody
         )
         running = asyncio.create_task(recorder.run(asyncio.Event()))
         await until(lambda: tape.lines)
@@ -462,24 +460,32 @@ async def test_a_tape_that_fails_ends_it() -> None:
 
 @looped
 async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(asking, "FIRST_PAUSE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     hosts = hosts_of(USDM, f"ws://127.0.0.1:{port}")
     rest = RestClient(hosts, WeightBudget())
-    profile = await profile_of(hosts, rest)
+    profile = await discover_profile(hosts, rest)
     assert profile == ""
     tape, over = Tape(), asyncio.Event()
-    recorder = Recorder(hosts, NAMES, tape, rest, settings=QUICK, snapshots_ms=60_000, told=nobody)
+    recorder = Recorder(
+        hosts,
+        NAMES,
+        tape,
+        rest,
+        settings=QUICK,
+        snapshots_ms=60_000,
+        on_notice=nobody,
+        retry_pause_s=0.1,
+    )
     running = asyncio.create_task(recorder.run(over))
     await until(lambda: tape.notes)
     async with simulation(port=port):
-        await until(lambda: set(recorder.heard) == set(NAMES))
+        await until(lambda: set(recorder.received) == set(NAMES))
         await until(lambda: any(isinstance(each, ProfileReported) for each in tape.notes))
         await until(lambda: any(isinstance(each, InstrumentsListed) for each in tape.notes))
-        await until(lambda: recorder.asking.snapshots == 2)
+        await until(lambda: recorder.rest_jobs.snapshots == 2)
         over.set()
         await running
     assert isinstance(tape.notes[0], Disconnected)
@@ -498,7 +504,7 @@ async def test_rest_that_fails_stops_nothing(tmp_path: Path) -> None:
     async with simulation(faults="http_garbage=1") as house:
         async with recording(house, tmp_path) as tape:
             await tape.wait_heard(*NAMES)
-            await until(lambda: tape.recorder.anchors._books["BTCUSDT", "depth"].failures)
+            await until(lambda: tape.recorder.schedule.books["BTCUSDT", "depth"].failures)
         payloads, answers = recorded(tmp_path)
         for name in NAMES:
             assert len(pieces(payloads[name], house.published(name))) == 1

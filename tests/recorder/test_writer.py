@@ -24,7 +24,7 @@ from written import (
 
 from tickerplant.envelope import prefix_of
 from tickerplant.errors import RecordingError
-from tickerplant.recorder.backlog import MOST_BLOCKS
+from tickerplant.recorder.disk import MAX_BLOCKS
 from tickerplant.recorder.writer import WriterSettings
 from tickerplant.recording.block import BLOCK_BYTES
 from tickerplant.recording.manifest_entries import (
@@ -369,7 +369,7 @@ def test_what_a_slow_disk_cannot_take_is_left_out_and_told(tmp_path: Path) -> No
     clock = HeldUp()
     settings = WriterSettings(flush_ms=0, segment_bytes=1, when_full="drop")
     recording = writer(tmp_path, clock, settings=settings)
-    total = MOST_BLOCKS + 10
+    total = MAX_BLOCKS + 10
     for n in range(total):  # the second block ends the first segment, for which the time is asked
         add(recording, [n])
         recording.tick()
@@ -379,7 +379,7 @@ def test_what_a_slow_disk_cannot_take_is_left_out_and_told(tmp_path: Path) -> No
     )
     recording.note(anchored)
     clock.may.set()
-    wait_until_written(recording, MOST_BLOCKS)
+    wait_until_written(recording, MAX_BLOCKS)
     add(recording, [total])
     recording.close("done")
     dropped = recording.totals.dropped
@@ -398,15 +398,15 @@ def test_what_a_slow_disk_cannot_take_is_left_out_and_told(tmp_path: Path) -> No
 def test_a_slow_disk_is_waited_for_if_nothing_may_be_lost(tmp_path: Path) -> None:
     clock = HeldUp()
     recording = writer(tmp_path, clock, settings=WriterSettings(flush_ms=0, segment_bytes=1))
-    for n in range(MOST_BLOCKS):
+    for n in range(MAX_BLOCKS):
         add(recording, [n])
         recording.tick()
     clock.may.set()
-    for n in range(MOST_BLOCKS, 4 * MOST_BLOCKS):
+    for n in range(MAX_BLOCKS, 4 * MAX_BLOCKS):
         add(recording, [n])
         recording.tick()
     recording.close("done")
-    assert numbers(read(tmp_path)[0]) == list(range(4 * MOST_BLOCKS))
+    assert numbers(read(tmp_path)[0]) == list(range(4 * MAX_BLOCKS))
     assert recording.totals.dropped == 0
 
 

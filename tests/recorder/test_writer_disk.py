@@ -111,7 +111,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_no_recording(tmp_path: Path) -> N
     rmtree(tmp_path / "market")
     recording.close("interrupted")
     assert recording.failure_text == (
-        f"{tmp_path}/market/manifest.jsonl: was moved or deleted meanwhile"
+        f"{tmp_path}/market/manifest.jsonl: was moved or deleted"
     )
 
 
@@ -122,7 +122,7 @@ def test_a_folder_that_is_moved_meanwhile_holds_all_that_was_recorded(tmp_path: 
     wait_until_written(recording, 10)
     (tmp_path / "market").rename(tmp_path / "moved")
     recording.close("interrupted")
-    assert "was moved or deleted meanwhile" in recording.failure_text
+    assert "was moved or deleted" in recording.failure_text
     lines, flaws = read(tmp_path / "moved")
     assert (numbers(lines), flaws) == (list(range(10)), [])
     [end] = of_kind(tmp_path / "moved", RunEnded)
@@ -137,7 +137,7 @@ def test_a_segment_that_is_deleted_while_it_is_written_ends_the_recording(tmp_pa
     [segment] = segment_paths(str(tmp_path))
     segment.unlink()
     recording.close("interrupted")
-    assert recording.failure_text == f"{segment}: was moved or deleted meanwhile"
+    assert recording.failure_text == f"{segment}: was moved or deleted"
 
 
 def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:

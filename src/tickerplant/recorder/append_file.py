@@ -1,24 +1,35 @@
-"""A file to which is only added: all of a piece, or nothing of it."""
+"""Files that only grow: each addition is written completely or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 from errno import ENOENT
 from pathlib import Path
 
+from msgspec import structs
+
+from tickerplant.errors import RecordingError
+from tickerplant.recording.chain import TAIL, Tail, digest_of
+from tickerplant.recording.manifest_entries import MANIFEST, Entry, encode_entry
 from tickerplant.regular_files import check_regular
+
+READER_LOCK_S = 0.2
+"""A reader holds the lock of the manifest for an instant, to see whether a recorder runs; a lock that
+is held longer than this belongs to another recorder."""
 
 
 class AppendFile:
-    """A file that is open for adding to its end.
+    """A file that is open for appending.
 
     Args:
-        path: The file; it is made if it is not there.
+        path: The file; created if it is missing.
         flags: How it is opened.
 
     Raises:
-        OSError: it cannot be opened or made, or is no file.
+        OSError: The file cannot be opened or created, or is not a regular file.
     """
 
     def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT | os.O_APPEND) -> None:
@@ -30,29 +41,29 @@ class AppendFile:
         if is_new:
             sync_folder(path.parent)
         self.size_bytes = os.fstat(self.descriptor).st_size
-        """As far as it is whole."""
+        """Size of the file without incomplete additions."""
 
     def append(self, data: bytes) -> None:
-        """Add `data`; whoever kills this process finds all of it or, at worst, a torn end.
+        """Append `data`; if the process is killed, an incomplete end may remain.
 
         Raises:
-            OSError: it could not be written; what was written of it is cut off again.
+            OSError: `data` could not be written; the incomplete part is truncated again.
         """
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self.descriptor, view) :]
         except OSError as error:
-            with contextlib.suppress(OSError):  # readers pass over a torn end, too
+            with contextlib.suppress(OSError):  # readers skip an incomplete end, too
                 self.cut(self.size_bytes)
-            raise self._at_its_end(error) from None
+            raise self._located(error) from None
         self.size_bytes += len(data)
 
     def overwrite(self, data: bytes) -> None:
-        """Write `data` over the beginning of a file that was not opened for appending.
+        """Overwrite the beginning of a file that was not opened for appending.
 
         Raises:
-            OSError: it could not be written.
+            OSError: `data` could not be written.
         """
         try:
             os.pwrite(self.descriptor, data, 0)
@@ -60,53 +71,132 @@ class AppendFile:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def cut(self, size_bytes: int) -> None:
-        """Leave the first `size_bytes` of the file.
+        """Truncate the file to `size_bytes`.
 
         Raises:
-            OSError: it could not be cut.
+            OSError: The file could not be truncated.
         """
         os.ftruncate(self.descriptor, size_bytes)
         self.size_bytes = size_bytes
 
     def sync(self) -> None:
-        """Return when the file would survive that the machine stops.
+        """Write the file through to the disk, so that it survives if the machine stops.
 
         Raises:
-            OSError: it would not.
+            OSError: The file could not be written.
         """
         try:
             os.fsync(self.descriptor)
         except OSError as error:
-            raise self._at_its_end(error) from None
+            raise self._located(error) from None
 
     def check(self) -> None:
-        """Return if the file is still where it was made: else nobody would find what is added.
+        """Check that the file is still at its path, where readers look for it.
 
         Raises:
-            OSError: it was moved or deleted.
+            OSError: The file was moved or deleted.
         """
         try:
             is_there = os.path.samestat(self.path.stat(), os.fstat(self.descriptor))
         except FileNotFoundError:
             is_there = False
         if not is_there:
-            raise OSError(ENOENT, "was moved or deleted meanwhile", str(self.path))
+            raise OSError(ENOENT, "was moved or deleted", str(self.path))
 
     def close(self) -> None:
-        """Close it; what is not synced is left to the system."""
+        """Close the file without syncing it."""
         os.close(self.descriptor)
 
-    def _at_its_end(self, error: OSError) -> OSError:
-        """Return `error` with the place: whoever reads it looks there."""
+    def _located(self, error: OSError) -> OSError:
+        """Return `error` with the path and the offset."""
         reason = f"{error.strerror}, at byte {self.size_bytes}"
         return OSError(error.errno, reason, str(self.path))
 
 
-def sync_folder(folder: Path) -> None:
-    """Return when the names of the files in `folder` would survive that the machine stops.
+class ManifestFile(AppendFile):
+    """The manifest of a folder; created if it is missing, and locked until it is closed.
+
+    Each line contains the digest of the line before it, and a file next to the manifest contains
+    the last line that is certainly on disk (`recording/chain.py`).
 
     Raises:
-        OSError: they would not.
+        OSError: The file cannot be opened or created.
+        RecordingError: Another recorder writes into this folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / MANIFEST)
+        self.is_synced = True
+        """Whether all lines survive if the machine stops."""
+        self._tail: AppendFile | None = None
+        self._lines = 0
+        self._last = ""
+        """The digest of the last line."""
+        if not self._is_locked():
+            time.sleep(READER_LOCK_S)
+            if not self._is_locked():
+                self.close()
+                raise RecordingError(str(folder), "another recorder writes into it")
+
+    def _is_locked(self) -> bool:
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def add(self, entry: Entry) -> None:
+        """Add a line.
+
+        Raises:
+            OSError: The line could not be written.
+        """
+        # Contracts are kept as they came, possibly with line breaks.
+        line = encode_entry(structs.replace(entry, prev=self._last)).replace(b"\n", b" ")
+        self.append(line + b"\n")
+        self._last = digest_of(line)
+        self._lines += 1
+        self.is_synced = False
+
+    def sync(self) -> None:
+        """Write all lines through to the disk, so that they survive if the machine stops.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        if not self.is_synced:
+            super().sync()
+            self._write_tail()
+            self.is_synced = True
+
+    def begin(self, tail: Tail) -> None:
+        """Continue the chain of lines after `tail`.
+
+        Raises:
+            OSError: The file that contains the tail cannot be written.
+        """
+        self._lines, self._last = tail.lines, tail.last
+        self._tail = AppendFile(self.path.with_name(TAIL), os.O_RDWR | os.O_CREAT)
+        self._write_tail()
+        self._tail.sync()
+
+    def close(self) -> None:
+        """Close the manifest and the file that contains its tail."""
+        if self._tail is not None:
+            self._tail.close()
+        super().close()
+
+    def _write_tail(self) -> None:
+        """Overwrite the tail file with the end of the manifest."""
+        if self._tail is not None:
+            self._tail.overwrite(Tail(self._lines, self.size_bytes, self._last).text())
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names of the files in `folder` through to the disk.
+
+    Raises:
+        OSError: They could not be written.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,52 +1,136 @@
-"""The thread that compresses and writes, so that whoever records need not wait for a disk.
+"""The thread that compresses and writes, so that the recording thread does not wait for a disk.
 
-It takes blocks, lines of the manifest and the passing of time from a backlog, in their order, and
-is the only one that touches the files.  The first thing that cannot be written ends the writing:
-what was written of it is cut off, and everything after it is left out and counted, so that a
-recording never has a hole in its middle that nobody knows of.
+It takes blocks, entries of the manifest and ticks from a backlog, in order, and is the only thread
+that touches the files.  The first write that fails ends the writing: the incomplete part is
+truncated, and everything after it is left out and counted, so that a recording never has an unknown
+gap in its middle.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from errno import EIO
-from threading import Thread
+from threading import Condition, Thread
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.recorder.backlog import Backlog, End, Item, Look, RawBlock
 from tickerplant.recorder.folder import Folder
 from tickerplant.recorder.segment_file import SegmentFile
 from tickerplant.recording.block import HEAD_BYTES, Packer, read_head
-from tickerplant.recording.manifest_entries import Dropped, RunEnded
+from tickerplant.recording.manifest_entries import Dropped, Entry, RunEnded
 
+MAX_BLOCKS = 64
+"""Blocks in the backlog, each of a quarter of a megabyte: about a second of 60,000 messages."""
+MAX_OTHER_ITEMS = 10_000
+"""Other items in the backlog; a thread that adds more always waits."""
 SYNC_S = 5.0
-"""If the machine stops, so much is lost at most, besides what waits: the files are synced so often.
-So often it is also looked whether they are still there."""
-
-HASTY_LEVEL = 1
-"""Of compression while more than half the backlog waits: four times as fast as the usual one, and
+"""How often files are synced and checked to be still there.  If the machine stops, the recording
+loses at most this much besides the backlog."""
+FAST_LEVEL = 1
+"""Compression level while more than half the backlog waits: four times as fast as the usual one, and
 about as small as gzip."""
 
 
+class RawBlock(NamedTuple):
+    """Lines that make one block, as they were received."""
+
+    times_ns: list[int]
+    """Receive times, in order."""
+    messages: list[bytes]
+    """Messages and REST responses, each as it appears after its time."""
+    streams: list[str]
+    """A name for every message, none for REST responses."""
+
+    @property
+    def text(self) -> bytes:
+        """The lines."""
+        messages = self.messages
+        if b"\n" in b"".join(messages):
+            messages = [each.replace(b"\n", b" ") for each in messages]
+        parts: list[int | bytes] = [0] * (2 * len(messages))
+        parts[::2], parts[1::2] = self.times_ns, messages
+        return b"%d %b\n" * len(messages) % tuple(parts)
+
+
+class Tick(NamedTuple):
+    """Do what is due at `now_ns`."""
+
+    now_ns: int
+
+
+class End(NamedTuple):
+    """Nothing follows."""
+
+    reason: str
+
+
+Item: TypeAlias = RawBlock | Entry | Tick | End
+
+
+class Backlog:
+    """A bounded queue between two threads."""
+
+    def __init__(self) -> None:
+        self._items: deque[Item] = deque()
+        self._blocks = 0
+        self._changed = Condition()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next block would have to wait."""
+        return self._blocks >= MAX_BLOCKS
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether at least half of the blocks wait."""
+        return self._blocks >= MAX_BLOCKS // 2
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._items
+
+    def put(self, item: Item) -> None:
+        """Add `item`; wait while there is no room."""
+        with self._changed:
+            if isinstance(item, RawBlock):
+                self._changed.wait_for(lambda: self._blocks < MAX_BLOCKS)
+                self._blocks += 1
+            else:
+                self._changed.wait_for(lambda: len(self._items) - self._blocks < MAX_OTHER_ITEMS)
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def take(self) -> Item:
+        """Take the oldest item; wait while there is none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items)
+            item = self._items.popleft()
+            self._blocks -= isinstance(item, RawBlock)
+            self._changed.notify_all()
+            return item
+
+
 class Rotation(Struct, frozen=True, kw_only=True):
-    """When a segment is finished and another begun."""
+    """When a segment is finished and another started."""
 
     segment_ns: int
-    """After so much receive time."""
+    """Longest receive time in a segment."""
     segment_bytes: int
-    """At so many bytes, as stored."""
+    """Compressed size at which a segment is finished."""
 
 
 class Disk:
-    """Writes into a folder, in a thread of its own.
+    """Writes into a folder, in its own thread.
 
     Args:
-        folder: Where to.
+        folder: The folder of the recording.
         rotation: When a segment is finished.
-        level: Of compression.
-        clock_ns: What time it is, ns since the epoch.
+        level: Compression level.
+        clock_ns: Returns the time, ns since the epoch.
     """
 
     def __init__(
@@ -56,15 +140,15 @@ class Disk:
         self.failure: OSError | None = None
         """Why nothing is written any more, with file and offset."""
         self.lines = self.blocks = self.text_bytes = self.stored_bytes = 0
-        """What was written."""
+        """Totals of what was written."""
         self.segments = 0
-        """Segments that were begun."""
+        """Segments that were started."""
         self.left_out = 0
-        """Lines that came after the failure."""
+        """Lines that were not written after the failure."""
         self._folder = folder
         self._rotation = rotation
         self._pack = Packer(level).pack
-        self._pack_hastily = Packer(min(level, HASTY_LEVEL)).pack
+        self._pack_fast = Packer(min(level, FAST_LEVEL)).pack
         self._clock_ns = clock_ns
         self._number = folder.last_number
         self._segment: SegmentFile | None = None
@@ -72,23 +156,23 @@ class Disk:
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Begin to take what is in the backlog."""
+        """Start to write the items of the backlog."""
         self._thread.start()
 
     def end(self, reason: str) -> None:
-        """Return when all that came before is written, and the files are closed."""
+        """Write everything in the backlog, then close the files."""
         self.backlog.put(End(reason))
         self._thread.join()
 
     def _run(self) -> None:
-        item: Item = Look(0)
+        item: Item = Tick(0)
         while not isinstance(item, End):
             item, blocks = self.backlog.take(), self.blocks
             try:
                 self._do(item)
             except OSError as error:
                 self._fail(error)
-            except Exception as fault:  # noqa: BLE001  # whoever waits for this thread must not hang
+            except Exception as fault:  # noqa: BLE001  # a thread that joins this one must not hang
                 self._fail(OSError(EIO, f"{type(fault).__name__}: {fault}", str(self._folder.path)))
             if isinstance(item, RawBlock) and self.blocks == blocks:
                 self.left_out += len(item.messages)
@@ -104,8 +188,8 @@ class Disk:
             return
         elif isinstance(item, RawBlock):
             self._write(item)
-        elif isinstance(item, Look):
-            self._look(item.now_ns)
+        elif isinstance(item, Tick):
+            self._tick(item.now_ns)
         else:
             self._folder.journal.add(item)
         if self.failure is None and self.backlog.is_empty:
@@ -114,8 +198,8 @@ class Disk:
     def _write(self, block: RawBlock) -> None:
         first_ns, last_ns = block.times_ns[0], block.times_ns[-1]
         self._rotate(first_ns)
-        segment = self._segment or self._begin(first_ns)
-        pack = self._pack_hastily if self.backlog.is_half_full else self._pack
+        segment = self._segment or self._start_segment(first_ns)
+        pack = self._pack_fast if self.backlog.is_half_full else self._pack
         packed = pack(block.text, len(block.messages), first_ns, last_ns)
         head = read_head(packed[:HEAD_BYTES])
         assert head is not None  # noqa: S101  # it was just made
@@ -124,13 +208,13 @@ class Disk:
         self.blocks += 1
         self.text_bytes += head.text_bytes
         self.stored_bytes += len(packed)
-        self._sync_sometimes()
+        self._sync_if_due()
 
-    def _look(self, now_ns: int) -> None:
+    def _tick(self, now_ns: int) -> None:
         self._rotate(now_ns)
-        self._sync_sometimes()
+        self._sync_if_due()
 
-    def _sync_sometimes(self) -> None:
+    def _sync_if_due(self) -> None:
         now_s = time.monotonic()
         if now_s - self._synced_s < SYNC_S:
             return
@@ -141,7 +225,7 @@ class Disk:
             self._segment.file.sync()
 
     def _check(self) -> None:
-        """Make sure that what is written can be found: the system would write on for ever."""
+        """Check that the files are still there: writing to a deleted file does not fail."""
         self._folder.journal.check()
         if self._segment is not None:
             self._segment.file.check()
@@ -155,9 +239,9 @@ class Disk:
         if is_old or segment.file.size_bytes >= self._rotation.segment_bytes:
             self._seal(segment)
 
-    def _begin(self, began_ns: int) -> SegmentFile:
+    def _start_segment(self, start_ns: int) -> SegmentFile:
         self._number += 1
-        self._segment = SegmentFile(self._folder.path, self._number, began_ns)
+        self._segment = SegmentFile(self._folder.path, self._number, start_ns)
         self.segments += 1
         return self._segment
 
@@ -175,7 +259,7 @@ class Disk:
             self._seal(self._segment)
 
     def _end(self, reason: str) -> None:
-        """Write what ends a run, as far as the disk takes it."""
+        """Write the end of the run, as far as the disk allows."""
         journal = self._folder.journal
         for do in (self._check, self._finish):
             try:

@@ -12,8 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tickerplant.errors import RecordingError
-from tickerplant.recorder.append_file import sync_folder
-from tickerplant.recorder.journal_file import JournalFile
+from tickerplant.recorder.append_file import ManifestFile, sync_folder
 from tickerplant.recorder.segment_file import Mended
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.chain import Tail, read_tail
@@ -45,7 +44,7 @@ class Folder(Struct, kw_only=True):
     """The folder of a recording, ready to be written into."""
 
     path: Path
-    journal: JournalFile
+    journal: ManifestFile
     last_number: int
     """Number of the last segment, 0 if there is none."""
     last_ns: int
@@ -76,7 +75,7 @@ def open_folder(name: str, venue: Venue, software: str, time_ns: int) -> Folder:
     try:
         _check_content(path)
         _make(path)
-        journal = JournalFile(path)
+        journal = ManifestFile(path)
         try:
             return _opened(path, journal, venue, software, time_ns)
         except BaseException:
@@ -118,7 +117,7 @@ def _check_content(path: Path) -> None:
     raise RecordingError(str(path), f"holds the recordings {inner}; give one of them, or another")
 
 
-def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_ns: int) -> Folder:
+def _opened(path: Path, journal: ManifestFile, venue: Venue, software: str, time_ns: int) -> Folder:
     repairs: list[str] = []
     manifest = _manifest(path, journal, repairs)
     if manifest is None:
@@ -158,7 +157,7 @@ def _opened(path: Path, journal: JournalFile, venue: Venue, software: str, time_
     )
 
 
-def _manifest(path: Path, journal: JournalFile, repairs: list[str]) -> Manifest | None:
+def _manifest(path: Path, journal: ManifestFile, repairs: list[str]) -> Manifest | None:
     """Return the manifest without a torn end; None if not even its first line was written."""
     text = read_regular(journal.path, MOST_BYTES)
     if b"\n" not in text and text.startswith(_FIRST_WORDS[: len(text)]):
@@ -187,7 +186,7 @@ def _last_tail(path: Path) -> Tail:
     return Tail(last=lost.last)
 
 
-def _cut(journal: JournalFile, size_bytes: int, repairs: list[str]) -> None:
+def _cut(journal: ManifestFile, size_bytes: int, repairs: list[str]) -> None:
     repairs.append(
         f"{journal.path}, byte {size_bytes}: a torn line of {journal.size_bytes - size_bytes} "
         "bytes is cut off"
@@ -196,7 +195,7 @@ def _cut(journal: JournalFile, size_bytes: int, repairs: list[str]) -> None:
 
 
 def _mend(
-    path: Path, journal: JournalFile, manifest: Manifest, time_ns: int, repairs: list[str]
+    path: Path, journal: ManifestFile, manifest: Manifest, time_ns: int, repairs: list[str]
 ) -> int:
     """Seal what is not sealed; return the receive time of the last line, 0 if there is none."""
     sealed = manifest.sealed

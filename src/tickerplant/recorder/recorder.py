@@ -1,11 +1,11 @@
-"""Records streams of a server: from its sockets, through a feed, onto the tape.
+"""Records streams of a server, from its sockets through a feed into a recording.
 
-Between the feed and the tape is no queue.  Where the disk cannot keep up nothing is read from the
-connections, so that the server waits, and gives up at worst; the manifest tells that.
+There is no queue between the feed and the tape.  If the disk cannot keep up, the connections are not
+read, so that the server waits or, in the end, disconnects; the manifest says so.
 
-What is heard goes three ways: messages are written as they came (`_take`), what is to be known of
-streams and connections becomes lines of the manifest (`noting.py`), and what a recording needs
-besides, snapshots above all, is asked over REST (`anchors.py`, `asking.py`).
+Messages are recorded as they came (`_take`), events of streams and connections become entries of
+the manifest (`manifest_writer.py`), and snapshots and contracts are requested over REST
+(`snapshot_schedule.py`, `rest_jobs.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
@@ -25,60 +25,36 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import Keep
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.logs import Complaints
-from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice
 from tickerplant.messages.readers import payload_reader
-from tickerplant.recorder import asking
-from tickerplant.recorder.anchors import Anchors, book_of_diffs
 from tickerplant.recorder.contracts import Contracts
-from tickerplant.recorder.noting import Noting
+from tickerplant.recorder.manifest_writer import ManifestWriter
+from tickerplant.recorder.rest_jobs import FIRST_PAUSE_S, RestJobs
+from tickerplant.recorder.snapshot_schedule import SnapshotSchedule, book_of_diffs
+from tickerplant.recorder.writer import Tape
 
-TURN_S = 0.1
-"""How often time passes for the tape, and snapshots that are due are asked for."""
+TICK_S = 0.1
+SNAPSHOT_LEVELS = 1000
 CONTRACTS = "!contractInfo"
-"""The stream that tells when the list of contracts changes."""
-
-
-class Tape(asking.Tape, Protocol):
-    """What a recorder writes to (`RecordingWriter`)."""
-
-    def add(self, received_ns: int, stream: str, payload: bytes) -> None:
-        """Record a message."""
-
-    def keeper(self, stream: str) -> Keep:
-        """Return what records messages of `stream` as they came."""
-
-    def tick(self) -> None:
-        """Let time pass."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing more should come for a while."""
-
-    @property
-    def rotated(self) -> int:
-        """Segments that were begun."""
-
-    @property
-    def failure(self) -> OSError | None:
-        """Why nothing is written any more; None while it is."""
+"""The stream that says when the list of contracts changes."""
 
 
 class Recorder:
-    """Records streams of one venue, while `run` does.
+    """Records streams of one venue, as long as `run` runs.
 
     Args:
         hosts: Where the venue is served.
         names: The streams.
-        tape: Where they are recorded; who made it closes it.
-        rest: Who is asked for snapshots and contracts; `run` closes it.
+        tape: Where they are recorded; the caller closes it.
+        rest: Requests snapshots and contracts; `run` closes it.
         settings: How the feed behaves.
-        snapshots_ms: How long a snapshot of a book is good for; None: none are taken at all.
-        levels: Levels of a side in a snapshot.
-        profile: The profile of the server; empty if it is to be asked for until it is known.
-        told: Is called with everything that is to be known of the streams.
-        clock_ns: The time, ns since the epoch.
+        snapshots_ms: Interval between snapshots of a book; None to take no snapshots.
+        levels: Levels of each side in a snapshot.
+        profile: The profile of the server; if empty, it is requested until it is known.
+        on_notice: Called with every notice about the streams.
+        clock_ns: Returns the time, ns since the epoch.
+        retry_pause_s: Pause after a failed REST request; each further failure doubles it.
     """
 
     def __init__(
@@ -92,37 +68,39 @@ class Recorder:
         snapshots_ms: int | None,
         levels: int = SNAPSHOT_LEVELS,
         profile: str = "",
-        told: Callable[[Notice], object],
+        on_notice: Callable[[Notice], object],
         clock_ns: Callable[[], int] = time.time_ns,
+        retry_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self.names = tuple(dict.fromkeys(names))
-        self.anchors = Anchors(self.names if snapshots_ms else (), snapshots_ms or 0)
-        self.noting = Noting(tape.note, tape.add, clock_ns)
-        self.asking = asking.Asking(
+        self.schedule = SnapshotSchedule(self.names if snapshots_ms else (), snapshots_ms or 0)
+        self.manifest = ManifestWriter(tape.note, tape.add, clock_ns)
+        self.rest_jobs = RestJobs(
             rest,
-            self.anchors,
+            self.schedule,
             Contracts(self.names, hosts.venue),
             tape,
             levels=levels,
             clock_ns=clock_ns,
+            first_pause_s=retry_pause_s,
         )
         self.runner = FeedRunner(hosts, settings, payload_reader, Backfill(rest), Random())
-        self.runner.feed.observer = self.noting
+        self.runner.feed.observer = self.manifest
         self._tape = tape
         self._add = tape.add
         self._rest = rest
         self._profile = profile
-        self._told = told
-        self._awaited = self.anchors.awaited
+        self._on_notice = on_notice
+        self._awaited = self.schedule.awaited
         self._sink = self._take
         self._contracts_sink = self._take_contracts
         self._complaints = Complaints()
-        self._is_held_up = False
+        self._is_paused = False
         self._segments = 1
 
     @property
-    def heard(self) -> list[str]:
-        """The streams of which anything came."""
+    def received(self) -> list[str]:
+        """The streams that sent at least one message."""
         merged_streams = self.runner.feed.merged_streams
         return [
             name for name in self.names if name in merged_streams and merged_streams[name].messages
@@ -130,74 +108,75 @@ class Recorder:
 
     @property
     def messages(self) -> int:
-        """Messages that came, each once however many connections told it."""
+        """Messages so far, each counted once however many connections delivered it."""
         return self.counters.messages - self.counters.duplicates
 
     @property
     def counters(self) -> FeedCounters:
-        """What happened on all connections so far."""
+        """Counters of all connections so far."""
         return self.runner.feed.counters
 
     @property
     def connections(self) -> int:
-        """Connections that are open now."""
+        """Connections that are open."""
         return sum(connection.is_open for connection in self.runner.feed.connections.values())
 
     async def run(self, over: asyncio.Event) -> None:
-        """Record until `over` is set, or the tape fails; afterwards all connections are closed."""
+        """Record until `over` is set or the tape fails; then close all connections."""
         self.runner.start()
-        self.asking.start(self._profile)
+        self.rest_jobs.start(self._profile)
         others = [name for name in self.names if name != CONTRACTS]
         self.runner.attach(others, self._sink, keeper=self._keeper)
         if CONTRACTS in self.names:
             self.runner.attach((CONTRACTS,), self._contracts_sink)
         try:
             while not over.is_set() and self._tape.failure is None:
-                self._turn()
+                self._tick()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), TURN_S)
+                    await asyncio.wait_for(over.wait(), TICK_S)
         finally:
-            await self.asking.stop()
+            await self.rest_jobs.stop()
             await self.runner.stop()
             await self._rest.close()
-            self.noting.end()
+            self.manifest.end()
 
-    def _turn(self) -> None:
-        """Do what is due."""
+    def _tick(self) -> None:
         self._tape.tick()
-        self.noting.turn()
-        self._read_or_not()
+        self.manifest.tick()
+        self._pause_or_resume()
         if self._tape.rotated > self._segments:
             self._segments = self._tape.rotated
-            self.anchors.begin_anew()
-        self.asking.turn(self.runner.feed.now_ms)
+            self.schedule.renew_all()
+        self.rest_jobs.tick(self.runner.feed.now_ms)
 
-    def _read_or_not(self) -> None:
-        """Leave with the network what the tape has no room for."""
+    def _pause_or_resume(self) -> None:
+        """Stop reading from the connections while the tape has no room."""
         is_full = self._tape.is_full
-        if is_full == self._is_held_up:
+        if is_full == self._is_paused:
             return
-        self._is_held_up = is_full
+        self._is_paused = is_full
         for sink in (self._sink, self._contracts_sink):
             if is_full:
                 self.runner.hold_up(sink)
             else:
                 self.runner.make_room(sink)
         if is_full:
-            self._complaints.add("full", "! the disk cannot keep up: the server waits meanwhile")
+            self._complaints.add(
+                "full", "! the disk cannot keep up; reading from the server is paused"
+            )
 
-    # What is heard
+    # Messages and notices
 
     def _keeper(self, stream: str) -> Keep:
-        """Return what takes the messages of `stream` that nothing has to be done for."""
-        keep, awaited, anchors = self._tape.keeper(stream), self._awaited, self.anchors
+        """Return a function that records messages of `stream` which are complete and in sequence."""
+        keep, awaited, schedule = self._tape.keeper(stream), self._awaited, self.schedule
         if book_of_diffs(stream) is None:
             return keep
 
         def keep_update(received_ns: int, raw: bytes, item: Any) -> None:
             keep(received_ns, raw, item)
             if stream in awaited:
-                anchors.first(stream, item.first_update_id)
+                schedule.on_first_update(stream, item.first_update_id)
 
         return keep_update
 
@@ -209,15 +188,15 @@ class Recorder:
         self._add(item.received_ns, stream, item.payload)
         if stream in self._awaited:
             first_update_id: int = item.first_update_id  # type: ignore[attr-defined]
-            self.anchors.first(stream, first_update_id)
+            self.schedule.on_first_update(stream, first_update_id)
 
     def _take_contracts(self, item: Message | Notice) -> None:
         self._take(item)
         if not isinstance(item, Notice):
-            self.asking.relist()
+            self.rest_jobs.relist()
 
     def _take_notice(self, notice: Notice) -> None:
         if isinstance(notice, Disconnected | Gap):
-            self.anchors.lost(notice.streams)
-        self.noting.take(notice)
-        self._told(notice)
+            self.schedule.on_lost(notice.streams)
+        self.manifest.take(notice)
+        self._on_notice(notice)

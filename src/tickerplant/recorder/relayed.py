@@ -13,7 +13,7 @@ from msgspec import structs
 
 from tickerplant.feed.observer import Observer
 from tickerplant.messages.notice import Notice
-from tickerplant.recorder.noting import Noting
+from tickerplant.recorder.manifest_writer import ManifestWriter
 
 
 class Source(Protocol):
@@ -34,36 +34,36 @@ class Relayed(Observer):
     Args:
         source: The upstream.
         recorded: Returns the streams that are recorded.
-        noting: Writes it down.
+        manifest: Writes the entries.
     """
 
     def __init__(
-        self, source: Source, recorded: Callable[[], Collection[str]], noting: Noting
+        self, source: Source, recorded: Callable[[], Collection[str]], manifest: ManifestWriter
     ) -> None:
         self._source = source
         self._recorded = recorded
-        self._noting = noting
+        self._manifest = manifest
         source.observe(self, self.take)
 
     def take(self, notice: Notice) -> None:
         """Take what consumers are told."""
         if names := self._names(notice.streams):
-            self._noting.take(structs.replace(notice, streams=names))
+            self._manifest.take(structs.replace(notice, streams=names))
 
     def carried(self, link: int, names: Iterable[str]) -> None:
         """Take note that a connection carries what `names` are made into."""
         if recorded := self._names(names):
-            self._noting.carried(link, recorded)
+            self._manifest.carried(link, recorded)
 
     def renewed(self, link: int, names: Iterable[str]) -> None:
         """Take note that a connection took the place of another."""
         if recorded := self._names(names):
-            self._noting.renewed(link, recorded)
+            self._manifest.renewed(link, recorded)
 
     def spared(self, link: int, names: Iterable[str], reason: str) -> None:
         """Take note that one of several connections was lost."""
         if recorded := self._names(names):
-            self._noting.spared(link, recorded, reason)
+            self._manifest.spared(link, recorded, reason)
 
     def _names(self, upstream: Iterable[str]) -> tuple[str, ...]:
         """Return the recorded streams that are made from streams of the upstream."""

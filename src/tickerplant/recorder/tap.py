@@ -26,10 +26,10 @@ from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.queries.depth import depth
 from tickerplant.queries.exchange_info import coin_exchange_info, exchange_info
-from tickerplant.recorder.anchors import symbol_of_diffs
 from tickerplant.recorder.contracts import Contracts
-from tickerplant.recorder.noting import Noting
+from tickerplant.recorder.manifest_writer import ManifestWriter
 from tickerplant.recorder.relayed import Relayed, Source
+from tickerplant.recorder.snapshot_schedule import symbol_of_diffs
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import Connected, InstrumentsListed, SnapshotRecorded
 from tickerplant.streams.spelling import why_doubtful
@@ -365,7 +365,7 @@ def _tap(venue: Venue, names: Sequence[str], settings: TapSettings, plant: Plant
         notes_connections=source is None,
     )
     if source is not None:
-        Relayed(source, lambda: tap.streams, Noting(writer.note, writer.add, time.time_ns))
+        Relayed(source, lambda: tap.streams, ManifestWriter(writer.note, writer.add, time.time_ns))
     return tap
 
 

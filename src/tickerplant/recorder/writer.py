@@ -13,14 +13,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 from msgspec import Struct, structs
 
 from tickerplant.errors import RecordingError
-from tickerplant.recorder.backlog import Look, RawBlock
-from tickerplant.recorder.disk import Disk, Rotation
+from tickerplant.feed.merged_stream import Keep
+from tickerplant.recorder.disk import Disk, RawBlock, Rotation, Tick
 from tickerplant.recorder.folder import open_folder
 from tickerplant.recording.block import BLOCK_BYTES, EARLIEST_NS, LEVEL, TIME_DIGITS
 from tickerplant.recording.manifest_entries import Dropped, Entry, RunStarted
@@ -45,6 +45,37 @@ class WriterSettings(Struct, frozen=True, kw_only=True):
     """Of compression."""
     when_full: Literal["wait", "drop"] = "wait"
     """What whoever records does while the disk cannot keep up: wait, or leave out blocks."""
+
+
+class Tape(Protocol):
+    """What a recorder writes to: a `RecordingWriter`."""
+
+    def add(self, received_ns: int, stream: str, payload: bytes) -> None:
+        """Record a message."""
+
+    def keeper(self, stream: str) -> Keep:
+        """Return a function that records complete messages of `stream`."""
+
+    def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
+        """Record a REST response."""
+
+    def note(self, entry: Entry) -> None:
+        """Add an entry to the manifest."""
+
+    def tick(self) -> None:
+        """Do what is due."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next block would have to wait."""
+
+    @property
+    def rotated(self) -> int:
+        """Segments that were started."""
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why nothing is written any more; None while everything is."""
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -224,7 +255,7 @@ class RecordingWriter:
             if now_ns - since_ns >= self._flush_ns:
                 self._hand_over()
         if self._disk.backlog.is_empty:
-            self._disk.backlog.put(Look(now_ns))
+            self._disk.backlog.put(Tick(now_ns))
 
     # How it goes
 

@@ -18,8 +18,8 @@ from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import logger
 from tickerplant.recorder.folder import NOBODY
-from tickerplant.recorder.meeting import profile_of, venue_answering
-from tickerplant.recorder.recorder import TURN_S, Recorder
+from tickerplant.recorder.recorder import TICK_S, Recorder
+from tickerplant.recorder.rest_jobs import discover_profile, discover_venue
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import RunOutage
 from tickerplant.stdio import FAILED
@@ -74,7 +74,7 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
     settings, interrupted = wanted.settings, interruption()
     progress, started_s = RecordProgress(settings.log_format), time.monotonic()
     if other is not None:
-        answering = await venue_answering(wanted.hosts, other)
+        answering = await discover_venue(wanted.hosts, other)
         if venue_named(settings.venue) is None:
             wanted = structs.replace(wanted, hosts=answering)
         elif answering is other:
@@ -82,7 +82,7 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
             logger().warning(f"! {served}: nothing may come of it; see --venue")
     rest = RestClient(wanted.hosts, WeightBudget())
     try:
-        profile = await profile_of(wanted.hosts, rest)
+        profile = await discover_profile(wanted.hosts, rest)
         writer = _writer(wanted, profile)
     except BaseException:
         await rest.close()
@@ -100,7 +100,7 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
         snapshots_ms=settings.snapshots_ms or None,
         levels=settings.snapshot_levels,
         profile=profile,
-        told=progress.notice,
+        on_notice=progress.notice,
     )
     logger().info(
         f"= recording {_beginning(writer.hole)}",
@@ -160,7 +160,7 @@ async def _wait(interrupted: asyncio.Event, seconds: float | None, over: asyncio
 async def _show(progress: RecordProgress, recorder: Recorder, writer: RecordingWriter) -> None:
     while True:
         progress.tell(recorder, writer)
-        await asyncio.sleep(TURN_S)
+        await asyncio.sleep(TICK_S)
 
 
 def _reason(interrupted: asyncio.Event, writer: RecordingWriter) -> str:
@@ -171,7 +171,7 @@ def _conclude(
     progress: RecordProgress, recorder: Recorder, writer: RecordingWriter, seconds: float
 ) -> int:
     """Tell what was recorded; return the exit status."""
-    heard = set(recorder.heard)
+    heard = set(recorder.received)
     if silent := [name for name in recorder.names if name not in heard]:
         logger().warning(f"! nothing was heard of {names_text(silent)}")
     progress.say(_totals_text(recorder, writer, len(heard), seconds))
@@ -185,9 +185,9 @@ def _totals_text(recorder: Recorder, writer: RecordingWriter, heard: int, second
     totals, counters = writer.totals, recorder.counters
     ratio = totals.text_bytes / max(totals.stored_bytes, 1)
     parts = [
-        count_text(recorder.noting.gaps, "gap"),
+        count_text(recorder.manifest.gaps, "gap"),
         count_text(counters.lost, "connection lost", "connections lost"),
-        count_text(recorder.asking.snapshots, "snapshot"),
+        count_text(recorder.rest_jobs.snapshots, "snapshot"),
     ]
     if counters.renewed:
         parts.append(f"{counters.renewed:,} renewed")
@@ -195,7 +195,7 @@ def _totals_text(recorder: Recorder, writer: RecordingWriter, heard: int, second
         parts.append(f"{counters.unreadable:,} unreadable")
     if totals.dropped:
         parts.append(f"{count_text(totals.dropped, 'message')} left out")
-    messages = count_text(totals.lines - recorder.asking.snapshots, "message")
+    messages = count_text(totals.lines - recorder.rest_jobs.snapshots, "message")
     stored = size_text(totals.stored_bytes)
     if totals.stored_bytes:
         stored += f", {ratio:.1f} times smaller than as text"

@@ -62,8 +62,8 @@ class RecordProgress:
         messages = recorder.messages
         rate = (messages - self._told_messages) / passed_s
         self._told_s, self._told_messages = now_s, messages
-        heard, asked = len(recorder.heard), len(recorder.names)
-        stored, gaps = writer.totals.stored_bytes, recorder.noting.gaps
+        heard, asked = len(recorder.received), len(recorder.names)
+        stored, gaps = writer.totals.stored_bytes, recorder.manifest.gaps
         if not self._status_line.is_terminal:
             logger().info(
                 "= recording",
@@ -84,7 +84,7 @@ class RecordProgress:
             count_text(gaps, "gap"),
             count_text(recorder.connections, "connection"),
         ]
-        if waiting := recorder.anchors.waiting:
+        if waiting := recorder.schedule.waiting:
             parts.append(f"{count_text(waiting, 'book')} without a snapshot")
         self._status_line.show(" · ".join(parts))
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.recorder.anchors import (
+from tickerplant.recorder.snapshot_schedule import (
     FIRST_PAUSE_MS,
     LONGEST_PAUSE_MS,
     OLD_PAUSE_MS,
-    Anchors,
     Book,
+    SnapshotSchedule,
     book_of_diffs,
 )
 from tickerplant.units import HOUR_MS
@@ -24,12 +24,12 @@ ETH = "ethusdt@depth"
 RPI = "btcusdt@rpiDepth@500ms"
 
 
-def anchors(*names: str, every_ms: int = HOUR_MS) -> Anchors:
-    return Anchors(names or (DEPTH,), every_ms)
+def schedule_of(*names: str, every_ms: int = HOUR_MS) -> SnapshotSchedule:
+    return SnapshotSchedule(names or (DEPTH,), every_ms)
 
 
-def asked(books: Anchors, now_ms: int = 0) -> Book:
-    book = books.next(now_ms)
+def asked(books: SnapshotSchedule, now_ms: int = 0) -> Book:
+    book = books.next_due(now_ms)
     assert book is not None, f"expected a book to want a snapshot at {now_ms}"
     return book
 
@@ -52,113 +52,113 @@ def test_only_streams_of_changes_have_a_book(stream: str, book: tuple[str, str] 
 
 
 def test_the_book_with_rpi_orders_is_another() -> None:
-    books = anchors(DEPTH, RPI)
-    books.first(DEPTH, 100)
-    books.first(RPI, 900)
-    assert books.answered(asked(books), 100, 0)
-    assert not books.answered(asked(books), 100, 0)
-    assert books.answered(asked(books, OLD_PAUSE_MS), 900, 0)
+    books = schedule_of(DEPTH, RPI)
+    books.on_first_update(DEPTH, 100)
+    books.on_first_update(RPI, 900)
+    assert books.on_snapshot(asked(books), 100, 0)
+    assert not books.on_snapshot(asked(books), 100, 0)
+    assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 900, 0)
 
 
 def test_nothing_is_asked_before_the_first_update() -> None:
-    books = anchors()
-    assert books.next(0) is None
-    books.first(DEPTH, 100)
+    books = schedule_of()
+    assert books.next_due(0) is None
+    books.on_first_update(DEPTH, 100)
     assert asked(books).symbol == "BTCUSDT"
-    assert books.next(0) is None, "one question at a time"
+    assert books.next_due(0) is None, "one question at a time"
 
 
 def test_a_snapshot_older_than_the_first_update_is_asked_for_again() -> None:
-    books = anchors()
-    books.first(DEPTH, 100)
-    assert not books.answered(asked(books), 99, 1_000)
-    assert books.next(1_000 + OLD_PAUSE_MS - 1) is None
-    assert books.answered(asked(books, 1_000 + OLD_PAUSE_MS), 100, 2_000)
+    books = schedule_of()
+    books.on_first_update(DEPTH, 100)
+    assert not books.on_snapshot(asked(books), 99, 1_000)
+    assert books.next_due(1_000 + OLD_PAUSE_MS - 1) is None
+    assert books.on_snapshot(asked(books, 1_000 + OLD_PAUSE_MS), 100, 2_000)
     assert books.waiting == 0
 
 
 def test_a_snapshot_is_taken_again_when_the_interval_is_over() -> None:
-    books = anchors(every_ms=60_000)
-    books.first(DEPTH, 100)
-    assert books.answered(asked(books), 100, 1_000)
-    assert books.next(60_999) is None
-    assert books.answered(asked(books, 61_000), 500, 61_500)
-    assert books.next(121_499) is None
+    books = schedule_of(every_ms=60_000)
+    books.on_first_update(DEPTH, 100)
+    assert books.on_snapshot(asked(books), 100, 1_000)
+    assert books.next_due(60_999) is None
+    assert books.on_snapshot(asked(books, 61_000), 500, 61_500)
+    assert books.next_due(121_499) is None
     assert asked(books, 121_500)
 
 
 def test_after_a_loss_the_next_update_is_waited_for() -> None:
-    books = anchors()
-    books.first(DEPTH, 100)
-    assert books.answered(asked(books), 150, 0)
-    books.lost([DEPTH, "btcusdt@trade"])
-    assert books.next(HOUR_MS - 1) is None
-    books.first(DEPTH, 40)  # the ids of another server
-    assert books.answered(asked(books), 40, 0)
+    books = schedule_of()
+    books.on_first_update(DEPTH, 100)
+    assert books.on_snapshot(asked(books), 150, 0)
+    books.on_lost([DEPTH, "btcusdt@trade"])
+    assert books.next_due(HOUR_MS - 1) is None
+    books.on_first_update(DEPTH, 40)  # the ids of another server
+    assert books.on_snapshot(asked(books), 40, 0)
 
 
 def test_what_was_asked_before_a_loss_is_of_no_use() -> None:
-    books = anchors()
-    books.first(DEPTH, 100)
+    books = schedule_of()
+    books.on_first_update(DEPTH, 100)
     book = asked(books)
-    books.lost([DEPTH])
-    books.first(DEPTH, 10)
-    assert not books.answered(book, 150, 0), "of the server before, whose ids were higher"
-    assert books.answered(asked(books, OLD_PAUSE_MS), 12, 0)
+    books.on_lost([DEPTH])
+    books.on_first_update(DEPTH, 10)
+    assert not books.on_snapshot(book, 150, 0), "of the server before, whose ids were higher"
+    assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 12, 0)
 
 
 def test_every_segment_has_a_snapshot_no_older_than_its_first_update() -> None:
-    books = anchors()
-    books.first(DEPTH, 100)
-    assert books.answered(asked(books), 150, 0)
-    books.begin_anew()
+    books = schedule_of()
+    books.on_first_update(DEPTH, 100)
+    assert books.on_snapshot(asked(books), 150, 0)
+    books.renew_all()
     assert DEPTH in books.awaited
-    books.first(DEPTH, 200)
-    assert not books.answered(asked(books), 199, 0)
-    assert books.answered(asked(books, OLD_PAUSE_MS), 200, 0)
+    books.on_first_update(DEPTH, 200)
+    assert not books.on_snapshot(asked(books), 199, 0)
+    assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 200, 0)
 
 
 def test_two_streams_of_a_symbol_share_a_snapshot_that_suits_both() -> None:
-    books = anchors(DEPTH, OTHER)
-    assert len(books) == 1
-    books.first(DEPTH, 100)
-    books.first(OTHER, 110)
-    assert not books.answered(asked(books), 105, 0)
-    assert books.answered(asked(books, OLD_PAUSE_MS), 110, 0)
-    books.lost([OTHER])
-    books.first(OTHER, 300)
-    assert books.answered(asked(books), 300, 0)
+    books = schedule_of(DEPTH, OTHER)
+    assert len(books.books) == 1
+    books.on_first_update(DEPTH, 100)
+    books.on_first_update(OTHER, 110)
+    assert not books.on_snapshot(asked(books), 105, 0)
+    assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 110, 0)
+    books.on_lost([OTHER])
+    books.on_first_update(OTHER, 300)
+    assert books.on_snapshot(asked(books), 300, 0)
 
 
 def test_failures_are_told_once_and_asked_again_after_longer_and_longer_pauses() -> None:
-    books = anchors()
-    books.first(DEPTH, 100)
+    books = schedule_of()
+    books.on_first_update(DEPTH, 100)
     now_ms, pauses = 0, []
     for number in range(12):
-        assert books.failed(asked(books, now_ms), now_ms) == (number == 0)
+        assert books.on_failure(asked(books, now_ms), now_ms) == (number == 0)
         due_ms = next(ms for ms in range(now_ms, now_ms + HOUR_MS, 500) if _is_due(books, ms))
         pauses.append(due_ms - now_ms)
         now_ms = due_ms
     assert pauses[0] == FIRST_PAUSE_MS
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE_MS
-    assert books.answered(asked(books, now_ms), 100, now_ms)
-    books.lost([DEPTH])
-    books.first(DEPTH, 500)
-    assert books.failed(asked(books, now_ms), now_ms), "it is news again"
+    assert books.on_snapshot(asked(books, now_ms), 100, now_ms)
+    books.on_lost([DEPTH])
+    books.on_first_update(DEPTH, 500)
+    assert books.on_failure(asked(books, now_ms), now_ms), "it is news again"
 
 
-def _is_due(books: Anchors, now_ms: int) -> bool:
-    return any(now_ms >= book.due_ms for book in books._wanted.values())
+def _is_due(books: SnapshotSchedule, now_ms: int) -> bool:
+    return any(now_ms >= book.due_ms for book in books.books.values())
 
 
 def test_a_book_that_the_server_does_not_know_keeps_no_other_waiting() -> None:
-    books = anchors(DEPTH, ETH)
-    books.first(DEPTH, 1)
-    books.first(ETH, 1)
-    assert books.failed(asked(books), 0, LONGEST_PAUSE_MS)
-    assert books.answered(asked(books), 5, 0)
-    assert books.next(LONGEST_PAUSE_MS - 1) is None
+    books = schedule_of(DEPTH, ETH)
+    books.on_first_update(DEPTH, 1)
+    books.on_first_update(ETH, 1)
+    assert books.on_failure(asked(books), 0, LONGEST_PAUSE_MS)
+    assert books.on_snapshot(asked(books), 5, 0)
+    assert books.next_due(LONGEST_PAUSE_MS - 1) is None
     assert asked(books, LONGEST_PAUSE_MS).symbol == "BTCUSDT"
 
 
@@ -167,7 +167,7 @@ class Market:
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
-        self.books = anchors(DEPTH, ETH, every_ms=30_000)
+        self.books = schedule_of(DEPTH, ETH, every_ms=30_000)
         self.now_ms = 0
         self.epoch, self.last_id = 0, 100
         self.needed: dict[str, tuple[int, int]] = {}
@@ -177,21 +177,21 @@ class Market:
         """Let something happen."""
         self.now_ms += self.rng.randrange(2_000)
         self.last_id += self.rng.randrange(1, 20)
-        happen = (self.lose, self.books.begin_anew, self.update, self.update, self.ask, self.answer)
+        happen = (self.lose, self.books.renew_all, self.update, self.update, self.ask, self.answer)
         self.rng.choice(happen)()
 
     def lose(self) -> None:
         self.epoch, self.last_id = self.epoch + 1, self.rng.randrange(1_000)
-        self.books.lost([DEPTH, ETH])
+        self.books.on_lost([DEPTH, ETH])
         self.needed.clear()
 
     def update(self) -> None:
         for name in tuple(self.books.awaited):
             self.needed[name.partition("@")[0].upper()] = self.epoch, self.last_id
-            self.books.first(name, self.last_id)
+            self.books.on_first_update(name, self.last_id)
 
     def ask(self) -> None:
-        if (book := self.books.next(self.now_ms)) is not None:
+        if (book := self.books.next_due(self.now_ms)) is not None:
             age = self.rng.randrange(30)
             self.on_the_way.append((book, self.epoch, self.last_id - age))
 
@@ -200,19 +200,19 @@ class Market:
             return
         book, epoch, last_id = self.on_the_way.pop()
         if self.rng.random() < 0.2:
-            self.books.failed(book, self.now_ms)
-        elif self.books.answered(book, last_id, self.now_ms) and book.symbol in self.needed:
+            self.books.on_failure(book, self.now_ms)
+        elif self.books.on_snapshot(book, last_id, self.now_ms) and book.symbol in self.needed:
             assert (epoch, last_id) >= self.needed.pop(book.symbol), "what is kept joins"
 
     def settle(self) -> None:
         """Let everything be answered well."""
         self.update()
         for asked, _, _ in self.on_the_way:
-            self.books.failed(asked, self.now_ms)
+            self.books.on_failure(asked, self.now_ms)
         for _ in range(4):
             self.now_ms += LONGEST_PAUSE_MS
-            while (book := self.books.next(self.now_ms)) is not None:
-                assert self.books.answered(book, self.last_id, self.now_ms)
+            while (book := self.books.next_due(self.now_ms)) is not None:
+                assert self.books.on_snapshot(book, self.last_id, self.now_ms)
 
 
 @given(st.integers(0, 1 << 32))

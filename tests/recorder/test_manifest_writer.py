@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from made import AGGREGATES, DEPTH, TICKERS, aggregate, depth
 from wires import World
+from written import START_NS, Clock
 
 from tickerplant.messages import notice
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
-from tickerplant.recorder.noting import Noting
+from tickerplant.recorder.manifest_writer import (
+    GAPS_AT_ONCE,
+    SEVERAL_GAPS,
+    GapEntries,
+    ManifestWriter,
+)
 from tickerplant.recording.manifest_entries import (
     Connected,
     CopyLost,
@@ -31,19 +39,19 @@ class Journal:
         self.entries: list[Entry] = []
         self.kept: list[tuple[str, bytes]] = []
         self.messages: list[bytes] = []
-        self.noting = Noting(
+        self.manifest = ManifestWriter(
             self.entries.append,
             lambda _, stream, payload: self.kept.append((stream, payload)),
             lambda: self.world.now_ms * 1_000_000,
         )
-        self.world.feed.observer = self.noting
+        self.world.feed.observer = self.manifest
         self.world.feed.attach(names, self._take)
         self.world.perform()
         self.world.run(settle_ms)
 
     def _take(self, item: Message | Notice) -> None:
         if isinstance(item, Notice):
-            self.noting.take(item)
+            self.manifest.take(item)
         else:
             self.messages.append(item.payload)
 
@@ -101,7 +109,7 @@ def test_a_lost_connection_is_noted_with_for_how_long_nothing_was_heard() -> Non
     assert isinstance(gap, Missing)
     assert (gap.stream, gap.symbol) == (AGGREGATES, "BTCUSDT")
     assert (gap.after_id, gap.before_id, gap.missing) == (1, 5, 3)
-    assert journal.noting.gaps == 1
+    assert journal.manifest.gaps == 1
 
 
 def test_a_planned_renewal_is_no_loss() -> None:
@@ -200,9 +208,84 @@ def test_messages_in_an_unknown_form_are_kept_and_noted_and_what_is_no_json_is_n
 def test_a_stream_that_the_server_refuses_is_noted() -> None:
     journal = Journal(AGGREGATES)
     journal.news()
-    journal.noting.take(
+    journal.manifest.take(
         notice.SubscriptionRejected(streams=(DEPTH,), time_ms=0, code=2, reason="Invalid")
     )
     (refused,) = journal.news()
     assert isinstance(refused, Refused)
     assert (refused.streams, refused.code, refused.reason) == ((DEPTH,), 2, "Invalid")
+
+
+# Gaps
+
+S = 1_000_000_000
+
+
+class Notes:
+    """Gaps as they are written."""
+
+    def __init__(self) -> None:
+        self.lines: list[Missing] = []
+        self.clock = Clock()
+        self.gaps = GapEntries(self.lines.append, self.clock)
+
+    def add(self, number: int, missing: int | None = 3, stream: str = "btcusdt@trade") -> None:
+        gap = Missing(
+            time_ns=self.clock(),
+            stream=stream,
+            symbol="BTCUSDT",
+            after_id=number * 10,
+            before_id=number * 10 + 4,
+            missing=missing,
+        )
+        self.gaps.add(gap)
+
+
+def test_gaps_are_lines_of_their_own_until_they_are_too_many() -> None:
+    notes = Notes()
+    for number in range(GAPS_AT_ONCE + 5):
+        notes.add(number)
+    assert [line.after_id for line in notes.lines] == [n * 10 for n in range(GAPS_AT_ONCE)]
+    notes.gaps.tick()
+    assert len(notes.lines) == GAPS_AT_ONCE
+    notes.clock.now_ns += S
+    notes.gaps.tick()
+    (line,) = notes.lines[GAPS_AT_ONCE:]
+    assert (line.after_id, line.before_id) == (GAPS_AT_ONCE * 10, (GAPS_AT_ONCE + 4) * 10 + 4)
+    assert (line.missing, line.reason) == (15, SEVERAL_GAPS)
+    assert line.time_ns == START_NS, "the first of them"
+
+
+def test_a_gap_of_unknown_size_makes_the_sum_unknown() -> None:
+    notes = Notes()
+    for number in range(GAPS_AT_ONCE):
+        notes.add(number)
+    notes.add(GAPS_AT_ONCE, missing=None)
+    notes.add(GAPS_AT_ONCE + 1)
+    notes.gaps.end()
+    assert notes.lines[-1].missing is None
+
+
+def test_streams_do_not_take_each_other_s_lines() -> None:
+    notes = Notes()
+    for number in range(GAPS_AT_ONCE + 1):
+        notes.add(number)
+    notes.add(0, stream="ethusdt@trade")
+    assert notes.lines[-1].stream == "ethusdt@trade"
+
+
+@given(st.lists(st.integers(0, 3 * S), max_size=300))
+def test_nothing_is_forgotten_and_there_are_no_more_lines_than_time_allows(
+    pauses: list[int],
+) -> None:
+    notes = Notes()
+    for number, pause_ns in enumerate(pauses):
+        notes.clock.now_ns += pause_ns // 50
+        notes.add(number)
+        notes.gaps.tick()
+    passed_s = (notes.clock.now_ns - START_NS) / S
+    assert len(notes.lines) <= GAPS_AT_ONCE + passed_s
+    notes.gaps.end()
+    assert sum(line.missing or 0 for line in notes.lines) == 3 * len(pauses)
+    ends = [(line.after_id, line.before_id) for line in notes.lines]
+    assert ends == sorted(ends)
