@@ -110,9 +110,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_no_recording(tmp_path: Path) -> N
     wait_until_written(recording, 10)
     rmtree(tmp_path / "market")
     recording.close("interrupted")
-    assert recording.failure_text == (
-        f"{tmp_path}/market/manifest.jsonl: was moved or deleted"
-    )
+    assert recording.failure_text == (f"{tmp_path}/market/manifest.jsonl: was moved or deleted")
 
 
 def test_a_folder_that_is_moved_meanwhile_holds_all_that_was_recorded(tmp_path: Path) -> None:
