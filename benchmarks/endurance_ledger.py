@@ -17,8 +17,8 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from tickerplant.feed.sequence import kind_of
 from tickerplant.server.faulty_connection import UNKNOWN_FIELDS
+from tickerplant.stream_name import parse_stream_name
 
 HORIZON_MS = 90_000
 """So much later than it was sent a message is lost if it has not arrived."""
@@ -129,12 +129,12 @@ def digest_of(payload: bytes) -> int:
 
 def row_id_of(name: str, payload: bytes) -> int:
     """Return the id of a message in an answer over REST: of trades, aggregates and closed candles."""
-    kind = kind_of(name)
+    kind = parse_stream_name(name).kind
     if kind == "trade":
         found = _TRADE_ID.search(payload)
     elif kind == "aggTrade":
         found = _AGGREGATE_ID.search(payload)
-    elif kind.startswith("kline_"):
+    elif kind == "kline":
         found = _CLOSED_CANDLE.search(payload)
     else:
         return 0
@@ -379,7 +379,8 @@ class Ledger:
         """Return what became of the messages of each kind of stream."""
         kinds: dict[str, Totals] = {}
         for line in self._lines:
-            kind = line.name.partition(" ")[2]
-            label = kind if kind.startswith("!") else kind_of(kind)
+            name = parse_stream_name(line.name.partition(" ")[2])
+            label = name.kind + (f"_{name.interval}" if name.interval else "")
+            label = name.text if name.is_of_all else label
             kinds.setdefault(label, Totals()).add(line.totals)
         return kinds

@@ -148,8 +148,8 @@ def test_verify_finds_the_hole_of_the_kill_and_no_other(market: Path) -> None:
     assert {name: gaps[name] for name in (*NUMBERED, *CHAINED)} == dict.fromkeys(
         (*NUMBERED, *CHAINED), 1
     ), "expected that the renewals lost nothing, and the kill something of every stream"
-    blind = {each["stream"]: each["blind"] for each in found["streams"]}
-    assert set(blind.values()) == {1}
+    outages = {each["stream"]: each["outages"] for each in found["streams"]}
+    assert set(outages.values()) == {1}
     missing = {each["stream"]: each["missing"] for each in found["streams"]}
     for name in NUMBERED:
         first, second = (trade_ids(market, name, part) for part in (0, 1))

@@ -246,7 +246,7 @@ async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() ->
             notices: list[Any] = [each for each in told[count:] if isinstance(each, Notice)]
     gap, resync, synced = notices[-3:]
     assert [type(each) for each in notices if isinstance(each, Gap)] == [Gap], "it is told once"
-    assert (type(gap), gap.reason) == (Gap, "the ids begin anew")
+    assert (type(gap), gap.reason) == (Gap, "ids restarted")
     assert (type(resync), resync.reason) == (BookResyncing, "anew")
     assert isinstance(synced, BookSynced)
 

@@ -585,7 +585,7 @@ async def test_a_server_whose_ids_begin_anew_is_told() -> None:
         gap, *rest = await read(subscription, 3)
         assert isinstance(gap, Gap)
         assert (gap.after_id, gap.before_id, gap.missing) == (3, 1, None)
-        assert gap.reason == "the ids begin anew"
+        assert gap.reason == "ids restarted"
         assert kinds(rest) == ["1", "2"]
 
 

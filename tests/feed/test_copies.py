@@ -190,7 +190,7 @@ def test_a_server_that_begins_anew_is_heard_at_once() -> None:
             assert consumer.payloads(name) == world.published(name)
         gaps = {gap.streams[0]: gap for gap in consumer.notices(Gap)}
         assert gaps.keys() == {AGGREGATES, DEPTH}
-        assert {gap.reason for gap in gaps.values()} == {"the ids begin anew"}
+        assert {gap.reason for gap in gaps.values()} == {"ids restarted"}
         assert gaps[AGGREGATES].after_id == 129
         assert gaps[AGGREGATES].before_id == 1
 

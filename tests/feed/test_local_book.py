@@ -251,9 +251,9 @@ def test_ids_that_begin_anew_are_followed_at_once() -> None:
     book = live_book(1000)
     journal = book.keep_journal(9)
     book.ids_anew(7)
-    assert (state(book), book.reason) == (State.SYNCING, "the ids begin anew")
+    assert (state(book), book.reason) == (State.SYNCING, "ids restarted")
     assert told(book) == [("resync", "anew")]
-    assert journal.broken == "the ids begin anew"
+    assert journal.broken == "ids restarted"
     assert book.best_bid == BIDS[0], "it is as it was"
     assert not book.offer(update(11, 12, 10), 7)
     book.asked(7)

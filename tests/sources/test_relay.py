@@ -716,7 +716,7 @@ async def test_where_one_connection_of_several_is_lost_only_its_listeners_are_to
     ):
         await until(lambda: near.carries("btcusdt@trade", "btcusdt@aggTrade"))
         near.upstream.runner.feed.merged_streams["btcusdt@trade"].primary = None
-        near.upstream.runner.feed.merged_streams["btcusdt@trade"].blind_ms = 0
+        near.upstream.runner.feed.merged_streams["btcusdt@trade"].disconnected_ms = 0
         assert await ending(hearer) == LOST
         assert (await ask(other, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["result"]
         async with near.connect("/ws/btcusdt@aggTrade"):

@@ -48,7 +48,7 @@ def cut(near: Relay, *names: str) -> dict[str, FeedConnection]:
         connection = merged_streams[name].primary
         assert isinstance(connection, FeedConnection)
         connections[name] = connection
-        merged_streams[name].primary, merged_streams[name].blind_ms = None, 0
+        merged_streams[name].primary, merged_streams[name].disconnected_ms = None, 0
     return connections
 
 
@@ -239,7 +239,8 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
             )
             await until(lambda: merged.primary is connection)
             now_ms = found.runner.feed.now_ms
-            merged.primary, merged.blind_ms, merged.heard_ms = None, None, now_ms - 3_600_000
+            merged.primary, merged.disconnected_ms = None, None
+            merged.received_ms = merged.silent_from_ms = now_ms - 3_600_000
             connection.phase, connection.closed_ms = Phase.OPENING, now_ms
             assert found.blind(500) == {}, "an hour of silence on an open connection is no loss"
             connection.closed_ms = now_ms - 500

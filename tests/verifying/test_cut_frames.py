@@ -47,8 +47,10 @@ def capture(name: str, files: tuple[str, ...]) -> list[str]:
     return [str(path) for path in found]
 
 
-def found_in(*paths: str, most_gaps: int = 10) -> tuple[RecordingFinding, dict[str, StreamFinding]]:
-    found = Walk(paths, most_gaps=most_gaps).go()
+def found_in(
+    *paths: str, max_listed: int = 10
+) -> tuple[RecordingFinding, dict[str, StreamFinding]]:
+    found = Walk(paths, max_listed=max_listed).go()
     return found, {each.stream: each for each in found.streams}
 
 
@@ -81,7 +83,7 @@ def cut_runs(lines: list[Line], removed: set[int]) -> dict[str, list[int]]:
 def check(lines: list[Line], removed: set[int], *paths: str) -> None:
     """Check that of the streams that prove what is missing exactly what was removed is missing."""
     whole = {stream: len(messages) for stream, messages in by_stream(lines).items()}
-    found, streams = found_in(*paths, most_gaps=len(lines))
+    found, streams = found_in(*paths, max_listed=len(lines))
     runs = cut_runs(lines, removed)
     for stream in whole:
         each, expected = streams.get(stream), runs[stream]
@@ -96,7 +98,7 @@ def check(lines: list[Line], removed: set[int], *paths: str) -> None:
         elif not kind(stream).startswith("kline"):
             assert not each.gaps, f"{stream}: nothing can be proved"
         if each is not None:
-            odd = each.duplicates, each.late, each.restarts, each.unreadable, each.senseless
+            odd = each.duplicates, each.late, each.restarts, each.unreadable, each.inconsistent_ids
             assert not any(odd), f"{stream}: nothing but gaps"
     proven = any(each.gaps for each in streams.values())
     assert found.is_complete == (not proven and found.messages > 0)
@@ -122,7 +124,7 @@ def test_a_simulated_market_is_complete(market: list[Line], scratch: Path) -> No
     assert books.keys() == {name for name in streams if kind(name) in {"depth", "rpiDepth"}}
     for name, book in books.items():
         assert book.from_start, f"{name}: a snapshot was taken at the beginning"
-        assert book.whole_at_end
+        assert book.in_sync_at_end
         assert not book.breaks
 
 
@@ -207,7 +209,7 @@ def test_the_captures_are_complete_and_what_is_cut_out_of_them_is_found(
     assert found.is_complete, "as the page of the capture says"
     books = [each.book for each in streams.values() if each.book is not None]
     assert books
-    assert all(book.from_start and book.whole_at_end and not book.breaks for book in books)
+    assert all(book.from_start and book.in_sync_at_end and not book.breaks for book in books)
 
     merged = merge([LineFile(path) for path in paths])
     lines = list(chain.from_iterable(batch for _, batch in merged))

@@ -50,7 +50,7 @@ def walked(*paths: str) -> RecordingFinding:
 
 
 def reasons(found: RecordingFinding) -> list[str]:
-    return [flaw.reason for flaw in found.first_flaws]
+    return [flaw.reason for flaw in found.first_damage]
 
 
 def seal(path: str, name: str, **changes: object) -> None:
@@ -68,7 +68,7 @@ def seal(path: str, name: str, **changes: object) -> None:
 def test_what_was_sealed_is_as_it_was(path: str) -> None:
     found = walked(path)
     assert found.is_complete
-    assert (found.segments, found.flaws, found.skipped_lines) == (3, 0, 0)
+    assert (found.segments, found.damage, found.skipped_lines) == (3, 0, 0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -84,8 +84,8 @@ def test_any_flipped_bit_is_found(
     segment.write_bytes(content)
     found = walked(name)
     assert not found.is_complete
-    assert {flaw.path for flaw in found.first_flaws} == {str(segment)}
-    assert found.first_flaws[0].offset_bytes <= at, "no later than where it is"
+    assert {flaw.path for flaw in found.first_damage} == {str(segment)}
+    assert found.first_damage[0].offset_bytes <= at, "no later than where it is"
 
 
 def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> None:
@@ -94,7 +94,7 @@ def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> No
     content[100] ^= 1
     segment.write_bytes(content)
     found = walked(path)
-    [flaw] = found.first_flaws
+    [flaw] = found.first_damage
     assert (flaw.path, flaw.offset_bytes, flaw.lost) == (str(segment), 0, 50)
     assert re.search(
         r"with 50 messages received from [\d-]+ [\d:]+\.\d{3} to [\d-]+ [\d:]+\.\d{3} UTC$",
@@ -120,7 +120,7 @@ def test_a_missing_segment_is_told_with_what_it_held(path: str, market: list[Lin
     segment = segment_paths(path)[1]
     segment.unlink()
     found = walked(path)
-    [flaw] = found.first_flaws
+    [flaw] = found.first_damage
     assert (flaw.path, flaw.reason) == (str(segment), "the segment is missing")
     assert found.skipped_lines == flaw.lost == len(market) - 2 * (len(market) // 3)
     assert sum(each.gaps for each in found.streams) > 0
@@ -131,7 +131,7 @@ def test_a_missing_manifest_is_told_and_all_is_read(path: str, market: list[Line
     found = walked(path)
     assert reasons(found) == ["the manifest is missing"]
     assert not found.is_complete
-    assert found.messages + found.answers == len(market)
+    assert found.messages + found.responses == len(market)
     assert not any(each.gaps for each in found.streams)
 
 
@@ -158,7 +158,7 @@ def test_counts_that_are_not_those_of_the_manifest_are_told(
     seal(path, segment.name, **{field: value})
     found = walked(path)
     assert not found.is_complete
-    assert {flaw.path for flaw in found.first_flaws} == {str(segment)}
+    assert {flaw.path for flaw in found.first_damage} == {str(segment)}
     assert any(reason in each for each in reasons(found)), reasons(found)
 
 
@@ -167,7 +167,7 @@ def test_a_torn_or_unreadable_line_of_the_manifest_is_told(path: str) -> None:
     lines = manifest.read_bytes().splitlines(keepends=True)
     manifest.write_bytes(lines[0] + b"rubbish\n" + b"".join(lines[1:]) + b'{"kind":"seg')
     found = walked(path)
-    assert [(flaw.line, flaw.path) for flaw in found.first_flaws] == [
+    assert [(flaw.line, flaw.path) for flaw in found.first_damage] == [
         (2, str(manifest)),
         (len(lines) + 2, str(manifest)),
     ]
@@ -204,7 +204,7 @@ def test_a_killed_recorder_is_told_and_is_no_hole(market: list[Line], tmp_path: 
     segment.write_bytes(segment.read_bytes()[:-5])
     found = walked(name)
     assert not found.is_complete
-    assert "cut off" in found.first_flaws[0].reason
+    assert "cut off" in found.first_damage[0].reason
 
 
 def test_what_a_recorder_writes_just_now_is_no_damage(market: list[Line], tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_torn_file_of_lines_is_told(
     path.write_bytes(whole[: len(whole) * 2 // 3])
     found = walked(str(path))
     assert not found.is_complete
-    assert found.flaws == 1
+    assert found.damage == 1
     assert found.messages > 0
 
 
@@ -302,7 +302,7 @@ def test_whatever_is_in_it_every_line_is_counted(
     name = line_file(path, [(1_772_323_200_000_000_000, b"{}"), *lines])
     findings = found_in(VerifySettings(), [name])
     [found] = findings.recordings
-    assert found.messages + found.answers + found.unknown + found.skipped_lines == len(lines) + 1
+    assert found.messages + found.responses + found.unknown + found.skipped_lines == len(lines) + 1
     assert not found.is_complete
     assert msgspec.json.encode(findings)
     assert [*lines_of(findings, 10), findings.summary]

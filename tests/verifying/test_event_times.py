@@ -35,7 +35,7 @@ def test_an_event_time_far_from_its_receive_time_is_a_flaw_with_its_place(
     path = recorded(tmp_path / "r", {number: time_ms})
     found = Walk([str(path)]).go()
     assert not found.is_complete
-    [flaw] = found.first_flaws
+    [flaw] = found.first_damage
     before = path.read_bytes().splitlines(keepends=True)[: number - 1]
     assert (flaw.path, flaw.line) == (str(path), number)
     assert flaw.offset_bytes == sum(map(len, before))
@@ -45,7 +45,7 @@ def test_an_event_time_far_from_its_receive_time_is_a_flaw_with_its_place(
 def test_several_are_counted_and_the_first_is_shown(tmp_path: Path) -> None:
     path = recorded(tmp_path / "r", {40: 5, 50: 4_923_161_256_000})
     found = Walk([str(path)]).go()
-    assert found.flaws == 1
+    assert found.damage == 1
     assert "2 messages with an event time that cannot be true" in found.remarks
 
 

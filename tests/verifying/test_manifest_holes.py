@@ -95,9 +95,9 @@ def test_a_disconnect_that_lost_nothing_is_no_hole_where_ids_prove_it(
     found, by_name = walked(path)
     assert found.is_complete
     for name in streams:
-        [blind] = by_name[name].first_blind
-        assert (blind.verdict, blind.cause) == ("nothing lost", "disconnected: reset")
-        assert by_name[name].blind_ns == market[BLIND[1]][0] - market[BLIND[0]][0] - 2
+        [outage] = by_name[name].first_outages
+        assert (outage.verdict, outage.cause) == ("nothing lost", "disconnected: reset")
+        assert by_name[name].outage_ns == market[BLIND[1]][0] - market[BLIND[0]][0] - 2
     assert "nothing lost: btcusdt@depth@100ms, btcusdt@trade" in said(path)
     assert "complete: " in said(path).splitlines()[-1]
 
@@ -112,9 +112,9 @@ def test_a_disconnect_is_the_cause_of_the_gap_that_it_made(
     assert not found.is_complete
     for name in streams:
         each = by_name[name]
-        assert (each.gaps, each.holes) == (1, 0), "the gap is the hole, and is counted once"
+        assert (each.gaps, each.lossy_outages) == (1, 0), "the gap is the hole, and is counted once"
         assert each.first_gaps[0].cause == "disconnected: reset"
-        assert each.first_blind[0].verdict == "lost"
+        assert each.first_outages[0].verdict == "lost"
 
 
 def test_where_nothing_proves_it_a_disconnect_is_a_hole(market: list[Line], tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_where_nothing_proves_it_a_disconnect_is_a_hole(market: list[Line], tmp_
     path = folder(tmp_path / "r", [market], entries)
     found, by_name = walked(path)
     assert not found.is_complete
-    assert {name: by_name[name].holes for name in streams} == dict.fromkeys(streams, 1)
+    assert {name: by_name[name].lossy_outages for name in streams} == dict.fromkeys(streams, 1)
     assert by_name["btcusdt@forceOrder"].messages == 0
     assert said(path).endswith("NOT complete: 3 blind times that may have lost messages")
 
@@ -136,8 +136,8 @@ def test_a_stream_that_never_comes_back_is_a_hole_whatever_its_ids(
     entries = [*begun(market), lost(market, streams, 400, 500)[0], ended(market)]
     _, by_name = walked(folder(tmp_path / "r", [kept], entries))
     each = by_name["btcusdt@trade"]
-    assert (each.gaps, each.holes) == (0, 1), "no id tells what came after"
-    assert each.first_blind[0].to_ns == ended(market).time_ns
+    assert (each.gaps, each.lossy_outages) == (0, 1), "no id tells what came after"
+    assert each.first_outages[0].to_ns == ended(market).time_ns
 
 
 def test_a_renewal_and_a_quiet_stream_are_no_holes(market: list[Line], tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_stream_that_was_never_connected_is_a_hole(market: list[Line], tmp_pat
     heard = Connected(time_ns=market[0][0], streams=STREAMS, connection=1)
     found, by_name = walked(folder(tmp_path / "r", [market], [run, heard, ended(market)]))
     assert not found.is_complete
-    assert by_name["ethusdt@trade"].holes == 1
+    assert by_name["ethusdt@trade"].lossy_outages == 1
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
@@ -188,10 +188,10 @@ def test_between_two_runs_only_ids_prove_that_nothing_is_missing(
     assert not found.is_complete
     assert found.runs == 2
     for name in ("btcusdt@bookTicker", "btcusdt@markPrice@1s", "btcusdt@forceOrder"):
-        assert by_name[name].holes == 1, f"{name}: nobody knows"
-        assert by_name[name].first_blind[0].cause == "nobody recorded"
+        assert by_name[name].lossy_outages == 1, f"{name}: nobody knows"
+        assert by_name[name].first_outages[0].cause == "nobody recorded"
     for name in ("btcusdt@trade", "btcusdt@depth@100ms"):
-        assert by_name[name].holes == 0, f"{name}: the ids know"
+        assert by_name[name].lossy_outages == 0, f"{name}: the ids know"
         assert by_name[name].gaps == is_lossy
         if is_lossy:
             assert by_name[name].first_gaps[0].cause == "nobody recorded"
@@ -227,7 +227,7 @@ def test_ids_that_begin_anew_prove_nothing_of_the_time_between(tmp_path: Path) -
     ]
     found, by_name = walked(folder(tmp_path / "r", [first, second], entries))
     each = by_name["btcusdt@trade"]
-    assert (each.restarts, each.gaps, each.holes) == (1, 0, 1)
+    assert (each.restarts, each.gaps, each.lossy_outages) == (1, 0, 1)
     assert not found.is_complete
 
 
@@ -247,8 +247,8 @@ def test_a_message_that_was_left_out_is_a_hole_unless_ids_prove_otherwise(
     path = folder(tmp_path / "r", [market], [*begun(market), left_out, ended(market)])
     found, by_name = walked(path)
     assert not found.is_complete
-    assert [by_name[name].holes for name in streams] == [0, 1]
-    assert by_name["btcusdt@bookTicker"].first_blind[0].cause == (
+    assert [by_name[name].lossy_outages for name in streams] == [0, 1]
+    assert by_name["btcusdt@bookTicker"].first_outages[0].cause == (
         "a message that cannot be read was left out: no JSON"
     )
 
@@ -262,7 +262,7 @@ def test_a_message_that_cannot_be_read_and_was_recorded_counts_once(
     lines = [*market[:301], odd, *market[301:]]
     path = folder(tmp_path / "r", [lines], [*begun(market), told, ended(market)])
     _, by_name = walked(path)
-    assert (by_name[stream].unreadable, by_name[stream].holes) == (1, 0)
+    assert (by_name[stream].unreadable, by_name[stream].lossy_outages) == (1, 0)
 
 
 def test_candles_do_not_prove_that_no_update_of_them_was_lost(tmp_path: Path) -> None:
@@ -291,8 +291,10 @@ def test_silence_is_a_hole_only_of_a_stream_that_is_never_silent(
     heard = Connected(time_ns=market[510][0], streams=streams, connection=1)
     path = folder(tmp_path / "r", [market], [*begun(market), silent, heard, ended(market)])
     _, by_name = walked(path)
-    assert by_name["btcusdt@markPrice@1s"].holes == 1
-    assert by_name["btcusdt@bookTicker"].holes == 0, "nothing changed, for all anybody knows"
+    assert by_name["btcusdt@markPrice@1s"].lossy_outages == 1
+    assert by_name["btcusdt@bookTicker"].lossy_outages == 0, (
+        "nothing changed, for all anybody knows"
+    )
 
 
 def test_what_the_recorder_knew_of_a_gap_is_its_cause(market: list[Line], tmp_path: Path) -> None:
@@ -320,8 +322,8 @@ def test_what_was_heard_was_connected_even_if_nobody_wrote_it_down(
 ) -> None:
     entries = [begun(market)[0], ended(market)]
     _, by_name = walked(folder(tmp_path / "r", [market], entries))
-    holes = {name for name, each in by_name.items() if each.holes}
-    assert holes == {"btcusdt@forceOrder"}, "of this one nothing is known"
+    lossy_outages = {name for name, each in by_name.items() if each.lossy_outages}
+    assert lossy_outages == {"btcusdt@forceOrder"}, "of this one nothing is known"
 
 
 def test_what_is_refused_in_every_run_is_no_hole(market: list[Line], tmp_path: Path) -> None:
@@ -340,7 +342,7 @@ def test_what_is_refused_in_every_run_is_no_hole(market: list[Line], tmp_path: P
         ended(second),
     ]
     _, by_name = walked(folder(tmp_path / "r", [first, second], entries))
-    assert by_name["ethusdt@trade"].blind == 0
+    assert by_name["ethusdt@trade"].outages == 0
     assert by_name["ethusdt@trade"].remark.startswith("the server refused it")
 
 
@@ -352,8 +354,8 @@ def test_a_run_that_recorded_nothing_lasts_no_longer_than_it_did(
     run, heard = begun(market, 2)
     entries = [*begun(empty), ended(empty), run, hole, heard, ended(market)]
     _, by_name = walked(folder(tmp_path / "r", [market], entries))
-    [blind] = by_name["btcusdt@bookTicker"].first_blind
-    assert blind.from_ns == empty[-1][0] + 1, "when the first run ended, not 1970"
+    [outage] = by_name["btcusdt@bookTicker"].first_outages
+    assert outage.from_ns == empty[-1][0] + 1, "when the first run ended, not 1970"
 
 
 def test_a_run_that_never_heard_anything_is_a_hole(market: list[Line], tmp_path: Path) -> None:
@@ -364,10 +366,10 @@ def test_a_run_that_never_heard_anything_is_a_hole(market: list[Line], tmp_path:
     end = RunEnded(time_ns=market[-1][0], reason="interrupted")
     entries = [*begun(first), ended(first), again, hole, end]
     _, by_name = walked(folder(tmp_path / "r", [first], entries))
-    assert {name: by_name[name].holes for name in (*STREAMS, "ethusdt@trade")} == dict.fromkeys(
-        (*STREAMS, "ethusdt@trade"), 1
-    )
-    assert by_name["btcusdt@trade"].first_blind[0].to_ns == end.time_ns
+    assert {
+        name: by_name[name].lossy_outages for name in (*STREAMS, "ethusdt@trade")
+    } == dict.fromkeys((*STREAMS, "ethusdt@trade"), 1)
+    assert by_name["btcusdt@trade"].first_outages[0].to_ns == end.time_ns
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
@@ -389,8 +391,8 @@ def test_a_disconnect_that_lasts_into_the_next_run_is_one_blind_time(
     ]
     _, by_name = walked(folder(tmp_path / "r", [kept, second], entries))
     for name in streams:
-        [blind] = by_name[name].first_blind
-        assert blind.cause == "disconnected: reset; nobody recorded"
-        assert (blind.from_ns, blind.to_ns) == (market[400][0] + 1, second[0][0] - 1)
-    assert by_name["btcusdt@trade"].first_gaps[0].cause == blind.cause
-    assert by_name["btcusdt@forceOrder"].first_blind[0].cause == "nobody recorded"
+        [outage] = by_name[name].first_outages
+        assert outage.cause == "disconnected: reset; nobody recorded"
+        assert (outage.from_ns, outage.to_ns) == (market[400][0] + 1, second[0][0] - 1)
+    assert by_name["btcusdt@trade"].first_gaps[0].cause == outage.cause
+    assert by_name["btcusdt@forceOrder"].first_outages[0].cause == "nobody recorded"

@@ -78,7 +78,7 @@ def test_a_snapshot_with_such_a_number_is_damage(tmp_path: Path, address: bytes)
     bad = good.replace(b'["1", "1"]', b'["1e-999999999", "1"]')
     path = written(tmp_path / "tape", [trade(1), address + good, address + bad, address + bad])
     found = found_in(path)
-    (flaw,) = found.first_flaws
+    (flaw,) = found.first_damage
     assert flaw.line == 3
     assert "a snapshot of a book does not fit into depth_updates: price of a bid" in flaw.reason
     assert not found.is_complete
@@ -93,7 +93,7 @@ def test_streams_that_are_not_looked_at_have_no_such_numbers(tmp_path: Path) -> 
 def test_few_places_are_looked_for_and_all_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "MOST_PLACES", 2)
+    monkeypatch.setattr(walk, "MAX_PLACES", 2)
     raws = [
         trade(number, p="nan").replace(b"a@trade", b"s%d@trade" % stream)
         for number in range(3)

@@ -68,7 +68,7 @@ def one(tmp_path: Path, *raws: bytes) -> StreamFinding:
 def test_repetitions_are_counted_and_are_no_gaps(tmp_path: Path) -> None:
     found = one(tmp_path, *(trade(n, n) for n in (1, 2, 3, 2, 3, 3, 4)))
     assert (found.messages, found.duplicates, found.gaps, found.restarts) == (7, 3, 0, 0)
-    assert not found.has_holes
+    assert not found.is_incomplete
 
 
 def test_a_part_that_is_repeated_is_no_restart(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_gap_says_between_which_ids_and_times_it_is_and_where(tmp_path: Path) 
 def test_only_so_many_gaps_are_listed_and_all_are_counted(tmp_path: Path) -> None:
     path = line_file(tmp_path / "lines", lines(*(trade(n * 2, n) for n in range(100))))
     for most in (0, 3, 1_000):
-        [found] = Walk([path], most_gaps=most).go().streams
+        [found] = Walk([path], max_listed=most).go().streams
         assert (found.gaps, found.missing) == (99, 99)
         assert len(found.first_gaps) == min(most, 99)
 
@@ -172,34 +172,34 @@ def test_a_book_is_whole_again_with_a_snapshot_that_came_before_the_break_was_se
     begins = snapshot(3), update(1, 5, 0), update(6, 8, 5)
     found = one(tmp_path, *begins, snapshot(20), update(18, 22, 17), update(23, 24, 22))
     assert found.book is not None
-    assert (found.book.breaks, found.book.whole_at_end) == (1, True), "the second run has its own"
+    assert (found.book.breaks, found.book.in_sync_at_end) == (1, True), "the second run has its own"
     found = one(tmp_path, *begins, update(18, 22, 17), update(23, 24, 22))
     assert found.book is not None
-    assert (found.book.breaks, found.book.whole_at_end) == (1, False), "the old one is of no use"
+    assert (found.book.breaks, found.book.in_sync_at_end) == (1, False), "the old one is of no use"
 
 
 def test_contradictory_ids_are_told(tmp_path: Path) -> None:
     found = one(tmp_path, update(1, 5, 0), update(9, 7, 5), update(3, 11, 7))
-    assert (found.senseless, found.gaps) == (2, 0)
-    assert found.has_holes
+    assert (found.inconsistent_ids, found.gaps) == (2, 0)
+    assert found.is_incomplete
 
 
 def test_event_times_that_go_back_are_told_and_are_no_hole(tmp_path: Path) -> None:
     found = one(tmp_path, trade(1, 10), trade(2, 5), trade(3, 9), trade(4, 10))
-    assert (found.event_times_back, found.gaps) == (2, 0)
+    assert (found.event_time_regressions, found.gaps) == (2, 0)
     mark = one(tmp_path, *(message("btcusdt@markPrice@1s", ms) for ms in (5, 3, 6)))
-    assert (mark.event_times_back, mark.messages) == (1, 3)
-    assert not mark.has_holes
+    assert (mark.event_time_regressions, mark.messages) == (1, 3)
+    assert not mark.is_incomplete
     empty = b'{"stream":"!miniTicker@arr","data":[]}'
     full = b'{"stream":"!miniTicker@arr","data":[{"E":5,"s":"BTCUSDT"}]}'
-    assert one(tmp_path, full, empty, full).event_times_back == 0
+    assert one(tmp_path, full, empty, full).event_time_regressions == 0
 
 
 def test_receive_times_that_go_back_are_told_and_are_no_hole(tmp_path: Path) -> None:
     told = lines(*(trade(n, n) for n in range(9)))
     told[4] = told[4][0] - 35_000_000, told[4][1]
     found = Walk([line_file(tmp_path / "lines", told)]).go()
-    assert (found.receive_times_back, found.most_back_ns) == (1, 25_000_000)
+    assert (found.receive_time_regressions, found.max_regression_ns) == (1, 25_000_000)
     assert found.is_complete
 
 
@@ -218,8 +218,8 @@ def test_a_book_is_whole_from_when_updates_reach_its_snapshot(
     book = one(tmp_path, *raws).book
     assert book is not None
     assert book.from_start
-    assert book.whole_at_end
-    assert book.whole_from_ns == (START_MS + joins_at * 10) * 1_000_000
+    assert book.in_sync_at_end
+    assert book.in_sync_from_ns == (START_MS + joins_at * 10) * 1_000_000
 
 
 def test_a_book_without_a_snapshot_of_its_own_is_never_whole(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_a_book_without_a_snapshot_of_its_own_is_never_whole(tmp_path: Path) -> 
     retail = snapshot(75, "https://h/fapi/v1/rpiDepth?symbol=BTCUSDT")
     found = one(tmp_path, *CHAIN[:5], others, retail, *CHAIN[5:])
     assert found.book is not None
-    assert (found.book.whole_from_ns, found.book.whole_at_end) == (0, False)
-    assert not found.has_holes, "no message is missing"
+    assert (found.book.in_sync_from_ns, found.book.in_sync_at_end) == (0, False)
+    assert not found.is_incomplete, "no message is missing"
     top = one(tmp_path, *(update(n + 1, n + 1, n, n, "depth5@100ms") for n in range(5)))
     assert top.book is None, "each message tells all of it"
 
@@ -237,10 +237,10 @@ def test_after_a_gap_a_book_is_whole_with_the_next_snapshot(tmp_path: Path) -> N
     raws = [*CHAIN[:3], snapshot(25), *CHAIN[3:9], *CHAIN[12:20]]
     torn = one(tmp_path, *raws).book
     assert torn is not None
-    assert (torn.breaks, torn.whole_at_end) == (1, False)
+    assert (torn.breaks, torn.in_sync_at_end) == (1, False)
     mended = one(tmp_path, *raws, snapshot(195), *CHAIN[20:]).book
     assert mended is not None
-    assert (mended.breaks, mended.whole_at_end) == (1, True)
+    assert (mended.breaks, mended.in_sync_at_end) == (1, True)
     [pause] = mended.first_breaks
     assert pause.from_ns == (START_MS + 100) * 1_000_000
     assert pause.to_ns == (START_MS + 180) * 1_000_000
@@ -249,7 +249,7 @@ def test_after_a_gap_a_book_is_whole_with_the_next_snapshot(tmp_path: Path) -> N
 def test_of_too_many_streams_the_rest_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "MOST_STREAMS", 3)
+    monkeypatch.setattr(walk, "MAX_STREAMS", 3)
     raws = [message(f"s{n}@trade", 0, t=1) for n in range(5)]
     found = Walk([line_file(tmp_path / "lines", lines(*raws))]).go()
     assert (len(found.streams), found.unknown) == (3, 2)

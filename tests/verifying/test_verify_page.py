@@ -9,18 +9,18 @@ from msgspec import Struct
 
 from tickerplant.recording.line import Damage, Place
 from tickerplant.verifying.findings import (
-    Blindness,
     BookFinding,
     Break,
     Findings,
     Gap,
+    Outage,
     RecordingFinding,
     StreamFinding,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "verify.md"
 KINDS = (
-    Findings, RecordingFinding, StreamFinding, Gap, Blindness, BookFinding, Break, Damage, Place,
+    Findings, RecordingFinding, StreamFinding, Gap, Outage, BookFinding, Break, Damage, Place,
 )  # fmt: skip
 
 

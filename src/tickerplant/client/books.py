@@ -19,8 +19,8 @@ from tickerplant.client.waiting import Clock, again_text, wall_clock_ms
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
+from tickerplant.feed.cursor import RESTARTED
 from tickerplant.feed.local_book import LocalBook, State
-from tickerplant.feed.numbered import ANEW
 from tickerplant.feed.weight import REFUSALS
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.message import Message
@@ -330,7 +330,7 @@ class Books(Mapping[str, LocalBook]):
             case SubscriptionRejected(code=code, reason=reason):
                 book.failure = RequestError(code, reason)
             case Gap(reason=reason):
-                if reason == ANEW:
+                if reason == RESTARTED:
                     book.ids_anew(now_ms)
                 self._gapped.add(book.symbol)
             case _:

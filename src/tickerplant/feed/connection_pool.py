@@ -240,7 +240,7 @@ class ConnectionPool:
         notice = Disconnected(
             streams=(), time_ms=wall_ms, reason=reason, close_code=close_code, retry_ms=pause_ms
         )
-        notify_disconnected(merged_streams, notice, received_ms, now_ms)
+        notify_disconnected(merged_streams, notice, received_ms)
         predecessor = connection.predecessor
         if predecessor is not None and predecessor.is_retiring:
             self._drop(predecessor, f"{reason}, while it took the place of another")
@@ -345,11 +345,11 @@ class ConnectionPool:
             for merged in part:
                 connection.release(merged)
                 other.subscribe(merged)
-        if len(merged_streams) == 1 and merged_streams[0].refusal is None:
+        if len(merged_streams) == 1 and merged_streams[0].rejection is None:
             notice = SubscriptionRejected(
                 streams=(), time_ms=self._feed.wall_ms, code=code, reason=reason
             )
-            merged_streams[0].refusal = notice
+            merged_streams[0].rejection = notice
             notify(merged_streams, notice)
 
     def mark_delivering(
@@ -358,7 +358,7 @@ class ConnectionPool:
         """Note that `connection` delivers streams; notify consumers of those that recovered."""
         recovered, news = [], []
         for merged in merged_streams:
-            merged.refusal = None
+            merged.rejection = None
             is_first = merged.mark_delivering(connection)
             if is_first:
                 recovered.append(merged)

@@ -23,6 +23,7 @@ from tickerplant.feed.backpressure import Backpressure, Full, Waiting
 from tickerplant.feed.candles import CandleStream
 from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.connection_pool import ConnectionPool
+from tickerplant.feed.cursor import id_cursor_of
 from tickerplant.feed.doubts import Doubts
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.hosts import Hosts
@@ -30,16 +31,14 @@ from tickerplant.feed.identified import IdentifiedStream
 from tickerplant.feed.matched import MatchedStream
 from tickerplant.feed.merged_stream import Item, Keep, MergedStream, Sink, StreamCounters
 from tickerplant.feed.notify import notify, notify_possible_loss
-from tickerplant.feed.numbered import AggregateTradeStream, TradeStream, UpdateStream
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.rising import RisingStream
-from tickerplant.feed.sequence import kind_of, sequence_of
 from tickerplant.feed.session import any_message
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.staleness import StalenessMonitor
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import DecodeFailed, Stale, UnknownStream
 from tickerplant.messages.readers import UNREADABLE, Reader
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams.spelling import why_doubtful
 
 _END = ord("}")
@@ -57,15 +56,6 @@ SHUTDOWN = "serverShutdown"
 
 Receive: TypeAlias = Callable[[bytes, int], bool]
 """Takes a text message and when it was received, ns; returns whether that was all there is to do."""
-
-
-_IDENTIFIED: Mapping[str, type[IdentifiedStream]] = {
-    "trade_id": TradeStream,
-    "aggregate_id": AggregateTradeStream,
-    "final_update_id": UpdateStream,
-    "update_id": RisingStream,
-}
-"""How streams whose messages have ids are put together, by the name of the id."""
 
 
 class FeedCounters(Struct):
@@ -170,12 +160,13 @@ class Feed:
             if merged.doubt and not merged.messages:
                 names = (merged.name,)
                 sink(UnknownStream(streams=names, time_ms=self.wall_ms, reason=merged.doubt))
-            if merged.refusal is not None:
-                sink(structs.replace(merged.refusal, streams=(merged.name,)))
-            if merged.blindness is not None:
-                sink(structs.replace(merged.blindness, streams=(merged.name,)))
+            if merged.rejection is not None:
+                sink(structs.replace(merged.rejection, streams=(merged.name,)))
+            outage = merged.outage
+            if outage is not None and outage.notice is not None:
+                sink(structs.replace(outage.notice, streams=(merged.name,)))
             elif merged.is_stale:
-                silent_ms = self.now_ms - (merged.unheard_ms or merged.heard_ms)
+                silent_ms = self.now_ms - (outage.since_ms if outage else merged.silent_since_ms)
                 expected_ms = merged.expected_interval.expected_ms
                 sink(
                     Stale(
@@ -245,10 +236,10 @@ class Feed:
     def _open_merged(self, name: str, sink: Sink) -> MergedStream:
         reader = self._reader(name)
         expected_interval = ExpectedInterval(self._venue, name, self.settings)
-        ids = sequence_of(name, reader.message)
-        if ids is not None:
-            merged: MergedStream = _IDENTIFIED[ids.id_field](
-                name, reader.decode, expected_interval, self, ids
+        cursor = id_cursor_of(name, reader.message)
+        if cursor is not None:
+            merged: MergedStream = IdentifiedStream(
+                name, reader.decode, expected_interval, self, cursor()
             )
         elif "candle" in reader.message.__struct_fields__:
             merged = CandleStream(name, reader.decode, expected_interval, self)
@@ -378,32 +369,24 @@ class Feed:
                 item = merged.decode(payload)
             except unreadable:
                 return False
-            speaks = is_accepted = merged.speaker is connection
-            if not speaks and merged.is_array:
-                self._take_any(connection, merged, item, payload, received_ns)
+            if merged.primary is not connection or not merged.accept(item):
+                self._take_slow(connection, merged, item, payload, received_ns)
                 return True
             merged.messages += 1
+            merged.received_ms = self.now_ms
             connection.has_received = True
-            if speaks:
-                merged.heard_ms = self.now_ms
-                is_accepted = merged.accept(item)
-                if is_accepted and merged.keep is not None and raw[-1] == _END:
-                    merged.keep(received_ns, raw, item)
-                    return True
+            if merged.keep is not None and raw[-1] == _END:
+                merged.keep(received_ns, raw, item)
+                return True
             item.stream = merged.name
             item.payload = payload
             item.received_ns = received_ns
-            if is_accepted:
-                merged.deliver(item)
-            elif speaks:
-                merged.take_slow(item)
-            else:
-                self._take_from(connection, merged, item)
+            merged.deliver(item)
             return True
 
         return receive
 
-    def _take_any(
+    def _take_slow(
         self,
         connection: FeedConnection,
         merged: MergedStream,
@@ -411,7 +394,7 @@ class Feed:
         payload: bytes,
         received_ns: int,
     ) -> None:
-        """Take a message, or the list of those of an array, of whatever connection."""
+        """Take a message, or the list of those of an array, that came on any connection."""
         connection.has_received = True
         if type(item) is not list:
             _stamp(item, merged.name, payload, received_ns)
@@ -419,7 +402,7 @@ class Feed:
             for message in item:
                 _stamp(message, merged.name, payload, received_ns)
         else:
-            merged.heard_ms = self.now_ms
+            merged.received_ms = self.now_ms
             return
         merged.messages += 1
         self._take_from(connection, merged, item)
@@ -429,7 +412,7 @@ class Feed:
         if merged.primary is connection:
             if merged.is_stale:
                 self._staleness.end(merged)
-            merged.heard_ms = self.now_ms
+            merged.received_ms = self.now_ms
             merged.take(item)
             return
         merged.add(connection)
@@ -478,7 +461,7 @@ class Feed:
                 self.observer.unread(name, payload, received_ns)
             self._tell_unreadable(connection, merged, payload, str(error))
             return
-        self._take_any(connection, merged, item, payload, received_ns)
+        self._take_slow(connection, merged, item, payload, received_ns)
 
     def _tell_unreadable(
         self, connection: FeedConnection, merged: MergedStream | None, raw: bytes, reason: str
@@ -534,16 +517,14 @@ class Feed:
 
     def notify_possible_loss(self, merged: MergedStream) -> None:
         """Tell that something may be missing: a follower leads that began when nothing was heard."""
-        silent_ms = self.now_ms - merged.heard_ms
+        silent_ms = self.now_ms - merged.silent_since_ms
         notify_possible_loss([merged], "its connection fell silent", silent_ms, self.wall_ms, None)
 
     def fetch(self, merged: MergedStream, after_id: int, before_id: int) -> None:
         """Ask for the messages between two ids."""
-        kind = kind_of(merged.name)
-        symbol = merged.name.partition("@")[0].upper()
-        self.actions.append(
-            Fetch(merged.name, symbol, kind.removeprefix("kline_"), after_id, before_id)
-        )
+        name = parse_stream_name(merged.name)
+        kind = name.interval or name.kind
+        self.actions.append(Fetch(merged.name, name.topic.upper(), kind, after_id, before_id))
 
     def filled(self, stream: str, messages: Iterable[Message], after_id: int | None = None) -> None:
         """Give a stream what it missed.
@@ -589,5 +570,4 @@ def _add(total: FeedCounters, counted: StreamCounters) -> None:
 
 
 def _can_backfill(name: str) -> bool:
-    kind = kind_of(name)
-    return kind in {"trade", "aggTrade"} or kind.startswith("kline_")
+    return parse_stream_name(name).family in {"trade", "aggTrade", "kline"}

@@ -1,33 +1,40 @@
-"""What all streams have in common whose messages have rising ids.
+"""Streams whose messages have ids.
 
-What has an id that is not above the last one is a repetition, told by a connection that lags, or
-the ids began anew: another server, or a new count.  A repetition is no younger than what it repeats.
+By ids it is known which messages of several connections are the same.  Where ids also prove what is
+missing, a message after a gap waits until the missing ones come on a secondary connection or over
+REST, up to a time limit; then a `Gap` is reported in their place.  Where ids only rise, each message
+replaces the one before it: what the primary left out is delivered if it came on a secondary before a
+later one was delivered, and is left out otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Sequence
+from copy import copy
+from typing import Any
 
+from tickerplant.feed.cursor import RESTARTED, IdCursor, Step
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.merged_stream import MAX_AHEAD, Host, Item, MergedStream
+from tickerplant.feed.merged_stream import MAX_AHEAD, Host, Item, MergedStream, refuse
 from tickerplant.feed.secondary import Secondary
-from tickerplant.feed.sequence import Sequence
 
-ANEW_MS = 1_000
-"""By so much the clocks of servers may differ that tell the same message."""
-NONE = -1
-"""Stands for the id of a message before the first."""
+LATE = "not answered in time"
+TOO_MANY = "too many messages waited behind the gap"
 
 
 class IdentifiedStream(MergedStream):
-    """A stream whose messages have rising ids."""
+    """A stream whose messages have ids.
 
-    __slots__ = (
-        "_id_of",
-        "_last_ms",
-        "_merging_ms",
-        "last_id",
-    )
+    Args:
+        name: The stream.
+        decode: Turns a payload into a message.
+        expected_interval: How long it may be silent.
+        host: The feed.
+        cursor: Its position, before the first message.
+    """
+
+    __slots__ = ("_held", "_held_ms", "_repeats_until_ms", "cursor")
 
     def __init__(
         self,
@@ -35,33 +42,108 @@ class IdentifiedStream(MergedStream):
         decode: Callable[[bytes], Item],
         expected_interval: ExpectedInterval,
         host: Host,
-        ids: Sequence,
+        cursor: IdCursor,
     ) -> None:
         super().__init__(name, decode, expected_interval, host)
-        self.last_id = NONE
-        """Id of the last message that was delivered; below 0 if none was."""
-        self._id_of = ids.id_of
-        self._last_ms: int | None = None
-        """Event time of the last message that was delivered; None if none was."""
-        self._merging_ms = 0
-        """Until when the leader may tell what was delivered; 0 if it may not."""
+        self.cursor = cursor
+        """Where it is: at the last delivered message."""
+        self.proves_gaps = cursor.proves_gaps
+        self._accept_next = cursor.accept
+        self._repeats_until_ms = 0
+        """Until when the primary may send what was delivered; 0 if it may not."""
+        self._held: list[Item] = []
+        """Messages that wait behind a gap, by rising ids."""
+        self._held_ms: list[int] = []
+        """When each of them came."""
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether messages wait behind a gap."""
+        return bool(self._held)
+
+    @property
+    def _is_usual(self) -> bool:
+        return not self._held and (self.proves_gaps or not self.secondaries)
+
+    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
+        """Continue with `secondaries` and without consumers, as a copy of another stream."""
+        super().reset_for_split(secondaries)
+        self.cursor = copy(self.cursor)
+        self._accept_next = self.cursor.accept
+        self._held, self._held_ms = [], []
+
+    # Messages
+
+    def take_slow(self, item: Item) -> None:
+        """Take a message of the primary, or one of a secondary that the primary left out."""
+        cursor = self.cursor
+        step = cursor.classify(item, cursor.event_time_ms if self._repeats_until_ms else None)
+        if step in {Step.DUPLICATE, Step.LATE}:
+            self.counters.duplicates += 1
+        elif step is Step.RESTART:
+            self._restart(item)
+        elif step is Step.GAP or self._held:
+            self._hold(item)
+        else:
+            if not self.proves_gaps:
+                self._deliver_left_out(cursor.id_of(item))
+            self._pass(item)
+
+    def _pass(self, item: Item) -> None:
+        self.cursor.advance(item)
+        self.deliver(item)
+
+    def _restart(self, item: Item) -> None:
+        """Deliver `item`, the first message after the ids restarted."""
+        self._give_up(RESTARTED)
+        self._repeats_until_ms = 0
+        for secondary in self.secondaries.values():
+            if secondary.is_restarted:
+                secondary.is_restarted = False
+            else:
+                self._discard_waiting(secondary)
+        if self.proves_gaps:
+            bounds = self.cursor.last_id, self.cursor.id_of(item)
+            self._report_gap(item.symbol, bounds, None, 0, RESTARTED)
+        self._pass(item)
+
+    def _deliver_left_out(self, before_id: int) -> None:
+        """Deliver what came on secondaries and has an id between the last one and `before_id`."""
+        left_out: dict[int, Item] = {}
+        for secondary in self.secondaries.values():
+            waiting = secondary.waiting
+            while waiting and waiting.oldest.key < before_id and not secondary.is_restarted:
+                entry = waiting.pop()
+                if entry.key <= self.cursor.last_id or entry.key in left_out:
+                    self.counters.duplicates += 1
+                else:
+                    left_out[entry.key] = entry.item
+        for _, item in sorted(left_out.items()):
+            self._pass(item)
+
+    # Secondaries
 
     def take_secondary(self, connection: Hashable, item: Item) -> None:
-        """Take the next message of another connection, which has joined."""
-        secondary, item_id = self.secondaries[connection], self._id_of(item)
-        secondary.last_id = item_id
+        """Take the next message of a secondary."""
+        cursor, secondary = self.cursor, self.secondaries[connection]
+        secondary.last_id = item_id = cursor.id_of(item)
         self._mark_delivering(secondary)
-        if item_id <= self.last_id and not secondary.is_restarted:
-            if self._is_as_old(item):
-                self.counters.duplicates += 1
-                secondary.is_in_step = True
-                return
-            self._forget(secondary)
+        if secondary.is_restarted:
+            self._keep_waiting(secondary, item_id, item)
+        elif self._held and cursor.last_id < item_id < cursor.id_of(self._held[-1]):
+            self._hold(item)
+        elif item_id > cursor.last_id:
+            self._keep_waiting(secondary, item_id, item)
+        elif cursor.classify(item, cursor.event_time_ms) is not Step.RESTART:
+            self.counters.duplicates += 1
+            secondary.is_in_step = True
+        else:
+            self._discard_waiting(secondary)
             secondary.is_restarted, secondary.is_in_step = True, False
-        self._take_aside(secondary, item_id, item)
+            self._keep_waiting(secondary, item_id, item)
 
-    def _take_aside(self, secondary: Secondary, item_id: int, item: Item) -> None:
-        """Let a message of `secondary` wait for the leader."""
+    def _keep_waiting(self, secondary: Secondary, item_id: int, item: Item) -> None:
+        """Keep a message of `secondary` until the primary sends it."""
         self._prune(secondary)
         secondary.waiting.put(item_id, item, self._host.now_ms)
         self._host.watch(self)
@@ -70,64 +152,196 @@ class IdentifiedStream(MergedStream):
             if secondary.is_restarted:
                 self.counters.duplicates += 1
             else:
-                self._merge()
+                self._expect_repeats()
                 self.take_slow(oldest.item)
 
-    def _is_as_old(self, item: Item) -> bool:
-        """Whether `item` may be what was delivered: it is not younger."""
-        return self._last_ms is None or item.event_time_ms <= self._last_ms + ANEW_MS
-
-    def _is_repeated(self, item: Item) -> bool:
-        """Whether the leader tells `item`, whose id is not new, for the second time."""
-        return bool(self._merging_ms) and self._is_as_old(item)
-
-    def _merge(self) -> None:
-        """Expect the leader to repeat for a while what others told before it."""
-        self._merging_ms = self._host.now_ms + self._host.settings.merge_ms
-        self._host.watch(self)
-
-    def restart_waits(self) -> None:
-        """Let what waits for a connection wait from now on: it was not read for a while."""
-        if self._merging_ms:
-            self._merge()
-
     def _prune(self, secondary: Secondary) -> None:
-        """Forget what the leader has told meanwhile."""
+        """Drop from its waiting messages what was delivered since."""
         waiting = secondary.waiting
-        while waiting and waiting.oldest.key <= self.last_id and not secondary.is_restarted:
+        while waiting and waiting.oldest.key <= self.cursor.last_id and not secondary.is_restarted:
             waiting.pop()
             secondary.is_in_step = True
             self.counters.duplicates += 1
 
-    def _forget(self, secondary: Secondary) -> None:
-        """Forget all that `secondary` told and that was not delivered."""
+    def _discard_waiting(self, secondary: Secondary) -> None:
         self.counters.duplicates += len(secondary.waiting.drain())
 
-    def _begin_anew(self) -> None:
-        """Take note that the ids of the leader began anew."""
-        self._merging_ms = 0
-        for secondary in self.secondaries.values():
-            if secondary.is_restarted:
-                secondary.is_restarted = False
-            else:
-                self._forget(secondary)
+    def _expect_repeats(self) -> None:
+        """Expect the primary to repeat for a while what secondaries sent before it."""
+        self._repeats_until_ms = self._host.now_ms + self._host.settings.merge_ms
+        self._host.watch(self)
 
     def _promote(self, secondary: Secondary) -> None:
-        self._merging_ms = 0
+        self._repeats_until_ms = 0
         if secondary.may_repeat and not secondary.is_restarted:
-            self._merge()
+            self._expect_repeats()
         for entry in secondary.waiting.drain():
             self.take_slow(entry.item)
         self._secondary_removed()
 
-    def _tick_secondaries(self) -> bool:
+    def _secondary_removed(self) -> None:
+        if self._held:
+            self._look()
+
+    def _primary_lost(self) -> None:
+        self._repeats_until_ms = 0
+        if self._held:
+            self._look()
+
+    # Gaps
+
+    def _hold(self, item: Item) -> None:
+        """Keep `item` until what is missing before it comes, or is given up."""
+        held, item_id = self._held, self.cursor.id_of(item)
+        self.accept = refuse
+        if not held or item_id > self.cursor.id_of(held[-1]):
+            held.append(item)
+            self._held_ms.append(self._host.now_ms)
+            if len(held) == 1:
+                self._gather()
+            elif len(held) > self._host.settings.held_messages:
+                self._give_up(TOO_MANY)
+                return
+            else:
+                return
+        elif not self._insert(item):
+            return
+        self._look()
+
+    def _insert(self, item: Item) -> bool:
+        """Put `item` among those that wait; return False if it is one of them already."""
+        id_of, held = self.cursor.id_of, self._held
+        item_id = id_of(item)
+        place = bisect_left(held, item_id, key=id_of)
+        if place < len(held) and id_of(held[place]) == item_id:
+            self.counters.duplicates += 1
+            return False
+        held.insert(place, item)
+        after = min(place, len(self._held_ms) - 1)
+        self._held_ms.insert(place, self._held_ms[after])
+        return True
+
+    def _gather(self) -> None:
+        """Put what came on secondaries before the held message among those that wait."""
+        last_id = self.cursor.id_of(self._held[-1])
+        for secondary in self.secondaries.values():
+            self._prune(secondary)
+            waiting = secondary.waiting
+            while waiting and waiting.oldest.key <= last_id and not secondary.is_restarted:
+                self._insert(waiting.pop().item)
+
+    def _look(self) -> None:
+        """Deliver what waits, up to the first gap that is worth waiting for."""
+        while self._drain():
+            if self._is_fetching:
+                return
+            due_ms = self._held_ms[0] + self._host.settings.reorder_ms
+            is_early = self._host.now_ms < due_ms or self._is_unread
+            if is_early and self._may_come:
+                self._deadline_ms = due_ms
+                self._host.watch(self)
+                return
+            if self.backfills:
+                self._fetch(self.cursor.last_id, self.cursor.id_of(self._held[0]))
+                return
+            self._release((), "")
+
+    @property
+    def _may_come(self) -> bool:
+        """Whether the missing messages may still come on a connection that lags."""
+        return bool(self._repeats_until_ms) or any(
+            map(self._may_send_missing, self.secondaries.values())
+        )
+
+    def _may_send_missing(self, secondary: Secondary) -> bool:
+        behind_id = self.cursor.id_of(self._held[0])
+        return (
+            self._can_lead(secondary)
+            and not secondary.is_restarted
+            and secondary.last_id < behind_id
+        )
+
+    @property
+    def _is_unread(self) -> bool:
+        """Whether what is missing may come when paused connections are read again.
+
+        While the primary is not read nothing is late; a secondary is waited for only so long.
+        """
+        is_held_up = self._host.is_held_up
+        if is_held_up(self.primary):
+            return True
+        until_ms = self._held_ms[0] + self._host.settings.merge_ms
+        return self._host.now_ms < until_ms and any(
+            is_held_up(connection) and self._may_send_missing(it)
+            for connection, it in self.secondaries.items()
+        )
+
+    def restart_waits(self) -> None:
+        """Count all waiting from now on, because connections were not read for a while."""
+        if self._repeats_until_ms:
+            self._expect_repeats()
+        self._held_ms = [self._host.now_ms] * len(self._held_ms)
+
+    def _drain(self) -> bool:
+        """Deliver held messages up to the next gap; return whether any is left."""
+        cursor, number = self.cursor, 0
+        for number, item in enumerate(self._held):  # noqa: B007
+            if cursor.classify(item, None) is not Step.NEXT:
+                break
+            self._pass(item)
+        else:
+            number = len(self._held)
+        if number:
+            del self._held[:number], self._held_ms[:number]
+            self._is_fetching = False
+        return bool(self._held)
+
+    def _release(self, rows: Sequence[Any], reason: str) -> None:
+        """Report the first gap, then deliver `rows` that belong into it and the message after it."""
+        cursor, item = self.cursor, self._held.pop(0)
+        del self._held_ms[0]
+        bounds = cursor.last_id, cursor.id_of(item)
+        found = {
+            row_id: row for row in rows if bounds[0] < (row_id := cursor.id_of(row)) < bounds[1]
+        }
+        self._report_gap(item.symbol, bounds, cursor.missing_before(item), len(found), reason)
+        for _, row in sorted(found.items()):
+            row.stream = self.name
+            self.deliver(row)
+        self._pass(item)
+
+    def _answered(self, rows: Sequence[Any], reason: str) -> None:
+        self._is_fetching = False
+        self._release(rows, reason)
+        self._look()
+
+    def _give_up(self, reason: str) -> None:
+        """Deliver all that waits, and report every gap."""
+        self._is_fetching = False
+        while self._drain():
+            self._release((), reason)
+
+    def close(self) -> None:
+        """Discard what waits, and deliver nothing more."""
+        super().close()
+        self._held.clear()
+        self._held_ms.clear()
+
+    # Time
+
+    def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
-        is_over = self._host.now_ms >= self._merging_ms and not self._host.is_held_up(self.primary)
-        if self._merging_ms and is_over:
-            self._merging_ms = 0
+        is_over = self._host.now_ms >= self._repeats_until_ms
+        if self._repeats_until_ms and is_over and not self._host.is_held_up(self.primary):
+            self._repeats_until_ms = 0
         for secondary in self.secondaries.values():
             self._prune(secondary)
         self._take_over()
-        return bool(self._merging_ms) or any(
+        will_be = bool(self._repeats_until_ms) or any(
             secondary.waiting for secondary in self.secondaries.values()
         )
+        if self._held and not self._is_fetching:
+            self._look()
+        elif self._held and self._host.now_ms >= self._deadline_ms:
+            self._answered((), LATE)
+        return will_be or bool(self._held)

@@ -23,8 +23,8 @@ from tickerplant.feed.book_counters import BookCounters
 from tickerplant.feed.book_journal import Applied, Journal
 from tickerplant.feed.book_refresh import Refresh
 from tickerplant.feed.book_side import BookSide, PriceKeys, Sides
+from tickerplant.feed.cursor import RESTARTED
 from tickerplant.feed.depth_snapshot import read_snapshot
-from tickerplant.feed.numbered import ANEW
 from tickerplant.market.book_sync import BookSync
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
 from tickerplant.messages.notice import BookResyncing, Gap, Notice
@@ -253,11 +253,11 @@ class LocalBook:
         was_live = self._sync.live
         if was_live:
             self._settle(now_ms)
-        self._sync.forget(ANEW)
+        self._sync.forget(RESTARTED)
         self._doubtful = False
         self._refresh = None
         self._make_void()
-        self._break_journal(ANEW)
+        self._break_journal(RESTARTED)
         if was_live:
             self._begin_anew("anew", now_ms)
 

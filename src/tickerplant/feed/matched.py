@@ -26,11 +26,12 @@ class MatchedStream(MergedStream):
         host: Host,
     ) -> None:
         super().__init__(name, decode, expected_interval, host)
+        self._accept_next = _always
         self._primary_record: Secondary | None = None
         """What the leader is still expected to tell of what was delivered; None: nothing."""
 
-    def accept(self, item: Item) -> bool:  # noqa: ARG002  # whatever it is
-        """Whether `item`, of the leader, is to be delivered at once."""
+    @property
+    def _is_usual(self) -> bool:
         return not self.secondaries and self._primary_record is None
 
     def take_slow(self, item: Item) -> None:
@@ -155,7 +156,7 @@ class MatchedStream(MergedStream):
 
     def _look_at(self, secondary: Secondary) -> None:
         """Wait no longer for the leader to tell what `secondary` told long ago."""
-        latest_ms = self.heard_ms - self._host.settings.merge_ms
+        latest_ms = self.silent_since_ms - self._host.settings.merge_ms
         while secondary.waiting and secondary.waiting.oldest.received_ms <= latest_ms:
             entry = secondary.waiting.pop()
             if secondary.is_in_step:
@@ -174,3 +175,7 @@ def _key_of(item: Item) -> int:
     """Return what stands for the bytes of a message."""
     message = item[0] if type(item) is list else item
     return hash(message.payload)
+
+
+def _always(_: Item) -> bool:
+    return True

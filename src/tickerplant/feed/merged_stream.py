@@ -32,6 +32,8 @@ Keep: TypeAlias = Callable[[int, bytes, Any], object]
 """Takes when a message was received, the whole of it as it came, and what was read of it; what the
 receiver fills in is empty in that.  Never raises, and never attaches or detaches."""
 
+NOTIFY_AGAIN_MS = 10_000
+"""Shortest time between two notices that a stream has no connection, for different reasons."""
 MAX_AHEAD = 4096
 """Messages of one stream by which a connection may be ahead of the leader; with more, the leader is
 not waited for."""
@@ -60,6 +62,17 @@ class Host(Protocol):
         """Whether a connection is not read, because a consumer has no room."""
 
 
+class Outage(Struct):
+    """A time without messages that consumers know of."""
+
+    since_ms: int
+    """When the last message came before it, or when the stream was subscribed to."""
+    notice: Disconnected | None = None
+    """The last notice that there is no connection, without names; None if there is one."""
+    notified_ms: int = 0
+    """When consumers got that notice."""
+
+
 class StreamCounters(Struct):
     """What happened on one stream so far."""
 
@@ -82,40 +95,35 @@ class MergedStream(ABC):
     """
 
     __slots__ = (
+        "_accept_next",
         "_backfilling",
-        "_connection",
         "_deadline_ms",
         "_fetched_after",
         "_host",
         "_is_fetching",
-        "_is_stale",
         "_keeps",
-        "_led_ms",
-        "_told_ms",
-        "blind_ms",
-        "blindness",
-        "blindness_told_ms",
+        "accept",
         "counters",
         "decode",
         "deliver",
+        "disconnected_ms",
         "doubt",
         "expected_interval",
-        "heard_ms",
         "is_array",
         "keep",
         "messages",
         "name",
-        "patience",
-        "refusal",
+        "outage",
+        "primary",
+        "proves_gaps",
+        "received_ms",
+        "rejection",
         "secondaries",
+        "silent_from_ms",
         "sinks",
-        "speaker",
-        "unheard_ms",
+        "stale_level",
         "unreadable_ms",
     )
-
-    proves_gaps = False
-    """Whether ids tell what is missing."""
 
     def __init__(
         self,
@@ -135,37 +143,39 @@ class MergedStream(ABC):
         """Who consumes it; changed by `attach` and `detach`."""
         self.deliver: Callable[[Item], object] = self._deliver_to_all
         """Hands a message to every consumer."""
+        self.accept: Callable[[Item], bool] = refuse
+        """Takes note of a message of the primary and returns True if it is to be delivered at once.
+
+        If it returns False nothing was done, and `take` is to be called."""
+        self._accept_next: Callable[[Item], bool] = refuse
+        """What `accept` is while nothing unusual goes on."""
+        self.proves_gaps = False
+        """Whether ids show what is missing."""
         self.keep: Keep | None = None
         """Takes what is to be delivered at once and came in the usual envelope; None: `deliver` does."""
         self._keeps: dict[Sink, Keep] = {}
         """What consumers have for that."""
         self._backfilling: list[Sink] = []
         """Consumers that want gaps to be filled over REST."""
-        self.speaker: Hashable | None = None
-        """The leader, if what it tells may pass at once: one message each, and not after silence."""
-        self._connection: Hashable | None = None
+        self.primary: Hashable | None = None
+        """The connection whose messages are delivered; None while nothing is received."""
         self.secondaries: dict[Hashable, Secondary] = {}
         self.counters = StreamCounters()
         self.messages = 0
-        """Messages that came, on whatever connection."""
-        self.heard_ms = host.now_ms
-        """When the last came from the leader, or that began to lead."""
-        self._led_ms = host.now_ms
-        """When the leader began to lead, or silence to count."""
-        self._told_ms = 0
-        """When a leader told something before that."""
-        self.blind_ms: int | None = None
-        """Since when nothing is heard; None while something is, or nothing ever was."""
-        self.blindness: Disconnected | None = None
-        """What consumers were told of that, without names."""
-        self.blindness_told_ms = 0
-        """When."""
-        self.unheard_ms: int | None = None
-        """When it was last heard before the first notice of that which is not recovered."""
-        self._is_stale, self.patience = False, 0
-        """How often it was called stale, or asked for again, since it was heard."""
-        self.refusal: SubscriptionRejected | None = None
-        """What consumers were told of a server that does not take its name, without names."""
+        """Messages that came, on any connection."""
+        self.received_ms = 0
+        """When the last message came on a primary; 0 if none did."""
+        self.silent_from_ms = host.now_ms
+        """Earliest time from which silence counts."""
+        self.stale_level = 0
+        """0 while it is not stale; 1 since consumers were notified, and 1 more for each time it was
+        subscribed again since."""
+        self.outage: Outage | None = None
+        """The outage that consumers know of; None if there is none."""
+        self.disconnected_ms: int | None = None
+        """Since when no connection delivers it; None if one does, or none ever did."""
+        self.rejection: SubscriptionRejected | None = None
+        """The notice, without names, that the server rejected the subscription."""
         self.unreadable_ms = 0
         """When consumers were last told of something unreadable."""
         self._host = host
@@ -176,32 +186,19 @@ class MergedStream(ABC):
         """Until when a gap waits."""
 
     @property
-    def primary(self) -> Hashable | None:
-        """The connection whose messages are delivered; None: nothing is heard."""
-        return self._connection
-
-    @primary.setter
-    def primary(self, connection: Hashable | None) -> None:
-        self._connection = connection
-        self._name_speaker()
-
-    @property
     def is_stale(self) -> bool:
         """Whether it is silent for longer than it should be."""
-        return self._is_stale
-
-    @is_stale.setter
-    def is_stale(self, is_stale: bool) -> None:
-        self._is_stale = is_stale
-        self._name_speaker()
-
-    def _name_speaker(self) -> None:
-        self.speaker = None if self._is_stale or self.is_array else self._connection
+        return self.stale_level > 0
 
     @property
     def is_rejected(self) -> bool:
-        """Whether consumers were told that the server does not take its name."""
-        return self.refusal is not None
+        """Whether consumers know that the server rejected the subscription."""
+        return self.rejection is not None
+
+    @property
+    def silent_since_ms(self) -> int:
+        """When silence began: at the last message of a primary, or the time from which it counts."""
+        return max(self.received_ms, self.silent_from_ms)
 
     # Consumers
 
@@ -239,6 +236,7 @@ class MergedStream(ABC):
         """Let `connection` follow: the stream was asked for on it."""
         if connection != self.primary and connection not in self.secondaries:
             self.secondaries[connection] = Secondary(may_be_older=self.primary is None)
+            self.accept = refuse
 
     def mark_delivering(self, connection: Hashable) -> bool:
         """Let `connection` count: it carries the stream; return whether nothing was heard before."""
@@ -268,8 +266,8 @@ class MergedStream(ABC):
             self._lead(successor)
             return False
         self.primary = None
-        self.blind_ms = self._host.now_ms
-        self.is_stale, self.patience = False, 0
+        self.disconnected_ms = self._host.now_ms
+        self.stale_level = 0
         self.expected_interval.rest()
         self._primary_lost()
         return True
@@ -303,7 +301,7 @@ class MergedStream(ABC):
         """Go on with `secondaries` and without consumers, as a copy of a strand that goes on as well."""
         self.secondaries = secondaries
         self.messages = sum(len(each.waiting) for each in secondaries.values())
-        self._connection = None
+        self.primary, self.accept = None, refuse
         self.counters = StreamCounters()
         self.expected_interval = self.expected_interval.apart()
         self._keeps, self._backfilling = {}, []
@@ -314,7 +312,7 @@ class MergedStream(ABC):
         """Whether messages wait behind a gap."""
         return False
 
-    def is_caught_up(self, connection: Hashable, heard_ms: int) -> bool:
+    def is_caught_up(self, connection: Hashable, received_ms: int) -> bool:
         """Whether a follower would lose nothing if it led, when something came from the leader then.
 
         It brought what the leader brought; or nothing, and has carried the stream for long.
@@ -323,7 +321,7 @@ class MergedStream(ABC):
         if secondary is None or not self._can_lead(secondary):
             return False
         settled_ms = secondary.delivering_since_ms + self._host.settings.overlap_ms
-        return secondary.is_in_step or (not secondary.waiting and heard_ms >= settled_ms)
+        return secondary.is_in_step or (not secondary.waiting and received_ms >= settled_ms)
 
     @property
     def _next_primary(self) -> Hashable | None:
@@ -332,7 +330,7 @@ class MergedStream(ABC):
         alike = (connection for connection in carried if self.secondaries[connection].is_in_step)
         return next(alike, carried[0] if carried else None)
 
-    def may_lose_without(self, connection: Hashable, heard_ms: int) -> bool:
+    def may_lose_without(self, connection: Hashable, received_ms: int) -> bool:
         """Whether something may be missing if `connection` is lost, from which something last came then.
 
         That is so if it leads, and the follower that is to lead carries the stream only since.
@@ -342,7 +340,7 @@ class MergedStream(ABC):
             return False
         return (
             not successor.is_in_step
-            and heard_ms < successor.delivering_since_ms + self._host.settings.overlap_ms
+            and received_ms < successor.delivering_since_ms + self._host.settings.overlap_ms
         )
 
     def expect_loss(self) -> None:  # noqa: B027
@@ -366,34 +364,61 @@ class MergedStream(ABC):
             or not secondary.is_delivering
         ):
             return False
-        told_ms = self.heard_ms if self.heard_ms != self._led_ms else self._told_ms
-        return told_ms > secondary.delivering_since_ms
+        return self.received_ms > secondary.delivering_since_ms
 
     def restart_silence(self) -> None:
-        """Let silence count from now on."""
-        if self.heard_ms != self._led_ms:
-            self._told_ms = self.heard_ms
-        self.heard_ms = self._led_ms = self._host.now_ms
+        """Count silence from now on."""
+        self.silent_from_ms = self._host.now_ms
 
     def restart_waits(self) -> None:  # noqa: B027  # most kinds do nothing
         """Let what waits for a connection wait from now on: it was not read for a while."""
 
-    def miss(self, since_ms: int = 0) -> None:
-        """Take note that consumers are told that it is not heard, since `since_ms` at the earliest."""
-        if self.unheard_ms is None:
-            self.unheard_ms = max(self.heard_ms, since_ms)
+    def raise_stale_level(self) -> None:
+        """Note that consumers are notified of its silence, or that it is subscribed again for it."""
+        self.stale_level += 1
+        self.accept = refuse
+        if self.outage is None:
+            self.outage = Outage(self.silent_since_ms)
 
-    def recover(self) -> int:
-        """Take note that consumers are told that it is heard again; return for how long it was not."""
-        since_ms, self.unheard_ms = self.unheard_ms, None
-        return self._host.now_ms - (self.heard_ms if since_ms is None else since_ms)
+    def begin_outage(self, notice: Disconnected, received_ms: int) -> bool:
+        """Note that it has no connection; return whether consumers are to get `notice`.
+
+        They are not if they know, for the same reason or since a moment ago.
+
+        Args:
+            notice: The notice, without names.
+            received_ms: When something last arrived on the connection.
+        """
+        now_ms, outage = (
+            self._host.now_ms,
+            self.outage or Outage(max(self.silent_since_ms, received_ms)),
+        )
+        known = outage.notice
+        if known is not None and (
+            known.reason == notice.reason or now_ms - outage.notified_ms < NOTIFY_AGAIN_MS
+        ):
+            return False
+        outage.notice, outage.notified_ms = notice, now_ms
+        self.outage = outage
+        if self.disconnected_ms is None:
+            self.disconnected_ms = now_ms
+        return True
+
+    def end_outage(self) -> int | None:
+        """Note that messages arrive again.
+
+        Returns how long the outage was that consumers know of, in ms; None if they know of none.
+        """
+        outage, self.outage, self.disconnected_ms = self.outage, None, None
+        self.stale_level = 0
+        return None if outage is None else self._host.now_ms - outage.since_ms
 
     def _lead(self, connection: Hashable) -> None:
         """Deliver from now on what `connection` tells, after what it told already."""
         secondary = self.secondaries.pop(connection, None) or Secondary(may_be_older=True)
         for other in self.secondaries.values():
             other.may_repeat = True
-        self.primary = connection
+        self.primary, self.accept = connection, refuse
         if self.is_stale and secondary.waiting:
             self._host.end_silence(self)
         self.restart_silence()
@@ -404,7 +429,7 @@ class MergedStream(ABC):
         now_ms = self._host.now_ms
         for connection, secondary in self.secondaries.items():
             if secondary.waiting and not self._host.is_held_up(connection):
-                behind_ms = now_ms - max(secondary.waiting.oldest.received_ms, self.heard_ms)
+                behind_ms = now_ms - max(secondary.waiting.oldest.received_ms, self.silent_since_ms)
                 if behind_ms >= self._patience_ms(secondary):
                     if not secondary.is_in_step and not self.proves_gaps:
                         self._host.notify_possible_loss(self)
@@ -442,22 +467,25 @@ class MergedStream(ABC):
     # Messages
 
     def take(self, item: Item) -> None:
-        """Take the next message of the leader."""
-        if self.accept(item):
+        """Take the next message of the primary, for which `accept` returned False."""
+        if self._is_usual and self._accept_next(item):
             self.deliver(item)
         else:
             self.take_slow(item)
+        is_fast = self._is_usual and not (self.is_array or self.stale_level)
+        self.accept = self._accept_next if is_fast else refuse
 
+    @property
     @abstractmethod
-    def accept(self, item: Item) -> bool:
-        """Whether `item`, of the leader, is to be delivered at once and nothing else is to be done.
+    def _is_usual(self) -> bool:
+        """Whether `_accept_next` decides alone: nothing waits, and nothing has to be compared.
 
-        That is the usual case.  It is taken note of here; who asks delivers it then.
+        Whatever makes this False sets `accept` to `refuse`; the next `take` resets it.
         """
 
     @abstractmethod
     def take_slow(self, item: Item) -> None:
-        """Take the next message of the leader that does not pass."""
+        """Take the next message of the primary, which needs a closer look."""
 
     @abstractmethod
     def take_secondary(self, connection: Hashable, item: Item) -> None:
@@ -523,3 +551,8 @@ class MergedStream(ABC):
                 reason=reason,
             )
         )
+
+
+def refuse(_: Item) -> bool:
+    """Return False: the `accept` of a stream whose messages all need a closer look."""
+    return False

@@ -1,4 +1,4 @@
-"""Notices that concern several streams: each consumer gets one, about those it subscribed to."""
+"""Notices about several streams: each consumer gets one, about those it is subscribed to."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from msgspec import structs
 from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.messages.notice import Disconnected, Notice, Recovered
 
-TOLD_AGAIN_MS = 10_000
-"""That a stream is not heard for another reason than was told, is told at most this often."""
-
 
 def notify(merged_streams: Iterable[MergedStream], notice: Notice) -> None:
-    """Tell the consumers of `merged_streams` a notice, which needs no names."""
+    """Hand a notice without names to the consumers of `merged_streams`, each with its own names."""
     names: defaultdict[Sink, list[str]] = defaultdict(list)
     for merged in merged_streams:
         for sink in merged.sinks:
@@ -25,38 +22,29 @@ def notify(merged_streams: Iterable[MergedStream], notice: Notice) -> None:
 
 
 def notify_disconnected(
-    merged_streams: Iterable[MergedStream], notice: Disconnected, heard_ms: int, now_ms: int
+    merged_streams: Iterable[MergedStream], notice: Disconnected, received_ms: int
 ) -> None:
-    """Tell who hears nothing of `merged_streams`, and was not told of that, or of another reason.
+    """Notify the consumers of those of `merged_streams` that have no connection, unless they know.
 
-    `heard_ms` is when their connection last told anything: what was silent until then was heard.
+    `received_ms` is when something last arrived on the lost connection.
     """
-    blind = [
-        each for each in merged_streams if each.primary is None and _is_news(each, notice, now_ms)
+    news = [
+        each
+        for each in merged_streams
+        if each.primary is None and each.begin_outage(notice, received_ms)
     ]
-    for merged in blind:
-        merged.miss(heard_ms)
-        merged.blindness, merged.blindness_told_ms = notice, now_ms
-        merged.blind_ms = now_ms if merged.blind_ms is None else merged.blind_ms
-    notify(blind, notice)
-
-
-def _is_news(merged: MergedStream, notice: Disconnected, now_ms: int) -> bool:
-    told = merged.blindness
-    if told is None:
-        return True
-    return told.reason != notice.reason and now_ms - merged.blindness_told_ms >= TOLD_AGAIN_MS
+    notify(news, notice)
 
 
 def notify_recovered(merged_streams: Iterable[MergedStream], wall_ms: int) -> None:
-    """Tell who was told that `merged_streams` are not heard that they are again."""
+    """Notify the consumers that know of an outage of `merged_streams` that it is over."""
     groups: defaultdict[int, list[MergedStream]] = defaultdict(list)
     for merged in merged_streams:
-        if merged.unheard_ms is not None:
-            groups[merged.recover()].append(merged)
-        merged.blindness, merged.blind_ms = None, None
-    for outage_ms, again in groups.items():
-        notify(again, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
+        outage_ms = merged.end_outage()
+        if outage_ms is not None:
+            groups[outage_ms].append(merged)
+    for outage_ms, recovered in groups.items():
+        notify(recovered, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
 
 
 def notify_possible_loss(
@@ -66,7 +54,7 @@ def notify_possible_loss(
     wall_ms: int,
     close_code: int | None,
 ) -> None:
-    """Tell that something may be missing of `merged_streams`, which are heard again already."""
+    """Notify consumers that messages of `merged_streams` may be lost, and that they arrive again."""
     merged_streams = tuple(merged_streams)
     for merged in merged_streams:
         merged.expect_loss()

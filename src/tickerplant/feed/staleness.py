@@ -77,13 +77,11 @@ class StalenessMonitor:
     def end(self, merged: MergedStream) -> None:
         """Tell that a stale stream is heard again."""
         feed = self._feed
-        merged.is_stale = False
-        if merged.patience == 1:  # nobody has asked for it again
+        if merged.stale_level == 1:  # it was not subscribed again
             merged.expected_interval.endure()
-        merged.patience = 0
         merged.expected_interval.rest()
         self._deaf = 0
-        outage_ms = merged.recover()
+        outage_ms = merged.end_outage() or 0
         merged.notify(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, outage_ms=outage_ms))
 
     def _see(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
@@ -91,21 +89,22 @@ class StalenessMonitor:
         feed, connection = self._feed, merged.primary
         if not isinstance(connection, FeedConnection) or connection.is_paused:
             return None
-        silent_ms, expected_interval = feed.now_ms - merged.heard_ms, merged.expected_interval
+        silent_ms, expected_interval = (
+            feed.now_ms - merged.silent_since_ms,
+            merged.expected_interval,
+        )
         count = merged.messages - merged.counters.duplicates
-        expected_interval.hear(count, merged.heard_ms, silent_ms)
+        expected_interval.hear(count, merged.silent_since_ms, silent_ms)
         if silent_ms < self._least_ms:
             return None
         patience_ms = (
             expected_interval.repair_ms if merged.is_stale else expected_interval.patience_ms
         )
-        if patience_ms is None or silent_ms < patience_ms << merged.patience:
+        if patience_ms is None or silent_ms < patience_ms << min(merged.stale_level, DOUBLINGS):
             return None
-        merged.patience = min(merged.patience + 1, DOUBLINGS)
-        if merged.is_stale:
+        merged.raise_stale_level()
+        if merged.stale_level > 1:
             return connection, merged
-        merged.is_stale = True
-        merged.miss()
         self.told += 1
         merged.notify(
             Stale(
@@ -168,7 +167,7 @@ class StalenessMonitor:
     def _is_overdue(self, merged: MergedStream) -> bool:
         """Whether `merged` is silent for so long that something is to be done about it."""
         repair_ms = merged.expected_interval.repair_ms
-        return repair_ms is not None and self._feed.now_ms - merged.heard_ms >= repair_ms
+        return repair_ms is not None and self._feed.now_ms - merged.silent_since_ms >= repair_ms
 
 
 def _may_come(merged: MergedStream) -> bool:

@@ -186,8 +186,12 @@ class Upstream:
         """
         now_ms = self.runner.feed.now_ms
         blind = [merged for merged in self.asked if merged.primary is None]
-        new = {each.name: self._unopened_ms(each) for each in blind if each.blind_ms is None}
-        known = {each.name: now_ms - each.blind_ms for each in blind if each.blind_ms is not None}
+        new = {each.name: self._unopened_ms(each) for each in blind if each.disconnected_ms is None}
+        known = {
+            each.name: now_ms - each.disconnected_ms
+            for each in blind
+            if each.disconnected_ms is not None
+        }
         return known | {name: since_ms for name, since_ms in new.items() if since_ms >= patience_ms}
 
     def _unopened_ms(self, merged: MergedStream) -> int:
@@ -202,7 +206,7 @@ class Upstream:
         if any(connection.is_open or connection.is_isolated for connection in connections):
             return -1
         ended_ms = max((connection.closed_ms for connection in connections), default=feed.now_ms)
-        return feed.now_ms - max(ended_ms, merged.heard_ms)
+        return feed.now_ms - max(ended_ms, merged.silent_since_ms)
 
     @property
     def outage_ms(self) -> int | None:
@@ -214,9 +218,9 @@ class Upstream:
         if since_ms is None:
             return None
         lost_ms = (
-            merged.blind_ms
+            merged.disconnected_ms
             for merged in self.asked
-            if merged.blind_ms is not None and merged.heard_ms <= since_ms
+            if merged.disconnected_ms is not None and merged.silent_since_ms <= since_ms
         )
         return self.runner.feed.now_ms - max(lost_ms, default=since_ms)
 

@@ -11,13 +11,13 @@ from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.verifying.findings import RecordingFinding
 
-MOST_FLAWS = 1_000
+MAX_DAMAGE = 1_000
 """Flaws of a recording that are listed; all are counted."""
 _CUT = "is cut off"
 """What is said of torn ends."""
 
 
-class Flaws:
+class DamageLog:
     """Counts flaws, and lists the first.
 
     Args:
@@ -42,12 +42,12 @@ class Flaws:
         if flaw in self._listed:
             return
         self.paths.add(flaw.path)
-        self._found.flaws += 1
-        if len(self._found.first_flaws) < MOST_FLAWS:
-            self._found.first_flaws.append(flaw)
+        self._found.damage += 1
+        if len(self._found.first_damage) < MAX_DAMAGE:
+            self._found.first_damage.append(flaw)
             self._listed.add(flaw)
 
-    def add_all(self, flaws: Iterable[Damage]) -> None:
+    def add_all(self, damage: Iterable[Damage]) -> None:
         """Take note of several."""
-        for flaw in flaws:
+        for flaw in damage:
             self.add(flaw)

@@ -39,7 +39,7 @@ class Gap(Struct, kw_only=True):
     """What the manifest says of that time."""
 
 
-class Blindness(Struct, kw_only=True):
+class Outage(Struct, kw_only=True):
     """A time in which a stream was not heard, as the manifest says."""
 
     from_ns: int
@@ -66,11 +66,11 @@ class Break(Struct, kw_only=True):
 class BookFinding(Struct, kw_only=True):
     """Whether the book of a depth stream can be built: a snapshot joins its updates."""
 
-    whole_from_ns: int = 0
+    in_sync_from_ns: int = 0
     """When it first was; 0 if it never was."""
     from_start: bool = False
     """Whether that was within ten seconds of the first update."""
-    whole_at_end: bool = False
+    in_sync_at_end: bool = False
     breaks: int = 0
     """How often it broke after that."""
     first_breaks: list[Break] = []
@@ -99,17 +99,17 @@ class StreamFinding(Struct, kw_only=True):
     restarts: int = 0
     """How often the ids began anew: another server, or a new count."""
     unreadable: int = 0
-    senseless: int = 0
+    inconsistent_ids: int = 0
     """Updates whose ids contradict each other: `U` is above `u`, or not above `pu`."""
-    event_times_back: int = 0
+    event_time_regressions: int = 0
     """Messages with an event time before that of an earlier one."""
-    blind: int = 0
+    outages: int = 0
     """Times in which it was not heard."""
-    blind_ns: int = 0
+    outage_ns: int = 0
     """How long these were, together."""
-    holes: int = 0
+    lossy_outages: int = 0
     """Those of them in which messages may be lost."""
-    first_blind: list[Blindness] = []
+    first_outages: list[Outage] = []
     """As many as gaps are listed of a stream."""
     book: BookFinding | None = None
     """Of depth streams that tell changes."""
@@ -117,9 +117,9 @@ class StreamFinding(Struct, kw_only=True):
     """Why it was never heard, as far as that is known."""
 
     @property
-    def has_holes(self) -> bool:
+    def is_incomplete(self) -> bool:
         """Whether messages are missing, or may be."""
-        return bool(self.gaps or self.holes or self.unreadable or self.senseless)
+        return bool(self.gaps or self.lossy_outages or self.unreadable or self.inconsistent_ids)
 
 
 class RecordingFinding(Struct, kw_only=True):
@@ -135,13 +135,13 @@ class RecordingFinding(Struct, kw_only=True):
     last_ns: int = 0
     messages: int = 0
     """Messages of the streams that were looked at."""
-    answers: int = 0
+    responses: int = 0
     """Answers of REST, and of the server to the recorder."""
     streams: list[StreamFinding] = []
     absent: list[str] = []
     """Streams that were asked for by name, and are not in it."""
-    flaws: int = 0
-    first_flaws: list[Damage] = []
+    damage: int = 0
+    first_damage: list[Damage] = []
     """What is damaged or contradicts the manifest."""
     first_unreadable: list[Damage] = []
     """The first message of each stream that cannot be read, and the first of no stream."""
@@ -153,9 +153,9 @@ class RecordingFinding(Struct, kw_only=True):
     """Messages that the recorder left out, as the manifest says."""
     drop_reasons: list[str] = []
     """Why, as far as the manifest says; each reason once."""
-    receive_times_back: int = 0
+    receive_time_regressions: int = 0
     """Lines with a receive time before that of an earlier one."""
-    most_back_ns: int = 0
+    max_regression_ns: int = 0
     remarks: list[str] = []
     """What is worth knowing, and no hole."""
 
@@ -163,12 +163,12 @@ class RecordingFinding(Struct, kw_only=True):
     def is_complete(self) -> bool:
         """Whether there is something in it, no hole and no damage."""
         return bool(self.messages) and not (
-            self.flaws
+            self.damage
             or self.skipped_lines
             or self.unknown
             or self.dropped
             or self.absent
-            or any(stream.has_holes for stream in self.streams)
+            or any(stream.is_incomplete for stream in self.streams)
         )
 
 

@@ -13,10 +13,10 @@ from tickerplant.recording.line import Place
 from tickerplant.units import NS_PER_MS, NS_PER_S
 from tickerplant.venue import VENUES
 from tickerplant.verifying.findings import (
-    Blindness,
     BookFinding,
     Findings,
     Gap,
+    Outage,
     RecordingFinding,
     StreamFinding,
 )
@@ -30,10 +30,10 @@ _HEAD = ("stream", "from", "to", "messages", "gaps", "missing", "blind", "book")
 _NUMBERS = frozenset({"messages", "gaps", "missing", "blind"})
 
 
-def lines_of(findings: Findings, most_gaps: int) -> Iterator[str]:
+def lines_of(findings: Findings, max_listed: int) -> Iterator[str]:
     """Yield findings line by line, but for the last line."""
     for recording in findings.recordings:
-        for line in _recording(recording, most_gaps):
+        for line in _recording(recording, max_listed):
             yield printable(line)
         yield ""
     for flaw in findings.unread:
@@ -47,11 +47,15 @@ def summary_of(findings: Findings) -> str:
     streams = count_text(sum(len(each.streams) for each in recordings), "stream")
     if findings.complete:
         return f"complete: {messages} of {streams}"
-    holes = _holes(findings)
+    lossy_outages = _holes(findings)
     if findings.interrupted:
         seen = f"interrupted: {messages} of {streams} were looked at"
-        return f"{seen}; NOT complete: {', '.join(holes)}" if holes else f"{seen}; so far complete"
-    return f"NOT complete: {', '.join(holes) or 'there is no message in it'}"
+        return (
+            f"{seen}; NOT complete: {', '.join(lossy_outages)}"
+            if lossy_outages
+            else f"{seen}; so far complete"
+        )
+    return f"NOT complete: {', '.join(lossy_outages) or 'there is no message in it'}"
 
 
 def _holes(findings: Findings) -> list[str]:
@@ -59,26 +63,28 @@ def _holes(findings: Findings) -> list[str]:
     streams = [stream for recording in recordings for stream in recording.streams]
     gaps = sum(each.gaps for each in streams)
     unknown = sum(each.unknown_gaps for each in streams)
-    holes = []
+    lossy_outages = []
     if gaps:
         size = f" ({unknown:,} of unknown size)" if unknown else ""
-        holes.append(count_text(gaps, "gap") + size)
+        lossy_outages.append(count_text(gaps, "gap") + size)
     if missing := sum(each.missing for each in streams):
-        holes.append(f"{count_text(missing, 'message')} missing")
+        lossy_outages.append(f"{count_text(missing, 'message')} missing")
     counts = (
-        (sum(each.holes for each in streams), "blind time", " that may have lost messages"),
+        (sum(each.lossy_outages for each in streams), "blind time", " that may have lost messages"),
         (sum(each.dropped for each in recordings), "message", " left out by the recorder"),
         (sum(each.unreadable for each in streams), "unreadable message", ""),
         (sum(each.unknown for each in recordings), "line", " of no known form"),
-        (sum(each.senseless for each in streams), "update", " with contradictory ids"),
-        (sum(each.flaws for each in recordings), "damage", " in the files"),
+        (sum(each.inconsistent_ids for each in streams), "update", " with contradictory ids"),
+        (sum(each.damage for each in recordings), "damage", " in the files"),
         (sum(len(each.absent) for each in recordings), "stream", " not in it"),
         (len(findings.unread), "path", " that cannot be read"),
     )
-    return holes + [count_text(number, one) + more for number, one, more in counts if number]
+    return lossy_outages + [
+        count_text(number, one) + more for number, one, more in counts if number
+    ]
 
 
-def _recording(found: RecordingFinding, most_gaps: int) -> Iterator[str]:
+def _recording(found: RecordingFinding, max_listed: int) -> Iterator[str]:
     yield _title(found)
     if found.first_ns:
         yield f"  receive times (UTC) from {moment_text(found.first_ns)} to {moment_text(found.last_ns)}"
@@ -95,9 +101,9 @@ def _recording(found: RecordingFinding, most_gaps: int) -> Iterator[str]:
         table = [[row[n] for n in used] for row in (_HEAD, *rows)]
         yield from (f"  {line}" for line in columns(_aligned(table)))
     blocks = (
-        _all_gaps(heard, found, most_gaps),
+        _all_gaps(heard, found, max_listed),
         _all_blind(found),
-        _flaws(found),
+        _damage_log(found),
         _odd(found),
         _unheard(found),
         (f"= {remark}" for remark in found.remarks),
@@ -132,7 +138,7 @@ def _row(each: StreamFinding, found: RecordingFinding) -> tuple[str, ...]:
         f"{each.messages:,}",
         f"{each.gaps:,}" if each.proof not in {"rising ids", "none"} else "-",
         _missing(each),
-        duration_text(each.blind_ns) if each.blind else "",
+        duration_text(each.outage_ns) if each.outages else "",
         "" if each.book is None else _book(each.book),
     )
 
@@ -159,22 +165,22 @@ def _missing(each: StreamFinding) -> str:
 
 
 def _book(book: BookFinding) -> str:
-    if not book.whole_from_ns:
+    if not book.in_sync_from_ns:
         return "never"
-    begins = "from start" if book.from_start else f"from {clock_text(book.whole_from_ns)}"
+    begins = "from start" if book.from_start else f"from {clock_text(book.in_sync_from_ns)}"
     if not book.breaks:
         return begins
-    end = "" if book.whole_at_end else ", not at the end"
+    end = "" if book.in_sync_at_end else ", not at the end"
     return f"{begins}, broken {book.breaks:,} times{end}".replace(" 1 times", " once")
 
 
 def _all_gaps(
-    streams: Iterable[StreamFinding], found: RecordingFinding, most_gaps: int
+    streams: Iterable[StreamFinding], found: RecordingFinding, max_listed: int
 ) -> Iterator[str]:
     for stream in streams:
-        for gap in stream.first_gaps[:most_gaps]:
+        for gap in stream.first_gaps[:max_listed]:
             yield f"! {stream.stream}: {_gap(gap, found)}"
-        more = stream.gaps - min(len(stream.first_gaps), most_gaps)
+        more = stream.gaps - min(len(stream.first_gaps), max_listed)
         if more > 0:
             yield f"! {stream.stream}: {count_text(more, 'more gap')}"
 
@@ -200,11 +206,11 @@ def _place(place: Place, found: RecordingFinding) -> str:
 
 def _all_blind(found: RecordingFinding) -> Iterator[str]:
     """Yield the times in which streams were not heard; those of many streams on one line."""
-    alike: defaultdict[tuple[int, int, str], list[tuple[str, Blindness]]] = defaultdict(list)
+    alike: defaultdict[tuple[int, int, str], list[tuple[str, Outage]]] = defaultdict(list)
     listed = 0
     for stream in found.streams:
-        listed += len(stream.first_blind)
-        for each in stream.first_blind:
+        listed += len(stream.first_outages)
+        for each in stream.first_outages:
             alike[each.from_ns, each.to_ns, each.cause].append((stream.stream, each))
     for (from_ns, to_ns, cause), streams in sorted(alike.items()):
         verdicts: defaultdict[str, list[str]] = defaultdict(list)
@@ -213,17 +219,17 @@ def _all_blind(found: RecordingFinding) -> Iterator[str]:
         said = "; ".join(f"{verdict}: {_names(names)}" for verdict, names in verdicts.items())
         mark = "!" if verdicts.keys() - {"nothing lost"} else "="
         yield f"{mark} not heard {_span(from_ns, to_ns)} ({cause}); {said}"
-    more = sum(stream.blind for stream in found.streams) - listed
+    more = sum(stream.outages for stream in found.streams) - listed
     if more:
-        yield f"! {count_text(more, 'more blind time')}"
+        yield f"! {count_text(more, 'more outages time')}"
 
 
-def _flaws(found: RecordingFinding) -> Iterator[str]:
-    for flaw in found.first_flaws[:SHOWN_FLAWS]:
+def _damage_log(found: RecordingFinding) -> Iterator[str]:
+    for flaw in found.first_damage[:SHOWN_FLAWS]:
         yield f"! {flaw}"
     for flaw in found.first_unreadable[:SHOWN_FLAWS]:
         yield f"! {flaw}"
-    more = found.flaws - min(len(found.first_flaws), SHOWN_FLAWS)
+    more = found.damage - min(len(found.first_damage), SHOWN_FLAWS)
     if more > 0:
         yield f"! {count_text(more, 'more flaw')}"
     if found.skipped_lines:
@@ -241,21 +247,21 @@ def _odd(found: RecordingFinding) -> Iterator[str]:
             count_text(number, one) + more
             for number, one, more in (
                 (stream.unreadable, "unreadable message", ""),
-                (stream.senseless, "update", " with contradictory ids"),
+                (stream.inconsistent_ids, "update", " with contradictory ids"),
                 (stream.duplicates, "duplicate", ""),
                 (stream.late, "message", " out of order"),
                 (stream.restarts, "restart", " of its ids"),
-                (stream.event_times_back, "event time", " before that of an earlier message"),
+                (stream.event_time_regressions, "event time", " before that of an earlier message"),
             )
             if number
         ]
         if odd:
-            mark = "!" if stream.unreadable or stream.senseless else "="
+            mark = "!" if stream.unreadable or stream.inconsistent_ids else "="
             yield f"{mark} {stream.stream}: {', '.join(odd)}"
-    if found.receive_times_back:
+    if found.receive_time_regressions:
         yield (
-            f"= {count_text(found.receive_times_back, 'receive time')} before that of an earlier "
-            f"line, by up to {duration_text(found.most_back_ns)}"
+            f"= {count_text(found.receive_time_regressions, 'receive time')} before that of an earlier "
+            f"line, by up to {duration_text(found.max_regression_ns)}"
         )
     if found.unknown:
         yield f"! {count_text(found.unknown, 'line')} of no known form"
@@ -273,7 +279,7 @@ def _unheard(found: RecordingFinding) -> Iterator[str]:
         yield f"= no message of {_names(names)}" + (f": {reason}" if reason else "")
     if found.absent:
         yield f"! not in it: {_names(found.absent)}"
-    never = [each.stream for each in found.streams if each.book and not each.book.whole_at_end]
+    never = [each.stream for each in found.streams if each.book and not each.book.in_sync_at_end]
     if never:
         yield f"= no book at the end, for want of a snapshot: {_names(never)}"
 

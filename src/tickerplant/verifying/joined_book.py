@@ -21,18 +21,18 @@ class _Snapshot(Struct, frozen=True):
 class JoinedBook:
     """The book of one stream, without its content.
 
-    Updates are only wanted while it is not whole; while it is, `tear` tells that one is missing.
+    Updates are only wanted while it is not whole; while it is, `break_off` tells that one is missing.
 
     Args:
-        most_breaks: So many breaks are listed.
+        max_listed: So many breaks are listed.
     """
 
-    def __init__(self, most_breaks: int) -> None:
-        self.is_whole = False
+    def __init__(self, max_listed: int) -> None:
+        self.is_in_sync = False
         """Whether a snapshot and every update since are there."""
         self._join: BookSync[SequencedDepth] = BookSync(KEPT_UPDATES)
         self._found = BookFinding()
-        self._most_breaks = most_breaks
+        self._most_breaks = max_listed
         self._first_ns = 0
         self._latest: _Snapshot | None = None
         """The last snapshot."""
@@ -47,18 +47,18 @@ class JoinedBook:
     def load(self, last_update_id: int, received_ns: int) -> None:
         """Take a snapshot; a whole book needs none, unless the next update breaks it."""
         self._latest = _Snapshot(last_update_id)
-        if not self.is_whole:
+        if not self.is_in_sync:
             self._join.load(self._latest)
             self._look(received_ns)
 
-    def tear(self, received_ns: int) -> None:
+    def break_off(self, received_ns: int) -> None:
         """Take note that an update is missing, or that the ids begin anew."""
-        if self._join.live and not self.is_whole:
+        if self._join.live and not self.is_in_sync:
             return  # a snapshot waits for the first update, which may reach back to it
         self._join.forget("a gap")
-        if not self.is_whole:
+        if not self.is_in_sync:
             return
-        self.is_whole = False
+        self.is_in_sync = False
         if self._latest is not None:  # it may be newer: asked for before the first update
             self._join.load(self._latest)
         self._found.breaks += 1
@@ -68,15 +68,15 @@ class JoinedBook:
 
     def finding(self) -> BookFinding:
         """Return what was found."""
-        self._found.whole_at_end = self.is_whole
+        self._found.in_sync_at_end = self.is_in_sync
         return self._found
 
     def _look(self, received_ns: int) -> None:
         if not self._join.joined:
             return
-        self.is_whole = True
+        self.is_in_sync = True
         if self._break is not None:
             self._break.to_ns = received_ns
-        if not self._found.whole_from_ns:
-            self._found.whole_from_ns = received_ns
+        if not self._found.in_sync_from_ns:
+            self._found.in_sync_from_ns = received_ns
             self._found.from_start = received_ns - (self._first_ns or received_ns) <= OPENING_NS

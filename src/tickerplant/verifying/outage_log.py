@@ -31,7 +31,7 @@ from tickerplant.streams import resolve
 from tickerplant.streams.spelling import why_doubtful
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import VENUES, Venue
-from tickerplant.verifying.findings import PROVEN, Blindness, StreamFinding
+from tickerplant.verifying.findings import PROVEN, Outage, StreamFinding
 
 _FROM = attrgetter("from_ns")
 NEVER = "it was never heard"
@@ -53,7 +53,7 @@ class _Since(NamedTuple):
         return _Since(min(self.time_ns, other.time_ns), cause)
 
 
-class Ledger:
+class OutageLog:
     """The blind times of every stream.
 
     Args:
@@ -61,7 +61,7 @@ class Ledger:
     """
 
     def __init__(self, manifest: Manifest | None) -> None:
-        self.blind: dict[str, list[Blindness]] = {}
+        self.outages: dict[str, list[Outage]] = {}
         """By stream, in order of time."""
         self.asked: set[str] = set()
         self.refused: dict[str, str] = {}
@@ -107,7 +107,7 @@ class Ledger:
             self._finish(self._latest_ns)
         for stream, since in self._since.items():
             self._add(stream, since, self._latest_ns)
-        for spans in self.blind.values():
+        for spans in self.outages.values():
             spans.sort(key=_FROM)
 
     def cause(self, stream: str, from_ns: int, to_ns: int, before_id: int) -> str:
@@ -128,7 +128,7 @@ class Ledger:
 
     def judge(self, found: StreamFinding, most: int) -> None:
         """Say of a stream when it was blind, and whether it may have lost something then."""
-        for each in self.blind.get(found.stream, ()):
+        for each in self.outages.get(found.stream, ()):
             if (
                 each.cause == NEVER
                 and each.from_ns <= found.last_ns
@@ -142,15 +142,15 @@ class Ledger:
                 each.verdict = "nothing lost"
             if each.cause.startswith(UNREADABLE) and found.unreadable:
                 continue  # it was recorded
-            found.blind += 1
-            found.blind_ns += each.length_ns
-            found.holes += each.verdict == "may have lost"
-            if len(found.first_blind) < most:
-                found.first_blind.append(each)
+            found.outages += 1
+            found.outage_ns += each.length_ns
+            found.lossy_outages += each.verdict == "may have lost"
+            if len(found.first_outages) < most:
+                found.first_outages.append(each)
 
-    def _at(self, stream: str, from_ns: int, to_ns: int) -> Iterator[Blindness]:
+    def _at(self, stream: str, from_ns: int, to_ns: int) -> Iterator[Outage]:
         """Yield the blind times of a stream that touch a time, the last one first."""
-        spans = self.blind.get(stream, [])
+        spans = self.outages.get(stream, [])
         for number in range(bisect_right(spans, to_ns, key=_FROM) - 1, -1, -1):
             if spans[number].to_ns < from_ns:
                 break  # nor do those before: they hardly ever overlap
@@ -250,8 +250,8 @@ class Ledger:
         self._is_fresh = False
 
     def _add(self, stream: str, since: _Since, to_ns: int) -> None:
-        spans = self.blind.setdefault(stream, [])
-        spans.append(Blindness(from_ns=since.time_ns, to_ns=to_ns, cause=since.cause))
+        spans = self.outages.setdefault(stream, [])
+        spans.append(Outage(from_ns=since.time_ns, to_ns=to_ns, cause=since.cause))
 
     def _is_steady(self, stream: str) -> bool:
         found = resolve(self._venue, stream) if self._venue else None

@@ -15,9 +15,9 @@ from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import MANIFEST, SegmentSealed
 from tickerplant.recording.segments import NAME, Segments
 from tickerplant.regular_files import open_regular
-from tickerplant.verifying.damage import Flaws
-from tickerplant.verifying.lane import Lane
-from tickerplant.verifying.outage_log import Ledger
+from tickerplant.verifying.damage import DamageLog
+from tickerplant.verifying.outage_log import OutageLog
+from tickerplant.verifying.stream_check import StreamCheck
 
 NUMBERED = re.compile(r"([0-9]{6,18})-")
 """How the names of segments begin, which are counted from 1."""
@@ -33,7 +33,7 @@ class SegmentCheck:
         present: Its segments, as they were before the manifest was read: of these, all are sealed
             but the last.
         streams: What was read of each stream up to now.
-        flaws: Takes what is not as the manifest says.
+        damage: Takes what is not as the manifest says.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class SegmentCheck:
         folder: Segments,
         manifest: Manifest | None,
         present: Sequence[Path],
-        streams: Mapping[str, Lane],
-        flaws: Flaws,
+        streams: Mapping[str, StreamCheck],
+        damage: DamageLog,
     ) -> None:
         self._folder = folder
         self._present = present
         self._sealed = manifest.sealed if manifest is not None else None
         self._streams = streams
-        self._flaws = flaws
+        self._damage_log = damage
         self._path = ""
         """The segment that is being read."""
         self._read: set[str] = set()
@@ -60,32 +60,34 @@ class SegmentCheck:
             return
         self._leave()
         self._path = path
-        for lane in self._streams.values():
-            lane.sealed = lane.messages
+        for check in self._streams.values():
+            check.messages_before_segment = check.messages
 
-    def close(self, ledger: Ledger) -> Iterator[str]:
+    def close(self, outages: OutageLog) -> Iterator[str]:
         """Compare what is left, and yield what is to be remarked of the end of the recording."""
         self._leave()
         for path in self._folder.files():
             sealed = (self._sealed or {}).get(path.name)
             if sealed is not None and path.name not in self._read:
-                is_whole = str(path) not in self._flaws.paths
-                self._flaws.add_all(_contradictions(path, sealed, is_whole=is_whole))
+                is_readable = str(path) not in self._damage_log.paths
+                self._damage_log.add_all(_contradictions(path, sealed, is_readable=is_readable))
             if sealed is not None and sealed.cut_bytes:
                 yield f"{path.name}: a torn end of {sealed.cut_bytes} bytes was cut off after a crash"
             if sealed is None and self._sealed is not None:
                 yield f"{path.name} is not finished"
         names = {path.name for path in self._folder.files()}.union(self._sealed or ())
-        self._flaws.add_all(_absences(self._folder.path, names))
-        self._flaws.add_all(_same_numbers(self._present))
+        self._damage_log.add_all(_absences(self._folder.path, names))
+        self._damage_log.add_all(_same_numbers(self._present))
         if self._sealed is not None:
-            may_be_unfinished = self._flaws.is_running or not ledger.is_ended or not ledger.asked
-            self._flaws.add_all(
+            may_be_unfinished = (
+                self._damage_log.is_running or not outages.is_ended or not outages.asked
+            )
+            self._damage_log.add_all(
                 _strangers(self._present, self._sealed, may_be_unfinished=may_be_unfinished)
             )
-        if self._flaws.is_running:
+        if self._damage_log.is_running:
             yield "a recorder still writes into it"
-        elif not ledger.is_ended:
+        elif not outages.is_ended:
             yield "the last recorder was killed: it did not end on purpose"
 
     def _leave(self) -> None:
@@ -95,15 +97,15 @@ class SegmentCheck:
         if not self._path or sealed is None:
             return
         self._read.add(path.name)
-        is_whole = self._path not in self._flaws.paths
-        if is_whole:
+        is_readable = self._path not in self._damage_log.paths
+        if is_readable:
             counts = {
                 stream: count
-                for stream, lane in self._streams.items()
-                if (count := lane.messages - lane.sealed)
+                for stream, check in self._streams.items()
+                if (count := check.messages - check.messages_before_segment)
             }
-            self._flaws.add_all(_miscounts(path, sealed, counts))
-        self._flaws.add_all(_contradictions(path, sealed, is_whole=is_whole))
+            self._damage_log.add_all(_miscounts(path, sealed, counts))
+        self._damage_log.add_all(_contradictions(path, sealed, is_readable=is_readable))
 
 
 def is_being_recorded(folder: str) -> bool:
@@ -185,13 +187,13 @@ def _ends_of(path: Path) -> tuple[str, int]:
     return digest, first
 
 
-def _contradictions(path: Path, sealed: SegmentSealed, *, is_whole: bool) -> Iterator[Damage]:
+def _contradictions(path: Path, sealed: SegmentSealed, *, is_readable: bool) -> Iterator[Damage]:
     """Yield what is not as it was when the segment was sealed.
 
     Args:
         path: The segment.
         sealed: What the manifest says of it.
-        is_whole: Whether every block of it could be read: if not, that says why it differs.
+        is_readable: Whether every block of it could be read: if not, that says why it differs.
     """
     try:
         with open_regular(path) as file:
@@ -201,12 +203,13 @@ def _contradictions(path: Path, sealed: SegmentSealed, *, is_whole: bool) -> Ite
                 reason = f"{size_bytes} bytes, and the manifest says {sealed.size_bytes}"
                 yield _flaw(path, reason)
             elif (
-                is_whole and hashlib.file_digest(file, hashlib.sha256).hexdigest() != sealed.sha256
+                is_readable
+                and hashlib.file_digest(file, hashlib.sha256).hexdigest() != sealed.sha256
             ):
                 yield _flaw(
                     path, "its SHA-256 is not what the manifest says, yet every block is whole"
                 )
-            if not is_whole:
+            if not is_readable:
                 return
             heads = [found.head for found in walk(file, LATEST_NS + 1) if found.head is not None]
     except OSError as error:
