@@ -1,10 +1,10 @@
-"""What can happen in a market.
+"""The events of a market.
 
-An event is immutable and belongs to one contract, or to a venue as a whole (`Delivered`,
-`AssetIndex`, `InsuranceFund`).  Prices and quantities are integers in the units of the contract's
-`Instrument`; mark prices, index prices, rates and amounts of an asset are integers of 10^-8; times
-are milliseconds since the epoch as the matching engine stamped them (`T` on the wire).  The time of
-sending (`E`) is not part of an event: the plant's clock gives it when a message is made.
+An event is immutable and belongs to one contract, or to a whole venue (`Delivered`, `AssetIndex`,
+`InsuranceFund`). Prices and quantities are integers in the units of the contract's `Instrument`;
+mark prices, index prices, rates and amounts of an asset are integers of 10^-8. Times are
+milliseconds since the epoch, as stamped by the matching engine (`T` on the wire). The send time
+(`E`) is not part of an event: it is the plant's clock when a message is built.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Level: TypeAlias = tuple[int, int]
 
 
 class Trade(Struct, frozen=True, gc=False, array_like=True):
-    """One fill.  Ids of a symbol rise by one."""
+    """One fill. The ids of a symbol rise by one."""
 
     symbol: str
     trade_id: int
@@ -31,9 +31,9 @@ class Trade(Struct, frozen=True, gc=False, array_like=True):
     """True: the taker sold."""
     trade_time_ms: int
     origin: str = "MARKET"
-    """`MARKET`, or the off-book source of the print (`INSURANCE_FUND`, `ADL`, `NA`)."""
+    """`MARKET`, or the off-book counterparty of the trade (`INSURANCE_FUND`, `ADL`, `NA`)."""
     rpi: bool = False
-    """Filled by an order of retail price improvement (RPI)."""
+    """Whether a retail price improvement (RPI) order was filled."""
 
 
 class AggregateTrade(Struct, frozen=True, gc=False, array_like=True):
@@ -68,10 +68,10 @@ class DepthUpdate(Struct, frozen=True):
 
 
 class RpiUpdate(Struct, frozen=True):
-    """Absolute quantities of the RPI orders at the prices where they changed; 0 removes.
+    """Absolute quantities of RPI orders at the prices where they changed; 0 removes.
 
-    RPI orders stand beside the book, which never counts them, and may cross it.  Their changes
-    take ids of the same series as the changes of the book.
+    RPI orders are not part of the book and may cross it. Their changes take ids of the same series
+    as the changes of the book.
     """
 
     symbol: str
@@ -83,7 +83,7 @@ class RpiUpdate(Struct, frozen=True):
 
 
 class BookSnapshot(Struct, frozen=True):
-    """The whole book (or its best part) after the change `last_update_id`; best levels first."""
+    """The book (or its best part) after the change `last_update_id`; best levels first."""
 
     symbol: str
     last_update_id: int
@@ -119,7 +119,7 @@ class MarkPrice(Struct, frozen=True, gc=False):
 
 
 class Liquidation(Struct, frozen=True, gc=False):
-    """A forced order, as the exchange's risk engine sent it and the book filled it."""
+    """A forced order, as sent by the risk engine and filled by the book."""
 
     symbol: str
     side: str
@@ -134,7 +134,7 @@ class Liquidation(Struct, frozen=True, gc=False):
 
 
 class FundingPaid(Struct, frozen=True, gc=False):
-    """A funding time passed: what longs paid to shorts."""
+    """The funding that longs paid to shorts at a funding time."""
 
     symbol: str
     rate: int
@@ -143,7 +143,7 @@ class FundingPaid(Struct, frozen=True, gc=False):
 
 
 class Positioning(Struct, frozen=True, gc=False):
-    """Who holds what in one contract.  Shares are integers of 10^-4."""
+    """Open interest and the shares of longs in one contract. Shares are integers of 10^-4."""
 
     symbol: str
     open_interest: int
@@ -151,7 +151,7 @@ class Positioning(Struct, frozen=True, gc=False):
     long_accounts: int
     """Share of the accounts with a position that are long."""
     top_long_accounts: int
-    """The same among the largest accounts."""
+    """The same share among the largest accounts."""
     top_long_positions: int
     """Share of the positions of the largest accounts that is long."""
     adl_risk: str
@@ -167,7 +167,7 @@ class IndexConstituent(Struct, frozen=True, gc=False):
     """As that exchange writes it."""
     price: int
     weight: int
-    """Integers of 10^-8, all of an index together 1."""
+    """Integers of 10^-8; the weights of an index add up to 1."""
 
 
 class IndexBasket(Struct, frozen=True):
@@ -185,7 +185,7 @@ class CompositePart(Struct, frozen=True, gc=False):
     quote_asset: str
     weight_in_quantity: int
     weight_in_percentage: int
-    """Of the index at this moment; 1 is all of it."""
+    """Of the current index; 1 is all of it."""
     index_price: int
 
 
@@ -199,26 +199,26 @@ class CompositeIndex(Struct, frozen=True):
 
 
 class Bracket(Struct, frozen=True):
-    """What positions of one size may do.  Notionals are whole quote units (COIN-M: coins)."""
+    """The limits for positions of one size. Notionals are whole quote units (COIN-M: coins)."""
 
     number: int
     notional_floor: int
     notional_cap: int
     maintenance_margin_rate: float
     cumulative: float
-    """What keeps the maintenance margin continuous from one bracket to the next."""
+    """Offset that keeps the maintenance margin continuous between brackets."""
     min_leverage: int
     max_leverage: int
 
 
 class ContractChanged(Struct, frozen=True):
-    """A contract was listed, or changed its status, its type, its dates or its brackets."""
+    """A contract was listed, or its status, type, dates or brackets changed."""
 
     symbol: str
     instrument: Instrument
-    """The contract as it is from now on."""
+    """The contract from now on."""
     brackets: tuple[Bracket, ...]
-    """Its brackets, if they changed; empty if not."""
+    """Its brackets if they changed, otherwise empty."""
     time_ms: int
 
 
@@ -233,9 +233,9 @@ class Delivered(Struct, frozen=True, gc=False):
 
 
 class AssetIndex(Struct, frozen=True, gc=False):
-    """What one margin asset counts for in multi-assets mode, in USD.
+    """The value of one margin asset in multi-assets mode, in USD.
 
-    Belongs to the venue, not to a contract: `symbol` is the asset with `USD`.
+    Belongs to the venue, not to a contract: `symbol` is the asset followed by `USD`.
     """
 
     symbol: str
@@ -252,9 +252,9 @@ class AssetIndex(Struct, frozen=True, gc=False):
 
 
 class InsuranceFund(Struct, frozen=True):
-    """One insurance fund of USDⓈ-M: the contracts that share it, and what is in it.
+    """One insurance fund of USDⓈ-M: its balances and the contracts that share it.
 
-    `symbol` names the fund; its contracts come and go.
+    `symbol` names the fund.
     """
 
     symbol: str
@@ -265,9 +265,9 @@ class InsuranceFund(Struct, frozen=True):
 
 
 class BarClosed(Struct, frozen=True):
-    """Derived: a minute ended; the candles whose interval ends with it are final.
+    """Derived: a minute ended; the candles that end with it are final.
 
-    `open_time_ms` is the first millisecond of the minute that begins.
+    `open_time_ms` is the first millisecond of the next minute.
     """
 
     symbol: str

@@ -1,4 +1,4 @@
-"""WebSocket frames as a server sends them: complete, unmasked, ready to be shared."""
+"""WebSocket frames as a server sends them: complete, unmasked and shareable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEDIUM = 1 << 16
 class _Headers(dict[int, bytes]):
     """The header of a final text frame by the size of its payload (RFC 6455, section 5.2).
 
-    Sizes below 64 KiB are remembered; there are no more of them than that.
+    Headers of sizes below 64 KiB are cached, which bounds the cache.
     """
 
     def __missing__(self, size: int) -> bytes:
@@ -46,7 +46,7 @@ def close_frame(code: int, reason: str) -> bytes:
 
 
 def payloads(frames: bytes) -> Iterator[bytes]:
-    """Yield the payloads of whole final text frames that stand one behind the other."""
+    """Yield the payloads of consecutive, complete final text frames."""
     start = 0
     while start < len(frames):
         size, start = frames[start + 1], start + 2

@@ -1,9 +1,8 @@
-"""Instruments, and the exact passage between wire text and integer units.
+"""Instruments, and exact conversion between wire text and integer units.
 
-Prices and quantities are integers everywhere inside: a price of "65280.10" on a scale of two
-decimals is 6528010 units.  The text of a number is remembered by its scale, because the same
-levels are printed again and again; a scale forgets everything when it has `REMEMBERED` entries,
-so its memory is bounded.
+Prices and quantities are integers internally: a price of "65280.10" on a scale of two decimals is
+6528010 units. A scale caches the text of a number, because the same levels are written again and
+again; it clears the cache at `REMEMBERED` entries, so its memory is bounded.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from msgspec import Struct
 from tickerplant.venue import Venue
 
 REMEMBERED = 1 << 16
-"""Most texts, and most units, that one scale remembers."""
+"""Most texts, and most units, that one scale caches."""
 
 LARGEST = 1 << 56
-"""No price, quantity, worth, id or time is further from 0: a hundred of them add up to 64 bits."""
+"""Largest absolute price, quantity, turnover, id and time: a hundred of them fit into 64 bits."""
 LONGEST_NUMBER = 64
-"""Characters of the longest number that is read: three times what `LARGEST` needs."""
+"""Most characters of a number that is parsed: three times what `LARGEST` needs."""
 
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 """The delivery date the exchange gives to contracts that have none."""
@@ -28,18 +27,18 @@ PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 TRADIFI_PERPETUAL = "TRADIFI_PERPETUAL"
 CONTRACT_TYPES = ("PERPETUAL", TRADIFI_PERPETUAL, "CURRENT_QUARTER", "NEXT_QUARTER")
 COMPOSITE = "INDEX"
-"""The underlying type of a contract on an index that is made of several assets."""
+"""The underlying type of a contract on a composite index."""
 
 RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
 RATE_ONE = int(10**RATE_DECIMALS)
-"""1, in those."""
+"""The integer that stands for 1 at eight decimals."""
 
 _PLAIN_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 def coin_contract_size(base_asset: str) -> int:
-    """Return the quote value of one COIN-M contract: 100 USD of BTC, 10 USD of any other coin."""
+    """Return the quote value of one COIN-M contract: 100 USD for BTC, 10 USD for any other coin."""
     return 100 if base_asset == "BTC" else 10
 
 
@@ -87,7 +86,7 @@ def decimal_units(text: str, decimals: int) -> int:
 
 
 class _Texts(dict[int, str]):
-    """Units to text, computed once."""
+    """Units to text, cached."""
 
     def __init__(self, decimals: int) -> None:
         super().__init__()
@@ -101,7 +100,7 @@ class _Texts(dict[int, str]):
 
 
 class _Units(dict[str, int]):
-    """Text to units, computed once."""
+    """Text to units, cached."""
 
     def __init__(self, decimals: int) -> None:
         super().__init__()
@@ -118,9 +117,10 @@ class _Units(dict[str, int]):
 
 
 class Scale:
-    """A number of decimals, with remembered conversion: `scale.text[units]`, `scale.units[text]`.
+    """A number of decimals with cached conversion: `scale.text[units]` and `scale.units[text]`.
 
-    The latter raises `ValueError` for what `decimal_units` refuses, and beyond `LARGEST`.
+    `units` raises `ValueError` for text that `decimal_units` rejects, and for numbers beyond
+    `LARGEST`.
     """
 
     __slots__ = ("decimals", "text", "units")
@@ -177,9 +177,9 @@ class Instrument(Struct, frozen=True, kw_only=True):
     """Kinds of underlying, such as `PoW` or `Layer-1`."""
     funding_interval_hours: int = 8
     circulating_supply: int = 0
-    """How many of the base asset there are; 0 where nobody tells."""
+    """Number of units of the base asset in existence; 0 if unknown."""
     funding_cap: int = 2_000_000
-    """Largest amount of a funding rate, in integers of 10^-8."""
+    """Largest absolute funding rate, in integers of 10^-8."""
 
     @property
     def perpetual(self) -> bool:
@@ -188,12 +188,12 @@ class Instrument(Struct, frozen=True, kw_only=True):
 
     @property
     def composite(self) -> bool:
-        """Whether what is traded is an index that is made of several assets."""
+        """Whether the underlying is a composite index."""
         return self.underlying_type == COMPOSITE
 
     @property
     def tradfi(self) -> bool:
-        """Whether what is traded has trading sessions: shares, metals and the like."""
+        """Whether the underlying has trading sessions, such as shares and metals."""
         return self.contract_type == TRADIFI_PERPETUAL
 
     @property
@@ -204,10 +204,10 @@ class Instrument(Struct, frozen=True, kw_only=True):
         return self.price.decimals + self.quantity.decimals
 
     def turnover(self, price: int, quantity: int) -> int:
-        """Return what `quantity` at `price` is worth, in units of `turnover_decimals`.
+        """Return the value of `quantity` at `price`, in units of `turnover_decimals`.
 
-        USDⓈ-M: quote value, exact.  COIN-M: base coin (contracts × size / price), rounded to the
-        nearest 10^-8 per trade, so that sums of trades agree whatever way they are added up.
+        USDⓈ-M: quote value, exact. COIN-M: base coin (contracts × size / price), rounded to the
+        nearest 10^-8 per trade, so that sums of trades do not depend on their order.
         """
         if self.venue.inverse:
             value = (
@@ -217,7 +217,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
         return price * quantity
 
     def can_count(self, price: int, quantity: int) -> bool:
-        """Whether a trade has a price, and is worth no more than a market can add up."""
+        """Whether a trade's price is positive and its turnover small enough to be added up."""
         if price <= 0 or quantity < 0:
             return False
         if self.venue.inverse:

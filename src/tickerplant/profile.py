@@ -1,4 +1,4 @@
-"""What a payload carries in each period of the protocol, as data."""
+"""What payloads carry in each period of the exchange's protocol, as data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 from tickerplant.venue import Venue
 
 REQUEST_WEIGHT_PER_MINUTE = 2400
-"""The exchange's budget of request weight; the limits table takes its default from here."""
+"""The exchange's budget of request weight, and the default of the limits table."""
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -30,39 +30,42 @@ class Profile(Struct, frozen=True, kw_only=True):
     shared_budget: bool
     """Both venues charge one budget of request weight (integration notice, 2026-06-30)."""
     unfunded_rate: str | None
-    """How a contract without funding prints its rate; None leaves it to the venue's row."""
+    """Funding rate sent for contracts without funding; None uses the venue's own."""
     merged_universe: bool
-    """All-market streams list the contracts of both venues on both hosts, and mark prices and
-    candles of either venue may be had on the other's host (integration notice, 2026-06-30)."""
+    """All-market streams list the contracts of both venues on both hosts, and either host serves
+    mark prices and candles of both venues (integration notice, 2026-06-30).
+    """
     tradfi_apart: bool
-    """`!markPrice@arr` tells contracts with trading sessions in a frame of their own (documented
-    by 2026-05)."""
+    """`!markPrice@arr` sends contracts with trading sessions in a separate frame (documented by
+    2026-05).
+    """
     largest_liquidation: tuple[str, ...]
-    """Names of the venues that tell the largest liquidation of a second, and not the latest
-    (USDⓈ-M since 2026-04-14)."""
+    """Names of the venues that send the largest liquidation of each second rather than the latest
+    (USDⓈ-M since 2026-04-14).
+    """
     settlement_asset_indices: bool
     """The settlement assets of COIN-M have asset indices too (2026-06-30)."""
     session_markets: tuple[str, ...]
-    """The markets whose trading sessions are told."""
+    """The markets whose trading sessions are published."""
     funding_rate_type: bool
-    """Past funding rates say of what type they are, on both venues with the mark price
-    (2026-07-28)."""
+    """Past funding rates carry their type, and on both venues the mark price (2026-07-28)."""
     funding_info_complete: bool
-    """`fundingInfo` lists every contract that pays funding, with the time of the last change, and
-    not only those with a cap, floor or interval of their own."""
+    """`fundingInfo` lists every contract that pays funding, with the time of its last change, not
+    only those with their own cap, floor or interval.
+    """
     weighted_constituents: bool
-    """COIN-M tells price and weight of the constituents of an index (2026-06-30)."""
+    """COIN-M index constituents carry price and weight (2026-06-30)."""
 
     def carries_pair(self, venue: Venue) -> bool:
-        """Whether events of `venue` have the pair beside the symbol."""
+        """Whether events of `venue` carry the pair besides the symbol."""
         return venue.always_pair or self.pair_everywhere
 
     def carries_mark_average(self, venue: Venue) -> bool:
-        """Whether mark prices of `venue` have the moving average."""
+        """Whether mark prices of `venue` carry the moving average."""
         return venue.name in self.mark_average
 
     def carries_rest_normal_quantity(self, venue: Venue) -> bool:
-        """Whether REST aggregate trades of `venue` have the quantity without RPI orders."""
+        """Whether REST aggregate trades of `venue` carry the quantity without RPI orders."""
         return venue.has_rpi and self.rest_normal_quantity
 
     def splits_routes(self, venue: Venue) -> bool:
@@ -70,15 +73,15 @@ class Profile(Struct, frozen=True, kw_only=True):
         return venue.routed and self.split_routes
 
     def tells_largest_liquidation(self, venue: Venue) -> bool:
-        """Whether the largest liquidation of a second is told, and not the latest."""
+        """Whether `venue` sends the largest liquidation of each second rather than the latest."""
         return venue.name in self.largest_liquidation
 
     def weighs_constituents(self, venue: Venue) -> bool:
-        """Whether the constituents of an index have a price and a weight."""
+        """Whether index constituents carry a price and a weight."""
         return self.weighted_constituents or not venue.inverse
 
     def rate_without_funding(self, venue: Venue) -> str:
-        """Return what mark prices of `venue` print where a contract pays no funding."""
+        """Return the rate that mark prices of `venue` carry for a contract without funding."""
         return venue.unfunded_rate if self.unfunded_rate is None else self.unfunded_rate
 
 

@@ -1,4 +1,4 @@
-"""The calendar of contracts that expire: the last Friday of each quarter, 08:00 UTC."""
+"""Delivery dates of dated contracts: the last Friday of each quarter, 08:00 UTC."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CODE = "%y%m%d"
 
 
 def delivery_ms(year: int, quarter: int) -> int:
-    """Return when the contracts of a quarter (1 to 4) are delivered, in milliseconds."""
+    """Return the delivery time of the contracts of a quarter (1 to 4), in milliseconds."""
     month = 3 * quarter
     after = datetime(year + month // 12, month % 12 + 1, 1, DELIVERY_HOUR, tzinfo=UTC)
     day = after - timedelta(days=1)
@@ -19,7 +19,7 @@ def delivery_ms(year: int, quarter: int) -> int:
 
 
 def deliveries_ms(now_ms: int) -> tuple[int, int, int, int]:
-    """Return four deliveries that follow each other: two up to `now_ms` and two after it."""
+    """Return four consecutive delivery times: two up to `now_ms` and two after it."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     start = now.year * 4 + (now.month - 1) // 3
     dates = [delivery_ms(index // 4, index % 4 + 1) for index in range(start - 3, start + 4)]
@@ -33,10 +33,10 @@ def delivery_code(date_ms: int) -> str:
 
 
 def coded_delivery_ms(code: str) -> int:
-    """Return when a contract is delivered whose symbol ends in the `YYMMDD` of `code`.
+    """Return the delivery time of a contract whose symbol ends in the `YYMMDD` of `code`.
 
     Raises:
-        ValueError: `code` is no date.
+        ValueError: `code` is not a date.
     """
     delivery = datetime.strptime(code, _CODE).replace(hour=DELIVERY_HOUR, tzinfo=UTC)
     return int(delivery.timestamp()) * 1000

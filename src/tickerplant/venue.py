@@ -1,4 +1,4 @@
-"""The two venues, as rows: everything in which USDⓈ-M and COIN-M differ that is not an instrument."""
+"""The two venues, as rows: all differences between USDⓈ-M and COIN-M outside instruments."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ class Venue(Struct, frozen=True, kw_only=True):
     """One exchange venue: its paths, ports, number rules and speeds."""
 
     name: str
-    """Our name: `usdm` or `coinm`."""
+    """Tickerplant's name: `usdm` or `coinm`."""
     title: str
     """The exchange's name for it."""
     stream_host: str
-    """Where the exchange itself serves the streams (market-stream connection page), over TLS."""
+    """The exchange's host of the streams, over TLS (market-stream connection page)."""
     api_host: str
-    """Where it serves the WebSocket API (WebSocket API general information page)."""
+    """The exchange's host of the WebSocket API (WebSocket API general information page)."""
     rest_host: str
-    """Where it answers REST (REST general information page)."""
+    """The exchange's REST host (REST general information page)."""
     default_port: int
     rest_prefix: str
     """First segment of every REST path."""
@@ -28,30 +28,32 @@ class Venue(Struct, frozen=True, kw_only=True):
     symbol_type: int
     """The `st` field of later profiles: 1 for USDⓈ-M, 2 for COIN-M."""
     inverse: bool
-    """Quantities are contracts of a fixed quote value and turnover is in base coin."""
+    """Whether quantities are contracts of a fixed quote value, and turnover is in base coin."""
     always_pair: bool
-    """Events carry the pair (`ps`) in every profile."""
+    """Whether events carry the pair (`ps`) in every profile."""
     rest_always_array: bool
-    """Ticker endpoints answer with an array even for one symbol."""
+    """Whether ticker endpoints respond with an array even for one symbol."""
     has_rpi: bool
-    """There are orders of retail price improvement: aggregate trades carry `nq`, the quantity
-    without them (since 2025-12-31), and REST trades say whether they are one."""
+    """Whether there are retail price improvement (RPI) orders: aggregate trades carry `nq`, the
+    quantity without them (since 2025-12-31), and REST trades are marked if they are one.
+    """
     typed_trades: bool
-    """Single trades carry `st` in profiles that have it (a COIN-M capture of 2026-09 does not)."""
+    """Whether single trades carry `st` in profiles that have it (a COIN-M capture of 2026-09 lacks
+    it)."""
     routed: bool
-    """Later profiles split the stream paths of this venue into `/public` and `/market`."""
+    """Whether later profiles split the stream paths of this venue into `/public` and `/market`."""
     mini_ticker_ms: int
     ticker_ms: int
     all_book_ticker_ms: int
     """Pace of `!bookTicker`; 0 is real time."""
     kline_window_days: int | None
-    """Widest window of a question for candles; None: as wide as it likes."""
+    """Widest window of a candle request; None is unlimited."""
     default_funding_count: int
-    """Funding times that are listed when a question names neither times nor a limit."""
+    """Funding times in a response to a request with neither times nor a limit."""
     funding_carries_mark: bool
-    """Past funding rates carry the mark price in every profile."""
+    """Whether past funding rates carry the mark price in every profile."""
     unfunded_rate: str
-    """How a dated contract prints the funding rate it does not have (first profile)."""
+    """Funding rate sent for a dated contract, which has none (first profile)."""
 
     def __hash__(self) -> int:
         return hash(self.name)

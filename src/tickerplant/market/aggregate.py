@@ -1,9 +1,8 @@
-"""Trades gathered into aggregate trades.
+"""Aggregation of trades.
 
-Fills with the same price and the same taker side within 100 ms form one aggregate; another price,
-another side or the end of the 100 ms closes it (Aggregate Trade Streams page), and so does a sum
-that is larger than any quantity.  Insurance-fund and ADL prints take trade ids but never appear in
-an aggregate.
+Fills with the same price and taker side within 100 ms form one aggregate. Another price, another
+side or the end of the 100 ms closes it (Aggregate Trade Streams page), and so does a sum larger
+than any quantity. Insurance-fund and ADL trades take trade ids but never enter an aggregate.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ WINDOW_MS = 100
 
 
 class TradeAggregator:
-    """The aggregate that is open now.  `due_ms` says when it closes by itself."""
+    """The open aggregate. It closes by itself at `due_ms`."""
 
     def __init__(self, symbol: str, next_id: int = 1) -> None:
         self._symbol = symbol
@@ -25,10 +24,10 @@ class TradeAggregator:
         self._quantity = 0
         self._rpi_quantity = 0
         self.due_ms = 0
-        """End of the open aggregate's window; 0 when none is open."""
+        """End of the open aggregate's window; 0 if none is open."""
 
     def add(self, trade: Trade) -> AggregateTrade | None:
-        """Take `trade` in; return the aggregate that it closed, if any."""
+        """Add `trade`; return the aggregate that it closed, if any."""
         first = self._first
         if (
             first is not None
@@ -51,7 +50,7 @@ class TradeAggregator:
         return closed
 
     def close(self) -> AggregateTrade | None:
-        """Close the open aggregate and return it, None when none is open."""
+        """Close the open aggregate and return it; None if none is open."""
         first = self._first
         if first is None:
             return None

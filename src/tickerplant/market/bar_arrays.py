@@ -1,4 +1,4 @@
-"""Arrays of bars: made, merged, and the open times of many at once."""
+"""Arrays of bars: creating and merging them, and a store of closed minutes."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def rows_of(bar: Bar | None) -> Bars:
 def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
     """Merge neighbouring rows of `bars` that share a value in `opened_ms`, one row per value.
 
-    A longer bar opens with its first trade, so a row without trades counts only where its
-    neighbours have none either.
+    A longer bar opens with its first trade, so rows without trades count only if their neighbours
+    have none either.
 
     Args:
-        bars: Rows in the order of time.
-        opened_ms: One ascending value a row: the open time of the longer bar that it is a part of.
+        bars: Rows in order of time.
+        opened_ms: For each row, ascending, the open time of the longer bar that contains it.
     """
     if not len(bars):
         return bars
@@ -67,7 +67,7 @@ def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
 
 
 def empty_bars(first_open_ms: int, count: int, price: int, length_ms: int = MINUTE_MS) -> Bars:
-    """Return `count` bars from `first_open_ms` in which nothing was traded, at `price`."""
+    """Return `count` bars without trades at `price`, from `first_open_ms`."""
     bars = np.zeros((count, len(COLUMNS)), dtype=np.int64)
     bars[:, OPEN_TIME] = first_open_ms + length_ms * np.arange(count)
     bars[:, OPEN : CLOSE + 1] = price
@@ -87,16 +87,16 @@ def open_times(interval: str, times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 RETAINED_HOURS = 400 * 24
-"""Hours that are kept of the minutes that are not; older ones are forgotten."""
+"""Hours kept of the minutes that are no longer kept."""
 ROOM = 64
-"""Rows that are taken into use at once at least; later an eighth of what there is."""
+"""Least number of rows allocated at once; later an eighth of the present number."""
 
 
 class ClosedMinutes:
-    """The last closed minutes, and the hours of the ones before.
+    """The last closed minutes, without gaps, and the hours before them.
 
     Args:
-        kept: Minutes that are kept one by one; older ones become parts of hours.
+        kept: Minutes kept one by one; older ones are folded into hours.
     """
 
     def __init__(self, kept: int) -> None:
@@ -105,10 +105,10 @@ class ClosedMinutes:
         self._first = 0
         self._end = 0
         self.hours = NO_BARS
-        """Hours (the first may be a part of one) of the minutes that are no longer kept."""
+        """Hours of the minutes that are no longer kept; the first may be partial."""
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self._rows = self.hours = NO_BARS
         self._first = self._end = 0
 
@@ -118,7 +118,7 @@ class ClosedMinutes:
         return self._rows[self._first : self._end]
 
     def append(self, bars: Bars) -> None:
-        """Add minutes that follow the last one."""
+        """Append minutes that follow the last one."""
         if self._end + len(bars) > len(self._rows):
             kept = self.rows
             needed = len(kept) + len(bars)
@@ -131,7 +131,7 @@ class ClosedMinutes:
             self._fold_hour()
 
     def fill(self, until_ms: int, price: int) -> None:
-        """Append empty minutes up to `until_ms`; the work is bounded, however many they are."""
+        """Append empty minutes up to `until_ms`, in bounded work."""
         after_ms = int(self._rows[self._end - 1, OPEN_TIME]) + MINUTE_MS
         missing = (until_ms - after_ms) // MINUTE_MS
         if missing > self._buffered:
@@ -141,10 +141,10 @@ class ClosedMinutes:
             self.append(empty_bars(after_ms, missing, price))
 
     def _skip_ahead(self, after_ms: int, until_ms: int, price: int) -> int:
-        """Turn all minutes, and the empty ones that are not kept at `until_ms`, into hours.
+        """Fold all minutes, and the empty ones that are too old at `until_ms`, into hours.
 
         Returns:
-            When the first minute opens that is kept.
+            The open time of the first minute that is kept.
         """
         whole_ms = -(-after_ms // HOUR_MS) * HOUR_MS
         kept_ms = -(-(until_ms - self._buffered * MINUTE_MS) // HOUR_MS) * HOUR_MS
@@ -158,7 +158,7 @@ class ClosedMinutes:
         return kept_ms
 
     def _fold_hour(self) -> None:
-        """Turn the oldest minutes, up to the next full hour, into one row of `hours`."""
+        """Fold the oldest minutes, up to the next full hour, into one row of `hours`."""
         opened_ms = self._rows[self._first, OPEN_TIME] // HOUR_MS * HOUR_MS
         count = int(np.searchsorted(self.rows[:, OPEN_TIME], opened_ms + HOUR_MS))
         hour = combine(self.rows[:count], np.full(count, opened_ms))

@@ -1,16 +1,16 @@
-"""Candles of one base length, open and closed: the numbers behind klines and 24-hour statistics.
+"""Bars of one length: the numbers behind klines and 24-hour statistics.
 
-A bar is twelve integers.  Closed bars are rows of a two-dimensional int64 array with the columns
-named below, in this order, oldest first, so that a day of minutes is summed in microseconds.
-Prices are in price units, volumes in quantity units, turnovers in turnover units.
-A bar without trades repeats the previous close four times, counts nothing, and has the ids -1.
+A bar is twelve integers. Closed bars are rows of a two-dimensional int64 array with the columns
+named below, oldest first, so that a day of minutes is summed in microseconds. Prices are in price
+units, volumes in quantity units, turnovers in turnover units. A bar without trades repeats the
+previous close four times, has zero counts and the ids -1.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-if TYPE_CHECKING:  # who reads the rows of streams and queries needs no arrays
+if TYPE_CHECKING:  # importing the rows of streams and queries must not import numpy
     import numpy as np
     from numpy.typing import NDArray
 
@@ -44,18 +44,18 @@ COLUMNS = (
 ) = range(len(COLUMNS))
 
 Bars: TypeAlias = "NDArray[np.int64]"
-"""Closed bars, one a row, columns as in `COLUMNS`."""
+"""Closed bars, one per row, columns as in `COLUMNS`."""
 Bar: TypeAlias = list[int]
-"""One bar by itself, in the order of `COLUMNS`."""
+"""One bar, in the order of `COLUMNS`."""
 
 
 def join(opened_ms: int, bar: Bar | None, later: Bar) -> Bar:
     """Merge two neighbouring bars as `combine` does.
 
     Args:
-        opened_ms: The open time of the longer bar that both are parts of.
-        bar: The one before `later`, None if there is none.
-        later: The one after it.
+        opened_ms: The open time of the longer bar that contains both.
+        bar: The earlier bar, or None.
+        later: The later bar.
     """
     if bar is None or (later[COUNT] and not bar[COUNT]):
         return [opened_ms, *later[OPEN:]]

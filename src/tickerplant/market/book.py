@@ -1,8 +1,8 @@
-"""The order book of one symbol, from absolute level quantities.
+"""The order book of one symbol, from absolute level quantities, and its RPI orders.
 
-Most updates are followed by another update, not by a question.  So an update is only remembered
-(two dictionary merges at C speed), and levels are put in order when somebody asks.  Updates of a
-recording are remembered as they were printed, and turned into units then.
+Most updates are followed by another update, not by a read. So an update only goes into a
+dictionary of pending levels (two merges at C speed), and levels are sorted when they are read.
+Updates of a recording stay text until then, too.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from tickerplant.instrument import Instrument
 from tickerplant.raw_events import RawDepth
 
 MAX_PENDING_LEVELS = 4096
-"""Unsettled levels a side may hold before they are put in order without being asked."""
+"""Most pending levels per side before they are merged without a read."""
 
 MAX_RAW_LEVELS = 16_384
-"""Printed levels a side may hold before they are read without being asked; updates that come
-together are held together first."""
+"""Most raw levels per side before they are parsed without a read. One batch of updates may exceed
+it.
+"""
 
 
 class _Side:
@@ -41,7 +42,7 @@ class _Side:
         self.raw.clear()
 
     def read(self, instrument: Instrument) -> int:
-        """Turn what was printed into units; return how many levels could not be read."""
+        """Parse the raw levels; return how many could not be read."""
         prices, quantities = instrument.price.units, instrument.quantity.units
         unreadable = 0
         for price, quantity in self.raw.items():
@@ -53,7 +54,7 @@ class _Side:
         return unreadable
 
     def merge_pending(self) -> None:
-        """Bring the unsettled quantities into the ordered levels."""
+        """Merge the pending quantities into the sorted levels."""
         quantities, prices = self.quantities, self.prices
         rebuild = len(self.pending) * 4 > len(prices)
         for price, quantity in self.pending.items():
@@ -69,7 +70,7 @@ class _Side:
 
 
 class OrderBook:
-    """Levels of one symbol: `apply` diffs, ask for the best, the top or everything."""
+    """The levels of one symbol."""
 
     def __init__(self) -> None:
         self._bids = _Side()
@@ -78,17 +79,17 @@ class OrderBook:
         self.last_update_id = 0
         self.transaction_time_ms = 0
         self.unreadable = 0
-        """Printed levels left out because they are not in the instrument's units."""
+        """Raw levels dropped because they are not in the instrument's units."""
 
     def load(self, snapshot: BookSnapshot) -> None:
-        """Replace the whole book by `snapshot`."""
+        """Replace the book by `snapshot`."""
         self._bids.load(snapshot.bids)
         self._asks.load(snapshot.asks)
         self.last_update_id = snapshot.last_update_id
         self.transaction_time_ms = snapshot.transaction_time_ms
 
     def apply(self, update: DepthUpdate) -> None:
-        """Take over the absolute quantities of `update`; a quantity of 0 removes its level."""
+        """Set the absolute quantities of `update`; a quantity of 0 removes its level."""
         if self._raw_for is not None:
             self._parse_raw()
         bids, asks = self._bids.pending, self._asks.pending
@@ -100,7 +101,7 @@ class OrderBook:
             self._merge_pending()
 
     def apply_raw(self, updates: Sequence[RawDepth], instrument: Instrument) -> None:
-        """Take over `updates` as `apply` does; their text is read when somebody asks for levels."""
+        """Apply raw `updates`; their text is parsed when levels are read."""
         bids, asks = self._bids.raw, self._asks.raw
         for update in updates:
             bids.update(update.bids)
@@ -134,7 +135,7 @@ class OrderBook:
 
     @property
     def best_bid(self) -> Level | None:
-        """Highest bid price and its quantity, None when there is no bid."""
+        """Highest bid price and its quantity; None without bids."""
         side = self._merged_bids()
         if not side.prices:
             return None
@@ -143,7 +144,7 @@ class OrderBook:
 
     @property
     def best_ask(self) -> Level | None:
-        """Lowest ask price and its quantity, None when there is no ask."""
+        """Lowest ask price and its quantity; None without asks."""
         side = self._merged_asks()
         if not side.prices:
             return None
@@ -158,11 +159,11 @@ class OrderBook:
         return bids[-1] if bids else None, asks[0] if asks else None
 
     def bid_quantity(self, price: int) -> int:
-        """Return what is bid at `price`, 0 if there is no such level."""
+        """Return the bid quantity at `price`, 0 if there is no such level."""
         return self._merged_bids().quantities.get(price, 0)
 
     def ask_quantity(self, price: int) -> int:
-        """Return what is asked at `price`, 0 if there is no such level."""
+        """Return the ask quantity at `price`, 0 if there is no such level."""
         return self._merged_asks().quantities.get(price, 0)
 
     def top(self, count: int) -> tuple[list[Level], list[Level]]:
@@ -185,7 +186,10 @@ Quantities: TypeAlias = dict[int, int]
 
 
 class RpiBook:
-    """RPI quantities of one symbol by price."""
+    """Quantities of the retail price improvement (RPI) orders of one symbol, by price.
+
+    RPI orders trade with retail orders only. The book never counts them, and they may cross it.
+    """
 
     def __init__(self) -> None:
         self.bids: Quantities = {}
@@ -195,7 +199,7 @@ class RpiBook:
         self.transaction_time_ms = 0
 
     def apply(self, update: RpiUpdate) -> None:
-        """Take the quantities of `update` over; 0 removes a price."""
+        """Set the quantities of `update`; 0 removes a price."""
         for side, levels in ((self.bids, update.bids), (self.asks, update.asks)):
             for price, quantity in levels:
                 if quantity:
@@ -206,7 +210,7 @@ class RpiBook:
         self.transaction_time_ms = update.transaction_time_ms
 
     def visible_levels(self, book: OrderBook) -> tuple[Quantities, Quantities]:
-        """Return the bids and asks that do not cross `book` now, as maps of the caller's own."""
+        """Return new dictionaries of the bids and asks that do not cross `book` now."""
         bid, ask = book.best_prices
         return (
             {price: size for price, size in self.bids.items() if ask is None or price < ask},

@@ -3,11 +3,11 @@
 This is the documented procedure for a local order book ("How to manage a local order book
 correctly"), as a state machine:
 
-    waiting ── load: a snapshot that the kept updates continue, or that is newer ──▶ live
-    live    ── offer: an update that does not continue the last one (a gap)      ──▶ waiting
+    waiting ── load: a snapshot that the buffered updates continue, or a newer one ──▶ live
+    live    ── offer: an update that does not continue the last one (a gap)        ──▶ waiting
 
-While waiting, updates are kept; the oldest are forgotten when there are too many, because the
-snapshot that will end the wait is newer than all of them.
+While waiting, updates are buffered. The oldest are dropped when the buffer is full, because the
+snapshot that ends the wait is newer than all of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tickerplant.raw_events import RawDepth
 Update: TypeAlias = DepthUpdate | RawDepth
 
 MAX_BUFFERED_UPDATES = 4096
-"""Updates kept while waiting for a snapshot: over two minutes of the fastest stream."""
+"""Updates buffered while waiting for a snapshot: over two minutes of the fastest stream."""
 
 
 class SequencedUpdate(Protocol):
-    """What the procedure looks at of an update."""
+    """The ids of an update."""
 
     @property
     def first_update_id(self) -> int: ...  # noqa: D102 - `U`
@@ -37,7 +37,7 @@ class SequencedUpdate(Protocol):
 
 
 class SnapshotId(Protocol):
-    """What the procedure looks at of a snapshot."""
+    """The id of a snapshot."""
 
     @property
     def last_update_id(self) -> int: ...  # noqa: D102 - `lastUpdateId`
@@ -47,34 +47,34 @@ AnyUpdate = TypeVar("AnyUpdate", bound=SequencedUpdate)
 
 
 class BookSync(Generic[AnyUpdate]):
-    """Says which updates may be applied to the book, and whether the book is whole."""
+    """Decides which updates may be applied to the book, and whether the book is in sync."""
 
     def __init__(self, max_buffered: int = MAX_BUFFERED_UPDATES) -> None:
         self.live = False
-        """Whether the book is whole: snapshot and every update since."""
+        """Whether the book is in sync: the snapshot and every update since were applied."""
         self.reason = "no snapshot yet"
         """Why the book is not live; empty while it is."""
         self.gaps = 0
         self.stale = 0
-        """Updates left out because the book was already past them."""
+        """Updates dropped because the book already contained them."""
         self.forgotten = 0
-        """Updates that did not fit while waiting."""
+        """Updates dropped because the buffer was full."""
         self._buffered: deque[AnyUpdate] = deque(maxlen=max_buffered)
         self._last_id = 0
         self._first = False
-        """The next update is the first after the snapshot, and joins by the wider rule."""
+        """Whether the next update is the first after the snapshot and joins by the wider rule."""
 
     @property
     def joined(self) -> bool:
-        """Whether the book is whole, and an update has shown that the stream continues it."""
+        """Whether the book is in sync and an update has continued the snapshot."""
         return self.live and not self._first
 
     def offer(self, update: AnyUpdate) -> list[AnyUpdate]:
-        """Take the next update; return what may be applied now: it, or nothing."""
+        """Take the next update; return the updates to apply now: it, or none."""
         return [update] if self.follow(update) else self._offer_slow(update)
 
     def follow(self, update: AnyUpdate) -> bool:
-        """Take the next update if it simply continues the last one; it may be applied then."""
+        """Take the next update if it directly continues the last one; True if it may be applied."""
         if self.live and update.previous_update_id == self._last_id:
             self._last_id = update.final_update_id
             self._first = False
@@ -82,7 +82,7 @@ class BookSync(Generic[AnyUpdate]):
         return False
 
     def follow_all(self, updates: Sequence[AnyUpdate]) -> int:
-        """Take the next updates as long as they simply continue; return how many they are."""
+        """Take the next updates while they directly continue; return their number."""
         if not self.live:
             return 0
         followed, last_id = 0, self._last_id
@@ -97,19 +97,19 @@ class BookSync(Generic[AnyUpdate]):
         return followed
 
     def drop(self, reason: str) -> None:
-        """Wait for a snapshot again, because the book turned out wrong; `reason` says how."""
+        """Wait for a snapshot again, for `reason`: the book turned out to be wrong."""
         self.live, self.reason = False, reason
 
     def forget(self, reason: str) -> None:
-        """Wait for a snapshot, and know nothing of ids: they begin anew."""
+        """Wait for a snapshot and clear the buffer, because update ids restarted."""
         self.drop(reason)
         self._buffered.clear()
 
     def load(self, snapshot: SnapshotId) -> list[AnyUpdate]:
-        """Begin again from `snapshot`; return the kept updates to apply after it.
+        """Restart from `snapshot`; return the buffered updates to apply after it.
 
-        If the kept updates do not continue the snapshot, the book is not live and nothing is
-        returned: the snapshot is of no use.
+        If the buffered updates do not continue the snapshot, it is useless: the book is not live,
+        and nothing is returned.
         """
         kept, self._buffered = self._buffered, deque(maxlen=self._buffered.maxlen)
         self.live, self.reason = True, ""
@@ -130,7 +130,7 @@ class BookSync(Generic[AnyUpdate]):
         return []
 
     def _offer_slow(self, update: AnyUpdate) -> list[AnyUpdate]:
-        """Take an update that does not simply continue the last one."""
+        """Take an update that does not directly continue the last one."""
         if not self.live:
             self._buffer(update)
             return []

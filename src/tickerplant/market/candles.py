@@ -1,4 +1,4 @@
-"""Candles of every interval, combined from minutes when somebody asks."""
+"""Candles of every interval, combined from minutes on demand."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ class LiveMinutes(Protocol):
 
 
 class Candles:
-    """Rows of any interval over a market's live minutes and its past."""
+    """Candles of any interval over a market's live minutes and its history."""
 
     def __init__(self, minutes: LiveMinutes) -> None:
         self._minutes = minutes
         self._past: BarHistory | None = None
         self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
-        """What lies before the kept minutes in the candle of an interval that is open now."""
+        """For each interval, the part of its open candle that precedes the kept minutes."""
         self._before: dict[str, tuple[int, int, Bar | None]] = {}
-        """The candle of an interval when it was last asked for while it ran.
+        """For each interval, the open candle as of its last read.
 
-        Its open time, the minute that ran then, and what lies before that minute in it.
+        Its open time, the current minute then, and the part of the candle before that minute.
         """
 
     def load(self, past: BarHistory) -> None:
-        """Look back on `past`, which ends where the minutes begin."""
+        """Set the history, which ends where the minutes begin."""
         self._past = past
         self._earlier_parts.clear()
         self._before.clear()
 
     def _tiers(self, interval: str) -> Iterator[Bars]:
-        """Yield what candles of `interval` are made of, the latest first; made when asked for."""
+        """Yield the bars that candles of `interval` are made of, latest tier first, on demand."""
         minutes, past = self._minutes, self._past
         yield rows_of(minutes.running_bar)
         yield minutes.closed.rows
@@ -68,8 +68,8 @@ class Candles:
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
         """Return up to `limit` candles that open in [`start_ms`, `end_ms`], oldest first.
 
-        With a start the first ones from the start on, otherwise the latest ones.  The candle that
-        is open now counts.  The past is only made as far as it is needed.
+        With a start the first ones, otherwise the latest ones, including the open candle. History
+        is generated only as far as needed.
         """
         if end_ms is not None:
             end_ms = min(end_ms, self._minutes.open_time_ms)  # nothing is later
@@ -95,7 +95,7 @@ class Candles:
         return _candles(interval, bars)
 
     def _whole(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
-        """The one candle of `interval` over what is closed in [`opened_ms`, `end_ms`)."""
+        """Return the candle of `interval` over the closed part of [`opened_ms`, `end_ms`)."""
         closed = self._minutes.closed.rows
         first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
         if first or (len(closed) and closed[0, OPEN_TIME] == opened_ms):
@@ -103,7 +103,7 @@ class Candles:
         return _candles(interval, self._load_earlier(interval, opened_ms), closed[:last])
 
     def _load_earlier(self, interval: str, opened_ms: int) -> Bars:
-        """What lies before the kept minutes in the candle that opened at `opened_ms`."""
+        """Return the part before the kept minutes of the candle that opened at `opened_ms`."""
         closed = self._minutes.closed.rows
         end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._minutes.open_time_ms
         known = self._earlier_parts.get(interval)
@@ -119,7 +119,7 @@ class Candles:
         return earlier
 
     def _part(self, interval: str, opened_ms: int, end_ms: int) -> Bar | None:
-        """As `_whole`, from what is known of the candle up to `end_ms` or the minute before."""
+        """Do what `_whole` does, using the part of the candle known up to the minute before."""
         known = self._before.get(interval)
         if known is None or known[0] != opened_ms:
             known = (opened_ms, opened_ms, None)
@@ -133,7 +133,7 @@ class Candles:
         return whole[0] if whole else None
 
     def running(self, interval: str) -> Bar | None:
-        """Return the candle of `interval` that is open now, None before the first trade."""
+        """Return the open candle of `interval`; None before the first trade."""
         now = self._minutes.running_bar
         if now is None:
             return None
@@ -144,7 +144,7 @@ class Candles:
         return join(opened_ms, before, now)
 
     def ended(self, interval: str, boundary_ms: int) -> Bar | None:
-        """Return the candle of `interval` that ended exactly at `boundary_ms`, if one did."""
+        """Return the candle of `interval` that ended exactly at `boundary_ms`, or None."""
         if open_time(interval, boundary_ms) != boundary_ms:
             return None
         return self._part(interval, open_time(interval, boundary_ms - 1), boundary_ms)
@@ -158,15 +158,15 @@ class PriceBars:
         self.candles = Candles(self._minutes)
 
     def load_history(self, past: BarHistory) -> None:
-        """Begin with `past`, which ends where the present minute begins or before."""
+        """Set the history, which ends where the current minute begins or before."""
         self.candles.load(past)
 
     def add(self, price: int, time_ms: int) -> None:
-        """Count one data point."""
+        """Add one data point."""
         self._minutes.add(price, time_ms)
 
     def close_minutes(self, now_ms: int) -> None:
-        """End the minutes before the one of `now_ms`."""
+        """Close the minutes before that of `now_ms`."""
         self._minutes.close_minutes(now_ms)
 
 
@@ -180,7 +180,7 @@ def _until(bars: Bars, end_ms: int | None) -> Bars:
 
 
 def _starts(opened_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where another candle begins among the open times of what candles are made of."""
+    """Return the indices at which another candle begins."""
     return np.flatnonzero(np.diff(opened_ms, prepend=opened_ms[:1] - 1))
 
 

@@ -1,6 +1,6 @@
-"""The derived numbers of tickers, candles and trades, as the exchange prints them.
+"""The derived numbers of tickers, candles and trades, as the exchange writes them.
 
-Integer arithmetic only.  A quotient is rounded to the nearest last digit, halves away from zero;
+Integer arithmetic only. Quotients are rounded to the nearest last digit, halves away from zero;
 captured tickers of both venues agree with that in every percent change and weighted average.
 """
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 PERCENT_DECIMALS = 3
 _HUNDRED_PERCENT = 100 * 10**PERCENT_DECIMALS
 _POWERS_OF_TEN = tuple(int(10**exponent) for exponent in range(40))
-"""More than any two scales together have."""
+"""More than any sum of two scales."""
 
 
 def change(instrument: Instrument, stats: Statistics) -> str:
-    """Return by how much the price changed, in price decimals."""
+    """Return the price change, in price decimals."""
     return decimal_text(stats.last - stats.open, instrument.price.decimals)
 
 
 def percent(stats: Statistics) -> str:
-    """Return the change in percent of the opening price, in three decimals."""
+    """Return the change in percent of the opening price, with three decimals."""
     thousandths = round_div(_HUNDRED_PERCENT * (stats.last - stats.open), stats.open)
     return decimal_text(thousandths, PERCENT_DECIMALS)
 
@@ -33,8 +33,8 @@ def percent(stats: Statistics) -> str:
 def weighted_average(instrument: Instrument, stats: Statistics) -> str:
     """Return the average price weighted by quantity; without trades the last price.
 
-    USDⓈ-M: turnover / volume in price decimals.  COIN-M: volume × contract size / turnover in
-    eight decimals, in tickers and REST answers alike.
+    USDⓈ-M: turnover / volume in price decimals. COIN-M: volume × contract size / turnover in eight
+    decimals, in tickers and REST responses alike.
     """
     scale = instrument.price
     if not instrument.venue.inverse:
@@ -62,19 +62,19 @@ def ticker_turnover(
 
 
 def volume(instrument: Instrument, stats: Statistics) -> str:
-    """Return the volume; hardly two are alike, so the scale need not remember it."""
+    """Return the volume; it rarely repeats, so the scale need not cache it."""
     return decimal_text(stats.volume, instrument.quantity.decimals)
 
 
 def bar_turnover(instrument: Instrument, turnover: int) -> str:
-    """Return a candle's turnover, exact: price + quantity decimals, or base coin in eight."""
+    """Return a candle's exact turnover: price + quantity decimals, or base coin in eight."""
     return decimal_text(turnover, instrument.turnover_decimals)
 
 
 def trade_turnover(instrument: Instrument, price: int, quantity: int) -> str:
-    """Return what one trade was worth: USDⓈ-M cut off at price decimals, COIN-M in eight.
+    """Return the turnover of one trade: USDⓈ-M truncated to price decimals, COIN-M in eight.
 
-    The exchange cuts here and does not round: 0.007 at 11494.06 is listed as 80.45.
+    The exchange truncates here and does not round: 0.007 at 11494.06 is listed as 80.45.
     """
     turnover = instrument.turnover(price, quantity)
     if instrument.venue.inverse:

@@ -1,4 +1,4 @@
-"""What a market looks back on when it opens."""
+"""The interfaces of the history that a market starts with."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tickerplant.market.tape import Rows
 class BarHistory(Protocol):
     """Bars of one price from before the first event.
 
-    Rows are oldest first and without holes inside one kind.  `minutes()` ends where the live ones
-    begin, `hours()` where `minutes()` begins and `days()` where `hours()` begins, each boundary on
-    a boundary of the longer bar.
+    Rows are oldest first, without gaps within one method. `minutes()` ends where the live bars
+    begin, `hours()` where `minutes()` begins and `days()` where `hours()` begins, each at a
+    boundary of the longer bar.
     """
 
     def minutes(self) -> Bars:
-        """Return the minutes of the last days before the live ones."""
+        """Return the minutes of the last days before the live bars."""
         ...
 
     def hours(self) -> Bars:
@@ -32,7 +32,7 @@ class BarHistory(Protocol):
 
 
 class MarketHistory(BarHistory, Protocol):
-    """What a market has been before the first event, all agreeing with each other.
+    """The history of a market before the first event; all of it is consistent.
 
     `minutes()` ends where `day` begins.
     """
@@ -44,16 +44,16 @@ class MarketHistory(BarHistory, Protocol):
 
     @property
     def trades(self) -> Sequence[Trade]:
-        """The last trades before the start, not contained in any bar, all in the present minute."""
+        """The trades of the current minute before the start; no bar contains them."""
         ...
 
     @property
     def last_trade(self) -> Trade | None:
-        """The last trade before the start, None if there was none."""
+        """The last trade before the start; None if there was none."""
         ...
 
     def older_trades(self) -> Rows:
-        """Return the trades before `trades` that are known one by one: rows as in `TRADE_ROW`."""
+        """Return the single trades before `trades`: rows as in `TRADE_ROW`."""
         ...
 
     def older_aggregates(self) -> Rows:
@@ -67,23 +67,23 @@ class MarketHistory(BarHistory, Protocol):
 
     @property
     def marks(self) -> BarHistory:
-        """Bars of the mark price, in integers of 10^-8; they end before the present minute."""
+        """Bars of the mark price, in integers of 10^-8; they end before the current minute."""
         ...
 
     @property
     def indices(self) -> BarHistory:
-        """Bars of the index price, likewise."""
+        """Bars of the index price, in the same form."""
         ...
 
     @property
     def premiums(self) -> BarHistory:
-        """Bars of the premium index, likewise."""
+        """Bars of the premium index, in the same form."""
         ...
 
     def fundings(
         self, start_ms: int | None, end_ms: int | None, limit: int
     ) -> Sequence[FundingPaid]:
-        """Return what was paid at the funding times since the listing, oldest first.
+        """Return the funding payments since the listing, oldest first.
 
         At most `limit` of those in [`start_ms`, `end_ms`]: with a start the first ones, otherwise
         the latest ones.
@@ -95,5 +95,5 @@ class MarketHistory(BarHistory, Protocol):
         ...
 
     def positions(self) -> Sequence[Positioning]:
-        """Return who held what, every five minutes of the last month, oldest first."""
+        """Return the positioning at every five minutes of the last month, oldest first."""
         ...

@@ -1,4 +1,4 @@
-"""The kline intervals and where each one begins."""
+"""The kline intervals and their boundaries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LENGTHS_MS = {
     "1w": WEEK_MS,
     "1M": 0,
 }
-"""Length of every interval; 0 for the month, whose length the calendar gives."""
+"""Length of every interval; 0 for the month, whose length depends on the calendar."""
 
 INTERVALS = tuple(LENGTHS_MS)
 

@@ -1,8 +1,7 @@
-"""All that is true of one symbol now.
+"""The current state of one symbol.
 
-`Market.apply` takes an event in, tells it on, and tells what follows from it: an aggregate that
-closed, a book ticker that changed, a minute that ended.  What the source of the market delivers
-itself is not derived.
+`Market.apply` takes an event, emits it, and emits what follows from it: a closed aggregate, a
+changed book ticker, an ended minute. Events that the source delivers itself are not derived.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from tickerplant.profile import Profile
 from tickerplant.raw_events import RawDepth, RawEvent, RawQuote, RawTrade
 
 ALL_DERIVABLE = frozenset({Trade, DepthUpdate, BookTicker})
-"""What a source delivers, of what could else be derived, if it knows the whole market."""
+"""The derivable kinds that a source of the complete market delivers."""
 
 
 class Market:
@@ -55,13 +54,13 @@ class Market:
         instrument: Its names, scales and rules.
         profile: Decides which labels (`ps`, `st`) its messages carry.
         timers: The market clock.
-        emit: Called with the market and each event, the given and the derived, in causal order.
-        has_listener: Whether anybody follows a kind of events of this symbol.  What was printed is
-            converted and told only then.
+        emit: Called with the market and each event, delivered or derived, in causal order.
+        has_listener: Whether a stream follows a kind of events of this symbol. Raw events are
+            parsed and emitted only then.
         source_events: Kinds of events that the source delivers; the others are derived if possible.
-        reserved_snapshot_ids: The source never uses the id after a change for another change, so
-            it can name a snapshot: it lies strictly between two changes, and the documented join
-            `U <= lastUpdateId <= u` succeeds whenever the snapshot is asked for.
+        reserved_snapshot_ids: Whether the source leaves the id after each change unused. That id
+            then names a snapshot: it lies strictly between two changes, so the documented join
+            `U <= lastUpdateId <= u` succeeds at any time.
     """
 
     def __init__(
@@ -95,12 +94,12 @@ class Market:
         self.book = OrderBook()
         self.book_sync: BookSync[Update] = BookSync()
         self.unreadable = 0
-        """Printed quotes and trades left out because they are not in the instrument's units."""
+        """Raw quotes and trades dropped because they are not in the instrument's units."""
         self._quote: BookTicker | None = None
         self._raw_quote: RawQuote | None = None
         self.last_price = 0
         self.last_trade_time_ms = 0
-        """When the last trade was, 0 before the first one."""
+        """Time of the last trade; 0 before the first one."""
         self.trades = TradeTape(instrument.symbol)
         self.aggregates = AggregateTape(instrument.symbol)
         self.minutes = Minutes(instrument.turnover, timers.now_ms)
@@ -143,35 +142,35 @@ class Market:
         self.set_source_events(source_events)
 
     def set_source_events(self, source_events: frozenset[type]) -> None:
-        """From now on expect the kinds of events in `source_events` from the source."""
+        """Set the kinds of events that the source delivers from now on."""
         self._derives_book_ticker = DepthUpdate in source_events and BookTicker not in source_events
         self._derives_aggregates = AggregateTrade not in source_events
         self._counts_aggregates = AggregateTrade in source_events and Trade not in source_events
 
     def apply(self, event: Event | RawEvent) -> None:
-        """Take `event` in, then tell it and everything that follows from it."""
+        """Take `event`, then emit it and everything that follows from it."""
         self._handlers[type(event)](event)
 
     def handler_for(self, kind: type[RawEvent]) -> Callable[[Any], None]:
-        """Return what `apply` does with events of `kind`, for who has many of one kind."""
+        """Return the handler that `apply` uses for events of `kind`."""
         return self._handlers[kind]
 
     def batch_handler_for(self, kind: type[RawEvent]) -> Callable[[Any], None] | None:
-        """Return what does for a sequence of events of `kind` what `apply` does for each of them.
+        """Return a handler that applies a sequence of events of `kind` at once.
 
-        Other events and time may have passed meanwhile, as long as nobody is told what follows
-        from any of them.  None for kinds of which that is not true.
+        Other events and time may pass between the events of the sequence as long as nothing that
+        follows from any of them is emitted. Returns None for kinds that cannot be batched.
         """
         return self._batch_handlers.get(kind)
 
     def feeds_statistics(self, event: Event) -> bool:
-        """Whether `event` is one that candles and statistics are made from."""
+        """Whether candles and statistics are made from `event`."""
         if isinstance(event, Trade):
             return event.origin == "MARKET"
         return self._counts_aggregates or not isinstance(event, AggregateTrade)
 
     def load_history(self, past: MarketHistory) -> None:
-        """Begin with `past`, as if its bars and trades had been seen; nothing is told."""
+        """Start with the bars and trades of `past`, and emit nothing."""
         self._past = past
         last = past.last_trade
         self.minutes.load(past.day, last.quantity if last is not None else 0)
@@ -196,7 +195,7 @@ class Market:
             self._wait_for_aggregate()
 
     def close_minutes(self, minute_ms: int) -> None:
-        """End the minutes before `minute_ms`; tell that bars closed and what left the window."""
+        """Close the minutes before `minute_ms`; emit `BarClosed` and `WindowMoved`."""
         left = self.minutes.close_minutes(minute_ms)
         for bars in (self.marks, self.indices, self.premiums):
             bars.close_minutes(minute_ms)
@@ -251,7 +250,7 @@ class Market:
         self._emit(self, closed)
 
     def _on_aggregate(self, aggregate: AggregateTrade) -> None:
-        """Take in an aggregate of the source; without trades, it is all there is to count."""
+        """Take an aggregate of the source, and count it if the source delivers no trades."""
         if self._counts_aggregates:
             self.last_price = aggregate.price
             self.last_trade_time_ms = aggregate.trade_time_ms
@@ -268,17 +267,17 @@ class Market:
 
     @property
     def book_live(self) -> bool:
-        """Whether the whole book is known; `book_sync.reason` says why not."""
+        """Whether the complete book is known; `book_sync.reason` says why not."""
         return self.book_sync.live
 
     @property
     def snapshot_id(self) -> int:
-        """The id that a snapshot of the book carries now."""
+        """The update id of a snapshot taken now."""
         return self.book.last_update_id + self._snapshot_step
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
         if self.book_live and snapshot.last_update_id < self.book.last_update_id:
-            return  # it would undo the updates since it was made
+            return  # an older snapshot would undo later updates
         updates = self.book_sync.load(snapshot)
         if self.book_sync.live:
             self.book.load(snapshot)
@@ -304,7 +303,7 @@ class Market:
             self._on_depth(update)
 
     def _apply(self, update: Update) -> None:
-        """Bring an update that continues the book into it, and tell it to whoever follows."""
+        """Apply an update that continues the book, and emit it if a stream follows the symbol."""
         if isinstance(update, RawDepth):
             self._apply_raw(update)
             return
@@ -318,7 +317,7 @@ class Market:
             try:
                 self._apply(raw.event(self.instrument))
             except ValueError:
-                pass  # the book takes the levels that can be read, and counts the others
+                pass  # the book takes the readable levels and counts the others
             else:
                 return
         self.book.apply_raw((raw,), self.instrument)
@@ -346,7 +345,7 @@ class Market:
 
     @property
     def book_ticker(self) -> BookTicker | None:
-        """The best bid and ask as last told; None before the first time."""
+        """The latest best bid and ask; None before the first."""
         raw = self._raw_quote
         if raw is not None:
             self._raw_quote = None
@@ -372,7 +371,7 @@ class Market:
 
     def _on_raw_quotes(self, quotes: Sequence[RawQuote]) -> None:
         if not self._has_listener(BookTicker, self.symbol):
-            quotes = quotes[-1:]  # the others are replaced before anybody asks for them
+            quotes = quotes[-1:]  # the others are replaced before anyone reads them
         for quote in quotes:
             self._on_raw_quote(quote)
 
@@ -388,10 +387,10 @@ class Market:
         self._emit(self, mark)
 
     def _premium(self, index: int) -> int | None:
-        """Return by how much the best prices are off the index, relative to it; 10^-8.
+        """Return the premium index in integers of 10^-8.
 
-        Premium index: (max(0, bid - index) - max(0, index - ask)) / index.  None if that cannot be
-        told, or is larger than a market can hold.
+        Premium index: (max(0, bid - index) - max(0, index - ask)) / index. Returns None if it is
+        unknown or too large for a market.
         """
         quote = self.book_ticker
         if quote is None or not index:
@@ -405,14 +404,14 @@ class Market:
 
     @property
     def past_deliveries(self) -> list[Delivered]:
-        """The settlements of the pair's dated contracts from before the first event."""
+        """The settlements of the pair's dated contracts before the first event."""
         return list(self._past.deliveries()) if self._past is not None else []
 
     def _on_funding(self, funding: FundingPaid) -> None:
         self.fundings.add(funding)
         self._emit(self, funding)
 
-    # The rest
+    # Everything else
 
     def _on_rpi_update(self, update: RpiUpdate) -> None:
         self.rpi_book.apply(update)

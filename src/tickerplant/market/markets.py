@@ -13,17 +13,17 @@ from tickerplant.venue import Venue
 SETTLEMENT_INDICES = frozenset({"BTCUSD", "ETHUSD", "BNBUSD", "SOLUSD"})
 """Indices of the assets that COIN-M contracts settle in (integration notice D.3, 2026-06-30)."""
 RETAINED_DELIVERIES = 100
-"""Settlements of a pair that are remembered; the oldest is forgotten."""
+"""Most settlements kept per pair."""
 
 
 class Markets:
-    """Every market of `venue`, by symbol, in the order of their listing."""
+    """Every market of `venue`, by symbol, in the order of listing."""
 
     def __init__(self, venue: Venue, profile: Profile, timers: Timers) -> None:
         self.venue = venue
         self.profile = profile
         self.by_symbol: dict[str, Market] = {}
-        """To be looked at only; `add`, `remove` and `clear` change it."""
+        """Read-only; use `add`, `remove` and `clear`."""
         self.others: tuple[Markets, ...] = ()
         """The other venues whose markets are listed here too (merged universe)."""
         self.asset_indices: dict[str, AssetIndex] = {}
@@ -33,10 +33,10 @@ class Markets:
         self.deliveries: dict[str, list[Delivered]] = {}
         """Settlements by pair, oldest first."""
         self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE
-        """What one address may ask for, as clients are told; who serves under other limits says so."""
+        """The request weight that clients are told; a server with other limits sets it."""
         self._timers = timers
         self._by_pair: dict[str, list[Market]] = {}
-        """The markets of each pair, in the order of their listing; empty until somebody asks."""
+        """The markets of each pair, in the order of listing; filled on demand."""
 
     @property
     def now_ms(self) -> int:
@@ -45,11 +45,11 @@ class Markets:
 
     @property
     def universe(self) -> list[Market]:
-        """The markets of the venue, and those of the others that are listed here."""
+        """The markets of the venue, and those of other venues that are listed here."""
         return [market for markets in (self, *self.others) for market in markets]
 
     def find_in_universe(self, symbol: str) -> Market | None:
-        """Return the market of `symbol` in the universe, None if it has none."""
+        """Return the market of `symbol` in the universe, or None."""
         for markets in (self, *self.others):
             market = markets.by_symbol.get(symbol)
             if market is not None:
@@ -57,12 +57,12 @@ class Markets:
         return None
 
     def of_pair(self, pair: str) -> list[Market]:
-        """Return the markets of `pair`, the perpetual one last; none if there is no such pair."""
+        """Return the markets of `pair`, the perpetual one last; empty if the pair is unknown."""
         found = self._listed_of(pair)
         return sorted(found, key=lambda market: market.instrument.delivery_date_ms)
 
     def contract(self, pair: str, contract_type: str) -> Market | None:
-        """Return the market that is now the contract of that type on `pair`, None if there is none."""
+        """Return the market whose contract on `pair` has that type now, or None."""
         for market in self._listed_of(pair):
             if market.instrument.contract_type == contract_type:
                 return market
@@ -75,21 +75,21 @@ class Markets:
         return self._by_pair.get(pair, ())
 
     def add(self, market: Market) -> None:
-        """List a market; one of the same symbol is replaced."""
+        """List a market, replacing one of the same symbol."""
         self.by_symbol[market.symbol] = market
         self.contracts_changed()
 
     def remove(self, symbol: str) -> None:
-        """List the market of `symbol` no longer."""
+        """Remove the market of `symbol`."""
         del self.by_symbol[symbol]
         self.contracts_changed()
 
     def contracts_changed(self) -> None:
-        """Take note that the contract of a market is another than it was."""
+        """Drop the index by pair, after the contract of a market changed."""
         self._by_pair.clear()
 
     def clear(self) -> None:
-        """Know of nothing any more."""
+        """Remove all markets, indices, funds and settlements."""
         self.by_symbol.clear()
         self.contracts_changed()
         self.asset_indices.clear()
@@ -106,11 +106,11 @@ class Markets:
         ]
 
     def set_asset_index(self, index: AssetIndex) -> None:
-        """Take over what a margin asset counts for now."""
+        """Store the latest index of a margin asset."""
         self.asset_indices[index.symbol] = index
 
     def set_insurance_fund(self, fund: InsuranceFund) -> None:
-        """Take over what is in an insurance fund now."""
+        """Store the latest balances of an insurance fund."""
         self.insurance_funds[fund.symbol] = fund
 
     def settlements(self, pair: str) -> list[Delivered]:
@@ -120,7 +120,7 @@ class Markets:
         return [*before, *self.deliveries.get(pair, ())]
 
     def add_delivery(self, source_events: Delivered) -> None:
-        """Remember the settlement of a contract."""
+        """Store the settlement of a contract."""
         settled = self.deliveries.setdefault(source_events.pair, [])
         settled.append(source_events)
         del settled[:-RETAINED_DELIVERIES]

@@ -1,8 +1,12 @@
-"""One-minute candles of a symbol and the statistics of its last 24 hours.
+"""One-minute bars of a symbol and its 24-hour statistics, and minutes of prices without trades.
 
 The 24-hour window is minute-aligned on the exchange: at time C it opens at
-floor((C - 24 h) / 1 min), so it is made of whole minutes and the minute that runs now.  Minutes
-are therefore the one state from which tickers and klines are both derived.
+floor((C - 24 h) / 1 min), so it consists of closed minutes and the current one. Tickers and klines
+are therefore both derived from minutes.
+
+A price that is not traded (mark price, index price, premium index) is published once a second. Its
+bars count these data points: the trade count is their number, and the trade ids are the times of
+the first and the last.
 """
 
 from __future__ import annotations
@@ -30,15 +34,15 @@ from tickerplant.market.bars import (
 from tickerplant.units import DAY_MS, MINUTE_MS
 
 RETAINED_MINUTES = 7 * 1440
-"""Closed minutes a market keeps one by one; older ones become parts of hours."""
+"""Closed minutes that a market keeps one by one; older ones are folded into hours."""
 
 _NEVER = -(1 << 62)
-"""No price: a premium may be any small number, also below 0."""
+"""No price yet; a premium may also be negative."""
 _NO_ID = -1
 
 
 class Statistics(Struct, frozen=True, gc=False):
-    """The 24 hours (and up to a minute) before now.  Integers in the instrument's units."""
+    """The 24 hours (and up to a minute) before now. Integers in the instrument's units."""
 
     open_time_ms: int
     open: int
@@ -54,10 +58,10 @@ class Statistics(Struct, frozen=True, gc=False):
 
 
 class Minutes:
-    """Closed minutes, the minute that runs now, and their sums over 24 hours.
+    """Closed minutes, the current minute, and their sums over 24 hours.
 
     Args:
-        turnover: What a quantity at a price is worth, in turnover units.
+        turnover: Returns the turnover of a price and a quantity.
         now_ms: Market time.
     """
 
@@ -77,10 +81,10 @@ class Minutes:
         self._first_id = self._last_id = _NO_ID
 
     def load(self, day: Bars, last_quantity: int = 0) -> None:
-        """Begin with the closed minutes `day`; a last row of the present minute stays open.
+        """Start with the closed minutes `day`; a last row of the current minute stays open.
 
         Args:
-            day: Minutes without a hole.
+            day: Minutes without a gap.
             last_quantity: Quantity of the last trade in them.
         """
         running = day[-1] if len(day) and day[-1, OPEN_TIME] == self.open_time_ms else None
@@ -112,7 +116,7 @@ class Minutes:
     def add(
         self, price: int, quantity: int, taker_bought: bool, first_id: int, last_id: int
     ) -> None:
-        """Count what a taker traded in the present minute: the trades `first_id` to `last_id`."""
+        """Add a taker's trades `first_id` to `last_id` to the current minute."""
         value = self._turnover(price, quantity)
         if self._trade_count == 0:
             self._open = self._high = self._low = price
@@ -132,9 +136,9 @@ class Minutes:
         self._last_quantity = quantity
 
     def close_minutes(self, now_ms: int) -> bool:
-        """End the minutes before the one of `now_ms`; return whether trades left the window.
+        """Close the minutes before that of `now_ms`; return whether trades left the window.
 
-        Minutes in which nothing was traded repeat the previous close.
+        Minutes without trades repeat the previous close.
         """
         minute_ms = now_ms // MINUTE_MS * MINUTE_MS
         if minute_ms <= self.open_time_ms:
@@ -149,7 +153,7 @@ class Minutes:
 
     @property
     def running_bar(self) -> Bar | None:
-        """The present minute; None before the first trade of all."""
+        """The current minute; None before the first trade."""
         if self._last_price == _NEVER:
             return None
         return [
@@ -169,7 +173,7 @@ class Minutes:
 
     @property
     def window_open_ms(self) -> int:
-        """Open time of the 24-hour window: minute-aligned."""
+        """Open time of the 24-hour window, minute-aligned."""
         return self.open_time_ms - DAY_MS
 
     def _sum_window(self) -> None:
@@ -186,14 +190,14 @@ class Minutes:
         if len(traded):
             first, last = traded[0], traded[-1]
             self._window_open = int(window[first, OPEN])
-            # Minutes without trades have the price of the last one: none is beyond the others.
+            # Minutes without trades have the price of the last trade, which changes no extreme.
             self._window_high = int(window[first:, HIGH].max())
             self._window_low = int(window[first:, LOW].min())
             self._window_first_id = int(window[first, FIRST_TRADE_ID])
             self._window_last_id = int(window[last, LAST_TRADE_ID])
 
     def statistics(self) -> Statistics | None:
-        """Return the 24-hour statistics; None before the first trade of all.
+        """Return the 24-hour statistics; None before the first trade.
 
         In a window without trades the prices are the last price and the ids are -1.
         """
@@ -225,11 +229,11 @@ class Minutes:
 
 
 RETAINED_PRICE_MINUTES = 2 * DAY_MS // MINUTE_MS
-"""Closed minutes of a price that are kept one by one; older ones become parts of hours."""
+"""Closed minutes of a price that are kept one by one; older ones are folded into hours."""
 
 
 class PriceMinutes:
-    """Closed minutes of one price, and the minute that runs now."""
+    """Closed minutes of one price, and the current minute."""
 
     def __init__(self, now_ms: int) -> None:
         self.open_time_ms = now_ms // MINUTE_MS * MINUTE_MS
@@ -241,7 +245,7 @@ class PriceMinutes:
 
     @property
     def running_bar(self) -> Bar | None:
-        """The present minute; None before the first price of all."""
+        """The current minute; None before the first price."""
         if self._last is None:
             return None
         prices = (self._open, self._high, self._low, self._last)
@@ -249,7 +253,7 @@ class PriceMinutes:
         return [self.open_time_ms, *prices, 0, 0, count, 0, 0, first_ms, last_ms]
 
     def add(self, price: int, time_ms: int) -> None:
-        """Count one data point of the present minute."""
+        """Add one data point to the current minute."""
         if not self._count:
             self._open = self._high = self._low = price
             self._first_ms = time_ms
@@ -262,7 +266,7 @@ class PriceMinutes:
         self._last_ms = time_ms
 
     def close_minutes(self, now_ms: int) -> None:
-        """End the minutes before the one of `now_ms`; those without a price repeat the last."""
+        """Close the minutes before that of `now_ms`; those without a price repeat the last one."""
         minute_ms = now_ms // MINUTE_MS * MINUTE_MS
         if minute_ms <= self.open_time_ms:
             return

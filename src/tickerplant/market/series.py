@@ -1,4 +1,4 @@
-"""What was paid at the funding times of one contract."""
+"""Time series of one contract: funding payments, and positioning every five minutes of a month."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tickerplant.events import FundingPaid, Positioning
 from tickerplant.units import DAY_MS, MINUTE_MS
 
 RETAINED_FUNDINGS = 1000
-"""Funding times of this run that are kept; older ones are forgotten."""
+"""Funding payments of this run that are kept."""
 CACHED_FUNDINGS = 10
-"""Funding times before the start that are kept once somebody asked; older ones are made anew."""
+"""Funding payments before the start that are cached; older ones are loaded on demand."""
 
 
 class FundingLoader(Protocol):
-    """Knows the funding times before the first event."""
+    """Loads funding payments from before the first event."""
 
     def __call__(
         self, start_ms: int | None, end_ms: int | None, limit: int
     ) -> Sequence[FundingPaid]:
-        """Return as `FundingSeries.within` does."""
+        """Return what `FundingSeries.within` returns."""
         ...
 
 
 class FundingSeries:
-    """The funding times so far, those of the past when somebody asks for them."""
+    """The funding payments so far; those before the start are loaded on demand."""
 
     def __init__(self) -> None:
         self._load_earlier: FundingLoader | None = None
@@ -36,17 +36,17 @@ class FundingSeries:
         self._recent: deque[FundingPaid] = deque(maxlen=RETAINED_FUNDINGS)
 
     def load_history(self, earlier: FundingLoader) -> None:
-        """Let what `earlier` returns come before the first of this run."""
+        """Set the loader of the payments before the start."""
         self._load_earlier = earlier
 
     def add(self, funding: FundingPaid) -> None:
-        """Add the latest one."""
+        """Add the latest payment."""
         self._recent.append(funding)
 
     def within(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
-        """Return up to `limit` of those in [`start_ms`, `end_ms`], oldest first.
+        """Return up to `limit` payments in [`start_ms`, `end_ms`], oldest first.
 
-        With a start the first ones from there on, otherwise the latest ones.
+        With a start the first ones, otherwise the latest ones.
         """
         found = [*self._before(start_ms, end_ms, limit), *_inside(self._recent, start_ms, end_ms)]
         return found[-limit:] if start_ms is None else found[:limit]
@@ -82,11 +82,11 @@ def _inside(
 POSITIONING_PERIOD_MS = 5 * MINUTE_MS
 RETAINED_DAYS = 30
 RETAINED_ROWS = RETAINED_DAYS * DAY_MS // POSITIONING_PERIOD_MS
-"""Rows that are kept since the start; older ones are forgotten."""
+"""Rows kept since the start."""
 
 
 class Positions:
-    """The present positioning, and what it was at every whole five minutes of a month."""
+    """The current positioning, and that at every whole five minutes of a month."""
 
     def __init__(self) -> None:
         self.latest: Positioning | None = None
@@ -94,11 +94,11 @@ class Positions:
         self._rows: deque[Positioning] = deque(maxlen=RETAINED_ROWS)
 
     def load_history(self, past: Callable[[], Sequence[Positioning]]) -> None:
-        """Begin with what `past` returns when somebody asks for it."""
+        """Set the loader of the rows before the start."""
         self._past = past
 
     def add(self, positioning: Positioning) -> None:
-        """Take the present positioning over; what was known at whole five minutes is kept."""
+        """Set the current positioning; store the previous one at the five-minute marks since."""
         before, now_ms = self.latest, positioning.time_ms
         self.latest = positioning
         kept = self._rows
@@ -121,8 +121,8 @@ class Positions:
     ) -> list[Positioning]:
         """Return up to `limit` rows at multiples of `period_ms` in [`start_ms`, `end_ms`].
 
-        Each is what was told last by its time, and has that time; with a start the first ones from
-        there on, otherwise the latest ones.
+        Each row is the latest positioning at its time. With a start the first ones, otherwise the
+        latest ones.
         """
         chosen = {
             row.time_ms: row

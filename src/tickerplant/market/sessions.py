@@ -1,9 +1,9 @@
-"""The trading sessions of the markets whose shares and goods are underlyings of contracts.
+"""The trading sessions of the markets whose shares and commodities are underlyings.
 
-Hours are local, written once a market as rows; New York keeps daylight saving time by the rule of
-2007 (second Sunday of March to first Sunday of November) and the holidays of its stock exchange by
-theirs.  Half days of the stock exchange count as whole ones, and the lunar holidays of the Asian
-markets, which no rule gives, as trading days.
+Hours are local, one row per market. New York observes daylight saving time by the rule of 2007
+(second Sunday of March to first Sunday of November) and the holidays of its stock exchange by their
+rules. Half days of the stock exchange count as full ones. The lunar holidays of the Asian markets,
+which follow no rule, count as trading days.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Session(Struct, frozen=True, gc=False):
 
 
 class _Hours(Struct, frozen=True):
-    """Minutes after midnight of a trading day; before it, if negative."""
+    """Minutes after midnight of a trading day; negative before it."""
 
     kind: str
     opens: int
@@ -44,7 +44,7 @@ class _Hours(Struct, frozen=True):
 
 class _Market(Struct, frozen=True):
     hours: tuple[_Hours, ...]
-    """In the order of time, not overlapping those of the day after."""
+    """In order of time, not overlapping those of the next day."""
     ahead_hours: Callable[[date], int]
     """How far the clocks are ahead of UTC."""
     holiday: Callable[[date], bool]
@@ -79,7 +79,7 @@ def _observed(day: date) -> date:
 
 @lru_cache(maxsize=16)
 def _new_york_holidays(year: int) -> frozenset[date]:
-    """Return the holidays of the New York Stock Exchange; a New Year's Saturday is not made up."""
+    """Return the holidays of the New York Stock Exchange; a New Year on Saturday has none."""
     new_year = date(year, 1, 1)
     return frozenset(
         {
@@ -152,7 +152,7 @@ MARKETS = tuple(_MARKETS)
 
 @lru_cache(maxsize=_REMEMBERED_DAYS)
 def _of_day(name: str, day: date) -> tuple[Session, ...]:
-    """Return the sessions of a trading day, which may begin the evening before."""
+    """Return the sessions of a trading day, which may begin on the previous evening."""
     market = _MARKETS[name]
     if day.weekday() >= 5 or market.holiday(day):
         return ()
@@ -170,7 +170,7 @@ def _of_day(name: str, day: date) -> tuple[Session, ...]:
 
 
 def _sessions(name: str, around_ms: int) -> Iterator[Session]:
-    """Yield the sessions of the days around a time, with what lies between them."""
+    """Yield the sessions of the days around a time, and the periods between them."""
     today = datetime.fromtimestamp(around_ms // 1000, UTC).date()
     last: Session | None = None
     for days in range(-_SEARCHED_DAYS, 2 * _SEARCHED_DAYS + 1):
@@ -182,21 +182,21 @@ def _sessions(name: str, around_ms: int) -> Iterator[Session]:
 
 
 def session(market: str, now_ms: int) -> Session:
-    """Return the session that contains `now_ms`; `NO_TRADING` is one too.
+    """Return the session that contains `now_ms`, possibly of kind `NO_TRADING`.
 
     Raises:
-        KeyError: there is no such market.
+        KeyError: The market is unknown.
     """
     return next(each for each in _sessions(market, now_ms) if now_ms < each.end_ms)
 
 
 def week(market: str, now_ms: int) -> list[Session]:
-    """Return one week of sessions without a gap, from that of the day before on.
+    """Return one week of sessions without a gap, starting the day before `now_ms`.
 
     Trading Schedule page: "for a one-week period starting from the day prior to the query time".
 
     Raises:
-        KeyError: there is no such market.
+        KeyError: The market is unknown.
     """
     first_ms, last_ms = now_ms - DAY_MS, now_ms + 6 * DAY_MS
     return [

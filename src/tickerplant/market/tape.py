@@ -1,4 +1,4 @@
-"""The last trades and aggregate trades of a market, to be answered with."""
+"""The last trades and aggregate trades of a market."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from tickerplant.events import AggregateTrade, Trade
 
 RETAINED_TRADES = 100_000
-"""Trades that a market keeps at least; older ones are forgotten."""
+"""Trades that a market keeps at least."""
 RETAINED_AGGREGATES = 100_000
 CHUNK_EVENTS = 256
-"""Events that are packed together, and forgotten together."""
+"""Events that are packed and dropped together."""
 
 FASTEST = 0
-"""The level of compression: a quarter of the bytes, and packing takes no longer than encoding."""
+"""Compression level: a quarter of the bytes, and packing takes no longer than encoding."""
 
 EventT = TypeVar("EventT", bound=Struct)
 
@@ -31,21 +31,21 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Ring(Generic[EventT]):
-    """Events in the order in which they were appended; memory is taken as it fills.
+    """Packed events in the order in which they were appended; the oldest are dropped.
 
-    Events wait in `open_chunk` until `CHUNK_EVENTS` of them are packed at once: to append costs little,
+    Events stay in `open_chunk` until `CHUNK_EVENTS` of them are packed at once: appending is cheap,
     and a packed event takes about a twentieth of the memory.
 
     Args:
-        kind: The events, a Struct that is encoded as an array.
-        kept: Events that are kept at least, once there are so many.
+        kind: The type of the events, a Struct that is encoded as an array.
+        kept: The least number of events to keep.
     """
 
     def __init__(self, kind: type[EventT], kept: int) -> None:
         self.open_chunk: list[EventT] = []
-        """The last events, not packed yet; who appends the last that fits calls `seal_chunk`."""
+        """The last events, not packed yet; the caller that fills it calls `seal_chunk`."""
         self.has_dropped = False
-        """Whether events have been forgotten."""
+        """Whether events have been dropped."""
         self._max_chunks = -(-kept // CHUNK_EVENTS)
         self._sealed_chunks: list[bytes] = []
         self._decode: Callable[[bytes], list[EventT]] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
@@ -54,7 +54,7 @@ class Ring(Generic[EventT]):
         return len(self._sealed_chunks) * CHUNK_EVENTS + len(self.open_chunk)
 
     def seal_chunk(self) -> None:
-        """Pack `open_chunk`, which is full, and forget the oldest chunk if there are too many."""
+        """Pack the full `open_chunk`, and drop the oldest chunk if there are too many."""
         self._sealed_chunks.append(isal_zlib.compress(_encode(self.open_chunk), FASTEST))
         self.open_chunk.clear()
         if len(self._sealed_chunks) > self._max_chunks:
@@ -62,7 +62,7 @@ class Ring(Generic[EventT]):
             self.has_dropped = True
 
     def slice(self, first: int, stop: int) -> list[EventT]:
-        """Return the events from `first` up to `stop`, counted from the oldest kept."""
+        """Return the events from `first` up to `stop` (excluded), counted from the oldest."""
         first, stop = max(first, 0), min(stop, len(self))
         if first >= stop:
             return []
@@ -71,9 +71,9 @@ class Ring(Generic[EventT]):
         return events[first - low * CHUNK_EVENTS : stop - low * CHUNK_EVENTS]
 
     def search(self, field: str, value: int, *, after: bool = False) -> int:
-        """Return how many events have a lower `field` (`after`: not a higher one) than `value`.
+        """Return the number of events whose `field` is lower than `value` (`after`: not higher).
 
-        The field never falls from one event to the next.
+        The field never decreases from one event to the next.
         """
         side: Callable[..., int] = bisect_right if after else bisect_left
         key = attrgetter(field)
@@ -91,7 +91,7 @@ class Ring(Generic[EventT]):
 
 
 Rows: TypeAlias = NDArray[np.void]
-"""Records with named fields, oldest first: how a past hands over what it has many of."""
+"""Records with named fields, oldest first: the form of many events of history."""
 
 TRADE_ROW = np.dtype(
     [
@@ -103,7 +103,7 @@ TRADE_ROW = np.dtype(
         ("rpi", "?"),
     ]
 )
-"""A trade on the book, without what all trades of a tape have in common."""
+"""A trade on the book, without the fields that all trades of a tape share."""
 
 AGGREGATE_ROW = np.dtype(
     [
@@ -117,16 +117,16 @@ AGGREGATE_ROW = np.dtype(
         ("buyer_is_maker", "?"),
     ]
 )
-"""An aggregate, likewise."""
+"""An aggregate, in the same form."""
 
 
 class Tape(Generic[EventT]):
-    """What happened last, oldest first: since the start, and before it when somebody asks.
+    """The last events, oldest first: those since the start, and before them history on demand.
 
     Args:
-        kind: What is on the tape.
-        kept: How many are kept at least.
-        read: Makes them of rows of the past.
+        kind: The type of the events.
+        kept: The least number of events to keep.
+        read: Converts rows of history to events.
         row: The fields of such a row.
     """
 
@@ -150,11 +150,11 @@ class Tape(Generic[EventT]):
         return iter(self.latest(len(self)))
 
     def load_history(self, past: Callable[[], Rows]) -> None:
-        """Let the rows that `past` returns come before the first event."""
+        """Set the function that returns the rows before the first event."""
         self._past = past
 
     def append(self, event: EventT) -> None:
-        """Add the latest event."""
+        """Append the latest event."""
         open_chunk = self._open_chunk
         open_chunk.append(event)
         if len(open_chunk) == CHUNK_EVENTS:
@@ -166,11 +166,11 @@ class Tape(Generic[EventT]):
 
     @property
     def _older(self) -> Rows:
-        """The rows of the past; none as soon as an event after them has been forgotten."""
+        """The rows of history; none once an event after them has been dropped."""
         return self._none if self._past is None or self._ring.has_dropped else self._past()
 
     def _before(self, stop: int, limit: int) -> list[EventT]:
-        """Return the last `limit` events before the one that is number `stop` since the start."""
+        """Return the last `limit` events before the event number `stop` since the start."""
         events = self._ring.slice(stop - limit, stop)
         missing = limit - len(events)
         return self._read(self._older[-missing:]) + events if missing > 0 else events
@@ -229,7 +229,7 @@ class AggregateTape(Tape[AggregateTrade]):
     def between(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[AggregateTrade]:
         """Return up to `limit` aggregates traded in [`start_ms`, `end_ms`].
 
-        With a start the first ones from the start on, otherwise the latest ones.
+        With a start the first ones, otherwise the latest ones.
         """
         field = "trade_time_ms"
         if start_ms is not None:

@@ -1,14 +1,14 @@
-"""Market time: what falls due, in order.
+"""The market clock, and the callbacks that are due at market times.
 
 One heap holds everything that happens because time passes: minutes that end, aggregates that
-close, messages that are due.  Entries with the same due time fire by rank, then in the order they
-were set, so the same events at the same times always have the same consequences.
+close, messages that are due. Entries with the same due time fire by rank, then in the order in
+which they were added, so the same events at the same times always have the same consequences.
 
-A long stretch in which nothing happens is leapt over, because a recording may pause for months: of
-what falls due every second or minute on the way, only that is done which is due soon after the
-beginning, when a candle of any interval that was open then ends, and in the last minute.  So the
-work is bounded, candles and statistics are as if every minute had ended by itself, and what is sent
-is a part of what would have been (but that tickers say then what left their window before).
+The clock skips long quiet periods, because a recording may pause for months. Of what falls due
+every second or minute in such a period, only that fires which is due soon after its beginning,
+when a candle ends that was open then, and in the last minute. So the work is bounded, and candles
+and statistics are the same as if every minute had ended by itself. The messages sent are a subset
+(and tickers report at these times what left their window before).
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ Callback: TypeAlias = Callable[[int], None]
 """Called with its own due time in milliseconds."""
 
 MINUTE_RANK = 0
-"""Minutes end before anything else at the same millisecond is told."""
+"""Minutes end before anything else in the same millisecond."""
 AGGREGATE_RANK = 1
 MESSAGE_RANK = 2
 
 
 MAX_CONTINUOUS_MS = 3_600_000
-"""Time goes on so far without a leap."""
+"""Longest period that passes without skipping."""
 SETTLE_MS = 5_000
-"""At the beginning of a leap and at its landmarks, all that is due so soon afterwards is done: no
-stream has a longer period."""
+"""After the beginning of a skipped period and its checkpoints, everything due within this time
+fires; no stream has a longer period.
+"""
 
 
 def checkpoints(from_ms: int, until_ms: int) -> list[int]:
-    """Return when the candles end that are open at `from_ms`, and the last minute, in order."""
+    """Return the ends of the candles that are open at `from_ms`, and the last minute, in order."""
     ends = {next_open_time(each, open_time(each, from_ms)) for each in INTERVALS}
     last_ms = until_ms // MINUTE_MS * MINUTE_MS
     return sorted({each for each in ends if each < last_ms} | {last_ms})
@@ -49,7 +50,7 @@ def next_on_grid(now_ms: int, period_ms: int) -> int:
 
 
 class Timers:
-    """The market clock and the callbacks that wait for it."""
+    """The market clock and its pending callbacks."""
 
     def __init__(self, start_ms: int) -> None:
         self.now_ms = start_ms
@@ -60,7 +61,7 @@ class Timers:
         return len(self._heap)
 
     def restart(self, start_ms: int) -> None:
-        """Set the clock to `start_ms`, even back; nothing waits for it any more."""
+        """Set the clock to `start_ms`, even back, and drop all pending callbacks."""
         self.now_ms = start_ms
         self._heap.clear()
 
@@ -72,7 +73,7 @@ class Timers:
     def advance(self, now_ms: int) -> None:
         """Set the clock to `now_ms` after firing everything due until then, in order.
 
-        A time before the present one changes nothing: market time never runs backwards.
+        Does nothing for a time before the current one: market time never runs backwards.
         """
         if now_ms - self.now_ms > MAX_CONTINUOUS_MS:
             self._skip_ahead(now_ms)
@@ -80,11 +81,11 @@ class Timers:
         self.now_ms = max(self.now_ms, now_ms)
 
     def advance_before(self, now_ms: int) -> None:
-        """Set the clock to `now_ms`, whose events are still to come.
+        """Set the clock to `now_ms`, before the events of that time.
 
-        Minutes and aggregates that end then have ended; messages that are due then wait for the
-        events, to contain them, until time goes on.  A time that is no later than the present one
-        changes nothing, and what fell due when it was set waits until time goes on, too.
+        Minutes and aggregates that end at `now_ms` end now. Messages due at `now_ms` wait until
+        time advances further, so that they include its events. Does nothing for a time that is
+        not later than the current one.
         """
         if now_ms <= self.now_ms:
             return
@@ -95,7 +96,7 @@ class Timers:
         self.now_ms = now_ms
 
     def _skip_ahead(self, until_ms: int) -> None:
-        """Set the clock to the last minute before `until_ms`; what is due then is still to come."""
+        """Set the clock to the last minute before `until_ms`; what is due then stays pending."""
         for checkpoint_ms in checkpoints(self.now_ms, until_ms):
             self._fire(min(self.now_ms + SETTLE_MS, checkpoint_ms), MINUTE_RANK)
             self._heap[:] = [(max(each[0], checkpoint_ms), *each[1:]) for each in self._heap]
@@ -103,7 +104,7 @@ class Timers:
             self.now_ms = max(self.now_ms, checkpoint_ms)
 
     def _fire(self, until_ms: int, rank: int) -> None:
-        """Fire everything due before `until_ms`, and at it what comes before `rank`."""
+        """Fire everything due before `until_ms`, and at `until_ms` what ranks before `rank`."""
         heap = self._heap
         while heap:
             due_ms, due_rank, _, callback = heap[0]
