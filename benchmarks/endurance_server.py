@@ -27,7 +27,7 @@ from tickerplant.frames import payloads
 from tickerplant.hub.hub import UNKNOWN_SYMBOL
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.clock import connection_clock_ms
+from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server
 from tickerplant.serving import YOUNG_OBJECTS
@@ -112,7 +112,7 @@ async def _serve(order: Order) -> None:
     gc.set_threshold(YOUNG_OBJECTS)
     say(Served(server.urls))
     commands = await commands_of()
-    running = asyncio.create_task(source.run(server.gate, server.readiness))
+    running = asyncio.create_task(source.run(server.congestion, server.readiness))
     writing = asyncio.create_task(_go_on(records, server))
     with contextlib.suppress(EOFError):
         await next_command(commands)

@@ -141,8 +141,8 @@ class PlantSender:
 
     async def turn(self) -> None:
         await asyncio.sleep(0)
-        if self._server.gate.congested:
-            await self._server.gate.wait_clear()
+        if self._server.congestion.congested:
+            await self._server.congestion.wait_clear()
 
     async def close(self) -> None:
         await self._server.stop()

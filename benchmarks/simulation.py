@@ -19,7 +19,7 @@ from tickerplant import logs
 from tickerplant.events import DepthUpdate, Event
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.gate import Gate
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -122,8 +122,8 @@ def _whole() -> float:
     exchange, plant = _market()
     open_market(plant, exchange)
     source = SimulatedSource(exchange, plant, speed=0, duration_ms=MARKET_MS)
-    gate = Gate(LIMITS, lambda: 0)
-    return _cpu_s(lambda: asyncio.run(source.run(gate, Readiness())))
+    congestion = Congestion(LIMITS, lambda: 0)
+    return _cpu_s(lambda: asyncio.run(source.run(congestion, Readiness())))
 
 
 def _exchange_alone() -> float:

@@ -20,7 +20,7 @@ from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.protocol.closing import CLOSE_REASONS
+from tickerplant.protocol.close_reasons import CLOSE_REASONS
 from tickerplant.protocol.limits import LIMIT_ROWS
 from tickerplant.queries import QUERIES, find_path
 from tickerplant.simulation.exchange import SimulatedExchange

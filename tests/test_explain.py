@@ -13,8 +13,8 @@ from tickerplant.explain.text import lines_of, table
 from tickerplant.explain.words import weight_range, weight_text
 from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
+from tickerplant.protocol.api_session import SESSION_METHODS
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.protocol.session_methods import SESSION_METHODS
 from tickerplant.protocol.target import StreamTarget, parse_target
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE, resolve

@@ -49,13 +49,13 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
-from tickerplant.protocol import api_request
-from tickerplant.protocol.budget import TOO_MANY_REQUESTS
-from tickerplant.protocol.closing import CLOSE_REASONS
-from tickerplant.protocol.control import ControlError, read_request
+from tickerplant.protocol import client_requests
+from tickerplant.protocol.api_session import REJECTED_KEY
+from tickerplant.protocol.client_requests import ControlError, read_request
+from tickerplant.protocol.close_reasons import CLOSE_REASONS
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
-from tickerplant.protocol.session_methods import REJECTED_KEY
-from tickerplant.protocol.usage import SHOWN_ADDRESSES, USE_ROWS, AddressUse, LimitsPage, Use
+from tickerplant.protocol.limits_page import SHOWN_ADDRESSES, USE_ROWS, AddressUse, LimitsPage, Use
+from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS
 from tickerplant.queries import QUERIES, request_errors
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
@@ -63,13 +63,11 @@ from tickerplant.recording import chain, manifest_entries
 from tickerplant.recording.line import Damage
 from tickerplant.replaying.control import ClockRequest, ClockState
 from tickerplant.server import rest
-from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
-from tickerplant.server.faulty_rest import FaultsPage, FaultUse
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PlantCollector
-from tickerplant.server.operations import LIMITS_PATH
+from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH, FaultsPage, FaultUse
 from tickerplant.server.readiness import Readiness
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
@@ -313,7 +311,7 @@ DOOR: Sequence[Cells] = (
     (f"{rest.BAD_PATH}", "405", "Something is, but only for GET and HEAD."),
     ("", "400", "HTTP was spoken to a WebSocket address, or the URL is not Unicode."),
     ("", "414", f"The URL is longer than {LIMITS.max_uri_bytes} bytes."),
-    (f"{api_request.UNSUPPORTED_OPERATION}", "400", "The WebSocket API has no such method."),
+    (f"{client_requests.UNSUPPORTED_OPERATION}", "400", "The WebSocket API has no such method."),
     (f"{REJECTED_KEY}", "401", "`session.logon`: this server has no accounts."),
     (f"{rest.BAD_KEY}", "401", "REST wants an API key, any key, in `X-MBX-APIKEY`."),
 )
@@ -328,7 +326,7 @@ def _control_error(text: str) -> Cells:
 
 
 def _api_error(text: str) -> Cells:
-    problem = api_request.read_api_request(text).problem
+    problem = client_requests.read_api_request(text).problem
     if problem is None:
         raise ValueError(f"{text} has no fault")
     return f"{problem.code}", f"{problem.status}", f"`{text}`", problem.message

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import structlog
 
 from tickerplant.formatting import printable
-from tickerplant.protocol.masking import masked
+from tickerplant.protocol.redaction import masked
 
 _HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
 """How a line begins: the connection it is about, and what kind of line it is."""

@@ -41,12 +41,12 @@ from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.unavailable import VerbatimForwarder
 from tickerplant.server import event_loop
-from tickerplant.server.clock import connection_clock_ms
-from tickerplant.server.clock_page import Steering
-from tickerplant.server.coalescing import CoalescingForwarder
+from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import faults_text
-from tickerplant.server.forwarding import Forwarder
+from tickerplant.server.forwarding import CachingForwarder
+from tickerplant.server.pages import Steering
+from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -191,10 +191,10 @@ async def _relay(settings: RelaySettings, tell: Tell) -> int:
 
         def run(server: Server) -> Coroutine[None, None, None]:
             source = RelaySource(plant, upstreams, server, grace_ms=settings.grace_ms)
-            return source.run(server.gate, server.readiness)
+            return source.run(server.congestion, server.readiness)
 
         forwarders = {
-            upstream.venue.name: CoalescingForwarder(upstream.fetch, upstream.lacks)
+            upstream.venue.name: CachingForwarder(upstream.fetch, upstream.lacks)
             for upstream in upstreams
         }
         tapping = TapSettings(
@@ -243,7 +243,7 @@ def _upstreams(settings: RelaySettings) -> list[Upstream]:
 
 
 def _driver(source: SimulatedSource | RecordingSource) -> Run:
-    return lambda server: source.run(server.gate, server.readiness)
+    return lambda server: source.run(server.congestion, server.readiness)
 
 
 def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:

@@ -35,8 +35,8 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.actions import (
     Action,
-    Ask,
     Close,
+    Forward,
     Ping,
     Send,
     SetCombined,
@@ -44,13 +44,13 @@ from tickerplant.protocol.actions import (
     Unsubscribe,
 )
 from tickerplant.protocol.api_session import ApiSession
-from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, parse_target
-from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.gate import Gate
+from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.rest import Rest
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -79,8 +79,8 @@ class Player(Protocol):
     def wait(self, duration_ms: int) -> list[str]: ...
 
 
-def little_exchange(venue: Venue) -> QueryAnswerer:
-    """Return what answers from a market of one contract a venue, with a trade each and no book.
+def little_exchange(venue: Venue, forwarder: Forwarder | None = None) -> QueryService:
+    """Return the queries of an exchange with one contract a venue, a trade each and no book.
 
     Another contract of USDⓈ-M, NEWUSDT, is announced and does not trade yet.
     """
@@ -88,7 +88,7 @@ def little_exchange(venue: Venue) -> QueryAnswerer:
     plant.publish(Trade("BTCUSDT", 1, 6_528_000, 1_000, False, START_MS))
     plant.publish(Trade("BTCUSD_PERP", 1, 652_800, 1, False, START_MS))
     plant.publish(ContractChanged(ANNOUNCED.symbol, ANNOUNCED, (), START_MS))
-    return QueryAnswerer(plant.venues[venue.name], Complaints())
+    return QueryService(plant.venues[venue.name], Complaints(), forwarder)
 
 
 def venue_of(path: str) -> Venue:
@@ -101,13 +101,13 @@ class BarePlayer:
 
     def __init__(self) -> None:
         self._now_ms = START_MS
-        self._answerers = {venue: little_exchange(venue) for venue in VENUES}
+        self._queries = {venue: little_exchange(venue) for venue in VENUES}
         self._session: StreamSession | ApiSession | None = None
         self._set(LIMITS)
 
     def _set(self, limits: Limits) -> None:
         self._limits = limits
-        self._budget = Budget(limits)
+        self._rate_limiter = RateLimiter(limits)
 
     def limit(self, name: str, value: int) -> None:
         self._set(structs.replace(self._limits, **{name: value}))
@@ -116,9 +116,9 @@ class BarePlayer:
         venue = venue_of(path)
         target = parse_target(path, venue, self._limits)
         if isinstance(target, ApiTarget):
-            answerer = self._answerers[venue]
+            queries = self._queries[venue]
             self._session = ApiSession(
-                target, answerer, self._budget, ADDRESS, self._limits, self._now_ms
+                target, queries, self._rate_limiter, ADDRESS, self._limits, self._now_ms
             )
         else:
             self._session = StreamSession(target, self._limits, self._now_ms)
@@ -130,10 +130,10 @@ class BarePlayer:
         endpoint = Endpoint(
             venue=venue,
             hub=markets.hubs[venue.name],
-            answerer=self._answerers[venue],
+            queries=self._queries[venue],
             limits=self._limits,
-            budget=self._budget,
-            gate=Gate(self._limits, lambda: 0),
+            rate_limiter=self._rate_limiter,
+            congestion=Congestion(self._limits, lambda: 0),
             complaints=Complaints(),
             clock=lambda: self._now_ms,
         )
@@ -249,7 +249,7 @@ def _line(action: Action) -> str:
             return f"* {type(action).__name__.lower()} {' '.join(names)}"
         case SetCombined(combined):
             return f"* combined {str(combined).lower()}"
-        case Ask(query, params):
+        case Forward(query, params):
             return f"* ask {query.method} {params}"
         case Close(reason):
             return f"! {reason.code} {reason.reason}"

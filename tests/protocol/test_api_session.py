@@ -9,17 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import RequestError
-from tickerplant.protocol.actions import Action, Ask, Close, Send
-from tickerplant.protocol.api_session import ApiSession
-from tickerplant.protocol.budget import Budget
-from tickerplant.protocol.closing import BANNED
-from tickerplant.protocol.counters import SessionCounters
-from tickerplant.protocol.elsewhere import MAX_PENDING, Elsewhere, disconnected, nowhere
+from tickerplant.protocol.actions import Action, Close, Forward, Send
+from tickerplant.protocol.api_session import (
+    LOGON_PARAMS,
+    MAX_FORWARDED,
+    SESSION_METHODS,
+    ApiSession,
+)
+from tickerplant.protocol.client_requests import disconnected
+from tickerplant.protocol.close_reasons import BANNED
+from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.protocol.session_methods import LOGON_PARAMS, SESSION_METHODS
+from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.queries import QUERIES
 from tickerplant.queries.query import Query
+from tickerplant.server.query_service import Forwarder
 from tickerplant.venue import USDM
 
 OPEN_MS = 1_772_000_000_000
@@ -44,17 +49,18 @@ REQUESTS = st.fixed_dictionaries(
 
 
 def _session(
-    budget: Budget, counters: SessionCounters | None = None, elsewhere: Elsewhere = nowhere
+    rate_limiter: RateLimiter,
+    counters: SessionCounters | None = None,
+    forwarder: Forwarder | None = None,
 ) -> ApiSession:
     return ApiSession(
         ApiTarget(return_rate_limits=True),
-        little_exchange(USDM),
-        budget,
+        little_exchange(USDM, forwarder),
+        rate_limiter,
         ADDRESS,
         LIMITS,
         OPEN_MS,
         counters,
-        elsewhere,
     )
 
 
@@ -68,7 +74,7 @@ def test_a_session_method_is_answered_whatever_its_parameters_are(
     method: str, params: dict[str, object]
 ) -> None:
     text = json.dumps({"id": 1, "method": method, "params": params})
-    (reply,) = _replies(_session(Budget(LIMITS)).receive_text(text, OPEN_MS))
+    (reply,) = _replies(_session(RateLimiter(LIMITS)).receive_text(text, OPEN_MS))
     assert reply["status"] in {200, 400, 401}, "an answer, or what is wrong with the question"
 
 
@@ -77,7 +83,7 @@ def test_a_session_method_is_answered_whatever_its_parameters_are(
 def test_whatever_a_client_says_is_answered_in_the_documented_order(
     texts: list[str | bytes],
 ) -> None:
-    session = _session(Budget(LIMITS))
+    session = _session(RateLimiter(LIMITS))
     session.open()
     for text in texts:
         was_closed = session.keepalive.closed
@@ -92,7 +98,7 @@ def test_whatever_a_client_says_is_answered_in_the_documented_order(
 
 @given(request_id=st.none() | st.integers(-(2**63), 2**63 - 1) | st.from_regex(r"\A[\w-]{1,36}\Z"))
 def test_an_id_comes_back_with_its_type_or_is_refused(request_id: int | str | None) -> None:
-    session = _session(Budget(LIMITS))
+    session = _session(RateLimiter(LIMITS))
     text = json.dumps({"id": request_id, "method": "ping"})
     (reply,) = _replies(session.receive_text(text, OPEN_MS))
     accepted = not isinstance(request_id, str) or request_id.isascii()
@@ -101,7 +107,7 @@ def test_an_id_comes_back_with_its_type_or_is_refused(request_id: int | str | No
 
 
 def test_the_result_is_passed_on_byte_for_byte() -> None:
-    session = _session(Budget(LIMITS))
+    session = _session(RateLimiter(LIMITS))
     (sent,) = session.receive_text('{"id":1,"method":"ticker.price"}', OPEN_MS)
     assert isinstance(sent, Send), "one reply"
     assert b'[{"symbol":"BTCUSDT","price":"65280.00","time":1772000000000}]' in sent.text, (
@@ -110,8 +116,8 @@ def test_the_result_is_passed_on_byte_for_byte() -> None:
 
 
 def test_connections_of_one_address_share_its_budget() -> None:
-    budget = Budget(LIMITS)
-    sessions = [_session(budget) for _ in range(3)]
+    rate_limiter = RateLimiter(LIMITS)
+    sessions = [_session(rate_limiter) for _ in range(3)]
     for session in sessions:
         session.open()
     (reply,) = _replies(sessions[0].receive_text('{"id":1,"method":"ping"}', OPEN_MS))
@@ -120,8 +126,8 @@ def test_connections_of_one_address_share_its_budget() -> None:
 
 def test_a_banned_address_is_sent_away_at_the_door() -> None:
     limits = msgspec.structs.replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
-    budget = Budget(limits)
-    first, second = _session(budget), _session(budget)
+    rate_limiter = RateLimiter(limits)
+    first, second = _session(rate_limiter), _session(rate_limiter)
     assert first.open() == [], "a refusal is not yet a ban"
     assert second.open() == [Close(BANNED)], "the second is"
     assert second.keepalive.closed, "and the session is over"
@@ -129,33 +135,40 @@ def test_a_banned_address_is_sent_away_at_the_door() -> None:
 
 def test_what_happened_is_counted() -> None:
     counters = SessionCounters()
-    session = _session(Budget(LIMITS), counters)
+    session = _session(RateLimiter(LIMITS), counters)
     for method in ("ping", "v1/ping", "nothing", "session.status", "session.logon"):
         session.receive_text(json.dumps({"id": 1, "method": method}), OPEN_MS)
     assert counters.methods == {"ping": 2, "session.status": 1, "session.logon": 1}, "by method"
     assert counters.errors == {-1020: 1, -1102: 1}, "by code"
 
 
-# Questions that are asked elsewhere
+# Forwarded requests
 
 
-def _of_ethusdt(_query: Query, params: Mapping[str, object]) -> bool:
-    """The little exchange lists no ETHUSDT; somebody else does."""
-    return params.get("symbol") == "ETHUSDT"
+class _Upstream:
+    """The little exchange does not list ETHUSDT; its upstream does."""
+
+    counts: Mapping[str, int] = {}
+
+    def forwards(self, _query: Query, params: Mapping[str, object]) -> bool:
+        return params.get("symbol") == "ETHUSDT"
+
+    async def answer(self, _query: Query, _params: Mapping[str, object]) -> bytes:
+        raise NotImplementedError
 
 
 def _price_of(symbol: str, request_id: int = 1) -> str:
     return json.dumps({"id": request_id, "method": "ticker.price", "params": {"symbol": symbol}})
 
 
-def test_what_is_asked_elsewhere_is_answered_when_the_answer_is_there() -> None:
-    session = _session(Budget(LIMITS), elsewhere=_of_ethusdt)
-    (ask,) = session.receive_text(_price_of("ETHUSDT", 7), OPEN_MS)
-    assert isinstance(ask, Ask), "no reply yet"
-    assert (ask.query.method, ask.params) == ("ticker.price", {"symbol": "ETHUSDT"})
+def test_a_forwarded_request_is_answered_when_the_response_is_there() -> None:
+    session = _session(RateLimiter(LIMITS), forwarder=_Upstream())
+    (forwarded,) = session.receive_text(_price_of("ETHUSDT", 7), OPEN_MS)
+    assert isinstance(forwarded, Forward), "no reply yet"
+    assert (forwarded.query.method, forwarded.params) == ("ticker.price", {"symbol": "ETHUSDT"})
     (meanwhile,) = _replies(session.receive_text(_price_of("BTCUSDT", 8), OPEN_MS))
     assert (meanwhile["id"], meanwhile["result"]["symbol"]) == (8, "BTCUSDT"), "nobody waits"
-    (sent,) = session.answered(ask, b'{"symbol":"ETHUSDT", "price":"1.0"}')
+    (sent,) = session.answered(forwarded, b'{"symbol":"ETHUSDT", "price":"1.0"}')
     assert sent == Send(
         b'{"id":7,"status":200,"result":{"symbol":"ETHUSDT", "price":"1.0"},'
         b'"rateLimits":[{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE",'
@@ -163,47 +176,47 @@ def test_what_is_asked_elsewhere_is_answered_when_the_answer_is_there() -> None:
     ), "byte for byte, and it costs what it does here"
 
 
-def test_an_error_from_elsewhere_is_told_and_counted() -> None:
+def test_an_error_of_a_forwarded_request_is_reported_and_counted() -> None:
     counters = SessionCounters()
-    session = _session(Budget(LIMITS), counters, _of_ethusdt)
-    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
-    assert isinstance(ask, Ask), "no reply yet"
-    (reply,) = _replies(session.answered(ask, RequestError(-1121, "Invalid symbol.")))
+    session = _session(RateLimiter(LIMITS), counters, _Upstream())
+    (forwarded,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(forwarded, Forward), "no reply yet"
+    (reply,) = _replies(session.answered(forwarded, RequestError(-1121, "Invalid symbol.")))
     assert (reply["status"], reply["error"]) == (400, {"code": -1121, "msg": "Invalid symbol."})
-    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
-    assert isinstance(ask, Ask), "it may be asked again"
-    (reply,) = _replies(session.answered(ask, disconnected()))
+    (forwarded,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(forwarded, Forward), "it may be asked again"
+    (reply,) = _replies(session.answered(forwarded, disconnected()))
     assert (reply["status"], reply["error"]["code"]) == (503, -1001)
     assert counters.errors == {-1121: 1, -1001: 1}
     assert counters.methods == {"ticker.price": 2}
 
 
-def test_beyond_so_many_pending_questions_the_next_is_refused_until_one_is_answered() -> None:
-    session = _session(Budget(LIMITS), elsewhere=_of_ethusdt)
-    asks = [session.receive_text(_price_of("ETHUSDT"), OPEN_MS)[0] for _ in range(MAX_PENDING)]
+def test_the_number_of_forwarded_requests_that_wait_is_bounded() -> None:
+    session = _session(RateLimiter(LIMITS), forwarder=_Upstream())
+    asks = [session.receive_text(_price_of("ETHUSDT"), OPEN_MS)[0] for _ in range(MAX_FORWARDED)]
     (reply,) = _replies(session.receive_text(_price_of("ETHUSDT", 99), OPEN_MS))
     assert (reply["id"], reply["status"], reply["error"]["code"]) == (99, 503, -1008)
-    assert reply["rateLimits"][0]["count"] == MAX_PENDING + 1, "it costs its weight all the same"
+    assert reply["rateLimits"][0]["count"] == MAX_FORWARDED + 1, "it costs its weight all the same"
     (reply,) = _replies(session.receive_text(_price_of("BTCUSDT"), OPEN_MS))
     assert reply["status"] == 200, "what is known here is still answered"
-    assert isinstance(asks[0], Ask), "no reply yet"
+    assert isinstance(asks[0], Forward), "no reply yet"
     assert len(session.answered(asks[0], b"{}")) == 1
-    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
-    assert isinstance(ask, Ask), "there is room again"
+    (forwarded,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(forwarded, Forward), "there is room again"
 
 
-def test_a_question_over_budget_is_not_asked_elsewhere() -> None:
+def test_a_request_over_the_limit_is_not_forwarded() -> None:
     limits = msgspec.structs.replace(LIMITS, request_weight_per_minute=1)
-    session = _session(Budget(limits), elsewhere=_of_ethusdt)
+    session = _session(RateLimiter(limits), forwarder=_Upstream())
     session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
     (reply,) = _replies(session.receive_text(_price_of("ETHUSDT"), OPEN_MS))
     assert reply["status"] == 429
 
 
-def test_an_answer_that_comes_after_the_end_is_not_told() -> None:
-    session = _session(Budget(LIMITS), elsewhere=_of_ethusdt)
-    (ask,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
-    assert isinstance(ask, Ask), "no reply yet"
+def test_a_response_after_the_close_is_dropped() -> None:
+    session = _session(RateLimiter(LIMITS), forwarder=_Upstream())
+    (forwarded,) = session.receive_text(_price_of("ETHUSDT"), OPEN_MS)
+    assert isinstance(forwarded, Forward), "no reply yet"
     session.receive_text('{"id":[],"method":"ping"}', OPEN_MS)
     assert session.keepalive.closed, "a bad id is the end"
-    assert session.answered(ask, b"{}") == []
+    assert session.answered(forwarded, b"{}") == []

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from conversation import BarePlayer, hold
 
-from tickerplant.protocol.api_request import (
+from tickerplant.protocol.api_session import REJECTED_KEY
+from tickerplant.protocol.client_requests import (
     BAD_ID,
     BAD_PARAMETER,
     UNKNOWN_ERROR,
     UNSUPPORTED_OPERATION,
 )
-from tickerplant.protocol.budget import TOO_MANY_REQUESTS
-from tickerplant.protocol.session_methods import REJECTED_KEY
+from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS
 from tickerplant.queries import request_errors
 from tickerplant.server.rest import BAD_KEY, BAD_PATH
 

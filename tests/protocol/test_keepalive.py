@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.protocol.actions import Close, Ping
-from tickerplant.protocol.closing import EXPIRED, PONG_TIMEOUT
+from tickerplant.protocol.close_reasons import EXPIRED, PONG_TIMEOUT
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.limits import LIMITS
 

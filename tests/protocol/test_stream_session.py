@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from tickerplant.protocol.actions import Close, Send, SetCombined, Subscribe, Unsubscribe
-from tickerplant.protocol.budget import Budget
-from tickerplant.protocol.control import METHODS
-from tickerplant.protocol.counters import SessionCounters
+from tickerplant.protocol.client_requests import METHODS
+from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import StreamTarget
 
@@ -124,13 +124,17 @@ def test_a_closed_session_is_silent_about_everything() -> None:
 
 def test_limits_that_are_off_count_and_close_nothing() -> None:
     limits = msgspec.structs.replace(LIMITS, max_streams=2, message_burst=1, enforced=False)
-    budget = Budget(limits)
-    session = StreamSession(EMPTY, limits, OPEN_MS, account=budget.enter("192.0.2.1"))
+    rate_limiter = RateLimiter(limits)
+    session = StreamSession(
+        EMPTY, limits, OPEN_MS, usage=rate_limiter.connection_opened("192.0.2.1")
+    )
     for name in "abcd":
         text = json.dumps({"method": "SUBSCRIBE", "params": [name], "id": 1})
         assert Send(b'{"result":null,"id":1}') in session.receive_text(text, OPEN_MS), "accepted"
     assert not session.keepalive.closed, "nothing ends it"
-    assert budget.exceeded == {"messages": 3, "streams": 2}, "but what was too much is counted"
+    assert rate_limiter.exceeded == {"messages": 3, "streams": 2}, (
+        "but what was too much is counted"
+    )
 
 
 def test_a_connection_is_bounded_even_when_limits_are_off() -> None:

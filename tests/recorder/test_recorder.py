@@ -116,7 +116,7 @@ async def simulation(*, faults: str = "", port: int = 0) -> AsyncIterator[House]
         hub.subscribe(house.witness, [name], found[0].route if found else "")
     open_market(plant, exchange)
     source = SimulatedSource(exchange, plant, speed=1.0)
-    running = asyncio.create_task(source.run(server.gate, server.readiness))
+    running = asyncio.create_task(source.run(server.congestion, server.readiness))
     try:
         yield house
     finally:

@@ -13,7 +13,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import SLICE_MESSAGES, RecordingSource
-from tickerplant.server.gate import Gate
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.readiness import Readiness
 
 START_MS = 1_723_161_256_000
@@ -60,7 +60,7 @@ class Replay:
         )
         self.readiness = Readiness()
         self.subscribers = 1
-        self.gate = Gate(LIMITS, lambda: self.subscribers)
+        self.congestion = Congestion(LIMITS, lambda: self.subscribers)
         self.listeners = {venue: Listener() for venue in names}
         for venue, listener in self.listeners.items():
             self.plant.hubs[venue].subscribe(listener, names[venue])
@@ -91,7 +91,7 @@ class Replay:
         for hub in self.plant.hubs.values():
             hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
         self.subscribers = subscribers
-        await self.source.run(self.gate, self.readiness)
+        await self.source.run(self.congestion, self.readiness)
 
 
 def trade(n: int, price: str = "100.00", symbol: str = "BTCUSDT", at_ms: int = 0) -> bytes:

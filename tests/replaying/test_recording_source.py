@@ -11,7 +11,7 @@ from played import SNAPSHOT, START_MS, Replay, depth, recorded, trade
 from tickerplant.frames import text_frame
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.replaying.scan import scan
-from tickerplant.server.gate import Gate
+from tickerplant.server.congestion import Congestion
 
 
 def test_recorded_messages_are_sent_byte_for_byte_in_order(tmp_path: Path) -> None:
@@ -83,7 +83,9 @@ def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Pat
     replay.plant.hubs["usdm"].wake = lambda: None
 
     async def ask_before_it_plays() -> None:
-        running = asyncio.create_task(replay.source.run(Gate(LIMITS, lambda: 0), replay.readiness))
+        running = asyncio.create_task(
+            replay.source.run(Congestion(LIMITS, lambda: 0), replay.readiness)
+        )
         await asyncio.sleep(0.1)
         heard.append((market.snapshot_id, market.book_live))
         running.cancel()
@@ -121,7 +123,9 @@ def test_a_book_that_is_whole_again_is_warned_of_no_longer(tmp_path: Path) -> No
     said: list[tuple[bool, list[str]]] = []
 
     async def run() -> None:
-        running = asyncio.create_task(replay.source.run(Gate(LIMITS, lambda: 1), replay.readiness))
+        running = asyncio.create_task(
+            replay.source.run(Congestion(LIMITS, lambda: 1), replay.readiness)
+        )
         for _ in range(2):
             await asyncio.sleep(58)
             replay.source.report_state()
@@ -256,8 +260,8 @@ def test_the_clock_waits_for_its_subscribers(tmp_path: Path) -> None:
 
     async def run() -> None:
         present = [1]
-        gate = Gate(LIMITS, lambda: present[0])
-        running = asyncio.create_task(replay.source.run(gate, replay.readiness))
+        congestion = Congestion(LIMITS, lambda: present[0])
+        running = asyncio.create_task(replay.source.run(congestion, replay.readiness))
         await asyncio.sleep(5)
         assert replay.source.messages == 0, "one subscriber is not enough"
         assert replay.readiness.is_ready, "who waits to subscribe must see that it may"
@@ -282,13 +286,13 @@ def test_a_replay_without_pace_waits_for_a_subscriber_that_cannot_follow(tmp_pat
             raise AssertionError(f"closed: {reason}")
 
     async def run() -> None:
-        gate = Gate(LIMITS, lambda: 1)
+        congestion = Congestion(LIMITS, lambda: 1)
         slow = Slow()
-        gate.pause(slow)
-        running = asyncio.create_task(replay.source.run(gate, replay.readiness))
+        congestion.pause(slow)
+        running = asyncio.create_task(replay.source.run(congestion, replay.readiness))
         await asyncio.sleep(5)
         assert 0 < replay.source.messages < 9_000, "one slice, then the source waits"
-        gate.resume(slow)
+        congestion.resume(slow)
         await running
 
     run_jumping(run())

@@ -34,7 +34,7 @@ from tickerplant.recording.segments import segment_name
 from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.plan import Plan, span_of, warm_up_start_ns
 from tickerplant.replaying.scan import scan
-from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.server.query_service import QueryService
 from tickerplant.venue import VENUES
 
 START_MS = 1_795_285_140_000
@@ -49,7 +49,7 @@ def exchange_info(symbol: str) -> msgspec.Raw:
     for venue in VENUES:
         query = find_path(venue, f"{venue.rest_prefix}/v1/exchangeInfo")
         assert query is not None
-        answer = QueryAnswerer(plant.venues[venue.name], Complaints()).ask(query, {})
+        answer = QueryService(plant.venues[venue.name], Complaints()).answer(query, {})
         for each in msgspec.json.decode(answer)["symbols"]:
             if each["symbol"] == symbol:
                 return msgspec.Raw(msgspec.json.encode(each))

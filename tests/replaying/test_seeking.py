@@ -18,13 +18,13 @@ from tickerplant.errors import ConfigError, RecordingError, RequestError
 from tickerplant.frames import text_frame
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.protocol.closing import CloseReason
+from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.queries import find_path
 from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.server.answerer import QueryAnswerer
+from tickerplant.server.query_service import QueryService
 from tickerplant.venue import USDM
 
 TRADES = 200
@@ -86,13 +86,13 @@ PLANNED = set(Plan.__struct_fields__)
 
 def answers(plant: Plant) -> dict[str, bytes]:
     """What the plant answers to everything it can be asked here."""
-    answerer = QueryAnswerer(plant.venues["usdm"], Complaints())
+    queries = QueryService(plant.venues["usdm"], Complaints())
     found = {}
     for where, params in QUESTIONS:
         query = find_path(USDM, where)
         assert query is not None, where
         try:
-            found[where] = answerer.ask(query, params)
+            found[where] = queries.answer(query, params)
         except RequestError as error:
             found[where] = str(error).encode()
     return found
@@ -258,11 +258,11 @@ def test_a_long_step_waits_for_who_reads_slowly(path: Path) -> None:
         await asyncio.sleep(1)
         await steer(played.source, paused=True)
         before = played.source.messages
-        played.gate.pause(reader)
+        played.congestion.pause(reader)
         stepping = asyncio.create_task(steer(played.source, step=1_000_000))
         await asyncio.sleep(0.5)
         assert played.source.messages - before < TRADES, "it waits after a slice at most"
-        played.gate.resume(reader)
+        played.congestion.resume(reader)
         assert (await stepping)["state"] == "over"
 
     played.run_with(visit)
@@ -363,9 +363,9 @@ def test_who_waits_for_a_seek_is_answered_when_the_replay_is_ended(path: Path) -
 
     async def visit() -> None:
         readiness = played.readiness
-        running = asyncio.create_task(played.source.run(played.gate, readiness))
+        running = asyncio.create_task(played.source.run(played.congestion, readiness))
         await asyncio.sleep(1)
-        played.gate.pause(SlowReader())
+        played.congestion.pause(SlowReader())
         await steer(played.source, speed=0)
         await asyncio.sleep(0)
         seeking = asyncio.create_task(steer(played.source, seek=at(150).ns))
@@ -449,12 +449,12 @@ def test_a_seek_at_the_end_of_a_round_is_not_lost(path: Path) -> None:
     reader = SlowReader()
 
     async def visit() -> None:
-        played.gate.pause(reader)
+        played.congestion.pause(reader)
         await until(lambda: played.source.messages >= 2 * TRADES)
         await steer(played.source, paused=True)
         seeking = asyncio.create_task(steer(played.source, seek=at(77).ns))
         await asyncio.sleep(0.1)
-        played.gate.resume(reader)
+        played.congestion.resume(reader)
         assert (await seeking)["received_ns"] == at(77).ns
 
     played.run_with(visit)

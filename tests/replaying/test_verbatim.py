@@ -134,7 +134,7 @@ def test_questions_about_the_state_of_a_market_are_refused(name: str) -> None:
     query = find_path(USDM, f"/fapi/v1/{name}")
     assert query is not None
     with pytest.raises(RequestError, match="verbatim") as refused:
-        VerbatimForwarder().wants(query, {"symbol": "BTCUSDT"})
+        VerbatimForwarder().forwards(query, {"symbol": "BTCUSDT"})
     assert refused.value.status == 503
 
 
@@ -142,4 +142,4 @@ def test_questions_about_the_state_of_a_market_are_refused(name: str) -> None:
 def test_other_questions_are_answered(name: str) -> None:
     query = find_path(USDM, f"/fapi/v1/{name}")
     assert query is not None
-    assert not VerbatimForwarder().wants(query, {}), "expected it to be answered here"
+    assert not VerbatimForwarder().forwards(query, {}), "expected it to be answered here"

@@ -13,10 +13,10 @@ from uvicorn.server import ServerState
 
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.protocol.budget import Budget
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.gate import Gate
 from tickerplant.server.http import protocol_factory
 from tickerplant.server.rest import Rest
 from tickerplant.venue import USDM
@@ -90,10 +90,10 @@ def endpoint(complaints: Complaints | None = None) -> Endpoint:
     return Endpoint(
         venue=USDM,
         hub=plant.hubs[USDM.name],
-        answerer=little_exchange(USDM),
+        queries=little_exchange(USDM),
         limits=CALM,
-        budget=Budget(CALM),
-        gate=Gate(CALM, lambda: 0),
+        rate_limiter=RateLimiter(CALM),
+        congestion=Congestion(CALM, lambda: 0),
         complaints=complaints or Complaints(),
         clock=lambda: START_MS,
     )

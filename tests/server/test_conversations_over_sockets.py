@@ -20,7 +20,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from tickerplant.protocol.budget import Budget
+from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.websocket import NEVER_MS
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
@@ -34,7 +34,7 @@ class SocketPlayer:
         self._house = house
         self._endpoints = house.server.endpoints
         for endpoint in self._endpoints:
-            endpoint.answerer = little_exchange(endpoint.venue)
+            endpoint.queries = little_exchange(endpoint.venue)
         self._endpoint = self._endpoints[0]
         self._loop = asyncio.get_running_loop()
         self._seen: deque[str] = deque()
@@ -45,9 +45,9 @@ class SocketPlayer:
 
     def limit(self, name: str, value: int) -> None:
         limits = replace(self._endpoint.limits, **{name: value})
-        budget = Budget(limits)
+        rate_limiter = RateLimiter(limits)
         for endpoint in self._endpoints:
-            endpoint.limits, endpoint.budget = limits, budget
+            endpoint.limits, endpoint.rate_limiter = limits, rate_limiter
 
     async def connect(self, path: str) -> None:
         await self.disconnect()

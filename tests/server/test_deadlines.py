@@ -12,10 +12,10 @@ from loopback import START_MS, Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 from websockets.frames import Frame, Opcode
 
-from tickerplant.protocol.closing import MESSAGE_TIMEOUT
+from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.http import HttpConnection
+from tickerplant.server.pages import CLOCK_PATH
 from tickerplant.server.rest import Page, Post, Response, Rest
 
 CLOSED = f'tickerplant_connections_closed_total{{reason="{MESSAGE_TIMEOUT.name}",venue="usdm"}}'

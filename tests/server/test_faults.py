@@ -181,9 +181,9 @@ async def test_a_stall_holds_up_a_source_that_can_wait() -> None:
         for _ in range(10):
             house.trade()
             await asyncio.sleep(0)
-        assert house.server.gate.congested
+        assert house.server.congestion.congested
         house.clock.now_ms += 3_600_000
-        await house.server.gate.wait_clear()
+        await house.server.congestion.wait_clear()
         assert [json.loads(await client.recv())["t"] for _ in range(10)] == [*range(1, 11)]
 
 
@@ -196,9 +196,9 @@ async def test_a_stalled_connection_that_is_cut_holds_up_nobody() -> None:
         for _ in range(10):
             house.trade()
             await asyncio.sleep(0)
-        assert house.server.gate.congested
+        assert house.server.congestion.congested
         connections(house)[0].abort()
-        await house.server.gate.wait_clear()
+        await house.server.congestion.wait_clear()
 
 
 @looped

@@ -10,11 +10,11 @@ import pytest
 from loopback import Clock, Loopback, ask, loopback, looped, until
 
 from tickerplant.errors import RequestError, UpstreamError
-from tickerplant.protocol.elsewhere import MAX_PENDING
+from tickerplant.protocol.api_session import MAX_FORWARDED
 from tickerplant.queries import find_path
 from tickerplant.queries.query import Query
-from tickerplant.server.coalescing import CoalescingForwarder
-from tickerplant.server.kept_answers import KeptAnswers, name_of
+from tickerplant.server.forwarding import CachingForwarder
+from tickerplant.server.response_cache import ResponseCache, name_of
 from tickerplant.venue import USDM
 
 DEPTH = find_path(USDM, "/fapi/v1/depth")
@@ -38,12 +38,12 @@ class Upstream:
         self.counts: Counter[str] = Counter()
         self.waiting: list[asyncio.Future[bytes]] = []
 
-    def wants(self, _query: Query, params: Mapping[str, object]) -> bool:
+    def forwards(self, _query: Query, params: Mapping[str, object]) -> bool:
         return params.get("symbol") == "ETHUSDT"
 
     async def answer(self, query: Query, params: Mapping[str, object]) -> bytes:
         self.asked.append((name_of(query), dict(params)))
-        self.counts["asked"] += 1
+        self.counts["sent"] += 1
         self.waiting.append(asyncio.get_running_loop().create_future())
         return await self.waiting[-1]
 
@@ -53,8 +53,8 @@ class Upstream:
         return self.waiting[number - 1]
 
 
-def forwarder(upstream: Upstream, clock: Clock, **options: Any) -> CoalescingForwarder:
-    return CoalescingForwarder(upstream.answer, upstream.wants, clock=clock, **options)
+def forwarder(upstream: Upstream, clock: Clock, **options: Any) -> CachingForwarder:
+    return CachingForwarder(upstream.answer, upstream.forwards, clock=clock, **options)
 
 
 def get(house: Loopback, path: str) -> asyncio.Task[Any]:
@@ -65,7 +65,7 @@ def get(house: Loopback, path: str) -> asyncio.Task[Any]:
 
 
 @looped
-async def test_over_rest_what_is_not_known_here_is_asked_elsewhere_and_costs_the_same() -> None:
+async def test_a_forwarded_rest_request_costs_the_same() -> None:
     upstream = Upstream()
     async with loopback(forwarder=upstream) as house:
         asking = get(house, "/fapi/v1/ticker/price?symbol=ETHUSDT&else=1")
@@ -79,7 +79,7 @@ async def test_over_rest_what_is_not_known_here_is_asked_elsewhere_and_costs_the
     assert answer.headers["x-mbx-used-weight-1m"] == "1", "as of when it was asked"
     assert answer.headers["content-type"] == "application/json;charset=UTF-8"
     assert upstream.asked == [("/v1/ticker/price", {"symbol": "ETHUSDT", "else": "1"})]
-    outcome = 'tickerplant_questions_elsewhere_total{outcome="asked",venue="usdm"}'
+    outcome = 'tickerplant_forwarded_requests_total{outcome="sent",venue="usdm"}'
     assert counted[outcome] == 1
 
 
@@ -96,7 +96,7 @@ async def test_over_rest_what_is_not_known_here_is_asked_elsewhere_and_costs_the
     ],
 )
 @looped
-async def test_what_goes_wrong_elsewhere_is_told_over_both_interfaces(
+async def test_errors_of_forwarded_requests_are_reported_over_both_interfaces(
     error: Exception, status: int, body: dict[str, Any]
 ) -> None:
     upstream = Upstream()
@@ -114,7 +114,7 @@ async def test_what_goes_wrong_elsewhere_is_told_over_both_interfaces(
 
 
 @looped
-async def test_a_request_that_is_refused_here_is_not_asked_elsewhere() -> None:
+async def test_a_refused_request_is_not_forwarded() -> None:
     upstream = Upstream()
     async with loopback(forwarder=upstream) as house:
         answer = await house.get("/fapi/v1/historicalTrades?symbol=ETHUSDT")
@@ -129,9 +129,9 @@ async def test_a_connection_goes_on_while_its_questions_wait() -> None:
     upstream = Upstream()
     async with loopback(forwarder=upstream) as house, house.connect("/ws-fapi/v1") as client:
         request = {"method": "ticker.price", "params": {"symbol": "ETHUSDT"}}
-        for number in range(MAX_PENDING):
+        for number in range(MAX_FORWARDED):
             await client.send(json.dumps({"id": number, **request}))
-        await upstream.next(MAX_PENDING)
+        await upstream.next(MAX_FORWARDED)
         reply = await ask(client, {"id": "more", **request})
         assert (reply["id"], reply["status"], reply["error"]) == ("more", 503, OVERLOADED)
         reply = await ask(client, {"id": "here", "method": "ping"})
@@ -153,7 +153,7 @@ async def test_who_leaves_waits_for_nothing() -> None:
 
 
 @looped
-async def test_a_server_that_stops_answers_who_waits() -> None:
+async def test_a_server_that_stops_answers_requests_that_wait() -> None:
     upstream = Upstream()
     async with loopback(forwarder=upstream) as house:
         asking = get(house, "/fapi/v1/ticker/price?symbol=ETHUSDT")
@@ -167,7 +167,7 @@ async def test_a_server_that_stops_answers_who_waits() -> None:
 
 
 @looped
-async def test_the_same_question_of_many_is_asked_once_and_kept_for_its_time() -> None:
+async def test_equal_requests_are_sent_once_and_the_response_is_cached() -> None:
     upstream, clock = Upstream(), Clock()
     shared = forwarder(upstream, clock)
     assert DEPTH is not None
@@ -187,7 +187,7 @@ async def test_the_same_question_of_many_is_asked_once_and_kept_for_its_time() -
     assert upstream.asked == [
         ("/v1/depth", {"limit": limit, "symbol": "ETHUSDT"}) for limit in ("5", "10", "5")
     ]
-    counts = {"asked": 3, "joined": 1, "kept": 1, "refused": 0, "unanswered": 0, "displaced": 0}
+    counts = {"sent": 3, "coalesced": 1, "cached": 1, "refused": 0, "failed": 0, "evicted": 0}
     assert shared.counts == counts
 
 
@@ -205,9 +205,9 @@ async def test_who_goes_away_takes_nothing_from_who_waits_for_the_same() -> None
 
 
 @looped
-async def test_an_error_about_the_question_is_kept_and_told_to_each() -> None:
+async def test_an_error_about_the_request_is_cached_and_raised_for_each() -> None:
     upstream, clock = Upstream(), Clock()
-    shared = forwarder(upstream, clock, kept_ms=lambda _query: 60_000)
+    shared = forwarder(upstream, clock, max_age_ms=lambda _query: 60_000)
     assert DEPTH is not None
     asking = [asyncio.create_task(shared.answer(DEPTH, {})) for _ in range(2)]
     (await upstream.next()).set_exception(RequestError(-1121, "Invalid symbol."))
@@ -237,7 +237,7 @@ async def test_an_error_about_the_question_is_kept_and_told_to_each() -> None:
     ],
 )
 @looped
-async def test_trouble_elsewhere_is_not_the_clients_and_is_not_kept(error: Exception) -> None:
+async def test_an_upstream_failure_is_not_the_clients_and_is_not_cached(error: Exception) -> None:
     upstream = Upstream()
     shared = forwarder(upstream, Clock())
     assert DEPTH is not None
@@ -245,7 +245,7 @@ async def test_trouble_elsewhere_is_not_the_clients_and_is_not_kept(error: Excep
     (await upstream.next()).set_exception(error)
     errors = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(each) for each in errors] == [UpstreamError, UpstreamError]
-    assert shared.counts["unanswered"] == 1
+    assert shared.counts["failed"] == 1
     again = asyncio.create_task(shared.answer(DEPTH, {}))
     (await upstream.next(2)).set_result(b"back")
     assert await again == b"back"
@@ -253,8 +253,8 @@ async def test_trouble_elsewhere_is_not_the_clients_and_is_not_kept(error: Excep
 
 @looped
 async def test_beyond_so_many_questions_on_their_way_others_are_refused() -> None:
-    upstream, kept = Upstream(), KeptAnswers(max_answers=1)
-    shared = forwarder(upstream, Clock(), kept=kept, max_asked_at_once=2)
+    upstream, cache = Upstream(), ResponseCache(max_responses=1)
+    shared = forwarder(upstream, Clock(), cache=cache, max_in_flight=2)
     assert DEPTH is not None
     asking = [
         asyncio.create_task(shared.answer(DEPTH, {"symbol": symbol})) for symbol in ("A", "B", "A")
@@ -266,4 +266,4 @@ async def test_beyond_so_many_questions_on_their_way_others_are_refused() -> Non
     for question in upstream.waiting:
         question.set_result(b"{}")
     assert await asyncio.gather(*asking) == [b"{}"] * 3, "who joins takes no place"
-    assert (len(kept), shared.counts["refused"], shared.counts["displaced"]) == (1, 1, 1)
+    assert (len(cache), shared.counts["refused"], shared.counts["evicted"]) == (1, 1, 1)

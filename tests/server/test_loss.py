@@ -32,7 +32,9 @@ async def test_who_hears_a_stream_that_is_lost_is_told_and_nobody_else() -> None
         house.connect("/ws-fapi/v1") as asker,
         house.connect("/ws/btcusdt@trade", COINM) as elsewhere,
     ):
-        house.server.lose("usdm", iter(["btcusdt@trade", "ethusdt@trade"]), "a gap after t=7")
+        house.server.start_outage(
+            "usdm", iter(["btcusdt@trade", "ethusdt@trade"]), "a gap after t=7"
+        )
         assert await ending(hearer) == LOST
         assert await ending(waiting) == LOST, "who was to hear a silent one too"
         for client in (other, elsewhere):
@@ -55,7 +57,7 @@ async def test_while_a_venue_is_lost_nobody_hears_its_streams() -> None:
         house.connect("/ws") as empty,
         house.connect("/ws/btcusd_perp@trade", COINM) as elsewhere,
     ):
-        house.server.lose("usdm", None, "no connection for 10 s")
+        house.server.start_outage("usdm", None, "no connection for 10 s")
         assert await ending(hearer) == LOST
         assert await ending(empty) == LOST, "it may subscribe any time"
         for path in ("/ws", "/stream?streams=btcusdt@trade", "/market/ws/btcusdt@aggTrade"):
@@ -72,7 +74,7 @@ async def test_while_a_venue_is_lost_nobody_hears_its_streams() -> None:
         assert counted['tickerplant_upstream_lost{venue="usdm"}'] == 1
         assert counted['tickerplant_upstream_lost{venue="coinm"}'] == 0
         assert counted['tickerplant_handshakes_refused_total{code="503",venue="usdm"}'] == 3
-        house.server.restore("usdm")
+        house.server.end_outage("usdm")
         async with house.connect("/ws/btcusdt@trade") as client:
             house.trade()
             assert json.loads(await client.recv())["e"] == "trade"

@@ -16,7 +16,7 @@ from loopback import loopback, looped, until
 from msgspec.structs import replace
 
 import tickerplant
-from tickerplant.protocol.closing import SLOW_CONSUMER
+from tickerplant.protocol.close_reasons import SLOW_CONSUMER
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
 from tickerplant.server.certificate import OwnCertificate, context_of, own_certificate

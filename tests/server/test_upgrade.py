@@ -139,7 +139,7 @@ def test_a_refusal_names_what_would_have_been_right() -> None:
 
 def test_a_handshake_while_the_upstream_is_lost_ends_the_connection_too() -> None:
     port = endpoint()
-    port.lose(None, "gone")
+    port.start_outage(None, "gone")
     answer = asyncio.run(answers([REQUEST + GET], port))
     assert status(answer) == 503
     assert b"\r\nRetry-After: 5\r\n" in answer

@@ -306,7 +306,7 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
         frame_bytes = 200
         assert max(unsent) <= limits.max_unsent_bytes + 50 * frame_bytes, "the bound was passed"
         assert slow.unsent_bytes == 0, "its memory was not returned"
-        assert not house.server.gate.congested
+        assert not house.server.congestion.congested
         for _ in range(published):
             assert b'"e":"trade"' in await reader.recv(decode=False)
         sock.close()

@@ -21,8 +21,8 @@ from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.coalescing import CoalescingForwarder
 from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -74,7 +74,7 @@ class Relay(Loopback):
 
     async def questions(self, outcome: str = "asked", venue: Venue = USDM) -> float:
         """How many questions met a fate so far."""
-        name = f'tickerplant_questions_elsewhere_total{{outcome="{outcome}",venue="{venue.name}"}}'
+        name = f'tickerplant_forwarded_requests_total{{outcome="{outcome}",venue="{venue.name}"}}'
         return (await self.metrics()).get(name, 0)
 
 
@@ -136,7 +136,7 @@ async def simulation(
         source = SimulatedSource(exchange, house.plant, speed=speed)
         simulated = Simulation(house.plant, house.server, house.clock)
         server = house.server
-        simulated.running = asyncio.create_task(source.run(server.gate, server.readiness))
+        simulated.running = asyncio.create_task(source.run(server.congestion, server.readiness))
         try:
             yield simulated
         finally:
@@ -173,14 +173,14 @@ async def relay(
         ports={USDM.name: 0, COINM.name: 0},
         limits=LIMITS,
         forwarders={
-            name: CoalescingForwarder(each.fetch, each.lacks) for name, each in upstreams.items()
+            name: CachingForwarder(each.fetch, each.lacks) for name, each in upstreams.items()
         },
         clock=Clock(),
         tick_ms=TICK_MS,
     )
     await server.start()
     source = RelaySource(plant, list(upstreams.values()), server, grace_ms=grace_ms)
-    running = asyncio.create_task(source.run(server.gate, server.readiness))
+    running = asyncio.create_task(source.run(server.congestion, server.readiness))
     try:
         if heard:
             await until(lambda: running.done() or server.readiness.is_ready)

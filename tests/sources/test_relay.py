@@ -150,7 +150,7 @@ async def test_what_is_not_in_a_known_form_is_passed_on_and_counted_and_breaks_n
         left_out = near.server.readiness.left_out()
         assert left_out["unknown form"] + left_out["unknown symbol"] == len(odd) + 2
         counted = await near.metrics()
-        assert counted['tickerplant_source_left_out_total{reason="unknown form"}'] == len(odd) + 1
+        assert counted['tickerplant_source_skipped_total{reason="unknown form"}'] == len(odd) + 1
         assert near.upstream.runner.feed.counters.lost == 0
 
 
@@ -232,7 +232,9 @@ async def test_every_speed_and_depth_rebuilds_the_book_of_the_upstream_from_one_
             await clients.begin()
             await clients.read(60)
             assert all(book.counters.gaps == 0 for book in clients.books.values())
-            house.server.lose("usdm", ["!contractInfo", DIFFS[1]], "a test")  # cuts the relay off
+            house.server.start_outage(
+                "usdm", ["!contractInfo", DIFFS[1]], "a test"
+            )  # cuts the relay off
             await until(lambda: near.upstream.runner.feed.counters.opened == 4)
             await until(lambda: near.carries("btcusdt@depth@100ms"))
             await clients.read(60)
@@ -292,7 +294,7 @@ async def test_no_mark_price_is_told_that_is_not_heard_any_more() -> None:
         house.plant.publish(mark(START_MS))
         house.plant.advance(START_MS + 1_000)
         await until(lambda: near.plant.markets["BTCUSDT"].mark_price)
-        house.server.lose("usdm", ["btcusdt@markPrice@1s"], "a test")
+        house.server.start_outage("usdm", ["btcusdt@markPrice@1s"], "a test")
         await until(lambda: not near.carries("btcusdt@markPrice@1s"))
         assert near.carries("btcusdt@bookTicker"), "over another connection"
         for number in range(5):
@@ -580,8 +582,8 @@ async def test_there_is_a_bound_on_what_clients_can_make_the_relay_ask_for() -> 
             assert "1 streams are not asked for" in near.server.readiness.warnings[0]
             counted = await near.metrics()
             assert counted['tickerplant_upstream_streams{venue="usdm"}'] == 4
-            assert counted['tickerplant_upstream_unasked_streams{venue="usdm"}'] == 1
-            assert counted['tickerplant_upstream_streams_turned_away_total{venue="usdm"}'] == 1
+            assert counted['tickerplant_upstream_unsubscribed_streams{venue="usdm"}'] == 1
+            assert counted['tickerplant_upstream_streams_rejected_total{venue="usdm"}'] == 1
             assert counted["tickerplant_source_ready"] == 1
             await greedy.close()
             await until(lambda: near.carries("btcusdt@trade"))
@@ -698,7 +700,7 @@ async def test_a_loss_that_is_over_in_time_is_told_nobody() -> None:
         near.connect("/ws/btcusdt@trade") as client,
     ):
         await until(lambda: near.carries("btcusdt@trade"))
-        house.server.lose("usdm", ["!contractInfo", "btcusdt@trade"], "a test")
+        house.server.start_outage("usdm", ["!contractInfo", "btcusdt@trade"], "a test")
         await until(lambda: not near.carries("btcusdt@trade"))
         await until(lambda: near.carries("btcusdt@trade"))
         house.trade()

@@ -11,9 +11,9 @@ from jumping_loop import no_time, run_jumping
 from stage import frames
 
 from tickerplant.plant import Plant
-from tickerplant.protocol.closing import CloseReason
+from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.gate import Gate
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -69,7 +69,7 @@ class Simulation:
         loop = asyncio.get_running_loop()
         for hub in self.plant.hubs.values():
             hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
-        await self.source.run(Gate(LIMITS, lambda: self.subscribers), self.readiness)
+        await self.source.run(Congestion(LIMITS, lambda: self.subscribers), self.readiness)
         await asyncio.sleep(0.1)
 
 
@@ -115,7 +115,7 @@ def test_what_is_due_at_the_very_end_is_sent_although_the_last_event_took_too_lo
 
 def test_the_end_waits_until_its_readers_have_taken_what_was_said() -> None:
     simulation = Simulation(speed=0, duration_ms=1_000)
-    gate = Gate(LIMITS, lambda: 0)
+    gate = Congestion(LIMITS, lambda: 0)
     reader = SlowReader()
     simulation.plant.hubs["usdm"].wake = lambda: gate.pause(reader)
 
@@ -153,7 +153,7 @@ def test_what_was_missed_since_the_market_opened_is_made_up_for() -> None:
     async def run_late() -> None:
         now_s = asyncio.get_running_loop().time()
         source = SimulatedSource(exchange, plant, opened_s=now_s - 2)
-        running = asyncio.create_task(source.run(Gate(LIMITS, lambda: 0), Readiness()))
+        running = asyncio.create_task(source.run(Congestion(LIMITS, lambda: 0), Readiness()))
         await asyncio.sleep(1)
         running.cancel()
 
@@ -177,7 +177,7 @@ def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_
     async def run() -> None:
         loop = asyncio.get_running_loop()
         hub.wake = lambda: loop.call_soon(hub.flush)
-        await source.run(Gate(LIMITS, lambda: 0), Readiness())
+        await source.run(Congestion(LIMITS, lambda: 0), Readiness())
         await asyncio.sleep(0.1)
 
     run_jumping(run())

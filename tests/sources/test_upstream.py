@@ -39,6 +39,6 @@ async def test_what_the_upstream_is_like_can_be_measured() -> None:
         metrics = await near.metrics()
         assert sample(metrics, "upstream_connections") == 2
         assert sample(metrics, "upstream_streams") == 2
-        assert sample(metrics, "upstream_unheard_streams") == 0
+        assert sample(metrics, "upstream_undelivered_streams") == 0
         assert sample(metrics, "upstream_messages_total") == 1
         assert sample(metrics, "upstream_connections_opened_total") == 2

@@ -18,7 +18,7 @@ from tickerplant.explain.subject import (
     read_subject,
 )
 from tickerplant.profile import Profile
-from tickerplant.protocol.closing import INVALID_REQUEST
+from tickerplant.protocol.close_reasons import INVALID_REQUEST
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget
 from tickerplant.queries import QUERIES

@@ -12,8 +12,8 @@ from tickerplant.explain.words import allowance_text, ways, weight_text
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
 from tickerplant.profile import Profile
+from tickerplant.protocol.api_session import LOGON, LOGON_PARAMS
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.protocol.session_methods import LOGON, LOGON_PARAMS
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from tickerplant.errors import TickerplantError
 from tickerplant.instrument import CONTRACT_TYPES
-from tickerplant.protocol.api_request import VERSION_PREFIX
-from tickerplant.protocol.session_methods import SESSION_METHODS
+from tickerplant.protocol.api_session import SESSION_METHODS
+from tickerplant.protocol.client_requests import VERSION_PREFIX
 from tickerplant.protocol.target import ApiTarget, StreamTarget, parse_target
 from tickerplant.queries import Query, find_method, find_path
 from tickerplant.streams import resolve

@@ -30,7 +30,7 @@ from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import LONGEST_BAN_MS
 from tickerplant.messages.notice import Disconnected, SubscriptionRejected
-from tickerplant.protocol.token_bucket import TokenBucket
+from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.streams import resolve
 
 TOO_MANY_SUBSCRIPTIONS = 4

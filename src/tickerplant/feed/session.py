@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.protocol.token_bucket import TokenBucket
+from tickerplant.protocol.rate_limiter import TokenBucket
 
 
 class Error(Struct):

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 
 from tickerplant.errors import ConfigError, RequestError
-from tickerplant.protocol.budget import TOO_MANY_REQUESTS, Rule
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS, WindowLimit
 from tickerplant.units import MINUTE_MS
 
 LIMIT_PER_MINUTE = 2400
@@ -200,9 +200,9 @@ class PartOfBudget(WeightBudget):
 class AllowanceSpentError(RequestError):
     """A question that is not asked, because as many of its kind were as the server allows."""
 
-    def __init__(self, rule: Rule, retry_after_ms: int) -> None:
+    def __init__(self, limit: WindowLimit, retry_after_ms: int) -> None:
         message = (
-            f"Too many requests; current limit is {rule.text}. "
+            f"Too many requests; current limit is {limit.text}. "
             "Please use the websocket for live updates to avoid polling the API."
         )
         super().__init__(TOO_MANY_REQUESTS, message, 429)
@@ -232,10 +232,10 @@ class Allowances:
         Raises:
             AllowanceSpentError: it must not, and how long that is so.
         """
-        rule = Rule(name, LIMITS.allowance(name), LIMITS.allowance_window_ms)
+        limit = WindowLimit(name, LIMITS.allowance(name), LIMITS.allowance_window_ms)
         asked_ms = self._asked_ms[name]
-        while asked_ms and now_ms - asked_ms[0] >= rule.window_ms:
+        while asked_ms and now_ms - asked_ms[0] >= limit.window_ms:
             asked_ms.popleft()
-        if len(asked_ms) >= max(1, int(rule.limit * self._share)):
-            raise AllowanceSpentError(rule, asked_ms[0] + rule.window_ms - now_ms)
+        if len(asked_ms) >= max(1, int(limit.limit * self._share)):
+            raise AllowanceSpentError(limit, asked_ms[0] + limit.window_ms - now_ms)
         asked_ms.append(now_ms)

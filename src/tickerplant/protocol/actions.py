@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.protocol.api_request import ApiRequest
-from tickerplant.protocol.budget import Charge
-from tickerplant.protocol.closing import CloseReason
+from tickerplant.protocol.client_requests import ApiRequest
+from tickerplant.protocol.close_reasons import CloseReason
+from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.queries.query import Query
 
 
@@ -18,7 +18,7 @@ class Send(Struct, frozen=True):
 
     text: bytes
     error_code: int | None = None
-    """Code of the error it answers with, None if it does not."""
+    """The code if the message is an error reply."""
 
 
 class Subscribe(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Subscribe(Struct, frozen=True):
 
 
 class Unsubscribe(Struct, frozen=True):
-    """Deliver these streams no longer."""
+    """Stop delivering these streams."""
 
     names: tuple[str, ...]
 
@@ -51,18 +51,17 @@ class Close(Struct, frozen=True):
     reason: CloseReason
 
 
-class Ask(Struct, frozen=True):
-    """Ask elsewhere what is not known here, and tell `ApiSession.answered` what came of it.
+class Forward(Struct, frozen=True):
+    """Forward a request, and pass its outcome to `ApiSession.answered`.
 
-    Nothing waits for it: other requests are answered meanwhile.
+    Nothing waits for it: other requests are answered in the meantime.
     """
 
     query: Query
     params: Mapping[str, object]
     request: ApiRequest
-    """What is to be answered."""
     charge: Charge
-    """What the request has cost."""
+    """The cost of the request."""
 
 
-Action: TypeAlias = Send | Subscribe | Unsubscribe | SetCombined | Ping | Close | Ask
+Action: TypeAlias = Send | Subscribe | Unsubscribe | SetCombined | Ping | Close | Forward

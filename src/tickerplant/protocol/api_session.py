@@ -1,11 +1,11 @@
-"""One WebSocket API client's side of the conversation (general information page).
+"""One WebSocket API connection: its requests and its replies (general information page).
 
-Every request is charged to the budget of its address before it is answered, whether or not it can
-be understood. A request over budget is answered with status 429, a banned one with 418 and
-the end of the connection. After the session has returned a `Close` it returns nothing more.
+Every request is charged to its address before it is answered, whether or not it can be understood.
+A request over the limit is answered with status 429, one of a banned address with 418 and a close.
+After the session has returned a `Close` it returns nothing more.
 
-What is not known here may be asked elsewhere: the session returns an `Ask`, is told the answer by
-`answered`, and says it then, after whatever was asked and answered meanwhile.
+A request that is forwarded is answered later: the session returns a `Forward`, and `answered` makes
+the reply.  Other requests are answered in the meantime.
 """
 
 from __future__ import annotations
@@ -14,43 +14,135 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tickerplant.errors import RequestError
-from tickerplant.protocol import closing
-from tickerplant.protocol.account import CONTROL_FRAMES
-from tickerplant.protocol.actions import Action, Ask, Send
-from tickerplant.protocol.api_reply import ApiError, ApiReply, RateLimit, Retry, SessionStatus
-from tickerplant.protocol.api_request import (
+from tickerplant.protocol import close_reasons
+from tickerplant.protocol.actions import Action, Forward, Send
+from tickerplant.protocol.client_requests import (
     BAD_ID,
     UNSUPPORTED_OPERATION,
     ApiRequest,
+    RequestId,
+    overloaded,
     read_api_request,
 )
-from tickerplant.protocol.budget import Budget, Charge
-from tickerplant.protocol.counters import SessionCounters
-from tickerplant.protocol.elsewhere import MAX_PENDING, Elsewhere, nowhere, overloaded
-from tickerplant.protocol.keepalive import Keepalive
+from tickerplant.protocol.keepalive import Keepalive, SessionCounters
 from tickerplant.protocol.limits import Limits
-from tickerplant.protocol.session_methods import SESSION_METHODS, answer_session
+from tickerplant.protocol.rate_limiter import (
+    CONTROL_FRAMES,
+    Charge,
+    RateLimiter,
+    Throttle,
+    TokenBucket,
+)
 from tickerplant.protocol.target import ApiTarget
-from tickerplant.protocol.throttle import Throttle
-from tickerplant.protocol.token_bucket import TokenBucket
+from tickerplant.queries import request_errors
 from tickerplant.queries.query import Query
 
 
-class Answerer(Protocol):
-    """Knows what can be asked of a venue, and the answers."""
+class RateLimit(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The one rate limit of market data: request weight per clock minute."""
+
+    rate_limit_type: str = "REQUEST_WEIGHT"
+    interval: str = "MINUTE"
+    interval_num: int = 1
+    limit: int
+    count: int
+
+
+class Retry(Struct, frozen=True, kw_only=True, rename="camel"):
+    """When a refused client may come back; both in ms since 1970."""
+
+    server_time: int
+    retry_after: int
+
+
+class ApiError(Struct, frozen=True):
+    """What went wrong."""
+
+    code: int
+    msg: str
+    data: Retry | UnsetType = UNSET
+
+
+class SessionStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A connection on which nobody is logged on, because there are no accounts here."""
+
+    api_key: None = None
+    authorized_since: None = None
+    connected_since: int
+    return_rate_limits: bool
+    server_time: int
+
+
+class ApiReply(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One reply: with a `result` or an `error`, never both."""
+
+    id: RequestId
+    status: int = 200
+    result: Raw | SessionStatus | UnsetType = UNSET
+    error: ApiError | UnsetType = UNSET
+    rate_limits: tuple[RateLimit, ...] | UnsetType = UNSET
+
+
+MAX_FORWARDED = 32
+"""Most requests of one connection that are forwarded and wait for a response."""
+
+LOGON = "session.logon"
+SESSION_METHODS = frozenset({LOGON, "session.status", "session.logout"})
+LOGON_PARAMS = ("apiKey", "signature", "timestamp")
+REJECTED_KEY = -2015
+
+
+def answer_session(
+    method: str, params: Mapping[str, object], status: SessionStatus
+) -> SessionStatus:
+    """Return `status`, which is what the other session methods answer.
+
+    Raises:
+        RequestError: it is `session.logon`: -1102 for a parameter that is not there, or is neither
+            text nor an integer, else -2015, because no key is known.
+    """
+    if method != LOGON:
+        return status
+    for name in LOGON_PARAMS:
+        if not _is_sent(params.get(name)):
+            raise request_errors.not_sent(name)
+    raise RequestError(
+        REJECTED_KEY,
+        "Invalid API-key, IP, or permissions for action; this server has no accounts.",
+        401,
+    )
+
+
+def _is_sent(value: object) -> bool:
+    """Return whether `value` could be a key, a signature or a time."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
+class Queries(Protocol):
+    """The queries of a venue."""
 
     def find(self, method: str) -> Query | None:
-        """Return what `method` asks, or None if the venue has no such method."""
+        """Return the query of a method; None if the venue has no such method."""
+        ...
 
-    def ask(self, query: Query, params: Mapping[str, object]) -> bytes:
-        """Return the answer as JSON.
+    def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
+        """Return whether a request is forwarded.
 
         Raises:
-            RequestError: the question is answered with an error.
+            RequestError: the request is invalid.
         """
+        ...
+
+    def answer(self, query: Query, params: Mapping[str, object]) -> bytes:
+        """Return the response as JSON.
+
+        Raises:
+            RequestError: the response is an error.
+        """
+        ...
 
 
 class ApiSession:
@@ -59,83 +151,83 @@ class ApiSession:
     def __init__(
         self,
         target: ApiTarget,
-        answerer: Answerer,
-        budget: Budget,
+        queries: Queries,
+        rate_limiter: RateLimiter,
         address: str,
         limits: Limits,
         now_ms: int,
         counters: SessionCounters | None = None,
-        elsewhere: Elsewhere = nowhere,
     ) -> None:
         self._target = target
-        self._answerer = answerer
-        self._budget = budget
+        self._queries = queries
+        self._rate_limiter = rate_limiter
         self._address = address
         self._limits = limits
         self._opened_ms = now_ms
         self._counters = counters or SessionCounters()
-        self._elsewhere = elsewhere
-        self._pending = 0
+        self._forwarded_count = 0
         rate_per_s = limits.api_control_rate_per_s
         control_frames = Throttle(
             TokenBucket(rate_per_s, rate_per_s, now_ms),
-            budget.account(address),
+            rate_limiter.usage_of(address),
             CONTROL_FRAMES,
             enforced=limits.enforced,
         )
         self.keepalive = Keepalive(limits, now_ms, self._counters, control_frames)
-        """Takes pings, pongs and time; the session is over when it is closed."""
+        """Pings, pongs and age; the session is over when it is closed."""
 
     def open(self) -> list[Action]:
-        """Charge the handshake; a banned address is sent away."""
-        charge = self._budget.charge(self._address, self._limits.handshake_weight, self._opened_ms)
-        return [] if charge.banned_until_ms is None else self.keepalive.close(closing.BANNED)
+        """Charge the handshake; a banned address is disconnected."""
+        charge = self._rate_limiter.charge(
+            self._address, self._limits.handshake_weight, self._opened_ms
+        )
+        return [] if charge.banned_until_ms is None else self.keepalive.close(close_reasons.BANNED)
 
     def receive_text(self, text: str | bytes, now_ms: int) -> list[Action]:
         """Charge and answer one request."""
         if self.keepalive.closed:
             return []
         request = read_api_request(text)
-        query = None if request.problem else self._answerer.find(request.method)
+        query = None if request.problem else self._queries.find(request.method)
         charge = self._charge(request, query, now_ms)
         if charge.refused:
             return self._turn_away(request, charge, now_ms)
         try:
-            if query is not None and self._elsewhere(query, request.params):
-                return [self._ask(request, query, charge)]
+            if query is not None and self._queries.forwards(query, request.params):
+                return [self._forward(request, query, charge)]
             result = self._result(request, query, now_ms)
         except RequestError as error:
             return self._refuse(request, charge, error)
         return [self._send(request, charge, ApiReply(id=request.id, result=result))]
 
-    def answered(self, ask: Ask, result: bytes | RequestError) -> list[Action]:
-        """Pass on what was answered elsewhere, an answer as JSON or an error."""
-        self._pending -= 1
+    def answered(self, forwarded: Forward, outcome: bytes | RequestError) -> list[Action]:
+        """Reply to a forwarded request: `outcome` is the response as JSON, or an error."""
+        self._forwarded_count -= 1
         if self.keepalive.closed:
             return []
-        if isinstance(result, RequestError):
-            return self._fail(ask.request, ask.charge, result)
-        reply = ApiReply(id=ask.request.id, result=Raw(result))
-        return [self._send(ask.request, ask.charge, reply)]
+        request, charge = forwarded.request, forwarded.charge
+        if isinstance(outcome, RequestError):
+            return self._fail(request, charge, outcome)
+        return [self._send(request, charge, ApiReply(id=request.id, result=Raw(outcome)))]
 
     def receive_binary(self, now_ms: int) -> list[Action]:
-        """Answer a binary message as text that is not JSON."""
+        """Answer a binary message like text that is not JSON."""
         return self.receive_text(b"", now_ms)
 
     def _charge(self, request: ApiRequest, query: Query | None, now_ms: int) -> Charge:
         if query is not None:
             weight, allowance = query.weigh(request.params), query.allowance
-            return self._budget.charge(self._address, weight, now_ms, allowance)
+            return self._rate_limiter.charge(self._address, weight, now_ms, allowance)
         is_session = request.method in SESSION_METHODS
         weight = self._limits.session_weight if is_session else self._limits.problem_weight
-        return self._budget.charge(self._address, weight, now_ms)
+        return self._rate_limiter.charge(self._address, weight, now_ms)
 
-    def _ask(self, request: ApiRequest, query: Query, charge: Charge) -> Ask:
+    def _forward(self, request: ApiRequest, query: Query, charge: Charge) -> Forward:
         self._counters.methods[request.method] += 1
-        if self._pending >= MAX_PENDING:
+        if self._forwarded_count >= MAX_FORWARDED:
             raise overloaded()
-        self._pending += 1
-        return Ask(query, request.params, request, charge)
+        self._forwarded_count += 1
+        return Forward(query, request.params, request, charge)
 
     def _result(self, request: ApiRequest, query: Query | None, now_ms: int) -> Raw | SessionStatus:
         if request.problem is not None:
@@ -147,7 +239,7 @@ class ApiSession:
             )
         self._counters.methods[request.method] += 1
         if query is not None:
-            return Raw(self._answerer.ask(query, request.params))
+            return Raw(self._queries.answer(query, request.params))
         status = SessionStatus(
             connected_since=self._opened_ms,
             return_rate_limits=self._target.return_rate_limits,
@@ -156,17 +248,17 @@ class ApiSession:
         return answer_session(request.method, request.params, status)
 
     def _turn_away(self, request: ApiRequest, charge: Charge, now_ms: int) -> list[Action]:
-        """Answer 429, or 418 and goodbye."""
-        refusal = self._budget.refusal(charge)
+        """Answer 429, or 418 and a close."""
+        refusal = self._rate_limiter.refusal(charge)
         retry = Retry(server_time=now_ms, retry_after=now_ms + charge.retry_after_ms)
         actions = self._fail(request, charge, refusal, retry)
         is_banned = charge.banned_until_ms is not None
-        return actions + self.keepalive.close(closing.BANNED) if is_banned else actions
+        return actions + self.keepalive.close(close_reasons.BANNED) if is_banned else actions
 
     def _refuse(self, request: ApiRequest, charge: Charge, problem: RequestError) -> list[Action]:
         actions = self._fail(request, charge, problem)
         is_final = problem.code == BAD_ID
-        return actions + self.keepalive.close(closing.INVALID_ID) if is_final else actions
+        return actions + self.keepalive.close(close_reasons.INVALID_ID) if is_final else actions
 
     def _fail(
         self,
@@ -175,7 +267,7 @@ class ApiSession:
         error: RequestError,
         retry: Retry | UnsetType = UNSET,
     ) -> list[Action]:
-        """Return the reply that says what went wrong."""
+        """Return the error reply."""
         self._counters.errors[error.code] += 1
         shown = ApiError(error.code, error.message, retry)
         reply = ApiReply(id=request.id, status=error.status, error=shown)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tickerplant.errors import TickerplantError
 from tickerplant.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tickerplant.protocol.closing import (
+from tickerplant.protocol.close_reasons import (
     FRAME_TOO_BIG,
     INVALID_DATA,
     PROTOCOL_ERROR,

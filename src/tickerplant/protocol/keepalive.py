@@ -1,18 +1,31 @@
-"""The life of one connection: pings, pongs, their number, the pong timeout, age and end.
+"""Pings, pongs, the pong timeout and the lifetime of one connection.
 
-The server pings at a fixed interval from the opening. A connection ends when its oldest ping
-without a later pong reaches the timeout, or when it reaches its lifetime. Any pong is a sign of
-life, whatever its payload and whether or not a ping asked for it: the connection page allows
-unpaired pongs, and a public client answers with an empty payload.
+The server pings at a fixed interval from the opening.  A connection ends when its oldest ping
+without a later pong reaches the timeout, or when it reaches its lifetime.  Any pong counts, whatever
+its payload and whether or not a ping asked for it: the connection page allows unpaired pongs, and a
+public client answers with an empty payload.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tickerplant.protocol.actions import Action, Close, Ping
-from tickerplant.protocol.closing import EXPIRED, PONG_TIMEOUT, TOO_MANY_REQUESTS, CloseReason
-from tickerplant.protocol.counters import SessionCounters
+from tickerplant.protocol.close_reasons import EXPIRED, PONG_TIMEOUT, TOO_MANY_REQUESTS, CloseReason
 from tickerplant.protocol.limits import Limits
-from tickerplant.protocol.throttle import Throttle
+from tickerplant.protocol.rate_limiter import Throttle
+
+
+class SessionCounters:
+    """Plain counts for the metrics; one object is shared by every session of a venue."""
+
+    def __init__(self) -> None:
+        self.methods: Counter[str] = Counter()
+        """Requests understood, by method."""
+        self.errors: Counter[int] = Counter()
+        """Error replies by code."""
+        self.pings_sent = 0
+        self.pongs_received = 0
 
 
 class Keepalive:

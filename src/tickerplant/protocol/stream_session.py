@@ -10,8 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from tickerplant.protocol import closing
-from tickerplant.protocol.account import MESSAGES, STREAMS, Account
+from tickerplant.protocol import close_reasons
 from tickerplant.protocol.actions import (
     Action,
     Send,
@@ -19,19 +18,17 @@ from tickerplant.protocol.actions import (
     Subscribe,
     Unsubscribe,
 )
-from tickerplant.protocol.control import (
+from tickerplant.protocol.client_requests import (
     TOO_MANY_SUBSCRIPTIONS,
     ControlError,
     Request,
     RequestId,
     read_request,
 )
-from tickerplant.protocol.counters import SessionCounters
-from tickerplant.protocol.keepalive import Keepalive
+from tickerplant.protocol.keepalive import Keepalive, SessionCounters
 from tickerplant.protocol.limits import Limits
+from tickerplant.protocol.rate_limiter import MESSAGES, STREAMS, ClientUsage, Throttle, TokenBucket
 from tickerplant.protocol.target import StreamTarget
-from tickerplant.protocol.throttle import Throttle
-from tickerplant.protocol.token_bucket import TokenBucket
 
 
 class _Reply(Struct, frozen=True):
@@ -58,7 +55,7 @@ class StreamSession:
         limits: Limits,
         now_ms: int,
         counters: SessionCounters | None = None,
-        account: Account | None = None,
+        usage: ClientUsage | None = None,
     ) -> None:
         """Begin a session.
 
@@ -67,7 +64,7 @@ class StreamSession:
             limits: The protocol's numbers.
             now_ms: The time.
             counters: Count what happens.
-            account: What the client's address uses.
+            usage: What the client's address uses.
         """
         self.names: dict[str, None] = {}
         """The subscribed names, in the order of their subscription."""
@@ -75,9 +72,9 @@ class StreamSession:
         self._target = target
         self._limits = limits
         self._counters = counters or SessionCounters()
-        self._account = account or Account()
+        self._usage = usage or ClientUsage()
         bucket = TokenBucket(limits.message_rate_per_s, limits.message_burst, now_ms)
-        self._messages = Throttle(bucket, self._account, MESSAGES, enforced=limits.enforced)
+        self._messages = Throttle(bucket, self._usage, MESSAGES, enforced=limits.enforced)
         counted = self._messages if limits.count_control_frames else None
         self.keepalive = Keepalive(limits, now_ms, self._counters, counted)
         """Takes pings, pongs and time; the session is over when it is closed."""
@@ -94,7 +91,7 @@ class StreamSession:
         if self.keepalive.closed:
             return []
         if not self._messages.admits(now_ms):
-            return self.keepalive.close(closing.TOO_MANY_REQUESTS)
+            return self.keepalive.close(close_reasons.TOO_MANY_REQUESTS)
         try:
             request = read_request(text, self._limits.max_name_bytes)
             self._counters.methods[request.method] += 1
@@ -132,10 +129,10 @@ class StreamSession:
     def _has_room(self, count: int) -> bool:
         """Count `count` streams more; return whether the connection may hold them."""
         limits = self._limits
-        held = self._account.tallies[STREAMS].reach(len(self.names) + count)
+        held = self._usage.tallies[STREAMS].set(len(self.names) + count)
         if held <= limits.max_streams:
             return True
-        self._account.exceed(STREAMS)
+        self._usage.exceed(STREAMS)
         return not limits.enforced and held <= limits.unenforced_streams
 
     def _unsubscribe(self, names: tuple[str, ...], request_id: RequestId) -> list[Action]:
@@ -150,7 +147,9 @@ class StreamSession:
         reply = _ErrorReply(_Error(refusal.code, refusal.message), refusal.id)
         actions: list[Action] = [Send(msgspec.json.encode(reply), refusal.code)]
         return (
-            actions + self.keepalive.close(closing.INVALID_REQUEST) if refusal.is_final else actions
+            actions + self.keepalive.close(close_reasons.INVALID_REQUEST)
+            if refusal.is_final
+            else actions
         )
 
 

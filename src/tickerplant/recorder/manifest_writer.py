@@ -28,7 +28,7 @@ from tickerplant.messages.notice import (
     Stale,
     SubscriptionRejected,
 )
-from tickerplant.protocol.token_bucket import TokenBucket
+from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.recording import manifest_entries
 from tickerplant.recording.manifest_entries import Missing
 from tickerplant.units import NS_PER_MS

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from tickerplant.errors import RequestError
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import logger
-from tickerplant.protocol.loggable import loggable
+from tickerplant.protocol.redaction import loggable
 from tickerplant.queries.query import Query
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams import resolve
@@ -93,7 +93,7 @@ class VerbatimForwarder:
 
     counts: Mapping[str, int] = {}
 
-    def wants(self, query: Query, _params: Mapping[str, object]) -> bool:
+    def forwards(self, query: Query, _params: Mapping[str, object]) -> bool:
         """Return False, so that requests about the server and its contracts are answered here.
 
         Raises:

@@ -1,24 +1,105 @@
-"""What the connections of one venue's port share."""
+"""What the connections of one venue's port share, and what is counted and logged about them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from itertools import count
 from typing import Protocol
 
 from tickerplant.hub.hub import Hub
-from tickerplant.logs import Complaints
-from tickerplant.protocol.budget import Budget
-from tickerplant.protocol.closing import UPSTREAM_LOST, CloseReason
-from tickerplant.protocol.counters import SessionCounters
+from tickerplant.logs import Complaints, logger
+from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import Limits
-from tickerplant.server.answerer import QueryAnswerer
-from tickerplant.server.clock import Clock
-from tickerplant.server.counters import PortCounters
-from tickerplant.server.forwarding import Forwarder, Forwarding
-from tickerplant.server.gate import Gate
-from tickerplant.server.silent_names import SilentNames
+from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.protocol.redaction import loggable
+from tickerplant.server.congestion import Congestion
+from tickerplant.server.event_loop import Clock
+from tickerplant.server.query_service import QueryService
+from tickerplant.streams.spelling import remedy
 from tickerplant.venue import Venue
+
+NO_DESCRIPTOR = "no descriptor"
+TLS_TO_PLAIN = "TLS to a plain port"
+PLAIN_TO_TLS = "plain to a TLS port"
+NO_TLS = "TLS failed"
+"""Why connections are rejected before their first request."""
+
+MAX_SILENT_LOGGED = 1_000
+"""Silent names of one port that are logged; further ones are only counted, and one line says so."""
+MAX_SILENT_AT_ONCE = 3
+"""Silent names of one message that are logged; one line says how many more there are.  Explaining a
+name takes up to half a millisecond."""
+
+
+class PortCounters:
+    """Plain counts for the metrics: connections and requests add to them, the collector reads."""
+
+    def __init__(self) -> None:
+        self.accept_pauses = 0
+        """Times the system had no socket for a connection, and accepting paused."""
+        self.turned_away: Counter[str] = Counter()
+        """Connections rejected before their first request, by reason."""
+        self.opened = 0
+        """WebSocket connections opened."""
+        self.closed: Counter[str] = Counter()
+        """WebSocket connections that ended, by reason."""
+        self.refused: Counter[int] = Counter()
+        """Handshakes refused, by HTTP status."""
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+        """HTTP requests answered, by path, method and status; unknown paths count as `other`."""
+        self.malformed = 0
+        """HTTP requests that could not be parsed, or whose head was too long."""
+        self.timeouts: Counter[str] = Counter()
+        """HTTP connections closed for being late, by what they were late with."""
+        self.weight = 0
+        """Request weight charged for HTTP requests."""
+
+
+class SilentSubscriptions:
+    """Counts the subscriptions of one port on which nothing will come, and logs each name once.
+
+    Args:
+        hub: The streams.
+        complaints: Count every silent subscription, by reason.
+    """
+
+    def __init__(self, hub: Hub, complaints: Complaints) -> None:
+        self._hub = hub
+        self._complaints = complaints
+        self._logged: set[str] = set()
+
+    def add(self, identity: str, silent: Mapping[str, str]) -> None:
+        """Count the names in `silent`, and log those that are new.
+
+        Args:
+            identity: The connection.
+            silent: The reason by name, as `Hub.subscribe` returns it.
+        """
+        for reason, number in Counter(silent.values()).items():
+            self._complaints.count(f"silent: {reason}", number)
+        new = [name for name in silent if name not in self._logged]
+        room = MAX_SILENT_LOGGED - len(self._logged)
+        for name in new[: min(MAX_SILENT_AT_ONCE, room)]:
+            self._logged.add(name)
+            self._log(identity, name, silent[name])
+        if 0 < room <= min(MAX_SILENT_AT_ONCE, len(new)):
+            logger().warning(
+                f"! {MAX_SILENT_LOGGED} silent names are in the log; others are only counted"
+            )
+        elif room > 0 and len(new) > MAX_SILENT_AT_ONCE:
+            others = len(new) - MAX_SILENT_AT_ONCE
+            logger().warning(f"{identity} ! {others} more subscriptions of the message are silent")
+
+    def _log(self, identity: str, name: str, reason: str) -> None:
+        stream = loggable(name)
+        # The explanation repeats parts of the name: none for a name that may be a key.
+        fields = {"why": remedy(self._hub.markets, name)} if stream == name else {}
+        logger().warning(
+            f"{identity} ! a subscription is silent: {reason}", stream=stream, **fields
+        )
+
 
 _connection_numbers = count(1)
 
@@ -60,36 +141,34 @@ class Connection(Protocol):
 
 
 class Endpoint:
-    """One venue's port: its hub, its limits, its counters and its open connections."""
+    """One venue's port: its hub, queries, limits, counters and open connections."""
 
     def __init__(
         self,
         *,
         venue: Venue,
         hub: Hub,
-        answerer: QueryAnswerer,
+        queries: QueryService,
         limits: Limits,
-        budget: Budget,
-        gate: Gate,
+        rate_limiter: RateLimiter,
+        congestion: Congestion,
         complaints: Complaints,
         clock: Clock,
-        forwarder: Forwarder | None = None,
     ) -> None:
         self.venue = venue
         self.hub = hub
-        self.answerer = answerer
+        self.queries = queries
         self.limits = limits
-        self.budget = budget
-        self.gate = gate
+        self.rate_limiter = rate_limiter
+        self.congestion = congestion
         self.complaints = complaints
-        self.silent_names = SilentNames(hub, complaints)
+        self.silent_subscriptions = SilentSubscriptions(hub, complaints)
         self.clock = clock
-        self.forwarding = Forwarding(forwarder, complaints)
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
         self.connections: dict[Connection, None] = {}
-        self.lost: str | None = None
-        """Why no streams reach the port; None while they do."""
+        self.outage: str | None = None
+        """Why streams are not served; None while they are."""
 
     @property
     def subscriber_count(self) -> int:
@@ -102,28 +181,28 @@ class Endpoint:
         return sum(len(connection.names or ()) for connection in self.connections)
 
     def new_connection_id(self) -> str:
-        """Return a name for a connection that no other has, on any venue."""
+        """Return an identity for a connection, unique over all ports."""
         return f"c{next(_connection_numbers)}"
 
-    def lose(self, names: Iterable[str] | None, reason: str) -> None:
+    def start_outage(self, names: Iterable[str] | None, reason: str) -> None:
         """Close the connections that are subscribed to any of `names`.
 
-        Without `names` those are all that are for streams, and the port is lost until `restore`.
+        If `names` is None, close all stream connections, and refuse new ones until `end_outage`.
         """
         if names is None:
-            self.lost = reason
+            self.outage = reason
         wanted = None if names is None else frozenset(names)
         for connection in tuple(self.connections):
-            held = connection.names
-            if held is not None and (wanted is None or not wanted.isdisjoint(held)):
+            names_of = connection.names
+            if names_of is not None and (wanted is None or not wanted.isdisjoint(names_of)):
                 connection.close(UPSTREAM_LOST)
 
-    def restore(self) -> None:
-        """Take handshakes for streams again."""
-        self.lost = None
+    def end_outage(self) -> None:
+        """Accept stream connections again."""
+        self.outage = None
 
     def tick(self) -> None:
-        """Let every connection whose deadline has come ping, close or expire."""
+        """Let every connection whose deadline has passed ping, close or expire."""
         now_ms = self.clock()
         for connection in tuple(self.connections):
             if connection.next_deadline_ms <= now_ms:

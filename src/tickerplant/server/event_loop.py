@@ -1,14 +1,29 @@
-"""The event loop of a server: one whose timers are as exact as the system's."""
+"""The event loop of a server, with timers as exact as the system's, and the connection clock."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 import selectors
+import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tickerplant.logs import Complaints
+
+Clock: TypeAlias = Callable[[], int]
+"""Returns milliseconds since the epoch; never goes back."""
+
+_ANCHOR_NS = time.time_ns() - time.monotonic_ns()
+
+
+def connection_clock_ms() -> int:
+    """Return the wall clock of the start of the program plus the time that has run since.
+
+    A wall clock that is set while the program runs would end or prolong connections.
+    """
+    return (_ANCHOR_NS + time.monotonic_ns()) // 1_000_000
+
 
 T = TypeVar("T")
 

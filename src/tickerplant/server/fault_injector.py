@@ -9,8 +9,8 @@ from itertools import count
 from random import Random
 
 from tickerplant.errors import RequestError
-from tickerplant.protocol.budget import REQUEST_WEIGHT, Budget, Charge
-from tickerplant.protocol.elsewhere import overloaded
+from tickerplant.protocol.client_requests import overloaded
+from tickerplant.protocol.rate_limiter import REQUEST_WEIGHT, Charge, RateLimiter
 from tickerplant.server.faults import Fault, FaultRow
 
 RETRY_AFTER_MS = 1_000
@@ -124,10 +124,10 @@ class FaultDraws:
         return self._sequences[row.name]
 
 
-def injected_error(status: int, budget: Budget, now_ms: int) -> RequestError:
+def injected_error(status: int, rate_limiter: RateLimiter, now_ms: int) -> RequestError:
     """Return the error of a request that is refused by a fault with 429, 418 or 503."""
     if status == 503:
         return overloaded()
     until_ms = now_ms + RETRY_AFTER_MS if status == 418 else None
-    rule = budget.rules[REQUEST_WEIGHT]
-    return budget.refusal(Charge(0, True, until_ms, RETRY_AFTER_MS, rule.text))
+    limit = rate_limiter.window_limits[REQUEST_WEIGHT]
+    return rate_limiter.refusal(Charge(0, True, until_ms, RETRY_AFTER_MS, limit.text))

@@ -24,10 +24,11 @@ from tickerplant.envelope import HEAD
 from tickerplant.frames import payloads, text_frame
 from tickerplant.logs import logger
 from tickerplant.protocol.actions import Action, Send, Subscribe
-from tickerplant.protocol.api_reply import ApiError, ApiReply, RateLimit, Retry
-from tickerplant.protocol.api_request import ApiId
-from tickerplant.protocol.closing import CloseReason
+from tickerplant.protocol.api_session import ApiError, ApiReply, RateLimit, Retry
+from tickerplant.protocol.client_requests import ApiId
+from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.target import ApiTarget
+from tickerplant.server.congestion import Congestion, Reader
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import (
     RETRY_AFTER_MS,
@@ -53,7 +54,6 @@ from tickerplant.server.faults import (
     WORDS,
     FaultRow,
 )
-from tickerplant.server.gate import Gate, Reader
 from tickerplant.server.handshake import Answer, Session, Target, refused
 from tickerplant.server.websocket import WebSocketConnection
 
@@ -118,17 +118,21 @@ class StallableTransport(asyncio.Transport):
         transport: The transport of the socket.
         reader: Stands for the buffer at the gate: `transport` pauses and resumes the connection
             itself.
-        gate: Is told when too much is buffered.
+        congestion: Is told when too much is buffered.
         max_buffered_bytes: How much is too much.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, reader: Reader, gate: Gate, max_buffered_bytes: int
+        self,
+        transport: asyncio.Transport,
+        reader: Reader,
+        congestion: Congestion,
+        max_buffered_bytes: int,
     ) -> None:
         super().__init__()
         self._transport = transport
         self._reader = reader
-        self._gate = gate
+        self._congestion = congestion
         self._max_buffered_bytes = max_buffered_bytes
         self._is_stalled = False
         self._is_paused = False
@@ -157,7 +161,7 @@ class StallableTransport(asyncio.Transport):
     def resume(self) -> None:
         """Send what was buffered, and read again."""
         self._is_stalled = False
-        self._gate.resume(self._reader)
+        self._congestion.resume(self._reader)
         buffered, self._buffer = bytes(self._buffer), bytearray()
         if buffered:
             self._transport.write(buffered)
@@ -171,12 +175,12 @@ class StallableTransport(asyncio.Transport):
             return
         self._buffer += data
         if len(self._buffer) > self._max_buffered_bytes:
-            self._gate.pause(self._reader)
+            self._congestion.pause(self._reader)
 
     def forget(self) -> None:
         """Discard the buffer: the connection is lost."""
         self._buffer.clear()
-        self._gate.resume(self._reader)
+        self._congestion.resume(self._reader)
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes are unsent, those of the buffer included."""
@@ -229,7 +233,7 @@ class FaultyConnection(WebSocketConnection):
         """Take over the transport, as one that can be stalled."""
         max_buffered_bytes = self._endpoint.limits.max_unsent_bytes // BUFFERED_SHARE
         self._stallable = StallableTransport(
-            transport, _BufferReader(self), self._endpoint.gate, max_buffered_bytes
+            transport, _BufferReader(self), self._endpoint.congestion, max_buffered_bytes
         )
         super().connection_made(self._stallable)
 
@@ -364,7 +368,7 @@ class FaultyConnection(WebSocketConnection):
             return reply
         now_ms = self._endpoint.clock()
         replaced = _decode_reply(reply.text)
-        error = injected_error(next(self._api_statuses), self._endpoint.budget, now_ms)
+        error = injected_error(next(self._api_statuses), self._endpoint.rate_limiter, now_ms)
         retry = Retry(server_time=now_ms, retry_after=now_ms + RETRY_AFTER_MS)
         error_reply = ApiReply(
             id=replaced.id,

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-from msgspec import Struct
-
 from tickerplant.queries import find_path
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import RETRY_AFTER_MS, FaultInjector, injected_error
 from tickerplant.server.faults import (
     EXEMPT_HEADER,
-    FAULT_ROWS,
-    FAULTS_PATH,
     HANG_MS,
     HTTP_418,
     HTTP_429,
@@ -77,43 +72,6 @@ class FaultyRest(Rest):
         return is_question and headers.get(EXEMPT_KEY) != b"1"
 
     def _refusal(self, status: int) -> Response:
-        error = injected_error(status, self._endpoint.budget, self._endpoint.clock())
+        error = injected_error(status, self._endpoint.rate_limiter, self._endpoint.clock())
         headers = () if status == 503 else RETRY_AFTER
         return error_response(error.code, error.message, status, headers)
-
-
-class FaultUse(Struct, frozen=True, kw_only=True):
-    """What a fault is set to, and what came of it."""
-
-    value: str | None
-    """The value as it was written, null if the fault is off."""
-    count: int
-    """How often it was done."""
-    doc: str
-    """What it does."""
-
-
-class FaultsPage(Struct, frozen=True, kw_only=True):
-    """The whole page."""
-
-    seed: int
-    """What decides the random choices."""
-    faults: dict[str, FaultUse]
-    """Every fault there is, by name."""
-
-
-def faults_pages(faults: FaultInjector) -> Mapping[str, Page]:
-    """Return the page of the faults, by its path."""
-
-    def page() -> Response:
-        uses = {
-            row.name: FaultUse(
-                value=faults.values[row.name].text if row.name in faults.values else None,
-                count=faults.done[row.name],
-                doc=row.doc,
-            )
-            for row in FAULT_ROWS
-        }
-        return Response(msgspec.json.encode(FaultsPage(seed=faults.seed, faults=uses)))
-
-    return {FAULTS_PATH: page}

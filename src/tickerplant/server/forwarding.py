@@ -1,126 +1,139 @@
-"""Questions that are answered elsewhere: who knows the answer, and the tasks that wait for it."""
+"""A forwarder that sends equal requests once, and caches the responses."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from tickerplant.errors import RequestError, UpstreamError
-from tickerplant.logs import Complaints
-from tickerplant.protocol.actions import Ask
-from tickerplant.protocol.api_request import UNKNOWN_ERROR
-from tickerplant.protocol.elsewhere import disconnected, nowhere
+from tickerplant.feed.weight import AllowanceSpentError
+from tickerplant.protocol.client_requests import overloaded
 from tickerplant.queries.query import Query
+from tickerplant.server.event_loop import Clock, connection_clock_ms
+from tickerplant.server.response_cache import (
+    CachedError,
+    CacheKey,
+    Outcome,
+    ResponseCache,
+    cache_key,
+    max_age_ms,
+)
 
-Tell: TypeAlias = Callable[[Ask, bytes | RequestError], object]
-"""Takes a request and what was answered to it."""
+MAX_IN_FLIGHT = 256
+MAX_ERROR_AGE_MS = 1_000
+"""Longest time for which an error is cached."""
+OURS = frozenset({403, 418, 429})
+"""HTTP statuses that are about this program as a client, not about the client's request."""
+
+Fetch: TypeAlias = Callable[[Query, Mapping[str, str]], Awaitable[bytes]]
+"""Sends a request upstream; takes the parameters as REST has them, without keys and signatures.
+
+Returns JSON within a bounded time; raises `RequestError` or `UpstreamError`.
+"""
+Forwards: TypeAlias = Callable[[Query, Mapping[str, object]], bool]
+"""Returns whether a request is forwarded; may raise `RequestError` if it is invalid."""
 
 
-class Forwarder(Protocol):
-    """Knows somebody who answers what the markets here cannot."""
+class CachingForwarder:
+    """Sends equal requests once, and caches each response for as long as its kind allows.
+
+    Args:
+        fetch: Sends a request.
+        forwards: Decides which requests are forwarded.
+        clock: The time by which responses expire.
+        max_age_ms: How long the responses to a query are cached.
+        cache: Holds the responses.
+        max_in_flight: Most requests that wait for a response; more are refused (-1008).
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        forwards: Forwards,
+        *,
+        clock: Clock = connection_clock_ms,
+        max_age_ms: Callable[[Query], int] = max_age_ms,
+        cache: ResponseCache | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        self.forwards = forwards
+        self._fetch = fetch
+        self._clock = clock
+        self._max_age_ms = max_age_ms
+        self._cache = ResponseCache() if cache is None else cache
+        self._max_in_flight = max_in_flight
+        self._in_flight: dict[CacheKey, asyncio.Task[Outcome]] = {}
+        self._counts = Counter(sent=0, coalesced=0, cached=0, refused=0, failed=0)
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often what was done so far, in a few words, for the metrics."""
-        ...
+        """The outcomes of requests.
 
-    def wants(self, query: Query, params: Mapping[str, object]) -> bool:
-        """Decide whether a question goes elsewhere, at once.
-
-        Raises:
-            RequestError: the question is wrong, and need not be asked.
+        `sent` upstream, `coalesced` with an equal request in flight, answered with a `cached`
+        response, or `refused` because too many were in flight or an allowance was spent.  Of those
+        sent, `failed` got no usable response.  `evicted` counts responses that left the cache early.
         """
-        ...
+        return {**self._counts, "evicted": self._cache.evicted}
 
     async def answer(self, query: Query, params: Mapping[str, object]) -> bytes:
-        """Return the answer as JSON, in a time that is bounded.
+        """Return the response as JSON.
 
         Raises:
-            RequestError: the question is answered with an error.
-            UpstreamError: nobody answered.
+            RequestError: the response is an error, or the request is refused.
+            UpstreamError: there was no response.
         """
-        ...
+        key = cache_key(query, params)
+        outcome = self._cache.get(key, self._clock())
+        if outcome is None:
+            # A client that goes away must not cancel the request of the others.
+            outcome = await asyncio.shield(self._request(query, key))
+        else:
+            self._counts["cached"] += 1
+        if isinstance(outcome, CachedError):
+            raise outcome.error
+        return outcome
 
+    def _request(self, query: Query, key: CacheKey) -> asyncio.Task[Outcome]:
+        request = self._in_flight.get(key)
+        if request is not None:
+            self._counts["coalesced"] += 1
+            return request
+        if len(self._in_flight) >= self._max_in_flight:
+            self._counts["refused"] += 1
+            raise overloaded()
+        request = self._in_flight[key] = asyncio.create_task(self._outcome(query, key))
+        request.add_done_callback(_retrieve_exception)
+        return request
 
-class Forwarding:
-    """What one port asks elsewhere."""
-
-    def __init__(self, forwarder: Forwarder | None, complaints: Complaints) -> None:
-        self.wants = nowhere if forwarder is None else forwarder.wants
-        self._forwarder = forwarder
-        self._complaints = complaints
-        self._asking: set[asyncio.Task[bytes]] = set()
-        self._stopped = False
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """What the forwarder has counted."""
-        return {} if self._forwarder is None else self._forwarder.counts
-
-    async def ask(self, query: Query, params: Mapping[str, object]) -> bytes:
-        """Return the answer as JSON.
-
-        Raises:
-            RequestError: the question is answered with an error.
-        """
-        if self._forwarder is None or self._stopped:
-            raise disconnected()
-        asking = asyncio.create_task(self._forwarder.answer(query, params))
-        self._asking.add(asking)
+    async def _outcome(self, query: Query, key: CacheKey) -> Outcome:
+        """Send the request, and cache the response; errors only for a short time."""
+        max_age_ms = self._max_age_ms(query)
+        self._counts["sent"] += 1
         try:
-            return await asking
-        except RequestError:
+            outcome: Outcome = await self._fetch(query, dict(key.params))
+        except AllowanceSpentError:
+            self._counts["sent"] -= 1
+            self._counts["refused"] += 1
             raise
-        except UpstreamError as error:
-            self._complaints.add("no answer from upstream", f"! {error.url}: {error.reason}")
-            raise disconnected() from None
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            raise disconnected() from None
-        except Exception:  # noqa: BLE001  # one fault must not end a conversation
-            name = query.method or query.path or "query"
-            self._complaints.add(f"fault in {name}", "! a query failed", exc_info=True)
-            message = "An unknown error occured while processing the request."
-            raise RequestError(UNKNOWN_ERROR, message, 500) from None
-        finally:
-            self._asking.discard(asking)
-
-    def stop(self) -> None:
-        """Ask nothing any more, and answer who waits that nobody answered."""
-        self._stopped = True
-        for asking in self._asking:
-            asking.cancel()
-
-
-def _is_cancelled() -> bool:
-    """Whether it is who waits that is cancelled, and not what is waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-class Asks:
-    """What the requests of one connection wait for."""
-
-    def __init__(self, forwarding: Forwarding) -> None:
-        self._forwarding = forwarding
-        self._waiting: set[asyncio.Task[None]] = set()
-
-    def begin(self, ask: Ask, tell: Tell) -> None:
-        """Ask, and `tell` what came of it; the session bounds how many wait."""
-        waiting = asyncio.create_task(self._wait(ask, tell))
-        self._waiting.add(waiting)
-        waiting.add_done_callback(self._waiting.discard)
-
-    def cancel(self) -> None:
-        """Wait for nothing any more: nobody is there who could be told."""
-        for waiting in self._waiting:
-            waiting.cancel()
-
-    async def _wait(self, ask: Ask, tell: Tell) -> None:
-        try:
-            result: bytes | RequestError = await self._forwarding.ask(ask.query, ask.params)
         except RequestError as error:
-            result = error
-        tell(ask, result)
+            if error.status in OURS or not 400 <= error.status < 500:
+                self._counts["failed"] += 1
+                raise UpstreamError(key.name, str(error)) from None
+            outcome = CachedError.of(error)
+            max_age_ms = min(max_age_ms, MAX_ERROR_AGE_MS)
+        except UpstreamError:
+            self._counts["failed"] += 1
+            raise
+        finally:
+            del self._in_flight[key]
+        now_ms = self._clock()
+        self._cache.put(key, outcome, now_ms, now_ms + max_age_ms)
+        return outcome
+
+
+def _retrieve_exception(request: asyncio.Task[Outcome]) -> None:
+    """Retrieve an exception that no client is left to receive, so that asyncio does not log it."""
+    if not request.cancelled():
+        request.exception()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from tickerplant.protocol.loggable import loggable_origin
+from tickerplant.protocol.redaction import loggable_origin
 
 PLANT_PATHS = "/plant/v1/"
 """Under this are the pages that are guarded."""

@@ -14,8 +14,8 @@ from websockets.http11 import Request, Response
 from websockets.utils import accept_key
 
 from tickerplant.errors import TickerplantError
-from tickerplant.protocol.account import Account
 from tickerplant.protocol.api_session import ApiSession
+from tickerplant.protocol.rate_limiter import ClientUsage
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
 from tickerplant.server.endpoint import Endpoint
@@ -123,12 +123,12 @@ def _check_room(target: Target, endpoint: Endpoint, address: str, now_ms: int) -
     Raises:
         _Refusal: the address tries too often, or there are no streams to be had.
     """
-    wait_ms = endpoint.budget.attempt(address, now_ms)
+    wait_ms = endpoint.rate_limiter.attempt(address, now_ms)
     if wait_ms:
         wait_s = str(-(-wait_ms // 1_000))
         raise _Refusal(429, "Too many connection attempts.", Retry_After=wait_s)
-    if endpoint.lost is not None and isinstance(target, StreamTarget):
-        raise _Refusal(503, f"Upstream lost: {endpoint.lost}.", Retry_After=str(LOST_RETRY_S))
+    if endpoint.outage is not None and isinstance(target, StreamTarget):
+        raise _Refusal(503, f"Upstream lost: {endpoint.outage}.", Retry_After=str(LOST_RETRY_S))
 
 
 def refused(status: int, message: str, now_ms: int, headers: Mapping[str, str]) -> Answer:
@@ -156,19 +156,18 @@ def _date(now_ms: int) -> str:
 
 
 def open_session(
-    target: Target, endpoint: Endpoint, address: str, account: Account, now_ms: int
+    target: Target, endpoint: Endpoint, address: str, usage: ClientUsage, now_ms: int
 ) -> Session:
     """Return the session of a new connection to `target`, in which nothing was said yet."""
     limits, counters = endpoint.limits, endpoint.session_counters
     if isinstance(target, StreamTarget):
-        return StreamSession(target, limits, now_ms, counters, account)
+        return StreamSession(target, limits, now_ms, counters, usage)
     return ApiSession(
         target,
-        endpoint.answerer,
-        endpoint.budget,
+        endpoint.queries,
+        endpoint.rate_limiter,
         address,
         limits,
         now_ms,
         counters,
-        endpoint.forwarding.wants,
     )

@@ -18,8 +18,7 @@ from uvicorn.server import ServerState
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from tickerplant.server.counters import TLS_TO_PLAIN
-from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
 from tickerplant.server.rest import Rest
 from tickerplant.server.websocket import WebSocketConnection
 

@@ -19,8 +19,7 @@ from typing import Any
 
 import aiofastnet
 
-from tickerplant.server.counters import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS
-from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.endpoint import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS, Endpoint
 from tickerplant.server.http import HEAD, TLS_HELLO, closing_answer
 
 BACKLOG = 2_048

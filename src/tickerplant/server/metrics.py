@@ -1,4 +1,4 @@
-"""What `/metrics` prints: plain counters, read when someone asks."""
+"""What `/metrics` prints: plain counters, read on each request."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from prometheus_client.registry import Collector
 from tickerplant.logs import Complaints
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
-from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED
+from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.readiness import Readiness
 
 PREFIX = "tickerplant_"
 MAX_SAMPLES = 1_000
-"""Most numbers of the source that are printed: who labels with what clients ask for goes too far."""
+"""Most samples of the source that are printed: it must not label by what clients request."""
 
 
 class PlantCollector(Collector):
-    """Reads the counters of the plant and of its ports; adds nothing to their work."""
+    """Reads the counters of the plant and of its ports."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class PlantCollector(Collector):
     ) -> None:
         self._plant = plant
         self._endpoints = tuple(endpoints)
-        self._budgets = {endpoint.budget for endpoint in self._endpoints}
+        self._rate_limiters = {endpoint.rate_limiter for endpoint in self._endpoints}
         self._readiness = readiness
         self._complaints = complaints
         self._injector = faults
@@ -50,7 +50,7 @@ class PlantCollector(Collector):
         families: dict[str, Metric] = {}
         for number, sample in enumerate(self._readiness.samples):
             if number == MAX_SAMPLES:
-                self._complaints.add("too many samples", "! the source measures too much")
+                self._complaints.add("too many samples", "! the source reports too many samples")
                 break
             name = PREFIX + sample.name
             if name not in ours:
@@ -86,7 +86,7 @@ class PlantCollector(Collector):
         )
         yield self._counts(
             "connections_turned_away",
-            "Connections ended before their first request, by reason.",
+            "Connections rejected before their first request, by reason.",
             "reason",
             {each.venue.name: each.counters.turned_away for each in self._endpoints},
         )
@@ -103,12 +103,12 @@ class PlantCollector(Collector):
         )
         yield self._gauge(
             "upstream_lost",
-            "1 while handshakes for streams are refused because none reach the port.",
-            {each.venue.name: each.lost is not None for each in self._endpoints},
+            "1 while stream handshakes are refused because the upstream is lost.",
+            {each.venue.name: each.outage is not None for each in self._endpoints},
         )
         yield self._count(
             "slow_consumers",
-            "Connections closed because they did not read.",
+            "Connections closed because they read too slowly or not at all.",
             {
                 each.venue.name: each.counters.closed[SLOW_CONSUMER.name]
                 + each.counters.closed[STALLED.name]
@@ -195,7 +195,7 @@ class PlantCollector(Collector):
         )
         yield self._counts(
             "http_timeouts",
-            "HTTP connections cut: a head or a body did not come, an answer was not read, or idle.",
+            "HTTP connections closed because a head or body was late, a response was not read, or idle.",
             "what",
             {each.venue.name: each.counters.timeouts for each in self._endpoints},
         )
@@ -205,43 +205,45 @@ class PlantCollector(Collector):
             {each.venue.name: each.counters.weight for each in self._endpoints},
         )
         yield self._counts(
-            "questions_elsewhere",
-            "Questions that were not answered here, by what became of them.",
+            "forwarded_requests",
+            "Requests not answered locally, by outcome.",
             "outcome",
-            {each.venue.name: each.forwarding.counts for each in self._endpoints},
+            {each.venue.name: each.queries.forwarded_counts for each in self._endpoints},
         )
         yield CounterMetricFamily(
             PREFIX + "requests_refused",
             "Requests refused with 429 or 418, HTTP and WebSocket API.",
-            value=sum(budget.refusals for budget in self._budgets),
+            value=sum(rate_limiter.refusals for rate_limiter in self._rate_limiters),
         )
         exceeded = CounterMetricFamily(
             PREFIX + "limits_exceeded",
-            "Times a client wanted more than a limit gives, refused or only counted, by limit.",
+            "Number of times a client exceeded a limit, whether refused or only counted, by limit.",
             labels=("limit",),
         )
-        for name, number in sum((budget.exceeded for budget in self._budgets), Counter()).items():
+        for name, number in sum(
+            (rate_limiter.exceeded for rate_limiter in self._rate_limiters), Counter()
+        ).items():
             exceeded.add_metric((name,), number)
         yield exceeded
         yield CounterMetricFamily(
             PREFIX + "bans",
-            "Addresses banned for going on.",
-            value=sum(budget.bans for budget in self._budgets),
+            "Addresses banned for ignoring a 429.",
+            value=sum(rate_limiter.bans for rate_limiter in self._rate_limiters),
         )
         yield CounterMetricFamily(
             PREFIX + "addresses_forgotten",
-            "Addresses whose use of the limits was forgotten to make room for others.",
-            value=sum(budget.forgotten for budget in self._budgets),
+            "Addresses whose usage was forgotten to make room for others.",
+            value=sum(rate_limiter.forgotten for rate_limiter in self._rate_limiters),
         )
         faults = CounterMetricFamily(
-            PREFIX + "faults", "Faults done on demand, by fault.", labels=("fault",)
+            PREFIX + "faults", "Faults injected on demand, by fault.", labels=("fault",)
         )
         for name in {**self._injector.values, **self._injector.done}:
             faults.add_metric((name,), self._injector.done[name])
         yield faults
         complaints = CounterMetricFamily(
             PREFIX + "complaints",
-            "What went wrong, by kind; the first is logged.",
+            "Problems by kind; the first of each kind is logged.",
             labels=("kind",),
         )
         for kind, number in self._complaints.counts.items():
@@ -257,7 +259,7 @@ class PlantCollector(Collector):
             events.add_metric((kind.__name__,), number)
         yield events
         yield GaugeMetricFamily(
-            PREFIX + "source_ready", "1 while the source is flowing.", value=readiness.is_ready
+            PREFIX + "source_ready", "1 while the source is running.", value=readiness.is_ready
         )
         yield GaugeMetricFamily(
             PREFIX + "source_lag_seconds",
@@ -270,18 +272,18 @@ class PlantCollector(Collector):
             value=len(readiness.warnings),
         )
         yield CounterMetricFamily(
-            PREFIX + "source_warnings_unlisted",
-            "Warnings that found the list full.",
+            PREFIX + "source_warnings_dropped",
+            "Warnings dropped because the list was full.",
             value=readiness.unlisted,
         )
-        left_out = CounterMetricFamily(
-            PREFIX + "source_left_out",
-            "Lines and messages of the source of which no market heard, by what was wrong.",
+        skipped = CounterMetricFamily(
+            PREFIX + "source_skipped",
+            "Source messages that were not applied to any market, by reason.",
             labels=("reason",),
         )
         for reason, number in readiness.left_out().items():
-            left_out.add_metric((reason,), number)
-        yield left_out
+            skipped.add_metric((reason,), number)
+        yield skipped
         yield GaugeMetricFamily(
             PREFIX + "market_time_seconds",
             "Market time, seconds since 1970.",
@@ -290,7 +292,7 @@ class PlantCollector(Collector):
 
     def _markets(self) -> Iterator[Metric]:
         yield self._gauge(
-            "books_live", "Books that are whole.", self._sums(lambda market: market.book_live)
+            "books_live", "Books that are in sync.", self._sums(lambda market: market.book_live)
         )
         yield self._count(
             "book_gaps",
@@ -299,22 +301,22 @@ class PlantCollector(Collector):
         )
         yield self._count(
             "depth_updates_stale",
-            "Depth updates left out because the book was already past them.",
+            "Depth updates dropped because the book was already past them.",
             self._sums(lambda market: market.book_sync.stale),
         )
         yield self._count(
             "depth_updates_forgotten",
-            "Depth updates that did not fit while a book waited for its snapshot.",
+            "Depth updates dropped because too many came while a book waited for its snapshot.",
             self._sums(lambda market: market.book_sync.forgotten),
         )
         yield self._count(
             "quotes_unreadable",
-            "Recorded quotes left out because their numbers are not in the instrument's units.",
+            "Quotes dropped because their numbers are not in the instrument's units.",
             self._sums(lambda market: market.unreadable),
         )
         yield self._count(
             "levels_unreadable",
-            "Recorded levels left out because their numbers are not in the instrument's units.",
+            "Levels dropped because their numbers are not in the instrument's units.",
             self._sums(lambda market: market.book.unreadable),
         )
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from tickerplant.errors import RequestError
 from tickerplant.feed.weight import AllowanceSpentError
-from tickerplant.protocol.budget import Charge
+from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
 from tickerplant.queries import find_path
 from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
@@ -47,8 +47,8 @@ class Response(Struct, frozen=True):
     headers: Headers = ()
 
 
-class Elsewhere(Response, frozen=True, kw_only=True):
-    """What is answered once it is known what somebody else answers."""
+class ForwardedResponse(Response, frozen=True, kw_only=True):
+    """A response whose body is that of a forwarded request."""
 
     query: Query
     params: Mapping[str, object]
@@ -127,8 +127,8 @@ class Rest:
             known, response = self.respond(
                 method, path, target, scope["query_string"], headers, address
             )
-        if isinstance(response, Elsewhere):
-            response = await self._ask_elsewhere(response)
+        if isinstance(response, ForwardedResponse):
+            response = await self._forward(response)
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         self._endpoint.counters.requests[path if known else "other", verb, response.status] += 1
         answered = (
@@ -212,7 +212,7 @@ class Rest:
         endpoint = self._endpoint
         params = _parameters(query_string)
         weight = query.weigh(params)
-        charge = endpoint.budget.charge(address, weight, endpoint.clock(), query.allowance)
+        charge = endpoint.rate_limiter.charge(address, weight, endpoint.clock(), query.allowance)
         endpoint.counters.weight += weight
         is_told = query.allowance not in NOT_TOLD
         used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),) if is_told else ()
@@ -221,25 +221,25 @@ class Rest:
         if query.requires_key and not has_key:
             return error_response(BAD_KEY, "API-key format invalid.", 401, used)
         try:
-            if endpoint.forwarding.wants(query, params):
-                return Elsewhere(b"", headers=used, query=query, params=params)
-            return Response(endpoint.answerer.ask(query, params), headers=used)
+            if endpoint.queries.forwards(query, params):
+                return ForwardedResponse(b"", headers=used, query=query, params=params)
+            return Response(endpoint.queries.answer(query, params), headers=used)
         except RequestError as error:
             return error_response(error.code, error.message, error.status, used)
 
-    async def _ask_elsewhere(self, asked: Elsewhere) -> Response:
+    async def _forward(self, pending: ForwardedResponse) -> Response:
         try:
-            body = await self._endpoint.forwarding.ask(asked.query, asked.params)
+            body = await self._endpoint.queries.forward(pending.query, pending.params)
         except AllowanceSpentError as error:
-            headers = (*asked.headers, _retry_after(error.retry_after_ms))
+            headers = (*pending.headers, _retry_after(error.retry_after_ms))
             return error_response(error.code, error.message, error.status, headers)
         except RequestError as error:
-            return error_response(error.code, error.message, error.status, asked.headers)
-        return Response(body, headers=asked.headers)
+            return error_response(error.code, error.message, error.status, pending.headers)
+        return Response(body, headers=pending.headers)
 
     def _turn_away(self, charge: Charge, used: Headers) -> Response:
         """Say how long to wait (REST general information page)."""
-        refusal = self._endpoint.budget.refusal(charge)
+        refusal = self._endpoint.rate_limiter.refusal(charge)
         self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
         headers = (*used, _retry_after(charge.retry_after_ms))
         return error_response(refusal.code, refusal.message, refusal.status, headers)

@@ -16,24 +16,31 @@ from tickerplant.errors import ConfigError
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.protocol.budget import Budget
-from tickerplant.protocol.closing import GOING_AWAY
+from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server import faulty_connection
-from tickerplant.server.answerer import QueryAnswerer
-from tickerplant.server.clock import Clock, connection_clock_ms
-from tickerplant.server.clock_page import CLOCK_PATH, Steering, clock_pages, clock_posts
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Connection, Endpoint
+from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import FAULTS_PATH, faults_text
-from tickerplant.server.faulty_rest import FaultyRest, faults_pages
-from tickerplant.server.forwarding import Forwarder
-from tickerplant.server.gate import Gate
+from tickerplant.server.faulty_rest import FaultyRest
 from tickerplant.server.guard import Guard
 from tickerplant.server.http import protocol_factory
 from tickerplant.server.listener import BACKLOG, Listener
 from tickerplant.server.metrics import PlantCollector, metrics_registry
-from tickerplant.server.operations import LIMITS_PATH, limits_pages, operations_pages
+from tickerplant.server.pages import (
+    CLOCK_PATH,
+    LIMITS_PATH,
+    Steering,
+    clock_pages,
+    clock_posts,
+    faults_pages,
+    limits_pages,
+    operations_pages,
+)
+from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Page, Post, Rest
 from tickerplant.venue import COINM, USDM, VENUES, Venue
@@ -103,7 +110,7 @@ class Server:
         self.faults = FaultInjector() if faults is None else faults
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
-        self.gate = Gate(limits, lambda: self.subscriber_count)
+        self.congestion = Congestion(limits, lambda: self.subscriber_count)
         self._plant = plant
         self._host = host
         self._clock = clock
@@ -112,22 +119,23 @@ class Server:
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, *self.faults.times_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
-        budgets = {venue: Budget(limits) for venue in VENUES}
+        rate_limiters = {venue: RateLimiter(limits) for venue in VENUES}
         if plant.profile.shared_budget:
-            budgets = dict.fromkeys(VENUES, budgets[VENUES[0]])
+            rate_limiters = dict.fromkeys(VENUES, rate_limiters[VENUES[0]])
         for markets in plant.venues.values():
             markets.request_weight_per_minute = limits.request_weight_per_minute
         self.endpoints = tuple(
             Endpoint(
                 venue=venue,
                 hub=plant.hubs[venue.name],
-                answerer=QueryAnswerer(plant.venues[venue.name], self.complaints),
+                queries=QueryService(
+                    plant.venues[venue.name], self.complaints, (forwarders or {}).get(venue.name)
+                ),
                 limits=limits,
-                budget=budgets[venue],
-                gate=self.gate,
+                rate_limiter=rate_limiters[venue],
+                congestion=self.congestion,
                 complaints=self.complaints,
                 clock=clock,
-                forwarder=(forwarders or {}).get(venue.name),
             )
             for venue in VENUES
             if venue in venues
@@ -217,14 +225,14 @@ class Server:
             await asyncio.sleep(STOP_POLL_S)
         self.faults.end()
         for endpoint in self.endpoints:
-            endpoint.forwarding.stop()
+            endpoint.queries.stop()
         for port in self.ports:
             for http in tuple(port.http.connections):
                 http.shutdown()
         await asyncio.sleep(0)
         self.ports.clear()
 
-    def lose(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
+    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
         """Let clients know that the upstream of some streams is lost, by closing who hears them.
 
         Clients that come back at once may subscribe again, unless the whole venue is lost.
@@ -233,14 +241,14 @@ class Server:
         Args:
             venue_name: Which port.
             names: The streams; None: all of the venue, and handshakes for streams are answered 503
-                until `restore`.
+                until `end_outage`.
             reason: One line without a full stop, for handshakes and the log.
         """
-        self._port(venue_name).lose(names, reason)
+        self._port(venue_name).start_outage(names, reason)
 
-    def restore(self, venue_name: str) -> None:
+    def end_outage(self, venue_name: str) -> None:
         """Take handshakes for streams of a venue again."""
-        self._port(venue_name).restore()
+        self._port(venue_name).end_outage()
 
     def _port(self, venue_name: str) -> Endpoint:
         return next(each for each in self.endpoints if each.venue.name == venue_name)
@@ -269,8 +277,8 @@ class Server:
 
         def flush() -> None:
             hub.flush()
-            if self.gate.congested:
-                self.gate.enforce()
+            if self.congestion.congested:
+                self.congestion.close_slow()
 
         def wake() -> None:
             loop.call_soon(flush)
@@ -283,7 +291,7 @@ class Server:
             self.faults.tick(self._clock())
             for endpoint in self.endpoints:
                 endpoint.tick()
-            self.gate.enforce()
+            self.congestion.close_slow()
 
     def _welcome(self) -> str:
         ws, http = self.schemes

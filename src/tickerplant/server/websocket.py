@@ -19,11 +19,10 @@ from websockets.http11 import Request
 from tickerplant import frames
 from tickerplant.errors import RequestError
 from tickerplant.logs import logger
-from tickerplant.protocol.account import Account
 from tickerplant.protocol.actions import (
     Action,
-    Ask,
     Close,
+    Forward,
     Ping,
     Send,
     SetCombined,
@@ -31,14 +30,13 @@ from tickerplant.protocol.actions import (
     Unsubscribe,
 )
 from tickerplant.protocol.api_session import ApiSession
-from tickerplant.protocol.closing import MESSAGE_TIMEOUT, SLOW_CONSUMER, CloseReason
+from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT, SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
-from tickerplant.protocol.loggable import loggable
-from tickerplant.protocol.masking import sized
+from tickerplant.protocol.rate_limiter import ClientUsage
+from tickerplant.protocol.redaction import loggable, sized
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import StreamTarget
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.forwarding import Asks
 from tickerplant.server.handshake import (
     Answer,
     Session,
@@ -46,6 +44,7 @@ from tickerplant.server.handshake import (
     answer_handshake,
     open_session,
 )
+from tickerplant.server.query_service import ForwardedRequests
 
 CONGESTED_SHARE = 8
 """A connection is congested when its unsent data passes this part of the bound."""
@@ -94,11 +93,11 @@ class WebSocketConnection(asyncio.Protocol):
         self._route = ""
         self._message_deadline_ms = NEVER_MS
         """When a message that has begun must be complete; never while none has."""
-        self._asks = Asks(endpoint.forwarding)
+        self._forwarded = ForwardedRequests(endpoint.queries)
         self._ending = ""
         self._abort_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport
-        self._account: Account
+        self._usage: ClientUsage
 
     @property
     def unsent_bytes(self) -> int:
@@ -179,24 +178,24 @@ class WebSocketConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Become congested."""
-        self._endpoint.gate.pause(self)
+        self._endpoint.congestion.pause(self)
 
     def resume_writing(self) -> None:
         """Be no longer congested."""
-        self._endpoint.gate.resume(self)
+        self._endpoint.congestion.resume(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # told by the reason
         """Forget the connection and count why it ended."""
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         endpoint = self._endpoint
-        endpoint.gate.resume(self)
+        endpoint.congestion.resume(self)
         if self._session is None:
             return
         self._state = _State.ENDED
         self._leave("lost")
         del endpoint.connections[self]
-        endpoint.budget.leave(self._account)
+        endpoint.rate_limiter.connection_closed(self._usage)
         endpoint.counters.closed[self._ending] += 1
         logger().info(f"{self.identity} = closed", reason=self._ending)
 
@@ -209,8 +208,8 @@ class WebSocketConnection(asyncio.Protocol):
     def start_session(self, target: Target, now_ms: int) -> Session:
         """Return the session that was granted; from now on frames are taken from the hub."""
         endpoint = self._endpoint
-        self._account = endpoint.budget.enter(self._address)
-        self._session = open_session(target, endpoint, self._address, self._account, now_ms)
+        self._usage = endpoint.rate_limiter.connection_opened(self._address)
+        self._session = open_session(target, endpoint, self._address, self._usage, now_ms)
         self._state = _State.OPEN
         self.write = self.transport.write
         return self._session
@@ -322,8 +321,8 @@ class WebSocketConnection(asyncio.Protocol):
                     hub.set_combined(self, combined)
                 case Ping(payload=payload):
                     self._pending.append(frames.control_frame(frames.PING, payload))
-                case Ask():
-                    self._asks.begin(action, self._answer)
+                case Forward():
+                    self._forwarded.start(action, self._reply)
                 case Close(reason=reason):
                     self._endpoint.complaints.add(
                         f"close {reason.name}", f"{self.identity} ! {reason.reason}"
@@ -334,20 +333,19 @@ class WebSocketConnection(asyncio.Protocol):
         self._pending.append(frames.text_frame(text))
         if code is not None:
             # The message itself is not shown: requests carry keys, sent to the wrong address too.
-            shown = f"a message of {sized(message)}" if message else "a request asked elsewhere"
+            shown = f"a message of {sized(message)}" if message else "a forwarded request"
             self._endpoint.complaints.add(f"reply {code}", f"{self.identity} < {shown}", code=code)
 
-    def _answer(self, ask: Ask, result: bytes | RequestError) -> None:
-        """Say what was answered elsewhere."""
+    def _reply(self, forwarded: Forward, outcome: bytes | RequestError) -> None:
         if isinstance(self._session, ApiSession):
-            self.perform(self._session.answered(ask, result))
+            self.perform(self._session.answered(forwarded, outcome))
             self._send_pending()
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
         """Hear `names`; those that stay silent are noted, not refused."""
         silent = self._endpoint.hub.subscribe(self, names, self._route)
         if silent:
-            self._endpoint.silent_names.note(self.identity, silent)
+            self._endpoint.silent_subscriptions.add(self.identity, silent)
 
     def _send_pending(self) -> None:
         """Write what the session has said."""
@@ -389,7 +387,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._ending = ending
         self.write = _discard
-        self._asks.cancel()
+        self._forwarded.cancel()
         if self._session is not None:
             self._endpoint.hub.remove(self)
 

@@ -29,7 +29,7 @@ from tickerplant.messages.notice import (
     SubscriptionRejected,
 )
 from tickerplant.plant import Plant
-from tickerplant.protocol.loggable import loggable
+from tickerplant.protocol.redaction import loggable
 from tickerplant.sources.source import Clients, Readers, Sample, Status
 from tickerplant.sources.told_time import ToldTime
 from tickerplant.sources.upstream import Upstream
@@ -67,7 +67,7 @@ _GAUGES: Mapping[str, tuple[Callable[[Feed], int], str]] = {
         lambda feed: len(feed.merged_streams),
         "Streams that the upstream is asked for.",
     ),
-    "upstream_unheard_streams": (
+    "upstream_undelivered_streams": (
         lambda feed: sum(merged.primary is None for merged in feed.merged_streams.values()),
         "Of those, the ones that no connection carries.",
     ),
@@ -230,13 +230,13 @@ class RelaySource:
                 value = getattr(counters, field)
                 yield Sample(name=name, value=value, doc=doc, type="counter", labels=labels)
             yield Sample(
-                name="upstream_unasked_streams",
+                name="upstream_unsubscribed_streams",
                 value=len(upstream.wanted.unasked),
                 doc="Streams that are heard here and that the upstream is not asked for.",
                 labels=labels,
             )
             yield Sample(
-                name="upstream_streams_turned_away",
+                name="upstream_streams_rejected",
                 value=upstream.wanted.turned_away,
                 doc="Times the upstream was not asked for a stream, or refused it.",
                 type="counter",
@@ -345,13 +345,13 @@ class RelaySource:
             if venue not in self._closed:
                 self._closed.add(venue)
                 self._log.warning(f"! {LOST}, all of it", venue=venue)
-                self._clients.lose(venue, None, LOST)
+                self._clients.start_outage(venue, None, LOST)
             return
         if venue in self._closed:
             self._closed.discard(venue)
             self._told_s[venue] = now_s
             self._log.info("= the upstream is there again", venue=venue, streams_lost=len(lost))
-            self._clients.restore(venue)
+            self._clients.end_outage(venue)
         elif lost - known:
             self._log.warning(f"! {LOST} for some streams", venue=venue, streams=_shown(lost))
         elif known and not lost:
@@ -365,7 +365,7 @@ class RelaySource:
             names = [name for name in self._plant.hubs[venue].channels if source_of(name) in told]
             if names:
                 self._told_s[venue] = now_s
-                self._clients.lose(venue, names, LOST)
+                self._clients.start_outage(venue, names, LOST)
 
     def _note(self, upstream: Upstream, notice: Notice) -> None:
         """Count and log what was noticed."""

@@ -33,14 +33,14 @@ class Readers(Protocol):
 class Clients(Protocol):
     """The server, as far as a source lets its clients know what they miss."""
 
-    def lose(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
+    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
         """Close who hears one of the streams `names`, or any (None), of which nothing comes.
 
         With None, who wants streams of the venue is told to come back later, until `restore`.
         """
         ...
 
-    def restore(self, venue_name: str) -> None:
+    def end_outage(self, venue_name: str) -> None:
         """Take clients of the venue again."""
         ...
 

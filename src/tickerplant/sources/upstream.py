@@ -28,7 +28,7 @@ from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Notice, Stale, SubscriptionRejected
 from tickerplant.plant import Plant
-from tickerplant.protocol.loggable import loggable
+from tickerplant.protocol.redaction import loggable
 from tickerplant.queries.query import Query
 from tickerplant.sources import meeting
 from tickerplant.sources.contracts import ContractList

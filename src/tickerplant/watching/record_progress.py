@@ -10,7 +10,7 @@ from tickerplant.formatting import printable
 from tickerplant.logs import logger
 from tickerplant.messages.notice import Notice, Recovered, UnknownStream
 from tickerplant.progress import StatusLine
-from tickerplant.protocol.token_bucket import TokenBucket
+from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.watching.telling import count_text, duration_text, notice_text

@@ -1,21 +1,39 @@
-"""What a client sent, as it may stand in a log: names of streams and known paths, never keys.
+"""Text from clients as the log may show it: stream names and known paths, never keys.
 
-Clients send keys, signatures and listen keys to the wrong door: as a path, as a parameter of a URL,
-as the name of a stream.  A word that is not known is shown as its size and a short digest, so that
-two lines about the same word can still be recognised as such.
+Clients send keys, signatures and listen keys to the wrong place: as a path, as a parameter of a URL,
+as a stream name.  An unknown word is replaced by its size and a short digest, so that two lines about
+the same word can still be matched.
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from hashlib import blake2s
 from urllib.parse import unquote
 
-from tickerplant.protocol.masking import MORE_THAN_A_SYMBOL, sized
 from tickerplant.protocol.target import ROUTES
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE
 from tickerplant.venue import VENUES
+
+MORE_THAN_A_SYMBOL = 25
+"""Letters and digits without a break that no symbol has, and every key: those have 32 at least."""
+
+_LONG_RUN = re.compile(rf"(?:[^\W_]|[+=]){{{MORE_THAN_A_SYMBOL},}}")
+
+
+def sized(data: str | bytes) -> str:
+    """Return the size of `data` and a digest by which the same data can be recognised."""
+    encoded = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    plural = "" if len(encoded) == 1 else "s"
+    return f"{len(encoded)} byte{plural} #{blake2s(encoded, digest_size=4).hexdigest()}"
+
+
+def masked(text: str) -> str:
+    """Return `text`, such as a traceback, with the size and a digest of whatever may be a key."""
+    return _LONG_RUN.sub(lambda run: f"[{sized(run[0])}]", text)
+
 
 MAX_SHOWN = 200
 """Characters of a path after which the rest is left out."""

@@ -1,11 +1,11 @@
 import pytest
 
-from tickerplant.protocol import closing
-from tickerplant.protocol.closing import CLOSE_REASONS, CloseReason
+from tickerplant.protocol import close_reasons
+from tickerplant.protocol.close_reasons import CLOSE_REASONS, CloseReason
 
 
 def test_every_reason_is_listed_once() -> None:
-    defined = [row for row in vars(closing).values() if isinstance(row, CloseReason)]
+    defined = [row for row in vars(close_reasons).values() if isinstance(row, CloseReason)]
     assert list(CLOSE_REASONS) == defined, "CLOSE_REASONS lists the rows as they are written"
     assert len({row.name for row in CLOSE_REASONS}) == len(CLOSE_REASONS), "names are labels"
 

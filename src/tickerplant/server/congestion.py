@@ -1,4 +1,4 @@
-"""Back-pressure: how a source that can wait learns that its readers cannot follow."""
+"""Backpressure: how a source that can wait learns that its clients read too slowly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
-from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED, CloseReason
+from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED, CloseReason
 from tickerplant.protocol.limits import Limits
 
 CHECKS_PER_TIMEOUT = 20
@@ -27,7 +27,7 @@ class Reader(Protocol):
         ...
 
 
-class Gate:
+class Congestion:
     """The connections that have more unsent data than they should.
 
     A connection is congested between its transport's `pause_writing` and `resume_writing`.  One
@@ -64,7 +64,7 @@ class Gate:
         if not self._congested:
             self._clear.set()
 
-    def enforce(self) -> None:
+    def close_slow(self) -> None:
         """Close every connection whose unsent data exceeds the bound."""
         for reader in tuple(self._congested):
             if reader.unsent_bytes > self._max_unsent_bytes:

@@ -13,7 +13,7 @@ from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q2
-from tickerplant.server.silent_names import MOST_AT_ONCE, MOST_NAMES, SilentNames
+from tickerplant.server.endpoint import MAX_SILENT_AT_ONCE, MAX_SILENT_LOGGED, SilentSubscriptions
 
 KEY = "pqia91ma19a5s61cv6a81va65sdf19v8a65a1a5s61cv6a81va65sdf19v8a65a1"
 
@@ -33,12 +33,12 @@ class Port:
     def __init__(self, plant: Plant | None = None) -> None:
         self.hub: Hub = (plant or open_plant()).hubs["usdm"]
         self.complaints = Complaints()
-        self._noted = SilentNames(self.hub, self.complaints)
+        self._noted = SilentSubscriptions(self.hub, self.complaints)
 
     def subscribe(self, *names: str, route: str = "") -> None:
         silent = self.hub.subscribe(Listener(), names, route)
         if silent:
-            self._noted.note("c1", silent)
+            self._noted.add("c1", silent)
 
 
 def lines(written: io.StringIO) -> list[str]:
@@ -89,21 +89,25 @@ def test_of_a_message_with_many_silent_names_a_few_are_logged(written: io.String
     port = Port()
     port.subscribe(*(f"no@such{number}" for number in range(700)))
     *first, last = lines(written)
-    assert len(first) == MOST_AT_ONCE
-    assert last == f"WARNING c1 ! {700 - MOST_AT_ONCE} more subscriptions of the message are silent"
+    assert len(first) == MAX_SILENT_AT_ONCE
+    assert (
+        last
+        == f"WARNING c1 ! {700 - MAX_SILENT_AT_ONCE} more subscriptions of the message are silent"
+    )
     assert port.complaints.counts["silent: unknown stream"] == 700
 
 
 def test_the_log_ends_with_one_line_that_says_so(written: io.StringIO) -> None:
     port = Port()
-    for number in range(MOST_NAMES + 50):
+    for number in range(MAX_SILENT_LOGGED + 50):
         port.subscribe(f"no@such{number}")
     found = lines(written)
-    assert len(found) == MOST_NAMES + 1
+    assert len(found) == MAX_SILENT_LOGGED + 1
     assert (
-        found[-1] == f"WARNING ! {MOST_NAMES} silent names are in the log; others are only counted"
+        found[-1]
+        == f"WARNING ! {MAX_SILENT_LOGGED} silent names are in the log; others are only counted"
     )
-    assert port.complaints.counts["silent: unknown stream"] == MOST_NAMES + 50
+    assert port.complaints.counts["silent: unknown stream"] == MAX_SILENT_LOGGED + 50
     port.subscribe(*(f"more@such{number}" for number in range(9)))
     assert lines(written) == []
 

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.protocol.loggable import MAX_SHOWN, loggable, loggable_origin
-from tickerplant.protocol.masking import MORE_THAN_A_SYMBOL, masked, sized
+from tickerplant.protocol.redaction import (
+    MAX_SHOWN,
+    MORE_THAN_A_SYMBOL,
+    loggable,
+    loggable_origin,
+    masked,
+    sized,
+)
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 

@@ -22,10 +22,9 @@ from tickerplant.replaying.control import ClockState
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.server.clock_page import CLOCK_PATH
 from tickerplant.server.faults import FAULTS_PATH
 from tickerplant.server.guard import Guard, joined
-from tickerplant.server.operations import LIMITS_PATH
+from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
 
@@ -99,7 +98,7 @@ async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
     source = RecordingSource(found, plant, plan, wait_for=0, stays=True)
     server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, steering=source)
     await server.start()
-    playing = asyncio.create_task(source.run(server.gate, server.readiness))
+    playing = asyncio.create_task(source.run(server.congestion, server.readiness))
     try:
         yield House(server, source)
     finally:

@@ -1,4 +1,4 @@
-"""How near each address came to each limit: what `/plant/v1/limits` tells."""
+"""The page `/plant/v1/limits`: how close each address came to each limit."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from itertools import islice
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
-from tickerplant.protocol.account import (
+from tickerplant.protocol.limits import Limits
+from tickerplant.protocol.rate_limiter import (
+    CONNECTION_ATTEMPTS,
     CONNECTIONS,
     CONTROL_FRAMES,
     MESSAGES,
+    REQUEST_WEIGHT,
     STREAMS,
-    Account,
+    ClientUsage,
+    RateLimiter,
     Tally,
 )
-from tickerplant.protocol.budget import CONNECTION_ATTEMPTS, REQUEST_WEIGHT, Budget
-from tickerplant.protocol.limits import Limits
 from tickerplant.queries.query import FUNDING_ALLOWANCE, STATISTICS_ALLOWANCE
 
 SHOWN_ADDRESSES = 100
@@ -119,41 +121,48 @@ class LimitsPage(Struct, frozen=True, kw_only=True, rename="camel"):
     """What each of the latest addresses did, by address, the latest first."""
 
 
-def limits_page(budget: Budget, venue: str, now_ms: int, *, shared_budget: bool) -> LimitsPage:
+def limits_page(
+    rate_limiter: RateLimiter, venue: str, now_ms: int, *, shared_budget: bool
+) -> LimitsPage:
     """Return how near the latest `SHOWN_ADDRESSES` addresses came to every limit."""
-    latest = islice(reversed(budget.accounts.items()), SHOWN_ADDRESSES)
+    latest = islice(reversed(rate_limiter.clients.items()), SHOWN_ADDRESSES)
     return LimitsPage(
         venue=venue,
-        enforced=budget.limits.enforced,
+        enforced=rate_limiter.limits.enforced,
         shared_budget=shared_budget,
         server_time=now_ms,
-        remembered=len(budget.accounts),
-        forgotten=budget.forgotten,
-        addresses={address: _address_use(budget, account, now_ms) for address, account in latest},
+        remembered=len(rate_limiter.clients),
+        forgotten=rate_limiter.forgotten,
+        addresses={address: _address_use(rate_limiter, usage, now_ms) for address, usage in latest},
     )
 
 
-def _address_use(budget: Budget, account: Account, now_ms: int) -> AddressUse:
-    is_banned = account.banned_until_ms > now_ms
+def _address_use(rate_limiter: RateLimiter, usage: ClientUsage, now_ms: int) -> AddressUse:
+    is_banned = usage.banned_until_ms > now_ms
     return AddressUse(
-        last_seen=account.seen_ms,
-        banned_until=account.banned_until_ms if is_banned else None,
-        refused=Refused(account.refused[429], account.refused[418]),
-        limits=dict(_uses(budget, account, now_ms)),
+        last_seen=usage.seen_ms,
+        banned_until=usage.banned_until_ms if is_banned else None,
+        refused=Refused(usage.refused[429], usage.refused[418]),
+        limits=dict(_uses(rate_limiter, usage, now_ms)),
     )
 
 
-def _uses(budget: Budget, account: Account, now_ms: int) -> Iterator[tuple[str, Use]]:
+def _uses(rate_limiter: RateLimiter, usage: ClientUsage, now_ms: int) -> Iterator[tuple[str, Use]]:
     for row in USE_ROWS:
-        tally, rule = account.tallies.get(row.name, Tally()), budget.rules.get(row.name)
+        tally, window_limit = (
+            usage.tallies.get(row.name, Tally()),
+            rate_limiter.window_limits.get(row.name),
+        )
         use = Use(
-            limit=_number(budget.limits, row.field),
+            limit=_number(rate_limiter.limits, row.field),
             highest=tally.highest,
             exceeded=tally.exceeded,
         )
-        if rule is not None:
-            runs = tally.window == rule.window(now_ms)
-            use = replace(use, window_ms=rule.window_ms, used=tally.used if runs else 0)
+        if window_limit is not None:
+            is_current = tally.window == window_limit.window(now_ms)
+            use = replace(
+                use, window_ms=window_limit.window_ms, used=tally.used if is_current else 0
+            )
         elif row.name == CONNECTIONS:
             use = replace(use, used=tally.used)
         yield row.name, use

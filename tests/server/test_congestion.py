@@ -5,9 +5,9 @@ import asyncio
 from loopback import Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 
-from tickerplant.protocol.closing import SLOW_CONSUMER, STALLED, CloseReason
+from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED, CloseReason
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.gate import Gate
+from tickerplant.server.congestion import Congestion
 
 BOUND_BYTES = 1_000
 BOUNDS = replace(LIMITS, max_unsent_bytes=BOUND_BYTES)
@@ -26,54 +26,54 @@ class Reader:
 
 @looped
 async def test_only_readers_over_the_bound_are_closed() -> None:
-    gate = Gate(BOUNDS, lambda: 0)
+    congestion = Congestion(BOUNDS, lambda: 0)
     at_bound, over = Reader(BOUND_BYTES), Reader(BOUND_BYTES + 1)
-    gate.pause(at_bound)
-    gate.pause(over)
-    gate.enforce()
+    congestion.pause(at_bound)
+    congestion.pause(over)
+    congestion.close_slow()
     assert (at_bound.closed, over.closed) == ([], [SLOW_CONSUMER.name])
-    assert gate.congested
-    gate.resume(at_bound)
-    assert not gate.congested
+    assert congestion.congested
+    congestion.resume(at_bound)
+    assert not congestion.congested
 
 
 @looped
 async def test_waiting_ends_when_the_last_reader_has_caught_up() -> None:
-    gate = Gate(BOUNDS, lambda: 0)
+    congestion = Congestion(BOUNDS, lambda: 0)
     readers = [Reader(10), Reader(20)]
     for reader in readers:
-        gate.pause(reader)
-    waiting = asyncio.create_task(gate.wait_clear())
+        congestion.pause(reader)
+    waiting = asyncio.create_task(congestion.wait_clear())
     await asyncio.sleep(0)
-    gate.resume(readers[0])
+    congestion.resume(readers[0])
     await asyncio.sleep(0)
     assert not waiting.done(), "one reader is still congested"
-    gate.resume(readers[1])
+    congestion.resume(readers[1])
     await waiting
 
 
 @looped
 async def test_waiting_gives_the_event_loop_a_turn_even_if_nobody_is_congested() -> None:
-    gate = Gate(BOUNDS, lambda: 0)
+    congestion = Congestion(BOUNDS, lambda: 0)
     turned: list[bool] = []
     asyncio.get_running_loop().call_soon(turned.append, True)
-    await gate.wait_clear()
+    await congestion.wait_clear()
     assert turned == [True]
 
 
 @looped
 async def test_a_reader_that_takes_nothing_is_closed_and_one_that_reads_slowly_is_not() -> None:
-    gate = Gate(replace(BOUNDS, stall_timeout_ms=200), lambda: 0)
+    congestion = Congestion(replace(BOUNDS, stall_timeout_ms=200), lambda: 0)
     stuck, slow = Reader(100), Reader(100)
-    gate.pause(stuck)
-    gate.pause(slow)
-    waiting = asyncio.create_task(gate.wait_clear())
+    congestion.pause(stuck)
+    congestion.pause(slow)
+    waiting = asyncio.create_task(congestion.wait_clear())
     while not stuck.closed:
         slow.unsent_bytes -= 1
         await asyncio.sleep(0.01)
     assert stuck.closed == [STALLED.name]
     assert slow.closed == []
-    gate.resume(slow)
+    congestion.resume(slow)
     await waiting
 
 
@@ -86,7 +86,7 @@ async def publish(house: Loopback) -> None:
     for _ in range(MORE_THAN_THE_KERNEL_HOLDS // 100):
         for _ in range(100):
             house.trade()
-        await house.server.gate.wait_clear()
+        await house.server.congestion.wait_clear()
 
 
 @looped
@@ -96,7 +96,7 @@ async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
             publishing = asyncio.create_task(publish(house))
-            await until(lambda: house.server.gate.congested)
+            await until(lambda: house.server.congestion.congested)
             loop = asyncio.get_running_loop()
             received, tail = 0, b""
             while b'"t":%d,' % MORE_THAN_THE_KERNEL_HOLDS not in tail:

@@ -12,7 +12,7 @@ from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.raw_events import RawDepth, RawQuote
 from tickerplant.server.metrics import MAX_SAMPLES
-from tickerplant.server.operations import LIMITS_PATH
+from tickerplant.server.pages import LIMITS_PATH
 from tickerplant.server.server import LIMITS_OFF
 from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
@@ -120,8 +120,8 @@ async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
         'depth_updates_forgotten_total{venue="usdm"}': 0,
         'levels_unreadable_total{venue="usdm"}': 1,
         'quotes_unreadable_total{venue="usdm"}': 1,
-        'source_left_out_total{reason="no message"}': 3,
-        "source_warnings_unlisted_total": 0,
+        'source_skipped_total{reason="no message"}': 3,
+        "source_warnings_dropped_total": 0,
     }
     assert {name: counted.get(f"tickerplant_{name}") for name in expected} == expected
 

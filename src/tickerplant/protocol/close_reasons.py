@@ -1,4 +1,4 @@
-"""Why the server ends a connection, as rows."""
+"""Why the server closes a connection, as rows."""
 
 from __future__ import annotations
 

@@ -1,0 +1,182 @@
+"""The server's own pages: status, metrics, limits, faults, and the clock of a replay.
+
+Both ports serve the same pages, except for the page of limits, which is about the port's clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from tickerplant.errors import ConfigError, RequestError
+from tickerplant.protocol.limits_page import limits_page
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.faults import FAULT_ROWS, FAULTS_PATH
+from tickerplant.server.readiness import Readiness
+from tickerplant.server.rest import TEXT, Page, Post, Response, problem_response
+
+CLOCK_PATH = "/plant/v1/clock"
+NO_CLOCK = (
+    "this server has no clock that can be read or set: only a replay has one, "
+    "`tickerplant replay RECORDING`"
+)
+
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Steering(Protocol):
+    """A source whose clock can be set."""
+
+    def state(self) -> Struct:
+        """Return where it is."""
+        ...
+
+    async def steer(self, given: Mapping[str, object]) -> Struct:
+        """Do what is wanted; return where it is then.
+
+        Raises:
+            ConfigError: a field is unknown, or its value cannot be used.
+            RequestError: that is not possible now.
+        """
+        ...
+
+
+def clock_pages(steering: Steering | None) -> Mapping[str, Page]:
+    """Return the page by its path."""
+    if steering is None:
+        return {CLOCK_PATH: _no_clock}
+    return {CLOCK_PATH: lambda: Response(msgspec.json.encode(steering.state()))}
+
+
+def clock_posts(steering: Steering | None) -> Mapping[str, Post]:
+    """Return what answers those who set the clock, by its path."""
+
+    async def post(query_string: bytes, body: bytes) -> Response:
+        if steering is None:
+            return _no_clock()
+        try:
+            state = await steering.steer(_fields(query_string, body))
+        except ConfigError as error:
+            return problem_response(400, str(error), error.setting)
+        except RequestError as error:
+            return problem_response(error.status, error.message)
+        return Response(msgspec.json.encode(state))
+
+    return {CLOCK_PATH: post}
+
+
+def _no_clock() -> Response:
+    return problem_response(404, NO_CLOCK)
+
+
+def _fields(query_string: bytes, body: bytes) -> dict[str, object]:
+    """Return what is wanted.
+
+    Raises:
+        ConfigError: the body is no JSON object.
+    """
+    fields: dict[str, object] = dict(
+        parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True)
+    )
+    if body.strip():
+        try:
+            fields |= _decode_object(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            shown = body[:60].decode("utf-8", "replace")
+            raise ConfigError("body", shown, 'a JSON object such as {"speed": 10}') from None
+    return fields
+
+
+LIMITS_PATH = "/plant/v1/limits"
+PROFILE_PATH = "/plant/v1/profile"
+
+
+def operations_pages(
+    welcome: Callable[[], str],
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    profile_name: str,
+) -> Mapping[str, Page]:
+    """Return the pages by path.
+
+    Args:
+        welcome: Makes the text of `/`.
+        readiness: What `/readyz` tells: 200 while the source flows, else 503 and why not.
+        registry: What `/metrics` prints.
+        profile_name: What `/plant/v1/profile` tells.
+    """
+
+    def readyz() -> Response:
+        state = {
+            "ready": readiness.is_ready,
+            "reason": readiness.reason,
+            "warnings": readiness.warnings,
+        }
+        return Response(msgspec.json.encode(state), 200 if readiness.is_ready else 503)
+
+    return {
+        PROFILE_PATH: lambda: Response(msgspec.json.encode({"profile": profile_name})),
+        "/": lambda: Response(welcome().encode(), content_type=TEXT),
+        "/healthz": lambda: Response(b"ok\n", content_type=TEXT),
+        "/readyz": readyz,
+        "/metrics": lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST),
+    }
+
+
+def limits_pages(endpoint: Endpoint, *, shared_budget: bool) -> Mapping[str, Page]:
+    """Return the page of how near clients came to the limits of one port, by its path."""
+
+    def limits() -> Response:
+        page = limits_page(
+            endpoint.rate_limiter,
+            endpoint.venue.name,
+            endpoint.clock(),
+            shared_budget=shared_budget,
+        )
+        return Response(msgspec.json.encode(page))
+
+    return {LIMITS_PATH: limits}
+
+
+class FaultUse(Struct, frozen=True, kw_only=True):
+    """What a fault is set to, and what came of it."""
+
+    value: str | None
+    """The value as it was written, null if the fault is off."""
+    count: int
+    """How often it was done."""
+    doc: str
+    """What it does."""
+
+
+class FaultsPage(Struct, frozen=True, kw_only=True):
+    """The whole page."""
+
+    seed: int
+    """What decides the random choices."""
+    faults: dict[str, FaultUse]
+    """Every fault there is, by name."""
+
+
+def faults_pages(faults: FaultInjector) -> Mapping[str, Page]:
+    """Return the page of the faults, by its path."""
+
+    def page() -> Response:
+        uses = {
+            row.name: FaultUse(
+                value=faults.values[row.name].text if row.name in faults.values else None,
+                count=faults.done[row.name],
+                doc=row.doc,
+            )
+            for row in FAULT_ROWS
+        }
+        return Response(msgspec.json.encode(FaultsPage(seed=faults.seed, faults=uses)))
+
+    return {FAULTS_PATH: page}

@@ -1,0 +1,168 @@
+"""The queries of one venue, answered from its markets or forwarded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.logs import Complaints
+from tickerplant.market.markets import Markets
+from tickerplant.protocol.actions import Forward
+from tickerplant.protocol.client_requests import disconnected, unknown_error
+from tickerplant.queries import find_method
+from tickerplant.queries.query import Query
+
+Reply: TypeAlias = Callable[[Forward, bytes | RequestError], object]
+"""Takes a forwarded request and its outcome: the response as JSON, or an error."""
+
+
+class Forwarder(Protocol):
+    """Answers the requests that the local markets cannot."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The outcomes of requests so far, for the metrics."""
+        ...
+
+    def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
+        """Return whether a request is forwarded.
+
+        Raises:
+            RequestError: the request is invalid.
+        """
+        ...
+
+    async def answer(self, query: Query, params: Mapping[str, object]) -> bytes:
+        """Return the response as JSON, within a bounded time.
+
+        Raises:
+            RequestError: the response is an error.
+            UpstreamError: there was no response.
+        """
+        ...
+
+
+class QueryService:
+    """Answers the queries of one venue as of market time.
+
+    Args:
+        markets: The markets of the venue.
+        complaints: Takes the faults.
+        forwarder: Answers what the markets cannot; None if they answer everything.
+    """
+
+    def __init__(
+        self, markets: Markets, complaints: Complaints, forwarder: Forwarder | None = None
+    ) -> None:
+        self._markets = markets
+        self._complaints = complaints
+        self._forwarder = forwarder
+        self._encode = msgspec.json.Encoder().encode
+        self._forwarded: set[asyncio.Task[bytes]] = set()
+        self._is_stopped = False
+
+    @property
+    def forwarded_counts(self) -> Mapping[str, int]:
+        """The outcomes of forwarded requests."""
+        return {} if self._forwarder is None else self._forwarder.counts
+
+    def find(self, method: str) -> Query | None:
+        """Return the query of a WebSocket API method; None if the venue has no such method."""
+        return find_method(self._markets.venue, method)
+
+    def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
+        """Return whether a request is forwarded.
+
+        Raises:
+            RequestError: the request is invalid.
+        """
+        return self._forwarder is not None and self._forwarder.forwards(query, params)
+
+    def answer(self, query: Query, params: Mapping[str, object]) -> bytes:
+        """Return the response from the local markets as JSON.
+
+        Raises:
+            RequestError: the response is an error.
+        """
+        try:
+            return self._encode(query.respond(self._markets, params))
+        except RequestError:
+            raise
+        except Exception:  # noqa: BLE001  # a fault of ours must not end the connection
+            raise self._fault(query) from None
+
+    async def forward(self, query: Query, params: Mapping[str, object]) -> bytes:
+        """Return the response of the forwarder as JSON.
+
+        Raises:
+            RequestError: the response is an error, or there was none.
+        """
+        if self._forwarder is None or self._is_stopped:
+            raise disconnected()
+        response = asyncio.create_task(self._forwarder.answer(query, params))
+        self._forwarded.add(response)
+        try:
+            return await response
+        except RequestError:
+            raise
+        except UpstreamError as error:
+            self._complaints.add("no answer from upstream", f"! {error.url}: {error.reason}")
+            raise disconnected() from None
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            raise disconnected() from None
+        except Exception:  # noqa: BLE001  # a fault of ours must not end the connection
+            raise self._fault(query) from None
+        finally:
+            self._forwarded.discard(response)
+
+    def stop(self) -> None:
+        """Forward nothing more; requests that wait for a response get an error."""
+        self._is_stopped = True
+        for response in self._forwarded:
+            response.cancel()
+
+    def _fault(self, query: Query) -> RequestError:
+        """Log the exception that is being handled, once per query; return the client's error."""
+        name = query.method or query.path or "query"
+        self._complaints.add(f"fault in {name}", "! a query failed", exc_info=True)
+        return unknown_error()
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task is cancelled, and not only what it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class ForwardedRequests:
+    """The forwarded requests of one connection that wait for a response."""
+
+    def __init__(self, queries: QueryService) -> None:
+        self._queries = queries
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def start(self, request: Forward, reply: Reply) -> None:
+        """Forward a request, and call `reply` with its outcome; the session bounds their number."""
+        waiting = asyncio.create_task(self._wait(request, reply))
+        self._waiting.add(waiting)
+        waiting.add_done_callback(self._waiting.discard)
+
+    def cancel(self) -> None:
+        """Stop waiting: the connection is gone."""
+        for waiting in self._waiting:
+            waiting.cancel()
+
+    async def _wait(self, request: Forward, reply: Reply) -> None:
+        try:
+            outcome: bytes | RequestError = await self._queries.forward(
+                request.query, request.params
+            )
+        except RequestError as error:
+            outcome = error
+        reply(request, outcome)
