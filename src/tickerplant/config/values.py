@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from math import inf
 from typing import Any, TypeAlias
 
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
-from tickerplant.recording.timestamps import EXPECTED_TIME, parse_time_ns
+from tickerplant.recording.timestamps import (
+    EXPECTED_TIME,
+    UNIT_NS,
+    parse_duration_ns,
+    parse_time_ns,
+)
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 from tickerplant.suggestions import one_of, suggestion
+from tickerplant.units import NS_PER_MS
 from tickerplant.venue import USDM
 
 Parser: TypeAlias = Callable[[object], object]
 """Parses what the user wrote; raises ValueError with a description of what was expected."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _HOST = "an address or a host name"
 _NAMES = "at least one name, several separated by commas"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
@@ -27,10 +32,9 @@ _FAULTS = "NAME=VALUE, several separated by commas"
 _FAULT_ROWS = {row.name: row for row in FAULT_ROWS}
 _EARLIEST_MS = 1_262_304_000_000
 _LATEST_MS = 4_102_444_800_000
-_LONGEST_MS = 36_525 * 86_400_000
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
 _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNIT_MS = {unit: ns // NS_PER_MS for unit, ns in UNIT_NS.items()}
 
 
 def host_name(text: object) -> str:
@@ -121,13 +125,15 @@ def duration_ms(text: object) -> int:
     Raises:
         ValueError: `text` is not a duration.
     """
-    match = _DURATION.fullmatch(str(text).strip())
-    if match and not match[2] and float(match[1]):
-        raise ValueError("a number with a unit, such as 10s, 10m or 10h")
-    milliseconds = float(match[1]) * _UNIT_MS[match[2] or "s"] if match else inf
-    if milliseconds > _LONGEST_MS:
-        raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at most a century")
-    return round(milliseconds)
+    written = str(text).strip()
+    if _NUMBER.fullmatch(written):
+        if float(written):
+            raise ValueError("a number with a unit, such as 10s, 10m or 10h")
+        return 0
+    try:
+        return round(parse_duration_ns(written) / NS_PER_MS)
+    except ValueError:
+        raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at most a century") from None
 
 
 def period_ms(text: object) -> int:

@@ -1,4 +1,4 @@
-"""Moments of a recording as people write them: dates, times since the epoch, and offsets."""
+"""Times and durations as people write them: dates, times since the epoch, offsets, `90s`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from typing import Literal
 from msgspec import Struct
 
 from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS, NS_PER_MS, NS_PER_S
 
-LONGEST_NS = 36_525 * 86_400_000_000_000
+UNIT_NS = {
+    "ms": NS_PER_MS,
+    "s": NS_PER_S,
+    "m": MINUTE_MS * NS_PER_MS,
+    "h": HOUR_MS * NS_PER_MS,
+    "d": DAY_MS * NS_PER_MS,
+}
+"""The units of durations."""
+LONGEST_NS = 36_525 * DAY_MS * NS_PER_MS
+"""The longest duration, a century."""
 EXPECTED_TIME = "an ISO date such as 2026-01-31T12:00:00 (UTC), or ms or ns since 1970"
 EXPECTED = (
     "an ISO date such as 2026-01-31T12:00:00 (UTC), ms or ns since 1970, "
@@ -20,31 +30,25 @@ EXPECTED_DURATION = "a duration such as 100ms, 90s, 15m, 2h or 1d"
 
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _DIGITS = re.compile(r"[0-9]{9,19}")
-_UNIT_NS = {
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3_600 * 10**9,
-    "d": 86_400 * 10**9,
-}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_MS = 10**14
+"""A smaller number counts in ms, a larger one in ns."""
 
 
 class TimeSpec(Struct, frozen=True):
-    """A moment: absolute, or so much after or before something."""
+    """A time, or an offset from a time that the context determines."""
 
     ns: int
-    """Since the epoch, or the size of the offset."""
+    """Since the epoch, or the length of the offset."""
     sign: Literal["", "+", "-"] = ""
-    """Empty if it is absolute."""
+    """The direction of the offset; empty for a time."""
 
 
 def parse_time_spec(given: object) -> TimeSpec:
-    """Return the moment that somebody wrote.
+    """Return the time or offset that somebody wrote.
 
     Raises:
-        ValueError: it is none; says what is expected.
+        ValueError: It is neither; the message says what is expected.
     """
     text = str(given).strip()
     if text[:1] in {"+", "-"} and not isinstance(given, bool | float):
@@ -59,10 +63,10 @@ def parse_time_spec(given: object) -> TimeSpec:
 
 
 def parse_time_ns(given: object) -> int:
-    """Return a moment that is no offset, as ns since the epoch, from 2001 to 2286.
+    """Return a time, in ns since the epoch, from 2001 to 2286.
 
     Raises:
-        ValueError: it is none; says what is expected.
+        ValueError: It is not such a time; the message says what is expected.
     """
     text = str(given).strip()
     try:
@@ -75,24 +79,24 @@ def parse_time_ns(given: object) -> int:
 
 
 def parse_duration_ns(text: str) -> int:
-    """Return a duration in ns.
+    """Return a duration of at most a century, in ns.
 
     Raises:
-        ValueError: it is none; says what is expected.
+        ValueError: It is not such a duration; the message says what is expected.
     """
     match = _DURATION.fullmatch(text)
-    if match is None or (ns := round(float(match[1]) * _UNIT_NS[match[2]])) > LONGEST_NS:
+    if match is None or (ns := round(float(match[1]) * UNIT_NS[match[2]])) > LONGEST_NS:
         raise ValueError(EXPECTED_DURATION)
     return ns
 
 
 def _digits_ns(text: str) -> int:
     number = int(text)
-    return number * 10**6 if number < _LARGEST_MS else number
+    return number * NS_PER_MS if number < _LARGEST_MS else number
 
 
 def _iso_ns(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return (time - _EPOCH) // timedelta(microseconds=1) * 1_000
