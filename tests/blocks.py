@@ -7,8 +7,8 @@ from pathlib import Path
 from msgspec import structs
 
 from tickerplant.recording.block import LEVEL, Packer
-from tickerplant.recording.chain import TAIL, Tail, digest_of
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest import TAIL, Tail, digest_of
 from tickerplant.recording.manifest_entries import MANIFEST, encode_entry, read_entry
 
 

@@ -59,7 +59,7 @@ from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS
 from tickerplant.queries import QUERIES, request_errors
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
-from tickerplant.recording import chain, manifest_entries
+from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage
 from tickerplant.replaying.control import ClockRequest, ClockState
 from tickerplant.server import rest
@@ -424,8 +424,8 @@ def manifest_page() -> str:
         "Lines are only ever added.\n"
         "Each has a `kind` and `time_ns`, when it was written, ns since the epoch by the clock of "
         "the recorder.\n"
-        f"Each but the first has `prev`, the first {chain.DIGITS} hexadecimal digits of the SHA-256 "
-        f"of the line before it, without its end; what the last line is stands in `{chain.TAIL}`.\n"
+        f"Each but the first has `prev`, the first {manifest.DIGITS} hexadecimal digits of the SHA-256 "
+        f"of the line before it, without its end; what the last line is stands in `{manifest.TAIL}`.\n"
         "A key whose value is the default (empty, 0 or none) may be missing, and who meets a `kind` "
         "that is not listed here passes the line over.",
         *(

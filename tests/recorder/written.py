@@ -15,9 +15,8 @@ import zstandard
 from msgspec import structs
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
-from tickerplant.recording.chain import TAIL, Tail, digest_of
 from tickerplant.recording.line import Damage, Line
-from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.manifest import TAIL, Manifest, Tail, digest_of
 from tickerplant.recording.manifest_entries import MANIFEST, Entry, SegmentSealed
 from tickerplant.recording.segments import Segments
 from tickerplant.venue import USDM, Venue

@@ -21,14 +21,14 @@ from tickerplant.recording.block import (
     _LAYOUT,
     _MAGIC,
     HEAD_BYTES,
-    LARGEST_BYTES,
-    MOST_LINES,
+    MAX_BLOCK_BYTES,
+    MAX_LINES,
     Packer,
     walk,
 )
 from tickerplant.recording.line import Damage, Line
-from tickerplant.recording.line_file import MAX_LINE_BYTES, MOST_BAD_LINES, LineFile
-from tickerplant.recording.manifest import MOST_BAD_LINES as MOST_BAD_ENTRIES
+from tickerplant.recording.line_file import MAX_BAD_LINES, MAX_LINE_BYTES, LineFile
+from tickerplant.recording.manifest import MAX_BAD_LINES as MAX_BAD_ENTRIES
 from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.manifest_entries import FORMAT, MANIFEST, RecordingStarted, encode_entry
 from tickerplant.recording.opening import recorded_files
@@ -76,10 +76,10 @@ def test_lines_without_end_that_are_none_end_a_file(bomb: bytes, tmp_path: Path)
     assert len(bomb) < 20_000, "as stored"
     lines, flaws, file = read(tmp_path / "r", bomb)
     assert lines == [(START_NS, b"{}")]
-    assert file.skipped == MOST_BAD_LINES
+    assert file.skipped == MAX_BAD_LINES
     assert file.text_bytes < MIB, "of 17 or 18"
-    assert flaws[-1].line == MOST_BAD_LINES + 2, "where reading ended"
-    assert flaws[-1].reason == f"{MOST_BAD_LINES:,} lines in a row are none of a recording"
+    assert flaws[-1].line == MAX_BAD_LINES + 2, "where reading ended"
+    assert flaws[-1].reason == f"{MAX_BAD_LINES:,} lines in a row are none of a recording"
 
 
 def test_remarks_without_end_end_a_file(tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_remarks_without_end_end_a_file(tmp_path: Path) -> None:
 
 
 def test_many_bad_lines_with_good_ones_between_end_nothing(tmp_path: Path) -> None:
-    bad = b"x\n" * (MOST_BAD_LINES - 1)
+    bad = b"x\n" * (MAX_BAD_LINES - 1)
     lines, flaws, file = read(tmp_path / "r", LINE + bad + LINE + bad + LINE)
     assert len(lines) == 3
-    assert (file.skipped, len(flaws)) == (2 * MOST_BAD_LINES - 2, 1)
+    assert (file.skipped, len(flaws)) == (2 * MAX_BAD_LINES - 2, 1)
 
 
 def test_a_line_without_end_is_not_held(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def head(data: bytes, *, text_bytes: int, data_bytes: int) -> bytes:
 @pytest.mark.parametrize("line", [b"\n", LINE])
 def test_a_block_of_too_many_lines_takes_no_memory(line: bytes, tmp_path: Path) -> None:
     text = line * (16 * MIB // len(line))
-    assert text.count(b"\n") > MOST_LINES
+    assert text.count(b"\n") > MAX_LINES
     bomb = Packer().pack(text, 1, START_NS, START_NS)
     assert len(bomb) < 4_000, "as stored"
     good = packed_lines([(START_NS, b"{}")])
@@ -138,11 +138,11 @@ def test_a_block_of_too_many_lines_takes_no_memory(line: bytes, tmp_path: Path) 
     file = Segments(str(segment(tmp_path, bomb, good)), flaws.append)
     with memory_below(40 * MIB):
         assert list(chain.from_iterable(file.batches())) == [(START_NS, b"{}")]
-    assert f"expected {MOST_LINES:,} at most" in flaws[0].reason
+    assert f"expected {MAX_LINES:,} at most" in flaws[0].reason
 
 
 def test_a_block_of_too_much_text_is_none(tmp_path: Path) -> None:
-    bomb = head(b"x", text_bytes=LARGEST_BYTES + 1, data_bytes=1)
+    bomb = head(b"x", text_bytes=MAX_BLOCK_BYTES + 1, data_bytes=1)
     flaws: list[Damage] = []
     file = Segments(str(segment(tmp_path, bomb)), flaws.append)
     assert list(file.batches()) == []
@@ -192,7 +192,7 @@ def test_a_manifest_of_lines_that_are_none_is_not_read_on(tmp_path: Path) -> Non
     (tmp_path / MANIFEST).write_bytes(encode_entry(BEGUN) + b"\n" * MIB)
     flaws: list[Damage] = []
     assert read_manifest(str(tmp_path), flaws.append).entries == [BEGUN]
-    assert len(flaws) == MOST_BAD_ENTRIES + 1
+    assert len(flaws) == MAX_BAD_ENTRIES + 1
     assert flaws[-1].reason.endswith("the rest is not read")
 
 

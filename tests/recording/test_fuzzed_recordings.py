@@ -24,8 +24,8 @@ from tickerplant.config.settings import VerifySettings
 from tickerplant.errors import TickerplantError
 from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.recording.block import LATEST_NS
-from tickerplant.recording.chain import TAIL
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest import TAIL
 from tickerplant.recording.manifest_entries import Connected
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.scan import scan
@@ -35,7 +35,7 @@ from tickerplant.verifying.verify import found_in
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 START_NS = 1_772_323_200_000_000_000
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 """Far more than are in any of these recordings."""
 
 
@@ -119,11 +119,11 @@ def read_all(path: str) -> bool:
     with suppress(TickerplantError):
         files = recorded_files([path])
         lines = list(chain.from_iterable(chain.from_iterable(each.batches() for each in files)))
-        assert len(lines) < MOST_LINES
+        assert len(lines) < MAX_LINES
         assert all(time_ns <= LATEST_NS for time_ns, _ in lines)
     with suppress(TickerplantError):
         for count, _ in enumerate(open_recording(path)):
-            assert count < MOST_LINES
+            assert count < MAX_LINES
     with suppress(TickerplantError):
         scan([path])
     findings = found_in(VerifySettings(), [path])

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.recording.zstd_text import BLOCK_BYTES, MOST_BLOCKS, ZstdText
+from tickerplant.recording.zstd_text import BLOCK_BYTES, MAX_BLOCKS, ZstdText
 
 NOISE = random.Random(1).randbytes(300_000)
 TEXTS = [b"", b"short", b"a" * 1_000_000, NOISE, NOISE[:5_000] * 100]
@@ -42,7 +42,7 @@ def test_the_text_of_frames_is_what_was_stored(
     texts = ZstdText(chunks_of(stored, chunk_bytes))
     found = list(texts)
     assert b"".join(found) == b"".join(text for text, _ in parts)
-    assert max(map(len, found), default=0) <= MOST_BLOCKS * BLOCK_BYTES
+    assert max(map(len, found), default=0) <= MAX_BLOCKS * BLOCK_BYTES
     assert not texts.is_torn
 
 

@@ -350,7 +350,7 @@ def test_a_time_that_is_none_is_a_flaw_of_the_manifest(
     findings = found_in(VerifySettings(), [path])
     assert "\n".join(lines_of(findings, 10)), "all of it can be printed"
     [reason] = reasons(findings.recordings[0])
-    assert "is no line of a manifest (Expected `int`" in reason
+    assert "is not a line of a manifest (Expected `int`" in reason
 
 
 def test_a_message_that_is_nested_without_end_is_unreadable(

@@ -16,8 +16,8 @@ from taped import VENUE_STREAMS, folder, tape
 
 from tickerplant.cli import main
 from tickerplant.config.settings import VerifySettings
-from tickerplant.recording.chain import MISSING_BEFORE, NOT_CHAINED, TAIL
 from tickerplant.recording.line import Line
+from tickerplant.recording.manifest import MISSING_BEFORE, NOT_CHAINED, TAIL
 from tickerplant.recording.manifest_entries import (
     MANIFEST,
     Connected,
@@ -100,9 +100,9 @@ def test_any_line_that_is_missing_shows_at_its_place(path: Path) -> None:
 def test_the_last_lines_are_said_to_be_missing(path: Path) -> None:
     lines = lines_of(path)
     write(path, lines[:-1])
-    assert reasons(path) == [f"1 line is missing before here, as {TAIL} tells"]
+    assert reasons(path) == [f"1 line is missing before here, by {TAIL}"]
     write(path, lines[:-2])
-    assert f"2 lines are missing before here, as {TAIL} tells" in reasons(path)
+    assert f"2 lines are missing before here, by {TAIL}" in reasons(path)
     (path / TAIL).unlink()
     assert f"{path / TAIL}" in [flaw.path for flaw in walked(path).first_damage]
 

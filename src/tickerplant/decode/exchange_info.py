@@ -21,7 +21,7 @@ from tickerplant.instrument import (
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.venue import Venue
 
-MOST_DECIMALS = 2 * RATE_DECIMALS
+MAX_DECIMALS = 2 * RATE_DECIMALS
 """More decimals than any contract has."""
 LONGEST_SYMBOL = 64
 """Characters of the longest name of a contract that is taken; real ones have a third of that."""
@@ -143,7 +143,7 @@ def _instrument(symbol: _Symbol, venue: Venue) -> Instrument:
     filters = {each.filter_type: each for each in symbol.filters}
     price, quantity = Scale(symbol.price_precision), Scale(symbol.quantity_precision)
     for name, scale in (("pricePrecision", price), ("quantityPrecision", quantity)):
-        if not 0 <= scale.decimals <= MOST_DECIMALS:
+        if not 0 <= scale.decimals <= MAX_DECIMALS:
             raise ValueError(f"{name} is {scale.decimals}")
     prices = _rule(filters, "PRICE_FILTER")
     lots = _rule(filters, "LOT_SIZE")
@@ -175,8 +175,8 @@ def _instrument(symbol: _Symbol, venue: Venue) -> Instrument:
     notional = filters.get("MIN_NOTIONAL")
     if notional is None or notional.notional is None:
         return instrument
-    least = _units(notional.notional, Scale(MOST_DECIMALS), "notional")
-    return msgspec.structs.replace(instrument, min_notional=least // 10**MOST_DECIMALS)
+    least = _units(notional.notional, Scale(MAX_DECIMALS), "notional")
+    return msgspec.structs.replace(instrument, min_notional=least // 10**MAX_DECIMALS)
 
 
 def _status(symbol: _Symbol, venue: Venue) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import structs
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.chain import TAIL, Tail, digest_of
+from tickerplant.recording.manifest import TAIL, Tail, digest_of
 from tickerplant.recording.manifest_entries import MANIFEST, Entry, encode_entry
 from tickerplant.regular_files import check_regular
 
@@ -117,7 +117,7 @@ class ManifestFile(AppendFile):
     """The manifest of a folder; created if it is missing, and locked until it is closed.
 
     Each line contains the digest of the line before it, and a file next to the manifest contains
-    the last line that is certainly on disk (`recording/chain.py`).
+    the last line that is certainly on disk (`recording/manifest.py`).
 
     Raises:
         OSError: The file cannot be opened or created.

@@ -15,9 +15,8 @@ from tickerplant.errors import RecordingError
 from tickerplant.recorder.append_file import ManifestFile, sync_folder
 from tickerplant.recorder.segment_file import Mended
 from tickerplant.recording.block import HEAD_BYTES, is_block
-from tickerplant.recording.chain import Tail, read_tail
 from tickerplant.recording.line import Damage
-from tickerplant.recording.manifest import MOST_BYTES, Manifest, read_manifest
+from tickerplant.recording.manifest import MAX_BYTES, Manifest, Tail, read_manifest, read_tail
 from tickerplant.recording.manifest_entries import (
     FORMAT,
     MANIFEST,
@@ -128,7 +127,7 @@ def _opened(path: Path, journal: ManifestFile, venue: Venue, software: str, time
         journal.add(begun)
         manifest = Manifest(
             path=str(journal.path),
-            begun=begun,
+            start=begun,
             entries=[begun],
             size_bytes=journal.size_bytes,
         )
@@ -159,7 +158,7 @@ def _opened(path: Path, journal: ManifestFile, venue: Venue, software: str, time
 
 def _manifest(path: Path, journal: ManifestFile, repairs: list[str]) -> Manifest | None:
     """Return the manifest without a torn end; None if not even its first line was written."""
-    text = read_regular(journal.path, MOST_BYTES)
+    text = read_regular(journal.path, MAX_BYTES)
     if b"\n" not in text and text.startswith(_FIRST_WORDS[: len(text)]):
         if text:
             _cut(journal, 0, repairs)

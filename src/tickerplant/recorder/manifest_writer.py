@@ -7,7 +7,7 @@ observer learns which connection delivers which streams.  Here both become entri
   when they are received again;
 - `disconnected` and `silent` when streams are lost, once until they recover, however many attempts
   fail in between;
-- `renewed` and `copy lost` when a connection ended without loss.
+- `renewed` and `copy_lost` when a connection ended without loss.
 """
 
 from __future__ import annotations

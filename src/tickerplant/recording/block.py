@@ -33,17 +33,17 @@ LEVEL = 6
 """Of compression: smaller than gzip, at a hundred megabytes of text a second."""
 BLOCK_BYTES = 1 << 18
 """Text of a block when it is full: its lines should be in the processor's cache when they are read."""
-LARGEST_BYTES = 1 << 26
+MAX_BLOCK_BYTES = 1 << 26
 """No block is larger, compressed or not, and none is empty; a head that says so is damaged.  It is
 a full block and the largest message that is ever received, with room."""
-MOST_LINES = 1 << 16
+MAX_LINES = 1 << 16
 """No block has more lines: a full one of the shortest has a fifth of that."""
-EASY_BYTES = 1 << 20
+UNCHECKED_BYTES = 1 << 20
 """Lines are not counted before they are cut where the text is no larger: they take no memory."""
-MOST_REREAD = 4
+MAX_REREADS = 4
 """Bytes of blocks that turn out damaged are read so often at most, all in all, as the file is large:
 heads that lie about what follows could have it read once for each."""
-UNTOLD = -1
+UNKNOWN_SIZE = -1
 """What a Zstandard frame says that does not tell its size."""
 TIME_DIGITS = 19
 """Digits of every receive time, from 2001 to 2286."""
@@ -118,7 +118,7 @@ def read_head(raw: bytes) -> Head | None:
         return None
     head = Head(*_LAYOUT.unpack_from(raw)[3:])
     sizes = head.text_bytes, head.data_bytes
-    return head if min(sizes) and max(sizes) <= LARGEST_BYTES else None
+    return head if min(sizes) and max(sizes) <= MAX_BLOCK_BYTES else None
 
 
 class Unpacker:
@@ -135,7 +135,7 @@ class Unpacker:
         """
         try:
             said = zstandard.frame_content_size(data)
-            if said not in {head.text_bytes, UNTOLD}:  # before so much memory is taken
+            if said not in {head.text_bytes, UNKNOWN_SIZE}:  # before so much memory is taken
                 raise ValueError(f"{said} bytes of lines, expected {head.text_bytes}")
             text = self._decompress(data, max_output_size=head.text_bytes, allow_extra_data=False)
         except zstandard.ZstdError as error:
@@ -144,8 +144,8 @@ class Unpacker:
             raise ValueError(f"{len(text)} bytes of lines, expected {head.text_bytes}")
         if not text.endswith(b"\n"):
             raise ValueError("its last line has no end")
-        if len(text) > EASY_BYTES and (lines := text.count(b"\n")) > MOST_LINES:
-            raise ValueError(f"{lines:,} lines, expected {MOST_LINES:,} at most")
+        if len(text) > UNCHECKED_BYTES and (lines := text.count(b"\n")) > MAX_LINES:
+            raise ValueError(f"{lines:,} lines, expected {MAX_LINES:,} at most")
         return text
 
 
@@ -162,7 +162,7 @@ def walk(file: BinaryIO, start_ns: int = 0) -> Iterator[Found]:
     """
     size = file.seek(0, 2)
     offset = file.seek(0)
-    left_bytes = MOST_REREAD * size
+    left_bytes = MAX_REREADS * size
     while offset < size:
         raw = file.read(HEAD_BYTES)
         head = read_head(raw)

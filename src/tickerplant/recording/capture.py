@@ -23,7 +23,7 @@ from tickerplant.recording.merging import Batched, merge
 _END = r"(?:\.gz|\.zst)?"
 _HEARD = re.compile(rf"(?P<name>.+)\.ws\.(?P<connection>\d{{1,9}})\.(?P<part>\d{{1,9}}){_END}")
 _ASKED = re.compile(rf"(?P<name>.+?)(?:\.http\.\d{{1,9}})?\.\d{{1,9}}{_END}")
-MOST_COMPANIONS = 1_000
+MAX_COMPANIONS = 1_000
 """Companions of a capture that are read, by their names; a capture begins a new one when it is
 renewed."""
 
@@ -159,7 +159,7 @@ def companions_of(path: str) -> list[str]:
     requested = [each for each in siblings if _is_companion(each, heard["name"])]
     if not requested or not LineFile(path).has_colons():
         return []
-    return [str(Path(path).with_name(each)) for each in requested[:MOST_COMPANIONS]]
+    return [str(Path(path).with_name(each)) for each in requested[:MAX_COMPANIONS]]
 
 
 def heard_in(folder: str) -> list[str]:

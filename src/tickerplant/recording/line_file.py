@@ -62,7 +62,7 @@ SALVAGE_BYTES = 64
 MAX_LINE_BYTES = 16 << 20
 """Longest line that is held; a file with a longer one is no recording from there on."""
 
-MOST_BAD_LINES = 100_000
+MAX_BAD_LINES = 100_000
 """So many lines in a row that have not the form of one end a file: no damage leaves as many, and a
 few stored bytes can hold any number."""
 
@@ -292,7 +292,7 @@ class LineFile:
             self._bad_lines = 0 if batch else self._bad_lines + count
         except ValueError:
             batch, count, text = self._read_singly(text, self._parse)
-        if self._bad_lines >= MOST_BAD_LINES:
+        if self._bad_lines >= MAX_BAD_LINES:
             self._torn = f"{self._bad_lines:,} lines in a row are none of a recording"
         self._line_number += count
         self.text_bytes += len(text)
@@ -324,7 +324,7 @@ class LineFile:
                 self.skipped += 1
                 self._bad_lines += 1
             offset_bytes += len(line)
-            if self._bad_lines >= MOST_BAD_LINES:
+            if self._bad_lines >= MAX_BAD_LINES:
                 break
         return batch, count, text[:offset_bytes]
 

@@ -1,29 +1,29 @@
-"""The manifest of a recording: a journal, one JSON object a line, to which is only ever added.
+"""The lines of a manifest: one JSON object each, appended and never changed.
 
-It says what cannot be seen in the messages themselves: what was asked for, when it could be heard,
-what is known to be missing, which contracts there were, and what each finished segment holds.
-Nothing in it is ever changed, so that a crash costs its last line at most.
+They say what messages cannot show: what was requested, when it could be received, what is known to
+be missing, which contracts there were, and what each finished segment holds.  A crash costs the
+last line at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 MANIFEST = "manifest.jsonl"
-"""The name of the journal in the folder of a recording."""
+"""The name of the manifest in the folder of a recording."""
 FORMAT = 1
 """The version of manifest, segments and blocks that is written here."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-"""A number or a time as recorders write them; a line with any other is none of a journal."""
+"""A count or time as recorders write them; a line with any other is damaged."""
 
 
 class Entry(Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
-    """One line of the journal."""
+    """One line."""
 
     time_ns: Count
     """When it was written, ns since the epoch, by the clock of the recorder."""
@@ -40,82 +40,85 @@ class RecordingStarted(Entry, frozen=True, kw_only=True, tag="recording"):
     venue: str
     """`usdm` or `coinm`."""
     software: str
-    """Who began it, such as `tickerplant 0.1.0`."""
+    """The program that created the recording, such as `tickerplant 0.1.0`."""
 
 
 class RunStarted(Entry, frozen=True, kw_only=True, tag="run"):
-    """A recorder began to record."""
+    """A recorder started."""
 
     run: Count
     """Number of the run, from 1."""
     url: str
-    """What it is connected to."""
+    """What the recorder connects to."""
     profile: str
-    """The period of the protocol, as far as it is known; empty if it is not."""
+    """The period of the protocol; empty if it is not known."""
     streams: tuple[str, ...]
-    """What it asks for."""
+    """The streams that it subscribes to."""
     software: str
-    """Who records."""
+    """The program that records."""
 
 
 class ProfileReported(Entry, frozen=True, kw_only=True, tag="profile"):
-    """The server said later than at the beginning of the run which period of the protocol it has."""
+    """The server reported its period of the protocol after the run had started."""
 
     profile: str
 
 
 class InstrumentsListed(Entry, frozen=True, kw_only=True, tag="instruments"):
-    """The contracts that the streams are about, at the beginning of a run and when they change."""
+    """The contracts that the streams are about, at the start of a run and when they change."""
 
     symbols: tuple[Raw, ...]
-    """The elements of `symbols` of the answer to `exchangeInfo`, as they came."""
+    """The elements of `symbols` of the response to `exchangeInfo`, unchanged."""
 
 
 class Connected(Entry, frozen=True, kw_only=True, tag="connected"):
-    """These streams are heard from now on."""
+    """These streams are received from now on."""
 
     streams: tuple[str, ...]
     """The streams."""
     connection: int = 0
-    """Which connection carries them, counted from 1 in each run."""
+    """The connection that delivers them, counted from 1 in each run."""
     blind_ms: Count = 0
-    """For how long they were not, after a `disconnected`."""
+    """How long they were not received, after a `disconnected`."""
 
 
 class Disconnected(Entry, frozen=True, kw_only=True, tag="disconnected"):
-    """These streams are not heard any more."""
+    """These streams are no longer received."""
 
     streams: tuple[str, ...]
     """The streams."""
     reason: str
-    """What ended their connection."""
+    """Why their connection ended."""
 
 
 class Renewed(Entry, frozen=True, kw_only=True, tag="renewed"):
-    """A connection was replaced by another in time, and nothing was lost."""
+    """A connection was replaced by another one in time; nothing was lost."""
 
     streams: tuple[str, ...]
-    """The streams that it carries."""
+    """The streams that it delivers."""
     connection: int = 0
-    """The new one."""
+    """The new connection."""
 
 
-class CopyLost(Entry, frozen=True, kw_only=True, tag="copy lost"):
-    """A connection was lost, and others told all of its streams: nothing is missing."""
+class CopyLost(Entry, frozen=True, kw_only=True, tag="copy_lost"):
+    """A connection was lost, and others delivered all of its streams; nothing is missing.
+
+    Earlier versions wrote the kind `copy lost`.
+    """
 
     streams: tuple[str, ...]
     connection: int
-    """The one that was lost."""
+    """The connection that was lost."""
     reason: str
 
 
 class Silent(Entry, frozen=True, kw_only=True, tag="silent"):
-    """A stream was connected, and told nothing for longer than it should."""
+    """A stream was connected, and sent nothing for longer than expected."""
 
     streams: tuple[str, ...]
     """The streams."""
     silent_ms: Count
-    """For how long nothing came."""
+    """How long nothing was received."""
     reason: str = ""
     """Why, if that is known."""
 
@@ -126,19 +129,19 @@ class Missing(Entry, frozen=True, kw_only=True, tag="gap"):
     stream: str
     """The stream."""
     symbol: str
-    """What the messages around it are about."""
+    """The symbol of the messages around the gap."""
     after_id: int
     """Id of the last message before the gap."""
     before_id: int
-    """Id of the first one after it."""
+    """Id of the first message after it."""
     missing: int | None = None
-    """How many; none where ids do not tell."""
+    """How many messages are missing; none if the ids do not show it."""
     reason: str = ""
     """Why, if that is known."""
 
 
 class Dropped(Entry, frozen=True, kw_only=True, tag="dropped"):
-    """The recorder itself could not keep up, and left out messages."""
+    """The recorder could not keep up, and dropped messages."""
 
     count: Count
     """How many."""
@@ -147,7 +150,7 @@ class Dropped(Entry, frozen=True, kw_only=True, tag="dropped"):
 
 
 class Refused(Entry, frozen=True, kw_only=True, tag="refused"):
-    """The server answered a subscription with an error; the streams are not heard."""
+    """The server rejected a subscription; the streams are not received."""
 
     streams: tuple[str, ...]
     """The streams."""
@@ -158,10 +161,10 @@ class Refused(Entry, frozen=True, kw_only=True, tag="refused"):
 
 
 class Unreadable(Entry, frozen=True, kw_only=True, tag="unreadable"):
-    """A message was recorded, or left out, that is not in the form of its stream."""
+    """A message that is not in the form of its stream was recorded or dropped."""
 
     streams: tuple[str, ...]
-    """Those it may have been of."""
+    """The streams that it may belong to."""
     reason: str
     """What is wrong with it."""
 
@@ -170,22 +173,25 @@ class SnapshotRecorded(Entry, frozen=True, kw_only=True, tag="snapshot"):
     """A snapshot of a book was recorded."""
 
     symbol: str
-    """Whose book."""
+    """The symbol of the book."""
     question: str = "depth"
-    """What was asked over REST: `rpiDepth` is the book with RPI orders."""
+    """The REST request: `depth`, or `rpiDepth` for the book with RPI orders."""
     last_update_id: int
     """The last update that is in it."""
     levels: int
-    """Levels of a side that were asked for."""
+    """The number of levels of a side that were requested."""
 
 
-class SnapshotFailed(Entry, frozen=True, kw_only=True, tag="no snapshot"):
-    """A snapshot of a book could not be had."""
+class SnapshotFailed(Entry, frozen=True, kw_only=True, tag="snapshot_failed"):
+    """A request for a snapshot of a book failed.
+
+    Earlier versions wrote the kind `no snapshot`.
+    """
 
     symbol: str
-    """Whose book."""
+    """The symbol of the book."""
     reason: str
-    """Why not."""
+    """Why."""
 
 
 class SegmentSealed(Entry, frozen=True, kw_only=True, tag="segment"):
@@ -198,7 +204,7 @@ class SegmentSealed(Entry, frozen=True, kw_only=True, tag="segment"):
     last_ns: Count
     """Receive time of its last line."""
     lines: Count
-    """How many lines are in it, answers of REST included."""
+    """How many lines are in it, REST responses included."""
     blocks: Count
     """How many blocks."""
     text_bytes: Count
@@ -206,15 +212,15 @@ class SegmentSealed(Entry, frozen=True, kw_only=True, tag="segment"):
     size_bytes: Count
     """Bytes of the file."""
     sha256: str
-    """Of the whole file, in hexadecimal digits."""
+    """Of the complete file, in hexadecimal digits."""
     streams: dict[str, Count]
-    """Messages by stream; answers of REST are not among them."""
+    """Messages by stream, without REST responses."""
     cut_bytes: Count = 0
     """How much was cut off its end when it was found after a crash."""
 
 
 class RunEnded(Entry, frozen=True, kw_only=True, tag="end"):
-    """A recorder ended on purpose.  Without this line it was killed."""
+    """A recorder shut down cleanly.  Without this line it was killed."""
 
     reason: str
     """`interrupted`, `the time is up`, or what went wrong."""
@@ -250,30 +256,34 @@ AnyEntry: TypeAlias = (
     | RunOutage
 )
 
+KINDS = frozenset(str(each.__struct_config__.tag) for each in get_args(AnyEntry))
+"""The known kinds of lines."""
+NESTED = "its values are nested too deeply"
+
+_RENAMED: Mapping[str, str] = {"copy lost": "copy_lost", "no snapshot": "snapshot_failed"}
+"""Kinds that earlier versions wrote, with their present names."""
+
 encode_entry = msgspec.json.Encoder().encode
 _decode_entry: Callable[[bytes], AnyEntry] = msgspec.json.Decoder(AnyEntry).decode
 
 
-class _Kind(Struct):
+class _Header(Struct):
     kind: str = ""
     prev: str = ""
 
 
-NESTED = "its values are nested too deeply"
-KINDS = frozenset(str(each.__struct_config__.tag) for each in get_args(AnyEntry))
-"""The kinds of lines that are known."""
-
-
 def read_entry(line: bytes) -> AnyEntry | None:
-    """Return what a line of the journal says; None for a kind that is not known here.
+    """Return the entry in a line of a manifest; None if its kind is unknown.
 
     Raises:
-        ValueError: it is no line of a journal.
+        ValueError: It is not a line of a manifest.
     """
     try:
         return _decode_entry(line)
     except msgspec.ValidationError:
-        kind = _bare(line).kind
+        kind = _header(line).kind
+        if kind in _RENAMED:
+            return _convert(msgspec.json.decode(line) | {"kind": _RENAMED[kind]})
         if not kind or kind in KINDS:
             raise
         return None
@@ -282,16 +292,21 @@ def read_entry(line: bytes) -> AnyEntry | None:
 
 
 def prev_of(line: bytes) -> str:
-    """Return the digest that a line of any kind carries; empty if it has none.
+    """Return the digest in a line of any kind; empty if it has none.
 
     Raises:
-        ValueError: it is no line of a journal.
+        ValueError: It is not a line of a manifest.
     """
-    return _bare(line).prev
+    return _header(line).prev
 
 
-def _bare(line: bytes) -> _Kind:
+def _header(line: bytes) -> _Header:
     try:
-        return msgspec.json.decode(line, type=_Kind)
+        return msgspec.json.decode(line, type=_Header)
     except RecursionError:
         raise ValueError(NESTED) from None
+
+
+def _convert(fields: Mapping[str, object]) -> AnyEntry:
+    entry: AnyEntry = msgspec.convert(fields, AnyEntry)
+    return entry

@@ -13,7 +13,7 @@ import zstandard
 
 BLOCK_BYTES = 1 << 17
 """The most text that is in a block."""
-MOST_BLOCKS = 8
+MAX_BLOCKS = 8
 """As many are decompressed at once: a megabyte of text, at most."""
 ENOUGH_BYTES = 1 << 13
 """As much as stored is decompressed without waiting for more blocks: it is about one as it is
@@ -124,7 +124,7 @@ class ZstdText:
                 end += _CHECKSUM_BYTES
             if not self._has(end):
                 break
-            if is_last or blocks == MOST_BLOCKS or end >= ENOUGH_BYTES:
+            if is_last or blocks == MAX_BLOCKS or end >= ENOUGH_BYTES:
                 yield self._take(end)
                 end, blocks = 0, 0
         else:
