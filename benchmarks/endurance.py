@@ -561,7 +561,7 @@ def _books_table(trial: Trial, found: Found) -> Table:
         ("levels compared", books.levels),
         ("score, mean", f"{books.score_sum / audits:.4%}" if audits else None),
         ("score, least", f"{books.least_score:.4%}" if audits else None),
-        *((f"inconclusive: {why}", count) for why, count in _most(books.inconclusive)),
+        *((f"audit skipped: {why}", count) for why, count in _most(books.skipped_audits)),
         *((f"began anew: {why}", count) for why, count in _most(books.resyncs)),
         ("request weight a minute", round(books.weight / max(found.minutes, 0.1))),
         ("questions waited for weight, s", books.waited_s),

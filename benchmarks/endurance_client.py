@@ -90,7 +90,7 @@ class BookTotals(Struct):
     """Levels that were compared."""
     score_sum: float = 0.0
     least_score: float = 1.0
-    inconclusive: dict[str, int] = field(default_factory=Counter)
+    skipped_audits: dict[str, int] = field(default_factory=Counter)
     """Audits that compared nothing, by reason."""
     resyncs: dict[str, int] = field(default_factory=Counter)
     """Times a book began anew, by reason."""
@@ -219,15 +219,15 @@ class Auditor:
             try:
                 self._take(await self._books.audit(symbol))
             except (RequestError, UpstreamError) as error:
-                self._totals.inconclusive["no snapshot"] += 1
+                self._totals.skipped_audits["no snapshot"] += 1
                 self._diary.tell("no snapshot", symbol=symbol, error=str(error))
             await pause
 
     def _take(self, result: AuditResult) -> None:
         totals, score = self._totals, result.score
         if score is None:
-            reason = " ".join(word for word in result.inconclusive.split() if word.isalpha())
-            totals.inconclusive[reason[:60]] += 1
+            reason = " ".join(word for word in result.skipped_reason.split() if word.isalpha())
+            totals.skipped_audits[reason[:60]] += 1
         else:
             totals.audits += 1
             totals.levels += result.compared
@@ -310,7 +310,7 @@ def _look(taken: Taken, markets: dict[str, MarketClient], kept: list[Books], age
     taken.counters = {venue: market.counters for venue, market in markets.items()}
     books = taken.books
     books.books = sum(len(each) for each in kept)
-    books.live = sum(each.live_count for each in kept)
+    books.live = sum(len(each.live) for each in kept)
     books.weight = sum(market.budget.spent for market in markets.values())
     books.waited_s = sum(market.budget.waited_ms for market in markets.values()) / 1000
     if books.all_live_s:

@@ -18,7 +18,7 @@ async def keep(url: str, symbol: str, changes: int) -> bool:
         tickerplant.connect("usdm", base_url=url) as market,
         market.books(symbol) as books,
     ):
-        await books.wait_live()
+        await books.wait_until_live()
         for _ in range(changes):
             book = await anext(books)
             print(f"{book.symbol:14} {book.state:8} {book.best_bid} {book.best_ask}", flush=True)

@@ -708,8 +708,8 @@ BOOK_MEMBERS = (
     "best_ask",
     "bids",
     "asks",
-    "bid_reach",
-    "ask_reach",
+    "lowest_known_bid",
+    "highest_known_ask",
 )
 """Of `LocalBook`, what is there to be read; the rest is how it is kept."""
 ERRORS = (

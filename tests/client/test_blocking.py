@@ -270,7 +270,7 @@ def test_books_are_kept(exchange_house: House) -> None:
     house = exchange_house
     with house.connect() as market:
         with market.books("btcusdt", timeout_s=5) as books:
-            books.wait_live(5)
+            books.wait_until_live(5)
             assert (len(books), books.symbols, "BTCUSDT" in books) == (1, ("BTCUSDT",), True)
             book = books["BTCUSDT"]
             assert (book.symbol, book.state, book.reason) == ("BTCUSDT", "live", "")
@@ -295,7 +295,7 @@ def test_books_that_do_not_come_are_told(house: House) -> None:
     with house.connect() as market:
         books = market.books("BTCUSDT", timeout_s=0.05)
         with pytest.raises(TimeoutError, match=r"not live after 0\.1 s: BTCUSDT: "):
-            books.wait_live(0.1)
+            books.wait_until_live(0.1)
         with pytest.raises(TimeoutError, match=r"no change of BTCUSDT within 0\.05 s"):
             for _ in books:
                 pass

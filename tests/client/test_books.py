@@ -93,12 +93,12 @@ async def kept(
         market.books(*(symbols or (BTC,)), **options) as books,
         every(0.02, house.go_on),
     ):
-        await books.wait_live()
+        await books.wait_until_live()
         yield market, books
 
 
 async def until_live(books: Books) -> None:
-    await until(lambda: books.live_count == len(books))
+    await until(lambda: len(books.live) == len(books))
 
 
 @looped
@@ -131,7 +131,7 @@ async def test_books_of_each_speed_are_whole(speed: str) -> None:
     async with exchange(BTC) as house, kept(house, speed=speed, limit=100) as (_, books):
         await until(lambda: books[BTC].counters.applied > 3)
         result = await books.audit(BTC)
-        assert (result.score, result.inconclusive) == (1.0, "")
+        assert (result.score, result.skipped_reason) == (1.0, "")
         assert books[BTC].limit == 100
 
 
@@ -143,7 +143,7 @@ async def test_books_of_the_other_venue_are_whole() -> None:
         market.books("btcusd_perp") as books,
         every(0.02, house.go_on),
     ):
-        await books.wait_live()
+        await books.wait_until_live()
         assert (await books.audit("BTCUSD_PERP")).score == 1.0
 
 
@@ -172,7 +172,7 @@ async def test_iteration_gives_each_book_that_changed_once() -> None:
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
         books = market.books(BTC, "ETHUSDT")
         async with every(0.02, house.go_on):
-            await books.wait_live()
+            await books.wait_until_live()
             await until(lambda: all(book.counters.applied > 5 for book in books.values()))
         given = {(await anext(books)).symbol for _ in range(2)}
         assert given == {BTC, "ETHUSDT"}
@@ -214,7 +214,7 @@ async def test_what_is_told_of_a_book_has_the_time_of_the_clock_when_that_was_se
         count = len(told)
         real = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: real() + 8 * HOUR_MS * 1_000_000)
-        books._books[BTC].ids_anew(0)
+        books[BTC].ids_restarted(0)
         await until(lambda: any(isinstance(each, BookSynced) for each in told[count:]))
         now_ms = time.time_ns() // 1_000_000
         notices = [each for each in told[count:] if isinstance(each, BookResyncing | BookSynced)]
@@ -232,7 +232,7 @@ async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() ->
             market = await stack.enter_async_context(client_of(house))
             books = market.books(BTC, on_update=lambda _, item: told.append(item))
             async with every(0.02, house.go_on):
-                await books.wait_live()
+                await books.wait_until_live()
                 await until(lambda: books[BTC].counters.applied > 3)
         book, old_id, count = books[BTC], books[BTC].last_update_id, len(told)
         async with (
@@ -247,7 +247,7 @@ async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() ->
     gap, resync, synced = notices[-3:]
     assert [type(each) for each in notices if isinstance(each, Gap)] == [Gap], "it is told once"
     assert (type(gap), gap.reason) == (Gap, "ids restarted")
-    assert (type(resync), resync.reason) == (BookResyncing, "anew")
+    assert (type(resync), resync.reason) == (BookResyncing, "ids_restarted")
     assert isinstance(synced, BookSynced)
 
 
@@ -277,7 +277,7 @@ async def test_a_book_that_is_not_heard_is_stale_until_it_is() -> None:
 async def test_a_book_that_missed_nothing_goes_on_without_a_snapshot() -> None:
     async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
         async with every(0.02, house.go_on):
-            await books.wait_live()
+            await books.wait_until_live()
         await asyncio.sleep(0.05)
         connections(house)[0].abort()
         await until(lambda: books[BTC].state is State.STALE)
@@ -285,7 +285,7 @@ async def test_a_book_that_missed_nothing_goes_on_without_a_snapshot() -> None:
         async with every(0.02, house.go_on):
             await until_live(books)
         counters = books[BTC].counters
-        assert (counters.stale_spells, counters.resyncs, counters.snapshots_used) == (1, 0, 1)
+        assert (counters.outages, counters.resyncs, counters.snapshots_used) == (1, 0, 1)
 
 
 @looped
@@ -297,7 +297,7 @@ async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None
         every(0.02, house.go_on),
     ):
         with pytest.raises(RequestError, match="-1121 Invalid symbol"):
-            await books.wait_live()
+            await books.wait_until_live()
         book = books["NOSUCH"]
         assert (book.state, book.best_bid) == (State.SYNCING, None)
         assert book.reason == "no snapshot: -1121 Invalid symbol."
@@ -305,12 +305,12 @@ async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None
         assert given == {BTC, "NOSUCH"}, "iteration gives it, too"
         await asyncio.sleep(0.3)
         assert book.counters.snapshots_failed == 1
-        assert "-1121" in (await books.audit("NOSUCH")).inconclusive
+        assert "-1121" in (await books.audit("NOSUCH")).skipped_reason
         await until(lambda: book.counters.snapshots_failed == 2)
-        pause_ms = book.next_ask_ms - time.monotonic_ns() // 1_000_000
+        pause_ms = book.next_request_ms - time.monotonic_ns() // 1_000_000
         assert 1_500 < pause_ms <= 2_100, "twice the first pause"
         books.remove("NOSUCH")
-        await books.wait_live()
+        await books.wait_until_live()
         assert list(books) == [BTC]
 
 
@@ -325,7 +325,7 @@ async def test_a_server_that_answers_no_snapshot_is_told() -> None:
             assert "the answer is not JSON but a page" in books[BTC].reason
             assert books[BTC].reason.endswith(", 3 times")
             house.server.faults.switch({})
-            await books.wait_live()
+            await books.wait_until_live()
             assert books[BTC].reason == ""
 
 
@@ -352,11 +352,11 @@ async def test_a_mistake_in_asking_is_logged_and_does_not_freeze_the_book(
         book = books[BTC]
         await until(lambda: book.counters.snapshots_failed)
         assert book.reason.startswith("no snapshot: ZeroDivisionError(")
-        await books.wait_live()
+        await books.wait_until_live()
         assert book.reason == ""
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("tickerplant.client.books", "ERROR")
-    assert record.getMessage() == "The question for a snapshot of BTCUSDT failed"
+    assert record.getMessage() == "The snapshot request for BTCUSDT failed"
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
 
@@ -372,9 +372,9 @@ async def test_what_is_not_live_in_time_is_named_with_its_reason() -> None:
         with pytest.raises(
             TimeoutError, match=r"not live after 0\.05 s: BTCUSDT: no snapshot: http"
         ):
-            await books.wait_live(0.05)
+            await books.wait_until_live(0.05)
         with pytest.raises(TimeoutError, match="; ETHUSDT: no snapshot"):
-            await books.wait_live(timeout_s=0)
+            await books.wait_until_live(timeout_s=0)
 
 
 @looped
@@ -395,14 +395,14 @@ async def test_a_refusal_says_why_books_wait_and_until_when_and_is_logged_once(
             )
             assert [book.reason for book in books.values()] == [expected] * 2
             with pytest.raises(TimeoutError, match=r"not live .* BTCUSDT: no snapshot: 429, again"):
-                await books.wait_live(0)
+                await books.wait_until_live(0)
             moment.now_ms += 30_000
             assert "again in 12 s" in books[BTC].reason
             (record,) = caplog.records
             assert record.levelname == "WARNING"
             assert "No snapshot of the book of" in record.getMessage()
             moment.now_ms += 12_000
-            await books.wait_live()
+            await books.wait_until_live()
             assert moment.slept == []
             assert len(caplog.records) == 1
 
@@ -415,7 +415,7 @@ async def test_a_timeout_names_a_few_of_many_books() -> None:
         market.books(*house.symbols(8)) as books,
     ):
         with pytest.raises(TimeoutError, match=r"(; \w+: [^;]+){4}; and 3 more$"):
-            await books.wait_live(0)
+            await books.wait_until_live(0)
 
 
 @pytest.mark.parametrize(
@@ -427,22 +427,22 @@ async def test_only_a_definite_refusal_ends_the_wait(status: int, is_definite: b
         book = books._books[BTC]
         book.failure = RequestError(-1003, "No.", status)
         with pytest.raises(RequestError if is_definite else TimeoutError, match="-1003 No"):
-            await books.wait_live(0)
+            await books.wait_until_live(0)
         async with every(0.02, house.go_on):
             await until_live(books)
         book.failure = RequestError(-1003, "No.", status)
-        await books.wait_live(0)
+        await books.wait_until_live(0)
 
 
 @looped
 async def test_an_audit_that_is_given_up_leaves_no_journal() -> None:
     async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
         async with every(0.02, house.go_on):
-            await books.wait_live()
+            await books.wait_until_live()
         house.go_on(STEP_MS // 2)  # the snapshot is newer than what the stream has told
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(books.audit(BTC), 0.3)
-        assert books._books[BTC]._journal is None
+        assert books[BTC].journal is None
 
 
 @looped
@@ -461,7 +461,7 @@ async def test_books_are_found_in_small_letters() -> None:
 async def test_books_come_and_go() -> None:
     async with exchange(BTC, "ETHUSDT") as house, kept(house) as (_, books):
         books.add("ethusdt", BTC)
-        await books.wait_live()
+        await books.wait_until_live()
         assert len(books) == 2
         gone = books[BTC]
         books.remove("btcusdt", "NOSUCH")
@@ -472,7 +472,7 @@ async def test_books_come_and_go() -> None:
             await books.audit(BTC)
         assert (await anext(books)).symbol == "ETHUSDT"
         books.add(BTC)
-        await books.wait_live()
+        await books.wait_until_live()
         assert books[BTC] is not gone
 
 
@@ -484,7 +484,7 @@ async def test_books_that_are_closed_while_they_are_added_subscribe_to_nothing_m
         assert list(books) == [BTC, "BTCUSD_PERP"]
         assert not market._runner.feed.merged_streams
         with pytest.raises(_OddError):
-            await books.wait_live()
+            await books.wait_until_live()
 
 
 @looped
@@ -501,11 +501,11 @@ async def test_closed_books_unsubscribe_and_say_that_they_are_stale() -> None:
         assert (book.state, book.reason) == (State.STALE, "closed")
         assert book.best_bid is not None
         with pytest.raises(RuntimeError, match="closed"):
-            await books.wait_live()
+            await books.wait_until_live()
         with pytest.raises(RuntimeError, match="closed"):
             books.add("ETHUSDT")
         async with market.books(BTC) as others:
-            await others.wait_live()
+            await others.wait_until_live()
 
 
 async def _all_of(books: Books) -> list[LocalBook]:
@@ -517,7 +517,7 @@ async def test_books_end_with_the_market() -> None:
     async with exchange(BTC) as house:
         async with client_of(house) as market, every(0.02, house.go_on):
             books = market.books(BTC)
-            await books.wait_live()
+            await books.wait_until_live()
         assert books[BTC].state is State.STALE
         assert len(await _all_of(books)) <= 1
         await until(lambda: not connections(house))
@@ -535,7 +535,7 @@ def _fail(book: LocalBook, item: object) -> None:
 async def test_what_the_callback_raises_is_raised_by_the_books() -> None:
     async with exchange(BTC) as house, client_of(house) as market, every(0.02, house.go_on):
         with pytest.raises(_OddError):
-            await market.books(BTC, on_update=_fail).wait_live()
+            await market.books(BTC, on_update=_fail).wait_until_live()
         books = market.books(BTC, on_update=_fail)
         with pytest.raises(_OddError):
             await _all_of(books)
@@ -555,11 +555,11 @@ async def test_what_the_callback_raises_leaves_stale_books_and_is_told_to_everyb
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
         async with market.books(BTC, "ETHUSDT", on_update=fail) as books:
             async with every(0.02, house.go_on):
-                await books.wait_live()
+                await books.wait_until_live()
                 auditing = asyncio.create_task(books.audit(BTC))
                 await asyncio.sleep(0)
                 fails = True
-                await until(lambda: books.live_count == 0)
+                await until(lambda: not books.live)
                 with pytest.raises(_OddError):
                     await auditing
             assert {(book.state, book.reason) for book in books.values()} == {
@@ -567,7 +567,7 @@ async def test_what_the_callback_raises_leaves_stale_books_and_is_told_to_everyb
             }
             for _ in range(2):
                 with pytest.raises(_OddError):
-                    await books.wait_live()
+                    await books.wait_until_live()
                 with pytest.raises(_OddError):
                     await books.audit(BTC)
                 with pytest.raises(_OddError):
@@ -588,8 +588,8 @@ async def test_a_callback_that_raises_cancelled_error_fails_as_any_other() -> No
         future = asyncio.get_running_loop().create_future()
         future.cancel()
         books = market.books(BTC, on_update=lambda *_: future.result())
-        with pytest.raises(RuntimeError, match="what a cancelled task") as raised:
-            await books.wait_live()
+        with pytest.raises(RuntimeError, match="raised CancelledError") as raised:
+            await books.wait_until_live()
         assert isinstance(raised.value.__cause__, asyncio.CancelledError)
         await heard(house)
 
@@ -607,7 +607,7 @@ async def test_closed_books_stay_stale_whatever_their_notice_would_do_to_them() 
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
         books = market.books(BTC, "ETHUSDT", on_update=fail)
         async with every(0.02, house.go_on):
-            await books.wait_live()
+            await books.wait_until_live()
             connections(house)[0].abort()
             await until(lambda: any(isinstance(each, Recovered) for each in heard_of))
         assert {book.reason for book in books.values()} == {"closed"}
@@ -691,7 +691,7 @@ async def test_books_that_wait_for_the_budget_while_connections_flap_do_not_pay_
         symbols = house.symbols(3 * MOST_AT_ONCE)
         books = market.books(*symbols, limit=1000, on_update=note)
         for _ in range(2):
-            await until(lambda: len(books._asking) == MOST_AT_ONCE)
+            await until(lambda: len(books._requests) == MOST_AT_ONCE)
             connections(house)[0].abort()
             await until(lambda: {book.state for book in books.values()} == {State.STALE})
             await until(lambda: {book.state for book in books.values()} == {State.SYNCING})
@@ -716,7 +716,7 @@ async def test_many_books_stay_within_the_weight_of_a_minute() -> None:
             market.books(*symbols) as books,
             every(0.05, house.go_on),
         ):
-            await books.wait_live()
+            await books.wait_until_live()
             assert len(books) == 60
             assert budget.spent == 60 * 20 <= budget.own_per_minute
             assert budget.refusals == 0
@@ -754,7 +754,7 @@ async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
         async with every(0.02, house.go_on):
             idle = market.stream("ethusdt@bookTicker", queue_size=10)
             async with market.books(BTC) as books:
-                await books.wait_live()
+                await books.wait_until_live()
                 await until(lambda: market._runner.feed.apart)
                 update_id = books[BTC].last_update_id
                 await until(lambda: books[BTC].last_update_id > update_id + 100)

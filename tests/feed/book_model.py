@@ -159,8 +159,8 @@ def within(levels: Texts, reach: str | None, sign: int) -> Texts:
 def assert_true(book: LocalBook, true: TrueBook) -> None:
     """What the book says of its update id is what was so, as far as it reaches."""
     bids, asks = true.at(book.last_update_id)
-    assert book.bids(9999) == within(bids, book.bid_reach, 1), book
-    assert book.asks(9999) == within(asks, book.ask_reach, -1), book
+    assert book.bids(9999) == within(bids, book.lowest_known_bid, 1), book
+    assert book.asks(9999) == within(asks, book.highest_known_ask, -1), book
     assert book.best_bid == next(iter(book.bids(1)), None)
     assert book.best_ask == next(iter(book.asks(1)), None)
 
@@ -211,9 +211,9 @@ class Line:
     def _connect(self, up: bool) -> None:
         self.broken = not up
         if up:
-            self.book.feed_back(self.now_ms)
+            self.book.updates_resumed(self.now_ms)
         else:
-            self.book.feed_lost("reset", self.now_ms)
+            self.book.updates_lost("reset", self.now_ms)
 
     def _restart(self) -> None:
         """Another server takes over; the answers of the old one may still be on their way."""
@@ -249,13 +249,13 @@ class Line:
             self.sent.append(update)
             if self.is_anew:
                 self.is_anew = False
-                self.book.ids_anew(self.now_ms)
+                self.book.ids_restarted(self.now_ms)
             self.book.offer(update, self.now_ms)
 
     def _ask(self) -> None:
         self.old.append(self.true.snapshot(self.book.limit))
-        if self.book.wants_snapshot and self.now_ms >= self.book.next_ask_ms:
-            self.book.asked(self.now_ms)
+        if self.book.wants_snapshot and self.now_ms >= self.book.next_request_ms:
+            self.book.snapshot_requested(self.now_ms)
             assert not wants(self.book), "one question is enough"
             self.answers.append(self.old[-1])
 

@@ -49,16 +49,16 @@ def test_a_true_book_has_the_score_of_one_wherever_the_snapshot_lies(
     assert follow(line, audit, after) is None
     result = audit.take(answer, line.now_ms) or follow(line, audit, 1)
     assert result is not None
-    if result.inconclusive:
-        assert "the book was replaced" in result.inconclusive
+    if result.skipped_reason:
+        assert "the book was replaced" in result.skipped_reason
         return
     assert result.score in (1.0, None), result
     assert (result.missing, result.extra, result.wrong) == (0, 0, 0)
-    assert result.compared == result.matched + result.unsettled > 0
+    assert result.compared == result.matched + result.in_flux > 0
     if not pending and not gapless:
-        assert result.unsettled == 0, "the snapshot lies between two updates"
-    assert not audit.running
-    assert line.book._journal is None
+        assert result.in_flux == 0, "the snapshot lies between two updates"
+    assert not audit.is_running
+    assert line.book.journal is None
 
 
 @given(seed=st.integers(0, 1 << 30), at=st.integers(0, 9), kind=st.sampled_from("mex"))
@@ -69,17 +69,15 @@ def test_a_corrupted_level_lowers_the_score(seed: int, at: int, kind: str) -> No
     assume(len(side.order) > 1)  # a book whose only bid is missing is not live
     key = side.order[-1 - at % len(side.order)]
     if kind == "m":
-        side.levels[key] = (side.levels[key][0], "77777.000")
+        side.apply([(side.levels[key][0], "77777.000")])
     elif kind == "e":
-        del side.levels[key]
-        side._changed.append(key)
+        side.apply([(side.levels[key][0], "0.000")])
     else:
-        side.levels[key + 1] = ("0.001", "1.000")
-        side._changed.append(key + 1)
+        side.apply([(f"{(key + 1) / 10**8:.8f}", "1.000")])
     assert audit.begin()
     result = audit.take(line.true.snapshot(LIMIT), line.now_ms)
     assert result is not None
-    assert not result.inconclusive
+    assert not result.skipped_reason
     assert result.score is not None
     assert result.score < 1.0
     found = {"m": result.wrong, "e": result.missing, "x": result.extra}
@@ -90,9 +88,9 @@ def test_a_corrupted_level_lowers_the_score(seed: int, at: int, kind: str) -> No
 @given(acts=st.lists(st.sampled_from(ACTS), max_size=60), seed=st.integers(0, 1 << 30))
 def test_an_audit_never_accuses_a_true_book(acts: list[str], seed: int) -> None:
     line = live_line(seed)
-    audit = Audit(line.book, wait_ms=500, updates=8)
+    audit = Audit(line.book, wait_ms=500, max_updates=8)
     for number, act in enumerate(acts):
-        if not audit.running and not audit.begin():
+        if not audit.is_running and not audit.begin():
             assert state(line.book) is not State.LIVE
         line.act(act)
         result = audit.poll(line.now_ms)
@@ -100,7 +98,7 @@ def test_an_audit_never_accuses_a_true_book(acts: list[str], seed: int) -> None:
             result = audit.take(line.true.snapshot(LIMIT), line.now_ms)
         if result is not None:
             assert result.score in (1.0, None), result
-        assert audit._journal is None or len(audit._journal.entries) <= 8
+        assert line.book.journal is None or len(line.book.journal.entries) <= 8
 
 
 def update(first: int, final: int, previous: int, *bids: tuple[str, str]) -> DepthUpdate:
@@ -127,11 +125,11 @@ def book_at_ten() -> LocalBook:
 
 
 @pytest.mark.parametrize(
-    ("quantity", "matched", "unsettled"),
+    ("quantity", "matched", "in_flux"),
     [("1.0", 3, 0), ("3.00", 3, 0), ("2.0", 2, 1)],
 )
-def test_a_level_that_is_changing_is_as_before_or_after_or_unsettled(
-    quantity: str, matched: int, unsettled: int
+def test_a_level_that_is_changing_is_as_before_or_after_or_in_flux(
+    quantity: str, matched: int, in_flux: int
 ) -> None:
     book = book_at_ten()
     audit = Audit(book)
@@ -140,7 +138,7 @@ def test_a_level_that_is_changing_is_as_before_or_after_or_unsettled(
     book.offer(update(22, 30, 20, ("5", "9.0"), ("4", "0")), 0)
     result = audit.take(snapshot(15, ("5", quantity), ("4", "2.000")), 0)
     assert result == AuditResult(
-        symbol=SYMBOL, last_update_id=15, compared=3, matched=matched, unsettled=unsettled
+        symbol=SYMBOL, last_update_id=15, compared=3, matched=matched, in_flux=in_flux
     )
     assert result.score == 1.0
 
@@ -162,7 +160,7 @@ def test_at_the_end_of_an_update_nothing_is_changing() -> None:
     book.offer(update(12, 20, 10, ("5", "3.0")), 0)
     result = audit.take(snapshot(20, ("5", "1.0"), ("4", "2.0")), 0)
     assert result is not None
-    assert (result.wrong, result.matched, result.unsettled) == (1, 2, 0)
+    assert (result.wrong, result.matched, result.in_flux) == (1, 2, 0)
 
 
 def test_only_what_both_know_is_compared() -> None:
@@ -182,17 +180,17 @@ def test_an_audit_waits_for_the_next_update_only_so_long() -> None:
     assert audit.poll(1099) is None
     result = audit.poll(1100)
     assert result is not None
-    assert result.inconclusive == (
+    assert result.skipped_reason == (
         "the snapshot 15 is newer than the book, which is at 10 after 1000 ms"
     )
-    assert (result.score, audit.running) == (None, False)
+    assert (result.score, audit.is_running) == (None, False)
     assert audit.poll(1200) is None
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (snapshot(9), "the snapshot 9 is older than what is remembered, which begins with 10"),
+        (snapshot(9), "the snapshot 9 is older than the journal, which begins at 10"),
         (b"{}", "the snapshot cannot be used: Object missing required field `lastUpdateId`"),
         (snapshot(10, ("x", "1")), "the snapshot cannot be used: 'x' is not a plain decimal"),
         (snapshot(10, ("9", "1")), "the snapshot cannot be used: crossed: bid 9 and ask 9"),
@@ -205,19 +203,19 @@ def test_a_snapshot_that_cannot_be_compared_is_inconclusive(
     assert audit.begin()
     result = audit.take(answer, 0)
     assert result is not None
-    assert result.inconclusive == reason
-    assert not audit.running
+    assert result.skipped_reason == reason
+    assert not audit.is_running
 
 
 def test_updates_beyond_the_bound_are_forgotten_and_the_audit_says_so() -> None:
     book = book_at_ten()
-    audit = Audit(book, updates=2)
+    audit = Audit(book, max_updates=2)
     audit.begin()
     for last in (20, 30, 40):
         book.offer(update(last - 5, last, last - 10), 0)
     result = audit.take(snapshot(15), 0)
     assert result is not None
-    assert result.inconclusive.endswith("which begins with 20")
+    assert result.skipped_reason.endswith("which begins at 20")
 
 
 def test_a_book_that_begins_anew_ends_the_audit() -> None:
@@ -228,18 +226,18 @@ def test_a_book_that_begins_anew_ends_the_audit() -> None:
     book.load(snapshot(40), 0)
     result = audit.take(msgspec.json.encode(snapshot(40)), 0)
     assert result is not None
-    assert result.inconclusive.startswith("the book was replaced: the book began anew")
+    assert result.skipped_reason.startswith("the book was replaced: the book was rebuilt")
 
 
 def test_only_a_live_book_is_audited() -> None:
     book = LocalBook(SYMBOL)
     audit = Audit(book)
     assert not audit.begin()
-    assert not audit.running
+    assert not audit.is_running
     result = audit.take(snapshot(10), 0)
     assert result is not None
-    assert result.inconclusive == "no audit was begun"
-    assert audit.failed("timed out").inconclusive == "timed out"
+    assert result.skipped_reason == "no audit was begun"
+    assert audit.failed("timed out").skipped_reason == "timed out"
 
 
 def test_empty_books_have_nothing_to_compare() -> None:
@@ -249,4 +247,4 @@ def test_empty_books_have_nothing_to_compare() -> None:
     audit.begin()
     result = audit.take(DepthSnapshot(last_update_id=10, bids=[], asks=[]), 0)
     assert result is not None
-    assert (result.score, result.inconclusive) == (None, "there is no level to compare")
+    assert (result.score, result.skipped_reason) == (None, "there is no level to compare")

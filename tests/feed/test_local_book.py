@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.feed.local_book import (
-    LONGEST_PAUSE_MS,
-    PATIENCE_MS,
-    UNTOLD_NOTICES,
-    WIDEST,
+    MAX_NOTICES,
+    MAX_PAUSE_MS,
+    MAX_WIDTH,
+    VERIFY_AFTER_MS,
     LocalBook,
     State,
 )
@@ -48,7 +48,7 @@ def snapshot(last: int, bids: Texts | None = None, asks: Texts | None = None) ->
 
 def live_book(last: int = 10, *, limit: int = 1000) -> LocalBook:
     book = LocalBook(SYMBOL, limit=limit, streams=("btcusdt@depth",))
-    book.asked(0)
+    book.snapshot_requested(0)
     assert book.load(snapshot(last), 0)
     assert book.state is State.LIVE
     return book
@@ -59,7 +59,7 @@ def told(book: LocalBook) -> list[tuple[str, str]]:
         ("gap", f"{notice.after_id}-{notice.before_id}")
         if isinstance(notice, Gap)
         else ("resync", notice.reason if isinstance(notice, BookResyncing) else "")
-        for notice in book.drain()
+        for notice in book.take_notices()
     ]
 
 
@@ -73,7 +73,7 @@ def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
     acts: list[str], seed: int, gapless: bool, limit: int
 ) -> None:
     true = TrueBook(seed, gapless=gapless)
-    book = LocalBook(SYMBOL, limit=limit, buffered=16)
+    book = LocalBook(SYMBOL, limit=limit, max_buffered=16)
     line = Line(true, book)
     for act in acts:
         line.act(act)
@@ -82,8 +82,8 @@ def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
             assert book.reason == ""
         else:
             assert book.reason
-        assert len(book.sides.bids.levels) <= limit * WIDEST
-        assert len(book.sides.asks.levels) <= limit * WIDEST
+        assert len(book.sides.bids.levels) <= limit * MAX_WIDTH
+        assert len(book.sides.asks.levels) <= limit * MAX_WIDTH
         assert repr(book)
     line.calm()
     if limit >= 20:
@@ -102,7 +102,7 @@ def test_a_live_book_is_that_of_the_server_that_is_heard_wherever_its_ids_begin(
     acts: list[str], seed: int, gapless: bool
 ) -> None:
     true = TrueBook(seed, gapless=gapless, after_id=1_000_000_000)
-    line = Line(true, LocalBook(SYMBOL, limit=20, buffered=16))
+    line = Line(true, LocalBook(SYMBOL, limit=20, max_buffered=16))
     for act in (*acts, "restart"):
         line.act(act)
         if line.book.state is State.LIVE:
@@ -126,15 +126,15 @@ def test_a_book_that_is_not_live_still_tells_a_true_past_when_it_was_not_spoilt(
 @given(
     acts=st.lists(st.sampled_from(ACTS), min_size=20, max_size=200),
     seed=st.integers(0, 1 << 30),
-    buffered=st.integers(1, 8),
+    max_buffered=st.integers(1, 8),
 )
-def test_what_waits_is_bounded_and_counted(acts: list[str], seed: int, buffered: int) -> None:
-    line = Line(TrueBook(seed), LocalBook(SYMBOL, limit=4, buffered=buffered))
+def test_what_waits_is_bounded_and_counted(acts: list[str], seed: int, max_buffered: int) -> None:
+    line = Line(TrueBook(seed), LocalBook(SYMBOL, limit=4, max_buffered=max_buffered))
     for act in acts:
         line.act(act)
-        assert len(line.book._sync._buffered) <= buffered
-        assert len(line.book._notices) <= UNTOLD_NOTICES
-    assert line.book.counters.forgotten <= line.book.counters.buffered
+        assert len(line.book._sync._buffered) <= max_buffered
+        assert len(line.book._notices) <= MAX_NOTICES
+    assert line.book.counters.overflowed <= line.book.counters.buffered
 
 
 @given(
@@ -172,7 +172,10 @@ def test_odd_input_raises_nothing(things: list[DepthUpdate | DepthSnapshot | byt
         assert bid is None or ask is None or float(bid[0]) < float(ask[0]), "never crossed"
         assert book.bids(9)[:1] == ([bid] if bid else [])
         assert repr(book)
-        assert all(reach is None or float(reach) >= 0 for reach in (book.bid_reach, book.ask_reach))
+        assert all(
+            reach is None or float(reach) >= 0
+            for reach in (book.lowest_known_bid, book.highest_known_ask)
+        )
 
 
 def test_a_new_book_waits_and_says_so() -> None:
@@ -180,7 +183,7 @@ def test_a_new_book_waits_and_says_so() -> None:
     assert (state(book), book.reason) == (State.SYNCING, "no snapshot yet")
     assert (book.best_bid, book.best_ask, book.bids(5), book.asks(5)) == (None, None, [], [])
     assert wants(book)
-    assert book.next_ask_ms == 0, "at once"
+    assert book.next_request_ms == 0, "at once"
     assert repr(book) == ("<LocalBook BTCUSDT syncing (no snapshot yet) None/None 0+0 levels u=0>")
 
 
@@ -189,7 +192,7 @@ def test_buffered_updates_follow_the_snapshot_as_documented() -> None:
     book.offer(update(1, 5, 0, bids=[("100.00", "9.000")]), 0)
     book.offer(update(6, 12, 5, bids=[("100.00", "7.000")]), 0)
     book.offer(update(14, 20, 12, asks=[("101.00", "0.000")]), 0)
-    book.asked(0)
+    book.snapshot_requested(0)
     assert book.load(snapshot(10), 50), "U <= L <= u holds for the second"
     assert (state(book), book.last_update_id) == (State.LIVE, 20)
     assert book.bids(2) == [("100.00", "7.000"), ("99.00", "2.000")]
@@ -227,7 +230,7 @@ def test_a_gap_is_told_and_a_snapshot_wanted() -> None:
     assert state(book) is State.SYNCING
     assert book.reason == "a gap after u=12: the next update has U=31 pu=30"
     assert wants(book)
-    notices = book.drain()
+    notices = book.take_notices()
     assert notices == [
         Gap(
             streams=("btcusdt@depth",),
@@ -239,76 +242,78 @@ def test_a_gap_is_told_and_a_snapshot_wanted() -> None:
         ),
         BookResyncing(streams=("btcusdt@depth",), time_ms=7, symbol=SYMBOL, reason="gap"),
     ]
-    assert book.drain() == []
+    assert book.take_notices() == []
     assert book.bids(1) == BIDS[:1], "what is read is true of `last_update_id`"
     assert book.last_update_id == 12
-    book.asked(2000)
+    book.snapshot_requested(2000)
     assert book.load(snapshot(35), 2100)
     assert (state(book), book.last_update_id) == (State.LIVE, 40)
 
 
-def test_ids_that_begin_anew_are_followed_at_once() -> None:
+def test_ids_that_restart_are_followed_at_once() -> None:
     book = live_book(1000)
-    journal = book.keep_journal(9)
-    book.ids_anew(7)
+    journal = book.start_journal(9)
+    book.ids_restarted(7)
     assert (state(book), book.reason) == (State.SYNCING, "ids restarted")
-    assert told(book) == [("resync", "anew")]
+    assert told(book) == [("resync", "ids_restarted")]
     assert journal.broken == "ids restarted"
     assert book.best_bid == BIDS[0], "it is as it was"
     assert not book.offer(update(11, 12, 10), 7)
-    book.asked(7)
+    book.snapshot_requested(7)
     assert book.load(snapshot(10), 8)
     assert (state(book), book.last_update_id) == (State.LIVE, 12)
 
 
-def test_a_snapshot_that_was_asked_for_before_the_ids_began_anew_is_not_used() -> None:
+def test_a_snapshot_that_was_asked_for_before_the_ids_restarted_is_not_used() -> None:
     book = live_book(1000)
     book.offer(update(1031, 1040, 1030), 0)
-    book.asked(0)
-    book.ids_anew(7)
+    book.snapshot_requested(0)
+    book.ids_restarted(7)
     book.offer(update(11, 12, 10), 7)
     assert not wants(book), "one question is enough"
     assert not book.load(snapshot(1050), 8)
     assert (state(book), book.counters.snapshots_unused) == (State.SYNCING, 1)
-    assert told(book) == [("gap", "1000-1031"), ("resync", "gap")], "it began anew already"
-    book.asked(2000)
+    assert told(book) == [("gap", "1000-1031"), ("resync", "gap")], "a resync was reported already"
+    book.snapshot_requested(2000)
     assert book.load(snapshot(10), 2010)
 
 
-@pytest.mark.parametrize(("ms", "anew"), [(1000, False), (1001, True)])
-def test_lower_ids_of_a_clearly_later_time_begin_anew(ms: int, anew: bool) -> None:
+@pytest.mark.parametrize(("ms", "is_restart"), [(1000, False), (1001, True)])
+def test_lower_ids_of_a_clearly_later_time_mean_a_restart(ms: int, is_restart: bool) -> None:
     book = live_book(1000)
     assert book.offer(update(1001, 1010, 1000), 0)
     later = update(11, 12, 10)
     later.transaction_time_ms = 1010 + ms
     assert not book.offer(later, 7)
-    assert state(book) is (State.SYNCING if anew else State.LIVE)
-    assert told(book) == [("resync", "anew")] * anew
-    if anew:
-        book.asked(7)
+    assert state(book) is (State.SYNCING if is_restart else State.LIVE)
+    assert told(book) == [("resync", "ids_restarted")] * is_restart
+    if is_restart:
+        book.snapshot_requested(7)
         assert book.load(snapshot(10), 8)
         assert book.last_update_id == 12
 
 
-@pytest.mark.parametrize(("ms", "anew"), [(1000, False), (1001, True)])
-def test_a_quiet_book_follows_a_lower_snapshot_of_a_clearly_later_time(ms: int, anew: bool) -> None:
+@pytest.mark.parametrize(("ms", "is_restart"), [(1000, False), (1001, True)])
+def test_a_quiet_book_follows_a_lower_snapshot_of_a_clearly_later_time(
+    ms: int, is_restart: bool
+) -> None:
     book = live_book(1000)
     assert book.offer(update(1001, 1010, 1000), 0)
-    book.feed_lost("reset", 5)
-    book.feed_back(10)
-    book.asked(6000)
+    book.updates_lost("reset", 5)
+    book.updates_resumed(10)
+    book.snapshot_requested(6000)
     lower = snapshot(10)
     lower.transaction_time_ms = 1010 + ms
-    assert book.load(lower, 6010) is anew
-    assert state(book) is (State.LIVE if anew else State.STALE)
-    assert told(book) == [("resync", "anew")] * anew
+    assert book.load(lower, 6010) is is_restart
+    assert state(book) is (State.LIVE if is_restart else State.STALE)
+    assert told(book) == [("resync", "ids_restarted")] * is_restart
 
 
 def test_a_snapshot_that_was_asked_for_before_the_feed_was_lost_is_not_used() -> None:
     book = LocalBook(SYMBOL)
-    book.asked(0)
-    book.feed_lost("reset", 5)
-    book.feed_back(10)
+    book.snapshot_requested(0)
+    book.updates_lost("reset", 5)
+    book.updates_resumed(10)
     assert not book.load(snapshot(10), 20), "what was missed after it nobody would tell"
     assert (state(book), wants(book)) == (State.SYNCING, True)
 
@@ -328,27 +333,27 @@ def test_an_update_that_came_twice_or_of_another_symbol_is_left_out() -> None:
     other = update(13, 14, 12)
     other.symbol = "ETHUSDT"
     assert not book.offer(other, 0)
-    assert (state(book), book.counters.left_out) == (State.LIVE, 2)
+    assert (state(book), book.counters.skipped) == (State.LIVE, 2)
 
 
 def test_a_lost_feed_makes_the_book_stale_and_readable() -> None:
     book = live_book()
-    book.feed_lost("closed 1006", 5)
+    book.updates_lost("closed 1006", 5)
     assert (state(book), book.reason, book.best_bid) == (State.STALE, "closed 1006", BIDS[0])
     assert not wants(book), "while nothing is heard a snapshot cannot be continued"
-    book.feed_lost("refused", 6)
-    assert book.counters.stale_spells == 1
-    book.feed_back(10)
+    book.updates_lost("refused", 6)
+    assert book.counters.outages == 1
+    book.updates_resumed(10)
     assert state(book) is State.STALE
     assert "next update" in book.reason
     assert book.offer(update(15, 20, 10), 11)
     assert (state(book), book.counters.resyncs) == (State.LIVE, 0), "nothing was missed"
 
 
-def test_a_lost_feed_that_missed_updates_makes_the_book_begin_anew() -> None:
+def test_a_lost_feed_that_missed_updates_makes_it_rebuild() -> None:
     book = live_book()
-    book.feed_lost("reset", 5)
-    book.feed_back(10)
+    book.updates_lost("reset", 5)
+    book.updates_resumed(10)
     assert not book.offer(update(25, 30, 20), 11)
     assert state(book) is State.SYNCING
     assert told(book) == [("gap", "10-25"), ("resync", "gap")]
@@ -361,11 +366,11 @@ def test_a_quiet_book_that_is_heard_again_asks_whether_it_missed_anything(
     last: int, useful: bool, resyncs: int
 ) -> None:
     book = live_book()
-    book.feed_lost("reset", 5_000)
-    book.feed_back(10_000)
+    book.updates_lost("reset", 5_000)
+    book.updates_resumed(10_000)
     assert wants(book)
-    assert book.next_ask_ms == 10_000 + PATIENCE_MS
-    book.asked(15_000)
+    assert book.next_request_ms == 10_000 + VERIFY_AFTER_MS
+    book.snapshot_requested(15_000)
     assert book.load(snapshot(last), 15_050) is useful
     assert state(book) is (State.LIVE if useful else State.STALE)
     assert book.counters.resyncs == resyncs
@@ -376,29 +381,29 @@ def test_a_snapshot_older_than_the_updates_is_of_no_use_and_pauses_grow() -> Non
     book.offer(update(51, 60, 50), 0)
     now_ms, pauses = 0, []
     for _ in range(8):
-        book.asked(now_ms)
+        book.snapshot_requested(now_ms)
         assert not wants(book)
         assert not book.load(snapshot(20), now_ms)
         assert "20 is older" in book.reason
         assert wants(book)
-        pauses.append(book.next_ask_ms - now_ms)
-        now_ms = book.next_ask_ms
-    assert pauses == [1000, 2000, 4000, 8000, 16_000, 32_000, 32_000, LONGEST_PAUSE_MS]
+        pauses.append(book.next_request_ms - now_ms)
+        now_ms = book.next_request_ms
+    assert pauses == [1000, 2000, 4000, 8000, 16_000, 32_000, 32_000, MAX_PAUSE_MS]
     assert book.counters.snapshots_unused == 8
-    book.asked(now_ms)
+    book.snapshot_requested(now_ms)
     assert book.load(snapshot(55), now_ms)
     book.offer(update(91, 95, 90), now_ms + 59_999)
-    book.asked(now_ms + 59_999)
-    assert book.next_ask_ms > now_ms + 61_000, "it was not live for long"
+    book.snapshot_requested(now_ms + 59_999)
+    assert book.next_request_ms > now_ms + 61_000, "it was not live for long"
 
 
 def lose(book: LocalBook, now_ms: int) -> None:
-    book.feed_lost("reset", now_ms)
-    book.feed_back(now_ms + 3_600_000)
+    book.updates_lost("reset", now_ms)
+    book.updates_resumed(now_ms + 3_600_000)
 
 
-def anew(book: LocalBook, now_ms: int) -> None:
-    book.ids_anew(now_ms)
+def restart_ids(book: LocalBook, now_ms: int) -> None:
+    book.ids_restarted(now_ms)
 
 
 def gap(book: LocalBook, now_ms: int) -> None:
@@ -413,7 +418,7 @@ def fall_short(book: LocalBook, now_ms: int) -> None:
     book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS]), now_ms)
 
 
-@pytest.mark.parametrize("leave", [lose, anew, gap, cross, fall_short])
+@pytest.mark.parametrize("leave", [lose, restart_ids, gap, cross, fall_short])
 def test_a_book_that_was_live_for_long_asks_after_the_first_pause_again(
     leave: Callable[[LocalBook, int], None],
 ) -> None:
@@ -422,8 +427,8 @@ def test_a_book_that_was_live_for_long_asks_after_the_first_pause_again(
         book = live_book(limit=4)
         leave(book, live_ms)
         assert wants(book)
-        book.asked(4_000_000)
-        pauses.append(book.next_ask_ms - 4_000_000)
+        book.snapshot_requested(4_000_000)
+        pauses.append(book.next_request_ms - 4_000_000)
     assert pauses == [1000 if leave is fall_short else 2000, 1000], "short is live when it asks"
 
 
@@ -432,8 +437,8 @@ def test_a_book_that_is_live_for_moments_between_losses_asks_ever_less_often() -
     lose(book, 1_000)
     assert book.offer(update(11, 12, 10), 3_700_000)
     gap(book, 3_701_000)
-    book.asked(3_701_000)
-    assert book.next_ask_ms == 3_703_000
+    book.snapshot_requested(3_701_000)
+    assert book.next_request_ms == 3_703_000
 
 
 def test_a_live_book_that_asks_in_vain_asks_ever_less_often() -> None:
@@ -441,10 +446,10 @@ def test_a_live_book_that_asks_in_vain_asks_ever_less_often() -> None:
     fall_short(book, 70_000)
     now_ms, pauses = 70_000, []
     for _ in range(4):
-        book.asked(now_ms)
+        book.snapshot_requested(now_ms)
         book.snapshot_failed(now_ms)
-        pauses.append(book.next_ask_ms - now_ms)
-        now_ms = book.next_ask_ms
+        pauses.append(book.next_request_ms - now_ms)
+        now_ms = book.next_request_ms
     assert pauses == [1000, 2000, 4000, 8000]
 
 
@@ -464,12 +469,12 @@ def test_a_live_book_that_asks_in_vain_asks_ever_less_often() -> None:
 )
 def test_an_answer_that_is_no_book_counts_as_failed(answer: bytes) -> None:
     book = LocalBook(SYMBOL)
-    book.asked(0)
+    book.snapshot_requested(0)
     assert not book.load(answer, 0)
     assert (book.counters.snapshots_failed, wants(book)) == (1, True)
 
 
-def test_a_book_that_crosses_is_forgotten_and_begins_anew() -> None:
+def test_a_book_that_crosses_is_forgotten_and_is_rebuilt() -> None:
     book = live_book()
     assert not book.offer(update(11, 12, 10, bids=[("101.00", "1.000")]), 3)
     assert (state(book), book.best_bid, book.best_ask) == (State.SYNCING, None, None)
@@ -486,7 +491,7 @@ def test_a_book_that_moves_through_its_old_best_price_is_not_crossed() -> None:
     assert state(book) is State.LIVE
 
 
-def test_a_level_that_cannot_be_read_makes_the_book_begin_anew() -> None:
+def test_a_level_that_cannot_be_read_makes_it_rebuild() -> None:
     book = live_book()
     assert not book.offer(update(11, 12, 10, bids=[("1e5", "1.000")]), 3)
     assert book.reason == "unreadable: '1e5' is not a plain decimal"
@@ -496,32 +501,34 @@ def test_a_level_that_cannot_be_read_makes_the_book_begin_anew() -> None:
 
 def test_nothing_is_known_beyond_the_last_level_of_a_full_snapshot() -> None:
     book = live_book(limit=4)
-    assert (book.bid_reach, book.ask_reach) == ("97.00", "104.00")
+    assert (book.lowest_known_bid, book.highest_known_ask) == ("97.00", "104.00")
     book.offer(update(11, 12, 10, bids=[("96.00", "1")], asks=[("104.50", "1")]), 0)
     assert (book.bids(9), book.asks(9)) == (BIDS, ASKS)
     book.offer(update(13, 14, 12, bids=[("97.00", "0")]), 0)
-    assert (book.bid_reach, book.bids(9)) == ("97", BIDS[:3])
-    assert live_book(limit=5).bid_reach is None, "fewer levels than asked for are all there are"
+    assert (book.lowest_known_bid, book.bids(9)) == ("97", BIDS[:3])
+    assert live_book(limit=5).lowest_known_bid is None, (
+        "fewer levels than asked for are all there are"
+    )
 
 
 def test_a_book_that_does_not_reach_far_asks_and_stays_live() -> None:
     book = live_book(limit=8)
-    book.asked(0)
-    book._sync.drop("for the test")
+    book.ids_restarted(0)
+    book.snapshot_requested(0)
     bids = [(f"{price}.00", "1.000") for price in range(100, 92, -1)]
     assert book.load(snapshot(20, bids), 0)
-    assert book.bid_reach == "93.00"
-    book.drain()
+    assert book.lowest_known_bid == "93.00"
+    book.take_notices()
     book.offer(update(21, 22, 20, bids=[(price, "0") for price, _ in bids[:7]]), 5000)
-    assert (state(book), told(book)) == (State.LIVE, [("resync", "reach")])
+    assert (state(book), told(book)) == (State.LIVE, [("resync", "too_shallow")])
     assert wants(book)
-    book.asked(5000)
+    book.snapshot_requested(5000)
     assert not wants(book)
     book.offer(update(24, 30, 22, bids=[("90.00", "3.000")]), 5010)
     assert book.bids(9) == bids[7:], "beyond its reach"
     low = [(f"{price}.00", "2.000") for price in range(93, 85, -1)]
     assert book.load(snapshot(25, low), 5020)
-    assert (state(book), book.last_update_id, book.bid_reach) == (State.LIVE, 30, "86.00")
+    assert (state(book), book.last_update_id, book.lowest_known_bid) == (State.LIVE, 30, "86.00")
     assert book.bids(4)[3] == ("90.00", "3.000")
     assert not wants(book)
     assert book.counters.snapshots_used == 3
@@ -534,8 +541,8 @@ def test_a_refreshing_snapshot_waits_for_the_update_that_joins_it() -> None:
     assert not wants(book), "one of four is enough"
     book.offer(update(13, 14, 12, bids=[("100.00", "0")]), 0)
     assert state(book) is State.SYNCING, "no bid is known, and there may be some"
-    assert book.reason.startswith("reach")
-    book.asked(1000)
+    assert book.reason.startswith("out of depth")
+    book.snapshot_requested(1000)
     low = [(f"{price}.00", "2.000") for price in range(93, 89, -1)]
     assert book.load(snapshot(20, low), 1010)
     assert state(book) is State.SYNCING
@@ -547,7 +554,7 @@ def test_a_refreshing_snapshot_waits_for_the_update_that_joins_it() -> None:
 def test_a_refreshing_snapshot_that_is_too_old_leaves_the_book_as_it_is() -> None:
     book = live_book(limit=4)
     book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS]), 0)
-    book.asked(1000)
+    book.snapshot_requested(1000)
     book.offer(update(31, 40, 12, bids=[("99.00", "1.000")]), 1001)
     assert not book.load(snapshot(20), 1010)
     assert state(book) is State.LIVE
@@ -558,8 +565,8 @@ def test_a_side_that_grows_too_wide_forgets_its_worst_levels() -> None:
     book = live_book(limit=5)
     more = [(f"{100 + number / 100:.2f}", "1.000") for number in range(1, 30)]
     book.offer(update(11, 12, 10, bids=more), 0)
-    assert len(book.bids(999)) == 5 * WIDEST // 2
-    assert book.bid_reach == book.bids(999)[-1][0]
+    assert len(book.bids(999)) == 5 * MAX_WIDTH // 2
+    assert book.lowest_known_bid == book.bids(999)[-1][0]
     assert book.counters.pruned == 33 - 10
 
 
@@ -574,8 +581,8 @@ def test_the_oldest_notices_are_forgotten_at_the_bound() -> None:
     for number in range(1, 60):
         book.offer(update(100 * number, 100 * number, 100 * number - 1), 0)
         book.load(snapshot(100 * number), 0)
-    assert len(book.drain()) == UNTOLD_NOTICES
-    assert book.counters.notices_forgotten == 2 * 59 - UNTOLD_NOTICES
+    assert len(book.take_notices()) == MAX_NOTICES
+    assert book.counters.notices_dropped == 2 * 59 - MAX_NOTICES
 
 
 def test_a_snapshot_is_read_from_bytes_as_from_a_structure() -> None:

@@ -70,10 +70,10 @@ def replay(folder: str, names: tuple[str, ...]) -> Iterator[tuple[LocalBook, str
             book = books.setdefault(update.symbol, LocalBook(update.symbol))
             book.offer(update, now_ms)
         elif subject.startswith("depth "):
-            asked = subject.partition("symbol=")[2].partition("&")[0]
-            symbol = asked or next(iter(books))
+            in_address = subject.partition("symbol=")[2].partition("&")[0]
+            symbol = in_address or next(iter(books))
             book = books.setdefault(symbol, LocalBook(symbol))
-            book.asked(now_ms)
+            book.snapshot_requested(now_ms)
             book.load(payload, now_ms)
         elif subject.endswith("@bookTicker"):
             symbol = subject.partition("@")[0].upper()
@@ -102,7 +102,7 @@ def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
             tickers[told.s, told.u] = [number(text) for text in (told.b, told.B, told.a, told.A)]
         elif subject.startswith("depth ") or depth(payload).final_update_id != book.last_update_id:
             continue  # a snapshot, or an update that waits for one or is older
-        elif book.reason.startswith("reach"):
+        elif book.reason.startswith("out of depth"):
             beyond.add((book.symbol, book.last_update_id))
         elif book.state is State.LIVE and book.best_bid and book.best_ask:
             top = (*book.best_bid, *book.best_ask)
@@ -136,7 +136,7 @@ def test_a_real_book_is_taken_back_by_a_thousand_updates() -> None:
             assert same is not None
             result = audit.take(same, 0)
             assert result is not None
-            assert (result.score, result.unsettled) == (1.0, 0)
+            assert (result.score, result.in_flux) == (1.0, 0)
             assert result.compared > 1000
             return
     pytest.fail("the capture ended before")

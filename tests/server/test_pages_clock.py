@@ -188,13 +188,13 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
             tickerplant.connect("usdm", base_url=url) as market,
             market.books("BTCUSDT", speed="100ms") as books,
         ):
-            await books.wait_live()
+            await books.wait_until_live()
             book = books["BTCUSDT"]
             assert book.counters.resyncs == 0
             for number, seek_ms in enumerate((20_000, 5_000), 1):
                 await house.steer(seek=START_MS + seek_ms, paused=False)
                 await until(lambda number=number: book.counters.resyncs == number)  # type: ignore[misc]
-                await books.wait_live()
+                await books.wait_until_live()
                 applied = book.counters.applied
                 await until(lambda applied=applied: book.counters.applied > applied)  # type: ignore[misc]
                 await house.steer(paused=True)

@@ -200,7 +200,7 @@ class Reader:
             answer = await self._near.get("/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
             for book in self.books.values():
                 if book.state is not State.LIVE:
-                    book.asked(0)
+                    book.snapshot_requested(0)
                     book.load(answer.body, 0)
 
     async def read(self, count: int) -> None:

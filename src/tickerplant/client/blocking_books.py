@@ -1,4 +1,4 @@
-"""Local order books for programs without an event loop; another thread keeps them."""
+"""Local order books for programs without an event loop, maintained by another thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class BlockingBook:
-    """One of the `BlockingBooks`; what is read of it is read while nothing changes it."""
+    """One of the `BlockingBooks`; each read is atomic with respect to updates."""
 
     def __init__(self, thread: LoopThread, book: LocalBook) -> None:
         self.symbol = book.symbol
@@ -26,7 +26,7 @@ class BlockingBook:
         self._book = book
 
     def read(self, function: Callable[[LocalBook], T]) -> T:
-        """Return what `function` makes of the `LocalBook`: all that it reads belongs together."""
+        """Return what `function` returns for the `LocalBook`, all of it from the same state."""
         return self._thread.call(lambda: function(self._book))
 
     @property
@@ -41,20 +41,20 @@ class BlockingBook:
 
     @property
     def best_bid(self) -> RawLevel | None:
-        """The highest bid, price and quantity, None if there is none."""
+        """Price and quantity of the highest bid; None if there is none."""
         return self.read(lambda book: book.best_bid)
 
     @property
     def best_ask(self) -> RawLevel | None:
-        """The lowest ask, price and quantity, None if there is none."""
+        """Price and quantity of the lowest ask; None if there is none."""
         return self.read(lambda book: book.best_ask)
 
     def bids(self, count: int) -> list[RawLevel]:
-        """Return the best `count` bids, the best first."""
+        """Return up to `count` bids, highest first."""
         return self.read(lambda book: book.bids(count))
 
     def asks(self, count: int) -> list[RawLevel]:
-        """Return the best `count` asks, the best first."""
+        """Return up to `count` asks, lowest first."""
         return self.read(lambda book: book.asks(count))
 
     def __repr__(self) -> str:
@@ -71,30 +71,31 @@ class BlockingBooks:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Of which there are books."""
+        """The symbols that have books."""
         return self._thread.call(lambda: tuple(self._books))
 
-    def wait_live(self, timeout_s: float | None = None) -> None:
-        """Return when every book is live; see `Books.wait_live`.
+    def wait_until_live(self, timeout_s: float | None = None) -> None:
+        """Wait until every book is live; see `Books.wait_until_live`.
 
         Raises:
-            RequestError: the server refuses the snapshot of a book.
-            TimeoutError: some book is not live within `timeout_s`; it names them, and says why.
+            RequestError: The server refuses the snapshot of a book.
+            TimeoutError: Some books did not become live in time; the message names them and says
+                why.
         """
-        self._thread.wait(self._books.wait_live(timeout_s))
+        self._thread.wait(self._books.wait_until_live(timeout_s))
 
     def audit(self, symbol: str) -> AuditResult:
         """Compare the book of `symbol` with a fresh snapshot; see `Books.audit`.
 
         Raises:
-            KeyError: there is no such book here.
-            RequestError: the server refuses the snapshot.
-            UpstreamError: the server cannot be reached.
+            KeyError: There is no book of `symbol`.
+            RequestError: The server refuses the snapshot.
+            UpstreamError: The server cannot be reached.
         """
         return self._thread.wait(self._books.audit(symbol))
 
     def close(self) -> None:
-        """Unsubscribe; the books keep their levels, and are stale."""
+        """Unsubscribe.  The books keep their levels but are `stale`."""
         if self._thread.is_running:
             with suppress(OverError):
                 self._thread.call(self._books.close)
@@ -115,7 +116,7 @@ class BlockingBooks:
         """Return the next book that changed.
 
         Raises:
-            TimeoutError: none did in time; the next call waits again.
+            TimeoutError: None changed in time; the next call waits again.
         """
         book = None
         with suppress(OverError):

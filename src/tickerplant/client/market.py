@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from tickerplant.client.api import ApiClient
 from tickerplant.client.backfill import Backfill
-from tickerplant.client.books import Books
+from tickerplant.client.books import Books, snapshot_limit
 from tickerplant.client.doubt_log import DoubtLog
 from tickerplant.client.listener import Listener, check_callback
 from tickerplant.client.listing import Listing
@@ -21,7 +21,6 @@ from tickerplant.client.rest import RestClient, decoded
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import Subscription
 from tickerplant.errors import ConfigError
-from tickerplant.feed.depth_budget import snapshot_limit
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
 from tickerplant.feed.local_book import LocalBook

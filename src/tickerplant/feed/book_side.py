@@ -1,4 +1,4 @@
-"""The levels of a local order book: each side in order, as the exchange printed them."""
+"""The levels of a local order book: each side in order, as the exchange sent them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,48 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec.json import Decoder
+
 from tickerplant.instrument import RATE_DECIMALS, decimal_units
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.raw_events import RawLevel
 
-UNSETTLED = 4096
-"""Levels that may come and go on a side before they are put in order without being asked."""
+MAX_UNSORTED = 4096
+"""Levels that may come and go on a side before it is sorted even if nobody reads its order."""
 
-_EVERYTHING = -(1 << 100)
-"""The reach of a side that is known to its end."""
+_UNBOUNDED = -(1 << 100)
+"""The `worst_known` of a side of which all levels are known."""
+
+_decode = Decoder(DepthSnapshot).decode
+
+
+def read_snapshot(snapshot: DepthSnapshot | bytes | str, symbol: str) -> DepthSnapshot:
+    """Return a snapshot of the book of `symbol`, decoded if it is not yet.
+
+    Raises:
+        msgspec.DecodeError: It is not JSON, or not in the documented form.
+        ValueError: It is of another symbol.
+    """
+    read = snapshot if isinstance(snapshot, DepthSnapshot) else _decode(snapshot)
+    if read.symbol not in ("", symbol):
+        raise ValueError(f"a snapshot of {read.symbol}, expected {symbol}")
+    return read
 
 
 class PriceKeys(dict[str, int]):
-    """Printed prices to integers of 10^-8, greater for the better; remembers so many."""
+    """Prices as text to integers of 10^-8, greater for the better; a cache of `max_size` prices."""
 
-    def __init__(self, sign: int, remembered: int) -> None:
+    def __init__(self, sign: int, max_size: int) -> None:
         super().__init__()
         self.sign = sign
-        self.remembered = remembered
+        self.max_size = max_size
 
     def __missing__(self, text: str) -> int:
-        """Raises `ValueError` for what is no plain decimal, or has more than eight decimals."""
-        if len(self) >= self.remembered:
+        """Raise `ValueError` if `text` is not a plain decimal of up to eight decimals."""
+        if len(self) >= self.max_size:
             self.clear()
         decimals = len(text) - text.find(".") - 1
-        if 0 < decimals < RATE_DECIMALS and "." in text:  # so that the quick way is taken
+        if 0 < decimals < RATE_DECIMALS and "." in text:  # with eight decimals it is faster
             units = decimal_units(text + "0" * (RATE_DECIMALS - decimals), RATE_DECIMALS)
         else:
             units = decimal_units(text, RATE_DECIMALS)
@@ -39,44 +56,44 @@ class PriceKeys(dict[str, int]):
 
 
 class BookSide:
-    """One side: printed levels by key, put in order when somebody asks for more than the best."""
+    """One side: its levels by key, sorted only when more than the best is read."""
 
-    __slots__ = ("_changed", "_order", "bound", "keys", "levels", "reach")
+    __slots__ = ("_changed", "_order", "bound", "keys", "levels", "worst_known")
 
     def __init__(self, keys: PriceKeys) -> None:
         self.keys = keys
         self.levels: dict[int, RawLevel] = {}
-        self.reach = _EVERYTHING
-        """The key of the worst level that is known; nothing is known beyond it."""
-        self.bound = _EVERYTHING
-        """No level is better than this; it is the best one if it is a level at all."""
+        self.worst_known = _UNBOUNDED
+        """The key of the worst level that is known; levels beyond it may exist."""
+        self.bound = _UNBOUNDED
+        """An upper bound of all keys; the key of the best level, unless that was removed."""
         self._order: list[int] = []
         self._changed: list[int] = []
-        """Keys that came or went since the order was right."""
+        """Keys that came or went since the order was last sorted."""
 
     def load(self, levels: list[RawLevel], limit: int) -> None:
-        """Replace everything by the levels of a snapshot of up to `limit` levels.
+        """Replace all levels by those of a snapshot of up to `limit` levels.
 
         Raises:
-            ValueError: a number cannot be read.
+            ValueError: A number is invalid.
         """
         self.levels, self._order, self._changed = {}, [], []
-        self.reach = self.bound = _EVERYTHING
+        self.worst_known = self.bound = _UNBOUNDED
         self.apply(levels)
         if len(levels) >= limit and self.levels:
-            self.reach = min(self.levels)
+            self.worst_known = min(self.levels)
 
     def apply(self, levels: Iterable[RawLevel]) -> None:
-        """Take over absolute quantities; 0 removes, and what lies beyond the reach is left out.
+        """Set absolute quantities; 0 removes a level.  Levels beyond the worst known are ignored.
 
         Raises:
-            ValueError: a number cannot be read; the levels before it were taken over.
+            ValueError: A number is invalid; the levels before it were applied.
         """
-        keys, mine, changed, reach = self.keys, self.levels, self._changed, self.reach
+        keys, mine, changed, worst = self.keys, self.levels, self._changed, self.worst_known
         bound = self.bound
         for level in levels:
             key = keys[level[0]]
-            if key < reach:
+            if key < worst:
                 continue
             if level[1] < "1" and _is_zero(level[1]):
                 if key in mine:
@@ -89,11 +106,10 @@ class BookSide:
                     bound = key
             mine[key] = level
         self.bound = bound
-        if len(changed) > UNSETTLED:
-            self._settle()
+        if len(changed) > MAX_UNSORTED:
+            self._sort()
 
-    def _settle(self) -> None:
-        """Bring what changed into the order."""
+    def _sort(self) -> None:
         mine, order, changed = self.levels, self._order, self._changed
         if len(changed) * 4 > len(order):
             self._order = sorted(mine)
@@ -107,40 +123,40 @@ class BookSide:
                 elif ordered:
                     del order[at]
         changed.clear()
-        self.bound = self._order[-1] if self._order else _EVERYTHING
+        self.bound = self._order[-1] if self._order else _UNBOUNDED
 
     @property
     def order(self) -> list[int]:
-        """The keys, the best last; not to be changed."""
+        """The keys, best last; must not be changed."""
         if self._changed:
-            self._settle()
+            self._sort()
         return self._order
 
     @property
     def best(self) -> RawLevel | None:
-        """The best level, None if there is none."""
+        """The best level; None if there is none."""
         level = self.levels.get(self.bound)
         if level is None and self.levels:
-            self._settle()
+            self._sort()
             level = self.levels[self.bound]
         return level
 
-    def before(self, levels: Iterable[RawLevel]) -> dict[int, RawLevel | None]:
-        """Return what stands where `levels` will be applied.
+    def levels_at(self, levels: Iterable[RawLevel]) -> dict[int, RawLevel | None]:
+        """Return the levels that applying `levels` would replace, by key.
 
         Raises:
-            ValueError: a price cannot be read.
+            ValueError: A price is invalid.
         """
         keys, mine = self.keys, self.levels
         return {key: mine.get(key) for key in (keys[price] for price, _ in levels)}
 
     def prune(self, kept: int) -> int:
-        """Forget all but the best `kept` levels, and return how many that were."""
+        """Drop all but the best `kept` levels; return how many were dropped."""
         worst = self.order[:-kept]
         for key in worst:
             del self.levels[key]
         del self._order[: len(worst)]
-        self.reach = self._order[0]
+        self.worst_known = self._order[0]
         return len(worst)
 
     def top(self, count: int) -> list[RawLevel]:
@@ -149,27 +165,27 @@ class BookSide:
         return [levels[key] for key in self.order[: -count - 1 : -1]] if count > 0 else []
 
     @property
-    def reach_text(self) -> str | None:
-        """The price beyond which nothing is known, None if everything is known."""
-        if self.reach == _EVERYTHING:
+    def worst_known_price(self) -> str | None:
+        """The price up to which levels are known; None if all of them are."""
+        if self.worst_known == _UNBOUNDED:
             return None
-        level = self.levels.get(self.reach)
-        return level[0] if level else _plain(abs(self.reach))
+        level = self.levels.get(self.worst_known)
+        return level[0] if level else _price_text(abs(self.worst_known))
 
-    def fewer_than(self, count: int) -> bool:
-        """Whether fewer than `count` levels are known, and there may be more."""
-        return len(self.levels) < count and self.reach != _EVERYTHING
+    def has_fewer_than(self, count: int) -> bool:
+        """Whether fewer than `count` levels are known although there may be more."""
+        return len(self.levels) < count and self.worst_known != _UNBOUNDED
 
 
 def _is_zero(quantity: str) -> bool:
-    """Whether a text that sorts before 1 is 0; raises `ValueError` if it is no quantity at all."""
+    """Whether a text that sorts before `1` is 0; raises `ValueError` if it is not a quantity."""
     digits = quantity.strip("0.")
     if not quantity or (digits and not digits.replace(".", "", 1).isdecimal()):
         raise ValueError(f"{quantity!r} is not a quantity")
     return not digits
 
 
-def _plain(units: int) -> str:
+def _price_text(units: int) -> str:
     whole, part = divmod(units, 10**RATE_DECIMALS)
     digits = f"{part:0{RATE_DECIMALS}}".rstrip("0")
     return f"{whole}.{digits}" if digits else str(whole)
@@ -182,28 +198,28 @@ class Sides(NamedTuple):
     asks: BookSide
 
     @property
-    def crossed(self) -> bool:
+    def are_crossed(self) -> bool:
         """Whether the best bid is not below the best ask."""
         bids, asks = self
         if bids.bound + asks.bound < 0:
             return False
         return bool(bids.levels and asks.levels) and bids.order[-1] + asks.order[-1] >= 0
 
-    def beside(self, snapshot: DepthSnapshot, limit: int) -> Sides:
-        """Return the book of `snapshot`, which was asked for with `limit`.
+    def rebuilt_from(self, snapshot: DepthSnapshot, limit: int) -> Sides:
+        """Return new sides with the levels of a snapshot that was requested with `limit`.
 
         Raises:
-            ValueError: a number cannot be read, or it is crossed.
+            ValueError: A number is invalid, or the snapshot is crossed.
         """
         sides = Sides(BookSide(self.bids.keys), BookSide(self.asks.keys))
         sides.bids.load(snapshot.bids, limit)
         sides.asks.load(snapshot.asks, limit)
-        if sides.crossed:
-            raise ValueError(sides.crossing)
+        if sides.are_crossed:
+            raise ValueError(sides.crossed_text)
         return sides
 
     @property
-    def crossing(self) -> str:
-        """How it is crossed, for people."""
+    def crossed_text(self) -> str:
+        """The best bid and ask of a crossed book, for people."""
         bid, ask = self.bids.best, self.asks.best
         return f"crossed: bid {bid and bid[0]} and ask {ask and ask[0]}"

@@ -2,86 +2,173 @@
 
     syncing ── load: a snapshot that the updates continue, or that is newer ──────▶ live
     live    ── an update is missing, a level cannot be read, the book is crossed ─▶ syncing
-    any     ── ids_anew: another server, or one that was restarted ────────────────▶ syncing
-    live    ── feed_lost ──────────────────────────────────────────────────────────▶ stale
-    stale   ── feed_back, and the next update continues the last one ─────────────▶ live
-    stale   ── feed_back, and it does not ─────────────────────────────────────────▶ syncing
+    any     ── ids_restarted: another server, or one that was restarted ───────────▶ syncing
+    live    ── updates_lost ───────────────────────────────────────────────────────▶ stale
+    stale   ── updates_resumed, and the next update continues the last one ───────▶ live
+    stale   ── updates_resumed, and it does not ──────────────────────────────────▶ syncing
 
-The book asks for nothing itself: it says when it wants a snapshot, and whoever does input and
-output fetches it.  What is kept of a level is the pair of texts that the exchange printed, so what
-is read is what was printed; integers of 10^-8 put the prices in order.
+The book does no input and output: it says when it wants a snapshot, and its owner fetches one.
+Levels are kept as the text that the exchange sent, so what is read is what was received; prices
+are ordered by integers of 10^-8.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from enum import Enum, StrEnum
+from typing import NamedTuple
 
-from msgspec import DecodeError as NotJson
+from msgspec import DecodeError as InvalidJson
+from msgspec import Struct
 
-from tickerplant.feed.book_counters import BookCounters
-from tickerplant.feed.book_journal import Applied, Journal
-from tickerplant.feed.book_refresh import Refresh
-from tickerplant.feed.book_side import BookSide, PriceKeys, Sides
+from tickerplant.feed.book_side import BookSide, PriceKeys, Sides, read_snapshot
 from tickerplant.feed.cursor import RESTARTED
-from tickerplant.feed.depth_snapshot import read_snapshot
 from tickerplant.market.book_sync import BookSync
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
 from tickerplant.messages.notice import BookResyncing, Gap, Notice
 from tickerplant.raw_events import RawLevel
 
-BUFFERED = 600
-"""Updates kept while waiting for a snapshot: a minute of `@depth@100ms`; the oldest are forgotten."""
-
-WIDEST = 4
-"""A side holds at most this many times the levels of a snapshot; half of the worst are forgotten."""
-
-LOW = 4
-"""A side wants a new snapshot when it has less than one in so many of the levels of a snapshot."""
-
+MAX_BUFFERED = 600
+"""Updates buffered while waiting for a snapshot: a minute of `@depth@100ms`.  Beyond it the oldest
+are dropped."""
+MAX_WIDTH = 4
+"""A side keeps at most this many times the levels of a snapshot; then the worse half is dropped."""
+LOW_SHARE = 4
+"""A side with less than one in this many of the levels of a snapshot wants a new snapshot."""
 FIRST_PAUSE_MS = 1000
-LONGEST_PAUSE_MS = 32_000
-"""The pause after a question doubles, up to this."""
-
+MAX_PAUSE_MS = 32_000
+"""The pause after a snapshot request doubles up to this."""
 SETTLED_MS = 60_000
-"""A book that was live for so long, and asked nothing, starts again with the first pause."""
-
-PATIENCE_MS = 5000
-"""After this long without an update, a book that is heard again asks whether it missed any."""
-
-ANEW_MS = 1000
-"""What is younger by so much and has a lower id shows that the ids begin anew."""
-
-UNTOLD_NOTICES = 64
-"""Notices kept until `drain`; the oldest are forgotten."""
+"""A book that was live for this long without a request starts again with the first pause."""
+VERIFY_AFTER_MS = 5000
+"""A book whose updates resumed, but without an update for this long, asks for a snapshot."""
+ID_RESTART_MS = 1000
+"""A lower id whose time is later by more than this means that the ids restarted."""
+MAX_NOTICES = 64
+"""Notices kept until `take_notices`; beyond it the oldest are dropped."""
 
 
 class State(StrEnum):
     """How far a book can be trusted."""
 
     SYNCING = "syncing"
-    """It waits for a snapshot; what is read is true of `last_update_id`, and there may be none."""
+    """Waiting for a snapshot.  Its levels, if any, are as of `last_update_id`."""
     LIVE = "live"
-    """It is what the updates say, without a gap."""
+    """In sync: every update has been applied."""
     STALE = "stale"
-    """It was live, and nothing is heard of it; what is read is true of `last_update_id`."""
+    """Was live, but no updates are arriving.  Its levels are as of `last_update_id`."""
 
 
-class _Question(Enum):
-    """The question for a snapshot."""
+class _Phase(Enum):
+    SYNCING = "syncing"
+    LIVE = "live"
+    SHALLOW = "shallow"
+    """Live, but a side has few known levels left: a new snapshot is wanted."""
+    UNVERIFIED = "unverified"
+    """Updates resumed; the next one shows whether any was missed."""
+    LOST = "lost"
+    """No updates arrive."""
+
+
+_STATES = {
+    _Phase.SYNCING: State.SYNCING,
+    _Phase.LIVE: State.LIVE,
+    _Phase.SHALLOW: State.LIVE,
+    _Phase.UNVERIFIED: State.STALE,
+    _Phase.LOST: State.STALE,
+}
+_FOLLOWING = frozenset({_Phase.LIVE, _Phase.SHALLOW})
+
+
+class _Request(Enum):
+    """The request for a snapshot."""
 
     NONE = "none"
-    OUT = "out"
-    """It was asked, and neither an answer nor its failure has come."""
-    VOID = "void"
-    """So it is, and since then the feed came back or the ids began anew: the answer may be too old."""
+    PENDING = "pending"
+    OUTDATED = "outdated"
+    """Pending, but updates resumed or the ids restarted since: the snapshot may be too old."""
+
+
+class BookCounters(Struct, gc=False):
+    """What happened to a book since it was created."""
+
+    applied: int = 0
+    """Updates applied, when they came or after a snapshot."""
+    skipped: int = 0
+    """Updates older than the book, or of another symbol."""
+    gaps: int = 0
+    resyncs: int = 0
+    """How often the book was rebuilt or deepened with a new snapshot."""
+    outages: int = 0
+    """How often updates stopped arriving."""
+    buffered: int = 0
+    """Updates buffered until a snapshot came."""
+    overflowed: int = 0
+    """Buffered updates that were dropped because the buffer was full."""
+    snapshots_used: int = 0
+    snapshots_unused: int = 0
+    """Snapshots older than the buffered updates, or no longer needed."""
+    snapshots_failed: int = 0
+    """Snapshot requests without a response, or with an invalid one."""
+    pruned: int = 0
+    """Levels dropped because their side was too wide."""
+    notices_dropped: int = 0
+
+
+class Applied(NamedTuple):
+    """An update, and the levels that it replaced."""
+
+    update: DepthUpdate
+    bids: dict[int, RawLevel | None]
+    asks: dict[int, RawLevel | None]
+
+
+class Journal:
+    """The last updates applied to a book, from which its earlier states follow."""
+
+    def __init__(self, began_after_id: int, size: int) -> None:
+        self.known_from_id = began_after_id
+        """The oldest state of the book that can be restored."""
+        self.entries: deque[Applied] = deque()
+        self.size = size
+        self.broken = ""
+        """Why no state can be restored any more; empty if it can."""
+
+    def add(self, entry: Applied) -> None:
+        """Append an entry; drop the oldest if there are too many."""
+        self.entries.append(entry)
+        if len(self.entries) > self.size:
+            self.known_from_id = self.entries.popleft().update.final_update_id
+
+
+class _Refresh:
+    """A snapshot that is to replace the levels of a live book, and the updates after it."""
+
+    def __init__(self) -> None:
+        self.join: BookSync[DepthUpdate] = BookSync(MAX_BUFFERED)
+        self.loaded: tuple[DepthSnapshot, Sides] | None = None
+        self.updates: list[DepthUpdate] = []
+
+    def load(self, snapshot: DepthSnapshot, sides: Sides) -> bool:
+        self.loaded = snapshot, sides
+        self.updates = self.join.load(snapshot)
+        return self.join.live
+
+    def offer(self, update: DepthUpdate) -> None:
+        self.updates += self.join.offer(update)
 
 
 class LocalBook:
-    """The order book of `symbol`: offer updates, load snapshots when it wants one, and read.
+    """The order book of `symbol`.
 
-    Times, those of its notices too, are milliseconds by one clock that never goes back; nothing here
-    looks at a clock.
+    Feed it updates with `offer` and snapshots with `load`, and read from it.  All times, also those
+    of its notices, are milliseconds of one monotonic clock, which the caller passes in.
+
+    Args:
+        symbol: The symbol, in capitals.
+        limit: Levels per side of the snapshots that it is loaded with.
+        streams: The streams that its notices name.
+        max_buffered: Updates that are buffered while it waits for a snapshot.
     """
 
     def __init__(
@@ -90,242 +177,225 @@ class LocalBook:
         *,
         limit: int = SNAPSHOT_LEVELS,
         streams: tuple[str, ...] = (),
-        buffered: int = BUFFERED,
+        max_buffered: int = MAX_BUFFERED,
     ) -> None:
-        """Make an empty book that wants a snapshot of `limit` levels a side.
-
-        `streams` are what its notices are said to be about; `buffered` bounds the updates that are
-        kept while a snapshot is waited for.
-        """
         self.symbol = symbol
         self.limit = limit
         self.streams = streams
         self.counters = BookCounters()
         self.last_update_id = 0
         self.event_time_ms = 0
-        """When the latest update or snapshot was sent, 0 before the first."""
+        """When the latest update or snapshot was sent; 0 before the first."""
         self.transaction_time_ms = 0
-        """When the book last changed, 0 before the first snapshot."""
-        self._enough = max(limit // LOW, 1)
-        self._most = limit * WIDEST
-        remembered = 2 * self._most
-        self.sides = Sides(BookSide(PriceKeys(1, remembered)), BookSide(PriceKeys(-1, remembered)))
-        self._sync: BookSync[DepthUpdate] = BookSync(buffered)
+        """When the book last changed; 0 before the first snapshot."""
+        self._min_levels = max(limit // LOW_SHARE, 1)
+        self._max_levels = limit * MAX_WIDTH
+        max_keys = 2 * self._max_levels
+        self.sides = Sides(BookSide(PriceKeys(1, max_keys)), BookSide(PriceKeys(-1, max_keys)))
+        self._sync: BookSync[DepthUpdate] = BookSync(max_buffered)
+        self._phase = _Phase.SYNCING
+        self._request = _Request.NONE
+        self._refresh: _Refresh | None = None
         self._notices: deque[Notice] = deque()
-        self._journal: Journal | None = None
-        self._lost = ""
-        """Why nothing is heard; empty while the feed is."""
-        self._doubtful = False
-        """The feed is back, and whether it missed anything will be seen."""
-        self._question = _Question.NONE
-        self._low = False
-        """A live book that does not reach far enough."""
-        self._refresh: Refresh | None = None
+        self.journal: Journal | None = None
+        """The running journal, if any."""
+        self._lost_reason = ""
         self._pause_ms = 0
-        self._ask_after_ms = 0
-        self._doubt_until_ms = 0
-        self._calm_since_ms = 0
-        """Since when the book, if it is live, is so and has asked nothing."""
+        self._next_request_ms = 0
+        self._verify_at_ms = 0
+        self._settled_since_ms = 0
+        """Since when the book has been live without a request, if it is live."""
+
+    # What comes in
 
     def offer(self, update: DepthUpdate, now_ms: int) -> bool:
         """Take the next update of the stream; return whether it was applied."""
         sync = self._sync
         was_live = sync.live
         if update.symbol != self.symbol:
-            self.counters.left_out += 1
+            self.counters.skipped += 1
             return False
         if sync.offer(update):
-            if self._doubtful:
-                self._doubtful = False
-                self._calm_since_ms = now_ms
-            self._take(update, now_ms)
+            if self._phase is _Phase.UNVERIFIED:
+                self._phase = _Phase.LIVE
+                self._settled_since_ms = now_ms
+            self._apply(update, now_ms)
             if self._refresh is not None and sync.live:
                 self._offer_to_refresh(self._refresh, update, now_ms)
             return sync.live
         if was_live and sync.live:
             if not self._is_before(update.transaction_time_ms):
-                self.counters.left_out += 1
+                self.counters.skipped += 1
                 return False
-            self.ids_anew(now_ms)
+            self.ids_restarted(now_ms)
             sync.offer(update)
         elif was_live:
-            self._settle(now_ms)
-            self._doubtful = False
-            self.counters.gaps += 1
-            before_id = update.first_update_id
-            self._tell(
-                Gap(
-                    streams=self.streams,
-                    time_ms=now_ms,
-                    symbol=self.symbol,
-                    after_id=self.last_update_id,
-                    before_id=before_id,
-                    missing=None,
-                )
-            )
-            self._begin_anew("gap", now_ms)
+            self._report_gap(update, now_ms)
         if not sync.live:
             self.counters.buffered += 1
-            self._count_forgotten(sync)
+            self._count_overflow(sync)
         return False
 
-    @property
-    def wants_snapshot(self) -> bool:
-        """Whether a snapshot of `limit` levels is of use, and none is on its way.
-
-        It must not be asked for before `next_ask_ms`, and `asked` told when it is.
-        """
-        if self._question is not _Question.NONE or self._lost:
-            return False
-        return not self._sync.live or self._doubtful or (self._low and self._refresh is None)
-
-    @property
-    def next_ask_ms(self) -> int:
-        """When the next snapshot may be asked for; 0 for at once."""
-        if self._doubtful:
-            return max(self._ask_after_ms, self._doubt_until_ms)
-        return self._ask_after_ms
-
-    def asked(self, now_ms: int) -> None:
-        """Take note that a snapshot is asked for; `load` or `snapshot_failed` must follow."""
-        self._question = _Question.OUT
-        if self._sync.live:
-            self._settle(now_ms)
-            self._calm_since_ms = now_ms
-        self._pause_ms = min(max(2 * self._pause_ms, FIRST_PAUSE_MS), LONGEST_PAUSE_MS)
-        self._ask_after_ms = now_ms + self._pause_ms
-        if self._sync.live and not self._doubtful:
-            self._refresh = Refresh(BUFFERED)
-
-    def snapshot_failed(self, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
-        """Take note that what was asked for does not come."""
-        self._question = _Question.NONE
-        self._refresh = None
-        self.counters.snapshots_failed += 1
-
     def load(self, snapshot: DepthSnapshot | bytes | str, now_ms: int) -> bool:
-        """Take the snapshot that was asked for; return whether it is of use.
+        """Take the requested snapshot; return whether it is of use.
 
-        One that is not in the documented form, or crossed, counts as failed.
+        An invalid or crossed snapshot counts as failed.
         """
         try:
             snapshot = read_snapshot(snapshot, self.symbol)
-            sides = self.sides.beside(snapshot, self.limit)
-        except (NotJson, ValueError):
+            sides = self.sides.rebuilt_from(snapshot, self.limit)
+        except (InvalidJson, ValueError):
             self.snapshot_failed(now_ms)
             return False
-        question, self._question = self._question, _Question.NONE
+        request, self._request = self._request, _Request.NONE
         refresh, self._refresh = self._refresh, None
-        if question is _Question.VOID:
-            self.counters.snapshots_unused += 1
-            return False
-        if not self._sync.live:
-            return self._load_anew(snapshot, sides, now_ms)
-        if self._doubtful:
-            return self._load_in_doubt(snapshot, sides, now_ms)
-        if refresh is not None:
-            return self._load_refresh(refresh, snapshot, sides, now_ms)
+        if request is not _Request.OUTDATED:
+            if not self._sync.live:
+                return self._rebuild(snapshot, sides, now_ms)
+            if self._phase is _Phase.UNVERIFIED:
+                return self._verify(snapshot, sides, now_ms)
+            if refresh is not None and refresh.load(snapshot, sides):
+                self._refresh = refresh
+                self._finish_refresh(refresh, now_ms)
+                return True
         self.counters.snapshots_unused += 1
         return False
 
-    def feed_lost(self, reason: str, now_ms: int) -> None:
-        """Take note that the stream of updates is not heard: the book is stale from here."""
-        if not self._lost:
-            self.counters.stale_spells += 1
+    def snapshot_requested(self, now_ms: int) -> None:
+        """Record that a snapshot was requested; call `load` or `snapshot_failed` afterwards."""
+        self._request = _Request.PENDING
+        if self._sync.live:
+            self._reset_pause(now_ms)
+            self._settled_since_ms = now_ms
+        self._pause_ms = min(max(2 * self._pause_ms, FIRST_PAUSE_MS), MAX_PAUSE_MS)
+        self._next_request_ms = now_ms + self._pause_ms
+        if self._sync.live and self._phase is not _Phase.UNVERIFIED:
+            self._refresh = _Refresh()
+
+    def snapshot_failed(self, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
+        """Record that the requested snapshot will not come."""
+        self._request = _Request.NONE
+        self._refresh = None
+        self.counters.snapshots_failed += 1
+
+    def updates_lost(self, reason: str, now_ms: int) -> None:
+        """Record that updates no longer arrive: the book is stale."""
+        if self._phase is not _Phase.LOST:
+            self.counters.outages += 1
             if self._sync.live:
-                self._settle(now_ms)
-        self._lost = reason or "not heard"
-        self._doubtful = False
+                self._reset_pause(now_ms)
+        self._phase = _Phase.LOST
+        self._lost_reason = reason or "disconnected"
 
-    def feed_back(self, now_ms: int) -> None:
-        """Take note that the stream is heard again; the next update says what was missed."""
-        if self._lost:
-            self._lost = ""
-            self._make_void()
-            self._doubtful = self._sync.live
-            self._doubt_until_ms = now_ms + PATIENCE_MS
+    def updates_resumed(self, now_ms: int) -> None:
+        """Record that updates arrive again; the next one shows whether any was missed."""
+        if self._phase is _Phase.LOST:
+            self._phase = _Phase.UNVERIFIED if self._sync.live else _Phase.SYNCING
+            self._outdate_request()
+            self._verify_at_ms = now_ms + VERIFY_AFTER_MS
 
-    def ids_anew(self, now_ms: int) -> None:
-        """Take note that the ids begin anew: nothing that is known can be compared with them.
+    def ids_restarted(self, now_ms: int) -> None:
+        """Record that update ids restarted, so that they cannot be compared with known ones.
 
-        The content stays as it is until a snapshot comes, one that was not asked for yet.
+        The levels stay until a snapshot comes that was requested after this.
         """
         was_live = self._sync.live
         if was_live:
-            self._settle(now_ms)
+            self._reset_pause(now_ms)
         self._sync.forget(RESTARTED)
-        self._doubtful = False
+        self._enter(_Phase.SYNCING)
         self._refresh = None
-        self._make_void()
+        self._outdate_request()
         self._break_journal(RESTARTED)
         if was_live:
-            self._begin_anew("anew", now_ms)
+            self._report_resync("ids_restarted", now_ms)
 
-    def drain(self) -> list[Notice]:
-        """Return what happened since the last call, in its order."""
+    # What the owner asks
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether the book needs a snapshot of `limit` levels and none is pending.
+
+        It must not be requested before `next_request_ms`; call `snapshot_requested` when it is.
+        """
+        if self._request is not _Request.NONE:
+            return False
+        return self._phase in {_Phase.SYNCING, _Phase.UNVERIFIED} or (
+            self._phase is _Phase.SHALLOW and self._refresh is None
+        )
+
+    @property
+    def next_request_ms(self) -> int:
+        """When the next snapshot may be requested; 0 for at once."""
+        if self._phase is _Phase.UNVERIFIED:
+            return max(self._next_request_ms, self._verify_at_ms)
+        return self._next_request_ms
+
+    def take_notices(self) -> list[Notice]:
+        """Return and remove the notices since the last call, oldest first."""
         notices = list(self._notices)
         self._notices.clear()
         return notices
 
-    def keep_journal(self, size: int) -> Journal:
-        """Begin a journal of up to `size` updates, in place of the last one; it ends when broken."""
-        if self._journal is not None:
-            self._journal.broken = "another journal was begun"
-        self._journal = Journal(self.last_update_id, size)
-        return self._journal
+    def start_journal(self, size: int) -> Journal:
+        """Start a journal of up to `size` updates, in place of an earlier one."""
+        self._break_journal("another journal was started")
+        self.journal = Journal(self.last_update_id, size)
+        return self.journal
 
-    def end_journal(self, journal: Journal) -> None:
-        """Write no more into `journal`."""
-        if self._journal is journal:
-            self._journal = None
+    def stop_journal(self, journal: Journal) -> None:
+        """Add no more updates to `journal`."""
+        if self.journal is journal:
+            self.journal = None
+
+    # What readers see
 
     @property
     def state(self) -> State:
-        """Whether the book can be trusted; `reason` says why not."""
-        if self._lost or self._doubtful:
-            return State.STALE
-        if not self._sync.live or self._exhausted:
-            return State.SYNCING
-        return State.LIVE
+        """How far the book can be trusted; `reason` says why it is not live."""
+        state = _STATES[self._phase]
+        return State.SYNCING if state is State.LIVE and self._is_exhausted else state
 
     @property
     def reason(self) -> str:
         """Why the book is not live, for people; empty while it is."""
-        if self._lost:
-            return self._lost
-        if self._doubtful:
-            return "heard again; the next update tells whether any is missing"
-        if not self._sync.live:
+        if self._phase is _Phase.LOST:
+            return self._lost_reason
+        if self._phase is _Phase.UNVERIFIED:
+            return "reconnected; waiting for the next update to see whether any were missed"
+        if self._phase is _Phase.SYNCING:
             return self._sync.reason
-        return "reach: no level that the snapshot told is left on a side" if self._exhausted else ""
+        if self._is_exhausted:
+            return "out of depth: no level from the snapshot is left on one side"
+        return ""
 
     @property
     def best_bid(self) -> RawLevel | None:
-        """Price and quantity of the highest bid, as printed."""
+        """Price and quantity of the highest bid, as received; None if there is none."""
         return self.sides.bids.best
 
     @property
     def best_ask(self) -> RawLevel | None:
-        """Price and quantity of the lowest ask, as printed."""
+        """Price and quantity of the lowest ask, as received; None if there is none."""
         return self.sides.asks.best
 
     def bids(self, count: int) -> list[RawLevel]:
-        """Return up to `count` bids as printed, highest first."""
+        """Return up to `count` bids as received, highest first."""
         return self.sides.bids.top(count)
 
     def asks(self, count: int) -> list[RawLevel]:
-        """Return up to `count` asks as printed, lowest first."""
+        """Return up to `count` asks as received, lowest first."""
         return self.sides.asks.top(count)
 
     @property
-    def bid_reach(self) -> str | None:
-        """The lowest price at which bids are known, None if all of them are."""
-        return self.sides.bids.reach_text
+    def lowest_known_bid(self) -> str | None:
+        """The lowest price down to which bids are known; None if all of them are."""
+        return self.sides.bids.worst_known_price
 
     @property
-    def ask_reach(self) -> str | None:
-        """The highest price at which asks are known, None if all of them are."""
-        return self.sides.asks.reach_text
+    def highest_known_ask(self) -> str | None:
+        """The highest price up to which asks are known; None if all of them are."""
+        return self.sides.asks.worst_known_price
 
     def __repr__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
@@ -337,152 +407,169 @@ class LocalBook:
         )
 
     @property
-    def _exhausted(self) -> bool:
+    def _is_exhausted(self) -> bool:
         bids, asks = self.sides
         if bids.levels and asks.levels:
             return False
-        return bids.fewer_than(1) or asks.fewer_than(1)
+        return bids.has_fewer_than(1) or asks.has_fewer_than(1)
 
-    def _take(self, update: DepthUpdate, now_ms: int) -> None:
-        """Apply `update`, which continues the book."""
+    # Updates
+
+    def _apply(self, update: DepthUpdate, now_ms: int) -> None:
+        """Apply an update that continues the book."""
         bids, asks = self.sides
         try:
-            if self._journal is not None:
-                self._journal.add(
-                    Applied(update, bids.before(update.bids), asks.before(update.asks))
-                )
+            if self.journal is not None:
+                replaced = bids.levels_at(update.bids), asks.levels_at(update.asks)
+                self.journal.add(Applied(update, *replaced))
             bids.apply(update.bids)
             asks.apply(update.asks)
         except ValueError as error:
-            self._spoilt("unreadable", f"unreadable: {error}", now_ms)
+            self._discard("unreadable", f"unreadable: {error}", now_ms)
             return
         self.last_update_id = update.final_update_id
         self.event_time_ms = update.event_time_ms
         self.transaction_time_ms = update.transaction_time_ms
         self.counters.applied += 1
-        if bids.bound + asks.bound >= 0 and self.sides.crossed:
-            self._spoilt("crossed", self.sides.crossing, now_ms)
+        if bids.bound + asks.bound >= 0 and self.sides.are_crossed:
+            self._discard("crossed", self.sides.crossed_text, now_ms)
             return
-        enough, most = self._enough, self._most
-        if not enough <= len(bids.levels) <= most or not enough <= len(asks.levels) <= most:
-            self._mind_the_reach(now_ms)
+        fewest, most = self._min_levels, self._max_levels
+        if not fewest <= len(bids.levels) <= most or not fewest <= len(asks.levels) <= most:
+            self._check_depth(now_ms)
 
-    def _mind_the_reach(self, now_ms: int) -> None:
+    def _check_depth(self, now_ms: int) -> None:
         for side in self.sides:
-            if len(side.levels) > self._most:
-                self.counters.pruned += side.prune(self._most // 2)
-        if not self._low and any(side.fewer_than(self._enough) for side in self.sides):
-            self._low = True
-            self._begin_anew("reach", now_ms)
+            if len(side.levels) > self._max_levels:
+                self.counters.pruned += side.prune(self._max_levels // 2)
+        if self._phase is _Phase.LIVE and any(
+            side.has_fewer_than(self._min_levels) for side in self.sides
+        ):
+            self._phase = _Phase.SHALLOW
+            self._report_resync("too_shallow", now_ms)
 
-    def _spoilt(self, token: str, reason: str, now_ms: int) -> None:
-        """Forget the content, which is wrong, and begin anew."""
-        self._settle(now_ms)
+    def _discard(self, token: str, reason: str, now_ms: int) -> None:
+        """Discard the levels, which are wrong, and wait for a snapshot."""
+        self._reset_pause(now_ms)
         self._sync.drop(reason)
         self._replace(Sides(BookSide(self.sides.bids.keys), BookSide(self.sides.asks.keys)), reason)
-        self._begin_anew(token, now_ms)
-
-    def _begin_anew(self, token: str, now_ms: int) -> None:
-        self.counters.resyncs += 1
-        if not self._sync.live:
-            self._refresh = None
-        self._tell(
-            BookResyncing(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token)
-        )
-
-    def _replace(self, sides: Sides, reason: str) -> None:
-        """Make `sides` the content, of which the journal knows nothing."""
-        self.sides = sides
-        self._low = False
-        self._break_journal(reason)
-
-    def _break_journal(self, reason: str) -> None:
-        if self._journal is not None:
-            self._journal.broken = reason
-            self._journal = None
-
-    def _make_void(self) -> None:
-        if self._question is _Question.OUT:
-            self._question = _Question.VOID
-
-    def _settle(self, now_ms: int) -> None:
-        """Start again with the first pause, if the book, which was whole, was calm for long."""
-        is_heard = not self._lost and not self._doubtful
-        if is_heard and now_ms - self._calm_since_ms >= SETTLED_MS:
-            self._pause_ms = 0
+        self._enter(_Phase.SYNCING)
+        self._report_resync(token, now_ms)
 
     def _is_before(self, time_ms: int) -> bool:
-        """Whether the book is clearly older than what happened at `time_ms`."""
-        return 0 < self.transaction_time_ms < time_ms - ANEW_MS
+        """Whether the book is clearly older than a change at `time_ms`."""
+        return 0 < self.transaction_time_ms < time_ms - ID_RESTART_MS
 
-    def _load_anew(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
+    # Snapshots
+
+    def _rebuild(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
         updates = self._sync.load(snapshot)
         if not self._sync.live:
             self.counters.snapshots_unused += 1
             return False
-        self._calm_since_ms = now_ms
-        self._doubtful = False
+        self._settled_since_ms = now_ms
         self._use(snapshot, sides, updates, now_ms)
         return self._sync.live
 
-    def _load_in_doubt(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
-        """Take a snapshot after the feed was lost, when no update has told what was missed."""
+    def _verify(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
+        """Take a snapshot after an outage, when no update has shown whether any was missed."""
         if snapshot.last_update_id < self.last_update_id:
             if not self._is_before(snapshot.transaction_time_ms):
                 self.counters.snapshots_unused += 1
                 return False
-            self.ids_anew(now_ms)
+            self.ids_restarted(now_ms)
         elif snapshot.last_update_id > self.last_update_id:
-            self._begin_anew("missed", now_ms)
-        return self._load_anew(snapshot, sides, now_ms)
+            self._report_resync("missed", now_ms)
+        return self._rebuild(snapshot, sides, now_ms)
 
-    def _load_refresh(
-        self, refresh: Refresh, snapshot: DepthSnapshot, sides: Sides, now_ms: int
-    ) -> bool:
-        if not refresh.load(snapshot, sides):
-            self.counters.snapshots_unused += 1
-            return False
-        self._refresh = refresh
-        self._swap_if_joined(refresh, now_ms)
-        return True
-
-    def _offer_to_refresh(self, refresh: Refresh, update: DepthUpdate, now_ms: int) -> None:
+    def _offer_to_refresh(self, refresh: _Refresh, update: DepthUpdate, now_ms: int) -> None:
         refresh.offer(update)
-        if refresh.snapshot is None:
+        if refresh.loaded is None:
             self.counters.buffered += 1
-            self._count_forgotten(refresh.join)
+            self._count_overflow(refresh.join)
         elif refresh.join.live:
-            self._swap_if_joined(refresh, now_ms)
+            self._finish_refresh(refresh, now_ms)
         else:
             self._refresh = None
             self.counters.snapshots_unused += 1
 
-    def _swap_if_joined(self, refresh: Refresh, now_ms: int) -> None:
-        snapshot, sides = refresh.snapshot, refresh.sides
-        if refresh.join.joined and snapshot is not None and sides is not None:
+    def _finish_refresh(self, refresh: _Refresh, now_ms: int) -> None:
+        """Use the snapshot, once an update has joined it."""
+        if refresh.join.joined and refresh.loaded is not None:
             self._refresh = None
-            self._use(snapshot, sides, refresh.updates, now_ms)
+            self._use(*refresh.loaded, refresh.updates, now_ms)
 
     def _use(
         self, snapshot: DepthSnapshot, sides: Sides, updates: list[DepthUpdate], now_ms: int
     ) -> None:
-        """Make `snapshot` and the `updates` after it the content."""
+        """Replace the levels by a snapshot and the `updates` after it."""
         self.counters.snapshots_used += 1
-        self._replace(sides, "the book began anew from a snapshot")
+        self._replace(sides, "the book was rebuilt from a snapshot")
+        self._enter(_Phase.LIVE)
         self.last_update_id = snapshot.last_update_id
         self.event_time_ms = snapshot.event_time_ms
         self.transaction_time_ms = snapshot.transaction_time_ms
         for update in updates:
-            self._take(update, now_ms)
+            self._apply(update, now_ms)
             if not self._sync.live:
                 break
 
-    def _count_forgotten(self, join: BookSync[DepthUpdate]) -> None:
-        self.counters.forgotten += join.forgotten
+    def _replace(self, sides: Sides, reason: str) -> None:
+        self.sides = sides
+        self._break_journal(reason)
+
+    def _break_journal(self, reason: str) -> None:
+        if self.journal is not None:
+            self.journal.broken = reason
+            self.journal = None
+
+    # Phases, pauses, notices
+
+    def _enter(self, phase: _Phase) -> None:
+        """Change the phase; only `updates_resumed` leaves `LOST`."""
+        if self._phase is not _Phase.LOST:
+            self._phase = phase
+
+    def _outdate_request(self) -> None:
+        if self._request is _Request.PENDING:
+            self._request = _Request.OUTDATED
+
+    def _reset_pause(self, now_ms: int) -> None:
+        """Start again with the first pause if the book was live for long without a request."""
+        if self._phase in _FOLLOWING and now_ms - self._settled_since_ms >= SETTLED_MS:
+            self._pause_ms = 0
+
+    def _report_gap(self, update: DepthUpdate, now_ms: int) -> None:
+        """Report that updates before `update` are missing, and wait for a snapshot."""
+        self._reset_pause(now_ms)
+        self._enter(_Phase.SYNCING)
+        self.counters.gaps += 1
+        self._notify(
+            Gap(
+                streams=self.streams,
+                time_ms=now_ms,
+                symbol=self.symbol,
+                after_id=self.last_update_id,
+                before_id=update.first_update_id,
+                missing=None,
+            )
+        )
+        self._report_resync("gap", now_ms)
+
+    def _report_resync(self, token: str, now_ms: int) -> None:
+        self.counters.resyncs += 1
+        if not self._sync.live:
+            self._refresh = None
+        self._notify(
+            BookResyncing(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token)
+        )
+
+    def _count_overflow(self, join: BookSync[DepthUpdate]) -> None:
+        self.counters.overflowed += join.forgotten
         join.forgotten = 0
 
-    def _tell(self, notice: Notice) -> None:
+    def _notify(self, notice: Notice) -> None:
         self._notices.append(notice)
-        if len(self._notices) > UNTOLD_NOTICES:
+        if len(self._notices) > MAX_NOTICES:
             self._notices.popleft()
-            self.counters.notices_forgotten += 1
+            self.counters.notices_dropped += 1

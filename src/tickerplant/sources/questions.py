@@ -162,8 +162,8 @@ class Questions:
             return False
         asked = int(limit) if limit in _LIMITS else SNAPSHOT_LEVELS
         bids, asks = len(book.bids(asked)), len(book.asks(asked))
-        return (bids == asked or book.bid_reach is None) and (
-            asks == asked or book.ask_reach is None
+        return (bids == asked or book.lowest_known_bid is None) and (
+            asks == asked or book.highest_known_ask is None
         )
 
     def _has_quote(self, market: Market) -> bool:
