@@ -379,7 +379,7 @@ def test_a_window_of_a_statistic_is_cut_from_all_of_it(venue: Venue, path: str) 
 
 @pytest.mark.parametrize("path", ["/v1/openInterest", OPEN_INTEREST, *SHARES, "/v1/symbolAdlRisk"])
 def test_who_holds_what_may_be_unknown(path: str) -> None:
-    with pytest.raises(RequestError, match="Who holds BTCUSDT is not known") as refused:
+    with pytest.raises(RequestError, match="The open interest of BTCUSDT is not known") as refused:
         get(linear_markets(), path, symbol="BTCUSDT", period="5m")
     assert refused.value.status == 503
 

@@ -140,7 +140,7 @@ def test_a_week_of_sessions_has_no_gap_and_holds_the_present() -> None:
 
 def test_what_an_index_is_made_of_may_be_unknown() -> None:
     for markets, symbol in ((linear_markets(), "BTCUSDT"), (coin_markets(), "BTCUSD")):
-        with pytest.raises(RequestError, match=f"What the index of {symbol} is made of") as refused:
+        with pytest.raises(RequestError, match=f"The index composition of {symbol}") as refused:
             get(markets, "/v1/constituents", symbol=symbol)
         assert refused.value.status == 503
 

@@ -94,7 +94,7 @@ def test_the_risk_of_deleveraging_is_the_one_that_was_told_last(
         assert get(markets, "/v1/symbolAdlRisk", symbol=row["symbol"]) == row
     for symbol in SYMBOLS:
         if symbol not in last:
-            with pytest.raises(RequestError, match=f"Who holds {symbol} is not known"):
+            with pytest.raises(RequestError, match=f"The open interest of {symbol} is not known"):
                 get(markets, "/v1/symbolAdlRisk", symbol=symbol)
 
 

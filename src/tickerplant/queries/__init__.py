@@ -1,4 +1,4 @@
-"""What can be asked: one row serves the WebSocket API and REST from the same state."""
+"""The requests of the WebSocket API and REST: one row serves both from the same state."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ _BY_PATH: dict[tuple[str, str | None], Query] = {
 
 
 def find_method(venue: Venue, method: str) -> Query | None:
-    """Return what `method` asks in the WebSocket API of `venue`, None if it has no such method."""
+    """Return the query of a WebSocket API `method` of `venue`, or None."""
     return _BY_METHOD.get((venue.name, method))
 
 
 def find_path(venue: Venue, path: str) -> Query | None:
-    """Return what the REST `path` (`/fapi/v1/depth`) asks of `venue`, None if it has no such path."""
+    """Return the query of a REST `path` (`/fapi/v1/depth`) of `venue`, or None."""
     return _BY_PATH.get((venue.name, path))

@@ -1,4 +1,4 @@
-"""What margin assets count for in multi-assets mode."""
+"""Indices of margin assets in multi-assets mode."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AssetIndexRow(Struct, frozen=True, rename="camel"):
 def asset_indices(
     markets: Markets, index: AssetIndex | None
 ) -> AssetIndexRow | list[AssetIndexRow]:
-    """Return the index of one asset, or of every asset that the profile tells."""
+    """Return the index of one asset, or of every asset that the profile includes."""
     if index is not None:
         return _row(index)
     return [_row(each) for each in markets.listed_asset_indices()]
@@ -83,6 +83,6 @@ QUERIES = (
             ),
         ),
         handler=asset_indices,
-        doc="What margin assets count for in multi-assets mode, in USD.",
+        doc="The indices of margin assets in multi-assets mode, in USD.",
     ),
 )

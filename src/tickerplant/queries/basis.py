@@ -1,4 +1,4 @@
-"""By how much futures were dearer than their index."""
+"""The basis: the premium of futures over their index."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ RATE_DIGITS = 4
 """Decimals of the rates."""
 DAYS_OF_YEAR = 365
 NO_RATE = ""
-"""What a perpetual contract has for a rate until its delivery."""
+"""The annualized rate of a perpetual contract, which has no delivery."""
 
 
 class Basis(Struct, frozen=True, rename="camel"):
-    """The last prices of a period, and their difference."""
+    """The closing prices of a period, and their difference."""
 
     index_price: str
     contract_type: str
@@ -46,13 +46,13 @@ def basis(
     end_ms: int | None,
     limit: int,
 ) -> list[Basis]:
-    """Return the basis at the end of each period that is over, oldest first.
+    """Return the basis at the end of each closed period, oldest first.
 
-    It is that of the contract that is now of the type; there are no rows if none is, or where
-    its index price was not told.
+    The contract is the one that has the type now. Returns no rows if there is none, and none for
+    periods without an index price.
 
     Raises:
-        RequestError: as of `periods`.
+        RequestError: as in `periods`.
     """
     wanted = periods(markets, length, start_ms, end_ms, limit)
     market = markets.contract(pair, contract_type)
@@ -85,14 +85,14 @@ def _row(instrument: Instrument, opened_ms: int, price: int, index: int) -> Basi
 
 
 def _annual(instrument: Instrument, opened_ms: int, rate: int) -> str:
-    """Return the rate of a year that gives the printed `rate` until the delivery (Basis page)."""
+    """Return the yearly rate that gives the written `rate` until delivery (Basis page)."""
     left_ms = instrument.delivery_date_ms - opened_ms
     if instrument.perpetual or left_ms <= 0:
         return NO_RATE
     return decimal_text(round_div(rate * DAYS_OF_YEAR * DAY_MS, left_ms), RATE_DIGITS)
 
 
-_DOC = "By how much a contract was dearer than its index at the end of each period that is over."
+_DOC = "The difference between a contract and its index at the end of each closed period."
 _PARAMS = (ONE_PAIR, CONTRACT_TYPE, *PERIOD_PARAMS)
 
 QUERIES = (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BestPrices(Struct, frozen=True, rename="camel"):
-    """The best bid and ask, and the matching engine's time of it."""
+    """The best bid and ask, and the matching engine's time of them."""
 
     last_update_id: int | UnsetType
     symbol: str
@@ -33,11 +33,11 @@ class BestPrices(Struct, frozen=True, rename="camel"):
 def best_prices(
     markets: Markets, market: Market | None, pair: str | None = None
 ) -> BestPrices | list[BestPrices]:
-    """Return the best prices of one market, of a pair's, or of all that have a book.
+    """Return the best prices of one market, of those of a pair, or of all that have a book.
 
     Raises:
-        RequestError: a symbol and a pair are named, or the best prices of the one market are not
-            known.
+        RequestError: A symbol and a pair are named, or the best prices of the named market are
+            unknown.
     """
     return for_each_market(markets, market, pair, _best_prices)
 
@@ -45,17 +45,17 @@ def best_prices(
 def best_prices_without_id(
     markets: Markets, market: Market | None
 ) -> BestPrices | list[BestPrices]:
-    """Return the same without update ids, as USDⓈ-M REST documents it."""
+    """Return the best prices without update ids, as USDⓈ-M REST documents them."""
     return for_each_market(markets, market, None, _best_prices_without_id)
 
 
 def _last_quote(market: Market) -> BookTicker:
-    """Return the last book ticker, or what it would be if the book has not changed since it opened.
+    """Return the latest book ticker, or the top of a book that has not changed since it opened.
 
-    A source may deliver book tickers without a book; those of a book that broke off are old.
+    A source may deliver book tickers without a book. The ticker of a book that lost sync is stale.
 
     Raises:
-        RequestError: neither is known.
+        RequestError: Neither is known.
     """
     quote, book = market.book_ticker, market.book
     if quote is not None and (market.book_live or quote.update_id > book.last_update_id):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Day(Struct, frozen=True, rename="camel"):
-    """How the price moved and what was traded in 24 hours and up to a minute."""
+    """Price changes and volumes of the last 24 hours (and up to a minute)."""
 
     symbol: str
     pair: str | UnsetType
@@ -42,16 +42,16 @@ class Day(Struct, frozen=True, rename="camel"):
 
 
 def day(markets: Markets, market: Market | None, pair: str | None = None) -> Day | list[Day]:
-    """Return the statistics of one market, of a pair's, or of all that have traded.
+    """Return the statistics of one market, of those of a pair, or of all that have traded.
 
     Raises:
-        RequestError: a symbol and a pair are named, or the one market has not traded yet.
+        RequestError: A symbol and a pair are named, or the named market has not traded yet.
     """
     return for_each_market(markets, market, pair, partial(_day, markets.now_ms), _is_trading)
 
 
 def _is_trading(market: Market) -> bool:
-    """Production lists only contracts that trade among several."""
+    """Production lists only trading contracts among several."""
     return market.instrument.status == "TRADING"
 
 
@@ -87,7 +87,7 @@ def _day(now_ms: int, market: Market) -> Day:
 
 # REST pages "24hr Ticker Price Change Statistics": weight 1 for one symbol, 40 for all.
 _WEIGHT = SymbolWeight(one=1, every=40)
-_DOC = "How the price moved and what was traded in the last 24 hours."
+_DOC = "Price change and volume of the last 24 hours."
 
 QUERIES = (
     Query(

@@ -1,4 +1,4 @@
-"""At which prices the dated contracts of a pair were settled."""
+"""Settlement prices of the dated contracts of a pair."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ QUERIES = (
         allowance=STATISTICS_ALLOWANCE,
         params=(ONE_PAIR,),
         handler=delivery_prices,
-        doc="At which prices the dated contracts of a pair were settled, latest first.",
+        doc="Settlement prices of the dated contracts of a pair, latest first.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The order book as it is now, without and with the orders of retail price improvement (RPI)."""
+"""The order book, without and with retail price improvement (RPI) orders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LIMITS = (5, 10, 20, 50, 100, 500, SNAPSHOT_LEVELS)
 DEFAULT_LIMIT = 500
 RPI_LIMIT = SNAPSHOT_LEVELS
-"""The one number of levels that the book with RPI orders is told with."""
+"""The only number of levels for the book with RPI orders."""
 
 
 class Depth(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Depth(Struct, frozen=True):
 
 
 def levels(offered: Collection[int]) -> Reader:
-    """Return a reader of a number of levels, refused with -4021 if the exchange does not offer it."""
+    """Return a reader of a number of levels; -4021 if the exchange does not offer it."""
 
     def read(markets: Markets, name: str, value: object) -> int:
         limit = number(markets, name, value)
@@ -50,10 +50,10 @@ def levels(offered: Collection[int]) -> Reader:
 
 
 def depth(markets: Markets, market: Market, limit: int) -> Depth:
-    """Return the book of `market`, up to `limit` levels a side.
+    """Return the book of `market`, up to `limit` levels per side.
 
     Raises:
-        RequestError: the book is not whole yet.
+        RequestError: The book is not in sync yet.
     """
     _check_book(market)
     bids, asks = market.book.top(limit)
@@ -64,13 +64,13 @@ def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
     """Return the book of `market` with the RPI orders that do not cross it (RPI Order Book page).
 
     Raises:
-        RequestError: the book is not whole yet.
+        RequestError: The book is not in sync yet.
     """
     _check_book(market)
     book, rpi_book = market.book, market.rpi_book
     bids, asks = book.top(limit)
     rpi_bids, rpi_asks = rpi_book.visible_levels(book)
-    # A change of RPI orders takes ids like one of the book, and is followed by a free one too.
+    # Changes of RPI orders take ids of the book's series, each followed by an unused one.
     step = market.snapshot_id - book.last_update_id
     return _depth(
         markets,

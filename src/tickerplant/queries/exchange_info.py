@@ -1,4 +1,4 @@
-"""Questions about the server itself."""
+"""General information: connectivity, server time, and the rules of all symbols."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Pong(Struct, frozen=True):
-    """Nothing: the answer is that there is one."""
+    """An empty object."""
 
 
 class Time(Struct, frozen=True, rename="camel"):
-    """What time it is in the market."""
+    """The market clock."""
 
     server_time: int
 
@@ -45,7 +45,7 @@ GENERAL = (
         is_market_data=False,
         weight=FlatWeight(1),
         handler=ping,
-        doc="Test that the server answers.",
+        doc="Test connectivity.",
     ),
     Query(
         method="time",
@@ -72,20 +72,20 @@ class Rule(Struct, frozen=True, rename="camel"):
 ORDERS_PER_MINUTE = Rule("ORDERS", "MINUTE", 1, 1200)
 ORDERS_PER_TEN_SECONDS = Rule("ORDERS", "SECOND", 10, 300)
 EXCHANGED_DEBT_USD = 10_000
-"""What a debt is worth, more or less, that is exchanged by itself in multi-assets mode."""
+"""Approximate size in USD of the debts that are exchanged automatically in multi-assets mode."""
 
 
 class Asset(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Something that margin is kept in (USDⓈ-M)."""
+    """A margin asset (USDⓈ-M)."""
 
     asset: str
     margin_available: bool = True
     auto_asset_exchange: str
-    """Debt in multi-assets mode from which on the asset is bought."""
+    """Debt in multi-assets mode from which the asset is bought automatically."""
 
 
 class PriceFilter(Struct, frozen=True, rename="camel", tag_field="filterType", tag="PRICE_FILTER"):
-    """Which prices an order may have."""
+    """The allowed prices of an order."""
 
     min_price: str
     max_price: str
@@ -93,7 +93,7 @@ class PriceFilter(Struct, frozen=True, rename="camel", tag_field="filterType", t
 
 
 class LotSize(Struct, frozen=True, rename="camel", tag_field="filterType", tag="LOT_SIZE"):
-    """Which quantities a limit order may have."""
+    """The allowed quantities of a limit order."""
 
     min_qty: str
     max_qty: str
@@ -103,7 +103,7 @@ class LotSize(Struct, frozen=True, rename="camel", tag_field="filterType", tag="
 class MarketLotSize(
     Struct, frozen=True, rename="camel", tag_field="filterType", tag="MARKET_LOT_SIZE"
 ):
-    """Which quantities a market order may have."""
+    """The allowed quantities of a market order."""
 
     min_qty: str
     max_qty: str
@@ -111,19 +111,19 @@ class MarketLotSize(
 
 
 class MaxNumOrders(Struct, frozen=True, tag_field="filterType", tag="MAX_NUM_ORDERS"):
-    """How many orders an account may have open."""
+    """The most open orders of an account."""
 
     limit: int = 200
 
 
 class MaxNumAlgoOrders(Struct, frozen=True, tag_field="filterType", tag="MAX_NUM_ALGO_ORDERS"):
-    """How many conditional orders an account may have open (COIN-M)."""
+    """The most open conditional orders of an account (COIN-M)."""
 
     limit: int = 20
 
 
 class MinNotional(Struct, frozen=True, tag_field="filterType", tag="MIN_NOTIONAL"):
-    """How much an order must be worth (USDⓈ-M)."""
+    """The least value of an order (USDⓈ-M)."""
 
     notional: str
 
@@ -131,7 +131,7 @@ class MinNotional(Struct, frozen=True, tag_field="filterType", tag="MIN_NOTIONAL
 class PercentPrice(
     Struct, frozen=True, rename="camel", tag_field="filterType", tag="PERCENT_PRICE"
 ):
-    """How far from the mark price an order may be."""
+    """The largest distance of an order from the mark price."""
 
     multiplier_up: str = "1.0500"
     multiplier_down: str = "0.9500"
@@ -141,13 +141,13 @@ class PercentPrice(
 class PositionRiskControl(
     Struct, frozen=True, rename="camel", tag_field="filterType", tag="POSITION_RISK_CONTROL"
 ):
-    """Which side of a position is closed to new orders (USDⓈ-M)."""
+    """The side of a position that is closed to new orders (USDⓈ-M)."""
 
     position_control_side: str = "NONE"
 
 
 class Contract(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One symbol and its rules; what has a default is the same for every symbol."""
+    """One symbol and its rules; fields with a default are the same for every symbol."""
 
     symbol: str
     pair: str
@@ -200,7 +200,7 @@ class ExchangeInfo(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def exchange_info(markets: Markets) -> ExchangeInfo:
-    """Return the rules of USDⓈ-M and all its symbols."""
+    """Return the rules and symbols of USDⓈ-M."""
     instruments = tuple(market.instrument for market in markets)
     return ExchangeInfo(
         server_time=markets.now_ms,
@@ -212,7 +212,7 @@ def exchange_info(markets: Markets) -> ExchangeInfo:
 
 
 def _assets(markets: Markets) -> tuple[Asset, ...]:
-    """Return what margin is kept in: the quote assets, and the assets of multi-assets mode."""
+    """Return the margin assets: the quote assets, and the assets of multi-assets mode."""
     quoted = dict.fromkeys(market.instrument.margin_asset for market in markets)
     debts = {asset: str(-EXCHANGED_DEBT_USD) for asset in quoted}
     for index in markets.listed_asset_indices():
@@ -230,7 +230,7 @@ def _round_debt(index: int) -> str:
 
 
 def coin_exchange_info(markets: Markets) -> ExchangeInfo:
-    """Return the rules of COIN-M and all its symbols."""
+    """Return the rules and symbols of COIN-M."""
     return ExchangeInfo(
         server_time=markets.now_ms,
         rate_limits=(_weight(markets), ORDERS_PER_MINUTE),
@@ -244,7 +244,7 @@ def _weight(markets: Markets) -> Rule:
 
 @lru_cache(maxsize=8)
 def _symbols(instruments: tuple[Instrument, ...]) -> Raw:
-    """Return the symbols as JSON, made once for the same instruments."""
+    """Return the symbols as JSON, cached by their instruments."""
     return Raw(msgspec.json.encode([_contract(instrument) for instrument in instruments]))
 
 
@@ -299,7 +299,7 @@ def _filters(instrument: Instrument) -> list[Struct]:
 
 
 def _bound(scale: Scale, units: int) -> str:
-    """Return a bound as the exchange prints it: whole numbers without decimals."""
+    """Return a bound as the exchange writes it: whole numbers without decimals."""
     text = scale.text[units]
     whole, _, part = text.partition(".")
     return text if part.strip("0") else whole

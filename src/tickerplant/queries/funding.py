@@ -1,4 +1,4 @@
-"""What longs paid to shorts, and between which bounds."""
+"""Past funding payments, and the bounds of funding rates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USUAL_INTERVAL_HOURS = 8
 USUAL_CAP = 2_000_000
 """2 %, in integers of 10^-8."""
 USUAL_CAP_DECIMALS = 5
-"""Decimals of a cap that was never adjusted, in captured answers."""
+"""Decimals of a cap that was never adjusted, in captured responses."""
 
 _time_ms = attrgetter("time_ms")
 
@@ -58,14 +58,14 @@ class LateFundingRate(Struct, frozen=True, rename="camel"):
 
 
 class FundingInfo(Struct, frozen=True, rename="camel"):
-    """The bounds of a contract's funding rate, and how often it is paid."""
+    """The bounds of a contract's funding rate, and the funding interval."""
 
     symbol: str
     adjusted_funding_rate_cap: str
     adjusted_funding_rate_floor: str
     funding_interval_hours: int
     disclaimer: bool
-    """In captured answers: whether the bounds are the usual ones."""
+    """In captured responses: whether the bounds are the usual ones."""
     update_time: int | UnsetType | None
 
 
@@ -76,9 +76,9 @@ def funding_rates(
     end_ms: int | None,
     limit: int | None,
 ) -> list[FundingRate | LateFundingRate]:
-    """Return up to `limit` funding times of a market, or of all, oldest first.
+    """Return up to `limit` funding payments of a market, or of all, oldest first.
 
-    With a start the first ones from there on, otherwise the latest ones.
+    With a start the first ones, otherwise the latest ones.
 
     Raises:
         RequestError: -1023, the window ends before it begins.
@@ -94,10 +94,10 @@ def funding_rates(
 def _paid(
     asked: Sequence[Market], start_ms: int | None, end_ms: int | None, limit: int
 ) -> list[FundingPaid]:
-    """Return up to `limit` funding times of several markets, oldest first.
+    """Return up to `limit` funding payments of several markets, oldest first.
 
-    Most markets pay at the same times, so of each only a few can be among the chosen; more are
-    asked for until nothing that is missing could be.
+    Most markets pay at the same times, so each contributes only a few. The limit per market is
+    doubled until no missing payment could belong to the result.
     """
     each_limit = limit // max(len(asked), 1) + 1
     while True:
@@ -127,7 +127,7 @@ def _rate(markets: Markets, paid: FundingPaid) -> FundingRate | LateFundingRate:
 
 
 def funding_info(markets: Markets) -> list[FundingInfo]:
-    """Return the contracts whose funding is not the usual; in later profiles, all that pay it."""
+    """Return the contracts with unusual funding; in later profiles, all that pay funding."""
     complete = markets.profile.funding_info_complete
     return [
         _info(market.instrument, complete=complete)
@@ -169,10 +169,10 @@ _WINDOW = (
         f"of USDⓈ-M {USDM.default_funding_count} without times.",
     ),
 )
-_DOC = "What was paid at past funding times; with `startTime` the first from there on."
+_DOC = "Past funding payments; with `startTime` the first from there on, otherwise the latest."
 _INFO_DOC = (
-    "Bounds and interval of funding, of the contracts where they are not the usual; "
-    "in later profiles of all that pay funding."
+    "Bounds and interval of funding, for contracts where they are unusual; "
+    "in later profiles for all contracts that pay funding."
 )
 
 QUERIES = (

@@ -1,4 +1,4 @@
-"""What the indices that contracts follow are made of: spot markets, or several assets."""
+"""The components of indices: spot markets, or several assets."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def constituents(markets: Markets, market: Market) -> Constituents:
     """Return the spot markets of a symbol's index.
 
     Raises:
-        RequestError: -1121, the index is one of assets (`indexInfo` tells them) and not of spot
-            markets; or the source of the market does not tell.
+        RequestError: -1121, the index is a composite one (see `indexInfo`); or the source has not
+            sent its spot markets.
     """
     if market.instrument.composite:
         raise request_errors.invalid_symbol()
@@ -66,10 +66,10 @@ def constituents(markets: Markets, market: Market) -> Constituents:
 
 
 def coin_constituents(markets: Markets, contracts: list[Market]) -> Constituents:
-    """Return the spot markets of a pair's index, as its contract that lives longest knows them.
+    """Return the spot markets of a pair's index, from its longest-lived contract.
 
     Raises:
-        RequestError: the source of the market does not tell.
+        RequestError: The source has not sent them.
     """
     market = contracts[-1]
     return _constituents(markets, market, market.instrument.pair)
@@ -79,7 +79,7 @@ def _constituents(markets: Markets, market: Market, name: str) -> Constituents:
     basket = market.basket
     if basket is None:
         raise request_errors.unknown_yet(
-            f"What the index of {name} is made of", "the source has not told"
+            f"The index composition of {name}", "the source has not sent it"
         )
     weighs = markets.profile.weighs_constituents(markets.venue)
     return Constituents(
@@ -102,8 +102,8 @@ def index_info(markets: Markets, market: Market | None) -> list[IndexInfo]:
     """Return the assets of one composite index, or of all; a list in either case.
 
     Raises:
-        RequestError: -1121, the symbol is not one of a composite index; or the source of the
-            market does not tell.
+        RequestError: -1121, the symbol has no composite index; or the source has not sent its
+            assets.
     """
     found = for_each_market(markets, market, None, _index_info)
     return found if isinstance(found, list) else [found]
@@ -115,7 +115,7 @@ def _index_info(market: Market) -> IndexInfo:
     index = market.composite
     if index is None:
         raise request_errors.unknown_yet(
-            f"What the index of {market.symbol} is made of", "the source has not told"
+            f"The index composition of {market.symbol}", "the source has not sent it"
         )
     return IndexInfo(
         symbol=market.symbol,
@@ -140,7 +140,7 @@ QUERIES = (
         weight=FlatWeight(2),
         params=(ONE_SYMBOL,),
         handler=constituents,
-        doc="The spot markets that the index price of a symbol is made of.",
+        doc="The spot markets of a symbol's index price.",
     ),
     Query(
         path="/v1/constituents",
@@ -148,7 +148,7 @@ QUERIES = (
         weight=FlatWeight(1),
         params=(Param("symbol", "contracts", contracts, "The pair.", required=True),),
         handler=coin_constituents,
-        doc="The spot markets that the index price of a pair is made of.",
+        doc="The spot markets of a pair's index price.",
     ),
     Query(
         path="/v1/indexInfo",
@@ -156,6 +156,6 @@ QUERIES = (
         weight=FlatWeight(1),
         params=(ANY_SYMBOL,),
         handler=index_info,
-        doc="The assets that a composite index is made of.",
+        doc="The assets of a composite index.",
     ),
 )

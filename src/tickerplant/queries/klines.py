@@ -1,4 +1,4 @@
-"""Candles of what is traded, of every interval."""
+"""Candles of trades, and of the index price, mark price and premium index."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ MAX_LIMIT = 1500
 DEFAULT_LIMIT = 500
 Kline: TypeAlias = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
 """Open time, open, high, low, close, volume, close time, turnover, trades, taker-bought volume and
-turnover, and a field without meaning."""
+turnover, and an unused field.
+"""
 
 
 def klines(
@@ -45,10 +46,10 @@ def klines(
     end_ms: int | None,
     limit: int,
 ) -> list[Kline]:
-    """Return up to `limit` candles of a market, oldest first, the open one included.
+    """Return up to `limit` candles of a market, oldest first, including the open one.
 
     Raises:
-        RequestError: as of `candle_rows`.
+        RequestError: as in `candle_rows`.
     """
     instrument = market.instrument
     rows = candle_rows(instrument, market.candles, interval, start_ms, end_ms, limit)
@@ -64,10 +65,10 @@ def continuous_klines(
     end_ms: int | None,
     limit: int,
 ) -> list[Kline]:
-    """Return the candles of the contract that is now of that type on a pair; none if none is.
+    """Return the candles of the contract that has that type on a pair now; empty if there is none.
 
     Raises:
-        RequestError: as of `candle_rows`.
+        RequestError: as in `candle_rows`.
     """
     check_window(start_ms, end_ms)
     for market in contracts:
@@ -86,9 +87,9 @@ def candle_rows(
 ) -> list[list[int]]:
     """Return up to `limit` of the candles that open in a window, by the rule of the market's venue.
 
-    USDⓈ-M: with a start the first ones from the start on, otherwise the latest ones.  COIN-M: the
-    latest ones of at most 200 days; an end that is missing lies that far from the other (Kline
-    Candlestick Data page).
+    USDⓈ-M: with a start the first ones, otherwise the latest ones. COIN-M: the latest ones of at
+    most 200 days; a missing end of the window is that far from the other (Kline Candlestick Data
+    page).
 
     Raises:
         RequestError: -1023, the window ends before it begins; -4088, it is over 200 days wide
@@ -151,8 +152,8 @@ CANDLE_PARAMS = (
         "limit", "limit", count(MAX_LIMIT), f"How many, at most {MAX_LIMIT}.", default=DEFAULT_LIMIT
     ),
 )
-# Kline pages: weights 1, 2, 5, 10; that a full hundred or half thousand is still in the lower
-# band, and that no limit weighs 5, is measured on production.
+# Kline pages: weights 1, 2, 5, 10. Production was measured to include 100 and 500 in the lower
+# band, and to charge 5 without a limit.
 WEIGHT = LimitWeight(((100, 1), (500, 2), (1000, 5), (MAX_LIMIT, 10)), unlimited=5)
 WINDOW_DOC = (
     "USDⓈ-M: with `startTime` the first from there on, otherwise the latest; "
@@ -161,11 +162,11 @@ WINDOW_DOC = (
 
 
 NOTHING = "0"
-"""What a price that is not traded has for volumes and turnovers."""
+"""The volumes and turnovers of a price that is not traded."""
 
 
 def _of_symbol(price: Callable[[Market], PriceBars]) -> Callable[..., list[Kline]]:
-    """Return what answers with the candles of a price of one market."""
+    """Return a handler for the candles of one price of a market."""
 
     def handler(
         _markets: Markets,
@@ -190,10 +191,10 @@ def index_price_klines(
     end_ms: int | None,
     limit: int,
 ) -> list[Kline]:
-    """Return the candles of the index of a pair; they are those of its contract that lives longest.
+    """Return the index candles of a pair, from its longest-lived contract.
 
     Raises:
-        RequestError: as of `candle_rows`.
+        RequestError: as in `candle_rows`.
     """
     return _index_klines(markets, contracts[-1], interval, start_ms, end_ms, limit)
 
@@ -235,7 +236,7 @@ QUERIES = (
         weight=WEIGHT,
         params=(PAIR, CONTRACT_TYPE, *CANDLE_PARAMS),
         handler=continuous_klines,
-        doc=f"Candles of the contract that is now of a type on a pair. {WINDOW_DOC}",
+        doc=f"Candles of the contract of a pair that has the type now. {WINDOW_DOC}",
     ),
     Query(
         path="/v1/indexPriceKlines",

@@ -1,4 +1,4 @@
-"""How many are long and how many short: of all accounts, and of the largest."""
+"""Long/short ratios of all accounts and of the largest ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SHARE_DECIMALS = 4
 _WHOLE = int(10**SHARE_DECIMALS)
 
 Share: TypeAlias = Callable[[Positioning], int]
-"""Takes a positioning; returns which share is long, in integers of 10^-4."""
+"""Returns the long share of a positioning, in integers of 10^-4."""
 
 
 class LongShort(Struct, frozen=True, rename="camel"):
-    """Which share is long, which is short, and the one divided by the other."""
+    """The long share, the short share, and their ratio."""
 
     symbol: str | UnsetType
     pair: str | UnsetType
@@ -39,7 +39,7 @@ class LongShort(Struct, frozen=True, rename="camel"):
 
 
 def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
-    """Return what answers with the shares of a symbol."""
+    """Return a handler for the shares of a symbol."""
 
     def handler(
         markets: Markets,
@@ -57,7 +57,7 @@ def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[L
 
 
 def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
-    """Return what answers with the shares of a pair: of its contract that lives longest."""
+    """Return a handler for the shares of a pair, from its longest-lived contract."""
     handler = _of_symbol(share, positions=positions)
 
     def respond_of_pair(markets: Markets, pair: str, **wanted: object) -> list[LongShort]:
@@ -75,7 +75,7 @@ def _row(market: Market, long: int, time_ms: int, *, positions: bool) -> LongSho
     return LongShort(
         symbol=UNSET if inverse else market.symbol,
         pair=instrument.pair if inverse else UNSET,
-        # Where nobody is short, as if the smallest share that can be told were.
+        # If nobody is short, divide by the smallest share instead.
         long_short_ratio=_text(round_div(long * _WHOLE, max(short, 1))),
         long_account=of_accounts[0],
         short_account=of_accounts[1],
@@ -102,7 +102,7 @@ def _top_positions(row: Positioning) -> int:
 
 
 def _queries(name: str, share: Share, doc: str, *, positions: bool = False) -> tuple[Query, Query]:
-    """Return the row of each venue."""
+    """Return one query per venue."""
     path = f"/futures/data/{name}"
     return (
         Query(
@@ -131,17 +131,17 @@ QUERIES = (
     *_queries(
         "globalLongShortAccountRatio",
         _all_accounts,
-        "Which share of the accounts with a position is long.",
+        "The long share of the accounts with a position.",
     ),
     *_queries(
         "topLongShortAccountRatio",
         _top_accounts,
-        "Which share of the largest accounts with a position is long.",
+        "The long share of the largest accounts with a position.",
     ),
     *_queries(
         "topLongShortPositionRatio",
         _top_positions,
-        "Which share of the positions of the largest accounts is long.",
+        "The long share of the positions of the largest accounts.",
         positions=True,
     ),
 )

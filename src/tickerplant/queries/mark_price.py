@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 INTEREST_RATE = "0.00010000"
 """0.01 % per 8 hours, on every contract that pays funding."""
 NO_RATE = ""
-"""The rates of a contract that never pays funding, in captured answers."""
+"""The rates of a contract without funding, in captured responses."""
 
 
 class PremiumIndex(Struct, frozen=True, rename="camel"):
-    """What a contract should be worth, and what holding it costs."""
+    """Mark price, index price and funding of one contract."""
 
     symbol: str
     pair: str | UnsetType
@@ -39,10 +39,10 @@ class PremiumIndex(Struct, frozen=True, rename="camel"):
 def premium_index(
     markets: Markets, market: Market | None, pair: str | None = None
 ) -> PremiumIndex | list[PremiumIndex]:
-    """Return the mark price of one market, of a pair's, or of all that have one.
+    """Return the mark price of one market, of those of a pair, or of all that have one.
 
     Raises:
-        RequestError: a symbol and a pair are named, or the one market has no mark price yet.
+        RequestError: A symbol and a pair are named, or the named market has no mark price yet.
     """
     return for_each_market(markets, market, pair, _premium_index)
 

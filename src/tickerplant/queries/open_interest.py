@@ -1,4 +1,4 @@
-"""How many contracts are open, now and in the last month."""
+"""Open interest, now and in the last month."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class OpenInterest(Struct, frozen=True, rename="camel"):
-    """The open contracts of one symbol, counted on one side; COIN-M in contracts."""
+    """The open interest of one symbol, counted on one side; COIN-M in contracts."""
 
     symbol: str
     pair: str | UnsetType
@@ -40,7 +40,7 @@ class OpenInterest(Struct, frozen=True, rename="camel"):
 
 
 class PastOpenInterest(Struct, frozen=True, rename="camel"):
-    """The open contracts at the beginning of a period, and what they were worth."""
+    """The open interest at the beginning of a period, and its value."""
 
     symbol: str | UnsetType
     pair: str | UnsetType
@@ -52,10 +52,10 @@ class PastOpenInterest(Struct, frozen=True, rename="camel"):
 
 
 def open_interest(_markets: Markets, market: Market) -> OpenInterest:
-    """Return the present open interest of a market.
+    """Return the current open interest of a market.
 
     Raises:
-        RequestError: the source of the market does not tell.
+        RequestError: The source has not sent it.
     """
     present = current_positioning(market)
     instrument = market.instrument
@@ -80,7 +80,7 @@ def past_open_interest(
     """Return the open interest of a market at the beginning of each period, in base units and USD.
 
     Raises:
-        RequestError: as of `periods`, or the source of the market does not tell.
+        RequestError: as in `periods`, or the source has not sent it.
     """
     wanted = periods(markets, length, start_ms, end_ms, limit)
     found = _open_interest_by_time(wanted, [market])
@@ -111,7 +111,7 @@ def past_coin_open_interest(
     """Return the open interest of contracts of a pair, in contracts and in base coin.
 
     Raises:
-        RequestError: as of `periods`, or the source of the markets does not tell.
+        RequestError: as in `periods`, or the source has not sent it.
     """
     wanted = periods(markets, length, start_ms, end_ms, limit)
     found = _open_interest_by_time(wanted, contracts_of_type(markets, pair, contract_type))
@@ -145,7 +145,7 @@ def _open_interest_by_time(
 
 
 def _marks(wanted: Periods, market: Market) -> dict[int, int]:
-    """Return the mark price at the beginning of each period, where it was told."""
+    """Return the mark price at the beginning of each period that has one."""
     bars = market.marks.candles.rows(wanted.length, wanted.start_ms, wanted.end_ms, wanted.limit)
     return dict(bars[:, (OPEN_TIME, OPEN)].tolist())
 
@@ -157,7 +157,7 @@ def _present_mark(market: Market) -> int:
 
 
 def _worth(instrument: Instrument, quantity: int, mark: int) -> int:
-    """Return the value of `quantity` at the price `mark`, both prices integers of 10^-8."""
+    """Return the value of `quantity` at the price `mark`, both in integers of 10^-8."""
     if instrument.venue.inverse:
         return round_div(quantity * instrument.contract_size * int(10 ** (2 * RATE_DECIMALS)), mark)
     return round_div(quantity * mark, int(10**instrument.quantity.decimals))
@@ -174,7 +174,7 @@ QUERIES = (
         weight=FlatWeight(1),
         params=(ONE_SYMBOL,),
         handler=open_interest,
-        doc="The present open interest of a symbol.",
+        doc="The current open interest of a symbol.",
     ),
     Query(
         path="/futures/data/openInterestHist",
@@ -185,8 +185,8 @@ QUERIES = (
         params=(ONE_SYMBOL, *PERIOD_PARAMS),
         handler=past_open_interest,
         doc=(
-            "The open interest at the beginning of each period, and what it was worth at the mark "
-            "price then; `CMCCirculatingSupply` is 0 where nobody tells how many coins there are."
+            "The open interest at the beginning of each period, and its value at the mark price then; "
+            "`CMCCirculatingSupply` is 0 if the supply is unknown."
         ),
     ),
     Query(
@@ -197,8 +197,8 @@ QUERIES = (
         params=(ONE_PAIR, OPTIONAL_CONTRACT_CHOICE, *PERIOD_PARAMS),
         handler=past_coin_open_interest,
         doc=(
-            "The open interest at the beginning of each period, and what it was worth at the mark "
-            "price then, in base coin."
+            "The open interest at the beginning of each period, and its value at the mark price then, "
+            "in base coin."
         ),
     ),
 )

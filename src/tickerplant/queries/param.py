@@ -1,7 +1,7 @@
-"""What a question may carry: names, how a value is read, and what stands in for a missing one.
+"""Parameters of requests: their names, how values are read, and defaults.
 
 REST sends every value as text, the WebSocket API as JSON; both are read alike, so an integer may
-also come as "5".  Symbols and pairs may be written in lower case, as production allows.
+also come as "5". Symbols and pairs may be in lower case, as production allows.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
 
 Reader: TypeAlias = "Callable[[Markets, str, object], object]"
-"""Takes the markets, the name of a parameter and its raw value; returns what the value means.
+"""Takes the markets, the name of a parameter and its raw value; returns the parsed value.
 
-Raises `RequestError` for a value that means nothing.
+Raises `RequestError` for an invalid value.
 """
 
 INTEGER = "^[0-9]{1,20}$"
 SYMBOL = r"^[\w.-]{1,40}$"
 ANNOUNCED = "PENDING_TRADING"
-"""The status of a contract of which the rules are known and nothing else."""
+"""The status of an announced contract, which has rules but no market data."""
 LARGEST = 2**62
 """Enough for times in nanoseconds, with room to add to them in 64 bits."""
 
@@ -39,22 +39,22 @@ _SYMBOL = re.compile(SYMBOL)
 
 
 class Param(Struct, frozen=True):
-    """One parameter of a question."""
+    """One parameter of a request."""
 
     name: str
-    """As it is called on the wire."""
+    """Its name on the wire."""
     argument: str
-    """As the answering function calls what has been read from it."""
+    """Its name as an argument of the handler."""
     read: Reader
     doc: str
     required: bool = False
     default: object = None
 
     def value(self, markets: Markets, raw: Mapping[str, object]) -> object:
-        """Return what `raw` says for this parameter, or the default.
+        """Return the value of this parameter in `raw`, or the default.
 
         Raises:
-            RequestError: it is missing and required, empty, or cannot be read.
+            RequestError: It is missing and required, empty, or invalid.
         """
         sent = raw.get(self.name)
         if sent is not None and sent != "":
@@ -108,7 +108,7 @@ def word(name: str, value: object) -> str:
     """Return a symbol or pair in upper case.
 
     Raises:
-        RequestError: -1100 for characters that no symbol has, -1130 for what is not text.
+        RequestError: -1100 for characters that no symbol has, -1130 if it is not text.
     """
     spelled = text(name, value)
     if not _SYMBOL.fullmatch(spelled):
@@ -117,7 +117,7 @@ def word(name: str, value: object) -> str:
 
 
 def market(markets: Markets, name: str, value: object) -> Market:
-    """Return the market whose symbol `value` is.
+    """Return the market of the symbol `value`.
 
     Raises:
         RequestError: -1121, the venue has no such symbol; -1122, it does not trade yet.
@@ -126,7 +126,7 @@ def market(markets: Markets, name: str, value: object) -> Market:
 
 
 def market_anywhere(markets: Markets, name: str, value: object) -> Market:
-    """Return the market whose symbol `value` is, of whatever venue is listed here.
+    """Return the market of the symbol `value`, from any venue that is listed here.
 
     Raises:
         RequestError: -1121, no venue that is listed here has such a symbol; -1122, it does not
@@ -136,7 +136,7 @@ def market_anywhere(markets: Markets, name: str, value: object) -> Market:
 
 
 def _begun(found: Market | None) -> Market:
-    """Return a market that is there and has begun to trade, or had."""
+    """Return `found` if it exists and has begun to trade."""
     if found is None:
         raise request_errors.invalid_symbol()
     if found.instrument.status == ANNOUNCED:
@@ -160,13 +160,13 @@ def contracts(markets: Markets, name: str, value: object) -> list[Market]:
     """Return the markets of the pair `value`, the perpetual last.
 
     Raises:
-        RequestError: as of `pair`.
+        RequestError: as in `pair`.
     """
     return markets.of_pair(pair(markets, name, value))
 
 
 def contracts_anywhere(markets: Markets, name: str, value: object) -> list[Market]:
-    """Return the markets of the pair `value`, the perpetual last, of whatever venue is listed here.
+    """Return the markets of the pair `value`, the perpetual last, from any venue listed here.
 
     Raises:
         RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), no venue that is listed here has the pair.
@@ -188,7 +188,7 @@ def _unknown_pair(markets: Markets) -> RequestError:
 
 
 def one_of(words: Collection[str]) -> Reader:
-    """Return a reader of `words`, refused with -1130 for any other."""
+    """Return a reader that accepts `words` only, and raises -1130 for others."""
 
     def read(_markets: Markets, name: str, value: object) -> str:
         wanted = text(name, value)
@@ -200,10 +200,10 @@ def one_of(words: Collection[str]) -> Reader:
 
 
 def interval(_markets: Markets, name: str, value: object) -> str:
-    """Return `value` if it is the name of a candle length.
+    """Return `value` if it is the name of an interval.
 
     Raises:
-        RequestError: -1120, there is no such length.
+        RequestError: -1120, there is no such interval.
     """
     wanted = text(name, value)
     if wanted not in INTERVALS:
@@ -226,7 +226,7 @@ CONTRACT_TYPE = Param(
 
 
 def check_window(start_ms: int | None, end_ms: int | None) -> None:
-    """Let a window pass that is open at an end or does not end before it begins.
+    """Check that a window with both ends does not end before it begins.
 
     Raises:
         RequestError: -1023, the window ends before it begins.

@@ -28,10 +28,10 @@ class LastPrice(Struct, frozen=True):
 def last_price(
     markets: Markets, market: Market | None, pair: str | None = None
 ) -> LastPrice | list[LastPrice]:
-    """Return the last price of one market, of a pair's, or of all that have traded.
+    """Return the last price of one market, of those of a pair, or of all that have traded.
 
     Raises:
-        RequestError: a symbol and a pair are named, or the one market has not traded yet.
+        RequestError: A symbol and a pair are named, or the named market has not traded yet.
     """
     return for_each_market(markets, market, pair, _last_price)
 

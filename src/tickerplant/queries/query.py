@@ -1,6 +1,10 @@
-"""What a question costs of the budget of its address.
+"""Queries: rows that serve requests of the WebSocket API and REST, and their request weights.
 
-A refused question costs too, so a weight is told from the raw parameters, whatever they are.
+A rejected request has a weight too, so weights follow from the raw parameters, valid or not.
+
+USDⓈ-M responds with an object for one symbol and an array for all. COIN-M always responds with an
+array and accepts a pair instead of a symbol. A market without data is left out of an array of
+several; a request for it alone gets an error that says why.
 """
 
 from __future__ import annotations
@@ -21,43 +25,43 @@ if TYPE_CHECKING:
 
 
 class Weight(Protocol):
-    """A rule by which a question weighs."""
+    """A rule for the weight of a request."""
 
     def of(self, raw: Mapping[str, object]) -> int:
-        """Return the weight of a question with the parameters `raw`; raises nothing."""
+        """Return the weight of a request with the parameters `raw`; never raises."""
         ...
 
 
 class FlatWeight(Struct, frozen=True):
-    """Always the same."""
+    """A constant weight."""
 
     weight: int
 
-    def of(self, raw: Mapping[str, object]) -> int:  # noqa: ARG002 - the rule looks at nothing
-        """Return the one weight."""
+    def of(self, raw: Mapping[str, object]) -> int:  # noqa: ARG002 - the weight is constant
+        """Return the weight."""
         return self.weight
 
 
 class SymbolWeight(Struct, frozen=True):
-    """Less for one symbol than for all of them."""
+    """A smaller weight for one symbol than for all of them."""
 
     one: int
     every: int
 
     def of(self, raw: Mapping[str, object]) -> int:
-        """Return the weight of one symbol if one is named."""
+        """Return the weight for one symbol if `raw` names one."""
         return self.one if raw.get("symbol") else self.every
 
 
 class LimitWeight(Struct, frozen=True):
-    """The more rows are asked for, the more; `bands` are pairs (up to this limit, weight)."""
+    """A weight that grows with the limit; `bands` are pairs (up to this limit, weight)."""
 
     bands: tuple[tuple[int, int], ...]
     unlimited: int
-    """The weight of a question that names no limit, or none that can be read."""
+    """The weight of a request without a readable limit."""
 
     def of(self, raw: Mapping[str, object]) -> int:
-        """Return the weight of the first band that holds the limit, else that of the last."""
+        """Return the weight of the first band that contains the limit, or of the last band."""
         limit = raw.get("limit")
         if isinstance(limit, str) and limit.isdecimal() and len(limit) <= 20:
             limit = int(limit)
@@ -69,53 +73,53 @@ class LimitWeight(Struct, frozen=True):
 FUNDING_ALLOWANCE = "funding"
 STATISTICS_ALLOWANCE = "statistics"
 """The request budgets of USDⓈ-M that count requests besides their weight: 500 and 1000 requests in
-5 minutes."""
+5 minutes.
+"""
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """One thing that can be asked, and what it weighs."""
+    """One kind of request, its parameters and its weight."""
 
     method: str | None = None
-    """Its name in the WebSocket API, where the venue has one for market data; None: not there."""
+    """Its name in the WebSocket API; None if it has none."""
     path: str | None = None
-    """Its path after the venue's REST prefix, None if REST does not have it."""
+    """Its path after the venue's REST prefix; None if REST does not have it."""
     absolute: bool = False
-    """Whether `path` is the whole path: the statistics have no prefix of a venue."""
+    """Whether `path` is complete: the statistics have no venue prefix."""
     venues: tuple[Venue, ...]
     is_market_data: bool = True
-    """Whether it asks of the market, and not of the server."""
+    """Whether it is about a market, not about the server."""
     weight: Weight
     allowance: str | None = None
-    """The budget of requests by which it is counted beside its weight, by the name of its limit:
-    `funding` or `statistics`."""
+    """The budget that counts it besides its weight: the name of its limit, or None."""
     requires_key: bool = False
-    """Whether REST answers only who sends an API key; which one is not looked at."""
+    """Whether REST requires an API key; the key is not checked."""
     params: tuple[Param, ...] = ()
-    """What it may carry; anything else (keys, signatures, timestamps) is not looked at."""
+    """Its parameters; others (keys, signatures, timestamps) are ignored."""
     handler: Callable[..., object]
-    """Takes the markets and every parameter's value by its argument name."""
+    """Takes the markets and the value of every parameter by its argument name."""
     doc: str
 
     def path_on(self, venue: Venue) -> str | None:
-        """Return its whole REST path on `venue`, None if REST does not have it there."""
+        """Return its complete REST path on `venue`, or None."""
         if self.path is None or venue not in self.venues:
             return None
         return self.path if self.absolute else venue.rest_prefix + self.path
 
     def has_method(self, venue: Venue) -> bool:
-        """Whether the WebSocket API of `venue` has it: not every venue's tells of the market."""
+        """Whether the WebSocket API of `venue` has it; some have no market-data methods."""
         has_answer = venue.has_market_api or not self.is_market_data
         return self.method is not None and venue in self.venues and has_answer
 
     def weigh(self, raw: Mapping[str, object]) -> int:
-        """Return the request weight of asking with `raw`; raises nothing."""
+        """Return the weight of a request with the parameters `raw`; never raises."""
         return self.weight.of(raw)
 
     def respond(self, markets: Markets, raw: Mapping[str, object]) -> object:
-        """Return the answer as `msgspec.json` can encode it, keys in wire order.
+        """Return the response as `msgspec.json` can encode it, keys in wire order.
 
         Raises:
-            RequestError: the question is refused, with the exchange's code and text.
+            RequestError: The request is rejected, with the exchange's code and text.
         """
         values = {param.argument: param.value(markets, raw) for param in self.params}
         return self.handler(markets, **values)
@@ -125,7 +129,7 @@ Row = TypeVar("Row")
 
 
 def accept_all(_market: Market) -> bool:
-    """Let every market be listed."""
+    """Accept every market."""
     return True
 
 
@@ -138,10 +142,10 @@ def for_each_market(
 ) -> Row | list[Row]:
     """Return `row` of `market`, of the markets of `pair`, or of every market.
 
-    Only those that are `listed` are among several; the one that is named need not be.
+    Only `listed` markets are among several; a named market need not be.
 
     Raises:
-        RequestError: both are named, or the one market has no answer yet.
+        RequestError: Both are named, or the named market has no data yet.
     """
     if market is not None:
         if pair is not None:

@@ -1,4 +1,4 @@
-"""What stands between a liquidation that fails and the other traders."""
+"""Insurance funds, and the risk of automatic deleveraging."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class FundAsset(Struct, frozen=True, rename="camel"):
-    """What a fund has of one asset."""
+    """The balance of one asset in a fund."""
 
     asset: str
     margin_balance: str
-    """Without trailing zeros, as in documented answers."""
+    """Without trailing zeros, as in documented responses."""
     update_time: int
 
 
 class Fund(Struct, frozen=True):
-    """The contracts that share an insurance fund, and what is in it."""
+    """The contracts that share an insurance fund, and its balances."""
 
     symbols: tuple[str, ...]
     assets: list[FundAsset]
 
 
 class AdlRisk(Struct, frozen=True, rename="camel"):
-    """How near a contract is to automatic deleveraging."""
+    """The risk of automatic deleveraging of a contract."""
 
     symbol: str
     adl_risk: str
@@ -47,7 +47,7 @@ def insurance_balance(markets: Markets, market: Market | None) -> Fund | list[Fu
     """Return the insurance fund of one contract, or all of them.
 
     Raises:
-        RequestError: no fund of the contract is known.
+        RequestError: No fund of the contract is known.
     """
     funds = markets.insurance_funds.values()
     if market is None:
@@ -56,7 +56,7 @@ def insurance_balance(markets: Markets, market: Market | None) -> Fund | list[Fu
         if market.symbol in fund.symbols:
             return _fund(fund)
     raise request_errors.unknown_yet(
-        f"The insurance fund of {market.symbol}", "the source has not told"
+        f"The insurance fund of {market.symbol}", "the source has not sent it"
     )
 
 
@@ -75,7 +75,7 @@ def adl_risk(markets: Markets, market: Market | None) -> AdlRisk | list[AdlRisk]
     """Return the risk of automatic deleveraging of one contract, or of all that are known.
 
     Raises:
-        RequestError: the source of the market does not tell.
+        RequestError: The source has not sent it.
     """
     return for_each_market(markets, market, None, _adl_risk)
 
@@ -92,7 +92,7 @@ QUERIES = (
         weight=FlatWeight(1),
         params=(ANY_SYMBOL,),
         handler=insurance_balance,
-        doc="What is in the insurance funds, and which contracts share one.",
+        doc="The balances of the insurance funds, and the contracts that share them.",
     ),
     Query(
         path="/v1/symbolAdlRisk",

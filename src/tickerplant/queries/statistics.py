@@ -1,7 +1,7 @@
-"""The periods of the statistics under `/futures/data`: which are asked for, and which there are.
+"""Periods and contract choices of the statistics under `/futures/data`.
 
-A row of statistics is about one period and bears the time at which it begins (Basis page).  Only
-the last 30 days can be asked for; an older time is refused, as production does.
+A row of statistics is about one period and carries the time at which the period begins (Basis
+page). Only the last 30 days are available; an older time is rejected, as in production.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 30
 SEARCHABLE_DAYS = 30
-"""Whole days before today that can be asked for."""
+"""Whole days before today that are available."""
 
 
 class Periods(Struct, frozen=True):
@@ -48,11 +48,11 @@ class Periods(Struct, frozen=True):
     limit: int
     earliest_ms: int
     latest_ms: int
-    """When the period that runs now began."""
+    """The start of the current period."""
 
     @property
     def length_ms(self) -> int:
-        """How long one of them is."""
+        """The length of a period."""
         return LENGTHS_MS[self.length]
 
     def chosen(self, times_ms: list[int]) -> list[int]:
@@ -60,17 +60,17 @@ class Periods(Struct, frozen=True):
         return times_ms[-self.limit :] if self.start_ms is None else times_ms[: self.limit]
 
     def closed(self, candles: Candles) -> Bars:
-        """Return the candles of the periods that are over, oldest first, up to `limit`."""
+        """Return the candles of closed periods, oldest first, up to `limit`."""
         last_ms = self.latest_ms - 1
         end_ms = last_ms if self.end_ms is None else min(self.end_ms, last_ms)
         bars = candles.rows(self.length, self.start_ms, end_ms, self.limit)
         return bars[bars[:, OPEN_TIME] >= self.earliest_ms]
 
     def positions(self, market: Market) -> list[Positioning]:
-        """Return who held what at the beginnings of the periods, oldest first, up to `limit`.
+        """Return the positioning at the beginning of the periods, oldest first, up to `limit`.
 
         Raises:
-            RequestError: the source of the market does not tell.
+            RequestError: The source has not sent it.
         """
         current_positioning(market)
         rows = market.positions.rows(self.length_ms, self.start_ms, self.end_ms, self.limit)
@@ -80,11 +80,11 @@ class Periods(Struct, frozen=True):
 def periods(
     markets: Markets, length: str, start_ms: int | None, end_ms: int | None, limit: int
 ) -> Periods:
-    """Return the periods that are asked for.
+    """Return the requested periods.
 
     Raises:
-        RequestError: -1023, the window ends before it begins; -1130, it begins or ends before what
-            can be asked for.
+        RequestError: -1023, the window ends before it begins; -1130, it begins or ends before the
+            available days.
     """
     check_window(start_ms, end_ms)
     earliest_ms = (markets.now_ms // DAY_MS - SEARCHABLE_DAYS) * DAY_MS
@@ -122,7 +122,7 @@ CHOICES = (ALL, "CURRENT_QUARTER", "NEXT_QUARTER", "PERPETUAL")
 
 
 def contracts_of_type(markets: Markets, pair: str, contract_type: str) -> list[Market]:
-    """Return the contracts of a pair that are now of a type, or all; none if none is."""
+    """Return the contracts of a pair that have a type now, or all; empty if there are none."""
     return [
         market
         for market in markets.of_pair(pair)
@@ -139,16 +139,18 @@ CONTRACT_CHOICE = Param(
     required=True,
 )
 OPTIONAL_CONTRACT_CHOICE = structs.replace(CONTRACT_CHOICE, required=False, default=ALL)
-"""For the open interest of the past, which the official SDK asks for without it."""
+"""For past open interest, which the official SDK requests without it."""
 
 
 def current_positioning(market: Market) -> Positioning:
-    """Return the present positioning of a market.
+    """Return the current positioning of a market.
 
     Raises:
-        RequestError: the source of the market does not tell.
+        RequestError: The source has not sent it.
     """
     present = market.positions.latest
     if present is None:
-        raise request_errors.unknown_yet(f"Who holds {market.symbol}", "the source has not told")
+        raise request_errors.unknown_yet(
+            f"The open interest of {market.symbol}", "the source has not sent it"
+        )
     return present

@@ -1,4 +1,4 @@
-"""What takers bought and sold in each period."""
+"""Volumes bought and sold by takers in each period."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
 
 DECIMALS = 4
-"""Of every figure but whole contracts."""
+"""Decimals of every number but whole contracts."""
 
 
 class TakerVolume(Struct, frozen=True, rename="camel"):
-    """Volumes in base units, and the one divided by the other (USDⓈ-M)."""
+    """Volumes in base units, and their ratio (USDⓈ-M)."""
 
     buy_sell_ratio: str
     buy_vol: str
@@ -44,7 +44,7 @@ class TakerVolume(Struct, frozen=True, rename="camel"):
 
 
 class CoinTakerVolume(Struct, frozen=True, rename="camel"):
-    """Volumes in contracts, and what they were worth in base coin (COIN-M)."""
+    """Volumes in contracts, and their value in base coin (COIN-M)."""
 
     pair: str
     contract_type: str
@@ -63,16 +63,16 @@ def taker_volume(
     end_ms: int | None,
     limit: int,
 ) -> list[TakerVolume]:
-    """Return what takers of a market bought and sold in the periods that are over, oldest first.
+    """Return the taker volumes of a market in closed periods, oldest first.
 
     Raises:
-        RequestError: as of `periods`.
+        RequestError: as in `periods`.
     """
     bars = periods(markets, length, start_ms, end_ms, limit).closed(market.candles)
     decimals = market.instrument.quantity.decimals
     return [
         TakerVolume(
-            # Where nothing was sold, as if the smallest quantity were.
+            # If nothing was sold, divide by the smallest quantity instead.
             buy_sell_ratio=_rounded(bought * 10**DECIMALS, max(volume - bought, 1)),
             buy_vol=_rounded(bought * 10**DECIMALS, 10**decimals),
             sell_vol=_rounded((volume - bought) * 10**DECIMALS, 10**decimals),
@@ -91,10 +91,10 @@ def coin_taker_volume(
     end_ms: int | None,
     limit: int,
 ) -> list[CoinTakerVolume]:
-    """Return what takers of contracts of a pair bought and sold, oldest first.
+    """Return the taker volumes of contracts of a pair in closed periods, oldest first.
 
     Raises:
-        RequestError: as of `periods`.
+        RequestError: as in `periods`.
     """
     wanted = periods(markets, length, start_ms, end_ms, limit)
     sums: defaultdict[int, tuple[int, ...]] = defaultdict(lambda: (0, 0, 0, 0))
@@ -144,7 +144,7 @@ QUERIES = (
         allowance=STATISTICS_ALLOWANCE,
         params=(ONE_SYMBOL, *PERIOD_PARAMS),
         handler=taker_volume,
-        doc="What takers bought and sold in each period that is over.",
+        doc="Volumes bought and sold by takers in each closed period.",
     ),
     Query(
         path="/futures/data/takerBuySellVol",
@@ -153,6 +153,6 @@ QUERIES = (
         weight=FlatWeight(1),
         params=(ONE_PAIR, CONTRACT_CHOICE, *PERIOD_PARAMS),
         handler=coin_taker_volume,
-        doc="What takers bought and sold in each period that is over.",
+        doc="Volumes bought and sold by takers in each closed period.",
     ),
 )

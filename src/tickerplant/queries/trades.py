@@ -1,4 +1,4 @@
-"""The trades that have been, one by one and in aggregates."""
+"""Past trades and aggregate trades."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def trades(_markets: Markets, market: Market, limit: int) -> list[PastTrade]:
 def historical_trades(
     _markets: Markets, market: Market, from_id: int | None, limit: int
 ) -> list[PastTrade]:
-    """Return `limit` trades, oldest first: from an id on, or the last ones."""
+    """Return `limit` trades, oldest first: those from an id on, or the latest."""
     tape = market.trades
     chosen = tape.latest(limit) if from_id is None else tape.from_id(from_id, limit)
     return [_trade(market.instrument, trade) for trade in chosen]
@@ -100,7 +100,7 @@ def aggregate_trades(
 ) -> list[PastAggregate]:
     """Return up to `limit` closed aggregates, oldest first.
 
-    With an id or a start the first ones from there on, otherwise the latest ones.
+    With an id or a start the first ones, otherwise the latest ones.
 
     Raises:
         RequestError: -1128 for an id together with times, -1023 for a window that ends before it
@@ -164,7 +164,7 @@ QUERIES = (
             ),
         ),
         handler=historical_trades,
-        doc=f"Trades on the book from an id on; needs an API key.  A symbol keeps its last {RETAINED_TRADES:,}.",
+        doc=f"Trades on the book from an id on; requires an API key. The last {RETAINED_TRADES:,} are kept.",
     ),
     Query(
         path="/v1/aggTrades",
@@ -178,6 +178,6 @@ QUERIES = (
             _LIMIT,
         ),
         handler=aggregate_trades,
-        doc=f"Closed aggregate trades of the last two days.  A symbol keeps its last {RETAINED_AGGREGATES:,}.",
+        doc=f"Closed aggregate trades of the last two days. The last {RETAINED_AGGREGATES:,} are kept.",
     ),
 )

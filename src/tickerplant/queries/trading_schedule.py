@@ -1,4 +1,4 @@
-"""When the markets behind TradFi contracts are open."""
+"""Trading sessions of the markets behind TradFi contracts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TradingSchedule(Struct, frozen=True, rename="camel"):
 
 
 def trading_schedule(markets: Markets) -> TradingSchedule:
-    """Return the sessions of a week from the day before now on, of the markets of the profile."""
+    """Return a week of sessions from the day before now, for the markets of the profile."""
     now_ms = markets.now_ms
     return TradingSchedule(
         now_ms,
