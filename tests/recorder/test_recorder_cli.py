@@ -155,7 +155,7 @@ async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> No
         tear(tmp_path)
         status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.5")
     assert status == 0, err
-    assert "the torn end of 4 bytes is cut off" in err
+    assert "the incomplete end of 4 bytes is truncated" in err
     assert "= recording continues, the recorder was killed: nothing was recorded for " in err
     found = ids(tmp_path)
     assert found == sorted(set(found))

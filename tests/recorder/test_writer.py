@@ -174,7 +174,7 @@ def test_receive_times_never_go_back_even_in_the_next_run(tmp_path: Path) -> Non
     assert flaws == []
     assert [time_ns - START_NS for time_ns, _ in lines] == [5, 5, 9, 9, 9, 9, 20]
     [told] = again.repairs
-    assert "the clock is 2.500 s behind the last line" in told
+    assert "the clock is 2.500 s behind the last recorded line" in told
 
 
 def test_a_clock_before_the_first_time_that_can_be_written_is_lifted(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def refusal(folder: Path, venue: Venue = USDM) -> str:
 def test_a_recording_of_another_venue_is_refused(tmp_path: Path) -> None:
     writer(tmp_path).close("done")
     assert refusal(tmp_path, COINM) == (
-        f"{tmp_path}: is a recording of USDⓈ-M, not of COIN-M; give another folder"
+        f"{tmp_path}: is a recording of USDⓈ-M, not of COIN-M; choose another folder"
     )
     writer(tmp_path).close("and the folder is free again")
 
@@ -312,7 +312,7 @@ def test_two_recorders_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    assert refusal(tmp_path / "file") == f"{tmp_path / 'file'}: is a file; give a folder"
+    assert refusal(tmp_path / "file") == f"{tmp_path / 'file'}: is a file; choose a folder"
     assert "Not a directory" in refusal(tmp_path / "file" / "below")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -320,20 +320,22 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_folder_of_recordings_is_not_made_one_itself(tmp_path: Path) -> None:
     writer(tmp_path / "coinm").close("done")
     writer(tmp_path / "usdm").close("done")
-    expected = f"{tmp_path}: holds the recordings coinm, usdm; give one of them, or another"
+    expected = (
+        f"{tmp_path}: contains the recordings coinm, usdm; choose one of them, or another folder"
+    )
     assert refusal(tmp_path) == expected
     assert not (tmp_path / MANIFEST).exists()
 
 
 def test_a_recording_is_not_made_inside_another(tmp_path: Path) -> None:
     writer(tmp_path).close("done")
-    assert "usdm: lies in another recording" in refusal(tmp_path / "usdm")
+    assert "usdm: is inside another recording" in refusal(tmp_path / "usdm")
     assert not (tmp_path / "usdm").exists()
 
 
 def test_files_that_readers_would_take_for_segments_are_refused(tmp_path: Path) -> None:
     (tmp_path / "lines.zst").write_bytes(zstandard.compress(b"mine"))
-    assert "lines.zst: is no segment" in refusal(tmp_path)
+    assert "lines.zst: is not a segment" in refusal(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["lines.zst"]
 
 
@@ -438,8 +440,8 @@ def test_a_torn_end_is_cut_off_and_said_so(tmp_path: Path) -> None:
     recording.close("done")
     cut_bytes = len(block(3)) - 7
     assert recording.repairs == [
-        f"{segment}, byte {whole_bytes}: the torn end of {cut_bytes} bytes is cut off",
-        f"{segment}: was not finished, and is now; whole blocks in it: 2",
+        f"{segment}, byte {whole_bytes}: the incomplete end of {cut_bytes} bytes is truncated",
+        f"{segment}: was not sealed, and is now; complete blocks in it: 2",
     ]
     lines, flaws = read(tmp_path)
     assert (numbers(lines), flaws) == ([0, 1, 2, 10], [])
@@ -462,7 +464,7 @@ def test_a_damaged_block_stays_where_it_is_and_is_told(tmp_path: Path) -> None:
     first, second = len(parts[0]), len(parts[0] + parts[1])
     told = "\n".join(recording.repairs)
     assert (
-        f"byte {first}: a block is damaged; it stays, and readers pass over it; messages in it: 1"
+        f"byte {first}: a block is damaged; it remains, and readers skip it; messages in it: 1"
         in told
     )
     assert f"byte {second}: this is no block, {len(parts[2])} bytes; it stays" in told
@@ -493,7 +495,7 @@ def test_a_recording_that_lost_its_manifest_is_continued(tmp_path: Path) -> None
     add(again, [3])
     again.close("done")
     assert again.repairs[0] == (
-        f"{tmp_path / MANIFEST}: is missing, and begins anew; segments that are there: 1"
+        f"{tmp_path / MANIFEST}: is missing; starting a new one. Existing segments: 1"
     )
     assert numbers(read(tmp_path)[0]) == [0, 1, 2, 3]
     assert [each.lines for each in manifest(tmp_path).sealed.values()] == [3, 1]
@@ -505,7 +507,7 @@ def test_a_manifest_cut_in_its_first_line_begins_anew(tmp_path: Path) -> None:
     recording = writer(tmp_path)
     recording.close("done")
     assert recording.repairs == [
-        f"{tmp_path / MANIFEST}, byte 0: a torn line of 26 bytes is cut off"
+        f"{tmp_path / MANIFEST}, byte 0: an incomplete line of 26 bytes is truncated"
     ]
     assert [type(each) for each in manifest(tmp_path).entries] == [
         RecordingStarted,
@@ -521,7 +523,10 @@ def test_a_file_with_another_name_is_left_as_it_is(tmp_path: Path) -> None:
     recording.close("done")
     assert (tmp_path / "copy.zst").read_bytes() == block(1)[:-3]
     [told] = recording.repairs
-    assert told == f"{tmp_path / 'copy.zst'}: has no name of a segment, and is left as it is"
+    assert (
+        told
+        == f"{tmp_path / 'copy.zst'}: does not have the name of a segment, and is left as it is"
+    )
 
 
 def test_what_is_noted_after_a_message_is_not_earlier_though_the_clock_stepped_back(

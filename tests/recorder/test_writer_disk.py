@@ -99,7 +99,7 @@ def test_a_manifest_that_cannot_grow_stays_whole(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_full_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="/dev/full: is a file; give a folder"):
+    with pytest.raises(Exception, match="/dev/full: is a file; choose a folder"):
         writer(Path("/dev/full"))
 
 
@@ -140,5 +140,5 @@ def test_a_segment_that_is_deleted_while_it_is_written_ends_the_recording(tmp_pa
 
 def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
-    with pytest.raises(RecordingError, match=r"is a link to .*nothing, which is not there"):
+    with pytest.raises(RecordingError, match=r"is a link to .*nothing, which does not exist"):
         writer(tmp_path / "link")

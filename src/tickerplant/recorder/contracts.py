@@ -1,4 +1,4 @@
-"""Which contracts a recording is about, as `exchangeInfo` lists them."""
+"""The contracts of a recording, as `exchangeInfo` lists them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec import Raw, Struct, field
 from msgspec.json import Decoder
 
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams import matches
 from tickerplant.venue import Venue
 
@@ -29,26 +30,26 @@ class Contracts:
     """Finds what is new in the list of contracts.
 
     Args:
-        streams: All that is recorded; one of all symbols (`!…`) is about every contract.
-        venue: Whose streams these are.
+        streams: The recorded streams; one of all symbols (`!…`) concerns every contract.
+        venue: The venue of the streams.
     """
 
     def __init__(self, streams: Iterable[str], venue: Venue) -> None:
-        streams = tuple(streams)
-        self._are_all = any(name.startswith("!") for name in streams)
-        self._topics = {name.partition("@")[0].upper() for name in streams}
-        self._told: dict[str, bytes] = {}
-        """By symbol, as it was last told."""
+        names = [parse_stream_name(stream) for stream in streams]
+        self._takes_all = any(name.is_of_all for name in names)
+        self._topics = {name.topic.upper() for name in names}
+        self._last: dict[str, bytes] = {}
+        """By symbol, the contract as `news` last returned it."""
         self._unlisted = dict.fromkeys(
-            name.partition("@")[0].upper() for name in streams if _is_of_a_symbol(venue, name)
+            name.topic.upper() for name in names if _is_of_a_symbol(venue, name.text)
         )
-        """Symbols that no list had yet, and nobody was told of."""
+        """Symbols that no list contained yet, and that `unlisted` has not returned."""
 
     def news(self, answer: bytes) -> tuple[Raw, ...]:
-        """Return the contracts that are recorded and were not told yet as they are now.
+        """Return the recorded contracts that are new or have changed since the last call.
 
         Raises:
-            UNREADABLE: it is no answer to `exchangeInfo` (`messages.readers`).
+            UNREADABLE: `answer` is not a response of `exchangeInfo` (`messages.readers`).
         """
         found = []
         for raw in _answer(answer).symbols:
@@ -57,27 +58,27 @@ class Contracts:
             if not self._is_recorded(contract):
                 continue
             text = bytes(raw)
-            if self._told.get(contract.symbol) != text:
-                self._told[contract.symbol] = text
+            if self._last.get(contract.symbol) != text:
+                self._last[contract.symbol] = text
                 found.append(Raw(text))
         return tuple(found)
 
     def unlisted(self) -> tuple[str, ...]:
-        """Return the symbols of streams that are not in the list; each is returned once.
+        """Return the symbols of streams that are not in the list, each only once.
 
-        To be called after `news`.
+        Call it after `news`.
         """
         found = tuple(self._unlisted)
         self._unlisted.clear()
         return found
 
     def _is_recorded(self, it: _Contract) -> bool:
-        """Whether a stream is about a contract: its symbol, its pair, or the pair's like of it."""
+        """Return whether a stream concerns a contract, its pair, or its contract type of the pair."""
         names = it.symbol, it.pair, f"{it.pair}_{it.contract_type}"
-        return self._are_all or any(name.upper() in self._topics for name in names if name)
+        return self._takes_all or any(name.upper() in self._topics for name in names if name)
 
 
 def _is_of_a_symbol(venue: Venue, stream: str) -> bool:
-    """Whether a stream can be about nothing but a symbol of the venue: no pair, and no asset."""
+    """Return whether a stream can only belong to a symbol of the venue, not to a pair or an asset."""
     found = matches(venue, stream)
     return bool(found) and all("symbol" in args for _, args in found)

@@ -176,7 +176,7 @@ class Disk:
                 self._fail(OSError(EIO, f"{type(fault).__name__}: {fault}", str(self._folder.path)))
             if isinstance(item, RawBlock) and self.blocks == blocks:
                 self.left_out += len(item.messages)
-        self._folder.journal.close()
+        self._folder.manifest_file.close()
 
     def _fail(self, error: OSError) -> None:
         self.failure = self.failure or error
@@ -191,9 +191,9 @@ class Disk:
         elif isinstance(item, Tick):
             self._tick(item.now_ns)
         else:
-            self._folder.journal.add(item)
+            self._folder.manifest_file.add(item)
         if self.failure is None and self.backlog.is_empty:
-            self._folder.journal.sync()
+            self._folder.manifest_file.sync()
 
     def _write(self, block: RawBlock) -> None:
         first_ns, last_ns = block.times_ns[0], block.times_ns[-1]
@@ -220,13 +220,13 @@ class Disk:
             return
         self._synced_s = now_s
         self._check()
-        self._folder.journal.sync()
+        self._folder.manifest_file.sync()
         if self._segment is not None:
             self._segment.file.sync()
 
     def _check(self) -> None:
         """Check that the files are still there: writing to a deleted file does not fail."""
-        self._folder.journal.check()
+        self._folder.manifest_file.check()
         if self._segment is not None:
             self._segment.file.check()
 
@@ -251,8 +251,8 @@ class Disk:
             segment.file.sync()
         finally:
             segment.file.close()
-        self._folder.journal.add(segment.sealed(self._clock_ns()))
-        self._folder.journal.sync()
+        self._folder.manifest_file.add(segment.sealed(self._clock_ns()))
+        self._folder.manifest_file.sync()
 
     def _finish(self) -> None:
         if self._segment is not None:
@@ -260,7 +260,7 @@ class Disk:
 
     def _end(self, reason: str) -> None:
         """Write the end of the run, as far as the disk allows."""
-        journal = self._folder.journal
+        manifest_file = self._folder.manifest_file
         for do in (self._check, self._finish):
             try:
                 do()
@@ -270,6 +270,6 @@ class Disk:
         if failure is not None:
             reason = f"{failure.filename}: {failure.strerror}"
         if self.left_out:
-            journal.add(Dropped(time_ns=self._clock_ns(), count=self.left_out, reason=reason))
-        journal.add(RunEnded(time_ns=self._clock_ns(), reason=reason))
-        journal.sync()
+            manifest_file.add(Dropped(time_ns=self._clock_ns(), count=self.left_out, reason=reason))
+        manifest_file.add(RunEnded(time_ns=self._clock_ns(), reason=reason))
+        manifest_file.sync()

@@ -1,8 +1,8 @@
-"""The folder of a recording, begun or put right after a crash, and locked.
+"""The folder of a recording: created, or repaired after a crash, and locked.
 
-What a crash leaves is put right before anything is written: a line of the manifest that is cut off
-goes, a segment that was not sealed loses its torn end and is sealed.  A segment without a whole
-block is sealed too, with no lines; no file is ever removed, and none that is not ours is touched.
+A crash is repaired before anything is written: an incomplete line of the manifest is removed, and a
+segment that was not sealed is truncated to its complete blocks and sealed, even if there are none.
+No file is ever removed, and files of other programs are never changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.append_file import ManifestFile, sync_folder
-from tickerplant.recorder.segment_file import Mended
+from tickerplant.recorder.segment_file import RepairedSegment
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import MAX_BYTES, Manifest, Tail, read_manifest, read_tail
@@ -28,14 +28,15 @@ from tickerplant.recording.manifest_entries import (
 from tickerplant.recording.opening import recording_folders
 from tickerplant.recording.segments import NAME, is_recording, segment_paths
 from tickerplant.regular_files import open_regular, read_regular
+from tickerplant.units import NS_PER_S
 from tickerplant.venue import VENUES, Venue
 
 KILLED = "the recorder was killed"
 NOBODY = "nobody recorded"
-NOTABLE_NS = 1_000_000_000
-"""A clock that is so far behind the last line is worth a word."""
+NOTABLE_NS = NS_PER_S
+"""A clock that is this far behind the last line is reported."""
 _FIRST_WORDS = b'{"kind":"recording"'
-"""How every manifest begins."""
+"""The first bytes of every manifest."""
 _TITLES = {venue.name: venue.title for venue in VENUES}
 
 
@@ -43,52 +44,52 @@ class Folder(Struct, kw_only=True):
     """The folder of a recording, ready to be written into."""
 
     path: Path
-    journal: ManifestFile
+    manifest_file: ManifestFile
     last_number: int
-    """Number of the last segment, 0 if there is none."""
+    """Number of the last segment; 0 if there is none."""
     last_ns: int
-    """Receive time of the last line, 0 if there is none."""
+    """Receive time of the last line; 0 if there is none."""
     run: int
-    """Number of the run that begins."""
-    hole: RunOutage | None
-    """What was not recorded before it; None if it is the first."""
+    """Number of the run that starts."""
+    outage: RunOutage | None
+    """The time before the run that was not recorded; None for the first run."""
     repairs: list[str]
-    """What had to be put right, and what is wrong that cannot be."""
+    """Damage that was repaired, and damage that remains, in words."""
 
 
 def open_folder(name: str, venue: Venue, software: str, time_ns: int) -> Folder:
-    """Return the folder `name`, made or continued.
+    """Return the folder `name`, created or continued.
 
     Args:
-        name: Of the folder.
-        venue: Whose streams are recorded.
-        software: Who records.
-        time_ns: What time it is.
+        name: Path of the folder.
+        venue: The venue of the streams.
+        software: Name and version of the recorder.
+        time_ns: The time.
 
     Raises:
-        RecordingError: it cannot be made or written into, another recorder writes into it, it is a
-            recording of another venue or of a later version, or it holds something else that
-            readers would take for a recording.
+        RecordingError: The folder cannot be created or written into, another recorder writes into
+            it, it is a recording of another venue or of a later version, or it contains something
+            else that readers would take for a recording.
     """
     path = Path(name)
     try:
         _check_content(path)
-        _make(path)
-        journal = ManifestFile(path)
+        _create(path)
+        manifest_file = ManifestFile(path)
         try:
-            return _opened(path, journal, venue, software, time_ns)
+            return _opened(path, manifest_file, venue, software, time_ns)
         except BaseException:
-            journal.close()
+            manifest_file.close()
             raise
     except OSError as error:
         raise RecordingError(str(error.filename or path), error.strerror or str(error)) from None
 
 
-def _make(path: Path) -> None:
+def _create(path: Path) -> None:
     if path.exists() and not path.is_dir():
-        raise RecordingError(str(path), "is a file; give a folder")
+        raise RecordingError(str(path), "is a file; choose a folder")
     if path.is_symlink() and not path.exists():
-        raise RecordingError(str(path), f"is a link to {path.readlink()}, which is not there")
+        raise RecordingError(str(path), f"is a link to {path.readlink()}, which does not exist")
     missing = [each for each in (path, *path.parents) if not each.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for each in reversed(missing):
@@ -96,88 +97,92 @@ def _make(path: Path) -> None:
 
 
 def _check_content(path: Path) -> None:
-    """Refuse a folder in which a recording would not be found, or would be taken for another."""
+    """Refuse a folder in which readers would not find a recording, or would mistake another one."""
     if (path / MANIFEST).exists():
         return
     for segment in segment_paths(str(path)):
         with open_regular(segment) as file:
             if not is_block(file.read(HEAD_BYTES)):
-                reason = "is no segment, and readers would take it for one; give an empty folder"
+                reason = "is not a segment but would be read as one; choose an empty folder"
                 raise RecordingError(str(segment), reason)
     if segment_paths(str(path)):
         return  # a recording that has lost its manifest
     if is_recording(str(path.absolute().parent)):
-        reason = "lies in another recording, where no reader would look for it; give another folder"
+        reason = "is inside another recording; choose another folder"
         raise RecordingError(str(path), reason)
     try:
         inner = ", ".join(Path(each).name for each in recording_folders(str(path)))
     except RecordingError:
         return
-    raise RecordingError(str(path), f"holds the recordings {inner}; give one of them, or another")
+    raise RecordingError(
+        str(path), f"contains the recordings {inner}; choose one of them, or another folder"
+    )
 
 
-def _opened(path: Path, journal: ManifestFile, venue: Venue, software: str, time_ns: int) -> Folder:
+def _opened(
+    path: Path, manifest_file: ManifestFile, venue: Venue, software: str, time_ns: int
+) -> Folder:
     repairs: list[str] = []
-    manifest = _manifest(path, journal, repairs)
+    manifest = _manifest(path, manifest_file, repairs)
     if manifest is None:
-        journal.begin(_last_tail(path))
+        manifest_file.begin(_last_tail(path))
         begun = RecordingStarted(
             time_ns=time_ns, format=FORMAT, venue=venue.name, software=software
         )
-        journal.add(begun)
+        manifest_file.add(begun)
         manifest = Manifest(
-            path=str(journal.path),
+            path=str(manifest_file.path),
             start=begun,
             entries=[begun],
-            size_bytes=journal.size_bytes,
+            size_bytes=manifest_file.size_bytes,
         )
     elif manifest.venue != venue.name:
         theirs = _TITLES.get(manifest.venue, manifest.venue)
-        reason = f"is a recording of {theirs}, not of {venue.title}; give another folder"
+        reason = f"is a recording of {theirs}, not of {venue.title}; choose another folder"
         raise RecordingError(str(path), reason)
     else:
-        journal.begin(manifest.tail)
-    last_ns = _mend(path, journal, manifest, time_ns, repairs)
+        manifest_file.begin(manifest.tail)
+    last_ns = _seal_segments(path, manifest_file, manifest, time_ns, repairs)
     if last_ns - time_ns >= NOTABLE_NS:
-        behind_s = (last_ns - time_ns) / 1_000_000_000
+        behind_s = (last_ns - time_ns) / NS_PER_S
         repairs.append(
-            f"{path}: the clock is {behind_s:.3f} s behind the last line that was recorded; "
-            "receive times stand still until it has caught up"
+            f"{path}: the clock is {behind_s:.3f} s behind the last recorded line; "
+            "receive times stay the same until it has caught up"
         )
-    journal.sync()
+    manifest_file.sync()
     return Folder(
         path=path,
-        journal=journal,
+        manifest_file=manifest_file,
         last_number=_last_number(path, manifest),
         last_ns=last_ns,
         run=1 + max((run.run for run in manifest.runs), default=0),
-        hole=_hole(manifest, last_ns, time_ns),
+        outage=_outage(manifest, last_ns, time_ns),
         repairs=repairs,
     )
 
 
-def _manifest(path: Path, journal: ManifestFile, repairs: list[str]) -> Manifest | None:
-    """Return the manifest without a torn end; None if not even its first line was written."""
-    text = read_regular(journal.path, MAX_BYTES)
+def _manifest(path: Path, manifest_file: ManifestFile, repairs: list[str]) -> Manifest | None:
+    """Return the manifest without its incomplete end; None if it has no complete line."""
+    text = read_regular(manifest_file.path, MAX_BYTES)
     if b"\n" not in text and text.startswith(_FIRST_WORDS[: len(text)]):
         if text:
-            _cut(journal, 0, repairs)
+            _truncate(manifest_file, 0, repairs)
         elif segments := segment_paths(str(path)):
             repairs.append(
-                f"{journal.path}: is missing, and begins anew; segments that are there: {len(segments)}"
+                f"{manifest_file.path}: is missing; starting a new one. Existing segments: {len(segments)}"
             )
         return None
     flaws: list[Damage] = []
     manifest = read_manifest(str(path), flaws.append)
     if manifest.torn_bytes:
         flaws.pop()
-        _cut(journal, manifest.size_bytes, repairs)
-    repairs += [f"{flaw}; it stays, and readers pass over it" for flaw in flaws]
+        _truncate(manifest_file, manifest.size_bytes, repairs)
+    repairs += [f"{flaw}; it remains, and readers skip it" for flaw in flaws]
     return manifest
 
 
 def _last_tail(path: Path) -> Tail:
-    """Return what a manifest begins behind: nothing, or the last line of one that is lost."""
+    """Return the tail that a new manifest continues: that of a lost one, if there is any."""
     try:
         lost = read_tail(path) or Tail()
     except (OSError, ValueError):
@@ -185,30 +190,30 @@ def _last_tail(path: Path) -> Tail:
     return Tail(last=lost.last)
 
 
-def _cut(journal: ManifestFile, size_bytes: int, repairs: list[str]) -> None:
+def _truncate(manifest_file: ManifestFile, size_bytes: int, repairs: list[str]) -> None:
     repairs.append(
-        f"{journal.path}, byte {size_bytes}: a torn line of {journal.size_bytes - size_bytes} "
-        "bytes is cut off"
+        f"{manifest_file.path}, byte {size_bytes}: an incomplete line of "
+        f"{manifest_file.size_bytes - size_bytes} bytes is truncated"
     )
-    journal.cut(size_bytes)
+    manifest_file.cut(size_bytes)
 
 
-def _mend(
-    path: Path, journal: ManifestFile, manifest: Manifest, time_ns: int, repairs: list[str]
+def _seal_segments(
+    path: Path, manifest_file: ManifestFile, manifest: Manifest, time_ns: int, repairs: list[str]
 ) -> int:
-    """Seal what is not sealed; return the receive time of the last line, 0 if there is none."""
+    """Seal all segments; return the receive time of the last line, 0 if there is none."""
     sealed = manifest.sealed
     last_ns = 0
     for segment in segment_paths(str(path)):
         known = sealed.get(segment.name)
         if known is None and not NAME.fullmatch(segment.name):
-            repairs.append(f"{segment}: has no name of a segment, and is left as it is")
+            repairs.append(f"{segment}: does not have the name of a segment, and is left as it is")
             continue
         if known is None:
-            mended = Mended(segment, time_ns, last_ns)
-            repairs += mended.repairs
-            known = mended.sealed
-            journal.add(known)
+            repaired = RepairedSegment(segment, time_ns, last_ns)
+            repairs += repaired.repairs
+            known = repaired.sealed
+            manifest_file.add(known)
         last_ns = max(last_ns, known.last_ns)
     return max([last_ns, *(each.last_ns for each in sealed.values())])
 
@@ -219,7 +224,7 @@ def _last_number(path: Path, manifest: Manifest) -> int:
     return max((int(match[1]) for match in matches if match), default=0)
 
 
-def _hole(manifest: Manifest, last_ns: int, time_ns: int) -> RunOutage | None:
+def _outage(manifest: Manifest, last_ns: int, time_ns: int) -> RunOutage | None:
     if not manifest.runs and not last_ns:
         return None
     ending = [entry for entry in manifest.entries if isinstance(entry, RunStarted | RunEnded)]

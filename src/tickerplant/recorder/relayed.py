@@ -1,7 +1,7 @@
-"""What an upstream tells of its streams, in the manifest of a recording of the relay.
+"""What happens to the upstream's streams, in the manifest of a relay's recording.
 
-A relay asks its upstream for streams of its own choice, and for those of its clients; the manifest
-is told of what is recorded, by the names under which it is.
+A relay subscribes upstream to streams of its own choice and to those of its clients.  The manifest
+names the recorded streams instead, under the names that they have here.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from tickerplant.recorder.manifest_writer import ManifestWriter
 
 
 class Source(Protocol):
-    """An upstream, as far as the recording of what it tells knows it."""
+    """An upstream, as far as a recording needs it."""
 
     def observe(self, observer: Observer, overhear: Callable[[Notice], object]) -> None:
-        """Tell `observer` of connections, and `overhear` what consumers are told."""
+        """Notify `observer` of connections, and call `overhear` with every notice."""
         ...
 
     def source_of(self, name: str) -> str:
-        """Return the stream of the upstream that a stream is made from."""
+        """Return the upstream stream that the stream `name` is made from."""
         ...
 
 
 class Relayed(Observer):
-    """Passes on what an upstream tells of the streams that are recorded.
+    """Passes notices of an upstream to the manifest, under the names of the recorded streams.
 
     Args:
         source: The upstream.
-        recorded: Returns the streams that are recorded.
+        recorded: Returns the recorded streams.
         manifest: Writes the entries.
     """
 
@@ -46,26 +46,26 @@ class Relayed(Observer):
         source.observe(self, self.take)
 
     def take(self, notice: Notice) -> None:
-        """Take what consumers are told."""
+        """Take a notice about streams of the upstream."""
         if names := self._names(notice.streams):
             self._manifest.take(structs.replace(notice, streams=names))
 
-    def carried(self, link: int, names: Iterable[str]) -> None:
-        """Take note that a connection carries what `names` are made into."""
+    def carried(self, connection: int, names: Iterable[str]) -> None:
+        """Note that a connection delivers `names`."""
         if recorded := self._names(names):
-            self._manifest.carried(link, recorded)
+            self._manifest.carried(connection, recorded)
 
-    def renewed(self, link: int, names: Iterable[str]) -> None:
-        """Take note that a connection took the place of another."""
+    def renewed(self, connection: int, names: Iterable[str]) -> None:
+        """Note that a connection replaced another one in time."""
         if recorded := self._names(names):
-            self._manifest.renewed(link, recorded)
+            self._manifest.renewed(connection, recorded)
 
-    def spared(self, link: int, names: Iterable[str], reason: str) -> None:
-        """Take note that one of several connections was lost."""
+    def spared(self, connection: int, names: Iterable[str], reason: str) -> None:
+        """Note that one of several connections was lost."""
         if recorded := self._names(names):
-            self._manifest.spared(link, recorded, reason)
+            self._manifest.spared(connection, recorded, reason)
 
     def _names(self, upstream: Iterable[str]) -> tuple[str, ...]:
         """Return the recorded streams that are made from streams of the upstream."""
-        told, source_of = set(upstream), self._source.source_of
-        return tuple(name for name in self._recorded() if source_of(name) in told)
+        sources, source_of = set(upstream), self._source.source_of
+        return tuple(name for name in self._recorded() if source_of(name) in sources)

@@ -1,4 +1,4 @@
-"""A segment on disk: begun, added to block by block, sealed; and one that a crash left, put right."""
+"""Segments on disk: written block by block and sealed, or repaired after a crash."""
 
 from __future__ import annotations
 
@@ -10,42 +10,41 @@ from pathlib import Path
 
 import msgspec
 
+from tickerplant.envelope import HEAD, NAME_AT, NECK
 from tickerplant.recorder.append_file import AppendFile
 from tickerplant.recording.block import TIME_DIGITS, Found, Head, Unpacker, walk
 from tickerplant.recording.manifest_entries import SegmentSealed
 from tickerplant.recording.segments import segment_name
 from tickerplant.regular_files import open_regular
-
-_ENVELOPE = b'{"stream":'
-_PAYLOAD = b',"data":'
+from tickerplant.units import NS_PER_S
 
 
 class SegmentFile:
     """A segment that is being written.
 
     Args:
-        folder: The recording.
-        number: Of the segment, counted from 1.
-        began_ns: Receive time of its first line.
+        folder: The folder of the recording.
+        number: The number of the segment, counted from 1.
+        start_ns: Receive time of its first line.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: The file cannot be created.
     """
 
-    def __init__(self, folder: Path, number: int, began_ns: int) -> None:
-        began = datetime.fromtimestamp(began_ns // 1_000_000_000, UTC)
-        self.name = segment_name(number, f"{began:%Y%m%dT%H%M%SZ}")
+    def __init__(self, folder: Path, number: int, start_ns: int) -> None:
+        start = datetime.fromtimestamp(start_ns // NS_PER_S, UTC)
+        self.name = segment_name(number, f"{start:%Y%m%dT%H%M%SZ}")
         self.file = AppendFile(folder / self.name)
-        self.first_ns = self.last_ns = began_ns
+        self.first_ns = self.last_ns = start_ns
         self._sum = hashlib.sha256()
         self._lines = self._blocks = self._text_bytes = 0
         self._streams: Counter[str] = Counter()
 
     def append(self, block: bytes, head: Head, streams: Iterable[str]) -> None:
-        """Add a block; `streams` has a name for every message in it.
+        """Append a block; `streams` contains a name for every message in it.
 
         Raises:
-            OSError: it could not be written, and nothing of it stands in the file.
+            OSError: The block could not be written; no part of it remains in the file.
         """
         self.file.append(block)
         self._sum.update(block)
@@ -56,7 +55,7 @@ class SegmentFile:
         self._streams.update(streams)
 
     def sealed(self, time_ns: int) -> SegmentSealed:
-        """Return the line for the manifest."""
+        """Return the entry for the manifest."""
         return SegmentSealed(
             time_ns=time_ns,
             name=self.name,
@@ -71,24 +70,23 @@ class SegmentFile:
         )
 
 
-class Mended:
-    """A segment that was not sealed: its torn end is cut off, and what is whole is counted.
+class RepairedSegment:
+    """A segment that was not sealed: its incomplete end is truncated, complete blocks are counted.
 
-    A damage with whole blocks behind it stays where it is: it may tell something yet, and every
-    reader passes over it.
+    Damage with complete blocks after it remains: it may still be of use, and readers skip it.
 
     Args:
         path: The segment.
-        time_ns: What time it is.
-        last_ns: Receive time of the last line before it.
+        time_ns: The time.
+        last_ns: Receive time of the last line before the segment.
 
     Raises:
-        OSError: it cannot be read or written.
+        OSError: The segment cannot be read or written.
     """
 
     def __init__(self, path: Path, time_ns: int, last_ns: int) -> None:
         self.repairs: list[str] = []
-        """What was done to it, and what is wrong with it."""
+        """What was repaired, and what damage remains."""
         self._streams: Counter[str] = Counter()
         self._heads: list[Head] = []
         self._unpacker = Unpacker()
@@ -103,11 +101,11 @@ class Mended:
                 torn.pop()
                 file.cut(size_bytes - cut_bytes)
                 self.repairs.append(
-                    f"{path}, byte {file.size_bytes}: the torn end of {cut_bytes} bytes is cut off"
+                    f"{path}, byte {file.size_bytes}: the incomplete end of {cut_bytes} bytes is truncated"
                 )
             self.repairs += [
                 f"{path}, byte {found.offset_bytes}: {found.reason}, {found.size_bytes} bytes; "
-                "it stays, and readers pass over it"
+                "it remains, and readers skip it"
                 for found in torn
             ]
             file.sync()
@@ -115,7 +113,7 @@ class Mended:
             file.close()
         heads = self._heads
         self.repairs.append(
-            f"{path}: was not finished, and is now; whole blocks in it: {len(heads)}"
+            f"{path}: was not sealed, and is now; complete blocks in it: {len(heads)}"
         )
         self.sealed = SegmentSealed(
             time_ns=time_ns,
@@ -132,7 +130,7 @@ class Mended:
         )
 
     def _keep(self, path: Path, found: Found) -> bool:
-        """Count a block; return whether these bytes are to stay and need no word."""
+        """Count a block; return whether these bytes remain without a remark."""
         head = found.head
         if head is None:
             return False
@@ -145,20 +143,20 @@ class Mended:
         except ValueError as error:
             reason = f"a block is damaged ({error})"
         self.repairs.append(
-            f"{path}, byte {found.offset_bytes}: {reason}; it stays, and readers pass over it; "
+            f"{path}, byte {found.offset_bytes}: {reason}; it remains, and readers skip it; "
             f"messages in it: {head.lines}"
         )
         return True
 
 
 def _streams(text: bytes) -> Iterable[str]:
-    """Yield the stream of every message in a block; answers of REST have none."""
+    """Yield the stream of every message in a block; REST responses have none."""
     begins = TIME_DIGITS + 1
     for line in text.split(b"\n"):
-        if line.startswith(_ENVELOPE, begins):
-            name, _, _ = line[begins + len(_ENVELOPE) :].partition(_PAYLOAD)
+        if line.startswith(HEAD, begins):
+            name = line[begins + NAME_AT : line.find(NECK, begins)]
             try:
-                yield msgspec.json.decode(name, type=str)
+                yield msgspec.json.decode(b'"%b"' % name, type=str)
             except msgspec.DecodeError:
                 continue  # not written here
 

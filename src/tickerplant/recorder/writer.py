@@ -1,11 +1,11 @@
-"""Writes a recording: what is received comes in here, and is on disk about a second later.
+"""Writes a recording: messages are on disk about a second after they are received.
 
-The thread that receives only collects messages until they make a block; a thread of its own
-(`disk.py`) makes lines of them, compresses and writes.  Between them is a backlog with a bound: when
-it is full, whoever records waits, or leaves out a block, which the manifest tells.
+The receiving thread only collects messages until they make a block; another thread (`disk.py`)
+makes lines of them, compresses and writes.  Between the two is a bounded backlog: when it is full,
+the receiving thread waits, or leaves out a block, and the manifest says so.
 
-A killed process costs what was not written yet: the unfinished block, at most `flush_ms` old, and
-the backlog.  `folder.py` puts the rest right when the recording is continued.
+A killed process loses what was not written yet: the unfinished block, at most `flush_ms` old, and
+the backlog.  `folder.py` repairs the rest when the recording is continued.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Literal, Protocol
 
-import msgspec
 from msgspec import Struct, structs
 
+from tickerplant.envelope import prefix_of
 from tickerplant.errors import RecordingError
 from tickerplant.feed.merged_stream import Keep
 from tickerplant.recorder.disk import Disk, RawBlock, Rotation, Tick
@@ -28,23 +28,23 @@ from tickerplant.units import NS_PER_MS
 from tickerplant.venue import Venue
 
 OVERRUN = "the disk could not keep up"
-FRAME_BYTES = TIME_DIGITS + 2
-"""What a line is longer than its message: a time, a space and the end."""
+LINE_OVERHEAD_BYTES = TIME_DIGITS + 2
+"""A line has a time, a space and a line end besides its message."""
 
 
 class WriterSettings(Struct, frozen=True, kw_only=True):
     """How a recording is written."""
 
     segment_ms: int = 3_600_000
-    """A segment is finished after so long."""
+    """Longest receive time in a segment."""
     segment_bytes: int = 256 << 20
-    """It is finished at so many bytes, as stored."""
+    """Compressed size at which a segment is finished."""
     flush_ms: int = 1_000
-    """A block that is not full is written at this age."""
+    """Age at which an unfinished block is written."""
     level: int = LEVEL
-    """Of compression."""
+    """Compression level."""
     when_full: Literal["wait", "drop"] = "wait"
-    """What whoever records does while the disk cannot keep up: wait, or leave out blocks."""
+    """What the recorder does while the disk cannot keep up: wait, or leave out blocks."""
 
 
 class Tape(Protocol):
@@ -79,39 +79,39 @@ class Tape(Protocol):
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """What a writer has done so far."""
+    """Totals of a writer so far."""
 
     lines: int
-    """Messages and answers that were written."""
+    """Messages and REST responses that were written."""
     blocks: int
     text_bytes: int
-    """What was written, before compression."""
+    """Size of the lines before compression."""
     stored_bytes: int
-    """The same as it is stored."""
+    """Size of the lines as stored."""
     segments: int
-    """Segments that were begun."""
+    """Segments that were started."""
     dropped: int
-    """Messages and answers that were left out."""
+    """Messages and REST responses that were left out."""
 
 
 class RecordingWriter:
-    """Writes into the folder of a recording, which it makes or continues.
+    """Writes into the folder of a recording, which it creates or continues.
 
-    All methods are for one thread.
+    All methods must be called from the same thread.
 
     Args:
         folder: The folder.
-        venue: Whose streams these are.
-        url: What is recorded.
-        profile: The period of the protocol; empty if it is not known.
-        streams: What is asked for.
-        settings: How it is written.
-        clock_ns: What time it is, ns since the epoch.
+        venue: The venue of the streams.
+        url: The server that is recorded.
+        profile: The version of the protocol; empty if it is unknown.
+        streams: The names of the streams.
+        settings: How the recording is written.
+        clock_ns: Returns the time, ns since the epoch.
 
     Raises:
-        RecordingError: the folder cannot be made or written into, another recorder writes into it,
-            it is a recording of another venue or of a later version, or it holds something else
-            that readers would take for a recording.
+        RecordingError: The folder cannot be created or written into, another recorder writes into
+            it, it is a recording of another venue or of a later version, or it contains something
+            else that readers would take for a recording.
     """
 
     def __init__(
@@ -132,9 +132,9 @@ class RecordingWriter:
         self._drops = settings.when_full == "drop"
         opened = open_folder(folder, venue, software, clock_ns())
         self.repairs = opened.repairs
-        """What had to be put right, in words, and what is wrong that cannot be."""
-        self.hole = opened.hole
-        """What was not recorded before this run; None if it is the first."""
+        """Damage that was repaired, and damage that remains, in words."""
+        self.outage = opened.outage
+        """The time before this run that was not recorded; None for the first run."""
         run = RunStarted(
             time_ns=clock_ns(),
             run=opened.run,
@@ -144,12 +144,12 @@ class RecordingWriter:
             software=software,
         )
         try:
-            opened.journal.add(run)
-            if opened.hole is not None:
-                opened.journal.add(opened.hole)
-            opened.journal.sync()
+            opened.manifest_file.add(run)
+            if opened.outage is not None:
+                opened.manifest_file.add(opened.outage)
+            opened.manifest_file.sync()
         except OSError as error:
-            opened.journal.close()
+            opened.manifest_file.close()
             raise RecordingError(str(error.filename), str(error.strerror)) from None
         rotation = Rotation(
             segment_ns=settings.segment_ms * NS_PER_MS, segment_bytes=settings.segment_bytes
@@ -163,35 +163,34 @@ class RecordingWriter:
         self._text_bytes = 0
         self._last_ns = max(opened.last_ns, EARLIEST_NS)
         self._unfinished_ns: int | None = None
-        """When the unfinished block was first seen; None if it was not."""
+        """When `tick` first saw the unfinished block; None before."""
         self._dropped = 0
-        self._untold = 0
-        """Of those, what the manifest does not tell yet."""
-        self._untold_from_ns = 0
+        self._not_noted = 0
+        """Dropped lines that the manifest does not mention yet."""
+        self._dropped_from_ns = 0
         self._is_closed = False
         self._disk.start()
 
-    # What is recorded
+    # Messages
 
     def add(self, received_ns: int, stream: str, payload: bytes) -> None:
         """Record a message of `stream` in the usual envelope.
 
         Args:
-            received_ns: When it was received; never before the last one, or it is taken for that.
-            stream: Its name.
+            received_ns: Its receive time; raised to that of the message before if it is earlier.
+            stream: The name of the stream.
             payload: The message without envelope.
         """
         prefix = self._prefixes.get(stream)
         if prefix is None:
-            prefix = self._prefixes[stream] = b'{"stream":%b,"data":' % msgspec.json.encode(stream)
+            prefix = self._prefixes[stream] = prefix_of(stream)
         self._streams.append(stream)
         self._add(received_ns, b"%b%b}" % (prefix, payload))
 
     def keeper(self, stream: str) -> Callable[[int, bytes, object], None]:
-        """Return what records whole messages of `stream`, which are in the usual envelope.
+        """Return a function that records messages of `stream` in the usual envelope as they came.
 
-        It takes when one was received, as `add` does, and the message as it came; what else it is
-        given is nothing to it.
+        Its arguments are the receive time, as for `add`, and the message; a third one is ignored.
         """
         add_time, add_message = self._times_ns.append, self._messages.append
         add_stream = self._streams.append
@@ -203,47 +202,46 @@ class RecordingWriter:
             add_time(received_ns)
             add_message(message)
             add_stream(stream)
-            self._text_bytes += len(message) + FRAME_BYTES
+            self._text_bytes += len(message) + LINE_OVERHEAD_BYTES
             if self._text_bytes >= BLOCK_BYTES:
                 self._hand_over()
 
         return keep
 
     def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
-        """Record an answer of REST.
+        """Record a REST response.
 
         Args:
-            received_ns: As for a message.
-            address: What was asked, such as `http://127.0.0.1:9001/fapi/v1/depth?symbol=BTCUSDT`.
-            body: The answer.
+            received_ns: As for `add`.
+            address: The URL, such as `http://127.0.0.1:9001/fapi/v1/depth?symbol=BTCUSDT`.
+            body: The response.
         """
         self._add(received_ns, b"%b %b" % (address.encode(), body))
 
     def _add(self, received_ns: int, message: bytes) -> None:
-        """Add what is to stand behind its time."""
         self._last_ns = received_ns = max(received_ns, self._last_ns)
         self._times_ns.append(received_ns)
         self._messages.append(message)
-        self._text_bytes += len(message) + FRAME_BYTES
+        self._text_bytes += len(message) + LINE_OVERHEAD_BYTES
         if self._text_bytes >= BLOCK_BYTES:
             self._hand_over()
 
     def note(self, entry: Entry) -> None:
-        """Add a line to the manifest, with a time no earlier than that of the last message.
+        """Add an entry to the manifest; its time is never earlier than that of the last message.
 
-        What was lost is found between messages by its time, also if the clock stepped back.
+        So an outage is placed between the right messages even if the clock stepped back.
         """
         if self._is_closed:
             return
         if entry.time_ns < self._last_ns:
             entry = structs.replace(entry, time_ns=self._last_ns)
-        self._tell_dropped()
+        self._note_dropped()
         self._disk.backlog.put(entry)
 
     def tick(self) -> None:
         """Write an unfinished block that is old enough, and finish an old segment.
 
-        To be called about every tenth of a second.
+        Call it about every tenth of a second.
         """
         if self._is_closed:
             return
@@ -257,7 +255,7 @@ class RecordingWriter:
         if self._disk.backlog.is_empty:
             self._disk.backlog.put(Tick(now_ns))
 
-    # How it goes
+    # State
 
     @property
     def is_full(self) -> bool:
@@ -266,23 +264,23 @@ class RecordingWriter:
 
     @property
     def rotated(self) -> int:
-        """Segments that were begun: books are to be anchored anew in each."""
+        """Segments that were started: each needs snapshots of all books."""
         return self._disk.segments
 
     @property
     def failure(self) -> OSError | None:
-        """Why nothing is written any more; None while it is."""
+        """Why nothing is written any more; None while everything is."""
         return self._disk.failure
 
     @property
     def failure_text(self) -> str:
-        """The same for people, with file and offset; empty while all is well."""
+        """`failure` in words, with file and offset; empty if there is none."""
         failure = self._disk.failure
         return "" if failure is None else f"{failure.filename}: {failure.strerror}"
 
     @property
     def totals(self) -> Totals:
-        """What was done so far."""
+        """Totals so far."""
         disk = self._disk
         return Totals(
             lines=disk.lines,
@@ -296,21 +294,21 @@ class RecordingWriter:
     def close(self, reason: str) -> None:
         """Write everything, seal the segment, and end the run because of `reason`; never raises.
 
-        Afterwards `failure` tells whether all of it is on disk.  What is added later is left out.
+        Afterwards `failure` says whether everything is on disk.  Later messages are dropped.
         """
         if self._is_closed:
             return
         self._drops = False  # there is time now
         self._hand_over()
-        self._tell_dropped()
+        self._note_dropped()
         self._is_closed = True
         self._disk.end(reason)
 
     def _hand_over(self) -> None:
-        """Let the block be written, or leave it out."""
+        """Pass the block to the disk thread, or leave it out."""
         parts = self._times_ns, self._messages, self._streams
         block = RawBlock(parts[0].copy(), parts[1].copy(), parts[2].copy())
-        for part in parts:  # they are emptied, not replaced: keepers add to them
+        for part in parts:  # emptied, not replaced: the functions of `keeper` append to them
             part.clear()
         self._text_bytes = 0
         self._unfinished_ns = None
@@ -321,17 +319,17 @@ class RecordingWriter:
             self._dropped += count
         elif self._drops and self.is_full:
             self._dropped += count
-            self._untold_from_ns = self._untold_from_ns or block.times_ns[0]
-            self._untold += count
+            self._dropped_from_ns = self._dropped_from_ns or block.times_ns[0]
+            self._not_noted += count
         else:
-            self._tell_dropped()
+            self._note_dropped()
             self._disk.backlog.put(block)
 
-    def _tell_dropped(self) -> None:
-        """Let the manifest tell what was left out, once it is over."""
-        if not self._untold:
+    def _note_dropped(self) -> None:
+        """Note the dropped lines in the manifest, once no more are dropped."""
+        if not self._not_noted:
             return
-        reason = f"{OVERRUN}, from {self._untold_from_ns} to {self._last_ns}"
+        reason = f"{OVERRUN}, from {self._dropped_from_ns} to {self._last_ns}"
         time_ns = self._clock_ns()
-        self._disk.backlog.put(Dropped(time_ns=time_ns, count=self._untold, reason=reason))
-        self._untold = self._untold_from_ns = 0
+        self._disk.backlog.put(Dropped(time_ns=time_ns, count=self._not_noted, reason=reason))
+        self._not_noted = self._dropped_from_ns = 0

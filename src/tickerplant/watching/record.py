@@ -103,7 +103,7 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
         on_notice=progress.notice,
     )
     logger().info(
-        f"= recording {_beginning(writer.hole)}",
+        f"= recording {_beginning(writer.outage)}",
         venue=wanted.hosts.venue.name,
         streams=len(wanted.names),
         of=wanted.hosts.streams,
