@@ -25,13 +25,11 @@ import tickerplant
 from tickerplant import blocking, cli, errors, messages
 from tickerplant.archive import tables
 from tickerplant.archive.opened import OpenedRecording
-from tickerplant.client.blocking import BlockingMarket
+from tickerplant.client.blocking import BlockingListener, BlockingMarket, BlockingSubscription
 from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
-from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscription
 from tickerplant.client.books import Books
-from tickerplant.client.listener import Listener
 from tickerplant.client.market import MarketClient
-from tickerplant.client.subscription import Subscription
+from tickerplant.client.subscription import Listener, Subscription
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import RequestError

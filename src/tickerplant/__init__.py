@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from tickerplant import messages
     from tickerplant.archive.opened import OpenedRecording, open_recording
     from tickerplant.client import blocking
-    from tickerplant.client.blocking import BlockingMarket
+    from tickerplant.client.blocking import BlockingListener, BlockingMarket, BlockingSubscription
     from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
-    from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscription
     from tickerplant.client.books import Books
-    from tickerplant.client.listener import Listener
     from tickerplant.client.market import MarketClient, connect
-    from tickerplant.client.subscription import Subscription
+    from tickerplant.client.subscription import Listener, Subscription
     from tickerplant.errors import (
         ConfigError,
         QueueOverflow,
@@ -83,16 +81,16 @@ _HOME = {
     "AuditResult": "feed.audit",
     "BlockingBook": "client.blocking_books",
     "BlockingBooks": "client.blocking_books",
-    "BlockingListener": "client.blocking_streams",
+    "BlockingListener": "client.blocking",
     "BlockingMarket": "client.blocking",
-    "BlockingSubscription": "client.blocking_streams",
+    "BlockingSubscription": "client.blocking",
     "BookState": "feed.local_book",
     "Books": "client.books",
     "ConfigError": "errors",
     "Damage": "recording.line",
     "FeedCounters": "feed.feed",
     "FeedSettings": "feed.settings",
-    "Listener": "client.listener",
+    "Listener": "client.subscription",
     "LocalBook": "feed.local_book",
     "MarketClient": "client.market",
     "Message": "messages.message",

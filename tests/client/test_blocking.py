@@ -117,7 +117,7 @@ def test_it_is_used_with_with(house: House) -> None:
             market.__enter__()
         assert market.get("time") == {"serverTime": START_MS}
     for use in (lambda: market.stream(TRADES), lambda: market.get("time")):
-        with pytest.raises(RuntimeError, match="the market is closed; `connect` makes another"):
+        with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
             use()
     with pytest.raises(RuntimeError, match="once"):
         market.__enter__()
@@ -135,7 +135,7 @@ def test_it_is_used_without_with_until_it_is_closed(house: House) -> None:
     assert next(subscription).trade_id == 2
     with pytest.raises(StopIteration):
         next(subscription)
-    with pytest.raises(RuntimeError, match="the market is closed; `connect` makes another"):
+    with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
         market.ask("time")
     assert market.counters.messages == 2
 
@@ -576,7 +576,7 @@ def test_who_asks_while_the_market_ends_does_not_wait_for_ever(
     asks.wait(5)
     market.close()
     asking.join(5)
-    assert told == ["the market is closed; `connect` makes another"]
+    assert told == ["the market is closed; call `connect` again"]
 
 
 def test_what_waits_may_be_read_after_the_market(house: House) -> None:

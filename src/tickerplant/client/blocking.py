@@ -1,35 +1,37 @@
-"""The client for programs without an event loop, and for notebooks, which have one already.
+"""The synchronous client, for programs without an event loop and for notebooks.
 
     with tickerplant.blocking.connect("usdm", base_url="ws://127.0.0.1:9001") as market:
         for message in market.stream("btcusdt@miniTicker"):
             print(message)
 
-A thread of its own runs the event loop of the asynchronous client; every call waits for it.  It
-begins with the first use, so that a market may also be used without `with`, over the cells of a
-notebook, until it is closed (`market.close()`) or the program ends.
+The asynchronous client runs in a background thread, which starts on first use.  A market can
+therefore be used without `with`, for example across notebook cells, until `market.close()` or the
+end of the program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from msgspec import structs
+
 from tickerplant.client import market as asynchronous
 from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
-from tickerplant.client.blocking_streams import BlockingListener, BlockingSubscription
 from tickerplant.client.books import Books
-from tickerplant.client.listener import Listener
-from tickerplant.client.loop_thread import LoopThread
+from tickerplant.client.loop_thread import LoopThread, OverError, within
 from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S, MarketClient
-from tickerplant.client.subscription import Subscription
+from tickerplant.client.subscription import Listener, Subscription, streams_text
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.local_book import LocalBook
-from tickerplant.feed.queue import WhenFull
+from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice
+from tickerplant.messages.notice import Dropped, Notice
 
 __all__ = [
     "BlockingBook",
@@ -42,6 +44,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+BATCH = 1_000
+"""Maximum number of messages handed from one thread to the other at once."""
+
 
 def connect(
     venue: str = "usdm",
@@ -51,12 +56,12 @@ def connect(
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
 ) -> BlockingMarket:
-    """Return the client of a venue, to be used with `with` or until `close`.
+    """Return a synchronous client for one venue.  Use it with `with`, or call `close`.
 
-    Nothing runs before it is used.  The arguments are those of `tickerplant.connect`.
+    The thread starts on first use.  The arguments are those of `tickerplant.connect`.
 
     Raises:
-        ConfigError: an argument cannot be used.
+        ConfigError: an argument is invalid.
     """
     return BlockingMarket(
         asynchronous.connect(
@@ -66,21 +71,21 @@ def connect(
 
 
 class BlockingMarket:
-    """A `MarketClient` whose calls wait; they may come from several threads."""
+    """A synchronous `MarketClient`.  Thread-safe."""
 
     def __init__(self, market: MarketClient) -> None:
         self._market = market
-        self._thread = LoopThread(market, "the market is closed; `connect` makes another")
+        self._thread = LoopThread(market, "the market is closed; call `connect` again")
         self._was_entered = False
 
     @property
     def is_open(self) -> bool:
-        """Whether its thread runs: from the first use on, until it is closed."""
+        """Whether its thread is running: from the first use until it is closed."""
         return self._thread.is_running
 
     @property
     def counters(self) -> FeedCounters:
-        """What happened so far, over all streams."""
+        """Counts over all streams and connections."""
         return self.call(lambda: self._market.counters)
 
     def stream(
@@ -126,13 +131,13 @@ class BlockingMarket:
         notices: bool = True,
         backfill: bool = False,
     ) -> BlockingListener:
-        """Call `callback` with every message of `names` as it comes; see `MarketClient.on`.
+        """Call `callback` with each message of `names` as it arrives; see `MarketClient.on`.
 
-        It is called in the client's own thread, where nothing else happens until it returns: it has
-        to be quick, and cannot wait for an answer of the market.
+        It is called in the client's thread, which does nothing else until it returns: it must be
+        fast, and it cannot call the market.
 
         Raises:
-            ConfigError: no name is given, or a callback that is no plain function.
+            ConfigError: no name is given, or `callback` is not a plain function.
         """
 
         async def listen() -> Listener:
@@ -148,17 +153,17 @@ class BlockingMarket:
         on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
         timeout_s: float | None = None,
     ) -> BlockingBooks:
-        """Keep a local order book of each of `symbols`; see `MarketClient.books`.
+        """Maintain a local order book of each of `symbols`; see `MarketClient.books`.
 
         Args:
             symbols: Such as `BTCUSDT`.
-            speed: How often updates come: `100ms`, `250ms` or `500ms`.
-            limit: Levels of a side in a snapshot.
-            on_update: Called in the client's own thread, as the callback of `on` is.
-            timeout_s: How long to wait for the next change; `TimeoutError` is raised then.
+            speed: Interval between updates: `100ms`, `250ms` or `500ms`.
+            limit: Levels per side in a snapshot.
+            on_update: Called in the client's thread, as the callback of `on` is.
+            timeout_s: How long `next` waits for a change before it raises `TimeoutError`.
 
         Raises:
-            ConfigError: no symbol is given, or an argument that cannot be used.
+            ConfigError: no symbol is given, or an argument is invalid.
         """
 
         async def keep() -> Books:
@@ -167,44 +172,43 @@ class BlockingMarket:
         return BlockingBooks(self._thread, self.wait(keep()), timeout_s)
 
     def ask(self, method: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Ask the WebSocket API; see `MarketClient.ask`.
+        """Call a WebSocket API method; see `MarketClient.ask`.
 
         Raises:
-            RequestError: the server answers with an error.
-            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         return self.wait(self._market.ask(method, timeout_s, **params))
 
     def get(self, path: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Ask over REST; see `MarketClient.get`.
+        """Send a REST request; see `MarketClient.get`.
 
         Raises:
-            RequestError: the server answers with an error.
-            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         return self.wait(self._market.get(path, timeout_s, **params))
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what `coroutine` returns, run in the client's own event loop.
+        """Run `coroutine` in the client's event loop and return its result.
 
         Raises:
-            RuntimeError: the market is closed, or was closed meanwhile; or a callback waits, in
-                the thread that it would have to wait for.
+            RuntimeError: the market is or was closed, or this was called from a callback, which
+                would deadlock.
         """
         return self._thread.wait(coroutine)
 
     def call(self, function: Callable[[], T]) -> T:
-        """Return what `function` returns, called where nothing of the client changes meanwhile."""
+        """Call `function` in the client's thread, where nothing else changes the client, and return its result."""
         return self._thread.call(function)
 
     def close(self) -> None:
-        """End the connections and the thread; what waits may still be read.
+        """Close the connections and end the thread.  Messages already queued can still be read.
 
-        Raises what callbacks raised and nobody heard of.
+        Re-raises exceptions from callbacks that have not been reported yet.
 
         Raises:
-            RuntimeError: a callback closes, in the thread that it would have to wait for; the
-                market stays open.
+            RuntimeError: called from a callback, which would deadlock; the market stays open.
         """
         self._thread.end()
 
@@ -213,7 +217,7 @@ class BlockingMarket:
 
     def __enter__(self) -> Self:
         if self._was_entered or self._thread.is_over:
-            raise RuntimeError("a market is opened once; `connect` makes another")
+            raise RuntimeError("a market is opened once; call `connect` again")
         self._was_entered = True
         try:
             self._thread.begin()
@@ -229,3 +233,110 @@ class BlockingMarket:
         trace: TracebackType | None,
     ) -> None:
         self._thread.end(kind, error, trace)
+
+
+class BlockingSubscription:
+    """An iterator over messages and notices, fetched from the other thread in batches."""
+
+    def __init__(
+        self,
+        thread: LoopThread,
+        subscription: Subscription,
+        when_full: WhenFull,
+        queue_size: int,
+        timeout_s: float | None,
+    ) -> None:
+        self.names = subscription.names
+        """The streams."""
+        self._thread = thread
+        self._subscription = subscription
+        self._timeout_s = timeout_s
+        # With `keep_latest` an item is fetched only when it is wanted, so that it is the latest.
+        self._max_items = 1 if when_full == "keep_latest" else min(BATCH, queue_size)
+        self._batch: deque[Message | Notice] = deque()
+        self._read = 0
+
+    @property
+    def counters(self) -> QueueCounters:
+        """Counts of its messages and notices."""
+        counters = self._thread.call(lambda: self._subscription.counters)
+        return structs.replace(counters, delivered=self._read)
+
+    def close(self) -> None:
+        """Unsubscribe.  Messages already queued can still be read."""
+        if self._thread.is_running:
+            with suppress(OverError):
+                self._thread.call(self._subscription.close)
+
+    def __repr__(self) -> str:
+        return f"<BlockingSubscription{repr(self._subscription).removeprefix('<Subscription')}"
+
+    def __iter__(self) -> Iterator[Message | Notice]:
+        return self
+
+    def __next__(self) -> Message | Notice:
+        """Return the next message or notice.
+
+        Raises:
+            TimeoutError: nothing arrived in time; the next call waits again.
+            QueueOverflow: `when_full` is `"raise"`, and the queue was full.
+        """
+        if not self._batch:
+            try:
+                self._thread.wait(within(self._timeout_s, self._fetch, self._missing))
+            except OverError:
+                with suppress(StopIteration):
+                    self._fetch().send(None)  # the loop has ended: it returns at once
+            if not self._batch:
+                raise StopIteration
+        item = self._batch.popleft()
+        if not isinstance(item, Dropped):
+            self._read += 1
+        return item
+
+    async def _fetch(self) -> None:
+        # Stored, not returned: a batch must not be lost when the caller stops waiting.
+        self._batch.extend(await self._subscription.read_batch(self._max_items))
+
+    def _missing(self) -> str:
+        return f"no message of {streams_text(self.names)}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class BlockingListener:
+    """A callback that receives the messages of its streams until it is closed or raises."""
+
+    def __init__(self, thread: LoopThread, listener: Listener) -> None:
+        self.names = listener.names
+        """The streams."""
+        self._thread = thread
+        self._listener = listener
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until it is closed; re-raise an exception of the callback.
+
+        Raises:
+            TimeoutError: it is not closed within `timeout_s`.
+        """
+        self._thread.wait(
+            within(timeout_s, lambda: self._listener, lambda: f"{self._listener} was not closed")
+        )
+
+    def close(self) -> None:
+        """Unsubscribe; the callback is no longer called."""
+        if self._thread.is_running:
+            with suppress(OverError):
+                self._thread.call(self._listener.close)
+
+    def __repr__(self) -> str:
+        return f"<BlockingListener{repr(self._listener).removeprefix('<Listener')}"

@@ -1,7 +1,8 @@
-"""The client of one venue: subscribe, ask, follow books."""
+"""The client of one venue: streams, local order books, the WebSocket API and REST."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from math import inf
@@ -14,12 +15,10 @@ from weakref import WeakSet
 from tickerplant.client.api import ApiClient
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.books import Books, snapshot_limit
-from tickerplant.client.doubt_log import DoubtLog
-from tickerplant.client.listener import Listener, check_callback
-from tickerplant.client.listing import Listing
 from tickerplant.client.rest import RestClient, decoded
 from tickerplant.client.runner import FeedRunner
-from tickerplant.client.subscription import Subscription
+from tickerplant.client.server_info import Listing
+from tickerplant.client.subscription import Listener, Subscription, check_callback
 from tickerplant.errors import ConfigError
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
@@ -28,6 +27,7 @@ from tickerplant.feed.observer import Observer
 from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
+from tickerplant.formatting import printable
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
@@ -35,11 +35,15 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
 from tickerplant.suggestions import one_of
 
+_log = logging.getLogger(__name__)
+
 QUEUE_SIZE = 10_000
 """Default maximum number of unread messages of a subscription."""
 
 TIMEOUT_S = 10.0
-"""How long a question may take, unless it says otherwise."""
+"""Default timeout of a request."""
+MAX_LOGGED_NAMES = 1_000
+"""Unknown streams that are logged one by one; of further ones only that there are more."""
 
 DEPTH_SPEEDS = ("100ms", "250ms", "500ms")
 
@@ -52,21 +56,21 @@ def connect(
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
 ) -> MarketClient:
-    """Return the client of a venue, to be used with `async with`.
+    """Return a client for one venue.  Use it with `async with`.
 
-    Nothing is connected before the first subscription or question.
+    Nothing is connected before the first subscription or request.
 
     Args:
         venue: `usdm` or `coinm`.
-        base_url: Where everything is served, such as `ws://127.0.0.1:9001` for a plant.  Without
-            it the environment is asked (`TICKERPLANT_USDM_URL`, `TICKERPLANT_COINM_URL`); without
-            that it is the exchange itself.
-        api_key: Sent with REST questions.  Market data needs none, except older trades.
-        settings: How the client behaves: copies of each stream, pauses, patience.
-        budget: What it may spend of the address's request weight; share one between clients.
+        base_url: Base URL for streams, REST and the WebSocket API, such as `ws://127.0.0.1:9001`.
+            Defaults to `TICKERPLANT_USDM_URL` or `TICKERPLANT_COINM_URL`, then to the exchange.
+        api_key: Sent with REST requests.  Only `historicalTrades` needs one.
+        settings: Client settings: redundant connections, retry delays, timeouts.
+        budget: The request-weight budget for this IP address; pass the same one to several clients
+            to share it.
 
     Raises:
-        ConfigError: an argument cannot be used.
+        ConfigError: an argument is invalid.
     """
     if not isinstance(base_url, str | None):
         raise ConfigError("base_url", base_url, "a URL such as ws://127.0.0.1:9001")
@@ -77,7 +81,7 @@ def connect(
 
 
 class MarketClient:
-    """A venue's streams, its WebSocket API and its REST, over connections that look after themselves."""
+    """A venue's streams, WebSocket API and REST, over self-healing connections."""
 
     def __init__(
         self,
@@ -89,13 +93,13 @@ class MarketClient:
     ) -> None:
         self.hosts = hosts
         self.budget = budget
-        rng = Random()  # pauses differ between clients
+        rng = Random()  # unseeded: pauses differ between clients
         self._rest = RestClient(hosts, budget, api_key=api_key)
         self._api = ApiClient(hosts, budget)
         backfill = Backfill(self._rest, api_key)
         listing = Listing(hosts, self._rest, budget)
         self._runner = FeedRunner(hosts, settings, reader, backfill, rng, listing)
-        self._runner.feed.observer = DoubtLog() if observer is None else observer
+        self._runner.feed.observer = UnknownStreamLog() if observer is None else observer
         self._is_open = False
         self._was_opened = False
         self._subscriptions: WeakSet[Subscription] = WeakSet()
@@ -104,7 +108,7 @@ class MarketClient:
 
     @property
     def counters(self) -> FeedCounters:
-        """What happened so far, over all streams."""
+        """Counts over all streams and connections."""
         return self._runner.feed.counters
 
     def stream(
@@ -115,10 +119,10 @@ class MarketClient:
         notices: bool = True,
         backfill: bool = False,
     ) -> Subscription:
-        """Subscribe to streams; return what is iterated over to read them.
+        """Subscribe to streams and return an async iterator over their messages.
 
-        Messages are the classes of `tickerplant.messages`; between them stand notices
-        (`tickerplant.Notice`), which say what is not heard, missing or heard again.
+        Messages are the classes of `tickerplant.messages`; among them are notices
+        (`tickerplant.Notice`) about outages, gaps and recoveries.
 
         Args:
             names: The streams, such as `btcusdt@miniTicker`.
@@ -151,15 +155,15 @@ class MarketClient:
         notices: bool = True,
         backfill: bool = False,
     ) -> Listener:
-        """Call `callback` with every message of `names` as it comes, without a queue between.
+        """Call `callback` with each message of `names` as it arrives, without a queue.
 
-        The quickest way: no task is switched.  What the callback raises ends the subscription, is
-        logged at once, and is raised where the listener is awaited, or at the end of the market's
-        `async with`; there several become an `ExceptionGroup`.
+        The fastest way to consume: there is no task switch.  An exception in the callback ends the
+        subscription and is logged.  It is re-raised when the listener is awaited or when the
+        market's `async with` block exits (several are wrapped in an `ExceptionGroup`).
 
         Raises:
-            ConfigError: no name is given, or a callback that is no plain function: nobody would
-                await what an `async def` returns.
+            ConfigError: no name is given, or `callback` is not a plain function (a coroutine
+                function would never be awaited).
         """
         check_callback("callback", callback)
         names = self._checked(names)
@@ -175,19 +179,19 @@ class MarketClient:
         limit: int | None = None,
         on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
     ) -> Books:
-        """Keep a local order book of each of `symbols`, until it is closed (`async with`).
+        """Maintain a local order book of each of `symbols` until closed (`async with`).
 
         Args:
             symbols: Such as `BTCUSDT`.
-            speed: How often updates come: `100ms`, `250ms` or `500ms`.
-            limit: Levels of a side in a snapshot; None is the most with which all of them fit into
-                a minute's weight.
-            on_update: Called with a book and each update or notice of it.  What it raises closes the
-                books and is raised by them, or at the end of the market's `async with`.
+            speed: Interval between updates: `100ms`, `250ms` or `500ms`.
+            limit: Levels per side in a snapshot.  None picks the largest that lets all symbols fit
+                into one minute's request weight.
+            on_update: Called with a book and each update or notice of it.  An exception in it closes
+                the books and is re-raised by them or when the market's `async with` block exits.
 
         Raises:
-            ConfigError: no symbol is given, or a speed or limit that is none, or an `on_update` that
-                is no plain function.
+            ConfigError: no symbol is given, `speed` or `limit` is invalid, or `on_update` is not a
+                plain function.
         """
         if on_update is not None:
             check_callback("on_update", on_update)
@@ -206,47 +210,47 @@ class MarketClient:
         return books
 
     async def ask(self, method: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Ask the WebSocket API, and return the result as Python objects.
+        """Call a WebSocket API method and return the decoded result.
 
         Args:
             method: Such as `ticker.price`.
-            timeout_s: How long all of it may take: connecting, tries, pauses between them.
+            timeout_s: Total time for connecting, attempts and the pauses between them.
             params: The parameters.
 
         Raises:
-            ConfigError: the method is no text, or the timeout is no time.
-            RequestError: the server answers with an error; COIN-M has no market data there.  Or it
-                refuses this address, or this minute's request weight is spent: at once, nothing is
-                sent meanwhile, and `until_ms` says when that is over.
-            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
+            ConfigError: `method` or `timeout_s` is invalid.
+            RequestError: the server responds with an error; COIN-M has no market data there.  It is
+                raised at once, without a request, while the server rejects this IP address or this
+                minute's request weight is spent; `until_ms` says for how long.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
         _check_timeout(timeout_s)
-        _check_asked("method", method, "such as ticker.price")
+        _check_target("method", method, "such as ticker.price")
         return await self._api.ask_within(timeout_s, method, **params)
 
     async def get(self, path: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Ask over REST, `depth` or `/fapi/v1/depth`, and return the answer as Python objects.
+        """Send a REST request and return the decoded response.
 
         Args:
-            path: What is asked; a query string in it, `depth?symbol=BTCUSDT`, counts as parameters.
-            timeout_s: How long all of it may take: connecting, tries, pauses between them.
-            params: The parameters; they win over a query string.
+            path: Such as `depth` or `/fapi/v1/depth`, with or without a query string.
+            timeout_s: Total time for connecting, attempts and the pauses between them.
+            params: Query parameters; they override a query string in `path`.
 
         Raises:
-            ConfigError: the path is none, or the timeout is no time.
-            RequestError: the server answers with an error.  Or it refuses this address, or this
-                minute's request weight is spent: at once, nothing is sent meanwhile, and `until_ms`
-                says when that is over.
-            UpstreamError: the server cannot be reached in time, or its answer makes no sense.
+            ConfigError: `path` or `timeout_s` is invalid.
+            RequestError: the server responds with an error.  It is raised at once, without a
+                request, while the server rejects this IP address or this minute's request weight is
+                spent; `until_ms` says for how long.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
         _check_timeout(timeout_s)
-        _check_asked("path", path, "such as depth or /fapi/v1/depth, without a host")
+        _check_target("path", path, "such as depth or /fapi/v1/depth, without a host")
         path, _, query = path.partition("?")
-        asked = dict(parse_qsl(query, keep_blank_values=True)) | params
-        answer = await self._rest.get_within(timeout_s, path, **asked)
-        return decoded(answer, self._rest.url_of(path))
+        params = dict(parse_qsl(query, keep_blank_values=True)) | params
+        body = await self._rest.get_within(timeout_s, path, **params)
+        return decoded(body, self._rest.url_of(path))
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -258,19 +262,19 @@ class MarketClient:
         what: str = "stream",
         example: str = "such as btcusdt@aggTrade",
     ) -> tuple[str, ...]:
-        """Return `names`, each once."""
+        """Return `names` without repetitions; raise `ConfigError` for a name that cannot be sent."""
         self._check_open()
         given: tuple[object, ...] = names or ("",)
         for name in given:
             if isinstance(name, list | tuple | set | frozenset):
                 call = "books(*symbols)" if what == "symbol" else "stream(*names)"
-                raise ConfigError(what, name, f"names one by one: {call}")
+                raise ConfigError(what, name, f"names as separate arguments: {call}")
             if not isinstance(name, str) or not name:
                 raise ConfigError(what, name, f"the name of a {what}, {example}")
             if len(name.encode(errors="replace")) > LIMITS.max_name_bytes:
                 raise ConfigError(what, name, f"a name of at most {LIMITS.max_name_bytes} bytes")
-            if any("\ud800" <= sign <= "\udfff" for sign in name):
-                raise ConfigError(what, name, "Unicode, as every name is")
+            if any("\ud800" <= each <= "\udfff" for each in name):
+                raise ConfigError(what, name, "valid Unicode text")
         return tuple(dict.fromkeys(names))
 
     def __repr__(self) -> str:
@@ -281,7 +285,7 @@ class MarketClient:
 
     async def __aenter__(self) -> Self:
         if self._was_opened:
-            raise RuntimeError("a market is opened once; `connect` makes another")
+            raise RuntimeError("a market is opened once; call `connect` again")
         self._is_open = self._was_opened = True
         self._runner.start()
         return self
@@ -310,7 +314,7 @@ class MarketClient:
             self._raise_failures()
 
     def _raise_failures(self) -> None:
-        """Raise what callbacks raised and nobody heard of."""
+        """Re-raise exceptions of callbacks that have not been reported yet."""
         called: list[Listener | Books] = [*self._listeners, *self._books]
         failures = [failure for each in called if (failure := each.take_failure()) is not None]
         if len(failures) > 1:
@@ -319,13 +323,30 @@ class MarketClient:
             raise failures[0]
 
 
+class UnknownStreamLog(Observer):
+    """Logs one warning for each unknown stream, whether or not consumers receive notices."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def doubted(self, stream: str, reason: str) -> None:
+        """Log a warning, unless one was logged for this name."""
+        if stream in self._names or len(self._names) > MAX_LOGGED_NAMES:
+            return
+        self._names.add(stream)
+        if len(self._names) > MAX_LOGGED_NAMES:
+            _log.warning("More than %d streams are unknown; no more are logged", MAX_LOGGED_NAMES)
+        else:
+            _log.warning("Unknown stream %s: %s", printable(stream), printable(reason))
+
+
 def _check_timeout(timeout_s: Any) -> None:
-    """Raise `ConfigError` for what is no time."""
+    """Raise `ConfigError` unless `timeout_s` is a positive number."""
     if type(timeout_s) not in {int, float} or not 0 < timeout_s < inf:
         raise ConfigError("timeout_s", timeout_s, "seconds, more than 0")
 
 
-def _check_asked(what: str, asked: object, example: str) -> None:
-    """Raise `ConfigError` for what cannot be asked for: nothing, no text, or a whole URL."""
-    if not isinstance(asked, str) or not asked or "://" in asked:
-        raise ConfigError(what, asked, f"a {what}, {example}")
+def _check_target(what: str, target: object, example: str) -> None:
+    """Raise `ConfigError` if a path or method is empty, not a string, or a complete URL."""
+    if not isinstance(target, str) or not target or "://" in target:
+        raise ConfigError(what, target, f"a {what}, {example}")

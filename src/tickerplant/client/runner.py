@@ -11,7 +11,7 @@ from typing import Any
 
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection
-from tickerplant.client.listing import Listing
+from tickerplant.client.server_info import Listing
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.backpressure import Waiting
 from tickerplant.feed.feed import STALLED_MS, Feed
@@ -203,5 +203,5 @@ class FeedRunner:
         self.perform()
 
     async def _verify(self, listing: Listing, streams: tuple[str, ...]) -> None:
-        self.feed.verified(streams, await listing.doubts(streams))
+        self.feed.verified(streams, await listing.unavailable(streams))
         self.perform()

@@ -1,9 +1,11 @@
-"""A subscription: the messages and notices of its streams, in order, from a queue."""
+"""Consumers of streams: a subscription is read from a queue, a listener calls a function."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Self
 
@@ -261,3 +263,89 @@ class Inbox:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
         self._is_woken = True
+
+
+class Listener:
+    """A callback that receives the messages of its streams until it is closed or raises."""
+
+    def __init__(
+        self,
+        runner: FeedRunner,
+        names: tuple[str, ...],
+        callback: Callable[[Message | Notice], object],
+        *,
+        notices: bool,
+        backfill: bool,
+    ) -> None:
+        self.names = names
+        """The streams."""
+        self._runner = runner
+        self._callback = callback
+        self._failure: Exception | None = None
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sink = self._take if notices else self._take_message
+        runner.attach(names, self._sink, backfills=backfill)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is closed and any exception from the callback has been reported."""
+        return self._over.done() and self._failure is None
+
+    def close(self) -> None:
+        """Unsubscribe; the callback is no longer called."""
+        if not self._over.done():
+            self._over.set_result(None)
+            self._callback = _ignore  # for messages being delivered, such as the rest of an array
+            self._runner.detach(self.names, self._sink)
+
+    def take_failure(self) -> Exception | None:
+        """Return the exception of the callback and forget it."""
+        failure, self._failure = self._failure, None
+        return failure
+
+    def __await__(self) -> Generator[None, None, None]:
+        """Wait until it is closed; re-raise an exception of the callback."""
+        yield from asyncio.shield(self._over).__await__()
+        failure = self.take_failure()
+        if failure is not None:
+            raise failure
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self._over.done() else ""
+        return f"<Listener {streams_text(self.names)}{closed}>"
+
+    def _take(self, item: Message | Notice) -> None:
+        try:
+            self._callback(item)
+        except asyncio.CancelledError as cancelled:  # of a task that the callback awaited or read
+            failure = RuntimeError("the callback raised CancelledError")
+            failure.__cause__ = (
+                cancelled  # raised itself it would cancel the task that awaits the listener
+            )
+            self._fail(failure)
+        except Exception as error:  # noqa: BLE001  # it is re-raised to the owner of the listener
+            self._fail(error)
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        names = streams_text(self.names)
+        _log.error("A callback failed and is no longer called: %s", names, exc_info=failure)
+        self.close()
+
+    def _take_message(self, item: Message | Notice) -> None:
+        if not isinstance(item, Notice):
+            self._take(item)
+
+
+def _ignore(_: Message | Notice) -> None:
+    """Discard a message."""
+
+
+def check_callback(setting: str, callback: object) -> None:
+    """Raise `ConfigError` unless `callback` is callable and not a coroutine function."""
+    kinds = (callback, getattr(callback, "__call__", None))  # noqa: B004  # its method is wanted
+    is_async = any(map(inspect.iscoroutinefunction, kinds)) or any(
+        map(inspect.isasyncgenfunction, kinds)
+    )
+    if not callable(callback) or is_async:
+        raise ConfigError(setting, callback, "a plain (non-async) function")

@@ -24,7 +24,6 @@ from tickerplant.feed.candles import CandleStream
 from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.connection_pool import ConnectionPool
 from tickerplant.feed.cursor import id_cursor_of
-from tickerplant.feed.doubts import Doubts
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStream
@@ -35,6 +34,7 @@ from tickerplant.feed.observer import Observer
 from tickerplant.feed.session import any_message
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.staleness import StalenessMonitor
+from tickerplant.feed.unknown_streams import UnknownStreams
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import DecodeFailed, Stale, UnknownStream
 from tickerplant.messages.readers import UNREADABLE, Reader
@@ -73,6 +73,8 @@ class FeedCounters(Struct):
     unreadable: int = 0
     late: int = 0
     """Messages of streams that nobody wants any more."""
+    failed_checks: int = 0
+    """Checks over REST of silent streams that got no response; after three in a row none is made."""
     stale: int = 0
     """Times a stream was called stale."""
     apart: int = 0
@@ -123,7 +125,7 @@ class Feed:
         self.connections: dict[int, FeedConnection] = self._pool.connections
         self._staleness = StalenessMonitor(self)
         self._backpressure = Backpressure(self, self._pool)
-        self._doubts = Doubts(self)
+        self._unknown_streams = UnknownStreams(self)
         self._watched: dict[MergedStream, None] = {}
 
     # What the consumer wants
@@ -210,6 +212,7 @@ class Feed:
             renewed=pool.renewed_connections,
             unreadable=self._unreadable,
             late=self._late,
+            failed_checks=self._unknown_streams.failed_checks,
             stale=self._staleness.told,
             apart=self._backpressure.moved,
         )
@@ -247,7 +250,7 @@ class Feed:
             merged = MatchedStream(name, reader.decode, expected_interval, self)
         merged.is_array = reader.array
         merged.doubt = why_doubtful(self._venue, name)
-        self._doubts.begin(merged)
+        self._unknown_streams.add(merged)
         if sink in self.apart:
             self.apart[sink][name] = merged
             self._pool.place(merged, sink)
@@ -264,7 +267,7 @@ class Feed:
             if not self.apart[sink]:
                 del self.apart[sink]
         self._watched.pop(merged, None)
-        self._doubts.forget(merged)
+        self._unknown_streams.remove(merged)
         self._ended.messages += merged.messages
         _add(self._ended, merged.counters)
         merged.close()
@@ -498,7 +501,7 @@ class Feed:
             if connection.session is not None and connection.successor is None:
                 connection.session.resubscribe(merged.name)
         self._pool.tick()
-        self._doubts.look()
+        self._unknown_streams.tick()
         self._pool.add_actions()
 
     # For strands
@@ -537,9 +540,9 @@ class Feed:
         for merged in self._named(stream):
             merged.filled(messages, after_id)
 
-    def verified(self, streams: Iterable[str], doubts: Mapping[str, str] | None) -> None:
+    def verified(self, streams: Iterable[str], reasons: Mapping[str, str] | None) -> None:
         """Take the answer about silent streams: why nothing will come, by name; None: no answer."""
-        self._doubts.verified(streams, doubts)
+        self._unknown_streams.checked(streams, reasons)
 
     def unfilled(self, stream: str, reason: str, after_id: int | None = None) -> None:
         """Tell a stream that what it missed cannot be had."""

@@ -75,6 +75,9 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     """Nor sooner than this before its rhythm is known; and it is not asked for again sooner."""
     first_message_timeout_ms: int = 60_000
     """Silence, since its subscription, of a stream that only tells changes."""
+    unknown_after_ms: int = 5_000
+    """How long a newly subscribed stream may be silent before the client checks over REST whether
+    the server has it."""
     all_stale_reconnect_ms: int = 60_000
     """Age of a connection, at least, before it is replaced because all its streams are stale; each
     further replacement in vain doubles it."""

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.json import Decoder
 
 from tickerplant.client.rest import RestClient
-from tickerplant.client.upstream_profile import upstream_profile
+from tickerplant.client.server_info import upstream_profile
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget

@@ -15,7 +15,7 @@ from random import Random
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
-from tickerplant.client.upstream_profile import upstream_profile
+from tickerplant.client.server_info import upstream_profile
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.local_book import State
 from tickerplant.feed.merged_stream import MergedStream

@@ -13,9 +13,9 @@ import click
 import msgspec
 from msgspec import Struct
 
-from tickerplant.client.listing import is_elsewhere, other_served, served_text
 from tickerplant.client.market import MarketClient, connect
 from tickerplant.client.rest import whole_path
+from tickerplant.client.server_info import is_unknown_path, other_venue_served, wrong_venue_text
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.formatting import printable
@@ -76,8 +76,8 @@ async def _answer(settings: AskSettings, question: Question) -> Any:
 
 async def _say_whose_it_is(market: MarketClient, error: RequestError | UpstreamError) -> None:
     """Say that a server serves the other venue, if that is why it does not know the path."""
-    if is_elsewhere(error) and (other := await other_served(market.hosts, market.budget)):
-        click.echo(f"tickerplant: {served_text(market.hosts, other)}", err=True)
+    if is_unknown_path(error) and (other := await other_venue_served(market.hosts, market.budget)):
+        click.echo(f"tickerplant: {wrong_venue_text(market.hosts, other)}", err=True)
 
 
 def read_question(settings: AskSettings, name: str, given: Sequence[str]) -> Question:

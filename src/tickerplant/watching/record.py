@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
-from tickerplant.client.listing import served_text
 from tickerplant.client.rest import RestClient
+from tickerplant.client.server_info import wrong_venue_text
 from tickerplant.config.settings import RecordSettings
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts, hosts_of
@@ -78,7 +78,7 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
         if venue_named(settings.venue) is None:
             wanted = structs.replace(wanted, hosts=answering)
         elif answering is other:
-            served = served_text(wanted.hosts, other.venue)
+            served = wrong_venue_text(wanted.hosts, other.venue)
             logger().warning(f"! {served}: nothing may come of it; see --venue")
     rest = RestClient(wanted.hosts, WeightBudget())
     try:

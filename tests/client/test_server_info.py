@@ -1,29 +1,23 @@
-"""Names of which nothing comes: what a program, and its log, is told."""
+"""Unknown streams: what a program and its log are told, and what a server says about itself."""
 
 from __future__ import annotations
 
 import pytest
-from consumers import client_of, url_of
+from consumers import client_of, quick, url_of
 from loopback import loopback, looped, until
 from misbehaving import TimeSpec, http, scripted
 
 import tickerplant
 from tickerplant import blocking
-from tickerplant.client.doubt_log import MOST_NAMES, DoubtLog
-from tickerplant.client.listing import Listing
+from tickerplant.client.market import MAX_LOGGED_NAMES, UnknownStreamLog
 from tickerplant.client.rest import RestClient
-from tickerplant.feed import doubts
+from tickerplant.client.server_info import Listing
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages import UnknownStream
 from tickerplant.venue import COINM, USDM
 
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask about streams as soon as they are subscribed to."""
-    monkeypatch.setattr(doubts, "SILENT_MS", 0)
-    monkeypatch.setattr(doubts, "LOOK_MS", 0)
+IMPATIENT = quick(unknown_after_ms=0)
 
 
 @looped
@@ -35,10 +29,9 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
             market.on(print, "btcusdt@trades", notices=False)
         market.stream("btcusdt@trades", notices=False).close()
         (record,) = caplog.records
-    assert (record.name, record.levelname) == ("tickerplant.client.doubt_log", "WARNING")
+    assert (record.name, record.levelname) == ("tickerplant.client.market", "WARNING")
     assert record.getMessage() == (
-        "Nothing is expected of the stream btcusdt@trades: "
-        "no stream has this name; like it is btcusdt@trade"
+        "Unknown stream btcusdt@trades: no stream has this name; like it is btcusdt@trade"
     )
 
 
@@ -49,12 +42,11 @@ def test_the_blocking_client_warns_too(caplog: pytest.LogCaptureFixture) -> None
     assert record.getMessage().endswith("names are case-sensitive: btcusdt@trade")
 
 
-@pytest.mark.usefixtures("hasty")
 @looped
 async def test_a_symbol_that_is_not_listed_is_warned_of_when_it_stays_silent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with loopback() as house, client_of(house) as market:
+    async with loopback() as house, client_of(house, settings=IMPATIENT) as market:
         market.on(print, "btcusd@trade", "btcusdx@trade", "btcusdt@forceOrder", notices=False)
         reader = market.stream("btcusdx@trade")
         notice = await anext(reader)
@@ -64,15 +56,14 @@ async def test_a_symbol_that_is_not_listed_is_warned_of_when_it_stays_silent(
     assert (notice.streams, notice.reason) == (("btcusdx@trade",), reason)
     first, second = (record.getMessage() for record in caplog.records)
     assert "its symbol has the form of one of COIN-M" in first
-    assert second == f"Nothing is expected of the stream btcusdx@trade: {reason}"
+    assert second == f"Unknown stream btcusdx@trade: {reason}"
 
 
-@pytest.mark.usefixtures("hasty")
 @looped
 async def test_the_port_of_the_other_venue_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     async with loopback() as house:
         base = url_of(house, COINM)
-        async with tickerplant.connect("usdm", base_url=base) as market:
+        async with tickerplant.connect("usdm", base_url=base, settings=IMPATIENT) as market:
             market.on(print, "btcusdt@trade", notices=False)
             await until(lambda: caplog.records)
     (record,) = caplog.records
@@ -80,16 +71,16 @@ async def test_the_port_of_the_other_venue_is_warned_of(caplog: pytest.LogCaptur
 
 
 def test_the_log_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    log = DoubtLog()
-    for number in range(MOST_NAMES + 5):
+    log = UnknownStreamLog()
+    for number in range(MAX_LOGGED_NAMES + 5):
         log.doubted(f"{number}@nothing", "why")
         log.doubted(f"{number}@nothing", "why")
-    assert len(caplog.records) == MOST_NAMES + 1
-    assert caplog.records[-1].getMessage().startswith("More than 1000 streams are doubtful")
+    assert len(caplog.records) == MAX_LOGGED_NAMES + 1
+    assert caplog.records[-1].getMessage().startswith("More than 1000 streams are unknown")
 
 
 def test_what_is_logged_is_plain(caplog: pytest.LogCaptureFixture) -> None:
-    DoubtLog().doubted("a\x1b[2J@trade", "why")
+    UnknownStreamLog().doubted("a\x1b[2J@trade", "why")
     assert caplog.records[0].getMessage().isprintable()
 
 
@@ -114,10 +105,10 @@ async def test_the_contracts_are_asked_for_once_and_remembered_for_ten_minutes()
             ("!miniTicker@arr", False),
             ("nonsense", False),
         ):
-            assert (name in (await listing.doubts([name]) or {})) == is_doubtful, name
+            assert (name in (await listing.unavailable([name]) or {})) == is_doubtful, name
         assert len(server.asked) == 1
         moment.now_ms += 600_000
-        await listing.doubts(["btcusdt@trade"])
+        await listing.unavailable(["btcusdt@trade"])
         assert len(server.asked) == 2
         await rest.close()
 
@@ -131,7 +122,7 @@ async def test_a_server_that_does_not_tell_raises_no_doubt(answer: bytes) -> Non
     async with scripted(answer) as server:
         budget = WeightBudget()
         rest = RestClient(server.hosts(), budget, clock=moment, sleep=moment.sleep)
-        assert await Listing(server.hosts(), rest, budget).doubts(["btcusdt@trade"]) is None
+        assert await Listing(server.hosts(), rest, budget).unavailable(["btcusdt@trade"]) is None
         await rest.close()
 
 
@@ -139,7 +130,7 @@ async def test_a_server_that_does_not_tell_raises_no_doubt(answer: bytes) -> Non
 async def test_who_cannot_be_reached_raises_no_doubt() -> None:
     hosts, budget = hosts_of(USDM, "ws://127.0.0.1:9"), WeightBudget()
     rest = RestClient(hosts, budget, sleep=TimeSpec().sleep)
-    assert await Listing(hosts, rest, budget).doubts(["btcusdt@trade"]) is None
+    assert await Listing(hosts, rest, budget).unavailable(["btcusdt@trade"]) is None
     await rest.close()
 
 
@@ -147,6 +138,6 @@ async def test_who_cannot_be_reached_raises_no_doubt() -> None:
 async def test_a_host_of_the_exchange_says_by_its_name_whose_it_is() -> None:
     hosts, budget = hosts_of(USDM, "wss://dstream.binance.com"), WeightBudget()
     listing = Listing(hosts, RestClient(hosts, budget), budget)
-    doubts_of_it = await listing.doubts(["btcusdt@trade"])
+    doubts_of_it = await listing.unavailable(["btcusdt@trade"])
     assert doubts_of_it == {"btcusdt@trade": "wss://dstream.binance.com serves COIN-M, not USDⓈ-M"}
     assert budget.spent == 0, "nothing is asked"
