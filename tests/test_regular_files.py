@@ -11,7 +11,7 @@ import pytest
 from tickerplant.config.resolve import read_file
 from tickerplant.errors import ConfigError
 from tickerplant.regular_files import check_regular, open_regular, read_regular
-from tickerplant.watching.stream_lists import streams_of
+from tickerplant.watching.arguments import streams_of
 
 
 def test_a_file_and_a_link_to_one_are_read(tmp_path: Path) -> None:
@@ -65,5 +65,5 @@ def test_settings_and_stream_lists_are_read_from_regular_files_only(tmp_path: Pa
 def test_deeply_nested_settings_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(f"a = {'[' * 100_000}")
-    with pytest.raises(ConfigError, match="nested so deeply"):
+    with pytest.raises(ConfigError, match="less nesting"):
         read_file(str(path))

@@ -58,6 +58,11 @@ def iso_text(time_ns: int) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def timestamp_text(time_ns: int) -> str:
+    """Return a time as ISO 8601 in UTC, to the microsecond, such as `2026-01-01T00:00:00.000001Z`."""
+    return f"{date_text(time_ns // 1_000_000)}.{time_ns // 1_000 % 1_000_000:06d}Z"
+
+
 def clock_text(time_ms: int) -> str:
     """Return the time of day in UTC, to the second, such as `12:00:00Z`."""
     return f"{date_text(time_ms)[11:]}Z"
@@ -81,6 +86,23 @@ def one_line(text: str) -> str:
     """Return the beginning of `text` on one line, without unprintable characters."""
     shown = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]} …"
+
+
+def printable_json(text: bytes) -> bytes:
+    """Return JSON with escapes for the characters that a terminal might obey instead of showing.
+
+    The value stays the same, except that bytes that are not UTF-8 are replaced.
+    """
+    lines = text.decode(errors="replace").split("\n")  # a newline is never inside a string
+    if not all(line.isprintable() for line in lines):
+        lines = ["".join(c if c.isprintable() else _json_escape(c) for c in line) for line in lines]
+    return "\n".join(lines).encode()
+
+
+def _json_escape(character: str) -> str:
+    """Return the JSON escape of a character: two escapes if it is beyond the first 65,536."""
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 @lru_cache(maxsize=64)

@@ -27,7 +27,7 @@ from tickerplant.venue import COINM, USDM
 NAME = "btcusdt@trade"
 CLOSED = "ws://127.0.0.1:9"
 TOTALS = re.compile(
-    r"([\d,]+) messages? of (\d+) of (\d+) streams? in [\d.]+ s are recorded in .*"
+    r"recorded ([\d,]+) messages? of (\d+) of (\d+) streams? in [\d.]+ s, .*"
     r" The same command continues the recording\.\n"
 )
 
@@ -194,7 +194,7 @@ async def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1
     status, err = await run(NAME, *to(tmp_path, CLOSED), "--seconds", "0.5")
     assert status == 1
     assert "refused: connection refused" in err
-    assert f"nothing was heard of {NAME}" in err
+    assert f"nothing was received for {NAME}" in err
     assert TOTALS.fullmatch(err.splitlines(keepends=True)[-1]), err
 
 
@@ -211,7 +211,7 @@ async def test_streams_are_read_from_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((NAME,), "--out: not given, expected the folder of the recording"),
+        ((NAME,), "--out: not given, expected the folder to record to"),
         (("@{tmp}/none", "--out", "{tmp}"), "in each line: No such file or directory"),
         (("@{tmp}/latin", "--out", "{tmp}"), "in each line: it is not UTF-8"),
         (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one stream"),
@@ -302,7 +302,7 @@ async def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None
     os.set_blocking(writing, True)
     arguments = (NAME, "nonsense", *to(tmp_path, CLOSED), "--seconds", "0.5")
     async with running(*arguments, stderr=writing) as process:
-        assert await process.wait() == 1, "nothing was heard"
+        assert await process.wait() == 1, "nothing was received"
     os.close(reading)
     async with trading() as server:
         arguments = (NAME, "nonsense", *to(tmp_path, server), "--seconds", "0.5")

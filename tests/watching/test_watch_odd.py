@@ -20,11 +20,16 @@ from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import DecodeFailed, Gap, Notice
 from tickerplant.messages.readers import reader
-from tickerplant.watching import table as tables
-from tickerplant.watching.reading import SHOWN
+from tickerplant.watching.notices import totals_text
 from tickerplant.watching.screen import Screen
-from tickerplant.watching.table import MOST_ROWS, SHOWN_SYMBOL, Table, View
-from tickerplant.watching.telling import totals_text
+from tickerplant.watching.summary import MAX_CHARACTERS
+from tickerplant.watching.table import (
+    DROPPED_AT_ONCE,
+    MAX_ROWS,
+    MAX_SYMBOL_CHARACTERS,
+    Table,
+    View,
+)
 
 SIGNS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 NOW_NS = 1_767_225_600_000_000_000
@@ -34,10 +39,10 @@ NAME = "btcusdt@miniTicker"
 
 
 def ticker(stream: str = NAME, received_ns: int = NOW_NS, **fields: object) -> Message:
-    return told(stream, msgspec.json.encode(TICKER | fields), received_ns)
+    return message_of(stream, msgspec.json.encode(TICKER | fields), received_ns)
 
 
-def told(stream: str, payload: bytes, received_ns: int = NOW_NS) -> Message:
+def message_of(stream: str, payload: bytes, received_ns: int = NOW_NS) -> Message:
     message = reader(NAME).decode(payload)
     assert isinstance(message, Message)
     message.stream, message.payload, message.received_ns = stream, payload, received_ns
@@ -60,14 +65,14 @@ def drawn(view: View) -> str:
 
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.parametrize("digits", [16, 310, 4_000])
-def test_a_time_that_is_none_makes_no_delay(sign: str, digits: int) -> None:
+def test_an_impossible_event_time_makes_no_delay(sign: str, digits: int) -> None:
     payload = msgspec.json.encode(TICKER).replace(b'"E":1', f'"E":{sign}{"9" * digits}'.encode())
-    view = view_of(told(NAME, payload))
-    assert view.lines[0].delay_ms is None
+    view = view_of(message_of(NAME, payload))
+    assert view.rows[0].delay_ms is None
     assert "live" in drawn(view)
 
 
-def test_numbers_that_cannot_be_printed_are_called_large() -> None:
+def test_numbers_too_large_to_print_are_shown_as_a_bound() -> None:
     largest = 10**4_299
     gaps = [
         Gap(streams=(NAME,), time_ms=0, symbol="S", after_id=1, before_id=10**5_000, missing=it)
@@ -78,58 +83,58 @@ def test_numbers_that_cannot_be_printed_are_called_large() -> None:
     assert "over 1e+18 missing, over 1e+18 duplicates" in totals_text(counters, 1, 1)
 
 
-def test_what_is_very_long_is_shown_in_part() -> None:
-    line = view_of(ticker(s="X" * 100_000, c="1" * 100_000)).lines[0]
-    assert line.symbol == "X" * (SHOWN_SYMBOL - 1) + "…"
-    assert line.tells == "1" * SHOWN
+def test_very_long_text_is_cut() -> None:
+    row = view_of(ticker(s="X" * 100_000, c="1" * 100_000)).rows[0]
+    assert row.symbol == "X" * (MAX_SYMBOL_CHARACTERS - 1) + "…"
+    assert row.latest == "1" * MAX_CHARACTERS
     long = DecodeFailed(streams=(NAME,), time_ms=0, payload=b"x" * 100_000, reason="no")
     assert drawn(view_of(long)).endswith("…\n")
 
 
-def test_the_rows_of_a_stream_are_bounded_and_those_silent_for_longest_go() -> None:
+def test_the_rows_of_a_stream_are_bounded_and_the_oldest_are_dropped() -> None:
     table = Table([ALL])
     table.take(ticker(ALL, s="FIRST"))
-    for number in range(1, MOST_ROWS):
+    for number in range(1, MAX_ROWS):
         table.take(ticker(ALL, NOW_NS + number, s=f"S{number}"))
-    table.take(ticker(ALL, NOW_NS + MOST_ROWS, s="FIRST"))
-    assert table.view(NOW_NS, MOST_ROWS).forgotten == 0
-    table.take(ticker(ALL, NOW_NS + MOST_ROWS + 1, s="NEW"))
-    gone = tables.FORGOTTEN_AT_ONCE
+    table.take(ticker(ALL, NOW_NS + MAX_ROWS, s="FIRST"))
+    assert table.view(NOW_NS, MAX_ROWS).dropped == 0
+    table.take(ticker(ALL, NOW_NS + MAX_ROWS + 1, s="NEW"))
+    gone = DROPPED_AT_ONCE
     view = table.view(NOW_NS, 10)
-    assert (len(view.lines), view.hidden, view.forgotten) == (10, MOST_ROWS - gone + 1 - 10, gone)
-    symbols = {line.symbol for line in table.view(NOW_NS, MOST_ROWS).lines}
-    assert symbols == {"FIRST", "NEW", *(f"S{it}" for it in range(gone + 1, MOST_ROWS))}
-    assert f"… {view.hidden:,} more rows, {gone} forgotten" in drawn(view)
+    assert (len(view.rows), view.hidden, view.dropped) == (10, MAX_ROWS - gone + 1 - 10, gone)
+    symbols = {row.symbol for row in table.view(NOW_NS, MAX_ROWS).rows}
+    assert symbols == {"FIRST", "NEW", *(f"S{it}" for it in range(gone + 1, MAX_ROWS))}
+    assert f"… {view.hidden:,} more rows, {gone} dropped" in drawn(view)
 
 
-def test_rows_stay_bounded_whatever_is_made_up() -> None:
+def test_rows_stay_bounded_whatever_symbols_a_server_makes_up() -> None:
     table = Table([ALL])
-    for number in range(3 * MOST_ROWS):
+    for number in range(3 * MAX_ROWS):
         table.take(ticker(ALL, NOW_NS + number, s=f"S{number}"))
         gap = Gap(
             streams=(ALL,), time_ms=0, symbol=f"G{number}", after_id=1, before_id=3, missing=1
         )
         table.take(gap)
-    view = table.view(NOW_NS, MOST_ROWS)
-    assert len(view.lines) <= MOST_ROWS
+    view = table.view(NOW_NS, MAX_ROWS)
+    assert len(view.rows) <= MAX_ROWS
     assert view.hidden == 0
-    assert len(view.lines) + view.forgotten == 6 * MOST_ROWS
+    assert len(view.rows) + view.dropped == 6 * MAX_ROWS
 
 
 @asynccontextmanager
-async def telling(*payloads: bytes) -> AsyncIterator[str]:
-    """Serve a stream that tells this and no more; yield the URL."""
+async def serving(*payloads: bytes) -> AsyncIterator[str]:
+    """Serve a stream of these messages and no more; yield the URL."""
 
-    async def tell(connection: ServerConnection) -> None:
-        async for asked in connection:
-            number = msgspec.json.decode(asked)["id"]
+    async def send(connection: ServerConnection) -> None:
+        async for request in connection:
+            number = msgspec.json.decode(request)["id"]
             await connection.send(msgspec.json.encode({"result": None, "id": number}), text=True)
             for payload in payloads:
                 await connection.send(
                     b'{"stream":"%s","data":%s}' % (NAME.encode(), payload), text=True
                 )
 
-    async with serve(tell, "127.0.0.1", 0) as server:
+    async with serve(send, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
         yield f"ws://{host}:{port}"
 
@@ -140,7 +145,7 @@ TIMELESS = ODD.replace(b'"E":1', b'"E":%s' % (b"9" * 310))
 
 @looped
 async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> None:
-    async with telling(ODD, TIMELESS) as url:
+    async with serving(ODD, TIMELESS) as url:
         status, drawn = await on_a_terminal("watch", NAME, "--url", url, "--seconds", "0.5")
     assert status == 0
     assert b"\xc2\x9b" not in drawn
@@ -151,8 +156,8 @@ async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> No
 
 
 @looped
-async def test_on_a_terminal_lines_hold_no_orders_to_it() -> None:
-    async with telling(ODD) as url:
+async def test_lines_on_a_terminal_contain_no_control_characters() -> None:
+    async with serving(ODD) as url:
         for options, term in (("--json",), "xterm"), ((), "dumb"):
             watch = ("watch", NAME, "--url", url, "--seconds", "0.5", *options)
             status, drawn = await on_a_terminal(*watch, errors=rb"! .*|{.*}", term=term)
@@ -161,7 +166,7 @@ async def test_on_a_terminal_lines_hold_no_orders_to_it() -> None:
 
 
 @looped
-async def test_the_table_that_stays_counts_what_the_totals_count() -> None:
+async def test_the_final_table_agrees_with_the_totals() -> None:
     async with loopback() as server, trading(server):
         watch = ("watch", "btcusdt@trade", "--url", url_of(server), "--seconds", "0.7")
         _, drawn = await on_a_terminal(*watch)
@@ -172,7 +177,7 @@ async def test_the_table_that_stays_counts_what_the_totals_count() -> None:
 
 
 @looped
-async def test_an_interruption_at_the_very_beginning_ends_with_the_totals_too() -> None:
+async def test_an_immediate_interrupt_prints_the_totals_too() -> None:
     async with loopback() as server:
         watch = ("watch", "btcusdt@trade", "--url", url_of(server))
         status, drawn = await on_a_terminal(*watch, interrupted_at=b"\x1b[?1049h")

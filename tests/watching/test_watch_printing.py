@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from loopback import looped
 from test_watching_cli import run, running
 
-from tickerplant.watching.printing import shown_json
+from tickerplant.formatting import printable_json
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no full device here")
@@ -86,15 +86,15 @@ async def on_a_terminal(
 def test_json_for_a_terminal_is_printable_and_means_the_same(text: str) -> None:
     for indent in (0, 2):
         encoded = msgspec.json.format(msgspec.json.encode({"q": [text, 1]}), indent=indent)
-        shown = shown_json(encoded)
+        shown = printable_json(encoded)
         assert all(line.isprintable() for line in shown.decode().split("\n"))
         assert json.loads(shown) == {"q": [text, 1]}
 
 
 def test_what_is_printable_stays_and_what_is_no_text_is_replaced() -> None:
     text = '{"s":"币安人生USDT","p":"1"}'.encode()
-    assert shown_json(text) == text
-    assert shown_json(b'"\x9b2J \xc2\x9b2J \xf3\xa0\x80\x81"') == (
+    assert printable_json(text) == text
+    assert printable_json(b'"\x9b2J \xc2\x9b2J \xf3\xa0\x80\x81"') == (
         '"\N{REPLACEMENT CHARACTER}2J \\u009b2J \\udb40\\udc01"'.encode()
     )
 

@@ -7,17 +7,17 @@ import pytest
 from rich.console import Console
 
 from tickerplant.messages.notice import Disconnected, Notice
-from tickerplant.watching.screen import COLUMNS, MOST_NOTICES, Screen
-from tickerplant.watching.table import Line, State, View
+from tickerplant.watching.screen import COLUMNS, MAX_NOTICES, Screen
+from tickerplant.watching.table import RowView, StreamState, View
 
 TIME_MS = 1_767_225_600_000
 
 
-def line(symbol: str = "BTCUSDT", state: State = "live", **told: Any) -> Line:
+def row(symbol: str = "BTCUSDT", state: StreamState = "live", **changed: Any) -> RowView:
     fields: dict[str, Any] = {
         "stream": f"{symbol.lower()}@bookTicker",
         "symbol": symbol,
-        "tells": "65280.10 to 65280.20  (1.5 to 2.5)",
+        "latest": "65280.10 to 65280.20  (1.5 to 2.5)",
         "messages": 12_345,
         "rate": 117.2,
         "age_ms": 430,
@@ -26,7 +26,7 @@ def line(symbol: str = "BTCUSDT", state: State = "live", **told: Any) -> Line:
         "missing": 0,
         "state": state,
     }
-    return Line(**(fields | told))
+    return RowView(**(fields | changed))
 
 
 def notice() -> Notice:
@@ -34,17 +34,17 @@ def notice() -> Notice:
 
 
 def drawn(
-    *lines: Line,
+    *rows: RowView,
     hidden: int = 0,
-    troubled: int = 0,
+    not_live: int = 0,
     notices: int = 0,
     size: tuple[int, int] = (140, 40),
     color: bool = False,
 ) -> str:
     view = View(
-        lines=list(lines),
+        rows=list(rows),
         hidden=hidden,
-        hidden_troubled=troubled,
+        hidden_not_live=not_live,
         notices=[notice()] * notices,
     )
     width, height = size
@@ -56,22 +56,22 @@ def drawn(
     return file.getvalue()
 
 
-def test_a_row_stands_in_its_columns() -> None:
-    about, empty, head, row = drawn(line(gaps=2, missing=1_500)).splitlines()
-    assert (about.strip(), empty.strip()) == ("USDM at ws://x", "")
+def test_a_row_fills_its_columns() -> None:
+    title, empty, head, text = drawn(row(gaps=2, missing=1_500)).splitlines()
+    assert (title.strip(), empty.strip()) == ("USDM at ws://x", "")
     assert head.split() == [column.title for column in COLUMNS]
-    assert row.split("65280")[0].split() == ["btcusdt@bookTicker", "BTCUSDT"]
-    told = row.partition("2.5)")[2].split()
-    assert told == ["12,345", "117", "0.4", "s", "14", "ms", "2", "1,500", "live"]
+    assert text.split("65280")[0].split() == ["btcusdt@bookTicker", "BTCUSDT"]
+    values = text.partition("2.5)")[2].split()
+    assert values == ["12,345", "117", "0.4", "s", "14", "ms", "2", "1,500", "live"]
 
 
-def test_what_is_not_known_is_a_dash() -> None:
-    row = drawn(line(rate=None, age_ms=None, delay_ms=None, state="waiting", messages=0))
-    assert row.splitlines()[-1].split()[-7:] == ["0", "-", "-", "-", "0", "0", "waiting"]
+def test_an_unknown_value_is_a_dash() -> None:
+    text = drawn(row(rate=None, age_ms=None, delay_ms=None, state="waiting", messages=0))
+    assert text.splitlines()[-1].split()[-7:] == ["0", "-", "-", "-", "0", "0", "waiting"]
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"),
+    ("changed", "shown"),
     [
         ({"rate": 0.25}, "0.25"),
         ({"rate": 12_345.6}, "12,346"),
@@ -81,30 +81,30 @@ def test_what_is_not_known_is_a_dash() -> None:
         ({"age_ms": 185_000}, "3 m 05 s"),
     ],
 )
-def test_numbers_are_short(told: dict[str, Any], shown: str) -> None:
-    assert f"  {shown}  " in drawn(line(**told))
+def test_numbers_are_short(changed: dict[str, Any], shown: str) -> None:
+    assert f"  {shown}  " in drawn(row(**changed))
 
 
-def test_what_is_stale_or_blind_is_coloured() -> None:
+def test_stale_and_disconnected_streams_are_coloured() -> None:
     age = "0.4 s"
-    assert f"\x1b[1;33m{age}" in drawn(line(state="stale"), color=True).replace(" " + age, age)
-    assert "\x1b[1;31mblind" in drawn(line(state="blind"), color=True)
-    live = drawn(line(), color=True)
+    assert f"\x1b[1;33m{age}" in drawn(row(state="stale"), color=True).replace(" " + age, age)
+    assert "\x1b[1;31mdisconnected" in drawn(row(state="disconnected"), color=True)
+    live = drawn(row(), color=True)
     assert "\x1b[32mlive" in live
     assert "[1;3" not in live.splitlines()[-1]
 
 
-def test_what_does_not_fit_is_counted() -> None:
-    assert drawn(line(), hidden=1).splitlines()[-1].strip() == "… 1 more row"
-    text = drawn(line(), hidden=2_000, troubled=3).splitlines()[-1]
+def test_rows_that_do_not_fit_are_counted() -> None:
+    assert drawn(row(), hidden=1).splitlines()[-1].strip() == "… 1 more row"
+    text = drawn(row(), hidden=2_000, not_live=3).splitlines()[-1]
     assert text.strip() == "… 2,000 more rows, 3 of them not live"
 
 
-def test_the_last_notices_stand_below_with_their_time() -> None:
-    lines = drawn(line(), notices=9).splitlines()
-    assert lines[-MOST_NOTICES - 1].strip() == ""
-    for text in lines[-MOST_NOTICES:]:
-        assert text.startswith("00:00:00Z  a@trade: nothing is heard, reset")
+def test_the_latest_notices_follow_with_their_time() -> None:
+    lines = drawn(row(), notices=9).splitlines()
+    assert lines[-MAX_NOTICES - 1].strip() == ""
+    for text in lines[-MAX_NOTICES:]:
+        assert text.startswith("00:00:00Z  a@trade: disconnected, reset")
         assert "next attempt" not in text
 
 
@@ -114,56 +114,56 @@ def test_a_screen_is_never_larger_than_the_terminal(size: tuple[int, int], notic
     width, height = size
     room = Screen.room(height, notices)
     assert room >= 1
-    shown = [line(f"S{number}USDT", tells="币安人生" * 40) for number in range(room)]
-    text = drawn(*shown, hidden=7, troubled=2, notices=notices, size=size).splitlines()
+    shown = [row(f"S{number}USDT", latest="币安人生" * 40) for number in range(room)]
+    text = drawn(*shown, hidden=7, not_live=2, notices=notices, size=size).splitlines()
     if height >= 8:
         assert len(text) <= height
     assert all(len(each) <= width for each in text)
 
 
-def test_where_it_is_narrow_what_matters_least_goes() -> None:
-    head = drawn(line(), size=(80, 24)).splitlines()[2].split()
+def test_a_narrow_terminal_hides_the_least_important_columns() -> None:
+    head = drawn(row(), size=(80, 24)).splitlines()[2].split()
     assert head[0] == "stream"
-    assert {"tells", "age", "gaps", "state"} <= set(head)
+    assert {"latest", "age", "gaps", "state"} <= set(head)
     assert "symbol" not in head
 
 
-def test_the_symbol_stays_where_the_stream_does_not_tell_it() -> None:
-    head = drawn(line(stream="!bookTicker"), size=(70, 24)).splitlines()[2].split()
-    assert head == ["stream", "symbol", "tells", "age", "gaps", "state"]
+def test_the_symbol_is_not_hidden_if_the_stream_name_lacks_it() -> None:
+    head = drawn(row(stream="!bookTicker"), size=(70, 24)).splitlines()[2].split()
+    assert head == ["stream", "symbol", "latest", "age", "gaps", "state"]
 
 
 def test_columns_do_not_become_narrower() -> None:
     screen, starts = Screen(), []
     for messages in (12_345_678, 1):
-        view = View(lines=[line(messages=messages)], hidden=0, hidden_troubled=0, notices=[])
+        view = View(rows=[row(messages=messages)], hidden=0, hidden_not_live=0, notices=[])
         file = StringIO()
         Console(file=file, width=140).print(screen.draw("", view, 140, 40))
         starts.append(file.getvalue().splitlines()[-1].index("117"))
     assert starts[0] == starts[1]
 
 
-def test_the_header_says_for_how_long_nothing_is_heard() -> None:
-    view = View(lines=[], hidden=0, hidden_troubled=0, notices=[], blind=2, blind_ms=42_000)
+def test_the_title_shows_the_length_of_an_outage() -> None:
+    view = View(rows=[], hidden=0, hidden_not_live=0, notices=[], disconnected=2, outage_ms=42_000)
     console = Console(file=StringIO(), width=100)
     with console.capture() as captured:
         console.print(Screen().draw("USDM at ws://x", view, 100, 40))
-    assert captured.get().startswith("2 streams blind for 42 s · USDM at ws://x")
+    assert captured.get().startswith("2 streams disconnected for 42 s · USDM at ws://x")
 
 
 @pytest.mark.parametrize(
-    ("width", "row"),
+    ("width", "shown"),
     [
         (60, "btcusdt@bookTicker  65280.10 to 65280.2…  0.4 s     0  live"),
         (40, "btcusdt@bookTicker  65280.10 to 65280.2…"),
         (20, "btc…  65280.10 to 6…"),
     ],
 )
-def test_where_it_is_very_narrow_there_is_still_a_price(width: int, row: str) -> None:
-    assert drawn(line(), size=(width, 12)).splitlines()[-1].strip() == row
+def test_a_very_narrow_terminal_still_shows_a_price(width: int, shown: str) -> None:
+    assert drawn(row(), size=(width, 12)).splitlines()[-1].strip() == shown
 
 
-def test_where_it_is_very_narrow_symbols_can_still_be_told_apart() -> None:
-    text = drawn(line(stream="!bookTicker"), hidden=2_000, troubled=9, size=(26, 12)).splitlines()
+def test_a_very_narrow_terminal_still_shows_symbols() -> None:
+    text = drawn(row(stream="!bookTicker"), hidden=2_000, not_live=9, size=(26, 12)).splitlines()
     assert text[-2].strip() == "!bo…  BTCUSDT  65280.10 t…"
     assert text[-1].strip() == "… 2,000 more rows, 9 of t…"

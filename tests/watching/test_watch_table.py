@@ -18,7 +18,7 @@ from tickerplant.messages.notice import (
     SubscriptionRejected,
 )
 from tickerplant.messages.ticker import MiniTicker
-from tickerplant.watching.table import Line, Table, share_out
+from tickerplant.watching.table import RowView, Table, share_out
 
 NOW_NS = 1_767_225_600_000_000_000
 SECOND_NS = 1_000_000_000
@@ -42,11 +42,11 @@ def ticker(
     )
 
 
-def blind(*streams: str) -> Notice:
+def lost(*streams: str) -> Notice:
     return Disconnected(streams=streams, time_ms=0, reason="reset", retry_ms=10)
 
 
-def again(*streams: str) -> Notice:
+def recovered(*streams: str) -> Notice:
     return Recovered(streams=streams, time_ms=0, outage_ms=10)
 
 
@@ -69,30 +69,30 @@ def table_of(*items: Message | Notice, names: Sequence[str] = (TRADES,)) -> Tabl
     return table
 
 
-def only(table: Table, now_ns: int = NOW_NS) -> Line:
-    (line,) = table.view(now_ns, 10).lines
-    return line
+def only(table: Table, now_ns: int = NOW_NS) -> RowView:
+    (row,) = table.view(now_ns, 10).rows
+    return row
 
 
-def test_before_anything_is_heard_a_stream_waits_and_shows_its_hint() -> None:
-    line = only(Table([TRADES], {TRADES: "a hint"}))
-    assert (line.stream, line.symbol, line.tells, line.state) == (TRADES, "", "a hint", "waiting")
-    assert (line.messages, line.rate, line.age_ms, line.delay_ms) == (0, None, None, None)
+def test_before_its_first_message_a_stream_waits_and_shows_its_hint() -> None:
+    row = only(Table([TRADES], {TRADES: "a hint"}))
+    assert (row.stream, row.symbol, row.latest, row.state) == (TRADES, "", "a hint", "waiting")
+    assert (row.messages, row.rate, row.age_ms, row.delay_ms) == (0, None, None, None)
 
 
-def test_a_message_makes_a_row_of_its_symbol() -> None:
-    line = only(table_of(ticker(), ticker()))
-    assert (line.symbol, line.messages, line.state) == ("BTCUSDT", 2, "live")
-    assert line.tells == "110  +10.00 %  volume 5"
+def test_a_message_creates_the_row_of_its_symbol() -> None:
+    row = only(table_of(ticker(), ticker()))
+    assert (row.symbol, row.messages, row.state) == ("BTCUSDT", 2, "live")
+    assert row.latest == "110  +10.00 %  volume 5"
 
 
-def test_the_age_is_told_by_the_clock_of_who_asks() -> None:
+def test_the_age_is_relative_to_the_time_of_the_view() -> None:
     table = table_of(ticker(at_ns=NOW_NS))
     ages = [only(table, NOW_NS + later).age_ms for later in (-SECOND_NS, 0, 3 * SECOND_NS)]
     assert ages == [0, 0, 3_000]
 
 
-def test_the_delay_is_between_the_two_clocks_and_may_be_negative() -> None:
+def test_the_delay_is_receive_time_minus_event_time_and_may_be_negative() -> None:
     sent_ms = NOW_NS // 1_000_000
     assert only(table_of(ticker(sent_ms=sent_ms - 7))).delay_ms == pytest.approx(7, abs=0.01)
     assert only(table_of(ticker(sent_ms=sent_ms + 7))).delay_ms == pytest.approx(-7, abs=0.01)
@@ -115,27 +115,27 @@ def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
 @pytest.mark.parametrize(
     ("notices", "state"),
     [
-        ((blind(TRADES),), "blind"),
-        ((blind(TRADES), again(TRADES)), "live"),
+        ((lost(TRADES),), "disconnected"),
+        ((lost(TRADES), recovered(TRADES)), "live"),
         ((Stale(streams=(TRADES,), time_ms=0, silent_ms=9, expected_ms=1),), "stale"),
-        ((SubscriptionRejected(streams=(TRADES,), time_ms=0, code=2, reason="no"),), "refused"),
+        ((SubscriptionRejected(streams=(TRADES,), time_ms=0, code=2, reason="no"),), "rejected"),
         ((Dropped(streams=(TRADES,), time_ms=0, count=2),), "live"),
         ((DecodeFailed(streams=(TRADES,), time_ms=0, payload=b"x", reason="no"),), "live"),
-        ((blind("another@trade"),), "live"),
+        ((lost("another@trade"),), "live"),
     ],
 )
-def test_notices_tell_the_state(notices: tuple[Notice, ...], state: str) -> None:
+def test_notices_change_the_state(notices: tuple[Notice, ...], state: str) -> None:
     table = table_of(ticker(), *notices)
     assert only(table).state == state
     assert table.view(NOW_NS, 10).notices == list(notices)
 
 
-def test_what_is_carried_again_but_was_never_heard_waits() -> None:
-    assert only(table_of(blind(TRADES), again(TRADES))).state == "waiting"
-    assert only(table_of(blind(TRADES), again(TRADES), ticker())).state == "live"
+def test_a_recovered_stream_without_messages_waits() -> None:
+    assert only(table_of(lost(TRADES), recovered(TRADES))).state == "waiting"
+    assert only(table_of(lost(TRADES), recovered(TRADES), ticker())).state == "live"
 
 
-def test_gaps_and_what_is_missing_are_counted_in_the_row_of_their_symbol() -> None:
+def test_gaps_and_missing_messages_are_counted_in_the_row_of_their_symbol() -> None:
     other = "ethusdt@trade"
     table = table_of(
         ticker(),
@@ -145,11 +145,11 @@ def test_gaps_and_what_is_missing_are_counted_in_the_row_of_their_symbol() -> No
         gap(other, "ETHUSDT", 1),
         names=(TRADES, other),
     )
-    found = {line.symbol: (line.gaps, line.missing) for line in table.view(NOW_NS, 10).lines}
+    found = {row.symbol: (row.gaps, row.missing) for row in table.view(NOW_NS, 10).rows}
     assert found == {"BTCUSDT": (3, 4), "ETHUSDT": (1, 1)}
 
 
-def test_streams_of_one_symbol_stand_first_then_what_changed_last() -> None:
+def test_streams_of_one_symbol_come_first_then_the_latest_messages() -> None:
     items = [
         ticker(ALL, "AUSDT", NOW_NS + 1),
         ticker(ALL, "CUSDT", NOW_NS + 2),
@@ -157,37 +157,37 @@ def test_streams_of_one_symbol_stand_first_then_what_changed_last() -> None:
         ticker(),
     ]
     view = table_of(*items, names=(ALL, TRADES)).view(NOW_NS, 10)
-    assert [line.symbol for line in view.lines] == ["BTCUSDT", "BUSDT", "CUSDT", "AUSDT"]
-    assert (view.hidden, view.hidden_troubled) == (0, 0)
+    assert [row.symbol for row in view.rows] == ["BTCUSDT", "BUSDT", "CUSDT", "AUSDT"]
+    assert (view.hidden, view.hidden_not_live) == (0, 0)
 
 
 def test_a_stream_of_a_pair_has_a_row_for_each_of_its_symbols() -> None:
     name = "btcusd@markPrice"
     symbols = ["BTCUSD_PERP", "BTCUSD_260626"]
     view = table_of(*(ticker(name, it) for it in symbols), names=(name,)).view(NOW_NS, 10)
-    assert sorted(line.symbol for line in view.lines) == sorted(symbols)
+    assert sorted(row.symbol for row in view.rows) == sorted(symbols)
 
 
-def test_there_are_no_more_rows_than_room_and_the_rest_is_counted() -> None:
+def test_rows_that_do_not_fit_are_hidden_and_counted() -> None:
     items = [ticker(ALL, f"S{number}USDT", NOW_NS + number) for number in range(600)]
-    table = table_of(*items, ticker(), blind(ALL), names=(TRADES, ALL))
+    table = table_of(*items, ticker(), lost(ALL), names=(TRADES, ALL))
     view = table.view(NOW_NS, 8)
-    assert [line.symbol for line in view.lines] == [
+    assert [row.symbol for row in view.rows] == [
         "BTCUSDT",
         *(f"S{number}USDT" for number in range(599, 592, -1)),
     ]
-    assert (view.hidden, view.hidden_troubled) == (593, 593)
-    assert table.view(NOW_NS, 0).lines == []
+    assert (view.hidden, view.hidden_not_live) == (593, 593)
+    assert table.view(NOW_NS, 0).rows == []
     assert table.view(NOW_NS, 10_000).hidden == 0
 
 
 def test_only_the_latest_notices_are_kept() -> None:
     table = table_of(*(gap(TRADES, "BTCUSDT", 1) for _ in range(1_000)))
-    assert len(table.view(NOW_NS, 10).notices) == table.noticed == 20
+    assert len(table.view(NOW_NS, 10).notices) == table.notice_count == 20
     assert only(table).gaps == 1_000
 
 
-def test_what_nobody_asked_for_is_passed_over() -> None:
+def test_messages_of_other_streams_are_ignored() -> None:
     assert only(table_of(ticker("other@trade"))).state == "waiting"
 
 
@@ -197,12 +197,12 @@ def test_a_message_without_a_symbol_has_a_row_too() -> None:
     table = table_of(
         UnknownMessage(stream=name, received_ns=NOW_NS, payload=payload), names=(name,)
     )
-    line = only(table)
-    assert (line.symbol, line.messages, line.tells) == ("", 1, '{"e":"new","x":"·[2J"}')
+    row = only(table)
+    assert (row.symbol, row.messages, row.latest) == ("", 1, '{"e":"new","x":"·[2J"}')
 
 
 @given(st.integers(0, 60), st.lists(st.integers(0, 40), max_size=6))
-def test_room_is_shared_out_whole_and_fairly(room: int, sizes: list[int]) -> None:
+def test_room_is_shared_completely_and_fairly(room: int, sizes: list[int]) -> None:
     shares = share_out(room, sizes)
     assert sum(shares) == min(room, sum(sizes))
     assert all(share <= size for share, size in zip(shares, sizes, strict=True))
@@ -210,10 +210,10 @@ def test_room_is_shared_out_whole_and_fairly(room: int, sizes: list[int]) -> Non
     assert all(share <= least + 1 for least in short for share in shares), "one has more"
 
 
-def test_it_is_blind_since_the_first_notice_of_it() -> None:
+def test_an_outage_lasts_since_its_first_notice() -> None:
     later = Disconnected(streams=(TRADES,), time_ms=9_000, reason="refused: HTTP 503")
     first = Disconnected(streams=(TRADES,), time_ms=2_000, reason="closed 1001", retry_ms=10)
     view = table_of(ticker(), first, later).view(12 * SECOND_NS, 10)
-    assert (view.blind, view.blind_ms) == (1, 10_000)
-    view = table_of(ticker(), first, later, again(TRADES)).view(12 * SECOND_NS, 10)
-    assert (view.blind, view.blind_ms) == (0, None)
+    assert (view.disconnected, view.outage_ms) == (1, 10_000)
+    view = table_of(ticker(), first, later, recovered(TRADES)).view(12 * SECOND_NS, 10)
+    assert (view.disconnected, view.outage_ms) == (0, None)

@@ -91,7 +91,7 @@ async def test_messages_are_lines_until_the_time_is_up() -> None:
     ids = [msgspec.json.decode(match[1])["t"] for match in found if match]
     assert ids == list(range(ids[0], ids[0] + len(lines))), "each once, none left out"
     first, last = err.splitlines()
-    assert " BTCUSDT@trade: doubtful, names are case-sensitive: btcusdt@trade" in first
+    assert " BTCUSDT@trade: unknown stream: names are case-sensitive: btcusdt@trade" in first
     assert last.startswith(f"! {len(lines)} messages of 2 streams in 0.")
     assert last.endswith(": 0 gaps, 0 missing, 0 duplicates, 0 connections lost.")
 
@@ -102,10 +102,10 @@ async def test_messages_are_objects_for_programs() -> None:
         more = {"TICKERPLANT_USDM_URL": url(server), "TICKERPLANT_SECONDS": "0.5"}
         status, out, err = await run("watch", NAME, "--json", **more)
     assert status == 0, err
-    told = [msgspec.json.decode(line) for line in out.splitlines()]
-    assert {each["stream"] for each in told} == {NAME}
-    assert all(each["data"]["s"] == "BTCUSDT" for each in told)
-    assert msgspec.json.decode(err)["totals"]["messages"] == len(told)
+    found = [msgspec.json.decode(line) for line in out.splitlines()]
+    assert {each["stream"] for each in found} == {NAME}
+    assert all(each["data"]["s"] == "BTCUSDT" for each in found)
+    assert msgspec.json.decode(err)["totals"]["messages"] == len(found)
 
 
 @looped
@@ -149,7 +149,7 @@ async def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1
     status, out, err = await run("watch", NAME, "--url", CLOSED, "--seconds", "0.5")
     assert (status, out) == (1, "")
     notice, totals = err.splitlines()
-    assert re.fullmatch(r"! \S+Z btcusdt@trade: nothing is heard, refused: .*", notice)
+    assert re.fullmatch(r"! \S+Z btcusdt@trade: disconnected, refused: .*", notice)
     assert totals.startswith("! 0 messages of 1 stream in 0.")
     assert "attempt" in totals
 
@@ -161,7 +161,7 @@ async def test_a_server_that_goes_away_is_told() -> None:
             process = await over.enter_async_context(watching(server))
         assert process.stderr is not None
         notice = await process.stderr.readline()
-        assert re.match(rb"! \S+Z btcusdt@trade: nothing is heard, closed 1001 ", notice)
+        assert re.match(rb"! \S+Z btcusdt@trade: disconnected, closed 1001 ", notice)
         process.send_signal(signal.SIGTERM)
         _, err = await process.communicate()
     assert process.returncode == 0
@@ -290,7 +290,7 @@ async def test_who_cannot_be_reached_is_told_and_the_status_is_1() -> None:
         (("watch", NAME, "--copies", "0"), "--copies: invalid value '0', expected a whole number"),
         (("watch", NAME, "--seconds", "0"), "--seconds: invalid value '0', expected a number > 0"),
         (("watch", ""), "stream: invalid value '', expected the name of a stream"),
-        (("watch", "\udcff@trade"), "expected Unicode"),
+        (("watch", "\udcff@trade"), "expected valid Unicode"),
     ],
 )
 def test_what_the_user_gets_wrong_ends_with_a_line_and_status_2(

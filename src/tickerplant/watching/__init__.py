@@ -1,1 +1,1 @@
-"""The client library on the command line: `tickerplant watch` and `tickerplant ask`."""
+"""The client library on the command line: `watch`, `record` and `ask`."""

@@ -1,4 +1,4 @@
-"""`tickerplant ask`: one question, over the WebSocket API or over REST."""
+"""`tickerplant ask`: one request over the WebSocket API or REST."""
 
 from __future__ import annotations
 
@@ -18,78 +18,77 @@ from tickerplant.client.rest import whole_path
 from tickerplant.client.server_info import is_unknown_path, other_venue_served, wrong_venue_text
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
-from tickerplant.formatting import printable
+from tickerplant.formatting import printable, printable_json
 from tickerplant.queries import find_method, find_path
 from tickerplant.queries.param import INTEGER, Param
 from tickerplant.stdio import FAILED
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue
-from tickerplant.watching.places import check_text, venue_named, venue_of_url
-from tickerplant.watching.printing import shown_json
+from tickerplant.watching.arguments import check_text, venue_named, venue_of_url
 
-_OUR_NAMES = frozenset({"self", "method", "path", "timeout_s"})
-"""Names that no question has for a parameter, and the client has for its own."""
+_RESERVED = frozenset({"self", "method", "path", "timeout_s"})
+"""Parameters of the client's own functions; no request has one of these names."""
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_TRUTHS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 _VENUE_PARAMS = ("symbol", "pair")
 
 
-class Question(Struct, frozen=True):
-    """What is asked of whom, and how."""
+class Request(Struct, frozen=True):
+    """One request to a venue."""
 
     venue: Venue
     name: str
-    """A method of the WebSocket API, or a path of REST."""
+    """A method of the WebSocket API, or a REST path."""
     is_rest: bool
     params: Mapping[str, object]
 
 
 def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
-    """Ask a question and print the answer; return the exit status.
+    """Send one request and print the response; return the exit status.
 
     Raises:
-        ConfigError: what is given is no question.
+        ConfigError: the arguments are not a request.
     """
-    question = read_question(settings, name, given)
+    request = parse_request(settings, name, given)
     try:
-        answer = asyncio.run(_answer(settings, question))
+        response = asyncio.run(_send(settings, request))
     except (RequestError, UpstreamError) as error:
         click.echo(printable(f"tickerplant: {error}"), err=True)
         return FAILED
-    text = msgspec.json.encode(answer)
-    # As bytes: JSON is UTF-8 whatever the terminal is.
-    is_read_by_people = sys.stdout is not None and sys.stdout.isatty()
-    click.echo(shown_json(msgspec.json.format(text)) if is_read_by_people else text)
+    text = msgspec.json.encode(response)
+    # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    click.echo(printable_json(msgspec.json.format(text)) if is_terminal else text)
     return 0
 
 
-async def _answer(settings: AskSettings, question: Question) -> Any:
-    async with connect(question.venue.name, base_url=settings.url) as market:
-        asked = market.get if question.is_rest else market.ask
+async def _send(settings: AskSettings, request: Request) -> Any:
+    async with connect(request.venue.name, base_url=settings.url) as market:
+        send = market.get if request.is_rest else market.ask
         timeout_s = settings.timeout_ms / 1000
         try:
-            return await asked(question.name, timeout_s, **question.params)
+            return await send(request.name, timeout_s, **request.params)
         except (RequestError, UpstreamError) as error:
-            await _say_whose_it_is(market, error)
+            await _report_other_venue(market, error)
             raise
 
 
-async def _say_whose_it_is(market: MarketClient, error: RequestError | UpstreamError) -> None:
-    """Say that a server serves the other venue, if that is why it does not know the path."""
+async def _report_other_venue(market: MarketClient, error: RequestError | UpstreamError) -> None:
+    """Print that the server serves the other venue, if that is why it does not know the path."""
     if is_unknown_path(error) and (other := await other_venue_served(market.hosts, market.budget)):
         click.echo(f"tickerplant: {wrong_venue_text(market.hosts, other)}", err=True)
 
 
-def read_question(settings: AskSettings, name: str, given: Sequence[str]) -> Question:
-    """Return what is to be asked.
+def parse_request(settings: AskSettings, name: str, given: Sequence[str]) -> Request:
+    """Return the request that the arguments describe.
 
     Args:
-        settings: Where, of whom, and whether over REST in any case.
-        name: A method of the WebSocket API, or a path of REST, which may have its parameters.
+        settings: The settings of the command.
+        name: A method of the WebSocket API, or a REST path, perhaps with a query string.
         given: The parameters, as `key=value`.
 
     Raises:
-        ConfigError: it is no question.
+        ConfigError: the arguments are not a request.
     """
     check_text("METHOD", name)
     if "://" in name:
@@ -106,14 +105,14 @@ def read_question(settings: AskSettings, name: str, given: Sequence[str]) -> Que
         or _venue_of_params(params)
     )
     if settings.rest or _is_path(venue, path):
-        return Question(venue, path, is_rest=True, params=params)
-    return Question(venue, path, is_rest=False, params=_typed(venue, path, params))
+        return Request(venue, path, is_rest=True, params=params)
+    return Request(venue, path, is_rest=False, params=_typed(venue, path, params))
 
 
 def _pair(text: str) -> tuple[str, str]:
     check_text("key=value", text)
-    key, sign, value = text.partition("=")
-    if not key or not sign:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
         raise ConfigError("key=value", text, "a parameter such as symbol=BTCUSDT")
     return key, value
 
@@ -123,7 +122,7 @@ def _params(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     for key, value in pairs:
         if key in params:
             raise ConfigError("key=value", f"{key}={value}", f"{key} once")
-        if key in _OUR_NAMES:
+        if key in _RESERVED:
             raise ConfigError("key=value", f"{key}={value}", "the name of a parameter")
         params[key] = value
     return params
@@ -139,7 +138,7 @@ def _venue_of_params(params: Mapping[str, str]) -> Venue:
 
 
 def _is_path(venue: Venue, name: str) -> bool:
-    """Whether `name` is a path of REST, and no method of the WebSocket API."""
+    """Whether `name` is a REST path and not a method of the WebSocket API."""
     if "/" in name:
         return True
     is_method = find_method(venue, name) is not None
@@ -147,14 +146,14 @@ def _is_path(venue: Venue, name: str) -> bool:
 
 
 def _typed(venue: Venue, method: str, params: Mapping[str, str]) -> dict[str, object]:
-    """Return parameters as the WebSocket API has them: those that take integers as JSON numbers."""
+    """Return the parameters of a WebSocket API request: integers as JSON numbers."""
     query = find_method(venue, method)
     numeric = {param.name for param in query.params if _is_integer(param)} if query else set()
     return {name: _value(text) if name in numeric else text for name, text in params.items()}
 
 
 class _NoMarkets:
-    """Refuses to be looked at: what reads an integer needs no markets."""
+    """Stands in for markets: parsing an integer needs none."""
 
     def __getattr__(self, name: str) -> Any:
         raise RequestError(0, f"no integer depends on {name}")
@@ -164,7 +163,7 @@ _NO_MARKETS: Any = _NoMarkets()
 
 
 def _is_integer(param: Param) -> bool:
-    """Whether a parameter takes integers: what is none is refused as such."""
+    """Whether a parameter takes integers: other values are rejected as such."""
     try:
         param.read(_NO_MARKETS, param.name, "x")
     except RequestError as error:
@@ -175,4 +174,4 @@ def _is_integer(param: Param) -> bool:
 def _value(text: str) -> object:
     if _INTEGER.fullmatch(text):
         return int(text)
-    return _TRUTHS.get(text, text)
+    return _BOOLEANS.get(text, text)

@@ -1,4 +1,4 @@
-"""Messages as lines: for pipes, files and programs."""
+"""Messages and notices as lines, for pipes, files and programs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import msgspec
 from msgspec import Raw, structs
 
 from tickerplant.feed.feed import FeedCounters
+from tickerplant.formatting import printable_json, timestamp_text
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 from tickerplant.units import NS_PER_MS
-from tickerplant.watching.printing import shown_json
-from tickerplant.watching.telling import notice_text, time_text, totals_text
+from tickerplant.watching.notices import notice_text, totals_text
 
 OUTPUT, ERRORS = 1, 2
-"""Where messages and notices go."""
+"""File descriptors of messages and of notices."""
 MARK = "!"
-"""How a line that is no message begins."""
+"""Begins every line that is not a message."""
 
 Piece: TypeAlias = tuple[int, bytes]
-"""Lines, and where they go."""
+"""A file descriptor, and lines for it."""
 Write: TypeAlias = Callable[[int, bytes], int]
-"""Writes to a place; returns how many bytes it took, as `os.write` does."""
+"""Writes to a file descriptor; returns how many bytes it wrote, as `os.write` does."""
 
 _format = msgspec.json.format
 
@@ -37,9 +37,9 @@ class Lines:
     """Turns messages and notices into lines.
 
     Args:
-        as_json: Every line is a JSON object.
-        encoding: What the notices are encoded with, unless they are JSON.
-        terminals: Places that would obey some signs; those are escaped there.
+        as_json: Whether every line is a JSON object.
+        encoding: The encoding of notices that are not JSON.
+        terminals: The file descriptors that are terminals; unprintable characters are escaped.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Lines:
         self._terminals = terminals
         self._encoding = encoding
         self._last = b""
-        """The payload that was last printed: all messages of an array have the same one."""
+        """The payload printed last: all messages of an array share one, which is printed once."""
 
     def pieces(self, items: Iterable[Message | Notice]) -> list[Piece]:
-        """Return the lines for `items`, in order, those that go to one place together."""
+        """Return the lines for `items` in order, consecutive ones for one descriptor joined."""
         pieces: list[Piece] = []
         waiting: list[bytes] = []
         for item in items:
@@ -76,52 +76,52 @@ class Lines:
         payload = message.payload
         if b"\n" in payload or b"\r" in payload:
             payload = _format(payload, indent=-1)
-        received = time_text(message.received_ns)
+        received = timestamp_text(message.received_ns)
         if self._as_json:
-            told = {"received": received, "stream": message.stream, "data": Raw(payload)}
-            return self._json(OUTPUT, told)
+            fields = {"received": received, "stream": message.stream, "data": Raw(payload)}
+            return self._json(OUTPUT, fields)
         line = b"%s %s %s\n" % (received.encode(), message.stream.encode(), payload)
-        return shown_json(line) if OUTPUT in self._terminals else line
+        return printable_json(line) if OUTPUT in self._terminals else line
 
     def notice(self, notice: Notice) -> bytes:
         """Return the line of a notice."""
-        received, said = time_text(notice.time_ms * NS_PER_MS), notice_text(notice)
+        time, text = timestamp_text(notice.time_ms * NS_PER_MS), notice_text(notice)
         if not self._as_json:
-            return self.remark(f"{received} {said}")
+            return self.remark(f"{time} {text}")
         fields = {
             name: value.decode(errors="replace") if isinstance(value, bytes) else value
             for name, value in structs.asdict(notice).items()
         }
-        told = {"notice": type(notice).__name__, "time": received, "text": said, **fields}
-        return self._json(ERRORS, told)
+        head = {"notice": type(notice).__name__, "time": time, "text": text}
+        return self._json(ERRORS, head | fields)
 
     def remark(self, text: str) -> bytes:
-        """Return the line of something else that is to be said."""
+        """Return a line of plain text."""
         if self._as_json:
             return self._json(ERRORS, {"remark": text})
         return f"{MARK} {text}\n".encode(self._encoding, "backslashreplace")
 
     def totals(self, counters: FeedCounters, streams: int, seconds: float) -> bytes:
-        """Return the last line."""
-        said = totals_text(counters, streams, seconds)
+        """Return the last line of a run."""
+        text = totals_text(counters, streams, seconds)
         if not self._as_json:
-            return self.remark(said)
-        told = {"text": said, "streams": streams, "seconds": seconds, **structs.asdict(counters)}
-        return self._json(ERRORS, {"totals": told})
+            return self.remark(text)
+        totals = {"text": text, "streams": streams, "seconds": seconds, **structs.asdict(counters)}
+        return self._json(ERRORS, {"totals": totals})
 
-    def _json(self, place: int, told: object) -> bytes:
-        line = msgspec.json.encode(told) + b"\n"
-        return shown_json(line) if place in self._terminals else line
+    def _json(self, fd: int, value: object) -> bytes:
+        line = msgspec.json.encode(value) + b"\n"
+        return printable_json(line) if fd in self._terminals else line
 
 
 class Writer:
-    """Writes in a thread of its own: a reader that does not read holds nobody else up.
+    """Writes in its own thread, so that a blocked pipe does not stop the event loop.
 
-    The thread ends with the program, even if what it writes is never read.
+    It is a daemon thread: the program can end while a write is blocked.
 
     Args:
-        write: Writes.
-        closed: Places that are not there; what should go there is lost.
+        write: Writes to a file descriptor.
+        closed: File descriptors that are closed; what is written to them is dropped.
     """
 
     def __init__(self, write: Write = os.write, closed: Collection[int] = ()) -> None:
@@ -131,10 +131,10 @@ class Writer:
         threading.Thread(target=self._run, daemon=True).start()
 
     async def write(self, pieces: list[Piece]) -> None:
-        """Return when all is written.
+        """Return when everything is written.
 
         Raises:
-            OSError: it cannot be; `BrokenPipeError` if nobody reads any more.
+            OSError: writing failed; `BrokenPipeError` if the reader is gone.
         """
         loop = get_running_loop()
         done: Future[None] = loop.create_future()
@@ -146,22 +146,22 @@ class Writer:
             pieces, loop, done = self._jobs.get()
             failure: OSError | None = None
             try:
-                for place, data in pieces:
-                    if place not in self._closed:
-                        self._write_all(place, data)
+                for fd, data in pieces:
+                    if fd not in self._closed:
+                        self._write_all(fd, data)
             except OSError as error:
                 failure = error
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_settle, done, failure)
 
-    def _write_all(self, place: int, data: bytes) -> None:
+    def _write_all(self, fd: int, data: bytes) -> None:
         try:
             while data:
-                data = data[self._write(place, data) :]
+                data = data[self._write(fd, data) :]
         except BrokenPipeError:
             raise
         except OSError:
-            if place == OUTPUT:
+            if fd == OUTPUT:
                 raise
 
 

@@ -1,4 +1,4 @@
-"""`tickerplant record`: streams of a venue, as they come, into a folder."""
+"""`tickerplant record`: streams of a venue to a folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 from msgspec import Struct, structs
 
+from tickerplant import logs
 from tickerplant.client.rest import RestClient
 from tickerplant.client.server_info import wrong_venue_text
 from tickerplant.config.settings import RecordSettings
@@ -16,7 +18,11 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
+from tickerplant.formatting import count_text, duration_text, printable, size_text
 from tickerplant.logs import logger
+from tickerplant.messages.notice import Notice, Recovered, UnknownStream
+from tickerplant.progress import StatusLine
+from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.recorder.folder import NOBODY
 from tickerplant.recorder.recorder import TICK_S, Recorder
 from tickerplant.recorder.rest_jobs import discover_profile, discover_venue
@@ -24,23 +30,26 @@ from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import RunOutage
 from tickerplant.stdio import FAILED
 from tickerplant.venue import VENUES
-from tickerplant.watching.interruption import interruption, is_interrupted
-from tickerplant.watching.places import (
+from tickerplant.watching.arguments import (
     check_text,
+    streams_of,
     venue_named,
     venue_of_streams,
     venue_of_url,
 )
-from tickerplant.watching.record_progress import RecordProgress, size_text
-from tickerplant.watching.stream_lists import streams_of
-from tickerplant.watching.telling import count_text, duration_text, names_text
+from tickerplant.watching.notices import names_text, notice_text
+from tickerplant.watching.run import interruption, is_interrupted
 
 INTERRUPTED = "interrupted"
 TIME_IS_UP = "the time is up"
+TERMINAL_EVERY_S = 0.5
+LOG_EVERY_S = 60.0
+NOTICES_PER_S, NOTICE_BURST = 1, 20
+"""Sustained rate and burst of log lines for notices; the manifest has all of them."""
 
 
-class Wanted(Struct, frozen=True):
-    """What is to be recorded, and where."""
+class RecordRun(Struct, frozen=True):
+    """What to record, and where."""
 
     hosts: Hosts
     names: tuple[str, ...]
@@ -52,12 +61,12 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
     """Record streams until interrupted, or until the time is up; return the exit status.
 
     Raises:
-        ConfigError: a name or a setting cannot be used.
-        RecordingError: the folder cannot be written to, or is another recording.
+        ConfigError: a name or a setting is invalid.
+        RecordingError: the folder cannot be written, or holds another recording.
     """
     names = streams_of(given)
     if not settings.out:
-        raise ConfigError("--out", settings.out, "the folder of the recording")
+        raise ConfigError("--out", settings.out, "the folder to record to")
     check_text("--out", settings.out)
     venue = venue_named(settings.venue) or venue_of_url(settings.url)
     likely = venue or venue_of_streams(names)
@@ -66,32 +75,32 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
     if settings.url is not None and (venue is None or venue_named(settings.venue)):
         unlikely = next(each for each in VENUES if each is not likely)
         other = hosts_of(unlikely, settings.url)
-    return asyncio.run(_record(Wanted(hosts, names, settings.out, settings), other))
+    return asyncio.run(_record(RecordRun(hosts, names, settings.out, settings), other))
 
 
-async def _record(wanted: Wanted, other: Hosts | None) -> int:
-    """Record what is wanted; at `other` hosts if it is not sure whose venue is served."""
-    settings, interrupted = wanted.settings, interruption()
+async def _record(run: RecordRun, other: Hosts | None) -> int:
+    """Record; at the `other` hosts if they turn out to serve the URL, unless the venue was given."""
+    settings, interrupted = run.settings, interruption()
     progress, started_s = RecordProgress(settings.log_format), time.monotonic()
     if other is not None:
-        answering = await discover_venue(wanted.hosts, other)
+        answering = await discover_venue(run.hosts, other)
         if venue_named(settings.venue) is None:
-            wanted = structs.replace(wanted, hosts=answering)
+            run = structs.replace(run, hosts=answering)
         elif answering is other:
-            served = wrong_venue_text(wanted.hosts, other.venue)
-            logger().warning(f"! {served}: nothing may come of it; see --venue")
-    rest = RestClient(wanted.hosts, WeightBudget())
+            served = wrong_venue_text(run.hosts, other.venue)
+            logger().warning(f"! {served}: there may be nothing to record; see --venue")
+    rest = RestClient(run.hosts, WeightBudget())
     try:
-        profile = await discover_profile(wanted.hosts, rest)
-        writer = _writer(wanted, profile)
+        profile = await discover_profile(run.hosts, rest)
+        writer = _writer(run, profile)
     except BaseException:
         await rest.close()
         raise
     for repair in writer.repairs:
         logger().warning(f"! {repair}")
     recorder = Recorder(
-        wanted.hosts,
-        wanted.names,
+        run.hosts,
+        run.names,
         writer,
         rest,
         settings=FeedSettings(
@@ -103,14 +112,14 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
         on_notice=progress.notice,
     )
     logger().info(
-        f"= recording {_beginning(writer.outage)}",
-        venue=wanted.hosts.venue.name,
-        streams=len(wanted.names),
-        of=wanted.hosts.streams,
-        into=wanted.folder,
+        f"= recording {_start_text(writer.outage)}",
+        venue=run.hosts.venue.name,
+        streams=len(run.names),
+        of=run.hosts.streams,
+        into=run.folder,
         profile=profile or "unknown",
     )
-    reason = "it failed"
+    reason = "failed"
     try:
         over = asyncio.Event()
         waiting = asyncio.create_task(_wait(interrupted, settings.seconds, over))
@@ -121,29 +130,29 @@ async def _record(wanted: Wanted, other: Hosts | None) -> int:
         reason = _reason(interrupted, writer)
     finally:
         writer.close(reason)
-    return _conclude(progress, recorder, writer, time.monotonic() - started_s)
+    return _finish(progress, recorder, writer, time.monotonic() - started_s)
 
 
-def _beginning(hole: RunOutage | None) -> str:
-    """Return how a run begins: what was not recorded before it, if it continues a recording."""
-    if hole is None:
+def _start_text(outage: RunOutage | None) -> str:
+    """Return how a run starts: from the beginning, or after which outage."""
+    if outage is None:
         return "begins"
-    if not hole.from_ns:
+    if not outage.from_ns:
         return "continues, nothing was recorded before"
-    lasted = duration_text((hole.time_ns - hole.from_ns) / 1_000_000)
-    if hole.reason == NOBODY:
+    lasted = duration_text((outage.time_ns - outage.from_ns) / 1_000_000)
+    if outage.reason == NOBODY:
         return f"continues, {NOBODY} for {lasted}"
-    return f"continues, {hole.reason}: nothing was recorded for {lasted}"
+    return f"continues, {outage.reason}: nothing was recorded for {lasted}"
 
 
-def _writer(wanted: Wanted, profile: str) -> RecordingWriter:
-    settings = wanted.settings
+def _writer(run: RecordRun, profile: str) -> RecordingWriter:
+    settings = run.settings
     return RecordingWriter(
-        wanted.folder,
-        venue=wanted.hosts.venue,
-        url=wanted.hosts.streams,
+        run.folder,
+        venue=run.hosts.venue,
+        url=run.hosts.streams,
         profile=profile,
-        streams=wanted.names,
+        streams=run.names,
         settings=WriterSettings(
             segment_ms=settings.segment_ms,
             segment_bytes=settings.segment_bytes,
@@ -159,7 +168,7 @@ async def _wait(interrupted: asyncio.Event, seconds: float | None, over: asyncio
 
 async def _show(progress: RecordProgress, recorder: Recorder, writer: RecordingWriter) -> None:
     while True:
-        progress.tell(recorder, writer)
+        progress.report(recorder, writer)
         await asyncio.sleep(TICK_S)
 
 
@@ -167,21 +176,21 @@ def _reason(interrupted: asyncio.Event, writer: RecordingWriter) -> str:
     return writer.failure_text or (INTERRUPTED if interrupted.is_set() else TIME_IS_UP)
 
 
-def _conclude(
+def _finish(
     progress: RecordProgress, recorder: Recorder, writer: RecordingWriter, seconds: float
 ) -> int:
-    """Tell what was recorded; return the exit status."""
-    heard = set(recorder.received)
-    if silent := [name for name in recorder.names if name not in heard]:
-        logger().warning(f"! nothing was heard of {names_text(silent)}")
-    progress.say(_totals_text(recorder, writer, len(heard), seconds))
+    """Print what was recorded; return the exit status."""
+    received = set(recorder.received)
+    if silent := [name for name in recorder.names if name not in received]:
+        logger().warning(f"! nothing was received for {names_text(silent)}")
+    progress.end_with(_totals_text(recorder, writer, len(received), seconds))
     if writer.failure_text:
-        progress.say(f"tickerplant: the recording stopped: {writer.failure_text}")
+        progress.end_with(f"tickerplant: the recording stopped: {writer.failure_text}")
         return FAILED
-    return 0 if heard else FAILED
+    return 0 if received else FAILED
 
 
-def _totals_text(recorder: Recorder, writer: RecordingWriter, heard: int, seconds: float) -> str:
+def _totals_text(recorder: Recorder, writer: RecordingWriter, received: int, seconds: float) -> str:
     totals, counters = writer.totals, recorder.counters
     ratio = totals.text_bytes / max(totals.stored_bytes, 1)
     parts = [
@@ -194,13 +203,83 @@ def _totals_text(recorder: Recorder, writer: RecordingWriter, heard: int, second
     if counters.unreadable:
         parts.append(f"{counters.unreadable:,} unreadable")
     if totals.dropped:
-        parts.append(f"{count_text(totals.dropped, 'message')} left out")
+        parts.append(f"{count_text(totals.dropped, 'message')} dropped")
     messages = count_text(totals.lines - recorder.rest_jobs.snapshots, "message")
     stored = size_text(totals.stored_bytes)
     if totals.stored_bytes:
-        stored += f", {ratio:.1f} times smaller than as text"
-    of = f"{heard:,} of {count_text(len(recorder.names), 'stream')}"
+        stored += f", {ratio:.1f} times smaller than text"
+    of = f"{received:,} of {count_text(len(recorder.names), 'stream')}"
     return (
-        f"{messages} of {of} in {seconds:.1f} s are recorded in {stored}: {', '.join(parts)}. "
+        f"recorded {messages} of {of} in {seconds:.1f} s, {stored}: {', '.join(parts)}. "
         "The same command continues the recording."
     )
+
+
+class RecordProgress:
+    """The progress of a recording: a status line on a terminal, log lines elsewhere."""
+
+    def __init__(self, log_format: str) -> None:
+        self._status_line = StatusLine()
+        self._every_s = TERMINAL_EVERY_S if self._status_line.is_terminal else LOG_EVERY_S
+        self._started_s = self._reported_s = time.monotonic()
+        self._reported_messages = 0
+        self._notices = TokenBucket(NOTICES_PER_S, NOTICE_BURST, self._now_ms)
+        self._not_logged = 0
+        logs.configure(log_format, stream=cast("TextIO", self._status_line))
+
+    @property
+    def _now_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    def notice(self, notice: Notice) -> None:
+        """Log a notice, unless there are too many of them."""
+        if not self._notices.take(self._now_ms):
+            self._not_logged += 1
+            return
+        more = {"more_not_logged": self._not_logged} if self._not_logged else {}
+        self._not_logged = 0
+        text = notice_text(notice)
+        if isinstance(notice, Recovered):
+            logger().info(f"= {text}", **more)
+        else:
+            hint = "; it is recorded anyway" if isinstance(notice, UnknownStream) else ""
+            logger().warning(f"! {text}{hint}", **more)
+
+    def report(self, recorder: Recorder, writer: RecordingWriter) -> None:
+        """Report the progress, if a report is due."""
+        now_s = time.monotonic()
+        passed_s = now_s - self._reported_s
+        if passed_s < self._every_s:
+            return
+        messages = recorder.messages
+        rate = (messages - self._reported_messages) / passed_s
+        self._reported_s, self._reported_messages = now_s, messages
+        received, streams = len(recorder.received), len(recorder.names)
+        stored, gaps = writer.totals.stored_bytes, recorder.manifest.gaps
+        if not self._status_line.is_terminal:
+            logger().info(
+                "= recording",
+                streams=f"{received}/{streams}",
+                messages=messages,
+                per_second=round(rate),
+                stored=size_text(stored),
+                gaps=gaps,
+                connections=recorder.connections,
+            )
+            return
+        parts = [
+            f"record {duration_text((now_s - self._started_s) * 1_000)}",
+            f"{received}/{count_text(streams, 'stream')}",
+            count_text(messages, "message"),
+            f"{rate:,.0f}/s",
+            size_text(stored),
+            count_text(gaps, "gap"),
+            count_text(recorder.connections, "connection"),
+        ]
+        if waiting := recorder.schedule.waiting:
+            parts.append(f"{count_text(waiting, 'book')} without a snapshot")
+        self._status_line.show(" · ".join(parts))
+
+    def end_with(self, text: str) -> None:
+        """Replace the status line by a last line."""
+        self._status_line.end_with(printable(text))

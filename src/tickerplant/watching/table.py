@@ -1,6 +1,6 @@
-"""The table of what is watched: messages and notices go in, rows come out.
+"""The rows of watched streams: messages and notices go in, rows come out.
 
-Nothing here knows a clock: whoever wants to see rows says what time it is.
+Nothing here reads a clock: the caller passes the time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.formatting import printable
+from tickerplant.formatting import LATEST_S, printable
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import (
     Disconnected,
@@ -21,68 +21,65 @@ from tickerplant.messages.notice import (
     Stale,
     SubscriptionRejected,
 )
-from tickerplant.units import NS_PER_MS
-from tickerplant.watching.reading import reading
+from tickerplant.units import NS_PER_MS, NS_PER_S
+from tickerplant.watching.summary import summary
 
-State: TypeAlias = Literal["waiting", "live", "stale", "blind", "refused"]
-"""`waiting`: nothing came yet; `stale`: silent for too long; `blind`: no connection carries it."""
+StreamState: TypeAlias = Literal["waiting", "live", "stale", "disconnected", "rejected"]
+"""`waiting`: nothing was received yet; `stale`: silent for too long."""
 
 KEPT_NOTICES = 20
-MOST_ROWS = 2_000
-"""Most rows of one stream: the exchange has some hundred symbols, but who can tell what a server
-makes up."""
-FORGOTTEN_AT_ONCE = MOST_ROWS // 10
-"""Rows that go when there would be more: those that were silent for longest."""
-SHOWN_SYMBOL = 40
-"""Most signs of a symbol that are shown."""
-LATEST_MS = 253_402_300_800_000
-"""The end of the year 9999; what is later is no time."""
-MARK_NS = 1_000_000_000
-"""How often counts are noted, for rates."""
-MARKS = 11
-"""How many are kept: a rate is over ten seconds."""
+MAX_ROWS = 2_000
+"""Maximum number of rows of one stream, in case a server makes symbols up."""
+DROPPED_AT_ONCE = MAX_ROWS // 10
+"""Rows that are dropped when there would be more: those silent for longest."""
+MAX_SYMBOL_CHARACTERS = 40
+SAMPLE_NS = NS_PER_S
+"""How often message counts are sampled."""
+SAMPLES = 11
+"""How many samples are kept: a rate is over ten seconds."""
 
 
-class Line(Struct, frozen=True, kw_only=True):
-    """One row as it is at a moment."""
+class RowView(Struct, frozen=True, kw_only=True):
+    """One row at a given time."""
 
     stream: str
     symbol: str
-    tells: str
+    latest: str
+    """Summary of the last message."""
     messages: int
     rate: float | None
-    """Messages a second; None while it is too early to tell."""
+    """Messages per second; None while unknown."""
     age_ms: float | None
     """Since the last message; None before the first."""
     delay_ms: float | None
-    """From the exchange's clock to ours, of the last message; None if it does not tell."""
+    """From event time to receive time of the last message; None if it has no event time."""
     gaps: int
     missing: int
-    state: State
+    state: StreamState
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """The rows that there is room for."""
+    """The rows that fit, and counts of the others."""
 
-    lines: list[Line]
+    rows: list[RowView]
     hidden: int
-    """Rows beside them."""
-    hidden_troubled: int
-    """Those of them that are not live."""
-    forgotten: int = 0
-    """Rows that were given up since there were too many, as often as that happened."""
+    """Rows that do not fit."""
+    hidden_not_live: int
+    """Hidden rows whose stream is not live."""
+    dropped: int = 0
+    """Rows dropped so far because there were too many."""
     notices: list[Notice]
     """The latest, oldest first."""
-    blind: int = 0
-    """Streams that no connection carries."""
-    blind_ms: float | None = None
-    """For how long the first of them; None if there are none."""
+    disconnected: int = 0
+    """Streams without a connection."""
+    outage_ms: float | None = None
+    """How long the first of them has been disconnected; None if there are none."""
 
 
 class Row:
-    """What is known of one symbol of one stream."""
+    """The state of one symbol of one stream."""
 
-    __slots__ = ("gaps", "last", "marks", "messages", "missing", "symbol")
+    __slots__ = ("gaps", "last", "messages", "missing", "samples", "symbol")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
@@ -90,218 +87,224 @@ class Row:
         self.last: Message | None = None
         self.gaps = 0
         self.missing = 0
-        self.marks: deque[tuple[int, int]] = deque(maxlen=MARKS)
-        """Times and what was counted then."""
+        self.samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES)
+        """Times, and the message counts at these times."""
 
     @property
     def received_ns(self) -> int:
-        """When the last message was received, 0 before the first."""
+        """When the last message was received; 0 before the first."""
         return 0 if self.last is None else self.last.received_ns
 
-    def mark(self, now_ns: int) -> None:
-        """Note the count, once a second."""
-        if self.marks and now_ns - self.marks[-1][0] >= MARK_NS:
-            self.marks.append((now_ns, self.messages))
+    def sample(self, now_ns: int) -> None:
+        """Sample the message count, at most once a second."""
+        if self.samples and now_ns - self.samples[-1][0] >= SAMPLE_NS:
+            self.samples.append((now_ns, self.messages))
 
     def rate(self, now_ns: int) -> float | None:
-        """Return how many messages a second came lately, None if it is too early to tell."""
-        if not self.marks or now_ns - self.marks[0][0] < MARK_NS:
+        """Return the messages per second of the last ten seconds; None in the first second."""
+        if not self.samples or now_ns - self.samples[0][0] < SAMPLE_NS:
             return None
-        since_ns, counted = self.marks[0]
-        return (self.messages - counted) * 1e9 / (now_ns - since_ns)
+        since_ns, messages = self.samples[0]
+        return (self.messages - messages) * 1e9 / (now_ns - since_ns)
 
 
-class Source:
+class StreamRows:
     """One stream and its rows."""
 
-    __slots__ = ("blind_since_ms", "forgotten", "hint", "name", "rows", "state")
+    __slots__ = ("disconnected_ms", "dropped", "hint", "name", "rows", "state")
 
     def __init__(self, name: str, hint: str) -> None:
         self.name = name
         self.hint = hint
-        """What should be known of it while nothing is heard."""
-        self.state: State = "waiting"
-        self.blind_since_ms = 0
-        """When it was told to be blind, if it is."""
+        """Shown until the first message."""
+        self.state: StreamState = "waiting"
+        self.disconnected_ms = 0
+        """When it was disconnected, if it is."""
         self.rows: dict[str, Row] = {"": Row("")}
-        self.forgotten = 0
-        """Rows that were given up."""
+        self.dropped = 0
+        """Rows dropped because there were too many."""
 
     @property
-    def is_of_many(self) -> bool:
-        """Whether it tells of more than one symbol."""
+    def has_many_symbols(self) -> bool:
+        """Whether it has more than one symbol."""
         return self.name.startswith("!") or len(self.rows) > 1
 
     @property
-    def is_heard(self) -> bool:
-        """Whether there was ever a message."""
+    def has_messages(self) -> bool:
+        """Whether a message was ever received."""
         return any(row.messages for row in self.rows.values())
 
     def row(self, symbol: str) -> Row:
-        """Return the row of a symbol that has none yet; it takes the place of the one of nothing."""
+        """Return the row of a symbol; the first symbol replaces the row without one."""
         row = self.rows.get(symbol)
         if row is None:
-            nothing = self.rows.get("")
-            if nothing is not None and not nothing.messages:
+            unnamed = self.rows.get("")
+            if unnamed is not None and not unnamed.messages:
                 del self.rows[""]
-            if len(self.rows) >= MOST_ROWS:
-                self._forget()
+            if len(self.rows) >= MAX_ROWS:
+                self._drop_rows()
             row = self.rows[symbol] = Row(symbol)
         return row
 
-    def _forget(self) -> None:
-        """Give up the rows that were silent for longest."""
-        for row in self.lately_changed()[-FORGOTTEN_AT_ONCE:]:
+    def _drop_rows(self) -> None:
+        """Drop the rows silent for longest."""
+        for row in self.latest_first()[-DROPPED_AT_ONCE:]:
             del self.rows[row.symbol]
-        self.forgotten += FORGOTTEN_AT_ONCE
+        self.dropped += DROPPED_AT_ONCE
 
-    def lately_changed(self) -> list[Row]:
-        """Return the rows, the one that changed last first."""
+    def latest_first(self) -> list[Row]:
+        """Return the rows, the one with the latest message first."""
         return sorted(self.rows.values(), key=lambda row: (-row.received_ns, row.symbol))
 
 
 class Table:
-    """What is watched.
+    """The rows of all watched streams.
 
     Args:
         names: The streams, in the order in which they are shown.
-        hints: What is shown of a stream as long as nothing is heard of it.
+        hints: Shown for a stream until its first message, by name.
     """
 
     def __init__(self, names: Iterable[str], hints: Mapping[str, str] | None = None) -> None:
-        self._sources = {name: Source(name, (hints or {}).get(name, "")) for name in names}
+        self._streams = {name: StreamRows(name, (hints or {}).get(name, "")) for name in names}
         self._notices: deque[Notice] = deque(maxlen=KEPT_NOTICES)
-        self._marked_ns = 0
+        self._sampled_ns = 0
 
     def take(self, item: Message | Notice) -> None:
-        """Take a message or a notice; this is the hot path."""
+        """Take a message or a notice.  This is the hot path."""
         if isinstance(item, Notice):
             self._take_notice(item)
             return
-        source = self._sources.get(item.stream)
-        if source is None:
+        stream = self._streams.get(item.stream)
+        if stream is None:
             return
         symbol = item.symbol
-        row = source.rows.get(symbol)
+        row = stream.rows.get(symbol)
         if row is None:
-            row = source.row(symbol)
+            row = stream.row(symbol)
         if row.last is None:
-            row.marks.append((item.received_ns, 1))
-            source.state = "live"
+            row.samples.append((item.received_ns, 1))
+            stream.state = "live"
         row.messages += 1
         row.last = item
 
     @property
-    def noticed(self) -> int:
+    def notice_count(self) -> int:
         """How many notices are kept."""
         return len(self._notices)
 
     def _take_notice(self, notice: Notice) -> None:
         self._notices.append(notice)
         if isinstance(notice, Gap):
-            for source in self._of(notice):
-                row = source.row(notice.symbol)
+            for stream in self._of(notice):
+                row = stream.row(notice.symbol)
                 row.gaps += 1
                 row.missing += max((notice.missing or 0) - notice.backfilled, 0)
             return
-        for source in self._of(notice):
+        for stream in self._of(notice):
             match notice:
                 case Disconnected(time_ms=time_ms):
-                    if source.state != "blind":
-                        source.state, source.blind_since_ms = "blind", time_ms
+                    if stream.state != "disconnected":
+                        stream.state, stream.disconnected_ms = "disconnected", time_ms
                 case Stale():
-                    source.state = "stale"
+                    stream.state = "stale"
                 case SubscriptionRejected():
-                    source.state = "refused"
+                    stream.state = "rejected"
                 case Recovered():
-                    source.state = "live" if source.is_heard else "waiting"
+                    stream.state = "live" if stream.has_messages else "waiting"
                 case _:
                     pass
 
-    def _of(self, notice: Notice) -> list[Source]:
-        return [self._sources[name] for name in notice.streams if name in self._sources]
+    def _of(self, notice: Notice) -> list[StreamRows]:
+        return [self._streams[name] for name in notice.streams if name in self._streams]
 
     def view(self, now_ns: int, room: int) -> View:
         """Return the rows that fit in `room` lines.
 
-        First stand the streams of one symbol, as they were named; then, of each stream of many
-        symbols, those that changed last.  Where room is short, each of these groups has its share.
+        First come the streams of one symbol, in the given order; then, for each stream of many
+        symbols, the symbols with the latest messages.  Short room is shared between these groups.
         """
-        self._mark(now_ns)
+        self._sample(now_ns)
         groups = self._groups()
         shares = share_out(room, [len(group) for group in groups])
-        shown = [
-            _line(source, row, now_ns)
+        rows = [
+            _row_view(stream, row, now_ns)
             for group, share in zip(groups, shares, strict=True)
-            for source, row in group[:share]
+            for stream, row in group[:share]
         ]
         hidden = [
-            source
+            stream
             for group, share in zip(groups, shares, strict=True)
-            for source, _ in group[share:]
+            for stream, _ in group[share:]
         ]
-        blind = [it.blind_since_ms for it in self._sources.values() if it.state == "blind"]
+        since_ms = [
+            it.disconnected_ms for it in self._streams.values() if it.state == "disconnected"
+        ]
         return View(
-            lines=shown,
+            rows=rows,
             hidden=len(hidden),
-            hidden_troubled=sum(source.state != "live" for source in hidden),
-            forgotten=sum(source.forgotten for source in self._sources.values()),
+            hidden_not_live=sum(stream.state != "live" for stream in hidden),
+            dropped=sum(stream.dropped for stream in self._streams.values()),
             notices=list(self._notices),
-            blind=len(blind),
-            blind_ms=max(now_ns / NS_PER_MS - min(blind), 0) if blind else None,
+            disconnected=len(since_ms),
+            outage_ms=max(now_ns / NS_PER_MS - min(since_ms), 0) if since_ms else None,
         )
 
-    def _mark(self, now_ns: int) -> None:
-        if now_ns - self._marked_ns >= MARK_NS:
-            self._marked_ns = now_ns
-            for source in self._sources.values():
-                for row in source.rows.values():
-                    row.mark(now_ns)
+    def _sample(self, now_ns: int) -> None:
+        if now_ns - self._sampled_ns >= SAMPLE_NS:
+            self._sampled_ns = now_ns
+            for stream in self._streams.values():
+                for row in stream.rows.values():
+                    row.sample(now_ns)
 
-    def _groups(self) -> list[list[tuple[Source, Row]]]:
-        few = [source for source in self._sources.values() if not source.is_of_many]
-        many = [source for source in self._sources.values() if source.is_of_many]
-        first = [(source, row) for source in few for row in source.rows.values()]
-        return [first, *([(each, row) for row in each.lately_changed()] for each in many)]
+    def _groups(self) -> list[list[tuple[StreamRows, Row]]]:
+        few = [stream for stream in self._streams.values() if not stream.has_many_symbols]
+        many = [stream for stream in self._streams.values() if stream.has_many_symbols]
+        first = [(stream, row) for stream in few for row in stream.rows.values()]
+        return [first, *([(each, row) for row in each.latest_first()] for each in many)]
 
 
 def share_out(room: int, sizes: Sequence[int]) -> list[int]:
-    """Return how many of each group fit: all of small ones, the same number of the others."""
+    """Return how many rows of each group fit: all of a small group, equal numbers of the others."""
     shares = [0] * len(sizes)
     left = max(room, 0)
     while left:
-        wanting = [number for number, size in enumerate(sizes) if shares[number] < size]
-        if not wanting:
+        unfilled = [number for number, size in enumerate(sizes) if shares[number] < size]
+        if not unfilled:
             break
-        each = max(left // len(wanting), 1)
-        for number in wanting:
+        each = max(left // len(unfilled), 1)
+        for number in unfilled:
             more = min(each, sizes[number] - shares[number], left)
             shares[number] += more
             left -= more
     return shares
 
 
-def _line(source: Source, row: Row, now_ns: int) -> Line:
+def _row_view(stream: StreamRows, row: Row, now_ns: int) -> RowView:
     last = row.last
-    return Line(
-        stream=printable(source.name),
+    return RowView(
+        stream=printable(stream.name),
         symbol=_symbol_text(row.symbol),
-        tells=printable(source.hint) if last is None else reading(last),
+        latest=printable(stream.hint) if last is None else summary(last),
         messages=row.messages,
         rate=row.rate(now_ns),
         age_ms=None if last is None else max(now_ns - last.received_ns, 0) / NS_PER_MS,
         delay_ms=None if last is None else _delay_ms(last),
         gaps=row.gaps,
         missing=row.missing,
-        state=source.state,
+        state=stream.state,
     )
 
 
 def _symbol_text(symbol: str) -> str:
-    return printable(symbol if len(symbol) <= SHOWN_SYMBOL else f"{symbol[: SHOWN_SYMBOL - 1]}…")
+    return printable(
+        symbol
+        if len(symbol) <= MAX_SYMBOL_CHARACTERS
+        else f"{symbol[: MAX_SYMBOL_CHARACTERS - 1]}…"
+    )
 
 
 def _delay_ms(message: Message) -> float | None:
-    """Return how long a message was on its way, None if it does not tell when it was sent."""
+    """Return receive time minus event time; None if the event time is missing or impossible."""
     sent_ms = message.event_time_ms
-    return message.received_ns / NS_PER_MS - sent_ms if 0 < sent_ms < LATEST_MS else None
+    return message.received_ns / NS_PER_MS - sent_ms if 0 < sent_ms < LATEST_S * 1_000 else None

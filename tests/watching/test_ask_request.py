@@ -5,12 +5,12 @@ import pytest
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError
 from tickerplant.venue import COINM, USDM, Venue
-from tickerplant.watching.ask import Question, read_question
-from tickerplant.watching.places import hints_of, venue_of_streams, venue_of_url
+from tickerplant.watching.arguments import hints_of, venue_of_streams, venue_of_url
+from tickerplant.watching.ask import Request, parse_request
 
 
-def question(name: str, *given: str, **settings: object) -> Question:
-    return read_question(AskSettings(**settings), name, given)  # type: ignore[arg-type]
+def question(name: str, *given: str, **settings: object) -> Request:
+    return parse_request(AskSettings(**settings), name, given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_question_goes_where_it_is_known(
         ("/dapi/v1/depth", (), {"venue": "usdm", "url": "ws://localhost:9002"}, USDM),
     ],
 )
-def test_the_venue_is_told_by_the_strongest_sign(
+def test_the_venue_is_inferred_from_the_strongest_evidence(
     name: str, given: tuple[str, ...], settings: dict[str, object], venue: Venue
 ) -> None:
     assert question(name, *given, **settings).venue is venue
@@ -81,8 +81,8 @@ def test_integers_are_numbers_in_the_websocket_api_and_text_in_rest(
         ("depth", ("a=1", "a=2"), "invalid value 'a=2', expected a once"),
         ("depth", ("method=x",), "invalid value 'method=x'"),
         ("depth", ("self=x",), "invalid value 'self=x'"),
-        ("depth", ("symbol=\udcff",), "expected Unicode"),
-        ("\udcff", (), "expected Unicode"),
+        ("depth", ("symbol=\udcff",), "expected valid Unicode"),
+        ("\udcff", (), "expected valid Unicode"),
         ("https://fapi.binance.com/fapi/v1/depth", (), "--url says where"),
     ],
 )
@@ -105,7 +105,9 @@ def test_what_is_no_question_is_refused_with_words(
         ("wss://FSTREAM.binance.com:443", USDM),
     ],
 )
-def test_a_url_tells_the_venue_by_its_port_or_host(url: str | None, venue: Venue | None) -> None:
+def test_the_venue_of_a_url_follows_from_its_port_or_host(
+    url: str | None, venue: Venue | None
+) -> None:
     assert venue_of_url(url) is venue
 
 
@@ -122,10 +124,10 @@ def test_streams_tell_the_venue_if_they_agree(names: list[str], venue: Venue) ->
     assert venue_of_streams(names) is venue
 
 
-def test_doubtful_names_have_a_hint() -> None:
+def test_unknown_names_have_a_hint() -> None:
     hints = hints_of(USDM, ["btcusdt@trade", "BTCUSDT@trade", "x", "btcusd_perp@trade"])
     assert hints == {
-        "BTCUSDT@trade": "doubtful, names are case-sensitive: btcusdt@trade",
-        "x": "doubtful, no stream has this name",
-        "btcusd_perp@trade": "doubtful, its symbol has the form of one of COIN-M, not of USDⓈ-M",
+        "BTCUSDT@trade": "unknown stream: names are case-sensitive: btcusdt@trade",
+        "x": "unknown stream: no stream has this name",
+        "btcusd_perp@trade": "unknown stream: its symbol has the form of one of COIN-M, not of USDⓈ-M",
     }

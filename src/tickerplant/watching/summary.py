@@ -1,4 +1,4 @@
-"""What a message tells, in a few words."""
+"""Messages summarised in a few words."""
 
 from __future__ import annotations
 
@@ -22,41 +22,40 @@ from tickerplant.messages.prices import AssetIndex, CompositeIndex, IndexPrice, 
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 
-SHOWN = 400
-"""Most signs of what a message tells, and bytes of one that is shown as it came."""
+MAX_CHARACTERS = 400
+"""Longest summary, in characters, and longest part of a raw payload, in bytes."""
 UNKNOWN_NUMBER = "?"
 NOTHING = "-"
-TO = "\N{MULTIPLICATION SIGN}"
-"""Between bid and ask."""
+BID_ASK_SEPARATOR = "\N{MULTIPLICATION SIGN}"
 
-_SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _TOP_ONLY = re.compile(r"@depth[0-9]+(@|$)")
-"""How the streams are called that tell the best levels, and not those that changed."""
+"""Matches streams of the best levels, which are not updates."""
 
 
-def reading(message: Message) -> str:
-    """Return what `message` tells, on one line."""
-    tell = _READINGS.get(type(message), _json)
+def summary(message: Message) -> str:
+    """Return a message in a few words, on one line; its payload if it is of another class."""
+    describe = SUMMARIES.get(type(message), _payload)
     try:
-        said = tell(message)
-    except Exception:  # noqa: BLE001  # nothing that a server says may end the watching
-        said = _json(message)
-    return printable(said[:SHOWN])
+        text = describe(message)
+    except Exception:  # noqa: BLE001  # values from a server must not end the program
+        text = _payload(message)
+    return printable(text[:MAX_CHARACTERS])
 
 
 def amount(text: str) -> str:
-    """Return a quantity in at most four digits: `12.3 k`."""
+    """Return a quantity with at most four digits, such as `12.3 k`."""
     value = _number(text)
     if math.isnan(value):
         return UNKNOWN_NUMBER
-    for size, sign in _SIZES:
-        if abs(value) >= size:
-            return f"{value / size:.4g} {sign}"
+    for factor, prefix in _PREFIXES:
+        if abs(value) >= factor:
+            return f"{value / factor:.4g} {prefix}"
     return f"{value:.4g}"
 
 
 def change(first: str, last: str) -> str:
-    """Return by how much `last` is above `first`, in percent."""
+    """Return the change from `first` to `last`, in percent."""
     before, now = _number(first), _number(last)
     if not before or math.isnan(before + now):
         return UNKNOWN_NUMBER
@@ -64,7 +63,7 @@ def change(first: str, last: str) -> str:
 
 
 def _number(text: str) -> float:
-    """Return what `text` says, not-a-number if it is no finite number."""
+    """Return the number in `text`; not-a-number if it is invalid or infinite."""
     try:
         value = float(text)
     except ValueError:
@@ -72,8 +71,8 @@ def _number(text: str) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _json(message: Message) -> str:
-    return message.payload[:SHOWN].decode(errors="replace")
+def _payload(message: Message) -> str:
+    return message.payload[:MAX_CHARACTERS].decode(errors="replace")
 
 
 def _mini_ticker(it: MiniTicker) -> str:
@@ -87,17 +86,17 @@ def _ticker(it: Ticker) -> str:
 
 
 def _book_ticker(it: BookTicker) -> str:
-    return f"{it.bid_price} {TO} {it.ask_price}  ({it.bid_quantity} {TO} {it.ask_quantity})"
+    return f"{it.bid_price} {BID_ASK_SEPARATOR} {it.ask_price}  ({it.bid_quantity} {BID_ASK_SEPARATOR} {it.ask_quantity})"
 
 
 def _trade(it: Trade | AggregateTrade) -> str:
-    # The maker was there before; the other one decided to trade.
+    # The side of a trade is that of its taker.
     return f"{it.price}  {it.quantity}  {'sell' if it.buyer_is_maker else 'buy'}"
 
 
 def _depth(it: DepthUpdate) -> str:
     bids, asks = _present(it.bids), _present(it.asks)
-    best = f"{_best(bids, max)} {TO} {_best(asks, min)}"
+    best = f"{_best(bids, max)} {BID_ASK_SEPARATOR} {_best(asks, min)}"
     counts = f"{len(it.bids)} + {len(it.asks)} levels"
     return f"{best}  {counts}" if _TOP_ONLY.search(it.stream) else f"{best}  {counts} changed"
 
@@ -148,7 +147,7 @@ def _trading_session(it: TradingSession) -> str:
     return f"{it.event_type}  {it.kind}"
 
 
-_READINGS: Mapping[type[Message], Callable[[Any], str]] = {
+SUMMARIES: Mapping[type[Message], Callable[[Any], str]] = {
     AggregateTrade: _trade,
     AssetIndex: _asset_index,
     BookTicker: _book_ticker,
@@ -167,4 +166,4 @@ _READINGS: Mapping[type[Message], Callable[[Any], str]] = {
     Trade: _trade,
     TradingSession: _trading_session,
 }
-"""By kind of message; what is not here is shown as it came."""
+"""By class of message; the payload of any other class is shown."""

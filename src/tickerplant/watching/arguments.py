@@ -1,0 +1,101 @@
+"""Arguments of the client commands: which venue, which streams, which names are unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
+
+from tickerplant.errors import ConfigError
+from tickerplant.explain.subject import venue_of_name
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.regular_files import read_regular
+from tickerplant.streams.spelling import why_doubtful
+from tickerplant.venue import VENUES, Venue
+
+FILE_PREFIX = "@"
+"""Marks the path of a file of stream names; no stream name begins with it."""
+COMMENT_PREFIX = "#"
+MAX_STREAMS = 100_000
+"""More than any exchange has."""
+MAX_FILE_BYTES = 1 << 24
+
+
+def venue_named(name: str) -> Venue | None:
+    """Return the venue of a `--venue` setting; None for `auto`."""
+    return next((venue for venue in VENUES if venue.name == name), None)
+
+
+def venue_of_url(url: str | None) -> Venue | None:
+    """Return the venue whose default port, or whose exchange host, a base URL has."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    for venue in VENUES:
+        hosts = (venue.stream_host, venue.api_host, venue.rest_host)
+        if parts.port == venue.default_port or parts.hostname in hosts:
+            return venue
+    return None
+
+
+def venue_of_streams(names: Iterable[str]) -> Venue:
+    """Return the venue of the streams; if names disagree, the venue with the fewest unknown ones."""
+    names = tuple(names)
+    venues = {venue_of_name(name) for name in names}
+    if len(venues) == 1:
+        return venues.pop()
+    return min(VENUES, key=lambda venue: sum(bool(why_doubtful(venue, name)) for name in names))
+
+
+def hints_of(venue: Venue, names: Iterable[str]) -> dict[str, str]:
+    """Return what is wrong with the unknown ones of `names`, by name."""
+    return {name: f"unknown stream: {why}" for name in names if (why := why_doubtful(venue, name))}
+
+
+def check_text(setting: str, text: str) -> None:
+    """Check that an argument can be sent.
+
+    Raises:
+        ConfigError: it is not Unicode: an argument that is not UTF-8 arrives with surrogates.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ConfigError(setting, text, "valid Unicode text")
+
+
+def streams_of(arguments: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct stream names in `arguments`; `@FILE` stands for those in a file.
+
+    Raises:
+        ConfigError: a file cannot be read, a name is invalid, or there is none.
+    """
+    names: dict[str, None] = {}
+    for argument in arguments:
+        if argument.startswith(FILE_PREFIX):
+            found = _in_file(argument.removeprefix(FILE_PREFIX))
+        else:
+            found = iter([(argument, "STREAM")])
+        for name, place in found:
+            check_text(place, name)
+            if not name or len(name.encode()) > LIMITS.max_name_bytes:
+                expected = f"the name of a stream, of at most {LIMITS.max_name_bytes} bytes"
+                raise ConfigError(place, name[:80], expected)
+            names[name] = None
+            if len(names) > MAX_STREAMS:
+                raise ConfigError(place, name, f"at most {MAX_STREAMS:,} streams")
+    if not names:
+        raise ConfigError("STREAM", " ".join(arguments), "at least one stream")
+    return tuple(names)
+
+
+def _in_file(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the names in a file, each with its place."""
+    reason: str | None = None
+    try:
+        text = read_regular(path, MAX_FILE_BYTES, pipes=True).decode()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    if reason is not None:
+        expected = f"a file with the name of a stream in each line: {reason}"
+        raise ConfigError("STREAM", f"{FILE_PREFIX}{path}", expected)
+    for number, line in enumerate(text.splitlines(), 1):
+        if name := line.partition(COMMENT_PREFIX)[0].strip():
+            yield name, f"{path}, line {number}"

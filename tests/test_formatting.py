@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from tickerplant.formatting import clock_text, duration_text, timestamp_text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "expected"),
+    [
+        (-5, "0.0 s"),
+        (430, "0.4 s"),
+        (9_949, "9.9 s"),
+        (9_950, "10 s"),
+        (59_400, "59 s"),
+        (59_600, "1 m 00 s"),
+        (185_000, "3 m 05 s"),
+        (7_800_000, "2 h 10 m"),
+    ],
+)
+def test_durations_are_short(milliseconds: float, expected: str) -> None:
+    assert duration_text(milliseconds) == expected
+
+
+def test_times_are_in_utc() -> None:
+    assert timestamp_text(1_767_225_600_000_001_999) == "2026-01-01T00:00:00.000001Z"
+    assert clock_text(1_767_229_261_500) == "01:01:01Z"
