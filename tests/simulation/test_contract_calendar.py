@@ -78,9 +78,9 @@ def changes(events: list[Event], symbol: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def rolled() -> tuple[Plant, list[Event], SimulatedExchange]:
-    """Two minutes around the end of a quarter."""
-    exchange, plant = opened(QUARTERS, DELIVERY_MS - 45_000)
-    events = play(exchange, plant, DELIVERY_MS + 75_000)
+    """A minute around the end of a quarter."""
+    exchange, plant = opened(QUARTERS, DELIVERY_MS - 20_000)
+    events = play(exchange, plant, DELIVERY_MS + 40_000)
     return plant, events, exchange
 
 
@@ -168,8 +168,8 @@ def test_delivered_contracts_follow_their_coin_no_more(
 def test_the_same_seed_rolls_the_same_way(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:
-    exchange, plant = opened(QUARTERS, DELIVERY_MS - 45_000)
-    again = play(exchange, plant, DELIVERY_MS + 20_000)
+    exchange, plant = opened(QUARTERS, DELIVERY_MS - 20_000)
+    again = play(exchange, plant, DELIVERY_MS + 5_000)
     assert again == rolled[1][: len(again)]
 
 
@@ -352,13 +352,13 @@ def test_quarters_follow_each_other() -> None:
     start_ms = DELIVERY_MS - 10 * HOUR_MS
     ledger = Ledger(*instruments(start_ms, QUARTERS))
     calendar = ContractCalendar(ledger, 1, start_ms, listings=False)
-    ledger.run(start_ms + 400 * 24 * HOUR_MS)
-    assert sum(what == "deliver" for _, what, _ in ledger.rows) == 2 * 5
+    ledger.run(start_ms + 225 * 24 * HOUR_MS)
+    assert sum(what == "deliver" for _, what, _ in ledger.rows) == 2 * 3
     assert calendar._scales.keys() <= ledger.listed.keys(), "who is gone has no brackets"
     assert {each.symbol: each.contract_type for each in ledger.traded} == {
-        "BTCUSDT_270924": "CURRENT_QUARTER",
-        "BTCUSD_270924": "CURRENT_QUARTER",
-        "BTCUSD_271231": "NEXT_QUARTER",
+        "BTCUSDT_270326": "CURRENT_QUARTER",
+        "BTCUSD_270326": "CURRENT_QUARTER",
+        "BTCUSD_270625": "NEXT_QUARTER",
     }
     for now_ms, what, each in ledger.rows:
         if what == "stop":

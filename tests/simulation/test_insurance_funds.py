@@ -59,7 +59,7 @@ def test_a_fund_is_the_same_when_other_contracts_share_it() -> None:
 
 
 def test_funds_are_told_every_five_minutes_and_grow_with_forced_orders() -> None:
-    start_ms = START_MS // 300_000 * 300_000 + 300_000 - 30_000
+    start_ms = START_MS // 300_000 * 300_000 + 300_000 - 10_000
     listed = instruments(start_ms, ["BTCUSDT", "BTCUSD_PERP"])
     exchange = SimulatedExchange(listed, 3, start_ms)
     plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
@@ -67,8 +67,8 @@ def test_funds_are_told_every_five_minutes_and_grow_with_forced_orders() -> None
     (before,) = plant.venues["usdm"].insurance_funds.values()
     exchange.registry.news.underlyings["BTC"].value.move(-0.04)
     told = []
-    while exchange.next_time_ms < start_ms + 40_000:
+    while exchange.next_time_ms < start_ms + 15_000:
         told += [event for event in exchange.step()[1] if isinstance(event, InsuranceFund)]
     (after,) = told
-    assert (after.symbols, after.time_ms) == (("BTCUSDT",), start_ms + 30_000)
+    assert (after.symbols, after.time_ms) == (("BTCUSDT",), start_ms + 10_000)
     assert dict(after.balances)["USDT"] > dict(before.balances)["USDT"]

@@ -109,7 +109,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("immediate"), st.booleans(), PRICES, QUANTITIES),
     st.tuples(st.just("market"), st.booleans(), PRICES, QUANTITIES),
     st.tuples(st.just("cancel"), st.booleans(), st.integers(1, 30), QUANTITIES),
-    st.tuples(st.just("cut"), st.booleans(), st.integers(1, 30), QUANTITIES),
+    st.tuples(st.just("reduce"), st.booleans(), st.integers(1, 30), QUANTITIES),
     st.tuples(st.just("withdraw"), st.booleans(), PRICES, QUANTITIES),
 )
 RESIZING = st.tuples(st.just("resize"), st.booleans(), PRICES, st.integers(0, 20))
@@ -124,7 +124,7 @@ def apply(
         "immediate": (buy, quantity, number),
         "market": (buy, quantity),
         "cancel": (number,),
-        "cut": (number, quantity),
+        "reduce": (number, quantity),
     }
     chosen = arguments.get(kind, (buy, number, quantity))
     return getattr(engine, kind)(*chosen), getattr(naive, kind)(*chosen)
