@@ -40,16 +40,18 @@ def watch(expected_interval: ExpectedInterval, times_ms: Sequence[float]) -> Wat
             count += 1
         if is_stale and count > before:
             is_stale = False
-            expected_interval.endure()
-            expected_interval.rest()
+            expected_interval.tolerate()
+            expected_interval.restart()
         heard_ms = times_ms[count - 1]
         silent_ms = round(now_ms - heard_ms)
-        expected_interval.hear(count, round(heard_ms), silent_ms)
-        patience_ms, repair_ms = expected_interval.patience_ms, expected_interval.repair_ms
+        expected_interval.observe(count, round(heard_ms), silent_ms)
+        patience_ms, repair_ms = expected_interval.stale_after_ms, expected_interval.repair_after_ms
         if patience_ms is not None and repair_ms is not None:
             known_ms += LOOK_MS * (patience_ms < repair_ms)
             if silent_ms >= patience_ms and not is_stale:
                 is_stale = True
                 alarms.append(Alarm(now_ms, silent_ms, patience_ms))
         now_ms += LOOK_MS
-    return Watch(alarms, expected_interval.patience_ms, round(times_ms[-1] - times_ms[0]), known_ms)
+    return Watch(
+        alarms, expected_interval.stale_after_ms, round(times_ms[-1] - times_ms[0]), known_ms
+    )

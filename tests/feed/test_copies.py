@@ -246,9 +246,9 @@ def test_a_leader_that_is_not_read_has_not_fallen_silent() -> None:
     said = b'{"stream":"%b","data":%b}' % (TICKERS.encode(), KINDS[TICKERS](2))
     other.say(said)
     world.run(20)
-    world.feed.held_up(set(world.wires))
+    world.feed.pause(set(world.wires))
     world.run(20_000)
-    world.feed.held_up(set())
+    world.feed.pause(set())
     primary.say(said)
     world.run(1_000)
     assert consumer.payloads(TICKERS) == [KINDS[TICKERS](1), KINDS[TICKERS](2)]

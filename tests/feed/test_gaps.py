@@ -209,10 +209,10 @@ def test_a_gap_waits_for_a_follower_that_is_not_read() -> None:
     other = next(number for number in world.wires if number != primary)
     say(world, 1)
     say(world, 3, wire=primary)
-    world.feed.held_up(set(world.wires))
+    world.feed.pause(set(world.wires))
     world.run(60_000)
     assert ids(consumer) == [1]
-    world.feed.held_up(set())
+    world.feed.pause(set())
     say(world, 2, 3, wire=other)
     assert ids(consumer) == [1, 2, 3]
     assert not consumer.notices()

@@ -151,14 +151,14 @@ def test_a_copy_that_is_held_up_with_all_it_carries_is_relied_on(name: str) -> N
     world = World(copies=2)
     consumer = listen(world, name)
     publish(world, name, 1, 10)
-    held_up = world.primary(name)
-    other = next(wire for wire in world.wires.values() if wire is not held_up)
-    held_up.down_ms = 6_000
+    paused = world.primary(name)
+    other = next(wire for wire in world.wires.values() if wire is not paused)
+    paused.down_ms = 6_000
     publish(world, name, 11, 35)
     assert world.primary(name) is other
     other.cut()
     world.publish(name, *map(KINDS[name], range(46, 49)))
-    held_up.down_ms = 10
+    paused.down_ms = 10
     publish(world, name, 49, 150)
     world.run(1_000)
     assert consumer.payloads(name) == world.published(name)

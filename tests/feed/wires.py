@@ -224,12 +224,12 @@ class Slow(Consumer):
         self._waiting += 1
         if self._waiting >= self._size and not self._is_full:
             self._is_full = True
-            self._world.feed.hold_up(self, self)
+            self._world.feed.pause_for(self, self)
 
-    def look(self) -> None:
+    def check_room(self) -> None:
         """Take no note: it makes room when it reads."""
 
-    def crowded(self, has_own: bool) -> None:
+    def on_crowded(self, has_own: bool) -> None:
         """Take note that others share its connections."""
         self.has_own.append(has_own)
 
@@ -237,13 +237,13 @@ class Slow(Consumer):
         """Read all that waits, and what comes then."""
         while self._waiting:
             self._waiting, self._is_full = 0, False
-            self._world.feed.make_room(self)
+            self._world.feed.resume_for(self)
             self._world.perform()
 
     def close(self, *names: str) -> None:
         """Unsubscribe."""
         self._world.feed.detach(names, self)
-        self._world.feed.make_room(self)
+        self._world.feed.resume_for(self)
         self._world.perform()
 
 
@@ -351,7 +351,7 @@ class World:
     def perform(self) -> None:
         """Carry out what the feed asks for."""
         if self.feed.has_full or any(wire.unread is not None for wire in self.wires.values()):
-            unread = self.feed.unread()
+            unread = self.feed.connections_to_pause()
             for wire in tuple(self.wires.values()):
                 wire.read(wire.number not in unread)
         while self.feed.actions:

@@ -13,7 +13,7 @@ from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection
 from tickerplant.client.server_info import Listing
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
-from tickerplant.feed.backpressure import Waiting
+from tickerplant.feed.backpressure import FullConsumer
 from tickerplant.feed.feed import STALLED_MS, Feed
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import Keep, Sink
@@ -104,7 +104,7 @@ class FeedRunner:
         if self._is_stopped:
             return
         self.feed.detach(names, sink)
-        self.make_room(sink)
+        self.resume_for(sink)
         self.perform()
 
     def is_carried(self, name: str) -> bool:
@@ -116,18 +116,18 @@ class FeedRunner:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.detach, names, sink)
 
-    def hold_up(self, sink: Sink, waiting: Waiting | None = None) -> None:
-        """Read nothing for `sink` alone until `make_room` is called; see `Feed.hold_up`."""
-        self.feed.hold_up(sink, waiting)
-        self._read_or_not()
+    def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
+        """Read nothing for `sink` alone until `resume_for` is called; see `Feed.pause_for`."""
+        self.feed.pause_for(sink, consumer)
+        self._update_reading()
 
-    def make_room(self, sink: Sink) -> None:
+    def resume_for(self, sink: Sink) -> None:
         """Read again what was held up for `sink`."""
-        if self.feed.make_room(sink):
-            self._read_or_not()
+        if self.feed.resume_for(sink):
+            self._update_reading()
 
-    def _read_or_not(self) -> None:
-        unread = self.feed.unread()
+    def _update_reading(self) -> None:
+        unread = self.feed.connections_to_pause()
         for number, connection in self._connections.items():
             connection.read(number not in unread)
 
@@ -155,7 +155,7 @@ class FeedRunner:
     def perform(self) -> None:
         """Carry out what the feed asks for."""
         if self.feed.has_full:
-            self._read_or_not()  # connections may have come, or carry other streams
+            self._update_reading()  # connections may have come, or carry other streams
         while actions := self.feed.actions:
             self.feed.actions = []
             for action in actions:

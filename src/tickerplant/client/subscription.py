@@ -178,17 +178,17 @@ class Inbox:
         if not self._is_paused:
             self._is_paused = True
             self.queue.counters.pauses += 1
-            self._runner.hold_up(self.put, self)
+            self._runner.pause_for(self.put, self)
         elif depth >= self._max_items and not self.queue.is_overflowing:
             self._overflow()
 
-    def look(self) -> None:
+    def check_room(self) -> None:
         """Resume the connections if the queue is empty; a consumer that polls is only noticed here."""
         if self._is_paused and not self.queue:
             self._is_paused = False
-            self._runner.make_room(self.put)
+            self._runner.resume_for(self.put)
 
-    def crowded(self, has_own: bool) -> None:
+    def on_crowded(self, has_own: bool) -> None:
         """Warn, once, that others with room share the connections of this subscription."""
         if not self._is_warned:
             self._is_warned = True
@@ -231,7 +231,7 @@ class Inbox:
             while not self.queue:
                 if self.is_closed:
                     raise StopAsyncIteration
-                self.look()
+                self.check_room()
                 await self._wait()
             try:
                 item = self.queue.get()

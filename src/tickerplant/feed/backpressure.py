@@ -1,10 +1,10 @@
-"""Consumers with no room, who may lose nothing: what is not read for them, so that the server waits.
+"""Back-pressure for consumers that must not lose messages but have no room.
 
-A connection is not read if none of its consumers has room.  If another one has, it is read: nobody
-is stopped by somebody else.  What comes meanwhile for the one without room waits in its queue, which
-holds some more than it should; and after a while that consumer gets connections of its own.  They
-open first, its streams are heard on both, and once nothing is lost by it the streams are split.
-From then on it may read as slowly as it likes, and keeps those connections until it is closed.
+A connection is paused if none of its consumers has room.  If another one has room, it is read, so
+that no consumer stops another.  Messages for the full consumer then fill the spare room of its
+queue; after a while that consumer gets connections of its own.  These open first, both deliver its
+streams, and once nothing can be lost the streams are split.  From then on the consumer may read as
+slowly as it likes; it keeps its connections until it is closed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.feed.settings import FeedSettings
 
 PATIENCE_MS = 500
-"""A consumer without room is given connections of its own after so long."""
+"""How long a consumer must be full before it gets connections of its own."""
 
 
-class Watched(Protocol):
-    """What is seen of the feed."""
+class Feed(Protocol):
+    """The parts of the feed that are used here."""
 
     settings: FeedSettings
     now_ms: int
@@ -30,48 +30,55 @@ class Watched(Protocol):
     apart: dict[Sink, dict[str, MergedStream]]
 
 
-class Waiting(Protocol):
-    """What a consumer without room may want to know."""
+class FullConsumer(Protocol):
+    """Callbacks for a consumer that has no room."""
 
-    def look(self) -> None:
-        """Make room if there is some again; called with each tick."""
+    def check_room(self) -> None:
+        """Call `resume_for` if there is room again; called with each tick."""
 
-    def crowded(self, has_own: bool) -> None:
-        """Take note that others with room share its connections for long; whether it gets its own."""
+    def on_crowded(self, has_own: bool) -> None:
+        """Called once the consumer has been full for long while others share its connections.
+
+        Args:
+            has_own: Whether it gets connections of its own.
+        """
 
 
 class Full(NamedTuple):
     """A consumer without room."""
 
     since_ms: int
-    waiting: Waiting | None
+    consumer: FullConsumer | None
 
 
 class Backpressure:
-    """Says what is not read, and gives who is full connections of their own.
+    """Decides which connections are paused, and which consumers get connections of their own.
 
     Args:
-        feed: Whose consumers they are.
-        fleet: Its connections.
+        feed: The feed of the consumers.
+        pool: Its connections.
     """
 
-    def __init__(self, feed: Watched, pool: ConnectionPool) -> None:
+    def __init__(self, feed: Feed, pool: ConnectionPool) -> None:
         self.full: dict[Sink, Full] = {}
         self.moved = 0
-        """Consumers who were given connections of their own."""
+        """Consumers that got connections of their own."""
         self._feed = feed
         self._pool = pool
         self._moving: dict[Sink, None] = {}
 
     def is_full(self, connection: FeedConnection) -> bool:
-        """Whether no consumer of `connection` has room, and it is not needed to get one out of the way."""
+        """Whether no consumer of `connection` has room.
+
+        A connection to which a consumer is being moved is never full.
+        """
         full = self.full
         if not full or connection.group.owner in self._moving:
             return False
         return all(sink in full for merged in connection.streams.values() for sink in merged.sinks)
 
-    def unread(self) -> set[int]:
-        """Return the open connections none of whose consumers has room."""
+    def connections_to_pause(self) -> set[int]:
+        """Return the open connections without a consumer that has room."""
         connections = self._feed.connections.items() if self.full else ()
         return {
             number
@@ -79,20 +86,20 @@ class Backpressure:
             if connection.is_open and self.is_full(connection)
         }
 
-    def look(self) -> None:
-        """Begin what is due, and end what can be ended."""
+    def tick(self) -> None:
+        """Begin to move consumers that have been full for long, and finish moves."""
         for full in tuple(self.full.values()):
-            if full.waiting is not None:
-                full.waiting.look()
+            if full.consumer is not None:
+                full.consumer.check_room()
         due_ms = self._feed.now_ms - PATIENCE_MS
         for sink, full in tuple(self.full.items()):
             if full.since_ms <= due_ms and sink not in self._moving and self._is_crowded(sink):
-                self._begin(sink, full)
+                self._begin_move(sink, full)
         for sink in tuple(self._moving):
-            self._go_on(sink)
+            self._continue_move(sink)
 
     def _is_crowded(self, sink: Sink) -> bool:
-        """Whether somebody with room is on the connections that `sink` shares."""
+        """Whether a consumer with room shares a connection with `sink`."""
         shared = set(self._shared(sink))
         return bool(shared) and any(
             not self.is_full(connection) and not shared.isdisjoint(connection.streams.values())
@@ -102,17 +109,17 @@ class Backpressure:
     def _shared(self, sink: Sink) -> list[MergedStream]:
         return [merged for merged in self._feed.merged_streams.values() if sink in merged.sinks]
 
-    def _begin(self, sink: Sink, full: Full) -> None:
+    def _begin_move(self, sink: Sink, full: Full) -> None:
         apart = self._feed.apart.keys() | self._moving.keys()
         has_own = sink in apart or len(apart) < self._feed.settings.most_apart
         if has_own:
             self.moved += sink not in apart
             self._moving[sink] = None
-        if full.waiting is not None:
-            full.waiting.crowded(has_own)
+        if full.consumer is not None:
+            full.consumer.on_crowded(has_own)
 
-    def _go_on(self, sink: Sink) -> None:
-        """Give `sink` what it has not yet of its own, and let it have that alone if nothing is lost."""
+    def _continue_move(self, sink: Sink) -> None:
+        """Place the streams of `sink` on its own connections, and split those that have caught up."""
         shared = self._shared(sink)
         for merged in shared:
             if not self._pool.own_connections(merged, sink):

@@ -208,7 +208,7 @@ class ConnectionPool:
         for merged in connection.merged_streams:
             merged.restart_silence()
             merged.restart_waits()
-            merged.expected_interval.rest()
+            merged.expected_interval.restart()
         if connection.session is not None:
             connection.session.restart_timeouts(self._feed.now_ms)
 

@@ -1,9 +1,8 @@
 """How long a stream may be silent before something is wrong.
 
-A stream that tells every period is late after three of them.  One that tells changes has a rhythm
-of its own, which is learned: how often it tells, and the longest pause that it made of late.  Until
-enough of it was heard it has a quarter of a minute, and before anything was, a whole one.  One that
-tells what seldom happens is never late.
+A periodic stream is late after three periods.  For a stream that sends changes, the typical
+interval and the longest recent pause are learned; until enough messages came it has a quarter of a
+minute, and a minute before the first one.  A stream of rare events is never late.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ from tickerplant.streams import resolve
 from tickerplant.venue import Venue
 
 PERIODS = 3
-"""Messages in a row that must be missing from a steady stream."""
+"""Consecutive messages of a periodic stream that must be missing."""
 INTERVALS = 20
-"""Usual pauses that the silence of a busy stream must last."""
+"""Typical intervals that the silence of a stream of changes must last."""
 KNOWN_INTERVALS = 10
-"""And of one whose longest pauses are known."""
+"""The same, once its longest pauses are known."""
 MEMORY = 0.8
-"""Weight of the rhythm that was known, against what was heard since."""
+"""Weight of the known interval against a newly measured one."""
 LOOK_MS = 250
-"""How often `hear` is called: pauses that are shorter are not seen."""
+"""How often `observe` is called; shorter pauses are not seen."""
 PAUSES = 3
-"""The longest pause of late must be exceeded so many times."""
+"""How many times the longest recent pause the silence must last."""
 FADING = 0.5 ** (LOOK_MS / 300_000)
-"""What is left of the longest pause from one look to the next: half of it after five minutes."""
+"""Decay of the longest pause from one look to the next: it halves in five minutes."""
 KNOWN_MESSAGES = 50
-"""After so many messages a stream is known well enough."""
+"""Messages after which the interval of a stream counts as known."""
 KNOWN_MS = 20_000
-"""And not sooner than after so long."""
+"""Minimum time for that."""
 
 
 class ExpectedInterval:
-    """The expectation of one stream."""
+    """The expected interval between the messages of one stream."""
 
     def __init__(self, venue: Venue, name: str, settings: FeedSettings) -> None:
         found = resolve(venue, name)
@@ -44,20 +43,21 @@ class ExpectedInterval:
         self._period_ms = 0 if found is None else found[0].period(venue, found[1])
         self._interval_ms = 0.0
         self._longest_ms = 0.0
-        """The longest pause of late."""
+        """The longest recent pause."""
         self._silent_ms = 0
-        """How long the stream was silent at the last look."""
-        self._heard_ms = -1
+        """How long the stream had been silent at the last look."""
+        self._received_ms = -1
+        """When the last message came; -1: it does not count."""
         self._counted = 0
         """The count of messages at the last look."""
         self._messages = 0
-        """Messages that came while the stream was followed."""
+        """Messages from which the interval was learned."""
         self._known_ms = 0
-        """For how long it was followed."""
+        """For how long it was learned."""
 
     @property
     def steady(self) -> bool:
-        """Whether silence is never right."""
+        """Whether the stream sends at a fixed period."""
         return self._activity == "periodic"
 
     @property
@@ -66,9 +66,9 @@ class ExpectedInterval:
         return self._period_ms if self.steady else round(self._interval_ms)
 
     @property
-    def patience_ms(self) -> int | None:
-        """How long the stream may be silent before consumers get a notice; None for ever."""
-        repair_ms = self.repair_ms
+    def stale_after_ms(self) -> int | None:
+        """How long the stream may be silent before consumers are notified; None: indefinitely."""
+        repair_ms = self.repair_after_ms
         is_known = self._messages >= KNOWN_MESSAGES and self._known_ms >= KNOWN_MS
         if repair_ms is None or self.steady or not is_known:
             return repair_ms
@@ -77,8 +77,8 @@ class ExpectedInterval:
         return min(repair_ms, max(round(usual_ms), self._settings.quick_stale_ms))
 
     @property
-    def repair_ms(self) -> int | None:
-        """How long it may be silent before it is asked for again; None for ever."""
+    def repair_after_ms(self) -> int | None:
+        """How long it may be silent before it is subscribed to again; None: indefinitely."""
         settings = self._settings
         if self._activity == "rare":
             return None
@@ -88,43 +88,43 @@ class ExpectedInterval:
             return settings.first_message_timeout_ms
         return max(round(INTERVALS * self._interval_ms), settings.event_stream_stale_ms)
 
-    def hear(self, messages: int, heard_ms: int, silent_ms: int) -> None:
-        """Learn from what is known at a look.
+    def observe(self, messages: int, received_ms: int, silent_ms: int) -> None:
+        """Learn from the messages since the last look.
 
         Args:
-            messages: How many came so far.
-            heard_ms: When the last came.
+            messages: How many messages came so far.
+            received_ms: When the last came.
             silent_ms: How long ago that was.
         """
         new = messages - self._counted
         if new > 0:
-            if self._heard_ms >= 0:
-                span_ms = heard_ms - self._heard_ms
+            if self._received_ms >= 0:
+                span_ms = received_ms - self._received_ms
                 self._known_ms += span_ms
                 interval_ms = span_ms / new
                 known = self._interval_ms or interval_ms
                 self._interval_ms = MEMORY * known + (1 - MEMORY) * interval_ms
                 self._longest_ms = max(FADING * self._longest_ms, self._silent_ms)
-            self._heard_ms = heard_ms
+            self._received_ms = received_ms
             self._counted = messages
             self._messages += new
         else:
             self._longest_ms *= FADING
         self._silent_ms = silent_ms
 
-    def endure(self) -> None:
-        """Take note that the stream came back by itself, after consumers got a notice of its silence."""
-        if self.patience_ms is not None:
-            self._longest_ms = max(self._longest_ms, self.patience_ms)
+    def tolerate(self) -> None:
+        """Wait longer in future: the stream came back by itself after consumers were notified."""
+        if self.stale_after_ms is not None:
+            self._longest_ms = max(self._longest_ms, self.stale_after_ms)
 
-    def rest(self) -> None:
-        """Forget when the last message was: what comes next ends a silence that was not its own."""
-        self._heard_ms = -1
+    def restart(self) -> None:
+        """Ignore the current pause: it is not one of the stream itself."""
+        self._received_ms = -1
         self._silent_ms = 0
 
-    def apart(self) -> ExpectedInterval:
-        """Return one that knows as much, of a stream whose messages are counted from 0."""
+    def fork(self) -> ExpectedInterval:
+        """Return a copy for a stream whose messages are counted from 0."""
         other = copy(self)
-        other.rest()
-        other._counted = 0  # noqa: SLF001  # it is of this class
+        other.restart()
+        other._counted = 0  # noqa: SLF001  # the same class
         return other

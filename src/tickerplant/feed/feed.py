@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct, structs
 
 from tickerplant.envelope import NECK, head_of
 from tickerplant.feed.actions import Action, Fetch
-from tickerplant.feed.backpressure import Backpressure, Full, Waiting
+from tickerplant.feed.backpressure import Backpressure, Full, FullConsumer
 from tickerplant.feed.candles import CandleStream
 from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.connection_pool import ConnectionPool
@@ -213,7 +213,7 @@ class Feed:
             unreadable=self._unreadable,
             late=self._late,
             failed_checks=self._unknown_streams.failed_checks,
-            stale=self._staleness.told,
+            stale=self._staleness.notices,
             apart=self._backpressure.moved,
         )
         for merged in self.all_merged_streams:
@@ -311,17 +311,17 @@ class Feed:
         if connection is not None:
             connection.received(self.now_ms)
 
-    def hold_up(self, sink: Sink, waiting: Waiting | None = None) -> None:
-        """Take note that a consumer has no room: `unread` says what is not to be read because of it.
+    def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
+        """Note that a consumer has no room; see `connections_to_pause`.
 
         Args:
             sink: The consumer.
-            waiting: Who is told what becomes of it.
+            consumer: Receives callbacks while it has no room.
         """
-        self._backpressure.full[sink] = Full(self.now_ms, waiting)
+        self._backpressure.full[sink] = Full(self.now_ms, consumer)
 
-    def make_room(self, sink: Sink) -> bool:
-        """Take note that a consumer has room again; return whether it had none."""
+    def resume_for(self, sink: Sink) -> bool:
+        """Note that a consumer has room; return whether it had none before."""
         return self._backpressure.full.pop(sink, None) is not None
 
     @property
@@ -333,17 +333,14 @@ class Feed:
         """Whether no consumer of a connection has room."""
         return self._backpressure.is_full(connection)
 
-    def unread(self) -> set[int]:
-        """Return the open connections that are not to be read from now on: nobody there has room.
-
-        Their silence says nothing.
-        """
-        numbers = self._backpressure.unread()
-        self.held_up(numbers)
+    def connections_to_pause(self) -> set[int]:
+        """Pause the open connections without a consumer that has room; return their numbers."""
+        numbers = self._backpressure.connections_to_pause()
+        self.pause(numbers)
         return numbers
 
-    def held_up(self, numbers: Container[int]) -> None:
-        """Take note which connections are not read for want of room: their silence says nothing."""
+    def pause(self, numbers: Container[int]) -> None:
+        """Note that exactly these connections are not read; their silence means nothing."""
         self._pool.pause(numbers)
 
     # Messages
@@ -493,9 +490,9 @@ class Feed:
         for merged in tuple(self._watched):
             if not merged.tick():
                 self._watched.pop(merged, None)
-        self._backpressure.look()
-        deaf, silent = self._staleness.look()
-        for connection in deaf:
+        self._backpressure.tick()
+        all_stale, silent = self._staleness.tick()
+        for connection in all_stale:
             self._pool.renew(connection)
         for connection, merged in silent:
             if connection.session is not None and connection.successor is None:
@@ -510,8 +507,8 @@ class Feed:
         """Call `tick` of the strand from now on, until it returns False."""
         self._watched[merged] = None
 
-    def is_held_up(self, connection: Hashable) -> bool:
-        """Whether a connection is not read, because a consumer has no room."""
+    def is_paused(self, connection: Hashable) -> bool:
+        """Whether a connection is paused because no consumer has room."""
         return isinstance(connection, FeedConnection) and connection.is_paused
 
     def end_silence(self, merged: MergedStream) -> None:

@@ -267,12 +267,12 @@ class IdentifiedStream(MergedStream):
 
         While the primary is not read nothing is late; a secondary is waited for only so long.
         """
-        is_held_up = self._host.is_held_up
-        if is_held_up(self.primary):
+        is_paused = self._host.is_paused
+        if is_paused(self.primary):
             return True
         until_ms = self._held_ms[0] + self._host.settings.merge_ms
         return self._host.now_ms < until_ms and any(
-            is_held_up(connection) and self._may_send_missing(it)
+            is_paused(connection) and self._may_send_missing(it)
             for connection, it in self.secondaries.items()
         )
 
@@ -332,7 +332,7 @@ class IdentifiedStream(MergedStream):
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
         is_over = self._host.now_ms >= self._repeats_until_ms
-        if self._repeats_until_ms and is_over and not self._host.is_held_up(self.primary):
+        if self._repeats_until_ms and is_over and not self._host.is_paused(self.primary):
             self._repeats_until_ms = 0
         for secondary in self.secondaries.values():
             self._prune(secondary)

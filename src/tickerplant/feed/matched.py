@@ -134,12 +134,12 @@ class MatchedStream(MergedStream):
         """Do what is due; return whether something else will be."""
         now_ms = self._host.now_ms
         self._take_over()
-        is_held_up = self._host.is_held_up
+        is_paused = self._host.is_paused
         for connection, secondary in tuple(self.secondaries.items()):
             self._look_at(secondary)
-            if not is_held_up(connection):
+            if not is_paused(connection):
                 _forget_skipped(secondary, now_ms)
-        if self._primary_record is not None and not is_held_up(self.primary):
+        if self._primary_record is not None and not is_paused(self.primary):
             _forget_skipped(self._primary_record, now_ms)
             if not self._primary_record.expected and not self._primary_record.skipped:
                 self._primary_record = None

@@ -58,7 +58,7 @@ class Host(Protocol):
     def notify_possible_loss(self, merged: MergedStream) -> None:
         """Tell that something may be missing: a follower leads that began when nothing was heard."""
 
-    def is_held_up(self, connection: Hashable) -> bool:
+    def is_paused(self, connection: Hashable) -> bool:
         """Whether a connection is not read, because a consumer has no room."""
 
 
@@ -268,7 +268,7 @@ class MergedStream(ABC):
         self.primary = None
         self.disconnected_ms = self._host.now_ms
         self.stale_level = 0
-        self.expected_interval.rest()
+        self.expected_interval.restart()
         self._primary_lost()
         return True
 
@@ -303,7 +303,7 @@ class MergedStream(ABC):
         self.messages = sum(len(each.waiting) for each in secondaries.values())
         self.primary, self.accept = None, refuse
         self.counters = StreamCounters()
-        self.expected_interval = self.expected_interval.apart()
+        self.expected_interval = self.expected_interval.fork()
         self._keeps, self._backfilling = {}, []
         self._set_sinks(())
 
@@ -428,7 +428,7 @@ class MergedStream(ABC):
         """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
         now_ms = self._host.now_ms
         for connection, secondary in self.secondaries.items():
-            if secondary.waiting and not self._host.is_held_up(connection):
+            if secondary.waiting and not self._host.is_paused(connection):
                 behind_ms = now_ms - max(secondary.waiting.oldest.received_ms, self.silent_since_ms)
                 if behind_ms >= self._patience_ms(secondary):
                     if not secondary.is_in_step and not self.proves_gaps:

@@ -1,4 +1,4 @@
-"""Silence: streams that should have told something, and connections on which nothing is heard."""
+"""Detects silence: streams that should have sent something, and connections that deliver nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.notice import Recovered, Stale
 
-DOUBLINGS = 10
-"""As often patience with what is asked for in vain is doubled."""
+MAX_DOUBLINGS = 10
+"""How often the timeout is doubled after unsuccessful repairs."""
 
 
-class Watched(Protocol):
-    """What a vigil sees of the feed."""
+class Feed(Protocol):
+    """The parts of the feed that are used here."""
 
     settings: FeedSettings
     now_ms: int
@@ -25,67 +25,70 @@ class Watched(Protocol):
 
     @property
     def all_merged_streams(self) -> list[MergedStream]:
-        """The streams, shared and apart."""
+        """The streams, shared and of single consumers."""
 
 
 class StalenessMonitor:
-    """Looks for silence.
+    """Notifies consumers of silent streams, and says which are to be repaired.
 
     Args:
-        feed: What is looked at.
+        feed: The feed that is watched.
     """
 
-    def __init__(self, feed: Watched) -> None:
-        self.told = 0
-        """Times a stream was called stale."""
+    def __init__(self, feed: Feed) -> None:
+        self.notices = 0
+        """`Stale` notices so far."""
         self._feed = feed
         self._look_ms = 0
         settings = feed.settings
-        self._least_ms = min(
+        self._min_silence_ms = min(
             settings.quick_stale_ms,
             settings.event_stream_stale_ms,
             settings.stale_ms,
             settings.first_message_timeout_ms,
         )
-        """No stream is stale sooner."""
-        self._deaf = 0
-        """Connections that were replaced in a row because all their streams were stale."""
+        """No stream is stale after less."""
+        self._replacements = 0
+        """Consecutive connections replaced because all their streams were stale."""
 
-    def look(self) -> tuple[list[FeedConnection], list[tuple[FeedConnection, MergedStream]]]:
-        """Tell which streams fell silent; return what is to be asked for anew.
+    def tick(self) -> tuple[list[FeedConnection], list[tuple[FeedConnection, MergedStream]]]:
+        """Notify consumers of streams that fell silent, and return what is to be repaired.
 
         Returns:
-            Connections to be replaced, and streams to be subscribed to again.
+            Connections to replace, and streams to subscribe to again, each with its connection.
         """
         feed = self._feed
         if feed.now_ms < self._look_ms:
             return [], []
         self._look_ms = feed.now_ms + LOOK_MS
         merged_streams = feed.all_merged_streams
-        silent = [found for merged in merged_streams if (found := self._see(merged))]
+        silent = [found for merged in merged_streams if (found := self._check_primary(merged))]
         silent += [
-            found for each in merged_streams if each.secondaries for found in self._mute(each)
+            found
+            for each in merged_streams
+            if each.secondaries
+            for found in self._check_secondaries(each)
         ]
-        deaf = [
+        all_stale = [
             connection
             for connection in tuple(feed.connections.values())
-            if self._is_deaf(connection)
+            if self._is_all_stale(connection)
         ]
-        self._deaf += len(deaf)
-        return deaf, silent
+        self._replacements += len(all_stale)
+        return all_stale, silent
 
     def end(self, merged: MergedStream) -> None:
-        """Tell that a stale stream is heard again."""
+        """Notify consumers that a stale stream sends again."""
         feed = self._feed
         if merged.stale_level == 1:  # it was not subscribed again
-            merged.expected_interval.endure()
-        merged.expected_interval.rest()
-        self._deaf = 0
+            merged.expected_interval.tolerate()
+        merged.expected_interval.restart()
+        self._replacements = 0
         outage_ms = merged.end_outage() or 0
         merged.notify(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, outage_ms=outage_ms))
 
-    def _see(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
-        """Tell that `merged` fell silent; return it if it is to be asked for again."""
+    def _check_primary(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
+        """Notify consumers if `merged` fell silent; return it if it is to be subscribed to again."""
         feed, connection = self._feed, merged.primary
         if not isinstance(connection, FeedConnection) or connection.is_paused:
             return None
@@ -94,18 +97,20 @@ class StalenessMonitor:
             merged.expected_interval,
         )
         count = merged.messages - merged.counters.duplicates
-        expected_interval.hear(count, merged.silent_since_ms, silent_ms)
-        if silent_ms < self._least_ms:
+        expected_interval.observe(count, merged.silent_since_ms, silent_ms)
+        if silent_ms < self._min_silence_ms:
             return None
         patience_ms = (
-            expected_interval.repair_ms if merged.is_stale else expected_interval.patience_ms
+            expected_interval.repair_after_ms
+            if merged.is_stale
+            else expected_interval.stale_after_ms
         )
-        if patience_ms is None or silent_ms < patience_ms << min(merged.stale_level, DOUBLINGS):
+        if patience_ms is None or silent_ms < patience_ms << min(merged.stale_level, MAX_DOUBLINGS):
             return None
         merged.raise_stale_level()
         if merged.stale_level > 1:
             return connection, merged
-        self.told += 1
+        self.notices += 1
         merged.notify(
             Stale(
                 streams=(merged.name,),
@@ -116,8 +121,10 @@ class StalenessMonitor:
         )
         return None
 
-    def _mute(self, merged: MergedStream) -> Iterator[tuple[FeedConnection, MergedStream]]:
-        """Yield the connections that tell other streams but not this one, which the leader tells."""
+    def _check_secondaries(
+        self, merged: MergedStream
+    ) -> Iterator[tuple[FeedConnection, MergedStream]]:
+        """Yield secondary connections that deliver other streams, but not this one as the primary does."""
         settings = self._feed.settings
         for connection, secondary in merged.secondaries.items():
             if (
@@ -128,11 +135,11 @@ class StalenessMonitor:
                 secondary.idle_since_ms, secondary.is_mute = 0, False
                 continue
             secondary.idle_since_ms = secondary.idle_since_ms or self._feed.now_ms
-            told_ms = connection.received_ms - secondary.idle_since_ms
-            secondary.is_mute = told_ms >= settings.overlap_ms
-            patience_ms = settings.stale_ms << min(secondary.resubscriptions, DOUBLINGS)
+            others_ms = connection.received_ms - secondary.idle_since_ms
+            secondary.is_mute = others_ms >= settings.overlap_ms
+            patience_ms = settings.stale_ms << min(secondary.resubscriptions, MAX_DOUBLINGS)
             if (
-                told_ms >= patience_ms
+                others_ms >= patience_ms
                 and connection.session is not None
                 and connection.successor is None
             ):
@@ -141,8 +148,8 @@ class StalenessMonitor:
                 secondary.is_delivering = False
                 yield connection, merged
 
-    def _is_deaf(self, connection: FeedConnection) -> bool:
-        """Whether a connection has been open for long, and everything on it is stale."""
+    def _is_all_stale(self, connection: FeedConnection) -> bool:
+        """Whether a connection has been open for long and all its streams are stale."""
         if (
             not connection.is_open
             or connection.successor is not None
@@ -150,26 +157,31 @@ class StalenessMonitor:
         ):
             return False
         age_ms = self._feed.now_ms - connection.opened_ms
-        if age_ms < self._feed.settings.all_stale_reconnect_ms << min(self._deaf, DOUBLINGS):
+        if age_ms < self._feed.settings.all_stale_reconnect_ms << min(
+            self._replacements, MAX_DOUBLINGS
+        ):
             return False
         merged_streams = connection.merged_streams
         due = [
             each
             for each in merged_streams
-            if each.expected_interval.repair_ms is not None and _may_come(each)
+            if each.expected_interval.repair_after_ms is not None and _may_come(each)
         ]
         if any(each.messages for each in merged_streams) and not any(each.messages for each in due):
-            return False  # what was never heard may be no stream at all: others are heard
+            return False  # streams that never sent anything may be unknown: others do send
         return bool(due) and all(
             each.is_stale and each.primary is connection and self._is_overdue(each) for each in due
         )
 
     def _is_overdue(self, merged: MergedStream) -> bool:
-        """Whether `merged` is silent for so long that something is to be done about it."""
-        repair_ms = merged.expected_interval.repair_ms
-        return repair_ms is not None and self._feed.now_ms - merged.silent_since_ms >= repair_ms
+        """Whether `merged` has been silent for long enough to be repaired."""
+        repair_after_ms = merged.expected_interval.repair_after_ms
+        return (
+            repair_after_ms is not None
+            and self._feed.now_ms - merged.silent_since_ms >= repair_after_ms
+        )
 
 
 def _may_come(merged: MergedStream) -> bool:
-    """Whether messages of `merged` can be expected."""
+    """Whether messages of `merged` can be expected: it is not an unknown stream."""
     return merged.messages > 0 or not merged.doubt

@@ -34,7 +34,7 @@ class Feed(Protocol):
     actions: list[Action]
     observer: Observer
 
-    def is_held_up(self, connection: Hashable) -> bool:
+    def is_paused(self, connection: Hashable) -> bool:
         """Whether a connection is paused because a consumer has no room."""
 
 
@@ -87,7 +87,7 @@ class UnknownStreams:
         since_ms = self._silent_since_ms[merged]
         if merged.messages:
             del self._silent_since_ms[merged]
-        elif merged.primary is None or feed.is_held_up(merged.primary):
+        elif merged.primary is None or feed.is_paused(merged.primary):
             self._silent_since_ms[merged] = None
         elif since_ms is None:
             self._silent_since_ms[merged] = feed.now_ms

@@ -157,9 +157,9 @@ class Recorder:
         self._is_paused = is_full
         for sink in (self._sink, self._contracts_sink):
             if is_full:
-                self.runner.hold_up(sink)
+                self.runner.pause_for(sink)
             else:
-                self.runner.make_room(sink)
+                self.runner.resume_for(sink)
         if is_full:
             self._complaints.add(
                 "full", "! the disk cannot keep up; reading from the server is paused"

@@ -239,7 +239,7 @@ class Upstream:
         is_telling = any(
             merged.primary is not None and merged.messages and not merged.is_stale
             for merged in merged_streams
-            if merged.expected_interval.patience_ms is not None
+            if merged.expected_interval.stale_after_ms is not None
         )
         return not is_telling and any(
             merged.is_stale
