@@ -185,7 +185,7 @@ def unended_run(lines: list[Line]) -> list[Entry]:
 
 
 def unsealed(market: list[Line], path: Path) -> tuple[str, Path]:
-    """A recording whose last segment is not finished, with a torn end."""
+    """A recording whose last segment is unfinished, with a torn end."""
     name = folder(path, [market[:500], market[500:]], unended_run(market))
     entries = read_manifest(name).entries
     write_manifest(path, entries[:-1])
@@ -198,8 +198,8 @@ def test_a_killed_recorder_is_told_and_is_no_hole(market: list[Line], tmp_path: 
     found = walked(name)
     assert found.is_complete
     assert found.remarks == [
-        f"{segment.name} is not finished",
-        "the last recorder was killed: it did not end on purpose",
+        f"{segment.name} is unfinished",
+        "the last recorder did not shut down cleanly",
     ]
     segment.write_bytes(segment.read_bytes()[:-5])
     found = walked(name)
@@ -217,8 +217,8 @@ def test_what_a_recorder_writes_just_now_is_no_damage(market: list[Line], tmp_pa
         found = walked(name)
     assert found.is_complete
     assert found.remarks == [
-        f"{segment.name} is not finished",
-        "a recorder still writes into it",
+        f"{segment.name} is unfinished",
+        "a recorder is still writing to it",
     ]
 
 
@@ -322,7 +322,7 @@ def test_a_segment_that_nobody_knows_of_is_missing(market: list[Line], tmp_path:
     found = walked(path)
     assert not found.is_complete
     assert reasons(found) == [
-        "segment 000002 to 000003 is missing, and the manifest does not know of it"
+        "segment 000002 to 000003 is missing and is not listed in the manifest"
     ]
     assert [first.exists(), last.exists()] == [True, True]
 

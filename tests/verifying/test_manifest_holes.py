@@ -125,7 +125,7 @@ def test_where_nothing_proves_it_a_disconnect_is_a_hole(market: list[Line], tmp_
     assert not found.is_complete
     assert {name: by_name[name].lossy_outages for name in streams} == dict.fromkeys(streams, 1)
     assert by_name["btcusdt@forceOrder"].messages == 0
-    assert said(path).endswith("NOT complete: 3 blind times that may have lost messages")
+    assert said(path).endswith("NOT complete: 3 outages that may have lost messages")
 
 
 def test_a_stream_that_never_comes_back_is_a_hole_whatever_its_ids(
@@ -157,7 +157,7 @@ def test_what_was_refused_or_is_doubtful_is_told(market: list[Line], tmp_path: P
     path = folder(tmp_path / "r", [market], [run, heard, no, ended(market)])
     found, by_name = walked(path)
     assert found.is_complete
-    assert by_name["ethusdt@trade"].remark == "the server refused it: 2 Invalid request"
+    assert by_name["ethusdt@trade"].remark == "the server rejected it: 2 Invalid request"
     assert "depth" in by_name["btcusdt@depht"].remark, "what was probably meant"
 
 
@@ -235,8 +235,8 @@ def test_what_the_recorder_dropped_is_a_hole(market: list[Line], tmp_path: Path)
     dropped = Dropped(time_ns=market[9][0], count=12, reason="the disk is too slow")
     path = folder(tmp_path / "r", [market], [*begun(market), dropped, ended(market)])
     text = said(path)
-    assert "! 12 messages left out by the recorder: the disk is too slow" in text
-    assert text.endswith("NOT complete: 12 messages left out by the recorder")
+    assert "! 12 messages dropped by the recorder: the disk is too slow" in text
+    assert text.endswith("NOT complete: 12 messages dropped by the recorder")
 
 
 def test_a_message_that_was_left_out_is_a_hole_unless_ids_prove_otherwise(
@@ -343,7 +343,7 @@ def test_what_is_refused_in_every_run_is_no_hole(market: list[Line], tmp_path: P
     ]
     _, by_name = walked(folder(tmp_path / "r", [first, second], entries))
     assert by_name["ethusdt@trade"].outages == 0
-    assert by_name["ethusdt@trade"].remark.startswith("the server refused it")
+    assert by_name["ethusdt@trade"].remark.startswith("the server rejected it")
 
 
 def test_a_run_that_recorded_nothing_lasts_no_longer_than_it_did(

@@ -182,7 +182,7 @@ def test_a_recorder_that_heard_nothing_leaves_a_recording_that_is_not_complete(
     assert out[0].endswith("1 run, 0 messages")
     for name in names:
         assert any(line.split()[:4] == [name, "-", "-", "0"] for line in out), "it is in the table"
-    assert "  ! nothing was heard" in out
+    assert "  ! nothing was received" in out
     assert out[-1].startswith("NOT complete: ")
     status, out, _ = run(str(path), "--json", capsys=capsys)
     assert status == 1

@@ -1,4 +1,4 @@
-"""The flaws of a recording, as its readers meet them."""
+"""Damage to a recording, as its readers report it."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.verifying.findings import RecordingFinding
 
 MAX_DAMAGE = 1_000
-"""Flaws of a recording that are listed; all are counted."""
+"""Maximum number of damaged places to list; all are counted."""
 _CUT = "is cut off"
-"""What is said of torn ends."""
+"""Part of the reason that is given for a truncated end."""
 
 
 class DamageLog:
-    """Counts flaws, and lists the first.
+    """Counts damaged places and lists the first of them.
 
     Args:
-        found: Where they are counted.
+        found: Where they are counted and listed.
     """
 
     def __init__(self, found: RecordingFinding) -> None:
         self.is_running = False
-        """Whether a recorder writes just now, so that torn ends are none."""
+        """Whether a recorder is still writing, so that a truncated end is no damage."""
         self.paths: set[str] = set()
-        """Files with flaws."""
+        """Damaged files."""
         self._found = found
         self._listed: set[Damage] = set()
 
-    def add(self, flaw: Damage) -> None:
-        """Take note of a flaw, unless it is known: a manifest is read more than once."""
-        if self.is_running and _CUT in flaw.reason:
+    def add(self, damage: Damage) -> None:
+        """Count damage, unless it is known already: a manifest is read more than once."""
+        if self.is_running and _CUT in damage.reason:
             return
-        path = Path(flaw.path)
+        path = Path(damage.path)
         if path.name == MANIFEST and not path.exists():
-            flaw = structs.replace(flaw, reason="the manifest is missing")
-        if flaw in self._listed:
+            damage = structs.replace(damage, reason="the manifest is missing")
+        if damage in self._listed:
             return
-        self.paths.add(flaw.path)
+        self.paths.add(damage.path)
         self._found.damage += 1
         if len(self._found.first_damage) < MAX_DAMAGE:
-            self._found.first_damage.append(flaw)
-            self._listed.add(flaw)
+            self._found.first_damage.append(damage)
+            self._listed.add(damage)
 
-    def add_all(self, damage: Iterable[Damage]) -> None:
-        """Take note of several."""
-        for flaw in damage:
-            self.add(flaw)
+    def add_all(self, damages: Iterable[Damage]) -> None:
+        """Count several."""
+        for damage in damages:
+            self.add(damage)

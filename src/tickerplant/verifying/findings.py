@@ -1,4 +1,4 @@
-"""What a verification finds, as data: the document that `--json` prints.
+"""The findings of a verification as data: the document that `--json` prints.
 
 Times are receive times in nanoseconds since the epoch, 0 where there is none.
 """
@@ -12,11 +12,11 @@ from msgspec import Struct
 from tickerplant.recording.line import Damage, Place
 
 Proof: TypeAlias = Literal["ids by one", "chained ids", "closed candles", "rising ids", "none"]
-"""By what it is known whether messages of a stream are missing."""
+"""What shows whether messages of a stream are missing."""
 
 PROVEN: frozenset[Proof] = frozenset({"ids by one", "chained ids"})
-"""The proofs that show every gap; by the others a loss can go unnoticed.  Of candles nothing shows
-that an update is missing which was followed by another before the candle was closed."""
+"""The proofs that show every gap.  With the others a loss can go unnoticed: of candles, a missing
+update that was followed by another before the candle was closed."""
 
 
 class Gap(Struct, kw_only=True):
@@ -32,22 +32,22 @@ class Gap(Struct, kw_only=True):
     before_id: int
     """Id of the first message after it."""
     missing: int | None
-    """How many; None where ids do not tell."""
+    """How many; None if ids do not show it."""
     place: Place
-    """Where the first message after it stands."""
+    """The place of the first message after it."""
     cause: str = ""
-    """What the manifest says of that time."""
+    """What the manifest says about that time."""
 
 
 class Outage(Struct, kw_only=True):
-    """A time in which a stream was not heard, as the manifest says."""
+    """A time in which a stream was not received, according to the manifest."""
 
     from_ns: int
     to_ns: int
     cause: str
     verdict: Literal["nothing lost", "lost", "may have lost"] = "nothing lost"
-    """`lost`: there is a gap, and the gap is what counts.  `may have lost`: nothing proves that
-    the stream is complete here, and this counts as a hole."""
+    """`lost`: there is a gap, which is what counts.  `may have lost`: nothing proves that the
+    stream is complete here, so the recording counts as incomplete."""
 
     @property
     def length_ns(self) -> int:
@@ -56,18 +56,18 @@ class Outage(Struct, kw_only=True):
 
 
 class Break(Struct, kw_only=True):
-    """A time without a whole book, after a gap."""
+    """A time in which the book is out of sync, after a gap."""
 
     from_ns: int
     to_ns: int = 0
-    """When it was whole again; 0 if it never was."""
+    """When it was in sync again; 0 if it never was."""
 
 
 class BookFinding(Struct, kw_only=True):
-    """Whether the book of a depth stream can be built: a snapshot joins its updates."""
+    """Whether the book of a depth stream can be rebuilt from a snapshot and the updates."""
 
     in_sync_from_ns: int = 0
-    """When it first was; 0 if it never was."""
+    """When it was first in sync; 0 if it never was."""
     from_start: bool = False
     """Whether that was within ten seconds of the first update."""
     in_sync_at_end: bool = False
@@ -83,38 +83,38 @@ class StreamFinding(Struct, kw_only=True):
     stream: str
     proof: Proof = "none"
     messages: int = 0
-    """Messages, each repetition and each that cannot be read among them."""
+    """All messages, including duplicates and unreadable ones."""
     first_ns: int = 0
     last_ns: int = 0
     gaps: int = 0
     missing: int = 0
-    """Messages that are missing in gaps whose ids tell how many."""
+    """Messages missing in gaps of known size."""
     unknown_gaps: int = 0
-    """Gaps whose ids do not tell how many messages are missing."""
+    """Gaps of unknown size."""
     first_gaps: list[Gap] = []
     duplicates: int = 0
-    """Messages whose id was there before."""
+    """Messages with an id that came before."""
     late: int = 0
-    """Messages that were recorded after younger ones, and are not missing."""
+    """Messages recorded after newer ones."""
     restarts: int = 0
-    """How often the ids began anew: another server, or a new count."""
+    """How often the ids restarted: another server, or a new count."""
     unreadable: int = 0
     inconsistent_ids: int = 0
     """Updates whose ids contradict each other: `U` is above `u`, or not above `pu`."""
     event_time_regressions: int = 0
     """Messages with an event time before that of an earlier one."""
     outages: int = 0
-    """Times in which it was not heard."""
+    """How often it was not received for a time."""
     outage_ns: int = 0
-    """How long these were, together."""
+    """Their total length."""
     lossy_outages: int = 0
-    """Those of them in which messages may be lost."""
+    """Those that may have lost messages."""
     first_outages: list[Outage] = []
     """As many as gaps are listed of a stream."""
     book: BookFinding | None = None
-    """Of depth streams that tell changes."""
+    """Of streams of depth updates."""
     remark: str = ""
-    """Why it was never heard, as far as that is known."""
+    """Why no message was received, if that is known."""
 
     @property
     def is_incomplete(self) -> bool:
@@ -134,34 +134,34 @@ class RecordingFinding(Struct, kw_only=True):
     first_ns: int = 0
     last_ns: int = 0
     messages: int = 0
-    """Messages of the streams that were looked at."""
+    """Messages of the streams that were checked."""
     responses: int = 0
-    """Answers of REST, and of the server to the recorder."""
+    """Responses of REST, and of the server to the recorder."""
     streams: list[StreamFinding] = []
     absent: list[str] = []
-    """Streams that were asked for by name, and are not in it."""
+    """Streams that were named and are not in it."""
     damage: int = 0
     first_damage: list[Damage] = []
-    """What is damaged or contradicts the manifest."""
+    """What is damaged or differs from the manifest."""
     first_unreadable: list[Damage] = []
     """The first message of each stream that cannot be read, and the first of no stream."""
     skipped_lines: int = 0
-    """Lines that are lost with flaws, as far as they can be counted."""
+    """Lines lost to damage, as far as they can be counted."""
     unknown: int = 0
-    """Lines that are no message of a stream and no answer."""
+    """Lines that are neither a message of a stream nor a response."""
     dropped: int = 0
-    """Messages that the recorder left out, as the manifest says."""
+    """Messages that the recorder dropped, according to the manifest."""
     drop_reasons: list[str] = []
-    """Why, as far as the manifest says; each reason once."""
+    """The reasons in the manifest, each once."""
     receive_time_regressions: int = 0
     """Lines with a receive time before that of an earlier one."""
     max_regression_ns: int = 0
     remarks: list[str] = []
-    """What is worth knowing, and no hole."""
+    """Information that does not make it incomplete."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is something in it, no hole and no damage."""
+        """Whether it has messages, and none is missing or damaged."""
         return bool(self.messages) and not (
             self.damage
             or self.skipped_lines
@@ -173,13 +173,13 @@ class RecordingFinding(Struct, kw_only=True):
 
 
 class Findings(Struct, kw_only=True):
-    """What was found of all that was named."""
+    """What was found in everything that was named."""
 
     complete: bool
     interrupted: bool = False
-    """It was ended by Ctrl-C: the rest was not looked at."""
+    """Whether it was ended by Ctrl-C, so that the rest was not checked."""
     summary: str = ""
     """The last line that is printed without `--json`."""
     recordings: list[RecordingFinding] = []
     unread: list[Damage] = []
-    """Paths of which nothing could be read."""
+    """Paths that could not be read."""

@@ -1,4 +1,4 @@
-"""Whether the book of a depth stream can be built, and when: by the rule that books are built by."""
+"""Whether and when the book of a depth stream can be rebuilt, by the documented procedure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tickerplant.replaying.scan import OPENING_NS
 from tickerplant.verifying.findings import BookFinding, Break
 
 KEPT_UPDATES = 1024
-"""Updates that are remembered for a snapshot that comes after them: half a minute of a busy stream.
-A thousand streams without a snapshot then take some hundred megabytes, and no more."""
+"""Maximum number of updates kept for a later snapshot: half a minute of a busy stream.  A thousand
+streams without a snapshot then take some hundred megabytes."""
 
 
 class _Snapshot(Struct, frozen=True):
@@ -21,15 +21,16 @@ class _Snapshot(Struct, frozen=True):
 class JoinedBook:
     """The book of one stream, without its content.
 
-    Updates are only wanted while it is not whole; while it is, `break_off` tells that one is missing.
+    It needs updates only while it is out of sync; while it is in sync, `break_off` reports that one
+    is missing.
 
     Args:
-        max_listed: So many breaks are listed.
+        max_listed: Maximum number of breaks to list.
     """
 
     def __init__(self, max_listed: int) -> None:
         self.is_in_sync = False
-        """Whether a snapshot and every update since are there."""
+        """Whether there is a snapshot and every update since."""
         self._join: BookSync[SequencedDepth] = BookSync(KEPT_UPDATES)
         self._found = BookFinding()
         self._most_breaks = max_listed
@@ -39,27 +40,27 @@ class JoinedBook:
         self._break: Break | None = None
 
     def offer(self, update: SequencedDepth, received_ns: int) -> None:
-        """Take the next update of a book that is not whole."""
+        """Take the next update while the book is out of sync."""
         self._first_ns = self._first_ns or received_ns
         self._join.offer(update)
         self._look(received_ns)
 
     def load(self, last_update_id: int, received_ns: int) -> None:
-        """Take a snapshot; a whole book needs none, unless the next update breaks it."""
+        """Take a snapshot, which is used now or after the next break."""
         self._latest = _Snapshot(last_update_id)
         if not self.is_in_sync:
             self._join.load(self._latest)
             self._look(received_ns)
 
     def break_off(self, received_ns: int) -> None:
-        """Take note that an update is missing, or that the ids begin anew."""
+        """Note that an update is missing, or that the ids restarted."""
         if self._join.live and not self.is_in_sync:
             return  # a snapshot waits for the first update, which may reach back to it
         self._join.forget("a gap")
         if not self.is_in_sync:
             return
         self.is_in_sync = False
-        if self._latest is not None:  # it may be newer: asked for before the first update
+        if self._latest is not None:  # it may be newer: requested before the first update
             self._join.load(self._latest)
         self._found.breaks += 1
         self._break = Break(from_ns=received_ns)

@@ -1,4 +1,4 @@
-"""Whether the numbers in a recording are such that tables can be made of them."""
+"""Checks that tables can hold the numbers in a recording."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tickerplant.recording.line import Line
 from tickerplant.recording.merging import Batched
 
 CHECKED_BYTES = 1 << 20
-"""Messages are checked together when they are so many bytes: a check has a price of its own."""
+"""Size of a batch of messages that are checked together: each check has a fixed cost."""
 
 _FIRST = itemgetter(0)
 
 
 class NumberCheck:
-    """Looks at the numbers of messages, many at a time.
+    """Checks the numbers of messages, in batches.
 
     Args:
-        refuse: Takes the index of the recording, when a message of it was received at the
-            earliest, the message, and what in it does not fit.
+        refuse: Takes the index of the recording, the earliest possible receive time of a message,
+            the message, and what no table can hold.
     """
 
     def __init__(self, refuse: Callable[[int, Line, Refused], object]) -> None:
@@ -31,20 +31,20 @@ class NumberCheck:
         self._lanes = all_lanes()
         self._raws: list[bytes] = []
         self._origins: list[tuple[int, int, int]] = []
-        """From which message on they are of a recording, and received at a time or later."""
+        """Index of the first message of each batch, its recording, and its receive time."""
         self._waiting_bytes = 0
 
     def of(self, index: int, recording: Batched) -> Batched:
-        """Return a recording whose lines are looked at as they are read.
+        """Return a recording whose lines are checked as they are read.
 
         Args:
-            index: Which it is.
+            index: The index of the recording, for `refuse`.
             recording: The recording.
         """
         return _Checked(partial(self._add, index), recording)
 
     def _add(self, index: int, lines: Sequence[Line]) -> None:
-        """Take some lines of a recording."""
+        """Add some lines of a recording."""
         raws = [raw for _, raw in lines]
         self._origins.append((len(self._raws), index, lines[0][0]))
         self._raws += raws
@@ -53,7 +53,7 @@ class NumberCheck:
             self.finish()
 
     def finish(self) -> None:
-        """Check all that was taken."""
+        """Check everything that was added."""
         for at in odd_messages(self._raws):
             _, index, from_ns = self._origins[bisect_right(self._origins, at, key=_FIRST) - 1]
             line = from_ns, self._raws[at]
@@ -66,9 +66,9 @@ class NumberCheck:
 
 
 class _Checked:
-    """A recording whose batches are taken for the check when the next one is wanted.
+    """A recording that adds each batch to the check when the next one is requested.
 
-    By then all of their lines were walked, and their streams are known.
+    By then the walk has seen all lines of the batch and knows their streams.
     """
 
     def __init__(self, add: Callable[[list[Line]], object], recording: Batched) -> None:

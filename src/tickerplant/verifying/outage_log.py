@@ -1,7 +1,7 @@
-"""What a manifest says of times in which streams were not heard, and why.
+"""The outages of streams, according to a manifest: when they were not received, and why.
 
-Streams whose ids prove what is missing lost nothing at such a time unless there is a gap; of the
-others nobody knows, and so the time counts as a hole.
+A stream whose ids prove what is missing lost nothing in an outage unless there is a gap.  Any other
+stream may have lost messages.
 """
 
 from __future__ import annotations
@@ -34,68 +34,68 @@ from tickerplant.venue import VENUES, Venue
 from tickerplant.verifying.findings import PROVEN, Outage, StreamFinding
 
 _FROM = attrgetter("from_ns")
-NEVER = "it was never heard"
+NEVER = "it was never received"
 UNREADABLE = "a message that cannot be read was left out"
-MOST_REASONS = 20
-"""Why messages were left out is told in so many ways."""
+MAX_REASONS = 20
+"""Maximum number of reasons for dropped messages to list."""
 BETWEEN = "nothing was recorded between two runs"
 
 
 class _Since(NamedTuple):
-    """Since when a stream is not heard, and why."""
+    """Since when a stream is not received, and why."""
 
     time_ns: int
     cause: str
 
     def joined(self, other: _Since) -> _Since:
-        """Return both as one."""
+        """Return an outage that covers both."""
         cause = "; ".join(dict.fromkeys((self.cause, other.cause)))
         return _Since(min(self.time_ns, other.time_ns), cause)
 
 
 class OutageLog:
-    """The blind times of every stream.
+    """The outages of all streams.
 
     Args:
-        manifest: None if there is none: then nothing is known.
+        manifest: The manifest; None if there is none, and no outage is known.
     """
 
     def __init__(self, manifest: Manifest | None) -> None:
         self.outages: dict[str, list[Outage]] = {}
         """By stream, in order of time."""
-        self.asked: set[str] = set()
+        self.subscribed: set[str] = set()
         self.refused: dict[str, str] = {}
-        """Streams that the server refused, and why."""
+        """Streams that the server rejected, and why."""
         self.dropped = 0
-        """Messages that the recorder left out."""
+        """Number of messages that the recorder dropped."""
         self.drop_reasons: dict[str, None] = {}
-        """Why; up to so many."""
-        self.unanchored: Counter[str] = Counter()
-        """How often a snapshot could not be had, by symbol."""
+        """The reasons, each once; at most `MAX_REASONS`."""
+        self.failed_snapshots: Counter[str] = Counter()
+        """Number of failed snapshot requests, by symbol."""
         self.is_ended = True
-        """Whether the last run ended on purpose."""
+        """Whether the last run was shut down cleanly."""
         self._venue = _venue(manifest)
         self._since: dict[str, _Since] = {}
-        """Streams that are not heard."""
+        """Streams in an outage."""
         self._before: dict[str, _Since] = {}
-        """Those that were not heard when the last run ended."""
+        """Streams that were in an outage when the last run ended."""
         self._never: dict[str, int] = {}
-        """Streams that were asked for and are not heard yet, since when."""
+        """Streams that were subscribed to and not received yet, and since when."""
         self._reasons: dict[tuple[str, int], str] = {}
         self._latest_ns = 0
-        self._is_fresh = False
-        """Whether nothing was told of the run but that it began."""
+        self._has_just_started = False
+        """Whether the run has just started: no other entry followed."""
         readers: dict[type[AnyEntry], Callable[[Any], None]] = {
             RunStarted: self._begin,
             RunEnded: self._note_end,
-            RunOutage: self._note_hole,
-            Connected: self._hear,
-            Disconnected: self._lose,
+            RunOutage: self._note_run_outage,
+            Connected: self._connect,
+            Disconnected: self._disconnect,
             Silent: self._note_silence,
             Refused: self._refuse,
             Missing: self._note_missing,
             Dropped: self._drop,
-            SnapshotFailed: self._note_unanchored,
+            SnapshotFailed: self._note_failed_snapshots,
             Unreadable: self._note_unreadable,
         }
         for entry in manifest.entries if manifest else ():
@@ -111,7 +111,7 @@ class OutageLog:
             spans.sort(key=_FROM)
 
     def cause(self, stream: str, from_ns: int, to_ns: int, before_id: int) -> str:
-        """Return why messages are missing; the blind times in which they are have lost them."""
+        """Return why messages are missing; mark the outages at that time as having lost them."""
         causes = []
         for each in self._at(stream, from_ns, to_ns):
             if each.verdict == "nothing lost":
@@ -122,23 +122,23 @@ class OutageLog:
         )
 
     def doubt(self, stream: str, from_ns: int, to_ns: int) -> None:
-        """Take note that the ids of a stream began anew, and prove nothing of that time."""
+        """Note that the ids of a stream restarted, so that they prove nothing about that time."""
         for each in self._at(stream, from_ns, to_ns):
             each.verdict = "may have lost"
 
     def judge(self, found: StreamFinding, most: int) -> None:
-        """Say of a stream when it was blind, and whether it may have lost something then."""
+        """Add the outages of a stream to its findings, and whether they may have lost messages."""
         for each in self.outages.get(found.stream, ()):
             if (
                 each.cause == NEVER
                 and each.from_ns <= found.last_ns
                 and found.first_ns <= each.to_ns
             ):
-                continue  # it was, yet nobody wrote down that it was connected
+                continue  # it was received, although no entry says that it was connected
             is_bridged = 0 < found.first_ns <= each.from_ns < found.last_ns
             if found.proof not in PROVEN or not is_bridged:
                 each.verdict = "may have lost"
-            elif each.verdict == "lost" and not found.gaps:  # all of it came late
+            elif each.verdict == "lost" and not found.gaps:  # all of them came late
                 each.verdict = "nothing lost"
             if each.cause.startswith(UNREADABLE) and found.unreadable:
                 continue  # it was recorded
@@ -149,49 +149,49 @@ class OutageLog:
                 found.first_outages.append(each)
 
     def _at(self, stream: str, from_ns: int, to_ns: int) -> Iterator[Outage]:
-        """Yield the blind times of a stream that touch a time, the last one first."""
+        """Yield the outages of a stream that overlap a time, the last one first."""
         spans = self.outages.get(stream, [])
         for number in range(bisect_right(spans, to_ns, key=_FROM) - 1, -1, -1):
             if spans[number].to_ns < from_ns:
-                break  # nor do those before: they hardly ever overlap
+                break  # neither do earlier ones: outages hardly ever overlap each other
             yield spans[number]
 
-    def unheard(self, stream: str) -> str:
-        """Return why a stream that was asked for carried no message; empty if it was just quiet."""
+    def reason_for_silence(self, stream: str) -> str:
+        """Return why no message of a subscribed stream came; empty if it was just quiet."""
         if stream in self.refused:
-            return f"the server refused it: {self.refused[stream]}"
+            return f"the server rejected it: {self.refused[stream]}"
         return why_doubtful(self._venue, stream) if self._venue else ""
 
     def _begin(self, run: RunStarted) -> None:
-        """Begin a run: what was asked for before was not heard since the last one."""
+        """Begin a run: streams of earlier runs were not received since the last one."""
         if not self.is_ended:
             self._finish(self._latest_ns)
-        self.is_ended, self._is_fresh = False, True
+        self.is_ended, self._has_just_started = False, True
         self._before, self._since = self._since, {}
         asked = frozenset(run.streams)
         for stream, since in self._before.items():
-            if stream not in asked:  # nobody asks for it any more
+            if stream not in asked:  # it is no longer recorded
                 self._add(stream, since, self._latest_ns)
         for stream in run.streams:
-            if stream not in self.asked:
+            if stream not in self.subscribed:
                 self._never[stream] = run.time_ns
-        again = [stream for stream in run.streams if stream in self.asked]
-        self._miss_between(again, _Since(self._latest_ns, BETWEEN))
-        self.asked.update(run.streams)
+        again = [stream for stream in run.streams if stream in self.subscribed]
+        self._add_between(again, _Since(self._latest_ns, BETWEEN))
+        self.subscribed.update(run.streams)
 
-    def _note_hole(self, hole: RunOutage) -> None:
-        """Take note since when nothing was recorded before the run that just began, and why."""
-        if self._is_fresh and hole.from_ns:  # 0: there is no line before it
-            self._miss_between(tuple(self._since), _Since(hole.from_ns, hole.reason))
+    def _note_run_outage(self, outage: RunOutage) -> None:
+        """Note since when nothing was recorded before the run that just started, and why."""
+        if self._has_just_started and outage.from_ns:  # 0: there is no line before it
+            self._add_between(tuple(self._since), _Since(outage.from_ns, outage.reason))
 
-    def _miss_between(self, streams: Iterable[str], since: _Since) -> None:
-        """Take note that streams were not heard between two runs, if not for longer."""
+    def _add_between(self, streams: Iterable[str], since: _Since) -> None:
+        """Note that streams were not received between two runs, or since before the last one ended."""
         for stream in streams:
             before = self._before.get(stream)
             self._since[stream] = since if before is None else before.joined(since)
 
-    def _hear(self, entry: Connected) -> None:
-        self._is_fresh = False
+    def _connect(self, entry: Connected) -> None:
+        self._has_just_started = False
         for stream in entry.streams:
             self._never.pop(stream, None)
             self.refused.pop(stream, None)
@@ -199,18 +199,18 @@ class OutageLog:
             if since is not None:
                 self._add(stream, since, entry.time_ns)
 
-    def _lose(self, entry: Disconnected) -> None:
-        self._is_fresh = False
+    def _disconnect(self, entry: Disconnected) -> None:
+        self._has_just_started = False
         since = _Since(entry.time_ns, f"disconnected: {entry.reason}")
         for stream in entry.streams:
             if stream not in self._never:
                 self._since.setdefault(stream, since)
 
     def _note_silence(self, entry: Silent) -> None:
-        """Take note of a silence; only a stream that tells every period lost something by it."""
+        """Note a silence, which is an outage only for a stream that updates periodically."""
         since = _Since(entry.time_ns - entry.silent_ms * NS_PER_MS, entry.reason or "silent")
         for stream in entry.streams:
-            if stream not in self._never and self._is_steady(stream):
+            if stream not in self._never and self._is_periodic(stream):
                 self._since.setdefault(stream, since)
 
     def _refuse(self, entry: Refused) -> None:
@@ -225,35 +225,35 @@ class OutageLog:
 
     def _drop(self, entry: Dropped) -> None:
         self.dropped += max(1, entry.count)
-        if len(self.drop_reasons) < MOST_REASONS:
+        if len(self.drop_reasons) < MAX_REASONS:
             self.drop_reasons[entry.reason] = None
 
     def _note_unreadable(self, entry: Unreadable) -> None:
-        """Take note of a message that was left out, or is there and then counts by itself."""
+        """Note an unreadable message, which is an outage unless it was recorded."""
         since = _Since(entry.time_ns, f"{UNREADABLE}: {entry.reason}")
         for stream in entry.streams:
             if stream not in self._since and stream not in self._never:
                 self._add(stream, since, entry.time_ns)
 
-    def _note_unanchored(self, entry: SnapshotFailed) -> None:
-        self.unanchored[entry.symbol] += 1
+    def _note_failed_snapshots(self, entry: SnapshotFailed) -> None:
+        self.failed_snapshots[entry.symbol] += 1
 
     def _note_end(self, entry: RunEnded) -> None:
         self._finish(entry.time_ns)
         self.is_ended = True
 
     def _finish(self, time_ns: int) -> None:
-        """Finish a run; what is not heard at its end may not be heard in the next one either."""
+        """End a run; its outages may continue in the next one."""
         for stream, began_ns in self._never.items():
             self._add(stream, _Since(began_ns, NEVER), time_ns)
         self._never.clear()
-        self._is_fresh = False
+        self._has_just_started = False
 
     def _add(self, stream: str, since: _Since, to_ns: int) -> None:
         spans = self.outages.setdefault(stream, [])
         spans.append(Outage(from_ns=since.time_ns, to_ns=to_ns, cause=since.cause))
 
-    def _is_steady(self, stream: str) -> bool:
+    def _is_periodic(self, stream: str) -> bool:
         found = resolve(self._venue, stream) if self._venue else None
         return found is not None and found[0].activity == "periodic"
 

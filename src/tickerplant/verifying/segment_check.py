@@ -1,4 +1,4 @@
-"""Whether the segments of a recording are what its manifest says of them."""
+"""Compares the segments of a recording with its manifest."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tickerplant.verifying.outage_log import OutageLog
 from tickerplant.verifying.stream_check import StreamCheck
 
 NUMBERED = re.compile(r"([0-9]{6,18})-")
-"""How the names of segments begin, which are counted from 1."""
-_NEVER_SEALED = "the manifest does not know of it"
+"""The beginning of the name of a segment: its number, counted from 1."""
+_NEVER_SEALED = "it is not listed in the manifest"
 
 
 class SegmentCheck:
-    """Compares each segment with the manifest, as soon as it was read.
+    """Compares each segment with the manifest, once it has been read.
 
     Args:
         folder: The recording.
         manifest: None if there is none.
         present: Its segments, as they were before the manifest was read: of these, all are sealed
             but the last.
-        streams: What was read of each stream up to now.
-        damage: Takes what is not as the manifest says.
+        streams: The checks of all streams so far.
+        damage: Takes the differences.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class SegmentCheck:
         self._path = ""
         """The segment that is being read."""
         self._read: set[str] = set()
-        """Names of the segments that were compared."""
+        """Names of the segments that have been compared."""
 
     def turn_to(self, path: str) -> None:
-        """Take note that the next messages are from the segment at `path`."""
+        """Note that the next messages are from the segment at `path`."""
         if path == self._path:
             return
         self._leave()
@@ -64,31 +64,31 @@ class SegmentCheck:
             check.messages_before_segment = check.messages
 
     def close(self, outages: OutageLog) -> Iterator[str]:
-        """Compare what is left, and yield what is to be remarked of the end of the recording."""
+        """Compare the remaining segments; yield remarks about the end of the recording."""
         self._leave()
         for path in self._folder.files():
             sealed = (self._sealed or {}).get(path.name)
             if sealed is not None and path.name not in self._read:
                 is_readable = str(path) not in self._damage_log.paths
-                self._damage_log.add_all(_contradictions(path, sealed, is_readable=is_readable))
+                self._damage_log.add_all(_differences(path, sealed, is_readable=is_readable))
             if sealed is not None and sealed.cut_bytes:
-                yield f"{path.name}: a torn end of {sealed.cut_bytes} bytes was cut off after a crash"
+                yield f"{path.name}: a damaged end of {sealed.cut_bytes} bytes was truncated after a crash"
             if sealed is None and self._sealed is not None:
-                yield f"{path.name} is not finished"
+                yield f"{path.name} is unfinished"
         names = {path.name for path in self._folder.files()}.union(self._sealed or ())
-        self._damage_log.add_all(_absences(self._folder.path, names))
+        self._damage_log.add_all(_missing_segments(self._folder.path, names))
         self._damage_log.add_all(_same_numbers(self._present))
         if self._sealed is not None:
             may_be_unfinished = (
-                self._damage_log.is_running or not outages.is_ended or not outages.asked
+                self._damage_log.is_running or not outages.is_ended or not outages.subscribed
             )
             self._damage_log.add_all(
-                _strangers(self._present, self._sealed, may_be_unfinished=may_be_unfinished)
+                _unlisted(self._present, self._sealed, may_be_unfinished=may_be_unfinished)
             )
         if self._damage_log.is_running:
-            yield "a recorder still writes into it"
+            yield "a recorder is still writing to it"
         elif not outages.is_ended:
-            yield "the last recorder was killed: it did not end on purpose"
+            yield "the last recorder did not shut down cleanly"
 
     def _leave(self) -> None:
         """Compare the segment that was read."""
@@ -105,11 +105,11 @@ class SegmentCheck:
                 if (count := check.messages - check.messages_before_segment)
             }
             self._damage_log.add_all(_miscounts(path, sealed, counts))
-        self._damage_log.add_all(_contradictions(path, sealed, is_readable=is_readable))
+        self._damage_log.add_all(_differences(path, sealed, is_readable=is_readable))
 
 
 def is_being_recorded(folder: str) -> bool:
-    """Whether a recorder writes into a folder now: it holds a lock on the manifest."""
+    """Whether a recorder is writing to a folder: it holds a lock on the manifest."""
     try:
         with open_regular(Path(folder, MANIFEST)) as file:
             flock(file, LOCK_SH | LOCK_NB)
@@ -121,79 +121,79 @@ def is_being_recorded(folder: str) -> bool:
     return False
 
 
-def _absences(folder: str, names: Iterable[str]) -> Iterator[Damage]:
-    """Yield the segments that must have been, by the numbers of the others."""
+def _missing_segments(folder: str, names: Iterable[str]) -> Iterator[Damage]:
+    """Yield the segments that are missing, by the numbers of the others."""
     numbers = sorted({int(match[1]) for match in map(NUMBERED.match, names) if match})
     for before, after in pairwise(numbers):
         if after - before > 1:
             missing = f"{before + 1:06d}"
             if after - before > 2:
                 missing += f" to {after - 1:06d}"
-            reason = f"segment {missing} is missing, and the manifest does not know of it"
+            reason = f"segment {missing} is missing and is not listed in the manifest"
             yield Damage(folder, 0, 0, reason)
 
 
 def _same_numbers(paths: Iterable[Path]) -> Iterator[Damage]:
-    """Yield the segments that have the number of another."""
+    """Yield the segments with the number of another one."""
     first: dict[int, Path] = {}
     for path in paths:
         if match := NUMBERED.match(path.name):
             other = first.setdefault(int(match[1]), path)
             if other is not path:
-                yield _flaw(path, f"it has the number of {other.name}")
+                yield _damage(path, f"it has the number of {other.name}")
 
 
-def _strangers(
+def _unlisted(
     paths: Sequence[Path], sealed: Mapping[str, SegmentSealed], *, may_be_unfinished: bool
 ) -> Iterator[Damage]:
-    """Yield the segments that the manifest should know of, or that no recorder wrote.
+    """Yield the segments that the manifest should list, or that no recorder wrote.
 
     Args:
         paths: All segments, in order.
-        sealed: Those that the manifest knows.
-        may_be_unfinished: Whether the last segment may be one that a recorder did not finish.
+        sealed: Those that the manifest lists.
+        may_be_unfinished: Whether a recorder may have left the last segment unfinished.
     """
-    strangers = [path for path in paths if path.name not in sealed]
-    if not strangers:
+    unlisted = [path for path in paths if path.name not in sealed]
+    if not unlisted:
         return
     numbers = [int(match[1]) for match in map(NUMBERED.match, sealed) if match]
     numbers += [int(match[1]) for path in paths if (match := NUMBERED.match(path.name))]
     last_ns = max((each.last_ns for each in sealed.values()), default=0)
     sums = {each.sha256: name for name, each in sealed.items()}
-    for path in strangers:
+    for path in unlisted:
         match = NAME.fullmatch(path.name)
         digest, first_ns = _ends_of(path)
         if (same := sums.setdefault(digest, path.name)) != path.name:
-            yield _flaw(path, f"{_NEVER_SEALED}: it holds the same as {same}")
+            yield _damage(path, f"{_NEVER_SEALED}: its content is that of {same}")
         elif match is None:
-            yield _flaw(path, f"{_NEVER_SEALED}, and no segment has such a name")
+            yield _damage(path, f"{_NEVER_SEALED}, and no segment has such a name")
         elif int(match[1]) < max(numbers):
-            yield _flaw(path, f"{_NEVER_SEALED}, and there are later ones")
+            yield _damage(path, f"{_NEVER_SEALED}, and there are later ones")
         elif not may_be_unfinished:
-            yield _flaw(path, f"{_NEVER_SEALED}, and the recorder ended on purpose")
+            yield _damage(path, f"{_NEVER_SEALED}, and the recorder shut down cleanly")
         elif first_ns < last_ns:
-            yield _flaw(path, f"{_NEVER_SEALED}, and it begins before the end of those it knows")
+            yield _damage(path, f"{_NEVER_SEALED}, and it begins before the end of those that are")
 
 
 def _ends_of(path: Path) -> tuple[str, int]:
-    """Return the SHA-256 of a segment, and the receive time of its first whole block."""
+    """Return the SHA-256 of a segment, and the receive time of its first intact block."""
     try:
         with open_regular(path) as file:
             digest = hashlib.file_digest(file, hashlib.sha256).hexdigest()
             heads = (found.head for found in walk(file, LATEST_NS + 1))
             first = next((head.first_ns for head in heads if head is not None), LATEST_NS)
     except OSError:
-        return "", LATEST_NS  # whoever reads it reports that
+        return "", LATEST_NS  # reading it reports that
     return digest, first
 
 
-def _contradictions(path: Path, sealed: SegmentSealed, *, is_readable: bool) -> Iterator[Damage]:
-    """Yield what is not as it was when the segment was sealed.
+def _differences(path: Path, sealed: SegmentSealed, *, is_readable: bool) -> Iterator[Damage]:
+    """Yield how a segment differs from what it was when it was sealed.
 
     Args:
         path: The segment.
-        sealed: What the manifest says of it.
-        is_readable: Whether every block of it could be read: if not, that says why it differs.
+        sealed: Its entry in the manifest.
+        is_readable: Whether every block could be read; if not, that is why it differs.
     """
     try:
         with open_regular(path) as file:
@@ -201,19 +201,19 @@ def _contradictions(path: Path, sealed: SegmentSealed, *, is_readable: bool) -> 
             file.seek(0)
             if size_bytes != sealed.size_bytes:
                 reason = f"{size_bytes} bytes, and the manifest says {sealed.size_bytes}"
-                yield _flaw(path, reason)
+                yield _damage(path, reason)
             elif (
                 is_readable
                 and hashlib.file_digest(file, hashlib.sha256).hexdigest() != sealed.sha256
             ):
-                yield _flaw(
-                    path, "its SHA-256 is not what the manifest says, yet every block is whole"
+                yield _damage(
+                    path, "its SHA-256 differs from the manifest, although every block is intact"
                 )
             if not is_readable:
                 return
             heads = [found.head for found in walk(file, LATEST_NS + 1) if found.head is not None]
     except OSError as error:
-        yield _flaw(path, error.strerror or str(error))
+        yield _damage(path, error.strerror or str(error))
         return
     counts = {
         "blocks": (len(heads), sealed.blocks),
@@ -225,16 +225,16 @@ def _contradictions(path: Path, sealed: SegmentSealed, *, is_readable: bool) -> 
         counts["ns at its last line"] = max(head.last_ns for head in heads), sealed.last_ns
     for name, (there, said) in counts.items():
         if there != said:
-            yield _flaw(path, f"{there} {name}, and the manifest says {said}")
+            yield _damage(path, f"{there} {name}, and the manifest says {said}")
 
 
 def _miscounts(path: Path, sealed: SegmentSealed, counts: Mapping[str, int]) -> Iterator[Damage]:
-    """Yield the streams of which a segment holds more or less messages than the manifest says."""
+    """Yield the streams whose message count in a segment differs from the manifest."""
     for stream in sorted(counts.keys() | sealed.streams.keys()):
         there, said = counts.get(stream, 0), sealed.streams.get(stream, 0)
         if there != said:
-            yield _flaw(path, f"{there} messages of {stream}, and the manifest says {said}")
+            yield _damage(path, f"{there} messages of {stream}, and the manifest says {said}")
 
 
-def _flaw(path: Path, reason: str) -> Damage:
+def _damage(path: Path, reason: str) -> Damage:
     return Damage(str(path), 0, 0, reason)

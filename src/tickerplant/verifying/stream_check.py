@@ -343,11 +343,11 @@ class DepthCheck(IdCheck):
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it needs `take_slow`."""
-        event_ms = message.event_time_ms
+        event_ms, first_id = message.event_time_ms, message.first_update_id
         if (
             event_ms < self._event_ms
             or self._needs_updates
-            or not _has_consistent_ids(message)
+            or not message.previous_update_id < first_id <= message.final_update_id
             or not self._cursor.accept(message)
         ):
             return False

@@ -1,4 +1,4 @@
-"""`tickerplant verify`: walks recordings, prints what they hold, and says whether it is complete."""
+"""`tickerplant verify`: reports what recordings contain, and whether they are complete."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tickerplant.verifying.formatting import lines_of, summary_of
 from tickerplant.verifying.walk import Walk
 
 COMPLETE, NOT_COMPLETE, NOTHING_READ, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
-"""Exit statuses; the second last if there is nothing that could be read."""
+"""Exit statuses."""
 
-Tell = Callable[[str | bytes], object]
-"""Takes lines for the user."""
+Print = Callable[[str | bytes], object]
+"""Prints one line."""
 
 
-def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
-    """Verify recordings and print what is found; return the exit status."""
+def verify(settings: VerifySettings, paths: Sequence[str], print_line: Print) -> int:
+    """Verify recordings and print the findings; return the exit status."""
     logs.configure()
     with _interruption() as is_interrupted:
         findings = found_in(settings, paths, is_interrupted)
@@ -41,11 +41,11 @@ def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
             click.echo(printable(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
         return NOTHING_READ
     if settings.json:
-        tell(_json(findings))
+        print_line(_json(findings))
     else:
         for line in lines_of(findings, settings.gaps):
-            tell(line)
-        tell(findings.summary)
+            print_line(line)
+        print_line(findings.summary)
     if findings.interrupted:
         return INTERRUPTED
     if not findings.recordings:
@@ -56,7 +56,7 @@ def verify(settings: VerifySettings, paths: Sequence[str], tell: Tell) -> int:
 def _json(findings: Findings) -> bytes:
     try:
         return msgspec.json.format(msgspec.json.encode(findings))
-    except UnicodeEncodeError:  # a path that is no Unicode: Python escapes what it is made of
+    except UnicodeEncodeError:  # a path is not valid Unicode: the standard library escapes it
         return json.dumps(msgspec.to_builtins(findings), indent=2).encode()
 
 
@@ -65,9 +65,9 @@ def found_in(
     paths: Sequence[str],
     is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Findings:
-    """Return what is found in the recordings at `paths`.
+    """Return the findings about the recordings at `paths`.
 
-    Each folder is a recording; files that are named are one together.
+    Each folder is a recording; all files together are one.
     """
     findings = Findings(complete=False)
     groups, walks = _groups(paths, findings.unread), list[Walk]()
@@ -87,7 +87,7 @@ def found_in(
             walks.append(Walk(group, settings.streams, settings.gaps))
             findings.recordings.append(walks[-1].go(go_on))
         except RecordingError as error:
-            findings.unread.append(_flaw(error))
+            findings.unread.append(_damage(error))
     progress.clear()
     findings.interrupted = is_interrupted()
     findings.complete = (
@@ -101,13 +101,13 @@ def found_in(
 
 
 def _share(walks: Sequence[Walk], groups: int) -> float:
-    """Return how much is walked, from 0 to 1, as if all recordings were of one size."""
+    """Return the fraction walked, from 0 to 1, as if all recordings had the same size."""
     walk = walks[-1]
     return (len(walks) - 1 + walk.position_bytes / max(walk.size_bytes, 1)) / groups
 
 
 def _groups(paths: Sequence[str], unread: list[Damage]) -> list[list[str]]:
-    """Return the recordings at `paths`: the paths of each."""
+    """Return the paths of each recording at `paths`."""
     folders: list[list[str]] = []
     files: list[str] = []
     same = {Path(path).resolve(): path for path in reversed(paths)}
@@ -119,17 +119,17 @@ def _groups(paths: Sequence[str], unread: list[Damage]) -> list[list[str]]:
                 next(recorded_files([path])[0].batches(), None)
                 files.append(path)
         except RecordingError as error:
-            unread.append(_flaw(error))
+            unread.append(_damage(error))
     return [*folders, files] if files else folders
 
 
-def _flaw(error: RecordingError) -> Damage:
+def _damage(error: RecordingError) -> Damage:
     return Damage(error.path, error.line, error.offset_bytes, error.reason)
 
 
 @contextmanager
 def _interruption() -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether Ctrl-C or SIGTERM came; what is being read is walked to its end."""
+    """Yield a function that returns whether Ctrl-C or SIGTERM came, without interrupting the walk."""
     came: list[int] = []
 
     def take(number: int, frame: FrameType | None) -> None:

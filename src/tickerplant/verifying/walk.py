@@ -340,15 +340,15 @@ class Walk:
             if not isinstance(check, UncheckedStream)
         ]
         if is_over:
-            heard = {each.stream for each in streams}
-            asked = outages.asked & self._wanted if self._wanted else outages.asked
+            received = {each.stream for each in streams}
+            subscribed = outages.subscribed & self._wanted if self._wanted else outages.subscribed
             streams += [
-                StreamFinding(stream=stream, remark=outages.unheard(stream))
-                for stream in asked - heard
+                StreamFinding(stream=stream, remark=outages.reason_for_silence(stream))
+                for stream in subscribed - received
             ]
             for each in streams:
                 outages.judge(each, self._state.max_listed)
-            found.absent = sorted(self._wanted - heard - asked)
+            found.absent = sorted(self._wanted - received - subscribed)
         found.streams = sorted(streams, key=lambda each: each.stream)
         found.messages = sum(each.messages for each in streams)
         found.skipped_lines = sum(file.skipped for file in self._files)
@@ -356,8 +356,8 @@ class Walk:
         found.max_regression_ns = max(file.late_ns for file in self._files)
         self._event_times.finish()
         found.remarks += [
-            f"{count_text(count, 'snapshot')} of {symbol} could not be had"
-            for symbol, count in sorted(outages.unanchored.items())
+            f"{count_text(count, 'snapshot')} of {symbol} could not be fetched"
+            for symbol, count in sorted(outages.failed_snapshots.items())
         ]
 
 
