@@ -35,7 +35,7 @@ from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.progress import StatusLine
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.recorder.tap import NO_TAPS, Taps, TapSettings
-from tickerplant.recording.capture import reading_text
+from tickerplant.recording.capture import companions_text
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
@@ -128,7 +128,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
     found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
     for file in found.files:
         if file.companions:
-            logs.logger().info(f"= {reading_text(file.path, file.companions)}")
+            logs.logger().info(f"= {companions_text(file.path, file.companions)}")
     settings = structs.replace(settings, profile=_replayed_profile(settings, found.profile))
     plant = _plant(settings, found.instruments, found.start_ms)
     plan = Plan(

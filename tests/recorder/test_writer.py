@@ -467,7 +467,7 @@ def test_a_damaged_block_stays_where_it_is_and_is_told(tmp_path: Path) -> None:
         f"byte {first}: a block is damaged; it remains, and readers skip it; messages in it: 1"
         in told
     )
-    assert f"byte {second}: this is no block, {len(parts[2])} bytes; it remains" in told
+    assert f"byte {second}: not a block, {len(parts[2])} bytes; it remains" in told
     assert manifest(tmp_path).sealed[segment.name].lines == 3
     lines, flaws = read(tmp_path)
     assert numbers(lines) == [0, 1, 4]

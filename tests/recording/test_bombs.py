@@ -76,25 +76,25 @@ def test_lines_without_end_that_are_none_end_a_file(bomb: bytes, tmp_path: Path)
     assert len(bomb) < 20_000, "as stored"
     lines, flaws, file = read(tmp_path / "r", bomb)
     assert lines == [(START_NS, b"{}")]
-    assert file.skipped == MAX_BAD_LINES
-    assert file.text_bytes < MIB, "of 17 or 18"
+    assert file.stats.skipped == MAX_BAD_LINES
+    assert file.stats.text_bytes < MIB, "of 17 or 18"
     assert flaws[-1].line == MAX_BAD_LINES + 2, "where reading ended"
-    assert flaws[-1].reason == f"{MAX_BAD_LINES:,} lines in a row are none of a recording"
+    assert flaws[-1].reason == f"{MAX_BAD_LINES:,} lines in a row are not recording lines"
 
 
 def test_remarks_without_end_end_a_file(tmp_path: Path) -> None:
     begin = zstandard.compress(b"1617647797.5: {}\n")
     lines, flaws, file = read(tmp_path / "r", begin + repeated(b"\n", 137))
     assert (len(lines), len(flaws)) == (1, 1)
-    assert "lines in a row are none of a recording" in flaws[0].reason
-    assert file.text_bytes < 3 * MIB, "of 17"
+    assert "lines in a row are not recording lines" in flaws[0].reason
+    assert file.stats.text_bytes < 3 * MIB, "of 17"
 
 
 def test_many_bad_lines_with_good_ones_between_end_nothing(tmp_path: Path) -> None:
     bad = b"x\n" * (MAX_BAD_LINES - 1)
     lines, flaws, file = read(tmp_path / "r", LINE + bad + LINE + bad + LINE)
     assert len(lines) == 3
-    assert (file.skipped, len(flaws)) == (2 * MAX_BAD_LINES - 2, 1)
+    assert (file.stats.skipped, len(flaws)) == (2 * MAX_BAD_LINES - 2, 1)
 
 
 def test_a_line_without_end_is_not_held(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_every_line_knows_in_which_file_it_stands(tmp_path: Path) -> None:
     for start_ns in (0, (SECOND + 1) * NS):
         found = []
         for lines in recorded.batches(start_ns):
-            first = recorded.lines - len(lines)
+            first = recorded.stats.lines - len(lines)
             found += [(raw, recorded.place_of(at)) for at, (_, raw) in enumerate(lines, first)]
         for raw, place in found:
             text = Path(place.path).read_bytes()[place.offset_bytes :].partition(b"\n")[0]

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import RecordingError
-from tickerplant.recording.line import Damage, Line
+from tickerplant.recording.line import Damage, Line, merge
 from tickerplant.recording.line_file import LineFile
-from tickerplant.recording.merging import merge
 
 START_NS = 1_723_161_255_030_314_667
 
@@ -71,7 +70,7 @@ def test_what_was_written_is_read_whatever_the_compression(
 def test_any_messages_in_order_of_time_make_a_round_trip(lines: list[Line]) -> None:
     lines = [(START_NS, b"{}"), *sorted(lines, key=lambda line: line[0])]
     recording = LineFile("memory")
-    read = chain.from_iterable(recording._batches([text_of(lines)]))
+    read = chain.from_iterable(recording.batches_in([text_of(lines)]))
     assert list(read) == lines
 
 
@@ -84,7 +83,7 @@ def test_lines_are_the_same_wherever_the_text_is_cut(cuts: list[int], count: int
         chunks.append(text[start : start + cut])
         start += cut
     chunks.append(text[start:])
-    read = chain.from_iterable(LineFile("memory")._batches(chunks))
+    read = chain.from_iterable(LineFile("memory").batches_in(chunks))
     assert list(read) == messages(count)
 
 
@@ -108,14 +107,14 @@ def test_one_receive_time_far_ahead_is_named_and_no_other_follows_it(
     flaws: list[Damage] = []
     recording = LineFile("memory", flaws.append)
     texts = [text[a:b] for a, b in pairwise(places)]
-    read = list(chain.from_iterable(recording._batches(texts)))
+    read = list(chain.from_iterable(recording.batches_in(texts)))
     assert [raw for _, raw in read] == [raw for _, raw in lines], "every message, in order"
     others = [line for n, line in enumerate(read) if n != damaged]
     assert others == [line for n, line in enumerate(lines) if n != damaged]
     assert [(flaw.line, flaw.offset_bytes) for flaw in flaws] == [
         (damaged + 1, len(text_of(told[:damaged])))
     ]
-    assert recording.misdated == 1
+    assert recording.stats.misdated == 1
 
 
 @given(st.integers(1, 59), st.integers(0, 10**17), st.lists(st.integers(1, 400)))
@@ -127,7 +126,7 @@ def test_a_recording_may_pause_for_any_time(paused: int, pause_ns: int, cuts: li
     places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
     flaws: list[Damage] = []
     texts = [text[a:b] for a, b in pairwise(places)]
-    assert list(chain.from_iterable(LineFile("memory", flaws.append)._batches(texts))) == lines
+    assert list(chain.from_iterable(LineFile("memory", flaws.append).batches_in(texts))) == lines
     assert flaws == []
 
 
@@ -161,7 +160,7 @@ def test_iso_times_are_those_of_the_calendar(
     expected_ns = (seconds - hours * 3600 - minutes * 60) * 10**9
     expected_ns += int((fraction or "").ljust(9, "0"))
     text = f"{whole}{point}{zone} {{}}\n".encode()
-    read = chain.from_iterable(LineFile("memory")._batches([text]))
+    read = chain.from_iterable(LineFile("memory").batches_in([text]))
     assert list(read) == [(expected_ns, b"{}")]
 
 
@@ -313,7 +312,7 @@ def test_bad_lines_are_skipped_counted_and_the_first_is_reported(tmp_path: Path)
     flaws: list[Damage] = []
     recording = LineFile(path, flaws.append)
     assert list(chain.from_iterable(recording.batches())) == messages(2)
-    assert recording.skipped == 2
+    assert recording.stats.skipped == 2
     assert [(flaw.line, flaw.offset_bytes) for flaw in flaws] == [(2, len(good[0]))]
     assert "b'garbage'" in flaws[0].reason
 
@@ -337,8 +336,8 @@ def test_receive_times_never_go_back(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (b"", "nothing in it"),
-        (b"hello\nworld\n", "'hello' is no line of a recording"),
-        (b'{"e":"trade"}\n', "is no line of a recording"),
+        (b"hello\nworld\n", "'hello' is not a recording line"),
+        (b'{"e":"trade"}\n', "is not a recording line"),
         (b"\x1f\x8bnonsense", "expected lines of"),
         (gzip.compress(text_of(messages(1)), mtime=0)[:12], "ends early"),
     ],
@@ -419,4 +418,4 @@ def test_receive_times_that_go_back_are_counted(tmp_path: Path) -> None:
     file = LineFile(str(path))
     [batch] = file.batches()
     assert [time - START_NS for time, _ in batch] == [0, 5, 5, 5, 6, 6]
-    assert (file.late, file.late_ns) == (3, 5)
+    assert (file.stats.regressions, file.stats.max_regression_ns) == (3, 5)

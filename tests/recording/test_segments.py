@@ -294,7 +294,10 @@ def test_a_batch_knows_where_its_block_stands_and_late_lines_are_counted(tmp_pat
         (str(segment), 0, 0),
         (str(segment), 0, len(parts[0])),
     ]
-    assert (file.late, file.late_ns) == (10, lines[19][0] - lines[0][0])
+    assert (file.stats.regressions, file.stats.max_regression_ns) == (
+        10,
+        lines[19][0] - lines[0][0],
+    )
 
 
 def test_the_latest_time_is_told_by_heads_and_manifest(tmp_path: Path) -> None:
@@ -460,7 +463,7 @@ def test_a_folder_of_files_of_lines_is_refused_and_they_are_asked_for(tmp_path: 
     with pytest.raises(RecordingError, match=r"neither a manifest nor a segment$"):
         recorded_files([str(tmp_path)])
     (tmp_path / "day.gz").touch()
-    with pytest.raises(RecordingError, match="files of lines are named themselves, such as"):
+    with pytest.raises(RecordingError, match="name line files themselves, such as"):
         recorded_files([str(tmp_path)])
 
 

@@ -17,9 +17,8 @@ from tickerplant.market.book import OrderBook
 from tickerplant.market.book_sync import BookSync, Update
 from tickerplant.plant import Plant
 from tickerplant.raw_events import RawDepth, RawQuote, RawTrade
-from tickerplant.recording.line import Damage
+from tickerplant.recording.line import Damage, merge
 from tickerplant.recording.line_file import LineFile
-from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.message_times import ByEventTime

@@ -18,8 +18,7 @@ from test_captures import CAPTURES, capture
 
 from tickerplant.plant import Plant
 from tickerplant.queries import QUERIES
-from tickerplant.recording.line import Line
-from tickerplant.recording.merging import merge
+from tickerplant.recording.line import Line, merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.player import FastestDepth, Player, VerbatimPlayer
 from tickerplant.replaying.scan import Scan, scan

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from played import NS, START_MS, Replay, recorded, trade
 
-from tickerplant.recording.line_file import CHUNK_BYTES
 from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.stored_text import CHUNK_BYTES
 from tickerplant.replaying.line_cursor import LineCursor
 from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.replaying.plan import Plan

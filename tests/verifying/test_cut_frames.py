@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from taped import PROVEN_KINDS, folder, line_file, stream_of, tape
 
-from tickerplant.recording.line import Line
+from tickerplant.recording.line import Line, merge
 from tickerplant.recording.line_file import LineFile
-from tickerplant.recording.merging import merge
 from tickerplant.venue import COINM, USDM, Venue
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.walk import Walk

@@ -97,7 +97,7 @@ def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> No
     [flaw] = found.first_damage
     assert (flaw.path, flaw.offset_bytes, flaw.lost) == (str(segment), 0, 50)
     assert re.search(
-        r"with 50 messages received from [\d-]+ [\d:]+\.\d{3} to [\d-]+ [\d:]+\.\d{3} UTC$",
+        r"with 50 messages received from [\d-]+T[\d:]+\.\d{3}Z to [\d-]+T[\d:]+\.\d{3}Z$",
         flaw.reason,
     )
     assert found.skipped_lines == 50

@@ -21,10 +21,9 @@ from tickerplant.formatting import iso_text, printable
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.message import Message
 from tickerplant.recording.block import LATEST_NS, walk
-from tickerplant.recording.line import Damage, Line, RecordedFile
+from tickerplant.recording.line import Damage, Line, RecordedFile, merge
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import MANIFEST, RecordingStarted, read_entry
-from tickerplant.recording.merging import merge
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.regular_files import open_regular

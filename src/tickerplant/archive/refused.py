@@ -52,7 +52,7 @@ def place_of(
     """Return where the first line stands that is the one, received from then to then; or None."""
     try:
         for lines in recording.batches(from_ns):
-            for number, line in enumerate(lines, recording.lines - len(lines)):
+            for number, line in enumerate(lines, recording.stats.lines - len(lines)):
                 if line[0] > to_ns:
                     return None
                 if is_it(line):

@@ -30,7 +30,7 @@ from tickerplant.formatting import iso_text, printable
 from tickerplant.logs import configure
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
-from tickerplant.recording.capture import Capture, reading_text
+from tickerplant.recording.capture import Capture, companions_text
 from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_paths
@@ -119,7 +119,7 @@ def _name_companions(paths: Sequence[str]) -> None:
     """Say which files are read besides those that were named."""
     for recorded in recorded_files(paths):
         if isinstance(recorded, Capture):
-            _tell(f"= {reading_text(recorded.path, recorded.companions)}")
+            _tell(f"= {companions_text(recorded.path, recorded.companions)}")
 
 
 def _recording_around(out: Path) -> Path | None:

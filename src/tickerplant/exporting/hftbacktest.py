@@ -26,9 +26,8 @@ from tickerplant.exporting.hftbacktest_messages import MAX_TIME_NS
 from tickerplant.exporting.hftbacktest_order import write_in_order
 from tickerplant.exporting.hftbacktest_rows import Waiting
 from tickerplant.exporting.npz import comment_of
-from tickerplant.recording.line import RecordedFile
+from tickerplant.recording.line import RecordedFile, merge
 from tickerplant.recording.manifest_entries import SegmentSealed
-from tickerplant.recording.merging import merge
 from tickerplant.recording.segments import Segments
 from tickerplant.suggestions import one_of
 

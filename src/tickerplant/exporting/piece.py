@@ -105,7 +105,7 @@ class Piece:
                 is_over = lines[-1][0] >= end_ns
                 wanted = [line for line in lines if line[0] < end_ns] if is_over else lines
                 self._take(self._lanes.read(wanted))
-                self._tell(recorded.position_bytes, self.came.messages)
+                self._tell(recorded.stats.position_bytes, self.came.messages)
                 if is_over:
                     break
         except RecordingError as error:

@@ -12,7 +12,7 @@ import msgspec
 
 from tickerplant.envelope import HEAD, NAME_AT, NECK
 from tickerplant.recorder.append_file import AppendFile
-from tickerplant.recording.block import TIME_DIGITS, Found, Head, Unpacker, walk
+from tickerplant.recording.block import TIME_DIGITS, Head, Region, Unpacker, walk
 from tickerplant.recording.manifest_entries import SegmentSealed
 from tickerplant.recording.segments import segment_name
 from tickerplant.regular_files import open_regular
@@ -129,7 +129,7 @@ class RepairedSegment:
             cut_bytes=cut_bytes,
         )
 
-    def _keep(self, path: Path, found: Found) -> bool:
+    def _keep(self, path: Path, found: Region) -> bool:
         """Count a block; return whether these bytes remain without a remark."""
         head = found.head
         if head is None:

@@ -1,9 +1,9 @@
 """Whether the event time of a recorded message can be true.
 
-A recording has two clocks: the collector's, which gives every line its receive time, and the
-exchange's, which gives messages their event time (`E`).  Either may be wrong by years, but how far
-they are apart hardly changes within a file.  An event time that is far from what its receive time
-lets expect is damage: one such message must not carry the time of a market with it.
+Lines have a receive time by the clock of the collector, and messages an event time (`E`) by the
+clock of the exchange.  Either clock may be wrong by years, but their offset hardly changes within a
+file.  An event time that is far from the one expected by its receive time is damage, and must not
+move market time.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from tickerplant.units import NS_PER_MS
 EARLIEST_MS, LATEST_MS = 10**12, 10**13 - 1
 """Event times have thirteen digits, from 2001 to 2286."""
 SAMPLE_LINES = 1_000
-"""The first event times of a file, so many, give the distance between its two clocks."""
+"""How many event times at the beginning of a file determine the offset of its clocks."""
 WITNESSES = 8
-"""Different event times in a row that must be as far off as each other before they are believed:
-then it is the collector's clock that was set."""
+"""Different event times in a row with the same new offset before it is believed: then the clock of
+the collector was set."""
 MISTIMED = "a time that cannot be true"
-"""What is wrong with such a message."""
+"""Why such a message is skipped."""
 
 
 class EventClock:
-    """Judges the event times of one file, line by line; makes no difference how lines are grouped.
+    """Judges the event times of one file, line by line; the grouping of lines does not matter.
 
     Args:
         ahead_ms: How far the event times are ahead of the receive times, see `typical_ahead_ms`.
@@ -36,12 +36,12 @@ class EventClock:
     def __init__(self, ahead_ms: int) -> None:
         self.ahead_ms = ahead_ms
         self._witnesses: dict[int, int] = {}
-        """Event times in a row that were not believed, with how far each was ahead."""
+        """Consecutive event times that were not believed, and how far each was ahead."""
         self._market_ms = 0
         """Market time when the last of them was judged."""
 
     def bounds_ms(self, lines: Sequence[Line]) -> tuple[int, int]:
-        """Return from when to when an event time of `lines` is true without a closer look."""
+        """Return the bounds within which every event time of `lines` can be true."""
         latest_ms = lines[0][0] // NS_PER_MS + self.ahead_ms + FAR_MS
         return lines[-1][0] // NS_PER_MS + self.ahead_ms - FAR_MS, min(latest_ms, LATEST_MS)
 
@@ -50,8 +50,8 @@ class EventClock:
 
         Args:
             time_ms: The event time, not 0.
-            received_ns: When its message was received.
-            now_ms: Market time before it.
+            received_ns: The receive time of its message.
+            now_ms: Market time before the message.
         """
         if not EARLIEST_MS <= time_ms <= LATEST_MS:
             return False
@@ -65,13 +65,13 @@ class EventClock:
         return True
 
     def first_ms(self, time_ms: int, received_ns: int) -> int:
-        """Return the market time of a first message: its event time if that can be true."""
+        """Return the market time at the first message: its event time, if that can be true."""
         if self.believes(time_ms, received_ns, 0):
             return time_ms
         return received_ns // NS_PER_MS + self.ahead_ms
 
     def _is_attested(self, time_ms: int, ahead_ms: int, now_ms: int) -> bool:
-        """Whether enough messages in a row are as far off: none of them moved market time."""
+        """Whether enough messages in a row have the same offset, none of which moved market time."""
         others = self._witnesses.values()
         if now_ms != self._market_ms or any(abs(ahead_ms - each) > FAR_MS for each in others):
             self._witnesses.clear()
@@ -81,21 +81,21 @@ class EventClock:
 
 
 def clock_from(ahead_ms: int, times: Sequence[tuple[int, int]]) -> EventClock:
-    """Return a clock that judges lines from somewhere in a file on.
+    """Return a clock that judges lines from any position in a file on.
 
     Args:
         ahead_ms: How far event times are ahead at the beginning of the file.
-        times: The event time (ms, or 0) and the receive time (ns) of the next lines: if there are
-            enough, and none of them can be true so, the collector's clock was set before them.
+        times: The event time (ms, or 0) and the receive time (ns) of the next lines.  If there are
+            enough, and none can be true, the clock of the collector was set before them.
     """
-    told = [each for each in times if each[0]]
-    if len(told) < WITNESSES or any(EventClock(ahead_ms).believes(*each, 0) for each in told):
+    timed = [each for each in times if each[0]]
+    if len(timed) < WITNESSES or any(EventClock(ahead_ms).believes(*each, 0) for each in timed):
         return EventClock(ahead_ms)
-    return EventClock(typical_ahead_ms(told))
+    return EventClock(typical_ahead_ms(timed))
 
 
 def mistimed_text(time_ms: int, received_ns: int) -> str:
-    """Return what is wrong with a message whose event time is not believed."""
+    """Return why the event time of a message is not believed."""
     shown = str(time_ms)
     if EARLIEST_MS <= time_ms <= LATEST_MS:
         shown += f" ({iso_text(time_ms * NS_PER_MS)})"
@@ -105,8 +105,8 @@ def mistimed_text(time_ms: int, received_ns: int) -> str:
 def typical_ahead_ms(times: Iterable[tuple[int, int]]) -> int:
     """Return how far event times (ms) are ahead of receive times (ns); 0 if there are none.
 
-    That is the median, of the distance: a few wrong times among them do not change it, and where
-    half of them are wrong, those count that are near their receive times.
+    The result is the median by distance: a few wrong times do not change it, and if half of them are
+    wrong, those near their receive times count.
     """
     ahead_ms = sorted(
         (

@@ -1,4 +1,4 @@
-"""What there is to read at the paths that somebody names."""
+"""The recordings at paths that the user names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import HEAD_BYTES, is_block
-from tickerplant.recording.capture import Capture, companions_of, heard_in
+from tickerplant.recording.capture import Capture, companions_of, connection_files
 from tickerplant.recording.line import RecordedFile, Report
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.manifest_entries import MANIFEST
@@ -16,14 +16,14 @@ from tickerplant.regular_files import open_regular
 
 
 def recorded_files(paths: Sequence[str], report: Report = lambda _: None) -> list[RecordedFile]:
-    """Return what is recorded at `paths`, in the order in which they are named.
+    """Return the recordings at `paths`, in the order of the paths.
 
-    A path is the folder of a recording, a folder of such folders, a segment, a file of lines, or
-    a folder with a capture of cryptofeed, see `capture`.  The file of a connection comes with its
-    companions, and those are not read once more if they are named too.
+    A path is the folder of a recording, a folder of such folders, a segment, a line file, or a
+    folder with a capture of cryptofeed, see `capture`.  A connection file is read with its
+    companions, which are not read again if they are named too.
 
     Raises:
-        RecordingError: there is nothing at a path, or no recording.
+        RecordingError: There is nothing at a path, or it is not a recording.
     """
     found: list[RecordedFile] = []
     for path in named_paths(paths):
@@ -35,15 +35,15 @@ def recorded_files(paths: Sequence[str], report: Report = lambda _: None) -> lis
 
 
 def named_paths(paths: Sequence[str]) -> list[str]:
-    """Return `paths` with the files of a capture for its folder, and without what comes with them.
+    """Return `paths` with capture folders replaced by their connection files, without companions.
 
     Raises:
-        RecordingError: a file that looks like one of a capture cannot be opened, or is none.
+        RecordingError: A file named like a connection file cannot be opened, or is not a recording.
     """
     named: list[str] = []
     for path in paths:
-        heard = heard_in(path) if Path(path).is_dir() and not is_recording(path) else []
-        named += heard or [path]
+        is_folder = Path(path).is_dir() and not is_recording(path)
+        named += (connection_files(path) if is_folder else []) or [path]
     joined = {Path(each).resolve() for path in named for each in _companions(path)}
     return [path for path in named if Path(path).resolve() not in joined]
 
@@ -56,7 +56,7 @@ def recording_folders(path: str) -> list[str]:
     """Return the recordings in a folder: itself, or those directly in it, by name.
 
     Raises:
-        RecordingError: there is none.
+        RecordingError: There is none.
     """
     if is_recording(path):
         return [path]
@@ -68,7 +68,7 @@ def recording_folders(path: str) -> list[str]:
     if not found:
         reason = "no recording in it: neither a manifest nor a segment"
         if any(each.is_file() for each in Path(path).iterdir()):
-            reason += f"; files of lines are named themselves, such as {Path(path, '*.gz')}"
+            reason += f"; name line files themselves, such as {Path(path, '*.gz')}"
         raise RecordingError(path, reason)
     return found
 
@@ -78,10 +78,10 @@ def _file(path: str, report: Report) -> RecordedFile:
         raise RecordingError(path, "is the manifest of a recording; give its folder")
     try:
         with open_regular(path) as file:
-            begins = file.read(HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise RecordingError(path, error.strerror or str(error)) from None
-    if is_block(begins):
+    if is_block(head):
         return Segments(path, report)
     companions = companions_of(path)
     return Capture(path, companions, report) if companions else LineFile(path, report)

@@ -1,15 +1,13 @@
-"""A recording in segments: the folder that `tickerplant record` writes, read in order.
+"""Segments: the files in the folder that `tickerplant record` writes, read in order.
 
-A folder holds `manifest.jsonl` (`manifest_entries.py`) and segments, which are files of blocks (`block.py`)
-whose names sort in the order in which they were written.  Whatever is damaged costs the block it
-is in, at most; it is reported, and the reading goes on behind it.
+A segment is a file of blocks (`block.py`); names sort in the order of writing.  Damage costs at most
+the block it is in; it is reported, and reading continues behind it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from io import BytesIO
 from itertools import accumulate
 from operator import itemgetter, sub
@@ -18,78 +16,73 @@ from pathlib import Path
 from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.errors import RecordingError
+from tickerplant.formatting import iso_text
 from tickerplant.recording.block import (
     EARLIEST_NS,
     LATEST_NS,
     TIME_DIGITS,
-    Found,
     Head,
+    Region,
     Unpacker,
     walk,
 )
-from tickerplant.recording.line import Damage, Line, Place, Report
+from tickerplant.recording.line import Damage, Line, Place, ReadStats, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
 from tickerplant.recording.manifest_entries import MANIFEST, SegmentSealed
 from tickerplant.regular_files import check_regular, open_regular
 
 SUFFIX = ".zst"
-"""How the names of segments end."""
+"""The suffix of the names of segments."""
 NAME = re.compile(r"([0-9]{6,18})-[0-9]{8}T[0-9]{6}Z\.zst")
-"""How recorders name segments: by their number, from 1, and when they were begun."""
+"""The names of segments: their number, from 1, and when they were started."""
 
 _integers: Callable[[bytes], list[int]] = JsonDecoder(list[int]).decode
 _time_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1))
-"""With what follows it, which no number may hold: so it is a space."""
+"""With the character behind it, which can only be a space if the list of times is valid."""
 _message_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1, -1))
-"""Up to the end of its line."""
+"""Without the newline."""
 
 
-def segment_name(number: int, began: str) -> str:
+def segment_name(number: int, started: str) -> str:
     """Return the name of a segment.
 
     Args:
-        number: Counted from 1 through all of a recording.
-        began: When it was begun, such as `20261121T181900Z`.
+        number: Counted from 1 through the recording.
+        started: When it was started, such as `20261121T181900Z`.
     """
-    return f"{number:06d}-{began}{SUFFIX}"
+    return f"{number:06d}-{started}{SUFFIX}"
 
 
 def segment_paths(folder: str) -> list[Path]:
-    """Return the segments in a folder, in the order in which they were written."""
+    """Return the segments in a folder, in the order of writing."""
     found = (path for path in Path(folder).glob(f"*{SUFFIX}") if path.is_file())
     return sorted(found, key=_order)
 
 
 def _order(path: Path) -> tuple[int, str]:
-    """Return where a segment stands among others: numbers of seven digits come after those of six."""
+    """Return the sort key of a segment: numbers of seven digits come after those of six."""
     return len(path.name.partition("-")[0]), path.name
 
 
 def is_recording(folder: str) -> bool:
-    """Whether a folder is a recording, even one that has lost its manifest."""
+    """Whether a folder is a recording, possibly without its manifest."""
     return Path(folder, MANIFEST).is_file() or bool(segment_paths(folder))
 
 
 class Segments:
-    """Segments that follow each other: all of a folder, or those that are named.
+    """All segments of a folder, or a single one.
 
-    Receive times never go back: where the recorder's clock stepped back, the time stands still
-    until it catches up.
+    Receive times never decrease: where the recorder's clock stepped back, lines have the time of the
+    line before until it catches up.
 
     Args:
         path: The folder, or a segment.
-        report: Takes what is damaged, at every reading anew.
+        report: Takes the damage, at every reading.
     """
 
     def __init__(self, path: str, report: Report = lambda _: None) -> None:
         self.path = path
-        self.lines = 0
-        self.skipped = 0
-        self.size_bytes = 0
-        self.position_bytes = 0
-        self.text_bytes = 0
-        self.late = 0
-        self.late_ns = 0
+        self.stats = ReadStats()
         self._report = report
         self._unpacker = Unpacker()
         self._latest_ns = 0
@@ -100,7 +93,7 @@ class Segments:
         return segment_paths(self.path) if Path(self.path).is_dir() else [Path(self.path)]
 
     def manifest(self) -> Manifest | None:
-        """Return the manifest; None if there is none that can be read, which is reported."""
+        """Return the manifest; None if it is missing or unreadable, which is reported."""
         if not Path(self.path).is_dir():
             return None
         try:
@@ -110,17 +103,17 @@ class Segments:
             return None
 
     def place_of(self, number: int) -> Place:
-        """Return where the block of the last batch stands, whatever the number of a line in it."""
+        """Return the place of the block of the last batch, for every line in it."""
         del number
         return self._place
 
     def place_of_message(self, raw: bytes) -> Place:
-        """Return where the block of the last batch stands, whatever the message in it."""
+        """Return the place of the block of the last batch, for every message in it."""
         del raw
         return self._place
 
     def last_ns(self) -> int:
-        """Return the latest receive time, as manifest and heads tell it; 0 if nothing is there."""
+        """Return the latest receive time, by manifest and block heads; 0 if there is no line."""
         manifest = self.manifest()
         sealed = manifest.sealed if manifest else {}
         latest_ns = 0
@@ -134,33 +127,33 @@ class Segments:
         return latest_ns
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
-        """Yield the lines that were received at `start_ns` or later, block by block.
+        """Yield the lines received at `start_ns` or later, block by block.
 
-        No batch is empty, but with `pauses` for each block that is passed over.
+        A batch is empty only with `pauses`, once for each block that is skipped.
 
         Raises:
-            RecordingError: there is nothing that could be read.
+            RecordingError: There is no segment.
         """
-        self.lines = self.skipped = self.text_bytes = self.position_bytes = self._latest_ns = 0
-        self.late = self.late_ns = 0
+        self.stats = ReadStats()
+        self._latest_ns = 0
         files = self.files()
         if not files:
             raise RecordingError(self.path, "no segment in it")
         manifest = self.manifest()
         sealed = manifest.sealed if manifest else {}
-        self._miss(files, sealed)
-        self.size_bytes = sum(_size(path) for path in files)
+        self._report_missing(files, sealed)
+        self.stats.size_bytes = sum(_size(path) for path in files)
         for path in files:
             known = sealed.get(path.name)
             if known is not None and known.last_ns < start_ns:
-                self.position_bytes += _size(path)
+                self.stats.position_bytes += _size(path)
                 continue
             for lines in self._read(path, start_ns):
                 if lines or pauses:
                     yield lines
 
-    def _miss(self, files: Sequence[Path], sealed: dict[str, SegmentSealed]) -> None:
-        """Report the segments that are not there any more, and what has the name of one."""
+    def _report_missing(self, files: Sequence[Path], sealed: dict[str, SegmentSealed]) -> None:
+        """Report sealed segments that are missing, and files named like segments that are not."""
         present = {path.name for path in files}
         for named in Path(self.path).glob(f"*{SUFFIX}"):
             try:
@@ -170,16 +163,16 @@ class Segments:
         for name, known in sealed.items():
             if name not in present:
                 path = str(Path(self.path, name))
-                self.skipped += known.lines
+                self.stats.skipped += known.lines
                 self._report(Damage(path, 0, 0, "the segment is missing", known.lines))
 
     def _read(self, path: Path, start_ns: int) -> Iterator[list[Line]]:
-        """Yield the lines of each block; none for those that are passed over."""
-        before = self.position_bytes
+        """Yield the lines of each block; none for a block that is skipped."""
+        before = self.stats.position_bytes
         try:
             with open_regular(path) as file:
                 for found in walk(file, start_ns):
-                    self.position_bytes = before + found.offset_bytes + found.size_bytes
+                    self.stats.position_bytes = before + found.offset_bytes + found.size_bytes
                     if found.data and (lines := self._lines(path, found, start_ns)):
                         self._place = Place(str(path), 0, found.offset_bytes)
                         yield lines
@@ -190,7 +183,7 @@ class Segments:
         except OSError as error:
             self._report(Damage(str(path), 0, 0, error.strerror or str(error)))
 
-    def _lines(self, path: Path, found: Found, start_ns: int) -> list[Line]:
+    def _lines(self, path: Path, found: Region, start_ns: int) -> list[Line]:
         """Return the lines of a block."""
         head = found.head
         assert head is not None  # noqa: S101  # it has data
@@ -202,61 +195,61 @@ class Segments:
             return []
         if wrong := _contradiction(head, times_ns):
             self._report(Damage(str(path), 0, found.offset_bytes, wrong))
-        self.text_bytes += len(text)
-        times_ns = self._in_time(times_ns)
+        self.stats.text_bytes += len(text)
+        times_ns = self._in_order(times_ns)
         lines = list(zip(times_ns, raws, strict=True))
         if times_ns[0] < start_ns:
             lines = [line for line in lines if line[0] >= start_ns]
-        self.lines += len(lines)
+        self.stats.lines += len(lines)
         return lines
 
-    def _lose(self, path: Path, found: Found, reason: str) -> None:
-        """Report what is lost with a block."""
+    def _lose(self, path: Path, found: Region, reason: str) -> None:
+        """Report the damage of a block."""
         head = found.head
         lost = None if head is None else head.lines
         if head is not None:
-            self.skipped += head.lines
-            span = f"{_utc(head.first_ns)} to {_utc(head.last_ns)} UTC"
+            self.stats.skipped += head.lines
+            span = f"{iso_text(head.first_ns)} to {iso_text(head.last_ns)}"
             reason = f"{reason}, with {head.lines} messages received from {span}"
         else:
             reason = f"{reason}, {found.size_bytes} bytes"
         self._report(Damage(str(path), 0, found.offset_bytes, reason, lost))
 
-    def _in_time(self, times_ns: list[int]) -> list[int]:
-        """Return `times_ns` so that they never go back."""
+    def _in_order(self, times_ns: list[int]) -> list[int]:
+        """Return `times_ns` so that they never decrease."""
         if times_ns[0] < self._latest_ns or times_ns != sorted(times_ns):
             clamped = list(accumulate((self._latest_ns, *times_ns), max))[1:]
             steps = list(map(sub, clamped, times_ns))
-            self.late += len(steps) - steps.count(0)
-            self.late_ns = max(self.late_ns, *steps)
+            self.stats.regressions += len(steps) - steps.count(0)
+            self.stats.max_regression_ns = max(self.stats.max_regression_ns, *steps)
             times_ns = clamped
         self._latest_ns = times_ns[-1]
         return times_ns
 
 
 def _contradiction(head: Head, times_ns: list[int]) -> str:
-    """Return what a head says of a whole block that is not so; empty if all is."""
-    said = head.lines, head.first_ns, head.last_ns
-    there = len(times_ns), times_ns[0], times_ns[-1]
-    if said == there:
+    """Return how the head of a block contradicts its lines; empty if it does not."""
+    expected = head.lines, head.first_ns, head.last_ns
+    actual = len(times_ns), times_ns[0], times_ns[-1]
+    if expected == actual:
         return ""
     names = "the number of its lines", "the time of its first line", "the time of its last line"
     wrong = [
-        f"{name} is {is_so}, and its head says {told}"
-        for name, is_so, told in zip(names, there, said, strict=True)
-        if is_so != told
+        f"{name} is {is_now}, and its head says {in_head}"
+        for name, is_now, in_head in zip(names, actual, expected, strict=True)
+        if is_now != in_head
     ]
     return f"a block is not as its head says: {', '.join(wrong)}"
 
 
 def split(text: bytes) -> tuple[list[int], list[bytes]]:
-    """Return the receive times (ns) and the messages in the lines of a block, all of them whole.
+    """Return the receive times in ns and the messages of the lines of a block.
 
-    The times are read as one list: one by one, that would be the larger part of reading.  A file
+    The times are decoded as one list: one by one, that would be the larger part of reading.  A file
     in memory finds the ends of lines several times as fast as `bytes.split`.
 
     Raises:
-        ValueError: they are not lines of `<19 digits> <message>`.
+        ValueError: They are not lines of `<19 digits> <message>`.
     """
     lines = BytesIO(text).readlines()
     times_ns = _integers(b"[%b]" % b",".join(map(_time_of, lines)))
@@ -272,9 +265,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _utc(time_ns: int) -> str:
-    """Return a receive time as people read it."""
-    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest_ns // 1_000_000:03d}"

@@ -6,8 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
-from tickerplant.recording.line import Line
-from tickerplant.recording.merging import Batched, merge
+from tickerplant.recording.line import Batched, Line, merge
 
 _received_ns: Callable[[Line], int] = itemgetter(0)
 

@@ -17,7 +17,7 @@ from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.event_clock import MISTIMED, SAMPLE_LINES, EventClock, clock_from
-from tickerplant.recording.line import Damage, Line
+from tickerplant.recording.line import Damage, Line, total_stats
 from tickerplant.recording.opening import recorded_files
 from tickerplant.replaying.line_cursor import LineCursor
 from tickerplant.replaying.message_times import (
@@ -94,7 +94,7 @@ class Playback:
     @property
     def text_bytes(self) -> int:
         """How much text has been read."""
-        return sum(recording.text_bytes for recording in self.recordings)
+        return total_stats(self.recordings).text_bytes
 
     def play(self, until_ns: int, max_lines: int, *, prompt: bool = False) -> Sequence[Line]:
         """Play the next lines of one recording and return them.
@@ -163,7 +163,7 @@ class Playback:
 
     def skipped(self) -> Counter[str]:
         """Return how many lines and messages were not applied, by reason."""
-        bad_lines = sum(recording.skipped for recording in self.recordings)
+        bad_lines = total_stats(self.recordings).skipped
         return Counter({NOT_A_LINE: bad_lines}) + self._skipped_messages()
 
     def warn_of_missing_streams(self) -> None:

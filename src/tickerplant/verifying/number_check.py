@@ -9,8 +9,7 @@ from operator import itemgetter
 
 from tickerplant.archive.fit import odd_messages
 from tickerplant.archive.refused import Refused, all_lanes, refused_in
-from tickerplant.recording.line import Line
-from tickerplant.recording.merging import Batched
+from tickerplant.recording.line import Batched, Line
 
 CHECKED_BYTES = 1 << 20
 """Size of a batch of messages that are checked together: each check has a fixed cost."""

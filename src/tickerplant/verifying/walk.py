@@ -22,10 +22,9 @@ from tickerplant.formatting import count_text
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.messages.sequenced import SequencedSnapshot
 from tickerplant.recording.block import LATEST_NS
-from tickerplant.recording.capture import Capture, reading_text
+from tickerplant.recording.capture import Capture, companions_text
 from tickerplant.recording.event_clock import EventClock, mistimed_text
-from tickerplant.recording.line import Damage, Line, Place, RecordedFile
-from tickerplant.recording.merging import merge
+from tickerplant.recording.line import Damage, Line, Place, RecordedFile, merge, total_stats
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.replaying.message_times import ByEventTime
@@ -81,7 +80,7 @@ class Walk:
         files = recorded_files(paths, self._damage_log.add)
         self._files = files
         self.found.remarks += [
-            reading_text(Path(each.path).name, each.companions)
+            companions_text(Path(each.path).name, each.companions)
             for each in files
             if isinstance(each, Capture)
         ]
@@ -112,12 +111,12 @@ class Walk:
     @property
     def size_bytes(self) -> int:
         """Size of its files, once the walk has begun."""
-        return sum(file.size_bytes for file in self._files)
+        return total_stats(self._files).size_bytes
 
     @property
     def position_bytes(self) -> int:
         """How much of that has been walked."""
-        return sum(file.position_bytes for file in self._files)
+        return total_stats(self._files).position_bytes
 
     def go(self, progress: Progress = lambda _: True) -> RecordingFinding:
         """Walk to the end, or until `progress` returns False; return what was found.
@@ -351,9 +350,10 @@ class Walk:
             found.absent = sorted(self._wanted - received - subscribed)
         found.streams = sorted(streams, key=lambda each: each.stream)
         found.messages = sum(each.messages for each in streams)
-        found.skipped_lines = sum(file.skipped for file in self._files)
-        found.receive_time_regressions = sum(file.late for file in self._files)
-        found.max_regression_ns = max(file.late_ns for file in self._files)
+        stats = total_stats(self._files)
+        found.skipped_lines = stats.skipped
+        found.receive_time_regressions = stats.regressions
+        found.max_regression_ns = stats.max_regression_ns
         self._event_times.finish()
         found.remarks += [
             f"{count_text(count, 'snapshot')} of {symbol} could not be fetched"

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.recording.zstd_text import BLOCK_BYTES, MAX_BLOCKS, ZstdText
+from tickerplant.recording.stored_text import BLOCK_BYTES, MAX_BLOCKS, ZstdText
 
 NOISE = random.Random(1).randbytes(300_000)
 TEXTS = [b"", b"short", b"a" * 1_000_000, NOISE, NOISE[:5_000] * 100]
