@@ -31,7 +31,7 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
         (record,) = caplog.records
     assert (record.name, record.levelname) == ("tickerplant.client.market", "WARNING")
     assert record.getMessage() == (
-        "Unknown stream btcusdt@trades: no stream has this name; like it is btcusdt@trade"
+        "Unknown stream btcusdt@trades: no stream has this name; did you mean btcusdt@trade?"
     )
 
 

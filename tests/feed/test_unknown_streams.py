@@ -32,7 +32,7 @@ def test_a_name_that_no_stream_has_is_doubted_at_once() -> None:
     world, doubted = observed()
     world.feed.attach(["btcusdt@trades", "BTCUSDT@trade", "btcusd_perp@trade"], print)
     assert [(name, reason.split(":")[0]) for name, reason in doubted.said] == [
-        ("btcusdt@trades", "no stream has this name; like it is btcusdt@trade"),
+        ("btcusdt@trades", "no stream has this name; did you mean btcusdt@trade?"),
         ("BTCUSDT@trade", "names are case-sensitive"),
         ("btcusd_perp@trade", "its symbol has the form of one of COIN-M, not of USDⓈ-M"),
     ]

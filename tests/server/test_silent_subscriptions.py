@@ -53,14 +53,14 @@ def lines(written: io.StringIO) -> list[str]:
     ("name", "line"),
     [
         ("BTCUSDT@trade", "unknown stream stream=BTCUSDT@trade why='names are case-sensitive: btcusdt@trade'"),
-        ("btcusdt@trades", "unknown stream stream=btcusdt@trades why='no stream has this name; like it is btcusdt@trade'"),
+        ("btcusdt@trades", "unknown stream stream=btcusdt@trades why='no stream has this name; did you mean btcusdt@trade?'"),
         ("btcusdt@depth5@250ms", "unknown stream stream=btcusdt@depth5@250ms why='its speed is one of 100, 500, not 250; the one of 250 ms is btcusdt@depth5'"),
-        ("btcustd@trade", "unknown symbol stream=btcustd@trade why='no such symbol is listed now; like it is btcusdt@trade'"),
+        ("btcustd@trade", "unknown symbol stream=btcustd@trade why='no such symbol is listed now; did you mean btcusdt@trade?'"),
         ("zzzusdt@trade", "unknown symbol stream=zzzusdt@trade why='no such symbol is listed now'"),
         ("zzzusdt_perpetual@continuousKline_1m", "unknown symbol stream=zzzusdt_perpetual@continuousKline_1m why='no such pair is listed now'"),
-        ("btcusdt@compositeIndex", "unknown symbol stream=btcusdt@compositeIndex why='the stream is not about BTCUSDT'"),
+        ("btcusdt@compositeIndex", "unknown symbol stream=btcusdt@compositeIndex why='the stream does not cover BTCUSDT'"),
         ("btcusd_perp@trade", "unknown symbol stream=btcusd_perp@trade why='its symbol has the form of one of COIN-M, not of USDⓈ-M'"),
-        ("!assetIndex@arr", "unknown symbol stream=!assetIndex@arr why='nothing that it tells of is listed now'"),
+        ("!assetIndex@arr", "unknown symbol stream=!assetIndex@arr why='none of its subjects is listed now'"),
     ],
 )  # fmt: skip
 def test_a_silent_name_is_logged_with_what_is_wrong(

@@ -77,13 +77,13 @@ def test_every_name_without_a_free_part_and_every_ending_is_found(venue: Venue) 
         assert list(matches(venue, name)) == expected_matches(venue, name)
 
 
-def test_nothing_is_remembered_of_names() -> None:
+def test_unknown_names_are_not_kept() -> None:
     lookup = Lookup(stream for stream in CATALOGUE if USDM in stream.venues)
-    before = len(lookup._forms), len(lookup._whole)
+    before = {attribute: len(value) for attribute, value in vars(lookup).items()}
     for number in range(100):
         lookup.matches(f"{number}@unknown{number}")
         lookup.matches(f"{number}usdt@trade")
-    assert (len(lookup._forms), len(lookup._whole)) == before
+    assert {attribute: len(value) for attribute, value in vars(lookup).items()} == before
 
 
 def test_a_name_of_two_rows_has_them_in_their_order() -> None:

@@ -1,4 +1,4 @@
-"""What can be subscribed to: the catalogue of streams, one file a family."""
+"""The catalogue of streams, one file a family."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ CATALOGUE: tuple[Stream, ...] = (
 LOOKUPS: Mapping[str, Lookup] = {
     venue.name: Lookup(row for row in CATALOGUE if venue in row.venues) for venue in VENUES
 }
-"""The streams of each venue, by its name, to be found by theirs."""
+"""Finds streams by name, for each venue."""
 
 
 def matches(venue: Venue, name: str) -> Sequence[Match]:
-    """Return the rows of `venue` whose pattern `name` is of: a symbol and a pair look alike."""
+    """Return the rows of `venue` that match `name`; several may, as a symbol can look like a pair."""
     return LOOKUPS[venue.name].matches(name)
 
 
 def resolve(venue: Venue, name: str) -> Match | None:
-    """Return the first reading of `name` on `venue`, None if it is no stream there.
+    """Return the first row of `venue` that matches `name`; None if it is not a stream there.
 
-    See `find` for what the name means in a market.
+    See `find` for the row that `name` refers to in a market.
     """
     return next(iter(matches(venue, name)), None)
 
 
 def find(markets: Markets, name: str) -> Match | None:
-    """Return what `name` means as things stand, None if it is no stream here.
+    """Return the row that `name` refers to now; None if it is not a stream here.
 
-    Of several readings that is the one that is about something in `markets`, else the first.
+    If several rows match, that is the one with a listed subject, or else the first.
     """
     found = matches(markets.venue, name)
-    match = first_listed(markets, found)
-    return next(iter(found), None) if match is None else match[:2]
+    listed = first_listed(markets, found)
+    return next(iter(found), None) if listed is None else listed[:2]
 
 
 def first_listed(markets: Markets, among: Iterable[Match]) -> ListedMatch | None:
-    """Return the reading that is about something in `markets`, None if none is."""
+    """Return the first match with a listed subject; None if there is none."""
     for stream, args in among:
         subjects = stream.subjects(markets, args)
         if subjects:

@@ -1,4 +1,4 @@
-"""What margin assets count for in multi-assets mode."""
+"""The value of margin assets in multi-assets mode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AssetIndexMessage(Payload, frozen=True, kw_only=True, tag="assetIndexUpdat
 
 
 def asset_index(index: AssetIndex, event: Any, now_ms: int, args: Args) -> AssetIndexMessage:
-    """Tell the index of one asset."""
+    """Return the index of one asset."""
     del event, args
     return AssetIndexMessage(
         event_time=now_ms,

@@ -32,7 +32,7 @@ class BookTickerMessage(Payload, frozen=True, kw_only=True, tag="bookTicker"):
 
 
 def book_ticker(market: Market, event: BookTicker, now_ms: int, args: Args) -> BookTickerMessage:
-    """Tell the best bid and ask."""
+    """Return the best bid and ask."""
     del args
     price = market.instrument.price.text
     quantity = market.instrument.quantity.text
@@ -51,7 +51,7 @@ def book_ticker(market: Market, event: BookTicker, now_ms: int, args: Args) -> B
 
 
 def _immediate_or_conflated(period_ms: int, subjects: Subjects) -> Pace:
-    """Tell every change where the venue is in real time, the changed symbols where it is not."""
+    """Send every change at once if the venue is in real time, else the last one of each period."""
     return Conflated(period_ms, subjects) if period_ms else Immediate(period_ms, subjects)
 
 

@@ -29,7 +29,7 @@ class BracketPart(Struct, frozen=True, kw_only=True):
 
 
 class ContractInfoMessage(Payload, frozen=True, kw_only=True, tag="contractInfo"):
-    """A contract as it is from now on."""
+    """A contract after a change."""
 
     event_time: int = field(name="E")
     symbol: str = field(name="s")
@@ -58,7 +58,7 @@ def _bracket(bracket: Bracket) -> BracketPart:
 def contract_info(
     market: Market, event: ContractChanged, now_ms: int, args: Args
 ) -> ContractInfoMessage:
-    """Tell the contract, and its brackets if they changed (Contract Info Stream page)."""
+    """Return the contract, with its brackets if they changed (Contract Info Stream page)."""
     del args
     instrument = event.instrument
     return ContractInfoMessage(

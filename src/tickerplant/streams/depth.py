@@ -53,24 +53,24 @@ def _message(
 
 
 def diff(market: Market, update: DepthUpdate, now_ms: int, args: Args) -> DepthMessage:
-    """Tell the levels that changed."""
+    """Return the levels that changed."""
     del args
     return _message(market, update, now_ms, update.bids, update.asks)
 
 
 def partial(market: Market, update: DepthUpdate, now_ms: int, args: Args) -> DepthMessage:
-    """Tell the best levels of both sides, best first, with the ids of the changes before them."""
+    """Return the best levels of both sides, best first, with the ids of the changes before them."""
     bids, asks = market.book.top(int(args["levels"]))
     return _message(market, update, now_ms, bids, asks)
 
 
 class MergedRpiDepth:
-    """The changes of a period in the book and in the RPI orders shown with it, as one update.
+    """The changes of a period in the book and in its visible RPI orders, merged into one update.
 
     An RPI order that crosses the book is hidden, so a change of the best price alone may hide or
-    show others.  What was shown or hidden only for a part of the period is told too: a snapshot
-    may have been asked for meanwhile.  Ids are those of either kind of change and chained as
-    `MergedDepth` does.  Where the book begins anew so does the chain, visibly.
+    show others.  Levels that were shown or hidden only for a part of the period are included: a
+    snapshot may have been taken in between.  Ids are those of either kind of change, chained as
+    in `MergedDepth`.  When the book is reset, the chain breaks.
     """
 
     def __init__(self, period_ms: int, subjects: Subjects) -> None:
@@ -80,7 +80,7 @@ class MergedRpiDepth:
         self._begin()
 
     def _begin(self) -> None:
-        """Take everything there is as told."""
+        """Start with the present book as sent."""
         book, rpi_book = self._market.book, self._market.rpi_book
         self._best = book.best_prices
         self._shown = rpi_book.visible_levels(book)
@@ -96,7 +96,7 @@ class MergedRpiDepth:
         return self._last is not None
 
     def on_event(self, market: Market, event: DepthUpdate | RpiUpdate) -> None:
-        """Take the levels of `event` in, and the prices at which it shows or hides RPI orders."""
+        """Merge the levels of `event` and the prices at which it shows or hides RPI orders."""
         if isinstance(event, DepthUpdate):
             if event.previous_update_id != self._seen_id:
                 self._begin()
@@ -112,13 +112,13 @@ class MergedRpiDepth:
         self._last = event
 
     def _show(self, shown: tuple[Quantities, Quantities]) -> None:
-        """Remember `shown`, and the prices at which it is not what was shown before."""
+        """Remember `shown`, and the prices at which it differs from before."""
         for turned, old, new in zip(self._turned, self._shown, shown, strict=True):
             turned.update(price for price, _ in old.items() ^ new.items())
         self._shown = shown
 
     def due(self) -> Iterable[Due]:
-        """Return the changed levels by ascending price; nothing if none is told anew."""
+        """Return the changed levels by ascending price; nothing if there are none."""
         market, last = self._market, self._last
         book = market.book
         if book.last_update_id != self._seen_id:
@@ -147,7 +147,7 @@ class MergedRpiDepth:
 def _together(
     levels: Quantities, turned: set[int], quantity: Callable[[int], int], shown: Quantities
 ) -> list[Level]:
-    """Return `levels`, and those of the book at the prices `turned`, with the RPI orders `shown`."""
+    """Return `levels` and the book at the prices `turned`, both with the RPI orders `shown`."""
     levels.update((price, quantity(price)) for price in turned.difference(levels))
     return [(price, levels[price] + shown.get(price, 0)) for price in sorted(levels)]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ForcedOrder(Struct, frozen=True, kw_only=True):
-    """A forced order: COIN-M has the pair beside the symbol."""
+    """A forced order: on COIN-M the pair follows the symbol."""
 
     symbol: str = field(name="s")
     pair: str | UnsetType = field(name="ps")
@@ -60,7 +60,7 @@ class ForceOrderMessage(Payload, frozen=True, kw_only=True, tag="forceOrder"):
 
 
 def force_order(market: Market, event: Liquidation, now_ms: int, args: Args) -> ForceOrderMessage:
-    """Tell one forced order."""
+    """Return one forced order."""
     del args
     price, quantity = market.instrument.price.text, market.instrument.quantity.text
     shape = LabelledOrder if market.profile.symbol_type else ForcedOrder

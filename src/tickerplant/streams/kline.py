@@ -78,9 +78,9 @@ class KlineMessage(Payload, frozen=True, kw_only=True, tag="kline"):
 
 
 def candle_row(candles: Candles, event: Event, interval: str) -> list[int] | None:
-    """Return the candle that `event` gives a reason to tell, with the columns of `bars`.
+    """Return the candle to send after `event`, with the columns of `bars`.
 
-    That is the one that just ended, or the one that runs, if anything is in it.
+    That is the one that just closed, or the open one, if it is not empty.
     """
     if isinstance(event, BarClosed):
         return candles.ended(interval, event.open_time_ms)
@@ -91,7 +91,7 @@ def candle_row(candles: Candles, event: Event, interval: str) -> list[int] | Non
 def candle(
     market: Market, event: Event, interval: str, symbol: str | UnsetType = UNSET
 ) -> Candle | None:
-    """Return the candle of the trades of `market` that `event` gives a reason to tell."""
+    """Return the candle of the trades of `market` to send after `event`."""
     row = candle_row(market.candles, event, interval)
     if row is None:
         return None
@@ -118,11 +118,11 @@ def candle(
 
 
 def kline(market: Market, event: Event, now_ms: int, args: Args) -> KlineMessage | None:
-    """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
-    told = candle(market, event, args["interval"], market.symbol)
-    if told is None:
+    """Return the open candle, if it contains a trade, or the one that just closed."""
+    found = candle(market, event, args["interval"], market.symbol)
+    if found is None:
         return None
-    return KlineMessage(event_time=now_ms, symbol=market.symbol, candle=told)
+    return KlineMessage(event_time=now_ms, symbol=market.symbol, candle=found)
 
 
 class ContinuousKlineMessage(Payload, frozen=True, kw_only=True, tag="continuous_kline"):
@@ -137,15 +137,15 @@ class ContinuousKlineMessage(Payload, frozen=True, kw_only=True, tag="continuous
 def continuous_kline(
     market: Market, event: Event, now_ms: int, args: Args
 ) -> ContinuousKlineMessage | None:
-    """Tell the candle that runs, if anything was traded in it, or the one that just ended."""
-    told = candle(market, event, args["interval"])
-    if told is None:
+    """Return the open candle, if it contains a trade, or the one that just closed."""
+    found = candle(market, event, args["interval"])
+    if found is None:
         return None
     return ContinuousKlineMessage(
         event_time=now_ms,
         pair=args["pair"].upper(),
         contract_type=args["contractType"].upper(),
-        candle=told,
+        candle=found,
     )
 
 
@@ -166,10 +166,10 @@ class MarkPriceKlineMessage(Payload, frozen=True, kw_only=True, tag="markPrice_k
 
 
 def _price_candle(candles: Candles, event: Event, interval: str, symbol: str) -> Candle | None:
-    """Return the candle to tell.
+    """Return the candle of a price to send after `event`.
 
-    In the place of trade ids stand the times of its opening and of its last data point; nothing
-    is traded, so volumes and turnovers are 0 (Index Kline and Mark Price Kline pages).
+    The trade ids are the times of its opening and of its last data point; nothing is traded, so
+    volumes and turnovers are 0 (Index Kline and Mark Price Kline pages).
     """
     row = candle_row(candles, event, interval)
     if row is None:
@@ -200,21 +200,21 @@ def _price_candle(candles: Candles, event: Event, interval: str, symbol: str) ->
 def index_price_kline(
     market: Market, event: Event, now_ms: int, args: Args
 ) -> IndexPriceKlineMessage | None:
-    """Tell the candle of the index that runs, or the one that just ended."""
-    told = _price_candle(market.indices.candles, event, args["interval"], NO_SYMBOL)
-    if told is None:
+    """Return the open candle of the index price, or the one that just closed."""
+    found = _price_candle(market.indices.candles, event, args["interval"], NO_SYMBOL)
+    if found is None:
         return None
-    return IndexPriceKlineMessage(event_time=now_ms, pair=market.instrument.pair, candle=told)
+    return IndexPriceKlineMessage(event_time=now_ms, pair=market.instrument.pair, candle=found)
 
 
 def mark_price_kline(
     market: Market, event: Event, now_ms: int, args: Args
 ) -> MarkPriceKlineMessage | None:
-    """Tell the candle of the mark price that runs, or the one that just ended."""
-    told = _price_candle(market.marks.candles, event, args["interval"], market.symbol)
-    if told is None:
+    """Return the open candle of the mark price, or the one that just closed."""
+    found = _price_candle(market.marks.candles, event, args["interval"], market.symbol)
+    if found is None:
         return None
-    return MarkPriceKlineMessage(event_time=now_ms, pair=market.instrument.pair, candle=told)
+    return MarkPriceKlineMessage(event_time=now_ms, pair=market.instrument.pair, candle=found)
 
 
 def _price_stream(

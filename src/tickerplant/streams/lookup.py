@@ -1,9 +1,9 @@
-"""Which rows of the catalogue a stream name is of, found by what follows its symbol.
+"""Finds the rows of the catalogue that match a stream name, by the part after its symbol.
 
-What follows the symbol has few forms (`@trade`, `@depth20@100ms`), so every form is listed
-beforehand, with the row and the parts it stands for; only the symbol itself is looked at each time.
-The work for a name is the same whether it is of a stream or not, and nothing is remembered that
-clients say.
+That part has few forms (`@trade`, `@depth20@100ms`), so every form is listed in advance, with its
+row and its variable parts; only the symbol is checked each time.  Unknown names cost the same as
+known ones, and nothing that clients send is kept.  This runs for each name of a subscription, so
+names are split here and not by `stream_name`.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from tickerplant.streams.pattern import Args, Pattern, fills
 from tickerplant.streams.stream import Stream
 
 Match: TypeAlias = tuple[Stream, Args]
-"""A row, and the variable parts of a name of its pattern."""
+"""A row, and the variable parts of a name that matches its pattern."""
 ListedMatch: TypeAlias = tuple[Stream, Args, Sequence[Any]]
-"""A row, the variable parts of a name, and whom it is about now: at least one."""
+"""A row, the variable parts of a name, and the subjects that it refers to now: at least one."""
 
 _SIGN = "@"
-"""Stands between a symbol and the kind of stream; no symbol or pair has it."""
+"""Separates a symbol from the kind of stream; no symbol or pair contains it."""
 
 
 class _Form(NamedTuple):
-    """A row, and what a certain ending of its names stands for."""
+    """A row, and one form of the endings of its names."""
 
     stream: Stream
     free: str
-    """The part that is all that stands before the ending; empty if more stands there."""
+    """The part that alone precedes the ending; empty if there is more before it."""
     head: Pattern
-    """What stands before the ending."""
+    """The pattern before the ending."""
     args: dict[str, str]
-    """The parts that stand in the ending."""
+    """The variable parts in the ending."""
 
 
 class Lookup:
-    """Finds the rows of names among `streams`, in their order."""
+    """Finds the rows of `streams` that match a name, in their order."""
 
     def __init__(self, streams: Iterable[Stream]) -> None:
-        self._whole: dict[str, list[Match]] = {}
-        """The readings of names that have no variable part."""
+        self._fixed: dict[str, list[Match]] = {}
+        """The matches of names without variable parts."""
         self._forms: dict[str, list[_Form]] = {}
-        """By what follows the first `@`."""
+        """By the part after the first `@`."""
         for stream in streams:
             text, parts = stream.pattern.text, stream.pattern.parts
             if not parts:
-                self._whole.setdefault(text, []).append((stream, {}))
+                self._fixed.setdefault(text, []).append((stream, {}))
                 continue
             head, _, tail = text.partition(_SIGN)
             free = next((part for part in parts if head == f"<{part}>"), "")
@@ -58,11 +58,11 @@ class Lookup:
                 self._forms.setdefault(ending.name(**args), []).append(form)
 
     def matches(self, name: str) -> Sequence[Match]:
-        """Return every row whose pattern `name` is of, with the name's variable parts."""
+        """Return every row whose pattern matches `name`, with the variable parts of the name."""
         head, _, tail = name.partition(_SIGN)
         forms = self._forms.get(tail)
         if forms is None:
-            return self._whole.get(name, ())
+            return self._fixed.get(name, ())
         is_free = fills(head)
         found: list[Match] = []
         for stream, free, pattern, args in forms:
@@ -71,4 +71,4 @@ class Lookup:
                     found.append((stream, {free: head, **args}))
             elif (parts := pattern.match(head)) is not None:
                 found.append((stream, {**parts, **args}))
-        return found or self._whole.get(name, ())
+        return found or self._fixed.get(name, ())

@@ -42,7 +42,7 @@ class MarkPriceMessage(Payload, frozen=True, kw_only=True, tag="markPriceUpdate"
 
 
 def mark_price(market: Market, event: Any, now_ms: int, args: Args) -> MarkPriceMessage | None:
-    """Tell the mark price of the last whole second; None while there is none."""
+    """Return the mark price of the last full second; None while there is none."""
     del event, args
     mark = market.mark_price
     if mark is None:
@@ -67,7 +67,7 @@ def mark_price(market: Market, event: Any, now_ms: int, args: Args) -> MarkPrice
 
 
 def _is_separate(market: Market) -> bool:
-    """Contracts with trading sessions come in a frame of their own where the profile says so."""
+    """Return whether the profile sends the contract in a separate frame, for trading sessions."""
     return market.instrument.tradfi and market.profile.tradfi_apart
 
 
@@ -107,7 +107,7 @@ class SymbolIndexMessage(Struct, frozen=True, kw_only=True):
 
 
 def pair_index(market: Market, event: Any, now_ms: int, args: Args) -> PairIndexMessage | None:
-    """Tell the index of the last whole second; None while there is none."""
+    """Return the index price of the last full second; None while there is none."""
     del event, args
     mark = market.mark_price
     if mark is None:
@@ -120,7 +120,7 @@ def pair_index(market: Market, event: Any, now_ms: int, args: Args) -> PairIndex
 
 
 def symbol_index(market: Market, event: Any, now_ms: int, args: Args) -> SymbolIndexMessage | None:
-    """Tell the index of the last whole second; None while there is none."""
+    """Return the index price of the last full second; None while there is none."""
     del event, args
     mark = market.mark_price
     if mark is None:
@@ -180,7 +180,7 @@ def _part(part: CompositePart) -> Part:
 def composite_index(
     market: Market, event: Any, now_ms: int, args: Args
 ) -> CompositeIndexMessage | None:
-    """Tell the index of the last whole second; None while there is none."""
+    """Return the index price of the last full second; None while there is none."""
     del event, args
     index = market.composite
     if index is None:

@@ -1,9 +1,9 @@
-"""Paces: when a stream's message is due, and what it then is about.
+"""Paces: when a message of a stream is due, and from which change it is built.
 
-A pace lives in one channel and is the only place that knows about update speeds.  `on_event` takes an
-event; it returns what a message should be built from now, or None.  A pace that wants to wait says
-so by `waiting`; at the next multiple of `period_ms` the channel asks `due` what to build from.
-Messages of a period carry the state at its end.
+A pace belongs to one channel and is the only place that knows about update speeds.  `on_event` takes
+an event and returns the change to build a message from at once, or None.  While `waiting` is true,
+the publisher calls `due` at the next multiple of `period_ms`, which returns what to build messages
+from.  They show the state at the end of the period.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from tickerplant.market.market import Market
 
 Due: TypeAlias = tuple[Any, Any]
-"""A subject, and what happened to it that a message is built from."""
+"""A subject, and the change of it that a message is built from."""
 Subjects: TypeAlias = Callable[[], Sequence[Any]]
-"""Whom the channel is about now: markets come and go."""
+"""Returns the subjects of the channel now: markets come and go."""
 
 
 class Pace(Protocol):
-    """What a channel needs of its pace."""
+    """A pace, as far as a publisher knows it."""
 
     period_ms: int
 
     @property
     def waiting(self) -> bool:
-        """Whether something is to be told at the end of the period."""
+        """Whether a message is due at the end of the period."""
         ...
 
     def on_event(self, market: Market, event: Any) -> Any:
-        """Take an event in; return what to build a message from now, or None."""
+        """Take an event; return the change to build a message from at once, or None."""
         ...
 
     def due(self) -> Iterable[Due]:
-        """Return what to build messages from at the end of a period, and begin a new one."""
+        """Return the changes to build messages from, and start a new period."""
         ...
 
 
 class Immediate:
-    """A message for every event, at once."""
+    """One message per event, at once."""
 
     __slots__ = ("period_ms",)
     waiting = False
@@ -57,12 +57,12 @@ class Immediate:
         return event
 
     def due(self) -> Iterable[Due]:
-        """Return nothing: nothing waits."""
+        """Return nothing: no message waits."""
         return ()
 
 
 class Conflated:
-    """At most one message a period and market, of the latest event, if there was any."""
+    """At most one message per period and market, about the latest event."""
 
     __slots__ = ("_changed", "period_ms")
 
@@ -73,7 +73,7 @@ class Conflated:
 
     @property
     def waiting(self) -> bool:
-        """Whether something changed since the last period."""
+        """Whether any market changed in this period."""
         return bool(self._changed)
 
     def on_event(self, market: Market, event: Event) -> None:
@@ -87,9 +87,9 @@ class Conflated:
 
 
 class ConflatedLiquidations(Conflated):
-    """As `Conflated`, of liquidations: in some profiles the largest one of the period instead.
+    """As `Conflated`, for liquidations: in some profiles the largest one of the period instead.
 
-    Liquidation Order Streams page: at most one a symbol within 1000 ms, the latest; since
+    Liquidation Order Streams page: at most one per symbol within 1000 ms, the latest; since
     2026-04-14 the largest on USDⓈ-M.
     """
 
@@ -105,18 +105,18 @@ class ConflatedLiquidations(Conflated):
 
 
 class ConflatedTrades(Conflated):
-    """As `Conflated`, of what was counted in candles and statistics."""
+    """As `Conflated`, for trades that are counted in candles and statistics."""
 
     __slots__ = ()
 
     def on_event(self, market: Market, event: Event) -> None:
-        """Remember that `market` changed, unless `event` tells what was counted before."""
+        """Remember that `market` changed, unless `event` was counted before."""
         if market.feeds_statistics(event):
             super().on_event(market, event)
 
 
 class ConflatedCandles(ConflatedTrades):
-    """As `ConflatedTrades`, and at once when a bar closes."""
+    """As `ConflatedTrades`, plus a message at once when a bar closes."""
 
     __slots__ = ()
 
@@ -129,7 +129,7 @@ class ConflatedCandles(ConflatedTrades):
 
 
 class Periodic:
-    """One message a period and subject, whether or not something changed."""
+    """One message per period and subject, whether or not it changed."""
 
     __slots__ = ("_subjects", "period_ms")
     waiting = True
@@ -139,15 +139,15 @@ class Periodic:
         self._subjects = subjects
 
     def on_event(self, market: Market, event: Event) -> None:
-        """Take no notice."""
+        """Ignore the event."""
 
     def due(self) -> Iterable[Due]:
-        """Return every subject there is now."""
+        """Return every subject."""
         return [(subject, None) for subject in self._subjects()]
 
 
 class MergedDepth:
-    """The depth updates of a period as one, with an id chain of the channel's own.
+    """The depth updates of a period merged into one, with an id chain of the channel.
 
     `U` is the id after the previous message's `u`, a legal case of the exchange's ids that makes
     the documented join with a snapshot succeed for every speed.
@@ -169,14 +169,14 @@ class MergedDepth:
         return self._last is not None
 
     def on_event(self, market: Market, event: DepthUpdate) -> None:
-        """Take the levels of `event` in; later quantities of a price replace earlier ones."""
+        """Merge the levels of `event`; a later quantity at a price replaces the earlier one."""
         del market
         self._follow(event)
         self._bids.update(event.bids)
         self._asks.update(event.asks)
 
     def _follow(self, event: DepthUpdate) -> None:
-        """Keep the chain of ids, or break it visibly where the source's own chain is broken."""
+        """Continue the chain of ids, or break it where the chain of the source is broken."""
         if event.previous_update_id != self._seen_id:
             self._sent_id = event.previous_update_id
             self._bids, self._asks = {}, {}
@@ -204,7 +204,7 @@ class MergedDepth:
 
 
 class DepthIds(MergedDepth):
-    """As `MergedDepth`, for messages that show the top of the book: the ids without the levels."""
+    """As `MergedDepth`, for messages with the top of the book: only the ids, not the levels."""
 
     __slots__ = ()
 

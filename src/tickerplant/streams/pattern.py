@@ -1,4 +1,4 @@
-"""Stream names that are read and written by the same pattern."""
+"""Patterns of stream names, which both match and build names."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 Args: TypeAlias = Mapping[str, str]
-"""The variable parts of a stream name, as they stand in it."""
+"""The variable parts of a stream name, as they are written in it."""
 
 _PART = re.compile(r"<(\w+)(?::([^>]+))?>")
 _FREE = r"[^@!/<>\s]+?"
-"""A symbol or pair: anything without the signs that structure a name."""
+"""A symbol or pair: anything without the characters that structure a name."""
 _is_free = re.compile(_FREE).fullmatch
 
 
 def fills(text: str) -> bool:
-    """Whether `text` can stand for a symbol or pair in a stream name.
+    """Return whether `text` can be a symbol or pair in a stream name.
 
-    Symbols are lower case in stream names; an upper-case one never delivers, nor does a letter
-    that only becomes one of the symbol by being made upper case (`ſ`, `ı`).
+    Symbols are lower case in stream names.  An upper-case symbol never matches, nor does a letter
+    that only becomes a letter of a symbol in upper case (`ſ`, `ı`).
     """
-    # Letters and digits have none of the signs; to look for these takes three times as long.
+    # Text of letters and digits alone needs no search for those characters, which is slower.
     return (text.isalnum() or _is_free(text) is not None) and text == text.upper().lower()
 
 
 class Pattern:
     """A stream name with variable parts: `<symbol>@depth<levels:5|10|20>@<speed:100|500>ms`.
 
-    A part with alternatives takes one of them; a part without takes a lower-case symbol or pair.
+    A part with alternatives matches one of them; other parts match a lower-case symbol or pair.
     `match` and `name` are each other's inverse.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.is_of_all = text.startswith("!")
-        """Whether its names are those of streams that follow every symbol; the exchange marks them."""
+        """Whether its names are of streams that cover all symbols: they begin with `!`."""
         self.parts: dict[str, tuple[str, ...]] = {}
         expression, end = "", 0
         for part in _PART.finditer(text):
@@ -50,7 +50,7 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
     def match(self, name: str) -> Args | None:
-        """Return the variable parts of `name`, None when it is not of this pattern."""
+        """Return the variable parts of `name`; None if it does not match."""
         found = self._expression.fullmatch(name)
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""What makes the messages of one stream: its row, its pace and the events they follow."""
+"""Makes the messages of one stream from its row, its pace and the events it follows."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
 
 ALL = ""
-"""The topic of a stream that follows every symbol."""
+"""The topic of a stream of all symbols."""
 
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class Publisher:
-    """Makes messages from events, at the pace of their stream, until it is stopped.
+    """Makes messages from events, at the pace of the stream, until it is stopped.
 
     Args:
-        match: What the stream is about now.
-        markets: Those of the venue where it is subscribed to.
+        match: The row, and the subjects that the name refers to now.
+        markets: The markets of the venue of the subscription.
         timers: The market clock.
-        send: Takes each message, encoded.
+        send: Takes each encoded message.
     """
 
     __slots__ = (
@@ -72,19 +72,19 @@ class Publisher:
 
     @property
     def is_current(self) -> bool:
-        """Whether the name still means the same: after a delivery it may be another contract."""
+        """Whether the name still refers to the same market: a delivery may change that."""
         return self._followed() is self._subject
 
     def _followed(self) -> Market | None:
-        """Return the one market whose events are followed; None if it is not one."""
+        """Return the market whose events are followed; None if it is not exactly one."""
         return next(iter(self._subjects()), None) if self.stream.follows_one else None
 
     def on_event(self, market: Market, event: Event) -> None:
-        """Take in an event of a kind that the stream follows."""
+        """Send a message about an event that the stream follows, now or when it is due."""
         pace = self._pace
-        what = pace.on_event(market, event)
-        if what is not None:
-            message = self._build(market, what, self._timers.now_ms, self._args)
+        change = pace.on_event(market, event)
+        if change is not None:
+            message = self._build(market, change, self._timers.now_ms, self._args)
             if message is not None:
                 self._send(_encode(message))
         elif not self._scheduled and pace.waiting:
@@ -95,7 +95,7 @@ class Publisher:
             self._send(_encode(messages))
 
     def stop(self) -> None:
-        """Send nothing any more, not even what is due."""
+        """Send nothing any more, not even messages that are due."""
         self._stopped = True
 
     def _schedule(self) -> None:
@@ -109,8 +109,8 @@ class Publisher:
             return
         built = [
             (subject, message)
-            for subject, what in self._pace.due()
-            if (message := self._build(subject, what, now_ms, self._args)) is not None
+            for subject, change in self._pace.due()
+            if (message := self._build(subject, change, now_ms, self._args)) is not None
         ]
         if not self.stream.array:
             for _, message in built:

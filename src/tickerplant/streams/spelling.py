@@ -1,4 +1,4 @@
-"""Why a name is no stream of a venue, and which name was meant."""
+"""Why a name is not a stream of a venue, and which name was probably meant."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams import CATALOGUE, find, resolve
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Stream
@@ -22,30 +23,29 @@ _CHOICES = re.compile(r":[^>]+>")
 _INVERSE = re.compile(r"[^@!/]+usd(_perp|_\d{6})?", re.IGNORECASE)
 """The form of symbols and pairs of COIN-M."""
 _FREE = "x"
-"""Stands for a symbol or pair in the names that are compared."""
-_ALIKE = 0.75
+"""Placeholder for a symbol or pair in the names that are compared."""
+_MIN_SIMILARITY = 0.75
 _SYMBOLS = {"symbol": "symbol", "pair": "pair", "assetSymbol": "asset index"}
-"""The free parts of names, and what they are called."""
+"""The free parts of names, in words."""
 
 
 def why_doubtful(venue: Venue, name: str) -> str:
-    """Return why no server of `venue` is expected to tell anything of a name; empty if one is."""
+    """Return why no server of `venue` is expected to send the stream; empty if one is."""
     found = resolve(venue, name)
     if found is None:
         return why_unknown(venue, name)
     stream, args = found
     listed = COINM if is_inverse(args.get("symbol", args.get("pair", ""))) else USDM
-    if (
-        stream.subjects not in {one_symbol, one_pair} or listed is venue
-    ):  # others tell of both venues
+    # Streams with other subjects may cover both venues.
+    if stream.subjects not in {one_symbol, one_pair} or listed is venue:
         return ""
     return f"its symbol has the form of one of {listed.title}, not of {venue.title}"
 
 
 def remedy(markets: Markets, name: str) -> str:
-    """Return why nothing of the stream `name` is sent here and what to do, in one line.
+    """Return why the stream `name` stays silent here and what to do, in one line.
 
-    Whoever asks has seen that nothing is: if the name and its symbol are right, the path is wrong.
+    It is known to be silent: if the name and its symbol are right, the path is wrong.
     """
     found = find(markets, name)
     if found is None:
@@ -57,25 +57,25 @@ def remedy(markets: Markets, name: str) -> str:
 
 
 def only_under(stream: Stream) -> str:
-    """Return on which path a stream is delivered where paths matter."""
+    """Return the path that delivers a stream, in words."""
     return f"delivered under /{stream.route} only"
 
 
 def _why_unlisted(markets: Markets, name: str, args: Args) -> str:
     part = next((part for part in _SYMBOLS if part in args), "")
     if not part:
-        return "nothing that it tells of is listed now"
+        return "none of its subjects is listed now"
     symbol = args[part].upper()
     listed = _listed(markets, part, symbol[:1])
     if symbol in listed:
-        return f"the stream is not about {symbol}"
+        return f"the stream does not cover {symbol}"
     text = f"no such {_SYMBOLS[part]} is listed now"
     alike = closest_match(symbol, listed)
-    return f"{text}; like it is {name.replace(args[part], alike.lower(), 1)}" if alike else text
+    return f"{text}; did you mean {name.replace(args[part], alike.lower(), 1)}?" if alike else text
 
 
 def _listed(markets: Markets, part: str, initial: str) -> set[str]:
-    """Return what a part of a name can be now, of those with the initial: to compare all is dear."""
+    """Return the values that a part of a name can have now; only those with `initial`, for speed."""
     if part == "assetSymbol":
         found = set(markets.asset_indices)
     elif part == "pair":
@@ -86,15 +86,15 @@ def _listed(markets: Markets, part: str, initial: str) -> set[str]:
 
 
 def is_inverse(symbol: str) -> bool:
-    """Return whether a symbol or pair has the form of those of COIN-M."""
+    """Return whether a symbol or pair has the form of COIN-M."""
     return _INVERSE.fullmatch(symbol) is not None
 
 
 def why_unknown(venue: Venue, name: str) -> str:
-    """Return what is wrong with a stream name that `venue` does not know, in one line."""
+    """Return what is wrong with a stream name that is unknown on `venue`, in one line."""
     bare = "".join(name.split())
     if bare != name:
-        return "a name has no blanks in it" + (f": {bare}" if resolve(venue, bare) else "")
+        return "a name contains no blanks" + (f": {bare}" if resolve(venue, bare) else "")
     if "/" in name and all(resolve(venue, each) for each in name.split("/")):
         return "several names in one; only a URL joins them by /"
     meant = _other_case(venue, name)
@@ -106,8 +106,8 @@ def why_unknown(venue: Venue, name: str) -> str:
     others = [other for other in VENUES if other is not venue and resolve(other, name)]
     if others:
         return f"a stream of {others[0].title}, not of {venue.title}"
-    meant = _like(venue, name)
-    return f"no stream has this name; like it is {meant}" if meant else "no stream has this name"
+    meant = _similar(venue, name)
+    return "no stream has this name" + (f"; did you mean {meant}?" if meant else "")
 
 
 def period_text(period_ms: int) -> str:
@@ -117,13 +117,14 @@ def period_text(period_ms: int) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     """Return the symbol of a name, empty without one, and the rest."""
-    head, sign, tail = name.partition("@")
-    return (head, sign + tail) if sign and not head.startswith("!") else ("", name)
+    parsed = parse_stream_name(name)
+    head = "" if parsed.is_of_all else parsed.topic
+    return head, name[len(head) :]
 
 
 @lru_cache
 def _tails(venue: Venue) -> dict[str, str]:
-    """Return what follows the symbol in each name of the catalogue, by itself in lower case."""
+    """Return the part after the symbol of each name in the catalogue, by the same in lower case."""
     tails: dict[str, str] = {}
     for stream in CATALOGUE:
         if venue in stream.venues:
@@ -136,7 +137,7 @@ def _tails(venue: Venue) -> dict[str, str]:
 
 
 def _other_case(venue: Venue, name: str) -> str:
-    """Return the stream that `name` is with letters of another case, empty if none."""
+    """Return the stream name that differs from `name` in case only; empty if there is none."""
     head, tail = _split(name)
     for meant in (head.lower() + tail, head.lower() + _tails(venue).get(tail.lower(), "")):
         if resolve(venue, meant):
@@ -145,7 +146,7 @@ def _other_case(venue: Venue, name: str) -> str:
 
 
 def _wrong_parts(venue: Venue, name: str) -> Iterator[str]:
-    """Yield what is wrong where a part of a name is none of those it can be."""
+    """Yield a text for each part of a name that does not have one of its allowed values."""
     for stream in CATALOGUE:
         if venue not in stream.venues:
             continue
@@ -157,7 +158,7 @@ def _wrong_parts(venue: Venue, name: str) -> Iterator[str]:
 
 
 def _without_speed(venue: Venue, name: str) -> str:
-    """Return how fast a stream is whose name has no speed, after its speeds."""
+    """Return the speed of the same stream without a speed in its name, in words."""
     bare = name.rpartition("@")[0]
     known = resolve(venue, bare)
     if known is None:
@@ -166,7 +167,7 @@ def _without_speed(venue: Venue, name: str) -> str:
     return f"; the one of {period_text(stream.period(venue, args))} is {bare}"
 
 
-def _like(venue: Venue, name: str) -> str:
+def _similar(venue: Venue, name: str) -> str:
     head, tail = _split(name)
-    close = closest_match(tail, _tails(venue).values(), similarity=_ALIKE)
+    close = closest_match(tail, _tails(venue).values(), similarity=_MIN_SIMILARITY)
     return head.lower() + close if close else ""

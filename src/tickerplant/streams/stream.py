@@ -1,4 +1,4 @@
-"""A row of the catalogue: all that the outside may know of a stream."""
+"""A row of the catalogue: everything that other rooms know about a stream."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tickerplant.streams.subjects import FindSubjects
 from tickerplant.venue import VENUES, Venue
 
 Route: TypeAlias = Literal["public", "market"]
-"""The traffic class that later profiles deliver a stream under (USDⓈ-M path split)."""
+"""The path under which later profiles deliver a stream (USDⓈ-M path split)."""
 
 Activity: TypeAlias = Literal["periodic", "event", "rare"]
-"""Whether silence means something: `steady` tells every period whatever happens, `busy` whenever its
-market changes, `rare` may say nothing for days."""
+"""When a stream sends messages: `periodic` in every period, `event` whenever its market changes,
+`rare` perhaps not for days."""
 
 Period: TypeAlias = Callable[[Venue, Args], int]
 Build: TypeAlias = Callable[[Any, Any, int, Args], Struct | None]
-"""Subject, what its pace gives, time of sending (ms), parts of the name → message, or None when
-there is nothing to tell yet.  The subject is one of those that `about` finds."""
+"""Subject, value from the pace, send time (ms), parts of the name → message, or None if there is
+nothing to send yet.  The subject is one of those that `Stream.subjects` finds."""
 
 
 class Payload(Struct, frozen=True, tag_field="e"):
@@ -34,15 +34,15 @@ class Payload(Struct, frozen=True, tag_field="e"):
 
 
 class Stream(Struct, frozen=True, kw_only=True):
-    """What may be subscribed to."""
+    """A stream, or several whose names follow one pattern."""
 
     pattern: Pattern
     events: tuple[str, ...]
-    """The `e` of its messages; more than one where they differ by subject."""
+    """The `e` of its messages; several if it differs by subject."""
     follows: tuple[type, ...]
-    """Kinds of events that it follows."""
+    """The kinds of events that its messages are made from; none if it is periodic."""
     subjects: FindSubjects
-    """Whom it is about."""
+    """Finds the subjects that a name refers to."""
     pace: Callable[[int, Subjects], Pace]
     period: Period
     """Update speed in milliseconds; 0 is real time."""
@@ -50,16 +50,16 @@ class Stream(Struct, frozen=True, kw_only=True):
     route: Route
     venues: tuple[Venue, ...] = VENUES
     array: bool = False
-    """Whether one message lists all that is due."""
+    """Whether one message lists all subjects that are due."""
     separate: Callable[[Any], bool] | None = None
-    """Which subjects are listed in a second message of the same period."""
+    """Whether a subject is listed in a second message of the same period."""
     rare: bool = False
-    """Whether it tells what seldom happens."""
+    """Whether its events may not happen for days."""
     doc: str
 
     @property
     def activity(self) -> Activity:
-        """How often something is to be heard of it."""
+        """When it sends messages."""
         if self.rare:
             return "rare"
         return "periodic" if self.pace is Periodic else "event"
@@ -71,13 +71,13 @@ class Stream(Struct, frozen=True, kw_only=True):
 
 
 def real_time(venue: Venue, args: Args) -> int:
-    """Return the speed of a stream that tells every event at once."""
+    """Return the speed of a stream that sends every event at once."""
     del venue, args
     return 0
 
 
 def every_ms(milliseconds: int) -> Period:
-    """Return the speed of a stream that has the same on both venues."""
+    """Return a speed that is the same on both venues."""
 
     def period(venue: Venue, args: Args) -> int:
         del venue, args
@@ -87,7 +87,7 @@ def every_ms(milliseconds: int) -> Period:
 
 
 def named_ms(default: int) -> Period:
-    """Return the speed of a stream that may name it (`@100ms`), or has `default`."""
+    """Return the speed in the name (`@100ms`), or `default` if there is none."""
 
     def period(venue: Venue, args: Args) -> int:
         del venue

@@ -1,4 +1,4 @@
-"""Whom a stream is about: markets, pairs, indices, found by the parts of its name."""
+"""The subjects of a stream (markets, pairs, indices), found by the parts of its name."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
 
 FindSubjects: TypeAlias = "Callable[[Markets, Args], Sequence[Any]]"
-"""Markets of the venue, parts of the name → the subjects that the stream is about now; none when
-the name means nothing here.  Subjects are usually markets."""
+"""Markets of the venue, parts of the name → the subjects that the name refers to now; none if it
+refers to nothing here.  Subjects are usually markets."""
 
 
 def one_symbol(markets: Markets, args: Args) -> Sequence[Market]:
@@ -24,7 +24,7 @@ def one_symbol(markets: Markets, args: Args) -> Sequence[Market]:
 
 
 def one_symbol_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
-    """Return the market of the symbol, of whatever venue is listed here."""
+    """Return the market of the symbol, of any venue that is listed here."""
     market = markets.find_in_universe(args["symbol"].upper())
     return () if market is None else (market,)
 
@@ -36,30 +36,30 @@ def every_symbol(markets: Markets, args: Args) -> Sequence[Market]:
 
 
 def one_pair(markets: Markets, args: Args) -> Sequence[Market]:
-    """Return the market that stands for the pair: of its contracts, the last to be delivered."""
+    """Return the market that represents the pair: the contract that is delivered last."""
     return markets.of_pair(args["pair"].upper())[-1:]
 
 
 def one_pair_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
-    """Return the market that stands for the pair, of whatever venue is listed here."""
+    """Return the market that represents the pair, of any venue that is listed here."""
     return pair_anywhere(markets, args)[-1:]
 
 
 def pair_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
-    """Return the contracts of the pair, of whatever venue is listed here, the perpetual one last."""
+    """Return the contracts of the pair, of any venue that is listed here, the perpetual one last."""
     pair = args["pair"].upper()
     return [market for each in (markets, *markets.others) for market in each.of_pair(pair)]
 
 
 def one_contract_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
-    """Return the market that is now the contract of a type on a pair, of whatever venue."""
+    """Return the market that is now the contract of a type on a pair, of any venue."""
     pair, contract_type = args["pair"].upper(), args["contractType"].upper()
     found = (each.contract(pair, contract_type) for each in (markets, *markets.others))
     return [market for market in found if market is not None]
 
 
 def inverse(find: FindSubjects) -> FindSubjects:
-    """Return what finds, of the markets that `find` finds, those of COIN-M."""
+    """Return a function that finds the COIN-M markets among those that `find` finds."""
 
     def found(markets: Markets, args: Args) -> Sequence[Market]:
         return [market for market in find(markets, args) if market.instrument.venue.inverse]
@@ -74,7 +74,7 @@ def one_composite(markets: Markets, args: Args) -> Sequence[Market]:
 
 
 def every_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
-    """Return the indices of all margin assets that the profile tells."""
+    """Return the indices of all margin assets in the profile."""
     del args
     return markets.listed_asset_indices()
 
@@ -86,6 +86,6 @@ def one_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
 
 
 def session_markets(markets: Markets, args: Args) -> Sequence[str]:
-    """Return the names of the markets whose trading sessions the profile tells."""
+    """Return the names of the markets whose trading sessions are in the profile."""
     del args
     return markets.profile.session_markets

@@ -67,7 +67,7 @@ def _turnover(market: Market, day: Statistics) -> str:
 
 
 def mini_ticker(market: Market, event: Any, now_ms: int, args: Args) -> MiniTickerMessage | None:
-    """Tell the short statistics; None before the first trade."""
+    """Return the short statistics; None before the first trade."""
     del event, args
     day = market.minutes.statistics()
     if day is None:
@@ -89,7 +89,7 @@ def mini_ticker(market: Market, event: Any, now_ms: int, args: Args) -> MiniTick
 
 
 def ticker(market: Market, event: Any, now_ms: int, args: Args) -> TickerMessage | None:
-    """Tell all statistics; None before the first trade."""
+    """Return all statistics; None before the first trade."""
     del event, args
     day = market.minutes.statistics()
     if day is None:

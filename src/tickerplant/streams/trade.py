@@ -47,7 +47,7 @@ class AggregateTradeMessage(Payload, frozen=True, kw_only=True, tag="aggTrade"):
 
 
 def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage:
-    """Tell one trade."""
+    """Return one trade."""
     del args
     instrument = market.instrument
     return TradeMessage(
@@ -66,7 +66,7 @@ def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage
 def aggregate_trade(
     market: Market, event: AggregateTrade, now_ms: int, args: Args
 ) -> AggregateTradeMessage:
-    """Tell one aggregate trade."""
+    """Return one aggregate trade."""
     del args
     instrument = market.instrument
     normal_quantity: str | UnsetType = UNSET

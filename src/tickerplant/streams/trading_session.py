@@ -24,7 +24,7 @@ _EVENTS = {
 
 
 class TradingSessionMessage(Struct, frozen=True, kw_only=True):
-    """The session that one market is in; its event names the market."""
+    """The present session of one market; the event names the market."""
 
     event: str = field(name="e")
     event_time: int = field(name="E")
@@ -34,7 +34,7 @@ class TradingSessionMessage(Struct, frozen=True, kw_only=True):
 
 
 def trading_session(market: str, event: Any, now_ms: int, args: Args) -> TradingSessionMessage:
-    """Tell the session of a market now."""
+    """Return the present session of a market."""
     del event, args
     now = session(market, now_ms)
     return TradingSessionMessage(
