@@ -22,7 +22,7 @@ from tickerplant import (
     MarketClient,
     Message,
     Notice,
-    OpenedRecording,
+    Recording,
     blocking,
     messages,
 )
@@ -189,7 +189,7 @@ def test_every_setting_and_value_of_when_full_is_on_the_page(page: str) -> None:
         (blocking.BlockingListener, "listener"),
         (blocking.BlockingBooks, "books"),
         (blocking.BlockingBook, "book"),
-        (OpenedRecording, "recording"),
+        (Recording, "recording"),
     ],
 )
 def test_every_method_is_on_the_page(kind: type, variable: str, page: str) -> None:

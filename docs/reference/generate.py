@@ -24,7 +24,7 @@ from prometheus_client.core import Metric
 import tickerplant
 from tickerplant import blocking, cli, errors, messages
 from tickerplant.archive import tables
-from tickerplant.archive.opened import OpenedRecording
+from tickerplant.archive.recording import Recording
 from tickerplant.client.blocking import BlockingListener, BlockingMarket, BlockingSubscription
 from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
 from tickerplant.client.books import Books
@@ -635,7 +635,7 @@ def python_page() -> str:
         *_members(BlockingBook, "book"),
         "## `open_recording`",
         *_callable("tickerplant.open_recording", tickerplant.open_recording),
-        *_class("`OpenedRecording`", OpenedRecording, "recording"),
+        *_class("`Recording`", Recording, "recording"),
         "What stands in the tables: [tables](tables.md).",
         "### `Damage`",
         _sentences(Damage),

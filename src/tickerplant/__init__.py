@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tickerplant import messages
-    from tickerplant.archive.opened import OpenedRecording, open_recording
+    from tickerplant.archive.recording import Recording, open_recording
     from tickerplant.client import blocking
     from tickerplant.client.blocking import BlockingListener, BlockingMarket, BlockingSubscription
     from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
@@ -60,9 +60,9 @@ __all__ = [
     "MarketClient",
     "Message",
     "Notice",
-    "OpenedRecording",
     "QueueCounters",
     "QueueOverflow",
+    "Recording",
     "RecordingError",
     "RequestError",
     "Subscription",
@@ -95,7 +95,7 @@ _HOME = {
     "MarketClient": "client.market",
     "Message": "messages.message",
     "Notice": "messages.notice",
-    "OpenedRecording": "archive.opened",
+    "Recording": "archive.recording",
     "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
     "RecordingError": "errors",
@@ -108,7 +108,7 @@ _HOME = {
     "blocking": "client",
     "connect": "client.market",
     "messages": "",
-    "open_recording": "archive.opened",
+    "open_recording": "archive.recording",
 }
 """In which module a public name is; the modules themselves have none.
 

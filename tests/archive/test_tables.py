@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tickerplant
-from tickerplant.archive.opened import BATCH_ROWS
+from tickerplant.archive.recording import BATCH_ROWS
 from tickerplant.archive.tables import DECIMALS, TABLES, Kind, table_of
 from tickerplant.errors import ConfigError
 from tickerplant.messages.readers import reader
@@ -167,14 +167,14 @@ def venue(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def opened(venue: str, tmp_path_factory: pytest.TempPathFactory) -> tickerplant.OpenedRecording:
+def opened(venue: str, tmp_path_factory: pytest.TempPathFactory) -> tickerplant.Recording:
     folder = tmp_path_factory.mktemp(venue)
     return tickerplant.open_recording(recording(folder, golden_lines(venue), venue=venue))
 
 
 @pytest.mark.parametrize("table", MODEL)
 def test_a_table_holds_what_the_messages_say(
-    opened: tickerplant.OpenedRecording, venue: str, table: str
+    opened: tickerplant.Recording, venue: str, table: str
 ) -> None:
     expected = modelled(venue, table)
     assert opened.arrow(table).to_pylist() == expected
@@ -183,7 +183,7 @@ def test_a_table_holds_what_the_messages_say(
 
 @pytest.mark.parametrize(("numbers", "number"), [("float", float), ("text", str)])
 def test_numbers_can_be_floats_or_the_text_itself(
-    opened: tickerplant.OpenedRecording, venue: str, numbers: Any, number: Callable[[str], Any]
+    opened: tickerplant.Recording, venue: str, numbers: Any, number: Callable[[str], Any]
 ) -> None:
     assert opened.arrow("trades", numbers).to_pylist() == modelled(venue, "trades", number)
 
@@ -192,7 +192,7 @@ def test_numbers_can_be_floats_or_the_text_itself(
     ("table", "topic"), [("depth_updates", "@depth"), ("rpi_depth_updates", "@rpiDepth")]
 )
 def test_a_level_of_depth_is_a_row(
-    opened: tickerplant.OpenedRecording, venue: str, table: str, topic: str
+    opened: tickerplant.Recording, venue: str, table: str, topic: str
 ) -> None:
     expected = [
         (

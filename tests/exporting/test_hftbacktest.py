@@ -471,18 +471,18 @@ def test_an_interruption_leaves_finished_days_only(tmp_path: Path) -> None:
 
 def test_two_exports_do_not_share_a_folder(tmp_path: Path) -> None:
     source = recording(tmp_path / "lines", *((NOON + n, trade(T0, "1")) for n in range(5000)))
-    refused: list[str] = []
+    rejected: list[str] = []
 
     def second(_: int) -> None:
         try:
             export(tmp_path, LineFile(source.path))
         except ConfigError as error:
-            refused.append(str(error))
+            rejected.append(str(error))
 
     assert export(tmp_path, source, progress=second).files == 1
     folder = str(tmp_path / "out")
     expected = "a folder that no other export uses"
-    assert set(refused) == {f"--out: invalid value {folder!r}, expected {expected}"}
+    assert set(rejected) == {f"--out: invalid value {folder!r}, expected {expected}"}
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickerplant.archive.opened import open_recording
+from tickerplant.archive.recording import open_recording
 from tickerplant.config.settings import VerifySettings
 from tickerplant.errors import TickerplantError
 from tickerplant.recorder.writer import RecordingWriter

@@ -1,4 +1,4 @@
-"""Messages to Arrow: a column at a time, numbers exact."""
+"""Messages to Arrow, a column at a time, with exact numbers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tickerplant.archive.fit import EXPECTED_NUMBER, are_numbers, misfit
-from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import (
     COMMON,
     DECIMALS,
@@ -21,6 +19,12 @@ from tickerplant.archive.tables import (
     Kind,
     Table,
     levels_of,
+)
+from tickerplant.archive.validation import (
+    EXPECTED_NUMBER,
+    RejectedMessage,
+    are_numbers,
+    invalid_value,
 )
 from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
@@ -41,16 +45,16 @@ _SIDES = pa.array(["bid", "ask"])
 _NEITHER = 2
 _SIDE_CODES = np.arange(_NEITHER + 1)
 _UNFIT = (ValueError, OverflowError)
-"""What is raised for numbers that are none, or are too large or too fine."""
+"""Raised for numbers that are invalid, too large, or have too many decimals."""
 
 
 class Converter:
     """Makes record batches of one table.
 
     Args:
-        table: Which.
-        numbers: How prices and quantities stand in it.
-        is_placed: Whether venue and symbol are left out, because the place of a file tells them.
+        table: The table.
+        numbers: How it holds prices and quantities.
+        is_placed: Whether to omit venue and symbol, because the path of the file contains them.
 
     Raises:
         ConfigError: `numbers` is unknown.
@@ -65,9 +69,9 @@ class Converter:
     ) -> None:
         if numbers not in _NUMBERS:
             raise ConfigError("numbers", numbers, one_of(str(numbers), _NUMBERS))
-        self.refused = 0
-        """Messages left out so far, as a number in them cannot be kept exactly."""
-        self.first_refused: Refused | None = None
+        self.rejected = 0
+        """Messages skipped so far because a number in them cannot be stored exactly."""
+        self.first_rejected: RejectedMessage | None = None
         self._table = table
         self._number = _NUMBERS[numbers]
         self._is_placed = is_placed
@@ -76,7 +80,7 @@ class Converter:
         self.schema = pa.schema(named if is_placed else [(VENUE, _LABEL), *named])
         shown = {each.name for each in (*table.columns, *table.levels) if each.kind is Kind.NUMBER}
         self._numbers = [at for at, name in enumerate(self.schema.names) if name in shown]
-        """Which columns are numbers."""
+        """The indices of the number columns."""
 
     def _type(self, column: Column) -> Any:
         return self._number if column.kind is Kind.NUMBER else _TYPES[column.kind]
@@ -84,24 +88,23 @@ class Converter:
     def batch(self, messages: Sequence[Message], venues: Sequence[str] = ()) -> Any:
         """Return the rows of `messages` as a record batch.
 
-        A message with a number that is none, or does not fit, is left out and counted, however
-        numbers stand in the table.
+        A message with a number that is invalid or does not fit is skipped and counted, however the
+        table holds numbers.
         """
         try:
             return self._batch(messages, venues)
         except _UNFIT:
-            fit = [not self._refuses(message) for message in messages]
+            fit = [not self._rejects(message) for message in messages]
         if not any(fit):
             return self._empty()
         return self._batch(list(compress(messages, fit)), list(compress(venues, fit)))
 
-    def _refuses(self, message: Message) -> bool:
-        """Whether a message does not fit, which is counted."""
-        wrong = misfit(self._table, message)
+    def _rejects(self, message: Message) -> bool:
+        wrong = invalid_value(self._table, message)
         if not wrong:
             return False
-        self.refused += 1
-        self.first_refused = self.first_refused or Refused(self._table, message, wrong)
+        self.rejected += 1
+        self.first_rejected = self.first_rejected or RejectedMessage(self._table, message, wrong)
         return True
 
     def _empty(self) -> Any:
@@ -119,7 +122,7 @@ class Converter:
             levels = chain.from_iterable(map(levels_of, messages))
             numbers = list(chain.from_iterable(levels))
             arrays += [sides, pa.array(numbers[::2], _TEXT), pa.array(numbers[1::2], _TEXT)]
-        # Of some texts the cast makes another number, and of some it crashes.
+        # For some texts the cast returns another number, and for some it crashes.
         if not all(are_numbers(arrays[at]) for at in self._numbers):
             raise ValueError(EXPECTED_NUMBER)
         for at in self._numbers:
@@ -127,13 +130,13 @@ class Converter:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _array(self, column: Column, messages: Sequence[Message]) -> Any:
-        """Return a column, of numbers their texts."""
+        """Return a column; numbers are still text."""
         values = list(map(column.get, messages))
-        untold = column.untold
+        missing = column.missing
         if column.kind is Kind.TIME:
-            return _times(values, untold)
-        if untold is not None:
-            values = [None if value == untold else value for value in values]
+            return _times(values, missing)
+        if missing is not None:
+            values = [None if value == missing else value for value in values]
         if column.kind is Kind.NUMBER:
             return pa.array(values, _TEXT)
         if column.kind is Kind.TEXT:
@@ -141,17 +144,17 @@ class Converter:
         return pa.array(values, _TYPES[column.kind])
 
 
-def _times(milliseconds: Sequence[int], untold: int | None) -> Any:
-    """Return times in ns; `untold` becomes null."""
+def _times(milliseconds: Sequence[int], missing: int | None) -> Any:
+    """Return times in ns; `missing` becomes null."""
     array = pa.array(milliseconds, pa.int64())
     scaled = pc.multiply_checked(array, NS_PER_MS)
-    if untold is None:
+    if missing is None:
         return scaled
-    return pc.if_else(pc.equal(array, untold), pa.scalar(None, pa.int64()), scaled)
+    return pc.if_else(pc.equal(array, missing), pa.scalar(None, pa.int64()), scaled)
 
 
 def _sides(messages: Sequence[Any]) -> tuple[Any, Any]:
-    """Return the side of each level, and how many rows each message becomes."""
+    """Return the side of each level, and the number of rows of each message."""
     told = np.array([(len(each.bids), len(each.asks), 0) for each in messages], np.int64)
     told[:, _NEITHER] = told.sum(axis=1) == 0
     sides = np.repeat(np.tile(_SIDE_CODES, len(messages)), told.reshape(-1))

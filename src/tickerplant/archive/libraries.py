@@ -1,4 +1,4 @@
-"""Libraries that take long to load, or that only some have: loaded when they are needed."""
+"""Libraries that are slow to import or optional, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tickerplant.errors import ConfigError
 
 
 def library(name: str) -> Any:
-    """Return a module.
+    """Import and return a module.
 
     Raises:
         ConfigError: It is not installed.

@@ -1,7 +1,7 @@
-"""The tables that recordings are read into: what stands in each column, and where it comes from.
+"""The tables that recordings are read into: each column, and the field that it comes from.
 
-A message is a row, except of depth: there each level is one.  Times are ns since the epoch, ids and
-counts are whole numbers, and what the exchange did not tell is null.
+A message is a row; a depth message is a row per level.  Times are ns since the epoch, ids and counts
+are integers, and what the exchange did not send is null.
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ from tickerplant.messages.prices import IndexPrice, MarkPrice
 from tickerplant.messages.readers import reader
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.suggestions import one_of
 
 DIGITS = 38
-"""Of exact numbers."""
+"""Digits of exact numbers."""
 DECIMALS = 12
-"""Of these, behind the point: the exchange prints up to 8, and products of two still fit."""
-STREAMS_KEPT = 1 << 16
-"""Stream names whose table is remembered."""
+"""Digits after the point: the exchange sends up to 8, and products of two numbers still fit."""
+MAX_CACHED_STREAMS = 1 << 16
+"""Stream names whose table is cached."""
 
 
 class Kind(Enum):
-    """What stands in a column."""
+    """The type of a column."""
 
     TIME = "time"
     """int64, ns since the epoch."""
     ID = "id"
     """int64."""
     NUMBER = "number"
-    """A price, quantity or rate: exact, as float64 or as text, as is wanted."""
+    """A price, quantity or rate: exact, as float64 or as text."""
     TEXT = "text"
-    """Text of which there are few different ones."""
+    """Text with few distinct values."""
     FLAG = "flag"
     """True or false."""
 
@@ -54,10 +55,10 @@ class Column(Struct, frozen=True):
     name: str
     kind: Kind
     get: Callable[[Any], Any]
-    """Takes it out of a message; of a time in ms."""
+    """Returns its value in a message; for a time, ms."""
     doc: str
-    untold: Any = None
-    """What stands in a message for what the exchange did not tell, besides None."""
+    missing: Any = None
+    """The value of a message field that the exchange did not send, besides None."""
 
 
 Level: TypeAlias = tuple[str | None, str | None]
@@ -71,27 +72,27 @@ class Table(Struct, frozen=True):
     name: str
     doc: str
     message: type[Message]
-    """Of which messages it is made."""
+    """The messages it is made of."""
     columns: tuple[Column, ...]
-    """Besides those that all tables have."""
+    """In addition to those that all tables have."""
     topic: str = ""
-    """How the part of the stream's name behind the `@` begins, where the class does not tell."""
+    """The beginning of the stream name after the `@`, if the class alone does not decide."""
     levels: tuple[Column, ...] = ()
     """Side, price and quantity, if each level is a row."""
 
     @property
     def takes_snapshots(self) -> bool:
-        """Whether snapshots of books are in it."""
+        """Whether it contains depth snapshots."""
         return self.name == DEPTH_TABLE
 
     @property
     def rows_of(self) -> Callable[[Any], int] | None:
-        """How many rows a message becomes; None: always one."""
+        """Returns the number of rows of a message; None if it is always one."""
         return level_count if self.levels else None
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
-        """Every column but the venue, which no message tells."""
+        """Every column but the venue, which is not in a message."""
         return (*COMMON, *self.columns, *self.levels)
 
 
@@ -100,12 +101,12 @@ _PARTIAL = re.compile(r"@depth\d")
 
 
 def level_count(message: Any) -> int:
-    """Return how many rows a message about depth becomes: one even if it has no level."""
+    """Return the number of rows of a depth message: at least one."""
     return len(message.bids) + len(message.asks) or 1
 
 
 def levels_of(message: Any) -> Sequence[Level]:
-    """Return price and quantity of the rows of a message about depth: bids, then asks, as told."""
+    """Return price and quantity of the rows of a depth message: bids, then asks, as received."""
     return message.bids + message.asks or _NO_LEVEL
 
 
@@ -120,20 +121,20 @@ def _is_snapshot(message: Message) -> bool:
     return isinstance(message, DepthSnapshot) or _PARTIAL.search(message.stream) is not None
 
 
-def _time(name: str, doc: str, path: str = "", untold: Any = None) -> Column:
-    return Column(f"{name}_ns", Kind.TIME, attrgetter(f"{path or name}_ms"), doc, untold)
+def _time(name: str, doc: str, path: str = "", missing: Any = None) -> Column:
+    return Column(f"{name}_ns", Kind.TIME, attrgetter(f"{path or name}_ms"), doc, missing)
 
 
 def _id(name: str, doc: str, path: str = "") -> Column:
     return Column(name, Kind.ID, attrgetter(path or name), doc)
 
 
-def _number(name: str, doc: str, path: str = "", untold: Any = None) -> Column:
-    return Column(name, Kind.NUMBER, attrgetter(path or name), doc, untold)
+def _number(name: str, doc: str, path: str = "", missing: Any = None) -> Column:
+    return Column(name, Kind.NUMBER, attrgetter(path or name), doc, missing)
 
 
-def _text(name: str, doc: str, path: str = "", untold: Any = None) -> Column:
-    return Column(name, Kind.TEXT, attrgetter(path or name), doc, untold)
+def _text(name: str, doc: str, path: str = "", missing: Any = None) -> Column:
+    return Column(name, Kind.TEXT, attrgetter(path or name), doc, missing)
 
 
 def _flag(name: str, doc: str, path: str = "") -> Column:
@@ -141,15 +142,15 @@ def _flag(name: str, doc: str, path: str = "") -> Column:
 
 
 VENUE = "venue"
-"""The first column of every table; its text comes with the recording."""
+"""The first column of every table; its value is that of the recording."""
 VENUE_DOC = "`usdm` or `coinm`: where it was recorded."
 COMMON = (
-    _text("symbol", "Of streams of pairs the pair."),
-    _text("stream", "The stream it came from; null for what was asked for over REST.", untold=""),
+    _text("symbol", "The pair, for pair streams."),
+    _text("stream", "The stream it came from; null for REST responses.", missing=""),
     Column("received_ns", Kind.ID, attrgetter("received_ns"), "When it was received, ns."),
-    _time("event_time", "When the exchange sent it.", untold=0),
+    _time("event_time", "When the exchange sent it.", missing=0),
 )
-"""What all tables have besides the venue."""
+"""The columns of all tables besides the venue."""
 
 _QUANTITY = "In base asset on USDⓈ-M, in contracts on COIN-M."
 _TURNOVER = "In quote asset on USDⓈ-M, in base asset on COIN-M."
@@ -169,14 +170,12 @@ _CANDLE = (
     _number("close_price", "", "candle.close_price"),
     _number("volume", _QUANTITY, "candle.volume"),
     _number("turnover", _TURNOVER, "candle.turnover"),
-    _id("trade_count", "Of candles of prices the number of data points.", "candle.trade_count"),
-    _number("taker_buy_volume", "What takers bought of it.", "candle.taker_buy_volume"),
-    _number("taker_buy_turnover", "What takers bought of it.", "candle.taker_buy_turnover"),
-    _id("first_trade_id", "Of candles of trades of a symbol.", "candle.first_trade_id"),
+    _id("trade_count", "For candles of prices, the number of data points.", "candle.trade_count"),
+    _number("taker_buy_volume", "The part that takers bought.", "candle.taker_buy_volume"),
+    _number("taker_buy_turnover", "The part that takers bought.", "candle.taker_buy_turnover"),
+    _id("first_trade_id", "For candles of trades of a symbol.", "candle.first_trade_id"),
     _id("last_trade_id", "As the first.", "candle.last_trade_id"),
-    _flag(
-        "is_closed", "Whether it is over: of the rows of a candle, the last.", "candle.is_closed"
-    ),
+    _flag("is_closed", "Whether the candle is closed: true in its last row.", "candle.is_closed"),
 )
 _DAY = (
     _number("open_price", "24 hours before."),
@@ -187,7 +186,7 @@ _DAY = (
     _number("turnover", _TURNOVER),
 )
 _CHANGED = (
-    _time("transaction_time", "When the book last changed.", untold=0),
+    _time("transaction_time", "When the book last changed.", missing=0),
     Column(
         "first_update_id",
         Kind.ID,
@@ -198,26 +197,26 @@ _CHANGED = (
         "final_update_id",
         Kind.ID,
         _final_update_id,
-        "Of a snapshot from REST its `lastUpdateId`.",
+        "For a snapshot from REST, its `lastUpdateId`.",
     ),
     Column(
         "previous_update_id",
         Kind.ID,
         lambda message: getattr(message, "previous_update_id", None),
-        "The final id of the message before; null in a snapshot from REST.",
+        "The final id of the previous message; null in a snapshot from REST.",
     ),
     Column(
         "is_snapshot",
         Kind.FLAG,
         _is_snapshot,
-        "Whether the levels are all there is, as deep as it goes, and not changes: "
-        "answers of REST, and the streams `@depth5`, `@depth10`, `@depth20`.",
+        "True for a complete (if shallow) book, false for changes: true for REST responses and for "
+        "the streams `@depth5`, `@depth10`, `@depth20`.",
     ),
 )
 _LEVEL = (
     _text("side", "`bid` or `ask`; null if there is no level."),
     _number("price", "Null if there is no level."),
-    _number("quantity", "All there is at the price now; 0 removes the level."),
+    _number("quantity", "The total at the price; 0 removes the level."),
 )
 
 TABLES = (
@@ -228,7 +227,9 @@ TABLES = (
         (
             _id("trade_id", "Consecutive for a symbol."),
             *_TRADED,
-            _text("origin", "`MARKET` for trades of the order book; others are of no book."),
+            _text(
+                "origin", "`MARKET` for trades on the order book; other values are off-book trades."
+            ),
         ),
     ),
     Table(
@@ -240,7 +241,10 @@ TABLES = (
             _id("first_trade_id", ""),
             _id("last_trade_id", ""),
             *_TRADED,
-            _number("normal_quantity", "Without trades of RPI orders; null where it is not told."),
+            _number(
+                "normal_quantity",
+                "Quantity excluding RPI trades; null if the exchange did not send it.",
+            ),
         ),
     ),
     Table(
@@ -248,7 +252,7 @@ TABLES = (
         "`<symbol>@bookTicker`, `!bookTicker`: the best bid and ask after each change.",
         BookTicker,
         (
-            _time("transaction_time", "When the book changed.", untold=0),
+            _time("transaction_time", "When the book changed.", missing=0),
             _id("update_id", "Of the change of the book."),
             _number("bid_price", ""),
             _number("bid_quantity", ""),
@@ -303,11 +307,11 @@ TABLES = (
         MarkPrice,
         (
             _number("mark_price", ""),
-            _number("mark_price_average", "Null where it is not told.", untold=""),
+            _number("mark_price_average", "Null where it is not told.", missing=""),
             _number("index_price", ""),
             _number("estimated_settle_price", "Of meaning in the last hour before a settlement."),
-            _number("funding_rate", "Null of contracts without funding.", untold=""),
-            _time("next_funding_time", "Null of contracts without funding.", untold=0),
+            _number("funding_rate", "Null of contracts without funding.", missing=""),
+            _time("next_funding_time", "Null of contracts without funding.", missing=0),
         ),
     ),
     Table(
@@ -357,16 +361,16 @@ TABLES = (
         ),
     ),
 )
-"""All tables.  Streams of contracts, composite indices, assets and sessions have none."""
+"""All tables.  There is none for contracts, composite indices, asset indices and sessions."""
 
 _NAMED = {table.name: table for table in TABLES}
 
 
 def table_named(name: str) -> Table:
-    """Return a table.
+    """Return a table by name.
 
     Raises:
-        ConfigError: There is none of the name.
+        ConfigError: There is no table of the name.
     """
     try:
         return _NAMED[name]
@@ -374,17 +378,17 @@ def table_named(name: str) -> Table:
         raise ConfigError("table", name, one_of(name, _NAMED)) from None
 
 
-@lru_cache(STREAMS_KEPT)
+@lru_cache(MAX_CACHED_STREAMS)
 def table_of(stream: str) -> Table | None:
     """Return the table for the messages of a stream; None if there is none.
 
-    The empty stream is that of snapshots from REST.
+    The stream of REST snapshots is the empty one.
     """
     if not stream:
         return _NAMED[DEPTH_TABLE]
     message = reader(stream).message
-    topic = stream.partition("@")[2]
+    kind = parse_stream_name(stream).kind
     for table in TABLES:
-        if table.message is message and topic.startswith(table.topic):
+        if table.message is message and kind.startswith(table.topic):
             return table
     return None

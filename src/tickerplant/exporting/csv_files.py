@@ -15,9 +15,8 @@ from typing import Any
 
 import zstandard
 
-from tickerplant.archive.fit import have_numbers, misfit
-from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import Table
+from tickerplant.archive.validation import RejectedMessage, have_valid_numbers, invalid_value
 from tickerplant.exporting.csv_layout import KINDS, Kind, kind_of, path_of
 from tickerplant.exporting.journal import UNFINISHED, Assembled, Journal
 from tickerplant.messages.message import Message
@@ -36,9 +35,9 @@ class CsvWriter:
     tables = frozenset(KINDS)
 
     def __init__(self, folder: Path) -> None:
-        self.refused = 0
+        self.rejected = 0
         """Messages of this unit that could not be written."""
-        self.first_refused: Refused | None = None
+        self.first_rejected: RejectedMessage | None = None
         self._folder = folder
         self._number = 0
         self._kinds: dict[str, Kind] = {}
@@ -49,8 +48,8 @@ class CsvWriter:
     def begin(self, number: int) -> None:
         """Begin a unit."""
         self._number = number
-        self.refused = 0
-        self.first_refused = None
+        self.rejected = 0
+        self.first_rejected = None
         self._kinds.clear()
         self._parts.clear()
 
@@ -78,20 +77,20 @@ class CsvWriter:
         kind = self._kinds[place]
         row, commas = kind.row, kind.header.count(",")
         lines = []
-        if not have_numbers(table, messages):
-            messages = [message for message in messages if not self._refuses(table, message)]
+        if not have_valid_numbers(table, messages):
+            messages = [message for message in messages if not self._rejects(table, message)]
         for message in messages:
             try:
                 line = row(message)
             except ArithmeticError:
-                self._refuse(table, message, "what it is worth cannot be calculated")
+                self._reject(table, message, "what it is worth cannot be calculated")
                 continue
             if line is None:
                 continue
             if line.count(",") == commas and line.count("\n") == 1:
                 lines.append(line)
             else:
-                self._refuse(table, message, "a text in it would break the file")
+                self._reject(table, message, "a text in it would break the file")
         if lines:
             part = f"{PARTS}/{place.removesuffix('.csv')}/{self._number:06d}.csv.zst"
             path = self._folder / f"{part}{UNFINISHED}"
@@ -101,16 +100,16 @@ class CsvWriter:
                 file.write(self._compress("".join(lines).encode()))
         return len(lines)
 
-    def _refuses(self, table: Table, message: Message) -> bool:
+    def _rejects(self, table: Table, message: Message) -> bool:
         """Whether a message does not fit, which is counted."""
-        wrong = misfit(table, message)
+        wrong = invalid_value(table, message)
         if wrong:
-            self._refuse(table, message, wrong)
+            self._reject(table, message, wrong)
         return bool(wrong)
 
-    def _refuse(self, table: Table, message: Message, reason: str) -> None:
-        self.refused += 1
-        self.first_refused = self.first_refused or Refused(table, message, reason)
+    def _reject(self, table: Table, message: Message, reason: str) -> None:
+        self.rejected += 1
+        self.first_rejected = self.first_rejected or RejectedMessage(table, message, reason)
 
     def finish(self) -> dict[str, int]:
         """Finish the unit; return its files, seen from the folder, with their sizes.

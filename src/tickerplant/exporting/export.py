@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tickerplant.archive.opened import open_recording
+from tickerplant.archive.recording import open_recording
 from tickerplant.archive.selection import END_NS, Selection
 from tickerplant.archive.tables import TABLES
 from tickerplant.config.settings import ExportSettings

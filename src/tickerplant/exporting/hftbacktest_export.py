@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tickerplant.archive.opened import guessed_venue, manifest_of
+from tickerplant.archive.recording import infer_venue, manifest_of
 from tickerplant.archive.selection import Selection
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
@@ -75,7 +75,7 @@ def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile
     for recording in recordings:
         manifest = manifest_of(recording)
         quiet = recorded_files([recording.path])[0]
-        found[manifest.venue if manifest else guessed_venue(quiet) or "usdm"].append(recording)
+        found[manifest.venue if manifest else infer_venue(quiet) or "usdm"].append(recording)
     return found
 
 

@@ -15,8 +15,8 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from tickerplant.archive.fit import is_number
-from tickerplant.archive.only_book import only_book
+from tickerplant.archive.snapshots import only_book
+from tickerplant.archive.validation import is_number
 from tickerplant.decode.decoder import MAX_STREAMS, Decoder
 from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import HEAD, NAME_AT, NECK_BYTES

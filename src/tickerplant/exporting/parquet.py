@@ -16,8 +16,8 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 
 from tickerplant.archive.arrow import Converter
-from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import TABLES, Table
+from tickerplant.archive.validation import RejectedMessage
 from tickerplant.exporting.journal import UNFINISHED, Journal
 from tickerplant.exporting.places import path_part
 from tickerplant.exporting.row_groups import RowGroup, RowGroups
@@ -50,15 +50,15 @@ class ParquetWriter:
         self._parts: list[str] = []
 
     @property
-    def refused(self) -> int:
+    def rejected(self) -> int:
         """Messages of this unit that could not be written."""
-        return sum(converter.refused for converter in self._converters.values())
+        return sum(converter.rejected for converter in self._converters.values())
 
     @property
-    def first_refused(self) -> Refused | None:
+    def first_rejected(self) -> RejectedMessage | None:
         """The first of them."""
-        refused = (converter.first_refused for converter in self._converters.values())
-        return next(filter(None, refused), None)
+        rejected = (converter.first_rejected for converter in self._converters.values())
+        return next(filter(None, rejected), None)
 
     def begin(self, number: int) -> None:
         """Begin a unit."""

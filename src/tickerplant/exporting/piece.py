@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from tickerplant.archive.lanes import Lanes
+from tickerplant.archive.message_reader import MessageReader
 from tickerplant.archive.selection import Selection
 from tickerplant.archive.tables import DEPTH_TABLE, Table, table_of
 from tickerplant.decode.inference import venue_of
@@ -85,7 +85,7 @@ class Piece:
         self._buffers = Buffers(self._write)
         self._routes: dict[str, _Route] = {}
         """By stream."""
-        self._lanes = Lanes(
+        self._lanes = MessageReader(
             selection,
             snapshots=DEPTH_TABLE in tables,
             payloads=False,
@@ -113,7 +113,7 @@ class Piece:
         self._buffers.flush()
         if self._untold:
             self._keep(f"{self._unit.path}: further damages: {self._untold:,}")
-        self.came.unreadable += self._lanes.unreadable + self._writer.refused
+        self.came.unreadable += self._lanes.unreadable + self._writer.rejected
         if self.came.unreadable:
             reason = self._reason()
             count = self.came.unreadable
@@ -121,10 +121,10 @@ class Piece:
 
     def _reason(self) -> str:
         """Return what is wrong with the first message that is left out."""
-        refused = self._writer.first_refused
-        if self._lanes.reason or refused is None:
+        rejected = self._writer.first_rejected
+        if self._lanes.reason or rejected is None:
             return self._lanes.reason or "a symbol or a time in them does not fit"
-        return refused.described([self._unit.open(lambda _: None)])
+        return rejected.describe([self._unit.open(lambda _: None)])
 
     def _take(self, messages: Iterable[Message]) -> None:
         routes, add, count = self._routes, self._buffers.add, 0

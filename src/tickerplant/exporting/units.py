@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tickerplant.archive.opened import guessed_venue, manifest_of
+from tickerplant.archive.recording import infer_venue, manifest_of
 from tickerplant.errors import RecordingError
 from tickerplant.recording.line import Damage, RecordedFile, Report
 from tickerplant.recording.opening import recorded_files
@@ -82,7 +82,7 @@ def _guessed(recording: RecordedFile) -> str:
     """
     quiet = recorded_files([recording.path])[0]
     try:
-        return guessed_venue(quiet)
+        return infer_venue(quiet)
     except RecordingError:
         return ""
 

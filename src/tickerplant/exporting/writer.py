@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from tickerplant.archive.refused import Refused
 from tickerplant.archive.tables import Table
+from tickerplant.archive.validation import RejectedMessage
 from tickerplant.exporting.journal import Journal
 from tickerplant.messages.message import Message
 
@@ -23,12 +23,12 @@ class Writer(Protocol):
     """Tables that this form has."""
 
     @property
-    def refused(self) -> int:
+    def rejected(self) -> int:
         """Messages of this unit that could not be written."""
         ...
 
     @property
-    def first_refused(self) -> Refused | None:
+    def first_rejected(self) -> RejectedMessage | None:
         """The first of them, as far as it is known."""
         ...
 

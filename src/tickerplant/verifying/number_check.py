@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 
-from tickerplant.archive.fit import odd_messages
-from tickerplant.archive.refused import Refused, all_lanes, refused_in
+from tickerplant.archive.validation import (
+    RejectedMessage,
+    rejected_in,
+    suspect_messages,
+    unfiltered_reader,
+)
 from tickerplant.recording.line import Batched, Line
 
 CHECKED_BYTES = 1 << 20
@@ -25,9 +29,9 @@ class NumberCheck:
             the message, and what no table can hold.
     """
 
-    def __init__(self, refuse: Callable[[int, Line, Refused], object]) -> None:
+    def __init__(self, refuse: Callable[[int, Line, RejectedMessage], object]) -> None:
         self._refuse = refuse
-        self._lanes = all_lanes()
+        self._lanes = unfiltered_reader()
         self._raws: list[bytes] = []
         self._origins: list[tuple[int, int, int]] = []
         """Index of the first message of each batch, its recording, and its receive time."""
@@ -53,10 +57,10 @@ class NumberCheck:
 
     def finish(self) -> None:
         """Check everything that was added."""
-        for at in odd_messages(self._raws):
+        for at in suspect_messages(self._raws):
             _, index, from_ns = self._origins[bisect_right(self._origins, at, key=_FIRST) - 1]
             line = from_ns, self._raws[at]
-            refused = refused_in(line, self._lanes)
+            refused = rejected_in(line, self._lanes)
             if refused is not None:
                 self._refuse(index, line, refused)
         self._raws.clear()

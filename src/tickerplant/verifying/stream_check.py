@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tickerplant.archive.only_book import tells_changes
+from tickerplant.archive.snapshots import is_book_diff
 from tickerplant.feed.cursor import (
     BookTickerCursor,
     CandleCursor,
@@ -399,5 +399,5 @@ def stream_check_of(stream: str, state: WalkState) -> StreamCheck:
     if cursor is BookTickerCursor:
         return BookTickerCheck(stream, reader, state)
     if cursor is DepthCursor:
-        return DepthCheck(stream, reader, state, cursor(), has_book=tells_changes(stream))
+        return DepthCheck(stream, reader, state, cursor(), has_book=is_book_diff(stream))
     return IdCheck(stream, reader, state, cursor())

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from tickerplant.archive.only_book import only_book
-from tickerplant.archive.refused import Refused, place_of
+from tickerplant.archive.snapshots import only_book
+from tickerplant.archive.validation import RejectedMessage, find_line
 from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
@@ -213,7 +213,7 @@ class Walk:
                 check.take_slow(message, received_ns)
         self._walked[index] = first_number + len(lines)
 
-    def _refuse(self, index: int, line: Line, refused: Refused) -> None:
+    def _refuse(self, index: int, line: Line, refused: RejectedMessage) -> None:
         """Count a message with a number that its table cannot hold, and list the first.
 
         The message was received at the time of `line` or later.
@@ -242,7 +242,7 @@ class Walk:
         file = recorded_files([self._files[index].path])[0]
         place = None
         if len(self._refused) <= MAX_PLACES:
-            place = place_of(file, lambda each: each[1] == raw, from_ns, LATEST_NS)
+            place = find_line(file, lambda each: each[1] == raw, from_ns, LATEST_NS)
         return place or Place(file.path, 0, 0)
 
     def _walk_slow(self, raw: bytes, received_ns: int) -> None:

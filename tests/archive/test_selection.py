@@ -8,7 +8,7 @@ import pytest
 from archived import START_NS, line_file, line_of, recording
 
 import tickerplant
-from tickerplant.archive.absent import MOST_SHOWN, absent_streams, absent_symbols
+from tickerplant.archive.selection import MAX_SHOWN, missing_streams, missing_symbols
 from tickerplant.errors import ConfigError
 
 TRADE = {"e": "trade", "E": 1, "T": 1, "s": "BTCUSDT", "t": 1, "p": "1", "q": "1", "m": True}
@@ -59,9 +59,9 @@ def test_an_end_that_is_not_after_the_start_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_what_is_known_to_be_absent_is_named() -> None:
-    assert absent_symbols(["ETHUSDT"], ["!bookTicker", "btcusdt@trade"]) == ""
-    assert absent_symbols(["BTCUSD_PERP"], ["btcusd@markPrice"]) == "", "a pair tells of it"
-    assert absent_symbols(["BTCUSD_PERP"], ["ethusd_perp@trade"]).startswith("BTCUSD_PERP")
-    assert absent_streams(["a@trade"], ["a@trade"]) == ""
-    names = [f"x{at}@y" for at in range(MOST_SHOWN + 2)]
-    assert absent_streams(names, []) == "x0@y, x1@y, x2@y and 2 more"
+    assert missing_symbols(["ETHUSDT"], ["!bookTicker", "btcusdt@trade"]) == ""
+    assert missing_symbols(["BTCUSD_PERP"], ["btcusd@markPrice"]) == "", "a pair tells of it"
+    assert missing_symbols(["BTCUSD_PERP"], ["ethusd_perp@trade"]).startswith("BTCUSD_PERP")
+    assert missing_streams(["a@trade"], ["a@trade"]) == ""
+    names = [f"x{at}@y" for at in range(MAX_SHOWN + 2)]
+    assert missing_streams(names, []) == "x0@y, x1@y, x2@y and 2 more"

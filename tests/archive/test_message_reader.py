@@ -11,7 +11,7 @@ from archived import START_NS, golden
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.archive.lanes import Lanes
+from tickerplant.archive.message_reader import MessageReader
 from tickerplant.archive.selection import Selection
 from tickerplant.envelope import prefix_of
 from tickerplant.messages import Message
@@ -159,7 +159,7 @@ def expected(
 
 @given(made_lines, st.booleans())
 def test_every_line_is_read_as_it_was_made(many: list[Made], payloads: bool) -> None:
-    lanes = Lanes(Selection(), payloads=payloads)
+    lanes = MessageReader(Selection(), payloads=payloads)
     lines = [(START_NS + number, made.raw) for number, made in enumerate(many)]
     wanted = [
         message
@@ -176,7 +176,7 @@ def test_every_line_is_read_as_it_was_made(many: list[Made], payloads: bool) -> 
 
 @given(made_lines, selections)
 def test_a_selection_takes_its_part_of_every_line(many: list[Made], selection: Selection) -> None:
-    lanes = Lanes(selection)
+    lanes = MessageReader(selection)
     lines = [(START_NS + number, made.raw) for number, made in enumerate(many)]
     wanted = [
         message
@@ -188,7 +188,7 @@ def test_a_selection_takes_its_part_of_every_line(many: list[Made], selection: S
 
 @given(made_lines)
 def test_snapshots_stand_between_the_messages_around_them(many: list[Made]) -> None:
-    lanes = Lanes(Selection(), snapshots=True)
+    lanes = MessageReader(Selection(), snapshots=True)
     lines = [(START_NS + number, made.raw) for number, made in enumerate(many)]
     found = [
         (each.received_ns, each.symbol if isinstance(each, DepthSnapshot) else "")
@@ -208,7 +208,7 @@ def test_snapshots_stand_between_the_messages_around_them(many: list[Made]) -> N
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_message_is_given_before_the_next_is_read(stream: str) -> None:
-    lanes = Lanes(Selection())
+    lanes = MessageReader(Selection())
     reading = lanes.read([(START_NS, usual(stream).raw), (START_NS + 1, torn(stream).raw)])
     assert next(reading).received_ns == START_NS
     assert lanes.unreadable == 0

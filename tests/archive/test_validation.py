@@ -15,10 +15,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tickerplant
-from tickerplant.archive.fit import are_numbers, is_number, odd_messages
-from tickerplant.archive.opened import Numbers
-from tickerplant.archive.refused import all_lanes, refused_in
+from tickerplant.archive.recording import Numbers
 from tickerplant.archive.tables import DECIMALS
+from tickerplant.archive.validation import (
+    are_numbers,
+    is_number,
+    rejected_in,
+    suspect_messages,
+    unfiltered_reader,
+)
 
 DEPTH = {"e": "depthUpdate", "E": 1, "T": 1, "s": "A", "U": 2, "u": 3, "pu": 1}
 NO_NUMBERS = (
@@ -168,10 +173,10 @@ def test_one_of_very_many_numbers_is_found() -> None:
 
 def test_nothing_real_is_odd() -> None:
     raws = [raw for _, raw in golden_lines("usdm") + golden_lines("coinm")]
-    lanes = all_lanes()
-    assert [raw for raw in raws if refused_in((START_NS, raw), lanes)] == []
+    lanes = unfiltered_reader()
+    assert [raw for raw in raws if rejected_in((START_NS, raw), lanes)] == []
     typed = [raw for raw in raws if b"@trade" in raw or b"@depth" in raw or b"kline" in raw]
-    assert odd_messages(typed) == [], "what there is most of is not looked at closely"
+    assert suspect_messages(typed) == [], "what there is most of is not looked at closely"
 
 
 LARGE = (1 << 63) - 1
@@ -183,8 +188,8 @@ WHOLE = st.sampled_from([0, 1, LARGE // 10**6, LARGE // 10**6 + 1, LARGE, LARGE 
 def test_whatever_does_not_fit_is_odd(message: tuple[str, Any], data: st.DataObject) -> None:
     stream, content = message
     line = line_of(stream, _changed(content, data))
-    if refused_in(line, all_lanes()) is not None:
-        assert odd_messages([line[1]]) == [0]
+    if rejected_in(line, unfiltered_reader()) is not None:
+        assert suspect_messages([line[1]]) == [0]
 
 
 def _changed(value: Any, data: st.DataObject) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from archived import START_NS, line_file, line_of, recording
 
-from tickerplant.archive import only_book
+from tickerplant.archive.snapshots import only_book
 from tickerplant.recording.line import Line
 
 
@@ -31,13 +31,12 @@ def test_books_tell_and_without_them_any_stream(
     tmp_path: Path, streams: tuple[str, ...], symbol: str
 ) -> None:
     lines = lines_of(*streams)
-    assert only_book.only_book(line_file(tmp_path / "tape", lines)) == symbol
-    assert only_book.only_book(recording(tmp_path / "folder", lines)) == symbol
+    assert only_book(line_file(tmp_path / "tape", lines)) == symbol
+    assert only_book(recording(tmp_path / "folder", lines)) == symbol
 
 
 def test_no_more_than_the_first_lines_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(only_book, "LINES_TO_JUDGE", 1)
     path = line_file(tmp_path / "tape", [*lines_of("a@depth"), *lines_of("b@depth")])
-    assert only_book.only_book(path) == "A"
+    assert only_book(path, max_lines=1) == "A"

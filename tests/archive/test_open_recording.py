@@ -25,7 +25,7 @@ from archived import (
 )
 
 import tickerplant
-from tickerplant.archive import opened as opening
+from tickerplant.archive import recording as opening
 from tickerplant.archive.libraries import library
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.messages import AggregateTrade, DepthUpdate, MarkPrice, Message, Trade
@@ -60,7 +60,7 @@ def test_messages_come_typed_with_stream_payload_and_time(tmp_path: Path, venue:
         assert message.payload in payloads[message.received_ns]
         assert type(message) is not Message
     assert opened.unreadable == 0
-    assert opened.flaws == ()
+    assert opened.damage == ()
 
 
 def test_a_recording_says_what_it_is(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_streams_symbols_and_times_select(tmp_path: Path) -> None:
     ]
     opened = tickerplant.open_recording(recording(tmp_path, lines))
     everything = list(opened)
-    parts: list[tuple[tickerplant.OpenedRecording, Callable[[Message], bool]]] = [
+    parts: list[tuple[tickerplant.Recording, Callable[[Message], bool]]] = [
         (opened.select(streams=["btcusdt@trade"]), lambda m: m.stream == "btcusdt@trade"),
         (opened.select(streams="btcusdt@trade"), lambda m: m.stream == "btcusdt@trade"),
         (opened.select(symbols=["ethusdt"]), lambda m: m.symbol == "ETHUSDT"),
@@ -292,11 +292,11 @@ def test_damage_costs_its_block_and_is_told_with_file_and_byte(tmp_path: Path) -
     segment.write_bytes(data)
     opened = tickerplant.open_recording(path)
     assert len(list(opened)) == 200
-    (flaw,) = opened.flaws
-    assert flaw.path == str(segment)
-    assert flaw.lost == 100
+    (damage,) = opened.damage
+    assert damage.path == str(segment)
+    assert damage.lost == 100
     list(opened)
-    assert len(opened.flaws) == 1, "the same flaw is told once"
+    assert len(opened.damage) == 1, "the same damage is listed once"
 
 
 def test_what_is_no_recording_is_told_at_once(tmp_path: Path) -> None:
@@ -367,17 +367,17 @@ def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
         )
     )
     assert len(ids) == 6_551 + 1
-    assert (opened.unreadable, opened.flaws) == (0, ())
+    assert (opened.unreadable, opened.damage) == (0, ())
 
 
 def test_what_is_open_shows_without_being_read(tmp_path: Path) -> None:
     path = recording(tmp_path / "tape", trades(3), venue="usdm")
     opened = tickerplant.open_recording(path)
-    assert repr(opened) == f"<OpenedRecording {path}, market usdm>"
+    assert repr(opened) == f"<Recording {path}, market usdm>"
     assert opened.streams == {"btcusdt@trade"}
-    assert repr(opened) == f"<OpenedRecording {path}, market usdm, 1 stream>"
+    assert repr(opened) == f"<Recording {path}, market usdm, 1 stream>"
     for file in (tmp_path / "tape").iterdir():
         file.unlink()
     again = repr(tickerplant.open_recording(line_file(tmp_path / "lines", trades(3))))
-    assert again == f"<OpenedRecording {tmp_path / 'lines'}>"
+    assert again == f"<Recording {tmp_path / 'lines'}>"
     assert path in repr(opened), "also when it is gone"

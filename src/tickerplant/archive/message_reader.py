@@ -1,7 +1,7 @@
-"""Recorded lines to typed messages: a lane for each stream, found by the envelope.
+"""Recorded lines to typed messages: one route per stream, found by the envelope.
 
-Lines in the usual envelope take the lane of their stream and are looked at no further.  All others,
-bare payloads, answers of REST, messages in another spelling, are looked at closely.
+Lines in the usual envelope are decoded by the route of their stream.  All others, bare payloads,
+REST responses and messages in another spelling, are inspected first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tickerplant.archive.selection import Selection
-from tickerplant.archive.snapshot import read_snapshot
+from tickerplant.archive.snapshots import read_snapshot
 from tickerplant.decode.decoder import MAX_STREAMS, Decoder
 from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError
@@ -21,6 +21,7 @@ from tickerplant.messages.readers import UNREADABLE, reader
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 from tickerplant.recording.line import Line
+from tickerplant.stream_name import parse_stream_name
 
 OF_ONE_SYMBOL = frozenset(
     {
@@ -28,29 +29,29 @@ OF_ONE_SYMBOL = frozenset(
         *(MarkPriceKline, MiniTicker, Ticker, Liquidation),
     }
 )
-"""Messages that are about the symbol in the name of their stream, if there is one in it."""
+"""Messages whose symbol is that of their stream name, if it contains one."""
 SHOWN_BYTES = 80
-"""As much of an unreadable message is shown."""
+"""Bytes of an unreadable message that are shown."""
 
 
-class Lane:
+class _Route:
     """How the messages of a stream are read, and whether they are wanted."""
 
-    __slots__ = ("decode", "is_kept", "is_mixed", "is_single", "stream")
+    __slots__ = ("decode", "is_mixed", "is_single", "is_wanted", "stream")
 
     def __init__(self, stream: str, selection: Selection, wanted: Callable[[str], bool]) -> None:
         self.stream = stream
         found = reader(stream)
         self.decode: Callable[[bytes], Any] = found.decode
         streams, symbols = selection.streams, selection.symbols
-        self.is_kept = (not streams or stream in streams) and wanted(stream)
+        self.is_wanted = (not streams or stream in streams) and wanted(stream)
         self.is_mixed = bool(symbols)
-        """Whether there may be other symbols in it than those that are wanted."""
+        """Whether it may contain other symbols than the wanted ones."""
         if symbols and found.message in OF_ONE_SYMBOL and not stream.startswith("!"):
             self.is_mixed = False
-            self.is_kept &= stream.partition("@")[0].upper() in symbols
+            self.is_wanted &= parse_stream_name(stream).topic.upper() in symbols
         self.is_single = not (found.array or self.is_mixed)
-        """Whether each payload is one message, and wanted if the stream is."""
+        """Whether each payload is one wanted message."""
 
 
 def _all(_stream: str) -> bool:
@@ -61,14 +62,14 @@ def _never(_stream: str) -> bool:
     return False
 
 
-class Lanes:
+class MessageReader:
     """Reads the lines of one recording.
 
     Args:
-        selection: Which messages are wanted; the times are looked at elsewhere.
-        snapshots: Whether answers of `depth` are wanted among them, as `DepthSnapshot`.
-        payloads: Whether the messages keep the bytes they were read from.
-        wanted: Asked once for each stream whether it is wanted.
+        selection: Streams and symbols to read; its times are not applied here.
+        snapshots: Whether to read responses of `depth` too, as `DepthSnapshot`.
+        payloads: Whether messages keep the bytes they were read from.
+        wanted: Called once per stream; returns whether to read it.
     """
 
     def __init__(
@@ -80,95 +81,95 @@ class Lanes:
         wanted: Callable[[str], bool] = _all,
     ) -> None:
         self.unreadable = 0
-        """Messages that were left out because they could not be read."""
+        """Messages that were skipped because they are invalid."""
         self.reason = ""
-        """What was wrong with the first of them."""
+        """What is wrong with the first of them."""
         self.streams: set[str] = set()
-        """What was met."""
+        """The streams seen so far."""
         self._selection = selection
         self._snapshots = snapshots
         self._payloads = payloads
         self._wanted = wanted
-        self._lanes: dict[bytes, Lane] = {}
-        """By the usual envelope, up to its neck."""
+        self._routes: dict[bytes, _Route] = {}
+        """By the usual envelope up to the stream name."""
         self._decoder = Decoder({}, _never)
         self._depth_symbols: set[str] = set()
-        """Whose depth was heard: a snapshot that does not say its symbol is of the only one."""
+        """Symbols with depth updates: a snapshot without a symbol is of the only one."""
 
     def read(self, lines: Iterable[Line]) -> Iterator[Message]:
-        """Yield the messages in `lines` that are wanted; the elements of arrays one by one."""
-        lanes, keeps = self._lanes, self._payloads
+        """Yield the wanted messages in `lines`; the elements of arrays one by one."""
+        routes, keeps = self._routes, self._payloads
         for received_ns, raw in lines:
             head, _, rest = raw.partition(NECK)
-            lane = lanes.get(head)
-            if lane is None:
+            route = routes.get(head)
+            if route is None:
                 yield from self._read_any(received_ns, raw)
                 continue
-            if not lane.is_kept:
+            if not route.is_wanted:
                 continue
             payload = rest[:-1]
             try:
-                message = lane.decode(payload)
+                message = route.decode(payload)
             except UNREADABLE:
                 yield from self._read_any(received_ns, raw)
                 continue
-            if not lane.is_single:
-                yield from self._several(lane, message, payload, received_ns)
+            if not route.is_single:
+                yield from self._several(route, message, payload, received_ns)
                 continue
-            message.stream = lane.stream
+            message.stream = route.stream
             message.received_ns = received_ns
             if keeps:
                 message.payload = payload
             yield message
 
     def _several(
-        self, lane: Lane, decoded: Any, payload: bytes, received_ns: int
+        self, route: _Route, decoded: Any, payload: bytes, received_ns: int
     ) -> Sequence[Message]:
-        """Return the wanted messages of a payload that may hold several."""
+        """Return the wanted messages of a payload that may contain several."""
         messages: list[Message] = decoded if isinstance(decoded, list) else [decoded]
-        if lane.is_mixed:
+        if route.is_mixed:
             symbols = self._selection.symbols
             messages = [message for message in messages if message.symbol in symbols]
         for message in messages:
-            message.stream = lane.stream
+            message.stream = route.stream
             message.received_ns = received_ns
             if self._payloads:
                 message.payload = payload
         return messages
 
     def _read_any(self, received_ns: int, raw: bytes) -> Sequence[Message]:
-        """Return what is in a line of any form."""
+        """Return the messages of a line in any form."""
         try:
             stream, payload, _, _ = self._decoder.decode(raw)
             if not stream:
                 return self._snapshot(received_ns, raw)
-            lane = self._lane(stream)
-            if not lane.is_kept:
+            route = self._route(stream)
+            if not route.is_wanted:
                 return ()
-            return self._several(lane, lane.decode(payload), payload, received_ns)
+            return self._several(route, route.decode(payload), payload, received_ns)
         except (DecodeError, ValueError, *UNREADABLE) as error:
             self.refuse(received_ns, raw, error)
             return ()
 
     def refuse(self, received_ns: int, raw: bytes, error: Exception) -> None:
-        """Count a message that is left out."""
+        """Count a message that is skipped."""
         if not self.unreadable:
             self.reason = f"received at {received_ns}: {raw[:SHOWN_BYTES]!r}: {error}"
         self.unreadable += 1
 
-    def _lane(self, stream: str) -> Lane:
+    def _route(self, stream: str) -> _Route:
         head = head_of(stream)
-        lane = self._lanes.get(head)
-        if lane is None:
-            if len(self._lanes) >= MAX_STREAMS:
-                self._lanes.clear()
+        route = self._routes.get(head)
+        if route is None:
+            if len(self._routes) >= MAX_STREAMS:
+                self._routes.clear()
                 self.streams.clear()
-            lane = self._lanes[head] = Lane(stream, self._selection, self._wanted)
+            route = self._routes[head] = _Route(stream, self._selection, self._wanted)
             self.streams.add(stream)
-            symbol, _, topic = stream.partition("@")
-            if topic.startswith("depth") and len(self._depth_symbols) <= 1:
-                self._depth_symbols.add(symbol.upper())
-        return lane
+            name = parse_stream_name(stream)
+            if name.kind == "depth" and len(self._depth_symbols) <= 1:
+                self._depth_symbols.add(name.topic.upper())
+        return route
 
     def _snapshot(self, received_ns: int, raw: bytes) -> Sequence[Message]:
         if not self._snapshots:
@@ -183,7 +184,7 @@ class Lanes:
         return (snapshot,)
 
     def _is_wanted(self, symbol: str) -> bool:
-        """Whether snapshots of a symbol are wanted: where its depth is."""
+        """Whether snapshots of a symbol are wanted: if its depth streams are."""
         streams, symbols = self._selection.streams, self._selection.symbols
         depth = f"{symbol.lower()}@depth"
         return (not symbols or symbol in symbols) and (

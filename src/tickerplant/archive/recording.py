@@ -1,4 +1,4 @@
-"""A recording, opened: its messages typed or raw, its tables, and what is known of it."""
+"""A recording: its messages, typed or raw, its tables, and its manifest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from tickerplant.archive.absent import absent_streams, absent_symbols
-from tickerplant.archive.lanes import OF_ONE_SYMBOL, Lanes
 from tickerplant.archive.libraries import library
-from tickerplant.archive.selection import Instant, Selection, instant_ns
+from tickerplant.archive.message_reader import OF_ONE_SYMBOL, MessageReader
+from tickerplant.archive.selection import (
+    Instant,
+    Selection,
+    instant_ns,
+    missing_streams,
+    missing_symbols,
+)
 from tickerplant.archive.tables import TABLES, Table, table_named, table_of
 from tickerplant.decode.inference import venue_of
 from tickerplant.errors import ConfigError, RecordingError
@@ -34,74 +39,73 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Numbers: TypeAlias = Literal["decimal", "float", "text"]
-"""How prices and quantities stand in a table: exact, as float64, or as the exchange printed them."""
+"""How a table holds prices and quantities: exact, as float64, or as the text that was received."""
 
-MAX_FLAWS = 1_000
-"""Flaws that are kept; of more only the first are."""
+MAX_DAMAGE = 1_000
+"""Entries of `damage` that are kept."""
 BATCH_ROWS = 65_536
-"""A batch of a table has about so many rows; a single message may bring more."""
+"""About the rows of a batch of a table; a single message may bring more."""
 SHOWN_PATHS = 3
-"""Of more paths than these `repr` tells how many there are."""
+"""Paths that `repr` shows; of further ones it shows the number."""
 FIRST_LINE_BYTES = 1 << 12
-"""The first line of a manifest is no longer."""
-LINES_TO_JUDGE = 1_000
-"""The first lines of a recording without a manifest tell its venue."""
+"""The maximum length of the first line of a manifest."""
+MAX_INSPECTED_LINES = 1_000
+"""Lines of a recording without a manifest from which its venue is inferred."""
 
 
-def open_recording(path: str | PathLike[str], *paths: str | PathLike[str]) -> OpenedRecording:
-    """Open what is recorded at one or more paths; several are read as one, in order of time.
+def open_recording(path: str | PathLike[str], *paths: str | PathLike[str]) -> Recording:
+    """Open the recording at one or more paths; several are merged in order of time.
 
-    Nothing stays open: files are opened as they are read, and closed at their end or when the
-    reading is given up.
+    Files are opened as they are read, and closed when an iteration finishes or is abandoned.
 
     Args:
         path: The folder of a recording, a folder of such folders, a segment, or a file of lines.
-        *paths: More of them.
+        *paths: Further ones.
 
     Raises:
-        RecordingError: There is nothing at a path, or no recording.
+        RecordingError: There is no recording at a path.
     """
-    return OpenedRecording(tuple(fspath(each) for each in (path, *paths)))
+    return Recording(tuple(fspath(each) for each in (path, *paths)))
 
 
-class OpenedRecording:
-    """A recording that can be read, as often as wanted, by `open_recording`.
+class Recording:
+    """An open recording; iterate it as often as you like.
 
-    Iterated, it gives the typed messages of its streams in the order in which they were received;
-    the elements of arrays come one by one.
+    Iteration yields the typed messages of its streams in the order in which they were received,
+    and the elements of arrays one by one.
 
         for message in tickerplant.open_recording("tape").select(symbols=["BTCUSDT"]):
             print(message.received_ns, message.symbol, type(message).__name__)
 
-    What is damaged is left out and stands in `flaws`; messages that cannot be read are left out
-    and counted in `unreadable`.  Memory does not grow with the messages, only with the manifest.
+    Damaged data is skipped and listed in `damage`; messages that cannot be decoded are skipped
+    and counted in `unreadable`.  Memory grows with the manifest, not with the messages.
     """
 
     def __init__(self, paths: tuple[str, ...], selection: Selection | None = None) -> None:
         self._paths = paths
         self._selection = selection or Selection()
-        self._flaws: dict[Damage, None] = {}
-        self._lanes: list[Lanes] = []
+        self._damage: dict[Damage, None] = {}
+        self._readers: list[MessageReader] = []
         self._manifests: list[Manifest | None] | None = None
         self._converter: Converter | None = None
-        """Of the last reading, if it was one of a table."""
-        recorded_files(paths)  # says now if there is nothing
+        """Of the last reading, if it was of a table."""
+        recorded_files(paths)  # raises if there is nothing
 
     def __repr__(self) -> str:
-        """Return paths and venue, and how many streams there are once the manifests were read."""
+        """Return paths and venue, and the number of streams once the manifests were read."""
         facts = [", ".join(self._paths[:SHOWN_PATHS])]
         if more := len(self._paths[SHOWN_PATHS:]):
             facts[0] += f" and {more} more"
         try:
-            venues = sorted(set(filter(None, map(_venue_told, self._recordings()))))
-        except RecordingError:  # it is gone
+            venues = sorted(set(filter(None, map(_manifest_venue, self._recordings()))))
+        except RecordingError:  # it was removed
             venues = []
         if venues:
             facts.append(f"{'market' if len(venues) == 1 else 'markets'} {' and '.join(venues)}")
         if self._manifests is not None and any(self._manifests):
             streams = len(self.streams)
             facts.append(f"{streams} {'stream' if streams == 1 else 'streams'}")
-        return f"<OpenedRecording {printable(', '.join(facts))}>"
+        return f"<Recording {printable(', '.join(facts))}>"
 
     def select(
         self,
@@ -110,21 +114,21 @@ class OpenedRecording:
         symbols: Iterable[str] = (),
         start: Instant | None = None,
         end: Instant | None = None,
-    ) -> OpenedRecording:
-        """Return the same recording, of which only a part is read.
+    ) -> Recording:
+        """Return a view of the recording restricted to a subset.
 
-        A stream or a symbol that is not in the recording is named in one warning of `logging`: at
-        once where manifests tell what was recorded, else after the reading.
+        A stream or symbol that is not in the recording is logged once as a warning: at once if the
+        manifests list what was recorded, otherwise after the reading.
 
         Args:
             streams: Only these, by their full names such as `btcusdt@depth@100ms`.
-            symbols: Only messages about these; messages about a pair are about no symbol of it.
-            start: Only what was received then or later; an ISO date, which is UTC unless it says
-                otherwise, a `datetime`, or ns since the epoch.
-            end: Only what was received before; likewise.
+            symbols: Only messages about these symbols; pair streams match no symbol.
+            start: Only messages received at this time or later: an ISO date (UTC unless it has a
+                time zone), a `datetime`, or ns since the epoch.
+            end: Only messages received before this time.
 
         Raises:
-            ConfigError: A moment is none, or the end is not after the start.
+            ConfigError: `start` or `end` is not a valid time, or the end is not after the start.
         """
         before = self._selection
         names = [streams] if isinstance(streams, str) else streams
@@ -139,20 +143,19 @@ class OpenedRecording:
             raise ConfigError(
                 "end", iso_text(selection.end_ns), f"after {iso_text(selection.start_ns)}"
             )
-        if (names or chosen) and all(self._known()):
-            self._say_absent(selection, self.streams)
-        return OpenedRecording(self._paths, selection)
+        if (names or chosen) and all(self._read_manifests()):
+            self._warn_missing(selection, self.streams)
+        return Recording(self._paths, selection)
 
-    def _say_absent(self, wanted: Selection, there: frozenset[str]) -> None:
-        """Say which streams and symbols are wanted and not there."""
-        for kind, absent in (
-            ("stream", absent_streams(wanted.streams, there)),
-            ("symbol", absent_symbols(wanted.symbols, there)),
+    def _warn_missing(self, wanted: Selection, recorded: frozenset[str]) -> None:
+        for kind, missing in (
+            ("stream", missing_streams(wanted.streams, recorded)),
+            ("symbol", missing_symbols(wanted.symbols, recorded)),
         ):
-            if absent:
+            if missing:
                 paths = ", ".join(self._paths[:SHOWN_PATHS])
                 _log.warning(
-                    "%s: no message of the %s %s", printable(paths), kind, printable(absent)
+                    "%s: no message of the %s %s", printable(paths), kind, printable(missing)
                 )
 
     # Messages
@@ -161,52 +164,53 @@ class OpenedRecording:
         """Yield the messages of the streams, typed.
 
         Raises:
-            RecordingError: Nothing of a recording could be read.
+            RecordingError: A recording cannot be read at all.
         """
         return self._typed(snapshots=False)
 
     def with_snapshots(self) -> Iterator[Message]:
-        """Yield the messages and, where they were recorded, the snapshots of books among them.
+        """Yield the messages and, among them, the recorded depth snapshots.
 
         Raises:
-            RecordingError: Nothing of a recording could be read.
+            RecordingError: A recording cannot be read at all.
         """
         return self._typed(snapshots=True)
 
     def snapshots(self) -> Iterator[DepthSnapshot]:
-        """Yield the snapshots of books that were asked for over REST.
+        """Yield the depth snapshots that were recorded from REST.
 
         Raises:
-            RecordingError: Nothing of a recording could be read.
+            RecordingError: A recording cannot be read at all.
         """
-        # A snapshot may not say whose it is: which depth was heard before it tells.
+        # A snapshot without a symbol is of the only one with depth updates before it.
         messages = self._typed(snapshots=True)
         return (each for each in messages if isinstance(each, DepthSnapshot))
 
     def raw(self) -> Iterator[Line]:
-        """Yield receive times in ns and what was received, as it was received.
+        """Yield receive times in ns and the raw bytes that were received.
 
-        That is the message of a WebSocket, or `<address> <body>` for an answer of REST.  All
-        streams and symbols are among them; only `start` and `end` are looked at.
+        These are a WebSocket message, or `<address> <body>` for a REST response.  Filters on
+        streams and symbols are ignored; only `start` and `end` apply.
 
         Raises:
-            RecordingError: Nothing of a recording could be read.
+            RecordingError: A recording cannot be read at all.
         """
         return chain.from_iterable(lines for _, lines in self._lines(self._recordings()))
 
     def _typed(self, *, snapshots: bool) -> Iterator[Message]:
         recordings = self._recordings()
         self._converter = None
-        self._lanes = [Lanes(self._selection, snapshots=snapshots) for _ in recordings]
-        lanes = self._lanes
-        read = (lanes[index].read(lines) for index, lines in self._lines(recordings))
+        self._readers = [MessageReader(self._selection, snapshots=snapshots) for _ in recordings]
+        readers = self._readers
+        read = (readers[index].read(lines) for index, lines in self._lines(recordings))
         return chain(chain.from_iterable(read), self._end())
 
     def _end(self) -> Iterator[Message]:
-        """Say, at the end of a reading, what did not come, if no manifest said so before; yield nothing."""
-        if not all(self._known()):
-            self._say_absent(
-                self._selection, frozenset[str]().union(*(lanes.streams for lanes in self._lanes))
+        """Warn after a reading about missing streams, unless a manifest listed them; yield nothing."""
+        if not all(self._read_manifests()):
+            self._warn_missing(
+                self._selection,
+                frozenset[str]().union(*(each.streams for each in self._readers)),
             )
         yield from ()
 
@@ -220,12 +224,12 @@ class OpenedRecording:
                 return
 
     def _recordings(self) -> list[RecordedFile]:
-        """Return the recordings, with counters of their own for each reading."""
+        """Return the recordings, with new counters for each reading."""
         return recorded_files(self._paths, self._report)
 
-    def _report(self, flaw: Damage) -> None:
-        if len(self._flaws) < MAX_FLAWS:
-            self._flaws[flaw] = None
+    def _report(self, damage: Damage) -> None:
+        if len(self._damage) < MAX_DAMAGE:
+            self._damage[damage] = None
 
     # Tables
 
@@ -234,11 +238,11 @@ class OpenedRecording:
 
         Args:
             table: Its name, one of `tables`.
-            numbers: How prices and quantities stand in it: `decimal`, `float` or `text`.
+            numbers: How it holds prices and quantities: `decimal`, `float` or `text`.
 
         Raises:
             ConfigError: There is no such table.
-            RecordingError: Nothing of a recording could be read.
+            RecordingError: A recording cannot be read at all.
         """
         row = table_named(table)
         converter: Converter = library("tickerplant.archive.arrow").Converter(row, numbers)
@@ -249,16 +253,18 @@ class OpenedRecording:
         venues = self._venues(recordings)
         wanted = partial(_is_of, table)
         self._converter = converter
-        self._lanes = [
-            Lanes(self._selection, snapshots=table.takes_snapshots, payloads=False, wanted=wanted)
+        self._readers = [
+            MessageReader(
+                self._selection, snapshots=table.takes_snapshots, payloads=False, wanted=wanted
+            )
             for _ in recordings
         ]
-        lanes = self._lanes
+        readers = self._readers
         waiting: list[Message] = []
         origins: list[str] = []
         rows = 0
         for index, lines in self._lines(recordings):
-            found = list(lanes[index].read(lines))
+            found = list(readers[index].read(lines))
             waiting += found
             origins += [venues[index] or venue_of(each.symbol).name for each in found]
             rows += len(found) if table.rows_of is None else sum(map(table.rows_of, found))
@@ -270,11 +276,11 @@ class OpenedRecording:
         yield from self._end()
 
     def arrow(self, table: str, numbers: Numbers = "decimal") -> Any:
-        """Return a table as `pyarrow.Table`; all of it is in memory.
+        """Return a table as `pyarrow.Table`, entirely in memory.
 
         Raises:
             ConfigError: There is no such table.
-            RecordingError: Nothing of a recording could be read.
+            RecordingError: A recording cannot be read at all.
         """
         schema = library("tickerplant.archive.arrow").Converter(table_named(table), numbers).schema
         return library("pyarrow").Table.from_batches(self.batches(table, numbers), schema)
@@ -283,58 +289,61 @@ class OpenedRecording:
         """Return a table as `polars.DataFrame`, if polars is installed.
 
         Raises:
-            ConfigError: There is no such table, or no polars.
-            RecordingError: Nothing of a recording could be read.
+            ConfigError: There is no such table, or polars is not installed.
+            RecordingError: A recording cannot be read at all.
         """
         return library("polars").from_arrow(self.arrow(table, numbers))
 
     def pandas(self, table: str, numbers: Numbers = "decimal") -> Any:
         """Return a table as `pandas.DataFrame`, if pandas is installed.
 
-        Exact numbers are `decimal.Decimal` there, which take long to reckon with; `float` is fast.
+        Exact numbers become `decimal.Decimal`, which is slow to compute with; `float` is fast.
 
         Raises:
-            ConfigError: There is no such table, or no pandas.
-            RecordingError: Nothing of a recording could be read.
+            ConfigError: There is no such table, or pandas is not installed.
+            RecordingError: A recording cannot be read at all.
         """
         library("pandas")
         return self.arrow(table, numbers).to_pandas()
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names of all tables, whether or not there are rows for them."""
+        """The names of all tables, with or without rows."""
         return tuple(table.name for table in TABLES)
 
     # What is known
 
     @property
     def manifest(self) -> Manifest | None:
-        """The manifest; None if there is none that can be read, or several recordings are open."""
-        manifests = self._known()
+        """The manifest; None if there is none, or if several recordings are open."""
+        manifests = self._read_manifests()
         return manifests[0] if len(manifests) == 1 else None
 
     @property
     def venue(self) -> str:
-        """`usdm` or `coinm`; empty if both are in it, or nothing tells."""
+        """`usdm` or `coinm`; empty if it contains both or the venue is unknown."""
         venues = set(self._venues(self._recordings()))
         return venues.pop() if len(venues) == 1 else ""
 
     @property
     def streams(self) -> frozenset[str]:
-        """What was recorded by the manifests, and what was met in the last reading."""
-        told = {
-            stream for each in self._known() if each for stream in each.streams | set(each.counts)
+        """Streams listed in the manifests, plus those seen in the last iteration."""
+        listed = {
+            stream
+            for each in self._read_manifests()
+            if each
+            for stream in each.streams | set(each.counts)
         }
-        return frozenset(told.union(*(lanes.streams for lanes in self._lanes)))
+        return frozenset(listed.union(*(each.streams for each in self._readers)))
 
     @property
     def span(self) -> tuple[int, int]:
-        """First and last receive time in ns, of all that is recorded; zeros if there is nothing.
+        """First and last receive time in ns; zeros if the recording is empty.
 
-        Of files of lines the whole is read.
+        Files of lines are read completely.
 
         Raises:
-            RecordingError: Nothing of a recording could be read.
+            RecordingError: A recording cannot be read at all.
         """
         spans = [span for each in self._recordings() if (span := _span(each))]
         if not spans:
@@ -342,39 +351,39 @@ class OpenedRecording:
         return min(first for first, _ in spans), max(last for _, last in spans)
 
     @property
-    def flaws(self) -> tuple[Damage, ...]:
-        """What was found damaged or missing so far, at most the first 1,000."""
-        return tuple(self._flaws)
+    def damage(self) -> tuple[Damage, ...]:
+        """What was found damaged or missing so far; at most the first 1,000 entries."""
+        return tuple(self._damage)
 
     @property
     def unreadable(self) -> int:
-        """Messages that the last reading left out: in no known form, or not fit for a table."""
-        refused = self._converter.refused if self._converter else 0
-        return sum(lanes.unreadable for lanes in self._lanes) + refused
+        """Messages that the last reading skipped: invalid, or not fit for its table."""
+        rejected = self._converter.rejected if self._converter else 0
+        return sum(each.unreadable for each in self._readers) + rejected
 
     @property
     def unreadable_reason(self) -> str:
-        """What was wrong with the first message that was left out; empty if none was.
+        """Why the first message was skipped; empty if none was.
 
-        Of one that does not fit into a table, the recording is read for where it stands.
+        For one that does not fit into a table, the recording is read again to find its place.
         """
-        reason = next(filter(None, (lanes.reason for lanes in self._lanes)), "")
-        refused = self._converter.first_refused if self._converter else None
-        if reason or refused is None:
+        reason = next(filter(None, (each.reason for each in self._readers)), "")
+        rejected = self._converter.first_rejected if self._converter else None
+        if reason or rejected is None:
             return reason
-        return refused.described(recorded_files(self._paths))
+        return rejected.describe(recorded_files(self._paths))
 
-    def _known(self) -> list[Manifest | None]:
+    def _read_manifests(self) -> list[Manifest | None]:
         """Return the manifests, read once."""
         if self._manifests is None:
             self._manifests = [manifest_of(each) for each in self._recordings()]
         return self._manifests
 
     def _venues(self, recordings: list[RecordedFile]) -> list[str]:
-        """Return the venue of each recording; empty where it is to be told by each symbol."""
+        """Return the venue of each recording; empty where each symbol decides."""
         return [
-            manifest.venue if manifest else guessed_venue(recording)
-            for manifest, recording in zip(self._known(), recordings, strict=True)
+            manifest.venue if manifest else infer_venue(recording)
+            for manifest, recording in zip(self._read_manifests(), recordings, strict=True)
         ]
 
 
@@ -387,8 +396,8 @@ def manifest_of(recording: RecordedFile) -> Manifest | None:
     return recording.manifest() if isinstance(recording, Segments) else None
 
 
-def _venue_told(recording: RecordedFile) -> str:
-    """Return the venue that the first line of a manifest tells; empty if none does."""
+def _manifest_venue(recording: RecordedFile) -> str:
+    """Return the venue in the first line of a manifest; empty without one."""
     try:
         with open_regular(Path(recording.path, MANIFEST)) as file:
             entry = read_entry(file.readline(FIRST_LINE_BYTES))
@@ -397,22 +406,22 @@ def _venue_told(recording: RecordedFile) -> str:
     return entry.venue if isinstance(entry, RecordingStarted) else ""
 
 
-def guessed_venue(recording: RecordedFile) -> str:
-    """Return the venue whose symbols the first messages name; empty if that cannot be told."""
-    lanes = Lanes(Selection(), payloads=False)
-    looked_at = 0
+def infer_venue(recording: RecordedFile) -> str:
+    """Return the venue of the first symbols in a recording; empty if it is unclear."""
+    reader = MessageReader(Selection(), payloads=False)
+    inspected = 0
     for lines in recording.batches():
-        for message in lanes.read(lines):
+        for message in reader.read(lines):
             if type(message) in OF_ONE_SYMBOL:
                 return venue_of(message.symbol).name
-        looked_at += len(lines)
-        if looked_at >= LINES_TO_JUDGE:
+        inspected += len(lines)
+        if inspected >= MAX_INSPECTED_LINES:
             break
     return ""
 
 
 def _span(recording: RecordedFile) -> tuple[int, int] | None:
-    """Return first and last receive time of a recording; None if nothing is in it."""
+    """Return the first and last receive time of a recording; None if it is empty."""
     if isinstance(recording, Segments):
         heads = [head for path in recording.files() for head in _heads(path)]
         return (heads[0][0], max(last for _, last in heads)) if heads else None
@@ -423,7 +432,7 @@ def _span(recording: RecordedFile) -> tuple[int, int] | None:
 
 
 def _heads(path: Path) -> list[tuple[int, int]]:
-    """Return the times of the blocks of a segment, of which only the heads are read.
+    """Return the first and last time of each block of a segment; only block heads are read.
 
     Raises:
         RecordingError: It cannot be read.

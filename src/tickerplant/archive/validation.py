@@ -1,0 +1,218 @@
+"""Whether the values of a message fit into its table, checked before they are converted.
+
+Libraries accept many more forms of numbers than the exchange sends, such as `1e-999999999`, and
+some of them crash on these or return another number.  So the form is checked first: a plain decimal
+whose digits a column can hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from tickerplant.archive.message_reader import MessageReader
+from tickerplant.archive.selection import Selection
+from tickerplant.archive.snapshots import read_snapshot
+from tickerplant.archive.tables import DECIMALS, DIGITS, Column, Kind, Table, table_of
+from tickerplant.errors import RecordingError
+from tickerplant.messages.book import DepthSnapshot
+from tickerplant.messages.message import Message
+from tickerplant.recording.line import Line, Place, RecordedFile
+from tickerplant.units import NS_PER_MS
+
+INTEGER_DIGITS = DIGITS - DECIMALS
+"""The maximum number of digits before the point."""
+EXTRA_ZEROS = 24
+"""Zeros that may follow the last decimal that a column holds."""
+NUMBER = rf"-?[0-9]{{1,{INTEGER_DIGITS}}}(?:\.[0-9]{{1,{DECIMALS}}}0{{0,{EXTRA_ZEROS}}})?"
+"""The form of a number, as a regular expression for both Python and RE2."""
+EXPECTED_NUMBER = (
+    f"a plain decimal with up to {INTEGER_DIGITS} digits before the point and {DECIMALS} after it"
+)
+EXPECTED_INTEGER = "a whole number of 64 bits"
+
+_LARGEST = (1 << 63) - 1
+_POINT, _ZERO = b".0"
+_SHOWN_CHARS = 40
+"""Characters of an invalid value that are shown."""
+_SHORT = DECIMALS + len("0.")
+"""A text of this length does not have too many digits, wherever its point is."""
+_CHUNK = 1 << 12
+"""Texts that are checked together, few enough to stay in the processor's cache."""
+_ANCHORED = rf"^{NUMBER}$"
+
+is_number = re.compile(NUMBER).fullmatch
+"""Returns a true value for a valid number."""
+
+
+def are_numbers(texts: Any) -> bool:
+    """Whether all texts of an Arrow array are valid numbers or null."""
+    parts = (texts.slice(start, _CHUNK) for start in range(0, len(texts), _CHUNK))
+    return all(map(_are_short_decimals, parts)) or (
+        pc.all(pc.match_substring_regex(texts, _ANCHORED)).as_py() is not False
+    )
+
+
+def _are_short_decimals(texts: Any) -> bool:
+    """Whether all texts of an Arrow array are short and have one point between digits.
+
+    Most numbers are like this, and this check is faster than a regular expression.
+    """
+    _, offsets, data = texts.buffers()
+    if data is None or texts.null_count:
+        return False
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    chars = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    points = np.flatnonzero(chars == _POINT)
+    digits = np.count_nonzero((chars - _ZERO) < 10)
+    if len(points) != len(texts) or len(points) + digits != len(chars):
+        return False
+    points = points.astype(np.int32) + ends[0]
+    first, last = ends[:-1], ends[1:] - 1
+    return bool(((first < points) & (points < last) & (last - first < _SHORT)).all())
+
+
+def have_valid_numbers(table: Table, messages: Sequence[Any]) -> bool:
+    """Whether all number columns of `messages`, except those of levels, are valid."""
+    columns = [column.get for column in table.columns if column.kind is Kind.NUMBER]
+    return are_numbers(pa.array([get(each) for get in columns for each in messages], pa.string()))
+
+
+def invalid_value(table: Table, message: Any) -> str:
+    """Return the first value of `message` that does not fit into `table`, and why; empty if all do."""
+    for column in table.all_columns:
+        if column in table.levels:
+            continue
+        value = column.get(message)
+        if value is None or value == column.missing:
+            continue
+        if expected := _expected(column, value):
+            return f"{column.name} is {_shown(value)}, expected {expected}"
+    return _invalid_level(message) if table.levels else ""
+
+
+def _expected(column: Column, value: Any) -> str:
+    """Return what is expected instead of a value; empty if it fits."""
+    if column.kind is Kind.NUMBER:
+        return "" if is_number(value) else EXPECTED_NUMBER
+    if column.kind in {Kind.ID, Kind.TIME}:
+        scale = NS_PER_MS if column.kind is Kind.TIME else 1
+        return "" if -_LARGEST <= value * scale <= _LARGEST else EXPECTED_INTEGER
+    return ""
+
+
+def _invalid_level(message: Any) -> str:
+    for side, levels in (("bid", message.bids), ("ask", message.asks)):
+        for name, numbers in zip(("price", "quantity"), zip(*levels, strict=True), strict=False):
+            for number in numbers:
+                if not is_number(number):
+                    return f"{name} of a {side} is {_shown(number)}, expected {EXPECTED_NUMBER}"
+    return ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
+_LINE = (
+    r"^(?:https?://\S+ )?(?:"
+    r'[^"0-9]'
+    r"|[0-8]?[0-9]{1,12}[,}\]]"
+    r'|"(?:u|U|pu|a|f|l|F|L|lastUpdateId)":[0-9]{1,18}[,}\]]'
+    r'|"[A-Za-z_]+":'
+    rf'|"{NUMBER}"'
+    r'|"(?:e|s|S|X|ps|st|ct|stream|symbol|pair)":"[^"\\]*"'
+    r'|"i":"[0-9]{1,2}[A-Za-z]"'
+    r'|"(?:r|ap)":""'
+    r")*$"
+)
+"""Matches a line in which every number certainly fits: every text, except for names, is a valid
+number, and every integer fits into 64 bits (a time as ns, an id as it is)."""
+
+
+def suspect_messages(raws: Sequence[bytes]) -> list[int]:
+    """Return the indices of recorded messages that may hold a value that does not fit.
+
+    All readable messages with such a value are among them.  False alarms are rare: messages with
+    texts in unusual places.  A call takes some milliseconds even for one message.
+    """
+    # `pa.array` of a list makes the same, but imports pandas first if that is installed.
+    ends = np.zeros(len(raws) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, raws), np.int64, len(raws)), out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(raws))]
+    messages = pa.Array.from_buffers(pa.large_binary(), len(raws), buffers)
+    fits = pc.match_substring_regex(messages, _LINE)
+    suspect: list[int] = pc.indices_nonzero(pc.invert(fits)).to_pylist()
+    return suspect
+
+
+class RejectedMessage(Struct, frozen=True):
+    """A message that is left out of a table."""
+
+    table: Table
+    message: Message
+    reason: str
+    """The column that it does not fit into, and why."""
+
+    def describe(self, recordings: Iterable[RecordedFile]) -> str:
+        """Return what is wrong with the message and where it is, reading up to it to find it."""
+        received_ns, reader = self.message.received_ns, unfiltered_reader()
+        is_it = partial(self._is_in, reader)
+        places = (find_line(each, is_it, received_ns, received_ns) for each in recordings)
+        place = next(filter(None, places), None)
+        where = f"{place}, " if place else ""
+        return (
+            f"{where}received at {received_ns}: a message of {self.message.symbol!r} does not fit "
+            f"into {self.table.name}: {self.reason}"
+        )
+
+    def _is_in(self, reader: MessageReader, line: Line) -> bool:
+        found = rejected_in(line, reader)
+        return found is not None and found.reason == self.reason
+
+
+def find_line(
+    recording: RecordedFile, is_it: Callable[[Line], bool], from_ns: int, to_ns: int
+) -> Place | None:
+    """Return the place of the first matching line received between two times; None if none does."""
+    try:
+        for lines in recording.batches(from_ns):
+            for number, line in enumerate(lines, recording.stats.lines - len(lines)):
+                if line[0] > to_ns:
+                    return None
+                if is_it(line):
+                    return recording.place_of(number)
+    except RecordingError:  # it has been removed since
+        pass
+    return None
+
+
+def unfiltered_reader() -> MessageReader:
+    """Return a reader of every message that a table may hold."""
+    return MessageReader(Selection(), snapshots=True, payloads=False)
+
+
+def rejected_in(line: Line, reader: MessageReader) -> RejectedMessage | None:
+    """Return the message in a line that does not fit into its table; None if all fit."""
+    for message in tuple(reader.read((line,))) or _snapshot_in(line):
+        table = table_of(message.stream)
+        if table is not None and (reason := invalid_value(table, message)):
+            return RejectedMessage(table, message, reason)
+    return None
+
+
+def _snapshot_in(line: Line) -> tuple[DepthSnapshot, ...]:
+    """Return the depth snapshot in a line, even if its symbol is unknown."""
+    try:
+        snapshot = read_snapshot(line[1], "?")
+    except ValueError:
+        return ()
+    return () if snapshot is None else (snapshot,)
