@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -28,6 +29,34 @@ def difference(rows: list[list[int]], expected: list[list[int]]) -> str | None:
     return None if len(rows) == len(expected) else f"{len(rows)} rows, expected {len(expected)}"
 
 
+@lru_cache(maxsize=4)
+def _lived(start_ms: int, end_ms: int) -> Bars:
+    """Minutes with a trade each, except every fifth one."""
+    count = (end_ms - start_ms) // MINUTE_MS
+    n = np.arange(count)
+    price = 100 + n * 7919 % 23
+    volume = 1 + n % 4
+    columns = [
+        *(start_ms + n * MINUTE_MS, price, price, price, price),
+        *(volume, price * volume, np.ones_like(n), volume, price * volume, n, n),
+    ]
+    bars = np.stack(columns, axis=1).astype(np.int64)
+    empty = n % 5 == 4
+    bars[empty, 1:5] = bars[np.flatnonzero(empty) - 1, CLOSE][:, None]
+    bars[empty, 5:10] = 0
+    bars[empty, 10:] = -1
+    return bars
+
+
+@lru_cache(maxsize=32)
+def _combined(start_ms: int, end_ms: int, from_ms: int, to_ms: int, length_ms: int) -> Bars:
+    """Bars of `length_ms` in [`from_ms`, `to_ms`) of what was lived."""
+    minutes = _lived(start_ms, end_ms)
+    opened = minutes[:, OPEN_TIME]
+    bars = minutes[(opened >= from_ms) & (opened < to_ms)]
+    return combine(bars, bars[:, OPEN_TIME] // length_ms * length_ms)
+
+
 class History:
     """A past of bars: days, then hours, then minutes, then the trades of the present minute."""
 
@@ -38,30 +67,11 @@ class History:
         self._minutes_ms = (end_ms // DAY_MS - 3) * DAY_MS
         self._hours_ms = self._minutes_ms - 3 * DAY_MS
         self._days_ms = self._hours_ms - 45 * DAY_MS
-        self._all = self._lived(self._days_ms, end_ms)
-
-    @staticmethod
-    def _lived(start_ms: int, end_ms: int) -> Bars:
-        """Minutes with a trade each, except every fifth one."""
-        count = (end_ms - start_ms) // MINUTE_MS
-        n = np.arange(count)
-        price = 100 + n * 7919 % 23
-        volume = 1 + n % 4
-        columns = [
-            *(start_ms + n * MINUTE_MS, price, price, price, price),
-            *(volume, price * volume, np.ones_like(n), volume, price * volume, n, n),
-        ]
-        bars = np.stack(columns, axis=1).astype(np.int64)
-        empty = n % 5 == 4
-        bars[empty, 1:5] = bars[np.flatnonzero(empty) - 1, CLOSE][:, None]
-        bars[empty, 5:10] = 0
-        bars[empty, 10:] = -1
-        return bars
+        self._end_ms = end_ms
+        self._all = _lived(self._days_ms, end_ms)
 
     def _longer(self, from_ms: int, to_ms: int, length_ms: int) -> Bars:
-        opened = self._all[:, OPEN_TIME]
-        bars = self._all[(opened >= from_ms) & (opened < to_ms)]
-        return combine(bars, bars[:, OPEN_TIME] // length_ms * length_ms)
+        return _combined(self._days_ms, self._end_ms, from_ms, to_ms, length_ms)
 
     @property
     def day(self) -> Bars:
@@ -84,9 +94,12 @@ class History:
         return self._all[self._all[:, OPEN_TIME] >= from_ms]
 
 
+_opened = lru_cache(maxsize=1 << 17)(open_time)
+
+
 def longer(interval: str, bars: Bars) -> list[list[int]]:
     """Candles of `interval`, one by one from `bars`."""
-    opened = np.array([open_time(interval, int(ms)) for ms in bars[:, OPEN_TIME]], dtype=np.int64)
+    opened = np.array([_opened(interval, ms) for ms in bars[:, OPEN_TIME].tolist()])
     rows: list[list[int]] = combine(bars, opened).tolist()
     return rows
 

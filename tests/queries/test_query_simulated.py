@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
 from fractions import Fraction
 from typing import Any
 
@@ -22,47 +22,55 @@ from tickerplant.sources.simulated import open_market
 from tickerplant.venue import COINM
 
 SYMBOLS = ("BTCUSDT", "BTCUSD_PERP")
-OPENED_MS = START_MS + 55_456
+OPENED_MS = START_MS + 58_456
 """In the middle of a minute that ends while the market is played."""
-PLAYED_MS = 7_000
+PLAYED_MS = 3_000
 CHECKED = 30
 """Candles of an interval that are made again from minutes, the latest ones."""
 
 
-@pytest.fixture
-def exchange() -> SimulatedExchange:
-    return SimulatedExchange(instruments(OPENED_MS, SYMBOLS), seed=5, start_ms=OPENED_MS)
+def opened(exchange: SimulatedExchange, profile: Profile = P2026Q1) -> Plant:
+    """A plant at the opening of the exchange."""
+    plant = Plant(
+        exchange.instruments, start_ms=OPENED_MS, profile=profile, reserved_snapshot_ids=True
+    )
+    open_market(plant, exchange)
+    return plant
 
 
-@pytest.fixture
-def plant(exchange: SimulatedExchange) -> Plant:
-    opened = Plant(exchange.instruments, start_ms=OPENED_MS, reserved_snapshot_ids=True)
-    open_market(opened, exchange)
-    return opened
-
-
-def moments(plant: Plant, exchange: SimulatedExchange) -> Iterator[Markets]:
-    """Yield the markets of both venues at the opening and after some seconds of trading."""
-    yield from plant.venues.values()
-    play(plant, exchange)
-    yield from plant.venues.values()
-
-
-def play(plant: Plant, exchange: SimulatedExchange) -> None:
+def play(exchange: SimulatedExchange, *plants: Plant) -> None:
     """Let some seconds pass."""
     end_ms = OPENED_MS + PLAYED_MS
     while exchange.next_time_ms <= end_ms:
         time_ms, events = exchange.step()
-        plant.advance(time_ms)
-        for event in events:
-            plant.publish(event)
-    plant.advance(end_ms)
+        for plant in plants:
+            plant.advance(time_ms)
+            for event in events:
+                plant.publish(event)
+    for plant in plants:
+        plant.advance(end_ms)
 
 
-def test_every_answer_is_full_and_agrees_with_the_others(
-    plant: Plant, exchange: SimulatedExchange
-) -> None:
-    for markets in moments(plant, exchange):
+@pytest.fixture(scope="module")
+def moments() -> list[Markets]:
+    """The markets of both venues at the opening and after some seconds of trading."""
+    exchange = SimulatedExchange(instruments(OPENED_MS, SYMBOLS), seed=5, start_ms=OPENED_MS)
+    before, after = opened(exchange), opened(exchange)
+    play(exchange, after)
+    return [*before.venues.values(), *after.venues.values()]
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[str, Plant]:
+    """A plant of every listed contract after some seconds of trading, for each profile."""
+    exchange = SimulatedExchange(instruments(OPENED_MS), seed=5, start_ms=OPENED_MS)
+    plants = {profile.name: opened(exchange, profile) for profile in (P2026Q1, CURRENT)}
+    play(exchange, *plants.values())
+    return plants
+
+
+def test_every_answer_is_full_and_agrees_with_the_others(moments: list[Markets]) -> None:
+    for markets in moments:
         symbol = next(iter(markets.by_symbol))
         day = only(get(markets, "/v1/ticker/24hr", symbol=symbol))
         minutes = candles(markets, symbol, "1m")
@@ -85,33 +93,34 @@ def test_every_answer_is_full_and_agrees_with_the_others(
         assert only(get(markets, "/v1/premiumIndex", symbol=symbol))["interestRate"]
 
 
-def test_candles_of_every_interval_are_made_of_the_minutes(
-    plant: Plant, exchange: SimulatedExchange
-) -> None:
-    for markets in moments(plant, exchange):
+def test_candles_of_every_interval_are_made_of_the_minutes(moments: list[Markets]) -> None:
+    for markets in moments:
         symbol = next(iter(markets.by_symbol))
         minutes = candles(markets, symbol, "1m")
+        opened_ms = [each[0] for each in minutes]
+        sums = [(0, Fraction(0), Fraction(0))]
+        for each in minutes:
+            count, volume, turnover = sums[-1]
+            sums.append((count + each[8], volume + Fraction(each[5]), turnover + Fraction(each[7])))
         for interval in INTERVALS:
             rows = candles(markets, symbol, interval)
             assert rows, f"there are {interval} candles"
             for row in rows[-CHECKED:]:
-                parts = [each for each in minutes if row[0] <= each[0] <= row[6]]
-                if row[0] < minutes[0][0] or not parts:
+                first, stop = bisect_left(opened_ms, row[0]), bisect_right(opened_ms, row[6])
+                if row[0] < opened_ms[0] or first == stop:
                     continue
-                assert sum(each[8] for each in parts) == row[8], "trades"
-                assert sum(Fraction(each[5]) for each in parts) == Fraction(row[5]), "volume"
-                assert sum(Fraction(each[7]) for each in parts) == Fraction(row[7]), "turnover"
-                assert parts[-1][4] == row[4], "close"
+                before, after = sums[first], sums[stop]
+                assert after[0] - before[0] == row[8], "trades"
+                assert after[1] - before[1] == Fraction(row[5]), "volume"
+                assert after[2] - before[2] == Fraction(row[7]), "turnover"
+                assert minutes[stop - 1][4] == row[4], "close"
 
 
 @pytest.mark.parametrize("profile", [P2026Q1, CURRENT], ids=lambda profile: profile.name)
-def test_every_question_is_answered_by_a_simulated_exchange(profile: Profile) -> None:
-    exchange = SimulatedExchange(instruments(OPENED_MS), seed=5, start_ms=OPENED_MS)
-    plant = Plant(
-        exchange.instruments, start_ms=OPENED_MS, profile=profile, reserved_snapshot_ids=True
-    )
-    open_market(plant, exchange)
-    play(plant, exchange)
+def test_every_question_is_answered_by_a_simulated_exchange(
+    full: dict[str, Plant], profile: Profile
+) -> None:
+    plant = full[profile.name]
     for question in QUESTIONS:
         answer = question.query.respond(plant.venues[question.venue.name], question.raw)
         ours: Any = msgspec.json.decode(msgspec.json.encode(answer))
