@@ -82,6 +82,14 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "·" for c in text)
 
 
+def encodable(text: str) -> str:
+    r"""Return `text` with what UTF-8 cannot encode written as `\xNN`: bytes of an odd file name or argument."""
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return text.encode(errors="backslashreplace").decode()
+
+
 def one_line(text: str) -> str:
     """Return the beginning of `text` on one line, without unprintable characters."""
     shown = " ".join("".join(c if c.isprintable() else " " for c in text).split())

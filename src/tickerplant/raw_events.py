@@ -1,11 +1,11 @@
-"""Events as a recording prints them: text, until somebody needs numbers.
+"""Events whose numbers are still text.
 
-Most of what a recording says is soon replaced by what it says next: a quote by the next quote, the
-quantity of a level by its next quantity.  Turning all of it into integers would be the larger part
-of a replay.  So quotes and depth updates enter a market as they were printed, and are converted
-when they are asked for, or when somebody is subscribed to what follows from them.
+Most events are soon replaced: a quote by the next quote, the quantity of a level by its next
+quantity.  Converting all numbers to integers would be the larger part of a replay.  So raw events
+enter a market as text, and are converted when a query needs them, or when a derived stream has
+subscribers.
 
-Fields are in the order in which the exchange prints them, in which they are decoded fastest.
+Fields are in the order in which the exchange writes them, in which they are decoded fastest.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from msgspec import Meta, Struct, field
 
 from tickerplant.events import BookTicker, DepthUpdate, Level, Trade
 from tickerplant.instrument import LARGEST, Instrument
+from tickerplant.units import HOUR_MS
 
-FAR_MS = 3_600_000
-"""Two times of one message that are farther apart than this cannot both be true: of a recorded one,
-the time it was received at counts as well."""
+FAR_MS = HOUR_MS
+"""Two times of one message that are farther apart cannot both be true; for a recorded message the
+receive time is one of them."""
 
 RawLevel: TypeAlias = tuple[str, str]
 """Price and quantity of one level."""
 
 Whole: TypeAlias = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
-"""An id or a time; who decodes a message refuses what a market cannot hold."""
+"""An id or a time that a market can hold."""
 
 
 class RawQuote(Struct, frozen=True, gc=False):
@@ -44,8 +45,8 @@ class RawQuote(Struct, frozen=True, gc=False):
         """Return the quote in the units of `instrument`.
 
         Raises:
-            ValueError: A number is no plain decimal, has more decimals than the instrument, or is
-                larger than a market can hold.
+            ValueError: A number is not a plain decimal, has more decimals than the instrument, or
+                is larger than a market can hold.
         """
         prices, quantities = instrument.price.units, instrument.quantity.units
         return BookTicker(
@@ -75,8 +76,8 @@ class RawDepth(Struct, frozen=True, gc=False):
         """Return the update in the units of `instrument`.
 
         Raises:
-            ValueError: A number is no plain decimal, has more decimals than the instrument, or is
-                larger than a market can hold.
+            ValueError: A number is not a plain decimal, has more decimals than the instrument, or
+                is larger than a market can hold.
         """
         return DepthUpdate(
             self.symbol,
@@ -105,8 +106,8 @@ class RawTrade(Struct, frozen=True, gc=False):
         """Return the trade in the units of `instrument`.
 
         Raises:
-            ValueError: A number is no plain decimal, has more decimals than the instrument, or is
-                larger than a market can hold; so is what both are worth.
+            ValueError: A number is not a plain decimal, has more decimals than the instrument, or
+                is larger than a market can hold; the same applies to the value of the trade.
         """
         price = instrument.price.units[self.price]
         quantity = instrument.quantity.units[self.quantity]
@@ -130,7 +131,7 @@ def level_units(instrument: Instrument, levels: list[RawLevel]) -> list[Level]:
     """Return `levels` in the units of `instrument`.
 
     Raises:
-        ValueError: A number is no plain decimal, has more decimals than the instrument, or is
+        ValueError: A number is not a plain decimal, has more decimals than the instrument, or is
             larger than a market can hold.
     """
     prices, quantities = instrument.price.units, instrument.quantity.units
@@ -138,6 +139,6 @@ def level_units(instrument: Instrument, levels: list[RawLevel]) -> list[Level]:
 
 
 def level_texts(instrument: Instrument, levels: list[Level]) -> list[RawLevel]:
-    """Return `levels` of `instrument` as they are printed."""
+    """Return `levels` of `instrument` as text."""
     prices, quantities = instrument.price.text, instrument.quantity.text
     return [(prices[price], quantities[quantity]) for price, quantity in levels]

@@ -198,7 +198,7 @@ def test_a_delivery_beyond_every_year_is_none() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"symbols":1}', b'{"symbols":[}'])
 def test_what_is_no_such_answer_is_said_to_be_none(body: bytes) -> None:
-    with pytest.raises(DecodeError, match="not an answer to exchangeInfo: "):
+    with pytest.raises(DecodeError, match="not a response to exchangeInfo: "):
         instruments_of(body, USDM)
 
 
@@ -237,7 +237,7 @@ def test_a_contract_that_no_stream_could_be_named_after_is_left_out(field: str, 
     symbol = "symbols[0]" if field == "symbol" else "BTCUSDT"
     told, (reason,) = listing(row() | {field: name}, row(symbol="GOODUSDT"))
     assert told == ["GOODUSDT"]
-    assert reason == f"{symbol}: {field} is {name[:64]!a}, which is no name"
+    assert reason == f"{symbol}: {field} is {name[:64]!a}, which is not a valid name"
 
 
 @pytest.mark.parametrize(
@@ -284,5 +284,7 @@ def test_a_symbol_in_no_known_letters_is_left_out(raw: bytes, reason: str) -> No
 
 @pytest.mark.parametrize("body", [b'{"symbols":%s}', b'{"symbols":[{"symbol":"A","x":%s}]}'])
 def test_an_answer_that_is_nested_too_deep_is_none(body: bytes) -> None:
-    with pytest.raises(DecodeError, match="not an answer to exchangeInfo: maximum recursion depth"):
+    with pytest.raises(
+        DecodeError, match="not a response to exchangeInfo: maximum recursion depth"
+    ):
         instruments_of(body % DEEP, USDM)

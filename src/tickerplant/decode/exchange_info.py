@@ -1,4 +1,4 @@
-"""The instruments that an answer to `exchangeInfo` tells of."""
+"""The instruments in a response to `exchangeInfo`."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from tickerplant.messages.readers import UNREADABLE
 from tickerplant.venue import Venue
 
 MAX_DECIMALS = 2 * RATE_DECIMALS
-"""More decimals than any contract has."""
+"""The most decimals; no contract has as many."""
 LONGEST_SYMBOL = 64
-"""Characters of the longest name of a contract that is taken; real ones have a third of that."""
+"""Characters in the longest accepted symbol; real ones have a third of that."""
 
-_STRUCTURE = re.compile(r"""[\s@!/<>"'`\\]""")
-"""What no name of a contract has: signs that structure the names of streams, URLs and texts."""
+_RESERVED = re.compile(r"""[\s@!/<>"'`\\]""")
+"""Characters that no symbol has: they have a meaning in stream names, URLs or text."""
 
 
 class Listing(NamedTuple):
-    """What an answer tells of."""
+    """The contracts in a response."""
 
     instruments: list[Instrument]
-    """In the order of the answer."""
+    """In the order of the response."""
     left_out: list[str]
-    """The symbols that could not be read, each with the reason."""
+    """The symbols that were skipped, each with the reason."""
 
 
 class _Filter(Struct, frozen=True, rename="camel"):
-    """A rule of any kind; a test network writes those of every kind, and null where it has none."""
+    """A rule of any type; test networks write the keys of every type, with null for missing ones."""
 
     filter_type: str
     min_price: str | None = None
@@ -53,7 +53,7 @@ class _Filter(Struct, frozen=True, rename="camel"):
 
 
 class _Symbol(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One symbol of the answer."""
+    """One symbol of a response."""
 
     symbol: str
     pair: str
@@ -74,37 +74,37 @@ class _Symbol(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class _Named(Struct, frozen=True):
-    """The name of a symbol that cannot be read otherwise."""
+    """Only the name of a symbol, for one that is skipped."""
 
     symbol: str
 
 
-class _Answer(Struct, frozen=True):
+class _Response(Struct, frozen=True):
     symbols: list[Raw]
 
 
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_response = msgspec.json.Decoder(_Response).decode
 _decode_symbol = msgspec.json.Decoder(_Symbol).decode
 _decode_name = msgspec.json.Decoder(_Named).decode
 
 
-def instruments_of(answer: bytes, venue: Venue) -> Listing:
-    """Return what `answer`, the body of an `exchangeInfo` answer of `venue`, tells of.
+def instruments_of(response: bytes, venue: Venue) -> Listing:
+    """Return the contracts in `response`, the body of an `exchangeInfo` response of `venue`.
 
-    The scales are those that prices and quantities are printed with (`pricePrecision`,
-    `quantityPrecision`); a tick may be coarser.  Not told, and therefore as `Instrument` has it by
-    default, are funding interval and cap and the circulating supply; on COIN-M the smallest order
-    value too.  A contract type or status is kept as it is written, a delivery beyond every year as
-    none, and a smallest order value below 1 (contracts that are quoted in BTC) becomes 0.  Left out
-    is, beside what cannot be read, what no streams could be named after.
+    Prices and quantities are scaled by `pricePrecision` and `quantityPrecision`; a tick may be
+    coarser.  Funding interval, funding cap and circulating supply, which a response does not
+    contain, have the defaults of `Instrument`, and so has the smallest order value on COIN-M.
+    Contract types and statuses are not interpreted.  A delivery date after every calendar means
+    none, and a smallest order value below 1 (contracts quoted in BTC) becomes 0.  Contracts that
+    cannot be read, or whose name cannot be part of a stream name, are skipped.
 
     Raises:
-        DecodeError: it is not such an answer.
+        DecodeError: It is not such a response.
     """
     try:
-        symbols = _decode_answer(answer).symbols
+        symbols = _decode_response(response).symbols
     except UNREADABLE as error:
-        raise DecodeError(f"not an answer to exchangeInfo: {error}") from None
+        raise DecodeError(f"not a response to exchangeInfo: {error}") from None
     listing = Listing([], [])
     for number, raw in enumerate(symbols):
         try:
@@ -115,7 +115,7 @@ def instruments_of(answer: bytes, venue: Venue) -> Listing:
 
 
 def _name(raw: Raw, number: int) -> str:
-    """Return what a contract that is left out is called."""
+    """Return the name of a skipped contract."""
     try:
         name = _decode_name(raw).symbol
     except UNREADABLE:
@@ -124,22 +124,22 @@ def _name(raw: Raw, number: int) -> str:
 
 
 def _can_be_name(name: str) -> bool:
-    """Whether a contract or a pair may have the name: streams of it could be told apart.
+    """Whether a contract or pair may have the name.
 
-    Names of streams have it in lower case, and it is found by them in upper case.
+    Stream names contain it in lower case, and must lead back to it in upper case.
     """
     return (
         0 < len(name) <= LONGEST_SYMBOL
         and name.isprintable()
         and name == name.lower().upper()
-        and _STRUCTURE.search(name) is None
+        and _RESERVED.search(name) is None
     )
 
 
 def _instrument(symbol: _Symbol, venue: Venue) -> Instrument:
     for field, name in (("symbol", symbol.symbol), ("pair", symbol.pair)):
         if not _can_be_name(name):
-            raise ValueError(f"{field} is {name[:LONGEST_SYMBOL]!a}, which is no name")
+            raise ValueError(f"{field} is {name[:LONGEST_SYMBOL]!a}, which is not a valid name")
     filters = {each.filter_type: each for each in symbol.filters}
     price, quantity = Scale(symbol.price_precision), Scale(symbol.quantity_precision)
     for name, scale in (("pricePrecision", price), ("quantityPrecision", quantity)):
@@ -175,12 +175,12 @@ def _instrument(symbol: _Symbol, venue: Venue) -> Instrument:
     notional = filters.get("MIN_NOTIONAL")
     if notional is None or notional.notional is None:
         return instrument
-    least = _units(notional.notional, Scale(MAX_DECIMALS), "notional")
-    return msgspec.structs.replace(instrument, min_notional=least // 10**MAX_DECIMALS)
+    minimum = _units(notional.notional, Scale(MAX_DECIMALS), "notional")
+    return msgspec.structs.replace(instrument, min_notional=minimum // 10**MAX_DECIMALS)
 
 
 def _status(symbol: _Symbol, venue: Venue) -> str:
-    """Return the status; the venues name it differently."""
+    """Return the status, for which the venues have different keys."""
     name = "contractStatus" if venue.inverse else "status"
     status = symbol.contract_status if venue.inverse else symbol.status
     if status is None:

@@ -17,6 +17,7 @@ from tickerplant.explain.subject import (
     Subject,
     read_subject,
 )
+from tickerplant.formatting import encodable
 from tickerplant.profile import Profile
 from tickerplant.protocol.close_reasons import INVALID_REQUEST
 from tickerplant.protocol.limits import LIMITS
@@ -121,8 +122,7 @@ def _read(text: str, venue: Venue | None) -> Subject | AddressNote:
         return read_subject(text, venue)
     except (CannotExplain, BadTarget) as error:
         why = str(error)
-    shown = text.encode("utf-8", "backslashreplace").decode()
-    return AddressNote(given=shown, venue="", kind=REFUSED, remarks=[why])
+    return AddressNote(given=encodable(text), venue="", kind=REFUSED, remarks=[why])
 
 
 def _note_address(address: Address, profile: Profile, *, strict: bool) -> AddressNote:

@@ -24,9 +24,9 @@ from tickerplant.exporting.hftbacktest_export import export_npz
 from tickerplant.exporting.journal import Finished, Journal, Options, head_of, opened_journal
 from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.piece import Piece
-from tickerplant.exporting.units import Unit, as_unicode, units_of
+from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
-from tickerplant.formatting import iso_text, printable
+from tickerplant.formatting import encodable, iso_text, printable
 from tickerplant.logs import configure
 from tickerplant.progress import Progress
 from tickerplant.recording.block import HEAD_BYTES, is_block
@@ -223,7 +223,7 @@ class _Export:
         head_bytes, head = head_of(unit)
         finished = Finished(
             number=number,
-            path=as_unicode(unit.path),
+            path=encodable(unit.path),
             size_bytes=unit.size_bytes,
             digest=unit.digest,
             head_bytes=head_bytes,
@@ -233,7 +233,7 @@ class _Export:
             symbols=tuple(sorted(came.symbols)),
             parts=parts,
             unreadable=came.unreadable,
-            flaws=tuple(map(as_unicode, came.flaws)),
+            flaws=tuple(map(encodable, came.flaws)),
         )
         journal.write(finished)
         return finished

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tickerplant.archive.recording import infer_venue, manifest_of
 from tickerplant.errors import RecordingError
+from tickerplant.formatting import encodable
 from tickerplant.recording.line import Damage, RecordedFile, Report
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
@@ -37,7 +38,7 @@ class Unit(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The name of the file, as the journal has it."""
-        return as_unicode(Path(self.path).name)
+        return encodable(Path(self.path).name)
 
     def open(self, report: Report) -> RecordedFile:
         """Return what is in it, to be read.
@@ -46,11 +47,6 @@ class Unit(Struct, frozen=True):
             RecordingError: it is not there any more.
         """
         return recorded_files([self.path], report)[0]
-
-
-def as_unicode(text: str) -> str:
-    """Return `text` with the bytes of names that are no UTF-8 written out: JSON has no other."""
-    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def units_of(paths: Sequence[str], report: Report) -> list[Unit]:
