@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import TickerplantError
+from tickerplant.explain.arguments import CannotExplain, parse_argument, venue_of_name
+from tickerplant.explain.catalogue_text import weight_range, weight_text
 from tickerplant.explain.explanation import explain
 from tickerplant.explain.stream_note import note_stream
-from tickerplant.explain.subject import CannotExplain, read_subject, venue_of_name
-from tickerplant.explain.text import lines_of, table
-from tickerplant.explain.words import weight_range, weight_text
+from tickerplant.explain.text import lines_of
 from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
 from tickerplant.protocol.api_session import SESSION_METHODS
@@ -52,31 +52,27 @@ def names_of(row: Stream) -> list[str]:
         ("ticker.book", USDM),
     ],
 )
-def test_a_subject_is_of_the_venue_that_its_host_path_port_or_form_tells(
-    text: str, venue: Venue
-) -> None:
-    assert read_subject(text).venue is venue
+def test_the_venue_is_inferred_from_host_path_port_or_symbol(text: str, venue: Venue) -> None:
+    assert parse_argument(text).venue is venue
 
 
-def test_who_names_a_venue_is_believed() -> None:
-    assert read_subject("wss://fstream.binance.com/ws", COINM).venue is COINM
-    assert read_subject("btcusdt@depth", COINM).venue is COINM
+def test_an_explicit_venue_wins() -> None:
+    assert parse_argument("wss://fstream.binance.com/ws", COINM).venue is COINM
+    assert parse_argument("btcusdt@depth", COINM).venue is COINM
 
 
 @pytest.mark.parametrize("text", ["ftp://a/ws", "wss://", "wss://[::1/ws", "ws://a:99999/ws"])
-def test_what_is_no_url_is_refused_in_one_line(text: str) -> None:
+def test_an_invalid_url_is_rejected_in_one_line(text: str) -> None:
     with pytest.raises(TickerplantError) as refused:
-        read_subject(text)
+        parse_argument(text)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 @pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
-def test_every_row_of_the_catalogue_is_explained_where_it_is_told(
-    row: Stream, profile: Profile
-) -> None:
+def test_every_stream_of_the_catalogue_is_explained(row: Stream, profile: Profile) -> None:
     notes = [note_stream(name, venue, profile) for name in names_of(row) for venue in VENUES]
-    assert any(note.exists for note in notes), "it is told somewhere"
+    assert any(note.exists for note in notes), "some venue delivers it"
     for note in notes:
         assert note.exists == (note.silent is None)
         assert bool(note.carries) == (note.speed_ms is not None)
@@ -93,10 +89,12 @@ def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
             if not note_stream(name, venue, profile).exists:
                 continue
             notes = [note_stream(name, venue, profile, route=each, strict=True) for each in routes]
-            heard = {each for each, note in zip(routes, notes, strict=True) if note.silent is None}
+            delivering = {
+                each for each, note in zip(routes, notes, strict=True) if note.silent is None
+            }
             known = resolve(venue, name)
             assert known is not None
-            assert heard == ({known[0].route} if profile.splits_routes(venue) else set(routes))
+            assert delivering == ({known[0].route} if profile.splits_routes(venue) else set(routes))
 
 
 @pytest.mark.parametrize(
@@ -117,11 +115,11 @@ def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
         ("btcusdt@trade/ethusdt@depth", "several names in one; only a URL joins them by /"),
     ],
 )
-def test_a_name_that_is_no_stream_is_told_what_is_wrong_with_it(name: str, expected: str) -> None:
+def test_an_unknown_name_is_explained_with_what_is_wrong(name: str, expected: str) -> None:
     assert expected in why_unknown(USDM, name)
 
 
-def test_a_stream_of_the_other_venue_is_told_to_be() -> None:
+def test_a_stream_of_the_other_venue_is_recognised() -> None:
     assert why_unknown(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
     assert why_doubtful(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
 
@@ -141,12 +139,12 @@ def test_a_stream_of_the_other_venue_is_told_to_be() -> None:
         (COINM, "btcusd@indexPrice", ""),
     ],
 )
-def test_a_symbol_of_the_other_venue_is_doubtful(venue: Venue, name: str, expected: str) -> None:
+def test_a_symbol_of_the_other_venue_is_recognised(venue: Venue, name: str, expected: str) -> None:
     assert why_doubtful(venue, name) == expected
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_explained_or_refused_in_one_line(text: str) -> None:
+def test_any_text_is_explained_or_rejected(text: str) -> None:
     try:
         lines = list(lines_of(explain([text], CURRENT)))
     except TickerplantError as error:
@@ -156,8 +154,10 @@ def test_any_text_is_explained_or_refused_in_one_line(text: str) -> None:
 
 def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> None:
     silent = note_stream("btcusd_perp@aggTrade", USDM, P2026Q1).silent
-    assert silent == "unknown symbol: it has the form of one of COIN-M"
-    assert note_stream("btcusd_perp@aggTrade", USDM, CURRENT).silent == silent, "trades never are"
+    assert silent == "unknown symbol: it looks like a symbol of COIN-M"
+    assert note_stream("btcusd_perp@aggTrade", USDM, CURRENT).silent == silent, (
+        "trades are never shared"
+    )
     assert note_stream("btcusd_perp@markPrice", USDM, CURRENT).silent is None
 
 
@@ -170,7 +170,9 @@ def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> Non
         ("btcusdt@indexPrice", "IndexUpdate", False),
     ],
 )
-def test_a_pair_is_told_from_a_symbol_by_its_form(name: str, event: str, array: bool) -> None:
+def test_a_pair_is_distinguished_from_a_symbol_by_its_form(
+    name: str, event: str, array: bool
+) -> None:
     note = note_stream(name, venue_of_name(name), P2026Q1)
     assert (note.events, note.array, note.silent) == ([event], array, None)
 
@@ -185,12 +187,12 @@ def test_the_venue_of_a_continuous_contract_is_that_of_its_pair(
     assert note_stream(name, venue, P2026Q1).events == ["continuous_kline"]
 
 
-def test_a_pair_is_no_symbol() -> None:
+def test_a_pair_is_not_a_symbol() -> None:
     note = note_stream("btcusd@trade", COINM, P2026Q1)
-    assert note.silent == "unknown symbol: the stream is not about symbols of this form"
+    assert note.silent == "unknown symbol: the stream is not available for symbols of this form"
 
 
-def test_the_wrong_route_is_silent_if_strict_and_remarked_on_if_lenient() -> None:
+def test_the_wrong_route_is_silent_if_strict_and_a_remark_if_lenient() -> None:
     url = "wss://fstream.binance.com/public/ws/btcusdt@aggTrade"
     (strict,) = explain([url], P2026Q2, strict=True).addresses
     assert strict.streams[0].silent == "wrong route: delivered under /market only"
@@ -206,7 +208,7 @@ def test_the_wrong_route_is_silent_if_strict_and_remarked_on_if_lenient() -> Non
     profile=st.sampled_from([P2026Q1, CURRENT]),
 )
 @settings(max_examples=12)
-def test_connections_hold_every_stream_once_within_the_limits(
+def test_connections_contain_every_stream_once_within_the_limits(
     counts: tuple[int, int, int], profile: Profile
 ) -> None:
     depths, trades, inverse = counts
@@ -226,62 +228,62 @@ def test_connections_hold_every_stream_once_within_the_limits(
         assert len(target.names) == (each.streams if each.names_fit else 0)
 
 
-def test_too_many_streams_in_a_url_are_remarked_on() -> None:
+def test_too_many_streams_in_a_url_are_a_remark() -> None:
     url = "/stream?streams=" + "/".join(f"s{n}" for n in range(1025))
     (address,) = explain([url], P2026Q1).addresses
-    assert "code 4" in address.remarks[0]
+    assert "error 4" in address.remarks[0]
 
 
-def test_a_question_is_told_what_it_weighs_and_what_would_be_refused() -> None:
+def test_a_request_is_explained_with_its_weight_and_why_it_is_rejected() -> None:
     url = "https://fapi.binance.com/fapi/v1/klines?symbol=BTCUSDT&limit=2000&foo=1"
-    (question,) = explain([url], P2026Q1).questions
-    assert (question.path, question.weight) == ("/fapi/v1/klines", 10)
-    assert question.remarks == [
-        "refused: -1102 Mandatory parameter 'interval' was not sent, was empty/null, or malformed.",
-        "refused: -1130 Data sent for parameter 'limit' is not valid.",
-        "foo is not looked at",
+    (request,) = explain([url], P2026Q1).requests
+    assert (request.path, request.weight) == ("/fapi/v1/klines", 10)
+    assert request.remarks == [
+        "rejected: -1102 Mandatory parameter 'interval' was not sent, was empty/null, or malformed.",
+        "rejected: -1130 Data sent for parameter 'limit' is not valid.",
+        "foo is ignored",
     ]
-    given_values = {param.name: param.given for param in question.params}
+    given_values = {param.name: param.given for param in request.params}
     assert given_values["symbol"] == "BTCUSDT"
-    (asked,) = explain(["/dapi/v1/historicalTrades"], P2026Q1).questions
-    assert asked.keyed
-    (funding,) = explain(["/fapi/v1/fundingRate"], P2026Q1).questions
-    assert funding.allowance == "500 questions about funding per 5 minutes"
+    (keyed,) = explain(["/dapi/v1/historicalTrades"], P2026Q1).requests
+    assert keyed.keyed
+    (funding,) = explain(["/fapi/v1/fundingRate"], P2026Q1).requests
+    assert funding.allowance == "500 funding requests per 5 minutes"
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.method or query.path)
-def test_every_question_is_explained_on_its_venues(query: object) -> None:
+def test_every_query_is_explained_on_its_venues(query: object) -> None:
     assert isinstance(query, type(QUERIES[0]))
     assert weight_text(query.weight)
     assert weight_range(query.weight)
     for venue in query.venues:
         path = query.path_on(venue)
-        asked = [path] if path else []
-        asked += [query.method] if query.method and query.has_method(venue) else []
-        for question in explain(asked, CURRENT, venue=venue).questions:
-            assert question.asks == query.doc
-            assert msgspec.json.encode(question)
+        names = [path] if path else []
+        names += [query.method] if query.method and query.has_method(venue) else []
+        for request in explain(names, CURRENT, venue=venue).requests:
+            assert request.returns == query.doc
+            assert msgspec.json.encode(request)
 
 
 @pytest.mark.parametrize("method", sorted(SESSION_METHODS))
 def test_session_methods_are_explained(method: str) -> None:
-    (question,) = explain([f"v1/{method}"], P2026Q1).questions
-    assert (question.method, question.weight) == (method, LIMITS.session_weight)
+    (request,) = explain([f"v1/{method}"], P2026Q1).requests
+    assert (request.method, request.weight) == (method, LIMITS.session_weight)
 
 
-def test_the_websocket_api_is_told_by_its_methods() -> None:
+def test_the_websocket_api_is_explained_by_its_methods() -> None:
     (usdm,) = explain(["wss://ws-fapi.binance.com/ws-fapi/v1"], P2026Q1).addresses
     (coinm,) = explain(["wss://ws-dapi.binance.com/ws-dapi/v1"], P2026Q1).addresses
     assert "ticker.book" in usdm.methods
     assert coinm.methods == ["ping", "time"]
 
 
-def test_a_path_of_nothing_is_refused() -> None:
+def test_an_unknown_path_is_rejected() -> None:
     with pytest.raises(CannotExplain, match="Nothing is served at /fapi/v1/nothing"):
         explain(["https://fapi.binance.com/fapi/v1/nothing"], P2026Q1)
 
 
-def test_what_cannot_be_explained_is_named_in_its_place_and_the_rest_is_explained() -> None:
+def test_an_invalid_argument_is_listed_in_its_place_and_the_others_are_explained() -> None:
     given_texts = ["/ws/btcusdt@trade", "/no", "ftp://x/ws", "\udcff@trade", "/ws", "ethusdt@trade"]
     explanation = explain(given_texts, P2026Q1)
     assert [(each.given, each.kind) for each in explanation.addresses] == [
@@ -296,11 +298,11 @@ def test_what_cannot_be_explained_is_named_in_its_place_and_the_rest_is_explaine
     place = lines.index("/no")
     assert lines[place + 1].startswith("  ! 404 Nothing is served at /no; ")
     assert "\n".join(lines).encode(), "it can be printed"
-    assert not explanation.all_is_well
+    assert not explanation.is_ok
 
 
-def test_all_that_fails_is_named_when_nothing_can_be_explained() -> None:
-    with pytest.raises(CannotExplain, match=r"served at /no;.*'ftp://x/ws' is no URL"):
+def test_all_failures_are_named_if_nothing_can_be_explained() -> None:
+    with pytest.raises(CannotExplain, match=r"served at /no;.*'ftp://x/ws' is not a URL"):
         explain(["/no", "ftp://x/ws"], P2026Q1)
 
 
@@ -322,34 +324,7 @@ def test_all_that_fails_is_named_when_nothing_can_be_explained() -> None:
         ("/ws-fapi/v1", False, True),
     ],
 )
-def test_all_is_well_if_nothing_is_refused_and_nothing_stays_silent(
+def test_an_explanation_is_ok_if_nothing_is_rejected_or_silent(
     text: str, strict: bool, well: bool
 ) -> None:
-    assert explain([text], CURRENT, strict=strict, venue=USDM).all_is_well == well
-
-
-HEAD = ("stream", "speed", "route", "what it tells")
-ROWS = [
-    ("<symbol>@trade", "real time", "public", "Every trade."),
-    ("!x", "", "", "Nothing of much."),
-]
-
-
-@pytest.mark.parametrize("width", [None, 200, 51])
-def test_a_table_that_fits_is_in_columns(width: int | None) -> None:
-    assert list(table(HEAD, ROWS, width)) == [
-        "stream          speed      route   what it tells",
-        "<symbol>@trade  real time  public  Every trade.",
-        "!x                                 Nothing of much.",
-    ]
-
-
-def test_a_table_that_is_wider_than_the_terminal_is_in_paragraphs() -> None:
-    assert list(table(HEAD, ROWS, 30)) == [
-        "<symbol>@trade",
-        "  speed real time; route",
-        "  public",
-        "  Every trade.",
-        "!x",
-        "  Nothing of much.",
-    ]
+    assert explain([text], CURRENT, strict=strict, venue=USDM).is_ok == well

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.formatting import clock_text, duration_text, timestamp_text
+from tickerplant.formatting import clock_text, duration_text, table, timestamp_text
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,30 @@ def test_durations_are_short(milliseconds: float, expected: str) -> None:
 def test_times_are_in_utc() -> None:
     assert timestamp_text(1_767_225_600_000_001_999) == "2026-01-01T00:00:00.000001Z"
     assert clock_text(1_767_229_261_500) == "01:01:01Z"
+
+
+HEAD = ("stream", "speed", "route", "what it carries")
+ROWS = [
+    ("<symbol>@trade", "real time", "public", "Every trade."),
+    ("!x", "", "", "Nothing of much."),
+]
+
+
+@pytest.mark.parametrize("width", [None, 200, 51])
+def test_a_table_that_fits_is_in_columns(width: int | None) -> None:
+    assert list(table(HEAD, ROWS, width)) == [
+        "stream          speed      route   what it carries",
+        "<symbol>@trade  real time  public  Every trade.",
+        "!x                                 Nothing of much.",
+    ]
+
+
+def test_a_table_that_is_wider_than_the_terminal_is_in_paragraphs() -> None:
+    assert list(table(HEAD, ROWS, 30)) == [
+        "<symbol>@trade",
+        "  speed real time; route",
+        "  public",
+        "  Every trade.",
+        "!x",
+        "  Nothing of much.",
+    ]

@@ -33,7 +33,12 @@ from tickerplant.client.subscription import Listener, Subscription
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import RequestError
-from tickerplant.explain.words import allowance_text, speeds_text, ways, weight_text
+from tickerplant.explain.catalogue_text import (
+    allowance_text,
+    endpoint_names,
+    speeds_text,
+    weight_text,
+)
 from tickerplant.feed import queue
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.feed import FeedCounters
@@ -143,7 +148,7 @@ def queries_page() -> str:
 
 
 def _query(query: Query) -> str:
-    places = [(ways(query, venue), venue) for venue in query.venues]
+    places = [(endpoint_names(query, venue), venue) for venue in query.venues]
     listed = [f"REST `{path}`" for (path, _), _ in places if path]
     listed += [
         f"WebSocket API `{method}` ({venue.title})" for (_, method), venue in places if method

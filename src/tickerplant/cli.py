@@ -196,7 +196,7 @@ def verify(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
 @commands.command()
 def streams() -> None:
     """List the streams that can be subscribed to."""
-    from tickerplant.explain.words import short_name, speeds_text
+    from tickerplant.explain.catalogue_text import short_name, speeds_text
     from tickerplant.streams import CATALOGUE
 
     rows = [
@@ -216,12 +216,12 @@ def streams() -> None:
 @commands.command()
 def queries() -> None:
     """List the REST endpoints and WebSocket API methods."""
-    from tickerplant.explain.words import ways, weight_range
+    from tickerplant.explain.catalogue_text import endpoint_names, weight_range
     from tickerplant.queries import QUERIES
 
     rows = [
         (
-            *ways(row, venue),
+            *endpoint_names(row, venue),
             venue.title,
             weight_range(row.weight),
             row.allowance or "",
@@ -272,7 +272,7 @@ def explain(
     else:
         for line in lines_of(found):
             click.echo(line)
-    return 0 if found.all_is_well else FAILED
+    return 0 if found.is_ok else FAILED
 
 
 @commands.command()
@@ -339,7 +339,7 @@ def export(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table: fitted to the width of a terminal, one line per row elsewhere."""
-    from tickerplant.explain.text import table
+    from tickerplant.formatting import table
 
     width = (
         shutil.get_terminal_size().columns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -116,3 +118,28 @@ def _json_escape(character: str) -> str:
 @lru_cache(maxsize=64)
 def _second_text(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield rows as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+    """Yield a table as lines: in columns, or in paragraphs if the columns are wider than `width`.
+
+    A paragraph begins with the first cell that is not empty and ends with the last cell.
+    """
+    lines = list(columns([head, *rows]))
+    if width is None or max(map(len, lines)) <= width:
+        yield from lines
+        return
+    for row in rows:
+        cells = [(title, cell) for title, cell in zip(head, row, strict=True) if cell]
+        (_, heading), *facts, (_, sentence) = cells
+        yield heading
+        for text in ("; ".join(f"{title} {cell}" for title, cell in facts), sentence):
+            yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  ")

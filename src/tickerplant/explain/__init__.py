@@ -1,1 +1,1 @@
-"""What a URL, a stream or a question would do, told without a market: for `tickerplant explain`."""
+"""What a URL, stream or request would do, explained offline for `tickerplant explain`."""

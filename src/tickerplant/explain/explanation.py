@@ -1,109 +1,127 @@
-"""The whole explanation: of each thing that was given, and of the connections they need."""
+"""The explanation of all arguments of `explain`, and the connections that their streams need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote
 
 from msgspec import Struct
 
-from tickerplant.explain.connections import ConnectionNote, plan
-from tickerplant.explain.question_note import QuestionNote, note_question
-from tickerplant.explain.stream_note import StreamNote, note_stream
-from tickerplant.explain.subject import (
-    Address,
+from tickerplant.explain.arguments import (
+    Argument,
     CannotExplain,
-    Name,
-    Question,
-    Subject,
-    read_subject,
+    ConnectionArgument,
+    RequestArgument,
+    StreamArgument,
+    parse_argument,
 )
+from tickerplant.explain.request_note import RequestNote, note_request
+from tickerplant.explain.stream_note import StreamNote, note_stream
 from tickerplant.formatting import encodable
 from tickerplant.profile import Profile
 from tickerplant.protocol.close_reasons import INVALID_REQUEST
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget
 from tickerplant.queries import QUERIES
-from tickerplant.venue import Venue
+from tickerplant.venue import VENUES, Venue
 
 REFUSED = "refused"
-"""The kind of a URL that opens no connection."""
+"""The kind of a URL that is rejected."""
+HOST = "127.0.0.1"
+_KEPT = "!@/="
+"""Characters of stream names that need no percent-encoding."""
 
 
 class AddressNote(Struct, frozen=True, kw_only=True):
-    """What a WebSocket connection to one URL would be."""
+    """The explanation of a WebSocket connection to one URL."""
 
     given: str
     venue: str
-    """Empty if the URL is refused."""
+    """Empty if the URL is rejected."""
     kind: str
-    """`streams`, `websocket api`, or `refused`: no connection is opened, the remarks say why."""
+    """`streams`, `websocket api`, or `refused`: it is rejected, for the reason in the remarks."""
     route: str = ""
     combined: bool = False
     streams: list[StreamNote] = []
     most_streams: int | None = None
-    """How many streams it may hold."""
+    """The maximum number of streams on it."""
     methods: list[str] = []
-    """Of the WebSocket API."""
+    """The methods of the WebSocket API."""
     handshake_weight: int = 0
     remarks: list[str] = []
 
     @property
     def is_refused(self) -> bool:
-        """Whether there is no such connection, or it is closed because it asks for too much."""
+        """Whether the connection is rejected, or closed because it has too many streams."""
         too_many = self.most_streams is not None and len(self.streams) > self.most_streams
         return self.kind == REFUSED or too_many
 
 
+class ConnectionNote(Struct, frozen=True, kw_only=True):
+    """One of the connections that a set of streams needs."""
+
+    venue: str
+    route: str
+    """The route in its path; empty in profiles without routes."""
+    streams: int
+    url: str
+    """On the venue's default port; without names if they do not fit."""
+    names_fit: bool
+    """Whether the names fit in the URL; if not, subscribe with SUBSCRIBE."""
+
+
 class Explanation(Struct, frozen=True, kw_only=True):
-    """What everything that was given would do."""
+    """The explanation of all arguments."""
 
     profile: str
     routing: str
     addresses: list[AddressNote]
     streams: list[StreamNote]
-    """Those that were given by name, without a URL."""
-    questions: list[QuestionNote]
+    """Streams given by name, without a URL."""
+    requests: list[RequestNote]
     connections: list[ConnectionNote]
-    """What the streams that exist need, of URLs and names together."""
+    """The connections that all streams that exist need."""
 
     @property
-    def all_is_well(self) -> bool:
-        """Whether nothing of all that was given would be refused, cut or stay silent."""
+    def is_ok(self) -> bool:
+        """Whether nothing would be rejected, closed or stay silent."""
         streams = [*self.streams, *(note for each in self.addresses for note in each.streams)]
         return not (
             any(note.silent for note in streams)
             or any(note.is_refused for note in self.addresses)
-            or any(note.refused for note in self.questions)
+            or any(note.refused for note in self.requests)
         )
 
 
 def explain(
     given: Iterable[str], profile: Profile, *, strict: bool = False, venue: Venue | None = None
 ) -> Explanation:
-    """Return what each of `given` would do; no market is looked at, so symbols are not either.
+    """Return the explanation of `given`; all symbols are taken to be listed.
 
-    What cannot be explained is said in its place, as a URL that is refused.
+    An argument that cannot be explained is listed as a rejected address.
 
     Args:
         given: URLs, paths, stream names, methods of the WebSocket API.
-        profile: The period of the protocol.
-        strict: Whether a stream on the wrong route is silent.
-        venue: Whose they are; None lets each tell by itself.
+        profile: The protocol profile.
+        strict: Whether a stream stays silent on the wrong route.
+        venue: Their venue; None infers it for each.
 
     Raises:
-        CannotExplain: nothing of it can be explained; says why.
+        CannotExplain: none of them can be explained; names the reasons.
     """
-    subjects = [_read(text, venue) for text in given]
-    failures = [each.remarks[0] for each in subjects if isinstance(each, AddressNote)]
-    if failures and len(failures) == len(subjects):
+    arguments = [_parse(text, venue) for text in given]
+    failures = [each.remarks[0] for each in arguments if isinstance(each, AddressNote)]
+    if failures and len(failures) == len(arguments):
         raise CannotExplain("; ".join(failures))
     addresses = [
         each if isinstance(each, AddressNote) else _note_address(each, profile, strict=strict)
-        for each in subjects
-        if isinstance(each, Address | AddressNote)
+        for each in arguments
+        if isinstance(each, ConnectionArgument | AddressNote)
     ]
     streams = [
-        note_stream(each.given, each.venue, profile) for each in subjects if isinstance(each, Name)
+        note_stream(each.given, each.venue, profile)
+        for each in arguments
+        if isinstance(each, StreamArgument)
     ]
     on_addresses = (note for address in addresses for note in address.streams)
     return Explanation(
@@ -111,21 +129,23 @@ def explain(
         routing="strict" if strict else "lenient",
         addresses=addresses,
         streams=streams,
-        questions=[note_question(each, profile) for each in subjects if isinstance(each, Question)],
-        connections=plan([*on_addresses, *streams], profile),
+        requests=[
+            note_request(each, profile) for each in arguments if isinstance(each, RequestArgument)
+        ],
+        connections=_plan([*on_addresses, *streams], profile),
     )
 
 
-def _read(text: str, venue: Venue | None) -> Subject | AddressNote:
-    """Return what `text` stands for, or why it stands for nothing."""
+def _parse(text: str, venue: Venue | None) -> Argument | AddressNote:
+    """Return the parsed argument, or a rejected address."""
     try:
-        return read_subject(text, venue)
+        return parse_argument(text, venue)
     except (CannotExplain, BadTarget) as error:
         why = str(error)
     return AddressNote(given=encodable(text), venue="", kind=REFUSED, remarks=[why])
 
 
-def _note_address(address: Address, profile: Profile, *, strict: bool) -> AddressNote:
+def _note_address(address: ConnectionArgument, profile: Profile, *, strict: bool) -> AddressNote:
     target, venue = address.target, address.venue
     if isinstance(target, ApiTarget):
         return AddressNote(
@@ -154,12 +174,41 @@ def _note_address(address: Address, profile: Profile, *, strict: bool) -> Addres
 def _remarks(target: StreamTarget, venue: Venue, profile: Profile) -> Iterator[str]:
     if len(target.names) > LIMITS.max_streams:
         reason = INVALID_REQUEST
-        yield f"too many streams: answered with code 4 and closed, {reason.code} {reason.reason}"
+        yield f"too many streams: closed after an error 4, with {reason.code} {reason.reason}"
     if not target.names:
-        yield "no stream yet: SUBSCRIBE begins some"
+        yield "no streams yet: add them with SUBSCRIBE"
     if not profile.splits_routes(venue):
         return
     if target.route == "private":
         yield "no market stream is delivered under /private"
     elif not target.route:
-        yield "a path without a route is that of the public streams in this profile"
+        yield "in this profile, a path without a route delivers the public streams"
+
+
+def _plan(notes: Iterable[StreamNote], profile: Profile) -> list[ConnectionNote]:
+    """Return the connections that deliver each existing stream exactly once."""
+    routes: dict[tuple[str, str], dict[str, None]] = {}
+    venues = {venue.name: venue for venue in VENUES}
+    for note in notes:
+        if note.exists and note.route is not None:
+            route = note.route if profile.splits_routes(venues[note.venue]) else ""
+            routes.setdefault((note.venue, route), {})[note.stream] = None
+    return [
+        _connection(venues[venue], route, names[start : start + LIMITS.max_streams])
+        for (venue, route), found in routes.items()
+        for names in (tuple(found),)
+        for start in range(0, len(names), LIMITS.max_streams)
+    ]
+
+
+def _connection(venue: Venue, route: str, names: Sequence[str]) -> ConnectionNote:
+    path = f"/{route}/stream" if route else "/stream"
+    full = f"{path}?streams={quote('/'.join(names), safe=_KEPT)}"
+    fit = len(full) <= LIMITS.max_uri_bytes
+    return ConnectionNote(
+        venue=venue.name,
+        route=route,
+        streams=len(names),
+        url=f"ws://{HOST}:{venue.default_port}{full if fit else path}",
+        names_fit=fit,
+    )

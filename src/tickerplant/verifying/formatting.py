@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from tickerplant.explain.text import columns
-from tickerplant.formatting import count_text, date_text, duration_text, printable
+from tickerplant.formatting import columns, count_text, date_text, duration_text, printable
 from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Place
 from tickerplant.units import NS_PER_MS, NS_PER_S

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from tickerplant.errors import ConfigError
-from tickerplant.explain.subject import venue_of_name
+from tickerplant.explain.arguments import venue_of_name
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.regular_files import read_regular
 from tickerplant.streams.spelling import why_doubtful

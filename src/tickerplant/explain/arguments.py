@@ -1,77 +1,74 @@
-"""What the user wants explained: a URL, a path, a stream or a method, and of which venue."""
+"""The arguments of `explain`: URLs, paths, stream names and methods, each with its venue."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
 from tickerplant.errors import TickerplantError
-from tickerplant.instrument import CONTRACT_TYPES
 from tickerplant.protocol.api_session import SESSION_METHODS
 from tickerplant.protocol.client_requests import VERSION_PREFIX
 from tickerplant.protocol.target import ApiTarget, StreamTarget, parse_target
 from tickerplant.queries import Query, find_method, find_path
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams import resolve
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 SCHEMES = ("ws", "wss", "http", "https")
 _HOSTS = {"dstream": COINM, "dapi": COINM, "fstream": USDM, "fapi": USDM}
-"""Words of the exchange's host names, and the venue that they stand for."""
-_CONTRACT_TYPE = re.compile(rf"_({'|'.join(CONTRACT_TYPES).lower()})$")
-"""What stands after the pair in names of continuous contracts."""
+"""Parts of the exchange's host names, with their venues."""
 
 
-class CannotExplain(TickerplantError):  # noqa: N818 - it says what cannot be done, not that
-    """What the user gave is nothing that could be explained."""
+class CannotExplain(TickerplantError):  # noqa: N818 - a condition to handle rather than an error
+    """An argument is not a URL, path, stream name or method."""
 
 
-class Name(Struct, frozen=True):
-    """A stream, by its name alone."""
+class StreamArgument(Struct, frozen=True):
+    """The name of a stream."""
 
     given: str
     venue: Venue
 
 
-class Address(Struct, frozen=True):
-    """What a WebSocket connection is opened to."""
+class ConnectionArgument(Struct, frozen=True):
+    """The URL or path of a WebSocket connection."""
 
     given: str
     venue: Venue
     target: StreamTarget | ApiTarget
 
 
-class Question(Struct, frozen=True):
+class RequestArgument(Struct, frozen=True):
     """A REST path with its parameters, or a method of the WebSocket API."""
 
     given: str
     venue: Venue
     query: Query | None
-    """None for a session method, which is no question about the market."""
+    """None for a session method."""
     params: Mapping[str, object] | None = None
-    """None if it was named without any."""
+    """None for a method, which is given without parameters."""
 
 
-Subject = Name | Address | Question
+Argument = StreamArgument | ConnectionArgument | RequestArgument
 
 
-def read_subject(given: str, venue: Venue | None = None) -> Subject:
-    """Return what `given` stands for.
+def parse_argument(given: str, venue: Venue | None = None) -> Argument:
+    """Return the parsed argument.
 
     Args:
         given: A URL, a path with its slash, a stream name or a method of the WebSocket API.
-        venue: Whose it is; None lets host, path, port or form tell, and USDⓈ-M where they do not.
+        venue: Its venue; None infers it from host, path, port or symbol, else takes USDⓈ-M.
 
     Raises:
-        CannotExplain: it is a URL of nothing that is served, or is not Unicode.
-        BadTarget: it is a path of nothing that is served.
+        CannotExplain: it is an invalid URL, or is not Unicode.
+        BadTarget: nothing is served at this path.
     """
-    # An argument that is not UTF-8 arrives with surrogates, which nothing can be sent as.
-    if any("\ud800" <= sign <= "\udfff" for sign in given):
-        raise CannotExplain(f"{given!r} is not Unicode, as every name and URL is")
+    # An argument that is not UTF-8 arrives with surrogates.
+    if any("\ud800" <= character <= "\udfff" for character in given):
+        raise CannotExplain(f"{given!r} is not valid Unicode text")
     if "://" in given:
         return _read_url(given, venue)
     if given.startswith("/"):
@@ -80,39 +77,39 @@ def read_subject(given: str, venue: Venue | None = None) -> Subject:
     for candidate in (venue,) if venue else VENUES:
         query = find_method(candidate, method)
         if query is not None or method in SESSION_METHODS:
-            return Question(given, candidate, query)
-    return Name(given, venue or venue_of_name(given))
+            return RequestArgument(given, candidate, query)
+    return StreamArgument(given, venue or venue_of_name(given))
 
 
 def venue_of_name(name: str) -> Venue:
-    """Return the only venue that knows a stream, else the one its symbol has the form of."""
+    """Return the only venue that has the stream, else the one whose symbols look like its own."""
     known = [venue for venue in VENUES if resolve(venue, name)]
     if len(known) == 1:
         return known[0]
-    return COINM if is_inverse(_CONTRACT_TYPE.sub("", name.partition("@")[0])) else USDM
+    return COINM if is_inverse(parse_stream_name(name).symbol) else USDM
 
 
-def _read_url(given: str, venue: Venue | None) -> Subject:
+def _read_url(given: str, venue: Venue | None) -> Argument:
     try:
         parts = urlsplit(given)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise CannotExplain(f"{given!r} is no URL: {error}") from None
+        raise CannotExplain(f"{given!r} is not a URL: {error}") from None
     if parts.scheme not in SCHEMES or not host:
-        raise CannotExplain(f"{given!r} is no URL with a host and one of {', '.join(SCHEMES)}")
+        raise CannotExplain(f"{given!r} is not a URL with a host and one of {', '.join(SCHEMES)}")
     raw_path = given.partition("://")[2][len(parts.netloc) :].partition("#")[0]
     at_port = {each.default_port: each for each in VENUES}.get(port or 0)
     chosen = venue or _by_host(host) or _by_path(raw_path) or at_port or USDM
     return _read_path(given, raw_path or "/", chosen)
 
 
-def _read_path(given: str, raw_path: str, venue: Venue) -> Subject:
+def _read_path(given: str, raw_path: str, venue: Venue) -> Argument:
     path, _, query_string = raw_path.partition("?")
     query = find_path(venue, path)
     if query is not None:
         params = dict(parse_qsl(query_string, keep_blank_values=True))
-        return Question(given, venue, query, params)
-    return Address(given, venue, parse_target(raw_path, venue))
+        return RequestArgument(given, venue, query, params)
+    return ConnectionArgument(given, venue, parse_target(raw_path, venue))
 
 
 def _by_host(host: str) -> Venue | None:

@@ -1,4 +1,4 @@
-"""What asking one question takes: its parameters, and what it costs."""
+"""The explanation of one request: its parameters, weight and allowance."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
-from tickerplant.explain.subject import Question
-from tickerplant.explain.words import allowance_text, ways, weight_text
+from tickerplant.explain.arguments import RequestArgument
+from tickerplant.explain.catalogue_text import allowance_text, endpoint_names, weight_text
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
 from tickerplant.profile import Profile
@@ -27,7 +27,7 @@ _UNLISTED = frozenset(
         request_errors.invalid_coin_pair,
     )
 )
-"""Codes for symbols and pairs that are not listed; without a market none is."""
+"""Error codes for unlisted symbols and pairs; without a market, none is listed."""
 
 
 class ParamNote(Struct, frozen=True, kw_only=True):
@@ -40,44 +40,44 @@ class ParamNote(Struct, frozen=True, kw_only=True):
     given: str | None = None
 
 
-class QuestionNote(Struct, frozen=True, kw_only=True):
-    """What is to be known of one question."""
+class RequestNote(Struct, frozen=True, kw_only=True):
+    """The explanation of one request."""
 
     given: str
     venue: str
-    asks: str
-    """What is answered."""
+    returns: str
+    """What the response contains."""
     path: str = ""
-    """Where REST has it, empty if it does not."""
+    """Its REST path; empty if REST does not have it."""
     method: str = ""
-    """What the WebSocket API calls it, empty if it does not have it."""
+    """Its method of the WebSocket API; empty if that does not have it."""
     weight: int
-    """Of the question as it was given."""
+    """The weight of the request as given."""
     weight_rule: str
     allowance: str | None = None
-    """Beside the weight, or instead of it."""
+    """A separate request limit, in addition to the weight or instead of it."""
     keyed: bool = False
-    """Whether REST wants an API key; any will do."""
+    """Whether REST requires an API key; any key is accepted."""
     params: list[ParamNote] = []
     refused: bool = False
-    """Whether the question as it was given is answered with an error."""
+    """Whether the request as given is rejected with an error."""
     remarks: list[str] = []
-    """What would be refused or is not looked at."""
+    """Why it is rejected, and which parameters are ignored."""
 
 
-def note_question(question: Question, profile: Profile) -> QuestionNote:
-    """Return what asking `question` takes; whether its symbol is listed is not looked at."""
-    query, venue = question.query, question.venue
+def note_request(request: RequestArgument, profile: Profile) -> RequestNote:
+    """Return the explanation of a request; its symbol is taken to be listed."""
+    query, venue = request.query, request.venue
     if query is None:
-        return _session_note(question)
-    params = question.params or {}
-    path, method = ways(query, venue)
-    asked = question.params is not None
-    refusals = list(_refusals(query, venue, profile, params)) if asked else []
-    return QuestionNote(
-        given=question.given,
+        return _session_note(request)
+    params = request.params or {}
+    path, method = endpoint_names(query, venue)
+    has_params = request.params is not None
+    refusals = list(_refusals(query, venue, profile, params)) if has_params else []
+    return RequestNote(
+        given=request.given,
         venue=venue.name,
-        asks=query.doc,
+        returns=query.doc,
         path=path,
         method=method,
         weight=query.weigh(params),
@@ -86,16 +86,16 @@ def note_question(question: Question, profile: Profile) -> QuestionNote:
         keyed=query.requires_key,
         params=[_param(param, params) for param in query.params],
         refused=bool(refusals),
-        remarks=[*refusals, *_ignored(query, params)] if asked else [],
+        remarks=[*refusals, *_ignored(query, params)] if has_params else [],
     )
 
 
-def _session_note(question: Question) -> QuestionNote:
-    method = question.given.rpartition("/")[2]
-    return QuestionNote(
-        given=question.given,
-        venue=question.venue.name,
-        asks="The session of the connection; this server has no accounts.",
+def _session_note(request: RequestArgument) -> RequestNote:
+    method = request.given.rpartition("/")[2]
+    return RequestNote(
+        given=request.given,
+        venue=request.venue.name,
+        returns="The login session of the connection; this server has no accounts.",
         method=method,
         weight=LIMITS.session_weight,
         weight_rule=str(LIMITS.session_weight),
@@ -120,15 +120,15 @@ def _param(param: Param, params: Mapping[str, object]) -> ParamNote:
 def _refusals(
     query: Query, venue: Venue, profile: Profile, params: Mapping[str, object]
 ) -> Iterator[str]:
-    nothing = Markets(venue, profile, Timers(0))
+    markets = Markets(venue, profile, Timers(0))
     for param in query.params:
         try:
-            param.value(nothing, params)
+            param.value(markets, params)
         except RequestError as error:
             if error.code not in _UNLISTED:
-                yield f"refused: {error}"
+                yield f"rejected: {error}"
 
 
 def _ignored(query: Query, params: Mapping[str, object]) -> Iterator[str]:
     for name in params.keys() - {param.name for param in query.params}:
-        yield f"{name} is not looked at"
+        yield f"{name} is ignored"

@@ -1,4 +1,4 @@
-"""Rows of the tables in words: for the command line and the reference pages alike."""
+"""Rows of the stream and query catalogues as text, for the command line and the reference pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tickerplant.streams.stream import Stream
 from tickerplant.venue import Venue
 
 _MANY = 4
-"""Most choices of a part of a name that are all shown."""
+"""Up to this many choices for a part of a name are all shown."""
 
 
 def speeds_text(stream: Stream, venue: Venue) -> str:
-    """Return every update speed of a row on `venue`, empty if it is not there."""
+    """Return all update speeds of a stream; empty if the venue does not have it."""
     if venue not in stream.venues:
         return ""
     chosen = stream.pattern.parts.get("speed", ())
@@ -23,7 +23,7 @@ def speeds_text(stream: Stream, venue: Venue) -> str:
 
 
 def short_name(pattern: Pattern) -> str:
-    """Return a stream name with only the ends of long lists of what a part can be."""
+    """Return a stream name with long lists of choices shortened to their first and last."""
     text = pattern.text
     for choices in pattern.parts.values():
         if len(choices) > _MANY:
@@ -32,7 +32,7 @@ def short_name(pattern: Pattern) -> str:
 
 
 def weight_range(weight: Weight) -> str:
-    """Return the least and the most that a question can weigh."""
+    """Return the lowest and the highest weight of a request."""
     match weight:
         case SymbolWeight():
             weights = {weight.one, weight.every}
@@ -44,10 +44,10 @@ def weight_range(weight: Weight) -> str:
 
 
 def weight_text(weight: Weight) -> str:
-    """Return the rule by which a question weighs, in words.
+    """Return the rule for the weight of a request.
 
     Raises:
-        TypeError: there are no words for this rule yet.
+        TypeError: the rule is of an unknown class.
     """
     match weight:
         case FlatWeight():
@@ -58,19 +58,19 @@ def weight_text(weight: Weight) -> str:
             bands = ", ".join(f"{of} for `limit` up to {top}" for top, of in weight.bands)
             return f"{bands}; {weight.unlimited} without"
         case _:
-            raise TypeError(f"there are no words for {weight!r}")
+            raise TypeError(f"unknown weight rule {weight!r}")
 
 
-def ways(query: Query, venue: Venue) -> tuple[str, str]:
-    """Return the REST path and the WebSocket API method of a question, empty where there is none."""
+def endpoint_names(query: Query, venue: Venue) -> tuple[str, str]:
+    """Return the REST path and the WebSocket API method of a query, each empty if there is none."""
     path = query.path_on(venue) or ""
     return path, query.method or "" if query.has_method(venue) else ""
 
 
 def allowance_text(query: Query) -> str:
-    """Return how often an address may ask, weight apart; empty if only weight counts."""
+    """Return the separate request limit of a query; empty if only its weight is limited."""
     if query.allowance is None:
         return ""
     minutes = LIMITS.allowance_window_ms // 60_000
     number = LIMITS.allowance(query.allowance)
-    return f"{number} questions about {query.allowance} per {minutes} minutes"
+    return f"{number} {query.allowance} requests per {minutes} minutes"
