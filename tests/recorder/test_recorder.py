@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import pytest
 from loopback import Loopback, looped, until
 from wires import Witness
 from written import manifest, read
@@ -50,6 +51,8 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.streams import resolve
 from tickerplant.venue import COINM, USDM
+
+pytestmark = pytest.mark.sockets
 
 T = TypeVar("T")
 START_MS = 1_767_225_600_000

@@ -1,4 +1,7 @@
-"""`tickerplant record` as a user runs it, against a server of this test."""
+"""`tickerplant record` as a user runs it, against a server of this test.
+
+Only tests of signals, kills and standard error start a process.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,23 @@ import resource
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
 import pytest
 from loopback import Loopback, loopback, looped, until
-from written import manifest, read
+from written import manifest, read, writer
 
+from tickerplant.cli import main
 from tickerplant.recording.manifest_entries import RunEnded, RunOutage, RunStarted
 from tickerplant.venue import COINM, USDM
+
+pytestmark = pytest.mark.sockets
 
 NAME = "btcusdt@trade"
 CLOSED = "ws://127.0.0.1:9"
@@ -58,12 +65,41 @@ async def running(
         await process.wait()
 
 
-async def run(*arguments: str) -> tuple[int, str]:
-    async with running(*arguments) as process:
-        out, err = await process.communicate()
-        assert out == b"", "standard output is nobody's"
-        assert b"Traceback" not in err, err.decode()
-        return process.returncode or 0, err.decode()
+@pytest.fixture
+def run(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command in this process; returns its status and standard error."""
+    for name in os.environ:
+        if name.startswith("TICKERPLANT_"):
+            monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["record", *arguments])
+        out, err = capfd.readouterr()
+        assert out == "", "nothing is written to standard output"
+        assert "Traceback" not in err, err
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, err
+
+    return run
+
+
+@contextmanager
+def in_thread(opened: AbstractAsyncContextManager[Loopback]) -> Iterator[Loopback]:
+    """Serve in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(30)
+    finally:
+        closing = opened.__aexit__(None, None, None)
+        asyncio.run_coroutine_threadsafe(closing, loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @asynccontextmanager
@@ -136,10 +172,9 @@ async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     assert end_of(tmp_path).reason == "interrupted"
 
 
-@looped
-async def test_it_ends_when_the_time_is_up(tmp_path: Path) -> None:
-    async with trading() as server:
-        status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.5")
+def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
+    with in_thread(trading()) as server:
+        status, err = run(NAME, *to(tmp_path, server), "--seconds", "0.5")
     assert status == 0, err
     assert isinstance(end_of(tmp_path), RunEnded)
     assert end_of(tmp_path).reason == "the time is up"
@@ -153,8 +188,10 @@ async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> No
             process.kill()
             await process.wait()
         tear(tmp_path)
-        status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.5")
-    assert status == 0, err
+        async with running(NAME, *to(tmp_path, server), "--seconds", "0.5") as process:
+            _, error = await process.communicate()
+    assert process.returncode == 0
+    err = error.decode()
     assert "the incomplete end of 4 bytes is truncated" in err
     assert "= recording continues, the recorder was killed: nothing was recorded for " in err
     found = ids(tmp_path)
@@ -166,44 +203,45 @@ async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> No
     assert len([each for each in entries if isinstance(each, RunOutage)]) == 1
 
 
-@looped
-async def test_a_symbol_that_is_not_listed_is_told_when_it_begins(tmp_path: Path) -> None:
-    async with trading() as server:
+def test_a_symbol_that_is_not_listed_is_told_when_it_begins(
+    tmp_path: Path, run: Callable[..., tuple[int, str]]
+) -> None:
+    with in_thread(trading()) as server:
         arguments = (NAME, "nope@trade", *to(tmp_path, server), "--seconds", "1")
-        status, err = await run(*arguments)
+        status, err = run(*arguments)
     assert status == 0, err
     assert err.count("! NOPE is not listed; it is recorded if it comes") == 1
     assert "BTCUSDT is not listed" not in err
 
 
-@looped
-async def test_a_recording_that_continues_says_since_when_nobody_recorded(tmp_path: Path) -> None:
-    async with trading() as server:
+def test_a_recording_that_continues_says_since_when_nobody_recorded(
+    tmp_path: Path, run: Callable[..., tuple[int, str]]
+) -> None:
+    with in_thread(trading()) as server:
         arguments = (NAME, *to(tmp_path, server), "--seconds", "0.7")
-        _, first = await run(*arguments)
-        _, second = await run(*arguments)
+        _, first = run(*arguments)
+        _, second = run(*arguments)
     assert "= recording begins" in first
     assert "= recording begins" not in second
     assert re.search(r"= recording continues, nobody recorded for \d+\.\d s ", second), second
 
 
-@looped
-async def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1(
+def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1(
     tmp_path: Path,
+    run: Callable[..., tuple[int, str]],
 ) -> None:
-    status, err = await run(NAME, *to(tmp_path, CLOSED), "--seconds", "0.5")
+    status, err = run(NAME, *to(tmp_path, CLOSED), "--seconds", "0.5")
     assert status == 1
     assert "refused: connection refused" in err
     assert f"nothing was received for {NAME}" in err
     assert TOTALS.fullmatch(err.splitlines(keepends=True)[-1]), err
 
 
-@looped
-async def test_streams_are_read_from_files(tmp_path: Path) -> None:
+def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
     names = tmp_path / "names"
     names.write_text(f"# trades\n\n{NAME}  # the first\n  btcusdt@aggTrade\n{NAME}\n")
-    async with trading() as server:
-        status, err = await run(f"@{names}", *to(tmp_path / "out", server), "--seconds", "0.5")
+    with in_thread(trading()) as server:
+        status, err = run(f"@{names}", *to(tmp_path / "out", server), "--seconds", "0.5")
     assert status == 0, err
     assert manifest(tmp_path / "out").streams == {NAME, "btcusdt@aggTrade"}
 
@@ -228,45 +266,47 @@ async def test_streams_are_read_from_files(tmp_path: Path) -> None:
         ),
     ],
 )
-@looped
-async def test_wrong_usage_is_told_in_one_line(
-    tmp_path: Path, arguments: tuple[str, ...], said: str
+def test_wrong_usage_is_told_in_one_line(
+    tmp_path: Path, run: Callable[..., tuple[int, str]], arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "latin").write_bytes(b"\xe9t\xe9@trade\n")
     (tmp_path / "empty").write_text("# nothing\n")
     (tmp_path / "long").write_text(f"{NAME}\n{'x' * 300}@trade\n")
     given = [each.replace("{tmp}", str(tmp_path)) for each in arguments]
-    status, err = await run(*given, *(() if "--url" in given else ("--url", CLOSED)))
+    status, err = run(*given, *(() if "--url" in given else ("--url", CLOSED)))
     assert status == 2
     assert said in err
     assert err.count("\n") == 1
 
 
-@looped
-async def test_a_recording_of_another_venue_is_left_alone(tmp_path: Path) -> None:
-    async with trading() as server:
-        assert (await run(NAME, *to(tmp_path, server), "--seconds", "0.3"))[0] == 0
+def test_a_recording_of_another_venue_is_left_alone(
+    tmp_path: Path, run: Callable[..., tuple[int, str]]
+) -> None:
+    with in_thread(trading()) as server:
+        assert (run(NAME, *to(tmp_path, server), "--seconds", "0.3"))[0] == 0
         before = contents(tmp_path)
-        status, err = await run("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
+        status, err = run("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
     assert status == 2
     assert "is a recording of USDⓈ-M, not of COIN-M" in err
     assert before == contents(tmp_path)
 
 
-@looped
-async def test_the_port_of_the_other_venue_is_warned_of(tmp_path: Path) -> None:
-    async with loopback() as server:
+def test_the_port_of_the_other_venue_is_warned_of(
+    tmp_path: Path, run: Callable[..., tuple[int, str]]
+) -> None:
+    with in_thread(loopback()) as server:
         given = ("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
-        status, err = await run(*given, "--seconds", "0.3")
+        status, err = run(*given, "--seconds", "0.3")
         assert f"WARNING ! {url(server)} serves USDⓈ-M, not COIN-M" in err
     assert status == 1
 
 
-@looped
-async def test_two_recorders_do_not_share_a_folder(tmp_path: Path) -> None:
-    async with trading() as server, running(NAME, *to(tmp_path, server)):
-        await until(lambda: stored(tmp_path))
-        status, err = await run(NAME, *to(tmp_path, server), "--seconds", "0.3")
+def test_two_recorders_do_not_share_a_folder(
+    tmp_path: Path, run: Callable[..., tuple[int, str]]
+) -> None:
+    recording = writer(tmp_path)
+    status, err = run(NAME, *to(tmp_path, CLOSED), "--seconds", "0.3")
+    recording.close("done")
     assert status == 2
     assert "another recorder writes into it" in err
 
@@ -344,12 +384,11 @@ async def test_on_a_terminal_one_line_tells_how_it_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("!bookTicker",), ("btcusd_perp@trade", "!bookTicker")])
-@looped
-async def test_whose_venue_it_is_is_told_by_who_answers_if_nothing_else_tells(
-    tmp_path: Path, names: tuple[str, ...]
+def test_whose_venue_it_is_is_told_by_who_answers_if_nothing_else_tells(
+    tmp_path: Path, run: Callable[..., tuple[int, str]], names: tuple[str, ...]
 ) -> None:
-    async with loopback() as server:
+    with in_thread(loopback()) as server:
         address = f"ws://{server.server.urls[COINM.name]}"
-        _, err = await run(*names, *to(tmp_path, address), "--seconds", "0.3")
+        _, err = run(*names, *to(tmp_path, address), "--seconds", "0.3")
     assert "venue=coinm" in err
     assert manifest(tmp_path).venue == COINM.name

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
+import pytest
 from test_tap import check_chains
 from written import manifest, of_kind, read
 
+from tickerplant.cli import main
 from tickerplant.recording.manifest_entries import (
     Connected,
     Disconnected,
@@ -22,6 +24,8 @@ from tickerplant.recording.manifest_entries import (
     RunOutage,
     SnapshotRecorded,
 )
+
+pytestmark = pytest.mark.sockets
 
 TIMEOUT_S = 60
 SMALL = ("--usdm-port", "0", "--coinm-port", "0", "--symbols", "BTCUSDT,BTCUSD_PERP")
@@ -68,15 +72,16 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_simulation_is_recorded_and_continued(tmp_path: Path) -> None:
+def test_a_simulation_is_recorded_and_continued(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "5s")
-    first = run(*arguments)
-    assert first.returncode == 0, first.stderr
-    assert re.search(
-        rf"Recorded [\d,]+ messages and snapshots into {tmp_path}/usdm: ", first.stdout
-    )
-    second = run(*arguments)
-    assert second.returncode == 0, second.stderr
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = capfd.readouterr()
+        assert ended.value.code == 0, err
+        assert re.search(rf"Recorded [\d,]+ messages and snapshots into {tmp_path}/usdm: ", out)
     for venue, symbol in (("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")):
         folder = tmp_path / venue
         told = manifest(folder)
@@ -92,8 +97,8 @@ def test_a_simulation_is_recorded_and_continued(tmp_path: Path) -> None:
 
 
 def test_serving_goes_on_without_a_disk_and_the_status_tells(tmp_path: Path) -> None:
-    arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "30s")
-    done = run(*arguments, limit_bytes=20_000)
+    arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "10s")
+    done = run(*arguments, limit_bytes=6_000)
     assert done.returncode == 1
     segment = next((tmp_path / "usdm").glob("*.zst"))
     place = f"{segment}: File too large, at byte {segment.stat().st_size}"
@@ -102,11 +107,14 @@ def test_serving_goes_on_without_a_disk_and_the_status_tells(tmp_path: Path) -> 
     assert f": {place}." in done.stdout
 
 
-def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
-    done = run("simulate", *SMALL, "--record", str(tmp_path / "file"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"tickerplant: {tmp_path}/file/usdm: Not a directory\n"
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", *SMALL, "--record", str(tmp_path / "file")])
+    assert ended.value.code == 2
+    assert capfd.readouterr() == ("", f"tickerplant: {tmp_path}/file/usdm: Not a directory\n")
 
 
 def test_a_relay_is_recorded_with_what_befell_its_upstream(tmp_path: Path) -> None:
