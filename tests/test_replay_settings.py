@@ -10,7 +10,7 @@ from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ReplaySettings
 from tickerplant.errors import ConfigError
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.serving import _replayed_profile, replay
+from tickerplant.serving import replay, replayed_profile
 
 
 def test_moments_speed_and_the_rest_come_from_every_place() -> None:
@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_said_with_the_option(
 def test_the_profile_is_the_one_of_the_recording_unless_another_is_wanted(
     wanted: str, told: str, name: str
 ) -> None:
-    assert _replayed_profile(ReplaySettings(profile=wanted), told) == name
+    assert replayed_profile(ReplaySettings(profile=wanted), told) == name
 
 
 def test_a_loop_has_no_end_at_which_to_leave(tmp_path: Path) -> None:

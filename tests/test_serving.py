@@ -1,4 +1,4 @@
-"""What a server says of itself when it is ready."""
+"""The text that is printed when a server is ready."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import structs
 from stage import BTCUSDT, open_plant
 
 from tickerplant.server.server import Server
-from tickerplant.serving import _ready_text
+from tickerplant.serving import ready_text
 from tickerplant.venue import COINM, USDM
 
 HOSTILE = "X'; echo PWNED; #\x1b]0;title\x07"
@@ -30,7 +30,7 @@ def test_what_is_offered_to_paste_holds_nothing_for_a_shell(
         plant = open_plant([structs.replace(BTCUSDT, symbol=each, pair=each) for each in symbols])
         server = Server(plant, host="127.0.0.1", ports={USDM.name: 0, COINM.name: 0})
         await server.start()
-        text, address = _ready_text(server, plant, {}), server.urls[USDM.name]
+        text, address = ready_text(server, plant, {}), server.urls[USDM.name]
         await server.stop()
         assert "PWNED" not in text
         _, _, title, curl, *_ = lines = text.split("\n")

@@ -1,4 +1,4 @@
-"""A plant, its source and its server run together until one of them ends."""
+"""Puts a plant, its source and a server together, and runs them until one of them ends."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from tickerplant.config.settings import (
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
+from tickerplant.formatting import count_text
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, PROFILES
@@ -50,45 +51,62 @@ from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.relay import Met, RelaySource, meet
+from tickerplant.sources.discovery import Discovered, discover
+from tickerplant.sources.relay import RelaySource
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.sources.upstream import Upstream
 from tickerplant.suggestions import one_of
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 YOUNG_OBJECTS = 50_000
-"""New objects before the collector looks at them.  Nearly all are events and frames, which have no
+"""New objects before the garbage collector runs.  Nearly all are events and frames, which have no
 cycles and are gone by then."""
 
 FAILED = 1
-"""Exit status when all was served and not all was recorded."""
-_HARMLESS = re.compile(r"\w+")
-"""A symbol that is the same word for a shell, and in a URL between others."""
+"""Exit status when everything was served but not everything was recorded."""
+_SHELL_SAFE = re.compile(r"\w+")
+"""A symbol that needs no quoting in a shell or in a URL."""
+
+Echo: TypeAlias = Callable[[str], object]
+"""Prints lines for the user: the addresses when ready, the totals at the end."""
+Drive: TypeAlias = Callable[[Server], Coroutine[None, None, None]]
+"""Drives the plant of a server until the source ends."""
 
 
 class Tls(Struct, frozen=True):
-    """With which certificate a server serves."""
+    """The certificate of a server."""
 
     context: ssl.SSLContext
     authority: str = ""
-    """The file that clients have to be given to trust it, if it is one of our own."""
+    """The file that clients must trust, if the certificate is our own."""
 
 
-Tell: TypeAlias = Callable[[str], object]
-"""Takes the lines for the user: the addresses when ready, the totals at the end."""
-Run: TypeAlias = Callable[[Server], Coroutine[None, None, None]]
-"""Drives the plant that a server serves until the source is over."""
+class Service(Struct, frozen=True, kw_only=True):
+    """What is served."""
+
+    plant: Plant
+    drive: Drive
+    """The source."""
+    limits: Limits
+    steering: Steering | None = None
+    """The source, if its clock can be set."""
+    taps: TapSettings = NO_TAPS
+    """What is recorded."""
+    origins: Mapping[Venue, str] | None = None
+    """The venues that are served, each with words about the origin of its market; None means all."""
+    forwarders: Mapping[str, Forwarder] | None = None
+    """What answers the requests that the plant cannot, by venue name."""
 
 
-def simulate(settings: SimulateSettings, tell: Tell) -> int:
+def simulate(settings: SimulateSettings, echo: Echo) -> int:
     """Serve a simulated market until interrupted, or until its time is up; return the exit status.
 
     Raises:
         ConfigError: a setting cannot be used.
-        RecordingError: it cannot be recorded where that was wanted.
+        RecordingError: the recording cannot be written.
     """
     logs.configure(settings.log_format, settings.log_level)
-    # A market that begins now keeps up with the wall clock, however long it takes to make.
+    # A market that starts now keeps up with the wall clock, however long it takes to create.
     opened_s = time.monotonic() if settings.start_ms is None and not settings.wait_for else None
     start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
     traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
@@ -109,27 +127,32 @@ def simulate(settings: SimulateSettings, tell: Tell) -> int:
         wait_for=settings.wait_for,
         opened_s=opened_s,
     )
-    tapping = TapSettings(folder=settings.record or "", names=settings.record_streams)
-    return _run(settings, plant, _driver(source), tell, tapping=tapping)
+    service = Service(
+        plant=plant,
+        drive=_drive(source),
+        limits=_limits(settings),
+        taps=TapSettings(folder=settings.record or "", names=settings.record_streams),
+    )
+    return event_loop.run(serve(settings, service, echo))
 
 
-def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
-    """Serve recordings until interrupted, or until they are over and that is the wish.
+def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
+    """Serve recordings until interrupted, or with `exit_at_end` until they end.
 
     Raises:
         ConfigError: a setting cannot be used.
-        RecordingError: a file cannot be read, or is no recording.
+        RecordingError: a file cannot be read, or is not a recording.
     """
     status_line = StatusLine()
     stream = cast("TextIO", status_line) if status_line.is_terminal else None
     logs.configure(settings.log_format, settings.log_level, stream)
     if settings.loop and settings.exit_at_end:
-        raise ConfigError("--exit-at-end", True, "to be left out with --loop, which has no end")
+        raise ConfigError("--exit-at-end", True, "not to be combined with --loop, which never ends")
     found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
     for file in found.files:
         if file.companions:
             logs.logger().info(f"= {companions_text(file.path, file.companions)}")
-    settings = structs.replace(settings, profile=_replayed_profile(settings, found.profile))
+    settings = structs.replace(settings, profile=replayed_profile(settings, found.profile))
     plant = _plant(settings, found.instruments, found.start_ms)
     plan = Plan(
         speed=settings.speed,
@@ -149,90 +172,92 @@ def replay(settings: ReplaySettings, paths: Sequence[str], tell: Tell) -> None:
         stays=not settings.exit_at_end,
         status_line=status_line,
     )
-    forwarders = dict.fromkeys(plant.venues, VerbatimForwarder()) if settings.verbatim else None
-    _run(settings, plant, _driver(source), tell, steering=source, forwarders=forwarders)
+    service = Service(
+        plant=plant,
+        drive=_drive(source),
+        limits=_limits(settings),
+        steering=source,
+        forwarders=dict.fromkeys(plant.venues, VerbatimForwarder()) if settings.verbatim else None,
+    )
+    event_loop.run(serve(settings, service, echo))
 
 
-def _replayed_profile(settings: ReplaySettings, told: str) -> str:
-    """Return the name of the profile in which recordings are served."""
+def replayed_profile(settings: ReplaySettings, recorded: str) -> str:
+    """Return the name of the profile to serve, given that of the recordings; empty if unknown."""
     if settings.profile != "auto":
         return settings.profile
-    if told and told not in PROFILES:
-        logs.logger().warning(f"! the recording is of an unknown profile, {told}")
-    return told if told in PROFILES else P2026Q1.name
+    if recorded and recorded not in PROFILES:
+        logs.logger().warning(f"! the recording is of an unknown profile, {recorded}")
+    return recorded if recorded in PROFILES else P2026Q1.name
 
 
-def relay(settings: RelaySettings, tell: Tell) -> int:
+def relay(settings: RelaySettings, echo: Echo) -> int:
     """Serve a live upstream until interrupted; return the exit status.
 
     Raises:
         ConfigError: a setting cannot be used.
-        RecordingError: it cannot be recorded where that was wanted.
+        RecordingError: the recording cannot be written.
     """
     logs.configure(settings.log_format, settings.log_level)
-    return event_loop.run(_relay(settings, tell))
+    return event_loop.run(_relay(settings, echo))
 
 
-async def _relay(settings: RelaySettings, tell: Tell) -> int:
-    limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
+async def _relay(settings: RelaySettings, echo: Echo) -> int:
+    limits = _limits(settings)
     upstreams = _upstreams(settings)
     interrupted = _interruption()
     try:
-        met = await _met(upstreams, settings.profile, interrupted)
-        if met is None:
-            tell("Served nothing: the upstream has not answered.")
+        found = await _discovered(upstreams, settings.profile, interrupted)
+        if found is None:
+            echo("Nothing was served: the upstream did not respond.")
             return 0
         plant = Plant(
-            met.instruments,
-            start_ms=met.time_ms,
-            profile=PROFILES[met.profile],
+            found.instruments,
+            start_ms=found.time_ms,
+            profile=PROFILES[found.profile],
             strict_routing=settings.routing == "strict",
         )
 
-        def run(server: Server) -> Coroutine[None, None, None]:
+        def drive(server: Server) -> Coroutine[None, None, None]:
             source = RelaySource(plant, upstreams, server, grace_ms=settings.grace_ms)
             return source.run(server.congestion, server.readiness)
 
-        forwarders = {
-            upstream.venue.name: CachingForwarder(upstream.fetch, upstream.lacks)
-            for upstream in upstreams
-        }
-        tapping = TapSettings(
+        taps = TapSettings(
             folder=settings.record or "",
             names=settings.record_streams,
-            upstreams={upstream.venue.name: upstream for upstream in upstreams},
+            upstreams={each.venue.name: each for each in upstreams},
         )
-        return await serve(
-            settings,
-            limits,
-            plant,
-            run,
-            tell,
-            tapping=tapping,
+        service = Service(
+            plant=plant,
+            drive=drive,
+            limits=limits,
+            taps=taps,
             origins={each.venue: f"  relays {each.hosts.streams}" for each in upstreams},
-            forwarders=forwarders,
-            interrupted=interrupted,
+            forwarders={
+                each.venue.name: CachingForwarder(each.fetch, each.forwards) for each in upstreams
+            },
         )
+        return await serve(settings, service, echo, interrupted)
     finally:
         await asyncio.gather(*(upstream.close() for upstream in upstreams))
 
 
-async def _met(
+async def _discovered(
     upstreams: Sequence[Upstream], profile: str, interrupted: asyncio.Future[None]
-) -> Met | None:
-    """Return what there is to relay, None if interrupted before that is known."""
-    meeting = asyncio.create_task(meet(upstreams, profile))
-    either: list[asyncio.Future[Any]] = [meeting, interrupted]
+) -> Discovered | None:
+    """Return what there is to relay; None if interrupted before that is known."""
+    discovery = asyncio.create_task(discover(upstreams, profile))
+    either: list[asyncio.Future[Any]] = [discovery, interrupted]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not interrupted.done():
-        return meeting.result()
-    meeting.cancel()
-    await asyncio.wait({meeting})
+        return discovery.result()
+    discovery.cancel()
+    await asyncio.wait({discovery})
     return None
 
 
 def _upstreams(settings: RelaySettings) -> list[Upstream]:
-    """Return the venues to relay: those whose address is given, all of the exchange if none is."""
+    """Return the venues to relay: those with a URL, or all of the exchange if none has one."""
     urls = {USDM: settings.usdm_url, COINM: settings.coinm_url}
     given = {venue: url for venue, url in urls.items() if url is not None} or urls
     feed = FeedSettings(copies=settings.copies)
@@ -242,16 +267,16 @@ def _upstreams(settings: RelaySettings) -> list[Upstream]:
     ]
 
 
-def _driver(source: SimulatedSource | RecordingSource) -> Run:
+def _drive(source: SimulatedSource | RecordingSource) -> Drive:
     return lambda server: source.run(server.congestion, server.readiness)
 
 
 def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:
-    """Return the protocol's limits with some of the numbers changed.
+    """Return the limits of the protocol with some of the numbers changed.
 
     Args:
         changes: The numbers, by the name of the limit.
-        enforced: Whether who goes beyond a limit of the exchange is refused, or only counted.
+        enforced: Whether the limits of the exchange are enforced, or only counted.
 
     Raises:
         ConfigError: there is no such limit, or a number cannot be used.
@@ -264,6 +289,10 @@ def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:
             raise ConfigError(name, number, "0 or 1")
     numbers = msgspec.structs.asdict(LIMITS) | dict(changes) | {"enforced": enforced}
     return msgspec.convert(numbers, Limits, strict=False)
+
+
+def _limits(settings: ServeSettings) -> Limits:
+    return limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
 
 
 def _plant(
@@ -282,99 +311,57 @@ def _plant(
     )
 
 
-def _run(
-    settings: ServeSettings,
-    plant: Plant,
-    run: Run,
-    tell: Tell,
-    *,
-    steering: Steering | None = None,
-    tapping: TapSettings = NO_TAPS,
-    forwarders: Mapping[str, Forwarder] | None = None,
-) -> int:
-    """Serve `plant` in an event loop of its own; return the exit status."""
-    limits = limits_of(settings.limit_numbers, enforced=settings.limits == "exchange")
-    return event_loop.run(
-        serve(
-            settings,
-            limits,
-            plant,
-            run,
-            tell,
-            steering=steering,
-            tapping=tapping,
-            forwarders=forwarders,
-        )
-    )
-
-
 async def serve(
     settings: ServeSettings,
-    limits: Limits,
-    plant: Plant,
-    run: Run,
-    tell: Tell,
-    *,
-    steering: Steering | None = None,
-    tapping: TapSettings = NO_TAPS,
-    origins: Mapping[Venue, str] | None = None,
-    forwarders: Mapping[str, Forwarder] | None = None,
+    service: Service,
+    echo: Echo,
     interrupted: asyncio.Future[None] | None = None,
 ) -> int:
-    """Serve `plant`, driven by `run`, until interrupted or until `run` is over.
+    """Serve until interrupted, or until the source ends.
 
     Args:
         settings: Where to listen.
-        limits: The protocol's numbers, and whether they are enforced.
-        plant: What is served.
-        run: The source.
-        tell: Takes the lines for the user.
-        steering: The source, if its clock may be set.
-        tapping: What is recorded.
-        origins: The venues that are served, each with words about where its market is from; all
-            venues if missing.
-        forwarders: Who answers what the plant cannot, by venue name.
-        interrupted: Is done at the first Ctrl-C or SIGTERM, if somebody waits for it already.
+        service: What to serve.
+        echo: Prints the lines for the user.
+        interrupted: Is done at the first Ctrl-C or SIGTERM; made here if missing.
 
     Returns:
-        The exit status: 0, or 1 if what was to be recorded is not all on disk.
+        The exit status: 0, or 1 if not everything was recorded.
 
     Raises:
         ConfigError: an address, a port or a stream to record cannot be used.
-        RecordingError: it cannot be recorded where that was wanted.
+        RecordingError: the recording cannot be written.
         TickerplantError: the source failed.
     """
     started_s = time.monotonic()
+    plant, origins = service.plant, service.origins
     _allow_many_connections()
-    tls = _tls(settings)
+    tls = tls_of(settings)
     server = Server(
         plant,
         host=settings.host,
         tls=tls.context if tls else None,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         venues=VENUES if origins is None else tuple(origins),
-        limits=limits,
+        limits=service.limits,
         faults=FaultInjector(settings.fault_values, settings.fault_seed),
-        forwarders=forwarders,
-        steering=steering,
+        forwarders=service.forwarders,
+        steering=service.steering,
     )
     event_loop.report_faults(server.complaints)
     await server.start()
     try:
         urls = {name: f"{server.schemes[0]}://{at}" for name, at in server.urls.items()}
-        taps = Taps(tapping, plant, urls, server.readiness.warn)
+        taps = Taps(service.taps, plant, urls, server.readiness.warn)
     except BaseException:
         await server.stop()
         raise
     recording, ended = asyncio.create_task(taps.run()), "it failed"
     try:
-        tell(_ready_text(server, plant, origins or {}, tls.authority if tls else ""))
-        # What exists now stays; the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS)
+        echo(ready_text(server, plant, origins or {}, tls.authority if tls else ""))
+        _freeze_objects()
         interrupted = interrupted or _interruption()
-        source = asyncio.create_task(run(server))
+        source = asyncio.create_task(service.drive(server))
         await asyncio.wait({source, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         if source.done():
             source.result()
@@ -386,21 +373,28 @@ async def serve(
         recording.cancel()
         recorded = taps.close(ended)
         await server.stop()
-        tell(_totals_text(server, plant, time.monotonic() - started_s))
+        echo(_totals_text(server, plant, time.monotonic() - started_s))
         for line in recorded:
-            tell(line)
+            echo(line)
     return FAILED if taps.has_failed else 0
 
 
+def _freeze_objects() -> None:
+    """Exempt the objects that exist now from garbage collection: they stay until the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
 def _allow_many_connections() -> None:
-    """Raise the limit on open files as far as the system lets this user."""
+    """Raise the limit on open files as far as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # some systems let nobody have what they name
+    with contextlib.suppress(ValueError, OSError):  # some systems do not grant their own limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _interruption() -> asyncio.Future[None]:
-    """Return a future that is done at the first Ctrl-C or SIGTERM, or when the terminal ends."""
+    """Return a future that is done at the first Ctrl-C or SIGTERM, or when the terminal closes."""
     loop = asyncio.get_running_loop()
     interrupted: asyncio.Future[None] = loop.create_future()
 
@@ -414,8 +408,8 @@ def _interruption() -> asyncio.Future[None]:
     return interrupted
 
 
-def _tls(settings: ServeSettings) -> Tls | None:
-    """Return with which certificate to serve, None to serve without TLS.
+def tls_of(settings: ServeSettings) -> Tls | None:
+    """Return the certificate to serve with; None to serve without TLS.
 
     Raises:
         ConfigError: a certificate or a key cannot be used.
@@ -426,8 +420,8 @@ def _tls(settings: ServeSettings) -> Tls | None:
             raise ConfigError("--tls-cert", None, "the certificate of the key in --tls-key")
         return None
     if wants_own and (cert or key):
-        raise ConfigError("--tls", "self", "to be left out with --tls-cert and --tls-key")
-    from tickerplant.server import certificate  # noqa: PLC0415  # cryptography, for who wants it
+        raise ConfigError("--tls", "self", "not to be combined with --tls-cert and --tls-key")
+    from tickerplant.server import certificate  # noqa: PLC0415  # loads cryptography, only when needed
 
     if cert is not None:
         return Tls(certificate.context_of(cert, key))
@@ -435,12 +429,16 @@ def _tls(settings: ServeSettings) -> Tls | None:
     return Tls(certificate.context_of(str(own.server)), str(own.authority))
 
 
-def _ready_text(
+def ready_text(
     server: Server, plant: Plant, origins: Mapping[Venue, str], authority: str = ""
 ) -> str:
-    """Return the addresses, one per line, each with where the market is from, and what to paste.
+    """Return the addresses, one per line with the origin of the market, and commands to paste.
 
-    With `authority`, the file of whom clients have to trust, also how they do.
+    Args:
+        server: The server, started.
+        plant: What it serves.
+        origins: Words about the origin of each market.
+        authority: The file that clients must trust; the text explains how, if there is one.
     """
     lines = []
     ws, http = server.schemes
@@ -455,8 +453,8 @@ def _ready_text(
         )
     venue = next((each for each in served if len(plant.venues[each.name])), served[0])
     symbols = plant.venues[venue.name].by_symbol
-    # An upstream chooses the names, and what is shown here is pasted into a shell.
-    symbol = next((each for each in symbols if _HARMLESS.fullmatch(each)), "")
+    # An upstream chooses the symbols, and users paste these commands into a shell.
+    symbol = next((each for each in symbols if _SHELL_SAFE.fullmatch(each)), "")
     address = server.urls[venue.name]
     route = "/market" if plant.profile.splits_routes(venue) else ""
     if not symbol and symbols:
@@ -480,21 +478,16 @@ def _ready_text(
 
 
 def _python() -> str:
-    """Return how to call the Python that runs this, which has what the example needs."""
+    """Return the path of this Python, which has the library that the example needs."""
     python = Path(sys.executable)
     here = Path.cwd()
     return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
 def _totals_text(server: Server, plant: Plant, seconds: float) -> str:
-    """Return the last line: what was done in how long."""
+    """Return the last line: what was served, and for how long."""
     totals = server.totals
-    served = f"{_count(totals.messages, 'message')}, {_count(totals.sent_bytes, 'byte')}"
-    events = _count(plant.published.total(), "event")
-    clients = _count(totals.connections, "connection")
+    served = f"{count_text(totals.messages, 'message')}, {count_text(totals.sent_bytes, 'byte')}"
+    events = count_text(plant.published.total(), "event")
+    clients = count_text(totals.connections, "connection")
     return f"Served {served}, to {clients} from {events} in {seconds:.1f} s."
-
-
-def _count(number: int, one: str) -> str:
-    """Return a number with what is counted."""
-    return f"{number:,} {one}{'' if number == 1 else 's'}"

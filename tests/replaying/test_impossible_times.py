@@ -70,7 +70,7 @@ def test_a_message_from_another_time_is_left_out_and_said_with_its_place(
     replay.run()
     assert ids(replay) == [n for n in range(1, HONEST + 1) if n != at]
     assert replay.plant.now_ms == START_MS + HONEST - (at == HONEST)
-    assert replay.readiness.left_out()[MISTIMED] == 1
+    assert replay.readiness.skipped()[MISTIMED] == 1
     offset_bytes = sum(map(len, path.read_bytes().splitlines(keepends=True)[: at - 1]))
     [warning] = damages(replay)
     assert warning.startswith(f"{path}, line {at}, byte {offset_bytes}: skipped ")
@@ -113,7 +113,7 @@ def test_a_pause_in_which_the_clock_was_set_costs_the_messages_that_attest_it(
     ]
     replay = Replay([recorded(tmp_path / "r", found)], {"usdm": ["btcusdt@trade"]})
     replay.run()
-    assert replay.readiness.left_out() == {MISTIMED: WITNESSES - 1}
+    assert replay.readiness.skipped() == {MISTIMED: WITNESSES - 1}
     assert replay.plant.now_ms == START_MS + HONEST + later_ms
 
 
@@ -127,7 +127,7 @@ def test_one_broken_stream_among_others_is_never_believed(tmp_path: Path) -> Non
     replay = Replay([recorded(tmp_path / "r", both)], {"usdm": ["btcusdt@trade"]})
     replay.run()
     assert ids(replay) == list(range(1, HONEST + 1))
-    assert replay.readiness.left_out() == {MISTIMED: HONEST}
+    assert replay.readiness.skipped() == {MISTIMED: HONEST}
     assert replay.plant.now_ms == START_MS + HONEST
 
 
@@ -156,7 +156,7 @@ def test_a_loop_says_it_once_and_goes_on(tmp_path: Path, *, rebased: bool) -> No
             await asyncio.sleep(0)
 
     replay.run_with(three_rounds)
-    assert replay.readiness.left_out()[MISTIMED] >= 3
+    assert replay.readiness.skipped()[MISTIMED] >= 3
     assert len(damages(replay)) == 1
     assert ids(replay)[: 3 * (HONEST - 1)] == 3 * [n for n in range(1, HONEST + 1) if n != 70]
 
@@ -220,7 +220,7 @@ def test_the_other_times_of_a_message_are_near_its_event_time(tmp_path: Path, ca
     replay = Replay([path], {"usdm": ["btcusdt@trade"]})
     replay.run()
     assert ids(replay) == [n for n in range(1, HONEST + 1) if n != 70]
-    assert replay.readiness.left_out() == {MISTIMED: 1}
+    assert replay.readiness.skipped() == {MISTIMED: 1}
     [warning] = damages(replay)
     assert f"{path}, line 70, byte " in warning
     assert f"its {name} is " in warning
@@ -234,4 +234,4 @@ def test_a_snapshot_from_another_time_opens_no_book(tmp_path: Path) -> None:
     replay = Replay([path], {"usdm": ["btcusdt@trade"]})
     replay.run()
     assert replay.plant.now_ms == START_MS + HONEST
-    assert replay.readiness.left_out() == {MISTIMED: 1}
+    assert replay.readiness.skipped() == {MISTIMED: 1}

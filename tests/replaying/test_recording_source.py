@@ -198,7 +198,7 @@ def test_bad_lines_are_left_out_and_the_first_is_told(tmp_path: Path) -> None:
     assert depth == "BTCUSDT: book-derived streams are silent: no depth was recorded"
     assert "line 3, byte" in line
     assert ": skipped " in message
-    assert replay.readiness.left_out() == {"not a recording line": 2, "no message": 2}
+    assert replay.readiness.skipped() == {"not a recording line": 2, "no message": 2}
 
 
 def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:

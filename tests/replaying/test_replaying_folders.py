@@ -337,7 +337,7 @@ def test_of_a_damaged_recording_everything_readable_is_played_and_the_rest_told(
     assert played.listeners["usdm"].data == b"".join(text_frame(trade(s)) for s in kept)
     [warning] = [each for each in played.readiness.warnings if "damaged" in each]
     assert warning.startswith(f"{segment}, byte {damaged_at}: a block is damaged")
-    assert played.readiness.left_out()["not a recording line"] == 10
+    assert played.readiness.skipped()["not a recording line"] == 10
 
 
 def test_subscribing_to_what_recordings_can_never_tell_is_counted(hour: Path) -> None:

@@ -17,7 +17,7 @@ from tickerplant.server.certificate import (
     own_certificate,
 )
 from tickerplant.server.server import Server
-from tickerplant.serving import _ready_text, _tls
+from tickerplant.serving import ready_text, tls_of
 
 
 def written(folder: Path, name: str, pem: bytes) -> str:
@@ -88,7 +88,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.
     [
         (
             SimulateSettings(tls="self", tls_cert="a"),
-            "--tls: invalid value 'self', .* left out with --tls-cert",
+            "--tls: invalid value 'self', .* not to be combined with --tls-cert",
         ),
         (SimulateSettings(tls_key="a"), "--tls-cert: not given, expected the certificate"),
     ],
@@ -97,7 +97,7 @@ def test_settings_that_contradict_each_other_are_refused(
     settings: SimulateSettings, wrong: str
 ) -> None:
     with pytest.raises(ConfigError, match=wrong):
-        _tls(settings)
+        tls_of(settings)
 
 
 def test_the_own_certificate_stays_until_it_lacks_a_name(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertif
         server = Server(plant, ports={"usdm": 0, "coinm": 0}, tls=context_of(str(own.server)))
         await server.start()
         try:
-            text = _ready_text(server, plant, {}, str(own.authority))
+            text = ready_text(server, plant, {}, str(own.authority))
             welcome = server._welcome()
         finally:
             await server.stop()

@@ -109,7 +109,7 @@ async def test_metrics_count_what_is_incomplete_and_what_was_left_out() -> None:
         best = market.book.best_bid
         publish(RawQuote(30, "BTCUSDT", "1.001", "1.000", "2.00", "1.000"))
         quote = market.book_ticker
-        house.server.readiness.left_out = lambda: {"no message": 3}
+        house.server.readiness.skipped = lambda: {"no message": 3}
         counted = await house.metrics()
     assert (best, quote) == ((6_528_000, 1_000), None)
     expected = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tickerplant.config import values
 from tickerplant.events import BookTicker
-from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
@@ -26,10 +26,13 @@ from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.relay import RelaySource, meet
+from tickerplant.sources.contracts import CONFIRMATION_MS
+from tickerplant.sources.discovery import discover
+from tickerplant.sources.relay import RelaySource, RelayTiming
 from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.sources.subscriptions import MAX_STREAMS
 from tickerplant.sources.upstream import Upstream
-from tickerplant.sources.wanted import MOST_STREAMS
+from tickerplant.sources.upstream_requests import TIMEOUT_S
 from tickerplant.venue import COINM, USDM, Venue
 
 __all__ = ["CURRENT", "Relay", "messages", "relay", "serve", "simulation", "subscribe", "upstream"]
@@ -44,6 +47,9 @@ GRACE_MS = 200
 BTCUSDT = instrument(USDM, "BTCUSDT", "BTCUSDT")
 BTCUSD_PERP = instrument(COINM, "BTCUSD_PERP", "BTCUSD")
 ETHUSDT = structs.replace(BTCUSDT, symbol="ETHUSDT", pair="ETHUSDT", base_asset="ETH")
+
+PROMPT = RelayTiming(check_s=0)
+"""Checks the upstreams at every tick."""
 
 
 class Relay(Loopback):
@@ -72,7 +78,7 @@ class Relay(Loopback):
         runner = self.upstreams[venue.name].runner
         return all(runner.is_carried(name) for name in names)
 
-    async def questions(self, outcome: str = "asked", venue: Venue = USDM) -> float:
+    async def questions(self, outcome: str = "sent", venue: Venue = USDM) -> float:
         """How many questions met a fate so far."""
         name = f'tickerplant_forwarded_requests_total{{outcome="{outcome}",venue="{venue.name}"}}'
         return (await self.metrics()).get(name, 0)
@@ -151,35 +157,39 @@ async def relay(
     settings: FeedSettings = EAGER,
     linger_ms: int = LINGER_MS,
     grace_ms: int = GRACE_MS,
-    most_streams: int = MOST_STREAMS,
+    max_streams: int = MAX_STREAMS,
     clock: Clock | None = None,
+    timing: RelayTiming = PROMPT,
+    hosts: Callable[[Venue, str], Hosts] = hosts_of,
+    confirmation_ms: int = CONFIRMATION_MS,
     heard: bool = True,
 ) -> AsyncIterator[Relay]:
     """Relay what `house` serves; `heard`: begin when it is connected."""
     upstreams = {
         venue.name: Upstream(
-            hosts_of(venue, f"ws://{house.server.urls[venue.name]}"),
+            hosts(venue, f"ws://{house.server.urls[venue.name]}"),
             settings,
             linger_ms=linger_ms,
-            most_streams=most_streams,
+            max_streams=max_streams,
+            confirmation_ms=confirmation_ms,
             clock=clock,
         )
         for venue in venues or (USDM,)
     }
-    met = await meet(list(upstreams.values()), profile)
-    plant = Plant(met.instruments, start_ms=met.time_ms, profile=PROFILES[met.profile])
+    found = await discover(list(upstreams.values()), profile)
+    plant = Plant(found.instruments, start_ms=found.time_ms, profile=PROFILES[found.profile])
     server = Server(
         plant,
         ports={USDM.name: 0, COINM.name: 0},
         limits=LIMITS,
         forwarders={
-            name: CachingForwarder(each.fetch, each.lacks) for name, each in upstreams.items()
+            name: CachingForwarder(each.fetch, each.forwards) for name, each in upstreams.items()
         },
         clock=Clock(),
         tick_ms=TICK_MS,
     )
     await server.start()
-    source = RelaySource(plant, list(upstreams.values()), server, grace_ms=grace_ms)
+    source = RelaySource(plant, list(upstreams.values()), server, grace_ms=grace_ms, timing=timing)
     running = asyncio.create_task(source.run(server.congestion, server.readiness))
     try:
         if heard:
@@ -193,9 +203,11 @@ async def relay(
 
 
 @asynccontextmanager
-async def upstream(url: str) -> AsyncIterator[Upstream]:
-    """The upstream at `url`, of which nobody has asked anything yet."""
-    found = Upstream(hosts_of(USDM, url), EAGER, linger_ms=LINGER_MS)
+async def upstream(url: str, request_timeout_s: float = TIMEOUT_S) -> AsyncIterator[Upstream]:
+    """The upstream at `url`, which has received no request yet."""
+    found = Upstream(
+        hosts_of(USDM, url), EAGER, linger_ms=LINGER_MS, request_timeout_s=request_timeout_s
+    )
     try:
         yield found
     finally:

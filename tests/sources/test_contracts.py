@@ -12,11 +12,11 @@ async def test_the_list_of_contracts_is_brought_up_to_date() -> None:
         gone = structs.replace(ETHUSDT, status="CLOSE")
         dearer = structs.replace(BTCUSDT, tick_size=100)
         before = near.plant.markets["BTCUSDT"]
-        found.relist([dearer, gone])
+        found.update_contracts([dearer, gone])
         assert near.plant.markets["BTCUSDT"] is before
         assert before.instrument.tick_size == 100
         assert list(near.plant.venues["usdm"].by_symbol) == ["BTCUSDT"], "who is gone is not listed"
-        found.relist([dearer, ETHUSDT])
+        found.update_contracts([dearer, ETHUSDT])
         assert list(near.plant.venues["usdm"].by_symbol) == ["BTCUSDT", "ETHUSDT"]
-        found.relist([ETHUSDT])
+        found.update_contracts([ETHUSDT])
         assert list(near.plant.venues["usdm"].by_symbol) == ["ETHUSDT"]

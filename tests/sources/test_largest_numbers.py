@@ -13,7 +13,7 @@ from tickerplant.events import BookTicker, MarkPrice, Trade
 from tickerplant.instrument import LARGEST, Instrument
 from tickerplant.messages.message import Message
 from tickerplant.plant import Plant
-from tickerplant.sources.reading import Reading
+from tickerplant.sources.message_decoder import MessageDecoder
 
 TRADE = {
     "e": "trade",
@@ -67,8 +67,8 @@ class Relayed:
         self.venue = instrument.venue.name
         self.market = self.plant.markets[instrument.symbol]
         self.plant.start_passthrough(self.venue, (stream,))
-        self.left_out: Counter[str] = Counter()
-        self._reading = Reading(self.left_out, lambda *_: None)
+        self.skipped: Counter[str] = Counter()
+        self._reading = MessageDecoder(self.skipped, lambda *_: None)
 
     def tell(self, payload: dict[str, Any]) -> None:
         read = message(self.stream, payload)
@@ -83,7 +83,7 @@ class Relayed:
 def test_a_trade_with_an_id_or_time_beyond_all_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusdt@trade")
     relayed.tell(TRADE | wrong)
-    assert relayed.left_out == {"unknown form": 1}
+    assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert len(relayed.market.trades) == 0
 
@@ -109,7 +109,7 @@ def test_a_trade_that_cannot_be_counted_is_left_out(wrong: dict[str, Any]) -> No
     assert relayed.market.last_price == 0
     relayed = Relayed("btcusdt@aggTrade")
     relayed.tell(AGGREGATE | wrong)
-    assert relayed.left_out == {"unknown form": 1}
+    assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert len(relayed.market.aggregates) == 0
 
@@ -135,7 +135,7 @@ def test_a_trade_of_coins_that_cannot_be_counted_is_left_out(wrong: dict[str, An
 def test_an_aggregate_with_ids_or_times_that_cannot_be_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusdt@aggTrade")
     relayed.tell(AGGREGATE | wrong)
-    assert relayed.left_out == {"unknown form": 1}
+    assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert len(relayed.market.aggregates) == 0
 
@@ -147,7 +147,7 @@ def test_an_aggregate_with_ids_or_times_that_cannot_be_is_left_out(wrong: dict[s
 def test_a_mark_price_beyond_all_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusdt@markPrice@1s")
     relayed.tell(MARK | wrong)
-    assert relayed.left_out == {"unknown form": 1}
+    assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert relayed.market.mark_price is None
 

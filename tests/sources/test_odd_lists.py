@@ -18,9 +18,9 @@ from tickerplant.errors import DecodeError
 from tickerplant.events import ContractChanged
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
-from tickerplant.sources import contracts as contracts_module
-from tickerplant.sources import relay as relay_module
-from tickerplant.sources.contracts import DOUBT_MS, ContractList
+from tickerplant.sources.contracts import CONFIRMATION_MS, ContractList
+from tickerplant.sources.discovery import Retries
+from tickerplant.sources.relay import RelayTiming
 from tickerplant.venue import COINM, USDM, Venue
 
 LISTED = (BTCUSDT, ETHUSDT, BTCUSDT_260626)
@@ -58,10 +58,10 @@ def test_the_loss_of_most_contracts_is_believed_when_it_is_told_for_a_while(
     contracts = lists_of(plant)
     with pytest.raises(DecodeError, match=r"exchangeInfo lacks \d of 3 contracts"):
         contracts.update(listed, 1_000)
-    with pytest.raises(DecodeError, match="which is believed when nothing else is told for 60 s"):
-        contracts.update(listed, DOUBT_MS + 999)
+    with pytest.raises(DecodeError, match="they are delisted if that stays so for 60 s"):
+        contracts.update(listed, CONFIRMATION_MS + 999)
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"], "nothing has changed"
-    contracts.update(listed, DOUBT_MS + 1_000)
+    contracts.update(listed, CONFIRMATION_MS + 1_000)
     assert symbols(plant) == [each.symbol for each in listed if each.status == "TRADING"]
 
 
@@ -70,10 +70,10 @@ def test_what_is_told_in_between_must_be_the_same() -> None:
     contracts = lists_of(plant)
     for number, listed in enumerate(([], [BTCUSDT], [])):
         with pytest.raises(DecodeError):
-            contracts.update(listed, DOUBT_MS * number)
-    contracts.update(LISTED, DOUBT_MS * 3)
+            contracts.update(listed, CONFIRMATION_MS * number)
+    contracts.update(LISTED, CONFIRMATION_MS * 3)
     with pytest.raises(DecodeError):
-        contracts.update([], DOUBT_MS * 4)
+        contracts.update([], CONFIRMATION_MS * 4)
     assert symbols(plant) == ["BTCUSDT", "ETHUSDT", "BTCUSDT_260626"]
 
 
@@ -87,12 +87,13 @@ def test_less_than_most_may_go_at_once_and_where_nothing_was_nothing_is_lost() -
 
 @looped
 async def test_a_relay_asks_again_before_it_believes(
-    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    log: io.StringIO,
 ) -> None:
-    monkeypatch.setattr(relay_module, "RELIST_DELAY_S", 0.001)
-    monkeypatch.setattr(relay_module, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(contracts_module, "DOUBT_MS", 1)
-    async with serve((HOUSE_BTCUSDT, HOUSE_ETHUSDT)) as house, relay(house) as near:
+    timing = RelayTiming(relist_delay_s=0.001, retries=Retries(first_pause_s=0.001))
+    async with (
+        serve((HOUSE_BTCUSDT, HOUSE_ETHUSDT)) as house,
+        relay(house, timing=timing, confirmation_ms=1) as near,
+    ):
         for listed in (HOUSE_BTCUSDT, HOUSE_ETHUSDT):
             (change,) = gone([listed])
             house.plant.publish(ContractChanged(listed.symbol, change, (), house.plant.now_ms))

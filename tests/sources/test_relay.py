@@ -35,8 +35,8 @@ from tickerplant.market.timers import MAX_CONTINUOUS_MS
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.readers import reader
 from tickerplant.profile import P2026Q1
-from tickerplant.sources import relay as relay_module
-from tickerplant.sources.told_time import WITNESSES
+from tickerplant.sources.relay import RelayTiming
+from tickerplant.sources.upstream_clock import CONFIRMATIONS
 from tickerplant.venue import COINM, USDM
 
 LOST = (1013, "Upstream lost")
@@ -86,7 +86,7 @@ async def test_what_a_client_hears_is_what_the_upstream_sends_byte_by_byte() -> 
         assert by_stream[0] == by_stream[1], "each stream in its order"
         silent = {name for name, texts in by_stream[0].items() if not texts}
         assert silent == {"ethusdt@trade", "nonsense", "BTCUSDT@depth@100ms"}
-        assert near.server.readiness.left_out() == {}
+        assert near.server.readiness.skipped() == {}
 
 
 @pytest.mark.parametrize("name", ["btcusdt@trade", "!miniTicker@arr", "btcusdt@depth@100ms"])
@@ -114,7 +114,7 @@ async def test_one_upstream_connection_set_serves_everybody() -> None:
         house.trade()
         assert len({await client.recv() for client in clients}) == 1
         assert near.upstream.runner.feed.counters.opened == 2, "one for each traffic class"
-        assert near.upstream.wanted.names == ["!contractInfo", "btcusdt@trade"]
+        assert near.upstream.subscriptions.names == ["!contractInfo", "btcusdt@trade"]
 
 
 @looped
@@ -147,7 +147,7 @@ async def test_what_is_not_in_a_known_form_is_passed_on_and_counted_and_breaks_n
             got = [text.encode() for text in await heard(client, '"p":"65280.10"')]
         assert got[: len(odd)] == odd, "each once"
         assert len(got) == len(odd) + 3
-        left_out = near.server.readiness.left_out()
+        left_out = near.server.readiness.skipped()
         assert left_out["unknown form"] + left_out["unknown symbol"] == len(odd) + 2
         counted = await near.metrics()
         assert counted['tickerplant_source_skipped_total{reason="unknown form"}'] == len(odd) + 1
@@ -168,7 +168,7 @@ async def test_a_fault_of_ours_in_one_message_costs_that_message_alone() -> None
         house.trade()
         house.plant.advance(START_MS + 100)
         assert "depthUpdate" in (await messages(client, 2))[1]
-        await until(lambda: near.server.readiness.left_out().get("fault", 0) >= 2)
+        await until(lambda: near.server.readiness.skipped().get("fault", 0) >= 2)
         near.plant.publish = publish  # type: ignore[method-assign]
         house.trade()
         await client.recv()
@@ -243,7 +243,7 @@ async def test_every_speed_and_depth_rebuilds_the_book_of_the_upstream_from_one_
             await clients.begin()
             await house.freeze()
             await clients.drain(house.plant.markets["BTCUSDT"].book.last_update_id)
-        assert near.upstream.wanted.names == ["!contractInfo", "btcusdt@depth@100ms"]
+        assert near.upstream.subscriptions.names == ["!contractInfo", "btcusdt@depth@100ms"]
         market = house.plant.markets["BTCUSDT"]
         bids, asks = printed(market, 1000)
         for name, book in clients.books.items():
@@ -274,7 +274,7 @@ async def test_mark_prices_every_three_seconds_are_made_of_those_of_every_second
         async with near.connect("/stream?streams=btcusdt@markPrice/!markPrice@arr") as client:
             bases = ("btcusdt@markPrice@1s", "!markPrice@arr@1s")
             await until(lambda: near.carries(*bases))
-            assert near.upstream.wanted.names == ["!contractInfo", *sorted(bases)]
+            assert near.upstream.subscriptions.names == ["!contractInfo", *sorted(bases)]
             house.plant.publish(mark(START_MS))
             for second in range(1, 5):
                 house.plant.advance(START_MS + second * 1_000)
@@ -298,7 +298,7 @@ async def test_no_mark_price_is_told_that_is_not_heard_any_more() -> None:
         await until(lambda: not near.carries("btcusdt@markPrice@1s"))
         assert near.carries("btcusdt@bookTicker"), "over another connection"
         for number in range(5):
-            near.upstream.heard(START_MS + 1_000 * number)
+            near.upstream.on_time(START_MS + 1_000 * number)
         house.plant.publish(quote(7, START_MS))
         assert json.loads(await client.recv())["stream"] == "btcusdt@bookTicker"
         assert near.plant.now_ms > START_MS + 3_000
@@ -366,14 +366,13 @@ def told(time_ms: int, trade_id: int) -> bytes:
 @pytest.mark.parametrize("ahead_ms", [50 * 60_000, 100 * 365 * 86_400_000])
 @looped
 async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
-    monkeypatch: pytest.MonkeyPatch, ahead_ms: int
+    ahead_ms: int,
 ) -> None:
-    monkeypatch.setattr(relay_module, "LOOK_S", 0.0)  # a quick machine has caught up sooner
-    monkeypatch.setattr(relay_module, "SLICE_S", 0.0)
+    timing = RelayTiming(check_s=0, slice_s=0)  # a quick machine has caught up sooner
     far_ms = START_MS + ahead_ms
     async with (
         serve() as house,
-        relay(house) as near,
+        relay(house, timing=timing) as near,
         near.connect("/ws/btcusdt@trade") as client,
     ):
         await until(lambda: near.carries("btcusdt@trade"))
@@ -382,9 +381,9 @@ async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
         hub.broadcast("btcusdt@trade", told(START_MS + 10, 2))
         await messages(client, 2)
         assert near.plant.now_ms < START_MS + 2_000, "one message is not believed"
-        for number in range(WITNESSES):
+        for number in range(CONFIRMATIONS):
             hub.broadcast("btcusdt@trade", told(far_ms + number, 3 + number))
-        await messages(client, WITNESSES)
+        await messages(client, CONFIRMATIONS)
         if ahead_ms < MAX_CONTINUOUS_MS:  # else there is nothing on the way
             await until(lambda: "catching up" in near.server.readiness.reason)
         await until(lambda: near.plant.now_ms >= far_ms)
@@ -406,9 +405,9 @@ async def test_a_book_is_asked_for_until_it_is_kept_here() -> None:
         first = await near.get(path)
         assert (first.status, first.json["bids"]) == (200, [["65280.00", "0.001"]])
         assert await near.questions() == 1
-        assert near.upstream.wanted.names == ["!contractInfo"], "one question is no interest"
+        assert near.upstream.subscriptions.names == ["!contractInfo"], "one question is no interest"
         await near.get(f"{path}&else=1")
-        assert "btcusdt@depth@100ms" in near.upstream.wanted.names
+        assert "btcusdt@depth@100ms" in near.upstream.subscriptions.names
         await until(lambda: near.plant.markets["BTCUSDT"].book_live)
         count = await near.questions()
         house.plant.publish(update(100, 102, [(6_528_000, 9)], [], START_MS))
@@ -420,7 +419,7 @@ async def test_a_book_is_asked_for_until_it_is_kept_here() -> None:
         assert (await near.get(path.replace("5", "9" * 5_000))).json["code"] == -1100
         assert await near.questions() == count, "answered here"
         clock.now_ms += 2_000
-        await until(lambda: near.upstream.wanted.names == ["!contractInfo"])
+        await until(lambda: near.upstream.subscriptions.names == ["!contractInfo"])
         assert not near.plant.markets["BTCUSDT"].book_live
         await near.get(path.replace("5", "10"))  # answers are kept for a moment
         assert await near.questions() == count + 1, "nobody asked for long"
@@ -543,7 +542,7 @@ async def test_who_asks_the_same_at_once_is_answered_with_one_question() -> None
         answers = await asyncio.gather(*(near.get(path) for _ in range(10)))
         assert len({answer.body for answer in answers}) == 1
         assert await near.questions() == 1
-        assert await near.questions("joined") + await near.questions("kept") == 9
+        assert await near.questions("coalesced") + await near.questions("cached") == 9
 
 
 # What is wanted
@@ -573,13 +572,13 @@ async def test_a_stream_is_kept_for_a_while_after_its_last_listener() -> None:
 
 @looped
 async def test_there_is_a_bound_on_what_clients_can_make_the_relay_ask_for() -> None:
-    async with serve() as house, relay(house, most_streams=4) as near:
+    async with serve() as house, relay(house, max_streams=4) as near:
         names = [f"nonsense{number}" for number in range(3)]
         async with near.connect("/ws") as greedy, near.connect("/ws") as client:
             await subscribe(greedy, *names)
             await subscribe(client, "btcusdt@trade")
             await until(lambda: near.server.readiness.warnings)
-            assert "1 streams are not asked for" in near.server.readiness.warnings[0]
+            assert "1 streams are not subscribed to upstream" in near.server.readiness.warnings[0]
             counted = await near.metrics()
             assert counted['tickerplant_upstream_streams{venue="usdm"}'] == 4
             assert counted['tickerplant_upstream_unsubscribed_streams{venue="usdm"}'] == 1
@@ -601,20 +600,19 @@ async def test_what_can_be_no_stream_costs_nobody_the_upstream() -> None:
             await until(lambda: near.carries("btcusdt@trade"))
             house.trade()
             await client.recv()
-            assert set(near.upstream.wanted.unasked) == set(odd[:-1])
+            assert set(near.upstream.subscriptions.unsubscribed) == set(odd[:-1])
             assert near.upstream.runner.feed.counters.lost == 0
-        await until(lambda: not near.upstream.wanted.unasked)
+        await until(lambda: not near.upstream.subscriptions.unsubscribed)
 
 
 # Contracts
 
 
 @looped
-async def test_contracts_come_and_go_as_they_do_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "RELIST_DELAY_S", 0.02)
+async def test_contracts_come_and_go_as_they_do_upstream() -> None:
     async with (
         serve() as house,
-        relay(house) as near,
+        relay(house, timing=RelayTiming(check_s=0, relist_delay_s=0.02)) as near,
         near.connect("/stream?streams=!contractInfo/ethusdt@depth5/ethusdt@depth@100ms") as client,
     ):
         await until(lambda: near.carries("ethusdt@depth@100ms", "ethusdt@depth5"))
@@ -642,7 +640,7 @@ async def test_a_contract_whose_scale_changed_begins_anew() -> None:
         house.plant.publish(snapshot(100, [(6_528_000, 1)], [(6_528_010, 1)], START_MS))
         await until(lambda: near.plant.markets["BTCUSDT"].book_live)
         finer = structs.replace(BTCUSDT, price=Scale(3))
-        near.upstream.relist([finer])
+        near.upstream.update_contracts([finer])
         market = near.plant.markets["BTCUSDT"]
         assert market.book_live
         assert market.book.best_bid == (65_280_000, 1)
@@ -762,7 +760,7 @@ async def test_streams_flow_from_an_upstream_with_faults(faults: str) -> None:
                 seen.add(json.loads(await client.recv())["stream"])
             for _ in range(300):
                 await client.recv()
-        assert near.server.readiness.left_out().get("fault", 0) == 0
+        assert near.server.readiness.skipped().get("fault", 0) == 0
 
 
 # A relay of a relay

@@ -29,7 +29,7 @@ async def test_what_the_upstream_allows_of_a_kind_is_not_overrun_by_local_client
             assert answer.headers["retry-after"] == str(LIMITS.allowance_window_ms // 1_000)
         assert await near.questions() == 2
         assert await near.questions("refused") == 2
-        assert await near.questions("unanswered") == 0
+        assert await near.questions("failed") == 0
         path = BASIS.format(pair="BTCUSDT", limit=1)
         assert (await near.get(path)).status == 200, "another kind"
         assert (await near.get("/fapi/v1/ticker/price")).status == 200, "no kind"

@@ -12,10 +12,12 @@ from tickerplant import logs
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.instrument import Instrument
 from tickerplant.market.timers import MESSAGE_RANK
-from tickerplant.sources import relay as relay_module
-from tickerplant.sources.relay import meet
+from tickerplant.sources.discovery import Retries, discover
+from tickerplant.sources.relay import RelayTiming
 from tickerplant.sources.upstream import Upstream
 from tickerplant.venue import COINM, USDM
+
+QUICKLY = Retries(first_pause_s=0.001)
 
 
 @pytest.fixture
@@ -34,42 +36,40 @@ class Odd(Upstream):
 
     odd = 2
 
-    async def meet(self) -> tuple[list[Instrument], int]:
+    async def fetch_contracts(self) -> tuple[list[Instrument], int]:
         if self.odd:
             self.odd -= 1
             raise ZeroDivisionError("an odd answer")
-        return await super().meet()
+        return await super().fetch_contracts()
 
 
 @looped
 async def test_an_odd_answer_at_the_beginning_is_logged_once_and_asked_for_again(
-    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    log: io.StringIO,
 ) -> None:
-    monkeypatch.setattr(relay_module, "FIRST_PAUSE_S", 0.001)
     async with serve() as house:
         hosts = hosts_of(USDM, f"ws://{house.server.urls['usdm']}")
         found = Odd(hosts, EAGER, linger_ms=LINGER_MS)
         try:
-            met = await meet([found], "auto")
+            met = await discover([found], "auto", QUICKLY)
         finally:
             await found.close()
     assert [each.symbol for each in met.instruments] == ["BTCUSDT"]
-    assert log.getvalue().count("! an answer of the upstream was not dealt with") == 1
+    assert log.getvalue().count("! failed to process an upstream response") == 1
     assert "ZeroDivisionError: an odd answer" in log.getvalue()
 
 
 @looped
 async def test_a_list_of_contracts_that_cannot_be_taken_in_is_tried_again(
-    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    log: io.StringIO,
 ) -> None:
-    monkeypatch.setattr(relay_module, "RELIST_DELAY_S", 0.001)
-    monkeypatch.setattr(relay_module, "FIRST_PAUSE_S", 0.001)
-    async with serve() as house, relay(house) as near:
+    timing = RelayTiming(check_s=0, relist_delay_s=0.001, retries=QUICKLY)
+    async with serve() as house, relay(house, timing=timing) as near:
         del near.plant.venues["usdm"].by_symbol["BTCUSDT"]  # it is to be listed again
         known = near.plant.markets.pop("BTCUSDT")
         publish, near.plant.publish = near.plant.publish, fail  # type: ignore[assignment, method-assign]
         near.upstream.contracts_changed = True
-        await until(lambda: "not dealt with" in log.getvalue())
+        await until(lambda: "failed to process an upstream response" in log.getvalue())
         assert not near.upstream.contracts_changed
         near.plant.publish = publish  # type: ignore[method-assign]
         await until(lambda: "BTCUSDT" in near.plant.markets)
@@ -98,7 +98,7 @@ async def test_what_fails_at_its_time_does_not_keep_the_rest_from_happening(
         near.plant.timers.at(now_ms + 300, MESSAGE_RANK, happened.append)
         await until(lambda: happened)
         assert near.is_ready
-    assert log.getvalue().count("! what was due was not done") == 1
+    assert log.getvalue().count("! a scheduled task failed") == 1
 
 
 @looped
@@ -106,14 +106,14 @@ async def test_an_upstream_that_cannot_be_looked_after_does_not_cost_the_other(
     log: io.StringIO,
 ) -> None:
     async with serve() as house, relay(house, USDM, COINM) as near:
-        wanted = near.upstreams["usdm"].wanted
-        turn, wanted.turn = wanted.turn, fail  # type: ignore[assignment, method-assign]
+        wanted = near.upstreams["usdm"].subscriptions
+        turn, wanted.expire = wanted.expire, fail  # type: ignore[assignment, method-assign]
         await until(lambda: "see the log" in near.server.readiness.reason)
         assert near.server.readiness.reason.startswith("usdm: ")
         async with near.connect("/ws/btcusd_perp@trade", COINM) as client:
             await until(lambda: near.carries("btcusd_perp@trade", venue=COINM))
             house.trade("BTCUSD_PERP")
             await client.recv()
-        wanted.turn = turn  # type: ignore[method-assign]
+        wanted.expire = turn  # type: ignore[method-assign]
         await until(lambda: near.is_ready)
-    assert log.getvalue().count("! an upstream was not looked after") == 1
+    assert log.getvalue().count("! internal error in the upstream monitor") == 1

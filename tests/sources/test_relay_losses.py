@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import pytest
 import relaying
 from loopback import Loopback, ask, ending, looped, until
 from msgspec import structs
-from relaying import EAGER, Relay, relay, serve
+from relaying import EAGER, Relay, serve
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -20,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tickerplant import logs
 from tickerplant.feed.connection import FeedConnection, Phase
 from tickerplant.feed.hosts import Hosts, hosts_of
-from tickerplant.sources import relay as relay_module
+from tickerplant.sources.relay import RelayTiming
 from tickerplant.sources.upstream import CONTRACTS
 from tickerplant.venue import Venue
 
@@ -35,10 +36,7 @@ def log() -> io.StringIO:
     return stream
 
 
-@pytest.fixture(autouse=True)
-def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "LOOK_S", 0.0)
-    monkeypatch.setattr(relay_module, "LOST_AGAIN_S", PAUSE_S)
+relay = functools.partial(relaying.relay, timing=RelayTiming(check_s=0, repeat_s=PAUSE_S))
 
 
 def cut(near: Relay, *names: str) -> dict[str, FeedConnection]:
@@ -152,17 +150,14 @@ async def refusing(house: Loopback, refused: str) -> AsyncIterator[str]:
 
 
 @looped
-async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_any_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_any_other() -> None:
     async with serve() as house, contextlib.AsyncExitStack() as life:
         streams = await life.enter_async_context(refusing(house, CONTRACTS))
 
         def hosts(venue: Venue, url: str) -> Hosts:
             return structs.replace(hosts_of(venue, url), streams=streams)
 
-        monkeypatch.setattr(relaying, "hosts_of", hosts)
-        async with relay(house) as near, near.connect("/ws/btcusdt@trade") as client:
+        async with relay(house, hosts=hosts) as near, near.connect("/ws/btcusdt@trade") as client:
             await until(lambda: near.carries("btcusdt@trade"))
             assert near.upstream.runner.feed.merged_streams[CONTRACTS].is_rejected
             await until(lambda: near.is_ready)
@@ -175,16 +170,13 @@ async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_
 
 
 @looped
-async def test_an_upstream_that_refuses_all_that_it_was_asked_for_is_not_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_upstream_that_refuses_all_that_it_was_asked_for_is_not_lost() -> None:
     async with serve() as house, refusing(house, CONTRACTS) as streams:
 
         def hosts(venue: Venue, url: str) -> Hosts:
             return structs.replace(hosts_of(venue, url), streams=streams)
 
-        monkeypatch.setattr(relaying, "hosts_of", hosts)
-        async with relay(house, grace_ms=500) as near:
+        async with relay(house, hosts=hosts, grace_ms=500) as near:
             contracts = near.upstream.runner.feed.merged_streams[CONTRACTS]
             await until(lambda: contracts.is_rejected)
             await asyncio.sleep(0.7)  # longer than the grace
@@ -196,19 +188,16 @@ async def test_an_upstream_that_refuses_all_that_it_was_asked_for_is_not_lost(
 
 
 @looped
-async def test_a_refused_name_costs_no_client_another_stream(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_refused_name_costs_no_client_another_stream() -> None:
     async with serve() as house, refusing(house, "bad@trade") as streams:
 
         def hosts(venue: Venue, url: str) -> Hosts:
             return structs.replace(hosts_of(venue, url), streams=streams)
 
-        monkeypatch.setattr(relaying, "hosts_of", hosts)
         reasons = set()
         settings = structs.replace(EAGER, request_burst=1, requests_per_s=10)
         async with (
-            relay(house, settings=settings, grace_ms=500) as near,
+            relay(house, hosts=hosts, settings=settings, grace_ms=500) as near,
             near.connect("/ws/btcusdt@trade") as client,
         ):
             await until(lambda: near.carries("btcusdt@trade"))
@@ -242,11 +231,11 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
             merged.primary, merged.disconnected_ms = None, None
             merged.received_ms = merged.silent_from_ms = now_ms - 3_600_000
             connection.phase, connection.closed_ms = Phase.OPENING, now_ms
-            assert found.blind(500) == {}, "an hour of silence on an open connection is no loss"
+            assert found.outages(500) == {}, "an hour of silence on an open connection is no loss"
             connection.closed_ms = now_ms - 500
-            assert found.blind(500) == {"btcusdt@trade": 500}
+            assert found.outages(500) == {"btcusdt@trade": 500}
             connection.phase = Phase.OPEN
-            assert found.blind(500) == {}
+            assert found.outages(500) == {}
             merged.mark_delivering(connection)
 
 
@@ -285,6 +274,6 @@ async def test_every_loss_and_every_return_is_logged(log: io.StringIO) -> None:
             await until(lambda: near.is_ready)
     text = log.getvalue()
     assert text.count("! the upstream is lost, all of it") == 2
-    assert text.count("= the upstream is there again") == 2
+    assert text.count("= the upstream is back") == 2
     assert text.count("! the upstream is lost for some streams") == 2
-    assert text.count("= all streams of the upstream are heard again") == 2
+    assert text.count("= all streams of the upstream are delivered again") == 2

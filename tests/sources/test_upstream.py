@@ -18,7 +18,7 @@ async def test_a_stream_that_the_upstream_refuses_is_not_asked_for_again() -> No
                 streams=("odd@stream",), time_ms=0, code=2, reason="Invalid request"
             )
         )
-        assert near.upstream.wanted.unasked == ["odd@stream"]
+        assert near.upstream.subscriptions.unsubscribed == ["odd@stream"]
         assert "odd@stream" not in near.upstream.runner.feed.merged_streams
         await until(lambda: near.server.readiness.warnings)
         assert near.is_ready

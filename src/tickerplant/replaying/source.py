@@ -147,7 +147,7 @@ class RecordingSource:
     async def _run(self, readers: Readers, status: Status) -> None:
         self._readers, self._status = readers, status
         self._loop = asyncio.get_running_loop()
-        status.left_out = self._playback.skipped
+        status.skipped = self._playback.skipped
         status.measure(self._lateness.samples)
         self._playback.warn_of_missing_streams()
         for venue_name, hub in self._plant.hubs.items():

@@ -281,7 +281,7 @@ class PlantCollector(Collector):
             "Source messages that were not applied to any market, by reason.",
             labels=("reason",),
         )
-        for reason, number in readiness.left_out().items():
+        for reason, number in readiness.skipped().items():
             skipped.add_metric((reason,), number)
         yield skipped
         yield GaugeMetricFamily(

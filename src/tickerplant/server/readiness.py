@@ -48,7 +48,7 @@ class Readiness:
         """Why it is not ready, or what it is doing; one line."""
         self.lag_ms = 0
         """How far the source is behind its own clock."""
-        self.left_out: Callable[[], Mapping[str, int]] = dict
+        self.skipped: Callable[[], Mapping[str, int]] = dict
         """Counts what the source could not use so far, by reason; asked for the metrics."""
         self.unlisted = 0
         """Times a warning found the list full."""

@@ -1,6 +1,6 @@
-"""What a source and the program around it know of each other.
+"""The interfaces between a source and the program around it.
 
-A source drives a plant: it gives it events and time until it is over or cancelled.
+A source drives a plant: it gives it events and time until it ends or is cancelled.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class Readers(Protocol):
-    """The connections that are served, as far as a source may wait for them."""
+    """The connections of a server, which a source may wait for."""
 
     @property
     def congested(self) -> bool:
@@ -26,22 +26,22 @@ class Readers(Protocol):
         ...
 
     async def wait_clear(self) -> None:
-        """Return when nobody is congested; who takes nothing for too long is closed."""
+        """Return when no connection is congested; one that reads nothing for too long is closed."""
         ...
 
 
 class Clients(Protocol):
-    """The server, as far as a source lets its clients know what they miss."""
+    """The server, whose clients a source disconnects when their streams are lost."""
 
     def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
-        """Close who hears one of the streams `names`, or any (None), of which nothing comes.
+        """Disconnect the subscribers of the streams `names`; None means all of the venue.
 
-        With None, who wants streams of the venue is told to come back later, until `restore`.
+        With None, new stream connections are refused until `end_outage`.
         """
         ...
 
     def end_outage(self, venue_name: str) -> None:
-        """Take clients of the venue again."""
+        """Accept stream connections of the venue again."""
         ...
 
 
@@ -59,31 +59,31 @@ class Sample(Struct, frozen=True, kw_only=True):
 
 
 class Status(Protocol):
-    """Where a source says how it is doing."""
+    """Where a source reports its state."""
 
     lag_ms: int
-    left_out: Callable[[], Mapping[str, int]]
-    """Counts what could not be used so far, by reason; a source that leaves out puts its own."""
+    skipped: Callable[[], Mapping[str, int]]
+    """Counts what could not be used so far, by reason; a source that skips messages sets its own."""
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
-        """Say whether the source is flowing, and why not."""
+        """Set whether the source is running, and why not."""
         ...
 
     def warn(self, subject: str, text: str) -> bool:
-        """Say what is incomplete of `subject` while it flows; return whether that is new."""
+        """Set the warning about `subject`; return whether it is new."""
         ...
 
     def clear(self, subject: str) -> bool:
-        """Say that `subject` is complete again; return whether it was not."""
+        """Withdraw the warning about `subject`; return whether there was one."""
         ...
 
     def measure(self, samples: Callable[[], Iterable[Sample]]) -> None:
-        """Let `/metrics` print these too; asked for each time somebody reads it."""
+        """Add samples to `/metrics`; `samples` is called at each request."""
         ...
 
 
 POLL_S = 0.01
-"""How often a source looks whether its first subscribers are there."""
+"""How often a source checks whether its first subscribers have connected."""
 
 
 async def _nothing() -> None:
@@ -96,7 +96,7 @@ async def wait_for_subscribers(
     status: Status,
     meanwhile: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
-    """Return when `count` connections have subscribed; the source is ready meanwhile."""
+    """Return when `count` connections have subscribed; the source is ready in the meantime."""
     noun = "subscriber" if count == 1 else "subscribers"
     while readers.subscriber_count < count:
         status.ready(True, f"waiting for {count} {noun}")

@@ -1,8 +1,8 @@
-"""One venue of a plant whose market is somebody else's: the exchange's, or another plant's.
+"""One venue of an upstream that is relayed: the exchange, or another plant.
 
-What is heard here is asked for there, and what comes is passed on byte by byte.  It is also read,
-as far as a market can take it in, so that what is derived from it, and what is asked of it, are
-made here.
+Streams that local clients need are subscribed to upstream, and their messages are forwarded byte for
+byte.  Messages are also decoded and applied to the local market, as far as it can use them, so that
+derived streams and many responses are made here.
 """
 
 from __future__ import annotations
@@ -30,37 +30,38 @@ from tickerplant.messages.notice import Disconnected, Notice, Stale, Subscriptio
 from tickerplant.plant import Plant
 from tickerplant.protocol.redaction import loggable
 from tickerplant.queries.query import Query
-from tickerplant.sources import meeting
-from tickerplant.sources.contracts import ContractList
-from tickerplant.sources.questions import PATIENCE_S, Questions
-from tickerplant.sources.reading import Reading
-from tickerplant.sources.upstream_books import UpstreamBooks
-from tickerplant.sources.wanted import (
-    MOST_STREAMS,
+from tickerplant.sources.contracts import CONFIRMATION_MS, ContractList, fetch_contracts
+from tickerplant.sources.message_decoder import MessageDecoder
+from tickerplant.sources.subscriptions import (
+    MAX_STREAMS,
     Change,
-    Wanted,
+    Subscriptions,
     base_depth,
     base_of,
     symbol_of_base,
 )
+from tickerplant.sources.upstream_books import UpstreamBooks
+from tickerplant.sources.upstream_requests import TIMEOUT_S, UpstreamRequests
 from tickerplant.streams import find
 
 CONTRACTS = "!contractInfo"
-"""Always asked for: it says when the list of contracts has changed."""
-QUESTIONS_SHARE = 0.6
-"""Part of the request weight that clients' questions may use; the rest is for snapshots of books
-and for the list of contracts, without which all would be served badly."""
+"""Always subscribed to: it announces changes of the list of contracts."""
+REQUESTS_SHARE = 0.6
+"""Share of the request weight that clients' requests may use; the rest is for book snapshots and for
+the list of contracts, which every client depends on."""
 
 
 class Upstream:
-    """The connections to one venue of an upstream, and what is wanted of it.
+    """The connections to one venue of an upstream, and the streams it is subscribed to.
 
     Args:
-        hosts: Where it is.
+        hosts: The upstream's hosts.
         settings: How its feed behaves.
-        linger_ms: How long a stream is kept after the last who heard it has left.
-        most_streams: How many streams it is asked for, at most.
-        clock: By which streams linger, ms; that of the feed if missing.
+        linger_ms: How long a stream is kept after its last subscriber leaves.
+        max_streams: Upstream subscriptions at most.
+        request_timeout_s: How long a client's request may take.
+        confirmation_ms: How long the upstream must report that most contracts are gone.
+        clock: The clock by which streams linger, ms; that of the feed if missing.
     """
 
     def __init__(
@@ -69,101 +70,122 @@ class Upstream:
         settings: FeedSettings,
         *,
         linger_ms: int,
-        most_streams: int = MOST_STREAMS,
+        max_streams: int = MAX_STREAMS,
+        request_timeout_s: float = TIMEOUT_S,
+        confirmation_ms: int = CONFIRMATION_MS,
         clock: Callable[[], int] | None = None,
     ) -> None:
         self.hosts = hosts
         self.venue = hosts.venue
-        self.left_out: Counter[str] = Counter()
-        """Messages that were passed on and not taken in, by what was wrong with them."""
-        self._reading = Reading(self.left_out, self._pass_on)
+        self.skipped: Counter[str] = Counter()
+        """Messages that were forwarded but not applied to the market, by reason."""
+        self._decoder = MessageDecoder(self.skipped, self._forward)
         budget = WeightBudget()
-        self.rest = RestClient(hosts, budget, patience_s=PATIENCE_S)
+        self.rest = RestClient(hosts, budget, patience_s=TIMEOUT_S)
         self.runner = FeedRunner(
-            hosts, settings, self._reading.payload_reader, Backfill(self.rest), Random()
+            hosts, settings, self._decoder.payload_reader, Backfill(self.rest), Random()
         )
         self.contracts_changed = False
-        """Whether the list of contracts was said to have changed since it was read."""
-        self.wanted = Wanted(self.source_of, linger_ms, (CONTRACTS,), most=most_streams)
-        self.heard: Callable[[int], object] = _ignore
-        """Is called with the time of each message, before it is told; returns whether market time
-        is that of the upstream."""
-        self.noticed: Callable[[Upstream, Notice], object] = _ignore
-        """Is called with what is to be known of streams."""
-        self._overhear: Callable[[Notice], object] = _ignore
+        """Whether the upstream announced a change of the contracts since `refresh_contracts`."""
+        self.subscriptions = Subscriptions(
+            self.source_of, linger_ms, (CONTRACTS,), max_streams=max_streams
+        )
+        self._confirmation_ms = confirmation_ms
+        self.on_time: Callable[[int], object] = _ignore
+        self._on_notice: Callable[[Upstream, Notice], object] = _ignore
+        self._observe_notice: Callable[[Notice], object] = _ignore
         self._now_ms = clock or (lambda: self.runner.feed.now_ms)
-        self._questions = Questions(
+        self._requests = UpstreamRequests(
             hosts,
-            PartOfBudget(budget, QUESTIONS_SHARE),
+            PartOfBudget(budget, REQUESTS_SHARE),
             self.runner.feed,
-            self.wanted,
+            self.subscriptions,
             change=self._change,
             now_ms=self._now_ms,
             linger_ms=linger_ms,
+            timeout_s=request_timeout_s,
         )
         self._complaints = Complaints()
         self._silent_ms: int | None = None
-        """Since when nothing at all is heard, as far as `tick` has seen; None while something is."""
+        """Since when no stream is delivered, as far as `tick` has seen; None while one is."""
         self._sink = self._take
         self._plant: Plant | None = None
         self._books: UpstreamBooks
         self._contracts: ContractList
 
-    async def meet(self) -> tuple[list[Instrument], int]:
-        """Return the contracts of the venue and its time.
+    def connect_to(
+        self,
+        *,
+        on_time: Callable[[int], object],
+        on_notice: Callable[[Upstream, Notice], object],
+    ) -> None:
+        """Set the callbacks.
+
+        Args:
+            on_time: Is called with the time of each message before it is forwarded; returns whether
+                market time is that of the upstream.
+            on_notice: Is called with each notice.
+        """
+        self.on_time = on_time
+        self._on_notice = on_notice
+
+    async def fetch_contracts(self) -> tuple[list[Instrument], int]:
+        """Return the contracts of the venue, and its time in ms.
 
         Raises:
-            RequestError: it answers with an error.
-            UpstreamError: it cannot be reached.
-            DecodeError: it answers something else.
+            RequestError: the response is an error.
+            UpstreamError: the upstream cannot be reached.
+            DecodeError: the response cannot be used.
         """
-        listing, time_ms = await meeting.told_contracts(self.rest, self.venue)
+        listing, time_ms = await fetch_contracts(self.rest, self.venue)
         for reason in listing.left_out:
-            self.left_out["unreadable contract"] += 1
+            self.skipped["unreadable contract"] += 1
             self._complaints.add(reason, "! a contract is left out", venue=self.venue.name)
         return listing.instruments, time_ms
 
     async def upstream_profile(self) -> str:
-        """Return the profile that the upstream says it has; the exchange says none, and has the last.
+        """Return the profile that the upstream reports; the latest one for the exchange.
 
         Raises:
-            RequestError: it refuses to answer for now.
-            UpstreamError: it cannot be reached.
+            RequestError: the upstream refuses to respond for now.
+            UpstreamError: the upstream cannot be reached.
         """
         return await upstream_profile(self.rest)
 
     def start(self, plant: Plant) -> None:
-        """Serve `plant` from now on; an event loop must be running."""
+        """Drive `plant` from now on; an event loop must be running."""
         self._books = UpstreamBooks(
             self.runner,
             self.rest,
             plant,
             self.venue,
-            self.left_out,
-            pass_on=self._pass_message_on,
-            noticed=self._take_notice,
-            failed=self._fail,
+            self.skipped,
+            forward=self._forward_message,
+            on_notice=self._take_notice,
+            on_failure=self._fail,
         )
         self._plant = plant
-        self._contracts = ContractList(plant, self.venue, self._added)
-        self._questions.start(self._markets, self._books)
+        self._contracts = ContractList(
+            plant, self.venue, self._added, confirmation_ms=self._confirmation_ms
+        )
+        self._requests.start(self._markets, self._books)
         hub = plant.hubs[self.venue.name]
         plant.start_passthrough(self.venue.name, ())
         self.runner.start()
-        self._change(Change(ask=tuple(self.wanted.names)))
+        self._change(Change(subscribe=tuple(self.subscriptions.names)))
         hub.accepts_unknown = True
         hub.demand = self
         for name in tuple(hub.channels):
             self.opened(name)
 
-    def observe(self, observer: Observer, overhear: Callable[[Notice], object]) -> None:
-        """Tell `observer` of connections, and `overhear` what is to be known of streams."""
+    def observe(self, observer: Observer, on_notice: Callable[[Notice], object]) -> None:
+        """Report connections to `observer`, and notices to `on_notice`."""
         self.runner.feed.observer = observer
-        self._overhear = overhear
+        self._observe_notice = on_notice
 
     @property
-    def is_met(self) -> bool:
-        """Whether it is heard; one that refuses to tell of contracts is if it can be reached."""
+    def is_connected(self) -> bool:
+        """Whether contract announcements are delivered, or refused over an open connection."""
         feed = self.runner.feed
         merged = feed.merged_streams.get(CONTRACTS)
         if merged is None:
@@ -173,31 +195,31 @@ class Upstream:
         return merged.primary is not None and not merged.is_stale
 
     @property
-    def asked(self) -> list[MergedStream]:
-        """The streams that it is asked for, without those that it refuses: nobody hears them."""
+    def accepted_streams(self) -> list[MergedStream]:
+        """The upstream streams that are subscribed to, without those that the upstream rejected."""
         merged_streams = self.runner.feed.merged_streams.values()
         return [each for each in merged_streams if each.primary is not None or not each.is_rejected]
 
-    def blind(self, patience_ms: int) -> dict[str, int]:
-        """Return the streams that no connection carries, with for how long, ms.
+    def outages(self, patience_ms: int) -> dict[str, int]:
+        """Return the streams that no connection delivers, each with the length of its outage in ms.
 
-        One that never was carried is among them when its connection could not be opened for
-        `patience_ms`; if it is open, the answer to the subscription is on the way.
+        A stream that was never delivered is among them when its connection could not be opened for
+        `patience_ms`; if that is open, the reply to the subscription is on the way.
         """
         now_ms = self.runner.feed.now_ms
-        blind = [merged for merged in self.asked if merged.primary is None]
-        new = {each.name: self._unopened_ms(each) for each in blind if each.disconnected_ms is None}
+        lost = [merged for merged in self.accepted_streams if merged.primary is None]
+        new = {each.name: self._unopened_ms(each) for each in lost if each.disconnected_ms is None}
         known = {
             each.name: now_ms - each.disconnected_ms
-            for each in blind
+            for each in lost
             if each.disconnected_ms is not None
         }
         return known | {name: since_ms for name, since_ms in new.items() if since_ms >= patience_ms}
 
     def _unopened_ms(self, merged: MergedStream) -> int:
-        """Return for how long no connection that is to carry a stream was open; -1: one is.
+        """Return for how long no connection for a stream was open; -1 if one is.
 
-        One that carries names apart, because the server refused one of them, takes its time.
+        A connection that isolates names, because the server refused one of them, takes its time.
         """
         feed = self.runner.feed
         connections = [
@@ -210,38 +232,38 @@ class Upstream:
 
     @property
     def outage_ms(self) -> int | None:
-        """For how long nothing at all is heard, ms; None while something is.
+        """For how long no stream has been delivered, ms; None while one is.
 
-        Streams that were asked for since then do not make it shorter.
+        Streams that were subscribed to since then do not make it shorter.
         """
         since_ms = self._silent_ms
         if since_ms is None:
             return None
         lost_ms = (
             merged.disconnected_ms
-            for merged in self.asked
+            for merged in self.accepted_streams
             if merged.disconnected_ms is not None and merged.silent_since_ms <= since_ms
         )
         return self.runner.feed.now_ms - max(lost_ms, default=since_ms)
 
     @property
-    def stale(self) -> int:
-        """How many streams are silent for longer than they should be."""
-        return sum(merged.is_stale for merged in self.asked)
+    def stale_count(self) -> int:
+        """How many streams are silent for longer than expected."""
+        return sum(merged.is_stale for merged in self.accepted_streams)
 
     @property
     def is_silent(self) -> bool:
-        """Whether streams that tell something every period do not, and no other tells anything.
+        """Whether streams with regular updates are silent, and so are all others.
 
-        Others may be of a contract in which nothing happens.
+        A stream without regular updates may be silent because nothing happens in its contract.
         """
-        merged_streams = self.asked
-        is_telling = any(
+        merged_streams = self.accepted_streams
+        is_delivering = any(
             merged.primary is not None and merged.messages and not merged.is_stale
             for merged in merged_streams
             if merged.expected_interval.stale_after_ms is not None
         )
-        return not is_telling and any(
+        return not is_delivering and any(
             merged.is_stale
             and merged.expected_interval.steady
             and (merged.messages or self._is_known(merged.name))
@@ -249,12 +271,12 @@ class Upstream:
         )
 
     def _is_known(self, name: str) -> bool:
-        """Whether a stream is about contracts that there are."""
+        """Whether a stream is about listed contracts."""
         found = find(self._markets, name)
         return found is not None and bool(found[0].subjects(self._markets, found[1]))
 
     async def stop(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         if self._plant is not None:
             self._plant.hubs[self.venue.name].demand = None
             self._books.close()
@@ -262,111 +284,113 @@ class Upstream:
         await self.close()
 
     async def close(self) -> None:
-        """Ask nothing any more."""
-        await asyncio.gather(self.rest.close(), self._questions.close())
+        """Send no more requests."""
+        await asyncio.gather(self.rest.close(), self._requests.close())
 
     @property
     def allowances(self) -> Allowances:
-        """What questions of some kinds spend; venues that count them together share it."""
-        return self._questions.allowances
+        """The allowances of some kinds of requests; venues that count them together share it."""
+        return self._requests.allowances
 
     @allowances.setter
     def allowances(self, allowances: Allowances) -> None:
-        self._questions.allowances = allowances
+        self._requests.allowances = allowances
 
     def tick(self) -> None:
-        """Give up what nobody has heard for long enough; take note if nothing is heard."""
-        asked = self.asked
-        if any(merged.primary is not None for merged in asked) or (not asked and self.is_met):
+        """Drop streams that were unused for long enough, and note whether any is delivered."""
+        asked = self.accepted_streams
+        if any(merged.primary is not None for merged in asked) or (not asked and self.is_connected):
             self._silent_ms = None
         elif self._silent_ms is None:
             self._silent_ms = self.runner.feed.now_ms
         now_ms = self._now_ms()
-        self._change(self.wanted.turn(now_ms))
-        self._questions.turn(now_ms)
+        self._change(self.subscriptions.expire(now_ms))
+        self._requests.expire(now_ms)
 
-    # What is heard here: the demand of the hub.
+    # The demand of the hub.
 
     def opened(self, name: str) -> None:
-        """Ask for what `name` needs, if that is new."""
-        change = self.wanted.open(name)
-        upstream = self.wanted.source_of(name)
-        if upstream in self.wanted.unasked:
+        """Subscribe to what the local stream `name` needs."""
+        change = self.subscriptions.open(name)
+        upstream = self.subscriptions.source_of(name)
+        if upstream in self.subscriptions.unsubscribed:
             self._complaints.add(
-                "stream not asked for",
-                "! a stream is not asked for: it cannot be one, or there are too many",
+                "stream not subscribed upstream",
+                "! stream not subscribed upstream: invalid name, or too many streams",
                 venue=self.venue.name,
                 stream=loggable(name),
             )
-            self._served.start_passthrough(self.venue.name, (upstream,))  # nothing half true
+            self._started_plant.start_passthrough(
+                self.venue.name, (upstream,)
+            )  # nothing incomplete
         self._change(change)
 
     def closed(self, name: str) -> None:
-        """Let what `name` needed linger."""
-        upstream = self.wanted.source_of(name)
-        self.wanted.close(name, self._now_ms())
-        if upstream not in self.wanted:
-            self._served.stop_passthrough(self.venue.name, (upstream,))
+        """Let what the local stream `name` needed linger."""
+        upstream = self.subscriptions.source_of(name)
+        self.subscriptions.close(name, self._now_ms())
+        if upstream not in self.subscriptions:
+            self._started_plant.stop_passthrough(self.venue.name, (upstream,))
 
     def source_of(self, name: str) -> str:
-        """Return the stream that `name` is made from: what is not known here is only passed on."""
+        """Return the upstream stream that `name` is made from; unknown ones are only forwarded."""
         markets = self._markets
         found = find(markets, name)
         if found is None:
             return name
         row, args = found
-        is_whole = all(len(others) for others in markets.others) or not row.pattern.is_of_all
-        is_made_here = is_whole and row.subjects(markets, args)
+        is_complete = all(len(others) for others in markets.others) or not row.pattern.is_of_all
+        is_made_here = is_complete and row.subjects(markets, args)
         return base_of(row, args.get("symbol", ""), name) if is_made_here else name
 
     def _change(self, change: Change) -> None:
-        for name in change.drop:
-            self._give_up(name)
-        for name in change.ask:
-            self._ask_for(name)
+        for name in change.unsubscribe:
+            self._unsubscribe(name)
+        for name in change.subscribe:
+            self._subscribe(name)
 
-    def _ask_for(self, upstream: str) -> None:
-        self._served.start_passthrough(self.venue.name, (upstream,))
+    def _subscribe(self, upstream: str) -> None:
+        self._started_plant.start_passthrough(self.venue.name, (upstream,))
         symbol = symbol_of_base(upstream)
         if symbol in self._markets.by_symbol:
             self._books.add(symbol)
         else:
             self.runner.attach((upstream,), self._sink)
-        self._forget_marks(upstream)
+        self._forget_mark_prices(upstream)
 
-    def _give_up(self, upstream: str) -> None:
+    def _unsubscribe(self, upstream: str) -> None:
         symbol = symbol_of_base(upstream)
         if symbol is not None and symbol in self._books:
-            self._books.remove(symbol, "not heard any more")
+            self._books.remove(symbol, "no subscribers any more")
         else:
             self.runner.detach((upstream,), self._sink)
-        self._reading.forget(upstream)
-        self._questions.lost((upstream,))
-        self._forget_marks(upstream)
-        if upstream not in self.wanted:
-            self._served.stop_passthrough(self.venue.name, (upstream,))
+        self._decoder.forget(upstream)
+        self._requests.on_lost((upstream,))
+        self._forget_mark_prices(upstream)
+        if upstream not in self.subscriptions:
+            self._started_plant.stop_passthrough(self.venue.name, (upstream,))
 
-    def _forget_marks(self, upstream: str) -> None:
-        """Let nothing be made of prices that are not heard any more, or were not yet."""
+    def _forget_mark_prices(self, upstream: str) -> None:
+        """Forget mark prices that are not delivered any more, or not yet."""
         found = find(self._markets, upstream)
-        if found is not None and found[0].events == _MARKS:
+        if found is not None and found[0].events == _MARK_PRICE_EVENTS:
             for market in found[0].subjects(self._markets, found[1]):
                 market.mark_price = None
 
     @property
-    def _served(self) -> Plant:
+    def _started_plant(self) -> Plant:
         if self._plant is None:
             raise RuntimeError("the upstream has not been started")
         return self._plant
 
     @property
     def _markets(self) -> Markets:
-        return self._served.venues[self.venue.name]
+        return self._started_plant.venues[self.venue.name]
 
-    # What comes.
+    # Messages and notices.
 
     def _take(self, item: Message | Notice) -> None:
-        """Pass a message on, and take it in."""
+        """Forward a message, and apply it to the market."""
         try:
             if isinstance(item, Notice):
                 self._take_notice(item)
@@ -376,80 +400,81 @@ class Upstream:
             self._fail()
 
     def _fail(self) -> None:
-        self.left_out["fault"] += 1
+        self.skipped["fault"] += 1
         self._complaints.add(
-            "fault", "! a message was not dealt with", venue=self.venue.name, exc_info=True
+            "fault", "! failed to process a message", venue=self.venue.name, exc_info=True
         )
 
     def _take_notice(self, notice: Notice) -> None:
         if isinstance(notice, Disconnected | Stale):
-            self._questions.lost(notice.streams)
+            self._requests.on_lost(notice.streams)
             for name in notice.streams:
-                self._forget_marks(name)
-        self.noticed(self, notice)
-        self._overhear(notice)
+                self._forget_mark_prices(name)
+        self._on_notice(self, notice)
+        self._observe_notice(notice)
         if isinstance(notice, SubscriptionRejected):
             for name in notice.streams:
                 if name != CONTRACTS:
-                    self._change(self.wanted.refuse(name))
+                    self._change(self.subscriptions.refuse(name))
 
     def _take_message(self, message: Message) -> None:
-        self._pass_message_on(message)
+        self._forward_message(message)
         if message.stream == CONTRACTS:
             self.contracts_changed = True
-        events = self._reading.events(message, self._markets)
+        events = self._decoder.events(message, self._markets)
         for event in events:
-            self._served.publish(event)
+            self._started_plant.publish(event)
         if events and message.stream.endswith("@bookTicker"):
-            self._questions.heard_quote(message.stream)
+            self._requests.on_quote(message.stream)
 
-    def _pass_message_on(self, message: Message) -> None:
-        """Let its time be known, and pass a message on."""
-        if message.event_time_ms and self.heard(message.event_time_ms):
-            self._questions.heard_time()
-        self._pass_on(message.stream, message.payload)
+    def _forward_message(self, message: Message) -> None:
+        """Report the time of a message, and forward it."""
+        if message.event_time_ms and self.on_time(message.event_time_ms):
+            self._requests.on_time()
+        self._forward(message.stream, message.payload)
 
-    def _pass_on(self, stream: str, payload: bytes) -> None:
-        self._served.hubs[self.venue.name].broadcast(stream, payload)
+    def _forward(self, stream: str, payload: bytes) -> None:
+        self._started_plant.hubs[self.venue.name].broadcast(stream, payload)
 
-    # What is asked here, and what there is to hear.
+    # Requests and contracts.
 
-    def lacks(self, query: Query, params: Mapping[str, object]) -> bool:
-        """Whether a question is to be asked of the upstream."""
-        return self._questions.lacks(query, params)
+    def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
+        """Return whether a request must be sent upstream."""
+        return self._requests.forwards(query, params)
 
     async def fetch(self, query: Query, params: Mapping[str, str]) -> bytes:
-        """Ask the upstream, and return the answer as JSON.
+        """Send a request upstream and return the response as JSON.
 
         Raises:
-            AllowanceSpentError: as many questions of its kind were asked as the upstream allows.
-            RequestError: the answer is an error.
-            UpstreamError: there was no answer.
+            AllowanceSpentError: the upstream allows no more requests of this kind for now.
+            RequestError: the response is an error.
+            UpstreamError: there was no response.
         """
-        return await self._questions.fetch(query, params)
+        return await self._requests.fetch(query, params)
 
-    async def relist_anew(self) -> None:
-        """Ask for the contracts, and bring the list up to date; raises what `meet` raises."""
-        listed, _ = await self.meet()
-        self.relist(listed)
+    async def refresh_contracts(self) -> None:
+        """Fetch the contracts and update the plant; raises what `fetch_contracts` raises."""
+        self.contracts_changed = False
+        listed, _ = await self.fetch_contracts()
+        self.update_contracts(listed)
 
-    def relist(self, listed: Iterable[Instrument]) -> None:
-        """Bring the list of contracts up to date."""
+    def update_contracts(self, listed: Iterable[Instrument]) -> None:
+        """Update the contracts of the plant to those in `listed`."""
         self._contracts.update(listed, self.runner.feed.now_ms)
 
     def _added(self, symbol: str) -> None:
-        """Give a new market its book, if that is heard already."""
+        """Give a new market its book, if its depth is subscribed to already."""
         upstream, book = base_depth(symbol), self._books.get(symbol)
         if book is not None and book.state is State.LIVE:
             self._books.load(book)
-        elif book is None and upstream in self.wanted.names:
+        elif book is None and upstream in self.subscriptions.names:
             self.runner.detach((upstream,), self._sink)
-            self._reading.forget(upstream)
+            self._decoder.forget(upstream)
             self._books.add(symbol)
 
 
-_MARKS = ("markPriceUpdate",)
+_MARK_PRICE_EVENTS = ("markPriceUpdate",)
 
 
 def _ignore(*_: object) -> None:
-    """Tell nobody."""
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""The books of an upstream: followed here, and brought into the market when they are whole."""
+"""The books of an upstream: maintained here, and loaded into the market when they are in sync."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.notice import BookResyncing, BookSynced, Notice
 from tickerplant.plant import Plant
 from tickerplant.raw_events import RawDepth, level_units
-from tickerplant.sources.wanted import BASE_SPEED
+from tickerplant.sources.subscriptions import BASE_SPEED
 from tickerplant.venue import Venue
 
-ANEW_MS = 5_000
-"""Updates older than the book that come so long after its last one are of a server whose ids began
-anew."""
+RESTART_MS = 5_000
+"""Updates older than the book that come this long after its last one mean that the ids restarted."""
 
 
 class UpstreamBooks:
-    """The books of one venue that are kept here, and their markets.
+    """Maintains books of one venue, and keeps those of its markets in step.
 
     Args:
-        runner: Has the depth updates.
-        rest: Has the snapshots.
-        plant: Whose markets have the books.
-        venue: Of the books.
-        left_out: Books that were not taken in are counted here, by what was wrong with them.
-        pass_on: Is called with each depth update, before it is taken in.
-        noticed: Is called with each notice, once however many books it is about.
-        failed: Is called while an exception is handled, when an update could not be dealt with.
+        runner: Delivers the depth updates.
+        rest: Fetches the snapshots.
+        plant: Has the markets.
+        venue: The venue of the books.
+        skipped: Counts the books that were not loaded, by reason.
+        forward: Is called with each depth update, before it is applied.
+        on_notice: Is called with each notice, once however many books it is about.
+        on_failure: Is called while an exception is handled, when an update could not be processed.
     """
 
     def __init__(
@@ -43,52 +42,52 @@ class UpstreamBooks:
         rest: RestClient,
         plant: Plant,
         venue: Venue,
-        left_out: Counter[str],
+        skipped: Counter[str],
         *,
-        pass_on: Callable[[Message], object],
-        noticed: Callable[[Notice], object],
-        failed: Callable[[], object],
+        forward: Callable[[Message], object],
+        on_notice: Callable[[Notice], object],
+        on_failure: Callable[[], object],
     ) -> None:
         self._plant = plant
         self._markets = plant.venues[venue.name]
-        self._left_out = left_out
-        self._pass_on = pass_on
-        self._noticed = noticed
-        self._failed = failed
+        self._skipped = skipped
+        self._forward = forward
+        self._on_notice = on_notice
+        self._on_failure = on_failure
         self._feed = runner.feed
         self._last_notice: Notice | None = None
-        self._moved_ms: dict[str, int] = {}
-        """When a book last went on, by symbol."""
+        self._updated_ms: dict[str, int] = {}
+        """When a book was last updated, by symbol."""
         self._books = Books(
             runner,
             rest,
             speed=BASE_SPEED.removeprefix("@"),
             limit=SNAPSHOT_LEVELS,
-            on_update=self._changed,
+            on_update=self._on_update,
         )
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._books
 
     def get(self, symbol: str) -> LocalBook | None:
-        """Return the book of `symbol`, None if it is not kept."""
+        """Return the book of `symbol`; None if it is not maintained."""
         return self._books.get(symbol)
 
     def add(self, symbol: str) -> None:
-        """Follow a book from now on."""
+        """Maintain a book."""
         self._books.add(symbol)
 
     def remove(self, symbol: str, reason: str) -> None:
-        """Follow a book no longer."""
+        """Stop maintaining a book."""
         self._books.remove(symbol)
         self._drop(symbol, reason)
 
     def load(self, book: LocalBook) -> None:
-        """Let the market have the book as it is now, all of it."""
+        """Load all of a book into its market."""
         market = self._markets.by_symbol.get(book.symbol)
         if market is None:
             return
-        self._moved_ms[book.symbol] = self._feed.now_ms
+        self._updated_ms[book.symbol] = self._feed.now_ms
         bids, asks = (side.top(len(side.levels)) for side in book.sides)
         try:
             snapshot = BookSnapshot(
@@ -99,24 +98,24 @@ class UpstreamBooks:
                 book.transaction_time_ms,
             )
         except ValueError:
-            self._left_out["more decimals than the instrument"] += 1
+            self._skipped["more decimals than the instrument"] += 1
             self._drop(book.symbol, "more decimals than the instrument")
         else:
             self._plant.publish(snapshot)
 
     def close(self) -> None:
-        """Follow none any more."""
+        """Stop maintaining books."""
         self._books.close()
 
-    def _changed(self, book: LocalBook, item: Message | Notice) -> None:
-        """Pass a depth update on; bring it into the market if the book is whole with it."""
+    def _on_update(self, book: LocalBook, item: Message | Notice) -> None:
+        """Forward a depth update, and apply it to the market if the book is in sync."""
         try:
             if isinstance(item, Notice):
                 self._take_notice(book, item)
             elif isinstance(item, DepthUpdate):
                 self._take_update(book, item)
-        except Exception:  # noqa: BLE001  # the books would be closed, all of them
-            self._failed()
+        except Exception:  # noqa: BLE001  # the client would close all books
+            self._on_failure()
 
     def _take_notice(self, book: LocalBook, notice: Notice) -> None:
         if isinstance(notice, BookSynced):
@@ -125,17 +124,17 @@ class UpstreamBooks:
         if isinstance(notice, BookResyncing) and book.state is not State.LIVE:
             self._drop(book.symbol, notice.reason)
         if notice is not self._last_notice:  # it comes once for each book that it is about
-            self._noticed(notice)
+            self._on_notice(notice)
         self._last_notice = notice
 
     def _take_update(self, book: LocalBook, update: DepthUpdate) -> None:
-        self._pass_on(update)
+        self._forward(update)
         symbol, now_ms = book.symbol, self._feed.now_ms
         market = self._markets.by_symbol.get(symbol)
         if book.last_update_id != update.final_update_id:
-            self._look_for_new_ids(book, update, now_ms)
+            self._check_for_restart(book, update, now_ms)
         elif market is not None:
-            self._moved_ms[symbol] = now_ms
+            self._updated_ms[symbol] = now_ms
             if not market.book_live:
                 self.load(book)
                 return
@@ -152,18 +151,18 @@ class UpstreamBooks:
                 )
             )
 
-    def _look_for_new_ids(self, book: LocalBook, update: DepthUpdate, now_ms: int) -> None:
-        """Begin a book anew whose updates stay behind it: the upstream counts from elsewhere."""
+    def _check_for_restart(self, book: LocalBook, update: DepthUpdate, now_ms: int) -> None:
+        """Rebuild a book whose updates stay behind it: the upstream's ids restarted."""
         symbol = book.symbol
         is_behind = update.final_update_id < book.last_update_id
-        if is_behind and now_ms - self._moved_ms.get(symbol, now_ms) >= ANEW_MS:
-            self._moved_ms.pop(symbol)
-            self.remove(symbol, "the ids of the upstream began anew")
+        if is_behind and now_ms - self._updated_ms.get(symbol, now_ms) >= RESTART_MS:
+            self._updated_ms.pop(symbol)
+            self.remove(symbol, "the ids of the upstream restarted")
             self.add(symbol)
 
     def _drop(self, symbol: str, reason: str) -> None:
-        """Let nothing be told of a book that is not followed any more."""
-        self._moved_ms.pop(symbol, None)
+        """Invalidate the market's book, which is not maintained any more."""
+        self._updated_ms.pop(symbol, None)
         market = self._markets.by_symbol.get(symbol)
         if market is not None and market.book_live:
             market.book_sync.drop(reason)

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.sources.wanted import (
-    LONGEST_NAME,
-    NOTHING,
+from tickerplant.sources.subscriptions import (
+    MAX_NAME_BYTES,
+    NO_CHANGE,
     Change,
-    Wanted,
+    Subscriptions,
     base_depth,
     base_of,
-    can_be_asked_for,
+    is_safe_name,
     symbol_of_base,
 )
 from tickerplant.streams import resolve
@@ -72,9 +72,9 @@ def test_a_base_is_known_by_its_name_alone(stream: str, symbol: str | None) -> N
         ("btcusdt@trade", True),
         ("币安人生usdt@trade", True),
         ("!contractInfo", True),
-        ("a" * LONGEST_NAME, True),
-        ("a" * (LONGEST_NAME + 1), False),
-        ("币" * LONGEST_NAME, False),
+        ("a" * MAX_NAME_BYTES, True),
+        ("a" * (MAX_NAME_BYTES + 1), False),
+        ("币" * MAX_NAME_BYTES, False),
         ("", False),
         ("a b", False),
         ('a"b', False),
@@ -85,102 +85,104 @@ def test_a_base_is_known_by_its_name_alone(stream: str, symbol: str | None) -> N
     ],
 )
 def test_an_upstream_is_only_asked_for_what_looks_like_a_stream(name: str, expected: bool) -> None:
-    assert can_be_asked_for(name) is expected
+    assert is_safe_name(name) is expected
 
 
-def wanted(most: int = 100, **_: object) -> Wanted:
-    return Wanted(lambda name: upstream_name(USDM, name), LINGER_MS, ("!always",), most=most)
+def subscriptions(max_streams: int = 100) -> Subscriptions:
+    return Subscriptions(
+        lambda name: upstream_name(USDM, name), LINGER_MS, ("!always",), max_streams=max_streams
+    )
 
 
 def test_a_stream_is_asked_for_once_and_kept_for_a_while_after_the_last_has_left() -> None:
-    some, base = wanted(), base_depth("BTCUSDT")
-    assert some.open("btcusdt@depth") == Change(ask=(base,))
-    assert some.open("btcusdt@depth5") == NOTHING
+    some, base = subscriptions(), base_depth("BTCUSDT")
+    assert some.open("btcusdt@depth") == Change(subscribe=(base,))
+    assert some.open("btcusdt@depth5") == NO_CHANGE
     some.close("btcusdt@depth", 10)
-    assert some.turn(10 + 10 * LINGER_MS) == NOTHING, "somebody hears it"
+    assert some.expire(10 + 10 * LINGER_MS) == NO_CHANGE, "somebody hears it"
     some.close("btcusdt@depth5", 20)
-    assert some.turn(20 + LINGER_MS - 1) == NOTHING
+    assert some.expire(20 + LINGER_MS - 1) == NO_CHANGE
     assert some.names == ["!always", base]
-    assert some.turn(20 + LINGER_MS) == Change(drop=(base,))
+    assert some.expire(20 + LINGER_MS) == Change(unsubscribe=(base,))
     assert some.names == ["!always"]
-    assert some.open("btcusdt@depth") == Change(ask=(base,)), "again"
+    assert some.open("btcusdt@depth") == Change(subscribe=(base,)), "again"
 
 
 def test_who_comes_back_in_time_finds_the_stream_there() -> None:
-    some = wanted()
+    some = subscriptions()
     some.open("a@trade")
     some.close("a@trade", 10)
-    assert some.open("a@trade") == NOTHING
-    assert some.turn(1_000_000) == NOTHING
+    assert some.open("a@trade") == NO_CHANGE
+    assert some.expire(1_000_000) == NO_CHANGE
 
 
 def test_a_question_keeps_a_stream_for_a_while() -> None:
-    some, base = wanted(), base_depth("BTCUSDT")
-    assert some.touch(base, 0) == Change(ask=(base,))
-    assert some.touch(base, 60) == NOTHING
-    assert some.turn(60 + LINGER_MS - 1) == NOTHING
-    assert some.turn(60 + LINGER_MS) == Change(drop=(base,))
+    some, base = subscriptions(), base_depth("BTCUSDT")
+    assert some.touch(base, 0) == Change(subscribe=(base,))
+    assert some.touch(base, 60) == NO_CHANGE
+    assert some.expire(60 + LINGER_MS - 1) == NO_CHANGE
+    assert some.expire(60 + LINGER_MS) == Change(unsubscribe=(base,))
     some.open("btcusdt@depth")
-    assert some.touch(base, 500) == NOTHING
-    assert some.turn(500 + LINGER_MS) == NOTHING, "it is heard, whoever asks"
+    assert some.touch(base, 500) == NO_CHANGE
+    assert some.expire(500 + LINGER_MS) == NO_CHANGE, "it is heard, whoever asks"
 
 
 def test_who_is_heard_no_more_makes_room_and_else_the_new_one_waits() -> None:
-    some = wanted(most=3)
+    some = subscriptions(3)
     some.open("a@trade")
     some.open("b@trade")
     some.close("b@trade", 1)
     some.close("a@trade", 2)
     assert some.open("c@trade") == Change(("b@trade",), ("c@trade",)), "the longest unheard"
     assert some.open("d@trade") == Change(("a@trade",), ("d@trade",))
-    assert some.open("e@trade") == NOTHING
-    assert (some.unasked, some.turned_away) == (["e@trade"], 1)
-    assert some.touch("f@trade", 3) == NOTHING
-    assert some.turned_away == 2
-    assert some.turn(3) == NOTHING
+    assert some.open("e@trade") == NO_CHANGE
+    assert (some.unsubscribed, some.rejected) == (["e@trade"], 1)
+    assert some.touch("f@trade", 3) == NO_CHANGE
+    assert some.rejected == 2
+    assert some.expire(3) == NO_CHANGE
     some.close("c@trade", 4)
-    assert some.turn(4) == Change(("c@trade",), ("e@trade",)), "at once"
-    assert some.unasked == []
+    assert some.expire(4) == Change(("c@trade",), ("e@trade",)), "at once"
+    assert some.unsubscribed == []
 
 
 def test_who_waits_and_leaves_is_forgotten() -> None:
-    some = wanted(most=1)
+    some = subscriptions(1)
     some.open("a@trade")
     some.close("a@trade", 1)
     assert "a@trade" not in some
-    assert some.unasked == []
-    assert some.turn(1_000) == NOTHING
+    assert some.unsubscribed == []
+    assert some.expire(1_000) == NO_CHANGE
 
 
 def test_what_is_no_stream_is_never_asked_for() -> None:
-    some = wanted()
-    assert some.open("no stream") == NOTHING
-    assert some.turn(1_000) == NOTHING
-    assert some.unasked == ["no stream"]
+    some = subscriptions()
+    assert some.open("no stream") == NO_CHANGE
+    assert some.expire(1_000) == NO_CHANGE
+    assert some.unsubscribed == ["no stream"]
     some.close("no stream", 1_000)
-    assert some.unasked == []
+    assert some.unsubscribed == []
 
 
 def test_what_the_upstream_refuses_is_not_asked_for_again_while_it_is_heard() -> None:
-    some = wanted()
+    some = subscriptions()
     some.open("a@trade")
-    assert some.refuse("a@trade") == Change(drop=("a@trade",))
-    assert some.refuse("a@trade") == NOTHING
-    assert some.open("a@trade") == NOTHING
-    assert some.turn(1_000) == NOTHING
+    assert some.refuse("a@trade") == Change(unsubscribe=("a@trade",))
+    assert some.refuse("a@trade") == NO_CHANGE
+    assert some.open("a@trade") == NO_CHANGE
+    assert some.expire(1_000) == NO_CHANGE
     some.close("a@trade", 1_000)
-    assert some.open("a@trade") == Change(ask=("a@trade",))
+    assert some.open("a@trade") == Change(subscribe=("a@trade",))
 
 
 def test_what_a_stream_is_made_of_stays_so_while_it_is_heard() -> None:
     sources = {"a@depth5": "a@depth5"}
-    some = Wanted(lambda name: sources[name], LINGER_MS)
-    assert some.open("a@depth5") == Change(ask=("a@depth5",)), "its symbol is not known"
+    some = Subscriptions(lambda name: sources[name], LINGER_MS)
+    assert some.open("a@depth5") == Change(subscribe=("a@depth5",)), "its symbol is not known"
     sources["a@depth5"] = "a@depth@100ms"
     assert some.source_of("a@depth5") == "a@depth5"
     some.close("a@depth5", 0)
-    assert some.turn(LINGER_MS) == Change(drop=("a@depth5",))
-    assert some.open("a@depth5") == Change(ask=("a@depth@100ms",))
+    assert some.expire(LINGER_MS) == Change(unsubscribe=("a@depth5",))
+    assert some.open("a@depth5") == Change(subscribe=("a@depth@100ms",))
 
 
 class Naive:
@@ -263,11 +265,11 @@ STEPS = st.lists(
 
 @given(steps=STEPS, most=st.integers(1, 6))
 def test_it_does_what_a_naive_model_does(steps: list[tuple[str, str, int]], most: int) -> None:
-    some, model = wanted(most=most), Naive(most)
+    some, model = subscriptions(most), Naive(most)
     asked, now_ms = {"!always"}, 0
     for step, name, later_ms in steps:
         now_ms += later_ms
-        change = NOTHING
+        change = NO_CHANGE
         if step == "open" and name not in model.heard:  # the hub tells it once
             change = some.open(name)
             model.open(name)
@@ -278,14 +280,14 @@ def test_it_does_what_a_naive_model_does(steps: list[tuple[str, str, int]], most
             change = some.touch(upstream_name(USDM, name), now_ms)
             model.touch(upstream_name(USDM, name), now_ms)
         elif step == "turn":
-            change = some.turn(now_ms)
+            change = some.expire(now_ms)
             model.turn(now_ms)
-        assert asked.issuperset(change.drop), "only what was asked for is dropped"
-        asked.difference_update(change.drop)
-        assert asked.isdisjoint(change.ask), "nothing is asked for twice"
-        asked.update(change.ask)
+        assert asked.issuperset(change.unsubscribe), "only what was asked for is dropped"
+        asked.difference_update(change.unsubscribe)
+        assert asked.isdisjoint(change.subscribe), "nothing is asked for twice"
+        asked.update(change.subscribe)
         assert asked == set(some.names) == model.asked
-        assert some.unasked == model.waiting
+        assert some.unsubscribed == model.waiting
         assert len(asked) <= max(most, 1)
         for heard in model.heard:
             assert some.source_of(heard) in some

@@ -1,4 +1,4 @@
-"""How the messages of an upstream are read: as far as a market can take them in."""
+"""Decodes the messages of an upstream into events, as far as a market can use them."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader, payload_reader, reader
-from tickerplant.sources.wanted import symbol_of_base
+from tickerplant.sources.subscriptions import symbol_of_base
 from tickerplant.streams import matches
 
 
-class _Row(NamedTuple):
-    """How the messages of a stream are read."""
+class _Stream(NamedTuple):
+    """How the messages of a stream are decoded."""
 
     read: Read
     topic: str
-    """The symbol or pair that the stream is of; empty if it is of all."""
+    """The symbol or pair of the stream; empty if it is of all."""
     may_be_pair: bool
     """Whether the topic may be a pair."""
 
 
-class Reading:
-    """Reads what comes, and counts what cannot be read.
+class MessageDecoder:
+    """Decodes messages, and counts those that cannot be used.
 
     Args:
-        left_out: Messages that were not taken in are counted here, by what was wrong with them.
-        pass_on: Is called with the stream and the payload of a message in no known form.
+        skipped: Counts the messages that were not applied, by reason.
+        forward: Is called with the stream and the payload of a message of an unknown form.
     """
 
-    def __init__(self, left_out: Counter[str], pass_on: Callable[[str, bytes], object]) -> None:
-        self._left_out = left_out
-        self._pass_on = pass_on
-        self._rows: dict[str, _Row] = {}
-        self._unread: tuple[str, bytes] | None = None
-        """What was passed on and could not be read, until the feed has no more to do with it."""
+    def __init__(self, skipped: Counter[str], forward: Callable[[str, bytes], object]) -> None:
+        self._skipped = skipped
+        self._forward = forward
+        self._streams: dict[str, _Stream] = {}
+        self._unknown: tuple[str, bytes] | None = None
+        """The message that was forwarded undecoded, until the feed is done with it."""
 
     def payload_reader(self, stream: str) -> Reader:
-        """Return how messages are read: whole where a book is made of them."""
+        """Return the reader of a stream: a full one where a book is made from its messages."""
         symbol = symbol_of_base(stream)
         found = reader(stream) if symbol else payload_reader(stream)
 
@@ -56,73 +56,73 @@ class Reading:
                 if symbol and message.symbol != symbol:
                     raise NotJson(f"a message of another symbol than {symbol}")
             except UNREADABLE:
-                self._pass_unread(stream, payload)
+                self._forward_unknown(stream, payload)
                 raise
             return message
 
         return Reader(decode, found.message, found.array)
 
-    def _pass_unread(self, stream: str, payload: bytes) -> None:
-        """Pass on what is not in a known form; the feed, which reads it again and again, does not."""
+    def _forward_unknown(self, stream: str, payload: bytes) -> None:
+        """Forward a message of an unknown form, once: the feed decodes it several times."""
         if not is_json(payload):
-            return  # or it is the envelope that is written in another way
-        if self._unread == (stream, payload):
+            return  # or the envelope is written in another way
+        if self._unknown == (stream, payload):
             return
-        self._unread = (stream, payload)
-        asyncio.get_running_loop().call_soon(self._forget_unread)
-        self._left_out["unknown form"] += 1
-        self._pass_on(stream, payload)
+        self._unknown = (stream, payload)
+        asyncio.get_running_loop().call_soon(self._forget_unknown)
+        self._skipped["unknown form"] += 1
+        self._forward(stream, payload)
 
-    def _forget_unread(self) -> None:
-        self._unread = None
+    def _forget_unknown(self) -> None:
+        self._unknown = None
 
     def events(self, message: Message, markets: Markets) -> Sequence[DecodedEvent]:
-        """Return what happened in `markets`, nothing if that cannot be read.
+        """Return the events of a message in `markets`; none if it cannot be decoded.
 
-        What a message of one symbol says of another is no part of it.
+        Events of other symbols than the stream's are dropped.
         """
         stream = message.stream
-        row = self._rows.get(stream) or self._row(stream, markets)
-        topic = row.topic
+        known = self._streams.get(stream) or self._add(stream, markets)
+        topic = known.topic
         try:
-            _, events = row.read(message.payload)
+            _, events = known.read(message.payload)
         except KeyError:
-            self._left_out["unknown symbol"] += 1
+            self._skipped["unknown symbol"] += 1
             return ()
         except (NotJson, ValueError, RecursionError):
-            self._left_out["unknown form"] += 1
+            self._skipped["unknown form"] += 1
             return ()
         for event in events:
             if topic and event.symbol != topic:
-                return self._of_topic(row, events, markets)
+                return self._of_topic(known, events, markets)
         return events
 
     def _of_topic(
-        self, row: _Row, events: Sequence[DecodedEvent], markets: Markets
+        self, stream: _Stream, events: Sequence[DecodedEvent], markets: Markets
     ) -> Sequence[DecodedEvent]:
-        """Return those of the events that a stream can have; count the message if it has others."""
-        is_pair = row.may_be_pair and markets.find_in_universe(row.topic) is None
+        """Return the events that belong to a stream; count the message if it has others."""
+        is_pair = stream.may_be_pair and markets.find_in_universe(stream.topic) is None
         fitting = []
         for event in events:
             market = markets.find_in_universe(event.symbol) if is_pair else None
             pair = "" if market is None else market.instrument.pair
-            if row.topic in {event.symbol, pair}:
+            if stream.topic in {event.symbol, pair}:
                 fitting.append(event)
         if len(fitting) < len(events):
-            self._left_out["another symbol than that of the stream"] += 1
+            self._skipped["another symbol than that of the stream"] += 1
         return fitting
 
     def forget(self, stream: str) -> None:
-        """Take note that a stream does not come any more."""
-        self._rows.pop(stream, None)
+        """Forget a stream that is not subscribed to any more."""
+        self._streams.pop(stream, None)
 
-    def _row(self, stream: str, markets: Markets) -> _Row:
+    def _add(self, stream: str, markets: Markets) -> _Stream:
         read = event_reader(stream, _Instruments(markets))
         name, at, _ = stream.partition("@")
         topic = name.upper() if at and not name.startswith("!") else ""
         may_be_pair = any("pair" in args for _, args in matches(markets.venue, stream))
-        row = self._rows[stream] = _Row(read, topic, may_be_pair)
-        return row
+        added = self._streams[stream] = _Stream(read, topic, may_be_pair)
+        return added
 
 
 class _Instruments(Mapping[str, Instrument]):

@@ -10,8 +10,7 @@ from relaying import START_MS, serve, upstream
 
 from tickerplant.errors import DecodeError, RequestError, UpstreamError
 from tickerplant.profile import CURRENT, P2026Q1
-from tickerplant.sources import relay as relay_module
-from tickerplant.sources.relay import meet
+from tickerplant.sources.discovery import Retries, discover
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
@@ -36,7 +35,7 @@ async def answering(status: int, body: bytes) -> AsyncIterator[str]:
 @looped
 async def test_an_upstream_tells_its_contracts_and_its_time() -> None:
     async with serve() as house, upstream(f"ws://{house.server.urls['usdm']}") as found:
-        listed, time_ms = await found.meet()
+        listed, time_ms = await found.fetch_contracts()
         assert ([each.symbol for each in listed], time_ms) == (["BTCUSDT"], START_MS)
 
 
@@ -61,15 +60,15 @@ async def test_who_tells_something_else_is_no_upstream(
 ) -> None:
     async with answering(status, body) as url, upstream(url) as found:
         with pytest.raises(expected):
-            await found.meet()
+            await found.fetch_contracts()
 
 
 @looped
 async def test_a_contract_that_cannot_be_read_is_left_out_and_counted_by_one_name() -> None:
     body = b'{"symbols":[{"symbol":"A"},{"symbol":"B"}],"serverTime":1}'
     async with answering(200, body) as url, upstream(url) as found:
-        assert await found.meet() == ([], 1)
-        assert found.left_out == {"unreadable contract": 2}
+        assert await found.fetch_contracts() == ([], 1)
+        assert found.skipped == {"unreadable contract": 2}
 
 
 @pytest.mark.parametrize(
@@ -100,17 +99,14 @@ async def test_who_is_in_trouble_is_asked_again_for_its_profile(status: int) -> 
 
 
 @looped
-async def test_an_upstream_that_is_not_there_yet_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(relay_module, "FIRST_PAUSE_S", 0.01)
+async def test_an_upstream_that_is_not_there_yet_is_waited_for() -> None:
     async with serve() as house:
         port = int(house.server.urls["usdm"].rpartition(":")[2])
     async with upstream(f"ws://127.0.0.1:{port}") as found:
-        meeting = asyncio.create_task(meet([found], "auto"))
+        discovery = asyncio.create_task(discover([found], "auto", Retries(first_pause_s=0.01)))
         await asyncio.sleep(0.05)
-        assert not meeting.done()
+        assert not discovery.done()
         async with serve(port=port, profile=CURRENT):
-            met = await meeting
-    assert (met.time_ms, met.profile) == (START_MS, CURRENT.name)
-    assert [each.symbol for each in met.instruments] == ["BTCUSDT"]
+            result = await discovery
+    assert (result.time_ms, result.profile) == (START_MS, CURRENT.name)
+    assert [each.symbol for each in result.instruments] == ["BTCUSDT"]

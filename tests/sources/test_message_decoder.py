@@ -14,7 +14,7 @@ from stage import BTCUSDT_260626, INSTRUMENTS, START_MS, open_plant
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.profile import CURRENT, P2026Q1, Profile
-from tickerplant.sources.reading import Reading
+from tickerplant.sources.message_decoder import MessageDecoder
 
 TIMES = {"E": START_MS, "T": START_MS}
 TRADE = TIMES | {"s": "BTCUSDT", "p": "1.0", "q": "1", "m": True}
@@ -40,23 +40,25 @@ class Read:
 
     def __init__(self, venue: str = "usdm", profile: Profile = P2026Q1) -> None:
         self.markets = open_plant(INSTRUMENTS, profile=profile).venues[venue]
-        self.left_out: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self.passed_on: list[bytes] = []
-        self.reading = Reading(self.left_out, lambda _, payload: self.passed_on.append(payload))
+        self.decoder = MessageDecoder(
+            self.skipped, lambda _, payload: self.passed_on.append(payload)
+        )
 
     def symbols(self, stream: str, payload: object) -> list[str]:
         message = Message()
         message.stream, message.payload = stream, msgspec.json.encode(payload)
-        return [event.symbol for event in self.reading.events(message, self.markets)]
+        return [event.symbol for event in self.decoder.events(message, self.markets)]
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)
 def test_what_a_stream_of_one_symbol_says_of_another_is_left_out(kind: str) -> None:
     read, payload = Read(), PAYLOADS[kind]
     assert read.symbols(f"btcusdt@{kind}", payload) == ["BTCUSDT"]
-    assert not read.left_out
+    assert not read.skipped
     assert read.symbols(f"ethusdt@{kind}", payload) == []
-    assert read.left_out == ANOTHER
+    assert read.skipped == ANOTHER
     assert read.symbols(f"btcusdt_260626@{kind}", payload) == [], "one of the same pair"
     assert read.symbols(f"btcusdt@{kind}", payload) == ["BTCUSDT"]
 
@@ -64,7 +66,7 @@ def test_what_a_stream_of_one_symbol_says_of_another_is_left_out(kind: str) -> N
 def test_a_symbol_that_nobody_has_is_left_out_of_a_stream_of_one() -> None:
     read = Read()
     assert read.symbols("btcusdt@markPrice", MARK | {"s": "NONEUSDT"}) == []
-    assert read.left_out == {"unknown symbol": 1}
+    assert read.skipped == {"unknown symbol": 1}
 
 
 @pytest.mark.parametrize("stream", ["!markPrice@arr", "!markPrice@arr@1s"])
@@ -73,7 +75,7 @@ def test_a_stream_of_all_symbols_may_say_something_of_each(stream: str) -> None:
     rows = [MARK, MARK | {"s": "ETHUSDT"}, MARK | {"s": "NONEUSDT"}]
     assert read.symbols(stream, rows) == ["BTCUSDT", "ETHUSDT"]
     assert read.symbols("!bookTicker", PAYLOADS["bookTicker"]) == ["BTCUSDT"]
-    assert not read.left_out
+    assert not read.skipped
 
 
 @pytest.mark.parametrize(("venue", "profile"), [("coinm", P2026Q1), ("usdm", CURRENT)])
@@ -82,9 +84,9 @@ def test_a_stream_of_a_pair_is_of_its_contracts(venue: str, profile: Profile) ->
     perpetual, dated = (MARK | {"s": symbol} for symbol in ("BTCUSD_PERP", "BTCUSD_260626"))
     both = ["BTCUSD_PERP", "BTCUSD_260626"]
     assert read.symbols("btcusd@markPrice", [perpetual, dated]) == both
-    assert not read.left_out
+    assert not read.skipped
     assert read.symbols("ethusd@markPrice", [perpetual, dated]) == []
-    assert read.left_out == ANOTHER
+    assert read.skipped == ANOTHER
     assert read.symbols("btcusd_perp@markPrice", [perpetual, dated]) == ["BTCUSD_PERP"]
 
 
@@ -92,19 +94,19 @@ def test_a_symbol_is_not_its_pair() -> None:
     read = Read(profile=CURRENT)
     dated = MARK | {"s": BTCUSDT_260626.symbol}
     assert read.symbols("btcusdt@markPrice", [MARK, dated]) == ["BTCUSDT"]
-    assert read.left_out == ANOTHER
+    assert read.skipped == ANOTHER
 
 
 @looped
 async def test_a_book_is_not_made_of_updates_of_another() -> None:
     read, payload = Read(), msgspec.json.encode(PAYLOADS["depth@500ms"])
-    assert read.reading.payload_reader("btcusdt@depth@100ms").decode(payload).symbol == "BTCUSDT"
-    decode = read.reading.payload_reader("ethusdt@depth@100ms").decode
+    assert read.decoder.payload_reader("btcusdt@depth@100ms").decode(payload).symbol == "BTCUSDT"
+    decode = read.decoder.payload_reader("ethusdt@depth@100ms").decode
     for _ in range(2):
         with pytest.raises(UNREADABLE, match="a message of another symbol than ETHUSDT"):
             decode(payload)
     assert read.passed_on == [payload], "byte for byte, and once"
-    assert read.left_out == {"unknown form": 1}
+    assert read.skipped == {"unknown form": 1}
 
 
 @looped
@@ -122,6 +124,6 @@ async def test_a_relay_takes_in_what_is_of_the_stream() -> None:
             hub.broadcast("btcusdt@trade", msgspec.json.encode(trade))
             hub.flush()
             assert f'"s":"{symbol}"' in str(await client.recv())
-        assert near.upstream.left_out == ANOTHER
+        assert near.upstream.skipped == ANOTHER
         assert len(near.plant.markets["ETHUSDT"].trades) == 0
         assert len(near.plant.markets["BTCUSDT"].trades) == 1
