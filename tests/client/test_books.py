@@ -762,7 +762,7 @@ async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
                 (own,) = [
                     each for each in market._runner.feed.connections.values() if each.group.owner
                 ]
-                await until(lambda: own.is_paused)
+                await until(lambda: own in market._runner.feed.paused)
                 while idle.pending:  # it is polled
                     assert not isinstance(await anext(idle), Notice)
                 await until(lambda: idle.pending)

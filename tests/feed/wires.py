@@ -354,8 +354,7 @@ class World:
             unread = self.feed.connections_to_pause()
             for wire in tuple(self.wires.values()):
                 wire.read(wire.number not in unread)
-        while self.feed.actions:
-            actions, self.feed.actions = self.feed.actions, []
+        while actions := self.feed.take_actions():
             for action in actions:
                 self._perform(action)
 

@@ -156,8 +156,7 @@ class FeedRunner:
         """Carry out what the feed asks for."""
         if self.feed.has_full:
             self._update_reading()  # connections may have come, or carry other streams
-        while actions := self.feed.actions:
-            self.feed.actions = []
+        while actions := self.feed.take_actions():
             for action in actions:
                 if not self._is_stopped:
                     self._perform(action)

@@ -13,21 +13,11 @@ from typing import NamedTuple, Protocol
 
 from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.connection_pool import ConnectionPool
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.merged_stream import MergedStream, Sink
-from tickerplant.feed.settings import FeedSettings
 
 PATIENCE_MS = 500
 """How long a consumer must be full before it gets connections of its own."""
-
-
-class Feed(Protocol):
-    """The parts of the feed that are used here."""
-
-    settings: FeedSettings
-    now_ms: int
-    connections: dict[int, FeedConnection]
-    merged_streams: dict[str, MergedStream]
-    apart: dict[Sink, dict[str, MergedStream]]
 
 
 class FullConsumer(Protocol):
@@ -55,15 +45,25 @@ class Backpressure:
     """Decides which connections are paused, and which consumers get connections of their own.
 
     Args:
-        feed: The feed of the consumers.
+        context: The shared state of the feed.
         pool: Its connections.
+        merged_streams: The streams that consumers share, by name.
+        apart: The streams of consumers with connections of their own, by consumer and name.
     """
 
-    def __init__(self, feed: Feed, pool: ConnectionPool) -> None:
+    def __init__(
+        self,
+        context: FeedContext,
+        pool: ConnectionPool,
+        merged_streams: dict[str, MergedStream],
+        apart: dict[Sink, dict[str, MergedStream]],
+    ) -> None:
         self.full: dict[Sink, Full] = {}
         self.moved = 0
         """Consumers that got connections of their own."""
-        self._feed = feed
+        self._context = context
+        self._merged_streams = merged_streams
+        self._apart = apart
         self._pool = pool
         self._moving: dict[Sink, None] = {}
 
@@ -79,7 +79,7 @@ class Backpressure:
 
     def connections_to_pause(self) -> set[int]:
         """Return the open connections without a consumer that has room."""
-        connections = self._feed.connections.items() if self.full else ()
+        connections = self._pool.connections.items() if self.full else ()
         return {
             number
             for number, connection in connections
@@ -91,7 +91,7 @@ class Backpressure:
         for full in tuple(self.full.values()):
             if full.consumer is not None:
                 full.consumer.check_room()
-        due_ms = self._feed.now_ms - PATIENCE_MS
+        due_ms = self._context.now_ms - PATIENCE_MS
         for sink, full in tuple(self.full.items()):
             if full.since_ms <= due_ms and sink not in self._moving and self._is_crowded(sink):
                 self._begin_move(sink, full)
@@ -103,15 +103,15 @@ class Backpressure:
         shared = set(self._shared(sink))
         return bool(shared) and any(
             not self.is_full(connection) and not shared.isdisjoint(connection.streams.values())
-            for connection in self._feed.connections.values()
+            for connection in self._pool.connections.values()
         )
 
     def _shared(self, sink: Sink) -> list[MergedStream]:
-        return [merged for merged in self._feed.merged_streams.values() if sink in merged.sinks]
+        return [merged for merged in self._merged_streams.values() if sink in merged.sinks]
 
     def _begin_move(self, sink: Sink, full: Full) -> None:
-        apart = self._feed.apart.keys() | self._moving.keys()
-        has_own = sink in apart or len(apart) < self._feed.settings.most_apart
+        apart = self._apart.keys() | self._moving.keys()
+        has_own = sink in apart or len(apart) < self._context.settings.most_apart
         if has_own:
             self.moved += sink not in apart
             self._moving[sink] = None
@@ -126,7 +126,7 @@ class Backpressure:
                 self._pool.place(merged, sink)
             elif (apart := self._pool.split(merged, sink)) is not None:
                 if apart is merged:
-                    del self._feed.merged_streams[merged.name]
-                self._feed.apart.setdefault(sink, {})[merged.name] = apart
+                    del self._merged_streams[merged.name]
+                self._apart.setdefault(sink, {})[merged.name] = apart
         if not self._shared(sink):
             del self._moving[sink]

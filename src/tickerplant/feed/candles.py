@@ -9,10 +9,11 @@ from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from typing import Any
 
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.cursor import CandleCursor, Step
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.matched import MatchedStream
-from tickerplant.feed.merged_stream import Host, Item, refuse
+from tickerplant.feed.merged_stream import Item, refuse
 from tickerplant.feed.secondary import Secondary
 
 
@@ -26,9 +27,9 @@ class CandleStream(MatchedStream):
         name: str,
         decode: Callable[[bytes], Item],
         expected_interval: ExpectedInterval,
-        host: Host,
+        context: FeedContext,
     ) -> None:
-        super().__init__(name, decode, expected_interval, host)
+        super().__init__(name, decode, expected_interval, context)
         self._accept_next = self._accept_candle
         self._cursor = CandleCursor()
         self._may_have_gap = False
@@ -74,7 +75,7 @@ class CandleStream(MatchedStream):
     def _pass(self, item: Item) -> None:
         if self._held:
             self._held.append(item)
-            if len(self._held) > self._host.settings.held_messages:
+            if len(self._held) > self._context.settings.held_messages:
                 self._answered((), "too many messages waited behind the gap")
             return
         may_have_gap, self._may_have_gap = self._may_have_gap, False
@@ -114,6 +115,6 @@ class CandleStream(MatchedStream):
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
         will_be = super().tick()
-        if self._held and self._host.now_ms >= self._deadline_ms:
+        if self._held and self._context.now_ms >= self._deadline_ms:
             self._answered((), "not answered in time")
         return will_be or bool(self._held)

@@ -72,8 +72,6 @@ class FeedConnection:
         """When something last arrived, as of the last tick."""
         self.pinged_ms = 0
         """When the unanswered ping was sent; 0 if there is none."""
-        self.is_paused = False
-        """Whether it is not read because no consumer has room."""
         self.unreadable_ms = 0
         """When consumers were last notified of an unreadable message."""
         self.renew_ms = 0
@@ -125,7 +123,6 @@ class FeedConnection:
             self.closed_ms = now_ms
         self.phase = Phase.WAITING
         self.session = None
-        self.is_paused = False
         self.retry_ms = retry_ms
 
     def retire(self, session: ClientSession) -> None:

@@ -8,14 +8,14 @@ waiting ──▶ opening ──▶ open ──▶ retiring (a successor is open
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from random import Random
-from typing import Protocol
 
 from tickerplant.envelope import head_of
 from tickerplant.feed import reconnect
-from tickerplant.feed.actions import Action, Drop, Open, Ping, Send
+from tickerplant.feed.actions import Drop, Open, Ping, Send
 from tickerplant.feed.connection import FeedConnection, Group, Phase
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.feed.notify import (
@@ -24,10 +24,8 @@ from tickerplant.feed.notify import (
     notify_possible_loss,
     notify_recovered,
 )
-from tickerplant.feed.observer import Observer
 from tickerplant.feed.reconnect import Backoff, Ending
 from tickerplant.feed.session import ClientSession
-from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import LONGEST_BAN_MS
 from tickerplant.messages.notice import Disconnected, SubscriptionRejected
 from tickerplant.protocol.rate_limiter import TokenBucket
@@ -38,41 +36,36 @@ TOO_MANY_SUBSCRIPTIONS = 4
 NO_SUCH_PATH = 404
 
 
-class Feed(Protocol):
-    """The parts of the feed that a pool uses."""
-
-    settings: FeedSettings
-    now_ms: int
-    wall_ms: int
-    actions: list[Action]
-    observer: Observer
-
-    def is_full(self, connection: FeedConnection) -> bool:
-        """Whether no consumer of a connection has room."""
-
-
 class ConnectionPool:
     """Opens, renews and replaces connections, and distributes streams over them.
 
     Args:
-        feed: The feed that the connections belong to.
+        context: The shared state of the feed.
         hosts: The addresses of the venue.
         rng: Randomises pauses and times of renewal.
+        is_full: Returns whether no consumer of a connection has room.
     """
 
-    def __init__(self, feed: Feed, hosts: Hosts, rng: Random) -> None:
+    def __init__(
+        self,
+        context: FeedContext,
+        hosts: Hosts,
+        rng: Random,
+        is_full: Callable[[FeedConnection], bool],
+    ) -> None:
         self.connections: dict[int, FeedConnection] = {}
         self.opened_connections = 0
         self.refused_connections = 0
         self.lost_connections = 0
         self.renewed_connections = 0
-        self._feed = feed
-        self._settings = feed.settings
+        self._context = context
+        self._is_full = is_full
+        self._settings = context.settings
         self._hosts = hosts
         self._rng = rng
         self._splits_routes = hosts.venue.routed
-        self._max_streams = feed.settings.max_streams
-        self._attempts = TokenBucket(feed.settings.opens_per_s, feed.settings.open_burst, 0)
+        self._max_streams = context.settings.max_streams
+        self._attempts = TokenBucket(context.settings.opens_per_s, context.settings.open_burst, 0)
         self._limited_until_ms = 0
         """Until then no connection is attempted: the server rejects this IP address."""
         self._next_number = 1
@@ -140,7 +133,7 @@ class ConnectionPool:
 
     def _connection_with_room(self, group: Group) -> FeedConnection:
         for connection in self.connections.values():
-            is_usable = group.owner is not None or not connection.is_paused
+            is_usable = group.owner is not None or connection not in self._context.paused
             has_room = (
                 len(connection.streams) < self._max_streams
                 and not connection.is_isolated
@@ -153,7 +146,7 @@ class ConnectionPool:
     def _new_connection(self, group: Group) -> FeedConnection:
         settings = self._settings
         backoff = Backoff(settings.retry_base_ms, settings.retry_max_ms, self._rng)
-        connection = FeedConnection(self._next_number, group, backoff, self._feed.now_ms)
+        connection = FeedConnection(self._next_number, group, backoff, self._context.now_ms)
         self._next_number += 1
         self.connections[connection.number] = connection
         return connection
@@ -162,7 +155,7 @@ class ConnectionPool:
 
     def opened(self, connection: FeedConnection) -> None:
         """Note that a connection is open."""
-        now_ms = self._feed.now_ms
+        now_ms = self._context.now_ms
         self.opened_connections += 1
         share = self._rng.uniform(0.5, 1 - self._settings.renewal_margin)
         renew_ms = now_ms + round(self._settings.max_connection_age_ms * share)
@@ -179,7 +172,7 @@ class ConnectionPool:
             self._splits_routes = False  # a server from before the split: try its paths
             ending = reconnect.REFUSED
         if ending is reconnect.LIMITED:
-            until_ms = self._feed.now_ms + max(ending.min_pause_ms, retry_after_ms)
+            until_ms = self._context.now_ms + max(ending.min_pause_ms, retry_after_ms)
             self._limited_until_ms = max(self._limited_until_ms, until_ms)
         self._end(connection, f"refused: {reason}", ending, None, retry_after_ms)
 
@@ -190,18 +183,19 @@ class ConnectionPool:
 
     def pause(self, numbers: Container[int]) -> None:
         """Note that exactly these connections are not read; their silence means nothing."""
+        paused = self._context.paused
         for number, connection in self.connections.items():
             is_paused = number in numbers
-            if connection.is_paused and not is_paused:
-                connection.received(self._feed.now_ms)
+            if connection in paused and not is_paused:
+                connection.received(self._context.now_ms)
                 self._restart_timeouts(connection)
-            connection.is_paused = is_paused
+            (paused.add if is_paused else paused.discard)(connection)
 
     def restart_timeouts(self) -> None:
         """Restart all timeouts, because nothing was read for a while, and ping every connection."""
         for connection in self.connections.values():
             if connection.is_open:
-                connection.restart_silence(self._feed.now_ms - self._settings.idle_ms)
+                connection.restart_silence(self._context.now_ms - self._settings.idle_ms)
                 self._restart_timeouts(connection)
 
     def _restart_timeouts(self, connection: FeedConnection) -> None:
@@ -210,7 +204,7 @@ class ConnectionPool:
             merged.restart_waits()
             merged.expected_interval.restart()
         if connection.session is not None:
-            connection.session.restart_timeouts(self._feed.now_ms)
+            connection.session.restart_timeouts(self._context.now_ms)
 
     def _end(
         self,
@@ -221,10 +215,11 @@ class ConnectionPool:
         retry_after_ms: int = 0,
     ) -> None:
         """Schedule the next attempt, or discard `connection` if it is being replaced."""
-        now_ms, wall_ms = self._feed.now_ms, self._feed.wall_ms
+        now_ms, wall_ms = self._context.now_ms, self._context.wall_ms
         merged_streams, successor = connection.merged_streams, connection.successor
         pause_ms = self._pause_ms(connection, ending, retry_after_ms)
         connection.closed(now_ms, now_ms + pause_ms)
+        self._context.paused.discard(connection)
         if successor is not None:
             self._discard(connection)
         elif len(merged_streams) > self._max_streams:
@@ -247,7 +242,7 @@ class ConnectionPool:
 
     def _pause_ms(self, connection: FeedConnection, ending: Ending, retry_after_ms: int) -> int:
         """Return how long to wait before the next attempt."""
-        age_ms = self._feed.now_ms - connection.opened_ms
+        age_ms = self._context.now_ms - connection.opened_ms
         if connection.is_open and age_ms >= self._settings.stable_after_ms:
             connection.backoff.restart()
             if not ending.min_pause_ms:
@@ -262,7 +257,7 @@ class ConnectionPool:
 
     def _drop(self, connection: FeedConnection, reason: str) -> None:
         """Give up an open connection that does not respond."""
-        self._feed.actions.append(Drop(connection.number))
+        self._context.actions.append(Drop(connection.number))
         self.lost_connections += 1
         self._end(connection, reason, reconnect.SILENT)
 
@@ -270,7 +265,7 @@ class ConnectionPool:
         """Close a connection that is no longer needed."""
         if self.connections.pop(connection.number, None) is None:
             return
-        self._feed.actions.append(Drop(connection.number))
+        self._context.actions.append(Drop(connection.number))
         connection.unlink()
         connection.session = None
 
@@ -294,14 +289,14 @@ class ConnectionPool:
         if successor is not None:
             self._report_renewed(successor, spared)
         elif spared:
-            self._feed.observer.spared(connection.number, spared, reason)
+            self._context.observer.spared(connection.number, spared, reason)
 
     def _report_renewed(self, connection: FeedConnection, names: Iterable[str]) -> None:
         """Report that `connection` delivers `names` instead of its predecessor."""
         renewed = [name for name in names if connection.has(name)]
         connection.reported.update(renewed)
         if renewed:
-            self._feed.observer.renewed(connection.number, renewed)
+            self._context.observer.renewed(connection.number, renewed)
 
     # Responses
 
@@ -341,13 +336,13 @@ class ConnectionPool:
                 continue
             other = self._new_connection(connection.group)
             other.is_isolated = True
-            other.retry_ms = self._feed.now_ms + reconnect.POLICY.min_pause_ms
+            other.retry_ms = self._context.now_ms + reconnect.POLICY.min_pause_ms
             for merged in part:
                 connection.release(merged)
                 other.subscribe(merged)
         if len(merged_streams) == 1 and merged_streams[0].rejection is None:
             notice = SubscriptionRejected(
-                streams=(), time_ms=self._feed.wall_ms, code=code, reason=reason
+                streams=(), time_ms=self._context.wall_ms, code=code, reason=reason
             )
             merged_streams[0].rejection = notice
             notify(merged_streams, notice)
@@ -367,19 +362,19 @@ class ConnectionPool:
                 news.append(merged.name)
         if news:
             connection.reported.update(news)
-            self._feed.observer.carried(connection.number, news)
-        notify_recovered(recovered, self._feed.wall_ms)
+            self._context.observer.carried(connection.number, news)
+        notify_recovered(recovered, self._context.wall_ms)
 
     # Time
 
     def tick(self) -> None:
         """Ping, drop and renew the open connections for which that is due."""
         for connection in tuple(self.connections.values()):
-            if connection.session is not None and not connection.is_paused:
+            if connection.session is not None and connection not in self._context.paused:
                 self._tick(connection, connection.session)
 
     def _tick(self, connection: FeedConnection, session: ClientSession) -> None:
-        settings, now_ms = self._settings, self._feed.now_ms
+        settings, now_ms = self._settings, self._context.now_ms
         connection.update_received(now_ms)
         silent_ms = now_ms - connection.received_ms
         if session.is_overdue(now_ms) and not self._can_await_successor(connection, session):
@@ -391,7 +386,7 @@ class ConnectionPool:
                 connection.pinged_ms = 0
         elif silent_ms >= settings.idle_ms and not connection.pinged_ms:
             connection.pinged_ms = now_ms
-            self._feed.actions.append(Ping(connection.number))
+            self._context.actions.append(Ping(connection.number))
         elif connection.predecessor is not None:
             self._continue_renewal(connection, connection.predecessor, session)
         elif connection.successor is None and now_ms >= connection.renew_ms:
@@ -399,13 +394,13 @@ class ConnectionPool:
 
     def add_actions(self) -> None:
         """Add the attempts and control messages that are due to the actions of the feed."""
-        now_ms, actions = self._feed.now_ms, self._feed.actions
+        now_ms, actions = self._context.now_ms, self._context.actions
         for connection in self.connections.values():
             if connection.session is not None:
                 actions += [Send(connection.number, it) for it in connection.session.due(now_ms)]
             elif (
                 connection.phase is Phase.WAITING
-                and not self._feed.is_full(connection)
+                and not self._is_full(connection)
                 and now_ms >= max(connection.retry_ms, self._limited_until_ms)
                 and self._attempts.take(now_ms)
             ):
@@ -427,7 +422,7 @@ class ConnectionPool:
     def on_shutdown(self, connection: FeedConnection) -> None:
         """Note that the server announced that it will close `connection`."""
         stable_ms = connection.opened_ms + self._settings.stable_after_ms
-        connection.renew_by(max(self._feed.now_ms, stable_ms))
+        connection.renew_by(max(self._context.now_ms, stable_ms))
 
     def _can_await_successor(self, connection: FeedConnection, session: ClientSession) -> bool:
         """Replace a connection that delivers messages but no responses.
@@ -452,7 +447,7 @@ class ConnectionPool:
         When the predecessor acknowledges that it is unsubscribed, it has delivered everything; only
         then the successor becomes primary.
         """
-        now_ms = self._feed.now_ms
+        now_ms = self._context.now_ms
         if predecessor.session is None:
             return
         if predecessor.is_retiring:

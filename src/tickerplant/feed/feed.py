@@ -11,25 +11,26 @@ one stream is in `merged_stream.py`, what becomes of the connections in `connect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping
 from random import Random
 from typing import TypeAlias
 
 from msgspec import UNSET, Struct, structs
 
 from tickerplant.envelope import NECK, head_of
-from tickerplant.feed.actions import Action, Fetch
+from tickerplant.feed.actions import Action
 from tickerplant.feed.backpressure import Backpressure, Full, FullConsumer
 from tickerplant.feed.candles import CandleStream
 from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.connection_pool import ConnectionPool
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.cursor import id_cursor_of
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStream
 from tickerplant.feed.matched import MatchedStream
 from tickerplant.feed.merged_stream import Item, Keep, MergedStream, Sink, StreamCounters
-from tickerplant.feed.notify import notify, notify_possible_loss
+from tickerplant.feed.notify import notify
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.session import any_message
 from tickerplant.feed.settings import FeedSettings
@@ -102,31 +103,53 @@ class Feed:
         reader: Callable[[str], Reader],
         rng: Random,
     ) -> None:
-        self.settings = settings
-        self.now_ms = 0
-        """The clock of the feed: it only ever goes forward."""
-        self.wall_ms = 0
-        """Milliseconds since the epoch, for notices."""
-        self.actions: list[Action] = []
-        """What the shell is to do, oldest first."""
+        self._context = FeedContext(settings)
         self.merged_streams: dict[str, MergedStream] = {}
         """The streams that consumers share, by name."""
         self.apart: dict[Sink, dict[str, MergedStream]] = {}
         """The streams of consumers who have connections of their own, because they are slow."""
-        self.observer = Observer()
-        """Who keeps a record of the connections."""
         self._venue = hosts.venue
         self._reader = reader
         self._unreadable = 0
         self._late = 0
         self._ended = FeedCounters()
         """Counts of strands that are no more."""
-        self._pool = ConnectionPool(self, hosts, rng)
+        self._pool = ConnectionPool(self._context, hosts, rng, self.is_full)
         self.connections: dict[int, FeedConnection] = self._pool.connections
-        self._staleness = StalenessMonitor(self)
-        self._backpressure = Backpressure(self, self._pool)
-        self._unknown_streams = UnknownStreams(self)
-        self._watched: dict[MergedStream, None] = {}
+        self._staleness = StalenessMonitor(self._context, self.connections)
+        self._backpressure = Backpressure(
+            self._context, self._pool, self.merged_streams, self.apart
+        )
+        self._unknown_streams = UnknownStreams(self._context)
+
+    @property
+    def settings(self) -> FeedSettings:
+        """How it behaves."""
+        return self._context.settings
+
+    @property
+    def now_ms(self) -> int:
+        """Its clock, which only goes forward."""
+        return self._context.now_ms
+
+    @property
+    def paused(self) -> Collection[Hashable]:
+        """The connections that are not read, because no consumer has room."""
+        return self._context.paused
+
+    @property
+    def observer(self) -> Observer:
+        """Keeps a record of the connections."""
+        return self._context.observer
+
+    @observer.setter
+    def observer(self, observer: Observer) -> None:
+        self._context.observer = observer
+
+    def take_actions(self) -> list[Action]:
+        """Return what the caller is to do, oldest first; each action is returned once."""
+        actions, self._context.actions = self._context.actions, []
+        return actions
 
     # What the consumer wants
 
@@ -161,19 +184,23 @@ class Feed:
         for merged in dict.fromkeys(merged_streams):
             if merged.doubt and not merged.messages:
                 names = (merged.name,)
-                sink(UnknownStream(streams=names, time_ms=self.wall_ms, reason=merged.doubt))
+                sink(
+                    UnknownStream(streams=names, time_ms=self._context.wall_ms, reason=merged.doubt)
+                )
             if merged.rejection is not None:
                 sink(structs.replace(merged.rejection, streams=(merged.name,)))
             outage = merged.outage
             if outage is not None and outage.notice is not None:
                 sink(structs.replace(outage.notice, streams=(merged.name,)))
             elif merged.is_stale:
-                silent_ms = self.now_ms - (outage.since_ms if outage else merged.silent_since_ms)
+                silent_ms = self._context.now_ms - (
+                    outage.since_ms if outage else merged.silent_since_ms
+                )
                 expected_ms = merged.expected_interval.expected_ms
                 sink(
                     Stale(
                         streams=(merged.name,),
-                        time_ms=self.wall_ms,
+                        time_ms=self._context.wall_ms,
                         silent_ms=silent_ms,
                         expected_ms=expected_ms,
                     )
@@ -238,16 +265,16 @@ class Feed:
 
     def _open_merged(self, name: str, sink: Sink) -> MergedStream:
         reader = self._reader(name)
-        expected_interval = ExpectedInterval(self._venue, name, self.settings)
+        expected_interval = ExpectedInterval(self._venue, name, self._context.settings)
         cursor = id_cursor_of(name, reader.message)
         if cursor is not None:
             merged: MergedStream = IdentifiedStream(
-                name, reader.decode, expected_interval, self, cursor()
+                name, reader.decode, expected_interval, self._context, cursor()
             )
         elif "candle" in reader.message.__struct_fields__:
-            merged = CandleStream(name, reader.decode, expected_interval, self)
+            merged = CandleStream(name, reader.decode, expected_interval, self._context)
         else:
-            merged = MatchedStream(name, reader.decode, expected_interval, self)
+            merged = MatchedStream(name, reader.decode, expected_interval, self._context)
         merged.is_array = reader.array
         merged.doubt = why_doubtful(self._venue, name)
         self._unknown_streams.add(merged)
@@ -266,7 +293,7 @@ class Feed:
             del self.apart[sink][merged.name]
             if not self.apart[sink]:
                 del self.apart[sink]
-        self._watched.pop(merged, None)
+        self._context.due.pop(merged, None)
         self._unknown_streams.remove(merged)
         self._ended.messages += merged.messages
         _add(self._ended, merged.counters)
@@ -309,7 +336,7 @@ class Feed:
         """Take note that a pong, or anything else but a message, came."""
         connection = self.connections.get(number)
         if connection is not None:
-            connection.received(self.now_ms)
+            connection.received(self._context.now_ms)
 
     def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
         """Note that a consumer has no room; see `connections_to_pause`.
@@ -318,7 +345,7 @@ class Feed:
             sink: The consumer.
             consumer: Receives callbacks while it has no room.
         """
-        self._backpressure.full[sink] = Full(self.now_ms, consumer)
+        self._backpressure.full[sink] = Full(self._context.now_ms, consumer)
 
     def resume_for(self, sink: Sink) -> bool:
         """Note that a consumer has room; return whether it had none before."""
@@ -356,7 +383,7 @@ class Feed:
         It returns whether the message was one of a stream in the usual form; if not, nothing was
         done, and `receive_slow` is to be told.
         """
-        connection = self.connections[number]
+        connection, context = self.connections[number], self._context
         streams, unreadable = connection.streams, UNREADABLE
 
         def receive(raw: bytes, received_ns: int) -> bool:
@@ -373,7 +400,7 @@ class Feed:
                 self._take_slow(connection, merged, item, payload, received_ns)
                 return True
             merged.messages += 1
-            merged.received_ms = self.now_ms
+            merged.received_ms = context.now_ms
             connection.has_received = True
             if merged.keep is not None and raw[-1] == _END:
                 merged.keep(received_ns, raw, item)
@@ -402,7 +429,7 @@ class Feed:
             for message in item:
                 _stamp(message, merged.name, payload, received_ns)
         else:
-            merged.received_ms = self.now_ms
+            merged.received_ms = self._context.now_ms
             return
         merged.messages += 1
         self._take_from(connection, merged, item)
@@ -411,8 +438,8 @@ class Feed:
         """Take what was counted."""
         if merged.primary is connection:
             if merged.is_stale:
-                self._staleness.end(merged)
-            merged.received_ms = self.now_ms
+                merged.end_staleness()
+            merged.received_ms = self._context.now_ms
             merged.take(item)
             return
         merged.add(connection)
@@ -458,7 +485,7 @@ class Feed:
             item = merged.decode(payload)
         except UNREADABLE as error:
             if merged.primary in {None, connection}:
-                self.observer.unread(name, payload, received_ns)
+                self._context.observer.unread(name, payload, received_ns)
             self._tell_unreadable(connection, merged, payload, str(error))
             return
         self._take_slow(connection, merged, item, payload, received_ns)
@@ -469,12 +496,12 @@ class Feed:
         """Tell of what cannot be read, of a stream or of who knows which one on a connection."""
         self._unreadable += 1
         told = merged or connection
-        if told.unreadable_ms and self.now_ms - told.unreadable_ms < GARBAGE_MS:
+        if told.unreadable_ms and self._context.now_ms - told.unreadable_ms < GARBAGE_MS:
             return
-        told.unreadable_ms = self.now_ms
+        told.unreadable_ms = self._context.now_ms
         merged_streams = [merged] if merged else connection.merged_streams
         notice = DecodeFailed(
-            streams=(), time_ms=self.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
+            streams=(), time_ms=self._context.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
         )
         notify(merged_streams, notice)
 
@@ -482,16 +509,16 @@ class Feed:
 
     def tick(self, now_ms: int, wall_ms: int) -> None:
         """Let the clocks reach `now_ms` and `wall_ms`, and do what is due."""
-        has_stalled = now_ms - self.now_ms >= STALLED_MS
-        self.now_ms = now_ms
-        self.wall_ms = wall_ms
+        context = self._context
+        has_stalled = now_ms - context.now_ms >= STALLED_MS
+        context.now_ms, context.wall_ms = now_ms, wall_ms
         if has_stalled:
             self._pool.restart_timeouts()
-        for merged in tuple(self._watched):
-            if not merged.tick():
-                self._watched.pop(merged, None)
+        for merged, tick in tuple(context.due.items()):
+            if not tick():
+                context.due.pop(merged, None)
         self._backpressure.tick()
-        all_stale, silent = self._staleness.tick()
+        all_stale, silent = self._staleness.tick(self.all_merged_streams)
         for connection in all_stale:
             self._pool.renew(connection)
         for connection, merged in silent:
@@ -501,30 +528,7 @@ class Feed:
         self._unknown_streams.tick()
         self._pool.add_actions()
 
-    # For strands
-
-    def watch(self, merged: MergedStream) -> None:
-        """Call `tick` of the strand from now on, until it returns False."""
-        self._watched[merged] = None
-
-    def is_paused(self, connection: Hashable) -> bool:
-        """Whether a connection is paused because no consumer has room."""
-        return isinstance(connection, FeedConnection) and connection.is_paused
-
-    def end_silence(self, merged: MergedStream) -> None:
-        """Tell that a stale stream is heard again."""
-        self._staleness.end(merged)
-
-    def notify_possible_loss(self, merged: MergedStream) -> None:
-        """Tell that something may be missing: a follower leads that began when nothing was heard."""
-        silent_ms = self.now_ms - merged.silent_since_ms
-        notify_possible_loss([merged], "its connection fell silent", silent_ms, self.wall_ms, None)
-
-    def fetch(self, merged: MergedStream, after_id: int, before_id: int) -> None:
-        """Ask for the messages between two ids."""
-        name = parse_stream_name(merged.name)
-        kind = name.interval or name.kind
-        self.actions.append(Fetch(merged.name, name.topic.upper(), kind, after_id, before_id))
+    # Backfills and checks
 
     def filled(self, stream: str, messages: Iterable[Message], after_id: int | None = None) -> None:
         """Give a stream what it missed.

@@ -14,9 +14,10 @@ from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from typing import Any
 
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.cursor import RESTARTED, IdCursor, Step
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.merged_stream import MAX_AHEAD, Host, Item, MergedStream, refuse
+from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream, refuse
 from tickerplant.feed.secondary import Secondary
 
 LATE = "not answered in time"
@@ -30,7 +31,7 @@ class IdentifiedStream(MergedStream):
         name: The stream.
         decode: Turns a payload into a message.
         expected_interval: How long it may be silent.
-        host: The feed.
+        context: The shared state of its feed.
         cursor: Its position, before the first message.
     """
 
@@ -41,10 +42,10 @@ class IdentifiedStream(MergedStream):
         name: str,
         decode: Callable[[bytes], Item],
         expected_interval: ExpectedInterval,
-        host: Host,
+        context: FeedContext,
         cursor: IdCursor,
     ) -> None:
-        super().__init__(name, decode, expected_interval, host)
+        super().__init__(name, decode, expected_interval, context)
         self.cursor = cursor
         """Where it is: at the last delivered message."""
         self.proves_gaps = cursor.proves_gaps
@@ -145,8 +146,8 @@ class IdentifiedStream(MergedStream):
     def _keep_waiting(self, secondary: Secondary, item_id: int, item: Item) -> None:
         """Keep a message of `secondary` until the primary sends it."""
         self._prune(secondary)
-        secondary.waiting.put(item_id, item, self._host.now_ms)
-        self._host.watch(self)
+        secondary.waiting.put(item_id, item, self._context.now_ms)
+        self._tick_from_now_on()
         if len(secondary.waiting) > MAX_AHEAD:
             oldest = secondary.waiting.pop()
             if secondary.is_restarted:
@@ -168,8 +169,8 @@ class IdentifiedStream(MergedStream):
 
     def _expect_repeats(self) -> None:
         """Expect the primary to repeat for a while what secondaries sent before it."""
-        self._repeats_until_ms = self._host.now_ms + self._host.settings.merge_ms
-        self._host.watch(self)
+        self._repeats_until_ms = self._context.now_ms + self._context.settings.merge_ms
+        self._tick_from_now_on()
 
     def _promote(self, secondary: Secondary) -> None:
         self._repeats_until_ms = 0
@@ -196,10 +197,10 @@ class IdentifiedStream(MergedStream):
         self.accept = refuse
         if not held or item_id > self.cursor.id_of(held[-1]):
             held.append(item)
-            self._held_ms.append(self._host.now_ms)
+            self._held_ms.append(self._context.now_ms)
             if len(held) == 1:
                 self._gather()
-            elif len(held) > self._host.settings.held_messages:
+            elif len(held) > self._context.settings.held_messages:
                 self._give_up(TOO_MANY)
                 return
             else:
@@ -235,11 +236,11 @@ class IdentifiedStream(MergedStream):
         while self._drain():
             if self._is_fetching:
                 return
-            due_ms = self._held_ms[0] + self._host.settings.reorder_ms
-            is_early = self._host.now_ms < due_ms or self._is_unread
+            due_ms = self._held_ms[0] + self._context.settings.reorder_ms
+            is_early = self._context.now_ms < due_ms or self._is_unread
             if is_early and self._may_come:
                 self._deadline_ms = due_ms
-                self._host.watch(self)
+                self._tick_from_now_on()
                 return
             if self.backfills:
                 self._fetch(self.cursor.last_id, self.cursor.id_of(self._held[0]))
@@ -267,12 +268,12 @@ class IdentifiedStream(MergedStream):
 
         While the primary is not read nothing is late; a secondary is waited for only so long.
         """
-        is_paused = self._host.is_paused
-        if is_paused(self.primary):
+        paused = self._context.paused
+        if self.primary in paused:
             return True
-        until_ms = self._held_ms[0] + self._host.settings.merge_ms
-        return self._host.now_ms < until_ms and any(
-            is_paused(connection) and self._may_send_missing(it)
+        until_ms = self._held_ms[0] + self._context.settings.merge_ms
+        return self._context.now_ms < until_ms and any(
+            connection in paused and self._may_send_missing(it)
             for connection, it in self.secondaries.items()
         )
 
@@ -280,7 +281,7 @@ class IdentifiedStream(MergedStream):
         """Count all waiting from now on, because connections were not read for a while."""
         if self._repeats_until_ms:
             self._expect_repeats()
-        self._held_ms = [self._host.now_ms] * len(self._held_ms)
+        self._held_ms = [self._context.now_ms] * len(self._held_ms)
 
     def _drain(self) -> bool:
         """Deliver held messages up to the next gap; return whether any is left."""
@@ -331,8 +332,8 @@ class IdentifiedStream(MergedStream):
 
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
-        is_over = self._host.now_ms >= self._repeats_until_ms
-        if self._repeats_until_ms and is_over and not self._host.is_paused(self.primary):
+        is_over = self._context.now_ms >= self._repeats_until_ms
+        if self._repeats_until_ms and is_over and self.primary not in self._context.paused:
             self._repeats_until_ms = 0
         for secondary in self.secondaries.values():
             self._prune(secondary)
@@ -342,6 +343,6 @@ class IdentifiedStream(MergedStream):
         )
         if self._held and not self._is_fetching:
             self._look()
-        elif self._held and self._host.now_ms >= self._deadline_ms:
+        elif self._held and self._context.now_ms >= self._deadline_ms:
             self._answered((), LATE)
         return will_be or bool(self._held)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.merged_stream import MAX_AHEAD, Host, Item, MergedStream
+from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream
 from tickerplant.feed.secondary import Entry, Secondary
 
 
@@ -23,9 +24,9 @@ class MatchedStream(MergedStream):
         name: str,
         decode: Callable[[bytes], Item],
         expected_interval: ExpectedInterval,
-        host: Host,
+        context: FeedContext,
     ) -> None:
-        super().__init__(name, decode, expected_interval, host)
+        super().__init__(name, decode, expected_interval, context)
         self._accept_next = _always
         self._primary_record: Secondary | None = None
         """What the leader is still expected to tell of what was delivered; None: nothing."""
@@ -49,9 +50,9 @@ class MatchedStream(MergedStream):
         """Take the next message of another secondary, which has joined."""
         secondary, key = self.secondaries[connection], _key_of(item)
         self._mark_delivering(secondary)
-        self._host.watch(self)
+        self._tick_from_now_on()
         if not self._is_repeated(secondary, key):
-            secondary.waiting.put(key, item, self._host.now_ms)
+            secondary.waiting.put(key, item, self._context.now_ms)
             if len(secondary.waiting) > MAX_AHEAD:
                 self._insert(secondary, [secondary.waiting.pop()])
             return
@@ -68,11 +69,11 @@ class MatchedStream(MergedStream):
 
     def _mark_skipped(self, secondary: Secondary, before: Iterable[Entry]) -> None:
         """Take note that `secondary` left messages out, unless it tells in another order."""
-        until_ms = self._host.now_ms + self._host.settings.merge_ms
+        until_ms = self._context.now_ms + self._context.settings.merge_ms
         for entry in before:
             secondary.skipped.pop(entry.key, None)
             secondary.skipped[entry.key] = until_ms
-            self._host.watch(self)
+            self._tick_from_now_on()
 
     def _reconcile(self, key: Hashable, source: Secondary | None) -> None:
         """Expect of all followers but `source` what is delivered now, unless they told it."""
@@ -84,7 +85,7 @@ class MatchedStream(MergedStream):
                 self.counters.duplicates += 1
                 self._match(secondary, before)
             else:
-                secondary.expected.put(key, None, self._host.now_ms)
+                secondary.expected.put(key, None, self._context.now_ms)
                 if len(secondary.expected) > MAX_AHEAD:
                     secondary.expected.pop()
 
@@ -107,7 +108,7 @@ class MatchedStream(MergedStream):
 
     def _promote(self, secondary: Secondary) -> None:
         self._primary_record = secondary if secondary.expected or secondary.skipped else None
-        self._host.watch(self)
+        self._tick_from_now_on()
         for entry in secondary.waiting.drain():
             self._reconcile(entry.key, None)
             self._pass(entry.item)
@@ -132,14 +133,14 @@ class MatchedStream(MergedStream):
 
     def tick(self) -> bool:
         """Do what is due; return whether something else will be."""
-        now_ms = self._host.now_ms
+        now_ms = self._context.now_ms
         self._take_over()
-        is_paused = self._host.is_paused
+        paused = self._context.paused
         for connection, secondary in tuple(self.secondaries.items()):
             self._look_at(secondary)
-            if not is_paused(connection):
+            if connection not in paused:
                 _forget_skipped(secondary, now_ms)
-        if self._primary_record is not None and not is_paused(self.primary):
+        if self._primary_record is not None and self.primary not in paused:
             _forget_skipped(self._primary_record, now_ms)
             if not self._primary_record.expected and not self._primary_record.skipped:
                 self._primary_record = None
@@ -149,14 +150,14 @@ class MatchedStream(MergedStream):
 
     def restart_waits(self) -> None:
         """Let what waits for a secondary wait from now on: it was not read for a while."""
-        until_ms = self._host.now_ms + self._host.settings.merge_ms
+        until_ms = self._context.now_ms + self._context.settings.merge_ms
         primary = () if self._primary_record is None else (self._primary_record,)
         for secondary in (*primary, *self.secondaries.values()):
             secondary.skipped = dict.fromkeys(secondary.skipped, until_ms)
 
     def _look_at(self, secondary: Secondary) -> None:
         """Wait no longer for the leader to tell what `secondary` told long ago."""
-        latest_ms = self.silent_since_ms - self._host.settings.merge_ms
+        latest_ms = self.silent_since_ms - self._context.settings.merge_ms
         while secondary.waiting and secondary.waiting.oldest.received_ms <= latest_ms:
             entry = secondary.waiting.pop()
             if secondary.is_in_step:

@@ -14,15 +14,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import copy
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.feed.actions import Fetch
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.secondary import Secondary
-from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Gap, Notice, SubscriptionRejected
+from tickerplant.messages.notice import (
+    Disconnected,
+    Gap,
+    Notice,
+    Recovered,
+    SubscriptionRejected,
+)
+from tickerplant.stream_name import parse_stream_name
 
 Item: TypeAlias = Any
 """A message, or the list of the messages of an array."""
@@ -37,29 +45,6 @@ NOTIFY_AGAIN_MS = 10_000
 MAX_AHEAD = 4096
 """Messages of one stream by which a connection may be ahead of the leader; with more, the leader is
 not waited for."""
-
-
-class Host(Protocol):
-    """What a strand needs of the feed it is part of."""
-
-    settings: FeedSettings
-    now_ms: int
-    wall_ms: int
-
-    def fetch(self, merged: MergedStream, after_id: int, before_id: int) -> None:
-        """Ask for the messages between two ids; `filled` or `unfilled` of the strand is called."""
-
-    def watch(self, merged: MergedStream) -> None:
-        """Call `tick` of the strand from now on, until it returns False."""
-
-    def end_silence(self, merged: MergedStream) -> None:
-        """Tell that a stale stream is heard again."""
-
-    def notify_possible_loss(self, merged: MergedStream) -> None:
-        """Tell that something may be missing: a follower leads that began when nothing was heard."""
-
-    def is_paused(self, connection: Hashable) -> bool:
-        """Whether a connection is not read, because a consumer has no room."""
 
 
 class Outage(Struct):
@@ -91,15 +76,15 @@ class MergedStream(ABC):
         name: The stream.
         decode: Turns a payload into a message, or a list of them.
         expected_interval: How long it may be silent.
-        host: The feed.
+        context: The shared state of its feed.
     """
 
     __slots__ = (
         "_accept_next",
         "_backfilling",
+        "_context",
         "_deadline_ms",
         "_fetched_after",
-        "_host",
         "_is_fetching",
         "_keeps",
         "accept",
@@ -130,7 +115,7 @@ class MergedStream(ABC):
         name: str,
         decode: Callable[[bytes], Item],
         expected_interval: ExpectedInterval,
-        host: Host,
+        context: FeedContext,
     ) -> None:
         self.name = name
         self.decode = decode
@@ -165,7 +150,7 @@ class MergedStream(ABC):
         """Messages that came, on any connection."""
         self.received_ms = 0
         """When the last message came on a primary; 0 if none did."""
-        self.silent_from_ms = host.now_ms
+        self.silent_from_ms = context.now_ms
         """Earliest time from which silence counts."""
         self.stale_level = 0
         """0 while it is not stale; 1 since consumers were notified, and 1 more for each time it was
@@ -178,7 +163,7 @@ class MergedStream(ABC):
         """The notice, without names, that the server rejected the subscription."""
         self.unreadable_ms = 0
         """When consumers were last told of something unreadable."""
-        self._host = host
+        self._context = context
         self._is_fetching = False
         self._fetched_after = 0
         """Id that what is asked for over REST begins behind."""
@@ -251,7 +236,7 @@ class MergedStream(ABC):
         """Take note that `secondary` carries the stream."""
         if not secondary.is_delivering:
             secondary.is_delivering = True
-            secondary.delivering_since_ms = self._host.now_ms
+            secondary.delivering_since_ms = self._context.now_ms
 
     def remove(self, connection: Hashable) -> bool:
         """Forget `connection`; return whether nothing is heard any more because of that."""
@@ -266,7 +251,7 @@ class MergedStream(ABC):
             self._lead(successor)
             return False
         self.primary = None
-        self.disconnected_ms = self._host.now_ms
+        self.disconnected_ms = self._context.now_ms
         self.stale_level = 0
         self.expected_interval.restart()
         self._primary_lost()
@@ -294,7 +279,7 @@ class MergedStream(ABC):
             apart.attach(sink, backfills=backfills, keep=keep)
             self.detach(sink)
         apart.switch_primary(primary)
-        self._host.watch(apart)
+        apart._tick_from_now_on()  # noqa: SLF001  # it is of this class
         return apart
 
     def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
@@ -320,7 +305,7 @@ class MergedStream(ABC):
         secondary = self.secondaries.get(connection)
         if secondary is None or not self._can_lead(secondary):
             return False
-        settled_ms = secondary.delivering_since_ms + self._host.settings.overlap_ms
+        settled_ms = secondary.delivering_since_ms + self._context.settings.overlap_ms
         return secondary.is_in_step or (not secondary.waiting and received_ms >= settled_ms)
 
     @property
@@ -340,7 +325,7 @@ class MergedStream(ABC):
             return False
         return (
             not successor.is_in_step
-            and received_ms < successor.delivering_since_ms + self._host.settings.overlap_ms
+            and received_ms < successor.delivering_since_ms + self._context.settings.overlap_ms
         )
 
     def expect_loss(self) -> None:  # noqa: B027
@@ -368,7 +353,11 @@ class MergedStream(ABC):
 
     def restart_silence(self) -> None:
         """Count silence from now on."""
-        self.silent_from_ms = self._host.now_ms
+        self.silent_from_ms = self._context.now_ms
+
+    def _tick_from_now_on(self) -> None:
+        """Have `tick` called until it returns False."""
+        self._context.due[self] = self.tick
 
     def restart_waits(self) -> None:  # noqa: B027  # most kinds do nothing
         """Let what waits for a connection wait from now on: it was not read for a while."""
@@ -380,6 +369,30 @@ class MergedStream(ABC):
         if self.outage is None:
             self.outage = Outage(self.silent_since_ms)
 
+    def end_staleness(self) -> None:
+        """Notify consumers that messages arrive again, although it was stale."""
+        if self.stale_level == 1:  # it was not subscribed again
+            self.expected_interval.tolerate()
+        self.expected_interval.restart()
+        self._context.recoveries += 1
+        self._notify_recovered(self.end_outage() or 0)
+
+    def _report_possible_loss(self) -> None:
+        """Notify consumers that messages may be missing before those of a new primary."""
+        self.expect_loss()
+        self.notify(
+            Disconnected(
+                streams=(self.name,),
+                time_ms=self._context.wall_ms,
+                reason="its connection fell silent",
+            )
+        )
+        self._notify_recovered(self._context.now_ms - self.silent_since_ms)
+
+    def _notify_recovered(self, outage_ms: int) -> None:
+        wall_ms = self._context.wall_ms
+        self.notify(Recovered(streams=(self.name,), time_ms=wall_ms, outage_ms=outage_ms))
+
     def begin_outage(self, notice: Disconnected, received_ms: int) -> bool:
         """Note that it has no connection; return whether consumers are to get `notice`.
 
@@ -390,7 +403,7 @@ class MergedStream(ABC):
             received_ms: When something last arrived on the connection.
         """
         now_ms, outage = (
-            self._host.now_ms,
+            self._context.now_ms,
             self.outage or Outage(max(self.silent_since_ms, received_ms)),
         )
         known = outage.notice
@@ -411,7 +424,7 @@ class MergedStream(ABC):
         """
         outage, self.outage, self.disconnected_ms = self.outage, None, None
         self.stale_level = 0
-        return None if outage is None else self._host.now_ms - outage.since_ms
+        return None if outage is None else self._context.now_ms - outage.since_ms
 
     def _lead(self, connection: Hashable) -> None:
         """Deliver from now on what `connection` tells, after what it told already."""
@@ -420,19 +433,19 @@ class MergedStream(ABC):
             other.may_repeat = True
         self.primary, self.accept = connection, refuse
         if self.is_stale and secondary.waiting:
-            self._host.end_silence(self)
+            self.end_staleness()
         self.restart_silence()
         self._promote(secondary)
 
     def _take_over(self) -> bool:
         """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
-        now_ms = self._host.now_ms
+        now_ms = self._context.now_ms
         for connection, secondary in self.secondaries.items():
-            if secondary.waiting and not self._host.is_paused(connection):
+            if secondary.waiting and connection not in self._context.paused:
                 behind_ms = now_ms - max(secondary.waiting.oldest.received_ms, self.silent_since_ms)
                 if behind_ms >= self._patience_ms(secondary):
                     if not secondary.is_in_step and not self.proves_gaps:
-                        self._host.notify_possible_loss(self)
+                        self._report_possible_loss()
                     self.switch_primary(connection)
                     return True
         return False
@@ -446,7 +459,7 @@ class MergedStream(ABC):
 
     def _patience_ms(self, secondary: Secondary) -> int:
         """Return for how long the leader may fall behind `secondary`."""
-        settings = self._host.settings
+        settings = self._context.settings
         is_enough = secondary.is_in_step or self.is_stale  # silence that is told is no mere lag
         return settings.lag_ms if is_enough else settings.merge_ms
 
@@ -526,9 +539,12 @@ class MergedStream(ABC):
     def _fetch(self, after_id: int, before_id: int) -> None:
         self._is_fetching = True
         self._fetched_after = after_id
-        self._deadline_ms = self._host.now_ms + self._host.settings.backfill_ms
-        self._host.watch(self)
-        self._host.fetch(self, after_id, before_id)
+        self._deadline_ms = self._context.now_ms + self._context.settings.backfill_ms
+        self._tick_from_now_on()
+        name = parse_stream_name(self.name)
+        kind = name.interval or name.kind
+        fetch = Fetch(self.name, name.topic.upper(), kind, after_id, before_id)
+        self._context.actions.append(fetch)
 
     def _report_gap(
         self, symbol: str, bounds: tuple[int, int], missing: int | None, filled: int, reason: str
@@ -542,7 +558,7 @@ class MergedStream(ABC):
         self.notify(
             Gap(
                 streams=(self.name,),
-                time_ms=self._host.wall_ms,
+                time_ms=self._context.wall_ms,
                 symbol=symbol,
                 after_id=bounds[0],
                 before_id=bounds[1],

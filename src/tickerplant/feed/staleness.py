@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
 
 from tickerplant.feed.connection import FeedConnection
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.expected_interval import LOOK_MS
 from tickerplant.feed.merged_stream import MergedStream
-from tickerplant.feed.settings import FeedSettings
-from tickerplant.messages.notice import Recovered, Stale
+from tickerplant.messages.notice import Stale
 
 MAX_DOUBLINGS = 10
 """How often the timeout is doubled after unsuccessful repairs."""
-
-
-class Feed(Protocol):
-    """The parts of the feed that are used here."""
-
-    settings: FeedSettings
-    now_ms: int
-    wall_ms: int
-    connections: dict[int, FeedConnection]
-
-    @property
-    def all_merged_streams(self) -> list[MergedStream]:
-        """The streams, shared and of single consumers."""
 
 
 class StalenessMonitor:
     """Notifies consumers of silent streams, and says which are to be repaired.
 
     Args:
-        feed: The feed that is watched.
+        context: The shared state of the feed.
+        connections: Its connections.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, context: FeedContext, connections: dict[int, FeedConnection]) -> None:
         self.notices = 0
         """`Stale` notices so far."""
-        self._feed = feed
+        self._context = context
+        self._connections = connections
         self._look_ms = 0
-        settings = feed.settings
+        settings = context.settings
         self._min_silence_ms = min(
             settings.quick_stale_ms,
             settings.event_stream_stale_ms,
@@ -49,19 +37,25 @@ class StalenessMonitor:
         )
         """No stream is stale after less."""
         self._replacements = 0
-        """Consecutive connections replaced because all their streams were stale."""
+        """Connections replaced because all their streams were stale, since a stale stream last sent
+        again."""
+        self._recoveries = 0
+        """How often a stale stream had sent again, as of the last tick."""
 
-    def tick(self) -> tuple[list[FeedConnection], list[tuple[FeedConnection, MergedStream]]]:
+    def tick(
+        self, merged_streams: Iterable[MergedStream]
+    ) -> tuple[list[FeedConnection], list[tuple[FeedConnection, MergedStream]]]:
         """Notify consumers of streams that fell silent, and return what is to be repaired.
 
         Returns:
             Connections to replace, and streams to subscribe to again, each with its connection.
         """
-        feed = self._feed
-        if feed.now_ms < self._look_ms:
+        context = self._context
+        if context.now_ms < self._look_ms:
             return [], []
-        self._look_ms = feed.now_ms + LOOK_MS
-        merged_streams = feed.all_merged_streams
+        self._look_ms = context.now_ms + LOOK_MS
+        if context.recoveries != self._recoveries:
+            self._recoveries, self._replacements = context.recoveries, 0
         silent = [found for merged in merged_streams if (found := self._check_primary(merged))]
         silent += [
             found
@@ -71,29 +65,19 @@ class StalenessMonitor:
         ]
         all_stale = [
             connection
-            for connection in tuple(feed.connections.values())
+            for connection in tuple(self._connections.values())
             if self._is_all_stale(connection)
         ]
         self._replacements += len(all_stale)
         return all_stale, silent
 
-    def end(self, merged: MergedStream) -> None:
-        """Notify consumers that a stale stream sends again."""
-        feed = self._feed
-        if merged.stale_level == 1:  # it was not subscribed again
-            merged.expected_interval.tolerate()
-        merged.expected_interval.restart()
-        self._replacements = 0
-        outage_ms = merged.end_outage() or 0
-        merged.notify(Recovered(streams=(merged.name,), time_ms=feed.wall_ms, outage_ms=outage_ms))
-
     def _check_primary(self, merged: MergedStream) -> tuple[FeedConnection, MergedStream] | None:
         """Notify consumers if `merged` fell silent; return it if it is to be subscribed to again."""
-        feed, connection = self._feed, merged.primary
-        if not isinstance(connection, FeedConnection) or connection.is_paused:
+        context, connection = self._context, merged.primary
+        if not isinstance(connection, FeedConnection) or connection in context.paused:
             return None
         silent_ms, expected_interval = (
-            feed.now_ms - merged.silent_since_ms,
+            context.now_ms - merged.silent_since_ms,
             merged.expected_interval,
         )
         count = merged.messages - merged.counters.duplicates
@@ -114,7 +98,7 @@ class StalenessMonitor:
         merged.notify(
             Stale(
                 streams=(merged.name,),
-                time_ms=feed.wall_ms,
+                time_ms=context.wall_ms,
                 silent_ms=silent_ms,
                 expected_ms=merged.expected_interval.expected_ms,
             )
@@ -125,7 +109,7 @@ class StalenessMonitor:
         self, merged: MergedStream
     ) -> Iterator[tuple[FeedConnection, MergedStream]]:
         """Yield secondary connections that deliver other streams, but not this one as the primary does."""
-        settings = self._feed.settings
+        settings = self._context.settings
         for connection, secondary in merged.secondaries.items():
             if (
                 not isinstance(connection, FeedConnection)
@@ -134,7 +118,7 @@ class StalenessMonitor:
             ):
                 secondary.idle_since_ms, secondary.is_mute = 0, False
                 continue
-            secondary.idle_since_ms = secondary.idle_since_ms or self._feed.now_ms
+            secondary.idle_since_ms = secondary.idle_since_ms or self._context.now_ms
             others_ms = connection.received_ms - secondary.idle_since_ms
             secondary.is_mute = others_ms >= settings.overlap_ms
             patience_ms = settings.stale_ms << min(secondary.resubscriptions, MAX_DOUBLINGS)
@@ -156,8 +140,8 @@ class StalenessMonitor:
             or connection.predecessor is not None
         ):
             return False
-        age_ms = self._feed.now_ms - connection.opened_ms
-        if age_ms < self._feed.settings.all_stale_reconnect_ms << min(
+        age_ms = self._context.now_ms - connection.opened_ms
+        if age_ms < self._context.settings.all_stale_reconnect_ms << min(
             self._replacements, MAX_DOUBLINGS
         ):
             return False
@@ -178,7 +162,7 @@ class StalenessMonitor:
         repair_after_ms = merged.expected_interval.repair_after_ms
         return (
             repair_after_ms is not None
-            and self._feed.now_ms - merged.silent_since_ms >= repair_after_ms
+            and self._context.now_ms - merged.silent_since_ms >= repair_after_ms
         )
 
 

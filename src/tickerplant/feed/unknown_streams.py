@@ -7,14 +7,12 @@ venue.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping
 
-from tickerplant.feed.actions import Action, Verify
+from tickerplant.feed.actions import Verify
+from tickerplant.feed.context import FeedContext
 from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.notify import notify
-from tickerplant.feed.observer import Observer
-from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.notice import UnknownStream
 
 LOOK_MS = 500
@@ -25,31 +23,18 @@ MAX_FAILURES = 3
 """Consecutive checks without a response; after these, no more checks are made."""
 
 
-class Feed(Protocol):
-    """The parts of the feed that are used here."""
-
-    settings: FeedSettings
-    now_ms: int
-    wall_ms: int
-    actions: list[Action]
-    observer: Observer
-
-    def is_paused(self, connection: Hashable) -> bool:
-        """Whether a connection is paused because a consumer has no room."""
-
-
 class UnknownStreams:
     """Checks silent streams and notifies consumers of those that are unknown.
 
     Args:
-        feed: The feed that the streams belong to.
+        context: The shared state of the feed.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, context: FeedContext) -> None:
         self.failed_checks = 0
         """Checks that got no response."""
-        self._feed = feed
-        self._silent_ms = feed.settings.unknown_after_ms
+        self._context = context
+        self._silent_ms = context.settings.unknown_after_ms
         self._silent_since_ms: dict[MergedStream, int | None] = {}
         """Since when streams that have sent nothing could have; None: they could not yet."""
         self._checking: dict[MergedStream, None] = {}
@@ -60,7 +45,7 @@ class UnknownStreams:
     def add(self, merged: MergedStream) -> None:
         """Report a stream with a malformed name, and check others when they stay silent."""
         if merged.doubt:
-            self._feed.observer.doubted(merged.name, merged.doubt)
+            self._context.observer.doubted(merged.name, merged.doubt)
         else:
             self._silent_since_ms[merged] = None
 
@@ -71,28 +56,28 @@ class UnknownStreams:
 
     def tick(self) -> None:
         """Ask for a check of the streams that have been silent for too long."""
-        feed = self._feed
-        if not self._silent_since_ms or feed.now_ms < self._look_ms:
+        context = self._context
+        if not self._silent_since_ms or context.now_ms < self._look_ms:
             return
-        self._look_ms = feed.now_ms + min(LOOK_MS, self._silent_ms)
+        self._look_ms = context.now_ms + min(LOOK_MS, self._silent_ms)
         silent = [merged for merged in tuple(self._silent_since_ms) if self._is_silent(merged)]
         for merged in silent:
             del self._silent_since_ms[merged]
         if silent and self._failures < MAX_FAILURES:
             self._checking.update(dict.fromkeys(silent))
-            feed.actions.append(Verify(tuple(merged.name for merged in silent)))
+            context.actions.append(Verify(tuple(merged.name for merged in silent)))
 
     def _is_silent(self, merged: MergedStream) -> bool:
-        feed = self._feed
+        context = self._context
         since_ms = self._silent_since_ms[merged]
         if merged.messages:
             del self._silent_since_ms[merged]
-        elif merged.primary is None or feed.is_paused(merged.primary):
+        elif merged.primary is None or merged.primary in context.paused:
             self._silent_since_ms[merged] = None
         elif since_ms is None:
-            self._silent_since_ms[merged] = feed.now_ms
+            self._silent_since_ms[merged] = context.now_ms
         else:
-            return feed.now_ms - since_ms >= self._silent_ms
+            return context.now_ms - since_ms >= self._silent_ms
         return False
 
     def checked(self, names: Iterable[str], reasons: Mapping[str, str] | None) -> None:
@@ -102,7 +87,7 @@ class UnknownStreams:
             names: The streams that were checked.
             reasons: Why some of them will never send anything, by name; None: no response.
         """
-        feed = self._feed
+        context = self._context
         self._failures = self._failures + 1 if reasons is None else 0
         self.failed_checks += reasons is None
         checked = frozenset(names)
@@ -111,8 +96,8 @@ class UnknownStreams:
             if merged.messages:
                 continue
             if reasons is None:
-                self._silent_since_ms[merged] = feed.now_ms + RETRY_MS - self._silent_ms
+                self._silent_since_ms[merged] = context.now_ms + RETRY_MS - self._silent_ms
             elif reason := reasons.get(merged.name, ""):
                 merged.doubt = reason
-                feed.observer.doubted(merged.name, reason)
-                notify([merged], UnknownStream(streams=(), time_ms=feed.wall_ms, reason=reason))
+                context.observer.doubted(merged.name, reason)
+                notify([merged], UnknownStream(streams=(), time_ms=context.wall_ms, reason=reason))

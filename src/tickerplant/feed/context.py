@@ -1,0 +1,45 @@
+"""What all parts of a feed share: its settings, its clocks, and what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from tickerplant.feed.actions import Action
+from tickerplant.feed.observer import Observer
+from tickerplant.feed.settings import FeedSettings
+
+
+class FeedContext:
+    """The shared state of a feed.
+
+    Args:
+        settings: How the feed behaves.
+    """
+
+    __slots__ = (
+        "actions",
+        "due",
+        "now_ms",
+        "observer",
+        "paused",
+        "recoveries",
+        "settings",
+        "wall_ms",
+    )
+
+    def __init__(self, settings: FeedSettings) -> None:
+        self.settings = settings
+        self.now_ms = 0
+        """The clock of the feed, which only goes forward."""
+        self.wall_ms = 0
+        """Milliseconds since the epoch, for notices."""
+        self.actions: list[Action] = []
+        """What the caller of the feed is to do, oldest first."""
+        self.observer = Observer()
+        """Keeps a record of the connections."""
+        self.paused: set[Hashable] = set()
+        """Connections that are not read, because no consumer has room."""
+        self.due: dict[Hashable, Callable[[], bool]] = {}
+        """By stream, what is called with each tick until it returns False."""
+        self.recoveries = 0
+        """How often a stale stream sent again."""
