@@ -72,7 +72,7 @@ def decimal_units(text: str, decimals: int) -> int:
             significant digits beyond `decimals`.
     """
     if len(text) > LONGEST_NUMBER:
-        raise ValueError(f"{text[:LONGEST_NUMBER]!r} goes on, and is longer than a number")
+        raise ValueError(f"{text[:LONGEST_NUMBER]!r} is too long for a number")
     whole, _, part = text.partition(".")
     if whole and len(part) == decimals > 0 and text.isascii() and (whole + part).isdecimal():
         return int(whole + part)  # the usual form

@@ -30,7 +30,7 @@ def chain(count: int, *, step: int = 10) -> list[DepthUpdate]:
 
 def test_a_book_without_a_snapshot_waits_and_says_so() -> None:
     sync = BookSync[DepthUpdate]()
-    assert sync.offer(update(1, 10, 0)) == [], "nothing may be applied before a snapshot"
+    assert sync.add(update(1, 10, 0)) == [], "nothing may be applied before a snapshot"
     assert not sync.live
     assert sync.reason == "no snapshot yet"
 
@@ -39,7 +39,7 @@ def test_kept_updates_after_the_snapshot_are_applied_in_order() -> None:
     sync = BookSync[DepthUpdate]()
     updates = chain(4)
     for each in updates:
-        sync.offer(each)
+        sync.add(each)
     assert sync.load(snapshot(25)) == updates[2:], "the update with U <= L <= u comes first"
     assert sync.live
     assert sync.reason == ""
@@ -47,24 +47,24 @@ def test_kept_updates_after_the_snapshot_are_applied_in_order() -> None:
 
 def test_an_update_that_ends_at_the_snapshot_still_joins() -> None:
     sync = live_at(20)
-    assert sync.offer(update(11, 20, 10)) == [update(11, 20, 10)], "U <= L and u >= L joins"
-    assert sync.offer(update(21, 30, 20)) == [update(21, 30, 20)]
+    assert sync.add(update(11, 20, 10)) == [update(11, 20, 10)], "U <= L and u >= L joins"
+    assert sync.add(update(21, 30, 20)) == [update(21, 30, 20)]
 
 
 def test_an_update_with_pu_equal_to_the_snapshot_joins() -> None:
-    assert live_at(20).offer(update(25, 30, 20)) == [update(25, 30, 20)], "pu == L joins"
+    assert live_at(20).add(update(25, 30, 20)) == [update(25, 30, 20)], "pu == L joins"
 
 
 def test_updates_older_than_the_snapshot_are_left_out_and_counted() -> None:
     sync = live_at(20)
-    assert sync.offer(update(1, 10, 0)) == []
+    assert sync.add(update(1, 10, 0)) == []
     assert (sync.live, sync.stale) == (True, 1)
 
 
 def test_an_update_that_came_twice_is_left_out() -> None:
     sync = live_at(20)
-    sync.offer(update(21, 30, 20))
-    assert sync.offer(update(21, 30, 20)) == []
+    sync.add(update(21, 30, 20))
+    assert sync.add(update(21, 30, 20)) == []
     assert (sync.live, sync.stale) == (True, 1)
 
 
@@ -72,24 +72,24 @@ def test_an_update_that_came_twice_is_left_out() -> None:
 def test_updates_are_followed_together_as_one_by_one(last: int, missing: set[int]) -> None:
     updates = [each for n, each in enumerate(chain(8)) if n not in missing]
     together, apart = live_at(10 * last), live_at(10 * last)
-    followed = together.follow_all(updates)
+    followed = together.accept_run(updates)
     expected = 0
-    while expected < len(updates) and apart.follow(updates[expected]):
+    while expected < len(updates) and apart.accept_next(updates[expected]):
         expected += 1
     assert followed == expected, "expected those that simply continue, and no more"
     left = updates[followed:]
-    assert [together.offer(each) for each in left] == [apart.offer(each) for each in left]
+    assert [together.add(each) for each in left] == [apart.add(each) for each in left]
     assert (together.live, together.reason) == (apart.live, apart.reason)
 
 
 def test_nothing_is_followed_while_a_book_waits() -> None:
-    assert BookSync[DepthUpdate]().follow_all(chain(3)) == 0
+    assert BookSync[DepthUpdate]().accept_run(chain(3)) == 0
 
 
 def test_a_gap_makes_the_book_wait_and_is_named() -> None:
     sync = live_at(20)
-    sync.offer(update(21, 30, 20))
-    assert sync.offer(update(51, 60, 50)) == []
+    sync.add(update(21, 30, 20))
+    assert sync.add(update(51, 60, 50)) == []
     assert not sync.live
     assert sync.gaps == 1
     assert sync.reason == "a gap after u=30: the next update has U=51 pu=50"
@@ -97,14 +97,14 @@ def test_a_gap_makes_the_book_wait_and_is_named() -> None:
 
 def test_a_snapshot_after_the_gap_heals_the_book() -> None:
     sync = live_at(20)
-    sync.offer(update(51, 60, 50))
+    sync.add(update(51, 60, 50))
     assert sync.load(snapshot(55)) == [update(51, 60, 50)]
     assert sync.live
 
 
 def test_a_snapshot_older_than_the_kept_updates_is_of_no_use() -> None:
     sync = BookSync[DepthUpdate]()
-    sync.offer(update(51, 60, 50))
+    sync.add(update(51, 60, 50))
     assert sync.load(snapshot(20)) == []
     assert not sync.live
     assert "20 is older" in sync.reason
@@ -114,7 +114,7 @@ def test_a_snapshot_older_than_the_kept_updates_is_of_no_use() -> None:
 def test_a_gap_among_the_kept_updates_is_found_when_loading() -> None:
     sync = BookSync[DepthUpdate]()
     for each in (update(1, 10, 0), update(11, 20, 10), update(31, 40, 30)):
-        sync.offer(each)
+        sync.add(each)
     assert sync.load(snapshot(15)) == []
     assert not sync.live
     assert sync.reason.startswith("a gap after u=20")
@@ -125,8 +125,8 @@ def test_the_oldest_updates_are_forgotten_at_the_bound() -> None:
     sync = BookSync[DepthUpdate](max_buffered=2)
     updates = chain(3)
     for each in updates:
-        sync.offer(each)
-    assert sync.forgotten == 1
+        sync.add(each)
+    assert sync.overflowed == 1
     assert sync.load(snapshot(15)) == updates[1:]
 
 
@@ -151,10 +151,10 @@ def test_the_book_equals_applying_every_change_after_the_snapshot(
     has_listener = updates[min(missed, len(updates) - 1) :]
     sync = BookSync[DepthUpdate]()
     for each in has_listener[:before]:
-        assert sync.offer(each) == [], "no snapshot, nothing to apply"
+        assert sync.add(each) == [], "no snapshot, nothing to apply"
     applied = sync.load(snapshot(last))
     for each in has_listener[before:]:
-        applied += sync.offer(each)
+        applied += sync.add(each)
     if not sync.live:
         assert has_listener[0].previous_update_id > last, "only a snapshot too old may fail"
         return

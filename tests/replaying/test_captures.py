@@ -76,7 +76,7 @@ class Rebuilt:
                     self.books[symbol].load(event)
                 self._apply(symbol, updates)
             case DepthUpdate():
-                self._apply(symbol, self.syncs[symbol].offer(event))
+                self._apply(symbol, self.syncs[symbol].add(event))
 
     def _apply(self, symbol: str, updates: list[Update]) -> None:
         book = self.books[symbol]

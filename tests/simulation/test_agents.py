@@ -213,7 +213,7 @@ def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
     follower.add_impact(0.1)
     assert coin.price == pytest.approx(110.517, abs=0.001)
     before = follower.price()
-    follower.look(1000.0, 0.01)
+    follower.update(1000.0, 0.01)
     assert 1010 < follower.price() < before, "its own trades are forgotten little by little"
 
 

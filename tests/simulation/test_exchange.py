@@ -133,7 +133,7 @@ def test_the_rebuilt_book_is_the_engines(
 def test_trades_carry_on_from_the_past_without_a_hole(
     exchange: SimulatedExchange, events: list[Event]
 ) -> None:
-    last = {symbol: exchange.past(symbol).trades[-1].trade_id for symbol in SYMBOLS}
+    last = {symbol: exchange.history(symbol).trades[-1].trade_id for symbol in SYMBOLS}
     seen: Counter[str] = Counter()
     for event in events:
         if isinstance(event, Trade):
@@ -229,11 +229,11 @@ def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
 def test_looking_at_the_past_and_the_opening_changes_nothing(events: list[Event]) -> None:
     other = make()
     for symbol in SYMBOLS:
-        other.past(symbol).minutes()
+        other.history(symbol).minutes()
         other.opening(symbol)
     first = run(other, 3)
     for symbol in SYMBOLS:
-        other.past(symbol).hours()
+        other.history(symbol).hours()
     again = encoded(first + run(other, 6))
     assert again == encoded(events)[: len(again)], "they are read, not drawn"
 

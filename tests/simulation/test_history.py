@@ -38,7 +38,7 @@ LENGTHS = {"days": DAY_MS, "hours": HOUR_MS, "minutes": MINUTE_MS}
 
 @pytest.fixture(params=SYMBOLS)
 def past(request: pytest.FixtureRequest) -> SimulatedHistory:
-    return EXCHANGE.past(request.param)
+    return EXCHANGE.history(request.param)
 
 
 def tiers(past: SimulatedHistory) -> dict[str, Bars]:
@@ -64,7 +64,7 @@ def test_each_tier_begins_where_the_longer_one_ends(past: SimulatedHistory) -> N
 def test_prices_are_continuous_up_to_the_last_trades(past: SimulatedHistory) -> None:
     opens = np.concatenate([bars[:, OPEN] for bars in tiers(past).values()])
     closes = np.concatenate([bars[:, CLOSE] for bars in tiers(past).values()])
-    single = (START_MS - past._inputs.recent_ms) // MINUTE_MS
+    single = (START_MS - past.inputs.recent_ms) // MINUTE_MS
     jumps = np.flatnonzero(opens[1:] != closes[:-1])
     jumps = jumps[jumps < len(opens) - single - 2]
     assert len(jumps) <= 3, "prices jump only where tiers meet after a bar without trades"
@@ -72,7 +72,7 @@ def test_prices_are_continuous_up_to_the_last_trades(past: SimulatedHistory) -> 
 
 
 def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedHistory) -> None:
-    tick = past._inputs.instrument.tick_size
+    tick = past.inputs.instrument.tick_size
     for bars in tiers(past).values():
         assert (bars[:, LOW] <= np.minimum(bars[:, OPEN], bars[:, CLOSE])).all()
         assert (bars[:, HIGH] >= np.maximum(bars[:, OPEN], bars[:, CLOSE])).all()
@@ -81,7 +81,7 @@ def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedHistory) -> Non
 
 
 def test_the_average_price_lies_between_low_and_high(past: SimulatedHistory) -> None:
-    instrument = past._inputs.instrument
+    instrument = past.inputs.instrument
     for bars in tiers(past).values():
         traded = bars[bars[:, COUNT] > 0]
         volume, turnover = traded[:, VOLUME].astype(float), traded[:, TURNOVER].astype(float)
@@ -99,7 +99,7 @@ def test_takers_bought_no_more_than_was_traded(past: SimulatedHistory) -> None:
     for bars in tiers(past).values():
         assert (bars[:, TAKER_BUY_VOLUME] <= bars[:, VOLUME]).all()
         assert (bars[:, TAKER_BUY_TURNOVER] <= bars[:, TURNOVER]).all()
-        assert (bars[:, VOLUME] % past._inputs.instrument.step_size == 0).all()
+        assert (bars[:, VOLUME] % past.inputs.instrument.step_size == 0).all()
 
 
 def test_trade_ids_count_on_through_all_tiers_into_the_trades(past: SimulatedHistory) -> None:
@@ -124,7 +124,7 @@ def test_a_day_covers_24_hours_before_the_start_and_goes_on_after_the_minutes(
 
 
 def test_the_last_trades_lead_to_the_opening_price(past: SimulatedHistory) -> None:
-    symbol = past._inputs.instrument.symbol
+    symbol = past.inputs.instrument.symbol
     every = [*trades(symbol, past.older_trades()), *past.trades]
     times = [trade.trade_time_ms for trade in every]
     assert times == sorted(times)
@@ -134,14 +134,14 @@ def test_the_last_trades_lead_to_the_opening_price(past: SimulatedHistory) -> No
     snapshot = EXCHANGE.opening(symbol)[0]
     assert every[-1] == past.last_trade
     assert past.last_trade.price == snapshot.bids[0][0], "the last price is the best bid"
-    steps = [trade.quantity % past._inputs.instrument.step_size for trade in every]
+    steps = [trade.quantity % past.inputs.instrument.step_size for trade in every]
     assert not any(steps)
 
 
 def test_the_minutes_of_the_last_hour_are_those_of_its_trades(past: SimulatedHistory) -> None:
-    instrument = past._inputs.instrument
+    instrument = past.inputs.instrument
     tape = trades(instrument.symbol, past.older_trades())
-    first_ms, present_ms = past._inputs.recent_ms, START_MS // MINUTE_MS * MINUTE_MS
+    first_ms, present_ms = past.inputs.recent_ms, START_MS // MINUTE_MS * MINUTE_MS
     inside: dict[int, list[Trade]] = {ms: [] for ms in range(first_ms, present_ms, MINUTE_MS)}
     for trade in tape:
         inside[trade.trade_time_ms // MINUTE_MS * MINUTE_MS].append(trade)
@@ -166,7 +166,7 @@ def test_the_minutes_of_the_last_hour_are_those_of_its_trades(past: SimulatedHis
 
 
 def test_the_aggregates_are_those_that_the_trades_make(past: SimulatedHistory) -> None:
-    symbol = past._inputs.instrument.symbol
+    symbol = past.inputs.instrument.symbol
     rows = past.older_aggregates()
     aggregator = TradeAggregator(symbol, int(rows["aggregate_id"][0]))
     closed = [aggregator.add(trade) for trade in trades(symbol, past.older_trades())]
@@ -177,28 +177,28 @@ def test_the_aggregates_are_those_that_the_trades_make(past: SimulatedHistory) -
 
 
 def test_an_hour_of_a_busy_contract_is_known_trade_by_trade() -> None:
-    past = EXCHANGE.past("APTUSDT")
+    past = EXCHANGE.history("APTUSDT")
     rows = past.older_trades()
     assert rows["trade_time_ms"][0] < START_MS - HOUR_MS + 5 * MINUTE_MS
     assert len(rows) > 3000
-    assert 50_000 < len(EXCHANGE.past("BTCUSDT").older_trades()) < 1.5 * RECENT_TRADES
+    assert 50_000 < len(EXCHANGE.history("BTCUSDT").older_trades()) < 1.5 * RECENT_TRADES
 
 
 def test_there_are_hundreds_of_bars_of_each_length() -> None:
-    past = EXCHANGE.past("BTCUSDT")
+    past = EXCHANGE.history("BTCUSDT")
     assert len(past.minutes()) > 8_000
     assert len(past.hours()) > 1_500
     assert len(past.days()) > 1_500
 
 
 def test_the_contracts_of_a_coin_have_the_same_past() -> None:
-    spot, inverse = (EXCHANGE.past(symbol).days() for symbol in ("BTCUSDT", "BTCUSD_PERP"))
+    spot, inverse = (EXCHANGE.history(symbol).days() for symbol in ("BTCUSDT", "BTCUSD_PERP"))
     difference = spot[:, CLOSE] / inverse[:, CLOSE] / 10 - 1
     assert (np.abs(difference) < 0.02).all(), "they move together"
 
 
 def test_the_past_is_the_same_each_time_it_is_made(past: SimulatedHistory) -> None:
-    known, again = tiers(past), EXCHANGE.past(past._inputs.instrument.symbol)
+    known, again = tiers(past), EXCHANGE.history(past.inputs.instrument.symbol)
     trades_before, day = past.older_trades(), past.day
     forget_history()
     assert (again.hours() == known["hours"]).all(), "in whatever order"

@@ -34,7 +34,7 @@ PRICES = ("marks", "indices", "premiums")
 
 @pytest.fixture(params=SYMBOLS)
 def past(request: pytest.FixtureRequest) -> SimulatedHistory:
-    return EXCHANGE.past(request.param)
+    return EXCHANGE.history(request.param)
 
 
 def tiers(past: BarHistory) -> dict[str, Bars]:
@@ -72,14 +72,14 @@ def test_a_bar_contains_its_open_and_close_and_counts_its_seconds(
 
 def test_the_contracts_of_a_pair_have_the_same_index() -> None:
     for one, other in (("BTCUSDT", "BTCUSDT_260626"), ("BTCUSD_PERP", "BTCUSD_260925")):
-        rows = [EXCHANGE.past(symbol).indices.minutes() for symbol in (one, other)]
+        rows = [EXCHANGE.history(symbol).indices.minutes() for symbol in (one, other)]
         assert (rows[0] == rows[1]).all()
 
 
 def test_index_and_mark_stay_close_to_what_is_traded(past: SimulatedHistory) -> None:
-    unit = 10 ** (RATE_DECIMALS - past._inputs.instrument.price.decimals)
-    perpetual = past._inputs.instrument.perpetual
-    tick = past._inputs.instrument.tick_size * unit
+    unit = 10 ** (RATE_DECIMALS - past.inputs.instrument.price.decimals)
+    perpetual = past.inputs.instrument.perpetual
+    tick = past.inputs.instrument.tick_size * unit
     for name in ("hours", "minutes"):
         traded = getattr(past, name)()
         if name == "minutes":
@@ -95,14 +95,14 @@ def test_index_and_mark_stay_close_to_what_is_traded(past: SimulatedHistory) -> 
 
 def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedHistory) -> None:
     one = 10**RATE_DECIMALS
-    unit = 10 ** (RATE_DECIMALS - past._inputs.instrument.price.decimals)
+    unit = 10 ** (RATE_DECIMALS - past.inputs.instrument.price.decimals)
     traded, index = past.hours(), past.indices.hours()
     premium = past.premiums.hours()
     relative = traded[:, CLOSE] * unit / index[:, CLOSE] - 1
-    tick = past._inputs.instrument.tick_size * unit / index[:, CLOSE]
+    tick = past.inputs.instrument.tick_size * unit / index[:, CLOSE]
     activity_level = traded[:, COUNT] > 3
     assert (np.abs(relative - premium[:, CLOSE] / one) < tick + 1e-6)[activity_level].all()
-    if past._inputs.instrument.perpetual:
+    if past.inputs.instrument.perpetual:
         assert (np.abs(premium[:, CLOSE]) < 0.003 * one).all(), "small"
         assert (premium[:, LOW] < 0).any(), "now and then it is cheaper than the index"
     else:
@@ -112,13 +112,13 @@ def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedH
 def test_the_mark_follows_most_of_the_ups_and_downs_of_the_premium(past: SimulatedHistory) -> None:
     marks, indices = past.marks.hours()[:, CLOSE], past.indices.hours()[:, CLOSE]
     premiums = past.premiums.hours()[:, CLOSE] / 10**RATE_DECIMALS
-    if past._inputs.instrument.perpetual:  # the basis of dated contracts is no up or down
+    if past.inputs.instrument.perpetual:  # the basis of dated contracts is no up or down
         followed, _ = np.polyfit(premiums, marks / indices - 1, 1)
         assert followed == pytest.approx(0.8, abs=0.02)
 
 
 def test_the_past_of_told_prices_meets_the_first_one_told(past: SimulatedHistory) -> None:
-    symbol = past._inputs.instrument.symbol
+    symbol = past.inputs.instrument.symbol
     mark = EXCHANGE.opening(symbol)[1]
     assert abs(past.indices.minutes()[-1, CLOSE] / mark.index_price - 1) < 0.004
     assert abs(past.marks.minutes()[-1, CLOSE] / mark.mark_price - 1) < 0.004

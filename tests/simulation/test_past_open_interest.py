@@ -28,7 +28,7 @@ def opened(symbol: str, seed: int, start_ms: int) -> tuple[SimulatedHistory, Pos
     """The past of a contract, and who holds it at the start."""
     exchange = SimulatedExchange(instruments(start_ms, (symbol,)), seed, start_ms)
     (told,) = (each for each in exchange.opening(symbol) if isinstance(each, Positioning))
-    return exchange.past(symbol), told
+    return exchange.history(symbol), told
 
 
 def volumes(bars: Bars, length_ms: int) -> dict[int, int]:
@@ -101,7 +101,7 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
 ) -> None:
     past, told = opened(symbol, 3, ROLLED_MS + after_ms)
     rows = past.positions()
-    assert past._inputs.instrument.onboard_date_ms == ROLLED_MS
+    assert past.inputs.instrument.onboard_date_ms == ROLLED_MS
     assert [row.time_ms for row in rows] == list(
         range(ROLLED_MS, told.time_ms, POSITIONING_PERIOD_MS)
     )

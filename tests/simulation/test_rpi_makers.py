@@ -262,7 +262,7 @@ def test_a_maker_never_quotes_where_it_would_trade_with_the_book() -> None:
     market, rpi_makers, _, _ = stand(spread_ticks=5)
     assert market.rpi_orders is not None
     for _ in range(200):
-        rpi_makers.look()
+        rpi_makers.check_quotes()
         bid, ask = market.engine.bids.best, market.engine.asks.best
         assert bid is not None
         assert ask is not None
@@ -292,7 +292,7 @@ def test_a_maker_withdraws_orders_only_beyond_its_reach(moves: list[int]) -> Non
         good = [
             {key for key in side.quantities if best - reach <= key <= best} for side, best in sides
         ]
-        rpi_makers.look()
+        rpi_makers.check_quotes()
         for (side, best), before in zip(sides, good, strict=True):
             assert all(best - reach <= key <= best for key in side.quantities), "18 usual moves"
             left_out = before - side.quantities.keys()

@@ -23,13 +23,13 @@ from tickerplant.units import DAY_MS, HOUR_MS
 START_MS = 1_780_000_012_345
 SYMBOLS = ("BTCUSDT", "SUIUSDT", "XRPUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
 EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
-EVERY_FUNDING = EXCHANGE.past("XRPUSDT").fundings()
+EVERY_FUNDING = EXCHANGE.history("XRPUSDT").fundings()
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
 def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -> None:
-    past = EXCHANGE.past(symbol)
-    instrument = past._inputs.instrument
+    past = EXCHANGE.history(symbol)
+    instrument = past.inputs.instrument
     interval_ms = instrument.funding_interval_hours * HOUR_MS
     times = [each.time_ms for each in past.fundings()]
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
@@ -37,7 +37,7 @@ def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -
 
 
 def test_the_amount_of_no_funding_rate_is_above_the_cap_of_the_contract() -> None:
-    inputs = EXCHANGE.past("BTCUSDT")._inputs
+    inputs = EXCHANGE.history("BTCUSDT").inputs
     capped = structs.replace(inputs.instrument, funding_cap=5_000)
     past = SimulatedHistory(structs.replace(inputs, instrument=capped))
     rates = [each.rate for each in past.fundings()]
@@ -46,8 +46,8 @@ def test_the_amount_of_no_funding_rate_is_above_the_cap_of_the_contract() -> Non
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
 def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> None:
-    past = EXCHANGE.past(symbol)
-    hours = past._inputs.instrument.funding_interval_hours
+    past = EXCHANGE.history(symbol)
+    hours = past.inputs.instrument.funding_interval_hours
     one = 10**RATE_DECIMALS
     premiums = {row[OPEN_TIME]: row for row in past.premiums.hours().tolist()}
     marks = {row[OPEN_TIME]: row for row in past.marks.hours().tolist()}
@@ -70,7 +70,7 @@ def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> Non
 def test_a_window_of_fundings_is_cut_from_all_of_them(
     start: int | None, end: int | None, limit: int
 ) -> None:
-    past = EXCHANGE.past("XRPUSDT")
+    past = EXCHANGE.history("XRPUSDT")
     start_ms = None if start is None else START_MS - start * 8 * HOUR_MS
     end_ms = None if end is None else START_MS - end * 8 * HOUR_MS
     inside = [
@@ -84,7 +84,7 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
 
 
 def test_funding_marks_of_years_ago_lie_in_the_days_of_the_mark_price() -> None:
-    past = EXCHANGE.past("XRPUSDT")
+    past = EXCHANGE.history("XRPUSDT")
     days = {row[OPEN_TIME]: row for row in past.marks.days().tolist()}
     old = [paid for paid in past.fundings() if paid.time_ms // DAY_MS * DAY_MS in days]
     assert len(old) > 3000
@@ -94,19 +94,19 @@ def test_funding_marks_of_years_ago_lie_in_the_days_of_the_mark_price() -> None:
 
 
 def test_dated_contracts_never_paid_funding() -> None:
-    assert EXCHANGE.past("BTCUSDT_260626").fundings() == ()
+    assert EXCHANGE.history("BTCUSDT_260626").fundings() == ()
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSD_PERP"])
 def test_a_pair_with_dated_contracts_was_settled_every_quarter(symbol: str) -> None:
-    past = EXCHANGE.past(symbol)
+    past = EXCHANGE.history(symbol)
     settled = past.deliveries()
     times = [each.time_ms for each in settled]
     assert len(settled) > 20
     assert times == sorted(times)
     assert all(80 * DAY_MS < after - before < 100 * DAY_MS for before, after in pairwise(times))
     assert 0 < START_MS - times[-1] < 100 * DAY_MS
-    pair = past._inputs.instrument.pair
+    pair = past.inputs.instrument.pair
     assert {each.pair for each in settled} == {pair}
     assert settled[-1].symbol == f"{pair}_{delivery_code(times[-1])}"
     hours = {row[OPEN_TIME]: row for row in past.indices.hours().tolist()}
@@ -114,7 +114,7 @@ def test_a_pair_with_dated_contracts_was_settled_every_quarter(symbol: str) -> N
 
 
 def test_a_pair_without_dated_contracts_was_never_settled() -> None:
-    assert EXCHANGE.past("XRPUSDT").deliveries() == ()
+    assert EXCHANGE.history("XRPUSDT").deliveries() == ()
 
 
 def test_a_contract_is_settled_as_of_its_delivery_though_it_is_told_later() -> None:
@@ -132,16 +132,16 @@ def test_a_contract_is_settled_as_of_its_delivery_though_it_is_told_later() -> N
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_positions_are_known_every_five_minutes_of_a_month(symbol: str) -> None:
-    past = EXCHANGE.past(symbol)
+    past = EXCHANGE.history(symbol)
     rows = past.positions()
     times = [row.time_ms for row in rows]
     assert times == list(range(times[0], START_MS, POSITIONING_PERIOD_MS))
     assert len(rows) <= RETAINED_ROWS
-    assert times[0] >= past._inputs.instrument.onboard_date_ms
+    assert times[0] >= past.inputs.instrument.onboard_date_ms
     days = past.hours()[-7 * 24 :, 5].sum() / 7
     for row in rows[::500]:
         assert 0.2 * days < row.open_interest < 1.5 * days, "comparable to what is traded in a day"
-        assert row.open_interest % past._inputs.instrument.step_size == 0
+        assert row.open_interest % past.inputs.instrument.step_size == 0
         shares = (row.long_accounts, row.top_long_accounts, row.top_long_positions)
         assert all(1000 <= share <= 9000 for share in shares)
         assert row.adl_risk in {"low", "medium", "high"}

@@ -155,7 +155,7 @@ class _Refresh:
         return self.join.live
 
     def offer(self, update: DepthUpdate) -> None:
-        self.updates += self.join.offer(update)
+        self.updates += self.join.add(update)
 
 
 class LocalBook:
@@ -215,7 +215,7 @@ class LocalBook:
         if update.symbol != self.symbol:
             self.counters.skipped += 1
             return False
-        if sync.offer(update):
+        if sync.add(update):
             if self._phase is _Phase.UNVERIFIED:
                 self._phase = _Phase.LIVE
                 self._settled_since_ms = now_ms
@@ -228,7 +228,7 @@ class LocalBook:
                 self.counters.skipped += 1
                 return False
             self.ids_restarted(now_ms)
-            sync.offer(update)
+            sync.add(update)
         elif was_live:
             self._report_gap(update, now_ms)
         if not sync.live:
@@ -302,7 +302,7 @@ class LocalBook:
         was_live = self._sync.live
         if was_live:
             self._reset_pause(now_ms)
-        self._sync.forget(RESTARTED)
+        self._sync.reset(RESTARTED)
         self._enter(_Phase.SYNCING)
         self._refresh = None
         self._outdate_request()
@@ -451,7 +451,7 @@ class LocalBook:
     def _discard(self, token: str, reason: str, now_ms: int) -> None:
         """Discard the levels, which are wrong, and wait for a snapshot."""
         self._reset_pause(now_ms)
-        self._sync.drop(reason)
+        self._sync.desync(reason)
         self._replace(Sides(BookSide(self.sides.bids.keys), BookSide(self.sides.asks.keys)), reason)
         self._enter(_Phase.SYNCING)
         self._report_resync(token, now_ms)
@@ -565,8 +565,8 @@ class LocalBook:
         )
 
     def _count_overflow(self, join: BookSync[DepthUpdate]) -> None:
-        self.counters.overflowed += join.forgotten
-        join.forgotten = 0
+        self.counters.overflowed += join.overflowed
+        join.overflowed = 0
 
     def _notify(self, notice: Notice) -> None:
         self._notices.append(notice)

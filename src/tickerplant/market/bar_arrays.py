@@ -96,11 +96,11 @@ class ClosedMinutes:
     """The last closed minutes, without gaps, and the hours before them.
 
     Args:
-        kept: Minutes kept one by one; older ones are folded into hours.
+        max_rows: Minutes kept one by one; older ones are folded into hours.
     """
 
-    def __init__(self, kept: int) -> None:
-        self._buffered = kept
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
         self._rows = NO_BARS
         self._first = 0
         self._end = 0
@@ -120,21 +120,21 @@ class ClosedMinutes:
     def append(self, bars: Bars) -> None:
         """Append minutes that follow the last one."""
         if self._end + len(bars) > len(self._rows):
-            kept = self.rows
-            needed = len(kept) + len(bars)
+            rows = self.rows
+            needed = len(rows) + len(bars)
             room = np.empty((needed + max(ROOM, needed // 8), len(COLUMNS)), dtype=np.int64)
-            room[: len(kept)] = kept
-            self._rows, self._first, self._end = room, 0, len(kept)
+            room[: len(rows)] = rows
+            self._rows, self._first, self._end = room, 0, len(rows)
         self._rows[self._end : self._end + len(bars)] = bars
         self._end += len(bars)
-        while self._end - self._first > self._buffered:
+        while self._end - self._first > self._max_rows:
             self._fold_hour()
 
     def fill(self, until_ms: int, price: int) -> None:
         """Append empty minutes up to `until_ms`, in bounded work."""
         after_ms = int(self._rows[self._end - 1, OPEN_TIME]) + MINUTE_MS
         missing = (until_ms - after_ms) // MINUTE_MS
-        if missing > self._buffered:
+        if missing > self._max_rows:
             after_ms = self._skip_ahead(after_ms, until_ms, price)
             missing = (until_ms - after_ms) // MINUTE_MS
         if missing > 0:
@@ -147,7 +147,7 @@ class ClosedMinutes:
             The open time of the first minute that is kept.
         """
         whole_ms = -(-after_ms // HOUR_MS) * HOUR_MS
-        kept_ms = -(-(until_ms - self._buffered * MINUTE_MS) // HOUR_MS) * HOUR_MS
+        kept_ms = -(-(until_ms - self._max_rows * MINUTE_MS) // HOUR_MS) * HOUR_MS
         rest = empty_bars(after_ms, (whole_ms - after_ms) // MINUTE_MS, price)
         minutes = np.concatenate([self.rows, rest])
         hours = combine(minutes, minutes[:, OPEN_TIME] // HOUR_MS * HOUR_MS)

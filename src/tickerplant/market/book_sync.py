@@ -4,7 +4,7 @@ This is the documented procedure for a local order book ("How to manage a local 
 correctly"), as a state machine:
 
     waiting ── load: a snapshot that the buffered updates continue, or a newer one ──▶ live
-    live    ── offer: an update that does not continue the last one (a gap)        ──▶ waiting
+    live    ── add: an update that does not continue the last one (a gap)          ──▶ waiting
 
 While waiting, updates are buffered. The oldest are dropped when the buffer is full, because the
 snapshot that ends the wait is newer than all of them.
@@ -57,7 +57,7 @@ class BookSync(Generic[AnyUpdate]):
         self.gaps = 0
         self.stale = 0
         """Updates dropped because the book already contained them."""
-        self.forgotten = 0
+        self.overflowed = 0
         """Updates dropped because the buffer was full."""
         self._buffered: deque[AnyUpdate] = deque(maxlen=max_buffered)
         self._last_id = 0
@@ -69,11 +69,11 @@ class BookSync(Generic[AnyUpdate]):
         """Whether the book is in sync and an update has continued the snapshot."""
         return self.live and not self._first
 
-    def offer(self, update: AnyUpdate) -> list[AnyUpdate]:
+    def add(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take the next update; return the updates to apply now: it, or none."""
-        return [update] if self.follow(update) else self._offer_slow(update)
+        return [update] if self.accept_next(update) else self._add_slow(update)
 
-    def follow(self, update: AnyUpdate) -> bool:
+    def accept_next(self, update: AnyUpdate) -> bool:
         """Take the next update if it directly continues the last one; True if it may be applied."""
         if self.live and update.previous_update_id == self._last_id:
             self._last_id = update.final_update_id
@@ -81,7 +81,7 @@ class BookSync(Generic[AnyUpdate]):
             return True
         return False
 
-    def follow_all(self, updates: Sequence[AnyUpdate]) -> int:
+    def accept_run(self, updates: Sequence[AnyUpdate]) -> int:
         """Take the next updates while they directly continue; return their number."""
         if not self.live:
             return 0
@@ -96,13 +96,13 @@ class BookSync(Generic[AnyUpdate]):
             self._first = False
         return followed
 
-    def drop(self, reason: str) -> None:
+    def desync(self, reason: str) -> None:
         """Wait for a snapshot again, for `reason`: the book turned out to be wrong."""
         self.live, self.reason = False, reason
 
-    def forget(self, reason: str) -> None:
+    def reset(self, reason: str) -> None:
         """Wait for a snapshot and clear the buffer, because update ids restarted."""
-        self.drop(reason)
+        self.desync(reason)
         self._buffered.clear()
 
     def load(self, snapshot: SnapshotId) -> list[AnyUpdate]:
@@ -117,7 +117,7 @@ class BookSync(Generic[AnyUpdate]):
         applicable: list[AnyUpdate] = []
         for update in kept:
             if self.live:
-                applicable += self.offer(update)
+                applicable += self.add(update)
             else:
                 self._buffer(update)
         if self.live:
@@ -129,7 +129,7 @@ class BookSync(Generic[AnyUpdate]):
             )
         return []
 
-    def _offer_slow(self, update: AnyUpdate) -> list[AnyUpdate]:
+    def _add_slow(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take an update that does not directly continue the last one."""
         if not self.live:
             self._buffer(update)
@@ -155,5 +155,5 @@ class BookSync(Generic[AnyUpdate]):
 
     def _buffer(self, update: AnyUpdate) -> None:
         if len(self._buffered) == self._buffered.maxlen:
-            self.forgotten += 1
+            self.overflowed += 1
         self._buffered.append(update)

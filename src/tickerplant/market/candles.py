@@ -34,7 +34,7 @@ class Candles:
 
     def __init__(self, minutes: LiveMinutes) -> None:
         self._minutes = minutes
-        self._past: BarHistory | None = None
+        self._history: BarHistory | None = None
         self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
         """For each interval, the part of its open candle that precedes the kept minutes."""
         self._before: dict[str, tuple[int, int, Bar | None]] = {}
@@ -43,27 +43,27 @@ class Candles:
         Its open time, the current minute then, and the part of the candle before that minute.
         """
 
-    def load(self, past: BarHistory) -> None:
+    def load(self, history: BarHistory) -> None:
         """Set the history, which ends where the minutes begin."""
-        self._past = past
+        self._history = history
         self._earlier_parts.clear()
         self._before.clear()
 
     def _tiers(self, interval: str) -> Iterator[Bars]:
         """Yield the bars that candles of `interval` are made of, latest tier first, on demand."""
-        minutes, past = self._minutes, self._past
+        minutes, history = self._minutes, self._history
         yield rows_of(minutes.running_bar)
         yield minutes.closed.rows
         hourly = _made_of(interval, HOUR_MS)
         if hourly:
             yield minutes.closed.hours
-        if past is None or not (hourly or not len(minutes.closed.hours)):
+        if history is None or not (hourly or not len(minutes.closed.hours)):
             return
-        yield past.minutes()
+        yield history.minutes()
         if hourly:
-            yield past.hours()
+            yield history.hours()
         if _made_of(interval, DAY_MS):
-            yield past.days()
+            yield history.days()
 
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
         """Return up to `limit` candles that open in [`start_ms`, `end_ms`], oldest first.
@@ -94,7 +94,7 @@ class Candles:
             bars = bars[: starts[min(limit, len(starts) - 1)]]
         return _candles(interval, bars)
 
-    def _whole(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
+    def _candle(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
         """Return the candle of `interval` over the closed part of [`opened_ms`, `end_ms`)."""
         closed = self._minutes.closed.rows
         first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
@@ -119,7 +119,7 @@ class Candles:
         return earlier
 
     def _part(self, interval: str, opened_ms: int, end_ms: int) -> Bar | None:
-        """Do what `_whole` does, using the part of the candle known up to the minute before."""
+        """Do what `_candle` does, using the part of the candle known up to the minute before."""
         known = self._before.get(interval)
         if known is None or known[0] != opened_ms:
             known = (opened_ms, opened_ms, None)
@@ -129,7 +129,7 @@ class Candles:
         closed = self._minutes.closed.rows
         if known_ms == end_ms - MINUTE_MS and len(closed) and closed[-1, OPEN_TIME] == known_ms:
             return join(opened_ms, before, closed[-1].tolist())
-        whole: list[Bar] = self._whole(interval, opened_ms, end_ms).tolist()
+        whole: list[Bar] = self._candle(interval, opened_ms, end_ms).tolist()
         return whole[0] if whole else None
 
     def running(self, interval: str) -> Bar | None:
@@ -157,9 +157,9 @@ class PriceBars:
         self._minutes = PriceMinutes(now_ms)
         self.candles = Candles(self._minutes)
 
-    def load_history(self, past: BarHistory) -> None:
+    def load_history(self, history: BarHistory) -> None:
         """Set the history, which ends where the current minute begins or before."""
-        self.candles.load(past)
+        self.candles.load(history)
 
     def add(self, price: int, time_ms: int) -> None:
         """Add one data point."""

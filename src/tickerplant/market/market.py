@@ -113,7 +113,7 @@ class Market:
         self.basket: IndexBasket | None = None
         self.composite: CompositeIndex | None = None
         self.positions = Positions()
-        self._past: MarketHistory | None = None
+        self._history: MarketHistory | None = None
         self.fundings = FundingSeries()
         self._aggregator = TradeAggregator(self.symbol)
         self._aggregator_waits = False
@@ -169,24 +169,24 @@ class Market:
             return event.origin == "MARKET"
         return self._counts_aggregates or not isinstance(event, AggregateTrade)
 
-    def load_history(self, past: MarketHistory) -> None:
-        """Start with the bars and trades of `past`, and emit nothing."""
-        self._past = past
-        last = past.last_trade
-        self.minutes.load(past.day, last.quantity if last is not None else 0)
-        self.candles.load(past)
-        self.marks.load_history(past.marks)
-        self.indices.load_history(past.indices)
-        self.premiums.load_history(past.premiums)
-        self.fundings.load_history(past.fundings)
-        self.positions.load_history(past.positions)
-        self.trades.load_history(past.older_trades)
-        self.aggregates.load_history(past.older_aggregates)
+    def load_history(self, history: MarketHistory) -> None:
+        """Start with the bars and trades of `history`, and emit nothing."""
+        self._history = history
+        last = history.last_trade
+        self.minutes.load(history.day, last.quantity if last is not None else 0)
+        self.candles.load(history)
+        self.marks.load_history(history.marks)
+        self.indices.load_history(history.indices)
+        self.premiums.load_history(history.premiums)
+        self.fundings.load_history(history.fundings)
+        self.positions.load_history(history.positions)
+        self.trades.load_history(history.older_trades)
+        self.aggregates.load_history(history.older_aggregates)
         if last is not None:
             self.last_price = last.price
             self.last_trade_time_ms = last.trade_time_ms
-        self._aggregator = TradeAggregator(self.symbol, past.first_aggregate_id)
-        for trade in past.trades:
+        self._aggregator = TradeAggregator(self.symbol, history.first_aggregate_id)
+        for trade in history.trades:
             self._record_trade(trade)
             closed = self._aggregator.add(trade)
             if closed is not None:
@@ -287,7 +287,7 @@ class Market:
             self._derive_quote()
 
     def _on_depth(self, update: Update) -> None:
-        for each in self.book_sync.offer(update):
+        for each in self.book_sync.add(update):
             self._apply(each)
 
     def _on_raw_depth(self, raw: RawDepth) -> None:
@@ -296,7 +296,7 @@ class Market:
     def _on_raw_depths(self, updates: Sequence[RawDepth]) -> None:
         followed = 0
         if not (self._derives_book_ticker or self._has_listener(DepthUpdate, self.symbol)):
-            followed = self.book_sync.follow_all(updates)
+            followed = self.book_sync.accept_run(updates)
             if followed:
                 self.book.apply_raw(updates[:followed], self.instrument)
         for update in updates[followed:]:
@@ -405,7 +405,7 @@ class Market:
     @property
     def past_deliveries(self) -> list[Delivered]:
         """The settlements of the pair's dated contracts before the first event."""
-        return list(self._past.deliveries()) if self._past is not None else []
+        return list(self._history.deliveries()) if self._history is not None else []
 
     def _on_funding(self, funding: FundingPaid) -> None:
         self.fundings.add(funding)

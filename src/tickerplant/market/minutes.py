@@ -70,10 +70,10 @@ class Minutes:
         self.closed = ClosedMinutes(RETAINED_MINUTES)
         self._last_price = _NEVER
         self._last_quantity = 0
-        self._begin(now_ms // MINUTE_MS * MINUTE_MS)
+        self._start_minute(now_ms // MINUTE_MS * MINUTE_MS)
         self._sum_window()
 
-    def _begin(self, open_time_ms: int) -> None:
+    def _start_minute(self, open_time_ms: int) -> None:
         self.open_time_ms = open_time_ms
         self._open = self._high = self._low = self._last_price
         self._volume = self._value = self._trade_count = 0
@@ -95,7 +95,7 @@ class Minutes:
         if len(closed):
             self._last_price = int(closed[-1, CLOSE])
             self.closed.fill(self.open_time_ms, self._last_price)
-        self._begin(self.open_time_ms)
+        self._start_minute(self.open_time_ms)
         if running is not None:
             (
                 _,
@@ -147,7 +147,7 @@ class Minutes:
             self.closed.append(rows_of(self.running_bar))
             self.closed.fill(minute_ms, self._last_price)
         before = self._window_count + self._trade_count
-        self._begin(minute_ms)
+        self._start_minute(minute_ms)
         self._sum_window()
         return self._window_count < before
 

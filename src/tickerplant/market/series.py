@@ -90,18 +90,18 @@ class Positions:
 
     def __init__(self) -> None:
         self.latest: Positioning | None = None
-        self._past: Callable[[], Sequence[Positioning]] = tuple
+        self._load_history: Callable[[], Sequence[Positioning]] = tuple
         self._rows: deque[Positioning] = deque(maxlen=RETAINED_ROWS)
 
-    def load_history(self, past: Callable[[], Sequence[Positioning]]) -> None:
+    def load_history(self, load: Callable[[], Sequence[Positioning]]) -> None:
         """Set the loader of the rows before the start."""
-        self._past = past
+        self._load_history = load
 
     def add(self, positioning: Positioning) -> None:
         """Set the current positioning; store the previous one at the five-minute marks since."""
         before, now_ms = self.latest, positioning.time_ms
         self.latest = positioning
-        kept = self._rows
+        rows = self._rows
         if before is not None:
             next_ms = (
                 max(
@@ -110,11 +110,11 @@ class Positions:
                 )
                 * POSITIONING_PERIOD_MS
             )
-            kept.extend(
+            rows.extend(
                 replace(before, time_ms=ms) for ms in range(next_ms, now_ms, POSITIONING_PERIOD_MS)
             )
-        if now_ms % POSITIONING_PERIOD_MS == 0 and (not kept or now_ms > kept[-1].time_ms):
-            kept.append(positioning)
+        if now_ms % POSITIONING_PERIOD_MS == 0 and (not rows or now_ms > rows[-1].time_ms):
+            rows.append(positioning)
 
     def rows(
         self, period_ms: int, start_ms: int | None, end_ms: int | None, limit: int
@@ -126,7 +126,7 @@ class Positions:
         """
         chosen = {
             row.time_ms: row
-            for row in (*self._past(), *self._rows)
+            for row in (*self._load_history(), *self._rows)
             if row.time_ms % period_ms == 0
             and (start_ms is None or row.time_ms >= start_ms)
             and (end_ms is None or row.time_ms <= end_ms)

@@ -38,15 +38,15 @@ class Ring(Generic[EventT]):
 
     Args:
         kind: The type of the events, a Struct that is encoded as an array.
-        kept: The least number of events to keep.
+        min_events: The least number of events to keep.
     """
 
-    def __init__(self, kind: type[EventT], kept: int) -> None:
+    def __init__(self, kind: type[EventT], min_events: int) -> None:
         self.open_chunk: list[EventT] = []
         """The last events, not packed yet; the caller that fills it calls `seal_chunk`."""
         self.has_dropped = False
         """Whether events have been dropped."""
-        self._max_chunks = -(-kept // CHUNK_EVENTS)
+        self._max_chunks = -(-min_events // CHUNK_EVENTS)
         self._sealed_chunks: list[bytes] = []
         self._decode: Callable[[bytes], list[EventT]] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
 
@@ -125,7 +125,7 @@ class Tape(Generic[EventT]):
 
     Args:
         kind: The type of the events.
-        kept: The least number of events to keep.
+        min_events: The least number of events to keep.
         read: Converts rows of history to events.
         row: The fields of such a row.
     """
@@ -133,15 +133,15 @@ class Tape(Generic[EventT]):
     def __init__(
         self,
         kind: type[EventT],
-        kept: int,
+        min_events: int,
         read: Callable[[Rows], list[EventT]],
         row: np.dtype[np.void],
     ) -> None:
-        self._ring = Ring(kind, kept)
+        self._ring = Ring(kind, min_events)
         self._open_chunk = self._ring.open_chunk
         self._read = read
         self._none = np.empty(0, row)
-        self._past: Callable[[], Rows] | None = None
+        self._load_history: Callable[[], Rows] | None = None
 
     def __len__(self) -> int:
         return len(self._older) + len(self._ring)
@@ -149,9 +149,9 @@ class Tape(Generic[EventT]):
     def __iter__(self) -> Iterator[EventT]:
         return iter(self.latest(len(self)))
 
-    def load_history(self, past: Callable[[], Rows]) -> None:
+    def load_history(self, load: Callable[[], Rows]) -> None:
         """Set the function that returns the rows before the first event."""
-        self._past = past
+        self._load_history = load
 
     def append(self, event: EventT) -> None:
         """Append the latest event."""
@@ -167,7 +167,11 @@ class Tape(Generic[EventT]):
     @property
     def _older(self) -> Rows:
         """The rows of history; none once an event after them has been dropped."""
-        return self._none if self._past is None or self._ring.has_dropped else self._past()
+        return (
+            self._none
+            if self._load_history is None or self._ring.has_dropped
+            else self._load_history()
+        )
 
     def _before(self, stop: int, limit: int) -> list[EventT]:
         """Return the last `limit` events before the event number `stop` since the start."""

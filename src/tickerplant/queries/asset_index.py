@@ -43,9 +43,9 @@ def asset_indices(
 
 
 def _read_index(markets: Markets, name: str, value: object) -> AssetIndex:
-    wanted = word(name, value)
+    parsed = word(name, value)
     for index in markets.listed_asset_indices():
-        if index.symbol == wanted:
+        if index.symbol == parsed:
             return index
     raise request_errors.invalid_symbol()
 

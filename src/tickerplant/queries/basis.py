@@ -54,12 +54,12 @@ def basis(
     Raises:
         RequestError: as in `periods`.
     """
-    wanted = periods(markets, length, start_ms, end_ms, limit)
+    requested = periods(markets, length, start_ms, end_ms, limit)
     market = markets.contract(pair, contract_type)
     if market is None:
         return []
-    futures = wanted.closed(market.candles)[:, (OPEN_TIME, CLOSE)].tolist()
-    index = dict(wanted.closed(market.indices.candles)[:, (OPEN_TIME, CLOSE)].tolist())
+    futures = requested.closed(market.candles)[:, (OPEN_TIME, CLOSE)].tolist()
+    index = dict(requested.closed(market.indices.candles)[:, (OPEN_TIME, CLOSE)].tolist())
     instrument = market.instrument
     return [
         _row(instrument, opened_ms, price, index[opened_ms])

@@ -77,8 +77,8 @@ def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
         market,
         max(market.snapshot_id, rpi_book.last_update_id + step),
         max(book.transaction_time_ms, rpi_book.transaction_time_ms),
-        sorted(_together(bids, rpi_bids), reverse=True)[:limit],
-        sorted(_together(asks, rpi_asks))[:limit],
+        sorted(_merged(bids, rpi_bids), reverse=True)[:limit],
+        sorted(_merged(asks, rpi_asks))[:limit],
     )
 
 
@@ -87,7 +87,7 @@ def _check_book(market: Market) -> None:
         raise request_errors.unknown_yet(f"The book of {market.symbol}", market.book_sync.reason)
 
 
-def _together(side: Iterable[Level], rpi_levels: Mapping[int, int]) -> Iterable[Level]:
+def _merged(side: Iterable[Level], rpi_levels: Mapping[int, int]) -> Iterable[Level]:
     quantities = dict(side)
     for price, quantity in rpi_levels.items():
         quantities[price] = quantities.get(price, 0) + quantity

@@ -87,21 +87,23 @@ def funding_rates(
     if limit is None:
         timed = start_ms is not None or end_ms is not None
         limit = DEFAULT_LIMIT if timed else markets.venue.default_funding_count
-    asked = [each for each in markets if each.instrument.perpetual] if market is None else [market]
-    return [_rate(markets, row) for row in _paid(asked, start_ms, end_ms, limit)]
+    selected = (
+        [each for each in markets if each.instrument.perpetual] if market is None else [market]
+    )
+    return [_rate(markets, row) for row in _paid(selected, start_ms, end_ms, limit)]
 
 
 def _paid(
-    asked: Sequence[Market], start_ms: int | None, end_ms: int | None, limit: int
+    selected: Sequence[Market], start_ms: int | None, end_ms: int | None, limit: int
 ) -> list[FundingPaid]:
     """Return up to `limit` funding payments of several markets, oldest first.
 
     Most markets pay at the same times, so each contributes only a few. The limit per market is
     doubled until no missing payment could belong to the result.
     """
-    each_limit = limit // max(len(asked), 1) + 1
+    each_limit = limit // max(len(selected), 1) + 1
     while True:
-        rows = [each.fundings.within(start_ms, end_ms, min(each_limit, limit)) for each in asked]
+        rows = [each.fundings.within(start_ms, end_ms, min(each_limit, limit)) for each in selected]
         paid = sorted((row for own in rows for row in own), key=_time_ms)
         chosen = paid[-limit:] if start_ms is None else paid[:limit]
         more = [own for own in rows if len(own) == each_limit < limit]

@@ -200,7 +200,7 @@ def index_price_klines(
 
 
 def _price_kline(interval: str, row: list[int]) -> Kline:
-    opened_ms, opened, high, low, close, _, _, told, *_ = row
+    opened_ms, opened, high, low, close, _, _, points, *_ = row
     return (
         opened_ms,
         decimal_text(opened, RATE_DECIMALS),
@@ -210,7 +210,7 @@ def _price_kline(interval: str, row: list[int]) -> Kline:
         NOTHING,
         close_time(interval, opened_ms),
         NOTHING,
-        told,
+        points,
         NOTHING,
         NOTHING,
         NOTHING,

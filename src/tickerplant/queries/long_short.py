@@ -49,8 +49,8 @@ def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[L
         end_ms: int | None,
         limit: int,
     ) -> list[LongShort]:
-        wanted = periods(markets, length, start_ms, end_ms, limit)
-        rows = wanted.positions(market)
+        requested = periods(markets, length, start_ms, end_ms, limit)
+        rows = requested.positions(market)
         return [_row(market, share(row), row.time_ms, positions=positions) for row in rows]
 
     return handler
@@ -60,8 +60,8 @@ def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., list[Lon
     """Return a handler for the shares of a pair, from its longest-lived contract."""
     handler = _of_symbol(share, positions=positions)
 
-    def respond_of_pair(markets: Markets, pair: str, **wanted: object) -> list[LongShort]:
-        return handler(markets, markets.of_pair(pair)[-1], **wanted)
+    def respond_of_pair(markets: Markets, pair: str, **requested: object) -> list[LongShort]:
+        return handler(markets, markets.of_pair(pair)[-1], **requested)
 
     return respond_of_pair
 

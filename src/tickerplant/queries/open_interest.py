@@ -82,8 +82,8 @@ def past_open_interest(
     Raises:
         RequestError: as in `periods`, or the source has not sent it.
     """
-    wanted = periods(markets, length, start_ms, end_ms, limit)
-    found = _open_interest_by_time(wanted, [market])
+    requested = periods(markets, length, start_ms, end_ms, limit)
+    found = _open_interest_by_time(requested, [market])
     decimals, supply = market.instrument.quantity.decimals, market.instrument.circulating_supply
     return [
         PastOpenInterest(
@@ -95,7 +95,7 @@ def past_open_interest(
             circulating_supply=decimal_text(supply * RATE_ONE, RATE_DECIMALS),
             timestamp=time_ms,
         )
-        for time_ms in wanted.chosen(sorted(found))
+        for time_ms in requested.chosen(sorted(found))
     ]
 
 
@@ -113,8 +113,8 @@ def past_coin_open_interest(
     Raises:
         RequestError: as in `periods`, or the source has not sent it.
     """
-    wanted = periods(markets, length, start_ms, end_ms, limit)
-    found = _open_interest_by_time(wanted, contracts_of_type(markets, pair, contract_type))
+    requested = periods(markets, length, start_ms, end_ms, limit)
+    found = _open_interest_by_time(requested, contracts_of_type(markets, pair, contract_type))
     return [
         PastOpenInterest(
             symbol=UNSET,
@@ -125,18 +125,18 @@ def past_coin_open_interest(
             circulating_supply=UNSET,
             timestamp=time_ms,
         )
-        for time_ms in wanted.chosen(sorted(found))
+        for time_ms in requested.chosen(sorted(found))
     ]
 
 
 def _open_interest_by_time(
-    wanted: Periods, contracts: Sequence[Market]
+    requested: Periods, contracts: Sequence[Market]
 ) -> dict[int, tuple[int, int]]:
     """Return open interest and its value (integers of 10^-8) by the beginning of the period."""
     sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for market in contracts:
-        marks = _marks(wanted, market)
-        for row in wanted.positions(market):
+        marks = _marks(requested, market)
+        for row in requested.positions(market):
             mark = marks.get(row.time_ms) or _present_mark(market)
             quantity, value = sums[row.time_ms]
             worth = _worth(market.instrument, row.open_interest, mark)
@@ -144,9 +144,11 @@ def _open_interest_by_time(
     return sums
 
 
-def _marks(wanted: Periods, market: Market) -> dict[int, int]:
+def _marks(requested: Periods, market: Market) -> dict[int, int]:
     """Return the mark price at the beginning of each period that has one."""
-    bars = market.marks.candles.rows(wanted.length, wanted.start_ms, wanted.end_ms, wanted.limit)
+    bars = market.marks.candles.rows(
+        requested.length, requested.start_ms, requested.end_ms, requested.limit
+    )
     return dict(bars[:, (OPEN_TIME, OPEN)].tolist())
 
 

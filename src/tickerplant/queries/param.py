@@ -96,10 +96,10 @@ def count(most: int) -> Reader:
     """Return a reader of integers from 1 to `most`."""
 
     def read(markets: Markets, name: str, value: object) -> int:
-        wanted = number(markets, name, value)
-        if not 1 <= wanted <= most:
+        parsed = number(markets, name, value)
+        if not 1 <= parsed <= most:
             raise request_errors.not_valid(name)
-        return wanted
+        return parsed
 
     return read
 
@@ -150,10 +150,10 @@ def pair(markets: Markets, name: str, value: object) -> str:
     Raises:
         RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), the venue has no such pair.
     """
-    wanted = word(name, value)
-    if not markets.of_pair(wanted):
+    parsed = word(name, value)
+    if not markets.of_pair(parsed):
         raise _unknown_pair(markets)
-    return wanted
+    return parsed
 
 
 def contracts(markets: Markets, name: str, value: object) -> list[Market]:
@@ -171,9 +171,9 @@ def contracts_anywhere(markets: Markets, name: str, value: object) -> list[Marke
     Raises:
         RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), no venue that is listed here has the pair.
     """
-    wanted = word(name, value)
+    parsed = word(name, value)
     for listed in (markets, *markets.others):
-        found = listed.of_pair(wanted)
+        found = listed.of_pair(parsed)
         if found:
             return found
     raise _unknown_pair(markets)
@@ -191,10 +191,10 @@ def one_of(words: Collection[str]) -> Reader:
     """Return a reader that accepts `words` only, and raises -1130 for others."""
 
     def read(_markets: Markets, name: str, value: object) -> str:
-        wanted = text(name, value)
-        if wanted not in words:
+        parsed = text(name, value)
+        if parsed not in words:
             raise request_errors.not_valid(name)
-        return wanted
+        return parsed
 
     return read
 
@@ -205,10 +205,10 @@ def interval(_markets: Markets, name: str, value: object) -> str:
     Raises:
         RequestError: -1120, there is no such interval.
     """
-    wanted = text(name, value)
-    if wanted not in INTERVALS:
+    parsed = text(name, value)
+    if parsed not in INTERVALS:
         raise request_errors.invalid_interval()
-    return wanted
+    return parsed
 
 
 ONE_SYMBOL = Param("symbol", "market", market, "The symbol.", required=True)

@@ -96,16 +96,16 @@ def coin_taker_volume(
     Raises:
         RequestError: as in `periods`.
     """
-    wanted = periods(markets, length, start_ms, end_ms, limit)
+    requested = periods(markets, length, start_ms, end_ms, limit)
     sums: defaultdict[int, tuple[int, ...]] = defaultdict(lambda: (0, 0, 0, 0))
     columns = (OPEN_TIME, VOLUME, TURNOVER, TAKER_BUY_VOLUME, TAKER_BUY_TURNOVER)
     for market in contracts_of_type(markets, pair, contract_type):
-        for opened_ms, *figures in wanted.closed(market.candles)[:, columns].tolist():
-            added = zip(sums[opened_ms], figures, strict=True)
+        for opened_ms, *numbers in requested.closed(market.candles)[:, columns].tolist():
+            added = zip(sums[opened_ms], numbers, strict=True)
             sums[opened_ms] = tuple(before + more for before, more in added)
     return [
         _coin_row(pair, contract_type, opened_ms, *sums[opened_ms])
-        for opened_ms in wanted.chosen(sorted(sums))
+        for opened_ms in requested.chosen(sorted(sums))
     ]
 
 

@@ -307,7 +307,7 @@ class PlantCollector(Collector):
         yield self._count(
             "depth_updates_forgotten",
             "Depth updates dropped because too many came while a book waited for its snapshot.",
-            self._sums(lambda market: market.book_sync.forgotten),
+            self._sums(lambda market: market.book_sync.overflowed),
         )
         yield self._count(
             "quotes_unreadable",

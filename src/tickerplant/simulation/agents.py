@@ -71,7 +71,7 @@ class Agents:
             intensity,
         )
         self.touch = TouchMakers(random, market, sizes, contract_profile, valuation)
-        self.ladder = DepthMakers(random, market, sizes, style, int(price))
+        self.depth_makers = DepthMakers(random, market, sizes, style, int(price))
         self.leverage = LeveragedPositions(random, market, sizes, price)
         self.rpi_makers: RpiMakers | None = None
         if market.rpi_orders is not None:
@@ -104,8 +104,8 @@ class Agents:
         fair_value = self.valuation.price()
         bid = int(fair_value) // tick * tick
         ask = bid + tick
-        bids = [(bid, touch.opening_quantity()), *self.ladder.opening(bid, True)]
-        asks = [(ask, touch.opening_quantity()), *self.ladder.opening(ask, False)]
+        bids = [(bid, touch.opening_quantity()), *self.depth_makers.opening(bid, True)]
+        asks = [(ask, touch.opening_quantity()), *self.depth_makers.opening(ask, False)]
         if self.rpi_makers is not None:
             self._opening_rpi_orders = self.rpi_makers.open(bid, ask)
         self.market.open(bids, asks, bid)
@@ -134,7 +134,7 @@ class Agents:
         )
 
     def _idle_sweep(self, _: int) -> None:
-        self.ladder.sweep()
+        self.depth_makers.sweep()
         self._plan_sweep()
 
     def _plan_sweep(self) -> None:
@@ -146,16 +146,16 @@ class Agents:
     def on_news(self, surprise: float) -> None:
         """React to news of the relative size `surprise`, which the fair value includes already."""
         self.takers.on_news(surprise)
-        self.look()
+        self.check_quotes()
 
-    def look(self) -> None:
+    def check_quotes(self) -> None:
         """Let the touch makers compare their quotes with the fair value soon."""
         if abs(self.touch.distance()) > self.touch.move_threshold:
             self.touch.react(int(self._exponential(1 / 3)))
 
     def on_leader_moved(self) -> None:
         """React to a move of the leading contract, which the fair value includes already."""
-        self.look()
+        self.check_quotes()
         self._react(self._leader_move_bursts, 0.0)
 
     def _on_stale_quotes(self, up: bool) -> None:
@@ -179,7 +179,7 @@ class Agents:
                 self.valuation.add_impact((followed if buy else -followed) / price)
             self.touch.react(0 if self._random() < 0.5 else 1 + int(self._exponential(1 / 6)))
         else:
-            self.look()
+            self.check_quotes()
         self._react(self._bursts, self._sweeps)
         if self.rpi_makers is not None:
             self.rpi_makers.react()
@@ -204,7 +204,7 @@ class Agents:
             burst = -self._burst_size(SLOW_BURST) if slow else self._burst_size(BURST)
             after(self._delay_ms(), self.touch.quote, burst)
         for _ in range(int(sweeps + random())):
-            after(self._delay_ms(), self.ladder.sweep)
+            after(self._delay_ms(), self.depth_makers.sweep)
 
     def _burst_size(self, mean: float) -> int:
         return 1 + int(self._exponential(1 / mean))

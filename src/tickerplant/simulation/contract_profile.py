@@ -40,7 +40,7 @@ class MakerStyle(Struct, frozen=True, kw_only=True):
     """Quantity at multiples of a hundred ticks, relative to other prices."""
     near_quantity: float
     """Quantity of levels in the first basis point, relative to those behind it."""
-    ladder_share: float
+    level_share: float
     """Median quantity of a level near the best, relative to the usual best quantity."""
     move_threshold_bp: float
     """Distance between fair value and mid that moves the best prices of the busiest contract."""
@@ -79,7 +79,7 @@ LEADER = MakerStyle(
     drop_share=0.17,
     round_wall=9.0,
     near_quantity=0.9,
-    ladder_share=0.006,
+    level_share=0.006,
     move_threshold_bp=0.13,
     impact=0.045,
     sniping_chance=0.68,
@@ -108,7 +108,7 @@ FOLLOWER = MakerStyle(
     drop_share=0.55,
     round_wall=1.0,
     near_quantity=0.4,
-    ladder_share=0.012,
+    level_share=0.012,
     move_threshold_bp=0.16,
     impact=0.2,
     sniping_chance=0.1,

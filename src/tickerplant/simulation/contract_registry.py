@@ -175,7 +175,7 @@ class ContractRegistry:
         underlying.composite_index = underlying.composite.at(now_ms)
         self._tape.append(underlying.composite_index)
         underlying.value.move(COMPOSITE_PULL * log(underlying.index / underlying.value.index))
-        underlying.leader.agents.look()
+        underlying.leader.agents.check_quotes()
 
     def _mark(self, contract: ListedContract, underlying: LiveUnderlying, now_ms: int) -> MarkPrice:
         engine = contract.market.engine

@@ -78,7 +78,7 @@ class DepthMakers:
         self._random = random.random
         self._gauss = random.gauss
         self._market = market
-        self._order_sizes = sizes.ladder
+        self._order_sizes = sizes.level_sizes
         self._style = style
         self._tick = market.instrument.tick_size
         self._step = market.instrument.step_size

@@ -85,7 +85,7 @@ class SimulatedExchange:
 
     # History and opening
 
-    def past(self, symbol: str) -> SimulatedHistory:
+    def history(self, symbol: str) -> SimulatedHistory:
         """Return the bars and trades before the start; they end where trading begins.
 
         Raises:

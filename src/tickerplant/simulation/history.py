@@ -60,7 +60,7 @@ class SimulatedHistory:
     """
 
     def __init__(self, inputs: HistoryInputs) -> None:
-        self._inputs = inputs
+        self.inputs = inputs
         self._next_id = first_trade_id(inputs.instrument, inputs.contract_profile, inputs.start_ms)
 
     # Trades
@@ -68,7 +68,7 @@ class SimulatedHistory:
     @property
     def day(self) -> Bars:
         """Minutes that cover the 24 hours before the start and up to a minute more."""
-        bars = (self._tier(DAY), recent_minutes(self._inputs, self._recent))
+        bars = (self._tier(DAY), recent_minutes(self.inputs, self._recent))
         return fill_quiet_bars(np.concatenate(bars))
 
     def minutes(self) -> Bars:
@@ -87,20 +87,20 @@ class SimulatedHistory:
     def trades(self) -> tuple[Trade, ...]:
         """The trades of the current minute before the start."""
         present = self._recent[len(self.older_trades()) :]
-        return tuple(trades(self._inputs.instrument.symbol, present))
+        return tuple(trades(self.inputs.instrument.symbol, present))
 
     @cached_property
     def last_trade(self) -> Trade:
         """The last trade before the start."""
-        return trades(self._inputs.instrument.symbol, self._recent[-1:])[0]
+        return trades(self.inputs.instrument.symbol, self._recent[-1:])[0]
 
     def older_trades(self) -> Rows:
         """Return the trades of about an hour before the current minute, rows as in `TRADE_ROW`."""
-        return older_trades(self._inputs, self._next_id)
+        return older_trades(self.inputs, self._next_id)
 
     def older_aggregates(self) -> Rows:
         """Return the aggregates of `older_trades`, rows as in `AGGREGATE_ROW`."""
-        return older_aggregates(self._inputs, self._next_id, self.first_aggregate_id)
+        return older_aggregates(self.inputs, self._next_id, self.first_aggregate_id)
 
     @cached_property
     def first_aggregate_id(self) -> int:
@@ -112,42 +112,42 @@ class SimulatedHistory:
     @property
     def marks(self) -> PriceBarHistory:
         """Bars of the mark price."""
-        return PriceBarHistory(self._inputs, MARK)
+        return PriceBarHistory(self.inputs, MARK)
 
     @property
     def indices(self) -> PriceBarHistory:
         """Bars of the index price."""
-        return PriceBarHistory(self._inputs, INDEX)
+        return PriceBarHistory(self.inputs, INDEX)
 
     @property
     def premiums(self) -> PriceBarHistory:
         """Bars of the premium index."""
-        return PriceBarHistory(self._inputs, PREMIUM_INDEX)
+        return PriceBarHistory(self.inputs, PREMIUM_INDEX)
 
     def fundings(
         self, start_ms: int | None = None, end_ms: int | None = None, limit: int | None = None
     ) -> tuple[FundingPaid, ...]:
         """Return the funding payments since the listing."""
-        return fundings(self._inputs, start_ms, end_ms, limit)
+        return fundings(self.inputs, start_ms, end_ms, limit)
 
     def deliveries(self) -> tuple[Delivered, ...]:
         """Return the settlements of the pair's dated contracts since the listing."""
-        return deliveries(self._inputs) if self._inputs.instrument.pair in _DATED else ()
+        return deliveries(self.inputs) if self.inputs.instrument.pair in _DATED else ()
 
     def positions(self) -> tuple[Positioning, ...]:
         """Return the positioning at every five minutes of the last month."""
-        return positions(self._inputs)
+        return positions(self.inputs)
 
     @property
     def _recent(self) -> Rows:
-        return recent_trades(self._inputs, self._next_id)
+        return recent_trades(self.inputs, self._next_id)
 
     @cached_property
     def _first_recent_id(self) -> int:
         return int(self._recent["trade_id"][0])
 
     def _tier(self, tier: str) -> Bars:
-        return traded_bars(self._inputs, tier, self._first_recent_id)
+        return traded_bars(self.inputs, tier, self._first_recent_id)
 
 
 def forget_history() -> None:

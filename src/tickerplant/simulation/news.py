@@ -191,9 +191,11 @@ class NewsFlow:
         """Let the followers of an underlying take over its price, each after its own delay."""
         for contract, valuation in underlying.followers.items():
             delay_ms = _follow_ms(underlying.delays)
-            contract.market.after(delay_ms, partial(self._look, underlying, contract, valuation))
+            contract.market.after(
+                delay_ms, partial(self._follow_leader, underlying, contract, valuation)
+            )
 
-    def _look(
+    def _follow_leader(
         self,
         underlying: LiveUnderlying,
         contract: ListedContract,
@@ -203,7 +205,7 @@ class NewsFlow:
         instrument = contract.market.instrument
         units = 10**instrument.price.decimals
         basis = basis_to_delivery(instrument, self._scheduler.now_ms)
-        valuation.look(underlying.value.price * units, basis)
+        valuation.update(underlying.value.price * units, basis)
         contract.agents.on_leader_moved()
 
 

@@ -28,7 +28,7 @@ TAIL_START = 9.0
 LARGEST_USD = 4_000_000
 ROUND_SHARE = 0.16
 """Share of the larger orders that are rounded to ten lots."""
-LADDER_SPREAD = 2.1
+LEVEL_SPREAD = 2.1
 
 
 class OrderSizes:
@@ -65,10 +65,10 @@ class OrderSizes:
         sizes = np.clip(np.ceil(sizes), np.ceil(smallest), largest)
         self._orders: list[int] = (sizes.astype(np.int64) * step).tolist()
 
-        median = contract_profile.touch_usd * unit * contract_profile.style.ladder_share
-        ladder = median * np.exp(np.clip(generator.normal(0, LADDER_SPREAD, DRAWS), -4, 5.5))
-        ladder = np.maximum(np.ceil(ladder), np.ceil(smallest))
-        self.ladder: list[int] = ladder.astype(np.int64).tolist()
+        median = contract_profile.touch_usd * unit * contract_profile.style.level_share
+        levels = median * np.exp(np.clip(generator.normal(0, LEVEL_SPREAD, DRAWS), -4, 5.5))
+        levels = np.maximum(np.ceil(levels), np.ceil(smallest))
+        self.level_sizes: list[int] = levels.astype(np.int64).tolist()
         """Quantities of levels behind the best, in steps."""
 
         self.touch = max(contract_profile.touch_usd * unit, 4 * smallest) * step

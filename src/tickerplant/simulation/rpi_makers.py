@@ -24,7 +24,7 @@ REACH_TICKS = 12
 SPACING = 0.2
 """Mean distance behind the best price, relative to the farthest."""
 LEAST_MS = 90
-LOOK_MS = 260.0
+CHECK_MS = 260.0
 """Mean time from a trade or a move of the best prices to a check, beyond `LEAST_MS`."""
 DEEPER = 0.5
 """Chance to place a further order behind the best price when there are too few."""
@@ -81,9 +81,9 @@ class RpiMakers:
         """Schedule a check of the best prices, unless one is scheduled already."""
         if not self._planned:
             self._planned = True
-            self._market.after(LEAST_MS + int(self._exponential(1 / LOOK_MS)), self.look)
+            self._market.after(LEAST_MS + int(self._exponential(1 / CHECK_MS)), self.check_quotes)
 
-    def look(self, _: int = 0) -> None:
+    def check_quotes(self, _: int = 0) -> None:
         """Requote both sides around the best prices of the book."""
         self._planned = False
         engine, orders = self._market.engine, self._orders

@@ -246,7 +246,7 @@ class TouchMakers:
         key = side.keys[-1]
         total = side.levels[key].total
         keep = (
-            self._order_sizes.ladder[int(self._random() * len(self._order_sizes.ladder))]
+            self._order_sizes.level_sizes[int(self._random() * len(self._order_sizes.level_sizes))]
             * self._step
         )
         if self._random() > KEEP_LEVEL_CHANCE:

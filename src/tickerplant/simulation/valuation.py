@@ -136,7 +136,7 @@ class FollowerValuation:
         """Move the fair value after a trade here."""
         self._own_news += relative
 
-    def look(self, leader: float, basis: float) -> None:
+    def update(self, leader: float, basis: float) -> None:
         """Take over the leader's price, in this contract's price units, and the current basis."""
         self._leader = leader
         self._basis = exp(basis)

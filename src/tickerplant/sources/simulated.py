@@ -18,7 +18,7 @@ def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
     """Give every market of `plant` its past and all that is told when it opens."""
     for instrument in exchange.instruments:
         symbol = instrument.symbol
-        plant.markets[symbol].load_history(exchange.past(symbol))
+        plant.markets[symbol].load_history(exchange.history(symbol))
         for event in exchange.opening(symbol):
             plant.publish(event)
     for event in exchange.opening_of_venues():

@@ -165,4 +165,4 @@ class UpstreamBooks:
         self._updated_ms.pop(symbol, None)
         market = self._markets.by_symbol.get(symbol)
         if market is not None and market.book_live:
-            market.book_sync.drop(reason)
+            market.book_sync.desync(reason)

@@ -42,7 +42,7 @@ class JoinedBook:
     def offer(self, update: SequencedDepth, received_ns: int) -> None:
         """Take the next update while the book is out of sync."""
         self._first_ns = self._first_ns or received_ns
-        self._join.offer(update)
+        self._join.add(update)
         self._look(received_ns)
 
     def load(self, last_update_id: int, received_ns: int) -> None:
@@ -56,7 +56,7 @@ class JoinedBook:
         """Note that an update is missing, or that the ids restarted."""
         if self._join.live and not self.is_in_sync:
             return  # a snapshot waits for the first update, which may reach back to it
-        self._join.forget("a gap")
+        self._join.reset("a gap")
         if not self.is_in_sync:
             return
         self.is_in_sync = False
