@@ -18,12 +18,12 @@ from blocks import packed_lines
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import (
-    _LAYOUT,
-    _MAGIC,
     HEAD_BYTES,
     MAX_BLOCK_BYTES,
     MAX_LINES,
+    Head,
     Packer,
+    head_bytes,
     walk,
 )
 from tickerplant.recording.line import Damage, Line
@@ -122,9 +122,7 @@ def segment(folder: Path, *blocks: bytes) -> Path:
 
 
 def head(data: bytes, *, text_bytes: int, data_bytes: int) -> bytes:
-    said = (1, START_NS, START_NS, text_bytes, data_bytes, crc32(data) ^ 1)
-    begin = _LAYOUT.pack(_MAGIC, HEAD_BYTES - 8, b"TPB1", *said)
-    return begin + crc32(begin).to_bytes(4, "little") + data
+    return head_bytes(Head(1, START_NS, START_NS, text_bytes, data_bytes, crc32(data) ^ 1)) + data
 
 
 @pytest.mark.parametrize("line", [b"\n", LINE])

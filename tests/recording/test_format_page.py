@@ -14,6 +14,8 @@ from tickerplant.recording.block import HEAD_BYTES
 from tickerplant.recording.segments import segment_name
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "recording-format.md"
+pytestmark = pytest.mark.sockets
+
 START_NS = 1_795_236_514_000_000_000
 LINES = [
     (START_NS + n, b'{"stream":"btcusdt@trade","data":{"e":"trade","t":%d}}' % n) for n in range(50)

@@ -15,12 +15,11 @@ from msgspec import structs
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import (
-    _LAYOUT,
-    _MAGIC,
     HEAD_BYTES,
     Head,
     Packer,
     Unpacker,
+    head_bytes,
     read_head,
     walk,
 )
@@ -370,9 +369,7 @@ def test_what_is_no_line_of_a_segment_is_not_taken_for_one(tmp_path: Path, line:
 
 
 def test_a_block_without_data_is_a_damage(tmp_path: Path) -> None:
-    data = b""
-    head = _LAYOUT.pack(_MAGIC, HEAD_BYTES - 8, b"TPB1", 9, START_NS, START_NS, 99, 0, crc32(data))
-    empty = head + crc32(head).to_bytes(4, "little")
+    empty = head_bytes(Head(9, START_NS, START_NS, 99, 0, crc32(b"")))
     found, flaws = read(recording(tmp_path, [empty, *blocks(messages(10))]))
     assert (found, len(flaws)) == (messages(10), 1)
 

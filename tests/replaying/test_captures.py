@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +86,7 @@ class Rebuilt:
             self.tops[symbol, update.final_update_id] = book.best_bid, book.best_ask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "names", "compared"), CAPTURES)
 def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     folder: str, names: tuple[str, ...], compared: int
@@ -147,9 +148,12 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
 
 @pytest.mark.parametrize("pace", ["receive", "event"])
 def test_a_capture_from_its_middle_is_what_was_recorded_from_there(
-    pace: Literal["receive", "event"],
+    pace: Literal["receive", "event"], tmp_path: Path
 ) -> None:
-    [path] = capture("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",))
+    [complete] = capture("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",))
+    beginning = islice(chain.from_iterable(LineFile(complete).batches()), 15_000)
+    path = str(tmp_path / "beginning")
+    Path(path).write_bytes(b"".join(b"%d %b\n" % line for line in beginning))
     recording = LineFile(path)
     view = ByEventTime(recording) if pace == "event" else recording
     lines = list(chain.from_iterable(view.batches()))

@@ -273,9 +273,7 @@ def test_promptly_played_lines_are_sent_before_they_are_applied_if_nothing_is_de
 @pytest.mark.parametrize(("folder", "names"), [(folder, names) for folder, names, _ in CAPTURES])
 @pytest.mark.parametrize("listeners", LISTENERS)
 def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], listeners: str) -> None:
-    paths = capture(folder, names)
-    found = scan(paths)
-    runs = _runs(paths)
+    found, runs = captured(folder, names)
     streams = sorted(set(chain.from_iterable(file.streams for file in found.files)))
     symbols = [instrument.symbol.lower() for instrument in found.instruments][:2]
     derived, envelopes = LISTENERS[listeners]
@@ -290,9 +288,7 @@ def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], listener
 def test_a_verbatim_replay_sends_the_same_bytes(
     folder: str, names: tuple[str, ...], envelopes: Sequence[bool]
 ) -> None:
-    paths = capture(folder, names)
-    found = scan(paths)
-    runs = _runs(paths)
+    found, runs = captured(folder, names)
     streams = sorted(set(chain.from_iterable(file.streams for file in found.files)))
     heard = [streams[::2], streams[1::2]] if len(envelopes) > 1 else [streams]
     quick, plain = (
@@ -302,6 +298,15 @@ def test_a_verbatim_replay_sends_the_same_bytes(
         assert b"".join(one.heard) == b"".join(other.heard), "expected the same bytes"
     assert not quick.plant.published, "expected nothing to be applied"
     assert quick.plant.now_ms == plain.plant.now_ms, "expected time to go on"
+
+
+@cache
+def captured(
+    folder: str, names: tuple[str, ...]
+) -> tuple[Scan, Sequence[tuple[int, Sequence[Line]]]]:
+    """Return the scan of a capture, and runs of its first lines."""
+    paths = capture(folder, names)
+    return scan(paths), _runs(paths)
 
 
 def _runs(paths: Sequence[str]) -> list[tuple[int, Sequence[Line]]]:

@@ -129,6 +129,7 @@ def read_all(terminal: int) -> Iterator[bytes]:
         return
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(("number", "speed"), [(signal.SIGINT, "1"), (signal.SIGTERM, "0")])
 def test_a_signal_ends_a_replay_of_sparse_messages_and_nothing_stays_on_the_terminal(
     sparse: Path, number: signal.Signals, speed: str

@@ -96,18 +96,14 @@ class Packer:
     def pack(self, text: bytes, lines: int, first_ns: int, last_ns: int) -> bytes:
         """Return a block of `lines` complete lines."""
         data = self._compress(text)
-        head = _LAYOUT.pack(
-            _MAGIC,
-            HEAD_BYTES - 8,
-            _NAME,
-            lines,
-            first_ns,
-            last_ns,
-            len(text),
-            len(data),
-            crc32(data),
-        )
-        return head + _CHECK.pack(crc32(head)) + data
+        head = Head(lines, first_ns, last_ns, len(text), len(data), crc32(data))
+        return head_bytes(head) + data
+
+
+def head_bytes(head: Head) -> bytes:
+    """Return a head as it is stored."""
+    stored = _LAYOUT.pack(_MAGIC, HEAD_BYTES - 8, _NAME, *head)
+    return stored + _CHECK.pack(crc32(stored))
 
 
 def read_head(raw: bytes) -> Head | None:

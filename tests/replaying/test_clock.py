@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.replaying.clock import ReplayClock, parse_speed
+from tickerplant.recording.line import Line
+from tickerplant.replaying.clock import Lateness, ReplayClock, parse_speed
 
 SPEEDS = st.sampled_from([0.0, 0.001, 0.1, 1.0, 2.5, 1000.0])
 START_NS = 1_795_236_514_000_000_000
@@ -93,3 +94,22 @@ def test_speeds_that_cannot_be_had_are_refused(given_speed: object) -> None:
 @pytest.mark.parametrize(("given_speed", "speed"), [(10, 10.0), ("0.5", 0.5), ("0", 0.0)])
 def test_speeds_are_read(given_speed: object, speed: float) -> None:
     assert parse_speed(given_speed) == speed
+
+
+MS = 1_000_000
+
+
+def test_messages_are_counted_by_how_late_they_are() -> None:
+    lateness = Lateness()
+    lines: list[Line] = [(at_ms * MS, b"") for at_ms in (0, 88, 97, 98, 99, 100)]
+    lateness.count(lines, 100 * MS, 1.0)
+    assert lateness.messages == 6
+    assert lateness.late == {1: 5, 2: 4, 10: 2, 100: 1}
+
+
+def test_at_another_speed_a_millisecond_is_of_the_clock_on_the_wall() -> None:
+    lateness = Lateness()
+    lateness.count([(0, b""), (95 * MS, b"")], 100 * MS, 10.0)
+    assert lateness.late == {1: 1, 2: 1, 10: 1, 100: 0}
+    names = {(sample.name, *sample.labels.values()) for sample in lateness.samples()}
+    assert names == {("replay_paced",), *(("replay_late", f"{ms}ms") for ms in (1, 2, 10, 100))}

@@ -3,16 +3,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
-from tickerplant.errors import RequestError
 from tickerplant.frames import payloads
 from tickerplant.plant import Plant
-from tickerplant.queries import find_path
 from tickerplant.replaying.player import VerbatimPlayer
 from tickerplant.replaying.scan import scan
-from tickerplant.replaying.unavailable import VerbatimForwarder
-from tickerplant.venue import USDM
 
 START_MS = 1_723_161_256_000
 STREAM = "btcusdt@trade"
@@ -127,19 +121,3 @@ def test_other_envelopes_are_sent_in_the_usual_one(tmp_path: Path) -> None:
     ear = replay.ear(STREAM)
     replay.play()
     assert ear.heard == [trade(0), trade(1), trade(2)]
-
-
-@pytest.mark.parametrize("name", ["depth", "klines", "ticker/24hr", "trades"])
-def test_questions_about_the_state_of_a_market_are_refused(name: str) -> None:
-    query = find_path(USDM, f"/fapi/v1/{name}")
-    assert query is not None
-    with pytest.raises(RequestError, match="verbatim") as refused:
-        VerbatimForwarder().forwards(query, {"symbol": "BTCUSDT"})
-    assert refused.value.status == 503
-
-
-@pytest.mark.parametrize("name", ["ping", "time", "exchangeInfo"])
-def test_other_questions_are_answered(name: str) -> None:
-    query = find_path(USDM, f"/fapi/v1/{name}")
-    assert query is not None
-    assert not VerbatimForwarder().forwards(query, {}), "expected it to be answered here"
