@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -32,7 +32,8 @@ from tickerplant.hub.hub import UNKNOWN_STREAM
 from tickerplant.instrument import TRADIFI_PERPETUAL, Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
-from tickerplant.streams import find
+from tickerplant.streams import LOOKUPS, find
+from tickerplant.streams.lookup import Lookup
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import COINM, USDM
 
@@ -121,6 +122,7 @@ def open_plant(
     start_ms: int = START_MS,
     profile: Profile = P2026Q1,
     strict_routing: bool = False,
+    lookups: Mapping[str, Lookup] = LOOKUPS,
 ) -> Plant:
     """A plant whose snapshots have ids of their own."""
     return Plant(
@@ -129,6 +131,7 @@ def open_plant(
         profile=profile,
         strict_routing=strict_routing,
         reserved_snapshot_ids=True,
+        lookups=lookups,
     )
 
 

@@ -8,7 +8,7 @@ plain function calls: nothing between here and a subscriber's frame waits.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from tickerplant.events import (
@@ -30,7 +30,8 @@ from tickerplant.market.markets import Markets
 from tickerplant.market.timers import MINUTE_RANK, Timers, next_on_grid
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.raw_events import RawEvent
-from tickerplant.streams import resolve
+from tickerplant.streams import LOOKUPS, resolve
+from tickerplant.streams.lookup import Lookup
 from tickerplant.streams.publisher import ALL
 from tickerplant.units import MINUTE_MS
 from tickerplant.venue import USDM, VENUES
@@ -67,6 +68,7 @@ class Plant:
         profile: The protocol version of the messages.
         strict_routing: Deliver a stream only on the path that the profile gives it.
         reserved_snapshot_ids: See `Market`.
+        lookups: Finds the streams of each venue, by its name.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Plant:
         profile: Profile = P2026Q1,
         strict_routing: bool = False,
         reserved_snapshot_ids: bool = False,
+        lookups: Mapping[str, Lookup] = LOOKUPS,
     ) -> None:
         self.profile = profile
         self.timers = Timers(start_ms)
@@ -93,7 +96,9 @@ class Plant:
         for venue in VENUES:
             markets = Markets(venue, profile, self.timers)
             self.venues[venue.name] = markets
-            self.hubs[venue.name] = Hub(markets, self.timers, strict_routing=strict_routing)
+            self.hubs[venue.name] = Hub(
+                markets, self.timers, lookups[venue.name], strict_routing=strict_routing
+            )
         if profile.merged_universe:
             for markets in self.venues.values():
                 others = (each for each in self.venues.values() if each is not markets)

@@ -296,7 +296,7 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
         slow = list(endpoint.connections)[1]
         published, unsent = 0, [0]
         while not endpoint.counters.closed:
-            if len(house.plant.hubs["usdm"]._audience_of) == 2:
+            if len(house.plant.hubs["usdm"].audience_of) == 2:
                 for _ in range(50):
                     house.trade()
                 published += 50

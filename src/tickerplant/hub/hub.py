@@ -26,8 +26,8 @@ from tickerplant.hub.channel import (
 from tickerplant.hub.publishers import Publishers
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
-from tickerplant.streams import LOOKUPS, first_listed
-from tickerplant.streams.lookup import ListedMatch, Match
+from tickerplant.streams import first_listed
+from tickerplant.streams.lookup import ListedMatch, Lookup, Match
 from tickerplant.streams.stream import Stream
 
 UNKNOWN_STREAM = "unknown stream"
@@ -85,10 +85,13 @@ class Hub:
     Args:
         markets: The venue's markets, to which stream names refer.
         timers: The market clock, for streams that have a pace.
+        lookup: Finds the streams of the venue by name.
         strict_routing: Deliver a stream only on the path that the profile gives it.
     """
 
-    def __init__(self, markets: Markets, timers: Timers, *, strict_routing: bool = False) -> None:
+    def __init__(
+        self, markets: Markets, timers: Timers, lookup: Lookup, *, strict_routing: bool = False
+    ) -> None:
         self.markets = markets
         self.channels: dict[str, Channel] = {}
         """The streams that have subscribers, by name."""
@@ -106,12 +109,15 @@ class Hub:
         """Subscriptions that were acknowledged and stay silent, by reason."""
         profile, venue = markets.profile, markets.venue
         self._splits_routes = strict_routing and profile.splits_routes(venue)
-        self._lookup = LOOKUPS[venue.name]
+        self._lookup = lookup
         self._unmuted: Mapping[str, Channel] = self.channels
         """The channels that messages are sent to; empty while the hub is muted."""
-        self._audiences: dict[AudienceKey, Audience] = {}
+        self.audiences: dict[AudienceKey, Audience] = {}
         """The audiences that subscribers can join."""
-        self._audience_of: dict[Subscriber, Audience] = {}
+        self.audience_of: dict[Subscriber, Audience] = {}
+        """The audience of each subscriber."""
+        self.hash_name: Callable[[str], int] = hash
+        """Makes the digests of audiences; equal hashes cost time only."""
         self._waiting: list[Audience] = []
         """The audiences for which frames wait."""
         self._for_listeners: deque[tuple[Listener, bytes]] = deque()
@@ -240,7 +246,7 @@ class Hub:
             The names that stay silent, each with the reason.
         """
         silent: dict[str, str] = {}
-        audience = self._audience_of.get(subscriber)
+        audience = self.audience_of.get(subscriber)
         present: Mapping[str, Channel] = {} if audience is None else audience.channels
         route = (route or "public") if self._splits_routes else ""
         opened, added = self.channels, dict[str, Channel]()
@@ -287,7 +293,7 @@ class Hub:
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         """Unsubscribe `subscriber` from `names`; frames that already wait are still sent."""
-        audience = self._audience_of.get(subscriber)
+        audience = self.audience_of.get(subscriber)
         if audience is None:
             return
         present = audience.channels
@@ -297,13 +303,13 @@ class Hub:
 
     def set_combined(self, subscriber: Subscriber, combined: bool) -> None:
         """Send later messages to `subscriber` in the combined envelope, or without it."""
-        audience = self._audience_of.get(subscriber)
+        audience = self.audience_of.get(subscriber)
         if combined != (audience is not None and audience.combined):
             self._change(subscriber, audience, combined=combined)
 
     def remove(self, subscriber: Subscriber) -> None:
         """Remove `subscriber` and its subscriptions; nothing is written to it any more."""
-        audience = self._audience_of.pop(subscriber, None)
+        audience = self.audience_of.pop(subscriber, None)
         if audience is not None:
             self._close_queues()
             self._leave(subscriber, audience)
@@ -334,10 +340,10 @@ class Hub:
             if combined is None:
                 combined = old.combined
         for name in added:
-            digest ^= hash(name)
+            digest ^= self.hash_name(name)
         for name in removed:
-            digest ^= hash(name)
-        found = self._audiences.get((digest, bool(combined)))
+            digest ^= self.hash_name(name)
+        found = self.audiences.get((digest, bool(combined)))
         if found is None and old is not None and len(old.members) == 1 and old.combined == combined:
             self._change_in_place(old, digest, added, removed)
             return
@@ -346,12 +352,12 @@ class Hub:
             del channels[name]
         if found is None or found.channels != channels:
             found = Audience(channels, digest, bool(combined))
-            self._audiences.setdefault(found.key, found)
+            self.audiences.setdefault(found.key, found)
             for channel in channels.values():
                 channel.add(found)
         self._write(found)
         found.members[subscriber] = None
-        self._audience_of[subscriber] = found
+        self.audience_of[subscriber] = found
         if old is not None:
             self._leave(subscriber, old)
 
@@ -371,7 +377,7 @@ class Hub:
         for channel in added.values():
             channel.add(audience)
         audience.digest = digest
-        self._audiences.setdefault(audience.key, audience)
+        self.audiences.setdefault(audience.key, audience)
 
     def _leave(self, subscriber: Subscriber, audience: Audience) -> None:
         del audience.members[subscriber]
@@ -383,8 +389,8 @@ class Hub:
 
     def _close_to_others(self, audience: Audience) -> None:
         """Let nobody join `audience`; its key may belong to another one if their digests collide."""
-        if self._audiences.get(audience.key) is audience:
-            del self._audiences[audience.key]
+        if self.audiences.get(audience.key) is audience:
+            del self.audiences[audience.key]
 
     def _part(self, audience: Audience, channel: Channel) -> None:
         channel.remove(audience)
