@@ -130,6 +130,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         own_certificate(tmp_path / "file" / "tls", [])
 
 
+@pytest.mark.sockets
 def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertificate) -> None:
     @looped
     async def test() -> None:

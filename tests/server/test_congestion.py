@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from loopback import Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 
@@ -89,6 +90,7 @@ async def publish(house: Loopback) -> None:
         await house.server.congestion.wait_clear()
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000)
@@ -107,6 +109,7 @@ async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
         assert received == MORE_THAN_THE_KERNEL_HOLDS
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_source_that_waits_drops_who_stops_reading() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=10, stall_timeout_ms=100)

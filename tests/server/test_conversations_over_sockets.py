@@ -23,6 +23,8 @@ from websockets.uri import parse_uri
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.websocket import NEVER_MS
 
+pytestmark = pytest.mark.sockets
+
 SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
 ALLOWED_LATE_S = 5.0
 

@@ -18,6 +18,8 @@ from tickerplant.server.http import HttpConnection
 from tickerplant.server.pages import CLOCK_PATH
 from tickerplant.server.rest import Page, Post, Response, Rest
 
+pytestmark = pytest.mark.sockets
+
 CLOSED = f'tickerplant_connections_closed_total{{reason="{MESSAGE_TIMEOUT.name}",venue="usdm"}}'
 
 

@@ -59,6 +59,7 @@ def test_timers_fire_in_order_and_never_early(monkeypatch: pytest.MonkeyPatch, m
     assert all(at_s >= due_s for due_s, at_s in fired), f"expected none before its time: {fired}"
 
 
+@pytest.mark.sockets
 @needs_epoll
 def test_a_sleep_ends_when_something_is_there_to_read() -> None:
     ours, theirs = socket.socketpair()
@@ -94,6 +95,7 @@ def test_a_sleep_ends_when_somebody_wakes_it(
     assert event_loop.run(work())
 
 
+@pytest.mark.sockets
 @needs_epoll
 def test_what_is_ready_is_told_at_once_and_nothing_is_after_the_time() -> None:
     ours, theirs = socket.socketpair()

@@ -83,6 +83,7 @@ def test_unknown_fields_stand_at_the_end_of_a_message(before: bytes, after: byte
     json.loads(changed)
 
 
+@pytest.mark.sockets
 @looped
 async def test_without_faults_nothing_stands_between_the_hub_and_the_transport() -> None:
     async with loopback() as house, house.connect(TRADES):
@@ -92,6 +93,7 @@ async def test_without_faults_nothing_stands_between_the_hub_and_the_transport()
         assert type(connection.transport).__module__.startswith("aiofastnet")
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("name", "status", "retry_after"),
     [("refuse", 503, None), ("limit_handshakes", 429, "1"), ("ban_handshakes", 418, "1")],
@@ -110,6 +112,7 @@ async def test_handshakes_are_refused(name: str, status: int, retry_after: str |
     assert counted[f'tickerplant_faults_total{{fault="{name}"}}'] == 1
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_reset_is_one_of_tcp() -> None:
     async with loopback(faults="reset=1s") as house:
@@ -123,6 +126,7 @@ async def test_a_reset_is_one_of_tcp() -> None:
         assert done(house) == {"reset": 1}
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_close_has_the_code() -> None:
     async with loopback(faults="close=1012@1s") as house, house.connect(TRADES) as client:
@@ -135,6 +139,7 @@ async def test_a_close_has_the_code() -> None:
     assert counted['tickerplant_faults_total{fault="close"}'] == 1
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_stalled_connection_says_nothing_and_then_everything() -> None:
     async with loopback(faults="stall=1h@1s") as house, house.connect(TRADES) as client:
@@ -157,6 +162,7 @@ async def test_a_stalled_connection_says_nothing_and_then_everything() -> None:
         await pong
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_stall_holds_no_more_than_may_wait_for_a_client() -> None:
     bounds = replace(LIMITS, max_unsent_bytes=2_000, close_grace_ms=1)
@@ -172,6 +178,7 @@ async def test_a_stall_holds_no_more_than_may_wait_for_a_client() -> None:
     assert counted['tickerplant_slow_consumers_total{venue="usdm"}'] == 1
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_stall_holds_up_a_source_that_can_wait() -> None:
     bounds = replace(LIMITS, max_unsent_bytes=8_000)
@@ -187,6 +194,7 @@ async def test_a_stall_holds_up_a_source_that_can_wait() -> None:
         assert [json.loads(await client.recv())["t"] for _ in range(10)] == [*range(1, 11)]
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_stalled_connection_that_is_cut_holds_up_nobody() -> None:
     bounds = replace(LIMITS, max_unsent_bytes=8_000)
@@ -201,6 +209,7 @@ async def test_a_stalled_connection_that_is_cut_holds_up_nobody() -> None:
         await house.server.congestion.wait_clear()
 
 
+@pytest.mark.sockets
 @looped
 async def test_garbage_comes_among_the_messages() -> None:
     async with loopback(faults="garbage=1s") as house, house.connect(TRADES) as client:
@@ -213,6 +222,7 @@ async def test_garbage_comes_among_the_messages() -> None:
         assert done(house) == {"garbage": len(GARBAGE_FRAMES)}
 
 
+@pytest.mark.sockets
 @looped
 async def test_text_that_is_not_utf_8_ends_a_connection() -> None:
     async with loopback(faults="invalid_utf8=1s") as house, house.connect(TRADES) as client:
@@ -223,6 +233,7 @@ async def test_text_that_is_not_utf_8_ends_a_connection() -> None:
         assert ended.value.sent.code == CloseCode.INVALID_DATA
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("path", [TRADES, "/stream?streams=btcusdt@trade"])
 @looped
 async def test_one_message_with_ids_is_left_out_on_one_connection(path: str) -> None:
@@ -248,6 +259,7 @@ def _trade_of(text: str | bytes) -> Any:
     return message.get("data", message)
 
 
+@pytest.mark.sockets
 @looped
 async def test_messages_have_fields_and_words_that_nobody_knows() -> None:
     async with (
@@ -267,6 +279,7 @@ async def test_messages_have_fields_and_words_that_nobody_knows() -> None:
         assert [each["zz"] for each in array] == [1] * len(array) != []
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_subscription_is_acknowledged_and_silent() -> None:
     async with (
@@ -284,6 +297,7 @@ async def test_a_subscription_is_acknowledged_and_silent() -> None:
         assert done(house) == {"silent": 2}
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_subscription_is_carried_out_and_not_acknowledged() -> None:
     async with loopback(faults="no_ack=1") as house, house.connect("/ws") as client:
@@ -298,6 +312,7 @@ async def test_a_subscription_is_carried_out_and_not_acknowledged() -> None:
         assert done(house) == {"no_ack": 2}
 
 
+@pytest.mark.sockets
 @looped
 async def test_the_websocket_api_answers_errors() -> None:
     async with loopback(faults="api_error=1") as house, house.connect("/ws-fapi/v1") as client:
@@ -312,6 +327,7 @@ async def test_the_websocket_api_answers_errors() -> None:
         assert all("result" not in reply and reply["rateLimits"] for reply in replies)
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("name", "status", "code", "retry_after"),
     [
@@ -334,6 +350,7 @@ async def test_questions_are_refused_and_pages_are_not(
         assert done(house) == {name: 1}
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_question_is_answered_with_what_is_no_json() -> None:
     async with loopback(faults="http_garbage=1") as house:
@@ -343,6 +360,7 @@ async def test_a_question_is_answered_with_what_is_no_json() -> None:
         assert answer.json
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_question_hangs_until_its_time_has_come() -> None:
     async with loopback(faults="http_hang=1") as house:
@@ -355,6 +373,7 @@ async def test_a_question_hangs_until_its_time_has_come() -> None:
         assert (await asked).status == 200
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_question_that_hangs_is_answered_when_the_server_stops() -> None:
     async with loopback(faults="http_hang=1") as house:
@@ -363,6 +382,7 @@ async def test_a_question_that_hangs_is_answered_when_the_server_stops() -> None
     assert (await asked).status == 200
 
 
+@pytest.mark.sockets
 @looped
 async def test_who_is_exempt_meets_no_fault() -> None:
     async with (
@@ -382,6 +402,7 @@ async def test_who_is_exempt_meets_no_fault() -> None:
         assert done(house) == {}
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_page_on_both_ports_lists_the_faults() -> None:
     async with loopback(faults="http_429=1,reset=90s") as house:
@@ -400,6 +421,7 @@ async def test_a_page_on_both_ports_lists_the_faults() -> None:
     assert "Faults on demand: http_429=1, reset=90s." in welcome
 
 
+@pytest.mark.sockets
 @looped
 async def test_other_faults_can_be_switched_on_for_those_who_come_then() -> None:
     async with loopback(faults="refuse=1") as house:

@@ -17,6 +17,8 @@ from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.response_cache import ResponseCache, name_of
 from tickerplant.venue import USDM
 
+pytestmark = pytest.mark.sockets
+
 DEPTH = find_path(USDM, "/fapi/v1/depth")
 assert DEPTH is not None
 LOST = UpstreamError("https://upstream", "no answer within 10 s")

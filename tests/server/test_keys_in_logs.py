@@ -169,6 +169,7 @@ async def knock_at_every_door() -> None:
     assert_clean("".join(pages))
 
 
+@pytest.mark.sockets
 def test_no_key_stands_anywhere_whatever_the_door(written: io.StringIO) -> None:
     knock_at_every_door()
     text = written.getvalue()
@@ -179,6 +180,7 @@ def test_no_key_stands_anywhere_whatever_the_door(written: io.StringIO) -> None:
     assert_clean(text)
 
 
+@pytest.mark.sockets
 def test_the_kinds_of_complaint_stay_few_whatever_is_sent(written: io.StringIO) -> None:
     knock_at_every_door()
     kinds = {line.partition(" kind=")[2] for line in written.getvalue().splitlines()}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import count
 
+import pytest
 from loopback import START_MS, loopback, looped, until
 from msgspec.structs import replace
 
@@ -16,6 +17,8 @@ from tickerplant.server.pages import LIMITS_PATH
 from tickerplant.server.server import LIMITS_OFF
 from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
+
+pytestmark = pytest.mark.sockets
 
 
 @looped

@@ -107,6 +107,7 @@ async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
         await server.stop()
 
 
+@pytest.mark.sockets
 @looped
 async def test_clients_stay_connected_while_the_clock_is_set(
     tmp_path_factory: pytest.TempPathFactory,
@@ -133,6 +134,7 @@ async def test_clients_stay_connected_while_the_clock_is_set(
         assert set(state) == set(ClockState.__struct_fields__)
 
 
+@pytest.mark.sockets
 @looped
 async def test_the_clock_can_be_set_in_the_query_and_on_either_port(
     tmp_path_factory: pytest.TempPathFactory,
@@ -148,6 +150,7 @@ async def test_the_clock_can_be_set_in_the_query_and_on_either_port(
         assert state["from_ns"] == START_MS * 10**6
 
 
+@pytest.mark.sockets
 @looped
 async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = recording(tmp_path_factory.mktemp("clock"))
@@ -175,6 +178,7 @@ async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFact
     assert text["code"] == -5000
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
     tmp_path_factory: pytest.TempPathFactory,
@@ -202,6 +206,7 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
                 assert audit.score == 1, audit
 
 
+@pytest.mark.sockets
 @looped
 async def test_a_book_that_is_asked_for_joins_the_changes_that_follow(
     tmp_path_factory: pytest.TempPathFactory,
@@ -223,6 +228,7 @@ async def test_a_book_that_is_asked_for_joins_the_changes_that_follow(
                 assert house.source.state().time_ms == update["E"]
 
 
+@pytest.mark.sockets
 @looped
 async def test_there_is_no_clock_to_set_but_that_of_a_replay() -> None:
     async with loopback() as house:
@@ -235,6 +241,7 @@ FOREIGN = "http://evil.example"
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("headers", "body", "status", "said"),
     [
@@ -312,6 +319,7 @@ def test_a_header_that_is_right_does_not_hide_one_that_is_wrong(
     assert guard.refusal("POST", own) is None
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("path", [CLOCK_PATH, LIMITS_PATH, FAULTS_PATH, "/plant/v1/anything"])
 @looped
 async def test_the_pages_of_the_plant_answer_to_its_names_only(path: str) -> None:

@@ -10,6 +10,8 @@ from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM, USDM
 
+pytestmark = pytest.mark.sockets
+
 
 async def raw(house: Loopback, request: bytes) -> bytes:
     """Send bytes to the USDⓈ-M port and return all that comes back until it closes."""

@@ -19,6 +19,8 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.server import Server
 from tickerplant.server.websocket import WebSocketConnection
 
+pytestmark = pytest.mark.sockets
+
 
 def a_server(host: str = "127.0.0.1", usdm: int = 0, coinm: int = 0) -> Server:
     plant = Plant([], start_ms=START_MS)

@@ -21,6 +21,8 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
 from tickerplant.server.certificate import OwnCertificate, context_of, own_certificate
 
+pytestmark = pytest.mark.sockets
+
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:

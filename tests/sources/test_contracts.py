@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from loopback import looped
 from msgspec import structs
 from relaying import BTCUSDT, ETHUSDT, relay, serve
+
+pytestmark = pytest.mark.sockets
 
 
 @looped

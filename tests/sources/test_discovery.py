@@ -12,6 +12,8 @@ from tickerplant.errors import DecodeError, RequestError, UpstreamError
 from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.sources.discovery import Retries, discover
 
+pytestmark = pytest.mark.sockets
+
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 

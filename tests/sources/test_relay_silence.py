@@ -9,6 +9,8 @@ from relaying import EAGER, Relay, relay, serve
 
 from tickerplant.feed import expected_interval, staleness
 
+pytestmark = pytest.mark.sockets
+
 IMPATIENT = structs.replace(
     EAGER, stale_ms=100, event_stream_stale_ms=100, first_message_timeout_ms=100
 )

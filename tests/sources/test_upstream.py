@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from loopback import looped, until
 from relaying import relay, serve
 
 from tickerplant.messages.notice import SubscriptionRejected
+
+pytestmark = pytest.mark.sockets
 
 
 @looped

@@ -12,6 +12,8 @@ from tickerplant.queries import find_method, find_path
 from tickerplant.queries.query import Query
 from tickerplant.venue import USDM
 
+pytestmark = pytest.mark.sockets
+
 
 def known(query: Query | None) -> Query:
     assert query is not None
