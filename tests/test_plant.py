@@ -123,7 +123,7 @@ def test_time_in_many_small_steps_gives_the_same_bytes_as_in_few_large_ones(
 
 
 @given(EVENTS)
-def test_events_are_stamped_with_the_time_at_which_they_are_told(
+def test_messages_have_the_time_at_which_they_are_sent(
     steps: list[tuple[int, str, int]],
 ) -> None:
     plant = open_plant(LISTED, profile=CURRENT)

@@ -25,7 +25,7 @@ def live_a_minute(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize("venue", [venue.name for venue in VENUES])
-def test_after_a_restart_everything_is_heard_as_from_a_new_plant(venue: str) -> None:
+def test_a_restarted_plant_sends_the_same_as_a_new_one(venue: str) -> None:
     new = open_plant(WORLD)
     names = names_of(new, venue)
     expected = listen(new, names, venue)
@@ -52,7 +52,7 @@ def test_what_waited_is_sent_before_a_restart_and_nothing_of_before_afterwards()
     assert hear(plant, listener) == [], "the mini ticker of before is forgotten"
 
 
-def test_who_is_hushed_hears_nothing_until_the_plant_speaks() -> None:
+def test_a_muted_plant_sends_nothing_until_it_is_unmuted() -> None:
     plant = open_plant(INSTRUMENTS)
     names = ["btcusdt@trade", "btcusdt@depth@100ms", "btcusdt@miniTicker"]
     listener = listen(plant, names)

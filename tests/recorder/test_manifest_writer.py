@@ -65,7 +65,7 @@ def kinds(entries: list[Any]) -> list[str]:
     return [type(each).__name__ for each in entries]
 
 
-def test_what_is_heard_is_noted_once_with_its_connection() -> None:
+def test_streams_are_noted_once_with_their_connection() -> None:
     journal = Journal(AGGREGATES, TICKERS)
     (connected,) = journal.news()
     assert isinstance(connected, Connected)
@@ -89,7 +89,7 @@ def test_a_server_that_is_not_there_yet_is_noted_once_however_many_attempts_fail
     assert connected.blind_ms >= 60_000
 
 
-def test_a_lost_connection_is_noted_with_for_how_long_nothing_was_heard() -> None:
+def test_a_lost_connection_is_noted_with_the_length_of_the_outage() -> None:
     journal = Journal(AGGREGATES)
     world = journal.world
     world.publish(AGGREGATES, aggregate(1))
@@ -125,7 +125,7 @@ def test_a_planned_renewal_is_no_loss() -> None:
     assert len(journal.messages) == 2 * 59, "each once, none left out"
 
 
-def test_the_loss_of_one_of_two_copies_is_no_hole() -> None:
+def test_the_loss_of_one_of_two_copies_is_not_an_outage() -> None:
     journal = Journal(AGGREGATES, copies=2)
     world = journal.world
     assert kinds(journal.news()) == ["Connected", "Connected"]
@@ -142,7 +142,7 @@ def test_the_loss_of_one_of_two_copies_is_no_hole() -> None:
     assert journal.messages == [aggregate(1), aggregate(2)]
 
 
-def test_the_loss_of_both_copies_is_a_hole() -> None:
+def test_the_loss_of_both_copies_is_an_outage() -> None:
     journal = Journal(AGGREGATES, copies=2)
     world = journal.world
     world.publish(AGGREGATES, aggregate(1))
@@ -174,7 +174,7 @@ def test_silence_is_noted_and_its_end() -> None:
     assert again.blind_ms >= 20_000
 
 
-def test_ids_that_begin_anew_are_a_gap_of_unknown_size() -> None:
+def test_ids_that_restart_are_a_gap_of_unknown_size() -> None:
     journal = Journal(AGGREGATES)
     world = journal.world
     world.publish(AGGREGATES, aggregate(100))

@@ -44,7 +44,7 @@ def test_those_that_the_streams_are_about(stream: str, symbols: list[str]) -> No
     assert found == symbols
 
 
-def test_only_what_changed_is_told_again_and_as_it_came() -> None:
+def test_only_changed_contracts_are_returned_again_and_as_they_came() -> None:
     contracts = Contracts(["btcusdt@trade", "ethusdt@trade"], USDM)
     assert len(contracts.news(ALL)) == 3
     assert contracts.news(ALL) == ()
@@ -60,7 +60,7 @@ def test_what_is_no_list_of_contracts_is_not_read(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["nope@trade", "nope@depth@100ms", "nope@kline_1m"])
-def test_a_symbol_that_is_not_listed_is_told_once(name: str) -> None:
+def test_a_symbol_that_is_not_listed_is_returned_once(name: str) -> None:
     contracts = Contracts([name, "nope@aggTrade", "btcusdt@trade"], USDM)
     contracts.news(ALL)
     assert contracts.unlisted() == ("NOPE",)
@@ -81,7 +81,7 @@ def test_a_symbol_that_is_not_listed_is_told_once(name: str) -> None:
         (USDM, "nope@somethingNew"),
     ],
 )
-def test_what_may_be_no_symbol_is_not_told(venue: Venue, name: str) -> None:
+def test_a_name_that_may_be_no_symbol_is_not_returned(venue: Venue, name: str) -> None:
     contracts = Contracts([name], venue)
     contracts.news(ALL)
     assert contracts.unlisted() == ()

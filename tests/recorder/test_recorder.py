@@ -238,7 +238,7 @@ def left_out(runs: list[tuple[int, int]]) -> int:
 
 
 @looped
-async def test_what_is_heard_is_recorded_byte_by_byte(tmp_path: Path) -> None:
+async def test_messages_are_recorded_byte_for_byte(tmp_path: Path) -> None:
     async with simulation() as house:
         async with recording(house, tmp_path) as tape:
             await tape.wait_heard(*NAMES)
@@ -306,7 +306,7 @@ async def test_a_planned_renewal_loses_nothing_and_repeats_nothing(tmp_path: Pat
 
 
 @looped
-async def test_a_reset_is_noted_with_its_span_and_anchored_anew(tmp_path: Path) -> None:
+async def test_a_reset_is_noted_with_its_length_and_followed_by_a_snapshot(tmp_path: Path) -> None:
     async with simulation() as house:
         settings = msgspec.structs.replace(QUICK, retry_base_ms=600, retry_max_ms=600)
         async with recording(house, tmp_path, settings=settings) as tape:
@@ -373,7 +373,7 @@ async def test_messages_that_the_server_swallows_are_gaps(tmp_path: Path) -> Non
 
 
 @looped
-async def test_another_run_continues_the_recording_with_a_hole(tmp_path: Path) -> None:
+async def test_another_run_continues_the_recording_after_an_outage(tmp_path: Path) -> None:
     async with simulation() as house:
         for _ in range(2):
             async with recording(house, tmp_path) as tape:
@@ -496,7 +496,7 @@ async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
 
 
 @looped
-async def test_without_snapshots_none_is_asked_for(tmp_path: Path) -> None:
+async def test_without_snapshots_none_is_requested(tmp_path: Path) -> None:
     async with simulation() as house, recording(house, tmp_path, snapshots_ms=None) as tape:
         await tape.wait_heard(*NAMES)
     assert recorded(tmp_path)[1] == []
@@ -517,7 +517,7 @@ async def test_rest_that_fails_stops_nothing(tmp_path: Path) -> None:
 
 
 @looped
-async def test_more_streams_than_a_connection_takes_are_heard_on_several(tmp_path: Path) -> None:
+async def test_more_streams_than_a_connection_allows_need_several(tmp_path: Path) -> None:
     names = [f"{number}usdt@trade" for number in range(2_500)]
     wanted = (*names, "btcusdt@trade")
     async with simulation() as house, recording(house, tmp_path, *wanted) as tape:

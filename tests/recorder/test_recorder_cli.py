@@ -181,7 +181,7 @@ def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Callable[..., tuple[in
 
 
 @looped
-async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> None:
+async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -> None:
     async with trading() as server:
         async with running(NAME, *to(tmp_path, server)) as process:
             await until(lambda: stored(tmp_path))
@@ -203,7 +203,7 @@ async def test_a_killed_recording_is_continued_with_a_hole(tmp_path: Path) -> No
     assert len([each for each in entries if isinstance(each, RunOutage)]) == 1
 
 
-def test_a_symbol_that_is_not_listed_is_told_when_it_begins(
+def test_a_symbol_that_is_not_listed_is_warned_of_at_the_start(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     with in_thread(trading()) as server:
@@ -214,7 +214,7 @@ def test_a_symbol_that_is_not_listed_is_told_when_it_begins(
     assert "BTCUSDT is not listed" not in err
 
 
-def test_a_recording_that_continues_says_since_when_nobody_recorded(
+def test_a_continued_recording_says_how_long_nothing_was_recorded(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     with in_thread(trading()) as server:
@@ -226,7 +226,7 @@ def test_a_recording_that_continues_says_since_when_nobody_recorded(
     assert re.search(r"= recording continues, nobody recorded for \d+\.\d s ", second), second
 
 
-def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1(
+def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
     tmp_path: Path,
     run: Callable[..., tuple[int, str]],
 ) -> None:
@@ -266,7 +266,7 @@ def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[in
         ),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(
+def test_wrong_usage_prints_one_line(
     tmp_path: Path, run: Callable[..., tuple[int, str]], arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "latin").write_bytes(b"\xe9t\xe9@trade\n")
@@ -279,7 +279,7 @@ def test_wrong_usage_is_told_in_one_line(
     assert err.count("\n") == 1
 
 
-def test_a_recording_of_another_venue_is_left_alone(
+def test_a_recording_of_another_venue_is_not_changed(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     with in_thread(trading()) as server:
@@ -312,7 +312,7 @@ def test_two_recorders_do_not_share_a_folder(
 
 
 @looped
-async def test_a_full_disk_ends_it_with_file_and_offset_and_what_was_recorded_is_whole(
+async def test_a_full_disk_ends_it_with_file_and_offset_and_an_intact_recording(
     tmp_path: Path,
 ) -> None:
     def limit() -> None:
@@ -333,7 +333,7 @@ async def test_a_full_disk_ends_it_with_file_and_offset_and_what_was_recorded_is
 
 
 @looped
-async def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with suppress(BlockingIOError):
@@ -353,7 +353,7 @@ async def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None
 
 
 @looped
-async def test_it_goes_on_without_standard_error(tmp_path: Path) -> None:
+async def test_it_continues_without_standard_error(tmp_path: Path) -> None:
     async with trading() as server:
         arguments = (NAME, *to(tmp_path, server), "--seconds", "0.5")
         async with running(*arguments, before=lambda: os.close(2)) as process:
@@ -362,7 +362,7 @@ async def test_it_goes_on_without_standard_error(tmp_path: Path) -> None:
 
 
 @looped
-async def test_on_a_terminal_one_line_tells_how_it_goes(tmp_path: Path) -> None:
+async def test_a_terminal_shows_one_line_of_progress(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     async with (
         trading() as server,
@@ -384,7 +384,7 @@ async def test_on_a_terminal_one_line_tells_how_it_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("!bookTicker",), ("btcusd_perp@trade", "!bookTicker")])
-def test_whose_venue_it_is_is_told_by_who_answers_if_nothing_else_tells(
+def test_the_venue_that_answers_is_recorded_if_nothing_else_names_one(
     tmp_path: Path, run: Callable[..., tuple[int, str]], names: tuple[str, ...]
 ) -> None:
     with in_thread(loopback()) as server:

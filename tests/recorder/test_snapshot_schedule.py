@@ -60,7 +60,7 @@ def test_the_book_with_rpi_orders_is_another() -> None:
     assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 900, 0)
 
 
-def test_nothing_is_asked_before_the_first_update() -> None:
+def test_no_snapshot_is_requested_before_the_first_update() -> None:
     books = schedule_of()
     assert books.next_due(0) is None
     books.on_first_update(DEPTH, 100)
@@ -68,7 +68,7 @@ def test_nothing_is_asked_before_the_first_update() -> None:
     assert books.next_due(0) is None, "one question at a time"
 
 
-def test_a_snapshot_older_than_the_first_update_is_asked_for_again() -> None:
+def test_a_snapshot_older_than_the_first_update_is_requested_again() -> None:
     books = schedule_of()
     books.on_first_update(DEPTH, 100)
     assert not books.on_snapshot(asked(books), 99, 1_000)
@@ -97,7 +97,7 @@ def test_after_a_loss_the_next_update_is_waited_for() -> None:
     assert books.on_snapshot(asked(books), 40, 0)
 
 
-def test_what_was_asked_before_a_loss_is_of_no_use() -> None:
+def test_a_snapshot_requested_before_a_loss_is_useless() -> None:
     books = schedule_of()
     books.on_first_update(DEPTH, 100)
     book = asked(books)
@@ -130,7 +130,7 @@ def test_two_streams_of_a_symbol_share_a_snapshot_that_suits_both() -> None:
     assert books.on_snapshot(asked(books), 300, 0)
 
 
-def test_failures_are_told_once_and_asked_again_after_longer_and_longer_pauses() -> None:
+def test_failures_are_reported_once_and_retried_after_increasing_pauses() -> None:
     books = schedule_of()
     books.on_first_update(DEPTH, 100)
     now_ms, pauses = 0, []

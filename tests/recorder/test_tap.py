@@ -91,7 +91,7 @@ def messages(lines: list[Line]) -> list[tuple[str, Any]]:
     return found
 
 
-def test_what_is_recorded_is_what_a_subscriber_hears(tmp_path: Path) -> None:
+def test_a_recording_contains_the_messages_of_a_subscriber(tmp_path: Path) -> None:
     plant = open_plant()
     open_books(plant)
     names = ("btcusdt@trade", "btcusdt@depth@100ms", "ethusdt@bookTicker", "!markPrice@arr@1s")
@@ -145,7 +145,7 @@ def check_chains(lines: list[Line]) -> Counter[str]:
     return Counter({symbol: book.joined for symbol, book in chains.items()})
 
 
-def test_the_books_of_a_simulation_are_whole_in_every_segment(tmp_path: Path) -> None:
+def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> None:
     start_ms = 1_767_225_595_000
     traded = instruments(start_ms, ("BTCUSDT", "ETHUSDT"))
     exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms)
@@ -207,7 +207,7 @@ def test_a_symbol_that_is_listed_later_is_recorded_from_its_first_message(tmp_pa
     assert list(manifest(tmp_path).symbols) == ["BTCUSDT", "ETHUSDT"]
 
 
-def test_contracts_are_told_again_when_they_change(tmp_path: Path) -> None:
+def test_changed_contracts_are_noted_again(tmp_path: Path) -> None:
     plant = open_plant([BTCUSDT, ETHUSDT])
     tap = tapped(plant, tmp_path, "btcusdt@trade")
     tap.tick()
@@ -227,7 +227,7 @@ def test_contracts_are_told_again_when_they_change(tmp_path: Path) -> None:
     assert told == [[("BTCUSDT", "TRADING")], [("BTCUSDT", "SETTLING")]], "only what is recorded"
 
 
-def test_a_book_is_anchored_once_it_is_whole_and_after_each_gap(tmp_path: Path) -> None:
+def test_a_book_gets_a_snapshot_once_it_is_in_sync_and_after_each_gap(tmp_path: Path) -> None:
     plant = open_plant([BTCUSDT])
     tap = tapped(plant, tmp_path, "btcusdt@depth@100ms")
 
@@ -341,7 +341,7 @@ def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "rec").exists()
 
 
-def test_a_relay_of_many_symbols_wants_to_be_told_what_to_record(tmp_path: Path) -> None:
+def test_a_relay_of_many_symbols_requires_the_names_of_streams(tmp_path: Path) -> None:
     many = [
         structs.replace(BTCUSDT, symbol=f"C{n}USDT", pair=f"C{n}USDT")
         for n in range(MAX_UNNAMED_SYMBOLS + 1)
@@ -357,7 +357,7 @@ def test_a_relay_of_many_symbols_wants_to_be_told_what_to_record(tmp_path: Path)
     Taps(simulated, it.plant, URLS, it.readiness.warn).close("done")
 
 
-def test_the_manifest_tells_what_happened_to_the_streams_of_an_upstream(tmp_path: Path) -> None:
+def test_the_manifest_notes_what_happens_to_the_streams_of_an_upstream(tmp_path: Path) -> None:
     it, upstream = case(BTCUSDT), Upstream()
     names = ("btcusdt@depth@500ms", "btcusdt@trade")
     tapping = TapSettings(folder=str(tmp_path), names=names, upstreams={"usdm": upstream})
@@ -376,7 +376,7 @@ def test_the_manifest_tells_what_happened_to_the_streams_of_an_upstream(tmp_path
     assert of_kind(folder, RunStarted)
 
 
-def test_a_disk_that_takes_no_more_is_told_while_serving_goes_on(tmp_path: Path) -> None:
+def test_a_failed_disk_is_reported_while_serving_continues(tmp_path: Path) -> None:
     it = case(BTCUSDT)
     taps = Taps(TapSettings(folder=str(tmp_path)), it.plant, URLS, it.readiness.warn)
     happen(it.plant)

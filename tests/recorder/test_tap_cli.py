@@ -96,7 +96,7 @@ def test_a_simulation_is_recorded_and_continued(
         assert check_chains(lines[len(before) :])[symbol] == 1
 
 
-def test_serving_goes_on_without_a_disk_and_the_status_tells(tmp_path: Path) -> None:
+def test_serving_continues_without_a_disk_and_the_exit_status_says_so(tmp_path: Path) -> None:
     arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "10s")
     done = run(*arguments, limit_bytes=6_000)
     assert done.returncode == 1
@@ -107,7 +107,7 @@ def test_serving_goes_on_without_a_disk_and_the_status_tells(tmp_path: Path) -> 
     assert f": {place}." in done.stdout
 
 
-def test_a_folder_that_cannot_be_used_is_told_in_one_line(
+def test_an_unusable_folder_prints_one_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_used_is_told_in_one_line(
     assert capfd.readouterr() == ("", f"tickerplant: {tmp_path}/file/usdm: Not a directory\n")
 
 
-def test_a_relay_is_recorded_with_what_befell_its_upstream(tmp_path: Path) -> None:
+def test_a_relay_is_recorded_with_the_outages_of_its_upstream(tmp_path: Path) -> None:
     with started("simulate", *SMALL) as simulation:
         assert simulation.stdout is not None
         address = simulation.stdout.readline().split()[1]

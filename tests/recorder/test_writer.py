@@ -63,7 +63,7 @@ def test_what_is_added_is_read_in_order_in_the_usual_envelope(tmp_path: Path) ->
     assert (sealed.lines, sealed.blocks) == (3, 1)
 
 
-def test_whole_messages_make_the_same_tape_as_their_parts(tmp_path: Path) -> None:
+def test_complete_messages_are_recorded_as_their_parts_are(tmp_path: Path) -> None:
     names, stored = ("btcusdt@trade", "été@trade"), {}
     odd = (b"[]", b'{\n"n":1,\n"m":"\n"}', b"1", b'"%b"' % (b"x" * BLOCK_BYTES))
     payloads = [b'{"n":%d}' % n for n in range(20_000)] + list(odd) * 2
@@ -87,7 +87,7 @@ def test_whole_messages_make_the_same_tape_as_their_parts(tmp_path: Path) -> Non
     assert stored["whole"] == stored["parts"]
 
 
-def test_a_keeper_goes_on_with_the_next_block_and_stops_with_the_writer(tmp_path: Path) -> None:
+def test_a_keeper_continues_with_the_next_block_and_stops_with_the_writer(tmp_path: Path) -> None:
     clock = Clock()
     recording = writer(tmp_path, clock)
     keep = recording.keeper("a@trade")
@@ -102,7 +102,7 @@ def test_a_keeper_goes_on_with_the_next_block_and_stops_with_the_writer(tmp_path
     assert recording.totals.blocks == 3
 
 
-def test_the_manifest_tells_of_a_run_from_beginning_to_end(tmp_path: Path) -> None:
+def test_the_manifest_describes_a_run_from_start_to_end(tmp_path: Path) -> None:
     recording = writer(tmp_path / "new" / "rec")
     recording.note(Connected(time_ns=START_NS, streams=("btcusdt@trade",), connection=1))
     add(recording, range(3))
@@ -236,7 +236,7 @@ def test_a_segment_ends_with_its_time_even_when_nothing_comes(tmp_path: Path) ->
     ]
 
 
-def test_a_recording_is_continued_and_the_hole_is_told(tmp_path: Path) -> None:
+def test_a_recording_is_continued_and_the_outage_noted(tmp_path: Path) -> None:
     clock = Clock()
     for run in range(3):
         recording = writer(tmp_path, clock)
@@ -268,7 +268,7 @@ def test_closing_twice_or_adding_afterwards_does_no_harm(tmp_path: Path) -> None
     assert of_kind(tmp_path, RunEnded, Dropped) == [RunEnded(time_ns=START_NS, reason="done")]
 
 
-def test_a_run_that_hears_nothing_leaves_no_segment(tmp_path: Path) -> None:
+def test_a_run_without_messages_leaves_no_segment(tmp_path: Path) -> None:
     recording = writer(tmp_path)
     recording.tick()
     recording.close("done")
@@ -345,7 +345,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "README").read_text() == "mine"
 
 
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(b'{"name":"my web app"}')
     assert "its first line is not that of a manifest" in refusal(tmp_path)
     assert (tmp_path / MANIFEST).read_bytes() == b'{"name":"my web app"}'
@@ -367,7 +367,7 @@ class HeldUp(Clock):
         return super().__call__()
 
 
-def test_what_a_slow_disk_cannot_take_is_left_out_and_told(tmp_path: Path) -> None:
+def test_blocks_that_a_slow_disk_cannot_take_are_dropped_and_noted(tmp_path: Path) -> None:
     clock = HeldUp()
     settings = WriterSettings(flush_ms=0, segment_bytes=1, when_full="drop")
     recording = writer(tmp_path, clock, settings=settings)
@@ -452,7 +452,7 @@ def test_a_torn_end_is_cut_off_and_said_so(tmp_path: Path) -> None:
     assert of_kind(tmp_path, RunOutage) == [killed]
 
 
-def test_a_damaged_block_stays_where_it_is_and_is_told(tmp_path: Path) -> None:
+def test_a_damaged_block_remains_and_is_reported(tmp_path: Path) -> None:
     flipped, headless = bytearray(block(2)), bytearray(block(3))
     flipped[60] ^= 1
     headless[20] ^= 1
@@ -474,7 +474,7 @@ def test_a_damaged_block_stays_where_it_is_and_is_told(tmp_path: Path) -> None:
     assert [flaw.offset_bytes for flaw in flaws] == [first, second]
 
 
-def test_a_segment_without_a_whole_block_is_sealed_empty(tmp_path: Path) -> None:
+def test_a_segment_without_a_complete_block_is_sealed_empty(tmp_path: Path) -> None:
     segment = torn(tmp_path, block(0)[:30])
     recording = writer(tmp_path)
     add(recording, [1])
@@ -502,7 +502,7 @@ def test_a_recording_that_lost_its_manifest_is_continued(tmp_path: Path) -> None
     assert len(of_kind(tmp_path, RunOutage)) == 1
 
 
-def test_a_manifest_cut_in_its_first_line_begins_anew(tmp_path: Path) -> None:
+def test_a_manifest_cut_in_its_first_line_is_started_again(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(b'{"kind":"recording","time_')
     recording = writer(tmp_path)
     recording.close("done")

@@ -64,7 +64,7 @@ def fill(folder: Path, what: str) -> tuple[str, list[int]]:
     return text, [int(each) for each in counts.split()]
 
 
-def test_a_full_disk_ends_the_writing_at_a_whole_block(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_writing_after_a_complete_block(tmp_path: Path) -> None:
     text, [added, written, dropped] = fill(tmp_path, "segment")
     [segment] = segment_paths(str(tmp_path))
     size_bytes = segment.stat().st_size
@@ -82,7 +82,7 @@ def test_a_full_disk_ends_the_writing_at_a_whole_block(tmp_path: Path) -> None:
     assert end.reason == text, "not that it was interrupted"
 
 
-def test_a_manifest_that_cannot_grow_stays_whole(tmp_path: Path) -> None:
+def test_a_manifest_that_cannot_grow_stays_intact(tmp_path: Path) -> None:
     text, [added, written, dropped] = fill(tmp_path, "manifest")
     flaws: list[Damage] = []
     told = read_manifest(str(tmp_path), flaws.append)
@@ -103,7 +103,7 @@ def test_a_device_that_is_full_is_refused_at_once(tmp_path: Path) -> None:
         writer(Path("/dev/full"))
 
 
-def test_a_folder_that_is_deleted_meanwhile_is_no_recording(tmp_path: Path) -> None:
+def test_a_folder_that_is_deleted_while_recording_is_no_recording(tmp_path: Path) -> None:
     recording = writer(tmp_path / "market")
     add(recording, range(10))
     recording.tick()
@@ -113,7 +113,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_no_recording(tmp_path: Path) -> N
     assert recording.failure_text == (f"{tmp_path}/market/manifest.jsonl: was moved or deleted")
 
 
-def test_a_folder_that_is_moved_meanwhile_holds_all_that_was_recorded(tmp_path: Path) -> None:
+def test_a_folder_that_is_moved_while_recording_contains_everything(tmp_path: Path) -> None:
     recording = writer(tmp_path / "market")
     add(recording, range(10))
     recording.tick()

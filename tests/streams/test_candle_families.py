@@ -102,7 +102,7 @@ def test_after_a_delivery_the_name_means_the_next_contract() -> None:
     assert {message["ct"] for message in (before, *heard)} == {"CURRENT_QUARTER"}
 
 
-def test_who_comes_after_the_delivery_hears_the_same_as_who_came_before() -> None:
+def test_subscribers_before_and_after_a_delivery_receive_the_same() -> None:
     plant = open_plant(WORLD)
     early = listen(plant, [QUARTER, "btcusd_next_quarter@continuousKline_1m"], "coinm")
     roll(plant)
@@ -162,7 +162,7 @@ def test_price_candles_count_the_data_points(steps: list[tuple[int, int]]) -> No
         assert sum(candle["n"] for candle in told.values()) == len(points)
 
 
-def test_price_candles_are_told_every_250_ms_at_most_and_when_they_end() -> None:
+def test_price_candles_are_sent_every_250_ms_at_most_and_when_they_close() -> None:
     plant = open_plant(WORLD)
     listener = listen(plant, "btcusd_260626@markPriceKline_1m", "coinm")
     plant.publish(mark(START_MS, "BTCUSD_260626"))

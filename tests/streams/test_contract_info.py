@@ -32,7 +32,7 @@ BRACKETS = st.lists(
         st.tuples(st.sampled_from(CONTRACTS), st.sampled_from(STATUSES), BRACKETS), max_size=12
     )
 )
-def test_every_change_of_the_venue_is_told_at_once_and_in_order(
+def test_every_change_of_the_venue_is_sent_at_once_and_in_order(
     steps: list[tuple[Instrument, str, tuple[Bracket, ...]]],
 ) -> None:
     plant = open_plant(CONTRACTS)
@@ -62,7 +62,7 @@ def test_every_change_of_the_venue_is_told_at_once_and_in_order(
         assert hear(plant, listener) == expected[venue]
 
 
-def test_whole_numbers_are_whole_on_the_wire() -> None:
+def test_integers_are_integers_on_the_wire() -> None:
     plant = open_plant()
     listener = listen(plant, "!contractInfo")
     brackets = (Bracket(1, 0, 5000, 0.01, 0.0, 21, 50), Bracket(2, 5000, 9000, 0.025, 75.5, 11, 20))
@@ -73,7 +73,7 @@ def test_whole_numbers_are_whole_on_the_wire() -> None:
     assert b'"mmr":0.025,"cf":75.5,"mi":11,"ma":20' in text
 
 
-def test_a_contract_that_is_new_is_told_of() -> None:
+def test_a_new_contract_is_sent() -> None:
     plant = open_plant([BTCUSDT])
     listener = listen(plant, "!contractInfo")
     plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))

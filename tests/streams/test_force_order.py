@@ -25,7 +25,7 @@ SYMBOLS = {"usdm": ("BTCUSDT", "ETHUSDT"), "coinm": ("BTCUSD_PERP", "BTCUSD_2606
         max_size=20,
     ),
 )
-def test_one_liquidation_a_symbol_and_second_is_told_at_its_end(
+def test_one_liquidation_a_symbol_and_second_is_sent_at_its_end(
     venue: str, profile: Profile, steps: list[tuple[int, int, int]]
 ) -> None:
     plant = open_plant(profile=profile)

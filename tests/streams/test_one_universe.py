@@ -66,7 +66,7 @@ def test_streams_of_all_symbols_are_of_both_venues_since_the_integration(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_both_hosts_tell_the_same_of_all(name: str) -> None:
+def test_both_hosts_send_the_same_about_all_symbols(name: str) -> None:
     by_host = [
         sorted(map(str, (row for each in heard_on(venue, name, merged=True) for row in rows(each))))
         for venue in OTHER

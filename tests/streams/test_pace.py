@@ -153,7 +153,7 @@ def snapshot_of(plant: Plant) -> tuple[int, Book]:
 
 @covers("<symbol>@depth", "<symbol>@depth@<speed:100|500>ms", "<symbol>@depth@0ms")
 @given(CHANGES)
-def test_every_speed_tells_the_same_book_in_a_gapless_chain(changes: list[Change]) -> None:
+def test_every_speed_has_the_same_book_in_a_gapless_chain(changes: list[Change]) -> None:
     market = Market()
     listeners = {name: listen(market.plant, name) for name in DIFFS}
     for change in changes:

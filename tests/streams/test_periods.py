@@ -45,7 +45,7 @@ def trade_at(plant: Plant, after_ms: int, trade_id: int = 1, symbol: str = "BTCU
 # Candles
 
 
-def test_a_candle_is_told_every_250_ms_while_something_is_traded() -> None:
+def test_a_candle_is_sent_every_250_ms_while_there_are_trades() -> None:
     plant = open_plant()
     listener = listen(plant, "btcusdt@kline_1m")
     for number, after_ms in enumerate((10, 20, 600, 1000)):
@@ -57,7 +57,7 @@ def test_a_candle_is_told_every_250_ms_while_something_is_traded() -> None:
     assert not any(message["k"]["x"] for message in messages)
 
 
-def test_a_candle_that_ends_is_told_once_and_nothing_of_it_after() -> None:
+def test_a_closed_candle_is_sent_once() -> None:
     plant = open_plant()
     listener = listen(plant, "btcusdt@kline_1m")
     trade_at(plant, 59_990)
@@ -71,7 +71,7 @@ def test_a_candle_that_ends_is_told_once_and_nothing_of_it_after() -> None:
     assert (opened["k"]["t"], opened["k"]["n"], opened["k"]["x"]) == (START_MS + 60_000, 1, False)
 
 
-def test_a_trade_in_the_last_instant_of_a_minute_is_told_of_longer_candles_too() -> None:
+def test_a_trade_at_the_end_of_a_minute_is_sent_in_longer_candles_too() -> None:
     plant = open_plant()
     listener = listen(plant, "btcusdt@kline_5m")
     trade_at(plant, 59_990)
@@ -81,7 +81,7 @@ def test_a_trade_in_the_last_instant_of_a_minute_is_told_of_longer_candles_too()
     assert times(messages) == [60_000]
 
 
-def test_an_empty_candle_is_told_closed_and_only_closed() -> None:
+def test_an_empty_candle_is_sent_only_when_it_closes() -> None:
     plant = open_plant()
     listener = listen(plant, "btcusdt@kline_1m")
     trade_at(plant, 1000)
@@ -95,7 +95,7 @@ def test_an_empty_candle_is_told_closed_and_only_closed() -> None:
     assert times(messages) == [120_000, 180_000]
 
 
-def test_no_candle_is_told_before_the_first_trade() -> None:
+def test_no_candle_is_sent_before_the_first_trade() -> None:
     plant = open_plant()
     listener = listen(plant, "btcusdt@kline_1m")
     at(plant, 200_000)
@@ -275,7 +275,7 @@ def test_mark_prices_come_on_their_grid_whether_or_not_they_changed(
 # Trades
 
 
-def test_an_aggregate_is_told_when_its_100_ms_are_over_or_another_begins() -> None:
+def test_an_aggregate_is_sent_after_100_ms_or_when_another_starts() -> None:
     plant = open_plant()
     listener = listen(plant, "btcusdt@aggTrade")
     for number, (after_ms, price) in enumerate([(0, 10), (30, 10), (60, 11), (400, 11)]):
@@ -314,7 +314,7 @@ def test_the_aggregates_of_a_stream_cover_its_trades(steps: list[tuple[int, int]
     assert covered == len(told) == len(steps)
 
 
-def test_nobody_is_told_of_other_symbols() -> None:
+def test_a_stream_sends_nothing_about_other_symbols() -> None:
     plant = open_plant()
     names = ("trade", "aggTrade", "bookTicker", "miniTicker", "markPrice@1s", "kline_1m")
     listener = listen(plant, [f"ethusdt@{name}" for name in names])

@@ -191,7 +191,7 @@ def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
         (Change(0, True, [(100, 0)], [(100, 3)]), True),
     ]
 )  # hidden by a book that began anew
-def test_a_message_tells_every_price_that_changed_as_it_is_counted_level_by_level(
+def test_a_message_contains_every_price_that_changed_counted_level_by_level(
     steps: list[tuple[Change | Anew, bool]],
 ) -> None:
     exchange = Exchange()
@@ -226,7 +226,7 @@ def test_a_message_tells_every_price_that_changed_as_it_is_counted_level_by_leve
             changed = set(), set()
 
 
-def test_an_rpi_order_is_told_with_the_book_and_hidden_when_it_crosses() -> None:
+def test_an_rpi_order_is_sent_with_the_book_and_hidden_when_it_crosses() -> None:
     exchange = Exchange()
     plant = exchange.plant
     listener = listen(plant, NAME)
@@ -242,7 +242,7 @@ def test_an_rpi_order_is_told_with_the_book_and_hidden_when_it_crosses() -> None
     assert (second["pu"], second["U"]) == (first["u"], first["u"] + 1)
 
 
-def test_what_cannot_be_seen_is_not_told() -> None:
+def test_hidden_orders_are_not_sent() -> None:
     exchange = Exchange()
     plant = exchange.plant
     listener = listen(plant, NAME)
@@ -252,7 +252,7 @@ def test_what_cannot_be_seen_is_not_told() -> None:
 
 
 @pytest.mark.parametrize("between", [0, 600], ids=["in one period", "in the next period"])
-def test_a_book_that_begins_anew_breaks_the_chain_visibly(between: int) -> None:
+def test_a_reset_book_breaks_the_chain_of_ids(between: int) -> None:
     exchange = Exchange()
     plant = exchange.plant
     listener = listen(plant, NAME)

@@ -46,14 +46,14 @@ def heard() -> dict[tuple[str, str], list[Any]]:
     return {each: hear(plant, listener) for each, listener in listeners.items()}
 
 
-def test_every_stream_speaks_in_a_simulated_market(
+def test_every_stream_sends_messages_in_a_simulated_market(
     heard: dict[tuple[str, str], list[Any]],
 ) -> None:
     silent = {name for (_, name), messages in heard.items() if not messages}
     assert {name for name in silent if RARE not in name} == set()
 
 
-def test_the_name_of_the_current_quarter_goes_on_with_the_next_contract(
+def test_the_name_of_the_current_quarter_continues_with_the_next_contract(
     heard: dict[tuple[str, str], list[Any]],
 ) -> None:
     changes = [row for row in heard["coinm", "!contractInfo"] if row["ps"] == "BTCUSD"]

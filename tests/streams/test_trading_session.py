@@ -21,9 +21,7 @@ EVENTS = [
 
 @covers("tradingSession")
 @given(st.integers(0, 400 * DAY_MS), st.sampled_from(list(PROFILES.values())))
-def test_every_market_is_told_each_second_with_the_session_it_is_in(
-    after_ms: int, profile: Profile
-) -> None:
+def test_every_market_is_sent_each_second_with_its_session(after_ms: int, profile: Profile) -> None:
     plant = open_plant([], start_ms=START_MS + after_ms, profile=profile)
     listener = listen(plant, "tradingSession")
     plant.advance(plant.now_ms + 3000)
@@ -46,7 +44,7 @@ def test_a_session_ends_where_the_next_begins() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-def test_sessions_are_told_on_usdm_alone(profile: Profile) -> None:
+def test_sessions_are_sent_on_usdm_only(profile: Profile) -> None:
     plant = open_plant([], profile=profile)
     there, here = Listener(), listen(plant, "tradingSession")
     silent = plant.hubs["coinm"].subscribe(there, ["tradingSession"])

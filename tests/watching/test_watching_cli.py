@@ -145,7 +145,7 @@ async def test_an_interruption_ends_it_even_if_nobody_reads() -> None:
 
 
 @looped
-async def test_where_nothing_can_be_heard_the_reason_is_told_and_the_status_is_1() -> None:
+async def test_a_recording_without_messages_prints_the_reason_and_exits_with_1() -> None:
     status, out, err = await run("watch", NAME, "--url", CLOSED, "--seconds", "0.5")
     assert (status, out) == (1, "")
     notice, totals = err.splitlines()

@@ -164,7 +164,7 @@ def test_assets_that_coin_margined_contracts_settle_in_came_with_the_integration
     assert bool(one.messages()) == (profile is CURRENT)
 
 
-def test_an_asset_index_is_heard_from_its_first_value_on() -> None:
+def test_an_asset_index_is_sent_from_its_first_value_on() -> None:
     plant = open_plant(WORLD)
     listeners = [listen(plant, name) for name in ("!assetIndex@arr", "adausd@assetIndex")]
     plant.advance(START_MS + 1500)
@@ -180,7 +180,7 @@ def test_only_contracts_on_several_assets_have_a_composite_index(name: str) -> N
     assert plant.hubs["usdm"].subscribe(Listener(), [name]) == {name: "unknown symbol"}
 
 
-def test_contracts_with_sessions_come_in_a_frame_of_their_own_since_they_are_told_apart() -> None:
+def test_contracts_with_sessions_have_a_separate_frame_in_later_profiles() -> None:
     for profile in (P2026Q1, CURRENT):
         plant = open_plant(WORLD, profile=profile)
         listener = listen(plant, "!markPrice@arr@1s")

@@ -119,7 +119,7 @@ def told(rows: list[Any], keys: dict[str, object]) -> list[tuple[int, dict[str, 
 @covers("!bookTicker")
 @pytest.mark.parametrize("venue", CONTRACTS)
 @given(STEPS)
-def test_quotes_of_all_are_the_latest_of_a_period_or_each_where_there_is_none(
+def test_quotes_of_all_symbols_are_the_latest_of_a_period_or_every_one(
     venue: str, steps: list[tuple[int, int, int, int]]
 ) -> None:
     contracts, period_ms = CONTRACTS[venue], QUOTE_PERIODS_MS[venue]
