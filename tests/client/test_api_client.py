@@ -246,7 +246,7 @@ async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
     async with loopback(limits) as house:
         moment = TimeSpec()  # the server's minute does not end: one refusal, then the ban
         async with client_of(hosts_in(house), moment) as client:
-            for words in ("IP banned until", "an earlier question was refused"):
+            for words in ("IP banned until", "an earlier request was refused"):
                 with pytest.raises(RequestError, match=words) as caught:
                     await client.ask("ping")
                 assert (caught.value.code, caught.value.status) == (-1003, 418)
@@ -370,10 +370,10 @@ async def send_too_much(connection: ServerConnection) -> None:
     [
         (hang_up, "the server closed the connection: .*1008.* go away|POLICY.* go away"),
         (abort, "the connection was lost"),
-        (talk_nonsense, "what the server says is no reply"),
-        (talk_bytes, "what the server says is no reply"),
-        (talk_another_encoding, "what the server says is no reply"),
-        (reply_to_nobody, "the server replied to no question: -2015 no"),
+        (talk_nonsense, "unexpected message from the server"),
+        (talk_bytes, "unexpected message from the server"),
+        (talk_another_encoding, "unexpected message from the server"),
+        (reply_to_nobody, "the server replied to an unknown request: -2015 no"),
         (never_ask, "the connection was lost|closed during the handshake"),
         (break_the_protocol, "opcode|reserved|rsv"),
         (send_too_much, "exceeding max allowed size"),
@@ -399,7 +399,7 @@ async def test_a_result_that_is_no_python_object_is_an_error(result: bytes) -> N
         await connection.wait_closed()
 
     async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
-        with pytest.raises(UpstreamError, match=r"the answer cannot be read: .") as caught:
+        with pytest.raises(UpstreamError, match=r"the response cannot be decoded: .") as caught:
             await client.ask("ping")
         assert caught.value.url == hosts.api
 
@@ -428,7 +428,7 @@ async def test_a_reply_that_does_not_come_is_an_error_and_the_connection_is_left
         client_of(hosts, TimeSpec(), timeout_s=0.05) as client,
     ):
         for number in (1, 2):
-            with pytest.raises(UpstreamError, match=r"no reply within 0\.05 s"):
+            with pytest.raises(UpstreamError, match=r"no response within 0\.05 s"):
                 await client.ask("ping")
             assert len(connections) == 2 * number, "once, and once more"
 
@@ -506,7 +506,7 @@ async def test_a_reply_that_does_not_come_while_others_do_leaves_the_connection(
         lost = asyncio.create_task(client.ask("ping"))
         await asyncio.sleep(0.05)
         await client.ask("time")
-        with pytest.raises(UpstreamError, match="no reply within"):
+        with pytest.raises(UpstreamError, match="no response within"):
             await lost
         await client.ask("time")
     assert budget.spent == HANDSHAKE_WEIGHT + 3
@@ -668,7 +668,7 @@ async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_i
     assert caught.value.until_ms is not None
     assert caught.value.until_ms > moment.now_ms
     assert re.fullmatch(
-        r"ticker\.price symbol=BTCUSDT: -1003 Not asked: an earlier question was refused with: .* "
+        r"ticker\.price symbol=BTCUSDT: -1003 Not sent: an earlier request was refused with: .* "
         r"\(HTTP 429, again in \d+ s, at 2026-01-01T00:\d\d:\d\dZ\)",
         str(caught.value),
     )
@@ -706,7 +706,7 @@ async def test_a_refused_handshake_says_what_the_server_said() -> None:
 @looped
 async def test_a_handshake_has_no_more_time_than_the_question() -> None:
     async with scripted(Fault.HANG) as server, client_of(server.hosts(), TimeSpec()) as client:
-        with pytest.raises(UpstreamError, match=r"v1 ping: no answer within 0\.05 s$"):
+        with pytest.raises(UpstreamError, match=r"v1 ping: no response within 0\.05 s$"):
             await client.ask_within(0.05, "ping")
 
 
@@ -722,7 +722,7 @@ async def test_a_question_that_is_given_up_early_leaves_the_connection_to_others
         await connection.wait_closed()
 
     async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
-        with pytest.raises(UpstreamError, match=r"no (answer|reply) within 0\.0"):
+        with pytest.raises(UpstreamError, match=r"no response within 0\.0"):
             await client.ask_within(0.05, "first")
         assert await client.ask_within(10, "second") == "second"
     assert len(connections) == 1

@@ -15,7 +15,7 @@ from misbehaving import TimeSpec
 
 from tickerplant import ConfigError, MarketClient, Notice, RequestError, WeightBudget
 from tickerplant.client.books import Books
-from tickerplant.client.rest import MOST_AT_ONCE
+from tickerplant.client.rest import MAX_CONCURRENT
 from tickerplant.config.values import faults as faults_of
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages import BookResyncing, DepthUpdate, Disconnected, Gap, Recovered
@@ -318,11 +318,11 @@ async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None
 async def test_a_server_that_answers_no_snapshot_is_told() -> None:
     async with exchange(BTC, faults="http_garbage=1") as house, client_of(house) as market:
         moment = TimeSpec()
-        market._rest._waiting.clock, market._rest._waiting._sleep = moment, moment.sleep
+        market._rest.context.clock, market._rest.context.sleep = moment, moment.sleep
         async with market.books(BTC) as books, every(0.02, house.go_on):
             await until(lambda: books[BTC].counters.snapshots_failed)
             assert books[BTC].reason.startswith("no snapshot: http://127.0.0.1")
-            assert "the answer is not JSON but a page" in books[BTC].reason
+            assert "the response is not JSON but a web page" in books[BTC].reason
             assert books[BTC].reason.endswith(", 3 times")
             house.server.faults.switch({})
             await books.wait_until_live()
@@ -383,15 +383,15 @@ async def test_a_refusal_says_why_books_wait_and_until_when_and_is_logged_once(
 ) -> None:
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
         moment = TimeSpec()
-        market._rest._waiting.clock, market._rest._waiting._sleep = moment, moment.sleep
+        market._rest.context.clock, market._rest.context.sleep = moment, moment.sleep
         market.budget.refused(429, 42_000, moment.now_ms, "Too many requests; slow down.")
         async with market.books(BTC, "ETHUSDT") as books, every(0.02, house.go_on):
             await until(
                 lambda: all(books[symbol].reason.startswith("no snapshot:") for symbol in books)
             )
             expected = (
-                "no snapshot: 429, again in 42 s, at 2026-01-01T00:00:42Z: -1003 Not asked: "
-                "an earlier question was refused with: Too many requests; slow down."
+                "no snapshot: 429, again in 42 s, at 2026-01-01T00:00:42Z: -1003 Not sent: "
+                "an earlier request was refused with: Too many requests; slow down."
             )
             assert [book.reason for book in books.values()] == [expected] * 2
             with pytest.raises(TimeoutError, match=r"not live .* BTCUSDT: no snapshot: 429, again"):
@@ -688,10 +688,10 @@ async def test_books_that_wait_for_the_budget_while_connections_flap_do_not_pay_
 
     budget = Turnstile()
     async with exchange(count=40) as house, client_of(house, budget=budget) as market:
-        symbols = house.symbols(3 * MOST_AT_ONCE)
+        symbols = house.symbols(3 * MAX_CONCURRENT)
         books = market.books(*symbols, limit=1000, on_update=note)
         for _ in range(2):
-            await until(lambda: len(books._requests) == MOST_AT_ONCE)
+            await until(lambda: len(books._requests) == MAX_CONCURRENT)
             connections(house)[0].abort()
             await until(lambda: {book.state for book in books.values()} == {State.STALE})
             await until(lambda: {book.state for book in books.values()} == {State.SYNCING})
@@ -699,11 +699,11 @@ async def test_books_that_wait_for_the_budget_while_connections_flap_do_not_pay_
         monkeypatch.setattr(time, "monotonic_ns", lambda: real() + 1_100_000_000)
         budget.is_shut = False
         await until_live(books)
-        assert synced[0] not in symbols[:MOST_AT_ONCE], "those had their turn"
+        assert synced[0] not in symbols[:MAX_CONCURRENT], "those had their turn"
         assert sorted(synced) == sorted(symbols)
         unused = sum(book.counters.snapshots_unused for book in books.values())
-        assert unused == MOST_AT_ONCE, "those that were on their way"
-        assert budget.spent == 20 * (len(symbols) + MOST_AT_ONCE)
+        assert unused == MAX_CONCURRENT, "those that were on their way"
+        assert budget.spent == 20 * (len(symbols) + MAX_CONCURRENT)
 
 
 @looped

@@ -459,7 +459,7 @@ def hurry(market: MarketClient) -> TimeSpec:
     """Let questions wait without waiting."""
     moment = TimeSpec(time.time_ns() // 1_000_000)
     for client in (market._rest, market._api):
-        client._waiting.clock, client._waiting._sleep = moment, moment.sleep
+        client.context.clock, client.context.sleep = moment, moment.sleep
     market._rest._timeout_s = 0.05
     return moment
 
@@ -486,11 +486,11 @@ async def _outcome(question: Coroutine[Any, Any, Any]) -> str:
 
 
 HTTP_ROWS = [
-    ("http_hang", UpstreamError, "no answer within"),
+    ("http_hang", UpstreamError, "no response within"),
     ("http_429", RequestError, "-1003"),
     ("http_418", RequestError, "-1003"),
     ("http_503", UpstreamError, "HTTP 503 Service Unavailable: -1008"),
-    ("http_garbage", UpstreamError, "the answer is not JSON"),
+    ("http_garbage", UpstreamError, "the response is not JSON"),
 ]
 
 
@@ -764,7 +764,7 @@ async def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.M
     async with tickerplant.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
         subscription: Any = market.stream(TRADES)
         disconnected = await anext(subscription)
-        assert disconnected.reason == "refused: no answer within 0.05 s"
+        assert disconnected.reason == "refused: no response within 0.05 s"
 
 
 @looped

@@ -17,9 +17,9 @@ from misbehaving import Answer, Fault, TimeSpec, http, scripted
 from msgspec.structs import replace
 
 from tickerplant import __version__
-from tickerplant.client.http import MAX_ANSWER_BYTES
-from tickerplant.client.rest import MOST_AT_ONCE, RestClient, text_of, whole_path
-from tickerplant.client.waiting import plain_reason, retry_after_of
+from tickerplant.client.http import MAX_RESPONSE_BYTES
+from tickerplant.client.request import plain_reason, retry_after_of
+from tickerplant.client.rest import MAX_CONCURRENT, RestClient, text_of, whole_path
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
@@ -177,7 +177,7 @@ async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
             with pytest.raises(RequestError, match="IP banned until") as caught:
                 await client.get("ping")
             assert (caught.value.code, caught.value.status) == (-1003, 418)
-            with pytest.raises(RequestError, match="an earlier question was refused") as caught:
+            with pytest.raises(RequestError, match="an earlier request was refused") as caught:
                 await client.get("ping")
             assert (caught.value.code, caught.value.status) == (-1003, 418)
         assert (await house.metrics())[REFUSED] == 2, "the third was not even asked"
@@ -275,7 +275,7 @@ async def test_a_server_that_does_not_answer_is_given_up() -> None:
         scripted(Fault.HANG) as server,
         client_of(server.hosts(), TimeSpec(), timeout_s=0.05) as client,
     ):
-        with pytest.raises(UpstreamError, match=r"no answer within 0\.05 s"):
+        with pytest.raises(UpstreamError, match=r"no response within 0\.05 s"):
             await client.get("time")
         assert len(server.asked) == 3
 
@@ -330,20 +330,20 @@ async def test_an_error_with_the_status_of_none_is_not_that_of_the_exchange(stat
 @pytest.mark.parametrize("packed", [True, False])
 @looped
 async def test_an_answer_that_is_too_long_is_given_up(packed: bool) -> None:
-    text = b" " * (MAX_ANSWER_BYTES + 1)
+    text = b" " * (MAX_RESPONSE_BYTES + 1)
     answer = http(200, gzip.compress(text), Content_Encoding="gzip") if packed else http(200, text)
     async with (
         scripted(answer) as server,
         client_of(server.hosts(), TimeSpec()) as client,
     ):
-        with pytest.raises(UpstreamError, match=f"more than {MAX_ANSWER_BYTES} bytes"):
+        with pytest.raises(UpstreamError, match=f"more than {MAX_RESPONSE_BYTES} bytes"):
             await client.get("time")
         assert len(server.asked) == 1
 
 
 @looped
 async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked() -> None:
-    answer = http(200, gzip.compress(b" " * (4 * MAX_ANSWER_BYTES), 9), Content_Encoding="gzip")
+    answer = http(200, gzip.compress(b" " * (4 * MAX_RESPONSE_BYTES), 9), Content_Encoding="gzip")
     async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         tracemalloc.start()
         try:
@@ -352,7 +352,7 @@ async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert most < 2.5 * MAX_ANSWER_BYTES
+        assert most < 2.5 * MAX_RESPONSE_BYTES
 
 
 @looped
@@ -373,9 +373,9 @@ async def test_it_says_who_asks_and_what() -> None:
 @looped
 async def test_few_questions_are_on_their_way_at_once() -> None:
     async with scripted(http(200)) as server, client_of(server.hosts(), TimeSpec()) as client:
-        await asyncio.gather(*(client.get("ping") for _ in range(5 * MOST_AT_ONCE)))
-        assert len(server.asked) == 5 * MOST_AT_ONCE
-        assert server.most_at_once == MOST_AT_ONCE
+        await asyncio.gather(*(client.get("ping") for _ in range(5 * MAX_CONCURRENT)))
+        assert len(server.asked) == 5 * MAX_CONCURRENT
+        assert server.most_at_once == MAX_CONCURRENT
 
 
 @looped
@@ -431,11 +431,11 @@ async def test_closing_ends_the_questions_that_are_on_their_way_and_those_that_w
 @looped
 async def test_a_question_that_is_given_up_leaves_room_for_others() -> None:
     async with (
-        scripted(*[Fault.HANG] * MOST_AT_ONCE, http(200)) as server,
+        scripted(*[Fault.HANG] * MAX_CONCURRENT, http(200)) as server,
         client_of(server.hosts(), TimeSpec()) as client,
     ):
-        questions = [asyncio.create_task(client.get("ping")) for _ in range(MOST_AT_ONCE)]
-        await until(lambda: len(server.asked) == MOST_AT_ONCE)
+        questions = [asyncio.create_task(client.get("ping")) for _ in range(MAX_CONCURRENT)]
+        await until(lambda: len(server.asked) == MAX_CONCURRENT)
         for question in questions:
             question.cancel()
         ends = await asyncio.gather(*questions, return_exceptions=True)
@@ -522,7 +522,7 @@ def test_an_answer_can_be_decoded() -> None:
         (ConnectionResetError(104, "x"), "connection reset by peer"),
         (OSError("Multiple exceptions: [Errno 111] Connect call failed, …"), "connection refused"),
         (socket.gaierror(socket.EAI_NONAME, "x"), "no such host"),
-        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name of the host could not be looked up"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "the host name could not be looked up"),
         (ValueError("odd"), "ValueError: odd"),
     ],
 )
@@ -549,9 +549,7 @@ async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_i
         )
         assert (caught.value.code, caught.value.status) == (-1003, 418)
         assert caught.value.until_ms == START_MS + 7_200_000
-        with pytest.raises(
-            RequestError, match=r"Not asked: .*refused with: Way too many"
-        ) as caught:
+        with pytest.raises(RequestError, match=r"Not sent: .*refused with: Way too many") as caught:
             await client.get_within(10, "depth", symbol="BTCUSDT")
         assert (caught.value.status, caught.value.until_ms) == (418, START_MS + 7_200_000)
         assert (len(server.asked), moment.slept) == (1, [])
@@ -580,23 +578,23 @@ async def test_the_timeout_holds_for_all_tries_together_and_says_why_the_last_fa
         with pytest.raises(UpstreamError) as caught:
             await client.get_within(0.5, "depth", symbol="BTCUSDT")
         assert str(caught.value) == (
-            f"{server.base}/fapi/v1/depth symbol=BTCUSDT: no answer within 0.5 s; before that: "
+            f"{server.base}/fapi/v1/depth symbol=BTCUSDT: no response within 0.5 s; before that: "
             'HTTP 503 Service Unavailable, without an error of the exchange titled "Backend gone"'
         )
 
 
 TROUBLE: tuple[tuple[Answer, str], ...] = (
-    (http(200, b" <html><title>Sign in\nhere</title>"), 'page titled "Sign in here": a proxy, or'),
-    (http(200, b'{"a":1,"b'), 'not JSON, or not all of it: {"a":1,"b'),
-    (http(200, b""), "the answer is not JSON: it is empty"),
+    (http(200, b" <html><title>Sign in\nhere</title>"), 'page titled "Sign in here": there may be a proxy, or'),
+    (http(200, b'{"a":1,"b'), 'not JSON, or incomplete: {"a":1,"b'),
+    (http(200, b""), "the response is not JSON: it is empty"),
     (
         http(302, b"", Location="http://portal/?a=\x1b[2J"),
-        "HTTP 302 Found, .* on to http://portal/",
+        "HTTP 302 Found, .* redirected to http://portal/",
     ),
     (http(502, b"<title>nginx</title>"), 'HTTP 502 Bad Gateway, .* titled "nginx"'),
-    (http(200, b"{}", Content_Length="7"), "closed in the middle of the answer"),
-    (Fault.RESET, "reset|closed without an answer"),
-    (Fault.CLOSE, "the connection was closed without an answer"),
+    (http(200, b"{}", Content_Length="7"), "closed in the middle of the response"),
+    (Fault.RESET, "reset|closed without a response"),
+    (Fault.CLOSE, "the connection was closed without a response"),
     (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}", "."),
 )
 

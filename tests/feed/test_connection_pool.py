@@ -14,7 +14,7 @@ from wires import START_MS, TICK_MS, WALL_MS, Consumer, World
 from tickerplant.feed.reconnect import ENDINGS, Backoff, Ending
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
-from tickerplant.feed.weight import LONGEST_BAN_MS
+from tickerplant.feed.weight import MAX_BAN_MS
 from tickerplant.messages.notice import DecodeFailed, Disconnected, Recovered, SubscriptionRejected
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
@@ -508,4 +508,4 @@ def test_no_server_can_ask_for_a_pause_of_years() -> None:
     world.attach(QUOTES, settle_ms=0)
     (connection,) = world.feed.connections.values()
     world.feed.refused(connection.number, "HTTP 429", 429, 10**14)
-    assert connection.retry_ms - world.now_ms <= LONGEST_BAN_MS + 60_000
+    assert connection.retry_ms - world.now_ms <= MAX_BAN_MS + 60_000

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tickerplant.errors import ConfigError
 from tickerplant.feed.weight import (
     FIRST_BAN_MS,
-    LEAST_WAIT_MS,
-    LONGEST_BAN_MS,
+    MAX_BAN_MS,
+    MIN_WAIT_MS,
     Allowances,
     AllowanceSpentError,
     PartOfBudget,
@@ -50,16 +50,16 @@ def test_a_weight_above_the_share_goes_alone_at_the_start_of_a_minute() -> None:
 def test_what_others_use_is_left_to_them() -> None:
     budget = WeightBudget(100, 0.8)
     assert budget.reserve(10, NOON_MS) == 0
-    budget.told(75, NOON_MS)
+    budget.note_used(75, NOON_MS)
     assert budget.reserve(26, NOON_MS) == MINUTE_MS
     assert budget.reserve(25, NOON_MS) == 0
-    budget.told(35, NOON_MS)
+    budget.note_used(35, NOON_MS)
     assert budget.reserve(45, NOON_MS) == 0, "it was less than we thought"
 
 
 def test_others_may_have_used_it_all_and_the_next_minute_is_new() -> None:
     budget = WeightBudget(100, 1.0)
-    budget.told(100, NOON_MS)
+    budget.note_used(100, NOON_MS)
     assert budget.reserve(1, NOON_MS + 10_000) == MINUTE_MS - 10_000
     assert budget.reserve(1, NOON_MS + MINUTE_MS) == 0
 
@@ -68,32 +68,32 @@ def test_an_answer_to_a_question_of_the_last_minute_says_nothing_of_this_one() -
     budget = WeightBudget(100, 0.8)
     assert budget.reserve(1, NOON_MS - 1) == 0
     assert budget.reserve(1, NOON_MS) == 0
-    budget.told(100, NOON_MS - 1)
+    budget.note_used(100, NOON_MS - 1)
     assert budget.reserve(79, NOON_MS) == 0
 
 
 @pytest.mark.parametrize(
-    ("status", "retry_after_ms", "closed_ms"),
+    ("status", "retry_after_ms", "refused_ms"),
     [
         (429, 7000, 7000),
-        (429, 0, LEAST_WAIT_MS),
-        (429, -5, LEAST_WAIT_MS),
+        (429, 0, MIN_WAIT_MS),
+        (429, -5, MIN_WAIT_MS),
         (429, None, 40_000),
         (418, 180_000, 180_000),
         (418, None, FIRST_BAN_MS),
-        (418, 10**15, LONGEST_BAN_MS),
+        (418, 10**15, MAX_BAN_MS),
     ],
 )
 def test_nothing_goes_out_before_the_server_wants_it(
-    status: int, retry_after_ms: int | None, closed_ms: int
+    status: int, retry_after_ms: int | None, refused_ms: int
 ) -> None:
     budget = WeightBudget()
     now_ms = NOON_MS + 20_000
     budget.refused(status, retry_after_ms, now_ms)
-    assert budget.closed_ms(now_ms) == closed_ms
-    assert budget.reserve(1, now_ms) == closed_ms
-    assert budget.reserve(0, now_ms + 1) == closed_ms - 1
-    assert budget.reserve(1, now_ms + closed_ms) == 0
+    assert budget.refused_ms(now_ms) == refused_ms
+    assert budget.reserve(1, now_ms) == refused_ms
+    assert budget.reserve(0, now_ms + 1) == refused_ms - 1
+    assert budget.reserve(1, now_ms + refused_ms) == 0
     assert (budget.refusals, budget.refused_status) == (1, status)
 
 
@@ -101,7 +101,7 @@ def test_a_short_refusal_does_not_end_a_long_one() -> None:
     budget = WeightBudget()
     budget.refused(418, 120_000, NOON_MS)
     budget.refused(429, 1000, NOON_MS)
-    assert budget.closed_ms(NOON_MS) == 120_000
+    assert budget.refused_ms(NOON_MS) == 120_000
 
 
 def test_a_clock_that_is_set_back_a_little_is_in_the_same_minute() -> None:
@@ -149,11 +149,11 @@ def test_no_clock_minute_has_more_than_the_share(
         if what == "pass":
             now_ms += number
         elif what == "told":
-            budget.told(number, now_ms)
+            budget.note_used(number, now_ms)
             told[minute] = max(number - sum(mine), 0)
         elif what == "refused":
             budget.refused(429, number, now_ms)
-            closed_until_ms = max(closed_until_ms, now_ms + max(number, LEAST_WAIT_MS))
+            closed_until_ms = max(closed_until_ms, now_ms + max(number, MIN_WAIT_MS))
         elif budget.reserve(number, now_ms) == 0:
             assert now_ms >= closed_until_ms
             mine.append(number)
@@ -183,7 +183,7 @@ def test_who_waits_as_told_is_let_through_within_a_minute(
             now_ms += wait_ms
             assert budget.reserve(weight, now_ms) == 0
         if index < len(used):
-            budget.told(used[index], now_ms)
+            budget.note_used(used[index], now_ms)
     assert budget.waited_ms == now_ms - start_ms
     assert budget.spent == sum(weights)
 
@@ -191,7 +191,7 @@ def test_who_waits_as_told_is_let_through_within_a_minute(
 def test_a_refusal_ends_when_the_clock_is_set_back_for_who_asks_about_nothing_else() -> None:
     budget = WeightBudget()
     budget.refused(429, 5_000, NOON_MS)
-    assert budget.closed_ms(NOON_MS - 7_200_000) == 0
+    assert budget.refused_ms(NOON_MS - 7_200_000) == 0
 
 
 def test_a_part_of_a_budget_leaves_the_rest_to_others_and_they_may_have_all_of_it() -> None:
@@ -211,14 +211,14 @@ def test_what_the_server_says_holds_for_the_whole_and_for_every_part() -> None:
     whole = WeightBudget(100, 0.8)
     part, other = PartOfBudget(whole, 0.5), PartOfBudget(whole, 0.5)
     assert part.reserve(10, NOON_MS) == 0
-    part.told(90, NOON_MS)
+    part.note_used(90, NOON_MS)
     assert whole.reserve(11, NOON_MS) == other.reserve(11, NOON_MS) == MINUTE_MS
     assert whole.reserve(10, NOON_MS) == 0
     part.refused(429, 5_000, NOON_MS)
-    assert whole.closed_ms(NOON_MS) == other.closed_ms(NOON_MS) == 5_000
+    assert whole.refused_ms(NOON_MS) == other.refused_ms(NOON_MS) == 5_000
     assert other.reserve(0, NOON_MS) == 5_000
     assert (whole.refused_status, other.refused_status) == (429, 429)
-    assert other.closed_ms(NOON_MS - 3_600_000) == 0, "the clock was set back"
+    assert other.refused_ms(NOON_MS - 3_600_000) == 0, "the clock was set back"
 
 
 def test_an_allowance_has_its_share_in_any_five_minutes() -> None:

@@ -9,7 +9,7 @@ from loopback import looped
 from relaying import START_MS, serve, upstream
 from stage import snapshot
 
-from tickerplant.client.waiting import wall_clock_ms
+from tickerplant.client.request import wall_clock_ms
 from tickerplant.errors import UpstreamError
 from tickerplant.feed.weight import LIMIT_PER_MINUTE, SHARE
 from tickerplant.queries import find_path

@@ -1,4 +1,4 @@
-"""Questions over the WebSocket API: many at once on one connection."""
+"""Requests over the WebSocket API: many at a time on one connection."""
 
 from __future__ import annotations
 
@@ -15,33 +15,30 @@ from picows import WSCloseCode, WSError, WSHandshakeError, ws_connect
 from tickerplant.client.api_connection import (
     MAX_MESSAGE_BYTES,
     ApiConnection,
-    Asked,
+    ApiRequest,
+    ApiResponse,
     LostError,
-    Reply,
     Retry,
 )
 from tickerplant.client.dial import USER_AGENT, Dial
-from tickerplant.client.rest import (
-    TRY_AGAIN,
-    UNKNOWN_WEIGHT,
-    decoded,
-    error_of,
-    named_text,
-    text_of,
-)
-from tickerplant.client.waiting import (
+from tickerplant.client.request import (
+    ATTEMPTS,
     CLOSED,
     PATIENCE_S,
-    TOO_MANY_REQUESTS,
-    TRIES,
     Clock,
-    Question,
+    Request,
+    RequestContext,
     Sleep,
-    Waiting,
     is_cancelled,
     plain_reason,
-    retry_after_of,
     wall_clock_ms,
+)
+from tickerplant.client.rest import (
+    RETRIED,
+    UNKNOWN_WEIGHT,
+    decoded,
+    shown_text,
+    text_of,
 )
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
@@ -49,18 +46,18 @@ from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.formatting import one_line
 from tickerplant.queries import find_method
 
-LEAST_SILENCE_S = 1.0
-"""A shorter wait for a reply says nothing of the connection."""
+MIN_SILENCE_S = 1.0
+"""A shorter wait for a response does not mean that the connection is dead."""
 HANDSHAKE_WEIGHT = 5
 """Weight of opening a connection (WebSocket API general information page)."""
 
 
 class ApiClient:
-    """Asks one venue over its WebSocket API.
+    """Sends WebSocket API requests to one venue.
 
-    The connection is opened with the first question, in the loop that asks it, and again when it
-    was lost.  A question whose answer was lost with it is asked once more.  `close` ends it for
-    good.
+    The connection is opened by the first request, in its event loop, and again after it was lost.
+    A request whose response was lost with the connection is sent once more.  After `close` no
+    request can be sent.
     """
 
     def __init__(
@@ -77,19 +74,19 @@ class ApiClient:
         """Nothing is opened yet.
 
         Args:
-            hosts: Where to ask.
-            budget: The request weight of this address; may be shared with other clients.
-            timeout_s: How long a reply, or a handshake, may take.
-            patience_s: How long a question waits on the server's account, refusals and failures,
-                before it ends with an error.
+            hosts: The addresses of the venue.
+            budget: The request weight of this IP address; may be shared with other clients.
+            timeout_s: Timeout of a response, or of a handshake.
+            patience_s: How long a request waits for refusals and failures of the server before it
+                fails.
             clock: Milliseconds since the epoch, by which minutes are counted.
             sleep: Waits for seconds.
-            rng: Varies the pauses between tries.
+            rng: Randomises the pauses between attempts.
         """
         self._venue = hosts.venue
         self._url = hosts.api
         self._timeout_s = timeout_s
-        self._waiting = Waiting(
+        self.context = RequestContext(
             budget, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng or Random()
         )
         self._ids = count(1)
@@ -97,77 +94,74 @@ class ApiClient:
         self._opening: asyncio.Task[ApiConnection] | None = None
         self._attempt: asyncio.Task[ApiConnection] | None = None
         self._dial = Dial(timeout_s)
-        """That of the attempt."""
+        """The dial of the attempt."""
 
     async def ask(self, method: str, /, **params: object) -> Any:
-        """Return the `result` of the reply, decoded; see `ask_raw`."""
+        """Return the decoded `result` of the response; see `ask_raw`."""
         return decoded(await self.ask_raw(method, **params), self._url)
 
     async def ask_within(self, timeout_s: float, method: str, /, **params: object) -> Any:
-        """Return the `result` of the reply, decoded, if it comes in time; see `ask_raw`.
+        """Return the decoded `result` of the response if it arrives in time; see `ask_raw`.
 
         Args:
-            timeout_s: How long all of it may take, handshake and pauses included.  Nothing is waited
-                for that is known to take longer, nor for the end of a refusal.
-            method: What is asked.
-            **params: What the question carries.
+            timeout_s: Total time for handshake, attempts and pauses.  A wait that is known to take
+                longer, or for the end of a refusal, fails at once.
+            method: See `ask_raw`.
+            **params: The parameters; None is left out.
         """
-        return decoded(await self._ask_in_time(timeout_s, method, params), self._url)
+        return decoded(await self._ask(timeout_s, method, params), self._url)
 
     async def ask_raw(self, method: str, /, **params: object) -> bytes:
-        """Return the `result` of the reply as the server wrote it.
+        """Return the `result` of the response as the server wrote it.
 
         Args:
-            method: Such as `depth`, `ticker.price`, `ticker.book`.  COIN-M has none that tells of
-                the market (`Venue.has_market_api`): it replies with its error to those.
-            **params: What the question carries; None is left out.
+            method: Such as `depth`, `ticker.price`, `ticker.book`.  COIN-M has no market data there
+                (`Venue.has_market_api`): it responds with an error.
+            **params: The parameters; None is left out.
 
         Raises:
-            RequestError: the exchange replied with its error, whatever its status, or refused
-                (429, 418) for longer than the patience.  That is also how it replies to a method
-                that it does not have.
-            UpstreamError: there was no reply while others were heard, or the connection was lost,
-                or silent, twice.
+            RequestError: the server responded with an error, or refused this IP address (429, 418)
+                for longer than the patience.
+            UpstreamError: there was no response while others arrived, or the connection was twice
+                lost or silent.
         """
-        return await self._ask_in_time(None, method, params)
+        return await self._ask(None, method, params)
 
-    async def _ask_in_time(
+    async def _ask(
         self, timeout_s: float | None, method: str, params: Mapping[str, object]
     ) -> bytes:
         values = {name: _value_of(value) for name, value in params.items() if value is not None}
         query = find_method(self._venue, method.removeprefix("v1/"))
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(values)
-        of = named_text(values)
-        question = self._waiting.question(self._url, one_line(method), of, timeout_s)
-        async with question.in_time():
-            return await self._answer(question, weight, method, values)
+        subject = shown_text(values)
+        request = self.context.request(self._url, one_line(method), subject, timeout_s)
+        async with request.limited():
+            return await self._send_until_answered(request, weight, method, values)
 
-    async def _answer(
-        self, question: Question, weight: int, method: str, values: Mapping[str, object]
+    async def _send_until_answered(
+        self, request: Request, weight: int, method: str, values: Mapping[str, object]
     ) -> bytes:
         was_lost = False
         while True:
-            await question.allowed()
-            await self._connected(
-                question
-            )  # before its turn: questions leave no room for a handshake
-            await question.turn(weight)
-            connection = await self._connected(question)
-            asked = Asked(next(self._ids), method, values)
+            await request.wait_for_refusal()
+            await self._connected(request)  # requests would leave no weight for a handshake
+            await request.spend(weight)
+            connection = await self._connected(request)
             try:
-                reply = await self._ask(question, connection, asked)
+                message = ApiRequest(next(self._ids), method, values)
+                response = await self._send(request, connection, message)
             except LostError as lost:
                 if was_lost:
-                    raise question.failure(str(lost)) from None
+                    raise request.failure(str(lost)) from None
                 was_lost = True
                 continue
-            result = self._judge(question, reply)
+            result = self._result(request, response)
             if result is not None:
                 return result
 
     async def close(self) -> None:
-        """End the connection; questions on their way end with an `UpstreamError`."""
-        self._waiting.close()
+        """End the connection; pending requests fail with an `UpstreamError`."""
+        self.context.close()
         tasks = {task for task in (self._opening, self._attempt) if task is not None}
         if self._opening is not None:
             self._opening.cancel()
@@ -175,67 +169,69 @@ class ApiClient:
             self._dial.give_up(self._attempt)
         if tasks:
             await asyncio.wait(tasks)
-        if self._attempt is not None and is_good(self._attempt):
+        if self._attempt is not None and _has_result(self._attempt):
             self._connection = self._attempt.result()
         if self._connection is not None:
             self._connection.end(CLOSED, WSCloseCode.OK)
             await self._connection.wait_ended()
 
-    async def _ask(self, question: Question, connection: ApiConnection, asked: Asked) -> Reply:
-        heard, left_s = connection.heard, question.left_s()
-        timeout_s = self._timeout_s if left_s is None else min(self._timeout_s, left_s)
+    async def _send(
+        self, request: Request, connection: ApiConnection, message: ApiRequest
+    ) -> ApiResponse:
+        frames, remaining_s = connection.frames, request.remaining_s()
+        timeout_s = self._timeout_s if remaining_s is None else min(self._timeout_s, remaining_s)
         try:
             async with asyncio.timeout(timeout_s):
-                return await connection.ask(asked)
+                return await connection.send(message)
         except TimeoutError:
-            reason = f"no reply within {timeout_s:.3g} s"
-            is_silent = connection.heard == heard
-            if is_silent and timeout_s >= min(self._timeout_s, LEAST_SILENCE_S):
-                connection.end(reason)  # nobody is there any more
+            reason = f"no response within {timeout_s:.3g} s"
+            is_silent = connection.frames == frames
+            if is_silent and timeout_s >= min(self._timeout_s, MIN_SILENCE_S):
+                connection.end(reason)
                 if timeout_s == self._timeout_s:
                     raise LostError(reason) from None
-            raise question.failure(reason) from None
+            raise request.failure(reason) from None
 
-    def _judge(self, question: Question, reply: Reply) -> bytes | None:
+    def _result(self, request: Request, response: ApiResponse) -> bytes | None:
         """Return the result, None after a refusal."""
-        used = reply.used_weight
+        used = response.used_weight
         if used is not None:
-            question.told(used)
-        error = reply.error
-        result = bytes(reply.result)
-        if reply.status == 200 and result:
+            request.note_used(used)
+        error = response.error
+        result = bytes(response.result)
+        if response.status == 200 and result:
             return result
         if error is None:
-            raise question.failure("a reply with neither a result nor an error")
-        if reply.status not in REFUSALS:
-            raise question.answered_with(error.code, error.msg, reply.status)
+            raise request.failure("a response with neither a result nor an error")
+        if response.status not in REFUSALS:
+            raise request.rejected(error.code, error.msg, response.status)
         retry_after_ms = self._retry_after_ms(error.data or Retry())
-        question.refused(error.code, error.msg, reply.status, retry_after_ms)
+        request.refused(error.code, error.msg, response.status, retry_after_ms)
         return None
 
     def _retry_after_ms(self, retry: Retry) -> int | None:
-        """Return how long the server asks to wait, by its own clock if it tells it."""
+        """Return how long the server asks to wait, by its own clock if the response contains it."""
         if retry.retry_after is None:
             return None
-        now_ms = self._waiting.clock() if retry.server_time is None else retry.server_time
+        now_ms = self.context.clock() if retry.server_time is None else retry.server_time
         return retry.retry_after - now_ms
 
-    async def _connected(self, question: Question) -> ApiConnection:
-        """Return the connection, which is opened for `question` if there is none.
+    async def _connected(self, request: Request) -> ApiConnection:
+        """Return the connection, and open one for `request` if there is none.
 
         Raises:
-            RequestError: the server refuses the handshake, for longer than the question waits.
+            RequestError: the server refuses the handshake for longer than the request waits.
             UpstreamError: it cannot be opened, or the client is closed.
         """
         try:
-            return await self._opened(question.timeout_s)
-        except UpstreamError as error:  # of whoever's question it was opened for
-            raise question.failure(error.reason) from None
+            return await self._opened(request.timeout_s)
+        except UpstreamError as error:  # it may have been opened for another request
+            raise request.failure(error.reason) from None
         except RequestError as error:
-            raise question.refused_as(error) from None
+            raise request.rejected_like(error) from None
 
     async def _opened(self, timeout_s: float | None) -> ApiConnection:
-        if self._waiting.closed:
+        if self.context.closed:
             raise UpstreamError(self._url, CLOSED)
         if self._connection is not None and self._connection.is_open:
             return self._connection
@@ -252,7 +248,7 @@ class ApiClient:
 
     def _forget_opening(self, opening: asyncio.Task[ApiConnection]) -> None:
         self._opening = None
-        if is_good(opening):
+        if _has_result(opening):
             self._connection = opening.result()
 
     async def _open(self, timeout_s: float | None) -> ApiConnection:
@@ -262,19 +258,19 @@ class ApiClient:
             RequestError: the server refuses for longer than the patience, or there is a timeout.
             UpstreamError: it cannot be opened.
         """
-        question = self._waiting.question(self._url, timeout_s=timeout_s)
+        request = self.context.request(self._url, timeout_s=timeout_s)
         while True:
-            await question.turn(HANDSHAKE_WEIGHT)
+            await request.spend(HANDSHAKE_WEIGHT)
             self._dial = Dial(self._timeout_s)
             self._attempt = asyncio.get_running_loop().create_task(self._connect(self._dial))
             try:
                 return await asyncio.shield(self._attempt)
             except WSHandshakeError as error:
-                await self._turned_away(question, error)
+                await self._on_handshake_error(request, error)
             except TimeoutError:
-                await question.failed(f"no handshake within {self._timeout_s:g} s")
+                await request.wait_after_failure(f"no handshake within {self._timeout_s:g} s")
             except (OSError, WSError, LostError) as error:
-                await question.failed(plain_reason(error))
+                await request.wait_after_failure(plain_reason(error))
 
     async def _connect(self, dial: Dial) -> ApiConnection:
         connection = ApiConnection()
@@ -292,34 +288,29 @@ class ApiClient:
         finally:
             if not connection.was_opened:
                 await dial.clear()
-        if not connection.is_open:  # picows says nothing when the socket is closed meanwhile
+        if not connection.is_open:  # picows does not report a socket that was closed in between
             raise LostError("closed during the handshake")
         return connection
 
-    async def _turned_away(self, question: Question, error: WSHandshakeError) -> None:
-        """Take an answer to the handshake that does not open a connection."""
+    async def _on_handshake_error(self, request: Request, error: WSHandshakeError) -> None:
+        """Handle a response to the handshake that does not open a connection."""
         response = error.response
         if response is None or response.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            await question.failed(f"the handshake makes no sense: {error}")
+            await request.wait_after_failure(f"invalid handshake response: {error}")
             return
-        status = int(response.status)
+        status, phrase = int(response.status), response.status.phrase
         if status in REFUSALS:
-            retry_after = response.headers.get("Retry-After", "")
-            retry_after_ms = retry_after_of(retry_after, self._waiting.clock())
-            said = error_of(error.raw_body or b"")
-            code = TOO_MANY_REQUESTS if said is None else said.code
-            message = response.status.phrase if said is None else said.msg
-            question.refused(code, message, status, retry_after_ms)
+            request.refused_by_http(status, phrase, response.headers, error.raw_body or b"")
             return
-        reason = f"HTTP {status} {response.status.phrase}"
-        await question.failed(reason, tries=TRIES if status in TRY_AGAIN else 1)
+        attempts = ATTEMPTS if status in RETRIED else 1
+        await request.wait_after_failure(f"HTTP {status} {phrase}", attempts=attempts)
 
 
-def is_good(task: asyncio.Task[ApiConnection]) -> bool:
-    """Whether a task that is done has a result."""
+def _has_result(task: asyncio.Task[ApiConnection]) -> bool:
+    """Whether a finished task succeeded."""
     return not task.cancelled() and task.exception() is None
 
 
 def _value_of(value: object) -> object:
-    """Return a parameter as JSON has it: decimal numbers are strings (general information page)."""
+    """Return a parameter for JSON: decimal numbers are strings (general information page)."""
     return text_of(value) if isinstance(value, float | Decimal) else value

@@ -12,10 +12,10 @@ from typing import Self
 
 from msgspec import structs
 
-from tickerplant.client.rest import MOST_AT_ONCE, RestClient
+from tickerplant.client.request import Clock, again_text, wall_clock_ms
+from tickerplant.client.rest import MAX_CONCURRENT, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import streams_text
-from tickerplant.client.waiting import Clock, again_text, wall_clock_ms
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
@@ -433,7 +433,7 @@ class Books(Mapping[str, LocalBook]):
             and self._runner.is_carried(book.streams[0])
         ]
         due.sort(key=attrgetter("next_request_ms"))
-        for book in due[: max(MOST_AT_ONCE - len(self._requests), 0)]:
+        for book in due[: max(MAX_CONCURRENT - len(self._requests), 0)]:
             book.snapshot_requested(now_ms)
             task = asyncio.create_task(self._refresh(book))
             self._requests.add(task)

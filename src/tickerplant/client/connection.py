@@ -19,7 +19,7 @@ from picows import (
 )
 
 from tickerplant.client.dial import USER_AGENT, Dial, end_of
-from tickerplant.client.waiting import plain_reason, retry_after_of, wall_clock_ms
+from tickerplant.client.request import plain_reason, retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
 
 _log = logging.getLogger(__name__)

@@ -108,7 +108,7 @@ async def _look_up(host: str, port: int) -> list[AddrInfoType]:
         try:
             what = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError:
-            take, what = found.set_exception, OSError(f"{host} is no name of a host")
+            take, what = found.set_exception, OSError(f"{host} is not a valid host name")
         except Exception as error:  # noqa: BLE001  # it is raised to who waits
             take, what = found.set_exception, error
         with suppress(RuntimeError):  # the loop is closed

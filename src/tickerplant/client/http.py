@@ -1,7 +1,7 @@
-"""HTTP for the questions over REST: one try, and why it failed in plain words.
+"""HTTP for REST requests: one attempt, and why it failed.
 
-This is the only module of the client that needs aiohttp, which takes its time to be imported: it is
-loaded with the first question.
+Only this module of the client needs aiohttp, which takes long to import: it is loaded by the first
+request.
 """
 
 from __future__ import annotations
@@ -24,92 +24,96 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 from yarl import URL
 
-from tickerplant.client.waiting import plain_reason
+from tickerplant.client.request import plain_reason
 
-MAX_ANSWER_BYTES = 1 << 25
-"""The longest answer that is read; that of `exchangeInfo`, the longest there is, has about 1 MB."""
+MAX_RESPONSE_BYTES = 1 << 25
+"""Longest response that is read; the longest of the exchange, `exchangeInfo`, has about 1 MB."""
 
 
-class HttpAnswer(Struct, frozen=True):
-    """What a server answered, whatever it is."""
+class HttpResponse(Struct, frozen=True):
+    """A complete response, whatever its status."""
 
     status: int
     reason: str
     headers: Mapping[str, str]
-    """By name, whatever the case."""
+    """By name, case-insensitive."""
     body: bytes
 
 
-class NotAnsweredError(Exception):
-    """There was no whole answer; says why."""
+class NoResponseError(Exception):
+    """There was no complete response; the message says why."""
 
 
 class TooLongError(Exception):
-    """The answer has more bytes than are read."""
+    """The response is longer than `MAX_RESPONSE_BYTES`."""
 
 
 class HttpSession:
-    """Asks one server, over connections that it keeps; made in the loop that asks.
+    """Connections to one server, used in the event loop in which it was created.
 
     Args:
-        headers: Sent with each question.
-        timeout_s: How long a try may take.
-        at_once: Connections at most.
+        headers: Sent with each request.
+        timeout_s: Timeout of an attempt.
+        max_connections: Maximum number of connections.
     """
 
-    def __init__(self, headers: Mapping[str, str], *, timeout_s: float, at_once: int) -> None:
+    def __init__(
+        self, headers: Mapping[str, str], *, timeout_s: float, max_connections: int
+    ) -> None:
         self._timeout_s = timeout_s
         self._session = ClientSession(
-            connector=TCPConnector(limit=at_once),
+            connector=TCPConnector(limit=max_connections),
             headers=headers,
             timeout=ClientTimeout(total=timeout_s),
-            middlewares=(_ask_once,),
+            middlewares=(_send_once,),
         )
 
-    async def get(self, url: str, params: Mapping[str, str]) -> HttpAnswer:
-        """Ask once, and return the answer with its whole body.
+    async def get(self, url: str, params: Mapping[str, str]) -> HttpResponse:
+        """Send one request and return the complete response.
 
         Raises:
-            NotAnsweredError: there was none, or not all of it.
-            TooLongError: it has more than `MAX_ANSWER_BYTES`.
+            NoResponseError: there was no response, or it was incomplete.
+            TooLongError: it has more than `MAX_RESPONSE_BYTES`.
         """
         target = URL(url, encoded=True)
         try:
             async with self._session.get(target, params=params, allow_redirects=False) as response:
                 body = bytearray()
-                async for piece in response.content.iter_any():  # `read` would unpack without bound
+                async for (
+                    piece
+                ) in response.content.iter_any():  # `read` would decompress without limit
                     body += piece
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise TooLongError(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
+                    if len(body) > MAX_RESPONSE_BYTES:
+                        raise TooLongError(f"the response has more than {MAX_RESPONSE_BYTES} bytes")
         except TimeoutError:
-            raise NotAnsweredError(f"no answer within {self._timeout_s:g} s") from None
+            raise NoResponseError(f"no response within {self._timeout_s:g} s") from None
         except UnicodeError:
-            raise NotAnsweredError(f"{target.host} is no name of a host") from None
+            raise NoResponseError(f"{target.host} is not a valid host name") from None
         except ClientPayloadError:
-            raise NotAnsweredError(
-                "the connection was closed in the middle of the answer"
+            raise NoResponseError(
+                "the connection was closed in the middle of the response"
             ) from None
         except (ClientError, HttpProcessingError, OSError, RuntimeError) as error:
-            raise NotAnsweredError(plain_reason(error)) from error
-        return HttpAnswer(response.status, response.reason or "", response.headers, bytes(body))
+            raise NoResponseError(plain_reason(error)) from error
+        return HttpResponse(response.status, response.reason or "", response.headers, bytes(body))
 
     async def close(self) -> None:
-        """Close the connections; questions on their way end with an error."""
+        """Close the connections; pending requests fail."""
         await self._session.close()
 
 
 class _LostError(ClientError):
-    """The connection was lost, or there was none; says it in plain words."""
+    """The connection was lost, or could not be opened; the message says why."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-async def _ask_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Ask, and keep aiohttp from asking again by itself: every try is paid for."""
+async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send a request, and keep aiohttp from repeating it: every attempt costs weight."""
     try:
         return await handler(request)
     except ServerDisconnectedError as error:
-        raise _LostError("the connection was closed without an answer") from error
+        raise _LostError("the connection was closed without a response") from error
     except ClientOSError as error:
         raise _LostError(plain_reason(error)) from error

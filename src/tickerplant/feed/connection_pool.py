@@ -26,7 +26,7 @@ from tickerplant.feed.notify import (
 )
 from tickerplant.feed.reconnect import Backoff, Ending
 from tickerplant.feed.session import ClientSession
-from tickerplant.feed.weight import LONGEST_BAN_MS
+from tickerplant.feed.weight import MAX_BAN_MS
 from tickerplant.messages.notice import Disconnected, SubscriptionRejected
 from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.streams import resolve
@@ -166,7 +166,7 @@ class ConnectionPool:
     ) -> None:
         """Note that an attempt failed."""
         self.refused_connections += 1
-        retry_after_ms = min(retry_after_ms, LONGEST_BAN_MS)
+        retry_after_ms = min(retry_after_ms, MAX_BAN_MS)
         ending = reconnect.ending_of_handshake(status)
         if status == NO_SUCH_PATH and connection.has_routed_url:
             self._splits_routes = False  # a server from before the split: try its paths
