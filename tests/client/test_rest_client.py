@@ -584,7 +584,10 @@ async def test_the_timeout_holds_for_all_tries_together_and_says_why_the_last_fa
 
 
 TROUBLE: tuple[tuple[Answer, str], ...] = (
-    (http(200, b" <html><title>Sign in\nhere</title>"), 'page titled "Sign in here": there may be a proxy, or'),
+    (
+        http(200, b" <html><title>Sign in\nhere</title>"),
+        'page titled "Sign in here": there may be a proxy, or',
+    ),
     (http(200, b'{"a":1,"b'), 'not JSON, or incomplete: {"a":1,"b'),
     (http(200, b""), "the response is not JSON: it is empty"),
     (

@@ -82,7 +82,7 @@ class Connection(WSListener):
             reason = f"HTTP {status}" if status else str(error)
             self._refuse(reason, status, retry_ms)
         except TimeoutError:
-            self._refuse(f"no answer within {HANDSHAKE_TIMEOUT_S:g} s")
+            self._refuse(f"no response within {HANDSHAKE_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001  # whatever it is, the feed has to hear of it
             self._refuse(plain_reason(error))
         finally:
