@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -14,6 +15,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from archived import SHARED, START_NS, contents, golden_lines, line_file, recording, simulated
 from blocks import packed_lines
@@ -23,16 +25,10 @@ import tickerplant
 from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting import (
-    buffers,
-    csv_files,
-    export,
-    journal,
-    parquet,
-    row_groups,
-)
+from tickerplant.exporting import csv_files, export, journal, parquet
+from tickerplant.exporting.buffers import LIMITS, Limits
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
-from tickerplant.exporting.piece import Piece
+from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.recording.line import Line
 
 Said = dict[str, list[Line]]
@@ -43,19 +39,26 @@ def said() -> Said:
     return simulated()
 
 
-@pytest.fixture
-def tape(tmp_path: Path, said: Said) -> Path:
-    """A simulated market on tape, in three segments a venue."""
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory, said: Said) -> Path:
+    """A simulated market on tape, in three segments a venue; not to be changed."""
+    folder = tmp_path_factory.mktemp("recorded")
     for venue, lines in said.items():
         third = len(lines) // 3
         segments = lines[:third], lines[third : 2 * third], lines[2 * third :]
-        recording(tmp_path / "tape" / venue, *segments, venue=venue)
-    return tmp_path / "tape"
+        recording(folder / venue, *segments, venue=venue)
+    return folder
 
 
-def run(folder: Path, /, *paths: Path | str, **flags: object) -> int:
+@pytest.fixture
+def tape(tmp_path: Path, recorded: Path) -> Path:
+    """A copy of the tape for a test to change."""
+    return Path(shutil.copytree(recorded, tmp_path / "tape"))
+
+
+def run(folder: Path, /, *paths: Path | str, limits: Limits = LIMITS, **flags: object) -> int:
     settings = resolve("export", ExportSettings, {"out": str(folder)} | flags, {})
-    return export.export(settings, [str(path) for path in paths])
+    return export.export(settings, [str(path) for path in paths], limits)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -173,16 +176,14 @@ def test_both_ends_of_a_time_select(tape: Path, said: Said, tmp_path: Path) -> N
     assert found[0] == len(expected) > 0
 
 
-def test_few_open_files_and_few_waiting_rows_lose_nothing(
-    tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_open_files_and_few_buffered_rows_lose_nothing(tape: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "many", tape) == 0
-    monkeypatch.setattr(parquet, "MAX_OPEN_FILES", 2)
-    monkeypatch.setattr(buffers, "FULL_ROWS", 20)
-    monkeypatch.setattr(buffers, "MAX_ROWS", 40)
-    monkeypatch.setattr(row_groups, "FULL_ROWS", 30)
-    monkeypatch.setattr(row_groups, "MAX_BYTES", 1 << 16)
-    assert run(tmp_path / "few", tape) == 0
+    few = Limits(file_rows=20, total_rows=40, group_rows=30, group_bytes=1 << 16, open_files=2)
+    assert run(tmp_path / "few", tape, limits=few) == 0
+    groups = {
+        pq.ParquetFile(each).num_row_groups for each in (tmp_path / "many").rglob("*.parquet")
+    }
+    assert groups == {1}, "rows that are buffered together are one row group"
     for table in ("trades", "depth_updates", "mark_prices"):
         rows = [
             one(f"select * from '{tmp_path}/{name}/*/table={table}/**/*.parquet' order by all")
@@ -264,6 +265,7 @@ class Killed(BaseException):
 
 
 FORMS = pytest.mark.parametrize("to", ["parquet", "csv"])
+SMALL = Limits(file_rows=10)
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int) -> None:
@@ -280,30 +282,43 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int)
     monkeypatch.setattr(where, name, function)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> dict[str, Any]:
+    """The files of an export that was not interrupted, by form."""
+    folder = tmp_path_factory.mktemp("exported")
+    for to in ("parquet", "csv"):
+        assert run(folder / to, recorded, limits=SMALL, to=to) == 0
+    return {to: files(folder / to) for to in ("parquet", "csv")}
+
+
 @FORMS
 @pytest.mark.parametrize("unit", [1, 3, 6])
 @pytest.mark.parametrize("moment", ["while it is written", "before it is journalled", "torn"])
-def test_going_on_after_a_kill_makes_the_same_files(
-    tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, unit: int, moment: str
+def test_resuming_after_a_kill_makes_the_same_files(
+    recorded: Path,
+    exported: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to: str,
+    unit: int,
+    moment: str,
 ) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    monkeypatch.setattr(buffers, "FULL_ROWS", 10)
-    assert run(whole, tape, to=to) == 0
+    cut = tmp_path / "cut"
     with monkeypatch.context() as patched:
         # Nothing of what a program would do on its way out is done.
         patched.setattr(parquet.ParquetWriter, "abandon", lambda _: None)
         patched.setattr(csv_files.CsvWriter, "abandon", lambda _: None)
         if moment == "while it is written":
-            killed_at(patched, Piece, "_write", unit * 3)
+            killed_at(patched, UnitExport, "_write", unit * 3)
         else:
             killed_at(patched, journal.Journal, "write", unit + 1)
         with pytest.raises(Killed):
-            run(cut, tape, to=to)
+            run(cut, recorded, limits=SMALL, to=to)
     if moment == "torn":
         with (cut / JOURNAL).open("ab") as file:
             file.write(b'{"kind":"unit","number":')
-    assert run(cut, tape, to=to) == 0
-    assert files(cut) == files(whole)
+    assert run(cut, recorded, limits=SMALL, to=to) == 0
+    assert files(cut) == exported[to]
 
 
 def test_a_kill_while_files_are_put_together_costs_nothing(
@@ -382,7 +397,7 @@ def test_other_options_want_another_folder(tape: Path, tmp_path: Path) -> None:
         ({"start_ns": "2026-02-25"}, "exported with --from all, not 1771977600000000000"),
     ):
         with pytest.raises(ConfigError, match=words):
-            run(tmp_path / "out", tape, **{"tables": "trades"} | flags)
+            run(tmp_path / "out", tape, limits=LIMITS, **{"tables": "trades"} | flags)
 
 
 def test_files_of_somebody_else_are_not_taken_for_ours(tape: Path, tmp_path: Path) -> None:
@@ -400,7 +415,7 @@ def test_one_export_at_a_time_writes_into_a_folder(tape: Path, tmp_path: Path) -
     )
     with (
         journal.opened_journal(tmp_path / "out", options, ()),
-        pytest.raises(ConfigError, match="a folder that no other export uses"),
+        pytest.raises(ConfigError, match="a folder not in use by another export"),
     ):
         run(tmp_path / "out", tape)
 
@@ -411,20 +426,20 @@ def test_ctrl_c_tells_totals_and_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real = Piece.run
+    real = UnitExport.run
     runs = Counter[str]()
 
-    def run_or_interrupt(piece: Piece) -> None:
+    def run_or_interrupt(exported: UnitExport) -> None:
         runs["units"] += 1
-        real(piece)
+        real(exported)
         if runs["units"] == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Piece, "run", run_or_interrupt)
+    monkeypatch.setattr(UnitExport, "run", run_or_interrupt)
     assert run(tmp_path / "out", tape) == 130
     told = capsys.readouterr().err
     assert "rows: " in told
-    assert "interrupted after 2 of 6 files; the same command goes on" in told
+    assert "interrupted after 2 of 6 files; run the same command to resume" in told
     assert not list((tmp_path / "out").rglob(f"*{UNFINISHED}"))
 
 
@@ -441,7 +456,7 @@ def test_a_full_disk_is_told_and_nothing_half_stays(
         patched.setattr(parquet.ParquetWriter, "finish", full)
         assert run(tmp_path / "out", tape) == 1
     told = capsys.readouterr().err
-    assert "No space left on device; what is finished stays" in told
+    assert "No space left on device; finished files are kept" in told
     assert files(tmp_path / "out") == {}
     assert run(tmp_path / "out", tape) == 0
 
@@ -479,7 +494,7 @@ def test_of_many_damages_the_first_are_told_and_how_many_there_are(
     for _ in range(2):
         assert run(tmp_path / "out", tape) == 1
         told = capsys.readouterr().err
-        assert told.count("with 100 messages") == journal.KEPT_FLAWS
+        assert told.count("with 100 messages") == journal.MAX_KEPT_DAMAGE
         assert "further damages: 5" in told
         assert "messages left out: 1; received at" in told
 
@@ -581,11 +596,11 @@ def test_nothing_for_a_table_is_told(
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"start_ns": START_NS + 2 * 10**9}, "--from: .* expected a moment before the end; {}"),
-        ({"end_ns": START_NS}, "--to-time: .* expected a moment after the beginning; {}"),
+        ({"start_ns": START_NS + 2 * 10**9}, "--from: .* expected a time before the end; {}"),
+        ({"end_ns": START_NS}, "--to-time: .* expected a time after the beginning; {}"),
         (
             {"start_ns": START_NS + 5, "end_ns": START_NS + 5},
-            "--to-time: .* expected a moment after --from, 2026-02-25",
+            "--to-time: .* expected a time after --from, 2026-02-25",
         ),
     ],
     ids=["after the end", "before the beginning", "nothing between"],

@@ -17,11 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting import hftbacktest_order, hftbacktest_rows
-from tickerplant.exporting.hftbacktest import WORKSHOP, Totals, export_hftbacktest
-from tickerplant.exporting.hftbacktest_order import write_in_order
-from tickerplant.exporting.hftbacktest_rows import Waiting
-from tickerplant.exporting.npz import comment_of, npz_rows
+from tickerplant.exporting import hftbacktest_rows
+from tickerplant.exporting.hftbacktest import UNFINISHED_FOLDER, Totals, export_hftbacktest
+from tickerplant.exporting.hftbacktest_rows import EventFile, comment_of, npz_rows, write_in_order
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.line_file import LineFile
 from tickerplant.recording.manifest_entries import (
@@ -85,7 +83,7 @@ def rows_of(path: Path) -> list[Event]:
 def small_pieces(chunk_rows: int, block_rows: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hftbacktest_rows, "CHUNK_ROWS", chunk_rows)
-        patch.setattr(hftbacktest_order, "BLOCK_ROWS", block_rows)
+        patch.setattr(hftbacktest_rows, "BLOCK_ROWS", block_rows)
         yield
 
 
@@ -108,7 +106,7 @@ def test_both_orders_are_those_of_the_model(
     block_rows: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("rows")
-    waiting = Waiting(folder / "A.rows")
+    waiting = EventFile(folder / "A.rows")
     events: list[Event] = []
     local = 1_000
     for number, (step, delay) in enumerate(times):
@@ -331,7 +329,7 @@ def test_of_what_is_recorded_twice_the_finer_counts(tmp_path: Path) -> None:
         (NOON + 6, depth(T0, 5, [["7", "1"]], speed="20@100ms")),
         (NOON + 120 * 10**9, trade(T0, "8", e="aggTrade")),
     )
-    assert totals.left_out == {}
+    assert totals.skipped == {}
     assert [row[3] for row in rows_of(tmp_path / "out" / BTC)] == [1, 2, 4, 8]
 
 
@@ -339,7 +337,7 @@ def test_of_what_is_recorded_twice_the_finer_counts(tmp_path: Path) -> None:
 def test_a_message_in_any_form_makes_the_same_event(tmp_path: Path, spaced: bool) -> None:
     message = trade(T0, "1.5")
     text = json.dumps(message) if spaced else json.dumps(message["data"])
-    assert exported(tmp_path, (NOON, message), (NOON, text), (NOON, text)).left_out == {}
+    assert exported(tmp_path, (NOON, message), (NOON, text), (NOON, text)).skipped == {}
     assert rows_of(tmp_path / "out" / BTC) == [(TRADE | BUY | BOTH, NOON, NOON, 1.5, 0.1)] * 3
 
 
@@ -369,11 +367,14 @@ def test_a_file_is_not_made_again_from_the_same(tmp_path: Path) -> None:
         ({"stream": "btcusdt@trade", "data": {"p": "1"}}, "a message that cannot be read"),
         (trade(1 << 62, "1"), "a message that cannot be read"),
         (trade(T0, "?"), "a message that cannot be read"),
-        (trade(T0, "inf"), "a price or quantity that is no number, or too large or too fine"),
-        (trade(T0, "1", "../../X"), "a symbol that cannot be the name of a file"),
-        (trade(T0, "1", "X/Y"), "a symbol that cannot be the name of a file"),
-        (trade(T0, "1", "X" * 65), "a symbol that cannot be the name of a file"),
-        (asked("{}"), "an answer `depth` that is no book"),
+        (
+            trade(T0, "inf"),
+            "a price or quantity that is invalid, too large, or has too many decimals",
+        ),
+        (trade(T0, "1", "../../X"), "a symbol that cannot be a file name"),
+        (trade(T0, "1", "X/Y"), "a symbol that cannot be a file name"),
+        (trade(T0, "1", "X" * 65), "a symbol that cannot be a file name"),
+        (asked("{}"), "an invalid depth snapshot"),
         (asked("{}", "fapi/v1/time"), ""),
         ('{"result":null,"id":1}', ""),
         ('[{"x":1}]', "a message that cannot be read"),
@@ -385,7 +386,7 @@ def test_what_cannot_be_exported_is_counted_and_the_rest_is_exported(
     totals = exported(
         tmp_path, (NOON, trade(T0, "1")), (NOON + 1, message), (NOON + 2, trade(T0, "2"))
     )
-    assert totals == Totals(files=1, events=2, left_out={reason: 1} if reason else {})
+    assert totals == Totals(files=1, events=2, skipped={reason: 1} if reason else {})
     assert files(tmp_path) == [BTC]
 
 
@@ -393,7 +394,7 @@ def test_a_snapshot_that_could_be_of_several_symbols_is_left_out(tmp_path: Path)
     book = answer(T0, 5, [["99", "1"]], [])
     both = (NOON, trade(T0, "1")), (NOON, trade(T0, "1", "ETHUSDT")), (NOON + 1, book)
     totals = exported(tmp_path, *both)
-    assert totals == Totals(files=2, events=2, left_out={"a snapshot without a symbol": 1})
+    assert totals == Totals(files=2, events=2, skipped={"a snapshot without a symbol": 1})
 
 
 def test_a_snapshot_belongs_to_the_symbol_it_was_asked_for(tmp_path: Path) -> None:
@@ -414,7 +415,7 @@ def test_times_that_no_file_can_hold_end_the_export(tmp_path: Path) -> None:
     )
     totals = export(tmp_path, LineFile(str(tmp_path / "lines")))
     assert (totals.files, totals.events) == (1, 1)
-    assert totals.left_out == {"messages from a receive time after 2099 on": 1}
+    assert totals.skipped == {"messages from a receive time after 2099 on": 1}
 
 
 @contextmanager
@@ -448,7 +449,7 @@ def test_where_there_is_no_room_for_the_array_it_is_the_same_error(tmp_path: Pat
 
 
 def test_what_a_killed_export_left_is_removed(tmp_path: Path) -> None:
-    workshop = tmp_path / "out" / WORKSHOP
+    workshop = tmp_path / "out" / UNFINISHED_FOLDER
     workshop.mkdir(parents=True)
     (workshop / "BTCUSDT.rows").write_bytes(b"half")
     assert exported(tmp_path, (NOON, trade(T0, "1"))) == Totals(files=1, events=1)
@@ -481,7 +482,7 @@ def test_two_exports_do_not_share_a_folder(tmp_path: Path) -> None:
 
     assert export(tmp_path, source, progress=second).files == 1
     folder = str(tmp_path / "out")
-    expected = "a folder that no other export uses"
+    expected = "a folder not in use by another export"
     assert set(rejected) == {f"--out: invalid value {folder!r}, expected {expected}"}
 
 
@@ -551,7 +552,7 @@ def test_captures_become_the_events_of_the_model(
     if path is None:
         pytest.skip("the captures are not beside the repository")
     totals = export(tmp_path, LineFile(str(path)))
-    assert totals.left_out == {}
+    assert totals.skipped == {}
     rows = rows_of(tmp_path / "out" / f"{made}.npz")
     assert len(rows) == totals.events
     assert sum(row[0] & 0xFF == TRADE and bool(row[0] & LOCAL) for row in rows) == trades

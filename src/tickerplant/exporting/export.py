@@ -1,7 +1,7 @@
 """`tickerplant export`: recordings as files of other tools.
 
-The work goes unit by unit; what is finished stands in the journal of the folder, so that an export
-that was interrupted, or whose recording grew, goes on where it stopped.
+Units are exported one by one and recorded in the journal of the folder, so that an export that was
+interrupted, or whose recording has grown, resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from tickerplant.archive.selection import END_NS, Selection
 from tickerplant.archive.tables import TABLES
 from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.exporting.buffers import LIMITS, Limits
 from tickerplant.exporting.csv_files import CsvWriter
-from tickerplant.exporting.hftbacktest_export import export_npz
+from tickerplant.exporting.hftbacktest import DONE, FAILED, INTERRUPTED, export_npz
 from tickerplant.exporting.journal import Finished, Journal, Options, head_of, opened_journal
 from tickerplant.exporting.parquet import ParquetWriter
-from tickerplant.exporting.piece import Piece
+from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.formatting import encodable, iso_text, printable
@@ -37,16 +38,15 @@ from tickerplant.recording.segments import segment_paths
 from tickerplant.regular_files import open_regular
 from tickerplant.suggestions import one_of
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130
 _NAMES = tuple(table.name for table in TABLES)
 
 
-def export(settings: ExportSettings, paths: Sequence[str]) -> int:
-    """Export what is recorded at `paths`; return the exit status.
+def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMITS) -> int:
+    """Export the recordings at `paths`; return the exit status.
 
     Raises:
-        ConfigError: a setting cannot be used, or the folder is that of another export.
-        RecordingError: there is nothing at a path, or no recording, or the folder cannot be made.
+        ConfigError: A setting is invalid, or the folder belongs to another export.
+        RecordingError: There is no recording at a path, or the folder cannot be created.
     """
     configure()
     if not settings.out:
@@ -65,38 +65,38 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
         end_ns=settings.end_ns or END_NS,
     )
     _refuse_outside(paths, settings)
-    _name_companions(paths)
+    _report_companions(paths)
     try:
         if settings.to == "hftbacktest":
             return export_npz(settings, paths, selection, out)
         for name in settings.extras:
             raise ConfigError("--extras", name, "to be left out, except for hftbacktest")
         writer: Writer = (
-            CsvWriter(out) if settings.to == "csv" else ParquetWriter(out, settings.numbers)
+            CsvWriter(out) if settings.to == "csv" else ParquetWriter(out, settings.numbers, limits)
         )
-        return _Export(settings, selection, writer, out).run(paths)
+        return _Export(settings, selection, writer, out, limits).run(paths)
     except OSError as error:
         if not out.is_dir():
             raise RecordingError(str(out), error.strerror or str(error)) from None
         where = printable(str(error.filename or out))
         click.echo(
             f"tickerplant: {where}: {error.strerror or printable(str(error))}; "
-            "what is finished stays, and the same command goes on from there",
+            "finished files are kept; run the same command to resume",
             err=True,
         )
         return FAILED
 
 
 def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
-    """Refuse times at which nothing was recorded: before the first message, or after the last.
+    """Refuse times outside the recording.
 
     Raises:
-        ConfigError: they are such.
+        ConfigError: They are before its first message or after its last.
     """
     start_ns, end_ns = settings.start_ns or 0, settings.end_ns or END_NS
     if end_ns <= start_ns:
         raise ConfigError(
-            "--to-time", iso_text(end_ns), f"a moment after --from, {iso_text(start_ns)}"
+            "--to-time", iso_text(end_ns), f"a time after --from, {iso_text(start_ns)}"
         )
     try:
         recorded = recorded_files(paths)
@@ -107,29 +107,29 @@ def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
         if not (is_over or is_early):
             return
         first_ns, last_ns = open_recording(*paths).span
-    except (RecordingError, ValueError):  # what is wrong is said when it is exported
+    except (RecordingError, ValueError):  # damage is reported by the export
         return
     bounds = f"the recording is from {iso_text(first_ns)} to {iso_text(last_ns)}"
     if is_over:
-        raise ConfigError("--from", iso_text(start_ns), f"a moment before the end; {bounds}")
-    raise ConfigError("--to-time", iso_text(end_ns), f"a moment after the beginning; {bounds}")
+        raise ConfigError("--from", iso_text(start_ns), f"a time before the end; {bounds}")
+    raise ConfigError("--to-time", iso_text(end_ns), f"a time after the beginning; {bounds}")
 
 
-def _name_companions(paths: Sequence[str]) -> None:
-    """Say which files are read besides those that were named."""
+def _report_companions(paths: Sequence[str]) -> None:
+    """Report which files are read in addition to the named ones."""
     for recorded in recorded_files(paths):
         if isinstance(recorded, Capture):
-            _tell(f"= {companions_text(recorded.path, recorded.companions)}")
+            _print(f"= {companions_text(recorded.path, recorded.companions)}")
 
 
 def _recording_around(out: Path) -> Path | None:
-    """Return the recording that a folder is, or lies in; None if there is none."""
-    whole = out.resolve()
-    return next((each for each in (whole, *whole.parents) if _holds_recording(each)), None)
+    """Return the recording that a folder is or is in; None if it is in none."""
+    absolute = out.resolve()
+    return next((each for each in (absolute, *absolute.parents) if _holds_recording(each)), None)
 
 
 def _holds_recording(folder: Path) -> bool:
-    """Whether a folder has a manifest or a segment; other files may have names like segments."""
+    """Whether a folder contains a manifest or a segment, not just a file named like one."""
     if (folder / MANIFEST).is_file():
         return True
     for path in segment_paths(str(folder)):
@@ -143,11 +143,17 @@ class _Export:
     """One run of an export that goes unit by unit."""
 
     def __init__(
-        self, settings: ExportSettings, selection: Selection, writer: Writer, out: Path
+        self,
+        settings: ExportSettings,
+        selection: Selection,
+        writer: Writer,
+        out: Path,
+        limits: Limits,
     ) -> None:
         self._selection = selection
         self._writer = writer
         self._out = out
+        self._limits = limits
         self._named = settings.tables
         self._tables = _tables(settings, writer)
         self._options = Options(
@@ -158,7 +164,7 @@ class _Export:
             end_ns=selection.end_ns,
             numbers=settings.numbers if settings.to == "parquet" else "text",
         )
-        self._flaws: list[str] = []
+        self._damage: list[str] = []
         self._messages = 0
         self._read_bytes = 0
         self._size_bytes = 1
@@ -166,7 +172,7 @@ class _Export:
 
     def run(self, paths: Sequence[str]) -> int:
         """Export; return the exit status."""
-        units = units_of(paths, lambda flaw: self._warn(str(flaw)))
+        units = units_of(paths, lambda damage: self._warn(str(damage)))
         self._size_bytes = max(sum(unit.size_bytes for unit in units), 1)
         with opened_journal(self._out, self._options, self._writer.patterns) as journal:
             done: list[Finished] = []
@@ -175,10 +181,10 @@ class _Export:
                 files = self._writer.complete(journal)
             except KeyboardInterrupt:
                 self._progress.clear()
-                _tell(_totals(done, None, self._progress.seconds))
-                _tell(
+                _print(_totals(done, None, self._progress.seconds))
+                _print(
                     f"interrupted after {len(done)} of {len(units)} files; "
-                    "the same command goes on from there"
+                    "run the same command to resume"
                 )
                 return INTERRUPTED
             finally:
@@ -195,31 +201,33 @@ class _Export:
                 self._messages += finished.messages
             else:
                 skipped += 1
-                for flaw in finished.flaws:
-                    self._warn(flaw)
+                for damage in finished.damage:
+                    self._warn(damage)
             done.append(finished)
             behind_bytes += unit.size_bytes
         if skipped:
             self._progress.clear()
-            _tell(f"{skipped} of {len(units)} files were exported before")
+            _print(f"{skipped} of {len(units)} files were exported before")
 
     def _unit(self, unit: Unit, journal: Journal, behind_bytes: int) -> Finished:
-        """Export a unit; whatever happens, either all of it is there afterwards or nothing."""
+        """Export a unit, entirely or not at all."""
         number = journal.number_of(unit)
 
-        def tell(position_bytes: int, messages: int) -> None:
+        def progress(position_bytes: int, messages: int) -> None:
             self._read_bytes = behind_bytes + position_bytes
             self._progress.report(self._messages + messages)
 
         self._writer.begin(number)
-        piece = Piece(unit, self._selection, self._tables, self._writer, tell, self._warn)
+        exported = UnitExport(
+            unit, self._selection, self._tables, self._writer, progress, self._warn, self._limits
+        )
         try:
-            piece.run()
+            exported.run()
             parts = self._writer.finish()
         except BaseException:
             self._writer.abandon()
             raise
-        came = piece.came
+        totals = exported.totals
         head_bytes, head = head_of(unit)
         finished = Finished(
             number=number,
@@ -228,49 +236,49 @@ class _Export:
             digest=unit.digest,
             head_bytes=head_bytes,
             head=head,
-            messages=came.messages,
-            rows=dict(came.rows),
-            symbols=tuple(sorted(came.symbols)),
+            messages=totals.messages,
+            rows=dict(totals.rows),
+            symbols=tuple(sorted(totals.symbols)),
             parts=parts,
-            unreadable=came.unreadable,
-            flaws=tuple(map(encodable, came.flaws)),
+            unreadable=totals.unreadable,
+            damage=tuple(map(encodable, totals.damage)),
         )
         journal.write(finished)
         return finished
 
     def _warn(self, text: str) -> None:
-        self._flaws.append(text)
+        self._damage.append(text)
         self._progress.clear()
         click.echo(f"! {printable(text)}", err=True)
 
     def _end(self, done: Sequence[Finished], files: int, seconds: float) -> int:
-        _tell(_totals(done, files, seconds))
+        _print(_totals(done, files, seconds))
         rows = _rows(done)
-        absent = [name for name in self._named if not rows[name]]
-        if absent:
-            _tell(f"nothing was recorded for {', '.join(absent)}")
-        unheard = self._unheard(done)
-        if unheard:
-            _tell(f"nothing was recorded of {', '.join(unheard)}")
-        elif not rows and not absent:
-            _tell("nothing was recorded that a table has a row for")
-        return FAILED if self._flaws or absent or unheard or not rows else DONE
+        missing = [name for name in self._named if not rows[name]]
+        if missing:
+            _print(f"nothing was recorded for {', '.join(missing)}")
+        unrecorded = self._unrecorded(done)
+        if unrecorded:
+            _print(f"nothing was recorded of {', '.join(unrecorded)}")
+        elif not rows and not missing:
+            _print("the recording contains nothing that can be exported")
+        return FAILED if self._damage or missing or unrecorded or not rows else DONE
 
-    def _unheard(self, done: Sequence[Finished]) -> list[str]:
-        """Return the symbols that were asked for and have no row, as far as that is known."""
-        heard: set[str] = set()
+    def _unrecorded(self, done: Sequence[Finished]) -> list[str]:
+        """Return the selected symbols without rows, as far as that is known."""
+        recorded: set[str] = set()
         for finished in done:
             if finished.symbols is None and finished.rows:
                 return []
-            heard.update(finished.symbols or ())
-        return sorted(self._selection.symbols - heard)
+            recorded.update(finished.symbols or ())
+        return sorted(self._selection.symbols - recorded)
 
 
 def _tables(settings: ExportSettings, writer: Writer) -> frozenset[str]:
     """Return the tables to export.
 
     Raises:
-        ConfigError: one is no table, or this form has it not.
+        ConfigError: There is no such table, or the format does not support it.
     """
     for name in settings.tables:
         if name not in _NAMES:
@@ -289,13 +297,13 @@ def _rows(done: Sequence[Finished]) -> Counter[str]:
 
 
 def _totals(done: Sequence[Finished], files: int | None, seconds: float) -> str:
-    """Return the last line of an export."""
+    """Return the summary of an export."""
     rows = _rows(done)
-    told = [f"{table.name} {rows[table.name]:,}" for table in TABLES if rows[table.name]]
-    shown = ", ".join(told) or "none"
+    counts = [f"{table.name} {rows[table.name]:,}" for table in TABLES if rows[table.name]]
+    shown = ", ".join(counts) or "none"
     written = "" if files is None else f", in {files:,} {'file' if files == 1 else 'files'}"
     return f"rows: {shown}{written}; {seconds:.1f} s"
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     click.echo(printable(text), err=True)

@@ -1,16 +1,15 @@
-"""Recordings as files of hftbacktest: `<symbol>_<YYYYMMDD>.npz`, with the array `data`.
+"""`tickerplant export --to hftbacktest`: files `<symbol>_<YYYYMMDD>.npz` with the array `data`.
 
-A file is a symbol on a day of UTC by receive time.  Its events wait in a file of their own until
-the day is over, because hftbacktest wants them in two orders (`hftbacktest_order.py`); the finished
-file appears whole or not at all.  What it was made from is kept in it, so that it is not made again
-from the same.
+A file is a symbol on a UTC day of receive time.  Its events are buffered in a file until the day is
+over, because hftbacktest needs them in two orders (`hftbacktest_rows.py`); the finished file appears
+in one atomic rename.  Its comment identifies what it was made from, so that it is made only once.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,49 +17,56 @@ from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 
+import click
 from msgspec import Struct
 
+from tickerplant.archive.recording import infer_venue, manifest_of
+from tickerplant.archive.selection import Selection
+from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting.hftbacktest_market import Market, is_symbol
-from tickerplant.exporting.hftbacktest_messages import MAX_TIME_NS
-from tickerplant.exporting.hftbacktest_order import write_in_order
-from tickerplant.exporting.hftbacktest_rows import Waiting
-from tickerplant.exporting.npz import comment_of
-from tickerplant.recording.line import RecordedFile, merge
+from tickerplant.exporting.hftbacktest_market import MAX_TIME_NS, Market, is_symbol
+from tickerplant.exporting.hftbacktest_rows import EventFile, comment_of, write_in_order
+from tickerplant.formatting import printable
+from tickerplant.progress import Progress
+from tickerplant.recording.line import Damage, RecordedFile, merge, share_read
 from tickerplant.recording.manifest_entries import SegmentSealed
+from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.suggestions import one_of
 
-MAX_HELD_ROWS = 1 << 20
-"""Events in memory, of all symbols together, before they are written to where they wait."""
+MAX_BUFFERED_ROWS = 1 << 20
+"""Events of all symbols in memory before they are written to their files."""
 
-LOOK_EVERY_LINES = 1 << 12
-"""How often it is looked at how many events are in memory."""
+CHECK_INTERVAL_LINES = 1 << 12
+"""How often the number of events in memory is checked."""
 
 EXTRAS = frozenset({"book_tickers", "mark_prices"})
-"""What can be exported beside books and trades."""
+"""What can be exported in addition to books and trades."""
 
-WORKSHOP = ".hftbacktest.unfinished"
-"""Where the unfinished files are; what an export that was killed left there is removed."""
+UNFINISHED_FOLDER = ".hftbacktest.unfinished"
+"""The folder of unfinished files; those of an export that was killed are removed."""
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+"""Exit statuses."""
 
 _DAY_NS = 86_400 * 10**9
 _MADE_BY = b"tickerplant hftbacktest 1 "
-"""Begins what is kept in a file; the number changes when the same source makes another file."""
+"""The beginning of the comment; its number changes if the same source gives a different file."""
 
 
 class Totals(Struct, frozen=True):
-    """What an export came to."""
+    """What was exported."""
 
     files: int
-    """Files that were made."""
+    """Files written."""
     events: int
     """Rows in them."""
     kept: int = 0
-    """Files that were there already, made from the same recordings."""
-    left_out: Mapping[str, int] = {}
-    """What could not be exported, by what is wrong with it."""
+    """Files that already existed, made from the same recordings."""
+    skipped: Mapping[str, int] = {}
+    """Messages that could not be exported, by reason."""
     symbols: frozenset[str] = frozenset()
-    """Those of the symbols that were asked for of which there are files."""
+    """Selected symbols that have files."""
 
 
 def export_hftbacktest(
@@ -74,31 +80,32 @@ def export_hftbacktest(
     extras: frozenset[str] = frozenset(),
     progress: Callable[[int], object] = lambda _: None,
 ) -> Totals:
-    """Write what is recorded from `start_ns` to before `end_ns` into files in the folder `out`.
+    """Write what was received from `start_ns` to before `end_ns` into files in the folder `out`.
 
     Args:
-        recordings: Of one venue; read as one, by receive time.
-        out: Is made if it is not there.
-        symbols: Which, in capitals; all if empty.
-        start_ns: In nanoseconds since the epoch, by receive time.
-        end_ns: Likewise.
-        base_latency_ns: Added to local times where these have to be corrected.
+        recordings: The recordings of one venue, which are merged by receive time.
+        out: The folder; it is created if needed.
+        symbols: The symbols to export, in capitals; empty for all.
+        start_ns: The first receive time, ns since the epoch.
+        end_ns: The end of receive times, exclusive.
+        base_latency_ns: Added to local times if these have to be corrected.
         extras: `book_tickers` adds events 103 and 104, `mark_prices` index prices, mark prices and
             funding rates as 100, 101 and 102.
-        progress: Is told now and then how many messages have been read.
+        progress: Called regularly with the number of messages read.
 
     Raises:
-        ConfigError: `extras` names something else, the latency is negative, or another export
-            writes into the folder.
-        RecordingError: a recording cannot be read, or a file not be written; then none is left half.
+        ConfigError: `extras` has another name, the latency is negative, or another export is
+            writing into the folder.
+        RecordingError: A recording cannot be read, or a file cannot be written; no file is left
+            incomplete.
     """
     for name in sorted(extras - EXTRAS):
         raise ConfigError("--extras", name, one_of(name, sorted(EXTRAS)))
     if base_latency_ns < 0:
         raise ConfigError("--base-latency-ns", base_latency_ns, "0 or more nanoseconds")
     try:
-        with _workshop(out) as workshop:
-            export = _Export(recordings, workshop, out, symbols, base_latency_ns, extras)
+        with _unfinished_folder(out) as unfinished:
+            export = _Export(recordings, unfinished, out, symbols, base_latency_ns, extras)
             return export.run(start_ns, end_ns, progress)
     except OSError as error:
         path = str(error.filename or out)
@@ -106,47 +113,46 @@ def export_hftbacktest(
 
 
 class _Export:
-    """An export under way."""
+    """A running export."""
 
     def __init__(
         self,
         recordings: Sequence[RecordedFile],
-        workshop: Path,
+        unfinished: Path,
         out: Path,
         symbols: frozenset[str],
         base_latency_ns: int,
         extras: frozenset[str],
     ) -> None:
         self._recordings = recordings
-        self._workshop = workshop
+        self._unfinished_folder = unfinished
         self._out = out
         self._symbols = symbols
         self._base_latency_ns = base_latency_ns
         self._extras = extras
         self._sources = [_Source(recording) for recording in recordings]
-        self._left_out: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
         self._files = self._events = self._kept = 0
         self._exported: set[str] = set()
-        """The symbols of which there are files."""
-        self._day: dict[str, Waiting | None] = {}
-        """By symbol what waits of the day, and None where nothing is wanted."""
+        """Symbols that have files."""
+        self._day: dict[str, EventFile | None] = {}
+        """The event files of the day by symbol; None if a symbol is not exported."""
         self._date = ""
         self._fingerprint = b""
 
     def run(self, start_ns: int, end_ns: int, progress: Callable[[int], object]) -> Totals:
-        """Export everything."""
         markets = [
-            Market(self._sink_of, self._extras, each.path, self._left_out)
+            Market(self._sink_of, self._extras, each.path, self._skipped)
             for each in self._recordings
         ]
-        lines_read = looked = 0
+        lines_read = checked = 0
         day_end_ns = 0
         for index, lines in merge(self._recordings, start_ns):
             take = markets[index].take
             for received_ns, raw in lines:
                 if received_ns >= day_end_ns:
                     if received_ns >= MAX_TIME_NS:
-                        self._left_out["messages from a receive time after 2099 on"] += 1
+                        self._skipped["messages from a receive time after 2099 on"] += 1
                     if received_ns >= min(end_ns, MAX_TIME_NS):
                         break
                     self._end_day()
@@ -154,8 +160,8 @@ class _Export:
                 take(received_ns, raw)
             else:
                 lines_read += len(lines)
-                if lines_read - looked >= LOOK_EVERY_LINES:
-                    looked = lines_read
+                if lines_read - checked >= CHECK_INTERVAL_LINES:
+                    checked = lines_read
                     progress(lines_read)
                     self._write_if_many()
                 continue
@@ -166,35 +172,35 @@ class _Export:
             self._files,
             self._events,
             self._kept,
-            dict(self._left_out),
+            dict(self._skipped),
             self._symbols & self._exported,
         )
 
     def _begin_day(self, received_ns: int, start_ns: int, end_ns: int) -> int:
-        """Begin the day of a receive time, and return when it ends."""
+        """Begin the day of a receive time; return its end."""
         first_ns = received_ns // _DAY_NS * _DAY_NS
         last_ns = first_ns + _DAY_NS
         self._date = datetime.fromtimestamp(first_ns // 10**9, UTC).strftime("%Y%m%d")
-        said = [source.of_day(first_ns, last_ns) for source in self._sources]
+        identities = [source.of_day(first_ns, last_ns) for source in self._sources]
         between = max(start_ns, first_ns), min(end_ns, last_ns)
-        text = repr((said, between, self._base_latency_ns, sorted(self._extras)))
+        text = repr((identities, between, self._base_latency_ns, sorted(self._extras)))
         self._fingerprint = _MADE_BY + sha256(text.encode()).hexdigest().encode()
         return last_ns
 
     def _target(self, symbol: str) -> Path:
         return self._out / f"{symbol}_{self._date}.npz"
 
-    def _sink_of(self, symbol: str) -> Waiting | None:
-        """Return what takes the events of `symbol` on this day; None if they are not wanted."""
+    def _sink_of(self, symbol: str) -> EventFile | None:
+        """Return the event file of a symbol on this day; None if it is not exported."""
         try:
             return self._day[symbol]
         except KeyError:
-            waiting = self._day[symbol] = self._waiting_of(symbol)
-            return waiting
+            events = self._day[symbol] = self._event_file(symbol)
+            return events
 
-    def _waiting_of(self, symbol: str) -> Waiting | None:
+    def _event_file(self, symbol: str) -> EventFile | None:
         if not is_symbol(symbol):
-            self._left_out["a symbol that cannot be the name of a file"] += 1
+            self._skipped["a symbol that cannot be a file name"] += 1
             return None
         if self._symbols and symbol not in self._symbols:
             return None
@@ -202,39 +208,39 @@ class _Export:
             self._kept += 1
             self._exported.add(symbol)
             return None
-        return Waiting(self._workshop / f"{symbol}.rows")
+        return EventFile(self._unfinished_folder / f"{symbol}.rows")
 
     def _write_if_many(self) -> None:
-        waiting = [each for each in self._day.values() if each is not None]
-        if sum(each.held for each in waiting) >= MAX_HELD_ROWS:
-            for each in waiting:
+        files = [each for each in self._day.values() if each is not None]
+        if sum(each.buffered for each in files) >= MAX_BUFFERED_ROWS:
+            for each in files:
                 each.write()
 
     def _end_day(self) -> None:
-        """Make the files of the day."""
-        for symbol, waiting in self._day.items():
-            if waiting is not None:
-                waiting.write()
-                if waiting.dropped:
-                    self._left_out[
-                        "a price or quantity that is no number, or too large or too fine"
-                    ] += waiting.dropped
-                self._finish(symbol, waiting)
+        """Write the `.npz` files of the day."""
+        for symbol, events in self._day.items():
+            if events is not None:
+                events.write()
+                if events.dropped:
+                    self._skipped[
+                        "a price or quantity that is invalid, too large, or has too many decimals"
+                    ] += events.dropped
+                self._finish(symbol, events)
         self._day.clear()
 
-    def _finish(self, symbol: str, waiting: Waiting) -> None:
-        if waiting.rows:
-            made = waiting.path.with_suffix(".npz")
+    def _finish(self, symbol: str, events: EventFile) -> None:
+        if events.rows:
+            made = events.path.with_suffix(".npz")
             latency_ns = self._base_latency_ns
-            self._events += write_in_order(waiting.path, made, latency_ns, self._fingerprint)
+            self._events += write_in_order(events.path, made, latency_ns, self._fingerprint)
             made.replace(self._target(symbol))
             self._files += 1
             self._exported.add(symbol)
-        waiting.path.unlink()
+        events.path.unlink()
 
 
 class _Source:
-    """What identifies the part of a recording that a day is made from."""
+    """Identifies the part of a recording that a day is made from."""
 
     def __init__(self, recording: RecordedFile) -> None:
         self._path = Path(recording.path)
@@ -245,16 +251,16 @@ class _Source:
             self._segments = [(path, sealed.get(path.name)) for path in recording.files()]
 
     def of_day(self, first_ns: int, end_ns: int) -> list[object]:
-        """Return something that is equal as long as a day would be made from the same."""
+        """Return a value that changes if the data of a day changes."""
         if not self._segments:
             return _of_file(self._path)
-        said: list[object] = []
+        identity: list[object] = []
         for path, sealed in self._segments:
             if sealed is None:
-                said += _of_file(path)
+                identity += _of_file(path)
             elif sealed.first_ns < end_ns and sealed.last_ns >= first_ns:
-                said += [sealed.name, sealed.sha256]
-        return said
+                identity += [sealed.name, sealed.sha256]
+        return identity
 
 
 def _of_file(path: Path) -> list[object]:
@@ -263,16 +269,16 @@ def _of_file(path: Path) -> list[object]:
 
 
 @contextmanager
-def _workshop(out: Path) -> Iterator[Path]:
-    """Make the folder for unfinished files, empty; it is gone afterwards."""
-    folder = out / WORKSHOP
+def _unfinished_folder(out: Path) -> Iterator[Path]:
+    """Create the folder of unfinished files, empty, and remove it afterwards."""
+    folder = out / UNFINISHED_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError("--out", str(out), "a folder that no other export uses") from None
+            raise ConfigError("--out", str(out), "a folder not in use by another export") from None
         for path in folder.iterdir():
             path.unlink()
         try:
@@ -281,3 +287,84 @@ def _workshop(out: Path) -> Iterator[Path]:
             rmtree(folder, ignore_errors=True)
     finally:
         os.close(handle)
+
+
+# The command
+
+
+def export_npz(
+    settings: ExportSettings, paths: Sequence[str], selection: Selection, out: Path
+) -> int:
+    """Export the recordings at `paths`; with several venues, each into its own folder.
+
+    Raises:
+        ConfigError: A setting does not apply to hftbacktest.
+        RecordingError: There is no recording at a path.
+    """
+    if settings.tables:
+        raise ConfigError("--tables", ",".join(settings.tables), "to be left out for hftbacktest")
+    damages: list[Damage] = []
+
+    def warn(damage: Damage) -> None:
+        damages.append(damage)
+        progress.clear()
+        click.echo(f"! {printable(str(damage))}", err=True)
+
+    listed: list[RecordedFile] = []
+    progress = Progress("export", lambda: share_read(listed))
+    recordings = _by_venue(recorded_files(paths, warn))
+    listed += [each for several in recordings.values() for each in several]
+    totals: list[Totals] = []
+    try:
+        for venue, several in recordings.items():
+            totals.append(
+                export_hftbacktest(
+                    several,
+                    out / venue if len(recordings) > 1 else out,
+                    symbols=selection.symbols,
+                    start_ns=selection.start_ns,
+                    end_ns=selection.end_ns,
+                    base_latency_ns=settings.base_latency_ns,
+                    extras=frozenset(settings.extras),
+                    progress=progress.report,
+                )
+            )
+    except KeyboardInterrupt:
+        progress.clear()
+        click.echo("interrupted; run the same command to finish", err=True)
+        return INTERRUPTED
+    except RecordingError as error:
+        progress.clear()
+        click.echo(printable(f"tickerplant: {error}"), err=True)
+        return FAILED
+    progress.clear()
+    return _end(totals, damages, selection.symbols, progress.seconds)
+
+
+def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile]]:
+    found: defaultdict[str, list[RecordedFile]] = defaultdict(list)
+    for recording in recordings:
+        manifest = manifest_of(recording)
+        quiet = recorded_files([recording.path])[0]
+        found[manifest.venue if manifest else infer_venue(quiet) or "usdm"].append(recording)
+    return found
+
+
+def _end(
+    totals: Sequence[Totals], damages: Sequence[Damage], wanted: frozenset[str], seconds: float
+) -> int:
+    files = sum(each.files for each in totals)
+    kept = sum(each.kept for each in totals)
+    events = sum(each.events for each in totals)
+    skipped = [item for each in totals for item in each.skipped.items()]
+    for reason, count in skipped:
+        click.echo(printable(f"! left out {count:,}: {reason}"), err=True)
+    written = f"in {files:,} {'file' if files == 1 else 'files'}"
+    existing = f"; {kept:,} more already existed" if kept else ""
+    click.echo(f"events: {events:,}, {written}{existing}; {seconds:.1f} s", err=True)
+    unrecorded = wanted.difference(*(each.symbols for each in totals))
+    if unrecorded:
+        click.echo(printable(f"nothing was recorded of {', '.join(sorted(unrecorded))}"), err=True)
+    elif not files and not kept:
+        click.echo("the recording contains nothing that can be exported", err=True)
+    return FAILED if damages or skipped or unrecorded or not (files or kept) else DONE

@@ -1,9 +1,9 @@
-"""The journal of an export: what is finished, so that it is not done again.
+"""The journal of an export: what is finished and need not be exported again.
 
-It lies in the folder of the export, one JSON object a line: first the options, then every unit
-that is finished with the files it was written to, then every file that was put together from them.
-A unit counts as finished when its line is there and its files have the size that it says; what no
-line speaks of is the work of an export that was killed, and is removed.
+It is in the folder of the export, one JSON object per line: first the options, then every finished
+unit with its files, then every file that was assembled from these.  A unit is finished if its line
+exists and its files have the recorded sizes.  Files without a line are left from an export that was
+killed, and are removed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tickerplant.archive.selection import END_NS
 from tickerplant.errors import ConfigError, RecordingError
@@ -26,13 +26,13 @@ from tickerplant.exporting.units import Unit
 from tickerplant.regular_files import check_regular, read_regular
 
 JOURNAL = "export.jsonl"
-"""Its name."""
+"""The file name."""
 Identity: TypeAlias = tuple[str, int, str]
 """Name, size and digest of a file."""
 VERSION = 1
-"""Changes when the same source would be exported to other files."""
-KEPT_FLAWS = 20
-"""Damages of a unit that are kept; of more the first are, and how many there were."""
+"""Changes when the same source would give different files."""
+MAX_KEPT_DAMAGE = 20
+"""Damages of a unit that are kept; of further ones the number is."""
 _OPTIONS = {
     "to": "--to",
     "tables": "--tables",
@@ -41,15 +41,15 @@ _OPTIONS = {
     "end_ns": "--to-time",
     "numbers": "--numbers",
 }
-"""The options of the command line that `Options` keeps."""
-MOST_BYTES = 1 << 28
-"""Of a journal: a unit takes some hundred."""
+"""The command line options of the fields of `Options`."""
+MAX_BYTES = 1 << 28
+"""Size of a journal, in which a unit takes some hundred bytes."""
 UNFINISHED = ".unfinished"
-"""How the names of files end that are being written."""
+"""Suffix of files that are being written."""
 
 
 class Options(Struct, frozen=True, kw_only=True, tag_field="kind", tag="export"):
-    """What was asked for."""
+    """The options of an export."""
 
     version: int = VERSION
     to: str
@@ -62,37 +62,35 @@ class Options(Struct, frozen=True, kw_only=True, tag_field="kind", tag="export")
 
 
 class Finished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="unit"):
-    """A unit that is exported."""
+    """A finished unit."""
 
     number: int
-    """Counted from 1, in the order in which they were first exported."""
+    """From 1, in the order of the first export."""
     path: str
     size_bytes: int
     digest: str
     head_bytes: int
     head: str
-    """SHA-256 of so many of its first bytes, in hexadecimal digits."""
+    """SHA-256 of its first `head_bytes`, in hexadecimal."""
     messages: int
     rows: dict[str, int]
     """By table."""
     symbols: tuple[str, ...] | None = None
-    """Those of the symbols that were asked for of which there are rows; None if nobody knows, as
-    an earlier version wrote it."""
+    """Selected symbols that have rows; None in a journal of an earlier version."""
     parts: dict[str, int]
-    """The files it was written to, seen from the folder, and their sizes."""
+    """The sizes of its files by their paths in the folder."""
     unreadable: int = 0
-    """Messages that were left out."""
-    flaws: tuple[str, ...] = ()
-    """What was wrong with it."""
+    """Messages that were skipped."""
+    damage: tuple[str, ...] = field(name="flaws", default=())
 
     @property
     def identity(self) -> Identity:
-        """What it is known by wherever it lies."""
+        """What identifies it, in whatever folder it is."""
         return Path(self.path).name, self.size_bytes, self.digest
 
 
 class Assembled(Struct, frozen=True, kw_only=True, tag_field="kind", tag="file"):
-    """A file that was put together from parts."""
+    """A file that was assembled from parts."""
 
     path: str
     parts: tuple[str, ...]
@@ -105,7 +103,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Journal:
-    """The journal of the export in a folder, by `opened_journal`."""
+    """The journal of the export in a folder; made by `opened_journal`."""
 
     def __init__(self, folder: Path, lines: Iterable[_Line]) -> None:
         self.folder = folder
@@ -119,15 +117,15 @@ class Journal:
 
     @property
     def finished(self) -> list[Finished]:
-        """The units that are finished, in their order."""
+        """The finished units, in order."""
         return [self._finished[number] for number in sorted(self._finished)]
 
     def find(self, unit: Unit) -> Finished | None:
-        """Return what is written of a unit if it is finished, and its files are whole."""
+        """Return the entry of a unit if it is finished."""
         return self._by_identity.get((unit.name, unit.size_bytes, unit.digest))
 
     def number_of(self, unit: Unit) -> int:
-        """Return the number of a unit that is to be exported: the old one if it grew since."""
+        """Return the number of a unit to export: that of its earlier export if it has grown since."""
         for number in self._by_name[unit.name]:
             before = self._finished.get(number)
             if before is not None and _head(unit.head[: before.head_bytes]) == before.head:
@@ -138,7 +136,7 @@ class Journal:
         """Add a line.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: It cannot be written.
         """
         with (self.folder / JOURNAL).open("ab") as file:
             file.write(_encode(line) + b"\n")
@@ -151,7 +149,7 @@ class Journal:
             before = self._finished.get(line.number)
             self._finished[line.number] = line
             self._by_name[line.identity[0]][line.number] = None
-            if before is not None:  # what was put together from it is out of date
+            if before is not None:  # files assembled from it are outdated
                 self._by_identity.pop(before.identity, None)
                 changed = {*before.parts, *line.parts}
                 self.assembled = {
@@ -162,7 +160,7 @@ class Journal:
             self._by_identity[line.identity] = line
 
     def forget_broken(self) -> None:
-        """Take units for unfinished whose files are not there, or not whole."""
+        """Treat units as unfinished whose files are missing or incomplete."""
         for finished in self.finished:
             sizes = (
                 _size(self.folder / path) == size_bytes
@@ -173,7 +171,7 @@ class Journal:
                 self._by_identity.pop(finished.identity, None)
 
     def remove_unknown(self, patterns: Iterable[str]) -> None:
-        """Remove the files that fit to `patterns` and belong to no finished unit."""
+        """Remove files that match `patterns` and belong to no finished unit."""
         known = {path for each in self._finished.values() for path in each.parts}
         for pattern in patterns:
             for path in self.folder.glob(pattern):
@@ -183,17 +181,17 @@ class Journal:
 
 @contextmanager
 def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> Iterator[Journal]:
-    """Begin an export into `folder`, or go on with one; nobody else can meanwhile.
+    """Lock `folder` and start or resume an export into it.
 
     Args:
-        folder: Is made if it is not there.
-        options: What is asked for.
-        patterns: How the files look that are written for units; unfinished ones are removed.
+        folder: The folder of the export; it is created if needed.
+        options: The options of the export.
+        patterns: Glob patterns of the files of units; unfinished ones are removed.
 
     Raises:
-        ConfigError: the folder is that of another export.
-        RecordingError: the journal cannot be read.
-        OSError: the folder cannot be written into.
+        ConfigError: The folder belongs to another export, or one is running in it.
+        RecordingError: The journal cannot be read.
+        OSError: The folder is not writable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / JOURNAL
@@ -204,13 +202,15 @@ def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> I
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError("--out", str(folder), "a folder that no other export uses") from None
-        text = read_regular(path, MOST_BYTES)
-        whole = text[: text.rfind(b"\n") + 1]
-        if len(whole) < len(text):
-            os.truncate(handle, len(whole))
-        journal = Journal(folder, _checked(path, whole, options))
-        if whole:
+            raise ConfigError(
+                "--out", str(folder), "a folder not in use by another export"
+            ) from None
+        text = read_regular(path, MAX_BYTES)
+        complete = text[: text.rfind(b"\n") + 1]
+        if len(complete) < len(text):
+            os.truncate(handle, len(complete))
+        journal = Journal(folder, _checked(path, complete, options))
+        if complete:
             journal.forget_broken()
             journal.remove_unknown(patterns)
         else:
@@ -223,21 +223,23 @@ def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> I
 
 
 def _checked(path: Path, text: bytes, options: Options) -> list[_Line]:
-    """Return the lines of a journal."""
+    """Return the lines of a journal, validated."""
     lines: list[_Line] = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             lines.append(_decode(line))
         except (ValueError, RecursionError) as error:
-            raise RecordingError(str(path), f"no journal of an export: {error}", number) from None
+            raise RecordingError(
+                str(path), f"not the journal of an export: {error}", number
+            ) from None
         for part in getattr(lines[-1], "parts", ()):
             if Path(part).is_absolute() or ".." in Path(part).parts:
-                reason = f"no journal of an export: {part!r} is not in its folder"
+                reason = f"not the journal of an export: {part!r} is not in its folder"
                 raise RecordingError(str(path), reason, number)
     if not lines:
         return lines
     if not isinstance(lines[0], Options):
-        raise RecordingError(str(path), "no journal of an export", 1)
+        raise RecordingError(str(path), "not the journal of an export", 1)
     if lines[0] != options:
         raise ConfigError(
             "--out", str(path.parent), f"another folder: {_difference(lines[0], options)}"
@@ -246,7 +248,7 @@ def _checked(path: Path, text: bytes, options: Options) -> list[_Line]:
 
 
 def _difference(before: Options, now: Options) -> str:
-    """Return in words in what an export differs from the one that is there."""
+    """Return the first option that differs between two exports, in words."""
     for name in Options.__struct_fields__:
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
@@ -256,7 +258,7 @@ def _difference(before: Options, now: Options) -> str:
 
 
 def _shown(name: str, value: object) -> str:
-    """Return what an option was, as it could be typed."""
+    """Return the value of an option as it is on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "all"
     if name in {"start_ns", "end_ns"} and isinstance(value, int):
@@ -265,7 +267,7 @@ def _shown(name: str, value: object) -> str:
 
 
 def head_of(unit: Unit) -> tuple[int, str]:
-    """Return by what a unit is known again when it has grown: how many bytes, and their digest."""
+    """Return the length and digest of the beginning of a unit, which stay when it grows."""
     return len(unit.head), _head(unit.head)
 
 

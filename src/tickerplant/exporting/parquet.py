@@ -1,7 +1,10 @@
 """Parquet in Hive partitions: `venue=usdm/table=trades/symbol=BTCUSDT/date=2024-08-08/part-….parquet`.
 
-Every unit writes parts of its own, whose names sort in the order of the units.  Venue, table, symbol
-and date are told by the path, and are no columns of the files.
+Every unit writes its own parts, whose names sort in the order of the units.  Venue, table, symbol and
+date are in the path and are not columns of the files.
+
+A row group costs a millisecond and some kilobytes whether it has ten rows or ten thousand.  With a
+thousand symbols, each gets few rows at a time; they are buffered as columns, in little memory.
 """
 
 from __future__ import annotations
@@ -13,20 +16,20 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tickerplant.archive.arrow import Converter
 from tickerplant.archive.tables import TABLES, Table
 from tickerplant.archive.validation import RejectedMessage
+from tickerplant.exporting.buffers import LIMITS, Buffer, Buffers, Limits
 from tickerplant.exporting.journal import UNFINISHED, Journal
-from tickerplant.exporting.places import path_part
-from tickerplant.exporting.row_groups import RowGroup, RowGroups
+from tickerplant.exporting.writer import path_part
 from tickerplant.messages.message import Message
 
-MAX_OPEN_FILES = 128
-"""Files that are open at a time; then the one that was written to least recently is closed, and
-what comes for it later begins another part."""
 COMPRESSION_LEVEL = 6
+COLUMN_BYTES = 1 << 9
+"""About the memory of a column of a batch in addition to its values."""
 
 
 class ParquetWriter:
@@ -37,21 +40,27 @@ class ParquetWriter:
     )
     tables = frozenset(table.name for table in TABLES)
 
-    def __init__(self, folder: Path, numbers: Literal["decimal", "float", "text"]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        numbers: Literal["decimal", "float", "text"],
+        limits: Limits = LIMITS,
+    ) -> None:
         self._folder = folder
         self._numbers = numbers
         self._converters: dict[str, Converter] = {}
-        self._groups = RowGroups(self._write_group)
+        self._groups = Buffers(self._write_group, limits.group_rows, limits.group_bytes)
+        self._max_open_files = limits.open_files
         self._number = 0
         self._open: OrderedDict[str, Any] = OrderedDict()
-        """Parquet writers by place, the one that was written to most recently last."""
+        """Parquet writers by place, least recently used first."""
         self._begun: Counter[str] = Counter()
-        """How many parts were begun, by place."""
+        """The number of parts, by place."""
         self._parts: list[str] = []
 
     @property
     def rejected(self) -> int:
-        """Messages of this unit that could not be written."""
+        """Messages of this unit that were not written."""
         return sum(converter.rejected for converter in self._converters.values())
 
     @property
@@ -64,37 +73,39 @@ class ParquetWriter:
         """Begin a unit."""
         self._number = number
         self._converters.clear()
-        self._groups.forget()
+        self._groups.clear()
         self._open.clear()
         self._begun.clear()
         self._parts.clear()
 
     def time_of(self, _table: Table, /) -> Callable[[Any], int]:
-        """Return what takes the event time out of a message."""
+        """Return a function from a message to its event time, ms."""
         return attrgetter("event_time_ms")
 
     def place(self, table: Table, _stream: str, venue: str, symbol: str, date: str) -> str:
         """Return the folder of a partition.
 
         Raises:
-            ValueError: the symbol is none.
+            ValueError: The symbol is invalid.
         """
         return f"venue={venue}/table={table.name}/symbol={path_part(symbol)}/date={date}"
 
     def write(self, table: Table, place: str, messages: Sequence[Message]) -> int:
-        """Write messages, now or later as one row group with others; return how many rows that are.
+        """Write messages, now or later in one row group with others; return the number of rows.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: A file cannot be written.
         """
         batch = self._converter(table).batch(messages)
         rows: int = batch.num_rows
         if rows:
-            self._groups.add(table, place, batch)
+            size = batch.nbytes + batch.num_columns * COLUMN_BYTES
+            self._groups.add(self._groups.of(table, place), batch, rows, size)
         return rows
 
-    def _write_group(self, group: RowGroup) -> None:
-        self._file(group.table, group.place).write_table(group.joined(), row_group_size=group.rows)
+    def _write_group(self, group: Buffer[Any]) -> None:
+        joined = pa.Table.from_batches(group.items).unify_dictionaries().combine_chunks()
+        self._file(group.table, group.place).write_table(joined, row_group_size=group.rows)
 
     def _converter(self, table: Table) -> Converter:
         found = self._converters.get(table.name)
@@ -108,7 +119,7 @@ class ParquetWriter:
         if file is not None:
             self._open.move_to_end(place)
             return file
-        if len(self._open) >= MAX_OPEN_FILES:
+        if len(self._open) >= self._max_open_files:
             _, oldest = self._open.popitem(last=False)
             oldest.close()
         self._begun[place] += 1
@@ -125,10 +136,10 @@ class ParquetWriter:
         return file
 
     def finish(self) -> dict[str, int]:
-        """Finish the unit; return its files, seen from the folder, with their sizes.
+        """Finish the unit; return the sizes of its files by their paths in the folder.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: A file cannot be written.
         """
         self._groups.flush()
         while self._open:
@@ -141,8 +152,8 @@ class ParquetWriter:
         return sizes
 
     def abandon(self) -> None:
-        """Remove what was written for the unit."""
-        self._groups.forget()
+        """Remove the files of the unit."""
+        self._groups.clear()
         while self._open:
             with suppress(OSError):
                 self._open.popitem()[1].close()
@@ -150,5 +161,5 @@ class ParquetWriter:
             (self._folder / f"{part}{UNFINISHED}").unlink(missing_ok=True)
 
     def complete(self, journal: Journal) -> int:
-        """Return how many files there are; nothing has to be put together."""
+        """Return the number of files; parts are not assembled."""
         return sum(len(each.parts) for each in journal.finished)

@@ -1,4 +1,4 @@
-"""What is exported in one piece: a segment of a recording, or a file of lines."""
+"""Units of an export: a segment of a recording, or a file of lines."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from tickerplant.recording.segments import Segments
 from tickerplant.regular_files import open_regular
 
 HEAD_BYTES = 1 << 12
-"""By so much of its beginning a file is known that grew since."""
+"""Bytes at the beginning of a file by which it is recognised after it has grown."""
 ENDS_BYTES = 1 << 16
-"""A file is known by its name, its size, and so much of its beginning and end."""
+"""Bytes at the beginning and end of a file that, with name and size, identify it."""
 
 
 class Unit(Struct, frozen=True):
-    """A file that is exported in one piece."""
+    """A file that is exported entirely or not at all."""
 
     path: str
-    """Where it is, from the root on."""
+    """The absolute path."""
     venue: str
-    """Of its recording; empty where it is told by each symbol."""
+    """The venue of its recording; empty where each symbol decides."""
     size_bytes: int
     digest: str
-    """SHA-256 of its ends, in hexadecimal digits."""
+    """SHA-256 of its beginning and end, in hexadecimal."""
     head: bytes
-    """How it begins, which stays as it is when the file grows."""
+    """Its first bytes, which stay the same when the file grows."""
 
     @property
     def name(self) -> str:
-        """The name of the file, as the journal has it."""
+        """The file name as it is in the journal."""
         return encodable(Path(self.path).name)
 
     def open(self, report: Report) -> RecordedFile:
-        """Return what is in it, to be read.
+        """Return the file, open for reading.
 
         Raises:
-            RecordingError: it is not there any more.
+            RecordingError: It no longer exists.
         """
         return recorded_files([self.path], report)[0]
 
 
 def units_of(paths: Sequence[str], report: Report) -> list[Unit]:
-    """Return what is to be exported of the recordings at `paths`, in order; nothing twice.
+    """Return the units of the recordings at `paths`, in order and without duplicates.
 
     Raises:
-        RecordingError: there is nothing at a path, or no recording.
+        RecordingError: There is no recording at a path.
     """
     found: dict[str, Unit] = {}
     for recording in recorded_files(paths, report):
@@ -64,18 +64,15 @@ def units_of(paths: Sequence[str], report: Report) -> list[Unit]:
             if name not in names:
                 missing = str(Path(recording.path, name))
                 report(Damage(missing, 0, 0, "the segment is missing", known.lines))
-        venue = manifest.venue if manifest else _guessed(recording)
+        venue = manifest.venue if manifest else _inferred_venue(recording)
         for path in files:
-            whole = str(path.resolve())
-            found.setdefault(whole, _unit(whole, venue))
+            absolute = str(path.resolve())
+            found.setdefault(absolute, _unit(absolute, venue))
     return list(found.values())
 
 
-def _guessed(recording: RecordedFile) -> str:
-    """Return the venue of a recording without manifest.
-
-    What is wrong with it is reported when it is exported.
-    """
+def _inferred_venue(recording: RecordedFile) -> str:
+    """Return the venue of a recording without manifest; damage is reported when it is exported."""
     quiet = recorded_files([recording.path])[0]
     try:
         return infer_venue(quiet)

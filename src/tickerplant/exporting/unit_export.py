@@ -1,4 +1,4 @@
-"""Exports one unit: reads it, and puts each message where it goes."""
+"""Exports one unit: reads it and writes each message to its file."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from tickerplant.archive.selection import Selection
 from tickerplant.archive.tables import DEPTH_TABLE, Table, table_of
 from tickerplant.decode.inference import venue_of
 from tickerplant.errors import RecordingError
-from tickerplant.exporting.buffers import Buffers, Waiting
-from tickerplant.exporting.journal import KEPT_FLAWS
-from tickerplant.exporting.places import LAST_DAY, date_of
+from tickerplant.exporting.buffers import LIMITS, Buffer, Buffers, Limits
+from tickerplant.exporting.journal import MAX_KEPT_DAMAGE
 from tickerplant.exporting.units import Unit
-from tickerplant.exporting.writer import Writer
+from tickerplant.exporting.writer import LAST_DAY, Writer, date_of
 from tickerplant.messages.message import Message
 from tickerplant.recording.line import Damage
 from tickerplant.units import DAY_MS, NS_PER_MS
 
-MAX_PLACES = 1 << 16
-"""Places that are remembered; beyond, all are forgotten and found anew."""
+MAX_CACHED = 1 << 16
+"""Buffers that are cached per stream, and streams; beyond it the cache is cleared."""
 
 
-class Came(Struct):
-    """What a unit came to."""
+class UnitTotals(Struct):
+    """What was exported of a unit."""
 
     messages: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     symbols: set[str] = field(default_factory=set)
-    """Those that were asked for by name, and have rows."""
+    """Selected symbols that have rows."""
     unreadable: int = 0
-    flaws: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
 
 
 class _Route:
-    """The way of the messages of a stream."""
+    """How the messages of a stream are written."""
 
-    __slots__ = ("places", "rows_of", "stream", "table", "time_of")
+    __slots__ = ("buffers", "rows_of", "stream", "table", "time_of")
 
     def __init__(self, stream: str, table: Table, time_of: Callable[[Any], int]) -> None:
         self.stream = stream
         self.table = table
         self.rows_of = table.rows_of
         self.time_of = time_of
-        self.places: dict[tuple[str, int], Waiting | None] = {}
-        """By symbol and day; None where there is no place."""
+        self.buffers: dict[tuple[str, int], Buffer[Message] | None] = {}
+        """By symbol and day; None if no file can be named after them."""
 
 
-class Piece:
+class UnitExport:
     """The export of one unit.
 
     Args:
-        unit: Which.
-        selection: What of it is wanted.
-        tables: Which tables are wanted.
-        writer: Writes it; a unit was begun.
-        tell: Is told now and then how many bytes of the unit, and messages, have been read.
-        warn: Is told what is damaged, as it is met.
+        unit: The unit to export.
+        selection: The messages to export.
+        tables: The tables to export.
+        writer: Writes the rows; its `begin` was called.
+        progress: Called regularly with the bytes of the unit and the messages read so far.
+        warn: Called with each damage that is found.
+        limits: How much is buffered.
     """
 
     def __init__(
@@ -71,21 +71,22 @@ class Piece:
         selection: Selection,
         tables: frozenset[str],
         writer: Writer,
-        tell: Callable[[int, int], object],
+        progress: Callable[[int, int], object],
         warn: Callable[[str], object],
+        limits: Limits = LIMITS,
     ) -> None:
-        self.came = Came()
+        self.totals = UnitTotals()
         self._unit = unit
         self._selection = selection
         self._writer = writer
-        self._tell = tell
+        self._progress = progress
         self._warn = warn
-        self._untold = 0
-        """Flaws that were not kept."""
-        self._buffers = Buffers(self._write)
+        self._further_damage = 0
+        """Damage beyond `MAX_KEPT_DAMAGE`."""
+        self._buffers = Buffers(self._write, limits.file_rows, limits.total_rows)
         self._routes: dict[str, _Route] = {}
         """By stream."""
-        self._lanes = MessageReader(
+        self._reader = MessageReader(
             selection,
             snapshots=DEPTH_TABLE in tables,
             payloads=False,
@@ -93,10 +94,10 @@ class Piece:
         )
 
     def run(self) -> None:
-        """Write all of the unit.
+        """Export the unit.
 
         Raises:
-            OSError: something cannot be written.
+            OSError: A file cannot be written.
         """
         end_ns = self._selection.end_ns
         recorded = self._unit.open(self._report)
@@ -104,80 +105,80 @@ class Piece:
             for lines in recorded.batches(self._selection.start_ns):
                 is_over = lines[-1][0] >= end_ns
                 wanted = [line for line in lines if line[0] < end_ns] if is_over else lines
-                self._take(self._lanes.read(wanted))
-                self._tell(recorded.stats.position_bytes, self.came.messages)
+                self._take(self._reader.read(wanted))
+                self._progress(recorded.stats.position_bytes, self.totals.messages)
                 if is_over:
                     break
         except RecordingError as error:
             self._report(Damage(error.path, error.line, error.offset_bytes, error.reason))
         self._buffers.flush()
-        if self._untold:
-            self._keep(f"{self._unit.path}: further damages: {self._untold:,}")
-        self.came.unreadable += self._lanes.unreadable + self._writer.rejected
-        if self.came.unreadable:
+        if self._further_damage:
+            self._keep(f"{self._unit.path}: further damages: {self._further_damage:,}")
+        self.totals.unreadable += self._reader.unreadable + self._writer.rejected
+        if self.totals.unreadable:
             reason = self._reason()
-            count = self.came.unreadable
+            count = self.totals.unreadable
             self._keep(f"{self._unit.path}: messages left out: {count:,}; {reason}")
 
     def _reason(self) -> str:
-        """Return what is wrong with the first message that is left out."""
+        """Return why the first message was skipped."""
         rejected = self._writer.first_rejected
-        if self._lanes.reason or rejected is None:
-            return self._lanes.reason or "a symbol or a time in them does not fit"
+        if self._reader.reason or rejected is None:
+            return self._reader.reason or "a symbol or a time in them does not fit"
         return rejected.describe([self._unit.open(lambda _: None)])
 
     def _take(self, messages: Iterable[Message]) -> None:
         routes, add, count = self._routes, self._buffers.add, 0
-        for count, message in enumerate(messages, 1):  # noqa: B007  # counted behind the loop
+        for count, message in enumerate(messages, 1):  # noqa: B007  # used after the loop
             route = routes.get(message.stream) or self._route(message.stream)
             day = (route.time_of(message) or message.received_ns // NS_PER_MS) // DAY_MS
             try:
-                waiting = route.places[message.symbol, day]
+                buffer = route.buffers[message.symbol, day]
             except KeyError:
-                waiting = self._find(route, message.symbol, day)
-            if waiting is None:
-                self.came.unreadable += 1
+                buffer = self._buffer_of(route, message.symbol, day)
+            if buffer is None:
+                self.totals.unreadable += 1
                 continue
-            add(waiting, message, 1 if route.rows_of is None else route.rows_of(message))
-        self.came.messages += count
+            rows = 1 if route.rows_of is None else route.rows_of(message)
+            add(buffer, message, rows, rows)
+        self.totals.messages += count
 
     def _route(self, stream: str) -> _Route:
-        if len(self._routes) >= MAX_PLACES:
+        if len(self._routes) >= MAX_CACHED:
             self._routes.clear()
         table = table_of(stream)
-        assert table is not None  # noqa: S101  # others are not read
+        assert table is not None  # noqa: S101  # the reader skips the others
         route = _Route(stream, table, self._writer.time_of(table))
         self._routes[stream] = route
         return route
 
-    def _find(self, route: _Route, symbol: str, day: int) -> Waiting | None:
-        """Return where the messages of a stream, symbol and day wait."""
-        if len(route.places) >= MAX_PLACES:
-            route.places.clear()
+    def _buffer_of(self, route: _Route, symbol: str, day: int) -> Buffer[Message] | None:
+        if len(route.buffers) >= MAX_CACHED:
+            route.buffers.clear()
         found = None
         if 0 <= day <= LAST_DAY:
             venue = self._unit.venue or venue_of(symbol).name
             with suppress(ValueError):
                 place = self._writer.place(route.table, route.stream, venue, symbol, date_of(day))
                 found = self._buffers.of(route.table, place)
-        route.places[symbol, day] = found
+        route.buffers[symbol, day] = found
         return found
 
-    def _write(self, waiting: Waiting) -> None:
-        rows = self._writer.write(waiting.table, waiting.place, waiting.messages)
+    def _write(self, buffer: Buffer[Message]) -> None:
+        rows = self._writer.write(buffer.table, buffer.place, buffer.items)
         if rows:
-            self.came.rows[waiting.table.name] += rows
+            self.totals.rows[buffer.table.name] += rows
             if self._selection.symbols:
-                self.came.symbols.add(waiting.messages[0].symbol)
+                self.totals.symbols.add(buffer.items[0].symbol)
 
-    def _report(self, flaw: Damage) -> None:
-        if len(self.came.flaws) < KEPT_FLAWS:
-            self._keep(str(flaw))
+    def _report(self, damage: Damage) -> None:
+        if len(self.totals.damage) < MAX_KEPT_DAMAGE:
+            self._keep(str(damage))
         else:
-            self._untold += 1
+            self._further_damage += 1
 
     def _keep(self, text: str) -> None:
-        self.came.flaws.append(text)
+        self.totals.damage.append(text)
         self._warn(text)
 
 
