@@ -146,16 +146,14 @@ def test_only_a_contract_without_delivery_is_perpetual() -> None:
 
 @pytest.mark.parametrize("text", ["1" * 65, "1." + "0" * 64, "-" + "0" * 64])
 @pytest.mark.parametrize("decimals", [0, 2, 8])
-def test_a_text_that_is_longer_than_a_number_is_refused_and_not_remembered(
-    text: str, decimals: int
-) -> None:
+def test_a_text_that_is_too_long_is_rejected_and_not_cached(text: str, decimals: int) -> None:
     scale = Scale(decimals)
     with pytest.raises(ValueError, match="is too long for a number"):
         scale.units[text]
     assert not scale.units
 
 
-def test_a_long_text_is_not_told_whole() -> None:
+def test_a_long_text_is_shortened_in_the_error() -> None:
     with pytest.raises(ValueError, match="is too long for a number") as refused:
         decimal_units("1." + "0" * 1_000_000, 2)
     assert len(str(refused.value)) < 200

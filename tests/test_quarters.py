@@ -18,7 +18,7 @@ def test_a_delivery_is_the_last_friday_of_its_quarter(year: int, quarter: int) -
 
 
 @given(st.integers(1_570_000_000_000, 2_800_000_000_000))
-def test_two_deliveries_are_past_and_two_ahead(now_ms: int) -> None:
+def test_two_deliveries_are_in_the_past_and_two_ahead(now_ms: int) -> None:
     dates = deliveries_ms(now_ms)
     assert dates[1] <= now_ms < dates[2], "the present lies between the second and the third"
     assert sorted({delivery_code(date) for date in dates}) == [delivery_code(d) for d in dates]

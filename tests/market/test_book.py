@@ -46,7 +46,7 @@ def whole(book: OrderBook) -> tuple[list[Level], list[Level]]:
 
 
 @given(STEPS)
-def test_a_book_is_what_two_dictionaries_say_whenever_it_is_asked(
+def test_a_book_equals_two_dictionaries_at_every_read(
     steps: list[tuple[str, list[Level], list[Level], str, int]],
 ) -> None:
     book, naive = OrderBook(), NaiveBook()
@@ -97,7 +97,7 @@ def test_the_later_of_two_quantities_of_one_update_holds() -> None:
 
 
 @pytest.mark.parametrize("quantity", [0, 3])
-def test_what_stands_at_a_price_is_known_at_once(quantity: int) -> None:
+def test_the_quantity_at_a_price_is_known_at_once(quantity: int) -> None:
     bought, sold = OrderBook(), OrderBook()
     for book in (bought, sold):
         book.load(snapshot(1, [(100, 5)], [(101, 6)]))
@@ -112,7 +112,7 @@ def test_no_levels_of_an_old_book_survive_a_load() -> None:
     assert whole(book) == ([(90, 1)], []), "unsettled levels of before must be gone too"
 
 
-def test_unasked_updates_are_settled_before_they_are_too_many() -> None:
+def test_pending_levels_are_merged_at_their_bound() -> None:
     book, naive = OrderBook(), NaiveBook()
     for number in range(3 * MAX_PENDING_LEVELS):
         bids = [(number * 7919 % 100_003 + 1, number % 5)]

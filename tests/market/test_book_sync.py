@@ -35,7 +35,7 @@ def test_a_book_without_a_snapshot_waits_and_says_so() -> None:
     assert sync.reason == "no snapshot yet"
 
 
-def test_kept_updates_after_the_snapshot_are_applied_in_order() -> None:
+def test_buffered_updates_after_the_snapshot_are_applied_in_order() -> None:
     sync = BookSync[DepthUpdate]()
     updates = chain(4)
     for each in updates:
@@ -102,7 +102,7 @@ def test_a_snapshot_after_the_gap_heals_the_book() -> None:
     assert sync.live
 
 
-def test_a_snapshot_older_than_the_kept_updates_is_of_no_use() -> None:
+def test_a_snapshot_older_than_the_buffered_updates_is_useless() -> None:
     sync = BookSync[DepthUpdate]()
     sync.add(update(51, 60, 50))
     assert sync.load(snapshot(20)) == []
@@ -111,7 +111,7 @@ def test_a_snapshot_older_than_the_kept_updates_is_of_no_use() -> None:
     assert sync.load(snapshot(55)) == [update(51, 60, 50)], "the update is kept for a better one"
 
 
-def test_a_gap_among_the_kept_updates_is_found_when_loading() -> None:
+def test_a_gap_among_the_buffered_updates_is_found_when_loading() -> None:
     sync = BookSync[DepthUpdate]()
     for each in (update(1, 10, 0), update(11, 20, 10), update(31, 40, 30)):
         sync.add(each)
@@ -121,7 +121,7 @@ def test_a_gap_among_the_kept_updates_is_found_when_loading() -> None:
     assert sync.load(snapshot(35)) == [update(31, 40, 30)]
 
 
-def test_the_oldest_updates_are_forgotten_at_the_bound() -> None:
+def test_the_oldest_updates_are_dropped_at_the_bound() -> None:
     sync = BookSync[DepthUpdate](max_buffered=2)
     updates = chain(3)
     for each in updates:

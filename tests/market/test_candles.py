@@ -5,10 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from drawn_tapes import naive_bar, tapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, trade
-from tape import naive_bar, tapes
 
 from tickerplant.events import Trade
 from tickerplant.market.bar_arrays import NO_BARS, combine, rows_of
@@ -163,9 +163,7 @@ def test_a_candle_ends_once_on_its_boundary_and_equals_its_trades(
 
 
 @given(tapes(), st.sampled_from(INTERVALS), st.sets(st.integers(0, 40)))
-def test_what_was_asked_before_changes_no_candle(
-    tape: list[Trade], interval: str, asked: set[int]
-) -> None:
+def test_earlier_reads_change_no_candle(tape: list[Trade], interval: str, asked: set[int]) -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     for number, each in enumerate(tape):
@@ -179,7 +177,7 @@ def test_what_was_asked_before_changes_no_candle(
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
-def test_a_candle_that_is_asked_for_every_minute_equals_a_fresh_one(interval: str) -> None:
+def test_a_candle_read_every_minute_equals_a_fresh_one(interval: str) -> None:
     now_ms = (START_MS // DAY_MS + 1) * DAY_MS - 40 * MINUTE_MS
     history = History(now_ms)
     minutes = Minutes(BTCUSDT.turnover, now_ms)
@@ -198,7 +196,7 @@ def test_a_candle_that_is_asked_for_every_minute_equals_a_fresh_one(interval: st
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
-def test_a_past_continues_without_a_seam(interval: str) -> None:
+def test_history_continues_without_a_seam(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
     history = History(now_ms)
     minutes = Minutes(BTCUSDT.turnover, now_ms)
@@ -218,9 +216,7 @@ def test_a_past_continues_without_a_seam(interval: str) -> None:
 
 @pytest.mark.parametrize("interval", INTERVALS)
 @pytest.mark.parametrize("limit", [1, 7, 500])
-def test_pages_from_either_end_of_the_past_are_parts_of_the_whole(
-    interval: str, limit: int
-) -> None:
+def test_pages_from_either_end_of_history_are_parts_of_all_rows(interval: str, limit: int) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
     history = History(now_ms)
     minutes = Minutes(BTCUSDT.turnover, now_ms)
@@ -273,7 +269,7 @@ class Counted(History):
         ("1d", 30, ["minutes", "hours", "days"]),
     ],
 )
-def test_no_more_of_the_past_is_made_than_a_question_needs(
+def test_no_more_history_is_generated_than_a_request_needs(
     interval: str, limit: int, made: list[str]
 ) -> None:
     history = Counted(START_MS)
@@ -286,7 +282,7 @@ def test_no_more_of_the_past_is_made_than_a_question_needs(
 
 
 @pytest.mark.parametrize("interval", ["1m", "1h", "1d"])
-def test_the_open_candle_needs_no_past_once_it_is_known(interval: str) -> None:
+def test_the_open_candle_needs_no_history_once_it_is_known(interval: str) -> None:
     history = Counted(START_MS)
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)

@@ -19,7 +19,7 @@ TIMES = st.integers(0, 40)
     limit=st.integers(1, 50),
     again=st.booleans(),
 )
-def test_a_window_is_cut_from_the_past_and_the_present_alike(
+def test_a_window_may_span_history_and_present(
     before: int, since: int, start: int | None, end: int | None, limit: int, again: bool
 ) -> None:
     every = [FundingPaid("BTCUSDT", n, n, n) for n in range(before + since)]
@@ -46,7 +46,7 @@ def test_a_window_is_cut_from_the_past_and_the_present_alike(
     assert fundings.within(start, end, limit) == cut(every, start, end, limit)
 
 
-def test_without_a_past_there_are_those_of_this_run() -> None:
+def test_without_history_there_are_the_payments_of_this_run() -> None:
     fundings = FundingSeries()
     assert fundings.within(None, None, 5) == []
     paid = FundingPaid("BTCUSDT", 1, 2, 3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_tapes import tapes
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -16,7 +17,6 @@ from stage import (
     trade,
     update,
 )
-from tape import tapes
 
 from tickerplant.events import (
     AggregateTrade,
@@ -144,7 +144,7 @@ class MarketHistory:
         return []
 
 
-def test_what_is_given_is_told_and_then_what_follows_from_it() -> None:
+def test_delivered_events_are_emitted_before_derived_ones() -> None:
     scene = Scene()
     first, second = trade(1, START_MS, 100), trade(2, START_MS, 101)
     scene.market.apply(first)
@@ -165,7 +165,7 @@ def test_every_kind_of_event_is_passed_on() -> None:
     assert scene.market.mark_price == events[1]
 
 
-def test_an_update_before_the_snapshot_is_kept_and_told_with_it() -> None:
+def test_an_update_before_the_snapshot_is_buffered_and_emitted_with_it() -> None:
     scene = Scene()
     scene.market.apply(update(10, 12, [(100, 1)], []))
     assert (scene.emitted, scene.market.book_live) == ([], False), "the book is not known yet"
@@ -185,7 +185,7 @@ def test_a_snapshot_of_a_book_that_is_live_is_of_no_use() -> None:
 
 
 @pytest.mark.parametrize(("reserved", "expected"), [(True, 13), (False, 12)])
-def test_a_snapshot_has_an_id_of_its_own_where_the_source_leaves_one(
+def test_a_snapshot_has_an_unused_id_if_the_source_reserves_one(
     reserved: bool, expected: int
 ) -> None:
     scene = Scene(reserved=reserved)
@@ -210,7 +210,9 @@ def test_a_book_with_an_empty_side_has_no_quote() -> None:
 
 
 @pytest.mark.parametrize("has_listener", [True, False])
-def test_printed_events_are_the_events_they_print_heard_or_not(has_listener: bool) -> None:
+def test_raw_events_equal_their_parsed_events_with_and_without_listeners(
+    has_listener: bool,
+) -> None:
     scene = Scene(has_listener=has_listener)
     scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
     raw = RawDepth(0, 5, "BTCUSDT", 11, 12, 10, [("1.00", "0.007")], [("200.00", "0.000")])
@@ -224,7 +226,7 @@ def test_printed_events_are_the_events_they_print_heard_or_not(has_listener: boo
 
 
 @pytest.mark.parametrize("has_listener", [True, False])
-def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(has_listener: bool) -> None:
+def test_an_unreadable_raw_number_is_dropped_and_counted(has_listener: bool) -> None:
     scene = Scene(has_listener=has_listener)
     scene.market.apply(snapshot(10, [(90, 1)], [(20_000, 1)]))
     levels = [("1.00", "0.007"), ("abc", "1"), ("2.001", "1")]
@@ -237,7 +239,7 @@ def test_a_printed_number_that_cannot_be_read_is_left_out_and_counted(has_listen
     assert (scene.market.book.unreadable, scene.market.unreadable) == (2, 2)
 
 
-def test_aggregates_of_the_source_are_told_and_none_is_derived() -> None:
+def test_aggregates_of_the_source_are_emitted_and_none_is_derived() -> None:
     scene = Scene(source_events=frozenset({Trade, AggregateTrade}))
     scene.market.apply(trade(1, START_MS, 100, 7))
     aggregate = AggregateTrade("BTCUSDT", 5, 100, 7, 7, 1, 1, START_MS, False)
@@ -268,7 +270,7 @@ def test_a_market_says_what_its_statistics_are_made_of(
     )
 
 
-def test_the_end_of_a_minute_is_told_before_what_left_the_window() -> None:
+def test_the_end_of_a_minute_is_emitted_before_the_window_moves() -> None:
     scene = Scene()
     scene.market.apply(trade(1, START_MS))
     scene.timers.advance(START_MS + 100)
@@ -282,7 +284,7 @@ def test_the_end_of_a_minute_is_told_before_what_left_the_window() -> None:
     ]
 
 
-def test_old_trades_are_forgotten() -> None:
+def test_old_trades_are_dropped() -> None:
     scene = Scene()
     total = RETAINED_TRADES + 3 * CHUNK_EVENTS
     for number in range(total):
@@ -320,7 +322,7 @@ def test_the_premium_is_how_far_the_best_prices_are_off_the_index(
 
 
 @given(tapes(max_size=25), st.integers(0, 25), st.integers(0, 200))
-def test_a_market_that_looks_back_goes_on_as_if_it_had_lived(
+def test_a_market_with_history_equals_one_that_was_running(
     tape: list[Trade], cut: int, pause_ms: int
 ) -> None:
     before, after = tape[:cut], tape[cut:]
@@ -356,7 +358,7 @@ def test_a_market_that_looks_back_goes_on_as_if_it_had_lived(
         assert opened.market.last_price == lived.market.last_price
 
 
-def test_a_past_without_recent_trades_still_knows_the_last_price() -> None:
+def test_history_without_recent_trades_still_has_the_last_price() -> None:
     past = MarketHistory([trade(1, START_MS, 123)], START_MS + 5 * MINUTE_MS)
     scene = Scene(start_ms=START_MS + 5 * MINUTE_MS)
     scene.market.load_history(past)

@@ -4,11 +4,11 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+from drawn_tapes import NaiveBar, naive_bar, naive_minutes, tapes
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import structs
 from stage import BTCUSD_PERP, BTCUSDT, START_MS, trade
-from tape import NaiveBar, naive_bar, naive_minutes, tapes
 
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
@@ -74,7 +74,7 @@ def test_statistics_equal_a_recount_of_all_trades_at_any_moment(
 
 
 @given(tapes())
-def test_closed_minutes_equal_a_recount_and_have_no_holes(tape: list[Trade]) -> None:
+def test_closed_minutes_equal_a_recount_and_have_no_gaps(tape: list[Trade]) -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     play(minutes, tape)
     if not tape:
@@ -175,7 +175,7 @@ def test_old_minutes_become_hours_without_losing_a_trade() -> None:
         assert NaiveBar(*hour) == naive_bar(BTCUSDT, inside, hour[OPEN_TIME], 0)
 
 
-def test_a_pause_longer_than_what_is_kept_leaves_every_row_in_its_own_hour() -> None:
+def test_a_pause_longer_than_the_retention_leaves_every_row_in_its_hour() -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     add(minutes, trade(1, START_MS, 100, 7))
     minutes.close_minutes(START_MS + 100 * MINUTE_MS)

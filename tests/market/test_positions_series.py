@@ -25,14 +25,14 @@ def lived(count: int, step_ms: int = POSITIONING_PERIOD_MS) -> Positions:
     return positions
 
 
-def test_one_row_is_kept_of_every_five_minutes_and_the_latest_is_known() -> None:
+def test_one_row_per_five_minutes_is_stored_and_the_latest_is_known() -> None:
     positions = lived(200, 5000)
     assert positions.latest == positioning(FIRST_MS + 199 * 5000, 199)
     rows = positions.rows(POSITIONING_PERIOD_MS, None, None, 100)
     assert [row.open_interest for row in rows] == [0, 60, 120, 180], "those of that very time"
 
 
-def test_a_row_is_what_was_told_last_by_its_time() -> None:
+def test_a_row_is_the_latest_positioning_at_its_time() -> None:
     positions = Positions()
     for after_ms, number in (
         (4_000, 1),
@@ -100,7 +100,7 @@ def test_rows_are_those_of_the_period_in_the_window(
     assert [row.time_ms for row in rows] == expected
 
 
-def test_a_past_comes_before_what_was_lived() -> None:
+def test_history_precedes_the_rows_of_this_run() -> None:
     positions = lived(3)
     before = [positioning(FIRST_MS - n * POSITIONING_PERIOD_MS, 100 + n) for n in range(5, 0, -1)]
     positions.load_history(lambda: before)
@@ -109,7 +109,7 @@ def test_a_past_comes_before_what_was_lived() -> None:
 
 
 @pytest.mark.parametrize("more", [1, 500])
-def test_rows_older_than_a_month_are_forgotten(more: int) -> None:
+def test_rows_older_than_a_month_are_dropped(more: int) -> None:
     rows = lived(RETAINED_ROWS + more).rows(POSITIONING_PERIOD_MS, None, None, 10**6)
     assert len(rows) == RETAINED_ROWS
     assert rows[0].open_interest == more

@@ -30,7 +30,7 @@ def naive_candle(interval: str, points: list[tuple[int, int]], opened_ms: int) -
 
 @given(POINTS, st.sampled_from([each for each in INTERVALS if each != "1M"]))
 @settings(max_examples=60)
-def test_candles_equal_a_recount_of_what_was_told(
+def test_candles_equal_a_recount_of_the_published_prices(
     gaps: list[tuple[int, int]], interval: str
 ) -> None:
     bars, points, now_ms = PriceBars(START_MS), [], START_MS
@@ -70,7 +70,7 @@ class Flat:
         return NO_BARS
 
 
-def test_a_past_ends_where_the_present_minute_begins_and_is_made_when_asked_for() -> None:
+def test_history_ends_at_the_current_minute_and_is_generated_on_demand() -> None:
     past = Flat(START_MS // MINUTE_MS * MINUTE_MS)
     bars = PriceBars(START_MS)
     bars.load_history(past)

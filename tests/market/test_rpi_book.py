@@ -18,7 +18,7 @@ def open_book(bid: int = 99, ask: int = 101) -> OrderBook:
 
 
 @given(st.lists(st.tuples(LEVELS, LEVELS), max_size=6))
-def test_the_last_quantity_of_a_price_stands_and_zero_removes_it(
+def test_the_last_quantity_of_a_price_counts_and_zero_removes_it(
     changes: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]],
 ) -> None:
     retail = RpiBook()

@@ -69,7 +69,7 @@ GAPS = st.one_of(st.integers(1, 3 * HOUR_MS), st.integers(HOUR_MS, 30 * HOUR_MS)
 @settings(max_examples=4, deadline=None)
 @given(st.lists(st.tuples(GAPS, st.integers(6_500_000, 6_600_000)), min_size=2, max_size=2))
 @example([(12_345, 6_543_210), (26 * HOUR_MS, 6_500_001)])
-def test_a_leap_comes_to_the_same_as_going_step_by_step(gaps: list[tuple[int, int]]) -> None:
+def test_skipping_ahead_equals_advancing_step_by_step(gaps: list[tuple[int, int]]) -> None:
     leaping, walking = World(), World()
     for gap_ms, price in gaps:
         target_ms = walking.plant.now_ms + gap_ms
@@ -113,7 +113,7 @@ def test_empty_minutes_become_hours_as_if_each_had_been_added_alone(
         assert np.array_equal(at_once.hours, one_by_one.hours)
 
 
-def test_no_more_hours_are_kept_after_a_pause_of_centuries() -> None:
+def test_the_number_of_hours_is_bounded_after_a_pause_of_centuries() -> None:
     minutes = ClosedMinutes(10_080)
     minutes.append(empty_bars(START_MS // HOUR_MS * HOUR_MS, 1, 5))
     until_ms = START_MS // HOUR_MS * HOUR_MS + 260 * 365 * 24 * HOUR_MS
@@ -124,7 +124,7 @@ def test_no_more_hours_are_kept_after_a_pause_of_centuries() -> None:
 
 
 @pytest.mark.parametrize("years", [1, 260])
-def test_what_is_done_in_a_leap_does_not_grow_with_it(years: int) -> None:
+def test_the_work_of_skipping_does_not_grow_with_the_period(years: int) -> None:
     timers = Timers(START_MS)
     fired: list[int] = []
 
@@ -140,7 +140,7 @@ def test_what_is_done_in_a_leap_does_not_grow_with_it(years: int) -> None:
     assert timers.now_ms == until_ms
 
 
-def test_the_landmarks_of_a_leap_end_with_its_last_minute() -> None:
+def test_the_checkpoints_of_a_skipped_period_end_with_its_last_minute() -> None:
     until_ms = START_MS + 40 * 24 * HOUR_MS + 12_345
     found = checkpoints(START_MS, until_ms)
     assert found == sorted(set(found))

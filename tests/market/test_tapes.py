@@ -80,7 +80,7 @@ def aggregate_tape(some: list[AggregateTrade], older: int) -> AggregateTape:
 
 
 @given(LENGTHS, st.floats(0, 1), LIMITS, st.integers(-5, 1300))
-def test_a_trade_tape_answers_like_a_list(
+def test_a_trade_tape_behaves_like_a_list(
     count: int, past: float, limit: int, trade_id: int
 ) -> None:
     every = made_trades(count)
@@ -92,7 +92,7 @@ def test_a_trade_tape_answers_like_a_list(
 
 
 @given(LENGTHS, st.floats(0, 1), LIMITS, st.integers(-5, 500))
-def test_an_aggregate_tape_answers_by_id_like_a_list(
+def test_an_aggregate_tape_is_searched_by_id_like_a_list(
     count: int, past: float, limit: int, first_id: int
 ) -> None:
     every = made_aggregates(count)
@@ -109,7 +109,7 @@ def test_an_aggregate_tape_answers_by_id_like_a_list(
     st.none() | st.integers(-5, 200),
     st.none() | st.integers(-5, 200),
 )
-def test_an_aggregate_tape_answers_by_time_like_a_list(
+def test_an_aggregate_tape_is_searched_by_time_like_a_list(
     count: int, past: float, limit: int, start: int | None, end: int | None
 ) -> None:
     every = made_aggregates(count)
@@ -126,7 +126,7 @@ def test_an_aggregate_tape_answers_by_time_like_a_list(
     assert kept.between(start_ms, end_ms, limit) == expected
 
 
-def test_the_past_is_not_made_before_somebody_asks_for_it() -> None:
+def test_history_is_not_generated_before_a_read() -> None:
     asked = []
 
     def past() -> Rows:
@@ -145,7 +145,7 @@ def test_the_past_is_not_made_before_somebody_asks_for_it() -> None:
     assert asked
 
 
-def test_what_is_kept_is_bounded_and_then_the_past_is_forgotten_too(
+def test_retention_is_bounded_and_then_history_is_dropped_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bound = 3 * CHUNK_EVENTS

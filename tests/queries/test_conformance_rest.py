@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from alike import shape
-from golden_questions import BY_NAME, GOLDENS, QUESTIONS, Question, golden_path
-from told_markets import told_plant
+from golden_requests import BY_NAME, GOLDENS, REQUESTS, GoldenRequest, golden_path
+from json_shape import shape
+from sample_markets import sample_plant
 
 from tickerplant.errors import RequestError
 from tickerplant.market.markets import Markets
@@ -66,12 +66,12 @@ def example(row: dict[str, Any]) -> Any:
 
 @lru_cache(maxsize=len(PROFILES))
 def told(profile: Profile) -> dict[str, Markets]:
-    return told_plant(profile).venues
+    return sample_plant(profile).venues
 
 
-def answer(question: Question, profile: Profile) -> bytes:
-    markets = told(profile)[question.venue.name]
-    return msgspec.json.encode(question.query.respond(markets, question.raw))
+def response(golden_request: GoldenRequest, profile: Profile) -> bytes:
+    markets = told(profile)[golden_request.venue.name]
+    return msgspec.json.encode(golden_request.query.respond(markets, golden_request.raw))
 
 
 @needs_examples
@@ -84,15 +84,17 @@ def answer(question: Question, profile: Profile) -> bytes:
     ],
     ids=lambda row: row["file"],
 )
-def test_an_answer_is_like_the_example(row: dict[str, Any]) -> None:
-    question = BY_NAME[named(row["file"])]
+def test_a_response_has_the_shape_of_the_example(row: dict[str, Any]) -> None:
+    golden_request = BY_NAME[named(row["file"])]
     profile = PROFILES[row.get("profile", P2026Q1.name)]
-    theirs, ours = example(row), msgspec.json.decode(answer(question, profile))
+    theirs, ours = example(row), msgspec.json.decode(response(golden_request, profile))
     if row["kind"] == "ws-api":
         theirs = theirs["result"]
     if row["file"].endswith("fundingInfo.current.json"):
         ours = [each for each in ours if each["updateTime"]]  # the example begins with such a row
-    assert shape(ours, question.name) == shape(theirs, question.name, row.get("wire_order"))
+    assert shape(ours, golden_request.name) == shape(
+        theirs, golden_request.name, row.get("wire_order")
+    )
 
 
 @needs_examples
@@ -129,7 +131,7 @@ def test_requests_name_methods_and_parameters_that_there_are() -> None:
 
 
 @needs_examples
-def test_every_example_is_asked_for_or_answered_elsewhere() -> None:
+def test_every_example_is_requested_here_or_elsewhere() -> None:
     left = {
         row["file"]
         for row in EXAMPLE_ROWS
@@ -144,11 +146,11 @@ def test_every_example_is_asked_for_or_answered_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda each: f"{each.venue.name}-{each.name}")
-def test_an_answer_is_our_golden_one(question: Question, profile: Profile) -> None:
+@pytest.mark.parametrize("golden_request", REQUESTS, ids=lambda each: f"{each.venue.name}-{each.name}")
+def test_a_response_equals_the_golden_one(golden_request: GoldenRequest, profile: Profile) -> None:
     """A later profile has a golden of its own only where it differs from the first."""
-    text = msgspec.json.format(answer(question, profile), indent=1).decode() + "\n"
-    first, own = golden_path(question, P2026Q1), golden_path(question, profile)
+    text = msgspec.json.format(response(golden_request, profile), indent=1).decode() + "\n"
+    first, own = golden_path(golden_request, P2026Q1), golden_path(golden_request, profile)
     if WRITES:
         own.unlink(missing_ok=True)
         if profile is P2026Q1 or text != first.read_text(encoding="utf-8"):
@@ -158,9 +160,11 @@ def test_an_answer_is_our_golden_one(question: Question, profile: Profile) -> No
     assert text == golden.read_text(encoding="utf-8"), f"as {golden} says"
 
 
-def test_every_golden_answers_a_question() -> None:
+def test_every_golden_response_belongs_to_a_request() -> None:
     paths = {
-        golden_path(question, profile) for question in QUESTIONS for profile in PROFILES.values()
+        golden_path(golden_request, profile)
+        for golden_request in REQUESTS
+        for profile in PROFILES.values()
     }
     assert set(GOLDENS.rglob("*.json")) <= paths, "a golden that nobody asks for"
     later = GOLDENS / USDM.name / CURRENT.name

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from asked_markets import INVERSE, LINEAR, SECOND, START_MS, by_path, get, markets_of
 from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, SECOND, START_MS, by_path, get, markets_of
+from sample_markets import ADJUSTED, sample_markets
 from stage import BTCUSDT_260626
-from told_markets import ADJUSTED, told_markets
 
 from tickerplant.errors import RequestError
 from tickerplant.events import FundingPaid
@@ -70,7 +70,7 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
         and (start is None or each[1] >= start)
         and (end is None or each[1] <= end)
     ]
-    asked: dict[str, object] = {
+    requested: dict[str, object] = {
         "symbol": symbol,
         "startTime": None if start is None else START_MS + start * HOUR_MS,
         "endTime": None if end is None else START_MS + end * HOUR_MS,
@@ -78,7 +78,7 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
     }
     wanted = limit or 100
     expected = inside[-wanted:] if start is None else inside[:wanted]
-    assert hours_of(get(markets, RATE, **asked)) == expected
+    assert hours_of(get(markets, RATE, **requested)) == expected
 
 
 def test_both_ends_of_a_window_count() -> None:
@@ -112,13 +112,13 @@ def test_without_times_and_limit_linear_contracts_list_two_hundred() -> None:
     assert len(hours_of(get(coin, RATE, symbol="BTCUSD_PERP"))) == 100
 
 
-def test_coin_contracts_are_asked_for_by_symbol() -> None:
+def test_coin_contracts_are_requested_by_symbol() -> None:
     with pytest.raises(RequestError, match="Mandatory parameter 'symbol'") as refused:
-        get(told_markets(COINM), RATE)
+        get(sample_markets(COINM), RATE)
     assert refused.value.code == -1102
 
 
-def test_linear_questions_about_funding_have_an_allowance_and_no_weight() -> None:
+def test_funding_requests_of_usdm_have_an_allowance_and_no_weight() -> None:
     for path in (RATE, INFO):
         assert by_path(USDM, path).weigh({}) == 0
         assert by_path(USDM, path).allowance == "funding"
@@ -128,7 +128,7 @@ def test_linear_questions_about_funding_have_an_allowance_and_no_weight() -> Non
 
 def test_early_profiles_list_the_contracts_whose_funding_is_not_usual() -> None:
     for profile in (P2026Q1, P2026Q2):
-        assert get(told_markets(USDM, profile), INFO) == [
+        assert get(sample_markets(USDM, profile), INFO) == [
             {
                 "symbol": "ETHUSDT",
                 "adjustedFundingRateCap": "0.02500000",
@@ -144,7 +144,7 @@ def test_early_profiles_list_the_contracts_whose_funding_is_not_usual() -> None:
 
 def test_the_later_profile_lists_every_contract_that_pays_funding_of_both_venues() -> None:
     for venue in (USDM, COINM):
-        rows: Any = get(told_markets(venue, CURRENT), INFO)
+        rows: Any = get(sample_markets(venue, CURRENT), INFO)
         listed = {row["symbol"]: row for row in rows}
         assert set(listed) == {"BTCUSDT", "ETHUSDT", "DEFIUSDT", "BTCUSD_PERP", "ETHUSD_PERP"}
         assert BTCUSDT_260626.symbol not in listed, "dated contracts pay none"

@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import pytest
-from asked_markets import INVERSE, LINEAR, START_MS, get
 from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, START_MS, get
+from sample_markets import sample_plant
 from stage import BTCUSD_260626, BTCUSDT_260626, mark, open_plant, quote, trade
-from told_markets import told_plant
 
 from tickerplant.errors import RequestError
 from tickerplant.instrument import Instrument
@@ -75,7 +75,7 @@ def premium(instrument: Instrument, index: int) -> Fraction:
 @covers(MARKS, INDICES, PREMIUMS)
 @given(tape=tellings, interval=intervals)
 @settings(max_examples=25)
-def test_every_candle_is_what_was_told_in_it(tape: Sequence[Told], interval: str) -> None:
+def test_every_candle_covers_the_published_prices(tape: Sequence[Told], interval: str) -> None:
     for instrument in (LINEAR, INVERSE):
         markets, points = told(instrument, tape)
         symbol, pair = {"symbol": instrument.symbol}, {"pair": instrument.pair}
@@ -126,8 +126,8 @@ def test_the_candles_of_a_type_are_those_of_its_contract() -> None:
         ("BTCUSDT_260626", "CURRENT_QUARTER"),
         ("BTCUSDT_260925", "NEXT_QUARTER"),
     ):
-        asked = {"pair": "BTCUSDT", "contractType": contract_type, "interval": "1h"}
-        rows: Any = get(markets, CONTINUOUS, **asked)
+        requested = {"pair": "BTCUSDT", "contractType": contract_type, "interval": "1h"}
+        rows: Any = get(markets, CONTINUOUS, **requested)
         assert rows == get(markets, "/v1/klines", symbol=symbol, interval="1h")
         assert rows, "something was traded"
     none = {"pair": "BTCUSDT", "contractType": "TRADIFI_PERPETUAL", "interval": "1h"}
@@ -135,29 +135,29 @@ def test_the_candles_of_a_type_are_those_of_its_contract() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/klines", MARKS, PREMIUMS, INDICES, CONTINUOUS])
-def test_in_the_merged_universe_either_venue_is_asked_on_either_host(path: str) -> None:
-    asked = {
+def test_in_the_merged_universe_either_host_serves_both_venues(path: str) -> None:
+    requested = {
         USDM.name: {"symbol": "BTCUSDT", "pair": "BTCUSDT"},
         COINM.name: {"symbol": "BTCUSD_PERP", "pair": "BTCUSD"},
     }
     rest: dict[str, object] = {"interval": "1m", "contractType": "PERPETUAL"}
 
-    def answer(plant: Plant, host: str, whose: str) -> object:
-        return get(plant.venues[host], path, **asked[whose], **rest)
+    def response(plant: Plant, host: str, whose: str) -> object:
+        return get(plant.venues[host], path, **requested[whose], **rest)
 
-    merged, apart = told_plant(CURRENT), told_plant(P2026Q1)
+    merged, apart = sample_plant(CURRENT), sample_plant(P2026Q1)
     for home, away in ((USDM.name, COINM.name), (COINM.name, USDM.name)):
-        assert answer(merged, home, home), "there are candles"
-        assert answer(merged, away, home) == answer(merged, home, home)
+        assert response(merged, home, home), "there are candles"
+        assert response(merged, away, home) == response(merged, home, home)
         with pytest.raises(RequestError) as refused:
-            answer(apart, away, home)
+            response(apart, away, home)
         of_pairs = {USDM.name: -4144, COINM.name: -4087}
         expected = of_pairs[away] if path in {INDICES, CONTINUOUS} else -1121
         assert refused.value.code == expected, "not listed on this host"
 
 
 def test_in_the_merged_universe_the_rule_of_the_windows_is_the_market_s_own() -> None:
-    plant = told_plant(CURRENT)
+    plant = sample_plant(CURRENT)
     wide: dict[str, object] = {
         "interval": "1d",
         "startTime": START_MS - 201 * DAY_MS,

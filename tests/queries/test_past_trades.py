@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asked_markets import LINEAR, START_MS, by_path, coin_markets, get
 from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from request_markets import LINEAR, START_MS, by_path, coin_markets, get
 from stage import open_plant, trade
 
 from tickerplant.market.markets import Markets

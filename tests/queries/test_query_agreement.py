@@ -6,10 +6,10 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from asked_markets import INVERSE, LINEAR, START_MS, get
 from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from request_markets import INVERSE, LINEAR, START_MS, get
 from stage import open_plant
 
 from tickerplant.events import Trade
@@ -58,8 +58,8 @@ def test_the_day_is_what_was_traded_in_its_window(tape: list[tuple[int, int, int
     for instrument in (LINEAR, INVERSE):
         markets = traded(instrument, tape)
         now_ms = markets.now_ms
-        answer: Any = get(markets, "/v1/ticker/24hr", symbol=instrument.symbol)
-        row = answer[0] if isinstance(answer, list) else answer
+        response: Any = get(markets, "/v1/ticker/24hr", symbol=instrument.symbol)
+        row = response[0] if isinstance(response, list) else response
         opened_ms = (now_ms - DAY_MS) // MINUTE_MS * MINUTE_MS
         trades = [each for each in only(markets).trades if each.trade_time_ms >= opened_ms]
         price, quantity = 10**instrument.price.decimals, 10**instrument.quantity.decimals

@@ -27,9 +27,9 @@ def captured(venue: str, path: str) -> list[dict[str, Any]]:
     rows = []
     with gzip.open(CAPTURES / f"{venue}.jsonl.gz") as lines:
         for line in lines:
-            answer = msgspec.json.decode(line)
-            if answer["path"].endswith(path):
-                body = answer["body"]
+            response = msgspec.json.decode(line)
+            if response["path"].endswith(path):
+                body = response["body"]
                 rows += body if isinstance(body, list) else [body]
     return [row for row in rows if "code" not in row]
 
@@ -57,7 +57,7 @@ def statistics_of(instrument: Instrument, row: dict[str, Any], turnover: int) ->
     )
 
 
-def test_changes_and_averages_are_those_the_exchange_printed() -> None:
+def test_changes_and_averages_are_those_of_the_exchange() -> None:
     rows = [(BTCUSDT, row) for row in captured("usdm", "/ticker/24hr")]
     rows += [(BTCUSD_PERP, row) for row in captured("coinm", "/ticker/24hr")]
     assert len(rows) > 10, "there are captured rows to compare with"
@@ -80,7 +80,7 @@ def test_changes_and_averages_are_those_the_exchange_printed() -> None:
 @pytest.mark.parametrize(
     ("model", "venue", "key"), [(BTCUSDT, "usdm", "quoteQty"), (BTCUSD_PERP, "coinm", "baseQty")]
 )
-def test_the_values_of_trades_are_those_the_exchange_printed(
+def test_the_values_of_trades_are_those_of_the_exchange(
     model: Instrument, venue: str, key: str
 ) -> None:
     rows = captured(venue, "/trades")

@@ -6,7 +6,9 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from asked_markets import (
+from hypothesis import given
+from hypothesis import strategies as st
+from request_markets import (
     LINEAR,
     SECOND,
     START_MS,
@@ -19,9 +21,7 @@ from asked_markets import (
     markets_of,
     open_market,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from told_markets import told_markets
+from sample_markets import sample_markets
 
 from tickerplant.errors import RequestError
 from tickerplant.profile import CURRENT, P2026Q1
@@ -67,11 +67,11 @@ names = st.sampled_from(
         *("startTime", "endTime", "fromId", "recvWindow"),
     ]
 )
-questions = st.dictionaries(names, values, max_size=6)
+golden_requests = st.dictionaries(names, values, max_size=6)
 MARKETS = (
     linear_markets(),
     coin_markets(),
-    *(told_markets(venue, profile) for venue in VENUES for profile in (P2026Q1, CURRENT)),
+    *(sample_markets(venue, profile) for venue in VENUES for profile in (P2026Q1, CURRENT)),
 )
 
 
@@ -87,19 +87,19 @@ def test_a_path_is_known_on_its_venues_only(query: Query) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/fapi", "/fapi/v1", "/fapi/v1/nothing", "/v1/ping"])
-def test_other_paths_ask_nothing(path: str) -> None:
+def test_other_paths_have_no_query(path: str) -> None:
     assert find_path(USDM, path) is None
 
 
-def test_no_two_rows_answer_the_same_question() -> None:
-    asked = [
+def test_no_two_rows_serve_the_same_request() -> None:
+    requested = [
         (venue.name, key)
         for query in QUERIES
         for venue in query.venues
         for key in (query.method, query.path)
         if key is not None
     ]
-    assert len(asked) == len(set(asked)), "one row for each method and path of a venue"
+    assert len(requested) == len(set(requested)), "one row for each method and path of a venue"
 
 
 def test_every_row_and_parameter_is_explained() -> None:
@@ -202,8 +202,8 @@ def test_candles_without_a_limit_weigh_what_production_charges(path: str) -> Non
     assert by_path(USDM, path).weigh({}) == 5, "measured, not the band of 500"
 
 
-@given(raw=questions)
-def test_any_question_has_a_weight_and_an_answer_or_a_refusal(raw: dict[str, object]) -> None:
+@given(raw=golden_requests)
+def test_any_request_has_a_weight_and_a_response_or_an_error(raw: dict[str, object]) -> None:
     for markets in MARKETS:
         for query in QUERIES:
             if markets.venue not in query.venues:
@@ -357,7 +357,7 @@ def test_coin_refusals_have_the_exchange_s_codes_and_texts(
     assert (refused.value.code, refused.value.message) == (code, message)
 
 
-def test_parameters_that_are_not_asked_for_do_no_harm() -> None:
+def test_unknown_parameters_do_no_harm() -> None:
     extra: dict[str, object] = {
         "apiKey": "k",
         "timestamp": 1,
@@ -371,7 +371,7 @@ def test_parameters_that_are_not_asked_for_do_no_harm() -> None:
     )
 
 
-def test_symbols_may_be_lower_case_and_are_answered_in_upper_case() -> None:
+def test_symbols_may_be_lower_case_and_are_returned_in_upper_case() -> None:
     markets = linear_markets()
     assert get(markets, "/v1/ticker/price", symbol="btcusdt") == get(
         markets, "/v1/ticker/price", symbol="BTCUSDT"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asked_markets import (
+from msgspec import structs
+from request_markets import (
     LINEAR,
     SECOND,
     START_MS,
@@ -16,7 +17,6 @@ from asked_markets import (
     markets_of,
     opened,
 )
-from msgspec import structs
 from stage import snapshot
 
 from tickerplant.errors import RequestError
@@ -30,20 +30,20 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
-def only(answer: object) -> dict[str, Any]:
-    assert isinstance(answer, list), "an array"
-    assert len(answer) == 1, "of one"
-    row: dict[str, Any] = answer[0]
+def only(response: object) -> dict[str, Any]:
+    assert isinstance(response, list), "an array"
+    assert len(response) == 1, "of one"
+    row: dict[str, Any] = response[0]
     return row
 
 
 def one(markets: Markets, path: str, **raw: object) -> dict[str, Any]:
     """Return the one row of an object (USDⓈ-M) or of an array of one (COIN-M)."""
-    answer = get(markets, path, **raw)
+    response = get(markets, path, **raw)
     if markets.venue.rest_always_array:
-        return only(answer)
-    assert isinstance(answer, dict), "an object for one symbol"
-    return answer
+        return only(response)
+    assert isinstance(response, dict), "an object for one symbol"
+    return response
 
 
 LINEAR_DAY = words(
@@ -102,15 +102,15 @@ def test_a_pair_selects_its_contracts(path: str) -> None:
 
 def test_depth_is_the_same_by_both_transports_and_between_two_changes() -> None:
     markets = linear_markets()
-    answer = call(markets, "depth", symbol="BTCUSDT", limit=5)
-    assert answer == {
+    response = call(markets, "depth", symbol="BTCUSDT", limit=5)
+    assert response == {
         "lastUpdateId": 1001,
         "E": START_MS,
         "T": START_MS - 3,
         "bids": [["65279.90", "4.215"], ["65279.80", "0.200"]],
         "asks": [["65280.00", "3.763"], ["65280.10", "0.002"]],
     }, "the id after the last change, which no change ever has"
-    assert get(markets, "/v1/depth", symbol="BTCUSDT", limit="5") == answer
+    assert get(markets, "/v1/depth", symbol="BTCUSDT", limit="5") == response
     market = markets.by_symbol["BTCUSDT"]
     market.apply(DepthUpdate("BTCUSDT", 1002, 1002, 1000, [(6527990, 0)], [], START_MS))
     after: Any = call(markets, "depth", symbol="BTCUSDT")
@@ -118,20 +118,20 @@ def test_depth_is_the_same_by_both_transports_and_between_two_changes() -> None:
 
 
 def test_coin_depth_names_its_symbol_and_pair() -> None:
-    answer: Any = get(coin_markets(), "/v1/depth", symbol="BTCUSD_PERP", limit="5")
-    assert list(answer) == words("symbol pair lastUpdateId E T bids asks"), "as on the wire"
-    assert (answer["symbol"], answer["pair"]) == ("BTCUSD_PERP", "BTCUSD")
-    assert answer["bids"][0] == ["652799.0", "4215"]
+    response: Any = get(coin_markets(), "/v1/depth", symbol="BTCUSD_PERP", limit="5")
+    assert list(response) == words("symbol pair lastUpdateId E T bids asks"), "as on the wire"
+    assert (response["symbol"], response["pair"]) == ("BTCUSD_PERP", "BTCUSD")
+    assert response["bids"][0] == ["652799.0", "4215"]
 
 
-def test_depth_has_as_many_levels_as_were_asked_for() -> None:
+def test_depth_has_the_requested_number_of_levels() -> None:
     markets = linear_markets()
     bids = [(6_000_000 - n, n + 1) for n in range(1500)]
     market = markets.by_symbol["BTCUSDT"]
     market.apply(DepthUpdate("BTCUSDT", 1002, 1002, 1000, bids, [], START_MS))
     for limit, count in ((5, 5), (50, 50), (500, 500), (1000, 1000)):
-        answer: Any = call(markets, "depth", symbol="BTCUSDT", limit=limit)
-        assert len(answer["bids"]) == count
+        response: Any = call(markets, "depth", symbol="BTCUSDT", limit=limit)
+        assert len(response["bids"]) == count
     default: Any = call(markets, "depth", symbol="BTCUSDT")
     assert len(default["bids"]) == 500, "500 levels unless asked otherwise"
 
@@ -147,10 +147,10 @@ def test_the_book_ticker_method_has_the_id_of_the_change() -> None:
         "askQty": "3.763",
         "time": START_MS - 3,
     }
-    answer = call(markets, "ticker.book", symbol="BTCUSDT")
-    assert answer == row
-    assert isinstance(answer, dict)
-    assert list(answer) == list(row), "keys in wire order"
+    response = call(markets, "ticker.book", symbol="BTCUSDT")
+    assert response == row
+    assert isinstance(response, dict)
+    assert list(response) == list(row), "keys in wire order"
     assert call(markets, "ticker.book") == [row, row | {"symbol": "ETHUSDT"}]
     del row["lastUpdateId"]
     assert get(markets, "/v1/ticker/bookTicker", symbol="BTCUSDT") == row
@@ -163,9 +163,9 @@ def test_a_book_that_has_just_opened_has_best_prices() -> None:
     with pytest.raises(RequestError, match="a side of the book is empty"):
         call(markets, "ticker.book", symbol="BTCUSDT")
     market.apply(snapshot(1002, [(6_527_990, 4215)], [(6_528_000, 3763)], START_MS))
-    answer: Any = call(markets, "ticker.book", symbol="BTCUSDT")
-    assert (answer["lastUpdateId"], answer["time"]) == (1002, START_MS)
-    assert (answer["bidPrice"], answer["askQty"]) == ("65279.90", "3.763")
+    response: Any = call(markets, "ticker.book", symbol="BTCUSDT")
+    assert (response["lastUpdateId"], response["time"]) == (1002, START_MS)
+    assert (response["bidPrice"], response["askQty"]) == ("65279.90", "3.763")
 
 
 def test_a_best_price_that_is_newer_than_a_broken_book_is_known() -> None:
@@ -176,8 +176,8 @@ def test_a_best_price_that_is_newer_than_a_broken_book_is_known() -> None:
     listed: Any = call(markets, "ticker.book")
     assert [row["symbol"] for row in listed] == ["ETHUSDT"], "as old as the book that broke off"
     market.apply(BookTicker("BTCUSDT", 2001, 6527900, 1, 6528000, 1, START_MS))
-    answer: Any = call(markets, "ticker.book", symbol="BTCUSDT")
-    assert answer["lastUpdateId"] == 2001, "the source still delivers best prices"
+    response: Any = call(markets, "ticker.book", symbol="BTCUSDT")
+    assert response["lastUpdateId"] == 2001, "the source still delivers best prices"
 
 
 def test_the_price_method_has_the_last_trade() -> None:
@@ -201,18 +201,18 @@ def test_trades_are_listed_oldest_first_without_prints_off_the_book() -> None:
         "isBuyerMaker": False,
         "isRPITrade": False,
     }
-    answer: Any = get(markets, "/v1/trades", symbol="BTCUSDT")
-    assert answer[0] == first
-    assert list(answer[0]) == list(first), "keys in wire order"
-    assert [row["id"] for row in answer] == [1, 2]
+    response: Any = get(markets, "/v1/trades", symbol="BTCUSDT")
+    assert response[0] == first
+    assert list(response[0]) == list(first), "keys in wire order"
+    assert [row["id"] for row in response] == [1, 2]
     latest: Any = get(markets, "/v1/trades", symbol="BTCUSDT", limit="1")
     assert [row["id"] for row in latest] == [2]
 
 
 def test_coin_trades_are_valued_in_the_base_coin() -> None:
-    answer: Any = get(coin_markets(), "/v1/trades", symbol="BTCUSD_PERP")
-    assert list(answer[0]) == words("id price qty baseQty time isBuyerMaker")
-    assert answer[0]["baseQty"] == "0.00382966", "2500 / 652800.0"
+    response: Any = get(coin_markets(), "/v1/trades", symbol="BTCUSD_PERP")
+    assert list(response[0]) == words("id price qty baseQty time isBuyerMaker")
+    assert response[0]["baseQty"] == "0.00382966", "2500 / 652800.0"
 
 
 def with_aggregates() -> Markets:
@@ -225,7 +225,7 @@ def with_aggregates() -> Markets:
 
 
 def test_aggregate_trades_have_the_stream_s_letters() -> None:
-    answer: Any = get(with_aggregates(), "/v1/aggTrades", symbol="BTCUSDT", limit="1")
+    response: Any = get(with_aggregates(), "/v1/aggTrades", symbol="BTCUSDT", limit="1")
     row = {
         "a": 9,
         "p": "65280.00",
@@ -235,8 +235,8 @@ def test_aggregate_trades_have_the_stream_s_letters() -> None:
         "T": START_MS + 80,
         "m": True,
     }
-    assert answer == [row]
-    assert list(answer[0]) == list(row), "keys in wire order"
+    assert response == [row]
+    assert list(response[0]) == list(row), "keys in wire order"
     later = opened(markets_of(LINEAR, profile=CURRENT))
     listed: Any = get(later, "/v1/aggTrades", symbol="BTCUSDT")
     assert list(listed[0]) == words("a p q nq f l T m"), "REST lists `nq` since June 2026"
@@ -259,13 +259,13 @@ def test_aggregate_trades_have_the_stream_s_letters() -> None:
 def test_aggregate_trades_are_searched_by_id_and_time(
     raw: dict[str, object], ids: list[int]
 ) -> None:
-    answer: Any = get(with_aggregates(), "/v1/aggTrades", symbol="BTCUSDT", **raw)
-    assert [row["a"] for row in answer] == ids
+    response: Any = get(with_aggregates(), "/v1/aggTrades", symbol="BTCUSDT", **raw)
+    assert [row["a"] for row in response] == ids
 
 
 def test_a_candle_is_twelve_values() -> None:
-    answer: Any = get(linear_markets(), "/v1/klines", symbol="BTCUSDT", interval="1h")
-    assert answer == [
+    response: Any = get(linear_markets(), "/v1/klines", symbol="BTCUSDT", interval="1h")
+    assert response == [
         [
             START_MS,
             "65280.00",

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from alike import shape
-from asked_markets import START_MS, get
-from golden_questions import QUESTIONS, golden_answer
+from golden_requests import REQUESTS, golden_response
+from json_shape import shape
+from request_markets import START_MS, get
 
 from tickerplant.market.interval import INTERVALS
 from tickerplant.market.markets import Markets
@@ -69,7 +69,7 @@ def full() -> dict[str, Plant]:
     return plants
 
 
-def test_every_answer_is_full_and_agrees_with_the_others(moments: list[Markets]) -> None:
+def test_every_response_is_complete_and_agrees_with_the_others(moments: list[Markets]) -> None:
     for markets in moments:
         symbol = next(iter(markets.by_symbol))
         day = only(get(markets, "/v1/ticker/24hr", symbol=symbol))
@@ -117,17 +117,24 @@ def test_candles_of_every_interval_are_made_of_the_minutes(moments: list[Markets
 
 
 @pytest.mark.parametrize("profile", [P2026Q1, CURRENT], ids=lambda profile: profile.name)
-def test_every_question_is_answered_by_a_simulated_exchange(
+def test_a_simulated_exchange_serves_every_request(
     full: dict[str, Plant], profile: Profile
 ) -> None:
     plant = full[profile.name]
-    for question in QUESTIONS:
-        answer = question.query.respond(plant.venues[question.venue.name], question.raw)
-        ours: Any = msgspec.json.decode(msgspec.json.encode(answer))
-        golden: Any = golden_answer(question, profile)
-        if ours == [] and (question.venue, question.name) == (COINM, "rest.fundingInfo"):
+    for golden_request in REQUESTS:
+        response = golden_request.query.respond(
+            plant.venues[golden_request.venue.name], golden_request.raw
+        )
+        ours: Any = msgspec.json.decode(msgspec.json.encode(response))
+        golden: Any = golden_response(golden_request, profile)
+        if ours == [] and (golden_request.venue, golden_request.name) == (
+            COINM,
+            "rest.fundingInfo",
+        ):
             continue  # no simulated COIN-M contract has unusual funding
-        assert shape(ours, question.name) == shape(golden, question.name), question
+        assert shape(ours, golden_request.name) == shape(golden, golden_request.name), (
+            golden_request
+        )
 
 
 def candles(markets: Markets, symbol: str, interval: str) -> list[Any]:
@@ -136,6 +143,6 @@ def candles(markets: Markets, symbol: str, interval: str) -> list[Any]:
     return list(rows)
 
 
-def only(answer: Any) -> Any:
+def only(response: Any) -> Any:
     """Return the row of an object, or of an array of one."""
-    return answer[0] if isinstance(answer, list) else answer
+    return response[0] if isinstance(response, list) else response

@@ -8,13 +8,13 @@ from itertools import product
 from typing import Any
 
 import pytest
-from asked_markets import INVERSE, LINEAR, START_MS, get, linear_markets, markets_of
 from coverage_of import covers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, START_MS, get, linear_markets, markets_of
+from sample_markets import sample_markets
 from stage import BTCUSD_260626, BTCUSDT_260626, mark, open_plant
-from told_markets import told_markets
 
 from tickerplant.errors import RequestError
 from tickerplant.events import MarkPrice, Positioning, Trade
@@ -238,7 +238,7 @@ def test_positions_are_those_at_the_beginning_of_each_period(
 
 
 @pytest.mark.parametrize("path", [OPEN_INTEREST, *SHARES], ids=lambda path: path.rpartition("/")[2])
-def test_no_row_is_older_than_can_be_asked_for(path: str) -> None:
+def test_no_row_is_older_than_the_available_days(path: str) -> None:
     markets = held(LINEAR, [(START_MS + day * DAY_MS, day) for day in range(20)])
     today_ms = START_MS // DAY_MS * DAY_MS
     older = [
@@ -246,11 +246,11 @@ def test_no_row_is_older_than_can_be_asked_for(path: str) -> None:
         for day in range(30, -1, -1)
     ]
     markets.by_symbol["BTCUSDT"].positions.load_history(lambda: older)
-    asked: dict[str, object] = {"symbol": "BTCUSDT", "period": "1d"}
-    rows: Any = get(markets, path, **asked, limit=500)
+    requested: dict[str, object] = {"symbol": "BTCUSDT", "period": "1d"}
+    rows: Any = get(markets, path, **requested, limit=500)
     oldest_ms = (markets.now_ms // DAY_MS - 30) * DAY_MS
     assert [row["timestamp"] for row in rows] == list(range(oldest_ms, markets.now_ms + 1, DAY_MS))
-    assert get(markets, path, **asked, startTime=rows[0]["timestamp"], limit=1) == rows[:1]
+    assert get(markets, path, **requested, startTime=rows[0]["timestamp"], limit=1) == rows[:1]
 
 
 def test_contracts_that_lived_at_different_times_are_listed_together() -> None:
@@ -263,14 +263,14 @@ def test_contracts_that_lived_at_different_times_are_listed_together() -> None:
         plant.publish(Trade(symbol, step + 1, 650_000, 10 + step, False, plant.now_ms))
         plant.publish(Positioning(symbol, 100 + step, 5000, 5000, 5000, "low", plant.now_ms))
     plant.advance(START_MS + 8 * step_ms)
-    asked: dict[str, object] = {"pair": "BTCUSD", "contractType": "ALL", "period": "5m"}
+    requested: dict[str, object] = {"pair": "BTCUSD", "contractType": "ALL", "period": "5m"}
     for path in (OPEN_INTEREST, COIN_TAKERS):
-        every: Any = get(plant.venues["coinm"], path, **asked)
+        every: Any = get(plant.venues["coinm"], path, **requested)
         assert [row["timestamp"] for row in every] == [START_MS + n * step_ms for n in range(8)]
         for limit in (1, 3, 5):
-            last: Any = get(plant.venues["coinm"], path, **asked, limit=limit)
+            last: Any = get(plant.venues["coinm"], path, **requested, limit=limit)
             assert last == every[-limit:]
-            window = asked | {"startTime": START_MS + step_ms, "limit": limit}
+            window = requested | {"startTime": START_MS + step_ms, "limit": limit}
             assert get(plant.venues["coinm"], path, **window) == every[1 : 1 + limit]
 
 
@@ -324,13 +324,13 @@ def id_of(part: object) -> str:
 
 
 @pytest.mark.parametrize(("venue", "path"), STATISTICS, ids=id_of)
-def test_a_month_of_every_period_can_be_asked_for_and_nothing_else(venue: Venue, path: str) -> None:
-    markets = told_markets(venue)
-    asked = whole(venue, path)
+def test_a_month_of_every_period_is_available_and_nothing_else(venue: Venue, path: str) -> None:
+    markets = sample_markets(venue)
+    requested = whole(venue, path)
     for length in PERIODS:
-        assert isinstance(get(markets, path, **asked | {"period": length}), list)
+        assert isinstance(get(markets, path, **requested | {"period": length}), list)
     month_ms = markets.now_ms - 30 * DAY_MS
-    assert get(markets, path, **asked, startTime=month_ms) == get(markets, path, **asked)
+    assert get(markets, path, **requested, startTime=month_ms) == get(markets, path, **requested)
     for raw, code, message in (
         ({"period": "1m"}, -1130, "parameter 'period' is invalid."),
         ({"period": "8h"}, -1130, "parameter 'period' is invalid."),
@@ -350,15 +350,15 @@ def test_a_month_of_every_period_can_be_asked_for_and_nothing_else(venue: Venue,
         ),
     ):
         with pytest.raises(RequestError) as refused:
-            get(markets, path, **asked | raw)
+            get(markets, path, **requested | raw)
         assert (refused.value.code, refused.value.message) == (code, message)
 
 
 @pytest.mark.parametrize(("venue", "path"), STATISTICS, ids=id_of)
 def test_a_window_of_a_statistic_is_cut_from_all_of_it(venue: Venue, path: str) -> None:
-    markets = told_markets(venue)
-    asked = whole(venue, path)
-    every: Any = get(markets, path, **asked)
+    markets = sample_markets(venue)
+    requested = whole(venue, path)
+    every: Any = get(markets, path, **requested)
     times = [row["timestamp"] for row in every]
     assert len(times) >= 2
     assert times == sorted(set(times)), "oldest first, each once"
@@ -372,9 +372,9 @@ def test_a_window_of_a_statistic_is_cut_from_all_of_it(venue: Venue, path: str) 
             and (end is None or row["timestamp"] <= end)
         ]
         window = {"startTime": start, "endTime": end}
-        assert get(markets, path, **asked, **window) == chosen
+        assert get(markets, path, **requested, **window) == chosen
         one = chosen[:1] if start is not None else chosen[-1:]
-        assert get(markets, path, **asked, **window, limit=1) == one
+        assert get(markets, path, **requested, **window, limit=1) == one
 
 
 @pytest.mark.parametrize("path", ["/v1/openInterest", OPEN_INTEREST, *SHARES, "/v1/symbolAdlRisk"])
@@ -387,7 +387,7 @@ def test_who_holds_what_may_be_unknown(path: str) -> None:
 @pytest.mark.parametrize("contract_type", ["CURRENT_QUARTERS", "perpetual", "ALL"])
 def test_the_types_of_contracts_are_spelled_as_the_exchange_does(contract_type: str) -> None:
     for path in ("/v1/continuousKlines", BASIS):
-        asked = {"pair": "BTCUSD", "period": "5m", "interval": "5m"}
+        requested = {"pair": "BTCUSD", "period": "5m", "interval": "5m"}
         with pytest.raises(RequestError) as refused:
-            get(told_markets(COINM), path, **asked, contractType=contract_type)
+            get(sample_markets(COINM), path, **requested, contractType=contract_type)
         assert refused.value.message == "Data sent for parameter 'contractType' is not valid."

@@ -84,7 +84,7 @@ def rolled() -> tuple[Plant, list[Event], SimulatedExchange]:
     return plant, events, exchange
 
 
-def test_a_delivered_contract_is_told_step_by_step_and_then_no_more(
+def test_a_delivered_contract_is_published_step_by_step_and_then_no_more(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:
     _, events, _ = rolled
@@ -134,7 +134,7 @@ def test_the_market_moves_to_the_next_contracts(
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT_260925", "BTCUSD_261225"])
-def test_a_new_contract_is_told_before_its_book_and_is_traded(
+def test_a_new_contract_is_published_before_its_book_and_is_traded(
     rolled: tuple[Plant, list[Event], SimulatedExchange], symbol: str
 ) -> None:
     plant, events, exchange = rolled

@@ -115,7 +115,7 @@ def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
     assert checked > 1000, "the market is alive"
 
 
-def test_the_rebuilt_book_is_the_engines(
+def test_the_rebuilt_book_equals_the_engines(
     exchange: SimulatedExchange,
     events: list[Event],
     openings: dict[str, tuple[BookSnapshot, MarkPrice]],
@@ -130,7 +130,7 @@ def test_the_rebuilt_book_is_the_engines(
         assert book.asks == dict(engine.asks.top(10**6)), f"{symbol} asks"
 
 
-def test_trades_carry_on_from_the_past_without_a_hole(
+def test_trades_continue_history_without_a_gap(
     exchange: SimulatedExchange, events: list[Event]
 ) -> None:
     last = {symbol: exchange.history(symbol).trades[-1].trade_id for symbol in SYMBOLS}
@@ -176,7 +176,7 @@ def test_every_event_obeys_the_rules_of_its_instrument(
             assert event.quantity > 0
 
 
-def test_mark_prices_strike_with_every_whole_second_for_every_symbol(events: list[Event]) -> None:
+def test_mark_prices_are_published_at_every_second_for_every_symbol(events: list[Event]) -> None:
     marks = [event for event in events if isinstance(event, MarkPrice)]
     expected = {
         (symbol, START_MS // 1000 * 1000 + 1000 * second)
@@ -186,7 +186,7 @@ def test_mark_prices_strike_with_every_whole_second_for_every_symbol(events: lis
     assert Counter((mark.symbol, mark.time_ms) for mark in marks) == Counter(expected)
 
 
-def test_everything_that_is_known_of_a_contract_is_told_when_it_opens() -> None:
+def test_the_opening_of_a_contract_has_every_kind_of_event() -> None:
     exchange = make()
     for symbol in SYMBOLS:
         events: tuple[Event, ...] = exchange.opening(symbol)
@@ -198,7 +198,7 @@ def test_everything_that_is_known_of_a_contract_is_told_when_it_opens() -> None:
         assert {event.symbol for event in events} == {symbol}
 
 
-def test_openings_are_let_go_when_trading_has_begun() -> None:
+def test_openings_are_dropped_when_trading_has_begun() -> None:
     exchange = make(symbols=("BTCUSDT",))
     run(exchange, 2)
     with pytest.raises(KeyError):
@@ -226,7 +226,7 @@ def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
     assert again == encoded(events)[: len(again)]
 
 
-def test_looking_at_the_past_and_the_opening_changes_nothing(events: list[Event]) -> None:
+def test_reading_history_and_opening_changes_nothing(events: list[Event]) -> None:
     other = make()
     for symbol in SYMBOLS:
         other.history(symbol).minutes()

@@ -46,7 +46,7 @@ def tiers(past: SimulatedHistory) -> dict[str, Bars]:
     return {"days": past.days(), "hours": past.hours(), "minutes": minutes}
 
 
-def test_bars_have_no_holes_and_start_on_their_boundaries(past: SimulatedHistory) -> None:
+def test_bars_have_no_gaps_and_start_on_their_boundaries(past: SimulatedHistory) -> None:
     for name, bars in tiers(past).items():
         assert (bars[:, OPEN_TIME] % LENGTHS[name] == 0).all(), f"{name} are not aligned"
         assert (np.diff(bars[:, OPEN_TIME]) == LENGTHS[name]).all(), f"{name} have a hole"
@@ -115,7 +115,7 @@ def test_trade_ids_count_on_through_all_tiers_into_the_trades(past: SimulatedHis
     assert 0 < past.first_aggregate_id <= past.trades[0].trade_id
 
 
-def test_a_day_covers_24_hours_before_the_start_and_goes_on_after_the_minutes(
+def test_a_day_covers_24_hours_before_the_start_and_follows_the_minutes(
     past: SimulatedHistory,
 ) -> None:
     day = past.day
@@ -191,13 +191,13 @@ def test_there_are_hundreds_of_bars_of_each_length() -> None:
     assert len(past.days()) > 1_500
 
 
-def test_the_contracts_of_a_coin_have_the_same_past() -> None:
+def test_the_contracts_of_a_coin_have_the_same_path() -> None:
     spot, inverse = (EXCHANGE.history(symbol).days() for symbol in ("BTCUSDT", "BTCUSD_PERP"))
     difference = spot[:, CLOSE] / inverse[:, CLOSE] / 10 - 1
     assert (np.abs(difference) < 0.02).all(), "they move together"
 
 
-def test_the_past_is_the_same_each_time_it_is_made(past: SimulatedHistory) -> None:
+def test_history_is_the_same_each_time_it_is_generated(past: SimulatedHistory) -> None:
     known, again = tiers(past), EXCHANGE.history(past.inputs.instrument.symbol)
     trades_before, day = past.older_trades(), past.day
     forget_history()

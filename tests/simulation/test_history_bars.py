@@ -42,7 +42,7 @@ def tiers(past: BarHistory) -> dict[str, Bars]:
 
 
 @pytest.mark.parametrize("price", PRICES)
-def test_bars_have_no_holes_up_to_the_present_minute(past: SimulatedHistory, price: str) -> None:
+def test_bars_have_no_gaps_up_to_the_current_minute(past: SimulatedHistory, price: str) -> None:
     ends_ms = None
     for name, bars in tiers(getattr(past, price)).items():
         assert (bars[:, OPEN_TIME] % LENGTHS[name] == 0).all()
@@ -117,7 +117,7 @@ def test_the_mark_follows_most_of_the_ups_and_downs_of_the_premium(past: Simulat
         assert followed == pytest.approx(0.8, abs=0.02)
 
 
-def test_the_past_of_told_prices_meets_the_first_one_told(past: SimulatedHistory) -> None:
+def test_the_history_of_prices_meets_the_first_published_one(past: SimulatedHistory) -> None:
     symbol = past.inputs.instrument.symbol
     mark = EXCHANGE.opening(symbol)[1]
     assert abs(past.indices.minutes()[-1, CLOSE] / mark.index_price - 1) < 0.004

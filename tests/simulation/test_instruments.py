@@ -88,7 +88,7 @@ def test_quarters_roll_at_their_delivery(now: str, current: str, following: str)
     assert f"BTCUSD_{following}" in symbols, f"the next quarter at {now}"
 
 
-def test_symbols_are_chosen_by_name_in_the_order_asked_for() -> None:
+def test_symbols_are_chosen_by_name_in_the_given_order() -> None:
     chosen = instruments(at("2026-02-10"), symbols=["ethusdt", "BTCUSD_PERP", "ETHUSDT"])
     assert [each.symbol for each in chosen] == ["ETHUSDT", "BTCUSD_PERP"]
 
@@ -103,7 +103,7 @@ def test_a_count_below_one_is_refused() -> None:
         instruments(at("2026-02-10"), symbol_count=0)
 
 
-def test_a_full_exchange_has_as_many_different_contracts_as_asked_for() -> None:
+def test_a_full_exchange_has_the_given_number_of_different_contracts() -> None:
     listed = instruments(at("2026-02-10"), symbol_count=500)
     assert len({each.symbol for each in listed}) == 500
     assert len({each.tick_size for each in listed}) > 3, "ticks vary"

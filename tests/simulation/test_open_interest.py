@@ -141,7 +141,7 @@ def test_the_risk_of_deleveraging_grows_with_the_lean(lean: int, risk: str) -> N
     assert adl_risk(5000 + lean) == adl_risk(5000 - lean) == risk
 
 
-def test_the_risk_that_is_told_is_that_of_the_accounts() -> None:
+def test_the_published_risk_follows_the_accounts() -> None:
     traded = ordinary("ATOMUSDT")
     rows = [
         positions.at(TOLD_MS + 5_000 * step, traded * step)
@@ -152,7 +152,7 @@ def test_the_risk_that_is_told_is_that_of_the_accounts() -> None:
     assert all(row.adl_risk == adl_risk(row.long_accounts) for row in rows)
 
 
-def test_every_contract_is_told_once_in_five_seconds_not_all_at_once() -> None:
+def test_positions_of_each_contract_are_published_every_five_seconds_staggered() -> None:
     symbols = [symbol for symbol in LISTED if symbol.endswith("USDT")][:12]
     exchange = SimulatedExchange(instruments(START_MS, symbols), 2, START_MS, 0.1)
     seconds: dict[str, list[int]] = {}
@@ -200,7 +200,7 @@ def test_the_open_interest_of_the_exchange_moves_by_what_is_traded(seed: int) ->
             assert len({row.open_interest for row, _ in rows}) > len(rows) / 2, "it changes"
 
 
-def test_positions_are_told_at_every_whole_five_minutes() -> None:
+def test_positions_are_published_at_every_five_minutes() -> None:
     start_ms = (
         START_MS // POSITIONING_PERIOD_MS * POSITIONING_PERIOD_MS + POSITIONING_PERIOD_MS - 3_000
     )
@@ -223,6 +223,6 @@ def test_a_contract_that_is_just_listed_begins_with_nothing_and_grows_with_what_
     assert rows[-1][0].open_interest > 0
 
 
-def test_the_same_seed_tells_the_same_positions() -> None:
+def test_the_same_seed_gives_the_same_positions() -> None:
     first, again, other = (day("TSLAUSDT", seed, 2_000) for seed in (5, 5, 6))
     assert first == again != other

@@ -76,7 +76,7 @@ def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: 
 
 @given(st.sampled_from(SYMBOLS), st.integers(0, 10**6), st.integers(0, DAY_MS))
 @settings(max_examples=12, deadline=None)
-def test_the_start_goes_on_where_the_past_ended(symbol: str, seed: int, later_ms: int) -> None:
+def test_the_start_continues_where_history_ended(symbol: str, seed: int, later_ms: int) -> None:
     past, told = opened(symbol, seed, START_MS + later_ms)
     last = past.positions()[-1]
     assert 0 < told.time_ms - last.time_ms <= POSITIONING_PERIOD_MS

@@ -99,7 +99,7 @@ class Kept:
         self.last_id = update_id
 
 
-def test_both_books_kept_from_events_are_the_pits(traded: list[Traded]) -> None:
+def test_both_books_rebuilt_from_events_equal_the_engines(traded: list[Traded]) -> None:
     for each in traded:
         kept, market = each.kept(), each.market
         for event in each.events:
@@ -151,7 +151,7 @@ def test_a_retail_trade_is_at_or_better_than_the_book_it_leaves(improved: list[T
     assert inside, "some got a better price than the book had"
 
 
-def test_what_is_left_of_rpi_orders_is_told_in_the_millisecond_of_the_trade(
+def test_remaining_rpi_orders_are_published_in_the_millisecond_of_the_trade(
     improved: list[Traded],
 ) -> None:
     for each in improved:
@@ -166,7 +166,7 @@ def test_what_is_left_of_rpi_orders_is_told_in_the_millisecond_of_the_trade(
         assert traded_ms is None
 
 
-def test_the_volume_of_the_pit_is_that_of_all_trades_in_it(traded: list[Traded]) -> None:
+def test_the_volume_of_a_market_is_that_of_all_its_trades(traded: list[Traded]) -> None:
     for each in traded:
         volume = sum(event.quantity for event in each.events if isinstance(event, Trade))
         assert each.market.volume == volume, "what RPI orders traded counts too"
@@ -203,7 +203,7 @@ def test_the_book_moves_through_rpi_orders_until_their_makers_look(improved: lis
     assert crossed > 30
 
 
-def test_rpi_orders_are_a_small_part_of_what_is_told(improved: list[Traded]) -> None:
+def test_rpi_updates_are_a_small_part_of_the_events(improved: list[Traded]) -> None:
     levels = {DepthUpdate: 0, RpiUpdate: 0}
     for each in improved:
         for event in each.events:

@@ -103,7 +103,7 @@ def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(
         assert all(size > 0 for _, size in levels)
 
 
-def test_changes_are_told_once_best_first_with_removals() -> None:
+def test_changes_are_returned_once_best_first_with_removals() -> None:
     engine, orders = make([(False, 101, 5)], {(False, 100): 3, (False, 102): 4})
     assert orders.immediate(engine, True, 9, 105) == [
         (RPI_ORDER_ID, 100, 3),

@@ -117,7 +117,7 @@ def test_a_pair_without_dated_contracts_was_never_settled() -> None:
     assert EXCHANGE.history("XRPUSDT").deliveries() == ()
 
 
-def test_a_contract_is_settled_as_of_its_delivery_though_it_is_told_later() -> None:
+def test_a_contract_is_settled_as_of_its_delivery_even_if_published_later() -> None:
     delivery_ms, symbols = 1_782_460_800_000, ("BTCUSDT_260626", "BTCUSD_260626")
     start_ms = delivery_ms - 1_000
     exchange = SimulatedExchange(instruments(start_ms, symbols), 5, start_ms)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asked_markets import INVERSE, LINEAR, SECOND, START_MS, get, open_market
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, SECOND, START_MS, get, open_market
 from stage import BTCUSD_260626, open_plant
 
 from tickerplant.errors import RequestError
@@ -69,7 +69,7 @@ def test_an_announced_contract_is_in_the_rules_and_in_no_list(plant: Plant) -> N
         "/futures/data/openInterestHist",
     ],
 )
-def test_asked_for_alone_it_has_the_wrong_status(plant: Plant, path: str) -> None:
+def test_requested_alone_it_has_the_wrong_status(plant: Plant, path: str) -> None:
     with pytest.raises(RequestError, match="-1122 Invalid symbol status") as refused:
         get(plant.venues["usdm"], path, symbol="NEWUSDT", interval="1m", period="5m")
     assert refused.value.status == 400

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from asked_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS, call, get
 from coverage_of import covers
 from exact import exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS, call, get
 from stage import BTCUSD_260626, BTCUSD_260925, BTCUSDT_260626, mark, open_plant
 
 from tickerplant.events import MarkPrice, Trade
@@ -130,7 +130,7 @@ def price_row(instrument: Instrument, last: Trade) -> dict[str, Any]:
 @covers("/v1/premiumIndex")
 @given(tape=tellings)
 @settings(max_examples=30)
-def test_the_premium_index_is_what_was_told_last(tape: list[Told]) -> None:
+def test_the_premium_index_is_the_latest(tape: list[Told]) -> None:
     for instruments in VENUES:
         plant = open_plant(instruments, start_ms=START_MS)
         last: dict[str, MarkPrice] = {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from asked_markets import INVERSE, LINEAR, START_MS, get
 from coverage_of import covers
 from exact import exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, START_MS, get
 from stage import asset_index, open_plant
 
 from tickerplant.events import ContractChanged
@@ -136,12 +136,12 @@ def test_contracts_are_listed_with_the_bounds_of_their_funding(
     plant = open_plant(listing, start_ms=START_MS, profile=profile)
     complete = profile is CURRENT
     for venue, other in (("usdm", "coinm"), ("coinm", "usdm")):
-        asked = listed(listing, venue)
+        requested = listed(listing, venue)
         if complete:
-            asked += listed(listing, other)
+            requested += listed(listing, other)
         expected = [
             funding_row(each, complete=complete)
-            for each in asked
+            for each in requested
             if each.delivery_date_ms == PERPETUAL_DELIVERY_MS and (complete or not usual(each))
         ]
         assert get(plant.venues[venue], "/v1/fundingInfo") == expected

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from asked_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS, get
 from coverage_of import covers
 from exact import exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS, get
+from sample_markets import COMPOSITE
 from stage import BTCUSD_260626, asset_index, open_plant
-from told_markets import COMPOSITE
 
 from tickerplant.errors import RequestError
 from tickerplant.events import (
@@ -68,7 +68,7 @@ def spots(basket: IndexBasket, *, weighed: bool) -> list[dict[str, str]]:
     profile=profiles,
 )
 @settings(max_examples=40)
-def test_an_index_is_made_of_the_spot_markets_that_were_told_last(
+def test_an_index_has_its_latest_spot_markets(
     order: list[str], data: st.DataObject, profile: Profile
 ) -> None:
     contracts = (LINEAR, SECOND, INVERSE, BTCUSD_260626, OTHER_PAIR)
@@ -80,8 +80,8 @@ def test_an_index_is_made_of_the_spot_markets_that_were_told_last(
     # COIN-M is asked by pair: the contract that is never delivered answers for it.
     names = {"BTCUSDT": "BTCUSDT", "ETHUSDT": "ETHUSDT"}
     coin_names = {"BTCUSD": "BTCUSD_PERP", "ETHUSD": "ETHUSD_PERP"}
-    for venue, asked in (("usdm", names), ("coinm", coin_names)):
-        for name, symbol in asked.items():
+    for venue, requested in (("usdm", names), ("coinm", coin_names)):
+        for name, symbol in requested.items():
             if symbol not in last:
                 with pytest.raises(RequestError, match="is not known") as refused:
                     get(plant.venues[venue], "/v1/constituents", symbol=name)
@@ -97,9 +97,7 @@ def test_an_index_is_made_of_the_spot_markets_that_were_told_last(
 @covers("/v1/indexInfo")
 @given(order=told(["DEFIUSDT", "TOPUSDT"]), data=st.data())
 @settings(max_examples=30)
-def test_a_composite_index_has_the_parts_that_were_told_last(
-    order: list[str], data: st.DataObject
-) -> None:
+def test_a_composite_index_has_its_latest_parts(order: list[str], data: st.DataObject) -> None:
     contracts: tuple[Instrument, ...] = (LINEAR, COMPOSITE, OTHER_COMPOSITE)
     plant = open_plant(contracts, start_ms=START_MS)
     last: dict[str, CompositeIndex] = {}
@@ -142,7 +140,7 @@ def index_row(index: CompositeIndex) -> dict[str, Any]:
     profile=profiles,
 )
 @settings(max_examples=40)
-def test_a_margin_asset_counts_for_what_was_told_last(
+def test_a_margin_asset_has_its_latest_index(
     order: list[str], data: st.DataObject, profile: Profile
 ) -> None:
     plant = open_plant([LINEAR], start_ms=START_MS, profile=profile)

@@ -6,10 +6,10 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from asked_markets import LINEAR, START_MS, get, markets_of
 from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
+from request_markets import LINEAR, START_MS, get, markets_of
 from stage import snapshot, update
 
 from tickerplant.errors import RequestError
@@ -38,7 +38,7 @@ def opened(bids: dict[int, int], asks: dict[int, int]) -> Markets:
 
 @covers("/v1/rpiDepth")
 @given(bids=bid_levels, asks=ask_levels, retail_bids=retail_levels, retail_asks=retail_levels)
-def test_it_is_the_book_and_the_retail_orders_that_do_not_cross_it(
+def test_it_is_the_book_and_the_rpi_orders_that_do_not_cross_it(
     bids: dict[int, int],
     asks: dict[int, int],
     retail_bids: dict[int, int],
@@ -51,7 +51,7 @@ def test_it_is_the_book_and_the_retail_orders_that_do_not_cross_it(
             "BTCUSDT", 1002, list(retail_bids.items()), list(retail_asks.items()), START_MS + 5
         )
     )
-    answer: Any = get(markets, "/v1/rpiDepth", symbol="BTCUSDT")
+    response: Any = get(markets, "/v1/rpiDepth", symbol="BTCUSDT")
     for side, book, retail, descending in (
         ("bids", bids, retail_bids, True),
         ("asks", asks, retail_asks, False),
@@ -65,8 +65,8 @@ def test_it_is_the_book_and_the_retail_orders_that_do_not_cross_it(
             [Fraction(price, 100), Fraction(book.get(price, 0) + shown.get(price, 0), 1000)]
             for price in sorted({*book, *shown}, reverse=descending)
         ]
-        assert [[Fraction(text) for text in level] for level in answer[side]] == expected
-    assert (answer["lastUpdateId"], answer["T"]) == (1003, START_MS + 5)
+        assert [[Fraction(text) for text in level] for level in response[side]] == expected
+    assert (response["lastUpdateId"], response["T"]) == (1003, START_MS + 5)
 
 
 def test_its_id_is_after_the_last_change_of_either_kind() -> None:
@@ -74,8 +74,8 @@ def test_its_id_is_after_the_last_change_of_either_kind() -> None:
     market = markets.by_symbol["BTCUSDT"]
 
     def id_now() -> int:
-        answer: Any = get(markets, "/v1/rpiDepth", symbol="BTCUSDT")
-        return int(answer["lastUpdateId"])
+        response: Any = get(markets, "/v1/rpiDepth", symbol="BTCUSDT")
+        return int(response["lastUpdateId"])
 
     assert id_now() == 1001, "between two changes, as of the book without RPI orders"
     market.apply(RpiUpdate("BTCUSDT", 1002, [(MIDDLE - 1, 1)], [], START_MS))
@@ -91,9 +91,9 @@ def test_it_has_a_thousand_levels_and_no_other_number() -> None:
     markets = opened(many, {MIDDLE + 1: 5})
     market = markets.by_symbol["BTCUSDT"]
     market.apply(RpiUpdate("BTCUSDT", 1002, [(MIDDLE - 1400, 1), (MIDDLE, 1)], [], START_MS))
-    answer: Any = get(markets, "/v1/rpiDepth", symbol="BTCUSDT", limit="1000")
-    assert len(answer["bids"]) == 1000
-    assert answer["bids"][0] == ["65280.00", "0.001"], "the best is an RPI order alone"
+    response: Any = get(markets, "/v1/rpiDepth", symbol="BTCUSDT", limit="1000")
+    assert len(response["bids"]) == 1000
+    assert response["bids"][0] == ["65280.00", "0.001"], "the best is an RPI order alone"
     for limit in ("5", "500", "0", "1001"):
         with pytest.raises(RequestError, match="is not valid depth limit") as refused:
             get(markets, "/v1/rpiDepth", symbol="BTCUSDT", limit=limit)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asked_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS
 from msgspec import structs
+from request_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS
 from stage import BTCUSD_260626, BTCUSDT_260626, mark, open_plant, quote, snapshot
 
 from tickerplant.events import (
@@ -53,7 +53,7 @@ NOW_MS = START_MS + MINUTES * MINUTE_MS
 ONE = 10**8
 
 
-def told_plant(profile: Profile = P2026Q1) -> Plant:
+def sample_plant(profile: Profile = P2026Q1) -> Plant:
     """Return a plant in which everything was told, and the last minute has just begun."""
     plant = open_plant(INSTRUMENTS, start_ms=START_MS, profile=profile)
     for event in (*_of_venues(), *(each for one in INSTRUMENTS for each in _opening(one))):
@@ -67,9 +67,9 @@ def told_plant(profile: Profile = P2026Q1) -> Plant:
     return plant
 
 
-def told_markets(venue: Venue, profile: Profile = P2026Q1) -> Markets:
+def sample_markets(venue: Venue, profile: Profile = P2026Q1) -> Markets:
     """Return the markets of one venue of such a plant."""
-    return told_plant(profile).venues[venue.name]
+    return sample_plant(profile).venues[venue.name]
 
 
 def _tick(instrument: Instrument) -> int:

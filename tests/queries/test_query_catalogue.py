@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from coverage_of import covered
-from golden_questions import QUESTIONS
+from golden_requests import REQUESTS
 
 from tickerplant.queries import QUERIES, Query, find_method, find_path
 from tickerplant.venue import VENUES
@@ -43,17 +43,17 @@ UNDRAWN = {
 METHODS = {"depth", "ticker.price", "ticker.book", "ping", "time"}
 
 
-def ways(query: Query) -> list[str]:
+def targets(query: Query) -> list[str]:
     """Return the path and the method of a row, whichever it has."""
-    return [way for way in (query.path, query.method) if way is not None]
+    return [target for target in (query.path, query.method) if target is not None]
 
 
 def name(query: Query) -> str:
     """Return what a row is called in the list of tests."""
-    return f"{ways(query)[0]} of {'+'.join(venue.name for venue in query.venues)}"
+    return f"{targets(query)[0]} of {'+'.join(venue.name for venue in query.venues)}"
 
 
-def test_every_public_endpoint_of_the_exchange_is_answered_and_no_other() -> None:
+def test_every_public_endpoint_of_the_exchange_exists_and_no_other() -> None:
     for venue in VENUES:
         expected = OF_ONE_VENUE[venue.name].copy()
         expected |= {f"{venue.rest_prefix}/v1/{endpoint}" for endpoint in PUBLIC}
@@ -66,17 +66,17 @@ def test_every_public_endpoint_of_the_exchange_is_answered_and_no_other() -> Non
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=name)
-def test_every_row_has_a_golden_answer_for_each_way_to_ask(query: Query) -> None:
+def test_every_row_has_a_golden_response_for_each_method_and_path(query: Query) -> None:
     for venue in query.venues:
-        asked = {
-            question.way
-            for question in QUESTIONS
-            if question.venue is venue and question.query is query
+        requested = {
+            golden_request.target
+            for golden_request in REQUESTS
+            if golden_request.venue is venue and golden_request.query is query
         }
         wanted = {query.path} if query.path else set()
         if query.method and venue.has_market_api:
             wanted.add(query.method)
-        assert wanted == asked, f"golden_questions.py asks {venue.name} for it"
+        assert wanted == requested, f"golden_requests.py asks {venue.name} for it"
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=name)
@@ -91,11 +91,11 @@ def test_every_row_has_a_line_in_the_reference(query: Query) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=name)
-def test_every_row_has_a_property_test_for_each_way_to_ask(query: Query) -> None:
-    wanted = set(ways(query)) - UNDRAWN.keys()
+def test_every_row_has_a_property_test_for_each_method_and_path(query: Query) -> None:
+    wanted = set(targets(query)) - UNDRAWN.keys()
     assert wanted <= covered().keys(), "mark a property test by `covers`"
 
 
 def test_only_rows_without_a_property_test_are_excused_from_it() -> None:
-    assert UNDRAWN.keys() <= {way for query in QUERIES for way in ways(query)}
+    assert UNDRAWN.keys() <= {target for query in QUERIES for target in targets(query)}
     assert not UNDRAWN.keys() & covered().keys()

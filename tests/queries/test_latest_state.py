@@ -6,9 +6,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from asked_markets import START_MS, by_path, coin_markets, get, linear_markets
+from request_markets import START_MS, by_path, coin_markets, get, linear_markets
+from sample_markets import INSTRUMENTS, sample_markets
 from stage import open_plant
-from told_markets import INSTRUMENTS, told_markets
 
 from tickerplant.errors import RequestError
 from tickerplant.events import Delivered, InsuranceFund
@@ -19,27 +19,27 @@ from tickerplant.venue import COINM, USDM
 
 
 def test_an_index_price_is_the_weighted_mean_of_its_spot_markets() -> None:
-    answer: Any = get(told_markets(USDM), "/v1/constituents", symbol="btcusdt")
-    spots = answer["constituents"]
+    response: Any = get(sample_markets(USDM), "/v1/constituents", symbol="btcusdt")
+    spots = response["constituents"]
     assert [spot["exchange"] for spot in spots] == ["coinbase", "kraken"]
     assert sum(Fraction(spot["weight"]) for spot in spots) == 1
     mean = sum(Fraction(spot["weight"]) * Fraction(spot["price"]) for spot in spots)
     assert mean == Fraction("65290.2")
 
 
-def test_coin_indices_are_asked_for_by_pair_and_weighed_since_june_2026() -> None:
+def test_coin_indices_are_requested_by_pair_and_weighted_since_june_2026() -> None:
     for profile in PROFILES.values():
-        answer: Any = get(told_markets(COINM, profile), "/v1/constituents", symbol="BTCUSD")
-        assert answer["symbol"] == "BTCUSD"
+        response: Any = get(sample_markets(COINM, profile), "/v1/constituents", symbol="BTCUSD")
+        assert response["symbol"] == "BTCUSD"
         keys = ["exchange", "symbol"] + (["price", "weight"] if profile is CURRENT else [])
-        assert all(list(spot) == keys for spot in answer["constituents"])
+        assert all(list(spot) == keys for spot in response["constituents"])
     with pytest.raises(RequestError, match="Invalid pair") as refused:
-        get(told_markets(COINM), "/v1/constituents", symbol="BTCUSD_PERP")
+        get(sample_markets(COINM), "/v1/constituents", symbol="BTCUSD_PERP")
     assert refused.value.code == -4087
 
 
 def test_only_composite_indices_have_parts() -> None:
-    markets = told_markets(USDM)
+    markets = sample_markets(USDM)
     every: Any = get(markets, "/v1/indexInfo")
     assert [row["symbol"] for row in every] == ["DEFIUSDT"]
     assert get(markets, "/v1/indexInfo", symbol="DEFIUSDT") == every, "an array of one"
@@ -49,13 +49,13 @@ def test_only_composite_indices_have_parts() -> None:
 
 def test_a_composite_index_is_made_of_no_spot_markets() -> None:
     with pytest.raises(RequestError, match="Invalid symbol") as refused:
-        get(told_markets(USDM), "/v1/constituents", symbol="DEFIUSDT")
+        get(sample_markets(USDM), "/v1/constituents", symbol="DEFIUSDT")
     assert (refused.value.code, refused.value.status) == (-1121, 400), "for good, not for now"
 
 
-def test_margin_is_kept_in_the_quote_asset_and_in_the_assets_that_have_an_index() -> None:
+def test_margin_assets_are_the_quote_asset_and_the_assets_with_an_index() -> None:
     for profile in (P2026Q1, CURRENT):
-        markets = told_markets(USDM, profile)
+        markets = sample_markets(USDM, profile)
         info: Any = get(markets, "/v1/exchangeInfo")
         indices: Any = get(markets, "/v1/assetIndex")
         indexed = [row["symbol"].removesuffix("USD") for row in indices]
@@ -64,7 +64,7 @@ def test_margin_is_kept_in_the_quote_asset_and_in_the_assets_that_have_an_index(
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_settlement_assets_have_indices_since_june_2026(profile: Profile) -> None:
-    markets = told_markets(USDM, profile)
+    markets = sample_markets(USDM, profile)
     every: Any = get(markets, "/v1/assetIndex")
     symbols = [row["symbol"] for row in every]
     assert symbols == (["ADAUSD", "BTCUSD"] if profile is CURRENT else ["ADAUSD"])
@@ -78,7 +78,7 @@ def test_settlement_assets_have_indices_since_june_2026(profile: Profile) -> Non
 
 
 def test_contracts_share_an_insurance_fund() -> None:
-    markets = told_markets(USDM)
+    markets = sample_markets(USDM)
     every: Any = get(markets, "/v1/insuranceBalance")
     assert [fund["symbols"] for fund in every] == [["BTCUSDT", "ETHUSDT"], ["DEFIUSDT"]]
     for symbol in ("BTCUSDT", "ETHUSDT"):
@@ -94,12 +94,12 @@ def test_contracts_share_an_insurance_fund() -> None:
 def test_balances_have_no_trailing_zeros(units: int, text: str) -> None:
     plant = open_plant(INSTRUMENTS, start_ms=START_MS)
     plant.publish(InsuranceFund("BTCUSDT", ("BTCUSDT",), (("USDT", units),), START_MS))
-    answer: Any = get(plant.venues["usdm"], "/v1/insuranceBalance", symbol="BTCUSDT")
-    assert answer["assets"][0]["marginBalance"] == text
+    response: Any = get(plant.venues["usdm"], "/v1/insuranceBalance", symbol="BTCUSDT")
+    assert response["assets"][0]["marginBalance"] == text
 
 
-def test_the_risk_of_deleveraging_is_told_of_one_or_of_all() -> None:
-    markets = told_markets(USDM)
+def test_the_risk_of_deleveraging_is_available_for_one_or_for_all() -> None:
+    markets = sample_markets(USDM)
     every: Any = get(markets, "/v1/symbolAdlRisk")
     assert [row["symbol"] for row in every] == list(markets.by_symbol)
     assert get(markets, "/v1/symbolAdlRisk", symbol="BTCUSDT") == every[0]
@@ -108,7 +108,7 @@ def test_the_risk_of_deleveraging_is_told_of_one_or_of_all() -> None:
 
 
 def test_settlements_are_listed_latest_first_with_prices_that_are_numbers() -> None:
-    markets = told_markets(USDM)
+    markets = sample_markets(USDM)
     assert get(markets, "/futures/data/delivery-price", pair="BTCUSDT") == [
         {"deliveryTime": START_MS - 90 * DAY_MS, "deliveryPrice": 64021.5},
         {"deliveryTime": START_MS - 180 * DAY_MS, "deliveryPrice": 61021.5},
@@ -124,11 +124,11 @@ def test_settlements_are_listed_latest_first_with_prices_that_are_numbers() -> N
 
 def test_a_week_of_sessions_has_no_gap_and_holds_the_present() -> None:
     for profile in (P2026Q1, CURRENT):
-        markets = told_markets(USDM, profile)
-        answer: Any = get(markets, "/v1/tradingSchedule")
-        assert answer["updateTime"] == markets.now_ms
-        assert tuple(answer["marketSchedules"]) == profile.session_markets
-        for name, schedule in answer["marketSchedules"].items():
+        markets = sample_markets(USDM, profile)
+        response: Any = get(markets, "/v1/tradingSchedule")
+        assert response["updateTime"] == markets.now_ms
+        assert tuple(response["marketSchedules"]) == profile.session_markets
+        for name, schedule in response["marketSchedules"].items():
             sessions = schedule["sessions"]
             ends = [each["endTime"] for each in sessions]
             assert [each["startTime"] for each in sessions[1:]] == ends[:-1]
@@ -145,6 +145,6 @@ def test_what_an_index_is_made_of_may_be_unknown() -> None:
         assert refused.value.status == 503
 
 
-def test_facts_of_one_venue_are_not_asked_of_the_other() -> None:
+def test_queries_of_one_venue_do_not_exist_on_the_other() -> None:
     for path in ("indexInfo", "assetIndex", "insuranceBalance", "symbolAdlRisk", "tradingSchedule"):
         assert by_path(USDM, f"/v1/{path}").venues == (USDM,), "COIN-M has none"

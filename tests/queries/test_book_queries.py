@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from asked_markets import INVERSE, LINEAR, SECOND, START_MS, call, get
 from coverage_of import covers
 from exact import exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from request_markets import INVERSE, LINEAR, SECOND, START_MS, call, get
 from stage import BTCUSD_260626, open_plant, quote, snapshot, update
 
 from tickerplant.events import Level
@@ -104,15 +104,15 @@ def test_depth_is_what_the_changes_left(
         markets, books = played(instruments, opening, tape)
         for book in books:
             symbol, most = book.instrument.symbol, limit or 500
-            answer: Any = get(markets, "/v1/depth", symbol=symbol, limit=limit)
-            assert answer["bids"] == book.printed(sorted(book.bids.items(), reverse=True)[:most])
-            assert answer["asks"] == book.printed(sorted(book.asks.items())[:most])
-            assert answer["lastUpdateId"] == book.last_id + 1, "which no change ever has"
-            assert (answer["E"], answer["T"]) == (markets.now_ms, book.time_ms)
+            response: Any = get(markets, "/v1/depth", symbol=symbol, limit=limit)
+            assert response["bids"] == book.printed(sorted(book.bids.items(), reverse=True)[:most])
+            assert response["asks"] == book.printed(sorted(book.asks.items())[:most])
+            assert response["lastUpdateId"] == book.last_id + 1, "which no change ever has"
+            assert (response["E"], response["T"]) == (markets.now_ms, book.time_ms)
             if markets.venue.inverse:
-                assert (answer["symbol"], answer["pair"]) == (symbol, "BTCUSD")
+                assert (response["symbol"], response["pair"]) == (symbol, "BTCUSD")
             else:
-                assert call(markets, "depth", symbol=symbol, limit=limit) == answer
+                assert call(markets, "depth", symbol=symbol, limit=limit) == response
 
 
 @covers("/v1/ticker/bookTicker", "ticker.book")

@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from asked_markets import LINEAR, SECOND, START_MS, get
 from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from request_markets import LINEAR, SECOND, START_MS, get
 from stage import BTCUSDT_260626, open_plant
 
 from tickerplant.errors import RequestError
@@ -35,7 +35,7 @@ balances = st.dictionaries(assets, st.integers(-(10**17), 10**17), max_size=4)
     told=st.lists(st.tuples(st.sampled_from(["major", "other"]), balances), max_size=6),
 )
 @settings(max_examples=40)
-def test_a_fund_has_what_was_told_last_and_answers_for_every_contract_of_it(
+def test_a_fund_has_its_latest_balances_and_serves_all_its_contracts(
     shared: list[str], told: list[tuple[str, dict[str, int]]]
 ) -> None:
     plant = open_plant(CONTRACTS, start_ms=START_MS)
@@ -77,7 +77,7 @@ def test_a_fund_has_what_was_told_last_and_answers_for_every_contract_of_it(
     )
 )
 @settings(max_examples=40)
-def test_the_risk_of_deleveraging_is_the_one_that_was_told_last(
+def test_the_risk_of_deleveraging_is_the_latest(
     told: list[tuple[str, str]],
 ) -> None:
     plant = open_plant(CONTRACTS, start_ms=START_MS)
@@ -106,10 +106,10 @@ def test_a_schedule_is_every_session_from_the_day_before_for_a_week(
 ) -> None:
     now_ms = START_MS + later_ms
     plant = open_plant([LINEAR], start_ms=now_ms, profile=profile)
-    answer: Any = get(plant.venues["usdm"], "/v1/tradingSchedule")
-    assert answer["updateTime"] == now_ms
-    assert list(answer["marketSchedules"]) == list(profile.session_markets)
-    for name, schedule in answer["marketSchedules"].items():
+    response: Any = get(plant.venues["usdm"], "/v1/tradingSchedule")
+    assert response["updateTime"] == now_ms
+    assert list(response["marketSchedules"]) == list(profile.session_markets)
+    for name, schedule in response["marketSchedules"].items():
         assert schedule["sessions"] == [
             {"startTime": each.start_ms, "endTime": each.end_ms, "type": each.kind}
             for each in sessions(name, now_ms - DAY_MS, now_ms + 6 * DAY_MS)
@@ -148,5 +148,5 @@ def test_settlements_of_a_pair_are_listed_latest_first_up_to_a_bound(
         if venue is USDM:
             listed[pair].append({"deliveryTime": time_ms, "deliveryPrice": price / ONE})
     for pair, rows in listed.items():
-        answer = get(plant.venues["usdm"], "/futures/data/delivery-price", pair=pair)
-        assert answer == rows[::-1][:RETAINED_DELIVERIES]
+        response = get(plant.venues["usdm"], "/futures/data/delivery-price", pair=pair)
+        assert response == rows[::-1][:RETAINED_DELIVERIES]

@@ -16,21 +16,21 @@ GOLDENS = Path(__file__).parents[1] / "goldens" / "queries"
 Raw = dict[str, object]
 
 
-class Question(NamedTuple):
-    """What is asked of a venue.  `way` is a REST path after the prefix, or a method."""
+class GoldenRequest(NamedTuple):
+    """What is asked of a venue.  `target` is a REST path after the prefix, or a method."""
 
     venue: Venue
     name: str
-    way: str
+    target: str
     raw: Raw
 
     @property
     def query(self) -> Query:
         """The row that answers."""
         for query in QUERIES:
-            if self.venue in query.venues and self.way in {query.path, query.method}:
+            if self.venue in query.venues and self.target in {query.path, query.method}:
                 return query
-        raise LookupError(f"{self.venue.name} answers nothing at {self.way}")
+        raise LookupError(f"{self.venue.name} answers nothing at {self.target}")
 
 
 _PERIOD: Raw = {"period": "5m"}
@@ -40,7 +40,7 @@ _MINUTE: Raw = {"interval": "1m"}
 _ALL: Raw = {}
 
 
-def _both(venue: Venue) -> list[Question]:
+def _both(venue: Venue) -> list[GoldenRequest]:
     """Return what both venues are asked alike."""
     one, pair = _ONE[venue], _PAIR[venue]
     holders = one if venue is USDM else pair
@@ -79,10 +79,10 @@ def _both(venue: Venue) -> list[Question]:
     ]
     past = (one if venue is USDM else contract) | _PERIOD
     rows.append(("openInterestHist", "/futures/data/openInterestHist", past))
-    return [Question(venue, f"rest.{name}", way, raw) for name, way, raw in rows]
+    return [GoldenRequest(venue, f"rest.{name}", target, raw) for name, target, raw in rows]
 
 
-def _linear() -> list[Question]:
+def _linear() -> list[GoldenRequest]:
     """Return what only USDⓈ-M is asked."""
     one, pair = _ONE[USDM], _PAIR[USDM]
     rows: list[tuple[str, str, Raw]] = [
@@ -114,28 +114,33 @@ def _linear() -> list[Question]:
         ("time", "time", _ALL),
     ]
     return [
-        *(Question(USDM, f"rest.{name}", way, raw) for name, way, raw in rows),
-        *(Question(USDM, f"wsapi.{name}.response", way, raw) for name, way, raw in methods),
+        *(GoldenRequest(USDM, f"rest.{name}", target, raw) for name, target, raw in rows),
+        *(
+            GoldenRequest(USDM, f"wsapi.{name}.response", target, raw)
+            for name, target, raw in methods
+        ),
     ]
 
 
-def _coin() -> list[Question]:
+def _coin() -> list[GoldenRequest]:
     """Return what only COIN-M is asked."""
     raw = _PAIR[COINM] | {"contractType": "PERPETUAL"} | _PERIOD
-    return [Question(COINM, "rest.takerBuySellVol", "/futures/data/takerBuySellVol", raw)]
+    return [GoldenRequest(COINM, "rest.takerBuySellVol", "/futures/data/takerBuySellVol", raw)]
 
 
-QUESTIONS = (*_both(USDM), *_both(COINM), *_linear(), *_coin())
-BY_NAME = {(question.venue.name, question.name): question for question in QUESTIONS}
+REQUESTS = (*_both(USDM), *_both(COINM), *_linear(), *_coin())
+BY_NAME = {
+    (golden_request.venue.name, golden_request.name): golden_request for golden_request in REQUESTS
+}
 
 
-def golden_path(question: Question, profile: Profile) -> Path:
+def golden_path(golden_request: GoldenRequest, profile: Profile) -> Path:
     """Return where the answer in a profile is, if it differs from that in the first."""
-    return GOLDENS / question.venue.name / profile.name / f"{question.name}.json"
+    return GOLDENS / golden_request.venue.name / profile.name / f"{golden_request.name}.json"
 
 
-def golden_answer(question: Question, profile: Profile) -> Any:
+def golden_response(golden_request: GoldenRequest, profile: Profile) -> Any:
     """Return the golden answer in a profile."""
-    own = golden_path(question, profile)
-    path = own if own.exists() else golden_path(question, P2026Q1)
+    own = golden_path(golden_request, profile)
+    path = own if own.exists() else golden_path(golden_request, P2026Q1)
     return msgspec.json.decode(path.read_bytes())
