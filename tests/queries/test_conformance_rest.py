@@ -146,7 +146,9 @@ def test_every_example_is_requested_here_or_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-@pytest.mark.parametrize("golden_request", REQUESTS, ids=lambda each: f"{each.venue.name}-{each.name}")
+@pytest.mark.parametrize(
+    "golden_request", REQUESTS, ids=lambda each: f"{each.venue.name}-{each.name}"
+)
 def test_a_response_equals_the_golden_one(golden_request: GoldenRequest, profile: Profile) -> None:
     """A later profile has a golden of its own only where it differs from the first."""
     text = msgspec.json.format(response(golden_request, profile), indent=1).decode() + "\n"
