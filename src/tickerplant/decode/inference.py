@@ -27,7 +27,7 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD1", "USD", "BTC", "ETH", "BNB")
 _PRICE_HEADROOM = 20
 """The highest allowed price, in multiples of the highest one seen."""
 _LARGEST_ORDER = 1_000_000
-"""The largest order, in units of the base asset; messages do not tell it."""
+"""The largest order, in units of the base asset; messages do not contain it."""
 
 
 class ObservedNumbers:
