@@ -213,8 +213,8 @@ class Plant:
                 frozenset(
                     kind
                     for kind in _DERIVABLE.values()
-                    for whose in (symbol, ALL)
-                    if self._delivering.get(_DerivedKind(venue_name, whose, kind))
+                    for topic in (symbol, ALL)
+                    if self._delivering.get(_DerivedKind(venue_name, topic, kind))
                 )
             )
 

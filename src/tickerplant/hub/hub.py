@@ -451,8 +451,8 @@ _name_of = itemgetter(0)
 
 
 def _nothing() -> None:
-    """Wake nobody."""
+    """Do nothing."""
 
 
 def _discard(_frame: bytes) -> None:
-    """Queue a frame of a stream without subscribers."""
+    """Ignore a frame of a stream without subscribers."""

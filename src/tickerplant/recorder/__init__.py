@@ -1,1 +1,1 @@
-"""Writes the market on tape: the files of a recording, and who hears what is written into them."""
+"""Writes recordings: their files, and the messages of a server or a plant in them."""

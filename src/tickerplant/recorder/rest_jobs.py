@@ -52,7 +52,7 @@ Failure = (RequestError, UpstreamError, *UNREADABLE)
 
 
 async def discover_venue(likely: Hosts, unlikely: Hosts) -> Hosts:
-    """Return the hosts whose venue answers: `unlikely` if only that one does; takes seconds at most.
+    """Return the hosts whose venue answers: `unlikely` if only they do.  Takes seconds at most.
 
     A recording names its venue forever, and at one address there is often only one venue.
     """
@@ -197,7 +197,7 @@ class RestJobs:
             except Failure as failure:
                 wait_s, pause_s = pause_s, min(pause_s * 2, LONGEST_PAUSE_S)
                 logger().warning(
-                    "! the contracts are not known", reason=_reason(failure), again_in_s=wait_s
+                    "! the contracts are unknown", reason=_reason(failure), again_in_s=wait_s
                 )
                 await asyncio.sleep(wait_s)
                 continue
@@ -243,5 +243,5 @@ def _is_final(failure: Exception) -> bool:
 
 def _reason(failure: Exception) -> str:
     if isinstance(failure, UNREADABLE):
-        return f"the answer cannot be read: {failure}"
+        return f"the response cannot be read: {failure}"
     return str(failure)

@@ -259,7 +259,7 @@ class Taps:
             returns whether the warning is new.
 
     Raises:
-        ConfigError: A name is not a stream, or a relay needs to be told which streams to record.
+        ConfigError: A name is not a stream, or a relay of many symbols has no names of streams to record.
         RecordingError: A folder cannot be written into.
     """
 

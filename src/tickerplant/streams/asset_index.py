@@ -61,7 +61,7 @@ STREAMS = (
         route="market",
         venues=(USDM,),
         array=True,
-        doc="What every margin asset counts for in multi-assets mode.",
+        doc="The value of every margin asset in multi-assets mode.",
     ),
     Stream(
         pattern=Pattern("<assetSymbol>@assetIndex"),
@@ -73,6 +73,6 @@ STREAMS = (
         build=asset_index,
         route="market",
         venues=(USDM,),
-        doc="What one margin asset counts for in multi-assets mode.",
+        doc="The value of one margin asset in multi-assets mode.",
     ),
 )

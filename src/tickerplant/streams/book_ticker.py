@@ -76,6 +76,6 @@ STREAMS = (
         period=lambda venue, _: venue.all_book_ticker_ms,
         build=book_ticker,
         route="public",
-        doc="Best bid and ask of every symbol that changed, one message a symbol.",
+        doc="Best bid and ask of every symbol that changed, one message per symbol.",
     ),
 )

@@ -173,7 +173,7 @@ STREAMS = (
         period=named_ms(250),
         build=diff,
         route="public",
-        doc="Levels that changed since the last message, at a speed of choice.",
+        doc="Levels that changed since the last message, at a chosen speed.",
     ),
     Stream(
         pattern=Pattern("<symbol>@depth@0ms"),
@@ -206,7 +206,7 @@ STREAMS = (
         period=named_ms(250),
         build=partial,
         route="public",
-        doc="The best levels of both sides, at a speed of choice.",
+        doc="The best levels of both sides, at a chosen speed.",
     ),
     Stream(
         pattern=Pattern("<symbol>@rpiDepth@500ms"),

@@ -91,7 +91,7 @@ STREAMS = (
         build=force_order,
         route="market",
         rare=True,
-        doc="The latest liquidation of a second, the largest one in later profiles of USDⓈ-M.",
+        doc="The latest liquidation of each second; in later profiles of USDⓈ-M, the largest.",
     ),
     Stream(
         pattern=Pattern("!forceOrder@arr"),
@@ -103,6 +103,6 @@ STREAMS = (
         build=force_order,
         route="market",
         rare=True,
-        doc="Liquidations of all symbols, one a symbol and second, each in a message of its own.",
+        doc="Liquidations of all symbols, at most one per symbol and second, each in a separate message.",
     ),
 )

@@ -247,7 +247,7 @@ STREAMS = (
         period=every_ms(250),
         build=kline,
         route="market",
-        doc="The candle that runs, while it changes, and once more when it ends.",
+        doc="The open candle, while it changes, and once more when it closes.",
     ),
     Stream(
         pattern=Pattern(f"<pair>_{_ANY_TYPE}@continuousKline_{ANY_INTERVAL}"),
@@ -258,15 +258,15 @@ STREAMS = (
         period=every_ms(250),
         build=continuous_kline,
         route="market",
-        doc="The candle that runs, of the contract that now is of this type: after a delivery it "
-        "is another contract, with a past of its own.  The ids in it are those of trades.",
+        doc="The open candle of the present contract of this type: after a delivery it is "
+        "another contract, with its own history.  The ids in it are those of trades.",
     ),
     _price_stream(
         "<pair>@indexPriceKline_",
         "indexPrice_kline",
         one_pair_anywhere,
         index_price_kline,
-        "The candle that runs, of the index price of a COIN-M pair; since the integration "
+        "The open candle of the index price of a COIN-M pair; since the integration "
         "of June 2026 on USDⓈ-M hosts too.",
     ),
     _price_stream(
@@ -274,7 +274,7 @@ STREAMS = (
         "markPrice_kline",
         one_symbol_anywhere,
         mark_price_kline,
-        "The candle that runs, of the mark price of a COIN-M symbol; since the integration "
+        "The open candle of the mark price of a COIN-M symbol; since the integration "
         "of June 2026 on USDⓈ-M hosts too.",
     ),
 )

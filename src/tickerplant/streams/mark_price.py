@@ -237,6 +237,6 @@ STREAMS = (
         build=composite_index,
         route="market",
         venues=(USDM,),
-        doc="What a composite index is worth and made of.",
+        doc="A composite index and its parts.",
     ),
 )

@@ -57,6 +57,6 @@ STREAMS = (
         build=trading_session,
         route="market",
         venues=(USDM,),
-        doc="The trading sessions of shares and commodities, one message a market.",
+        doc="The trading sessions of shares and commodities, one message per market.",
     ),
 )
