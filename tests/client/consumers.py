@@ -53,7 +53,7 @@ async def heard(house: Loopback, *names: str) -> None:
 
 async def carried(market: MarketClient, *names: str) -> None:
     """Wait until the market has heard that it is subscribed to `names`."""
-    await until(lambda: all(market._runner.is_carried(name) for name in names))
+    await until(lambda: all(market._runner.is_delivered(name) for name in names))
 
 
 async def read(subscription: Subscription, count: int) -> list[Any]:

@@ -91,7 +91,7 @@ def stream(market: BlockingMarket, house: House, **options: Any) -> Any:
 
 def carried(market: BlockingMarket, name: str) -> None:
     async def wait() -> None:
-        while not market._market._runner.is_carried(name):  # noqa: ASYNC110  # seen from outside
+        while not market._market._runner.is_delivered(name):  # noqa: ASYNC110  # seen from outside
             await asyncio.sleep(0.001)
 
     market.wait(wait())

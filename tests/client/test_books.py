@@ -281,7 +281,7 @@ async def test_a_book_that_missed_nothing_goes_on_without_a_snapshot() -> None:
         await asyncio.sleep(0.05)
         connections(house)[0].abort()
         await until(lambda: books[BTC].state is State.STALE)
-        await until(lambda: market._runner.is_carried("btcusdt@depth@100ms"))
+        await until(lambda: market._runner.is_delivered("btcusdt@depth@100ms"))
         async with every(0.02, house.go_on):
             await until_live(books)
         counters = books[BTC].counters

@@ -545,7 +545,7 @@ async def test_a_gap_does_not_wait_for_ever() -> None:
         await read_until(subscription, Recovered)
         await trade(house, 1)
         gap, message = await read(subscription, 2)
-        assert (gap.missing, gap.backfilled, gap.reason) == (2, 0, "not answered in time")
+        assert (gap.missing, gap.backfilled, gap.reason) == (2, 0, "no response in time")
         assert message.trade_id == 6
 
 

@@ -73,14 +73,14 @@ async def test_the_port_of_the_other_venue_is_warned_of(caplog: pytest.LogCaptur
 def test_the_log_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     log = UnknownStreamLog()
     for number in range(MAX_LOGGED_NAMES + 5):
-        log.doubted(f"{number}@nothing", "why")
-        log.doubted(f"{number}@nothing", "why")
+        log.unknown(f"{number}@nothing", "why")
+        log.unknown(f"{number}@nothing", "why")
     assert len(caplog.records) == MAX_LOGGED_NAMES + 1
     assert caplog.records[-1].getMessage().startswith("More than 1000 streams are unknown")
 
 
 def test_what_is_logged_is_plain(caplog: pytest.LogCaptureFixture) -> None:
-    UnknownStreamLog().doubted("a\x1b[2J@trade", "why")
+    UnknownStreamLog().unknown("a\x1b[2J@trade", "why")
     assert caplog.records[0].getMessage().isprintable()
 
 

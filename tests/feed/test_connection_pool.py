@@ -192,7 +192,7 @@ def test_the_server_holds_what_is_wanted_whatever_was_wanted_before(seed: int, c
     world.run(40_000)
     wanted = {name for _, names in consumers for name in names}
     assert world.held() == dict.fromkeys(wanted, copies)
-    assert world.feed.is_heard
+    assert world.feed.is_delivering
     for name in wanted:
         world.publish(name, KINDS[AGGREGATES](1))
     world.run(1_000)
@@ -225,7 +225,7 @@ def test_a_server_that_takes_fewer_streams_gets_more_connections(most: int) -> N
     consumer = world.attach(*MANY)
     world.run(50_000)
     assert world.held() == dict.fromkeys(MANY, 1)
-    assert world.feed.is_heard
+    assert world.feed.is_delivering
     assert not consumer.notices(SubscriptionRejected)
     for name in MANY:
         world.publish(name, KINDS[AGGREGATES](1))
@@ -262,7 +262,7 @@ def test_who_is_attached_again_at_once_is_subscribed_again() -> None:
         world.run(50)
         again = world.attach(TICKERS, settle_ms=3_000)
         assert world.held()[TICKERS] == 1
-        assert world.feed.is_heard
+        assert world.feed.is_delivering
         world.publish(TICKERS, KINDS[TICKERS](pause_ms))
         world.run(1_000)
         assert again.payloads(TICKERS) == [KINDS[TICKERS](pause_ms)]
@@ -326,7 +326,7 @@ def test_a_connection_on_which_nothing_is_acknowledged_is_given_up() -> None:
     assert world.feed.counters.lost == 0
     world.run(2_000)
     assert world.feed.counters.lost == 1
-    assert world.feed.is_heard
+    assert world.feed.is_delivering
     assert consumer.kinds() == ["Disconnected", "Recovered"]
 
 

@@ -13,7 +13,7 @@ from tickerplant.feed.actions import Fetch
 from tickerplant.messages.notice import Gap
 from tickerplant.messages.readers import reader
 
-LATE = "not answered in time"
+LATE = "no response in time"
 
 
 def rows(*numbers: int, stream: str = AGGREGATES) -> list[Any]:

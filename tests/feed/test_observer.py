@@ -20,16 +20,16 @@ class Heard(Observer):
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def carried(self, connection: int, names: Iterable[str]) -> None:
+    def delivering(self, connection: int, names: Iterable[str]) -> None:
         self.told.append(("carried", connection, sorted(names)))
 
     def renewed(self, connection: int, names: Iterable[str]) -> None:
         self.told.append(("renewed", connection, sorted(names)))
 
-    def spared(self, connection: int, names: Iterable[str], reason: str) -> None:
+    def covered(self, connection: int, names: Iterable[str], reason: str) -> None:
         self.told.append(("spared", connection, sorted(names), reason))
 
-    def unread(self, stream: str, payload: bytes, received_ns: int) -> None:  # noqa: ARG002
+    def unreadable(self, stream: str, payload: bytes, received_ns: int) -> None:  # noqa: ARG002
         self.told.append(("unread", stream, payload))
 
     def take(self) -> list[tuple[Any, ...]]:

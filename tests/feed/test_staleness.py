@@ -33,7 +33,7 @@ def test_a_steady_stream_is_stale_after_three_periods() -> None:
     assert isinstance(stale, Stale)
     assert (stale.streams, stale.expected_ms) == ((MARKS,), 1_000)
     assert 3_000 <= stale.silent_ms <= 3_600
-    assert not world.feed.is_heard
+    assert not world.feed.is_delivering
 
 
 def test_stale_is_told_once_and_recovered_with_the_first_message() -> None:

@@ -18,7 +18,7 @@ class Doubted(Observer):
     def __init__(self) -> None:
         self.said: list[tuple[str, str]] = []
 
-    def doubted(self, stream: str, reason: str) -> None:
+    def unknown(self, stream: str, reason: str) -> None:
         self.said.append((stream, reason))
 
 

@@ -121,7 +121,7 @@ class Wire:
 
     def _ponged(self) -> None:
         if self.world.wires.get(self.number) is self and not self.is_dead:
-            self.world.feed.heard(self.number)
+            self.world.feed.pong_received(self.number)
 
     def _perform(self, todo: Iterable[server.Action]) -> None:
         hub = self.world.hub

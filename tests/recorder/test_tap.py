@@ -363,10 +363,10 @@ def test_the_manifest_notes_what_happens_to_the_streams_of_an_upstream(tmp_path:
     tapping = TapSettings(folder=str(tmp_path), names=names, upstreams={"usdm": upstream})
     taps = Taps(tapping, it.plant, URLS, it.readiness.warn)
     base, other = "btcusdt@depth@100ms", "ethusdt@trade"
-    upstream.observer.carried(1, [base, other])
+    upstream.observer.delivering(1, [base, other])
     upstream.overhear(Disconnected(streams=(base, other), time_ms=1, reason="lost", retry_ms=1))
     upstream.overhear(Disconnected(streams=(other,), time_ms=1, reason="lost", retry_ms=1))
-    upstream.observer.carried(2, [base])
+    upstream.observer.delivering(2, [base])
     upstream.overhear(Recovered(streams=(base,), time_ms=2, outage_ms=70))
     taps.close("done")
     folder = tmp_path / "usdm"

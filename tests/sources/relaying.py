@@ -76,7 +76,7 @@ class Relay(Loopback):
     def carries(self, *names: str, venue: Venue = USDM) -> bool:
         """Whether all of `names` are heard upstream."""
         runner = self.upstreams[venue.name].runner
-        return all(runner.is_carried(name) for name in names)
+        return all(runner.is_delivered(name) for name in names)
 
     async def questions(self, outcome: str = "sent", venue: Venue = USDM) -> float:
         """How many questions met a fate so far."""

@@ -430,7 +430,7 @@ class Books(Mapping[str, LocalBook]):
             for book in self._books.values()
             if book.wants_snapshot
             and now_ms >= book.next_request_ms
-            and self._runner.is_carried(book.streams[0])
+            and self._runner.is_delivered(book.streams[0])
         ]
         due.sort(key=attrgetter("next_request_ms"))
         for book in due[: max(MAX_CONCURRENT - len(self._requests), 0)]:

@@ -168,7 +168,7 @@ class Connection(WSListener):
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         elif frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
-            self._feed.heard(self._number)
+            self._feed.pong_received(self._number)
         else:
             self._parts += frame.get_payload_as_bytes()
             if len(self._parts) > MAX_FRAME_BYTES:

@@ -329,7 +329,7 @@ class UnknownStreamLog(Observer):
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def doubted(self, stream: str, reason: str) -> None:
+    def unknown(self, stream: str, reason: str) -> None:
         """Log a warning, unless one was logged for this name."""
         if stream in self._names or len(self._names) > MAX_LOGGED_NAMES:
             return

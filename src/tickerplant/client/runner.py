@@ -107,9 +107,9 @@ class FeedRunner:
         self.resume_for(sink)
         self.perform()
 
-    def is_carried(self, name: str) -> bool:
+    def is_delivered(self, name: str) -> bool:
         """Whether a connection carries the stream `name` now."""
-        return self.feed.is_carried(name)
+        return self.feed.is_delivered(name)
 
     def forget(self, names: tuple[str, ...], sink: Sink) -> None:
         """Detach as soon as the event loop turns; may be called from anywhere."""

@@ -1,4 +1,4 @@
-"""What a feed asks of the shell around it, carried out in its order."""
+"""What a feed asks its caller to do, in this order."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class Send(Struct, frozen=True):
 
 
 class Ping(Struct, frozen=True):
-    """Send a ping; the pong is told by `heard`."""
+    """Send a ping; call `pong_received` with the pong."""
 
     number: int
 
 
 class Drop(Struct, frozen=True):
-    """End a connection, or an attempt; nothing of it is told any more."""
+    """Close a connection, or abandon an attempt; report nothing more about it."""
 
     number: int
 
 
 class Fetch(Struct, frozen=True):
-    """Ask over REST for messages that are missing; tell `filled` or `unfilled`.
+    """Fetch missing messages over REST; call `filled` or `unfilled`.
 
-    Wanted are the messages between two ids, both exclusive; of candles, those that opened from
-    `after_id` on and before `before_id`, both in ms.
+    These are the messages between two ids, both exclusive; of candles, those that open at
+    `after_id` or later and before `before_id`, both in ms.
     """
 
     stream: str
@@ -49,7 +49,7 @@ class Fetch(Struct, frozen=True):
 
 
 class Verify(Struct, frozen=True):
-    """Ask over REST whether anything will come of streams that are silent; the answer goes to `verified`."""
+    """Check over REST whether silent streams exist; call `verified` with the result."""
 
     streams: tuple[str, ...]
 

@@ -116,5 +116,5 @@ class CandleStream(MatchedStream):
         """Do what is due; return whether something else will be."""
         will_be = super().tick()
         if self._held and self._context.now_ms >= self._deadline_ms:
-            self._answered((), "not answered in time")
+            self._answered((), "no response in time")
         return will_be or bool(self._held)

@@ -289,7 +289,7 @@ class ConnectionPool:
         if successor is not None:
             self._report_renewed(successor, spared)
         elif spared:
-            self._context.observer.spared(connection.number, spared, reason)
+            self._context.observer.covered(connection.number, spared, reason)
 
     def _report_renewed(self, connection: FeedConnection, names: Iterable[str]) -> None:
         """Report that `connection` delivers `names` instead of its predecessor."""
@@ -362,7 +362,7 @@ class ConnectionPool:
                 news.append(merged.name)
         if news:
             connection.reported.update(news)
-            self._context.observer.carried(connection.number, news)
+            self._context.observer.delivering(connection.number, news)
         notify_recovered(recovered, self._context.wall_ms)
 
     # Time

@@ -1,12 +1,12 @@
-"""A feed: streams of one venue, heard over as many connections as they need, without a hole.
+"""A feed: streams of one venue, without gaps, over as many connections as they need.
 
-This is a state machine.  The shell around it (`client/`) tells it what happens, `opened`,
-`refused`, `lost`, `received`, `heard`, and what time it is, `tick`; whatever is to be done then
-stands in `actions`, which the shell takes out and carries out.
+This is a state machine.  Its caller (`client/runner.py`) reports what happens by `opened`,
+`refused`, `lost`, `received`, `pong_received`, and the time by `tick`; then it carries out what
+`take_actions` returns.
 
-Messages go from `received` by plain calls to the consumers' sinks.  How several connections become
-one stream is in `merged_stream.py`, what becomes of the connections in `connection_pool.py`, what silence means in
-`staleness.py`.
+`received` hands messages to the sinks of consumers by plain calls.  `merged_stream.py` merges
+several connections to one stream, `connection_pool.py` manages connections, and `staleness.py`
+detects silence.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams.spelling import why_doubtful
 
 _END = ord("}")
-"""How a message in the usual envelope ends."""
+"""The last byte of a message in the usual envelope."""
 
 STALLED_MS = 2_000
-"""Without a tick for so long, nothing was read either: what was not heard says nothing."""
+"""After so long without a tick, nothing was read either, so silence means nothing."""
 SHOWN_BYTES = 200
-"""As much of an unreadable message is shown."""
-GARBAGE_MS = 1_000
-"""Consumers are told of unreadable messages of a stream, or connection, at most this often."""
+"""How much of an unreadable message is shown."""
+UNREADABLE_NOTICE_MS = 1_000
+"""Shortest time between two notices of unreadable messages of a stream or connection."""
 SHUTDOWN = "serverShutdown"
-"""Event of a server that will soon close its connections."""
+"""The event of a server that is about to close its connections."""
 
 
 Receive: TypeAlias = Callable[[bytes, int], bool]
-"""Takes a text message and when it was received, ns; returns whether that was all there is to do."""
+"""Takes a text message and its receive time (ns); returns whether it is dealt with."""
 
 
 class FeedCounters(Struct):
-    """What happened so far, over all connections and streams."""
+    """Counts over all connections and streams."""
 
     messages: int = 0
     opened: int = 0
@@ -73,13 +73,13 @@ class FeedCounters(Struct):
     """Connections that were replaced in time."""
     unreadable: int = 0
     late: int = 0
-    """Messages of streams that nobody wants any more."""
+    """Messages of streams that have no consumer any more."""
     failed_checks: int = 0
     """Checks over REST of silent streams that got no response; after three in a row none is made."""
     stale: int = 0
-    """Times a stream was called stale."""
+    """How often a stream became stale."""
     apart: int = 0
-    """Subscriptions that were given connections of their own, because they were full."""
+    """Subscriptions that got their own connections, because they were full."""
     duplicates: int = 0
     gaps: int = 0
     missing: int = 0
@@ -90,10 +90,10 @@ class Feed:
     """The streams of one venue.
 
     Args:
-        hosts: Where the venue is served.
+        hosts: The addresses of the venue.
         settings: How the feed behaves.
-        reader: Returns what turns the payloads of a stream into messages.
-        rng: Decides pauses and times of renewal.
+        reader: Returns the decoder of a stream.
+        rng: Randomises pauses and times of renewal.
     """
 
     def __init__(
@@ -107,13 +107,13 @@ class Feed:
         self.merged_streams: dict[str, MergedStream] = {}
         """The streams that consumers share, by name."""
         self.apart: dict[Sink, dict[str, MergedStream]] = {}
-        """The streams of consumers who have connections of their own, because they are slow."""
+        """The streams of slow consumers with their own connections, by consumer and name."""
         self._venue = hosts.venue
         self._reader = reader
         self._unreadable = 0
         self._late = 0
         self._ended = FeedCounters()
-        """Counts of strands that are no more."""
+        """Counts of streams that were closed."""
         self._pool = ConnectionPool(self._context, hosts, rng, self.is_full)
         self.connections: dict[int, FeedConnection] = self._pool.connections
         self._staleness = StalenessMonitor(self._context, self.connections)
@@ -151,7 +151,7 @@ class Feed:
         actions, self._context.actions = self._context.actions, []
         return actions
 
-    # What the consumer wants
+    # Consumers
 
     def attach(
         self,
@@ -161,14 +161,14 @@ class Feed:
         backfills: bool = False,
         keeper: Callable[[str], Keep] | None = None,
     ) -> None:
-        """Give the messages of `names`, and what is to be told of them, to `sink` from now on.
+        """Hand the messages of `names`, and notices about them, to `sink` from now on.
 
         Args:
             names: The streams.
             sink: Takes messages and notices.
-            backfills: Whether it wants gaps to be filled over REST.
-            keeper: Returns what takes messages of a stream in the place of `sink` whenever they are
-                to be delivered at once, came in the usual envelope, and nobody else wants them.
+            backfills: Whether to backfill gaps over REST.
+            keeper: Returns a function that takes the messages of a stream in place of `sink`, if
+                they are delivered at once, in the usual envelope, and to no other consumer.
         """
         joined = []
         for name in names:
@@ -176,11 +176,11 @@ class Feed:
             keep = keeper and keeper(name)
             merged.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)
             joined.append(merged)
-        self._tell_newcomer(joined, sink)
+        self._notify_newcomer(joined, sink)
         self._pool.add_actions()
 
-    def _tell_newcomer(self, merged_streams: Iterable[MergedStream], sink: Sink) -> None:
-        """Tell a new consumer what is to be doubted, and what others were told is not heard."""
+    def _notify_newcomer(self, merged_streams: Iterable[MergedStream], sink: Sink) -> None:
+        """Hand a new consumer the notices that describe the present state of its streams."""
         for merged in dict.fromkeys(merged_streams):
             if merged.doubt and not merged.messages:
                 names = (merged.name,)
@@ -207,7 +207,7 @@ class Feed:
                 )
 
     def detach(self, names: Iterable[str], sink: Sink) -> None:
-        """Give nothing of `names` to `sink` any more."""
+        """Hand nothing of `names` to `sink` any more."""
         for name in names:
             merged = self._merged_for(name, sink)
             if merged is None or sink not in merged.sinks:
@@ -221,7 +221,7 @@ class Feed:
 
     @property
     def all_merged_streams(self) -> list[MergedStream]:
-        """The streams, shared and apart."""
+        """All streams, shared or not."""
         apart = (
             merged for merged_streams in self.apart.values() for merged in merged_streams.values()
         )
@@ -229,7 +229,7 @@ class Feed:
 
     @property
     def counters(self) -> FeedCounters:
-        """What happened so far."""
+        """The counts so far."""
         pool = self._pool
         counted = structs.replace(
             self._ended,
@@ -249,14 +249,14 @@ class Feed:
         return counted
 
     @property
-    def is_heard(self) -> bool:
-        """Whether every stream is carried by a connection, and none is stale."""
+    def is_delivering(self) -> bool:
+        """Whether a connection delivers every stream, and none is stale."""
         return all(
             merged.primary is not None and not merged.is_stale for merged in self.all_merged_streams
         )
 
-    def is_carried(self, name: str) -> bool:
-        """Whether connections carry the stream `name` for all who want it."""
+    def is_delivered(self, name: str) -> bool:
+        """Whether a connection delivers the stream `name` to each of its consumers."""
         merged_streams = self._named(name)
         return bool(merged_streams) and all(merged.primary is not None for merged in merged_streams)
 
@@ -300,10 +300,10 @@ class Feed:
         merged.close()
         self._pool.remove(merged)
 
-    # What happens to connections
+    # Connections
 
     def opened(self, number: int) -> None:
-        """Take note that a connection is open."""
+        """Note that a connection is open."""
         connection = self.connections.get(number)
         if connection is not None:
             self._pool.opened(connection)
@@ -312,13 +312,13 @@ class Feed:
     def refused(
         self, number: int, reason: str, status: int | None = None, retry_after_ms: int = 0
     ) -> None:
-        """Take note that an attempt failed.
+        """Note that an attempt failed.
 
         Args:
             number: The connection.
-            reason: Why, for people.
-            status: The HTTP status of the answer, None if there was none.
-            retry_after_ms: What the server asked for.
+            reason: The reason, as text.
+            status: The HTTP status of the response, None if there was none.
+            retry_after_ms: The pause that the server asked for.
         """
         connection = self.connections.get(number)
         if connection is not None:
@@ -326,14 +326,14 @@ class Feed:
             self._pool.add_actions()
 
     def lost(self, number: int, reason: str, close_code: int | None = None) -> None:
-        """Take note that an open connection ended."""
+        """Note that an open connection ended."""
         connection = self.connections.get(number)
         if connection is not None:
             self._pool.lost(connection, reason, close_code)
             self._pool.add_actions()
 
-    def heard(self, number: int) -> None:
-        """Take note that a pong, or anything else but a message, came."""
+    def pong_received(self, number: int) -> None:
+        """Note that a pong, or anything else but a message, came."""
         connection = self.connections.get(number)
         if connection is not None:
             connection.received(self._context.now_ms)
@@ -373,15 +373,15 @@ class Feed:
     # Messages
 
     def received(self, number: int, raw: bytes, received_ns: int) -> None:
-        """Take a text message as it came."""
+        """Take a text message."""
         if number in self.connections and not self.receiver(number)(raw, received_ns):
             self.receive_slow(number, raw, received_ns)
 
     def receiver(self, number: int) -> Receive:
-        """Return what takes the text messages of an open connection: the hot path.
+        """Return the function that takes the text messages of an open connection: the hot path.
 
-        It returns whether the message was one of a stream in the usual form; if not, nothing was
-        done, and `receive_slow` is to be told.
+        If it returns False, the message is not one of a stream in the usual envelope; nothing was
+        done, and `receive_slow` is to be called.
         """
         connection, context = self.connections[number], self._context
         streams, unreadable = connection.streams, UNREADABLE
@@ -435,7 +435,7 @@ class Feed:
         self._take_from(connection, merged, item)
 
     def _take_from(self, connection: FeedConnection, merged: MergedStream, item: Item) -> None:
-        """Take what was counted."""
+        """Take a message that has been counted."""
         if merged.primary is connection:
             if merged.is_stale:
                 merged.end_staleness()
@@ -446,11 +446,11 @@ class Feed:
         if merged.primary is not None:
             merged.take_secondary(connection, item)
             return
-        self._pool.mark_delivering(connection, [merged])  # heard before it was acknowledged
+        self._pool.mark_delivering(connection, [merged])  # a message before the acknowledgement
         merged.take(item)
 
     def receive_slow(self, number: int, raw: bytes, received_ns: int) -> None:
-        """Take a text message that is not one of a known stream in the usual form."""
+        """Take a text message that is not one of a known stream in the usual envelope."""
         connection = self.connections.get(number)
         if connection is None:
             return
@@ -458,11 +458,11 @@ class Feed:
         try:
             message = any_message(raw)
         except UNREADABLE as unreadable:
-            self._tell_unreadable(connection, None, raw, str(unreadable))
+            self._notify_unreadable(connection, None, raw, str(unreadable))
             return
         error = message.error
         if message.stream:
-            self._received_otherwise(connection, message.stream, bytes(message.data), received_ns)
+            self._receive_unusual(connection, message.stream, bytes(message.data), received_ns)
         elif SHUTDOWN in {message.kind, message.event.kind if message.event else ""}:
             self._pool.on_shutdown(connection)
         elif error is not None:
@@ -470,13 +470,15 @@ class Feed:
         elif message.id is not UNSET:
             self._pool.on_response(connection, message.id, None, "")
         else:
-            self._tell_unreadable(connection, None, raw, "neither a stream nor an answer")
+            self._notify_unreadable(
+                connection, None, raw, "neither a message of a stream nor a response"
+            )
         self._pool.add_actions()
 
-    def _received_otherwise(
+    def _receive_unusual(
         self, connection: FeedConnection, name: str, payload: bytes, received_ns: int
     ) -> None:
-        """Take a message of a stream whose envelope is written in another way, or that fails."""
+        """Take a message of a stream in an unusual envelope, or one that could not be decoded."""
         merged = connection.streams.get(head_of(name))
         if merged is None:
             self._late += 1
@@ -485,20 +487,23 @@ class Feed:
             item = merged.decode(payload)
         except UNREADABLE as error:
             if merged.primary in {None, connection}:
-                self._context.observer.unread(name, payload, received_ns)
-            self._tell_unreadable(connection, merged, payload, str(error))
+                self._context.observer.unreadable(name, payload, received_ns)
+            self._notify_unreadable(connection, merged, payload, str(error))
             return
         self._take_slow(connection, merged, item, payload, received_ns)
 
-    def _tell_unreadable(
+    def _notify_unreadable(
         self, connection: FeedConnection, merged: MergedStream | None, raw: bytes, reason: str
     ) -> None:
-        """Tell of what cannot be read, of a stream or of who knows which one on a connection."""
+        """Notify consumers of an unreadable message, of a stream or any one of a connection."""
         self._unreadable += 1
-        told = merged or connection
-        if told.unreadable_ms and self._context.now_ms - told.unreadable_ms < GARBAGE_MS:
+        source = merged or connection
+        if (
+            source.unreadable_ms
+            and self._context.now_ms - source.unreadable_ms < UNREADABLE_NOTICE_MS
+        ):
             return
-        told.unreadable_ms = self._context.now_ms
+        source.unreadable_ms = self._context.now_ms
         merged_streams = [merged] if merged else connection.merged_streams
         notice = DecodeFailed(
             streams=(), time_ms=self._context.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
@@ -508,7 +513,7 @@ class Feed:
     # Time
 
     def tick(self, now_ms: int, wall_ms: int) -> None:
-        """Let the clocks reach `now_ms` and `wall_ms`, and do what is due."""
+        """Advance the clocks to `now_ms` and `wall_ms`, and do what is due."""
         context = self._context
         has_stalled = now_ms - context.now_ms >= STALLED_MS
         context.now_ms, context.wall_ms = now_ms, wall_ms
@@ -531,22 +536,22 @@ class Feed:
     # Backfills and checks
 
     def filled(self, stream: str, messages: Iterable[Message], after_id: int | None = None) -> None:
-        """Give a stream what it missed.
+        """Take missing messages that were fetched over REST.
 
         Args:
             stream: The stream.
-            messages: What could be had.
-            after_id: Of what was asked for; an answer that came too late is known by it.
+            messages: What the server returned.
+            after_id: That of the `Fetch`, by which a response that comes too late is recognised.
         """
         for merged in self._named(stream):
             merged.filled(messages, after_id)
 
     def verified(self, streams: Iterable[str], reasons: Mapping[str, str] | None) -> None:
-        """Take the answer about silent streams: why nothing will come, by name; None: no answer."""
+        """Take the result of `Verify`: by name, why no message will come; None: no response."""
         self._unknown_streams.checked(streams, reasons)
 
     def unfilled(self, stream: str, reason: str, after_id: int | None = None) -> None:
-        """Tell a stream that what it missed cannot be had."""
+        """Note that missing messages could not be fetched, and why."""
         for merged in self._named(stream):
             merged.unfilled(reason, after_id)
 
@@ -559,14 +564,12 @@ class Feed:
 
 
 def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> None:
-    """Say of `message` where and when it came from."""
     message.stream = stream
     message.payload = payload
     message.received_ns = received_ns
 
 
 def _add(total: FeedCounters, counted: StreamCounters) -> None:
-    """Add what was counted of messages to `total`."""
     total.duplicates += counted.duplicates
     total.gaps += counted.gaps
     total.missing += counted.missing

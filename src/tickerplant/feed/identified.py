@@ -20,7 +20,7 @@ from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream, refuse
 from tickerplant.feed.secondary import Secondary
 
-LATE = "not answered in time"
+LATE = "no response in time"
 TOO_MANY = "too many messages waited behind the gap"
 
 

@@ -1,7 +1,7 @@
-"""Streams whose messages have no ids: two are the same if their bytes are.
+"""Streams whose messages have no ids: two messages are the same if their bytes are.
 
-Every secondary tells the same messages in the same order, from some message on.  So what one tells
-between two messages that another told one after the other, the other has left out.
+All connections send the same messages in the same order, from some message on.  So if one sends a
+message between two that another sent one after the other, the other has left it out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tickerplant.feed.secondary import Entry, Secondary
 class MatchedStream(MergedStream):
     """A stream whose messages have no ids."""
 
-    __slots__ = ("_primary_record",)
+    __slots__ = ("_primary_backlog",)
 
     def __init__(
         self,
@@ -28,26 +28,26 @@ class MatchedStream(MergedStream):
     ) -> None:
         super().__init__(name, decode, expected_interval, context)
         self._accept_next = _always
-        self._primary_record: Secondary | None = None
-        """What the leader is still expected to tell of what was delivered; None: nothing."""
+        self._primary_backlog: Secondary | None = None
+        """Delivered messages that have not come on the primary; None if there are none."""
 
     @property
     def _is_usual(self) -> bool:
-        return not self.secondaries and self._primary_record is None
+        return not self.secondaries and self._primary_backlog is None
 
     def take_slow(self, item: Item) -> None:
-        """Take a message of the leader that was perhaps delivered, or that followers will tell."""
+        """Take a message of the primary that may have been delivered, or may come on secondaries."""
         key = _key_of(item)
-        if self._primary_record is not None:
-            if self._is_repeated(self._primary_record, key):
+        if self._primary_backlog is not None:
+            if self._is_repeated(self._primary_backlog, key):
                 self.counters.duplicates += 1
                 return
-            self._mark_skipped(self._primary_record, self._primary_record.expected.drain())
+            self._mark_skipped(self._primary_backlog, self._primary_backlog.expected.drain())
         self._reconcile(key, None)
         self._pass(item)
 
     def take_secondary(self, connection: Hashable, item: Item) -> None:
-        """Take the next message of another secondary, which has joined."""
+        """Take the next message of a secondary."""
         secondary, key = self.secondaries[connection], _key_of(item)
         self._mark_delivering(secondary)
         self._tick_from_now_on()
@@ -60,7 +60,7 @@ class MatchedStream(MergedStream):
         self._match(secondary, secondary.waiting.drain())
 
     def _is_repeated(self, secondary: Secondary, key: Hashable) -> bool:
-        """Whether what `secondary` tells was delivered; it is not expected again then."""
+        """Whether a message of `secondary` was delivered; it is then no longer expected."""
         before = secondary.expected.pop_through(key)
         if before is not None:
             self._mark_skipped(secondary, before)
@@ -68,7 +68,7 @@ class MatchedStream(MergedStream):
         return secondary.skipped.pop(key, None) is not None
 
     def _mark_skipped(self, secondary: Secondary, before: Iterable[Entry]) -> None:
-        """Take note that `secondary` left messages out, unless it tells in another order."""
+        """Note that `secondary` left messages out, although it may still send them in another order."""
         until_ms = self._context.now_ms + self._context.settings.merge_ms
         for entry in before:
             secondary.skipped.pop(entry.key, None)
@@ -76,7 +76,7 @@ class MatchedStream(MergedStream):
             self._tick_from_now_on()
 
     def _reconcile(self, key: Hashable, source: Secondary | None) -> None:
-        """Expect of all followers but `source` what is delivered now, unless they told it."""
+        """Expect a delivered message on all secondaries but `source`, unless it came on them."""
         for secondary in tuple(self.secondaries.values()):
             if secondary is source:
                 continue
@@ -90,43 +90,43 @@ class MatchedStream(MergedStream):
                     secondary.expected.pop()
 
     def _match(self, secondary: Secondary, before: list[Entry]) -> None:
-        """Take note that `secondary` and the leader told the same, and `secondary` told `before`."""
+        """Note that `secondary` sent a message of the primary, after the messages `before`."""
         is_first, secondary.is_in_step = not secondary.is_in_step, True
-        if is_first and secondary.may_be_older:  # from when nothing was heard, which was told
+        if is_first and secondary.may_be_older:  # from an outage, of which consumers know
             self.counters.duplicates += len(before)
         else:
             self._insert(secondary, before)
 
     def _insert(self, source: Secondary, left_out: Iterable[Entry]) -> None:
-        """Deliver what the leader left out and `source` told."""
+        """Deliver what came on `source` and the primary left out."""
         for entry in left_out:
-            if self._primary_record is None:
-                self._primary_record = Secondary()
-            self._mark_skipped(self._primary_record, (entry,))
+            if self._primary_backlog is None:
+                self._primary_backlog = Secondary()
+            self._mark_skipped(self._primary_backlog, (entry,))
             self._reconcile(entry.key, source)
             self._pass(entry.item)
 
     def _promote(self, secondary: Secondary) -> None:
-        self._primary_record = secondary if secondary.expected or secondary.skipped else None
+        self._primary_backlog = secondary if secondary.expected or secondary.skipped else None
         self._tick_from_now_on()
         for entry in secondary.waiting.drain():
             self._reconcile(entry.key, None)
             self._pass(entry.item)
 
     def _demote(self) -> Secondary:
-        primary, self._primary_record = self._primary_record or Secondary(), None
+        primary, self._primary_backlog = self._primary_backlog or Secondary(), None
         return primary
 
     def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
-        """Go on with `secondaries` and without consumers, as a copy of a strand that goes on as well."""
+        """Continue with `secondaries` and without consumers, as a copy of another stream."""
         super().reset_for_split(secondaries)
-        self._primary_record = None
+        self._primary_backlog = None
 
     def _primary_lost(self) -> None:
-        self._primary_record = None
+        self._primary_backlog = None
 
     def _pass(self, item: Item) -> None:
-        """Take a message that was not delivered before."""
+        """Deliver a message that was not delivered before."""
         self.deliver(item)
 
     # Time
@@ -140,29 +140,29 @@ class MatchedStream(MergedStream):
             self._look_at(secondary)
             if connection not in paused:
                 _forget_skipped(secondary, now_ms)
-        if self._primary_record is not None and self.primary not in paused:
-            _forget_skipped(self._primary_record, now_ms)
-            if not self._primary_record.expected and not self._primary_record.skipped:
-                self._primary_record = None
-        return self._primary_record is not None or any(
+        if self._primary_backlog is not None and self.primary not in paused:
+            _forget_skipped(self._primary_backlog, now_ms)
+            if not self._primary_backlog.expected and not self._primary_backlog.skipped:
+                self._primary_backlog = None
+        return self._primary_backlog is not None or any(
             secondary.waiting or secondary.skipped for secondary in self.secondaries.values()
         )
 
     def restart_waits(self) -> None:
-        """Let what waits for a secondary wait from now on: it was not read for a while."""
+        """Restart the timeouts of waiting messages, because a connection was not read for a while."""
         until_ms = self._context.now_ms + self._context.settings.merge_ms
-        primary = () if self._primary_record is None else (self._primary_record,)
+        primary = () if self._primary_backlog is None else (self._primary_backlog,)
         for secondary in (*primary, *self.secondaries.values()):
             secondary.skipped = dict.fromkeys(secondary.skipped, until_ms)
 
     def _look_at(self, secondary: Secondary) -> None:
-        """Wait no longer for the leader to tell what `secondary` told long ago."""
+        """Stop waiting for the primary to send what came on `secondary` long ago."""
         latest_ms = self.silent_since_ms - self._context.settings.merge_ms
         while secondary.waiting and secondary.waiting.oldest.received_ms <= latest_ms:
             entry = secondary.waiting.pop()
             if secondary.is_in_step:
                 self._insert(secondary, (entry,))
-            else:  # its messages never were those of the leader: it writes them in another way
+            else:  # never a message of the primary: it writes them differently
                 self.counters.duplicates += 1
 
 
@@ -173,7 +173,7 @@ def _forget_skipped(secondary: Secondary, now_ms: int) -> None:
 
 
 def _key_of(item: Item) -> int:
-    """Return what stands for the bytes of a message."""
+    """Return a hash of the bytes of a message."""
     message = item[0] if type(item) is list else item
     return hash(message.payload)
 

@@ -1,12 +1,12 @@
-"""One stream as it is put together from the connections that carry it.
+"""One stream, merged from all connections that are subscribed to it.
 
-One of the connections leads: what it tells is delivered at once.  The others follow: what they tell
-too is compared, not delivered, until the leader is lost, falls silent or leaves something out.  So
-a planned change of connections loses nothing and repeats nothing, and with two copies the loss of
-one is not even noticed.
+One of the connections is the primary: its messages are delivered at once.  The others are
+secondaries: their messages are only compared, until the primary is lost, falls silent or leaves
+something out.  So a planned change of connections loses and repeats nothing, and with redundant
+connections the loss of one costs nothing.
 
-How two messages are known to be the same, and how it is known that one is missing, is a matter of
-the kind: `numbered.py` and `rising.py` go by ids, `matched.py` by the bytes, `candles.py` by time.
+How messages of different connections are matched, and how missing ones are noticed, differs:
+`identified.py` uses ids, `matched.py` the bytes, `candles.py` the bytes and the times of candles.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ Item: TypeAlias = Any
 Sink: TypeAlias = Callable[[Message | Notice], object]
 """Takes the messages and notices of a consumer, in order.  Never raises; it may attach and detach."""
 Keep: TypeAlias = Callable[[int, bytes, Any], object]
-"""Takes when a message was received, the whole of it as it came, and what was read of it; what the
-receiver fills in is empty in that.  Never raises, and never attaches or detaches."""
+"""Takes the receive time (ns), the raw message and the decoded one, in which the fields that the feed
+fills in are empty.  Never raises, attaches or detaches."""
 
 NOTIFY_AGAIN_MS = 10_000
 """Shortest time between two notices that a stream has no connection, for different reasons."""
 MAX_AHEAD = 4096
-"""Messages of one stream by which a connection may be ahead of the leader; with more, the leader is
-not waited for."""
+"""Maximum number of messages of one stream by which a secondary may be ahead of the primary; after
+that, its messages are delivered."""
 
 
 class Outage(Struct):
@@ -59,23 +59,25 @@ class Outage(Struct):
 
 
 class StreamCounters(Struct):
-    """What happened on one stream so far."""
+    """Counts of one stream."""
 
     duplicates: int = 0
-    """Messages that were left out because they came before."""
+    """Messages that were discarded because they were delivered before."""
     gaps: int = 0
     missing: int = 0
-    """Messages that ids prove missing for good."""
+    """Messages that are proved missing and could not be backfilled."""
     backfilled: int = 0
 
 
 class MergedStream(ABC):
-    """A stream.
+    """A stream, and the state of its delivery.
+
+    The feed sets only `messages`, `received_ms` and `unreadable_ms`, and the pool `rejection`.
 
     Args:
         name: The stream.
-        decode: Turns a payload into a message, or a list of them.
-        expected_interval: How long it may be silent.
+        decode: Decodes a payload to a message or a list of them.
+        expected_interval: How often it is expected to send.
         context: The shared state of its feed.
     """
 
@@ -121,27 +123,26 @@ class MergedStream(ABC):
         self.decode = decode
         self.expected_interval = expected_interval
         self.doubt = ""
-        """Why no server is expected to tell anything of it; empty if one is."""
+        """Why no message is expected; empty if messages are expected."""
         self.is_array = False
         """Whether what `decode` returns may be a list."""
         self.sinks: tuple[Sink, ...] = ()
-        """Who consumes it; changed by `attach` and `detach`."""
+        """Its consumers; changed by `attach` and `detach`."""
         self.deliver: Callable[[Item], object] = self._deliver_to_all
         """Hands a message to every consumer."""
         self.accept: Callable[[Item], bool] = refuse
-        """Takes note of a message of the primary and returns True if it is to be delivered at once.
+        """Called with each message of the primary; returns whether the caller is to `deliver` it.
 
-        If it returns False nothing was done, and `take` is to be called."""
+        If it returns False, nothing was done, and the caller is to `take` the message."""
         self._accept_next: Callable[[Item], bool] = refuse
-        """What `accept` is while nothing unusual goes on."""
+        """The `accept` of the usual case."""
         self.proves_gaps = False
         """Whether ids show what is missing."""
         self.keep: Keep | None = None
-        """Takes what is to be delivered at once and came in the usual envelope; None: `deliver` does."""
+        """Takes accepted messages in the usual envelope in place of `deliver`; None if nothing does."""
         self._keeps: dict[Sink, Keep] = {}
-        """What consumers have for that."""
         self._backfilling: list[Sink] = []
-        """Consumers that want gaps to be filled over REST."""
+        """Consumers that want gaps to be backfilled over REST."""
         self.primary: Hashable | None = None
         """The connection whose messages are delivered; None while nothing is received."""
         self.secondaries: dict[Hashable, Secondary] = {}
@@ -162,13 +163,13 @@ class MergedStream(ABC):
         self.rejection: SubscriptionRejected | None = None
         """The notice, without names, that the server rejected the subscription."""
         self.unreadable_ms = 0
-        """When consumers were last told of something unreadable."""
+        """When consumers were last notified of an unreadable message."""
         self._context = context
         self._is_fetching = False
         self._fetched_after = 0
-        """Id that what is asked for over REST begins behind."""
+        """The `after_id` of the pending fetch."""
         self._deadline_ms = 0
-        """Until when a gap waits."""
+        """Until when messages wait behind a gap."""
 
     @property
     def is_stale(self) -> bool:
@@ -189,11 +190,11 @@ class MergedStream(ABC):
 
     @property
     def backfills(self) -> bool:
-        """Whether somebody wants gaps to be filled over REST; then they are for everybody."""
+        """Whether gaps are backfilled, for all consumers, because one of them wants it."""
         return bool(self._backfilling)
 
     def attach(self, sink: Sink, *, backfills: bool = False, keep: Keep | None = None) -> None:
-        """Let `sink` be told, too; as long as it is the only one, `keep` takes what it can."""
+        """Add a consumer; while it is the only one, `keep` takes what it can."""
         if keep is not None:
             self._keeps[sink] = keep
         self._set_sinks((*self.sinks, sink))
@@ -201,7 +202,7 @@ class MergedStream(ABC):
             self._backfilling.append(sink)
 
     def detach(self, sink: Sink) -> None:
-        """Tell `sink` nothing any more, or once less if it was attached several times."""
+        """Remove a consumer, or one of its attachments if it was attached several times."""
         left = list(self.sinks)
         left.remove(sink)
         self._set_sinks(tuple(left))
@@ -218,13 +219,13 @@ class MergedStream(ABC):
     # Connections
 
     def add(self, connection: Hashable) -> None:
-        """Let `connection` follow: the stream was asked for on it."""
+        """Add a secondary connection, on which the stream is being subscribed to."""
         if connection != self.primary and connection not in self.secondaries:
             self.secondaries[connection] = Secondary(may_be_older=self.primary is None)
             self.accept = refuse
 
     def mark_delivering(self, connection: Hashable) -> bool:
-        """Let `connection` count: it carries the stream; return whether nothing was heard before."""
+        """Note that `connection` delivers the stream; return True if it is the primary because of that."""
         if self.primary is None:
             self._lead(connection)
             return True
@@ -233,13 +234,12 @@ class MergedStream(ABC):
         return False
 
     def _mark_delivering(self, secondary: Secondary) -> None:
-        """Take note that `secondary` carries the stream."""
         if not secondary.is_delivering:
             secondary.is_delivering = True
             secondary.delivering_since_ms = self._context.now_ms
 
     def remove(self, connection: Hashable) -> bool:
-        """Forget `connection`; return whether nothing is heard any more because of that."""
+        """Remove a connection; return True if none is left that delivers the stream."""
         secondary = self.secondaries.pop(connection, None)
         if secondary is not None:
             self.counters.duplicates += len(secondary.waiting)
@@ -258,16 +258,21 @@ class MergedStream(ABC):
         return True
 
     def close(self) -> None:
-        """Let nothing wait any more, and tell nothing: nobody listens."""
+        """Discard what waits, and deliver nothing more."""
         self._set_sinks(())
         self.primary = None
         self.secondaries.clear()
         self._is_fetching = False
 
     def split(self, sink: Sink, connections: Iterable[Hashable], primary: Hashable) -> Self:
-        """Return a strand for `sink` that goes on with `connections`, of which `primary` leads.
+        """Split off and return a stream for the consumer `sink`, on `connections`.
 
-        This strand goes on with its other connections, one of which leads, for its other consumers.
+        This stream continues for its other consumers on its other connections.
+
+        Args:
+            sink: The consumer.
+            connections: Connections of this stream.
+            primary: The one that is to be the primary.
         """
         apart = copy(self)
         secondaries = {it: self.secondaries.pop(it) for it in connections if it in self.secondaries}
@@ -283,10 +288,11 @@ class MergedStream(ABC):
         return apart
 
     def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
-        """Go on with `secondaries` and without consumers, as a copy of a strand that goes on as well."""
+        """Continue with `secondaries` and without consumers, as a copy of another stream."""
         self.secondaries = secondaries
         self.messages = sum(len(each.waiting) for each in secondaries.values())
         self.primary, self.accept = None, refuse
+        self.outage = copy(self.outage)
         self.counters = StreamCounters()
         self.expected_interval = self.expected_interval.fork()
         self._keeps, self._backfilling = {}, []
@@ -298,9 +304,13 @@ class MergedStream(ABC):
         return False
 
     def is_caught_up(self, connection: Hashable, received_ms: int) -> bool:
-        """Whether a follower would lose nothing if it led, when something came from the leader then.
+        """Whether nothing would be lost if the secondary `connection` became the primary.
 
-        It brought what the leader brought; or nothing, and has carried the stream for long.
+        Either it delivered the same messages; or none, and it has been subscribed for long.
+
+        Args:
+            connection: A connection.
+            received_ms: When something last arrived on the primary.
         """
         secondary = self.secondaries.get(connection)
         if secondary is None or not self._can_lead(secondary):
@@ -310,15 +320,19 @@ class MergedStream(ABC):
 
     @property
     def _next_primary(self) -> Hashable | None:
-        """The follower that leads if the leader is lost; None: none can."""
-        carried = [connection for connection, it in self.secondaries.items() if self._can_lead(it)]
-        alike = (connection for connection in carried if self.secondaries[connection].is_in_step)
-        return next(alike, carried[0] if carried else None)
+        """The secondary that becomes primary if the primary is lost; None if none can."""
+        able = [connection for connection, it in self.secondaries.items() if self._can_lead(it)]
+        in_step = (connection for connection in able if self.secondaries[connection].is_in_step)
+        return next(in_step, able[0] if able else None)
 
     def may_lose_without(self, connection: Hashable, received_ms: int) -> bool:
-        """Whether something may be missing if `connection` is lost, from which something last came then.
+        """Whether messages may be lost unnoticed if `connection` is lost.
 
-        That is so if it leads, and the follower that is to lead carries the stream only since.
+        They may if it is the primary, and its successor was subscribed after the last message.
+
+        Args:
+            connection: A connection.
+            received_ms: When something last arrived on it.
         """
         successor = self.secondaries.get(self._next_primary)
         if connection != self.primary or successor is None or self.proves_gaps:
@@ -328,11 +342,11 @@ class MergedStream(ABC):
             and received_ms < successor.delivering_since_ms + self._context.settings.overlap_ms
         )
 
-    def expect_loss(self) -> None:  # noqa: B027
-        """Take note that something may be missing before the next message."""
+    def expect_loss(self) -> None:  # noqa: B027  # most kinds do nothing
+        """Note that messages may be missing before the next one."""
 
     def is_delivered_without(self, connection: Hashable) -> bool:
-        """Whether the stream is heard, or would be, without `connection`."""
+        """Whether another connection than `connection` delivers the stream."""
         return self.primary not in {None, connection} or any(
             self._can_lead(it) for each, it in self.secondaries.items() if each != connection
         )
@@ -341,7 +355,7 @@ class MergedStream(ABC):
         return secondary.is_delivering and not (secondary.is_mute and self.is_idle(secondary))
 
     def is_idle(self, secondary: Secondary) -> bool:
-        """Whether `secondary` is said to carry the stream, and told nothing of it while the leader did."""
+        """Whether `secondary` is subscribed, and has sent nothing although the primary has."""
         if (
             secondary.is_in_step
             or secondary.is_restarted
@@ -360,7 +374,7 @@ class MergedStream(ABC):
         self._context.due[self] = self.tick
 
     def restart_waits(self) -> None:  # noqa: B027  # most kinds do nothing
-        """Let what waits for a connection wait from now on: it was not read for a while."""
+        """Restart the timeouts of waiting messages, because a connection was not read for a while."""
 
     def raise_stale_level(self) -> None:
         """Note that consumers are notified of its silence, or that it is subscribed again for it."""
@@ -394,18 +408,16 @@ class MergedStream(ABC):
         self.notify(Recovered(streams=(self.name,), time_ms=wall_ms, outage_ms=outage_ms))
 
     def begin_outage(self, notice: Disconnected, received_ms: int) -> bool:
-        """Note that it has no connection; return whether consumers are to get `notice`.
+        """Note that it has no connection; return whether to hand `notice` to consumers.
 
-        They are not if they know, for the same reason or since a moment ago.
+        That is False if they got one for the same reason, or a short time ago.
 
         Args:
             notice: The notice, without names.
             received_ms: When something last arrived on the connection.
         """
-        now_ms, outage = (
-            self._context.now_ms,
-            self.outage or Outage(max(self.silent_since_ms, received_ms)),
-        )
+        now_ms = self._context.now_ms
+        outage = self.outage or Outage(max(self.silent_since_ms, received_ms))
         known = outage.notice
         if known is not None and (
             known.reason == notice.reason or now_ms - outage.notified_ms < NOTIFY_AGAIN_MS
@@ -418,16 +430,16 @@ class MergedStream(ABC):
         return True
 
     def end_outage(self) -> int | None:
-        """Note that messages arrive again.
+        """Note that messages arrive again, or are about to.
 
-        Returns how long the outage was that consumers know of, in ms; None if they know of none.
+        Returns the length, in ms, of the outage that consumers know of; None if they know of none.
         """
         outage, self.outage, self.disconnected_ms = self.outage, None, None
         self.stale_level = 0
         return None if outage is None else self._context.now_ms - outage.since_ms
 
     def _lead(self, connection: Hashable) -> None:
-        """Deliver from now on what `connection` tells, after what it told already."""
+        """Make `connection` the primary, and deliver its waiting messages."""
         secondary = self.secondaries.pop(connection, None) or Secondary(may_be_older=True)
         for other in self.secondaries.values():
             other.may_repeat = True
@@ -438,7 +450,7 @@ class MergedStream(ABC):
         self._promote(secondary)
 
     def _take_over(self) -> bool:
-        """Let a follower lead that is ahead of a leader who fell silent; return whether one does."""
+        """Make a secondary the primary if the primary has fallen behind it; return whether one was."""
         now_ms = self._context.now_ms
         for connection, secondary in self.secondaries.items():
             if secondary.waiting and connection not in self._context.paused:
@@ -451,31 +463,31 @@ class MergedStream(ABC):
         return False
 
     def switch_primary(self, connection: Hashable) -> None:
-        """Let the leader follow and `connection` lead."""
+        """Make `connection` the primary, and the primary a secondary."""
         if self.primary is not None:
             primary = self.secondaries[self.primary] = self._demote()
             self._mark_delivering(primary)
         self._lead(connection)
 
     def _patience_ms(self, secondary: Secondary) -> int:
-        """Return for how long the leader may fall behind `secondary`."""
+        """Return for how long the primary may be behind `secondary`."""
         settings = self._context.settings
-        is_enough = secondary.is_in_step or self.is_stale  # silence that is told is no mere lag
+        is_enough = secondary.is_in_step or self.is_stale  # a stale stream does not merely lag
         return settings.lag_ms if is_enough else settings.merge_ms
 
     def _demote(self) -> Secondary:
-        """Return what is known of the leader, who is to follow."""
+        """Return the state of the primary as a secondary."""
         return Secondary()
 
     @abstractmethod
     def _promote(self, secondary: Secondary) -> None:
-        """Deliver what the new leader told already."""
+        """Deliver the waiting messages of the new primary."""
 
     def _secondary_removed(self) -> None:  # noqa: B027  # most kinds do nothing
-        """Take note that there may be one follower less."""
+        """Note that a secondary may have been removed."""
 
-    def _primary_lost(self) -> None:  # noqa: B027
-        """Take note that nothing is heard any more."""
+    def _primary_lost(self) -> None:  # noqa: B027  # most kinds do nothing
+        """Note that no connection delivers the stream any more."""
 
     # Messages
 
@@ -502,7 +514,7 @@ class MergedStream(ABC):
 
     @abstractmethod
     def take_secondary(self, connection: Hashable, item: Item) -> None:
-        """Take the next message of another connection, which has joined."""
+        """Take the next message of a secondary."""
 
     @abstractmethod
     def tick(self) -> bool:
@@ -524,17 +536,20 @@ class MergedStream(ABC):
     # Gaps
 
     def filled(self, messages: Iterable[Message], after_id: int | None = None) -> None:
-        """Take what was missing, asked for over REST."""
+        """Take missing messages that were fetched over REST.
+
+        `after_id` is that of the fetch; messages of an earlier fetch are ignored.
+        """
         if self._is_fetching and after_id in {None, self._fetched_after}:
             self._answered(tuple(messages), "")
 
     def unfilled(self, reason: str, after_id: int | None = None) -> None:
-        """Give up what was missing: it could not be had."""
+        """Note that missing messages could not be fetched, and why."""
         if self._is_fetching and after_id in {None, self._fetched_after}:
             self._answered((), reason)
 
     def _answered(self, rows: Sequence[Any], reason: str) -> None:  # noqa: B027
-        """Take the answer to what was asked over REST."""
+        """Take the rows that were fetched, or the reason that there are none."""
 
     def _fetch(self, after_id: int, before_id: int) -> None:
         self._is_fetching = True
@@ -554,7 +569,7 @@ class MergedStream(ABC):
         self.counters.backfilled += filled
         self.counters.missing += lost
         if lost and filled:
-            reason = reason or "the server does not tell all of them any more"
+            reason = reason or "the server no longer has all of them"
         self.notify(
             Gap(
                 streams=(self.name,),

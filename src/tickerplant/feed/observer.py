@@ -1,7 +1,7 @@
-"""What a feed tells of its connections to somebody who keeps a record of them.
+"""Reports about the connections of a feed, for keeping a record of them.
 
-Consumers are told what they cannot hear (`messages/notice.py`).  Of what costs them nothing, such as
-connections that were renewed in time, only an observer hears; and it hears of what cannot be read.
+Consumers get notices of what they may miss (`messages/notice.py`).  An observer is also told of
+events that cost consumers nothing, such as renewed connections, and of unreadable messages.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from collections.abc import Iterable
 
 
 class Observer:
-    """Takes note of nothing; whoever wants to know something overrides it.  Nothing may be raised.
+    """Ignores all reports; subclasses override what they need, and must not raise.
 
-    Connections are told by their numbers, which no other connection of the feed ever has.
+    A connection is identified by its number, which is unique in the feed.
     """
 
-    def carried(self, connection: int, names: Iterable[str]) -> None:
-        """Take note that `names` are heard on a connection from now on: its server said so.
+    def delivering(self, connection: int, names: Iterable[str]) -> None:
+        """Take the report that a connection delivers `names` from now on: its server acknowledged it.
 
-        It is told before consumers are told that they hear `names` again.
+        It precedes the notices of their recovery.
         """
 
     def renewed(self, connection: int, names: Iterable[str]) -> None:
-        """Take note that a connection took the place of another in time, and nothing is lost."""
+        """Take the report that a connection replaced another in time, and nothing is lost."""
 
-    def spared(self, connection: int, names: Iterable[str], reason: str) -> None:
-        """Take note that a connection was lost, and others told all of `names` that it did."""
+    def covered(self, connection: int, names: Iterable[str], reason: str) -> None:
+        """Take the report that a connection was lost, and others delivered all of `names` that it did."""
 
-    def unread(self, stream: str, payload: bytes, received_ns: int) -> None:
-        """Take a message that is not in the form of its stream; others are not handed out it."""
+    def unreadable(self, stream: str, payload: bytes, received_ns: int) -> None:
+        """Take a message that cannot be decoded as one of its stream; consumers do not get it."""
 
-    def doubted(self, stream: str, reason: str) -> None:
-        """Take note that nothing is expected of a stream, and why.
+    def unknown(self, stream: str, reason: str) -> None:
+        """Take the report that no message of a stream is expected, and why.
 
-        Of a name that no stream has that is known when it is subscribed to; of a symbol that is not
-        listed, or a server of the other venue, after some silence.
+        It comes at once if no stream has such a name, and after some silence if the server does not
+        list the symbol or serves the other venue.
         """

@@ -45,7 +45,7 @@ class UnknownStreams:
     def add(self, merged: MergedStream) -> None:
         """Report a stream with a malformed name, and check others when they stay silent."""
         if merged.doubt:
-            self._context.observer.doubted(merged.name, merged.doubt)
+            self._context.observer.unknown(merged.name, merged.doubt)
         else:
             self._silent_since_ms[merged] = None
 
@@ -99,5 +99,5 @@ class UnknownStreams:
                 self._silent_since_ms[merged] = context.now_ms + RETRY_MS - self._silent_ms
             elif reason := reasons.get(merged.name, ""):
                 merged.doubt = reason
-                context.observer.doubted(merged.name, reason)
+                context.observer.unknown(merged.name, reason)
                 notify([merged], UnknownStream(streams=(), time_ms=context.wall_ms, reason=reason))

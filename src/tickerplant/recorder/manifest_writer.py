@@ -163,7 +163,7 @@ class ManifestWriter(Observer):
 
     # As an observer
 
-    def carried(self, connection: int, names: Iterable[str]) -> None:
+    def delivering(self, connection: int, names: Iterable[str]) -> None:
         """Note streams of a connection; interrupted ones are noted when their notice follows."""
         names = tuple(names)
         self._connection.update(dict.fromkeys(names, connection))
@@ -177,7 +177,7 @@ class ManifestWriter(Observer):
             manifest_entries.Renewed(time_ns=self._clock_ns(), streams=names, connection=connection)
         )
 
-    def spared(self, connection: int, names: Iterable[str], reason: str) -> None:
+    def covered(self, connection: int, names: Iterable[str], reason: str) -> None:
         """Note that one of several connections was lost."""
         self._note(
             manifest_entries.CopyLost(
@@ -185,7 +185,7 @@ class ManifestWriter(Observer):
             )
         )
 
-    def unread(self, stream: str, payload: bytes, received_ns: int) -> None:
+    def unreadable(self, stream: str, payload: bytes, received_ns: int) -> None:
         """Record a message in an unknown format, if it is JSON; a notice says what is wrong."""
         if is_json(payload):
             self._keep(received_ns, stream, payload)

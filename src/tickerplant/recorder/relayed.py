@@ -50,20 +50,20 @@ class Relayed(Observer):
         if names := self._names(notice.streams):
             self._manifest.take(structs.replace(notice, streams=names))
 
-    def carried(self, connection: int, names: Iterable[str]) -> None:
+    def delivering(self, connection: int, names: Iterable[str]) -> None:
         """Note that a connection delivers `names`."""
         if recorded := self._names(names):
-            self._manifest.carried(connection, recorded)
+            self._manifest.delivering(connection, recorded)
 
     def renewed(self, connection: int, names: Iterable[str]) -> None:
         """Note that a connection replaced another one in time."""
         if recorded := self._names(names):
             self._manifest.renewed(connection, recorded)
 
-    def spared(self, connection: int, names: Iterable[str], reason: str) -> None:
+    def covered(self, connection: int, names: Iterable[str], reason: str) -> None:
         """Note that one of several connections was lost."""
         if recorded := self._names(names):
-            self._manifest.spared(connection, recorded, reason)
+            self._manifest.covered(connection, recorded, reason)
 
     def _names(self, upstream: Iterable[str]) -> tuple[str, ...]:
         """Return the recorded streams that are made from streams of the upstream."""
