@@ -13,8 +13,8 @@ SNAPSHOT_LEVELS = 1000
 class DepthUpdate(Message, kw_only=True, gc=False):
     """`<symbol>@depth`, `@depth5`, `@depth10`, `@depth20`, `@rpiDepth`, at any speed.
 
-    Levels are price and absolute quantity.  In a diff (`@depth`, `@rpiDepth`) they are those that
-    changed, and quantity 0 removes a level; otherwise they are the best ones, best first.
+    Levels are price and absolute quantity.  In a diff (`@depth`, `@rpiDepth`) they are the changed
+    ones, and quantity 0 removes a level; otherwise they are the best ones, best first.
     """
 
     event_time_ms: int = field(name="E")
@@ -25,11 +25,11 @@ class DepthUpdate(Message, kw_only=True, gc=False):
     first_update_id: int = field(name="U")
     final_update_id: int = field(name="u")
     previous_update_id: int = field(name="pu")
-    """The final update id of the message before; otherwise messages are missing between."""
+    """The final update id of the previous message; if it differs, messages are missing."""
     bids: list[tuple[str, str]] = field(name="b")
     asks: list[tuple[str, str]] = field(name="a")
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
 
 class DepthSnapshot(Message, kw_only=True, gc=False):
@@ -52,7 +52,7 @@ class BookTicker(Message, kw_only=True, gc=False):
     """`<symbol>@bookTicker`, `!bookTicker`: the best bid and ask after one change of the book."""
 
     update_id: int = field(name="u")
-    """Id of the change of the book; increasing for a symbol, with gaps."""
+    """Id of the change; increasing for a symbol, with gaps."""
     symbol: str = field(name="s")
     pair: str = field(name="ps", default="")
     bid_price: str = field(name="b")
@@ -60,8 +60,8 @@ class BookTicker(Message, kw_only=True, gc=False):
     ask_price: str = field(name="a")
     ask_quantity: str = field(name="A")
     transaction_time_ms: int = field(name="T", default=0)
-    """When the book changed; 0 in recordings that are older than this field."""
+    """When the book changed; 0 in recordings older than this field."""
     event_time_ms: int = field(name="E", default=0)
-    """When the message was sent; 0 in recordings that are older than this field."""
+    """When the message was sent; 0 in recordings older than this field."""
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""

@@ -8,7 +8,7 @@ from tickerplant.messages.message import Message
 
 
 class Bracket(Struct, kw_only=True, gc=False):
-    """One bracket of position sizes; its numbers are numbers on the wire too."""
+    """One bracket of position sizes; its numbers are JSON numbers."""
 
     number: int = field(name="bs")
     """1 for the smallest positions."""
@@ -17,13 +17,13 @@ class Bracket(Struct, kw_only=True, gc=False):
     notional_cap: int | float = field(name="bnc")
     maintenance_margin_rate: int | float = field(name="mmr")
     cumulative: int | float = field(name="cf")
-    """What is taken off in the quick calculation of the maintenance margin."""
+    """The amount to subtract when the maintenance margin is calculated."""
     min_leverage: int = field(name="mi")
     max_leverage: int = field(name="ma")
 
 
 class ContractInfo(Message, kw_only=True, gc=False):
-    """`!contractInfo`: a contract as it is from now on."""
+    """`!contractInfo`: the new state of a contract."""
 
     event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
@@ -31,21 +31,21 @@ class ContractInfo(Message, kw_only=True, gc=False):
     contract_type: str = field(name="ct")
     """`PERPETUAL`, `CURRENT_QUARTER`, `NEXT_QUARTER`, `TRADIFI_PERPETUAL`, …"""
     delivery_time_ms: int = field(name="dt")
-    """4133404800000, in the year 2100, of perpetual contracts that are not to be delisted."""
+    """4133404800000, in the year 2100, for perpetual contracts that are not to be delisted."""
     onboard_time_ms: int = field(name="ot")
     status: str = field(name="cs")
     """`PENDING_TRADING`, `TRADING`, `PRE_DELIVERING`, `DELIVERING`, `DELIVERED`, …"""
     brackets: list[Bracket] = field(name="bks", default_factory=list)
     """Empty if they did not change."""
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
 
 class TradingSession(Message, kw_only=True, gc=False):
-    """`tradingSession`: the session that one market is in.  It is about no symbol."""
+    """`tradingSession`: the current session of one market; it has no symbol."""
 
     event_type: str = field(name="e")
-    """Which market: `EquityUpdate`, `CommodityUpdate`, `KR_EquityUpdate`, `HK_EquityUpdate`, …"""
+    """The market: `EquityUpdate`, `CommodityUpdate`, `KR_EquityUpdate`, `HK_EquityUpdate`, …"""
     event_time_ms: int = field(name="E")
     start_time_ms: int = field(name="t")
     """When the session begins or began."""

@@ -1,4 +1,4 @@
-"""Candles: of trades, of a pair's contracts of one type, of index prices and of mark prices."""
+"""Candles of trades, of a pair's contracts of one type, of index prices and of mark prices."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Candle(Struct, kw_only=True, gc=False):
     """Empty in `continuousKline`, `0` in `indexPriceKline`."""
     interval: str = field(name="i")
     first_trade_id: int = field(name="f")
-    """-1 in candles that were asked for over REST, which does not tell it; in `continuousKline` the
-    exchange sends an update id here, in candles of prices a time."""
+    """-1 in candles from REST, which does not contain it; in `continuousKline` the exchange sends an
+    update id here, and in candles of prices a time."""
     last_trade_id: int = field(name="L")
-    """As the first."""
+    """Like the first."""
     open_price: str = field(name="o")
     close_price: str = field(name="c")
     high_price: str = field(name="h")
@@ -28,7 +28,7 @@ class Candle(Struct, kw_only=True, gc=False):
     volume: str = field(name="v")
     """In base asset on USDⓈ-M, in contracts on COIN-M."""
     trade_count: int = field(name="n")
-    """Of candles of prices the number of data points."""
+    """For candles of prices, the number of data points."""
     is_closed: bool = field(name="x")
     turnover: str = field(name="q")
     """In quote asset on USDⓈ-M, in base asset on COIN-M."""
@@ -39,7 +39,7 @@ class Candle(Struct, kw_only=True, gc=False):
 
 
 class CandleMessage(Message, kw_only=True, gc=False):
-    """What the messages of all kinds of candles have in common."""
+    """What all candle messages have in common."""
 
     event_time_ms: int = field(name="E")
     candle: Candle = field(name="k")
@@ -56,12 +56,12 @@ class CandleMessage(Message, kw_only=True, gc=False):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the candle is over and does not change any more."""
+        """Whether the candle is closed and final."""
         return self.candle.is_closed
 
 
 class Kline(CandleMessage, kw_only=True, gc=False):
-    """`<symbol>@kline_<interval>`: a candle of the trades of a symbol as it is now."""
+    """`<symbol>@kline_<interval>`: a candle of the trades of a symbol, open or closed."""
 
     symbol: str = field(name="s")
 
@@ -69,7 +69,7 @@ class Kline(CandleMessage, kw_only=True, gc=False):
 class ContinuousKline(CandleMessage, kw_only=True, gc=False):
     """`<pair>_<contractType>@continuousKline_<interval>`.
 
-    The candle is that of the contract that now is of the type.
+    The candle is that of the contract that currently has the type.
     """
 
     pair: str = field(name="ps")
@@ -78,7 +78,7 @@ class ContinuousKline(CandleMessage, kw_only=True, gc=False):
 
     @property
     def symbol(self) -> str:
-        """The pair: the message does not tell the symbol."""
+        """The pair: the message does not contain the symbol."""
         return self.pair
 
 
@@ -100,5 +100,5 @@ class MarkPriceKline(CandleMessage, kw_only=True, gc=False):
 
     @property
     def symbol(self) -> str:
-        """The symbol, which stands in the candle."""
+        """The symbol of the candle."""
         return self.candle.symbol

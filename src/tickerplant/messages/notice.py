@@ -1,7 +1,7 @@
-"""What a consumer is told about its streams, between their messages.
+"""Notices about streams, which a consumer gets between their messages.
 
-A notice stands in the stream of messages at the place where what it tells happened: everything
-before it was received before it.
+A notice comes at the point in the sequence of messages at which it happened: every message before it
+was received before it.
 """
 
 from __future__ import annotations
@@ -10,62 +10,61 @@ from msgspec import Struct
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """Something that is true of streams since now."""
+    """A change in the state of one or more streams."""
 
     streams: tuple[str, ...]
-    """The streams it is about, of those the consumer subscribed to."""
+    """The streams concerned, of those that the consumer subscribed to."""
     time_ms: int
-    """When it was noticed, milliseconds since the epoch by the clock of this machine."""
+    """When it was noticed, ms since the epoch by the clock of this machine."""
 
 
 class UnknownStream(Notice, frozen=True, kw_only=True):
-    """Nothing is expected of this stream.
+    """No message of this stream is expected.
 
-    When it is subscribed to: no stream of the venue that is known here has this name.  After five
-    seconds of silence: the server does not list its symbol, or serves the other venue.  It is asked
-    for all the same.
+    On subscription: no known stream of this venue has this name.  After five seconds of silence: the
+    server does not list its symbol, or serves the other venue.  It is subscribed to anyway.
     """
 
     reason: str
-    """What is wrong with the name, and perhaps which one was meant."""
+    """What is wrong with the name, with a suggestion if there is one."""
 
 
 class Disconnected(Notice, frozen=True, kw_only=True):
-    """Nothing arrives of these streams: their connection was lost and no other carries them.
+    """These streams are not being received: their connection was lost and no other carries them.
 
-    Told again, every ten seconds at most, when further attempts fail for another reason.
+    Repeated, at most every ten seconds, if reconnecting fails for a different reason.
     """
 
     reason: str
-    """What ended it, for people: `refused: …`, `closed 1008 Too many requests`, `silent: …`, or
-    `the connection was lost` without a close frame, by a reset or otherwise."""
+    """Why the connection ended: `refused: …`, `closed 1008 Too many requests`, `silent: …`, or
+    `the connection was lost` if it ended without a close frame."""
     close_code: int | None = None
-    """The status code of the close frame, None if there was none."""
+    """The status code of the close frame; None without one."""
     retry_ms: int = 0
-    """After how long a new connection is tried."""
+    """The delay before the next attempt to connect."""
 
 
 class Recovered(Notice, frozen=True, kw_only=True):
-    """These streams are heard again, after `Disconnected` or `Stale`."""
+    """These streams are received again after `Disconnected` or `Stale`."""
 
     outage_ms: int
-    """How long ago something was last heard before the first of these notices, or they were
-    subscribed to; of streams that seldom tell, that is longer than anything could be missed."""
+    """Time since the last message before the outage, or since subscribing.  For low-traffic streams
+    this exceeds the actual outage."""
 
 
 class Stale(Notice, frozen=True, kw_only=True):
-    """The connection is open, and the stream is silent for longer than it ever should be."""
+    """The connection is open but the stream has been silent for too long."""
 
     silent_ms: int
-    """For how long nothing came; since the subscription was acknowledged if never anything did."""
+    """Length of the silence; measured from the acknowledgement if nothing was ever received."""
     expected_ms: int
-    """How often a message was expected; 0 if that is not known, as of a stream never heard."""
+    """Expected interval between messages; 0 if unknown, for example before the first message."""
     reason: str = ""
-    """Why it is not heard, if that is known."""
+    """Why it is silent, if that is known."""
 
 
 class Gap(Notice, frozen=True, kw_only=True):
-    """Messages of one stream are missing here."""
+    """Messages of one stream are missing at this point."""
 
     symbol: str
     after_id: int
@@ -73,44 +72,46 @@ class Gap(Notice, frozen=True, kw_only=True):
     before_id: int
     """Id of the first message after it; for candles both are open times, in ms."""
     missing: int | None
-    """How many messages are missing; None where ids do not tell."""
+    """The number of missing messages; None if the ids do not show it."""
     backfilled: int = 0
-    """How many of them follow this notice, asked for over REST."""
+    """The number of them that were fetched over REST and follow this notice."""
     reason: str = ""
-    """Why they could not all be had; empty if they could or nobody asked for them."""
+    """Why backfilling was incomplete; empty if it was complete or not requested."""
 
 
 class BookResyncing(Notice, frozen=True, kw_only=True):
-    """A local order book begins anew from a snapshot."""
+    """A local order book is being rebuilt, or deepened, with a new snapshot."""
 
     symbol: str
     reason: str
+    """`gap` or `missed`: updates are missing.  `ids_restarted`.  `crossed` or `unreadable`: its
+    content was invalid.  `too_shallow`: it stays live and gets a deeper snapshot."""
 
 
 class BookSynced(Notice, frozen=True, kw_only=True):
-    """A local order book has joined a snapshot to its updates, and is whole again."""
+    """A local order book has been rebuilt and is in sync."""
 
     symbol: str
     update_id: int
-    """The last update that is in it."""
+    """The last update that was applied."""
 
 
 class Dropped(Notice, frozen=True, kw_only=True):
-    """The consumer was too slow: so many messages are missing here, which its queue gave up."""
+    """The consumer was too slow: its queue dropped `count` messages here."""
 
     count: int
 
 
 class SubscriptionRejected(Notice, frozen=True, kw_only=True):
-    """The server answered a subscription with an error."""
+    """The server responded to a subscription with an error."""
 
     code: int
     reason: str
 
 
 class DecodeFailed(Notice, frozen=True, kw_only=True):
-    """A message came that could not be understood; it is counted and left out."""
+    """A message could not be decoded; it is counted and skipped."""
 
     payload: bytes
-    """The first bytes of it."""
+    """Its first bytes."""
     reason: str

@@ -14,16 +14,16 @@ class MarkPrice(Message, kw_only=True, gc=False):
     symbol: str = field(name="s")
     mark_price: str = field(name="p")
     mark_price_average: str = field(name="ap", default="")
-    """The moving average of the mark price; empty where it is not told."""
+    """The moving average of the mark price; empty if the message does not contain it."""
     estimated_settle_price: str = field(name="P")
-    """Only meaningful in the last hour before a settlement."""
+    """Only meaningful in the last hour before settlement."""
     index_price: str = field(name="i")
     funding_rate: str = field(name="r", default="")
-    """Empty or 0 of contracts without funding."""
+    """Empty or 0 for contracts without funding."""
     next_funding_time_ms: int = field(name="T", default=0)
-    """0 of contracts without funding."""
+    """0 for contracts without funding."""
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
 
 class IndexPrice(Message, kw_only=True, gc=False):
@@ -33,18 +33,18 @@ class IndexPrice(Message, kw_only=True, gc=False):
     pair: str = field(name="i", default="")
     """Only on COIN-M."""
     symbol: str = field(name="s", default="")
-    """On COIN-M the pair."""
+    """The pair on COIN-M."""
     price: str = field(name="p")
 
     def __post_init__(self) -> None:
-        """Make the pair the symbol where there is none.
+        """Use the pair if there is no symbol.
 
         Raises:
             ValueError: There is neither.
         """
         self.symbol = self.symbol or self.pair
         if not self.symbol:
-            raise ValueError("an index price of neither a pair `i` nor a symbol `s`")
+            raise ValueError("an index price with neither a pair `i` nor a symbol `s`")
 
 
 class AssetIndex(Message, kw_only=True, gc=False):
@@ -52,7 +52,7 @@ class AssetIndex(Message, kw_only=True, gc=False):
 
     event_time_ms: int = field(name="E")
     symbol: str = field(name="s")
-    """The asset with `USD`: `ADAUSD`."""
+    """The asset followed by `USD`: `ADAUSD`."""
     index: str = field(name="i")
     """The price of the asset in USD."""
     bid_buffer: str = field(name="b")
@@ -82,5 +82,5 @@ class CompositeIndex(Message, kw_only=True, gc=False):
     symbol: str = field(name="s")
     price: str = field(name="p")
     component: str = field(name="C", default="baseAsset")
-    """What the parts are told by."""
+    """What the parts are given in."""
     composition: list[CompositePart] = field(name="c")

@@ -1,6 +1,6 @@
-"""One reader per kind of stream: the bytes of a payload to typed messages.
+"""One reader per kind of stream: decodes payloads to typed messages.
 
-The name of a stream tells how its payloads are read; what they say of themselves is not looked at.
+The stream name decides how a payload is decoded; its event type is ignored.
 """
 
 from __future__ import annotations
@@ -36,34 +36,34 @@ from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 from tickerplant.stream_name import parse_stream_name
 
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
-"""All that the `decode` of a reader raises: for bytes that are no JSON or not of the kind of the
-stream (`msgspec.ValidationError` is a `DecodeError`), for text that is not UTF-8, and for values
-nested about a thousand levels deep.  What no field is for is passed over, be it UTF-8 or not."""
+"""The exceptions that the `decode` of a reader raises: for invalid JSON or another kind of message
+(`msgspec.ValidationError` is a `DecodeError`), for text that is not UTF-8, and for values nested
+about a thousand levels deep.  Unknown fields are ignored, even if they are not UTF-8."""
 
 
 class Reader(Struct, frozen=True):
-    """How the payloads of a stream are read."""
+    """How the payloads of a stream are decoded."""
 
     decode: Callable[[bytes], Any]
-    """A payload to a `message`, or to a list of them; raises one of `UNREADABLE`."""
+    """Returns the `message` of a payload, or a list of them; raises one of `UNREADABLE`."""
     message: type[Message]
     """The class of the messages."""
     array: bool
-    """Whether a payload may be a list; if not, it never is."""
+    """Whether a payload may be a list."""
 
 
 def reader(stream: str) -> Reader:
-    """Return the reader for the payloads of `stream`; of unknown kinds they become `UnknownMessage`."""
+    """Return the reader of a stream; for an unknown kind, it returns `UnknownMessage`."""
     return _TYPED.get(parse_stream_name(stream).family, _UNKNOWN)
 
 
 def sequence_reader(stream: str) -> Reader:
-    """Return a reader that reads no more of the payloads of `stream` than ids and times."""
+    """Return a reader of only the ids and times of a stream."""
     return _SEQUENCED.get(parse_stream_name(stream).family, _UNSEQUENCED)
 
 
 def payload_reader(stream: str) -> Reader:
-    """Return a reader as `sequence_reader`, that makes one message of an array: its first."""
+    """Return a reader like `sequence_reader` that returns only the first message of an array."""
     found = sequence_reader(stream)
     if not found.array:
         return found
@@ -95,8 +95,6 @@ def _either(message: type[Message]) -> Reader:
 
 
 class _Kind(Struct, frozen=True):
-    """A kind of streams."""
-
     typed: type[Message]
     sequenced: type[Message]
     shape: Callable[[type[Message]], Reader] = _one
@@ -117,12 +115,14 @@ _KINDS: Mapping[str, _Kind] = {
     "!miniTicker@arr": _Kind(MiniTicker, SequencedOther, _several),
     "ticker": _Kind(Ticker, SequencedOther),
     "!ticker@arr": _Kind(Ticker, SequencedOther, _several),
-    "markPrice": _Kind(MarkPrice, SequencedOther, _either),  # of a symbol one, of a pair several
+    "markPrice": _Kind(
+        MarkPrice, SequencedOther, _either
+    ),  # an object for a symbol, an array for a pair
     "!markPrice@arr": _Kind(MarkPrice, SequencedOther, _several),
     "indexPrice": _Kind(IndexPrice, SequencedIndexPrice),
     "compositeIndex": _Kind(CompositeIndex, SequencedOther),
     "forceOrder": _Kind(Liquidation, SequencedLiquidation),
-    "!forceOrder@arr": _Kind(Liquidation, SequencedLiquidation),  # one, whatever its name says
+    "!forceOrder@arr": _Kind(Liquidation, SequencedLiquidation),  # an object, despite its name
     "!contractInfo": _Kind(ContractInfo, SequencedOther),
     "assetIndex": _Kind(AssetIndex, SequencedOther, _either),  # only the array is documented
     "!assetIndex@arr": _Kind(AssetIndex, SequencedOther, _several),

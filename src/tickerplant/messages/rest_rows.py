@@ -1,7 +1,7 @@
-"""REST answers as messages: what fills the gaps of a stream.
+"""REST responses as messages, which fill the gaps of a stream.
 
-Each row becomes the message that the stream would have told, as far as the row tells it.  Its
-payload is the row, byte by byte, and its event time the time of the trade or of the candle's end.
+Each row becomes the message that the stream would have carried, as far as the row has its fields.
+The payload is the row, byte by byte, and the event time that of the trade or the end of the candle.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tickerplant.messages.kline import Candle, Kline
 from tickerplant.messages.trade import AggregateTrade, Trade
 
 UNKNOWN_ID = -1
-"""The trade ids of a candle, which a REST answer does not tell."""
+"""The trade ids of a candle, which a REST response does not contain."""
 
 
 class _TradeRow(Struct, gc=False):
-    """A row of `trades` and `historicalTrades`, which list trades of the order book only."""
+    """A row of `trades` and `historicalTrades`, which list only trades on the order book."""
 
     trade_id: int = field(name="id")
     price: str
@@ -67,12 +67,12 @@ _aggregate_trade_row = Decoder(_AggregateTradeRow).decode
 _candle_row = Decoder(_CandleRow).decode
 
 
-def parse_trades(answer: bytes, symbol: str) -> list[Trade]:
-    """Return the trades of `symbol` in an answer of `trades` or `historicalTrades`.
+def parse_trades(response: bytes, symbol: str) -> list[Trade]:
+    """Return the trades of `symbol` in a response of `trades` or `historicalTrades`.
 
     Raises:
-        msgspec.ValidationError: It is no such answer.
-        msgspec.DecodeError: It is no JSON.
+        msgspec.ValidationError: It is another response.
+        msgspec.DecodeError: It is not valid JSON.
     """
     return [
         Trade(
@@ -86,16 +86,16 @@ def parse_trades(answer: bytes, symbol: str) -> list[Trade]:
             quantity=row.quantity,
             buyer_is_maker=row.buyer_is_maker,
         )
-        for payload, row in _rows(answer, _trade_row)
+        for payload, row in _rows(response, _trade_row)
     ]
 
 
-def parse_aggregate_trades(answer: bytes, symbol: str) -> list[AggregateTrade]:
-    """Return the aggregate trades of `symbol` in an answer of `aggTrades`.
+def parse_aggregate_trades(response: bytes, symbol: str) -> list[AggregateTrade]:
+    """Return the aggregate trades of `symbol` in a response of `aggTrades`.
 
     Raises:
-        msgspec.ValidationError: It is no such answer.
-        msgspec.DecodeError: It is no JSON.
+        msgspec.ValidationError: It is another response.
+        msgspec.DecodeError: It is not valid JSON.
     """
     return [
         AggregateTrade(
@@ -112,22 +112,22 @@ def parse_aggregate_trades(answer: bytes, symbol: str) -> list[AggregateTrade]:
             trade_time_ms=row.trade_time_ms,
             buyer_is_maker=row.buyer_is_maker,
         )
-        for payload, row in _rows(answer, _aggregate_trade_row)
+        for payload, row in _rows(response, _aggregate_trade_row)
     ]
 
 
-def parse_klines(answer: bytes, symbol: str, interval: str, now_ms: int) -> list[Kline]:
-    """Return the candles of `symbol` in an answer of `klines`.
+def parse_klines(response: bytes, symbol: str, interval: str, now_ms: int) -> list[Kline]:
+    """Return the candles of `symbol` in a response of `klines`.
 
     Args:
-        answer: The bytes of the answer.
-        symbol: Whose candles they are.
-        interval: How long each is.
+        response: The body of the response.
+        symbol: The symbol of the candles.
+        interval: Their length.
         now_ms: The time of the exchange; candles that ended before it are closed.
 
     Raises:
-        msgspec.ValidationError: It is no such answer.
-        msgspec.DecodeError: It is no JSON.
+        msgspec.ValidationError: It is another response.
+        msgspec.DecodeError: It is not valid JSON.
     """
     return [
         Kline(
@@ -154,16 +154,16 @@ def parse_klines(answer: bytes, symbol: str, interval: str, now_ms: int) -> list
                 taker_buy_turnover=row.taker_buy_turnover,
             ),
         )
-        for payload, row in _rows(answer, _candle_row)
+        for payload, row in _rows(response, _candle_row)
     ]
 
 
-def _rows(answer: bytes, decode: Callable[[bytes], _Row]) -> list[tuple[bytes, _Row]]:
-    """Return the rows of `answer`, each as its exact bytes and as what they say."""
+def _rows(response: bytes, decode: Callable[[bytes], _Row]) -> list[tuple[bytes, _Row]]:
+    """Return the rows of a response, each as its exact bytes and decoded."""
     try:
-        payloads = map(bytes, _listed(answer))
+        payloads = map(bytes, _listed(response))
         return [(payload, decode(payload)) for payload in payloads]
     except UnicodeDecodeError as error:
-        raise DecodeError(f"the answer is not UTF-8: {error}") from None
+        raise DecodeError(f"the response is not UTF-8: {error}") from None
     except RecursionError:
-        raise ValidationError("the answer is nested too deep") from None
+        raise ValidationError("the response is nested too deeply") from None

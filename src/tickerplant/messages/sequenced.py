@@ -1,8 +1,8 @@
-"""Messages read for their ids and times alone, by those who pass payloads on as they are.
+"""Messages decoded only for their ids and times, where payloads are passed on unchanged.
 
-One class a kind, because a key means one thing in one stream and another in the next.  Names are
-those of the typed messages.  What a sequence cannot do without is required; the rest is left empty
-where it is missing.
+One class per kind, because the same key has different meanings in different streams.  Names are those
+of the typed messages.  Fields without which a sequence cannot be followed are required; others are
+empty if they are missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tickerplant.messages.message import Message
 
 
 class Sequenced(Message, kw_only=True, gc=False):
-    """A message without ids and without a symbol: `tradingSession`, and what is unknown."""
+    """A message without ids and symbol: `tradingSession`, and unknown kinds."""
 
     event_time_ms: int = field(name="E", default=0)
 
@@ -29,10 +29,10 @@ class SequencedIndexPrice(Sequenced, kw_only=True, gc=False):
 
     pair: str = field(name="i", default="")
     symbol: str = field(name="s", default="")
-    """On COIN-M the pair."""
+    """The pair on COIN-M."""
 
     def __post_init__(self) -> None:
-        """Make the pair the symbol where there is none."""
+        """Use the pair if there is no symbol."""
         self.symbol = self.symbol or self.pair
 
 
@@ -75,7 +75,7 @@ class SequencedSnapshot(Struct, gc=False):
 
 
 class SequencedCandle(Struct, kw_only=True, gc=False):
-    """A candle: which it is, and whether it is over."""
+    """A candle: its period, and whether it is closed."""
 
     open_time_ms: int = field(name="t")
     close_time_ms: int = field(name="T")
@@ -84,7 +84,7 @@ class SequencedCandle(Struct, kw_only=True, gc=False):
 
 
 class SequencedCandleMessage(Sequenced, kw_only=True, gc=False):
-    """What the messages of all kinds of candles have in common."""
+    """What all candle messages have in common."""
 
     candle: SequencedCandle = field(name="k")
 
@@ -95,7 +95,7 @@ class SequencedCandleMessage(Sequenced, kw_only=True, gc=False):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the candle is over and does not change any more."""
+        """Whether the candle is closed and final."""
         return self.candle.is_closed
 
 
@@ -117,12 +117,12 @@ class SequencedMarkPriceKline(SequencedCandleMessage, kw_only=True, gc=False):
 
     @property
     def symbol(self) -> str:
-        """The symbol, which stands in the candle."""
+        """The symbol of the candle."""
         return self.candle.symbol
 
 
 class SequencedOrder(Struct, kw_only=True, gc=False):
-    """A forced order: whose it is."""
+    """A liquidation order."""
 
     symbol: str = field(name="s", default="")
 

@@ -1,4 +1,4 @@
-"""Rolling 24-hour statistics, short and long."""
+"""Rolling 24-hour statistics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MiniTicker(Message, kw_only=True, gc=False):
     turnover: str = field(name="q")
     """In quote asset on USDⓈ-M, in base asset on COIN-M."""
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
 
 class Ticker(Message, kw_only=True, gc=False):
@@ -34,7 +34,7 @@ class Ticker(Message, kw_only=True, gc=False):
     symbol: str = field(name="s")
     pair: str = field(name="ps", default="")
     price_change: str = field(name="p")
-    """Last price less opening price."""
+    """The last price minus the opening price."""
     price_change_percent: str = field(name="P")
     weighted_average_price: str = field(name="w")
     close_price: str = field(name="c")
@@ -56,4 +56,4 @@ class Ticker(Message, kw_only=True, gc=False):
     last_trade_id: int = field(name="L")
     trade_count: int = field(name="n")
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""

@@ -18,11 +18,11 @@ class Trade(Message, kw_only=True, gc=False):
     quantity: str = field(name="q")
     """In base asset on USDⓈ-M, in contracts on COIN-M."""
     origin: str = field(name="X", default="MARKET")
-    """`MARKET` for trades of the order book; `INSURANCE_FUND`, `ADL` and `NA` for others."""
+    """`MARKET` for trades on the order book; `INSURANCE_FUND`, `ADL` and `NA` for others."""
     buyer_is_maker: bool = field(name="m")
     """Whether the seller was the taker."""
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
 
 class AggregateTrade(Message, kw_only=True, gc=False):
@@ -36,14 +36,14 @@ class AggregateTrade(Message, kw_only=True, gc=False):
     quantity: str = field(name="q")
     """In base asset on USDⓈ-M, in contracts on COIN-M."""
     normal_quantity: str | None = field(name="nq", default=None)
-    """The quantity without trades of RPI orders; only USDⓈ-M tells it, since 2025-12-31."""
+    """The quantity excluding RPI trades; only on USDⓈ-M, since 2025-12-31."""
     first_trade_id: int = field(name="f")
     last_trade_id: int = field(name="l")
     trade_time_ms: int = field(name="T")
     buyer_is_maker: bool = field(name="m")
     """Whether the seller was the taker."""
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
 
 class LiquidationOrder(Struct, kw_only=True, gc=False):
@@ -62,15 +62,15 @@ class LiquidationOrder(Struct, kw_only=True, gc=False):
     """`FILLED`, rarely another."""
     last_filled_quantity: str = field(name="l")
     filled_quantity: str = field(name="z")
-    """Of all its fills together."""
+    """The total of its fills."""
     trade_time_ms: int = field(name="T")
     pair: str = field(name="ps", default="")
     symbol_type: int = field(name="st", default=0)
-    """1 on USDⓈ-M, 2 on COIN-M; 0 where it is not told."""
+    """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
 
 class Liquidation(Message, kw_only=True, gc=False):
-    """`<symbol>@forceOrder`, `!forceOrder@arr`: one forced order a message, in either stream."""
+    """`<symbol>@forceOrder`, `!forceOrder@arr`: one liquidation order per message in both streams."""
 
     event_time_ms: int = field(name="E")
     order: LiquidationOrder = field(name="o")
