@@ -22,7 +22,7 @@ GAPS_MS = st.integers(0, 3 * MINUTE_MS) | st.sampled_from(
 
 @st.composite
 def tapes(draw: st.DrawFn, max_size: int = 40, symbol: str = "BTCUSDT") -> list[Trade]:
-    """Trades over minutes, hours or days, with gaps, on and beside the edges of minutes."""
+    """Trades over minutes, hours or days, with gaps, on and next to the edges of minutes."""
     fills = st.tuples(GAPS_MS, st.integers(90, 110), st.integers(1, 9), st.booleans())
     time_ms, made = START_MS, []
     for number, (gap_ms, price, quantity, sold) in enumerate(
@@ -76,7 +76,7 @@ def naive_bar(
 
 
 def naive_minutes(instrument: Instrument, tape: Sequence[Trade], end_ms: int) -> list[NaiveBar]:
-    """Every minute from the first trade's to `end_ms`, empty ones included."""
+    """Every minute from the first trade to `end_ms`, including empty ones."""
     if not tape:
         return []
     by_minute: dict[int, list[Trade]] = {}

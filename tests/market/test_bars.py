@@ -13,7 +13,7 @@ OPENED_MS = 1_772_000_100_000
 
 @st.composite
 def bars(draw: st.DrawFn) -> list[Bar]:
-    """Minutes of a longer bar, the empty ones among them as they are closed or with any numbers."""
+    """Minutes of a longer bar; empty ones are as closed, or have any numbers."""
     numbers = st.integers(-(10**15), 10**15)
     made = []
     for minute in range(draw(st.integers(1, 6))):

@@ -17,7 +17,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["apply", "apply", "apply", "load"]),
 
 
 class NaiveBook:
-    """Two dictionaries, sorted whenever somebody asks."""
+    """Two dictionaries, sorted on every read."""
 
     def __init__(self) -> None:
         self.bids: dict[int, int] = {}

@@ -24,7 +24,7 @@ def live_at(last: int) -> BookSync[DepthUpdate]:
 
 
 def chain(count: int, *, step: int = 10) -> list[DepthUpdate]:
-    """Updates 1–10, 11–20 …, each continuing the one before."""
+    """Updates 1–10, 11–20 …, each continuing the previous one."""
     return [update(n * step + 1, (n + 1) * step, n * step) for n in range(count)]
 
 

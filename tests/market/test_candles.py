@@ -22,7 +22,7 @@ EVERYTHING = 1 << 30
 
 
 def difference(rows: list[list[int]], expected: list[list[int]]) -> str | None:
-    """The first row that differs; whole lists would take minutes to print."""
+    """The first row that differs; printing complete lists would take minutes."""
     for number, (row, wanted) in enumerate(zip(rows, expected, strict=False)):
         if row != wanted:
             return f"row {number} is {row}, expected {wanted}"
@@ -50,7 +50,7 @@ def _lived(start_ms: int, end_ms: int) -> Bars:
 
 @lru_cache(maxsize=32)
 def _combined(start_ms: int, end_ms: int, from_ms: int, to_ms: int, length_ms: int) -> Bars:
-    """Bars of `length_ms` in [`from_ms`, `to_ms`) of what was lived."""
+    """Bars of `length_ms` in [`from_ms`, `to_ms`) over these minutes."""
     minutes = _lived(start_ms, end_ms)
     opened = minutes[:, OPEN_TIME]
     bars = minutes[(opened >= from_ms) & (opened < to_ms)]
@@ -58,7 +58,7 @@ def _combined(start_ms: int, end_ms: int, from_ms: int, to_ms: int, length_ms: i
 
 
 class History:
-    """A past of bars: days, then hours, then minutes, then the trades of the present minute."""
+    """A history of bars: days, then hours, then minutes, then the trades of the current minute."""
 
     def __init__(self, now_ms: int, trades: Sequence[Trade] = ()) -> None:
         self.trades = trades
@@ -87,7 +87,7 @@ class History:
         return self._longer(self._days_ms, self._hours_ms, DAY_MS)
 
     def reaches(self, interval: str) -> Bars:
-        """The minutes that candles of `interval` can know: the longer they are, the further."""
+        """The minutes that candles of `interval` can cover; longer candles reach further back."""
         length_ms = LENGTHS_MS[interval] or DAY_MS
         tier_ms = self._days_ms if length_ms >= DAY_MS else self._hours_ms
         from_ms = tier_ms if length_ms >= HOUR_MS else self._minutes_ms
@@ -237,7 +237,7 @@ def test_pages_from_either_end_of_history_are_parts_of_all_rows(interval: str, l
 
 
 class Counted(History):
-    """A past that tells which of its tiers were made."""
+    """A history that records which of its tiers were read."""
 
     def __init__(self, now_ms: int) -> None:
         super().__init__(now_ms)

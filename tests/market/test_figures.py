@@ -1,4 +1,4 @@
-"""The printed numbers of tickers, candles and trades, against exact fractions."""
+"""The derived numbers of tickers, candles and trades, compared with exact fractions."""
 
 from __future__ import annotations
 

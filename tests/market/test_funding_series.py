@@ -1,4 +1,4 @@
-"""Funding times of a market: the past and the present answer like one list."""
+"""Funding payments of history and of this run behave like one list."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ from tickerplant.units import DAY_MS, MINUTE_MS
 
 
 class Scene:
-    """A market, its clock, and what it told."""
+    """A market, its clock, and the events that it emitted."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Scene:
         )
 
     def play(self, tape: list[Trade]) -> None:
-        """Trades at their times; the minutes roll and the clock advances as in a plant."""
+        """Apply trades at their times; minutes close and the clock advances as in a plant."""
         for each in tape:
             self.go_to(each.trade_time_ms)
             self.market.apply(each)
@@ -91,7 +91,7 @@ class Scene:
 
 
 class MarketHistory:
-    """What a market that lived through `tape` would look back on."""
+    """The history of a market that received `tape`."""
 
     def __init__(self, tape: list[Trade], now_ms: int) -> None:
         minute_ms = now_ms // MINUTE_MS * MINUTE_MS

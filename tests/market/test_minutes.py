@@ -20,7 +20,7 @@ from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 def play(minutes: Minutes, tape: list[Trade]) -> None:
-    """Roll and add as a market does."""
+    """Close minutes and add trades as a market does."""
     for each in tape:
         minutes.close_minutes(each.trade_time_ms // MINUTE_MS * MINUTE_MS)
         add(minutes, each)
@@ -204,7 +204,7 @@ def test_a_loaded_day_continues_as_if_it_had_been_lived(tape: list[Trade], cut: 
     play(loaded, after)
     expected = lived.statistics()
     if expected is not None and not after:
-        expected = structs.replace(expected, last_quantity=0)  # bars do not tell it
+        expected = structs.replace(expected, last_quantity=0)  # bars do not contain it
     assert loaded.statistics() == expected
     assert loaded.closed.rows.tolist() == lived.closed.rows.tolist()
     assert rows_of(loaded.running_bar).tolist() == rows_of(lived.running_bar).tolist()

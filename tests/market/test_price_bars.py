@@ -1,4 +1,4 @@
-"""Candles of told prices equal a recount of what was told."""
+"""Candles of published prices equal a recount of these prices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POINTS = st.lists(st.tuples(st.integers(0, 200_000), st.integers(-50, 50)), max_
 
 
 def naive_candle(interval: str, points: list[tuple[int, int]], opened_ms: int) -> list[int]:
-    """The candle that opened then: prices told, their number, first and last moment."""
+    """The candle that opened then: its prices, their number, first and last time."""
     inside = [(ms, price) for ms, price in points if open_time(interval, ms) == opened_ms]
     if not inside:
         last = next(price for ms, price in reversed(points) if ms < opened_ms)
@@ -48,7 +48,7 @@ def test_candles_equal_a_recount_of_the_published_prices(
 
 
 class Flat:
-    """A past of one price."""
+    """The history of one price."""
 
     def __init__(self, until_ms: int) -> None:
         self._until_ms = until_ms

@@ -1,4 +1,4 @@
-"""A long stretch in which nothing happens comes to the same as if it were walked step by step."""
+"""Skipping a long quiet period equals advancing step by step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STREAMS = (
 
 
 class World:
-    """A market of one symbol that is driven through gaps, and what everybody heard."""
+    """A market of one symbol that is driven through gaps, and the messages of its subscribers."""
 
     def __init__(self) -> None:
         self.plant: Plant = open_plant([BTCUSDT])
@@ -82,7 +82,7 @@ def test_skipping_ahead_equals_advancing_step_by_step(gaps: list[tuple[int, int]
             world.plant.advance(target_ms + 1_500)
     whole = walking.received()
     for name, part in leaping.received().items():
-        if name == "btcusdt@miniTicker":  # it tells at a landmark what left its window before
+        if name == "btcusdt@miniTicker":  # at a checkpoint it reports what left its window before
             assert part[-1] == whole[name][-1]
             continue
         assert is_part(part, whole[name]), name

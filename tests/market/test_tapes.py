@@ -1,4 +1,4 @@
-"""Tapes answer like plain lists of everything that was ever appended, as far as they are kept."""
+"""Tapes behave like plain lists of all appended events, as far as they are kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMITS = st.integers(1, 400)
 
 
 def made_trades(count: int, first_id: int = 1) -> list[Trade]:
-    """Trades whose ids have holes now and then, two in a millisecond."""
+    """Trades whose ids have occasional gaps, two in a millisecond."""
     return [
         structs.replace(
             trade(first_id + 3 * n, START_MS + n // 2, 100 + n % 7, 1 + n % 5, sold=n % 3 == 0),
@@ -63,7 +63,7 @@ def aggregate_rows(some: list[AggregateTrade]) -> Rows:
 
 
 def trade_tape(some: list[Trade], older: int) -> TradeTape:
-    """A tape of `some`, of which the first `older` come from a past."""
+    """A tape of `some`, the first `older` of which come from history."""
     made = TradeTape("BTCUSDT")
     made.load_history(lambda: trade_rows(some[:older]))
     for each in some[older:]:

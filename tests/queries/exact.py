@@ -1,4 +1,4 @@
-"""Numbers as the wire prints them, by another way than the program's own."""
+"""Exact decimal text, computed independently of the program."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from decimal import Decimal
 
 
 def exact(units: int, decimals: int = 8) -> str:
-    """The text of `units` × 10^-`decimals`, every decimal printed."""
+    """The text of `units` × 10^-`decimals`, with all decimals."""
     return f"{Decimal(units).scaleb(-decimals):f}"

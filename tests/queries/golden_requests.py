@@ -1,4 +1,4 @@
-"""A question for every golden answer, by its name."""
+"""A request for every golden response, by its name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Raw = dict[str, object]
 
 
 class GoldenRequest(NamedTuple):
-    """What is asked of a venue.  `target` is a REST path after the prefix, or a method."""
+    """A request to a venue. `target` is a REST path after the prefix, or a method."""
 
     venue: Venue
     name: str
@@ -26,7 +26,7 @@ class GoldenRequest(NamedTuple):
 
     @property
     def query(self) -> Query:
-        """The row that answers."""
+        """The row that serves it."""
         for query in QUERIES:
             if self.venue in query.venues and self.target in {query.path, query.method}:
                 return query
@@ -41,7 +41,7 @@ _ALL: Raw = {}
 
 
 def _both(venue: Venue) -> list[GoldenRequest]:
-    """Return what both venues are asked alike."""
+    """Return the requests that both venues serve."""
     one, pair = _ONE[venue], _PAIR[venue]
     holders = one if venue is USDM else pair
     contract = pair | {"contractType": "PERPETUAL"}
@@ -83,7 +83,7 @@ def _both(venue: Venue) -> list[GoldenRequest]:
 
 
 def _linear() -> list[GoldenRequest]:
-    """Return what only USDⓈ-M is asked."""
+    """Return the requests that only USDⓈ-M serves."""
     one, pair = _ONE[USDM], _PAIR[USDM]
     rows: list[tuple[str, str, Raw]] = [
         ("rpiDepth", "/v1/rpiDepth", one),
@@ -123,7 +123,7 @@ def _linear() -> list[GoldenRequest]:
 
 
 def _coin() -> list[GoldenRequest]:
-    """Return what only COIN-M is asked."""
+    """Return the requests that only COIN-M serves."""
     raw = _PAIR[COINM] | {"contractType": "PERPETUAL"} | _PERIOD
     return [GoldenRequest(COINM, "rest.takerBuySellVol", "/futures/data/takerBuySellVol", raw)]
 
@@ -135,12 +135,12 @@ BY_NAME = {
 
 
 def golden_path(golden_request: GoldenRequest, profile: Profile) -> Path:
-    """Return where the answer in a profile is, if it differs from that in the first."""
+    """Return the path of the golden response in a profile that differs from the first."""
     return GOLDENS / golden_request.venue.name / profile.name / f"{golden_request.name}.json"
 
 
 def golden_response(golden_request: GoldenRequest, profile: Profile) -> Any:
-    """Return the golden answer in a profile."""
+    """Return the golden response in a profile."""
     own = golden_path(golden_request, profile)
     path = own if own.exists() else golden_path(golden_request, P2026Q1)
     return msgspec.json.decode(path.read_bytes())

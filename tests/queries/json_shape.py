@@ -1,7 +1,7 @@
-"""When two answers are alike.
+"""The shape of JSON responses.
 
-They have the same keys in the same order, the same JSON types, and as many decimals in every number
-that is text.  Lists of words may have any length.
+Two responses have the same shape if they have the same keys in the same order, the same JSON types,
+and as many decimals in every number that is text. Lists of words may have any length.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ DECIMAL = re.compile(r"-?[0-9]+(?:\.([0-9]+))?")
 
 
 def shape(value: Any, name: str, order: Sequence[str] | None = None, key: str = "") -> Any:
-    """Return what `value` is made of; a list of objects or of lists is like its first.
+    """Return the shape of `value`; a list of objects or lists has the shape of its first element.
 
     Args:
-        value: A part of the answer `name`.
-        name: Of the golden question.
+        value: A part of the response `name`.
+        name: The name of the golden request.
         order: Keys of the outermost objects, if not those of `value`.
-        key: Under which the part stands.
+        key: The key of the part.
     """
     match value:
         case dict():
@@ -49,5 +49,5 @@ def shape(value: Any, name: str, order: Sequence[str] | None = None, key: str = 
 
 
 def differs(name: str, key: str) -> bool:
-    """Whether the decimals of a key differ from answer to answer."""
+    """Whether the decimals of a key differ between responses."""
     return (name.removesuffix(".all"), key) in OTHER_DECIMALS

@@ -1,4 +1,4 @@
-"""Two small venues to ask questions of."""
+"""Small markets of two venues that serve requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OTHER_PAIR = structs.replace(
 
 
 def markets_of(*instruments: Instrument, profile: Profile = P2026Q1) -> Markets:
-    """Return markets of `instruments`, of one venue, in which nothing has happened."""
+    """Return markets of `instruments`, of one venue, without any events."""
     plant = open_plant(instruments, start_ms=START_MS, profile=profile)
     return plant.venues[instruments[0].venue.name]
 
@@ -71,7 +71,7 @@ def opened(markets: Markets) -> Markets:
 
 
 def by_path(venue: Venue, path: str) -> Query:
-    """Return the query of the REST `path`: after the prefix, or the whole one of statistics."""
+    """Return the query of the REST `path`: after the prefix, or complete for statistics."""
     whole = path if path.startswith("/futures/") else venue.rest_prefix + path
     query = find_path(venue, whole)
     assert query is not None, f"{venue.name} has {path}"
@@ -86,16 +86,16 @@ def by_method(method: str) -> Query:
 
 
 def get(markets: Markets, path: str, **raw: object) -> object:
-    """Return the JSON that REST answers, as Python objects."""
+    """Return the JSON of a REST response as Python objects."""
     return answered(by_path(markets.venue, path), markets, raw)
 
 
 def call(markets: Markets, method: str, **raw: object) -> object:
-    """Return the JSON that the WebSocket API answers, as Python objects."""
+    """Return the JSON of a WebSocket API response as Python objects."""
     return answered(by_method(method), markets, raw)
 
 
 def answered(query: Query, markets: Markets, raw: Mapping[str, object]) -> object:
-    """Return the answer after a passage through JSON."""
+    """Return the response after encoding and decoding."""
     decoded: object = msgspec.json.decode(msgspec.json.encode(query.respond(markets, raw)))
     return decoded

@@ -1,4 +1,4 @@
-"""Both venues, and everything that a source can tell of them."""
+"""Markets of both venues with every kind of event."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ INSTRUMENTS = (
     ADJUSTED,
 )
 MINUTES = 11
-"""How long they are told of: two periods of five minutes, and a part of a third."""
+"""Two periods of five minutes, and a part of a third."""
 NOW_MS = START_MS + MINUTES * MINUTE_MS
 ONE = 10**8
 
 
 def sample_plant(profile: Profile = P2026Q1) -> Plant:
-    """Return a plant in which everything was told, and the last minute has just begun."""
+    """Return a plant that has every kind of event; its last minute has just begun."""
     plant = open_plant(INSTRUMENTS, start_ms=START_MS, profile=profile)
     for event in (*_of_venues(), *(each for one in INSTRUMENTS for each in _opening(one))):
         plant.publish(event)
@@ -98,7 +98,7 @@ def _opening(instrument: Instrument) -> Iterator[Event]:
 
 
 def _minute(instrument: Instrument, time_ms: int, step: int) -> Iterator[Event]:
-    """Yield what happens in one minute: prices move with `step`."""
+    """Yield the events of one minute: prices move with `step`."""
     symbol, perpetual = instrument.symbol, instrument.perpetual
     best = 65_280 * 10**instrument.price.decimals
     for number in range(3):

@@ -1,4 +1,4 @@
-"""Books and best prices are what the changes that were published left."""
+"""Books and best prices are the result of the published changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_ID = 1000
 
 
 class Change(NamedTuple):
-    """A change of one book of the two, `gap_ms` after the one before."""
+    """A change of one of the two books, `gap_ms` after the previous one."""
 
     place: int
     gap_ms: int
@@ -74,7 +74,7 @@ def played(
     opening: tuple[list[Level], list[Level]],
     tape: list[Change],
 ) -> tuple[Markets, list[Book]]:
-    """Return markets that were told of `tape`, and the books that a client would have."""
+    """Return markets that received `tape`, and the books that a client would have."""
     plant = open_plant(instruments, start_ms=START_MS)
     books = [Book(each, *opening) for each in instruments]
     for book in books:
@@ -137,7 +137,7 @@ def test_the_best_prices_are_the_last_there_were(
 
 
 def best(book: Book) -> dict[str, Any]:
-    """The answer with everything that any venue tells."""
+    """The response with the fields of every venue."""
     update_id, bid, ask, time_ms = book.best
     ((bid_price, bid_quantity), (ask_price, ask_quantity)) = book.printed([bid, ask])
     instrument = book.instrument

@@ -1,7 +1,7 @@
-"""Our answers beside documented example answers, and beside our own of before.
+"""Responses compared with documented examples and with golden responses.
 
-Our own goldens are whole answers of markets in which
-everything was told; `WRITE_GOLDENS=1` writes them anew.
+Golden responses are complete responses of markets with every kind of event;
+`WRITE_GOLDENS=1` writes them again.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ ELSEWHERE = {
     "wsapi.error.banned": "budgets are kept by conversations",
     "wsapi.error.session_revoked": "a session is a conversation",
 }
-"""Example answers that no question has, each with the reason."""
+"""Example responses without a request, each with the reason."""
 
 OF_REQUESTS = frozenset({"id", "method", "params"})
 
 
 def manifest() -> list[dict[str, Any]]:
-    """Return the rows about REST and the WebSocket API, none where there are no examples."""
+    """Return the rows about REST and the WebSocket API; none where there are no examples."""
     path = EXAMPLES / "manifest.json"
     if not path.exists():
         return []
@@ -150,7 +150,7 @@ def test_every_example_is_requested_here_or_elsewhere() -> None:
     "golden_request", REQUESTS, ids=lambda each: f"{each.venue.name}-{each.name}"
 )
 def test_a_response_equals_the_golden_one(golden_request: GoldenRequest, profile: Profile) -> None:
-    """A later profile has a golden of its own only where it differs from the first."""
+    """A later profile has its own golden response only if it differs from the first."""
     text = msgspec.json.format(response(golden_request, profile), indent=1).decode() + "\n"
     first, own = golden_path(golden_request, P2026Q1), golden_path(golden_request, profile)
     if WRITES:

@@ -1,4 +1,4 @@
-"""Contracts that are announced, settled or gone are answered for as what they are."""
+"""Responses about contracts that are announced, settled or removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was paid for holding contracts: in order, paged, and between which bounds."""
+"""Funding payments: in order, paged, with their bounds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tickerplant.venue import COINM, USDM
 RATE = "/v1/fundingRate"
 INFO = "/v1/fundingInfo"
 Paid = tuple[str, int]
-"""Of which symbol, and how many hours after the start."""
+"""The symbol, and hours after the start."""
 
 hours_after = st.integers(0, 40)
 paid_times = st.lists(

@@ -1,4 +1,4 @@
-"""What indices are made of, and what margin assets count for, is answered as it was told last."""
+"""Responses about indices and margin assets are the latest published values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tickerplant.profile import CURRENT, PROFILES, Profile
 ONE = 10**8
 OTHER_COMPOSITE = structs.replace(COMPOSITE, symbol="TOPUSDT", pair="TOPUSDT", base_asset="TOP")
 SETTLEMENT_ASSETS = ("BTCUSD", "ETHUSD", "BNBUSD", "SOLUSD")
-"""Told since the venues were merged."""
+"""Published since the venues were merged."""
 NOT_TOLD = 503
 
 profiles = st.sampled_from(list(PROFILES.values()))
@@ -49,7 +49,7 @@ asset_numbers = st.fixed_dictionaries(dict.fromkeys(NUMBERS, amounts))
 
 
 def told(symbols: list[str]) -> st.SearchStrategy[list[str]]:
-    """Whose turn it is to be told of, again and again."""
+    """The next one to publish, again and again."""
     return st.lists(st.sampled_from(symbols), max_size=6)
 
 
@@ -77,7 +77,7 @@ def test_an_index_has_its_latest_spot_markets(
     for number, symbol in enumerate(order):
         last[symbol] = IndexBasket(symbol, data.draw(baskets), START_MS + 1000 * number)
         plant.publish(last[symbol])
-    # COIN-M is asked by pair: the contract that is never delivered answers for it.
+    # COIN-M takes the pair: the contract that is never delivered responds for it.
     names = {"BTCUSDT": "BTCUSDT", "ETHUSDT": "ETHUSDT"}
     coin_names = {"BTCUSD": "BTCUSD_PERP", "ETHUSD": "ETHUSD_PERP"}
     for venue, requested in (("usdm", names), ("coinm", coin_names)):

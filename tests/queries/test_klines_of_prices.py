@@ -1,4 +1,4 @@
-"""Candles of prices that are told are made of what was told, and are cut like any others."""
+"""Candles of published prices cover these prices, and are selected like any others."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ tellings = st.lists(
 )
 intervals = st.sampled_from(["1m", "5m", "1h", "1d", "1w", "1M"])
 Told = tuple[int, int, int]
-"""Seconds since the last time, the mark and the index price."""
+"""Seconds since the previous prices, the mark and the index price."""
 
 
 class Point(NamedTuple):
-    """What was told at a moment."""
+    """The prices published at a time."""
 
     time_ms: int
     mark_price: Fraction
@@ -51,7 +51,7 @@ class Point(NamedTuple):
 
 
 def told(instrument: Instrument, tape: Sequence[Told]) -> tuple[Markets, list[Point]]:
-    """Return a market in which the prices of `tape` were told, and what was told when."""
+    """Return a market that received the prices of `tape`, and the prices by time."""
     plant = open_plant([instrument], start_ms=START_MS)
     plant.publish(quote(1, symbol=instrument.symbol))
     now_ms, points = START_MS, []
@@ -66,7 +66,7 @@ def told(instrument: Instrument, tape: Sequence[Told]) -> tuple[Markets, list[Po
 
 
 def premium(instrument: Instrument, index: int) -> Fraction:
-    """Return by how much the quoted prices are off the index, relative to it."""
+    """Return the premium of the quoted prices over the index."""
     unit = 10 ** (8 - instrument.price.decimals)
     bid, ask = 6_527_990 * unit, 6_528_000 * unit
     return Fraction(max(0, bid - index) - max(0, index - ask), index)

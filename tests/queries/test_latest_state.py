@@ -1,4 +1,4 @@
-"""What is told of indices, assets, funds and sessions is answered as it was told."""
+"""Responses about indices, assets, funds and sessions are the latest published state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trades of the past are paged through by their ids, aggregates by ids and by times."""
+"""Past trades are paged by their ids, aggregates by ids and by times."""
 
 from __future__ import annotations
 

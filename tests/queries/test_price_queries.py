@@ -1,4 +1,4 @@
-"""Last prices, mark prices and candles of a type are what was published last, or in a time."""
+"""Last prices, mark prices and continuous candles are those that were published."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OFF_BOOK = ("INSURANCE_FUND", "ADL", "NA")
 
 
 class Fill(NamedTuple):
-    """A trade of one contract of three, `gap_ms` after the one before."""
+    """A trade of one of three contracts, `gap_ms` after the previous one."""
 
     place: int
     gap_ms: int
@@ -44,7 +44,7 @@ class Fill(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Prices of one contract of three, `gap_s` after those before."""
+    """Prices of one of three contracts, `gap_s` after the previous ones."""
 
     place: int
     gap_s: int
@@ -84,7 +84,7 @@ tellings = st.lists(
 
 
 def traded(instruments: Sequence[Instrument], tape: list[Fill]) -> tuple[Markets, list[Trade]]:
-    """Return markets in which `tape` was traded, and the trades on the book."""
+    """Return markets that received `tape`, and the trades on the book."""
     plant = open_plant(instruments, start_ms=START_MS)
     trades = []
     for number, fill in enumerate(tape, start=1):

@@ -30,7 +30,7 @@ limits = st.integers(1, 1500)
 
 
 def traded(instrument: Instrument, tape: list[tuple[int, int, int, bool]]) -> Markets:
-    """Return a market in which `tape` was traded."""
+    """Return a market that received `tape`."""
     plant = open_plant([instrument], start_ms=START_MS)
     now_ms = START_MS
     for number, (gap_ms, price, quantity, sold) in enumerate(tape, start=1):

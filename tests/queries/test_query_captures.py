@@ -1,4 +1,4 @@
-"""The exchange's own printed numbers, from captured REST answers, computed again."""
+"""Numbers in captured REST responses of the exchange, computed again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def captured(venue: str, path: str) -> list[dict[str, Any]]:
-    """Return the rows that the exchange answered on `path`."""
+    """Return the rows that the exchange returned on `path`."""
     rows = []
     with gzip.open(CAPTURES / f"{venue}.jsonl.gz") as lines:
         for line in lines:
@@ -71,7 +71,7 @@ def test_changes_and_averages_are_those_of_the_exchange() -> None:
         assert figures.change(instrument, stats) == row["priceChange"]
         assert figures.percent(stats) == row["priceChangePercent"]
         assert figures.ticker_turnover(instrument, stats.turnover) == printed_turnover
-        # The printed turnover is rounded itself, so the average may miss the last digits.
+        # The exchange's turnover is rounded itself, so the average may miss the last digits.
         average = figures.weighted_average(instrument, stats)
         assert len(average) == len(row["weightedAvgPrice"]), "as many decimals"
         assert float(average) == pytest.approx(float(row["weightedAvgPrice"]), rel=1e-11)

@@ -1,4 +1,4 @@
-"""The catalogue of questions is whole: each row has a golden answer, a doc line, a property test."""
+"""Every query has a golden response, a line in the reference and a property test."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ UNDRAWN = {
     "time": "the market clock and nothing else, which every test sets",
     "/v1/time": "the market clock and nothing else, which every test sets",
 }
-"""Ways to ask for which there is nothing to draw, and why."""
+"""Targets with nothing to draw, and the reason."""
 METHODS = {"depth", "ticker.price", "ticker.book", "ping", "time"}
 
 
 def targets(query: Query) -> list[str]:
-    """Return the path and the method of a row, whichever it has."""
+    """Return the path and the method of a row, if it has them."""
     return [target for target in (query.path, query.method) if target is not None]
 
 
 def name(query: Query) -> str:
-    """Return what a row is called in the list of tests."""
+    """Return the test id of a row."""
     return f"{targets(query)[0]} of {'+'.join(venue.name for venue in query.venues)}"
 
 

@@ -1,4 +1,4 @@
-"""What can be asked where, what it weighs, and how it is refused."""
+"""The targets of requests, their weights, and their errors."""
 
 from __future__ import annotations
 

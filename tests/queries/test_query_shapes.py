@@ -1,4 +1,4 @@
-"""The keys of every answer, their order, their types, and the numbers behind them."""
+"""The keys of every response, their order, their types, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_coin_trades_are_valued_in_the_base_coin() -> None:
 
 
 def with_aggregates() -> Markets:
-    """Return a market with closed aggregates 1 to 9, 10 ms apart, of a trade each."""
+    """Return a market with closed aggregates 1 to 9, 10 ms apart, of one trade each."""
     markets = markets_of(LINEAR)
     for n in range(10):
         trade = Trade("BTCUSDT", n + 1, 6528000 + n % 2, 10, n % 2 == 0, START_MS + 10 * n)

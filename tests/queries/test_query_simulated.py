@@ -1,4 +1,4 @@
-"""A simulated market answers fully from the first second, and its answers agree."""
+"""A simulated market has complete, consistent responses from the first second."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OPENED_MS = START_MS + 58_456
 """In the middle of a minute that ends while the market is played."""
 PLAYED_MS = 3_000
 CHECKED = 30
-"""Candles of an interval that are made again from minutes, the latest ones."""
+"""The latest candles of an interval that are computed again from minutes."""
 
 
 def opened(exchange: SimulatedExchange, profile: Profile = P2026Q1) -> Plant:
@@ -39,7 +39,7 @@ def opened(exchange: SimulatedExchange, profile: Profile = P2026Q1) -> Plant:
 
 
 def play(exchange: SimulatedExchange, *plants: Plant) -> None:
-    """Let some seconds pass."""
+    """Play some seconds of the exchange on `plants`."""
     end_ms = OPENED_MS + PLAYED_MS
     while exchange.next_time_ms <= end_ms:
         time_ms, events = exchange.step()
@@ -138,7 +138,7 @@ def test_a_simulated_exchange_serves_every_request(
 
 
 def candles(markets: Markets, symbol: str, interval: str) -> list[Any]:
-    """Return as many candles as can be asked for at once."""
+    """Return as many candles as one response may have."""
     rows: Any = get(markets, "/v1/klines", symbol=symbol, interval=interval, limit=1500)
     return list(rows)
 

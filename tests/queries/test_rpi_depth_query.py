@@ -1,4 +1,4 @@
-"""The book with RPI orders is the book and what is shown of them."""
+"""The book with RPI orders is the book and their visible part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of contracts, and of their funding, are those that the contracts have now."""
+"""The rules of contracts and of their funding are the current ones."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def contracts(draw: st.DrawFn) -> list[Instrument]:
 
 
 def listed(listing: list[Instrument], venue: str) -> list[Instrument]:
-    """The contracts of a venue that have not gone, in the order of their listing."""
+    """The contracts of a venue that are not removed, in the order of their listing."""
     return [each for each in listing if each.venue.name == venue and each.status not in GONE]
 
 
@@ -122,7 +122,7 @@ def check_contract(row: dict[str, Any], instrument: Instrument) -> None:
 
 
 def bound(units: int, decimals: int) -> str:
-    """A bound as it is printed: whole numbers without decimals."""
+    """A bound as the exchange writes it: whole numbers without decimals."""
     number = Fraction(units, 10**decimals)
     return str(number.numerator) if number.denominator == 1 else exact(units, decimals)
 

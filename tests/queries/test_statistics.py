@@ -1,4 +1,4 @@
-"""Statistics are what the market's own trades, prices and positions say."""
+"""Statistics follow from the market's trades, prices and positions."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ Fill = tuple[int, int, int, bool]
 HOUR: list[Fill] = [
     (4 * MINUTE_MS, 600_000 + 7001 * number, 1 + number, number % 3 == 0) for number in range(15)
 ]
-"""A tape of many short periods: those that are drawn are often over before a period is."""
+"""A tape of many short periods; drawn tapes often end before a period does."""
 
 
 def traded(instruments: Sequence[Instrument], tape: Sequence[Fill]) -> tuple[Markets, list[Trade]]:
-    """Return markets that took turns in trading `tape`, each trade with prices told, and trades."""
+    """Return markets that took turns in trading `tape`, each trade with prices, and the trades."""
     plant = open_plant(instruments, start_ms=START_MS)
     now_ms, trades = START_MS, []
     for number, (gap_ms, price, quantity, sold) in enumerate(tape, start=1):
@@ -71,7 +71,7 @@ def told_price(symbol: str, now_ms: int, price: int) -> MarkPrice:
 
 
 def begun(length: str, now_ms: int, trades: Sequence[Trade]) -> list[int]:
-    """Return the periods that are over, from that of the first trade on."""
+    """Return the closed periods, from that of the first trade on."""
     first, last = open_time(length, trades[0].trade_time_ms), open_time(length, now_ms)
     return list(range(first, last, LENGTHS_MS[length]))
 
@@ -166,7 +166,7 @@ def test_the_basis_is_the_difference_of_the_last_prices(tape: list[Fill], length
 
 
 def held(instrument: Instrument, points: Sequence[tuple[int, int]]) -> Markets:
-    """Return a market with positions and prices told at `points`: when, and how many."""
+    """Return a market with positions and prices at `points`: times and counts."""
     plant = open_plant([instrument], start_ms=START_MS)
     for time_ms, number in points:
         plant.advance(time_ms)
@@ -300,7 +300,7 @@ def test_where_nobody_is_short_there_is_a_ratio_still() -> None:
 
 
 def whole(venue: Venue, path: str) -> dict[str, object]:
-    """Return parameters that a statistic cannot do without."""
+    """Return the required parameters of a statistic."""
     query = next(each for each in QUERIES if each.path == path and venue in each.venues)
     every: dict[str, object] = {
         "symbol": "BTCUSDT",

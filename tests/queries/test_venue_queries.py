@@ -1,4 +1,4 @@
-"""Funds, risks, sessions and settlements are answered as they were told."""
+"""Responses about funds, risks, sessions and settlements are the published values."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_schedule_is_every_session_from_the_day_before_for_a_week(
 
 
 def sessions(market: str, first_ms: int, last_ms: int) -> list[Session]:
-    """One session after the other, from that of `first_ms` on, as long as they begin in time."""
+    """Consecutive sessions from that of `first_ms` that begin before the end."""
     found = [session(market, first_ms)]
     while found[-1].end_ms < last_ms:
         found.append(session(market, found[-1].end_ms))

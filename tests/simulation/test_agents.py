@@ -1,4 +1,4 @@
-"""The agents, each on its own: what is planned, what is resting, what is drawn."""
+"""The agents, each in isolation: scheduled actions, resting orders, random draws."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BTC, PERP = instruments(START_MS, ["BTCUSDT", "BTCUSD_PERP"])
 
 
 class Noted:
-    """A place that notes what happens at it."""
+    """An owner that records its actions."""
 
     def __init__(self) -> None:
         self.notes: list[int] = []

@@ -1,4 +1,4 @@
-"""Contracts come and go: the end of a quarter, new coins, changed brackets."""
+"""Listings and deliveries: the end of a quarter, new coins, changed brackets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ QUARTERS = ("BTCUSDT_260626", "BTCUSD_260626", "BTCUSD_260925")
 def batches(
     exchange: SimulatedExchange, plant: Plant, until_ms: int
 ) -> Iterator[tuple[int, list[Event]]]:
-    """Play the exchange on the plant; yield what was told, after the plant has heard it."""
+    """Play the exchange on the plant; yield the events after the plant has received them."""
     while exchange.next_time_ms <= until_ms:
         now_ms, events = exchange.step()
         plant.advance(now_ms)
@@ -174,7 +174,7 @@ def test_the_same_seed_rolls_the_same_way(
 
 
 def test_quarters_roll_without_the_other_contracts_of_the_pair() -> None:
-    """Only the later quarter is listed: it moves up when the earlier one ends elsewhere."""
+    """Only the later quarter is listed: it is promoted when the earlier one ends elsewhere."""
     exchange, plant = opened(("BTCUSD_260925",), DELIVERY_MS - 5_000, intensity=0.01)
     assert of_type(plant, "coinm", "BTCUSD", "NEXT_QUARTER") == "BTCUSD_260925"
     play(exchange, plant, DELIVERY_MS + 1_000)
@@ -260,7 +260,7 @@ def test_no_new_coins_are_listed_where_they_are_not_wanted() -> None:
 
 
 class Ledger:
-    """A floor on which nothing is traded: it keeps what the calendar does, and when."""
+    """A registry without trading that records what the calendar does, and when."""
 
     def __init__(self, *traded: Instrument) -> None:
         self.listed = {each.symbol: each for each in traded}

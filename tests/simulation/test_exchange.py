@@ -1,4 +1,4 @@
-"""What the simulated exchange tells: one market, one truth, the same every time."""
+"""The events of the simulated exchange: consistent, and the same for the same seed."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_trades_continue_history_without_a_gap(
 
 
 def test_trades_come_before_the_changes_they_make(events: list[Event]) -> None:
-    """The traded volume at the best prices is gone from the book in the update that follows."""
+    """The traded volume at the best prices is gone from the book in the next update."""
     pending: Counter[str] = Counter()
     for event in events:
         if isinstance(event, Trade):

@@ -1,4 +1,4 @@
-"""The past of simulated contracts: everything agrees with everything else."""
+"""The history of simulated contracts is consistent."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_bars_have_no_gaps_and_start_on_their_boundaries(past: SimulatedHistory)
 
 def test_each_tier_begins_where_the_longer_one_ends(past: SimulatedHistory) -> None:
     days, hours, minutes = tiers(past).values()
-    if len(days):  # none if the contract was listed not long ago
+    if len(days):  # none if the contract was listed recently
         assert days[-1, OPEN_TIME] + DAY_MS == hours[0, OPEN_TIME]
     assert hours[-1, OPEN_TIME] + HOUR_MS == minutes[0, OPEN_TIME]
     assert minutes[-1, OPEN_TIME] + MINUTE_MS == START_MS // MINUTE_MS * MINUTE_MS

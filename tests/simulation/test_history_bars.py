@@ -1,4 +1,4 @@
-"""The past of prices that are only told agrees with what was traded, and with the present."""
+"""The history of published prices agrees with trades and with the present."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedH
 def test_the_mark_follows_most_of_the_ups_and_downs_of_the_premium(past: SimulatedHistory) -> None:
     marks, indices = past.marks.hours()[:, CLOSE], past.indices.hours()[:, CLOSE]
     premiums = past.premiums.hours()[:, CLOSE] / 10**RATE_DECIMALS
-    if past.inputs.instrument.perpetual:  # the basis of dated contracts is no up or down
+    if past.inputs.instrument.perpetual:  # the basis of dated contracts is no fluctuation
         followed, _ = np.polyfit(premiums, marks / indices - 1, 1)
         assert followed == pytest.approx(0.8, abs=0.02)
 

@@ -1,4 +1,4 @@
-"""Composite indices, and those of margin assets."""
+"""Composite indices, and the indices of margin assets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mark prices and funding rates against the formulas, computed again by hand."""
+"""Mark prices and funding rates, compared with the formulas computed by hand."""
 
 from __future__ import annotations
 

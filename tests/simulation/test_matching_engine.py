@@ -1,4 +1,4 @@
-"""The matching engine against a slow model that keeps a plain list of orders."""
+"""The matching engine, compared with a slow model that keeps a plain list of orders."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_book_kept_from_the_changes_is_the_engine_book(operations: list[Operat
 @settings(max_examples=100, deadline=None)
 @given(st.lists(OPERATIONS, max_size=60))
 def test_quantity_is_conserved(operations: list[Operation]) -> None:
-    """What rested equals what rests, was traded away, or was taken back."""
+    """Added quantity equals resting, traded and withdrawn quantity."""
     engine, naive = MatchingEngine(), NaiveEngine()
     rested = gone = 0
     for operation in operations:

@@ -1,4 +1,4 @@
-"""Who holds what in a contract."""
+"""Open interest and long/short positions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ START_MS = 1_780_000_000_250
 TOLD_MS = START_MS // 1000 * 1000
 LISTED = {each.symbol: each for each in instruments(START_MS)}
 DAY_STEPS = 17_280
-"""Times that positions are told in a day."""
+"""Publications of positions in a day."""
 DELIVERY_MS = 1_782_460_800_000
 """2026-06-26 08:00 UTC."""
 
@@ -42,14 +42,14 @@ def holders_of(symbol: str, seed: int = 1, activity: float = 1.0) -> Positions:
 
 
 def ordinary(symbol: str) -> int:
-    """What is traded between two tellings on an ordinary day."""
+    """The quantity traded between two publications on an ordinary day."""
     contract = LISTED[symbol]
     day = usual_open_interest(contract, contract_profile(contract)) / OPEN_INTEREST_DAYS
     return max(int(day / DAY_STEPS / contract.step_size), 1) * contract.step_size
 
 
 def day(symbol: str, seed: int = 1, steps: int = DAY_STEPS) -> list[Positioning]:
-    """A day of a contract's positions, on an ordinary day, told every five seconds."""
+    """The positions of a contract on an ordinary day, published every five seconds."""
     positions, traded = holders_of(symbol, seed), ordinary(symbol)
     return [positions.at(TOLD_MS + 5_000 * step, traded * step) for step in range(steps)]
 
@@ -107,7 +107,7 @@ def test_each_share_returns_to_its_usual_value_where_nothing_disturbs_it(
 
 
 def movement(activity: float, seed: int) -> tuple[int, ...]:
-    """How far the positions of a contract moved, all in all, while trading was so lively."""
+    """How far the positions of a contract moved in total at such a trading activity."""
     positions, traded = holders_of("BTCUSDT", seed, activity), int(ordinary("BTCUSDT") * activity)
     step, seconds = LISTED["BTCUSDT"].step_size, 5_000
     rows = [positions.at(TOLD_MS + seconds * n, traded // step * step * n) for n in range(3_000)]
@@ -170,7 +170,7 @@ def test_positions_of_each_contract_are_published_every_five_seconds_staggered()
 
 
 def told(exchange: SimulatedExchange, until_ms: int) -> dict[str, list[tuple[Positioning, int]]]:
-    """Every positioning until then, with what was traded since the one before; the opening first."""
+    """Every positioning until then with the quantity traded since the previous one, opening first."""
     found: dict[str, list[tuple[Positioning, int]]] = {}
     for instrument in exchange.instruments:
         for event in exchange.opening(instrument.symbol):

@@ -1,4 +1,4 @@
-"""Who held what before the start agrees with what was traded, and leads to the start."""
+"""Open interest before the start agrees with the trades, and leads to the start."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SYMBOLS = ("BTCUSDT", "SUIUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925
 
 
 def opened(symbol: str, seed: int, start_ms: int) -> tuple[SimulatedHistory, Positioning]:
-    """The past of a contract, and who holds it at the start."""
+    """The history of a contract, and its positions at the start."""
     exchange = SimulatedExchange(instruments(start_ms, (symbol,)), seed, start_ms)
     (told,) = (each for each in exchange.opening(symbol) if isinstance(each, Positioning))
     return exchange.history(symbol), told
 
 
 def volumes(bars: Bars, length_ms: int) -> dict[int, int]:
-    """What was traded, by the beginning of so long a time."""
+    """Volumes by the beginning of periods of this length."""
     found: dict[int, int] = {}
     for row in bars.tolist():
         time_ms = row[OPEN_TIME] // length_ms * length_ms
@@ -41,7 +41,7 @@ def volumes(bars: Bars, length_ms: int) -> dict[int, int]:
 
 
 def steps_of(rows: list[Positioning], length_ms: int) -> dict[int, int]:
-    """How much the open interest changed, by the beginning of so long a time."""
+    """Changes of the open interest by the beginning of periods of this length."""
     whole = [row for row in rows if row.time_ms % length_ms == 0]
     return {
         before.time_ms: abs(after.open_interest - before.open_interest)

@@ -1,4 +1,4 @@
-"""RPI makers and retail takers in the simulated market, from what it tells."""
+"""RPI makers and retail takers in the events of the simulated market."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def improved(traded: list[Traded]) -> list[Traded]:
 
 
 class Kept:
-    """What a listener keeps of one contract."""
+    """The books that a client of one contract would keep."""
 
     def __init__(self, book: BookSnapshot, retail: RpiUpdate | None) -> None:
         self.book, self.retail = OrderBook(), RpiBook()
@@ -129,7 +129,7 @@ def test_rpi_orders_are_few_and_obey_the_rules_of_the_contract(improved: list[Tr
 
 
 def test_a_retail_trade_is_at_or_better_than_the_book_it_leaves(improved: list[Traded]) -> None:
-    """The book has lost by then what it had at better prices, to the same order."""
+    """By then the book has no better prices left for the same order."""
     checked = inside = 0
     for each in improved:
         kept, waiting = each.kept(), None
@@ -194,7 +194,7 @@ def test_the_book_moves_through_rpi_orders_until_their_makers_look(improved: lis
             crossed += kept.retail.visible_levels(kept.book) != (kept.retail.bids, kept.retail.asks)
         elif isinstance(event, RpiUpdate):
             kept.apply(event)
-            if event.transaction_time_ms != met_ms:  # a look, and not a taker
+            if event.transaction_time_ms != met_ms:  # a check, not a taker
                 looks += 1
                 assert kept.retail.visible_levels(kept.book) == (kept.retail.bids, kept.retail.asks)
                 assert kept.retail.bids
@@ -241,7 +241,7 @@ def test_the_same_seed_gives_the_same_rpi_orders(traded: list[Traded]) -> None:
     assert again == told(traded[0])[: len(again)] != other[: len(again)]
 
 
-# One pit
+# One market
 
 
 def stand(spread_ticks: int = 1) -> tuple[ContractMarket, RpiMakers, list[Event], Scheduler]:

@@ -1,4 +1,4 @@
-"""RPI orders beside a matching engine, against a slow model that sorts one list of both."""
+"""RPI orders next to a matching engine, compared with a slow model that sorts one list of both."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make(
 def expected(
     engine: MatchingEngine, orders: RpiOrders, buy: bool, quantity: int, price: int
 ) -> list[tuple[bool, int, int]]:
-    """Return whether RPI, price and quantity of what should be traded, prices merged."""
+    """Return for each expected trade whether it is RPI, its price and quantity; prices merged."""
     book, rpi = (engine.asks, orders.asks) if buy else (engine.bids, orders.bids)
     sign = book.sign
     rows = [(-each * sign, False, size) for each, size in book.top(100)]

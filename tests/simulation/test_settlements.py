@@ -1,4 +1,4 @@
-"""Fundings, deliveries and positions of before the start."""
+"""Funding payments, deliveries and positions before the start."""
 
 from __future__ import annotations
 
