@@ -13,7 +13,7 @@ from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.serving import replay, replayed_profile
 
 
-def test_moments_speed_and_the_rest_come_from_every_place() -> None:
+def test_replay_settings_come_from_every_origin() -> None:
     flags = {"begin": "+90s", "speed": "0.5"}
     environment = {"TICKERPLANT_REPLAY_TO": "1795285140000", "TICKERPLANT_LOOP": "true"}
     file = {"replay": {"rebase": "now", "pace": "event", "warm_up": "24h"}}
@@ -41,7 +41,7 @@ def test_moments_speed_and_the_rest_come_from_every_place() -> None:
         ("profile", "1999", "--profile", "one of 2026q1, 2026q2, current, auto"),
     ],
 )
-def test_what_cannot_be_used_is_said_with_the_option(
+def test_an_invalid_value_is_reported_with_its_option(
     field: str, value: str, option: str, expected: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
@@ -65,6 +65,6 @@ def test_the_profile_is_the_one_of_the_recording_unless_another_is_wanted(
     assert replayed_profile(ReplaySettings(profile=wanted), told) == name
 
 
-def test_a_loop_has_no_end_at_which_to_leave(tmp_path: Path) -> None:
+def test_a_loop_cannot_exit_at_its_end(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--exit-at-end: "):
         replay(ReplaySettings(loop=True, exit_at_end=True), [str(tmp_path)], lambda _: None)

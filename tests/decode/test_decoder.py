@@ -257,7 +257,7 @@ def test_a_stream_nobody_knows_is_passed_on_with_its_time() -> None:
     )
 
 
-def test_partial_depth_is_passed_on_but_is_no_update_of_the_book() -> None:
+def test_partial_depth_has_no_events() -> None:
     decoded = Decoder(BOTH).decode(wrapped("btcusdt@depth20@100ms", DEPTH))
     assert decoded == ("btcusdt@depth20@100ms", DEPTH, 1723161256299, ())
 
@@ -295,19 +295,19 @@ SNAPSHOT = BookSnapshot("BTCUSDT", 14, [(6180020, 2507)], [(6180030, 2510)], 172
         (ANSWER.replace(b"{", b'{"symbol":"BTCUSDT","pair":"BTCUSDT",', 1), ""),
     ],
 )
-def test_a_depth_answer_is_a_snapshot_of_the_symbol_it_was_asked_for(
+def test_a_depth_response_is_a_snapshot_of_the_requested_symbol(
     raw: bytes, only_symbol: str
 ) -> None:
     stream, _, time_ms, events = Decoder(BOTH, only_symbol=only_symbol).decode(raw)
     assert (stream, time_ms, events) == ("", 1723161256300, (SNAPSHOT,))
 
 
-def test_the_book_with_rpi_orders_is_no_snapshot_of_the_book() -> None:
+def test_the_book_with_rpi_orders_is_not_a_snapshot_of_the_book() -> None:
     raw = b"https://fapi.binance.com/fapi/v1/rpiDepth?symbol=BTCUSDT&limit=1000 " + ANSWER
     assert Decoder(BOTH, only_symbol="BTCUSDT").decode(raw)[3] == ()
 
 
-def test_a_depth_answer_nobody_can_place_is_counted() -> None:
+def test_a_depth_response_of_an_unknown_symbol_is_counted() -> None:
     decoder = Decoder(BOTH)
     assert decoder.decode(ANSWER)[3] == ()
     assert decoder.unapplied == {"snapshot of an unknown symbol": 1}
@@ -317,7 +317,7 @@ def test_a_depth_answer_nobody_can_place_is_counted() -> None:
     "raw",
     [b'{"result":null,"id":1}', b'{"error":{"code":2,"msg":"x"},"id":"a"}', b"https://x {}"],
 )
-def test_answers_to_control_messages_are_nobodys_stream(raw: bytes) -> None:
+def test_responses_to_control_messages_have_no_stream(raw: bytes) -> None:
     decoder = Decoder(BOTH)
     assert decoder.decode(raw)[0] == ""
     assert decoder.unapplied == {"answers": 1}
@@ -340,14 +340,14 @@ def test_answers_to_control_messages_are_nobodys_stream(raw: bytes) -> None:
         b"\xff\xfe",
     ],
 )
-def test_what_is_no_market_message_is_refused(raw: bytes) -> None:
+def test_other_messages_are_refused(raw: bytes) -> None:
     with pytest.raises(DecodeError):
         Decoder(BOTH).decode(raw)
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"", b'{"stream":"', b'{"e":"trade",', b"["]))
 @settings(max_examples=300)
-def test_no_bytes_raise_anything_but_a_decode_error(noise: bytes, head: bytes) -> None:
+def test_invalid_bytes_raise_only_decode_errors(noise: bytes, head: bytes) -> None:
     decoder = Decoder(BOTH)
     try:
         stream, payload, time_ms, events = decoder.decode(head + noise)

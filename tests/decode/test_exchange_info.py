@@ -175,7 +175,7 @@ def test_a_symbol_that_cannot_be_read_is_left_out_with_the_reason(
     assert listing(wrong, good) == (["GOODUSDT"], [reason])
 
 
-def test_a_symbol_of_usdm_has_no_status_that_coinm_knows() -> None:
+def test_a_usdm_symbol_needs_the_status_key_of_usdm() -> None:
     assert listing(row(), venue=COINM) == (
         [],
         ["BTCUSDT: there is no contractStatus, as symbols of COIN-M have it"],
@@ -190,14 +190,14 @@ def test_what_is_missing_without_harm_is_as_elsewhere() -> None:
     assert told.onboard_date_ms == 0
 
 
-def test_a_delivery_beyond_every_year_is_none() -> None:
+def test_a_delivery_after_every_calendar_means_none() -> None:
     shown = row(deliveryDate=PERPETUAL_DELIVERY_MS + 2000)  # as the test network has it
     (told,), _ = instruments_of(msgspec.json.encode({"symbols": [shown]}), USDM)
     assert told.perpetual
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"symbols":1}', b'{"symbols":[}'])
-def test_what_is_no_such_answer_is_said_to_be_none(body: bytes) -> None:
+def test_other_responses_are_refused(body: bytes) -> None:
     with pytest.raises(DecodeError, match="not a response to exchangeInfo: "):
         instruments_of(body, USDM)
 
@@ -233,7 +233,7 @@ def test_whatever_an_instrument_has_comes_back(
     ],
 )
 @pytest.mark.parametrize("field", ["symbol", "pair"])
-def test_a_contract_that_no_stream_could_be_named_after_is_left_out(field: str, name: str) -> None:
+def test_a_contract_whose_name_cannot_be_in_a_stream_name_is_skipped(field: str, name: str) -> None:
     symbol = "symbols[0]" if field == "symbol" else "BTCUSDT"
     told, (reason,) = listing(row() | {field: name}, row(symbol="GOODUSDT"))
     assert told == ["GOODUSDT"]
@@ -275,7 +275,7 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
         (b'{"symbol":7}', "symbols[0]: Expected `str`, got `int` - at `$.symbol`"),
     ],
 )
-def test_a_symbol_in_no_known_letters_is_left_out(raw: bytes, reason: str) -> None:
+def test_a_symbol_that_is_not_text_is_skipped(raw: bytes, reason: str) -> None:
     good = msgspec.json.encode(row())
     told, (left_out,) = instruments_of(b'{"symbols":[%s,%s]}' % (raw, good), USDM)
     assert [each.symbol for each in told] == ["BTCUSDT"]
@@ -283,7 +283,7 @@ def test_a_symbol_in_no_known_letters_is_left_out(raw: bytes, reason: str) -> No
 
 
 @pytest.mark.parametrize("body", [b'{"symbols":%s}', b'{"symbols":[{"symbol":"A","x":%s}]}'])
-def test_an_answer_that_is_nested_too_deep_is_none(body: bytes) -> None:
+def test_a_deeply_nested_response_is_refused(body: bytes) -> None:
     with pytest.raises(
         DecodeError, match="not a response to exchangeInfo: maximum recursion depth"
     ):

@@ -33,11 +33,11 @@ def drawn(symbol: str, *numbers: tuple[str, str], time_ms: int = NOW_MS) -> Inst
         ("btcusd_240927", COINM),
     ],
 )
-def test_the_symbol_tells_the_venue(symbol: str, venue: Venue) -> None:
+def test_the_symbol_determines_the_venue(symbol: str, venue: Venue) -> None:
     assert venue_of(symbol) is venue
 
 
-def test_numbers_tell_decimals_and_tick() -> None:
+def test_numbers_determine_decimals_and_tick() -> None:
     instrument = drawn("BTCUSDT", ("61800.20", "0.006"), ("61800.50", "1.000"))
     assert instrument is not None
     assert (instrument.price.decimals, instrument.quantity.decimals) == (2, 3)
@@ -46,7 +46,7 @@ def test_numbers_tell_decimals_and_tick() -> None:
     assert instrument.min_price <= 6180020 <= instrument.max_price
 
 
-def test_a_coin_margined_perpetual_is_drawn_whole() -> None:
+def test_a_coin_margined_perpetual_is_inferred_completely() -> None:
     instrument = drawn("BTCUSD_PERP", ("61804.7", "35"), ("61804.8", "1"))
     assert instrument is not None
     assert (instrument.pair, instrument.contract_type) == ("BTCUSD", "PERPETUAL")
@@ -77,12 +77,12 @@ def test_a_dated_contract_has_its_delivery_and_its_quarter(
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT_999999", "X"])
-def test_what_cannot_be_drawn_is_none(symbol: str) -> None:
+def test_insufficient_numbers_determine_no_instrument(symbol: str) -> None:
     numbers = [("1.0", "1")] if "_" in symbol else []
     assert drawn(symbol, *numbers) is None
 
 
-def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
+def test_numbers_are_observed_in_every_kind_of_message_that_has_them() -> None:
     inference = InstrumentInference()
     levels = b'"b":[["1.5","2"]],"a":[]'
     for stream, payload in (
@@ -110,7 +110,7 @@ def test_numbers_are_seen_in_every_kind_of_message_that_has_them() -> None:
     [b"{}", b'{"k":1}', b'{"k":{}}', b"[]", b"nothing", b'{"e":"\xff"}', b"[" * 5_000],
 )
 @pytest.mark.parametrize("kind", ["kline_1m", "trade", "aggTrade", "bookTicker", "depth@100ms"])
-def test_what_is_in_no_known_form_tells_nothing(kind: str, payload: bytes) -> None:
+def test_messages_in_unknown_forms_are_ignored(kind: str, payload: bytes) -> None:
     inference = InstrumentInference()
     inference.observe(f"btcusdt@{kind}", payload)
     assert [numbers.instrument(NOW_MS) for numbers in inference.values()] in ([], [None])

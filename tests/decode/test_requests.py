@@ -20,7 +20,7 @@ from tickerplant.decode.requests import requested_book, requested_symbol
         ("", ""),
     ],
 )
-def test_the_path_tells_which_book_was_asked_for(address: str, book: str) -> None:
+def test_the_path_determines_the_requested_book(address: str, book: str) -> None:
     assert requested_book(address.encode()) == book
 
 
@@ -34,7 +34,7 @@ def test_a_symbol_is_read_as_it_was_written(symbol: str) -> None:
         assert requested_symbol(address.encode()) == symbol
 
 
-def test_no_symbol_is_empty_and_an_odd_one_harmless() -> None:
+def test_a_missing_symbol_is_empty_and_an_invalid_one_harmless() -> None:
     assert requested_symbol(b"http://a/depth?limit=5") == ""
     assert requested_symbol(b"") == ""
     assert requested_symbol(b"http://a/depth?symbol=%ff%zz") == "\ufffd%ZZ"

@@ -58,9 +58,9 @@ def memory_below(most_bytes: int) -> Iterator[None]:
 
 def read(path: Path, content: bytes) -> tuple[list[Line], list[Damage], LineFile]:
     path.write_bytes(content)
-    flaws: list[Damage] = []
-    file = LineFile(str(path), flaws.append)
-    return list(chain.from_iterable(file.batches())), flaws, file
+    reports: list[Damage] = []
+    file = LineFile(str(path), reports.append)
+    return list(chain.from_iterable(file.batches())), reports, file
 
 
 @pytest.mark.parametrize(
@@ -72,47 +72,49 @@ def read(path: Path, content: bytes) -> tuple[list[Line], list[Damage], LineFile
     ],
     ids=["zstd of empty lines", "gzip of empty lines", "zstd of other lines"],
 )
-def test_lines_without_end_that_are_none_end_a_file(bomb: bytes, tmp_path: Path) -> None:
+def test_endless_bad_lines_end_a_file(bomb: bytes, tmp_path: Path) -> None:
     assert len(bomb) < 20_000, "as stored"
-    lines, flaws, file = read(tmp_path / "r", bomb)
+    lines, reports, file = read(tmp_path / "r", bomb)
     assert lines == [(START_NS, b"{}")]
     assert file.stats.skipped == MAX_BAD_LINES
     assert file.stats.text_bytes < MIB, "of 17 or 18"
-    assert flaws[-1].line == MAX_BAD_LINES + 2, "where reading ended"
-    assert flaws[-1].reason == f"{MAX_BAD_LINES:,} lines in a row are not recording lines"
+    assert reports[-1].line == MAX_BAD_LINES + 2, "where reading ended"
+    assert reports[-1].reason == f"{MAX_BAD_LINES:,} lines in a row are not recording lines"
 
 
-def test_remarks_without_end_end_a_file(tmp_path: Path) -> None:
+def test_endless_remarks_end_a_file(tmp_path: Path) -> None:
     begin = zstandard.compress(b"1617647797.5: {}\n")
-    lines, flaws, file = read(tmp_path / "r", begin + repeated(b"\n", 137))
-    assert (len(lines), len(flaws)) == (1, 1)
-    assert "lines in a row are not recording lines" in flaws[0].reason
+    lines, reports, file = read(tmp_path / "r", begin + repeated(b"\n", 137))
+    assert (len(lines), len(reports)) == (1, 1)
+    assert "lines in a row are not recording lines" in reports[0].reason
     assert file.stats.text_bytes < 3 * MIB, "of 17"
 
 
 def test_many_bad_lines_with_good_ones_between_end_nothing(tmp_path: Path) -> None:
     bad = b"x\n" * (MAX_BAD_LINES - 1)
-    lines, flaws, file = read(tmp_path / "r", LINE + bad + LINE + bad + LINE)
+    lines, reports, file = read(tmp_path / "r", LINE + bad + LINE + bad + LINE)
     assert len(lines) == 3
-    assert (file.stats.skipped, len(flaws)) == (2 * MAX_BAD_LINES - 2, 1)
+    assert (file.stats.skipped, len(reports)) == (2 * MAX_BAD_LINES - 2, 1)
 
 
-def test_a_line_without_end_is_not_held(tmp_path: Path) -> None:
+def test_an_endless_line_is_not_kept_in_memory(tmp_path: Path) -> None:
     with memory_below(4 * MAX_LINE_BYTES):
-        lines, [flaw], _ = read(tmp_path / "r", zstandard.compress(LINE) + repeated(b"x", 4_000))
+        lines, [reported], _ = read(
+            tmp_path / "r", zstandard.compress(LINE) + repeated(b"x", 4_000)
+        )
     assert len(lines) == 1
-    assert (flaw.line, flaw.reason) == (2, f"a line longer than {MAX_LINE_BYTES} bytes")
+    assert (reported.line, reported.reason) == (2, f"a line longer than {MAX_LINE_BYTES} bytes")
 
 
-def test_a_last_line_that_is_nested_without_end_is_cut_off(tmp_path: Path) -> None:
-    lines, [flaw], _ = read(tmp_path / "r", LINE + b"%d " % START_NS + b"[" * 100_000)
-    assert (len(lines), flaw.reason) == (1, "the last line is cut off")
+def test_a_deeply_nested_last_line_is_cut_off(tmp_path: Path) -> None:
+    lines, [reported], _ = read(tmp_path / "r", LINE + b"%d " % START_NS + b"[" * 100_000)
+    assert (len(lines), reported.reason) == (1, "the last line is cut off")
 
 
 def test_many_members_and_zeros_between_them_are_one_recording(tmp_path: Path) -> None:
     content = gzip.compress(LINE) + gzip.compress(b"") * 2_000 + bytes(100_000)
-    lines, flaws, _ = read(tmp_path / "r", content + gzip.compress(LINE))
-    assert (len(lines), flaws) == (2, [])
+    lines, reports, _ = read(tmp_path / "r", content + gzip.compress(LINE))
+    assert (len(lines), reports) == (2, [])
 
 
 def segment(folder: Path, *blocks: bytes) -> Path:
@@ -132,19 +134,19 @@ def test_a_block_of_too_many_lines_takes_no_memory(line: bytes, tmp_path: Path) 
     bomb = Packer().pack(text, 1, START_NS, START_NS)
     assert len(bomb) < 4_000, "as stored"
     good = packed_lines([(START_NS, b"{}")])
-    flaws: list[Damage] = []
-    file = Segments(str(segment(tmp_path, bomb, good)), flaws.append)
+    reports: list[Damage] = []
+    file = Segments(str(segment(tmp_path, bomb, good)), reports.append)
     with memory_below(40 * MIB):
         assert list(chain.from_iterable(file.batches())) == [(START_NS, b"{}")]
-    assert f"expected {MAX_LINES:,} at most" in flaws[0].reason
+    assert f"expected {MAX_LINES:,} at most" in reports[0].reason
 
 
-def test_a_block_of_too_much_text_is_none(tmp_path: Path) -> None:
+def test_a_block_of_too_much_text_is_damaged(tmp_path: Path) -> None:
     bomb = head(b"x", text_bytes=MAX_BLOCK_BYTES + 1, data_bytes=1)
-    flaws: list[Damage] = []
-    file = Segments(str(segment(tmp_path, bomb)), flaws.append)
+    reports: list[Damage] = []
+    file = Segments(str(segment(tmp_path, bomb)), reports.append)
     assert list(file.batches()) == []
-    assert len(flaws) == 1
+    assert len(reports) == 1
 
 
 class Counted:
@@ -166,7 +168,7 @@ class Counted:
         return text
 
 
-def test_heads_that_claim_what_is_behind_them_do_not_have_it_read_for_each() -> None:
+def test_overlapping_heads_do_not_have_the_same_bytes_read_for_each() -> None:
     count = 5_000
     size = count * HEAD_BYTES
     ends_before = [head(b"", text_bytes=9, data_bytes=size) for _ in range(count)]
@@ -186,12 +188,12 @@ def test_heads_that_claim_what_is_behind_them_do_not_have_it_read_for_each() -> 
 BEGUN = RecordingStarted(time_ns=START_NS, format=FORMAT, venue="usdm", software="a test")
 
 
-def test_a_manifest_of_lines_that_are_none_is_not_read_on(tmp_path: Path) -> None:
+def test_a_manifest_of_bad_lines_is_not_read_further(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(encode_entry(BEGUN) + b"\n" * MIB)
-    flaws: list[Damage] = []
-    assert read_manifest(str(tmp_path), flaws.append).entries == [BEGUN]
-    assert len(flaws) == MAX_BAD_ENTRIES + 1
-    assert flaws[-1].reason.endswith("the rest is not read")
+    reports: list[Damage] = []
+    assert read_manifest(str(tmp_path), reports.append).entries == [BEGUN]
+    assert len(reports) == MAX_BAD_ENTRIES + 1
+    assert reports[-1].reason.endswith("the rest is not read")
 
 
 @pytest.fixture(params=["device", "pipe", "folder"])
@@ -207,18 +209,18 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_manifest_that_is_no_file_is_not_read(no_file: Path) -> None:
+def test_a_manifest_that_is_not_a_file_is_not_read(no_file: Path) -> None:
     good = segment(no_file.parent, packed_lines([(START_NS, b"{}")]))
     with pytest.raises(RecordingError, match=r"is a (device|named pipe|folder), expected a file"):
         read_manifest(str(no_file.parent))
-    flaws: list[Damage] = []
-    file = Segments(str(no_file.parent), flaws.append)
+    reports: list[Damage] = []
+    file = Segments(str(no_file.parent), reports.append)
     assert list(chain.from_iterable(file.batches())) == [(START_NS, b"{}")]
-    assert [flaw.path for flaw in flaws] == [str(no_file)]
+    assert [reported.path for reported in reports] == [str(no_file)]
     good.unlink()
 
 
-def test_what_is_no_file_is_no_recording(tmp_path: Path) -> None:
+def test_only_files_are_recordings(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path, kind in ((str(pipe), "named pipe"), ("/dev/zero", "device")):

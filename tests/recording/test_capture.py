@@ -45,18 +45,18 @@ def times(path: str | Path, start_ns: int = 0) -> list[float]:
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])
-def test_a_connection_comes_with_what_was_asked_beside_it(tmp_path: Path, end: str) -> None:
-    heard = capture(tmp_path / "c", end=end)
+def test_a_connection_file_is_read_with_its_companions(tmp_path: Path, end: str) -> None:
+    received = capture(tmp_path / "c", end=end)
     together = [0, 0.25, 1.25, 1.5, 2.25, 2.5, 3.25]
-    assert times(heard) == together
+    assert times(received) == together
     assert times(tmp_path / "c") == together, "its folder is the same"
-    assert times(heard, (SECOND + 2) * NS) == [2.25, 2.5, 3.25]
+    assert times(received, (SECOND + 2) * NS) == [2.25, 2.5, 3.25]
     everything = sorted(str(path) for path in (tmp_path / "c").iterdir())
-    assert named_paths(everything) == [heard], "what comes with it is not read once more"
+    assert named_paths(everything) == [received], "what comes with it is not read once more"
     assert times(everything[0]) == [0], "by itself a companion is a file of lines"
 
 
-def test_every_line_knows_in_which_file_it_stands(tmp_path: Path) -> None:
+def test_every_line_has_its_place_in_its_file(tmp_path: Path) -> None:
     (recorded,) = recorded_files([capture(tmp_path / "c", end="")])
     for start_ns in (0, (SECOND + 1) * NS):
         found = []
@@ -104,7 +104,7 @@ def test_each_venue_has_companions_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("heard", "beside"),
+    ("received", "beside"),
     [
         (b'1626992740000000000 {"n":1}\n', "BINANCE_FUTURES.http.0.0"),
         (HEARD, "BINANCE_FUTURES.http.x.0"),
@@ -113,22 +113,22 @@ def test_each_venue_has_companions_of_its_own(tmp_path: Path) -> None:
     ],
     ids=["another form", "no number", "another name", "another ending"],
 )
-def test_nothing_else_is_joined(tmp_path: Path, heard: bytes, beside: str) -> None:
+def test_nothing_else_is_joined(tmp_path: Path, received: bytes, beside: str) -> None:
     path = tmp_path / "BINANCE_FUTURES.ws.1.0"
-    path.write_bytes(heard)
+    path.write_bytes(received)
     (tmp_path / beside).write_bytes(ASKED % SECOND)
     (found,) = recorded_files([str(path)])
     assert isinstance(found, LineFile)
 
 
-def test_a_companion_that_is_none_is_reported_and_left_out(tmp_path: Path) -> None:
-    heard = capture(tmp_path / "c", end="")
+def test_an_invalid_companion_is_reported_and_skipped(tmp_path: Path) -> None:
+    received = capture(tmp_path / "c", end="")
     broken = tmp_path / "c" / "BINANCE_FUTURES.http.0.0"
     broken.write_bytes(b"nothing of this kind\n")
-    flaws: list[Damage] = []
-    (found,) = recorded_files([heard], flaws.append)
+    reports: list[Damage] = []
+    (found,) = recorded_files([received], reports.append)
     assert len(list(chain.from_iterable(found.batches()))) == 5
-    assert [flaw.path for flaw in flaws] == [str(broken)]
+    assert [reported.path for reported in reports] == [str(broken)]
 
 
 def test_a_folder_without_a_capture_is_refused_as_before(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_reader_of_the_page_reads_what_was_written(market: Path) -> None:
     assert ended.stdout.splitlines() == expected
 
 
-def test_the_reader_of_the_page_tells_where_a_segment_is_damaged(market: Path) -> None:
+def test_the_reader_of_the_page_names_the_place_of_damage(market: Path) -> None:
     [first, _] = sorted(market.iterdir())
     whole = first.read_bytes()
     second_at = len(packed_lines(LINES[:10]))

@@ -155,7 +155,7 @@ def test_a_file_of_lines_that_was_changed_is_read_to_its_end(data: st.DataObject
 
 @settings(max_examples=EXAMPLES)
 @given(st.data())
-def test_a_folder_that_was_changed_is_read_and_never_said_to_be_complete(
+def test_a_changed_folder_is_read_and_never_reported_as_complete(
     data: st.DataObject,
 ) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -23,8 +23,8 @@ def written(path: Path, text: bytes) -> str:
     return str(path)
 
 
-def lines_of(path: str, flaws: list[Damage] | None = None) -> list[Line]:
-    report = (lambda _: None) if flaws is None else flaws.append
+def lines_of(path: str, reports: list[Damage] | None = None) -> list[Line]:
+    report = (lambda _: None) if reports is None else reports.append
     return list(chain.from_iterable(LineFile(path, report).batches()))
 
 
@@ -51,10 +51,10 @@ def test_what_was_written_is_read_whatever_the_compression(
     compress: type[bytes], tmp_path: Path
 ) -> None:
     lines = messages(5_000)
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     path = written(tmp_path / "r", compress(text_of(lines)))
-    assert lines_of(path, flaws) == lines, "every line, in order, byte for byte"
-    assert flaws == []
+    assert lines_of(path, reports) == lines, "every line, in order, byte for byte"
+    assert reports == []
 
 
 @given(
@@ -95,7 +95,7 @@ HOUR_NS = 3_600_000_000_000
     st.integers(HOUR_NS + 10**6, 2**62),
     st.lists(st.integers(1, 400)),
 )
-def test_one_receive_time_far_ahead_is_named_and_no_other_follows_it(
+def test_one_receive_time_far_ahead_is_reported_and_changes_no_other(
     damaged: int, ahead_ns: int, cuts: list[int]
 ) -> None:
     lines = messages(60)
@@ -104,14 +104,14 @@ def test_one_receive_time_far_ahead_is_named_and_no_other_follows_it(
     told[damaged] = (lines[damaged][0] + ahead_ns, lines[damaged][1])
     text = text_of(told)
     places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
-    flaws: list[Damage] = []
-    recording = LineFile("memory", flaws.append)
+    reports: list[Damage] = []
+    recording = LineFile("memory", reports.append)
     texts = [text[a:b] for a, b in pairwise(places)]
     read = list(chain.from_iterable(recording.batches_in(texts)))
     assert [raw for _, raw in read] == [raw for _, raw in lines], "every message, in order"
     others = [line for n, line in enumerate(read) if n != damaged]
     assert others == [line for n, line in enumerate(lines) if n != damaged]
-    assert [(flaw.line, flaw.offset_bytes) for flaw in flaws] == [
+    assert [(reported.line, reported.offset_bytes) for reported in reports] == [
         (damaged + 1, len(text_of(told[:damaged])))
     ]
     assert recording.stats.misdated == 1
@@ -124,17 +124,17 @@ def test_a_recording_may_pause_for_any_time(paused: int, pause_ns: int, cuts: li
     ]
     text = text_of(lines)
     places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     texts = [text[a:b] for a, b in pairwise(places)]
-    assert list(chain.from_iterable(LineFile("memory", flaws.append).batches_in(texts))) == lines
-    assert flaws == []
+    assert list(chain.from_iterable(LineFile("memory", reports.append).batches_in(texts))) == lines
+    assert reports == []
 
 
-def test_most_of_the_first_lines_say_the_unit_of_receive_times(tmp_path: Path) -> None:
+def test_most_of_the_first_lines_determine_the_unit_of_receive_times(tmp_path: Path) -> None:
     lines = messages(50)
     text = b"5000000000 {}\n" + text_of(lines)
-    flaws: list[Damage] = []
-    read = lines_of(written(tmp_path / "r", text), flaws)
+    reports: list[Damage] = []
+    read = lines_of(written(tmp_path / "r", text), reports)
     assert read[-50:] == lines, "expected the damaged first line to speak for itself alone"
 
 
@@ -164,7 +164,7 @@ def test_iso_times_are_those_of_the_calendar(
     assert list(read) == [(expected_ns, b"{}")]
 
 
-def test_iso_times_may_stand_before_rest_answers(tmp_path: Path) -> None:
+def test_iso_times_may_precede_rest_responses(tmp_path: Path) -> None:
     path = written(
         tmp_path / "r",
         b'2024-08-08T00:00:00.123Z https://a/depth?symbol=A {"lastUpdateId":1}\n'
@@ -194,26 +194,26 @@ def test_iso_times_may_stand_before_rest_answers(tmp_path: Path) -> None:
         "٢024-08-08T00:00:00Z",
     ],
 )
-def test_a_time_that_is_no_iso_time_is_a_skipped_line(tmp_path: Path, time: str) -> None:
+def test_a_line_with_an_invalid_iso_time_is_skipped(tmp_path: Path, time: str) -> None:
     good = [b"2024-08-08T00:00:0%d.5Z {}\n" % second for second in range(2)]
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     path = written(tmp_path / "r", good[0] + f"{time} {{}}\n".encode() + good[1])
-    assert [time_ns % 10**10 for time_ns, _ in lines_of(path, flaws)] == [
+    assert [time_ns % 10**10 for time_ns, _ in lines_of(path, reports)] == [
         500_000_000,
         1_500_000_000,
     ]
-    assert [(flaw.line, "is skipped" in flaw.reason) for flaw in flaws] == [(2, True)]
+    assert [(reported.line, "is skipped" in reported.reason) for reported in reports] == [(2, True)]
 
 
 @pytest.mark.parametrize("time", ["+1723161255088169167", "1_723_161_255_088_169_167", "-1", "1,2"])
 def test_a_time_that_only_python_reads_is_a_skipped_line(tmp_path: Path, time: str) -> None:
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     path = written(tmp_path / "r", b"%d {}\n" % START_NS + f"{time} {{}}\n".encode())
-    assert lines_of(path, flaws) == [(START_NS, b"{}")]
-    assert [flaw.line for flaw in flaws] == [2]
+    assert lines_of(path, reports) == [(START_NS, b"{}")]
+    assert [reported.line for reported in reports] == [2]
 
 
-def test_the_form_with_colons_and_rest_answers_is_read(tmp_path: Path) -> None:
+def test_the_form_with_colons_and_rest_responses_is_read(tmp_path: Path) -> None:
     path = written(
         tmp_path / "r",
         b'configuration: {"x":1}\n'
@@ -221,28 +221,26 @@ def test_the_form_with_colons_and_rest_answers_is_read(tmp_path: Path) -> None:
         b'https://fapi/depth?symbol=A -> 1617647797.25: {"lastUpdateId":1}\n'
         b'1617647797.5: {"stream":"a@trade"}\n',
     )
-    flaws: list[Damage] = []
-    assert lines_of(path, flaws) == [
+    reports: list[Damage] = []
+    assert lines_of(path, reports) == [
         (1_617_647_797_250_000_000, b'https://fapi/depth?symbol=A {"lastUpdateId":1}'),
         (1_617_647_797_500_000_000, b'{"stream":"a@trade"}'),
     ]
-    assert flaws == [], "remarks of the collector are no flaws"
+    assert reports == [], "remarks of the collector are not damage"
 
 
 @pytest.mark.parametrize("address", ["http://[::1]:9001/fapi/v1/depth", "https://a.example/d?x=1"])
-def test_lines_as_of_a_segment_may_begin_and_end_with_a_rest_answer(
-    address: str, tmp_path: Path
-) -> None:
+def test_a_line_file_may_begin_and_end_with_a_rest_response(address: str, tmp_path: Path) -> None:
     answer = (START_NS, address.encode() + b' {"lastUpdateId":1,"bids":[]}')
     path = written(tmp_path / "r", text_of([answer]))
     assert lines_of(path) == [answer]
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     path = written(tmp_path / "r", text_of([answer]).rstrip(b"\n"))
-    assert lines_of(path, flaws) == [answer]
-    assert not flaws, "the last line is whole, it lacks its end only"
+    assert lines_of(path, reports) == [answer]
+    assert not reports, "the last line is whole, it lacks its end only"
 
 
-def test_line_ends_of_windows_are_no_part_of_a_message(tmp_path: Path) -> None:
+def test_carriage_returns_are_not_part_of_a_message(tmp_path: Path) -> None:
     path = written(tmp_path / "r", text_of(messages(3)).replace(b"\n", b"\r\n"))
     assert lines_of(path) == messages(3)
 
@@ -254,33 +252,33 @@ def test_several_compressed_parts_in_one_file_are_one_recording(tmp_path: Path) 
         assert lines_of(written(tmp_path / "r", parts)) == lines
 
 
-def test_a_last_line_without_line_end_is_read_if_it_is_whole(tmp_path: Path) -> None:
-    flaws: list[Damage] = []
+def test_a_last_line_without_newline_is_read_if_it_is_complete(tmp_path: Path) -> None:
+    reports: list[Damage] = []
     path = written(tmp_path / "r", text_of(messages(3))[:-1])
-    assert lines_of(path, flaws) == messages(3)
-    assert flaws == []
+    assert lines_of(path, reports) == messages(3)
+    assert reports == []
 
 
 def test_a_last_line_that_is_cut_is_reported_and_left_out(tmp_path: Path) -> None:
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     path = written(tmp_path / "r", text_of(messages(3))[:-5])
-    assert lines_of(path, flaws) == messages(2)
+    assert lines_of(path, reports) == messages(2)
     offset_bytes = len(text_of(messages(2)))
-    assert flaws == [Damage(path, 3, offset_bytes, "the last line is cut off")]
+    assert reports == [Damage(path, 3, offset_bytes, "the last line is cut off")]
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 9, 1_000, 50_000])
 def test_a_torn_gzip_is_read_to_the_tear_and_reported_once(cut_bytes: int, tmp_path: Path) -> None:
     lines = messages(4_000)
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     path = written(tmp_path / "r", gzip.compress(text_of(lines))[:-cut_bytes])
-    read = lines_of(path, flaws)
+    read = lines_of(path, reports)
     assert read == lines[: len(read)], "what is read is what was written"
     assert len(read) > len(lines) * 0.6 - 1, "everything before the tear is read"
-    assert len(flaws) == 1
-    assert flaws[0].line == len(read) + 1
-    assert flaws[0].offset_bytes == len(text_of(read))
-    assert "gzip data ends early" in flaws[0].reason
+    assert len(reports) == 1
+    assert reports[0].line == len(read) + 1
+    assert reports[0].offset_bytes == len(text_of(read))
+    assert "gzip data ends early" in reports[0].reason
 
 
 def test_damaged_gzip_is_read_to_the_damage(tmp_path: Path) -> None:
@@ -288,42 +286,42 @@ def test_damaged_gzip_is_read_to_the_damage(tmp_path: Path) -> None:
     stored = bytearray(gzip.compress(text_of(lines)))
     at = len(stored) // 2
     stored[at : at + 100] = bytes(100)
-    flaws: list[Damage] = []
-    read = lines_of(written(tmp_path / "r", bytes(stored)), flaws)
+    reports: list[Damage] = []
+    read = lines_of(written(tmp_path / "r", bytes(stored)), reports)
     assert len(read) > len(lines) * 0.4, "what comes before the damage is read"
     assert read[: len(lines) // 3] == lines[: len(lines) // 3]
-    assert "damaged" in flaws[-1].reason
-    assert len(flaws) <= 2, "each kind of flaw is reported once: bad lines, the end"
+    assert "damaged" in reports[-1].reason
+    assert len(reports) <= 2, "each kind of damage is reported once: bad lines, the end"
 
 
-def test_a_torn_zstd_is_read_by_its_whole_blocks(tmp_path: Path) -> None:
+def test_a_torn_zstd_file_is_read_up_to_its_last_complete_block(tmp_path: Path) -> None:
     lines = messages(10_000)
     stored = zstandard.ZstdCompressor().compress(text_of(lines))
-    flaws: list[Damage] = []
-    read = lines_of(written(tmp_path / "r", stored[:-1_000]), flaws)
+    reports: list[Damage] = []
+    read = lines_of(written(tmp_path / "r", stored[:-1_000]), reports)
     assert read == lines[: len(read)]
     assert len(read) > 5_000
-    assert [flaw.line for flaw in flaws] == [len(read) + 1]
+    assert [reported.line for reported in reports] == [len(read) + 1]
 
 
 def test_bad_lines_are_skipped_counted_and_the_first_is_reported(tmp_path: Path) -> None:
     good = text_of(messages(2)).splitlines(keepends=True)
     path = written(tmp_path / "r", good[0] + b"garbage\n" + b"\n" + good[1])
-    flaws: list[Damage] = []
-    recording = LineFile(path, flaws.append)
+    reports: list[Damage] = []
+    recording = LineFile(path, reports.append)
     assert list(chain.from_iterable(recording.batches())) == messages(2)
     assert recording.stats.skipped == 2
-    assert [(flaw.line, flaw.offset_bytes) for flaw in flaws] == [(2, len(good[0]))]
-    assert "b'garbage'" in flaws[0].reason
+    assert [(reported.line, reported.offset_bytes) for reported in reports] == [(2, len(good[0]))]
+    assert "b'garbage'" in reports[0].reason
 
 
 def test_a_line_from_after_all_time_is_skipped_and_those_behind_it_are_not(tmp_path: Path) -> None:
     good = text_of(messages(2)).splitlines(keepends=True)
     path = written(tmp_path / "r", good[0] + b"17723232000000000001 {}\n" + good[1])
-    flaws: list[Damage] = []
-    assert lines_of(path, flaws) == messages(2), "expected the lines around it, at their times"
-    assert [flaw.line for flaw in flaws] == [2]
-    assert "17723232000000000001" in flaws[0].reason
+    reports: list[Damage] = []
+    assert lines_of(path, reports) == messages(2), "expected the lines around it, at their times"
+    assert [reported.line for reported in reports] == [2]
+    assert "17723232000000000001" in reports[0].reason
 
 
 def test_receive_times_never_go_back(tmp_path: Path) -> None:
@@ -342,7 +340,7 @@ def test_receive_times_never_go_back(tmp_path: Path) -> None:
         (gzip.compress(text_of(messages(1)), mtime=0)[:12], "ends early"),
     ],
 )
-def test_a_file_that_is_no_recording_is_refused_with_reasons(
+def test_a_file_that_is_not_a_recording_is_refused_with_the_reason(
     content: bytes, complaint: str, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "r", content)
@@ -393,7 +391,7 @@ def test_files_that_follow_each_other_pass_through_in_order(tmp_path: Path) -> N
     assert [index for index, _ in runs] == sorted((index for index, _ in runs), reverse=True)
 
 
-def test_every_line_knows_where_it_stands(tmp_path: Path) -> None:
+def test_every_line_has_its_place(tmp_path: Path) -> None:
     kept = [b'%d {"padding":"%b"}' % (START_NS + n, b"-" * 200) for n in range(600)]
     texts: list[bytes] = []
     for n, line in enumerate(kept):
@@ -414,7 +412,7 @@ def test_every_line_knows_where_it_stands(tmp_path: Path) -> None:
     assert batches > 3
 
 
-def test_receive_times_that_go_back_are_counted(tmp_path: Path) -> None:
+def test_receive_times_that_decrease_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     steps = (0, 5, 3, 4, 6, 1)
     path.write_bytes(b"".join(b"%d {}\n" % (START_NS + step) for step in steps))

@@ -67,9 +67,9 @@ def recording(folder: Path, *segments: list[bytes]) -> str:
 
 
 def read(path: str, start_ns: int = 0) -> tuple[list[Line], list[Damage]]:
-    flaws: list[Damage] = []
-    lines = list(chain.from_iterable(Segments(path, flaws.append).batches(start_ns)))
-    return lines, flaws
+    reports: list[Damage] = []
+    lines = list(chain.from_iterable(Segments(path, reports.append).batches(start_ns)))
+    return lines, reports
 
 
 def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -116,12 +116,12 @@ def test_a_flipped_bit_costs_no_more_than_its_block(
     at = data.draw(st.integers(0, len(text) - 1))
     text[at] ^= 1 << data.draw(st.integers(0, 7))
     path = recording(tmp_path_factory.mktemp("flipped"), [bytes(text)])
-    found, flaws = read(path)
+    found, reports = read(path)
     hit = next(n for n in range(6) if at < sum(map(len, parts[: n + 1])))
     assert found == lines[: hit * 10] + lines[hit * 10 + 10 :], f"byte {at}, block {hit}"
-    [flaw] = flaws
-    assert flaw.offset_bytes == sum(map(len, parts[:hit]))
-    assert flaw.path == str(segment_paths(path)[0])
+    [reported] = reports
+    assert reported.offset_bytes == sum(map(len, parts[:hit]))
+    assert reported.path == str(segment_paths(path)[0])
 
 
 @settings(max_examples=60, deadline=None)
@@ -134,22 +134,22 @@ def test_a_torn_end_costs_the_last_block(
     whole = b"".join(parts)
     torn_bytes = min(torn_bytes, len(whole) - 1)
     path = recording(tmp_path_factory.mktemp("torn"), [whole[:-torn_bytes]])
-    found, flaws = read(path)
+    found, reports = read(path)
     kept = next(n for n in range(3) if len(whole) - torn_bytes < sum(map(len, parts[: n + 1])))
     assert found == lines[: kept * 10]
     cut_at = sum(map(len, parts[:kept]))
     is_cut = len(whole) - torn_bytes > cut_at
-    assert [flaw.offset_bytes for flaw in flaws] == [cut_at] * is_cut
-    assert all("cut off" in flaw.reason for flaw in flaws)
+    assert [reported.offset_bytes for reported in reports] == [cut_at] * is_cut
+    assert all("cut off" in reported.reason for reported in reports)
 
 
 def test_bytes_that_are_missing_cost_their_block(tmp_path: Path) -> None:
     lines = messages(30)
     parts = blocks(lines)
     path = recording(tmp_path, [parts[0], parts[1][:100], parts[1][110:], parts[2]])
-    found, flaws = read(path)
+    found, reports = read(path)
     assert found == lines[:10] + lines[20:]
-    assert [(flaw.offset_bytes, flaw.lost) for flaw in flaws] == [(len(parts[0]), 10)]
+    assert [(reported.offset_bytes, reported.lost) for reported in reports] == [(len(parts[0]), 10)]
 
 
 def test_a_block_that_is_missing_leaves_the_others(tmp_path: Path) -> None:
@@ -184,18 +184,18 @@ def test_a_segment_that_is_gone_is_reported(tmp_path: Path) -> None:
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(encode_entry(sealed) + b"\n")
     first.unlink()
-    found, flaws = read(path)
+    found, reports = read(path)
     assert found == lines[10:]
-    assert [(flaw.path, flaw.lost) for flaw in flaws] == [(str(first), 10)]
+    assert [(reported.path, reported.lost) for reported in reports] == [(str(first), 10)]
 
 
 def test_a_recording_without_its_manifest_is_read(tmp_path: Path) -> None:
     lines = messages(20)
     path = recording(tmp_path, blocks(lines))
     (tmp_path / MANIFEST).unlink()
-    found, flaws = read(path)
+    found, reports = read(path)
     assert found == lines
-    assert [flaw.path for flaw in flaws] == [str(tmp_path / MANIFEST)]
+    assert [reported.path for reported in reports] == [str(tmp_path / MANIFEST)]
 
 
 def test_a_folder_of_recordings_is_several(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_one_segment_is_a_recording(tmp_path: Path) -> None:
     assert list(chain.from_iterable(file.batches())) == lines
 
 
-def test_a_folder_with_nothing_in_it_is_no_recording(tmp_path: Path) -> None:
+def test_an_empty_folder_is_not_a_recording(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="neither a manifest nor a segment"):
         recorded_files([str(tmp_path)])
 
@@ -228,13 +228,13 @@ def test_the_last_line_of_a_manifest_may_be_torn(tmp_path: Path) -> None:
     path = recording(tmp_path)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(encode_entry(run) + b"\n" + connected[:-5])
-    flaws: list[Damage] = []
-    manifest = read_manifest(path, flaws.append)
+    reports: list[Damage] = []
+    manifest = read_manifest(path, reports.append)
     assert manifest.entries == [BEGUN, run]
     assert (manifest.venue, manifest.profile, set(manifest.streams)) == ("usdm", "2026q1", {"a"})
     assert manifest.torn_bytes == len(connected) - 5
-    [flaw] = flaws
-    assert (flaw.line, flaw.offset_bytes) == (3, manifest.size_bytes)
+    [reported] = reports
+    assert (reported.line, reported.offset_bytes) == (3, manifest.size_bytes)
 
 
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
         read_manifest(path)
 
 
-def test_kinds_of_lines_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
+def test_unknown_kinds_of_lines_are_ignored(tmp_path: Path) -> None:
     path = recording(tmp_path)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b'{"kind":"weather","time_ns":1}\n')
@@ -272,7 +272,7 @@ def test_renamed_kinds_of_older_versions_are_read(tmp_path: Path) -> None:
     assert [structs.replace(each, prev="") for each in manifest.entries] == [BEGUN, lost, failed]
 
 
-def test_walking_passes_over_what_is_too_early(tmp_path: Path) -> None:
+def test_walking_skips_blocks_that_are_too_early(tmp_path: Path) -> None:
     lines = messages(30)
     path = recording(tmp_path, blocks(lines))
     [segment] = segment_paths(path)
@@ -282,7 +282,7 @@ def test_walking_passes_over_what_is_too_early(tmp_path: Path) -> None:
     assert all(each.head is not None for each in found)
 
 
-def test_a_batch_knows_where_its_block_stands_and_late_lines_are_counted(tmp_path: Path) -> None:
+def test_a_batch_has_the_place_of_its_block_and_regressions_are_counted(tmp_path: Path) -> None:
     lines = messages(20)
     parts = [packed_lines(lines[10:]), packed_lines(lines[:10])]
     path = recording(tmp_path, parts)
@@ -299,7 +299,7 @@ def test_a_batch_knows_where_its_block_stands_and_late_lines_are_counted(tmp_pat
     )
 
 
-def test_the_latest_time_is_told_by_heads_and_manifest(tmp_path: Path) -> None:
+def test_the_latest_time_comes_from_heads_and_manifest(tmp_path: Path) -> None:
     lines = messages(40)
     path = recording(tmp_path, blocks(lines[20:]), blocks(lines[:20]))
     assert Segments(path).last_ns() == lines[-1][0], "also when the clock stepped back"
@@ -335,7 +335,7 @@ def lying(text: bytes, *, lines: int, first_ns: int, last_ns: int) -> bytes:
         (10, 0, -5, "the time of its last line"),
     ],
 )
-def test_a_block_whose_head_lies_is_read_and_told(
+def test_a_block_with_a_wrong_head_is_read_and_reported(
     tmp_path: Path, lines: int, first_ns: int, last_ns: int, wrong: str
 ) -> None:
     whole = messages(10)
@@ -343,9 +343,9 @@ def test_a_block_whose_head_lies_is_read_and_told(
     block = lying(
         text, lines=lines, first_ns=whole[0][0] + first_ns, last_ns=whole[-1][0] + last_ns
     )
-    found, [flaw] = read(recording(tmp_path, [block, *blocks(messages(10, 10))]))
+    found, [reported] = read(recording(tmp_path, [block, *blocks(messages(10, 10))]))
     assert found == [*whole, *messages(10, 10)], "every line can be read"
-    assert wrong in flaw.reason
+    assert wrong in reported.reason
 
 
 @pytest.mark.parametrize(
@@ -359,19 +359,19 @@ def test_a_block_whose_head_lies_is_read_and_told(
         b"",
     ],
 )
-def test_what_is_no_line_of_a_segment_is_not_taken_for_one(tmp_path: Path, line: bytes) -> None:
+def test_a_block_with_an_invalid_line_is_damaged(tmp_path: Path, line: bytes) -> None:
     block = lying(line + b"\n", lines=1, first_ns=START_NS, last_ns=START_NS)
-    found, flaws = read(recording(tmp_path, [block, *blocks(messages(10))]))
+    found, reports = read(recording(tmp_path, [block, *blocks(messages(10))]))
     if line == b"1795236514000000000":
         assert found[0] == (START_NS, b""), "an empty message"
     else:
-        assert (found, [flaw.lost for flaw in flaws]) == (messages(10), [1])
+        assert (found, [reported.lost for reported in reports]) == (messages(10), [1])
 
 
-def test_a_block_without_data_is_a_damage(tmp_path: Path) -> None:
+def test_a_block_without_data_is_damaged(tmp_path: Path) -> None:
     empty = head_bytes(Head(9, START_NS, START_NS, 99, 0, crc32(b"")))
-    found, flaws = read(recording(tmp_path, [empty, *blocks(messages(10))]))
-    assert (found, len(flaws)) == (messages(10), 1)
+    found, reports = read(recording(tmp_path, [empty, *blocks(messages(10))]))
+    assert (found, len(reports)) == (messages(10), 1)
 
 
 def test_a_frame_that_grows_beyond_its_head_takes_no_memory(tmp_path: Path) -> None:
@@ -395,18 +395,18 @@ def test_a_second_frame_in_a_block_is_a_damage() -> None:
         assert unpacker.unpack(data, head).count(b"\n") == 10, "expected a damage to be forgotten"
 
 
-def test_a_second_beginning_of_a_manifest_is_a_flaw(tmp_path: Path) -> None:
+def test_a_second_first_line_in_a_manifest_is_reported(tmp_path: Path) -> None:
     path = recording(tmp_path)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(encode_entry(BEGUN) + b"\n")
-    flaws: list[Damage] = []
-    assert read_manifest(path, flaws.append).venue == "usdm"
-    assert [(flaw.line, flaw.reason) for flaw in flaws] == [
+    reports: list[Damage] = []
+    assert read_manifest(path, reports.append).venue == "usdm"
+    assert [(reported.line, reported.reason) for reported in reports] == [
         (2, "a second line that begins a manifest")
     ]
 
 
-def test_lines_about_a_segment_that_contradict_each_other_are_a_flaw(tmp_path: Path) -> None:
+def test_contradicting_lines_about_a_segment_are_reported(tmp_path: Path) -> None:
     path = recording(tmp_path)
     one = SegmentSealed(
         time_ns=START_NS,
@@ -423,25 +423,23 @@ def test_lines_about_a_segment_that_contradict_each_other_are_a_flaw(tmp_path: P
     other = structs.replace(one, lines=6)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b"".join(encode_entry(each) + b"\n" for each in (one, one, other)))
-    flaws: list[Damage] = []
-    read_manifest(path, flaws.append)
-    assert [flaw.line for flaw in flaws] == [4], "the same twice is no contradiction"
+    reports: list[Damage] = []
+    read_manifest(path, reports.append)
+    assert [reported.line for reported in reports] == [4], "the same twice is no contradiction"
 
 
 @pytest.mark.parametrize("kind", [b"instruments", b"something new"])
-def test_a_line_of_a_manifest_that_is_nested_without_end_is_a_flaw(
-    tmp_path: Path, kind: bytes
-) -> None:
+def test_a_deeply_nested_line_of_a_manifest_is_reported(tmp_path: Path, kind: bytes) -> None:
     path = recording(tmp_path)
     deep = b"[" * 100_000 + b"]" * 100_000
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b'{"kind":"%b","time_ns":1,"symbols":[%b]}\n' % (kind, deep))
-    flaws: list[Damage] = []
-    read_manifest(path, flaws.append)
-    assert ["nested too deeply" in flaw.reason for flaw in flaws] == [True]
+    reports: list[Damage] = []
+    read_manifest(path, reports.append)
+    assert ["nested too deeply" in reported.reason for reported in reports] == [True]
 
 
-def test_what_is_no_contract_is_passed_over(tmp_path: Path) -> None:
+def test_invalid_contracts_in_a_manifest_are_ignored(tmp_path: Path) -> None:
     path = recording(tmp_path)
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(
@@ -450,13 +448,13 @@ def test_what_is_no_contract_is_passed_over(tmp_path: Path) -> None:
     assert list(read_manifest(path).symbols) == ["BTCUSDT"]
 
 
-def test_a_manifest_that_is_named_is_no_recording_but_its_folder_is(tmp_path: Path) -> None:
+def test_a_manifest_named_as_a_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text("")
     with pytest.raises(RecordingError, match="is the manifest of a recording; give its folder"):
         recorded_files([str(tmp_path / MANIFEST)])
 
 
-def test_a_folder_of_files_of_lines_is_refused_and_they_are_asked_for(tmp_path: Path) -> None:
+def test_a_folder_of_line_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"neither a manifest nor a segment$"):
         recorded_files([str(tmp_path)])
     (tmp_path / "day.gz").touch()

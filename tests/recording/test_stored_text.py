@@ -77,6 +77,6 @@ def test_frames_written_in_pieces_are_read() -> None:
         zstandard.compress(b"x")[:-1] + b"\xff" + zstandard.compress(b"x") + b"rest",
     ],
 )
-def test_what_is_no_frame_is_damaged(damaged: bytes) -> None:
+def test_text_that_is_not_a_zstd_frame_is_damaged(damaged: bytes) -> None:
     with pytest.raises(zstandard.ZstdError):
         list(ZstdText([damaged]))

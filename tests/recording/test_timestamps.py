@@ -25,7 +25,7 @@ AT_NS = 1_795_285_140_000_000_000
         ("+100ms", TimeSpec(10**8, "+")),
     ],
 )
-def test_moments_are_read(written: object, moment: TimeSpec) -> None:
+def test_time_specs_are_parsed(written: object, moment: TimeSpec) -> None:
     assert parse_time_spec(written) == moment
 
 
@@ -36,12 +36,12 @@ def test_moments_are_read(written: object, moment: TimeSpec) -> None:
         *(-5, 1.5, True, None, [], {"a": 1}, "2026-13-01", "+1e3s", "nan", "٣" * 13),
     ],
 )
-def test_what_is_no_moment_is_refused(written: object) -> None:
+def test_invalid_time_specs_are_refused(written: object) -> None:
     with pytest.raises(ValueError, match="an ISO date such as"):
         parse_time_spec(written)
 
 
-def test_a_time_is_a_moment_that_is_no_offset() -> None:
+def test_a_time_cannot_be_an_offset() -> None:
     assert parse_time_ns("2026-11-21T18:19:00Z") == AT_NS
     assert parse_time_ns("1795285140000") == AT_NS
     assert parse_time_ns(AT_NS + 1) == AT_NS + 1
@@ -50,6 +50,6 @@ def test_a_time_is_a_moment_that_is_no_offset() -> None:
             parse_time_ns(offset)
 
 
-def test_a_moment_is_written_as_it_is_read() -> None:
+def test_a_time_is_written_as_it_is_parsed() -> None:
     assert iso_text(AT_NS + 7_999_999) == "2026-11-21T18:19:00.007Z"
     assert parse_time_spec(iso_text(AT_NS)) == TimeSpec(AT_NS)

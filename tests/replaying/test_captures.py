@@ -94,9 +94,9 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     found = scan(capture(folder, names))
     instruments = {instrument.symbol: instrument for instrument in found.instruments}
     decoders = [Decoder(instruments, only_symbol=file.only_symbol) for file in found.files]
-    flaws: list[Damage] = []
+    reports: list[Damage] = []
     rebuilt = Rebuilt()
-    for index, lines in merge(recorded_files([file.path for file in found.files], flaws.append)):
+    for index, lines in merge(recorded_files([file.path for file in found.files], reports.append)):
         for _, raw in lines:
             for said in decoders[index].decode(raw)[3]:
                 if isinstance(said, RawQuote | RawDepth | RawTrade):
@@ -104,7 +104,7 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
                 else:
                     rebuilt.take(said)
 
-    assert flaws == []
+    assert reports == []
     assert all(decoder.unapplied.keys() <= {ANSWERS} for decoder in decoders), "all is understood"
     assert all(sync.live and not sync.gaps for sync in rebuilt.syncs.values()), "no chain breaks"
     assert rebuilt.syncs.keys() == instruments.keys(), "every symbol has a book"

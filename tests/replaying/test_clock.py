@@ -75,7 +75,7 @@ def test_a_line_that_is_late_holds_the_position_up() -> None:
     assert clock.position_ns(9_050, FAR_NS) == START_NS + 150, "a pause forgives being late"
 
 
-def test_a_clock_that_has_not_started_stands() -> None:
+def test_a_clock_that_is_not_started_keeps_its_position() -> None:
     clock = ReplayClock(1.0)
     clock.set_position(START_NS, 0)
     assert clock.position_ns(10**9, FAR_NS) == START_NS

@@ -60,7 +60,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "pace", "at"), CASES)
-def test_a_message_from_another_time_is_left_out_and_said_with_its_place(
+def test_a_message_with_an_impossible_time_is_skipped_and_reported_with_its_place(
     tmp_path: Path, name: str, pace: Any, at: int
 ) -> None:
     time_ms = TIMES[name]
@@ -79,7 +79,7 @@ def test_a_message_from_another_time_is_left_out_and_said_with_its_place(
 
 
 @pytest.mark.parametrize("speed", [0.0, 1.0])
-def test_a_collector_whose_clock_was_wrong_by_years_loses_nothing_but_the_damage(
+def test_a_collector_clock_that_is_wrong_by_years_costs_only_the_damaged_message(
     tmp_path: Path, speed: float
 ) -> None:
     wrong = mistimed(70, START_MS + 60 * DAY_MS)
@@ -91,7 +91,7 @@ def test_a_collector_whose_clock_was_wrong_by_years_loses_nothing_but_the_damage
         assert replay.plant.now_ms == START_MS + HONEST
 
 
-def test_a_collector_whose_clock_is_set_meanwhile_loses_nothing(tmp_path: Path) -> None:
+def test_a_collector_clock_that_is_set_while_it_records_costs_nothing(tmp_path: Path) -> None:
     years_ms = 3 * 365 * DAY_MS
     found = [
         (at_ms + years_ms * (at_ms > 100), stream, payload)
@@ -103,7 +103,7 @@ def test_a_collector_whose_clock_is_set_meanwhile_loses_nothing(tmp_path: Path) 
     assert damages(replay) == []
 
 
-def test_a_pause_in_which_the_clock_was_set_costs_the_messages_that_attest_it(
+def test_a_clock_set_during_a_pause_costs_the_messages_that_confirm_it(
     tmp_path: Path,
 ) -> None:
     later_ms = 60 * DAY_MS
@@ -132,7 +132,7 @@ def test_one_broken_stream_among_others_is_never_believed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("at", [1, 70])
-def test_rebased_times_are_those_of_now_although_one_is_wrong(tmp_path: Path, at: int) -> None:
+def test_rebased_times_are_current_although_one_is_wrong(tmp_path: Path, at: int) -> None:
     path = recorded(tmp_path / "r", lines(mistimed(at, TIMES["the year 2126"]), at=at))
     now_ms = START_MS + 1_000 * DAY_MS
     plan = Plan(speed=0, rebased=True)
@@ -144,7 +144,7 @@ def test_rebased_times_are_those_of_now_although_one_is_wrong(tmp_path: Path, at
 
 
 @pytest.mark.parametrize("rebased", [False, True])
-def test_a_loop_says_it_once_and_goes_on(tmp_path: Path, *, rebased: bool) -> None:
+def test_a_loop_reports_an_impossible_time_once(tmp_path: Path, *, rebased: bool) -> None:
     path = recorded(tmp_path / "r", lines(mistimed(70, TIMES["the year 2126"])))
     plan = Plan(speed=0, loops=True, rebased=rebased)
     replay = Replay(
@@ -226,7 +226,7 @@ def test_the_other_times_of_a_message_are_near_its_event_time(tmp_path: Path, ca
     assert f"its {name} is " in warning
 
 
-def test_a_snapshot_from_another_time_opens_no_book(tmp_path: Path) -> None:
+def test_a_snapshot_with_an_impossible_time_opens_no_book(tmp_path: Path) -> None:
     answer = b'{"lastUpdateId":15,"E":4923161256000,"T":1,"bids":[["98.00","1.000"]],"asks":[]}'
     found = [*lines(trade(70)), (0, "", answer)]
     path = recorded(tmp_path / "r", sorted(found, key=lambda line: line[0]))

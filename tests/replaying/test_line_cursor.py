@@ -37,7 +37,7 @@ TIMES = st.lists(st.lists(st.integers(0, 60), max_size=20), min_size=1, max_size
 
 
 @given(TIMES, st.integers(1, 7), st.integers(0, 60), st.integers(0, 61), st.data())
-def test_lines_are_taken_in_order_between_two_moments(
+def test_lines_are_taken_in_order_between_two_times(
     times: list[list[int]], size: int, start_ns: int, end_ns: int, data: st.DataObject
 ) -> None:
     made = recordings(times, size)

@@ -71,11 +71,11 @@ def test_a_wrong_first_time_is_not_the_one_the_others_are_measured_by(
 )
 def test_reading_begins_at_an_event_time_whatever_the_other_clock_says(
     tmp_path_factory: pytest.TempPathFactory,
-    drawn: list[tuple[int, int]],
+    inferred: list[tuple[int, int]],
     skew_ms: int,
     start_ms: int,
 ) -> None:
-    lines: list[tuple[int, int | None]] = [(at, at + jitter) for at, jitter in sorted(drawn)]
+    lines: list[tuple[int, int | None]] = [(at, at + jitter) for at, jitter in sorted(inferred)]
     recording = written(tmp_path_factory.mktemp("event"), lines, skew_ms)
     every = times(recording)
     assert every == sorted(every), "time never goes back"

@@ -43,14 +43,14 @@ DEEP = 100_000
 EVENT_TIME = re.compile(rb'"E":(\d{13})')
 
 
-class Ear:
+class Subscriber:
     """A subscriber that keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        self.heard.append(data)
+        self.received.append(data)
 
 
 class PlainPlayer(Player):
@@ -76,7 +76,7 @@ class Played:
         prompt: bool = False,
     ) -> None:
         self.plant = Plant(found.instruments, start_ms=found.start_ms)
-        self.ears = [Ear() for _ in names for _ in envelopes]
+        self.subscribers = [Subscriber() for _ in names for _ in envelopes]
         depth = FastestDepth(stream for file in found.files for stream in file.streams)
         players = [
             way(self.plant, found, file)
@@ -86,9 +86,11 @@ class Played:
         ]
         for venue_name, hub in self.plant.hubs.items():
             self.plant.start_passthrough(venue_name, found.streams(venue_name))
-            for ear, (each, combined) in zip(self.ears, product(names, envelopes), strict=True):
-                hub.set_combined(ear, combined)
-                hub.subscribe(ear, each)
+            for subscriber, (each, combined) in zip(
+                self.subscribers, product(names, envelopes), strict=True
+            ):
+                hub.set_combined(subscriber, combined)
+                hub.subscribe(subscriber, each)
         for player in players:
             player.open_books()
         for index, lines in runs:
@@ -117,8 +119,8 @@ class Played:
 
 
 def assert_same(quick: Played, plain: Played) -> None:
-    for one, other in zip(quick.ears, plain.ears, strict=True):
-        assert b"".join(one.heard) == b"".join(other.heard), "expected the same bytes"
+    for one, other in zip(quick.subscribers, plain.subscribers, strict=True):
+        assert b"".join(one.received) == b"".join(other.received), "expected the same bytes"
     assert dict(quick.answers()) == dict(plain.answers()), "expected the same state"
     assert quick.plant.published == plain.plant.published, "expected the same events"
     assert quick.left_out == plain.left_out, "expected the same lines left out"
@@ -133,17 +135,17 @@ def simulated() -> tuple[bytes, ...]:
     exchange = SimulatedExchange(traded, seed=4, start_ms=START_MS)
     plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
     open_market(plant, exchange)
-    hub, ear = plant.hubs["usdm"], Ear()
-    hub.set_combined(ear, True)
-    hub.subscribe(ear, RECORDED)
-    while len(ear.heard) < MESSAGES:
+    hub, subscriber = plant.hubs["usdm"], Subscriber()
+    hub.set_combined(subscriber, True)
+    hub.subscribe(subscriber, RECORDED)
+    while len(subscriber.received) < MESSAGES:
         time_ms, events = exchange.step()
         plant.advance(time_ms)
         hub.flush()
         for event in events:
             plant.publish(event)
             hub.flush()
-    return tuple(frame[frame.index(b"{") :] for frame in ear.heard[:MESSAGES])
+    return tuple(frame[frame.index(b"{") :] for frame in subscriber.received[:MESSAGES])
 
 
 def _bare(raw: bytes) -> bytes:
@@ -191,7 +193,7 @@ LISTENERS: Mapping[str, tuple[bool, Sequence[bool]]] = {
     "one, of derived streams too": (True, (True,)),
     "several, with and without envelope": (True, (False, True)),
 }
-"""Whether derived streams are heard, and in which envelopes."""
+"""Whether derived streams are subscribed to, and in which envelopes."""
 
 
 @given(
@@ -229,7 +231,7 @@ def test_simulated_messages_with_anything_wrong_come_to_the_same(
     assert_same(quick, plain)
 
 
-class Witness(Ear):
+class Witness(Subscriber):
     """A subscriber that looks at the market whenever it is sent something."""
 
     def __init__(self, plant: Plant) -> None:
@@ -266,7 +268,7 @@ def test_promptly_played_lines_are_sent_before_they_are_applied_if_nothing_is_de
     hub.flush()
     known = len(lines) * applied or before[1]
     assert [trades for _, trades in witness.seen] == [known], "expected one write, when it was due"
-    assert b"".join(witness.heard).count(b'"e":"trade"') == len(lines)
+    assert b"".join(witness.received).count(b'"e":"trade"') == len(lines)
     assert len(plant.markets["BTCUSDT"].trades) == len(lines), "expected all of them to be applied"
 
 
@@ -278,8 +280,8 @@ def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], listener
     symbols = [instrument.symbol.lower() for instrument in found.instruments][:2]
     derived, envelopes = LISTENERS[listeners]
     more = [f"{symbol}@{topic}" for symbol in symbols for topic in DERIVED] if derived else []
-    heard = [[*streams, *more]] if len(envelopes) == 1 else [streams, more]
-    quick, plain = (Played(way, found, runs, heard, envelopes) for way in (Player, PlainPlayer))
+    received = [[*streams, *more]] if len(envelopes) == 1 else [streams, more]
+    quick, plain = (Played(way, found, runs, received, envelopes) for way in (Player, PlainPlayer))
     assert_same(quick, plain)
 
 
@@ -290,12 +292,12 @@ def test_a_verbatim_replay_sends_the_same_bytes(
 ) -> None:
     found, runs = captured(folder, names)
     streams = sorted(set(chain.from_iterable(file.streams for file in found.files)))
-    heard = [streams[::2], streams[1::2]] if len(envelopes) > 1 else [streams]
+    received = [streams[::2], streams[1::2]] if len(envelopes) > 1 else [streams]
     quick, plain = (
-        Played(way, found, runs, heard, envelopes) for way in (VerbatimPlayer, PlainPlayer)
+        Played(way, found, runs, received, envelopes) for way in (VerbatimPlayer, PlainPlayer)
     )
-    for one, other in zip(quick.ears, plain.ears, strict=True):
-        assert b"".join(one.heard) == b"".join(other.heard), "expected the same bytes"
+    for one, other in zip(quick.subscribers, plain.subscribers, strict=True):
+        assert b"".join(one.received) == b"".join(other.received), "expected the same bytes"
     assert not quick.plant.published, "expected nothing to be applied"
     assert quick.plant.now_ms == plain.plant.now_ms, "expected time to go on"
 

@@ -62,7 +62,7 @@ def test_what_was_not_recorded_is_derived(tmp_path: Path) -> None:
     assert replay.readiness.warnings == [], "nothing is missing here"
 
 
-def test_without_a_snapshot_book_streams_are_silent_and_that_is_said(tmp_path: Path) -> None:
+def test_without_a_snapshot_book_streams_are_silent_with_a_warning(tmp_path: Path) -> None:
     lines = [(n, "btcusdt@depth", depth(n, n - 1)) for n in range(1, 50)]
     replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@bookTicker"]})
     replay.run()
@@ -79,7 +79,7 @@ def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Pat
     ]
     replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@depth"]})
     market = replay.plant.markets["BTCUSDT"]
-    heard: list[tuple[int, bool]] = []
+    received: list[tuple[int, bool]] = []
     replay.plant.hubs["usdm"].wake = lambda: None
 
     async def ask_before_it_plays() -> None:
@@ -87,11 +87,11 @@ def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Pat
             replay.source.run(Congestion(LIMITS, lambda: 0), replay.readiness)
         )
         await asyncio.sleep(0.1)
-        heard.append((market.snapshot_id, market.book_live))
+        received.append((market.snapshot_id, market.book_live))
         running.cancel()
 
     run_jumping(ask_before_it_plays())
-    assert heard == [(15, True)], "a snapshot can be had from the first moment"
+    assert received == [(15, True)], "a snapshot can be had from the first moment"
 
     replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@depth"]})
     replay.run()
@@ -106,7 +106,7 @@ def test_a_snapshot_much_later_opens_no_book_early(tmp_path: Path) -> None:
     assert scan([str(recorded(tmp_path / "r", lines))]).files[0].snapshots == ()
 
 
-def test_a_book_that_is_whole_again_is_warned_of_no_longer(tmp_path: Path) -> None:
+def test_the_warning_about_a_book_ends_when_it_is_in_sync_again(tmp_path: Path) -> None:
     fresh = SNAPSHOT.replace(b'"lastUpdateId":15', b'"lastUpdateId":45')
     lines = [
         (10, "btcusdt@depth", depth(10, 5)),
@@ -184,7 +184,7 @@ def test_a_stream_that_begins_late_is_still_sent_as_recorded(tmp_path: Path) -> 
     assert text_frame(late) in replay.listeners["usdm"].data
 
 
-def test_bad_lines_are_left_out_and_the_first_is_told(tmp_path: Path) -> None:
+def test_bad_lines_are_skipped_and_the_first_is_reported(tmp_path: Path) -> None:
     path = recorded(
         tmp_path / "r", [(1, "btcusdt@trade", trade(1)), (3, "btcusdt@trade", trade(2))]
     )
@@ -201,7 +201,7 @@ def test_bad_lines_are_left_out_and_the_first_is_told(tmp_path: Path) -> None:
     assert replay.readiness.skipped() == {"not a recording line": 2, "no message": 2}
 
 
-def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:
+def test_messages_that_cannot_be_applied_are_reported_once(tmp_path: Path) -> None:
     payloads = [trade(1), *(trade(n, symbol="NEWUSDT") for n in (20_000, 20_001))]
     first = [(1, "btcusdt@trade", payloads[0])] * 20_000
     late = [(n, "newusdt@trade", payload) for n, payload in enumerate(payloads[1:], 2)]
@@ -213,7 +213,7 @@ def test_what_cannot_be_applied_is_told_once(tmp_path: Path) -> None:
     assert replay.source.messages == 20_002
 
 
-def test_a_number_with_more_decimals_than_before_is_sent_and_told_but_not_counted(
+def test_a_number_with_too_many_decimals_is_sent_and_reported_but_not_applied(
     tmp_path: Path,
 ) -> None:
     lines = [(1, "btcusdt@trade", trade(1))] * 20_000 + [(2, "btcusdt@trade", trade(2, "100.005"))]

@@ -29,17 +29,17 @@ def capture(folder: Path) -> Path:
         seconds, rest = divmod(START_MS + ms, 1_000)
         return b"%d.%03d" % (seconds, rest)
 
-    heard = [
+    received = [
         (at(u), b'{"stream":"btcusdt@depth","data":%b}' % depth(u, u - 1)) for u in range(10, 30)
     ]
-    heard.append((at(30), b'{"stream":"btcusdt@trade","data":%b}' % trade(30)))
+    received.append((at(30), b'{"stream":"btcusdt@trade","data":%b}' % trade(30)))
     folder.mkdir()
     files = {
         "BINANCE_FUTURES.0": b"https://h/fapi/v1/exchangeInfo -> %b: %b\n" % (at(0), LISTED),
         "BINANCE_FUTURES.http.0.0": b"https://h/fapi/v1/depth?symbol=BTCUSDT&limit=1000 -> %b: %b\n"
         % (at(21), SNAPSHOT),
         "BINANCE_FUTURES.ws.1.0": b"wss://h/stream?streams=btcusdt@depth <-> 1\n"
-        + b"".join(b"%b: %b\n" % line for line in heard),
+        + b"".join(b"%b: %b\n" % line for line in received),
     }
     for name, text in files.items():
         (folder / name).write_bytes(text)
@@ -64,7 +64,7 @@ def test_the_book_of_a_capture_begins_and_its_contract_is_the_listed_one(
         "BINANCE_FUTURES.0",
         "BINANCE_FUTURES.http.0.0",
     ]
-    assert warnings == [], "of contracts that nothing was heard of nothing is said"
+    assert warnings == [], "listed contracts without messages are not reported"
     replay = Replay([path], {"usdm": ["btcusdt@depth5@100ms"]})
     replay.run()
     market = replay.plant.markets["BTCUSDT"]
@@ -75,8 +75,8 @@ def test_the_other_readers_have_its_books_too(tmp_path: Path) -> None:
     path = capture(tmp_path / "c")
     (snapshot,) = tickerplant.open_recording(path).snapshots()
     assert (snapshot.symbol, snapshot.last_update_id) == ("BTCUSDT", 15)
-    (heard,) = path.glob("*.ws.*")
-    found = Walk([str(heard)]).go()
+    (received,) = path.glob("*.ws.*")
+    found = Walk([str(received)]).go()
     (book,) = [each.book for each in found.streams if each.book]
     assert book.from_start
     assert found.is_complete
@@ -85,11 +85,13 @@ def test_the_other_readers_have_its_books_too(tmp_path: Path) -> None:
     ]
 
 
-def test_symbols_that_a_capture_asked_for_and_has_nothing_of_are_warned_of(tmp_path: Path) -> None:
+def test_requested_symbols_without_messages_in_a_capture_are_reported(tmp_path: Path) -> None:
     path = capture(tmp_path / "c")
-    (heard,) = path.glob("*.ws.*")
-    text = heard.read_bytes()
-    heard.write_bytes(text.replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade/!ticker@arr"))
+    (received,) = path.glob("*.ws.*")
+    text = received.read_bytes()
+    received.write_bytes(
+        text.replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade/!ticker@arr")
+    )
     (asked,) = path.glob("*.http.*")
     other = asked.read_bytes().replace(b"=BTCUSDT", b"=ETHUSDT")
     asked.write_bytes(asked.read_bytes() + other)
@@ -103,12 +105,12 @@ def test_symbols_that_a_capture_asked_for_and_has_nothing_of_are_warned_of(tmp_p
     assert "NEVERUSDT" not in "".join(replay.readiness.warnings), "it is listed, as all are"
 
 
-def test_of_a_long_file_it_is_said_how_much_was_looked_at(tmp_path: Path) -> None:
+def test_the_warning_for_a_long_file_says_how_much_was_scanned(tmp_path: Path) -> None:
     path = capture(tmp_path / "c")
-    (heard,) = path.glob("*.ws.*")
-    text = heard.read_bytes().replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade")
+    (received,) = path.glob("*.ws.*")
+    text = received.read_bytes().replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade")
     last = text.splitlines(keepends=True)[-1]
-    heard.write_bytes(text + last * SCANNED_LINES)
+    received.write_bytes(text + last * SCANNED_LINES)
     replay = Replay([path], {"usdm": ["btcusdt@depth5@100ms"]})
     replay.run()
     [warning] = [each for each in replay.readiness.warnings if "no message" in each]
@@ -127,8 +129,8 @@ def test_every_book_of_a_real_capture_begins(folder: str, symbols: int) -> None:
     assert len(found.instruments) == symbols
     assert found.unrecorded == []
     assert all(instrument.onboard_date_ms for instrument in found.instruments), "as listed"
-    (heard,) = path.glob("*.ws.1.0.gz")
-    books = [each.book for each in Walk([str(heard)]).go().streams if each.book]
+    (received,) = path.glob("*.ws.1.0.gz")
+    books = [each.book for each in Walk([str(received)]).go().streams if each.book]
     assert [book.from_start for book in books] == [True] * symbols
     snapshots = list(tickerplant.open_recording(path).snapshots())
     assert len({snapshot.symbol for snapshot in snapshots}) == symbols

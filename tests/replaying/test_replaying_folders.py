@@ -152,7 +152,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("hours") / "usdm", an_hour(), anchors=ANCHORS)
 
 
-def test_a_manifest_tells_venue_profile_contracts_and_streams(hour: Path) -> None:
+def test_venue_profile_contracts_and_streams_come_from_the_manifest(hour: Path) -> None:
     found = scan([str(hour)], max_lines=1)
     assert found.profile == "2026q2"
     assert found.streams("usdm") == set(STREAMS), "also what the first line does not tell"
@@ -178,7 +178,7 @@ def silent(path: Path) -> list[str]:
         ),
     ],
 )
-def test_symbols_that_were_asked_for_and_never_recorded_are_warned_of_in_one_line(
+def test_requested_symbols_without_messages_are_reported_in_one_line(
     tmp_path: Path, never: list[str], shown: str
 ) -> None:
     folder = written(tmp_path / "r", an_hour()[:100], anchors=(1,), asked=[*STREAMS, *never])
@@ -186,7 +186,7 @@ def test_symbols_that_were_asked_for_and_never_recorded_are_warned_of_in_one_lin
     assert silent(folder) == [f"{shown}: {text}"]
 
 
-def test_nothing_is_warned_of_that_nobody_asked_for_or_that_may_be_there(tmp_path: Path) -> None:
+def test_symbols_that_were_not_requested_or_may_be_present_are_not_reported(tmp_path: Path) -> None:
     listed = written(tmp_path / "listed", an_hour()[:100], symbols=("BTCUSDT", "ETHUSDT"))
     [depth] = silent(listed)
     assert depth == "ETHUSDT: book-derived streams are silent: no depth was recorded"
@@ -220,7 +220,7 @@ def test_contracts_that_a_manifest_does_not_list_are_guessed(tmp_path: Path) -> 
     assert instrument.max_price != BTCUSDT.max_price
 
 
-def test_a_contract_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_a_contract_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     folder = written(tmp_path / "r", an_hour()[:100])
     manifest = folder / MANIFEST
     manifest.write_bytes(
@@ -232,7 +232,7 @@ def test_a_contract_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     assert warning.startswith(f"{manifest}: skipped the contract BTCUSDT: pricePrecision is -2")
 
 
-def test_a_recording_of_no_venue_is_refused(tmp_path: Path) -> None:
+def test_a_recording_of_an_unknown_venue_is_refused(tmp_path: Path) -> None:
     folder = written(tmp_path / "r", an_hour()[:10], venue="spot")
     with pytest.raises(RecordingError, match="its venue is 'spot', expected one of usdm, coinm"):
         scan([str(folder)])
@@ -288,7 +288,7 @@ def test_files_of_lines_are_played_from_the_beginning(hour: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("pace", ["receive", "event"])
-def test_a_moment_in_the_middle_is_reached_without_what_was_long_before(
+def test_a_warm_up_skips_what_is_long_before_the_position(
     hour: Path, pace: Literal["receive", "event"]
 ) -> None:
     plan = Plan(begin=TimeSpec(at_ns(3_500)), speed=0, warm_up_ns=300 * 10**9, pace=pace)
@@ -321,7 +321,7 @@ def test_the_end_of_a_folder_is_known_without_reading_it(hour: Path) -> None:
     assert span.is_end_known
 
 
-def test_of_a_damaged_recording_everything_readable_is_played_and_the_rest_told(
+def test_of_a_damaged_recording_everything_readable_is_played_and_the_rest_reported(
     tmp_path: Path,
 ) -> None:
     lines = [(at_ns(s), framed("btcusdt@trade", trade(s))) for s in range(1, 51)]
@@ -340,7 +340,7 @@ def test_of_a_damaged_recording_everything_readable_is_played_and_the_rest_told(
     assert played.readiness.skipped()["not a recording line"] == 10
 
 
-def test_subscribing_to_what_recordings_can_never_tell_is_counted(hour: Path) -> None:
+def test_subscriptions_to_unavailable_streams_are_counted(hour: Path) -> None:
     played = Replay([hour], {"usdm": []})
 
     async def visit() -> None:

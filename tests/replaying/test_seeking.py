@@ -1,4 +1,4 @@
-"""A replay that is steered: what is heard after a seek is what was recorded from there."""
+"""A replay whose clock is set: after a seek, subscribers receive what was recorded from there."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def lines() -> list[tuple[int, str, bytes]]:
     return found
 
 
-def heard(first: int, last: int = TRADES) -> bytes:
+def received(first: int, last: int = TRADES) -> bytes:
     return b"".join(text_frame(payload(n)) for n in range(first, last + 1))
 
 
@@ -133,17 +133,17 @@ async def steer(source: RecordingSource, **given: object) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("speed", [0.0, 1.0, 1000.0])
 @pytest.mark.parametrize("first", [1, 2, 77, 200])
-def test_a_replay_begins_and_ends_where_it_is_told(path: Path, first: int, speed: float) -> None:
+def test_a_replay_begins_and_ends_where_the_plan_says(path: Path, first: int, speed: float) -> None:
     last = min(first + 50, TRADES)
     played = replay(path, begin=at(first), end=at(last + 1), speed=speed)
     played.run()
-    assert played.listeners["usdm"].data == heard(first, last)
+    assert played.listeners["usdm"].data == received(first, last)
     assert played.source.messages == 2 * (last - first + 1), "the warm-up does not count"
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, TRADES), min_size=1, max_size=4), st.sampled_from([0.0, 900.0]))
-def test_after_a_seek_is_heard_what_was_recorded_from_there(
+def test_after_a_seek_subscribers_receive_what_was_recorded_from_there(
     path: Path, targets: list[int], speed: float
 ) -> None:
     played = replay(path, speed=speed, stays=True)
@@ -159,14 +159,16 @@ def test_after_a_seek_is_heard_what_was_recorded_from_there(
             assert listener.data == b"", "a warm-up is silent"
             await steer(played.source, paused=False)
             await until_over(played.source)
-            assert listener.data == heard(target)
+            assert listener.data == received(target)
 
     played.run_with(visit)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(2, TRADES), st.integers(2, TRADES))
-def test_a_plant_after_seeks_is_as_a_new_one(path: Path, first: int, second: int) -> None:
+def test_after_seeks_a_plant_has_the_state_of_a_new_one(
+    path: Path, first: int, second: int
+) -> None:
     new = replay(path, DERIVED, begin=at(second))
     new.run()
     used = replay(path, DERIVED, stays=True)
@@ -191,7 +193,7 @@ def test_a_plant_after_seeks_is_as_a_new_one(path: Path, first: int, second: int
     assert known[-1] == answers(stopped.plant), "and so is what is known there"
 
 
-def test_a_replay_that_is_steered_to_and_fro_while_it_runs_says_the_same_in_the_end(
+def test_seeking_while_a_replay_runs_leads_to_the_same_messages(
     path: Path,
 ) -> None:
     played = replay(path, DERIVED, speed=10.0, stays=True)
@@ -216,7 +218,7 @@ def test_a_replay_that_is_steered_to_and_fro_while_it_runs_says_the_same_in_the_
     assert listener.data == new.listeners["usdm"].data
 
 
-def test_a_seek_while_another_runs_up_wins(path: Path) -> None:
+def test_a_seek_during_a_warm_up_replaces_the_first(path: Path) -> None:
     played = replay(path, stays=True)
     listener = played.listeners["usdm"]
 
@@ -257,10 +259,10 @@ def test_steps_are_of_messages_or_of_time(path: Path) -> None:
         assert refused.value.status == 409
 
     played.run_with(visit)
-    assert listener.data == heard(11)
+    assert listener.data == received(11)
 
 
-def test_a_long_step_waits_for_who_reads_slowly(path: Path) -> None:
+def test_a_long_step_waits_for_slow_readers(path: Path) -> None:
     played = replay(path, stays=True, speed=1.0, slice_messages=10)
     reader = SlowReader()
 
@@ -298,7 +300,7 @@ def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path
         assert loop.time() - resumed_s == pytest.approx(left_s / 10, abs=0.1)
 
     played.run_with(visit)
-    assert listener.data == heard(1), "nothing is missing, nothing comes twice"
+    assert listener.data == received(1), "nothing is missing, nothing comes twice"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path
         ({}, "fields", "at least one of"),
     ],
 )
-def test_what_cannot_be_read_changes_nothing(
+def test_an_invalid_request_changes_nothing(
     path: Path, given_fields: dict[str, object], field: str, expected: str
 ) -> None:
     played = replay(path, speed=1.0)
@@ -335,7 +337,7 @@ def test_what_cannot_be_read_changes_nothing(
     played.run_with(visit)
 
 
-def test_what_is_not_possible_is_refused_with_the_reason(path: Path) -> None:
+def test_an_impossible_request_is_refused_with_the_reason(path: Path) -> None:
     played = replay(path, speed=1.0)
 
     async def visit() -> None:
@@ -351,7 +353,7 @@ def test_what_is_not_possible_is_refused_with_the_reason(path: Path) -> None:
     played.run_with(visit)
 
 
-def test_an_offset_beyond_the_recording_leads_to_its_bounds(path: Path) -> None:
+def test_an_offset_beyond_the_recording_stops_at_its_bounds(path: Path) -> None:
     played = replay(path, begin=at(100), speed=1.0, stays=True)
 
     async def visit() -> None:
@@ -368,7 +370,7 @@ def test_an_offset_beyond_the_recording_leads_to_its_bounds(path: Path) -> None:
     played.run_with(visit)
 
 
-def test_who_waits_for_a_seek_is_answered_when_the_replay_is_ended(path: Path) -> None:
+def test_a_pending_seek_returns_when_the_replay_ends(path: Path) -> None:
     played = replay(path, stays=True, speed=1.0)
 
     async def visit() -> None:
@@ -388,7 +390,7 @@ def test_who_waits_for_a_seek_is_answered_when_the_replay_is_ended(path: Path) -
     run_jumping(visit())
 
 
-def test_a_long_silence_is_spoken_of_and_can_be_passed_over(tmp_path: Path) -> None:
+def test_a_long_quiet_period_is_reported_and_can_be_skipped(tmp_path: Path) -> None:
     hour_ms = 3_600_000
     apart = recorded(
         tmp_path / "r",
@@ -416,7 +418,7 @@ def test_a_recording_named_twice_is_refused(path: Path, tmp_path: Path) -> None:
         scan([str(path), str(link)])
 
 
-def test_recordings_of_the_same_at_the_same_time_are_spoken_of(tmp_path: Path) -> None:
+def test_overlapping_recordings_of_the_same_stream_are_reported(tmp_path: Path) -> None:
     stream = "btcusdt@trade"
     paths = [
         recorded(tmp_path / name, [(n, stream, trade(n)) for n in range(first, first + 10)])
@@ -429,7 +431,7 @@ def test_recordings_of_the_same_at_the_same_time_are_spoken_of(tmp_path: Path) -
     assert f"{paths[1]} and {paths[0]} both hold {stream}" in said[0]
 
 
-def test_a_seek_is_possible_before_the_subscribers_are_there(path: Path) -> None:
+def test_a_seek_is_possible_before_the_subscribers_have_come(path: Path) -> None:
     played = replay(path, wait_for=2)
 
     async def visit() -> None:
@@ -442,7 +444,7 @@ def test_a_seek_is_possible_before_the_subscribers_are_there(path: Path) -> None
     played.run_with(visit)
 
 
-def test_a_loop_begins_anew_with_markets_that_know_of_nothing(path: Path) -> None:
+def test_each_round_of_a_loop_starts_with_empty_markets(path: Path) -> None:
     played = replay(path, ["btcusdt@trade"], loops=True, begin=at(180), speed=1.0)
     listener = played.listeners["usdm"]
 
@@ -450,7 +452,7 @@ def test_a_loop_begins_anew_with_markets_that_know_of_nothing(path: Path) -> Non
         await until(lambda: listener.data.count(b'"e"') >= 3 * 21)
 
     played.run_with(visit)
-    assert listener.data.startswith(3 * heard(180))
+    assert listener.data.startswith(3 * received(180))
     assert not played.readiness.warnings
 
 
@@ -470,7 +472,7 @@ def test_a_seek_at_the_end_of_a_round_is_not_lost(path: Path) -> None:
     played.run_with(visit)
 
 
-def test_a_loop_of_next_to_nothing_lets_others_do_their_work(tmp_path: Path) -> None:
+def test_a_very_short_loop_gives_the_event_loop_its_turns(tmp_path: Path) -> None:
     short = recorded(tmp_path / "r", [(1, "btcusdt@trade", trade(1))])
     played = replay(short, loops=True)
 
@@ -483,11 +485,11 @@ def test_a_loop_of_next_to_nothing_lets_others_do_their_work(tmp_path: Path) -> 
 
     played.run_with(visit)
     assert "over" not in states, "expected a loop to have no end"
-    heard_data = played.listeners["usdm"].data
-    assert heard_data.startswith(3 * text_frame(trade(1)))
+    received_data = played.listeners["usdm"].data
+    assert received_data.startswith(3 * text_frame(trade(1)))
 
 
-def test_a_seek_back_leaves_nothing_of_the_old_markets(path: Path) -> None:
+def test_a_seek_back_frees_the_old_markets(path: Path) -> None:
     played = replay(path, DERIVED, stays=True)
 
     async def visit() -> None:
@@ -500,7 +502,7 @@ def test_a_seek_back_leaves_nothing_of_the_old_markets(path: Path) -> None:
     played.run_with(visit)
 
 
-def test_a_replay_rebased_is_of_now(path: Path) -> None:
+def test_a_rebased_replay_has_current_times(path: Path) -> None:
     now_ms = START_MS + 86_400_123
     played = replay(
         path, ["btcusdt@trade", "btcusdt@miniTicker"], rebased=True, now_ms=lambda: now_ms
@@ -518,7 +520,7 @@ def test_a_replay_rebased_is_of_now(path: Path) -> None:
     assert b"%d" % START_MS not in played.listeners["usdm"].data
 
 
-def test_rounds_of_a_rebased_loop_go_on_in_time(path: Path) -> None:
+def test_time_continues_over_the_rounds_of_a_rebased_loop(path: Path) -> None:
     played = replay(path, rebased=True, loops=True, speed=10.0, now_ms=lambda: START_MS)
     times: list[int] = []
 
@@ -566,7 +568,7 @@ def test_candles_keep_a_rebased_replay_on_the_minute(tmp_path: Path) -> None:
         (TimeSpec(10**12, "+"), None, r"^--from: .* expected a time before the end"),
     ],
 )
-def test_a_plan_that_leaves_nothing_is_refused(
+def test_a_plan_that_leaves_nothing_to_play_is_refused(
     path: Path, begin: TimeSpec | None, end: TimeSpec | None, complaint: str
 ) -> None:
     with pytest.raises(ConfigError, match=complaint):
@@ -576,21 +578,23 @@ def test_a_plan_that_leaves_nothing_is_refused(
 def test_offsets_count_from_the_beginning_and_from_the_end(path: Path) -> None:
     played = replay(path, begin=TimeSpec(249 * NS, "+"), end=TimeSpec(49 * EVERY_MS * NS + NS, "-"))
     played.run()
-    assert played.listeners["usdm"].data == heard(1, TRADES - 50)
+    assert played.listeners["usdm"].data == received(1, TRADES - 50)
 
 
-def test_a_listener_that_comes_during_a_warm_up_hears_what_follows(path: Path) -> None:
+def test_a_subscriber_that_comes_during_a_warm_up_receives_the_following_messages(
+    path: Path,
+) -> None:
     played = replay(path, stays=True)
     late = Listener()
 
     async def visit() -> None:
         await until_over(played.source)
         await steer(played.source, paused=True)
-        running_up = asyncio.create_task(steer(played.source, seek=at(150).ns))
+        warming_up = asyncio.create_task(steer(played.source, seek=at(150).ns))
         while not played.plant.hubs["usdm"].is_muted:  # noqa: ASYNC110
             await asyncio.sleep(0)
         played.plant.hubs["usdm"].subscribe(late, ["btcusdt@trade", "btcusdt@bookTicker"])
-        await running_up
+        await warming_up
         await steer(played.source, paused=False)
         await until_over(played.source)
 

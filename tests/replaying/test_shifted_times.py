@@ -88,12 +88,12 @@ def test_ids_stay_though_they_look_like_times() -> None:
     assert shift_times(raw, 10) == expected
 
 
-def test_a_time_that_is_none_stays() -> None:
+def test_a_zero_time_is_not_shifted() -> None:
     raw = b'{"e":"markPriceUpdate","E":1795285140000,"r":"","T":0}'
     assert shift_times(raw, 5) == b'{"e":"markPriceUpdate","E":1795285140005,"r":"","T":0}'
 
 
-def test_an_answer_with_a_book_is_shifted_with_its_address_as_it_was() -> None:
+def test_a_depth_response_is_shifted_and_its_address_is_not() -> None:
     raw = b'https://h/fapi/v1/depth?symbol=A {"lastUpdateId":1795285140000,"E":1795285140000,"T":1795285140001,"bids":[]}'
     shifted = shift_times(raw, -7)
     assert shifted == (
@@ -107,7 +107,7 @@ def test_an_unknown_message_is_shifted_by_its_event_time_alone() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_shift_is_exact_or_in_whole_minutes(late: bool) -> None:
+def test_a_shift_is_exact_or_a_number_of_full_minutes(late: bool) -> None:
     assert shift_to_ms(1_000_123, 9_000_456, on_the_minute=False, late=late) == 8_000_333
     shift_ms = shift_to_ms(1_000_123, 9_000_456, on_the_minute=True, late=late)
     assert shift_ms % MINUTE_MS == 0

@@ -36,7 +36,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("by_event", [False, True])
 @pytest.mark.parametrize("at", [1, TRADES // 2, TRADES])
-def test_a_place_in_a_large_file_is_found_chunk_by_chunk(
+def test_a_position_in_a_large_file_is_found_in_steps(
     large: Path, at: int, *, by_event: bool
 ) -> None:
     [file] = recorded_files([str(large)])
@@ -48,7 +48,7 @@ def test_a_place_in_a_large_file_is_found_chunk_by_chunk(
     assert cursor.next_ns == target_ns
 
 
-def test_a_reel_that_is_still_wound_has_no_next_line(large: Path) -> None:
+def test_a_cursor_has_no_next_line_while_it_seeks(large: Path) -> None:
     cursor = LineCursor(recorded_files([str(large)]), FAR_NS)
     cursor.seek(0)
     seek_in_steps = cursor.seek_in_steps((START_MS + TRADES) * NS)
@@ -64,9 +64,7 @@ def slow_machine() -> float:
 
 
 @pytest.mark.parametrize("rebased", [False, True])
-def test_while_a_place_is_looked_for_the_event_loop_has_its_turns(
-    large: Path, *, rebased: bool
-) -> None:
+def test_a_seek_gives_the_event_loop_its_turns(large: Path, *, rebased: bool) -> None:
     plan = Plan(speed=0, verbatim=True, rebased=rebased)
     replay = Replay(
         [large], {"usdm": ["btcusdt@trade"]}, plan=plan, stays=True, now_ms=lambda: START_MS
@@ -92,7 +90,7 @@ def test_while_a_place_is_looked_for_the_event_loop_has_its_turns(
     assert states == {"over", "warming up", "paused"}
 
 
-def test_a_seek_while_another_place_is_looked_for_wins(large: Path) -> None:
+def test_a_seek_during_another_search_replaces_it(large: Path) -> None:
     replay = Replay(
         [large], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, verbatim=True), stays=True
     )
@@ -131,7 +129,7 @@ def read_all(terminal: int) -> Iterator[bytes]:
 
 @pytest.mark.sockets
 @pytest.mark.parametrize(("number", "speed"), [(signal.SIGINT, "1"), (signal.SIGTERM, "0")])
-def test_a_signal_ends_a_replay_of_sparse_messages_and_nothing_stays_on_the_terminal(
+def test_a_signal_ends_a_sparse_replay_and_clears_the_status_line(
     sparse: Path, number: signal.Signals, speed: str
 ) -> None:
     ours, theirs = pty.openpty()
@@ -139,15 +137,15 @@ def test_a_signal_ends_a_replay_of_sparse_messages_and_nothing_stays_on_the_term
     command = [sys.executable, "-m", "tickerplant", "replay", str(sparse), *options, "--loop"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:  # noqa: S603  # our own program
         os.close(theirs)
-        drawn = b""
+        inferred = b""
         for data in read_all(ours):
-            drawn += data
-            if b"\x1b[2Kreplay " in drawn:  # it plays, and shows how far it is
+            inferred += data
+            if b"\x1b[2Kreplay " in inferred:  # it plays, and shows how far it is
                 process.send_signal(number)
                 break
-        drawn += b"".join(read_all(ours))
+        inferred += b"".join(read_all(ours))
         out, _ = process.communicate(timeout=TIMEOUT_S)
     os.close(ours)
     assert process.returncode == 0
     assert out.splitlines()[-1].startswith(b"Served 0 messages")
-    assert drawn.endswith(b"\r\x1b[2K"), "the line that changes is taken away"
+    assert inferred.endswith(b"\r\x1b[2K"), "the line that changes is taken away"

@@ -11,7 +11,7 @@ from tickerplant.venue import USDM
 
 
 @pytest.mark.parametrize("name", ["depth", "klines", "ticker/24hr", "trades"])
-def test_questions_about_the_state_of_a_market_are_refused(name: str) -> None:
+def test_requests_for_the_state_of_a_market_are_refused(name: str) -> None:
     query = find_path(USDM, f"/fapi/v1/{name}")
     assert query is not None
     with pytest.raises(RequestError, match="verbatim") as refused:
@@ -20,7 +20,7 @@ def test_questions_about_the_state_of_a_market_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ping", "time", "exchangeInfo"])
-def test_other_questions_are_answered(name: str) -> None:
+def test_other_requests_are_not_refused(name: str) -> None:
     query = find_path(USDM, f"/fapi/v1/{name}")
     assert query is not None
     assert not VerbatimForwarder().forwards(query, {}), "expected it to be answered here"

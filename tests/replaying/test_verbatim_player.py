@@ -12,14 +12,14 @@ START_MS = 1_723_161_256_000
 STREAM = "btcusdt@trade"
 
 
-class Ear:
+class Subscriber:
     """A subscriber that keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        self.heard += payloads(data)
+        self.received += payloads(data)
 
 
 def trade(n: int, stream: str = STREAM) -> bytes:
@@ -42,11 +42,11 @@ class Replay:
         self.plant.start_passthrough("usdm", found.streams("usdm"))
         self.hub = self.plant.hubs["usdm"]
 
-    def ear(self, *names: str, combined: bool = True) -> Ear:
-        ear = Ear()
-        self.hub.set_combined(ear, combined)
-        self.hub.subscribe(ear, names)
-        return ear
+    def subscriber(self, *names: str, combined: bool = True) -> Subscriber:
+        subscriber = Subscriber()
+        self.hub.set_combined(subscriber, combined)
+        self.hub.subscribe(subscriber, names)
+        return subscriber
 
     def play(self, start: int = 0, end: int | None = None) -> None:
         self.player.play(self.lines[start:end])
@@ -56,46 +56,49 @@ class Replay:
 def test_messages_are_sent_as_they_are_and_nothing_is_derived(tmp_path: Path) -> None:
     raws = [trade(n) for n in range(5)]
     replay = Replay(tmp_path, raws)
-    ear, other = replay.ear(STREAM), replay.ear("btcusdt@aggTrade", "btcusdt@kline_1m")
+    subscriber, other = (
+        replay.subscriber(STREAM),
+        replay.subscriber("btcusdt@aggTrade", "btcusdt@kline_1m"),
+    )
     replay.play()
     replay.plant.advance(START_MS + 120_000)
     replay.hub.flush()
-    assert ear.heard == raws
-    assert other.heard == [], "expected nothing to be derived"
+    assert subscriber.received == raws
+    assert other.received == [], "expected nothing to be derived"
     assert len(replay.plant.markets["BTCUSDT"].trades) == 0, "expected no state"
 
 
-def test_who_comes_in_between_hears_what_follows(tmp_path: Path) -> None:
+def test_a_new_subscriber_receives_the_following_messages(tmp_path: Path) -> None:
     raws = [trade(n) for n in range(6)]
     replay = Replay(tmp_path, raws)
-    first = replay.ear(STREAM)
+    first = replay.subscriber(STREAM)
     replay.play(0, 2)
-    second = replay.ear(STREAM, combined=False)
+    second = replay.subscriber(STREAM, combined=False)
     replay.play(2, 4)
     replay.hub.remove(first)
     replay.play(4)
-    assert first.heard == raws[:4]
-    assert second.heard == [raw.partition(b'"data":')[2][:-1] for raw in raws[2:]]
+    assert first.received == raws[:4]
+    assert second.received == [raw.partition(b'"data":')[2][:-1] for raw in raws[2:]]
 
 
-def test_nobody_hears_a_stream_that_nobody_wants(tmp_path: Path) -> None:
+def test_a_stream_without_subscribers_is_not_sent(tmp_path: Path) -> None:
     raws = [trade(n) for n in range(4)]
     replay = Replay(tmp_path, raws)
     replay.play(0, 2)
-    ear = replay.ear(STREAM)
+    subscriber = replay.subscriber(STREAM)
     replay.play(2)
-    assert ear.heard == raws[2:]
+    assert subscriber.received == raws[2:]
 
 
-def test_a_hushed_plant_hears_nothing(tmp_path: Path) -> None:
+def test_a_muted_plant_sends_nothing(tmp_path: Path) -> None:
     raws = [trade(n) for n in range(4)]
     replay = Replay(tmp_path, raws)
-    ear = replay.ear(STREAM)
+    subscriber = replay.subscriber(STREAM)
     replay.plant.mute()
     replay.play(0, 2)
     replay.plant.unmute()
     replay.play(2)
-    assert ear.heard == raws[2:]
+    assert subscriber.received == raws[2:]
 
 
 def test_market_time_goes_on_with_the_last_message_that_has_one(tmp_path: Path) -> None:
@@ -104,12 +107,12 @@ def test_market_time_goes_on_with_the_last_message_that_has_one(tmp_path: Path) 
     assert replay.plant.now_ms == START_MS + 7
 
 
-def test_what_is_no_message_is_left_out_and_said_once(tmp_path: Path) -> None:
+def test_lines_that_are_not_messages_are_skipped_and_reported_once(tmp_path: Path) -> None:
     raws = [trade(0), b'{"neither":1}', trade(1), b'{"neither":2}']
     replay = Replay(tmp_path, raws)
-    ear = replay.ear(STREAM)
+    subscriber = replay.subscriber(STREAM)
     replay.play()
-    assert ear.heard == [raws[0], raws[2]]
+    assert subscriber.received == [raws[0], raws[2]]
     assert replay.player.undecodable == 2
     assert [skipped.line[1] for skipped in replay.player.skipped] == [raws[1]]
 
@@ -118,6 +121,6 @@ def test_other_envelopes_are_sent_in_the_usual_one(tmp_path: Path) -> None:
     bare = trade(1).partition(b'"data":')[2][:-1]
     spaced = trade(2).replace(b'","data":', b'", "data": ')
     replay = Replay(tmp_path, [trade(0), bare, spaced])
-    ear = replay.ear(STREAM)
+    subscriber = replay.subscriber(STREAM)
     replay.play()
-    assert ear.heard == [trade(0), trade(1), trade(2)]
+    assert subscriber.received == [trade(0), trade(1), trade(2)]
