@@ -1,4 +1,4 @@
-"""What can be said about a replay on the command line, in the environment and in a file."""
+"""The settings of a replay, from the command line, the environment and a file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_invalid_value_is_reported_with_its_option(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told", "name"),
+    ("wanted", "recorded", "name"),
     [
         ("auto", "2026q2", "2026q2"),
         ("auto", "", "2026q1"),
@@ -60,9 +60,9 @@ def test_an_invalid_value_is_reported_with_its_option(
     ],
 )
 def test_the_profile_is_the_one_of_the_recording_unless_another_is_wanted(
-    wanted: str, told: str, name: str
+    wanted: str, recorded: str, name: str
 ) -> None:
-    assert replayed_profile(ReplaySettings(profile=wanted), told) == name
+    assert replayed_profile(ReplaySettings(profile=wanted), recorded) == name
 
 
 def test_a_loop_cannot_exit_at_its_end(tmp_path: Path) -> None:

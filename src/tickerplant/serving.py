@@ -169,7 +169,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
         plant,
         plan,
         wait_for=settings.wait_for,
-        stays=not settings.exit_at_end,
+        keeps_running=not settings.exit_at_end,
         status_line=status_line,
     )
     service = Service(

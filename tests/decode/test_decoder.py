@@ -86,11 +86,11 @@ def drawn(*payloads: tuple[str, bytes]) -> dict[str, Instrument]:
 BOTH = drawn(("btcusdt@bookTicker", TICKER), ("btcusd_perp@bookTicker", COINM_TICKER))
 
 
-def in_units(said: object, instruments: dict[str, Instrument]) -> object:
-    """Return what was said as an event in units, whether it came so or as it was printed."""
-    if isinstance(said, RawQuote | RawDepth | RawTrade):
-        return said.event(instruments[said.symbol])
-    return said
+def in_units(event: object, instruments: dict[str, Instrument]) -> object:
+    """Return an event in units, converted if its numbers are text."""
+    if isinstance(event, RawQuote | RawDepth | RawTrade):
+        return event.event(instruments[event.symbol])
+    return event
 
 
 def wrapped(stream: str, payload: bytes) -> bytes:
@@ -186,9 +186,9 @@ def test_a_message_is_its_stream_its_exact_payload_and_its_event(
 ) -> None:
     decoder = Decoder(BOTH)
     for _ in range(2):  # a stream met for the first time takes another way than a known one
-        *head, (said,) = decoder.decode(wrapped(stream, payload))
+        *head, (decoded,) = decoder.decode(wrapped(stream, payload))
         assert head == [stream, payload, time_ms]
-        assert in_units(said, BOTH) == event
+        assert in_units(decoded, BOTH) == event
 
 
 @pytest.mark.parametrize(
@@ -372,8 +372,8 @@ def test_levels_make_a_round_trip_through_text(levels: list[tuple[int, int]], ba
         | {"b": texts, "a": texts}
     ).encode()
     decoder = Decoder({symbol: instrument})
-    _, _, _, (said,) = decoder.decode(wrapped(f"{symbol.lower()}@depth", payload))
-    assert in_units(said, {symbol: instrument}) == DepthUpdate(symbol, 3, 4, 2, levels, levels, 2)
+    _, _, _, (event,) = decoder.decode(wrapped(f"{symbol.lower()}@depth", payload))
+    assert in_units(event, {symbol: instrument}) == DepthUpdate(symbol, 3, 4, 2, levels, levels, 2)
 
 
 @pytest.mark.parametrize("raw", [b'{"stream":"btcusdt@trade","data":%b}', b"%b"])

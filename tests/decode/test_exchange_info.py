@@ -23,22 +23,22 @@ from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "exchangeinfo"
 needs_real = pytest.mark.skipif(
-    not REAL.exists(), reason="real answers are not beside the repository"
+    not REAL.exists(), reason="real responses are not beside the repository"
 )
 NOT_TOLD = ("funding_interval_hours", "circulating_supply", "funding_cap")
-"""What an instrument has that no answer tells."""
+"""Fields of an instrument that no response contains."""
 
 
-def answer_of(listed: tuple[Instrument, ...], venue: Venue, profile: Profile = P2026Q1) -> bytes:
-    """Return what a plant of `listed` answers on `venue`."""
+def response_of(listed: tuple[Instrument, ...], venue: Venue, profile: Profile = P2026Q1) -> bytes:
+    """Return the response of a plant of `listed` on `venue`."""
     query = find_path(venue, f"{venue.rest_prefix}/v1/exchangeInfo")
     assert query is not None
     plant = open_plant(listed, profile=profile)
     return msgspec.json.encode(query.respond(plant.venues[venue.name], {}))
 
 
-def as_told(instrument: Instrument) -> Instrument:
-    """Return `instrument` with what no answer tells as it is by default."""
+def as_listed(instrument: Instrument) -> Instrument:
+    """Return `instrument` with defaults for the fields that no response contains."""
     defaults: dict[str, Any] = {
         field.name: field.default for field in structs.fields(Instrument) if field.name in NOT_TOLD
     }
@@ -49,10 +49,10 @@ def as_told(instrument: Instrument) -> Instrument:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_what_the_simulator_lists_comes_back(profile: Profile, venue: Venue) -> None:
     listed = instruments(START_MS, symbol_count=500)
-    told = instruments_of(answer_of(listed, venue, profile), venue)
-    expected = [as_told(each) for each in listed if each.venue is venue]
+    contracts = instruments_of(response_of(listed, venue, profile), venue)
+    expected = [as_listed(each) for each in listed if each.venue is venue]
     assert len(expected) > 4
-    assert told == (expected, [])
+    assert contracts == (expected, [])
 
 
 @pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
@@ -62,8 +62,8 @@ def test_contracts_of_every_kind_come_back(venue: Venue) -> None:
         for each in WORLD
     )
     for listed in (WORLD, changed):
-        expected = [as_told(each) for each in listed if each.venue is venue]
-        assert instruments_of(answer_of(listed, venue, CURRENT), venue) == (expected, [])
+        expected = [as_listed(each) for each in listed if each.venue is venue]
+        assert instruments_of(response_of(listed, venue, CURRENT), venue) == (expected, [])
 
 
 @needs_real
@@ -73,12 +73,12 @@ def test_every_symbol_that_the_exchange_listed_can_be_read(file: str) -> None:
     paths = sorted(REAL.glob(f"{file}_*.json.gz"))
     assert len(paths) > 1
     for path in paths:
-        answer = gzip.decompress(path.read_bytes())
-        told, left_out = instruments_of(answer, venue)
-        assert left_out == (["ELSAUSDT: tickSize is 0"] if "testnet" in path.name else [])
-        rows = msgspec.json.decode(answer)["symbols"]
-        rows = [row for row in rows if row["symbol"] != "ELSAUSDT" or not left_out]
-        for row, each in zip(rows, told, strict=True):
+        response = gzip.decompress(path.read_bytes())
+        contracts, skipped = instruments_of(response, venue)
+        assert skipped == (["ELSAUSDT: tickSize is 0"] if "testnet" in path.name else [])
+        rows = msgspec.json.decode(response)["symbols"]
+        rows = [row for row in rows if row["symbol"] != "ELSAUSDT" or not skipped]
+        for row, each in zip(rows, contracts, strict=True):
             rules = {rule["filterType"]: rule for rule in row["filters"]}
             assert (each.symbol, each.pair) == (row["symbol"], row["pair"])
             assert each.status == row["contractStatus" if venue.inverse else "status"]
@@ -102,8 +102,8 @@ def test_every_symbol_that_the_exchange_listed_can_be_read(file: str) -> None:
 
 @needs_real
 def test_what_the_exchange_listed_in_2025_is_understood() -> None:
-    answer = gzip.decompress((REAL / "fapi_2025-08-11.json.gz").read_bytes())
-    by_symbol = {each.symbol: each for each in instruments_of(answer, USDM).instruments}
+    response = gzip.decompress((REAL / "fapi_2025-08-11.json.gz").read_bytes())
+    by_symbol = {each.symbol: each for each in instruments_of(response, USDM).instruments}
     bitcoin = by_symbol["BTCUSDT"]
     assert (bitcoin.tick_size, bitcoin.min_notional, bitcoin.sub_types) == (10, 100, ("PoW",))
     assert by_symbol["ETHBTC"].min_notional == 0, "0.001 BTC"
@@ -112,9 +112,9 @@ def test_what_the_exchange_listed_in_2025_is_understood() -> None:
 
 
 def row(venue: Venue = USDM, **changes: object) -> dict[str, Any]:
-    """Return a symbol as an answer has it, with changes."""
+    """Return a symbol as in a response, with changes."""
     first = next(each for each in WORLD if each.venue is venue)
-    decoded: dict[str, Any] = msgspec.json.decode(answer_of((first,), venue))["symbols"][0]
+    decoded: dict[str, Any] = msgspec.json.decode(response_of((first,), venue))["symbols"][0]
     return decoded | changes
 
 
@@ -129,9 +129,9 @@ def filters(name: str, **changes: object) -> list[dict[str, Any]]:
 
 
 def listing(*rows: object, venue: Venue = USDM) -> tuple[list[str], list[str]]:
-    """Return the symbols that could be read of an answer with `rows`, and what is said of the rest."""
-    told, left_out = instruments_of(msgspec.json.encode({"symbols": rows}), venue)
-    return [each.symbol for each in told], left_out
+    """Return the symbols read from a response with `rows`, and why the others were skipped."""
+    contracts, skipped = instruments_of(msgspec.json.encode({"symbols": rows}), venue)
+    return [each.symbol for each in contracts], skipped
 
 
 GOOD_PRICES = {"minPrice": "0.10", "maxPrice": "100", "tickSize": "0.10"}
@@ -185,15 +185,15 @@ def test_a_usdm_symbol_needs_the_status_key_of_usdm() -> None:
 def test_what_is_missing_without_harm_is_as_elsewhere() -> None:
     shown = row(filters=without("MARKET_LOT_SIZE"))
     del shown["onboardDate"]
-    (told,), _ = instruments_of(msgspec.json.encode({"symbols": [shown]}), USDM)
-    assert told.max_market_quantity == told.max_quantity
-    assert told.onboard_date_ms == 0
+    (contracts,), _ = instruments_of(msgspec.json.encode({"symbols": [shown]}), USDM)
+    assert contracts.max_market_quantity == contracts.max_quantity
+    assert contracts.onboard_date_ms == 0
 
 
 def test_a_delivery_after_every_calendar_means_none() -> None:
     shown = row(deliveryDate=PERPETUAL_DELIVERY_MS + 2000)  # as the test network has it
-    (told,), _ = instruments_of(msgspec.json.encode({"symbols": [shown]}), USDM)
-    assert told.perpetual
+    (contracts,), _ = instruments_of(msgspec.json.encode({"symbols": [shown]}), USDM)
+    assert contracts.perpetual
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"symbols":1}', b'{"symbols":[}'])
@@ -219,10 +219,14 @@ def test_whatever_an_instrument_has_comes_back(
         {"filterType": "MIN_NOTIONAL", "notional": str(notional)},
     ]
     shown = row(filters=rules, pricePrecision=decimals)
-    (told,), left_out = instruments_of(msgspec.json.encode({"symbols": [shown]}), USDM)
-    assert left_out == []
-    assert (told.tick_size, told.min_price, told.max_price) == (tick, tick, tick * ticks)
-    assert told.min_notional == notional
+    (contracts,), skipped = instruments_of(msgspec.json.encode({"symbols": [shown]}), USDM)
+    assert skipped == []
+    assert (contracts.tick_size, contracts.min_price, contracts.max_price) == (
+        tick,
+        tick,
+        tick * ticks,
+    )
+    assert contracts.min_notional == notional
 
 
 @pytest.mark.parametrize(
@@ -235,8 +239,8 @@ def test_whatever_an_instrument_has_comes_back(
 @pytest.mark.parametrize("field", ["symbol", "pair"])
 def test_a_contract_whose_name_cannot_be_in_a_stream_name_is_skipped(field: str, name: str) -> None:
     symbol = "symbols[0]" if field == "symbol" else "BTCUSDT"
-    told, (reason,) = listing(row() | {field: name}, row(symbol="GOODUSDT"))
-    assert told == ["GOODUSDT"]
+    contracts, (reason,) = listing(row() | {field: name}, row(symbol="GOODUSDT"))
+    assert contracts == ["GOODUSDT"]
     assert reason == f"{symbol}: {field} is {name[:64]!a}, which is not a valid name"
 
 
@@ -277,9 +281,9 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 )
 def test_a_symbol_that_is_not_text_is_skipped(raw: bytes, reason: str) -> None:
     good = msgspec.json.encode(row())
-    told, (left_out,) = instruments_of(b'{"symbols":[%s,%s]}' % (raw, good), USDM)
-    assert [each.symbol for each in told] == ["BTCUSDT"]
-    assert left_out.startswith(reason)
+    contracts, (skipped,) = instruments_of(b'{"symbols":[%s,%s]}' % (raw, good), USDM)
+    assert [each.symbol for each in contracts] == ["BTCUSDT"]
+    assert skipped.startswith(reason)
 
 
 @pytest.mark.parametrize("body", [b'{"symbols":%s}', b'{"symbols":[{"symbol":"A","x":%s}]}'])

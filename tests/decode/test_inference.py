@@ -101,7 +101,7 @@ def test_numbers_are_observed_in_every_kind_of_message_that_has_them() -> None:
     ):
         inference.observe(stream, payload)
     found = {name: numbers.instrument(NOW_MS) for name, numbers in inference.items()}
-    assert sorted(found) == ["A", "B", "C", "D", "E"], "a message of another form tells nothing"
+    assert sorted(found) == ["A", "B", "C", "D", "E"], "messages in other forms are ignored"
     assert all(each and each.price.decimals == 1 for each in found.values())
 
 

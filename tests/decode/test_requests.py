@@ -1,4 +1,4 @@
-"""Questions, by the address of their answers."""
+"""Requests, by the address that precedes their responses."""
 
 from __future__ import annotations
 

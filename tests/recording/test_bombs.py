@@ -178,8 +178,8 @@ def test_overlapping_heads_do_not_have_the_same_bytes_read_for_each() -> None:
     ]
     for heads in (ends_before, overlap):
         file = Counted(b"".join(heads))
-        found = list(walk(file))  # type: ignore[arg-type]  # all that is asked of a file
-        assert sum(each.size_bytes for each in found) == size, "all of it is said to be damaged"
+        found = list(walk(file))  # type: ignore[arg-type]  # all that `walk` needs of a file
+        assert sum(each.size_bytes for each in found) == size, "all of it is reported as damaged"
         assert all(each.reason for each in found)
         assert file.read_bytes < 60 * size
     assert found[-1].reason == "too much is damaged: the rest is not read"

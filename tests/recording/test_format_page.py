@@ -57,9 +57,9 @@ def test_the_reader_of_the_page_reads_what_was_written(market: Path) -> None:
 
 def test_the_reader_of_the_page_names_the_place_of_damage(market: Path) -> None:
     [first, _] = sorted(market.iterdir())
-    whole = first.read_bytes()
+    complete = first.read_bytes()
     second_at = len(packed_lines(LINES[:10]))
-    first.write_bytes(whole[: second_at + HEAD_BYTES + 3])
+    first.write_bytes(complete[: second_at + HEAD_BYTES + 3])
     ended = run_reader(market.parent)
     assert len(ended.stdout.splitlines()) == 10
     assert f"{first.name}, byte {second_at}: damaged, or cut off" in ended.stderr

@@ -100,9 +100,9 @@ def test_one_receive_time_far_ahead_is_reported_and_changes_no_other(
 ) -> None:
     lines = messages(60)
     ahead_ns = min(ahead_ns, 9_000_000_000_000_000_000 - START_NS)
-    told = list(lines)
-    told[damaged] = (lines[damaged][0] + ahead_ns, lines[damaged][1])
-    text = text_of(told)
+    damaged_lines = list(lines)
+    damaged_lines[damaged] = (lines[damaged][0] + ahead_ns, lines[damaged][1])
+    text = text_of(damaged_lines)
     places = sorted({*(at % len(text) for at in cuts), 0, len(text)})
     reports: list[Damage] = []
     recording = LineFile("memory", reports.append)
@@ -112,7 +112,7 @@ def test_one_receive_time_far_ahead_is_reported_and_changes_no_other(
     others = [line for n, line in enumerate(read) if n != damaged]
     assert others == [line for n, line in enumerate(lines) if n != damaged]
     assert [(reported.line, reported.offset_bytes) for reported in reports] == [
-        (damaged + 1, len(text_of(told[:damaged])))
+        (damaged + 1, len(text_of(damaged_lines[:damaged])))
     ]
     assert recording.stats.misdated == 1
 
@@ -231,13 +231,13 @@ def test_the_form_with_colons_and_rest_responses_is_read(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("address", ["http://[::1]:9001/fapi/v1/depth", "https://a.example/d?x=1"])
 def test_a_line_file_may_begin_and_end_with_a_rest_response(address: str, tmp_path: Path) -> None:
-    answer = (START_NS, address.encode() + b' {"lastUpdateId":1,"bids":[]}')
-    path = written(tmp_path / "r", text_of([answer]))
-    assert lines_of(path) == [answer]
+    response = (START_NS, address.encode() + b' {"lastUpdateId":1,"bids":[]}')
+    path = written(tmp_path / "r", text_of([response]))
+    assert lines_of(path) == [response]
     reports: list[Damage] = []
-    path = written(tmp_path / "r", text_of([answer]).rstrip(b"\n"))
-    assert lines_of(path, reports) == [answer]
-    assert not reports, "the last line is whole, it lacks its end only"
+    path = written(tmp_path / "r", text_of([response]).rstrip(b"\n"))
+    assert lines_of(path, reports) == [response]
+    assert not reports, "the last line is complete, except for its newline"
 
 
 def test_carriage_returns_are_not_part_of_a_message(tmp_path: Path) -> None:

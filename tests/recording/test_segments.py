@@ -131,14 +131,14 @@ def test_a_torn_end_costs_the_last_block(
 ) -> None:
     lines = messages(30)
     parts = blocks(lines)
-    whole = b"".join(parts)
-    torn_bytes = min(torn_bytes, len(whole) - 1)
-    path = recording(tmp_path_factory.mktemp("torn"), [whole[:-torn_bytes]])
+    complete = b"".join(parts)
+    torn_bytes = min(torn_bytes, len(complete) - 1)
+    path = recording(tmp_path_factory.mktemp("torn"), [complete[:-torn_bytes]])
     found, reports = read(path)
-    kept = next(n for n in range(3) if len(whole) - torn_bytes < sum(map(len, parts[: n + 1])))
+    kept = next(n for n in range(3) if len(complete) - torn_bytes < sum(map(len, parts[: n + 1])))
     assert found == lines[: kept * 10]
     cut_at = sum(map(len, parts[:kept]))
-    is_cut = len(whole) - torn_bytes > cut_at
+    is_cut = len(complete) - torn_bytes > cut_at
     assert [reported.offset_bytes for reported in reports] == [cut_at] * is_cut
     assert all("cut off" in reported.reason for reported in reports)
 
@@ -338,13 +338,13 @@ def lying(text: bytes, *, lines: int, first_ns: int, last_ns: int) -> bytes:
 def test_a_block_with_a_wrong_head_is_read_and_reported(
     tmp_path: Path, lines: int, first_ns: int, last_ns: int, wrong: str
 ) -> None:
-    whole = messages(10)
-    text = b"".join(b"%d %b\n" % line for line in whole)
+    complete = messages(10)
+    text = b"".join(b"%d %b\n" % line for line in complete)
     block = lying(
-        text, lines=lines, first_ns=whole[0][0] + first_ns, last_ns=whole[-1][0] + last_ns
+        text, lines=lines, first_ns=complete[0][0] + first_ns, last_ns=complete[-1][0] + last_ns
     )
     found, [reported] = read(recording(tmp_path, [block, *blocks(messages(10, 10))]))
-    assert found == [*whole, *messages(10, 10)], "every line can be read"
+    assert found == [*complete, *messages(10, 10)], "every line can be read"
     assert wrong in reported.reason
 
 

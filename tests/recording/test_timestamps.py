@@ -9,7 +9,7 @@ AT_NS = 1_795_285_140_000_000_000
 
 
 @pytest.mark.parametrize(
-    ("written", "moment"),
+    ("written", "spec"),
     [
         ("2026-11-21T18:19:00Z", TimeSpec(AT_NS)),
         ("2026-11-21T18:19:00", TimeSpec(AT_NS)),
@@ -25,8 +25,8 @@ AT_NS = 1_795_285_140_000_000_000
         ("+100ms", TimeSpec(10**8, "+")),
     ],
 )
-def test_time_specs_are_parsed(written: object, moment: TimeSpec) -> None:
-    assert parse_time_spec(written) == moment
+def test_time_specs_are_parsed(written: object, spec: TimeSpec) -> None:
+    assert parse_time_spec(written) == spec
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Replay:
         speed: float = 0,
         plan: Plan | None = None,
         wait_for: int = 1,
-        stays: bool = False,
+        keeps_running: bool = False,
         now_ms: Callable[[], int] = lambda: 0,
         slice_messages: int = SLICE_MESSAGES,
     ) -> None:
@@ -54,7 +54,7 @@ class Replay:
             self.plant,
             plan or Plan(speed=speed),
             wait_for=wait_for,
-            stays=stays,
+            keeps_running=keeps_running,
             now_ms=now_ms,
             slice_messages=slice_messages,
         )

@@ -98,11 +98,11 @@ def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     rebuilt = Rebuilt()
     for index, lines in merge(recorded_files([file.path for file in found.files], reports.append)):
         for _, raw in lines:
-            for said in decoders[index].decode(raw)[3]:
-                if isinstance(said, RawQuote | RawDepth | RawTrade):
-                    rebuilt.take(said.event(instruments[said.symbol]))
+            for event in decoders[index].decode(raw)[3]:
+                if isinstance(event, RawQuote | RawDepth | RawTrade):
+                    rebuilt.take(event.event(instruments[event.symbol]))
                 else:
-                    rebuilt.take(said)
+                    rebuilt.take(event)
 
     assert reports == []
     assert all(decoder.unapplied.keys() <= {ANSWERS} for decoder in decoders), "all is understood"

@@ -227,8 +227,8 @@ def test_the_other_times_of_a_message_are_near_its_event_time(tmp_path: Path, ca
 
 
 def test_a_snapshot_with_an_impossible_time_opens_no_book(tmp_path: Path) -> None:
-    answer = b'{"lastUpdateId":15,"E":4923161256000,"T":1,"bids":[["98.00","1.000"]],"asks":[]}'
-    found = [*lines(trade(70)), (0, "", answer)]
+    response = b'{"lastUpdateId":15,"E":4923161256000,"T":1,"bids":[["98.00","1.000"]],"asks":[]}'
+    found = [*lines(trade(70)), (0, "", response)]
     path = recorded(tmp_path / "r", sorted(found, key=lambda line: line[0]))
     assert scan([str(path)]).files[0].snapshots == ()
     replay = Replay([path], {"usdm": ["btcusdt@trade"]})

@@ -1,4 +1,4 @@
-"""The quick way of usual messages does what the plain way of any message does."""
+"""The fast path of usual messages leads to the same result as the slow path of any message."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Subscriber:
 
 
 class PlainPlayer(Player):
-    """Plays every line by the way that any line can go."""
+    """Plays every line on the slow path."""
 
     def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
         del prompt
@@ -63,7 +63,7 @@ class PlainPlayer(Player):
 
 
 class Played:
-    """What came of lines that were played in one of the ways."""
+    """The result of lines that were played by one player."""
 
     def __init__(
         self,
@@ -103,25 +103,25 @@ class Played:
         self.left_out = [(player.undecodable, player.decoder.unapplied) for player in players]
         self.skipped = [player.skipped for player in players]
 
-    def answers(self) -> Iterator[tuple[str, object]]:
-        """Yield what REST answers to everything that is asked of a symbol."""
+    def responses(self) -> Iterator[tuple[str, object]]:
+        """Yield the REST responses about every symbol."""
         for markets in self.plant.venues.values():
             for query in QUERIES:
                 if markets.venue not in query.venues or query.path is None:
                     continue
                 for symbol in markets.by_symbol:
-                    asked = {"symbol": symbol, "pair": symbol, "interval": "1m", "limit": "100"}
+                    params = {"symbol": symbol, "pair": symbol, "interval": "1m", "limit": "100"}
                     try:
-                        answer: object = msgspec.json.encode(query.respond(markets, asked))
+                        response: object = msgspec.json.encode(query.respond(markets, params))
                     except Exception as error:  # noqa: BLE001  # what it says is compared
-                        answer = str(error)
-                    yield f"{query.path} {symbol}", answer
+                        response = str(error)
+                    yield f"{query.path} {symbol}", response
 
 
 def assert_same(quick: Played, plain: Played) -> None:
     for one, other in zip(quick.subscribers, plain.subscribers, strict=True):
         assert b"".join(one.received) == b"".join(other.received), "expected the same bytes"
-    assert dict(quick.answers()) == dict(plain.answers()), "expected the same state"
+    assert dict(quick.responses()) == dict(plain.responses()), "expected the same state"
     assert quick.plant.published == plain.plant.published, "expected the same events"
     assert quick.left_out == plain.left_out, "expected the same lines left out"
     assert quick.skipped == plain.skipped, "expected the same reports"

@@ -91,7 +91,7 @@ def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Pat
         running.cancel()
 
     run_jumping(ask_before_it_plays())
-    assert received == [(15, True)], "a snapshot can be had from the first moment"
+    assert received == [(15, True)], "a snapshot is available from the beginning"
 
     replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@depth"]})
     replay.run()
@@ -120,7 +120,7 @@ def test_the_warning_about_a_book_ends_when_it_is_in_sync_again(tmp_path: Path) 
     ]
     replay = Replay([recorded(tmp_path / "r", lines)], {}, speed=1)
     market = replay.plant.markets["BTCUSDT"]
-    said: list[tuple[bool, list[str]]] = []
+    states: list[tuple[bool, list[str]]] = []
 
     async def run() -> None:
         running = asyncio.create_task(
@@ -129,13 +129,13 @@ def test_the_warning_about_a_book_ends_when_it_is_in_sync_again(tmp_path: Path) 
         for _ in range(2):
             await asyncio.sleep(58)
             replay.source.report_state()
-            said.append((market.book_live, replay.readiness.warnings))
+            states.append((market.book_live, replay.readiness.warnings))
         await running
 
     run_jumping(run())
     reason = "a gap after u=20: the next update has U=31 pu=30"
     warning = f"BTCUSDT: book-derived streams are silent: {reason}"
-    assert said == [(False, [warning]), (True, [])]
+    assert states == [(False, [warning]), (True, [])]
     assert market.book_sync.gaps == 1
     assert replay.readiness.warnings == [], "the end finds nothing missing either"
 
@@ -207,9 +207,9 @@ def test_messages_that_cannot_be_applied_are_reported_once(tmp_path: Path) -> No
     late = [(n, "newusdt@trade", payload) for n, payload in enumerate(payloads[1:], 2)]
     replay = Replay([recorded(tmp_path / "r", first + late)], {})
     replay.run()
-    told = [text for text in replay.readiness.warnings if "not applied" in text]
-    assert len(told) == 1, "one kind, one line"
-    assert told[0].endswith("sent but not applied: unknown symbol")
+    warnings = [text for text in replay.readiness.warnings if "not applied" in text]
+    assert len(warnings) == 1, "one kind, one line"
+    assert warnings[0].endswith("sent but not applied: unknown symbol")
     assert replay.source.messages == 20_002
 
 
@@ -264,7 +264,7 @@ def test_the_clock_waits_for_its_subscribers(tmp_path: Path) -> None:
         running = asyncio.create_task(replay.source.run(congestion, replay.readiness))
         await asyncio.sleep(5)
         assert replay.source.messages == 0, "one subscriber is not enough"
-        assert replay.readiness.is_ready, "who waits to subscribe must see that it may"
+        assert replay.readiness.is_ready, "clients that wait to subscribe must see that they can"
         assert "2 subscribers" in replay.readiness.reason
         present[0] = 2
         await running

@@ -1,4 +1,4 @@
-"""A capture of cryptofeed, replayed: its answers give books and contracts."""
+"""A capture of cryptofeed, replayed: its REST responses contain books and contracts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LISTED = (
 
 
 def capture(folder: Path) -> Path:
-    """A capture whose book begins with an answer, as the collector writes it."""
+    """A capture whose book begins with a REST response, as the collector writes it."""
 
     def at(ms: int) -> bytes:
         seconds, rest = divmod(START_MS + ms, 1_000)
@@ -92,9 +92,9 @@ def test_requested_symbols_without_messages_in_a_capture_are_reported(tmp_path: 
     received.write_bytes(
         text.replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade/!ticker@arr")
     )
-    (asked,) = path.glob("*.http.*")
-    other = asked.read_bytes().replace(b"=BTCUSDT", b"=ETHUSDT")
-    asked.write_bytes(asked.read_bytes() + other)
+    (requests,) = path.glob("*.http.*")
+    other = requests.read_bytes().replace(b"=BTCUSDT", b"=ETHUSDT")
+    requests.write_bytes(requests.read_bytes() + other)
     replay = Replay([path], {"usdm": ["btcusdt@depth5@100ms"]})
     replay.run()
     [warning] = [each for each in replay.readiness.warnings if "no message" in each]

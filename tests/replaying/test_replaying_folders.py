@@ -1,4 +1,4 @@
-"""Recordings with a manifest: what it tells is used, and a moment is reached from near it."""
+"""Recordings with a manifest: its content is used, and a position is reached from nearby."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def exchange_info(symbol: str) -> msgspec.Raw:
     for venue in VENUES:
         query = find_path(venue, f"{venue.rest_prefix}/v1/exchangeInfo")
         assert query is not None
-        answer = QueryService(plant.venues[venue.name], Complaints()).answer(query, {})
-        for each in msgspec.json.decode(answer)["symbols"]:
+        response = QueryService(plant.venues[venue.name], Complaints()).answer(query, {})
+        for each in msgspec.json.decode(response)["symbols"]:
             if each["symbol"] == symbol:
                 return msgspec.Raw(msgspec.json.encode(each))
     raise AssertionError(symbol)
@@ -98,7 +98,7 @@ def written(
     anchors: Sequence[int] = (),
     profile: str = "2026q2",
     counts: dict[str, int] | None = None,
-    asked: Sequence[str] = STREAMS,
+    requested: Sequence[str] = STREAMS,
 ) -> Path:
     """A finished recording in blocks of ten lines."""
     folder.mkdir(parents=True)
@@ -109,7 +109,7 @@ def written(
     entries: list[AnyEntry] = [
         RecordingStarted(time_ns=now_ns, format=FORMAT, venue=venue, software="a test"),
         RunStarted(
-            time_ns=now_ns, run=1, url="", profile=profile, streams=tuple(asked), software=""
+            time_ns=now_ns, run=1, url="", profile=profile, streams=tuple(requested), software=""
         ),
         InstrumentsListed(time_ns=now_ns, symbols=tuple(map(exchange_info, symbols))),
         *(
@@ -155,7 +155,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_venue_profile_contracts_and_streams_come_from_the_manifest(hour: Path) -> None:
     found = scan([str(hour)], max_lines=1)
     assert found.profile == "2026q2"
-    assert found.streams("usdm") == set(STREAMS), "also what the first line does not tell"
+    assert found.streams("usdm") == set(STREAMS), "also those that are not in the first line"
     [instrument] = found.instruments
     assert (instrument.symbol, instrument.max_price) == ("BTCUSDT", BTCUSDT.max_price)
     assert instrument.tick_size == BTCUSDT.tick_size, "as listed, not as it can be guessed"
@@ -181,7 +181,7 @@ def silent(path: Path) -> list[str]:
 def test_requested_symbols_without_messages_are_reported_in_one_line(
     tmp_path: Path, never: list[str], shown: str
 ) -> None:
-    folder = written(tmp_path / "r", an_hour()[:100], anchors=(1,), asked=[*STREAMS, *never])
+    folder = written(tmp_path / "r", an_hour()[:100], anchors=(1,), requested=[*STREAMS, *never])
     text = "requested by the collector, but no message was recorded: their streams are silent"
     assert silent(folder) == [f"{shown}: {text}"]
 
@@ -191,12 +191,15 @@ def test_symbols_that_were_not_requested_or_may_be_present_are_not_reported(tmp_
     [depth] = silent(listed)
     assert depth == "ETHUSDT: book-derived streams are silent: no depth was recorded"
     all_symbols = [*STREAMS, "!ticker@arr", "btcusdt@forceOrder"]
-    assert silent(written(tmp_path / "all", an_hour()[:100], anchors=(1,), asked=all_symbols)) == []
+    assert (
+        silent(written(tmp_path / "all", an_hour()[:100], anchors=(1,), requested=all_symbols))
+        == []
+    )
     names = [*STREAMS, "ethusdt@trade"]
     counted = dict.fromkeys(names, 1)
-    elsewhere = written(tmp_path / "counted", an_hour()[:100], asked=names, counts=counted)
+    elsewhere = written(tmp_path / "counted", an_hour()[:100], requested=names, counts=counted)
     assert scan([str(elsewhere)], max_lines=10).unrecorded == [], "its segments have it further on"
-    crashed = written(tmp_path / "crashed", an_hour()[:100], asked=names)
+    crashed = written(tmp_path / "crashed", an_hour()[:100], requested=names)
     (crashed / segment_name(2, "20261121T191900Z")).write_bytes(packed_lines(an_hour()[100:110]))
     assert scan([str(crashed)], max_lines=50).unrecorded == [], (
         "of the last segment nothing is known"
@@ -206,11 +209,11 @@ def test_symbols_that_were_not_requested_or_may_be_present_are_not_reported(tmp_
 
 def test_what_one_recording_lacks_may_be_in_another(tmp_path: Path) -> None:
     names = [*STREAMS, "ethusdt@trade"]
-    lacking = written(tmp_path / "r", an_hour()[:100], asked=names)
+    partial = written(tmp_path / "r", an_hour()[:100], requested=names)
     other = tmp_path / "other"
     other.write_bytes(b"%d %b\n" % (at_ns(5), framed("ethusdt@trade", trade(5, "ETHUSDT"))))
-    assert scan([str(lacking)]).unrecorded == ["ETHUSDT"]
-    assert scan([str(lacking), str(other)]).unrecorded == []
+    assert scan([str(partial)]).unrecorded == ["ETHUSDT"]
+    assert scan([str(partial), str(other)]).unrecorded == []
 
 
 def test_contracts_that_a_manifest_does_not_list_are_guessed(tmp_path: Path) -> None:
@@ -293,18 +296,18 @@ def test_a_warm_up_skips_what_is_long_before_the_position(
 ) -> None:
     plan = Plan(begin=TimeSpec(at_ns(3_500)), speed=0, warm_up_ns=300 * 10**9, pace=pace)
     played = Replay([hour], {"usdm": STREAMS}, plan=plan, wait_for=2)
-    whole = Replay([hour], {"usdm": []}, plan=Plan(speed=0, end=TimeSpec(at_ns(3_500))))
-    whole.run()
-    events_before = whole.plant.published.total()
+    complete = Replay([hour], {"usdm": []}, plan=Plan(speed=0, end=TimeSpec(at_ns(3_500))))
+    complete.run()
+    events_before = complete.plant.published.total()
 
     async def look() -> None:
         await asyncio.sleep(0.1)
         assert played.source.state().state == "waiting"
-        market, other = played.plant.markets["BTCUSDT"], whole.plant.markets["BTCUSDT"]
+        market, other = played.plant.markets["BTCUSDT"], complete.plant.markets["BTCUSDT"]
         assert market.book_live
         assert market.book.last_update_id == other.book.last_update_id == 2 * 3_499
         assert market.book.best_bid == (6_450_000, 3_000_000), "that of the last snapshot"
-        assert played.plant.now_ms == whole.plant.now_ms
+        assert played.plant.now_ms == complete.plant.now_ms
         assert played.plant.published.total() < events_before / 3
 
     played.run_with(look)

@@ -94,8 +94,8 @@ def replay(path: Path, names: Sequence[str] = ("btcusdt@trade",), **options: Any
 PLANNED = set(Plan.__struct_fields__)
 
 
-def answers(plant: Plant) -> dict[str, bytes]:
-    """What the plant answers to everything it can be asked here."""
+def responses(plant: Plant) -> dict[str, bytes]:
+    """The responses of the plant to all requests."""
     queries = QueryService(plant.venues["usdm"], Complaints())
     found = {}
     for where, params in QUESTIONS:
@@ -146,7 +146,7 @@ def test_a_replay_begins_and_ends_where_the_plan_says(path: Path, first: int, sp
 def test_after_a_seek_subscribers_receive_what_was_recorded_from_there(
     path: Path, targets: list[int], speed: float
 ) -> None:
-    played = replay(path, speed=speed, stays=True)
+    played = replay(path, speed=speed, keeps_running=True)
     listener = played.listeners["usdm"]
 
     async def visit() -> None:
@@ -171,7 +171,7 @@ def test_after_seeks_a_plant_has_the_state_of_a_new_one(
 ) -> None:
     new = replay(path, DERIVED, begin=at(second))
     new.run()
-    used = replay(path, DERIVED, stays=True)
+    used = replay(path, DERIVED, keeps_running=True)
     listener = used.listeners["usdm"]
     known: list[dict[str, bytes]] = []
 
@@ -180,23 +180,23 @@ def test_after_seeks_a_plant_has_the_state_of_a_new_one(
         await steer(used.source, paused=True)
         for target in (first, 1, second):
             await steer(used.source, seek=at(target).ns)
-            known.append(answers(used.plant))
+            known.append(responses(used.plant))
         listener.data = b""
         await steer(used.source, paused=False)
         await until_over(used.source)
 
     used.run_with(visit)
     assert listener.data == new.listeners["usdm"].data, "derived streams are the same"
-    assert answers(used.plant) == answers(new.plant)
+    assert responses(used.plant) == responses(new.plant)
     stopped = replay(path, DERIVED, end=at(second))
     stopped.run()
-    assert known[-1] == answers(stopped.plant), "and so is what is known there"
+    assert known[-1] == responses(stopped.plant), "and so is the state there"
 
 
 def test_seeking_while_a_replay_runs_leads_to_the_same_messages(
     path: Path,
 ) -> None:
-    played = replay(path, DERIVED, speed=10.0, stays=True)
+    played = replay(path, DERIVED, speed=10.0, keeps_running=True)
     listener = played.listeners["usdm"]
 
     async def visit() -> None:
@@ -219,7 +219,7 @@ def test_seeking_while_a_replay_runs_leads_to_the_same_messages(
 
 
 def test_a_seek_during_a_warm_up_replaces_the_first(path: Path) -> None:
-    played = replay(path, stays=True)
+    played = replay(path, keeps_running=True)
     listener = played.listeners["usdm"]
 
     async def visit() -> None:
@@ -238,7 +238,7 @@ def test_a_seek_during_a_warm_up_replaces_the_first(path: Path) -> None:
 
 
 def test_steps_are_of_messages_or_of_time(path: Path) -> None:
-    played = replay(path, begin=at(10), stays=True, speed=0.001)
+    played = replay(path, begin=at(10), keeps_running=True, speed=0.001)
     listener = played.listeners["usdm"]
 
     async def visit() -> None:
@@ -263,7 +263,7 @@ def test_steps_are_of_messages_or_of_time(path: Path) -> None:
 
 
 def test_a_long_step_waits_for_slow_readers(path: Path) -> None:
-    played = replay(path, stays=True, speed=1.0, slice_messages=10)
+    played = replay(path, keeps_running=True, speed=1.0, slice_messages=10)
     reader = SlowReader()
 
     async def visit() -> None:
@@ -354,7 +354,7 @@ def test_an_impossible_request_is_refused_with_the_reason(path: Path) -> None:
 
 
 def test_an_offset_beyond_the_recording_stops_at_its_bounds(path: Path) -> None:
-    played = replay(path, begin=at(100), speed=1.0, stays=True)
+    played = replay(path, begin=at(100), speed=1.0, keeps_running=True)
 
     async def visit() -> None:
         await asyncio.sleep(1)
@@ -371,7 +371,7 @@ def test_an_offset_beyond_the_recording_stops_at_its_bounds(path: Path) -> None:
 
 
 def test_a_pending_seek_returns_when_the_replay_ends(path: Path) -> None:
-    played = replay(path, stays=True, speed=1.0)
+    played = replay(path, keeps_running=True, speed=1.0)
 
     async def visit() -> None:
         readiness = played.readiness
@@ -396,7 +396,7 @@ def test_a_long_quiet_period_is_reported_and_can_be_skipped(tmp_path: Path) -> N
         tmp_path / "r",
         [(1, "btcusdt@trade", trade(1)), (3 * hour_ms, "btcusdt@trade", trade(2))],
     )
-    played = replay(apart, speed=1.0, stays=True)
+    played = replay(apart, speed=1.0, keeps_running=True)
 
     async def visit() -> None:
         await asyncio.sleep(60)
@@ -426,9 +426,9 @@ def test_overlapping_recordings_of_the_same_stream_are_reported(tmp_path: Path) 
     ]
     played = Replay(paths, {"usdm": [stream]}, plan=Plan(speed=0))
     played.run()
-    said = [text for text in played.readiness.warnings if "sent twice" in text]
-    assert len(said) == 1, "c follows"
-    assert f"{paths[1]} and {paths[0]} both hold {stream}" in said[0]
+    warnings = [text for text in played.readiness.warnings if "sent twice" in text]
+    assert len(warnings) == 1, "c follows"
+    assert f"{paths[1]} and {paths[0]} both hold {stream}" in warnings[0]
 
 
 def test_a_seek_is_possible_before_the_subscribers_have_come(path: Path) -> None:
@@ -490,7 +490,7 @@ def test_a_very_short_loop_gives_the_event_loop_its_turns(tmp_path: Path) -> Non
 
 
 def test_a_seek_back_frees_the_old_markets(path: Path) -> None:
-    played = replay(path, DERIVED, stays=True)
+    played = replay(path, DERIVED, keeps_running=True)
 
     async def visit() -> None:
         await until_over(played.source)
@@ -584,7 +584,7 @@ def test_offsets_count_from_the_beginning_and_from_the_end(path: Path) -> None:
 def test_a_subscriber_that_comes_during_a_warm_up_receives_the_following_messages(
     path: Path,
 ) -> None:
-    played = replay(path, stays=True)
+    played = replay(path, keeps_running=True)
     late = Listener()
 
     async def visit() -> None:

@@ -1,4 +1,4 @@
-"""A replay gives the event loop its turns, so that the server answers and ends when it should."""
+"""A replay gives the event loop its turns, so that the server responds and stops in time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_cursor_has_no_next_line_while_it_seeks(large: Path) -> None:
     next(seek_in_steps)
     assert cursor.next_ns is None
     cursor.seek(0)
-    assert cursor.next_ns == (START_MS + 1) * NS, "who gave up finds another place"
+    assert cursor.next_ns == (START_MS + 1) * NS, "an abandoned search does not disturb the next"
 
 
 def slow_machine() -> float:
@@ -67,7 +67,7 @@ def slow_machine() -> float:
 def test_a_seek_gives_the_event_loop_its_turns(large: Path, *, rebased: bool) -> None:
     plan = Plan(speed=0, verbatim=True, rebased=rebased)
     replay = Replay(
-        [large], {"usdm": ["btcusdt@trade"]}, plan=plan, stays=True, now_ms=lambda: START_MS
+        [large], {"usdm": ["btcusdt@trade"]}, plan=plan, keeps_running=True, now_ms=lambda: START_MS
     )
     turns, states = 0, set[str]()
 
@@ -92,7 +92,7 @@ def test_a_seek_gives_the_event_loop_its_turns(large: Path, *, rebased: bool) ->
 
 def test_a_seek_during_another_search_replaces_it(large: Path) -> None:
     replay = Replay(
-        [large], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, verbatim=True), stays=True
+        [large], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, verbatim=True), keeps_running=True
     )
 
     async def visit() -> None:

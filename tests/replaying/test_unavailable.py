@@ -1,4 +1,4 @@
-"""Requests that a verbatim replay answers, and those that it refuses."""
+"""The requests that a verbatim replay responds to, and those that it refuses."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class House:
 async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
     found = scan([path])
     plant = Plant(found.instruments, start_ms=found.start_ms)
-    source = RecordingSource(found, plant, plan, wait_for=0, stays=True)
+    source = RecordingSource(found, plant, plan, wait_for=0, keeps_running=True)
     server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, steering=source)
     await server.start()
     playing = asyncio.create_task(source.run(server.congestion, server.readiness))

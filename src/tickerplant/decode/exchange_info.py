@@ -35,7 +35,7 @@ class Listing(NamedTuple):
 
     instruments: list[Instrument]
     """In the order of the response."""
-    left_out: list[str]
+    skipped: list[str]
     """The symbols that were skipped, each with the reason."""
 
 
@@ -110,7 +110,7 @@ def instruments_of(response: bytes, venue: Venue) -> Listing:
         try:
             listing.instruments.append(_instrument(_decode_symbol(raw), venue))
         except (*UNREADABLE, ValueError) as error:
-            listing.left_out.append(f"{_name(raw, number)}: {error}")
+            listing.skipped.append(f"{_name(raw, number)}: {error}")
     return listing
 
 

@@ -162,7 +162,7 @@ def scan(
         for instrument in listing.instruments:
             if instrument.symbol in inference:
                 listed.setdefault(instrument.symbol, instrument)
-        for text in listing.left_out:
+        for text in listing.skipped:
             if text.partition(":")[0] in inference:
                 warn(f"{path}: skipped the contract {text}")
     start_ms = min((file.first_ms for file in files if file.first_ms), default=0)
@@ -195,7 +195,7 @@ def _listed(manifest: Manifest, warn: Callable[[str], object]) -> list[Instrumen
         )
     response = b'{"symbols":[%b]}' % b",".join(bytes(raw) for raw in manifest.symbols.values())
     listing = instruments_of(response, venue)
-    for text in listing.left_out:
+    for text in listing.skipped:
         warn(f"{manifest.path}: skipped the contract {text}")
     return listing.instruments
 

@@ -75,7 +75,7 @@ class RecordingSource:
         plant: Takes the messages; made from the instruments in `found`.
         plan: What is played, and how.
         wait_for: Connections that must have subscribed before the clock starts.
-        stays: Whether `run` continues at the end, so that clients can seek back.
+        keeps_running: Whether `run` continues at the end, so that clients can seek back.
         now_ms: Returns the current time, for a rebased replay.
         status_line: Where the progress is shown; standard error if missing.
         slice_messages: Most messages played without a turn of the event loop.
@@ -92,7 +92,7 @@ class RecordingSource:
         plan: Plan | None = None,
         *,
         wait_for: int = 1,
-        stays: bool = False,
+        keeps_running: bool = False,
         now_ms: Callable[[], int] = lambda: time.time_ns() // NS_PER_MS,
         status_line: StatusLine | None = None,
         slice_messages: int = SLICE_MESSAGES,
@@ -103,7 +103,7 @@ class RecordingSource:
         self._plant = plant
         self._plan = plan = plan or Plan()
         self._wait_for = wait_for
-        self._stays = stays
+        self._keeps_running = keeps_running
         self._now_ms = now_ms
         self._slice_messages = slice_messages
         self._status: Status
@@ -164,7 +164,7 @@ class RecordingSource:
                 if not self._has_target:
                     await self._start_over()
                 await asyncio.sleep(0)  # a round may be shorter than a slice
-            elif not self._stays:
+            elif not self._keeps_running:
                 return
             while not self._has_target:
                 await self._sleep(LONGEST_WAIT_S)

@@ -138,7 +138,7 @@ class Upstream:
             DecodeError: the response cannot be used.
         """
         listing, time_ms = await fetch_contracts(self.rest, self.venue)
-        for reason in listing.left_out:
+        for reason in listing.skipped:
             self.skipped["unreadable contract"] += 1
             self._complaints.add(reason, "! a contract is left out", venue=self.venue.name)
         return listing.instruments, time_ms
