@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,6 @@ from tickerplant.client.rest import RestClient
 from tickerplant.config import values
 from tickerplant.envelope import prefix_of
 from tickerplant.feed.hosts import hosts_of
-from tickerplant.feed.merged_stream import Keep
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.notice import Notice
@@ -392,13 +391,14 @@ async def test_every_segment_has_snapshots_of_its_own(tmp_path: Path) -> None:
     assert len(manifest(tmp_path).sealed) >= 3
 
 
-class Tape:
-    """A tape whose room the test decides."""
+class Tape(RecordingWriter):
+    """Keeps messages in memory; the test decides whether it is full or has failed."""
+
+    is_full: bool = False
+    rotated: int = 0
+    failure: OSError | None = None
 
     def __init__(self) -> None:
-        self.is_full = False
-        self.rotated = 0
-        self.failure: OSError | None = None
         self.lines: list[tuple[str, bytes]] = []
         self.notes: list[Entry] = []
 
@@ -406,7 +406,7 @@ class Tape:
         assert received_ns
         self.lines.append((stream, payload))
 
-    def keeper(self, stream: str) -> Keep:
+    def keeper(self, stream: str) -> Callable[[int, bytes, object], None]:
         begin = len(prefix_of(stream))
         return lambda received_ns, raw, _: self.add(received_ns, stream, raw[begin:-1])
 

@@ -285,10 +285,8 @@ class Hub:
         if match is not None:
             return match[0], None
         stream = matches[0][0] if matches else None
-        if (
-            self.accepts_unknown or name in self.publishers.passthrough
-        ):  # its messages can come from the source
-            return stream, None
+        if self.accepts_unknown or name in self.publishers.passthrough:
+            return stream, None  # its messages can come from the source
         return stream, UNKNOWN_STREAM if stream is None else UNKNOWN_SYMBOL
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:

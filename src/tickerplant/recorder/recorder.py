@@ -1,6 +1,6 @@
 """Records streams of a server, from its sockets through a feed into a recording.
 
-There is no queue between the feed and the tape.  If the disk cannot keep up, the connections are not
+There is no queue between the feed and the writer.  If the disk cannot keep up, the connections are not
 read, so that the server waits or, in the end, disconnects; the manifest says so.
 
 Messages are recorded as they came (`_take`), events of streams and connections become entries of
@@ -32,7 +32,7 @@ from tickerplant.recorder.contracts import Contracts
 from tickerplant.recorder.manifest_writer import ManifestWriter
 from tickerplant.recorder.rest_jobs import FIRST_PAUSE_S, RestJobs
 from tickerplant.recorder.snapshot_schedule import SnapshotSchedule, book_of_diffs
-from tickerplant.recorder.writer import Tape
+from tickerplant.recorder.writer import RecordingWriter
 
 TICK_S = 0.1
 SNAPSHOT_LEVELS = 1000
@@ -46,7 +46,7 @@ class Recorder:
     Args:
         hosts: Where the venue is served.
         names: The streams.
-        tape: Where they are recorded; the caller closes it.
+        writer: Records them; the caller closes it.
         rest: Requests snapshots and contracts; `run` closes it.
         settings: How the feed behaves.
         snapshots_ms: Interval between snapshots of a book; None to take no snapshots.
@@ -61,7 +61,7 @@ class Recorder:
         self,
         hosts: Hosts,
         names: Iterable[str],
-        tape: Tape,
+        writer: RecordingWriter,
         rest: RestClient,
         *,
         settings: FeedSettings,
@@ -74,20 +74,20 @@ class Recorder:
     ) -> None:
         self.names = tuple(dict.fromkeys(names))
         self.schedule = SnapshotSchedule(self.names if snapshots_ms else (), snapshots_ms or 0)
-        self.manifest = ManifestWriter(tape.note, tape.add, clock_ns)
+        self.manifest = ManifestWriter(writer.note, writer.add, clock_ns)
         self.rest_jobs = RestJobs(
             rest,
             self.schedule,
             Contracts(self.names, hosts.venue),
-            tape,
+            writer,
             levels=levels,
             clock_ns=clock_ns,
             first_pause_s=retry_pause_s,
         )
         self.runner = FeedRunner(hosts, settings, payload_reader, Backfill(rest), Random())
         self.runner.feed.observer = self.manifest
-        self._tape = tape
-        self._add = tape.add
+        self._writer = writer
+        self._add = writer.add
         self._rest = rest
         self._profile = profile
         self._on_notice = on_notice
@@ -122,7 +122,7 @@ class Recorder:
         return sum(connection.is_open for connection in self.runner.feed.connections.values())
 
     async def run(self, over: asyncio.Event) -> None:
-        """Record until `over` is set or the tape fails; then close all connections."""
+        """Record until `over` is set or the writer fails; then close all connections."""
         self.runner.start()
         self.rest_jobs.start(self._profile)
         others = [name for name in self.names if name != CONTRACTS]
@@ -130,7 +130,7 @@ class Recorder:
         if CONTRACTS in self.names:
             self.runner.attach((CONTRACTS,), self._contracts_sink)
         try:
-            while not over.is_set() and self._tape.failure is None:
+            while not over.is_set() and self._writer.failure is None:
                 self._tick()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), TICK_S)
@@ -141,17 +141,17 @@ class Recorder:
             self.manifest.end()
 
     def _tick(self) -> None:
-        self._tape.tick()
+        self._writer.tick()
         self.manifest.tick()
         self._pause_or_resume()
-        if self._tape.rotated > self._segments:
-            self._segments = self._tape.rotated
+        if self._writer.rotated > self._segments:
+            self._segments = self._writer.rotated
             self.schedule.renew_all()
         self.rest_jobs.tick(self.runner.feed.now_ms)
 
     def _pause_or_resume(self) -> None:
-        """Stop reading from the connections while the tape has no room."""
-        is_full = self._tape.is_full
+        """Stop reading from the connections while the writer has no room."""
+        is_full = self._writer.is_full
         if is_full == self._is_paused:
             return
         self._is_paused = is_full
@@ -169,7 +169,7 @@ class Recorder:
 
     def _keeper(self, stream: str) -> Keep:
         """Return a function that records messages of `stream` which are complete and in sequence."""
-        keep, awaited, schedule = self._tape.keeper(stream), self._awaited, self.schedule
+        keep, awaited, schedule = self._writer.keeper(stream), self._awaited, self.schedule
         if book_of_diffs(stream) is None:
             return keep
 

@@ -24,7 +24,7 @@ from tickerplant.profile import CURRENT
 from tickerplant.queries.depth import RPI_LIMIT
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recorder.snapshot_schedule import LONGEST_PAUSE_MS, Book, SnapshotSchedule
-from tickerplant.recorder.writer import Tape
+from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.recording import manifest_entries
 
 DISCOVERY_TIMEOUT_S = 2.0
@@ -90,7 +90,7 @@ class RestJobs:
         rest: Sends the requests.
         schedule: The books that need snapshots.
         contracts: Finds new and changed contracts in a list.
-        tape: Records the responses.
+        writer: Records the responses.
         levels: Levels of each side in a snapshot.
         clock_ns: Returns the time, ns since the epoch.
         first_pause_s: Pause after a failed request; each further failure doubles it.
@@ -101,7 +101,7 @@ class RestJobs:
         rest: RestClient,
         schedule: SnapshotSchedule,
         contracts: Contracts,
-        tape: Tape,
+        writer: RecordingWriter,
         *,
         levels: int,
         clock_ns: Callable[[], int],
@@ -112,7 +112,7 @@ class RestJobs:
         self._rest = rest
         self._schedule = schedule
         self._contracts = contracts
-        self._tape = tape
+        self._writer = writer
         self._levels = levels
         self._clock_ns = clock_ns
         self._first_pause_s = first_pause_s
@@ -165,8 +165,8 @@ class RestJobs:
         received_ns = self._clock_ns()
         if self._schedule.on_snapshot(book, last_update_id, self._now_ms):
             self.snapshots += 1
-            self._tape.add_answer(received_ns, address, body)
-            self._tape.note(
+            self._writer.add_answer(received_ns, address, body)
+            self._writer.note(
                 manifest_entries.SnapshotRecorded(
                     time_ns=received_ns,
                     symbol=symbol,
@@ -179,7 +179,7 @@ class RestJobs:
     def _note_failure(self, book: Book, failure: Exception) -> None:
         if self._schedule.on_failure(book, self._now_ms, LONGEST_PAUSE_MS * _is_final(failure)):
             reason = _reason(failure)
-            self._tape.note(
+            self._writer.note(
                 manifest_entries.SnapshotFailed(
                     time_ns=self._clock_ns(), symbol=book.symbol, reason=reason
                 )
@@ -203,7 +203,7 @@ class RestJobs:
                 continue
             pause_s = self._first_pause_s
             if news:
-                self._tape.note(
+                self._writer.note(
                     manifest_entries.InstrumentsListed(time_ns=self._clock_ns(), symbols=news)
                 )
             _warn_unlisted(self._contracts.unlisted())
@@ -223,7 +223,7 @@ class RestJobs:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
-                self._tape.note(
+                self._writer.note(
                     manifest_entries.ProfileReported(time_ns=self._clock_ns(), profile=profile)
                 )
                 return

@@ -13,13 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct, structs
 
 from tickerplant.envelope import prefix_of
 from tickerplant.errors import RecordingError
-from tickerplant.feed.merged_stream import Keep
 from tickerplant.recorder.disk import Disk, RawBlock, Rotation, Tick
 from tickerplant.recorder.folder import open_folder
 from tickerplant.recording.block import BLOCK_BYTES, EARLIEST_NS, LEVEL, TIME_DIGITS
@@ -45,37 +44,6 @@ class WriterSettings(Struct, frozen=True, kw_only=True):
     """Compression level."""
     when_full: Literal["wait", "drop"] = "wait"
     """What the recorder does while the disk cannot keep up: wait, or leave out blocks."""
-
-
-class Tape(Protocol):
-    """What a recorder writes to: a `RecordingWriter`."""
-
-    def add(self, received_ns: int, stream: str, payload: bytes) -> None:
-        """Record a message."""
-
-    def keeper(self, stream: str) -> Keep:
-        """Return a function that records complete messages of `stream`."""
-
-    def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
-        """Record a REST response."""
-
-    def note(self, entry: Entry) -> None:
-        """Add an entry to the manifest."""
-
-    def tick(self) -> None:
-        """Do what is due."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next block would have to wait."""
-
-    @property
-    def rotated(self) -> int:
-        """Segments that were started."""
-
-    @property
-    def failure(self) -> OSError | None:
-        """Why nothing is written any more; None while everything is."""
 
 
 class Totals(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import DepthUpdate, Level, RpiUpdate
 from tickerplant.raw_events import RawLevel, level_texts
-from tickerplant.streams.pace import DepthIds, Due, Immediate, MergedDepth, Subjects
+from tickerplant.streams.pace import DepthIds, Due, Immediate, MergedDepth, Pace, Subjects
 from tickerplant.streams.pattern import Args, Pattern
-from tickerplant.streams.stream import Payload, Stream, every_ms, named_ms, real_time
+from tickerplant.streams.stream import Build, Payload, Period, Stream, every_ms, named_ms, real_time
 from tickerplant.streams.subjects import one_symbol
 from tickerplant.venue import USDM
 
@@ -152,62 +152,45 @@ def _together(
     return [(price, levels[price] + shown.get(price, 0)) for price in sorted(levels)]
 
 
+def _stream(
+    name: str, doc: str, pace: Callable[[int, Subjects], Pace], build: Build, period: Period
+) -> Stream:
+    return Stream(
+        pattern=Pattern(name),
+        subjects=one_symbol,
+        events=("depthUpdate",),
+        follows=(DepthUpdate,),
+        pace=pace,
+        period=period,
+        build=build,
+        route="public",
+        doc=doc,
+    )
+
+
+_SPEED = "@<speed:100|500>ms"
+_TOP = "<symbol>@depth<levels:5|10|20>"
+_CHANGED = "Levels that changed since the last message"
+_BEST = "The best levels of both sides"
+
 STREAMS = (
-    Stream(
-        pattern=Pattern("<symbol>@depth"),
-        subjects=one_symbol,
-        events=("depthUpdate",),
-        follows=(DepthUpdate,),
-        pace=MergedDepth,
-        period=named_ms(250),
-        build=diff,
-        route="public",
-        doc="Levels that changed since the last message.",
+    _stream("<symbol>@depth", f"{_CHANGED}.", MergedDepth, diff, named_ms(250)),
+    _stream(
+        f"<symbol>@depth{_SPEED}",
+        f"{_CHANGED}, at a chosen speed.",
+        MergedDepth,
+        diff,
+        named_ms(250),
     ),
-    Stream(
-        pattern=Pattern("<symbol>@depth@<speed:100|500>ms"),
-        subjects=one_symbol,
-        events=("depthUpdate",),
-        follows=(DepthUpdate,),
-        pace=MergedDepth,
-        period=named_ms(250),
-        build=diff,
-        route="public",
-        doc="Levels that changed since the last message, at a chosen speed.",
+    _stream(
+        "<symbol>@depth@0ms",
+        "Levels that changed, in real time; undocumented by the exchange, widely used.",
+        Immediate,
+        diff,
+        real_time,
     ),
-    Stream(
-        pattern=Pattern("<symbol>@depth@0ms"),
-        subjects=one_symbol,
-        events=("depthUpdate",),
-        follows=(DepthUpdate,),
-        pace=Immediate,
-        period=real_time,
-        build=diff,
-        route="public",
-        doc="Levels that changed, in real time; undocumented by the exchange, widely used.",
-    ),
-    Stream(
-        pattern=Pattern("<symbol>@depth<levels:5|10|20>"),
-        subjects=one_symbol,
-        events=("depthUpdate",),
-        follows=(DepthUpdate,),
-        pace=DepthIds,
-        period=named_ms(250),
-        build=partial,
-        route="public",
-        doc="The best levels of both sides.",
-    ),
-    Stream(
-        pattern=Pattern("<symbol>@depth<levels:5|10|20>@<speed:100|500>ms"),
-        subjects=one_symbol,
-        events=("depthUpdate",),
-        follows=(DepthUpdate,),
-        pace=DepthIds,
-        period=named_ms(250),
-        build=partial,
-        route="public",
-        doc="The best levels of both sides, at a chosen speed.",
-    ),
+    _stream(_TOP, f"{_BEST}.", DepthIds, partial, named_ms(250)),
+    _stream(f"{_TOP}{_SPEED}", f"{_BEST}, at a chosen speed.", DepthIds, partial, named_ms(250)),
     Stream(
         pattern=Pattern("<symbol>@rpiDepth@500ms"),
         subjects=one_symbol,

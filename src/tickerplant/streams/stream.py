@@ -39,7 +39,7 @@ class Stream(Struct, frozen=True, kw_only=True):
     pattern: Pattern
     events: tuple[str, ...]
     """The `e` of its messages; several if it differs by subject."""
-    follows: tuple[type, ...]
+    follows: tuple[type, ...] = ()
     """The kinds of events that its messages are made from; none if it is periodic."""
     subjects: FindSubjects
     """Finds the subjects that a name refers to."""

@@ -51,7 +51,6 @@ STREAMS = (
         pattern=Pattern("tradingSession"),
         subjects=session_markets,
         events=tuple(_EVENTS.values()),
-        follows=(),
         pace=Periodic,
         period=every_ms(1000),
         build=trading_session,
