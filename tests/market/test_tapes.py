@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from stage import START_MS, trade
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.market import tape
 from tickerplant.market.tape import (
     AGGREGATE_ROW,
     CHUNK_EVENTS,
@@ -145,12 +143,9 @@ def test_history_is_not_generated_before_a_read() -> None:
     assert asked
 
 
-def test_retention_is_bounded_and_then_history_is_dropped_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_retention_is_bounded_and_then_history_is_dropped_too() -> None:
     bound = 3 * CHUNK_EVENTS
-    monkeypatch.setattr(tape, "RETAINED_TRADES", bound)
-    kept = TradeTape("BTCUSDT")
+    kept = TradeTape("BTCUSDT", bound)
     kept.load_history(lambda: trade_rows(made_trades(10)))
     later = made_trades(10 * CHUNK_EVENTS + 7, 1000)
     for each in later:

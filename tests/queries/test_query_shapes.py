@@ -372,8 +372,8 @@ def test_the_rules_of_a_coin_contract() -> None:
 
 
 def test_the_rules_are_made_once_for_the_same_instruments() -> None:
-    exchange_info._symbols.cache_clear()
+    exchange_info.encoded_symbols.cache_clear()
     markets = linear_markets()
     get(markets, "/v1/exchangeInfo")
     get(markets, "/v1/exchangeInfo")
-    assert exchange_info._symbols.cache_info().misses == 1
+    assert exchange_info.encoded_symbols.cache_info().misses == 1

@@ -99,13 +99,13 @@ def test_positions_are_liquidated_when_the_mark_reaches_them_nearest_first() -> 
     market, sizes, tape, scheduler = make_market()
     market.open([(6_500_000, 10**7)], [(6_500_010, 10**7)], 6_500_000)
     leverage = LeveragedPositions(Random(4), market, sizes, 6_500_000.0)
-    count = len(leverage._longs)
-    nearest = leverage._longs[-1][0]
+    count = len(leverage.longs)
+    nearest = leverage.longs[-1][0]
     leverage.mark(nearest + 1)
-    assert len(leverage._longs) == count, "the mark has not reached any"
+    assert len(leverage.longs) == count, "the mark has not reached any"
     leverage.mark(nearest - 1)
-    assert len(leverage._longs) < count
-    while scheduler._entries:
+    assert len(leverage.longs) < count
+    while scheduler:
         scheduler.step()
     forced = [event for event in tape if isinstance(event, Liquidation)]
     assert forced
@@ -123,8 +123,8 @@ def test_what_the_book_cannot_fill_within_the_limit_is_taken_over(buy: bool) -> 
     (asks if buy else bids).append((behind, 10**6))
     market.open(bids, asks, bid)
     leverage = LeveragedPositions(Random(1), market, sizes, 6_500_000.0)
-    leverage._longs, leverage._shorts = [], []
-    (leverage._shorts if buy else leverage._longs).append((-6_490_000.0 if buy else 6_510_000.0, 9))
+    leverage.longs, leverage.shorts = [], []
+    (leverage.shorts if buy else leverage.longs).append((-6_490_000.0 if buy else 6_510_000.0, 9))
     leverage.mark(6_500_000.0)
     scheduler.step()
     booked, over = (event for event in tape if isinstance(event, Trade))
@@ -146,9 +146,9 @@ def test_most_forced_orders_are_filled_by_the_book_and_few_fall_to_opposite_posi
     market, sizes, tape, scheduler = make_market()
     market.open([(6_500_000, 10**9)], [(6_500_010, 10**9)], 6_500_000)
     leverage = LeveragedPositions(Random(4), market, sizes, 6_500_000.0)
-    leverage._longs, leverage._shorts = [(6_500_000.0, 5)] * 1000, [(-6_500_000.0, 5)] * 1000
+    leverage.longs, leverage.shorts = [(6_500_000.0, 5)] * 1000, [(-6_500_000.0, 5)] * 1000
     leverage.mark(6_500_000.0)
-    while scheduler._entries:
+    while scheduler:
         scheduler.step()
     origins = Counter(event.origin for event in tape if isinstance(event, Trade))
     assert sum(origins.values()) == 2000
@@ -161,7 +161,7 @@ def test_most_forced_orders_are_filled_by_the_book_and_few_fall_to_opposite_posi
 def test_orders_open_positions_of_their_side_up_to_a_bound(buy: bool) -> None:
     market, sizes, _, _ = make_market()
     leverage = LeveragedPositions(Random(5), market, sizes, 6_500_000.0)
-    own, other = leverage._longs, leverage._shorts
+    own, other = leverage.longs, leverage.shorts
     if not buy:
         own, other = other, own
     others = [*other]

@@ -21,9 +21,10 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
-from tickerplant.simulation.contract_calendar import Action, ContractCalendar
+from tickerplant.simulation.contract_calendar import ContractCalendar
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.scheduler import Action
 from tickerplant.sources.simulated import open_market
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
@@ -259,7 +260,7 @@ def test_no_new_coins_are_listed_where_they_are_not_wanted() -> None:
     assert set(plant.markets) == {"TRXUSDT"}
 
 
-class Ledger:
+class RecordingRegistry:
     """A registry without trading that records what the calendar does, and when."""
 
     def __init__(self, *traded: Instrument) -> None:
@@ -321,17 +322,17 @@ def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> No
     start_ms = DELIVERY_MS + 60_500
     standard = len(instruments(start_ms))
     old = instruments(start_ms, symbol_count=standard + 3)
-    ledger = Ledger(*old)
-    calendar = ContractCalendar(ledger, 1, start_ms, listings=True)
-    ledger.run(start_ms + 21 * HOUR_MS)
-    announced = [each.symbol for _, what, each in ledger.rows if what == "announce"]
+    registry = RecordingRegistry(*old)
+    calendar = ContractCalendar(registry, 1, start_ms, listings=True)
+    registry.run(start_ms + 21 * HOUR_MS)
+    announced = [each.symbol for _, what, each in registry.rows if what == "announce"]
     assert len(announced) == len(set(announced)) == 11, "one in two hours, never the same"
-    names = [each.base_asset for _, what, each in ledger.rows if what == "announce"]
+    names = [each.base_asset for _, what, each in registry.rows if what == "announce"]
     assert not {each.base_asset for each in old}.intersection(names), "none of them is listed"
-    assert list(ledger.listed)[standard + 3 :] == announced[-3:], "three at a time"
-    assert calendar._scales.keys() <= ledger.listed.keys(), "who is gone has no brackets"
+    assert list(registry.listed)[standard + 3 :] == announced[-3:], "three at a time"
+    assert calendar.bracket_scales.keys() <= registry.listed.keys(), "who is gone has no brackets"
     for symbol in announced[:-3]:
-        rows = [row for row in ledger.rows if row[2].symbol == symbol]
+        rows = [row for row in registry.rows if row[2].symbol == symbol]
         assert [(what, each.status) for _, what, each in rows] == [
             ("announce", "PENDING_TRADING"),
             ("open", "TRADING"),
@@ -350,17 +351,17 @@ def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> No
 
 def test_quarters_follow_each_other() -> None:
     start_ms = DELIVERY_MS - 10 * HOUR_MS
-    ledger = Ledger(*instruments(start_ms, QUARTERS))
-    calendar = ContractCalendar(ledger, 1, start_ms, listings=False)
-    ledger.run(start_ms + 225 * 24 * HOUR_MS)
-    assert sum(what == "deliver" for _, what, _ in ledger.rows) == 2 * 3
-    assert calendar._scales.keys() <= ledger.listed.keys(), "who is gone has no brackets"
-    assert {each.symbol: each.contract_type for each in ledger.traded} == {
+    registry = RecordingRegistry(*instruments(start_ms, QUARTERS))
+    calendar = ContractCalendar(registry, 1, start_ms, listings=False)
+    registry.run(start_ms + 225 * 24 * HOUR_MS)
+    assert sum(what == "deliver" for _, what, _ in registry.rows) == 2 * 3
+    assert calendar.bracket_scales.keys() <= registry.listed.keys(), "who is gone has no brackets"
+    assert {each.symbol: each.contract_type for each in registry.traded} == {
         "BTCUSDT_270326": "CURRENT_QUARTER",
         "BTCUSD_270326": "CURRENT_QUARTER",
         "BTCUSD_270625": "NEXT_QUARTER",
     }
-    for now_ms, what, each in ledger.rows:
+    for now_ms, what, each in registry.rows:
         if what == "stop":
             assert now_ms == each.delivery_date_ms
 
@@ -368,16 +369,16 @@ def test_quarters_follow_each_other() -> None:
 def test_a_stopped_contract_is_silent_whatever_its_traders_had_planned() -> None:
     start_ms = DELIVERY_MS + 60_000
     exchange, plant = opened(("TRXUSDT", "DOGEUSDT", "BTCUSD_PERP"), start_ms)
-    floor, stopped_ms = exchange.registry, start_ms + 5_000
+    registry, stopped_ms = exchange.registry, start_ms + 5_000
     settling = structs.replace(
         plant.markets["DOGEUSDT"].instrument, status="SETTLING", delivery_date_ms=stopped_ms
     )
     operations: list[int] = []
-    floor.plan(stopped_ms, lambda _: operations.append(exchange.order_count))
-    floor.plan(stopped_ms, lambda _: operations.append(floor.stop(settling)))
-    floor.plan(stopped_ms, lambda _: operations.append(exchange.order_count))
+    registry.plan(stopped_ms, lambda _: operations.append(exchange.order_count))
+    registry.plan(stopped_ms, lambda _: operations.append(registry.stop(settling)))
+    registry.plan(stopped_ms, lambda _: operations.append(exchange.order_count))
     closed = structs.replace(settling, status="CLOSE")
-    floor.plan(start_ms + 8_000, lambda _: floor.close(closed))
+    registry.plan(start_ms + 8_000, lambda _: registry.close(closed))
     events = play(exchange, plant, start_ms + 12_000)
     own = [event for event in events if event.symbol == "DOGEUSDT"]
     stopped = next(at for at, event in enumerate(own) if isinstance(event, ContractChanged))

@@ -126,7 +126,7 @@ def test_stable_assets_move_but_stay_within_a_tenth_of_a_per_cent_of_one_usd() -
 
 def test_a_stable_asset_that_has_left_its_peg_returns_to_it() -> None:
     indices = AssetIndices(VALUES, Random(2))
-    indices._pegs["USDT"] = -0.02
+    indices.pegs["USDT"] = -0.02
     for second in range(4000):
         rows = indices.at(1000 * second)
     (price,) = (row.index for row in rows if row.symbol == "USDTUSD")

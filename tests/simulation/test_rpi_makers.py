@@ -317,7 +317,7 @@ def test_orders_the_book_moved_through_stay_until_the_maker_looks() -> None:
     assert isinstance(tape[-1], RpiUpdate)
     assert tape[-1].transaction_time_ms == START_MS + waiting
     assert all(price > 6_500_500 for price, _ in market.rpi_orders.asks.levels())
-    assert not scheduler._entries, "two moves are one look"
+    assert not scheduler, "two moves are one look"
 
 
 def test_an_order_of_more_than_five_usual_ones_is_no_retail_order() -> None:

@@ -202,8 +202,8 @@ class Tape(Generic[EventT]):
 class TradeTape(Tape[Trade]):
     """The last trades on the book, oldest first, with rising ids; rows as in `TRADE_ROW`."""
 
-    def __init__(self, symbol: str) -> None:
-        super().__init__(Trade, RETAINED_TRADES, partial(trades, symbol), TRADE_ROW)
+    def __init__(self, symbol: str, min_events: int = RETAINED_TRADES) -> None:
+        super().__init__(Trade, min_events, partial(trades, symbol), TRADE_ROW)
 
     def from_id(self, trade_id: int, limit: int) -> list[Trade]:
         """Return up to `limit` trades with ids from `trade_id` on."""

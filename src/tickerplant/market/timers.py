@@ -18,7 +18,7 @@ from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from tickerplant.market.interval import INTERVALS, next_open_time, open_time
-from tickerplant.units import MINUTE_MS
+from tickerplant.units import HOUR_MS, MINUTE_MS
 
 Callback: TypeAlias = Callable[[int], None]
 """Called with its own due time in milliseconds."""
@@ -29,7 +29,7 @@ AGGREGATE_RANK = 1
 MESSAGE_RANK = 2
 
 
-MAX_CONTINUOUS_MS = 3_600_000
+MAX_CONTINUOUS_MS = HOUR_MS
 """Longest period that passes without skipping."""
 SETTLE_MS = 5_000
 """After the beginning of a skipped period and its checkpoints, everything due within this time

@@ -207,7 +207,7 @@ def exchange_info(markets: Markets) -> ExchangeInfo:
         futures_type="U_MARGINED",
         rate_limits=(_weight(markets), ORDERS_PER_MINUTE, ORDERS_PER_TEN_SECONDS),
         assets=_assets(markets),
-        symbols=_symbols(instruments),
+        symbols=encoded_symbols(instruments),
     )
 
 
@@ -234,7 +234,7 @@ def coin_exchange_info(markets: Markets) -> ExchangeInfo:
     return ExchangeInfo(
         server_time=markets.now_ms,
         rate_limits=(_weight(markets), ORDERS_PER_MINUTE),
-        symbols=_symbols(tuple(market.instrument for market in markets)),
+        symbols=encoded_symbols(tuple(market.instrument for market in markets)),
     )
 
 
@@ -243,7 +243,7 @@ def _weight(markets: Markets) -> Rule:
 
 
 @lru_cache(maxsize=8)
-def _symbols(instruments: tuple[Instrument, ...]) -> Raw:
+def encoded_symbols(instruments: tuple[Instrument, ...]) -> Raw:
     """Return the symbols as JSON, cached by their instruments."""
     return Raw(msgspec.json.encode([_contract(instrument) for instrument in instruments]))
 

@@ -7,16 +7,17 @@ happens at whole seconds, after the mark prices of that second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from msgspec import structs
 
 from tickerplant.instrument import Instrument
 from tickerplant.quarters import deliveries_ms
 from tickerplant.simulation.instruments import new_dated, new_perpetual
+from tickerplant.simulation.scheduler import Action
 from tickerplant.simulation.underlyings import Underlying, generate_underlyings
 from tickerplant.units import HOUR_MS, MINUTE_MS
 from tickerplant.venue import VENUES
@@ -41,71 +42,43 @@ QUARTERS = ("CURRENT_QUARTER", "NEXT_QUARTER")
 DELIVERING = " DELIVERING"
 """Suffix of a contract's type between its delivery and its settlement."""
 
-Action: TypeAlias = Callable[[int], None]
 
-
-class Floor(Protocol):
-    """Where contracts are listed, traded and settled."""
+class Registry(Protocol):
+    """The part of `ContractRegistry` that the calendar uses."""
 
     @property
-    def traded(self) -> Sequence[Instrument]:
-        """The contracts that are traded now."""
-        ...
-
-    def plan(self, time_ms: int, action: Action) -> None:
-        """Schedule `action(time_ms)` at a whole second."""
-        ...
-
-    def announce(self, instrument: Instrument) -> None:
-        """Announce the listing of a contract."""
-        ...
-
-    def open(self, instrument: Instrument) -> None:
-        """Start trading a contract and publish its opening book."""
-        ...
-
-    def change(self, instrument: Instrument) -> None:
-        """Change a traded contract."""
-        ...
-
-    def change_brackets(self, symbol: str, scale: float) -> None:
-        """Change the brackets of a traded contract."""
-        ...
-
-    def stop(self, instrument: Instrument) -> int:
-        """Stop trading a contract, publish its new state, and return its settlement price."""
-        ...
-
-    def deliver(self, instrument: Instrument, price: int) -> None:
-        """Publish the settlement price and the delivery of a stopped contract."""
-        ...
-
-    def close(self, instrument: Instrument) -> None:
-        """Publish the removal of a stopped contract."""
-        ...
+    def traded(self) -> Sequence[Instrument]: ...  # noqa: D102
+    def plan(self, time_ms: int, action: Action) -> None: ...  # noqa: D102
+    def announce(self, instrument: Instrument) -> None: ...  # noqa: D102
+    def open(self, instrument: Instrument) -> None: ...  # noqa: D102
+    def change(self, instrument: Instrument) -> None: ...  # noqa: D102
+    def change_brackets(self, symbol: str, scale: float) -> None: ...  # noqa: D102
+    def stop(self, instrument: Instrument) -> int: ...  # noqa: D102
+    def deliver(self, instrument: Instrument, price: int) -> None: ...  # noqa: D102
+    def close(self, instrument: Instrument) -> None: ...  # noqa: D102
 
 
 class ContractCalendar:
     """Schedules the events in the life of contracts.
 
     Args:
-        floor: Carries them out.
+        registry: Carries them out.
         seed: Decides which brackets change.
         start_ms: Start of the simulation.
         listings: Whether new coins are listed.
     """
 
-    def __init__(self, floor: Floor, seed: int, start_ms: int, *, listings: bool) -> None:
-        self._registry = floor
+    def __init__(self, registry: Registry, seed: int, start_ms: int, *, listings: bool) -> None:
+        self._registry = registry
         self._random = Random(f"{seed} brackets")
-        self._scales: dict[str, float] = {}
-        self._coins = _new_coins({each.base_asset for each in floor.traded})
+        self.bracket_scales: dict[str, float] = {}
+        self._coins = _new_coins({each.base_asset for each in registry.traded})
         self._listed: list[Instrument] = []
-        floor.plan(deliveries_ms(start_ms)[2], self._quarter)
-        floor.plan(_next_minute(start_ms + BRACKETS_MS // 2), self._rebracket)
+        registry.plan(deliveries_ms(start_ms)[2], self._quarter)
+        registry.plan(_next_minute(start_ms + BRACKETS_MS // 2), self._rebracket)
         if listings:
             first_ms = _next_minute(start_ms + FIRST_LISTING_MS - ANNOUNCED_MS)
-            floor.plan(first_ms, self._announce)
+            registry.plan(first_ms, self._announce)
 
     # The end of a quarter
 
@@ -134,7 +107,7 @@ class ContractCalendar:
             contract_type=instrument.contract_type + DELIVERING,
         )
         price = self._registry.stop(stopped)
-        self._scales.pop(instrument.symbol, None)
+        self.bracket_scales.pop(instrument.symbol, None)
         delivered = structs.replace(stopped, status="DELIVERED")
         self._registry.plan(
             now_ms + SETTLING_MS, lambda _: self._registry.deliver(delivered, price)
@@ -149,9 +122,9 @@ class ContractCalendar:
             if not traded:
                 continue
             symbol = self._random.choice(traded)
-            before = self._scales.get(symbol, 1.0)
+            before = self.bracket_scales.get(symbol, 1.0)
             scale = self._random.choice([each for each in BRACKET_SCALES if each != before])
-            self._scales[symbol] = scale
+            self.bracket_scales[symbol] = scale
             self._registry.change_brackets(symbol, scale)
         self._registry.plan(now_ms + BRACKETS_MS, self._rebracket)
 
@@ -176,7 +149,7 @@ class ContractCalendar:
     def _delist(self, instrument: Instrument, now_ms: int) -> None:
         settling = structs.replace(instrument, status="SETTLING")
         self._registry.stop(settling)
-        self._scales.pop(instrument.symbol, None)
+        self.bracket_scales.pop(instrument.symbol, None)
         closed = structs.replace(settling, status="CLOSE")
         self._registry.plan(now_ms + CLOSING_MS, lambda _: self._registry.close(closed))
 

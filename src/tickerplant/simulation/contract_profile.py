@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.underlyings import COINS, UNDERLYINGS, generate_underlying
+from tickerplant.units import DAY_MS
 
 COINM_ORDERS = 0.17
 """Orders of a COIN-M perpetual, relative to the main contract of its underlying."""
@@ -16,11 +17,11 @@ COINM_ORDER_USD = 0.9
 DATED_ORDERS = 0.035
 DATED_TOUCH = 0.2
 DATED_ATTENTION = 0.35
-DAY_S = 86_400
+DAY_S = DAY_MS // 1000
 BUSIEST = COINS[0]
 MOVE_EXPONENT = 0.25
 SNIPER_SHARE = 0.2
-YEAR_MS = 365 * DAY_S * 1000
+YEAR_MS = 365 * DAY_MS
 BASIS_PER_YEAR = 0.06
 """Premium of dated contracts over the index, per year to delivery."""
 

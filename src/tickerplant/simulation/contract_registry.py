@@ -19,7 +19,6 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument
 from tickerplant.market.series import POSITIONING_PERIOD_MS
 from tickerplant.simulation.agents import Agents
-from tickerplant.simulation.contract_calendar import Action
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import contract_profile
 from tickerplant.simulation.history_inputs import HistoryInputs
@@ -30,7 +29,7 @@ from tickerplant.simulation.mark_price import MarkPriceCalculator
 from tickerplant.simulation.news import ListedContract, LiveUnderlying, NewsFlow, basis_to_delivery
 from tickerplant.simulation.open_interest import POSITIONING_INTERVAL_S as POSITIONS_S
 from tickerplant.simulation.open_interest import Positions
-from tickerplant.simulation.scheduler import Scheduler
+from tickerplant.simulation.scheduler import Action, Scheduler
 from tickerplant.simulation.valuation import FollowerValuation, LeaderValuation, Valuation
 
 UPDATE_ID_START = 4_000_000_000_000

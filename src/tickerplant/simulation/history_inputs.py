@@ -17,9 +17,9 @@ from tickerplant.units import HOUR_MS, MINUTE_MS
 
 PREMIUM_SPREAD = 0.0004
 """Standard deviation of the premium of a perpetual contract over the months."""
-SETTLING_MS = 6 * 3_600_000
+SETTLING_MS = 6 * HOUR_MS
 """Time within which the premium settles at its usual value before the start."""
-GAP_MS = 30 * 60_000
+GAP_MS = 30 * MINUTE_MS
 """Time within which the opening price leaves the formula before the start."""
 MARKED = 0.8
 """Share of the premium's fluctuation that the mark price follows."""

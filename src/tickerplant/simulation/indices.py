@@ -75,16 +75,16 @@ class AssetIndices:
     def __init__(self, values: Mapping[str, FairValue], random: Random) -> None:
         self._values = values
         self._random = random
-        self._pegs = {name: random.gauss(0, PEG_SPREAD) for name in STABLE}
+        self.pegs = {name: random.gauss(0, PEG_SPREAD) for name in STABLE}
 
     def at(self, now_ms: int) -> list[AssetIndex]:
         """Return the indices of all assets at the next second."""
         shock = PEG_SPREAD * float((1 - PEG_KEEP**2) ** 0.5)
-        for name, off in self._pegs.items():
-            self._pegs[name] = off * PEG_KEEP + self._random.gauss(0, shock)
+        for name, off in self.pegs.items():
+            self.pegs[name] = off * PEG_KEEP + self._random.gauss(0, shock)
         stable = [
             asset_index(name, round((1 + off) * RATE_ONE), *STABLE_BUFFERS, now_ms)
-            for name, off in self._pegs.items()
+            for name, off in self.pegs.items()
         ]
         coins = [
             asset_index(name, round(self._values[name].index * RATE_ONE), buffer, automatic, now_ms)

@@ -31,6 +31,7 @@ from tickerplant.simulation.underlyings import (
     generate_underlyings,
 )
 from tickerplant.suggestions import suggestion
+from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 PERPETUAL_COINM = ("BTC", "ETH", "BNB")
@@ -41,7 +42,7 @@ BOUNDS = (1 / 100, 60)
 LARGEST_ORDER_USD = 50_000_000
 MARKET_ORDER_SHARE = 8
 """The largest order is this many times the largest market order."""
-LISTED_BEFORE_START_MS = 86_400_000 * 30
+LISTED_BEFORE_START_MS = 30 * DAY_MS
 """Least age of a contract, so that it has some history."""
 
 

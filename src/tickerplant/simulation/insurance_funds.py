@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tickerplant.events import InsuranceFund, Liquidation
 from tickerplant.instrument import RATE_ONE, Instrument
 from tickerplant.simulation.underlyings import COINS
+from tickerplant.units import MINUTE_MS
 from tickerplant.venue import USDM
 
 MAJOR = frozenset(coin.name for coin in COINS[:6])
@@ -16,7 +17,7 @@ FIRST_BALANCES = {
     "other": (("USDT", 287_115_640 * RATE_ONE),),
     "tradfi": (("USDT", 18_650_244 * RATE_ONE),),
 }
-INTERVAL_MS = 300_000
+INTERVAL_MS = 5 * MINUTE_MS
 """Period in which the balances are published."""
 
 

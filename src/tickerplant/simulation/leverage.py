@@ -45,8 +45,10 @@ class LeveragedPositions:
         self._random = random
         self._market = market
         self._largest = int(sizes.median * LARGEST_ORDERS)
-        self._longs: list[tuple[float, int]] = []
-        self._shorts: list[tuple[float, int]] = []
+        self.longs: list[tuple[float, int]] = []
+        """Liquidation prices and sizes, the nearest to liquidation last."""
+        self.shorts: list[tuple[float, int]] = []
+        """The same with negative prices."""
         self._mark = price
         for _ in range(FIRST_POSITIONS):
             entry = price * (1 + random.gauss(0, FIRST_SPREAD))
@@ -66,18 +68,18 @@ class LeveragedPositions:
         limit = entry * (1 - margin if buy else 1 + margin)
         if (limit >= self._mark) if buy else (limit <= self._mark):
             return
-        positions = self._longs if buy else self._shorts
-        insort(positions, (limit if buy else -limit, size))  # nearest to liquidation last
+        positions = self.longs if buy else self.shorts
+        insort(positions, (limit if buy else -limit, size))
         if len(positions) > MAX_POSITIONS:
             positions.pop(0)
 
     def mark(self, price: float) -> None:
         """Send forced orders for the positions that `price`, in price units, has reached."""
         self._mark = price
-        while self._longs and self._longs[-1][0] >= price:
-            self._force(False, self._longs.pop()[1])
-        while self._shorts and -self._shorts[-1][0] <= price:
-            self._force(True, self._shorts.pop()[1])
+        while self.longs and self.longs[-1][0] >= price:
+            self._force(False, self.longs.pop()[1])
+        while self.shorts and -self.shorts[-1][0] <= price:
+            self._force(True, self.shorts.pop()[1])
 
     def _force(self, buy: bool, size: int) -> None:
         delay_ms = int(self._random.random() * LATEST_MS)

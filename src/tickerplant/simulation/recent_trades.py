@@ -41,7 +41,7 @@ from tickerplant.simulation.history_bars import (
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.price_paths import DAY, Floats, path_segment
-from tickerplant.units import MINUTE_MS
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 TRADES_PER_FILL = 2.4
 """Mean number of fills of a taker order at one price."""
@@ -125,7 +125,7 @@ def _prices(
     values = values + inputs.premium.at(edges_ms)
     per_fill = (
         inputs.contract_profile.daily_volatility
-        * (1 / inputs.trades_per_ms * TRADES_PER_FILL / 86_400_000) ** 0.5
+        * (1 / inputs.trades_per_ms * TRADES_PER_FILL / DAY_MS) ** 0.5
     )
     steps = np.cumsum(generator.normal(0, per_fill, fills[-1] + 1))[fills]
     # Remove the sum of the steps between two edges, so that the values at the edges hold.

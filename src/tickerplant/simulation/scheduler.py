@@ -40,6 +40,9 @@ class Scheduler:
         self._entries[:] = [entry for entry in self._entries if entry[2] is not place]
         heapify(self._entries)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     @property
     def next_time_ms(self) -> int:
         """The time of the next action."""

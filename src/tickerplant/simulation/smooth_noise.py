@@ -15,11 +15,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from tickerplant.simulation.price_paths import Floats
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 WAVES = 9
-SHORTEST_MS = 5 * 3_600_000
-LONGEST_MS = 40 * 86_400_000
-SAMPLE_MS = 10 * 60_000
+SHORTEST_MS = 5 * HOUR_MS
+LONGEST_MS = 40 * DAY_MS
+SAMPLE_MS = 10 * MINUTE_MS
 """The noise is almost linear over this time."""
 FEW = 8
 """Up to so many times are computed exactly instead of interpolated."""

@@ -11,13 +11,14 @@ from math import exp, sqrt
 from random import Random
 from typing import Protocol
 
+from tickerplant.simulation.contract_profile import DAY_S
+
 FACTOR_RATE_PER_S = 0.75
 OWN_RATE_PER_S = 0.65
 TAIL = 0.95
 """Standard deviation of the logarithm of the scale of a piece of news."""
 LARGEST_SIGMA = 7.0
 """Largest piece of news, in standard deviations."""
-DAY_S = 86_400
 PREMIUM = 0.00012
 """Usual premium of perpetual contracts over the index."""
 
