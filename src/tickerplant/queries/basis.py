@@ -9,10 +9,9 @@ from msgspec import Struct
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text, round_div
 from tickerplant.market.bars import CLOSE, OPEN_TIME
 from tickerplant.queries.param import CONTRACT_TYPE
-from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
-from tickerplant.queries.statistics import ONE_PAIR, PERIOD_PARAMS, periods
+from tickerplant.queries.statistics import ONE_PAIR, Periods, statistic
 from tickerplant.units import DAY_MS
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import VENUES
 
 if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
@@ -39,12 +38,9 @@ class Basis(Struct, frozen=True, rename="camel"):
 
 def basis(
     markets: Markets,
+    requested: Periods,
     pair: str,
     contract_type: str,
-    length: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
 ) -> list[Basis]:
     """Return the basis at the end of each closed period, oldest first.
 
@@ -54,7 +50,6 @@ def basis(
     Raises:
         RequestError: as in `periods`.
     """
-    requested = periods(markets, length, start_ms, end_ms, limit)
     market = markets.contract(pair, contract_type)
     if market is None:
         return []
@@ -93,26 +88,5 @@ def _annual(instrument: Instrument, opened_ms: int, rate: int) -> str:
 
 
 _DOC = "The difference between a contract and its index at the end of each closed period."
-_PARAMS = (ONE_PAIR, CONTRACT_TYPE, *PERIOD_PARAMS)
 
-QUERIES = (
-    Query(
-        path="/futures/data/basis",
-        absolute=True,
-        venues=(USDM,),
-        weight=FlatWeight(0),
-        allowance=STATISTICS_ALLOWANCE,
-        params=_PARAMS,
-        handler=basis,
-        doc=_DOC,
-    ),
-    Query(
-        path="/futures/data/basis",
-        absolute=True,
-        venues=(COINM,),
-        weight=FlatWeight(1),
-        params=_PARAMS,
-        handler=basis,
-        doc=_DOC,
-    ),
-)
+QUERIES = tuple(statistic("basis", venue, basis, _DOC, ONE_PAIR, CONTRACT_TYPE) for venue in VENUES)

@@ -10,8 +10,8 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.events import Positioning
 from tickerplant.instrument import decimal_text, round_div
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
-from tickerplant.queries.statistics import ONE_PAIR, PERIOD_PARAMS, periods
+from tickerplant.queries.query import Query
+from tickerplant.queries.statistics import ONE_PAIR, Periods, statistic
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -41,15 +41,7 @@ class LongShort(Struct, frozen=True, rename="camel"):
 def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
     """Return a handler for the shares of a symbol."""
 
-    def handler(
-        markets: Markets,
-        market: Market,
-        length: str,
-        start_ms: int | None,
-        end_ms: int | None,
-        limit: int,
-    ) -> list[LongShort]:
-        requested = periods(markets, length, start_ms, end_ms, limit)
+    def handler(_markets: Markets, requested: Periods, market: Market) -> list[LongShort]:
         rows = requested.positions(market)
         return [_row(market, share(row), row.time_ms, positions=positions) for row in rows]
 
@@ -58,12 +50,12 @@ def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[L
 
 def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
     """Return a handler for the shares of a pair, from its longest-lived contract."""
-    handler = _of_symbol(share, positions=positions)
+    of_symbol = _of_symbol(share, positions=positions)
 
-    def respond_of_pair(markets: Markets, pair: str, **requested: object) -> list[LongShort]:
-        return handler(markets, markets.of_pair(pair)[-1], **requested)
+    def handler(markets: Markets, requested: Periods, pair: str) -> list[LongShort]:
+        return of_symbol(markets, requested, markets.of_pair(pair)[-1])
 
-    return respond_of_pair
+    return handler
 
 
 def _row(market: Market, long: int, time_ms: int, *, positions: bool) -> LongShort:
@@ -103,27 +95,9 @@ def _top_positions(row: Positioning) -> int:
 
 def _queries(name: str, share: Share, doc: str, *, positions: bool = False) -> tuple[Query, Query]:
     """Return one query per venue."""
-    path = f"/futures/data/{name}"
     return (
-        Query(
-            path=path,
-            absolute=True,
-            venues=(USDM,),
-            weight=FlatWeight(0),
-            allowance=STATISTICS_ALLOWANCE,
-            params=(ONE_SYMBOL, *PERIOD_PARAMS),
-            handler=_of_symbol(share),
-            doc=doc,
-        ),
-        Query(
-            path=path,
-            absolute=True,
-            venues=(COINM,),
-            weight=FlatWeight(1),
-            params=(ONE_PAIR, *PERIOD_PARAMS),
-            handler=_of_pair(share, positions=positions),
-            doc=doc,
-        ),
+        statistic(name, USDM, _of_symbol(share), doc, ONE_SYMBOL),
+        statistic(name, COINM, _of_pair(share, positions=positions), doc, ONE_PAIR),
     )
 
 

@@ -12,15 +12,14 @@ from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_
 from tickerplant.market.bars import OPEN, OPEN_TIME
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.query import FlatWeight, Query
 from tickerplant.queries.statistics import (
     ONE_PAIR,
     OPTIONAL_CONTRACT_CHOICE,
-    PERIOD_PARAMS,
     Periods,
     contracts_of_type,
     current_positioning,
-    periods,
+    statistic,
 )
 from tickerplant.venue import COINM, USDM
 
@@ -70,19 +69,15 @@ def open_interest(_markets: Markets, market: Market) -> OpenInterest:
 
 
 def past_open_interest(
-    markets: Markets,
+    _markets: Markets,
+    requested: Periods,
     market: Market,
-    length: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
 ) -> list[PastOpenInterest]:
     """Return the open interest of a market at the beginning of each period, in base units and USD.
 
     Raises:
         RequestError: as in `periods`, or the source has not sent it.
     """
-    requested = periods(markets, length, start_ms, end_ms, limit)
     found = _open_interest_by_time(requested, [market])
     decimals, supply = market.instrument.quantity.decimals, market.instrument.circulating_supply
     return [
@@ -101,19 +96,15 @@ def past_open_interest(
 
 def past_coin_open_interest(
     markets: Markets,
+    requested: Periods,
     pair: str,
     contract_type: str,
-    length: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
 ) -> list[PastOpenInterest]:
     """Return the open interest of contracts of a pair, in contracts and in base coin.
 
     Raises:
         RequestError: as in `periods`, or the source has not sent it.
     """
-    requested = periods(markets, length, start_ms, end_ms, limit)
     found = _open_interest_by_time(requested, contracts_of_type(markets, pair, contract_type))
     return [
         PastOpenInterest(
@@ -178,29 +169,21 @@ QUERIES = (
         handler=open_interest,
         doc="The current open interest of a symbol.",
     ),
-    Query(
-        path="/futures/data/openInterestHist",
-        absolute=True,
-        venues=(USDM,),
-        weight=FlatWeight(0),
-        allowance=STATISTICS_ALLOWANCE,
-        params=(ONE_SYMBOL, *PERIOD_PARAMS),
-        handler=past_open_interest,
-        doc=(
-            "The open interest at the beginning of each period, and its value at the mark price then; "
-            "`CMCCirculatingSupply` is 0 if the supply is unknown."
-        ),
+    statistic(
+        "openInterestHist",
+        USDM,
+        past_open_interest,
+        "The open interest at the beginning of each period, and its value at the mark price then; "
+        "`CMCCirculatingSupply` is 0 if the supply is unknown.",
+        ONE_SYMBOL,
     ),
-    Query(
-        path="/futures/data/openInterestHist",
-        absolute=True,
-        venues=(COINM,),
-        weight=FlatWeight(1),
-        params=(ONE_PAIR, OPTIONAL_CONTRACT_CHOICE, *PERIOD_PARAMS),
-        handler=past_coin_open_interest,
-        doc=(
-            "The open interest at the beginning of each period, and its value at the mark price then, "
-            "in base coin."
-        ),
+    statistic(
+        "openInterestHist",
+        COINM,
+        past_coin_open_interest,
+        "The open interest at the beginning of each period, and its value at the mark price then, "
+        "in base coin.",
+        ONE_PAIR,
+        OPTIONAL_CONTRACT_CHOICE,
     ),
 )

@@ -6,7 +6,8 @@ page). Only the last 30 days are available; an older time is rejected, as in pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, structs
 
@@ -24,13 +25,16 @@ from tickerplant.queries.param import (
     pair,
     text,
 )
+from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
 from tickerplant.units import DAY_MS
+from tickerplant.venue import Venue
 
 if TYPE_CHECKING:
     from tickerplant.market.candles import Candles
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
+Row = TypeVar("Row")
 
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 MAX_LIMIT = 500
@@ -93,6 +97,39 @@ def periods(
             raise request_errors.invalid_statistic(name)
     latest_ms = open_time(length, markets.now_ms)
     return Periods(length, start_ms, end_ms, limit, earliest_ms, latest_ms)
+
+
+def over_periods(handler: Callable[..., list[Row]]) -> Callable[..., list[Row]]:
+    """Return a handler that passes the `PERIOD_PARAMS` on to `handler` as one `Periods`."""
+
+    def respond(
+        markets: Markets,
+        *,
+        length: str,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+        **others: object,
+    ) -> list[Row]:
+        return handler(markets, periods(markets, length, start_ms, end_ms, limit), **others)
+
+    return respond
+
+
+def statistic(
+    name: str, venue: Venue, handler: Callable[..., list[Row]], doc: str, *params: Param
+) -> Query:
+    """Return the query of a statistic: `params`, then the periods."""
+    return Query(
+        path=f"/futures/data/{name}",
+        absolute=True,
+        venues=(venue,),
+        weight=FlatWeight(1 if venue.inverse else 0),
+        allowance=None if venue.inverse else STATISTICS_ALLOWANCE,
+        params=(*params, *PERIOD_PARAMS),
+        handler=over_periods(handler),
+        doc=doc,
+    )
 
 
 def _read_period(_markets: Markets, name: str, value: object) -> str:

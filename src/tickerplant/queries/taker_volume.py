@@ -16,13 +16,12 @@ from tickerplant.market.bars import (
     VOLUME,
 )
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
 from tickerplant.queries.statistics import (
     CONTRACT_CHOICE,
     ONE_PAIR,
-    PERIOD_PARAMS,
+    Periods,
     contracts_of_type,
-    periods,
+    statistic,
 )
 from tickerplant.venue import COINM, USDM
 
@@ -56,19 +55,16 @@ class CoinTakerVolume(Struct, frozen=True, rename="camel"):
 
 
 def taker_volume(
-    markets: Markets,
+    _markets: Markets,
+    requested: Periods,
     market: Market,
-    length: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
 ) -> list[TakerVolume]:
     """Return the taker volumes of a market in closed periods, oldest first.
 
     Raises:
         RequestError: as in `periods`.
     """
-    bars = periods(markets, length, start_ms, end_ms, limit).closed(market.candles)
+    bars = requested.closed(market.candles)
     decimals = market.instrument.quantity.decimals
     return [
         TakerVolume(
@@ -84,19 +80,15 @@ def taker_volume(
 
 def coin_taker_volume(
     markets: Markets,
+    requested: Periods,
     pair: str,
     contract_type: str,
-    length: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
 ) -> list[CoinTakerVolume]:
     """Return the taker volumes of contracts of a pair in closed periods, oldest first.
 
     Raises:
         RequestError: as in `periods`.
     """
-    requested = periods(markets, length, start_ms, end_ms, limit)
     sums: defaultdict[int, tuple[int, ...]] = defaultdict(lambda: (0, 0, 0, 0))
     columns = (OPEN_TIME, VOLUME, TURNOVER, TAKER_BUY_VOLUME, TAKER_BUY_TURNOVER)
     for market in contracts_of_type(markets, pair, contract_type):
@@ -135,24 +127,9 @@ def _rounded(numerator: int, denominator: int) -> str:
     return decimal_text(round_div(numerator, denominator), DECIMALS)
 
 
+_DOC = "Volumes bought and sold by takers in each closed period."
+
 QUERIES = (
-    Query(
-        path="/futures/data/takerlongshortRatio",
-        absolute=True,
-        venues=(USDM,),
-        weight=FlatWeight(0),
-        allowance=STATISTICS_ALLOWANCE,
-        params=(ONE_SYMBOL, *PERIOD_PARAMS),
-        handler=taker_volume,
-        doc="Volumes bought and sold by takers in each closed period.",
-    ),
-    Query(
-        path="/futures/data/takerBuySellVol",
-        absolute=True,
-        venues=(COINM,),
-        weight=FlatWeight(1),
-        params=(ONE_PAIR, CONTRACT_CHOICE, *PERIOD_PARAMS),
-        handler=coin_taker_volume,
-        doc="Volumes bought and sold by takers in each closed period.",
-    ),
+    statistic("takerlongshortRatio", USDM, taker_volume, _DOC, ONE_SYMBOL),
+    statistic("takerBuySellVol", COINM, coin_taker_volume, _DOC, ONE_PAIR, CONTRACT_CHOICE),
 )
