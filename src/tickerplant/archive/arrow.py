@@ -155,11 +155,11 @@ def _times(milliseconds: Sequence[int], missing: int | None) -> Any:
 
 def _sides(messages: Sequence[Any]) -> tuple[Any, Any]:
     """Return the side of each level, and the number of rows of each message."""
-    told = np.array([(len(each.bids), len(each.asks), 0) for each in messages], np.int64)
-    told[:, _NEITHER] = told.sum(axis=1) == 0
-    sides = np.repeat(np.tile(_SIDE_CODES, len(messages)), told.reshape(-1))
+    counts = np.array([(len(each.bids), len(each.asks), 0) for each in messages], np.int64)
+    counts[:, _NEITHER] = counts.sum(axis=1) == 0
+    sides = np.repeat(np.tile(_SIDE_CODES, len(messages)), counts.reshape(-1))
     codes = pa.array(sides, pa.int32(), mask=sides == _NEITHER)
-    return pa.DictionaryArray.from_arrays(codes, _SIDES), told.sum(axis=1)
+    return pa.DictionaryArray.from_arrays(codes, _SIDES), counts.sum(axis=1)
 
 
 def _labels(texts: Sequence[str | None]) -> Any:

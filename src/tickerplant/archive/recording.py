@@ -260,19 +260,19 @@ class Recording:
             for _ in recordings
         ]
         readers = self._readers
-        waiting: list[Message] = []
+        messages: list[Message] = []
         origins: list[str] = []
         rows = 0
         for index, lines in self._lines(recordings):
             found = list(readers[index].read(lines))
-            waiting += found
+            messages += found
             origins += [venues[index] or venue_of(each.symbol).name for each in found]
             rows += len(found) if table.rows_of is None else sum(map(table.rows_of, found))
             if rows >= BATCH_ROWS:
-                yield converter.batch(waiting, origins)
-                waiting, origins, rows = [], [], 0
-        if waiting:
-            yield converter.batch(waiting, origins)
+                yield converter.batch(messages, origins)
+                messages, origins, rows = [], [], 0
+        if messages:
+            yield converter.batch(messages, origins)
         yield from self._end()
 
     def arrow(self, table: str, numbers: Numbers = "decimal") -> Any:

@@ -279,7 +279,7 @@ TABLES = (
     ),
     Table(
         "klines",
-        "`<symbol>@kline_<interval>`: candles of trades, a row each time one was told.",
+        "`<symbol>@kline_<interval>`: candles of trades, one row per message.",
         Kline,
         _CANDLE,
     ),
@@ -307,7 +307,7 @@ TABLES = (
         MarkPrice,
         (
             _number("mark_price", ""),
-            _number("mark_price_average", "Null where it is not told.", missing=""),
+            _number("mark_price_average", "Null if the exchange did not send it.", missing=""),
             _number("index_price", ""),
             _number("estimated_settle_price", "Of meaning in the last hour before a settlement."),
             _number("funding_rate", "Null of contracts without funding.", missing=""),
