@@ -25,7 +25,6 @@ from archived import (
 )
 
 import tickerplant
-from tickerplant.archive import recording as opening
 from tickerplant.archive.libraries import library
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.messages import AggregateTrade, DepthUpdate, MarkPrice, Message, Trade
@@ -306,10 +305,9 @@ def test_what_is_no_recording_is_told_at_once(tmp_path: Path) -> None:
         tickerplant.open_recording(tmp_path)
 
 
-def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "BATCH_ROWS", 150)
+def test_batches_are_bounded(tmp_path: Path) -> None:
     opened = tickerplant.open_recording(recording(tmp_path, trades(1_000)))
-    sizes = [batch.num_rows for batch in opened.batches("trades")]
+    sizes = [batch.num_rows for batch in opened.batches("trades", batch_rows=150)]
     assert sum(sizes) == 1_000
     assert max(sizes) <= 150 + 100
     assert opened.arrow("trades").column("trade_id").to_pylist() == list(range(1_000))
@@ -342,6 +340,7 @@ def test_a_library_that_is_missing_is_named() -> None:
         library("nothing_of_that_name")
 
 
+@pytest.mark.sockets
 def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
     path = recording(tmp_path, trades(3))
     program = (

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tickerplant
-from tickerplant.archive.recording import BATCH_ROWS
 from tickerplant.archive.tables import DECIMALS, TABLES, Kind, table_of
 from tickerplant.errors import ConfigError
 from tickerplant.messages.readers import reader
@@ -279,10 +278,10 @@ def test_a_message_that_does_not_fit_is_left_out_alone_and_counted(
 
 
 def test_what_does_not_fit_is_counted_while_the_table_is_read(tmp_path: Path) -> None:
-    lines = [line_of("a@trade", TRADE | {"t": number}) for number in range(BATCH_ROWS + 10)]
-    lines[4] = line_of("a@trade", TRADE | {"p": "nonsense"})
-    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
-    batches = opened.batches("trades")
+    lines = [line_of("a@trade", TRADE | {"t": number}) for number in range(400)]
+    lines[4] = lines[390] = line_of("a@trade", TRADE | {"p": "nonsense"})
+    opened = tickerplant.open_recording(recording(tmp_path / "tape", lines))
+    batches = opened.batches("trades", batch_rows=150)
     next(batches)
     assert opened.unreadable == 1
     del batches

@@ -116,6 +116,7 @@ def test_a_batch_of_which_nothing_fits_is_empty(tmp_path: Path) -> None:
         assert opened.unreadable == 3
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("how", ["decimal", "float", "csv"])
 def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
     """In a process of its own, because the defect was a segmentation fault."""

@@ -740,6 +740,7 @@ def test_a_file_of_lines_is_a_unit(said: Said, tmp_path: Path) -> None:
     assert rows == [(len(wanted),)], "a path that is named twice is exported once"
 
 
+@pytest.mark.sockets
 def test_help_does_not_load_what_an_export_needs() -> None:
     program = (
         "import sys\nfrom tickerplant.cli import main\n"

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 import pytest
 from blocks import packed_lines
@@ -570,7 +571,7 @@ def naive_events(lines: list[tuple[int, bytes]]) -> tuple[list[Event], list[Even
     repeated: list[Event] = []
     updates: list[dict[str, Any]] = []
     for received_ns, raw in lines:
-        message = json.loads(raw)
+        message = msgspec.json.decode(raw)
         data = message.get("data", message)
 
         def tell(

@@ -91,27 +91,26 @@ def number(text: str) -> str:
 def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
     folder: str, names: tuple[str, ...], compared: int
 ) -> None:
-    tops: dict[tuple[str, int], list[str]] = {}
-    tickers: dict[tuple[str, int], list[str]] = {}
+    tops: dict[tuple[str, int], tuple[str, ...]] = {}
+    tickers: dict[tuple[str, int], tuple[str, ...]] = {}
     books: dict[str, LocalBook] = {}
     beyond: set[tuple[str, int]] = set()
     for book, subject, payload in replay(folder, names):
         books[book.symbol] = book
         if subject.endswith("@bookTicker"):
-            told = ticker(payload)
-            tickers[told.s, told.u] = [number(text) for text in (told.b, told.B, told.a, told.A)]
+            sent = ticker(payload)
+            tickers[sent.s, sent.u] = sent.b, sent.B, sent.a, sent.A
         elif subject.startswith("depth ") or depth(payload).final_update_id != book.last_update_id:
             continue  # a snapshot, or an update that waits for one or is older
         elif book.reason.startswith("out of depth"):
             beyond.add((book.symbol, book.last_update_id))
         elif book.state is State.LIVE and book.best_bid and book.best_ask:
-            top = (*book.best_bid, *book.best_ask)
-            tops[book.symbol, book.last_update_id] = [number(text) for text in top]
+            tops[book.symbol, book.last_update_id] = (*book.best_bid, *book.best_ask)
     for book in books.values():
         assert (book.counters.gaps, book.counters.snapshots_used) == (0, 1), book
         assert book.state is State.LIVE
     both = tops.keys() & tickers.keys()
-    wrong = [key for key in both if tops[key] != tickers[key]]
+    wrong = [key for key in both if list(map(number, tops[key])) != list(map(number, tickers[key]))]
     assert wrong == [], "the top of the book is the book ticker with the same update id"
     assert len(both) + len(beyond & tickers.keys()) == compared, (
         "a book that says nothing had lost every level that its one snapshot told"

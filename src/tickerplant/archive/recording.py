@@ -44,7 +44,7 @@ Numbers: TypeAlias = Literal["decimal", "float", "text"]
 MAX_DAMAGE = 1_000
 """Entries of `damage` that are kept."""
 BATCH_ROWS = 65_536
-"""About the rows of a batch of a table; a single message may bring more."""
+"""About the rows of a batch of a table, by default."""
 SHOWN_PATHS = 3
 """Paths that `repr` shows; of further ones it shows the number."""
 FIRST_LINE_BYTES = 1 << 12
@@ -233,12 +233,15 @@ class Recording:
 
     # Tables
 
-    def batches(self, table: str, numbers: Numbers = "decimal") -> Iterator[Any]:
-        """Yield the rows of a table as `pyarrow.RecordBatch`, some 65,536 at a time.
+    def batches(
+        self, table: str, numbers: Numbers = "decimal", batch_rows: int = BATCH_ROWS
+    ) -> Iterator[Any]:
+        """Yield the rows of a table as `pyarrow.RecordBatch`.
 
         Args:
             table: Its name, one of `tables`.
             numbers: How it holds prices and quantities: `decimal`, `float` or `text`.
+            batch_rows: About the rows of a batch; a single message may bring more.
 
         Raises:
             ConfigError: There is no such table.
@@ -246,9 +249,9 @@ class Recording:
         """
         row = table_named(table)
         converter: Converter = library("tickerplant.archive.arrow").Converter(row, numbers)
-        return self._batches(row, converter)
+        return self._batches(row, converter, batch_rows)
 
-    def _batches(self, table: Table, converter: Converter) -> Iterator[Any]:
+    def _batches(self, table: Table, converter: Converter, batch_rows: int) -> Iterator[Any]:
         recordings = self._recordings()
         venues = self._venues(recordings)
         wanted = partial(_is_of, table)
@@ -268,7 +271,7 @@ class Recording:
             messages += found
             origins += [venues[index] or venue_of(each.symbol).name for each in found]
             rows += len(found) if table.rows_of is None else sum(map(table.rows_of, found))
-            if rows >= BATCH_ROWS:
+            if rows >= batch_rows:
                 yield converter.batch(messages, origins)
                 messages, origins, rows = [], [], 0
         if messages:
